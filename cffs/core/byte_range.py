@@ -1,0 +1,65 @@
+"""Half-open byte ranges and their arithmetic: the only place where offsets are added, split and rounded.
+
+It must not know HTTP's inclusive form (that is `callfire/transport`'s) nor what the bytes are.
+Cache, reader and transport speak in these.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ByteRange:
+    """The bytes from `start` up to, and without, `stop`. Empty when both are equal.
+
+    Raises ValueError for a negative start or a stop before the start.
+    """
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.stop:
+            raise ValueError(f"not a byte range: {self.start}..{self.stop}")
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it holds."""
+        return self.stop - self.start
+
+    def __bool__(self) -> bool:
+        return self.stop > self.start
+
+    def __str__(self) -> str:
+        return f"[{self.start}, {self.stop})"
+
+    def contains(self, other: "ByteRange") -> bool:
+        """True when every byte of `other` is in this range (an empty range is in any)."""
+        return not other or (self.start <= other.start and other.stop <= self.stop)
+
+    def overlaps(self, other: "ByteRange") -> bool:
+        """True when at least one byte is in both."""
+        return max(self.start, other.start) < min(self.stop, other.stop)
+
+    def clamped(self, nbytes: int) -> "ByteRange":
+        """What of it lies in an object of `nbytes` bytes; empty at its end when nothing does."""
+        return ByteRange(min(self.start, nbytes), min(self.stop, nbytes))
+
+    def aligned(self, unit_nbytes: int) -> "ByteRange":
+        """The smallest range that holds this one and starts and stops on multiples of `unit_nbytes`."""
+        start = self.start - self.start % unit_nbytes
+        return ByteRange(start, self.stop + -self.stop % unit_nbytes if self else start)
+
+    def minus(self, taken: Iterable["ByteRange"]) -> Iterator["ByteRange"]:
+        """The maximal pieces of it, ascending, that lie in none of `taken` (any order, overlaps allowed)."""
+        position = self.start
+        for other in sorted(taken):
+            if not other or other.stop <= position:
+                continue
+            if other.start >= self.stop:
+                break
+            if other.start > position:
+                yield ByteRange(position, other.start)
+            position = other.stop
+        if position < self.stop:
+            yield ByteRange(position, self.stop)

@@ -1,0 +1,157 @@
+"""Everything that can go wrong, as types named for what went wrong; `fuse/errnos` gives each exactly one errno.
+
+It must not know errnos, HTTP libraries or where an error is shown; no message ever holds a URL with a query or a
+credential. Every floor raises these and nothing else on purpose.
+
+    CffsError
+    ├── RemoteObjectMissing        the service says it does not have it (404, 410)
+    ├── NotInTree                  a name that no rule of the tree allows
+    ├── AccessRefused              bad credentials or not allowed (401, 403)
+    ├── DeadlineExceeded           the time of the call is used up
+    ├── OriginUnreachable          no route, DNS, refused, offline and not known here
+    ├── RemoteObjectChanged        another version than the one opened
+    ├── OriginFault                all else that the service does wrong
+    │   ├── ServerFailure          a status that no other row takes (5xx, 4xx, 3xx without a target)
+    │   ├── OriginBusy             429, or 503 with Retry-After, longer than the caller can wait
+    │   ├── MalformedAnswer        an answer that is not what was asked for
+    │   ├── TruncatedAnswer        fewer bytes than promised
+    │   ├── RangeNotSatisfiable    the asked range lies beyond the object's end (416), with its total where told
+    │   ├── OperationNotOffered    the operation does not exist at this origin (405, 501; 404 of a listing)
+    │   └── RecordingBroken        the service itself calls the recording broken (state ERROR)
+    ├── OperationRefused           the mount does not do that
+    │   ├── ReadOnlyMount          writing without --writable
+    │   ├── NotSupported           extended attributes and the like
+    │   ├── NeverAskAgain          the same, so that the kernel stops asking for the life of the mount
+    │   ├── NotPermitted           links, device nodes
+    │   ├── NotAFolder / IsAFolder
+    │   ├── NameTooLong            over 255 bytes
+    │   ├── StaleHandle            a handle of an earlier life
+    │   └── BadArgument
+    └── UsageError                 what the user asked for cannot be done: one line for the command line
+"""
+
+
+class CffsError(Exception):
+    """The root: anything cffs raises on purpose."""
+
+
+class RemoteObjectMissing(CffsError):
+    """The service answered that it does not have the object (404, 410)."""
+
+
+class NotInTree(CffsError):
+    """The name fits no rule of the tree; no request was made to learn that."""
+
+
+class AccessRefused(CffsError):
+    """The service refused the credentials, or this object to them (401, 403)."""
+
+
+class DeadlineExceeded(CffsError):
+    """The deadline of the call passed before an answer; the question may still be on its way."""
+
+
+class OriginUnreachable(CffsError):
+    """No connection to the service: no route, DNS, refused, reset before an answer, or known to be offline."""
+
+
+class RemoteObjectChanged(CffsError):
+    """The object's validator or total is not that of the version that was opened."""
+
+
+class OriginFault(CffsError):
+    """The service answered, but not with what it must."""
+
+
+class ServerFailure(OriginFault):
+    """A status that says the service failed or that nothing else covers."""
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(status, what)
+        self.status = status
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"the service answered {self.status} for {self.what}"
+
+
+class OriginBusy(OriginFault):
+    """The service asked to be left alone for longer than the caller can wait."""
+
+    def __init__(self, hold_seconds: float) -> None:
+        super().__init__(hold_seconds)
+        self.hold_seconds = hold_seconds
+
+    def __str__(self) -> str:
+        return f"the service asked for a pause of {self.hold_seconds:.0f} s"
+
+
+class MalformedAnswer(OriginFault):
+    """The answer is not what was asked for: wrong range, wrong type, not parseable, too large, an error page."""
+
+
+class TruncatedAnswer(OriginFault):
+    """The body ended before the bytes that its head promised."""
+
+
+class RangeNotSatisfiable(OriginFault):
+    """The asked range starts at or beyond the object's end (416); `total` is its size where the answer told."""
+
+    def __init__(self, total: int | None) -> None:
+        super().__init__(total)
+        self.total = total
+
+    def __str__(self) -> str:
+        return f"the asked range lies beyond the object's end (total {'unknown' if self.total is None else self.total})"
+
+
+class OperationNotOffered(OriginFault):
+    """This origin does not have the operation at all (405, 501, or 404 of a listing)."""
+
+
+class RecordingBroken(OriginFault):
+    """The service itself reports the recording as broken (state ERROR)."""
+
+
+class OperationRefused(CffsError):
+    """The mount does not do this, whatever the network says."""
+
+
+class ReadOnlyMount(OperationRefused):
+    """Writing on a mount, or in a place, that is read-only."""
+
+
+class NotSupported(OperationRefused):
+    """Something that this file system does not have."""
+
+
+class NeverAskAgain(OperationRefused):
+    """Something that this mount does not have and that the kernel need not ask for again."""
+
+
+class NotPermitted(OperationRefused):
+    """Something that is never allowed here: links, device nodes."""
+
+
+class NotAFolder(OperationRefused):
+    """A file used as a folder."""
+
+
+class IsAFolder(OperationRefused):
+    """A folder used as a file."""
+
+
+class NameTooLong(OperationRefused):
+    """A name of more than 255 bytes."""
+
+
+class StaleHandle(OperationRefused):
+    """An inode or handle that this mount does not know (any more)."""
+
+
+class BadArgument(OperationRefused):
+    """An argument that makes no sense for the call."""
+
+
+class UsageError(CffsError):
+    """What the user asked for cannot be done; the message is one line: what happened and what to do."""

@@ -1,0 +1,224 @@
+"""The settings of a mount: one value, validated once, and the small slice of it that each floor gets.
+
+It must not read files, the environment or the command line, nor know which of them a value came from.
+`core/settings_resolve` makes it, `daemon/` hands out the slices.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from cffs.core.errors import UsageError
+from cffs.core.settings_options import is_loopback
+
+#: The cache's block (contract section 5); a cache that cannot hold a few of them works for nothing (style.md F8).
+BLOCK_NBYTES = 128 * 1024
+#: One block being read, one being fetched, and the same for a few neighbours.
+LEAST_MEMORY_NBYTES = 8 * BLOCK_NBYTES
+#: Below it no handshake with a distant service ends in time.
+LEAST_TIMEOUT_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What proves who we are; never shown. An API without its part is simply not used."""
+
+    apikey: str | None = field(default=None, repr=False)
+    login: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    account_login: str | None = field(default=None, repr=False)
+    account_password: str | None = field(default=None, repr=False)
+
+    @property
+    def has_v1(self) -> bool:
+        """True where v1 can be asked."""
+        return bool(self.apikey)
+
+    @property
+    def has_v2(self) -> bool:
+        """True where v2 can be asked."""
+        return bool(self.login and self.password)
+
+    @property
+    def has_account(self) -> bool:
+        """True where the operations of the account's owner can be asked."""
+        return bool(self.account_login and self.account_password)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginSettings:
+    """What `callfire/` needs to reach the service. URLs have no trailing slash, no query, no userinfo."""
+
+    v1_url: str
+    v2_url: str
+    credentials: Credentials
+    timeout_seconds: float
+    connections: int
+    ca_bundle: Path | None
+    insecure_http: bool
+    offline: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderSettings:
+    """What `reader/` and `cache/` need."""
+
+    memory_nbytes: int
+    connections: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeSettings:
+    """What `catalog/` and `tree/` need. `formats` is () for auto, else the forms listings show, in order."""
+
+    dir_ttl_seconds: float
+    formats: tuple[str, ...]
+    timezone: str
+    exact_sizes: bool
+    offline: bool
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuseSettings:
+    """What `fuse/` needs: the shown owner, the mode mask, and the time an application may wait."""
+
+    uid: int
+    gid: int
+    umask: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option of `core/settings_options`, its value, and the places that the process supplied.
+
+    Paths are absolute. `foreground` and the folders `state_dir` and `runtime_dir` are not options: the command line
+    supplies them. Raises UsageError (one line) where the values do not fit together; `repr` shows no secret.
+    """
+
+    credentials: Credentials
+    cache_dir: Path
+    state_dir: Path
+    runtime_dir: Path
+    uid: int
+    gid: int
+    v1_url: str
+    v2_url: str
+    profile: str | None = None
+    config: Path | None = None
+    cache_nbytes: int = 0
+    memory_nbytes: int = 64 * 2**20
+    timeout_seconds: float = 30.0
+    dir_ttl_seconds: float = 60.0
+    revalidate_seconds: float = 0.0
+    connections: int = 16
+    formats: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    writable: bool = False
+    upload_limit_nbytes: int = 100 * 2**20
+    offline: bool = False
+    exact_sizes: bool = False
+    xattrs: bool = False
+    ca_bundle: Path | None = None
+    insecure_http: bool = False
+    allow_other: bool = False
+    umask: int = 0
+    log_file: Path | None = None
+    log_level: str = "info"
+    log_format: str = "text"
+    audit_log: Path | None = None
+    debug: bool = False
+    foreground: bool = False
+
+    def __post_init__(self) -> None:
+        for flag, url in (("--v1-url", self.v1_url), ("--v2-url", self.v2_url)):
+            if not url.lower().startswith("https:") and not is_loopback(url) and not self.insecure_http:
+                raise UsageError(f"{flag}: plain http would show the credentials; use https, or --insecure-http")
+        if self.memory_nbytes < LEAST_MEMORY_NBYTES:
+            raise UsageError(f"--memory-size: too small for any block; give {LEAST_MEMORY_NBYTES // 2**20}M or more")
+        if 0 < self.cache_nbytes < LEAST_MEMORY_NBYTES:
+            least = LEAST_MEMORY_NBYTES // 2**20
+            raise UsageError(f"--cache-size: too small for any block; give {least}M or more, or 0 for none")
+        if self.timeout_seconds < LEAST_TIMEOUT_SECONDS:
+            raise UsageError(f"--timeout: nothing answers that fast; give {LEAST_TIMEOUT_SECONDS} or more")
+        proof = self.credentials
+        for name, one, other in (
+            ("login", proof.login, proof.password),
+            ("account_login", proof.account_login, proof.account_password),
+        ):
+            if bool(one) != bool(other):
+                password = name.replace("login", "password")
+                missing = password if one else name
+                raise UsageError(f"{name} and {password} work only together; set CFFS_{missing.upper()} too")
+
+    @property
+    def label(self) -> str:
+        """What names the mount to people and in the mount table: the profile, or `default`."""
+        return self.profile or "default"
+
+    def require_credentials(self) -> None:
+        """Raises UsageError when neither API can be asked and nothing is to be served offline either."""
+        if not self.credentials.has_v1 and not self.credentials.has_v2:
+            raise UsageError(
+                "no credentials: set CFFS_APIKEY (v1), or CFFS_LOGIN and CFFS_PASSWORD (v2), or put them in the config "
+                "file; `cffs demo` needs none"
+            )
+
+    def origin(self) -> OriginSettings:
+        """What `callfire/` needs."""
+        return OriginSettings(
+            v1_url=self.v1_url,
+            v2_url=self.v2_url,
+            credentials=self.credentials,
+            timeout_seconds=self.timeout_seconds,
+            connections=self.connections,
+            ca_bundle=self.ca_bundle,
+            insecure_http=self.insecure_http,
+            offline=self.offline,
+        )
+
+    def reader(self) -> ReaderSettings:
+        """What `reader/` and `cache/` need."""
+        return ReaderSettings(
+            memory_nbytes=self.memory_nbytes, connections=self.connections, timeout_seconds=self.timeout_seconds
+        )
+
+    def tree(self) -> TreeSettings:
+        """What `catalog/` and `tree/` need."""
+        return TreeSettings(
+            dir_ttl_seconds=self.dir_ttl_seconds,
+            formats=self.formats,
+            timezone=self.timezone,
+            exact_sizes=self.exact_sizes,
+            offline=self.offline,
+            timeout_seconds=self.timeout_seconds,
+        )
+
+    def fuse(self) -> FuseSettings:
+        """What `fuse/` needs."""
+        return FuseSettings(uid=self.uid, gid=self.gid, umask=self.umask, timeout_seconds=self.timeout_seconds)
+
+    def to_plain(self) -> dict[str, object]:
+        """Everything, secrets included, as what JSON can carry: for the pipe from the command to its daemon only."""
+        plain: dict[str, object] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            plain[item.name] = str(value) if isinstance(value, Path) else value
+        plain["credentials"] = {item.name: getattr(self.credentials, item.name) for item in fields(self.credentials)}
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, object]) -> "Settings":
+        """What `to_plain` wrote; raises TypeError or ValueError for anything else."""
+        values = {
+            name: Path(value) if name in _PATHS and isinstance(value, str) else value for name, value in plain.items()
+        }
+        proof, formats = values.pop("credentials", None), values.pop("formats", None)
+        if not isinstance(proof, Mapping) or not isinstance(formats, list | tuple):
+            raise ValueError("not the settings of a mount")
+        return cls(credentials=Credentials(**proof), formats=tuple(formats), **values)  # type: ignore[arg-type]  # our own JSON
+
+
+_PATHS = frozenset({"config", "cache_dir", "state_dir", "runtime_dir", "ca_bundle", "log_file", "audit_log"})

@@ -1,0 +1,210 @@
+"""Which layer wins: option, environment, profile, config file, default; and where each value came from.
+
+It must not read anything itself: it is given the layers as mappings and a function that reads a secret's file.
+`cli/` calls it once for every command that needs settings.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cffs.core.errors import UsageError
+from cffs.core.settings import Credentials, Settings
+from cffs.core.settings_options import BY_NAME, CREDENTIALS, NOT_YET, OPTIONS, Kind, Option, Value, parse
+
+#: A header value and a query value: longer is a mistake (a whole file pasted).
+MAX_SECRET_CHARACTERS = 4096
+_SECRET_KEYS = frozenset(CREDENTIALS) | frozenset(f"{name}_file" for name in CREDENTIALS)
+#: Options that choose the config file and the profile in it, so neither can hold them.
+_NOT_IN_CONFIG = frozenset({"config", "profile"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """What the process supplies: where relative paths start, and the defaults that are not constants."""
+
+    home: Path
+    working_folder: Path
+    config_file: Path
+    cache_dir: Path
+    state_dir: Path
+    runtime_dir: Path
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """The raw layers. `options` holds only what was given; `read_secret` raises UsageError where it cannot."""
+
+    options: Mapping[str, object]
+    environment: Mapping[str, str]
+    config: Mapping[str, object]
+    places: Places
+    read_secret: Callable[[Path], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The settings, where each option and credential came from (for `config show`), and lines worth telling."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One layer as it is asked: `spell` is how its user would write an option of that name."""
+
+    title: str
+    values: Mapping[str, object]
+    spell: Callable[[str], str]
+    relative_paths: bool
+
+
+def resolve(layers: Layers, *, foreground: bool = False) -> Resolved:
+    """One value from all the layers; raises UsageError with one line that says what and what to do."""
+    stack = _stack(layers)
+    values: dict[str, Value | Path] = {}
+    sources: dict[str, str] = {}
+    for option in OPTIONS:
+        values[option.field], sources[option.name] = _resolve_option(option, stack, layers.places)
+    secrets = {}
+    for name in CREDENTIALS:
+        secrets[name], sources[name] = _resolve_secret(name, stack, layers)
+    for name in ("login", "account_login"):
+        if ":" in (secrets[name] or ""):
+            raise UsageError(f"{name} holds a colon, which no login may")
+    places = layers.places
+    defaults: dict[str, Value | Path] = {
+        "cache_dir": places.cache_dir,
+        "uid": places.uid,
+        "gid": places.gid,
+        "config": places.config_file,
+    }
+    for name, default in defaults.items():
+        values[name] = default if values[name] is None else values[name]
+    settings = Settings(
+        credentials=Credentials(**secrets),
+        state_dir=places.state_dir,
+        runtime_dir=places.runtime_dir,
+        foreground=foreground,
+        **values,  # type: ignore[arg-type]  # each parser of the table gives the type of its field; tests hold it
+    )
+    return Resolved(settings=settings, sources=sources, notices=tuple(_unknown_variables(layers.environment)))
+
+
+def holds_secrets(config: Mapping[str, object]) -> bool:
+    """True when a parsed config file itself holds a credential, at its top or in any profile."""
+    tables = [config, *(table for table in _profiles(config).values() if isinstance(table, Mapping))]
+    return any(name in table for table in tables for name in CREDENTIALS)
+
+
+def _stack(layers: Layers) -> tuple[_Layer, ...]:
+    environment = {
+        name.removeprefix("CFFS_").lower(): value
+        for name, value in layers.environment.items()
+        if name.startswith("CFFS_") and name.isupper() and value.strip()
+    }
+    profiles = _profiles(layers.config)
+    top = {name: value for name, value in layers.config.items() if name != "profile"}
+    _refuse_unknown(top, where="the config file")
+    option = _Layer("option", layers.options, lambda name: BY_NAME[name].flag, True)
+    variables = _Layer("environment", environment, lambda name: f"CFFS_{name.upper()}", True)
+    file = _Layer("config file", top, lambda name: f"{name} in the config file", False)
+    chosen, _ = _resolve_option(BY_NAME["profile"], (option, variables, file), layers.places)
+    for name, table in profiles.items():
+        if not isinstance(table, Mapping):
+            raise UsageError(f"profile.{name} in the config file is not a table; write [profile.{name}]")
+        _refuse_unknown(table, where=f"[profile.{name}] of the config file")
+    if chosen is None:
+        return option, variables, file
+    table = profiles.get(str(chosen))
+    if not isinstance(table, Mapping):
+        known = ", ".join(sorted(profiles)) or "none"
+        raise UsageError(f"no profile {chosen} in {layers.places.config_file}; it has: {known}")
+    profile = _Layer(f"profile {chosen}", table, lambda name: f"{name} in [profile.{chosen}]", False)
+    return option, variables, profile, file
+
+
+def _profiles(config: Mapping[str, object]) -> Mapping[str, object]:
+    tables = config.get("profile", {})
+    if not isinstance(tables, Mapping):
+        raise UsageError("profile in the config file is not a table; write [profile.NAME], and choose with --profile")
+    return tables
+
+
+def _refuse_unknown(table: Mapping[str, object], *, where: str) -> None:
+    known = (BY_NAME.keys() | _SECRET_KEYS) - _NOT_IN_CONFIG
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"; did you mean {near[0]}" if near else ""
+            raise UsageError(f"{where} holds an unknown key {name!r}{hint}")
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A near miss of an option's variable is a typing error; other CFFS_ variables are somebody else's business."""
+    known = {f"CFFS_{name.upper()}" for name in (*BY_NAME, *_SECRET_KEYS)}
+    notices = []
+    for name in environment:
+        if name.startswith("CFFS_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.85)
+            if near:
+                notices.append(f"{name} is no option and is ignored; did you mean {near[0]}")
+    return notices
+
+
+def _resolve_option(option: Option, stack: tuple[_Layer, ...], places: Places) -> tuple[Value | Path, str]:
+    layer = next((layer for layer in stack if option.name in layer.values), None)
+    raw: object = layer.values[option.name] if layer else NOT_YET.get(option.name, option.default)
+    spelt = layer.spell(option.name) if layer else option.flag
+    try:
+        value = parse(option, raw)
+    except UsageError as error:
+        raise UsageError(f"{spelt}: {error}") from error
+    if option.name in NOT_YET and value != parse(option, NOT_YET[option.name]):
+        raise UsageError(f"{spelt} is not available in this version")
+    source = layer.title if layer else "default"
+    if option.kind is not Kind.PATH or not isinstance(value, str):
+        return value, source
+    return _absolute(value, spelt=spelt, relative=layer is None or layer.relative_paths, places=places), source
+
+
+def _absolute(text: str, *, spelt: str, relative: bool, places: Places) -> Path:
+    if text == "~" or text.startswith("~/"):
+        return places.home / text[2:]
+    path = Path(text)
+    if not path.is_absolute() and not relative:
+        raise UsageError(f"{spelt}: {text} is relative; write it from / or ~/")
+    return places.working_folder / path
+
+
+def _resolve_secret(name: str, stack: tuple[_Layer, ...], layers: Layers) -> tuple[str | None, str]:
+    for layer in stack:
+        named = f"{name}_file"
+        if layer.title == "option" or not (name in layer.values or named in layer.values):
+            continue
+        if name in layer.values and named in layer.values:
+            raise UsageError(f"{layer.spell(name)} and {layer.spell(named)} are both set; keep one")
+        if name in layer.values:
+            spelt, text, source = layer.spell(name), layer.values[name], layer.title
+        else:
+            spelt, source = layer.spell(named), f"{layer.title} (file)"
+            path = _absolute(str(layer.values[named]), spelt=spelt, relative=layer.relative_paths, places=layers.places)
+            text = layers.read_secret(path)
+        return _secret(text, spelt=spelt), source
+    return None, "not set"
+
+
+def _secret(text: object, *, spelt: str) -> str:
+    if not isinstance(text, str):
+        raise UsageError(f"{spelt}: must be text in quotes")
+    secret = text.strip()
+    if not secret:
+        raise UsageError(f"{spelt}: is empty")
+    if len(secret) > MAX_SECRET_CHARACTERS or any(ord(character) < 32 or ord(character) == 127 for character in secret):
+        raise UsageError(f"{spelt}: must be one line of at most {MAX_SECRET_CHARACTERS} characters")
+    return secret

@@ -1,0 +1,80 @@
+"""Where the bytes of an object come from: an API and a path below its base, never a URL and never a secret.
+
+It must not know base URLs, credentials or how bytes are fetched.
+The tree builds sources, `callfire/transport` turns them into requests, the caches key by them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote
+
+
+class Api(StrEnum):
+    """The two APIs of the service."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One GET-able object of one API: `segments` are the decoded path segments below the API's base URL.
+
+    `key` is stable across runs, holds no secret, and is equal only for equal sources.
+    """
+
+    api: Api
+    segments: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """The path below the base, each segment percent-encoded on its own (`/` in a name cannot add a segment)."""
+        return "/".join(quote_segment(segment) for segment in self.segments)
+
+    @property
+    def key(self) -> str:
+        """The identity of the object in caches and logs."""
+        return f"{self.api}:{self.path}"
+
+
+def quote_segment(segment: str) -> str:
+    """One path segment percent-encoded, dots of `.` and `..` included (HTTP clients collapse those: api.md 0.10a)."""
+    if segment in (".", ".."):
+        return "%2E" * len(segment)
+    # surrogatepass: a lone surrogate in a JSON name must not raise; the origin decides what it means
+    return quote(segment.encode("utf-8", "surrogatepass"), safe="-._~")
+
+
+def v1_recording(file_id: int) -> Source:
+    """A recording's WAV by its file id (v1 document: "Get a single recording")."""
+    return Source(Api.V1, ("files", "recording", str(file_id)))
+
+
+def v1_dynamic(location: tuple[str, str, str, str], filename: str, *, mp3: bool = False) -> Source:
+    """A dynamic recording: `location` is (hash, year, month, campaign) as spelt; `mp3` asks the service's MP3 form."""
+    return Source(Api.V1, ("files", "recording", "dynamic", *location, filename, *(("mp3",) if mp3 else ())))
+
+
+def v2_recording(recording_id: int) -> Source:
+    """A recording's MP3 by its id (public OpenAPI document; not in the seed documents)."""
+    return Source(Api.V2, ("calls", "recordings", f"{recording_id}.mp3"))
+
+
+def v2_recording_by_name(call_id: int, name: str) -> Source:
+    """A recording's MP3 by its name within its call (second document: getCallRecordingMp3ByName)."""
+    return Source(Api.V2, ("calls", str(call_id), "recordings", f"{name}.mp3"))
+
+
+def v2_media(media_id: int, extension: str) -> Source:
+    """A media file in the type of `extension` (second document: getMediaData)."""
+    return Source(Api.V2, ("media", f"{media_id}.{extension}"))
+
+
+def v2_media_raw(media_id: int) -> Source:
+    """A media file as it is (second document: getMediaDataBinary)."""
+    return Source(Api.V2, ("media", str(media_id), "file"))
+
+
+def v2_media_public(key: str, extension: str) -> Source:
+    """A media file by the key of its public URL (second document: getMediaDataByKey)."""
+    return Source(Api.V2, ("media", "public", f"{key}.{extension}"))

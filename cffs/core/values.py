@@ -1,0 +1,105 @@
+"""What the service knows, as values: campaigns, calls, recordings, media, pages of them.
+
+It must not know how they travelled (XML, JSON) or where they are kept.
+Wire formats make them, the catalogue keeps them, the tree shows them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId
+
+Item = TypeVar("Item")
+
+
+class RecordingState(StrEnum):
+    """`state` of a recording (v2: RECORDING, READY, ERROR); a word unheard of, or none, is UNKNOWN and reads as READY
+    does, but is not taken as immutable."""
+
+    RECORDING = "RECORDING"
+    READY = "READY"
+    ERROR = "ERROR"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A recording of a call, as v2 describes it; `document` is every field the API sent."""
+
+    id: RecordingId
+    call_id: CallId | None
+    campaign_id: CampaignId | None
+    name: str
+    created_ms: int | None
+    hint_nbytes: int | None
+    seconds: int | None
+    state: RecordingState
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call; `recordings` is None where the answer did not say (not embedded), () where it says there are none."""
+
+    id: CallId
+    campaign_id: CampaignId | None
+    from_number: str
+    to_number: str
+    inbound: bool | None
+    created_ms: int | None
+    modified_ms: int | None
+    labels: tuple[str, ...]
+    recordings: tuple[Recording, ...] | None
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """A v2 broadcast."""
+
+    id: CampaignId
+    name: str
+    modified_ms: int | None
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A media file of the account; `extension` is one of the eight documented, or "" where nothing tells it;
+    `public_key` and `public_extension` are those of its public URL where it has one."""
+
+    id: MediaId
+    name: str
+    created_ms: int | None
+    hint_nbytes: int | None
+    extension: str
+    public_key: str | None
+    public_extension: str | None
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Item]):
+    """One page of a v2 list. `limit`, `offset` and `total` are as echoed, None where absent or nonsense.
+
+    `received` counts the entries on the wire, `refused` those of them that were no usable record.
+    """
+
+    items: tuple[Item, ...]
+    limit: int | None
+    offset: int | None
+    total: int | None
+    received: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingList:
+    """v1's list of the recordings of one call: file ids in the order sent; foreign URLs are counted in `refused`."""
+
+    campaign_id: CampaignId | None
+    call_id: CallId | None
+    file_ids: tuple[RecordingId, ...]
+    refused: int

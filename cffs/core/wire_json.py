@@ -1,0 +1,169 @@
+"""JSON from and to strangers: one bounded decoder, getters that never raise, one encoder that always can.
+
+It must not know which answer it reads; field names are the callers'.
+`core/wire_v1`, `core/wire_v2` and whoever renders documents call it.
+
+The standard library's decoder, not msgspec's: measured on a page of 1,000 calls it takes 3 ms instead of 1.5, and it
+reads what msgspec refuses (a lone surrogate, a number beyond 64 bits), so one odd field cannot hide its neighbours.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import NoReturn
+
+from cffs.core.errors import MalformedAnswer
+from cffs.core.ids import MAX_ID, parse_id
+
+#: A page of 1,000 calls with every field is 2-3 MiB; more than this is no listing.
+MAX_BODY_NBYTES = 16 * 2**20
+#: Deeper than any document of the service (calls > records > recordings is 7), far below Python's recursion limit.
+MAX_DEPTH = 64
+#: 4 million empty lists fit into 8 MiB and take 250 MB once decoded; 1,000 calls have about 60,000 values.
+MAX_VALUES = 500_000
+#: Python refuses to convert more digits, because that takes quadratic time.
+_MAX_DIGITS = 4_300
+_INT64 = range(-(2**63), 2**63)
+#: Above it a float is no longer one whole number only.
+_MAX_EXACT_FLOAT = 2.0**53
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def decode(body: bytes, *, what: str) -> object:
+    """The value of a JSON text: dict, list, str, int, float, bool or None.
+
+    Strict in its grammar (no NaN, no comments, nothing behind the value), UTF-8 with or without a byte order mark,
+    bounded in bytes, depth and number of values; of a repeated key the last one counts. Tolerant in its leaves: a
+    lone surrogate stays in the string as it is (see `encode` and `core/names`), a byte that is no UTF-8 becomes
+    U+FFFD, a number too long or too large to be one stays as its text.
+    Raises MalformedAnswer, naming `what`, and nothing else.
+    """
+    if len(body) > MAX_BODY_NBYTES:
+        raise MalformedAnswer(f"{what}: more than {MAX_BODY_NBYTES} bytes of JSON")
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
+        raise MalformedAnswer(f"{what}: more than {MAX_VALUES} values in JSON")
+    text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    try:
+        document = _loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise MalformedAnswer(f"{what}: not JSON") from exc
+    _require_shallow(document, what=what)
+    return document
+
+
+def _loads(text: str) -> object:
+    try:
+        # No hook for ints at first: it would call Python once a number.
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_float)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an int of more digits than Python converts, or a constant that JSON does not have
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _float(text: str) -> float | str:
+    number = float(text)
+    # 1e999 is JSON, but infinity could not be written again.
+    return number if math.isfinite(number) else text
+
+
+def _int(text: str) -> int | str:
+    return int(text) if len(text.removeprefix("-")) <= _MAX_DIGITS else text
+
+
+def _require_shallow(document: object, *, what: str) -> None:
+    level = [document]
+    for _depth in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, (dict, list))
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return
+    raise MalformedAnswer(f"{what}: JSON nested deeper than {MAX_DEPTH}")
+
+
+def encode(document: object) -> bytes:
+    """A decoded document as JSON: UTF-8, indented by 2, keys as they came, a newline at the end.
+
+    Deterministic, and `decode(encode(document)) == document` for whatever `decode` gave; a lone surrogate is written
+    as its `\\uXXXX` escape. Mappings and tuples are taken as objects and arrays.
+    Raises TypeError or ValueError for values that no JSON text could have given.
+    """
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2, default=_plain)
+    # A surrogate can stand inside a string only, and there Python's escape is spelt as JSON's.
+    return (text + "\n").encode("utf-8", "backslashreplace")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+def as_object(value: object) -> Mapping[str, object] | None:
+    """The value where it is a JSON object, else None."""
+    return value if isinstance(value, dict) else None
+
+
+def as_list(value: object) -> list[object]:
+    """The value where it is a JSON array; anything else has no elements."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    """A string as it is, a number as its digits, anything else (None, a boolean, a container) as ""."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return ""
+
+
+def as_int64(value: object) -> int | None:
+    """A whole number of 64 bits: an int, its decimal digits as a string, or a float such as 12.0; else None.
+
+    A boolean is no number, and a float above 2^53 is not one number only.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= _MAX_EXACT_FLOAT else None
+    if isinstance(value, str):
+        value = int(value) if _WHOLE_NUMBER.fullmatch(value) else None
+    return value if isinstance(value, int) and value in _INT64 else None
+
+
+def as_count(value: object, *, maximum: int = MAX_ID) -> int | None:
+    """A whole number between zero and `maximum`, else None (the public mock sends -2147483648 for every count)."""
+    number = as_int64(value)
+    return number if number is not None and 0 <= number <= maximum else None
+
+
+def as_id(value: object) -> int | None:
+    """An id of the service: 1 to 2^63 - 1, as a number or in its one canonical spelling; 0 means "none"."""
+    if isinstance(value, str):
+        return parse_id(value)
+    number = as_int64(value)
+    return number if number is not None and number > 0 else None
+
+
+def as_time_ms(value: object) -> int | None:
+    """A time in unix milliseconds as it was sent, absurd ones included: `core/times` clamps where it is shown."""
+    return as_int64(value)
+
+
+def as_boolean(value: object) -> bool | None:
+    """True or False, also as the words and digits that XML Schema allows for them ("true", "0", 1); else None."""
+    if isinstance(value, str):
+        return _BOOLEANS.get(value.strip().lower())
+    # True == 1 and False == 0: one comparison serves both
+    return bool(value) if isinstance(value, int) and value in (0, 1) else None

@@ -1,0 +1,282 @@
+"""API v2's JSON as values: pages, calls, recordings, campaigns, media, and the small answers.
+
+It must not know requests, statuses or paging loops; a value holds what the answer said, checked and in our types.
+`callfire/v2` calls it, and the catalogue when it reads kept documents again.
+
+Facts are of the public OpenAPI document and CallFire's own samples (api.md sections 1B, 2 and 5); no field is required
+there, so each parser names what it cannot do without: an id.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from cffs.core.errors import MalformedAnswer
+from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId
+from cffs.core.media_types import extension_of, public_parts
+from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line
+from cffs.core.values import Call, Campaign, Item, Media, Page, Recording, RecordingState
+from cffs.core.wire_json import (
+    as_boolean,
+    as_count,
+    as_id,
+    as_list,
+    as_object,
+    as_text,
+    as_time_ms,
+    decode,
+)
+
+#: Contract section 4: a length of zero or of more than a tebibyte says nothing.
+MAX_HINT_NBYTES = 2**40
+#: Counts are int32 in the OpenAPI document; what is above is no count.
+_MAX_COUNT = 2**31 - 1
+
+
+def parse_page(body: bytes, parse_item: Callable[[object], Item], *, what: str) -> Page[Item]:
+    """One page of a list. Entries that `parse_item` refuses with MalformedAnswer are counted, not raised.
+
+    `items` may be missing or null only where `totalCount` is 0: an object without either (an error body with status
+    200, a mock's `{}`) must not look like an empty account. Raises MalformedAnswer, naming `what`.
+    """
+    document = parse_document(body, what=what)
+    total = as_count(document.get("totalCount"), maximum=_MAX_COUNT)
+    entries = _entries(document, may_lack=total == 0, what=what)
+    items = _parsed(entries, parse_item)
+    return Page(
+        items=items,
+        limit=as_count(document.get("limit"), maximum=_MAX_COUNT) or None,
+        offset=as_count(document.get("offset"), maximum=_MAX_COUNT),
+        total=total,
+        received=len(entries),
+        refused=len(entries) - len(items),
+    )
+
+
+def parse_items(body: bytes, parse_item: Callable[[object], Item], *, what: str) -> Page[Item]:
+    """A list that is not paged, `{"items": [...]}`, as a page with nothing echoed.
+
+    `{}` and a null `items` are an empty list (serialisers leave out what is empty); any other object without `items`
+    is none. Raises MalformedAnswer, naming `what`.
+    """
+    document = parse_document(body, what=what)
+    entries = _entries(document, may_lack=document.keys() <= {"items"}, what=what)
+    items = _parsed(entries, parse_item)
+    return Page(
+        items=items, limit=None, offset=None, total=None, received=len(entries), refused=len(entries) - len(items)
+    )
+
+
+def _entries(document: Mapping[str, object], *, may_lack: bool, what: str) -> list[object]:
+    entries = document.get("items")
+    if not isinstance(entries, list) and not (entries is None and may_lack):
+        raise MalformedAnswer(f"{what}: no items in the answer")
+    return as_list(entries)
+
+
+def _parsed(entries: Iterable[object], parse_item: Callable[[object], Item]) -> tuple[Item, ...]:
+    items: list[Item] = []
+    for entry in entries:
+        try:
+            items.append(parse_item(entry))
+        except MalformedAnswer:
+            continue
+    return tuple(items)
+
+
+def parse_call_page(body: bytes, *, what: str) -> Page[Call]:
+    """A page of calls, with `settled` applied over the page: the form of `parse_page` for calls."""
+    page = parse_page(body, parse_call, what=what)
+    return replace(page, items=settled(page.items, embeds=embeds_recordings(page.items)))
+
+
+def embeds_recordings(calls: Iterable[Call]) -> bool:
+    """True where at least one call came with its recordings: this origin embeds them in this kind of answer."""
+    return any(call.recordings is not None for call in calls)
+
+
+def settled(calls: Iterable[Call], *, embeds: bool) -> tuple[Call, ...]:
+    """The calls, those that said nothing about recordings now saying "none" where the answer is known to embed them.
+
+    A serialiser that leaves out empty lists makes "none" and "not embedded" look alike; one call of the same answer
+    (or of an earlier page: `embeds`) that has them settles it for all. A call whose `recordings` was there but no list
+    stays unsettled.
+    """
+    return tuple(
+        replace(call, recordings=()) if embeds and call.recordings is None and not _is_garbled(call) else call
+        for call in calls
+    )
+
+
+def _is_garbled(call: Call) -> bool:
+    return any(
+        (record := as_object(entry)) is None or record.get("recordings") is not None
+        for entry in as_list(call.document.get("records"))
+    )
+
+
+def parse_call(value: object) -> Call:
+    """A call. Raises MalformedAnswer without a valid id.
+
+    `recordings` is a tuple where at least one of `records[]` has a list `recordings`: all of them together, in order,
+    each once. Else it is None (no records, or records that say nothing): see `settled`. An embedded recording gets
+    its call's ids where it has none, and is left out where it names another call.
+    """
+    id_, document = parse_identified(value, what="call")
+    call_id = CallId(id_)
+    campaign_id = _campaign_id(document)
+    return Call(
+        id=call_id,
+        campaign_id=campaign_id,
+        from_number=as_text(document.get("fromNumber")),
+        to_number=as_text(document.get("toNumber")),
+        inbound=as_boolean(document.get("inbound")),
+        created_ms=as_time_ms(document.get("created")),
+        modified_ms=as_time_ms(document.get("modified")),
+        labels=tuple(dict.fromkeys(label for label in as_list(document.get("labels")) if isinstance(label, str))),
+        recordings=_embedded(document, call_id=call_id, campaign_id=campaign_id),
+        document=document,
+    )
+
+
+def _embedded(
+    call_document: Mapping[str, object], *, call_id: CallId, campaign_id: CampaignId | None
+) -> tuple[Recording, ...] | None:
+    records = [record for entry in as_list(call_document.get("records")) if (record := as_object(entry)) is not None]
+    lists = [found for record in records if isinstance(found := record.get("recordings"), list)]
+    if not lists:
+        return None
+    by_id: dict[RecordingId, Recording] = {}
+    for recording in _parsed((entry for entries in lists for entry in entries), parse_recording):
+        if recording.call_id in (None, call_id):
+            # The campaign of its call is the folder it stands in, whatever the recording says.
+            campaign = campaign_id or recording.campaign_id
+            by_id.setdefault(recording.id, replace(recording, call_id=call_id, campaign_id=campaign))
+    return tuple(by_id.values())
+
+
+def parse_recording(value: object) -> Recording:
+    """A recording's metadata. Raises MalformedAnswer without a valid id; an unheard-of state is UNKNOWN."""
+    id_, document = parse_identified(value, what="recording")
+    call_id = as_id(document.get("callId"))
+    state = as_text(document.get("state")).strip().upper()
+    return Recording(
+        id=RecordingId(id_),
+        call_id=None if call_id is None else CallId(call_id),
+        campaign_id=_campaign_id(document),
+        name=as_text(document.get("name")),
+        created_ms=as_time_ms(document.get("created")),
+        hint_nbytes=_hint_nbytes(document),
+        seconds=as_count(document.get("lengthInSeconds"), maximum=_MAX_COUNT),
+        state=RecordingState(state) if state in RecordingState.__members__ else RecordingState.UNKNOWN,
+        document=document,
+    )
+
+
+def parse_campaign(value: object) -> Campaign:
+    """A broadcast. Raises MalformedAnswer without a valid id."""
+    id_, document = parse_identified(value, what="campaign")
+    return Campaign(
+        id=CampaignId(id_),
+        name=as_text(document.get("name")),
+        modified_ms=as_time_ms(document.get("lastModified")),
+        document=document,
+    )
+
+
+def parse_media(value: object) -> Media:
+    """A media file. Raises MalformedAnswer without a valid id.
+
+    `extension` comes from `mediaType` (a MIME type or a bare word), else from the suffix of `publicUrl`, else is "".
+    `public_key` and `public_extension` are as the public URL spells them; its host is not looked at, because only the
+    key is used, on the configured origin.
+    """
+    id_, document = parse_identified(value, what="media")
+    public_key, public_extension = public_parts(as_text(document.get("publicUrl")))
+    return Media(
+        id=MediaId(id_),
+        name=as_text(document.get("name")),
+        created_ms=as_time_ms(document.get("created")),
+        hint_nbytes=_hint_nbytes(document),
+        extension=extension_of(as_text(document.get("mediaType"))) or extension_of(public_extension or ""),
+        public_key=public_key,
+        public_extension=public_extension,
+        document=document,
+    )
+
+
+def parse_identified(value: object, *, what: str) -> tuple[int, Mapping[str, object]]:
+    """The id and the document of any record with an `id` (credentials too). Raises MalformedAnswer without one."""
+    document = as_object(value)
+    id_ = None if document is None else as_id(document.get("id"))
+    if document is None or id_ is None:
+        raise MalformedAnswer(f"{what}: a record without a valid id")
+    return id_, document
+
+
+def require_id(actual: int | None, asked: int, *, what: str) -> None:
+    """Raises MalformedAnswer where an answer echoes another id than the one asked; None is no echo and passes."""
+    if actual is not None and actual != asked:
+        raise MalformedAnswer(f"{what}: asked for {asked}, the answer is about {actual}")
+
+
+def _campaign_id(document: Mapping[str, object]) -> CampaignId | None:
+    campaign_id = as_id(document.get("campaignId"))
+    return None if campaign_id is None else CampaignId(campaign_id)
+
+
+def _hint_nbytes(document: Mapping[str, object]) -> int | None:
+    return as_count(document.get("lengthInBytes"), maximum=MAX_HINT_NBYTES) or None
+
+
+def parse_document(body: bytes, *, what: str) -> Mapping[str, object]:
+    """A free-form object (account, usage, one record before its parser). Raises MalformedAnswer for anything else."""
+    document = as_object(decode(body, what=what))
+    if document is None:
+        raise MalformedAnswer(f"{what}: not a JSON object")
+    return document
+
+
+def parse_caller_ids(body: bytes) -> tuple[str, ...]:
+    """The verified caller ids as the service spells them, each once. Raises MalformedAnswer."""
+    page = parse_items(body, _parse_caller_id, what="caller ids")
+    return tuple(dict.fromkeys(page.items))
+
+
+def _parse_caller_id(value: object) -> str:
+    document = as_object(value)
+    number = as_text(value if document is None else document.get("phoneNumber"))
+    if not number:
+        raise MalformedAnswer("caller ids: a record without a number")
+    return number
+
+
+def parse_resource_id(body: bytes) -> int:
+    """The id in the answer to a creation, `{"id": 5}`. Raises MalformedAnswer without a valid one."""
+    id_, _document = parse_identified(decode(body, what="created resource"), what="created resource")
+    return id_
+
+
+def parse_boolean(body: bytes) -> bool:
+    """A bare JSON boolean (the answer to a verification code). Raises MalformedAnswer for anything else."""
+    answer = as_boolean(decode(body, what="boolean answer"))
+    if answer is None:
+        raise MalformedAnswer("boolean answer: not a boolean")
+    return answer
+
+
+def parse_error_message(body: bytes) -> str:
+    """What an error body says, as one printable line of at most 200 characters; "" where it says nothing.
+
+    Takes an ErrorResponse (every field optional: `message`, else `developerMessage`), and any other body as text.
+    Never raises, and holds no URL query and no `apikey=` value: an error page may echo the request.
+    """
+    try:
+        document = as_object(decode(body, what="error body"))
+    except MalformedAnswer:
+        document = None
+    said = [as_text((document or {}).get(field)) for field in ("message", "developerMessage")]
+    text = next(filter(str.strip, said), None)
+    if text is None:
+        # Four times the line: tags and blanks still have to go, and a body may be megabytes.
+        text = body[: 4 * MAX_LINE_CHARACTERS].decode("utf-8", "replace")
+    return printable_line(text)
