@@ -1,0 +1,127 @@
+"""The account that the stand-in serves, and the true bytes behind every path of both APIs.
+
+This module owns how a path names an object and what v1's file ids are.
+It must not know HTTP beyond the paths themselves; every method may be called from any thread.
+`answers` hands it to every operation; tests change it and compare with it.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from cffs.standin.audio import Content, StoredContent
+from cffs.standin.call_book import CallBook
+from cffs.standin.library import DynamicName, Library
+from cffs.standin.me import Me
+from cffs.standin.objects import StandinObject
+from cffs.standin.rows import Shape
+
+V1_ID_SHIFT: Final = 5_000_000_000_000
+"""With `v1_ids_differ`, how far v1's file ids are above v2's recording ids."""
+
+_V1_FILES: Final = "/cloud/1/files/recording"
+_RECORDING: Final = re.compile(r"/v2/calls/recordings/(\d+)\.mp3")
+_NAMED: Final = re.compile(r"/v2/calls/(\d+)/recordings/([^/]+)\.mp3")
+_MEDIA: Final = re.compile(r"/v2/media/(\d+)(?:\.[a-z0-9]+|/file)")
+_PUBLIC: Final = re.compile(r"/v2/media/public/([^/]+)\.[a-z0-9]+")
+_V1_RECORDING: Final = re.compile(_V1_FILES + r"/(\d+)")
+_DYNAMIC: Final = re.compile(_V1_FILES + r"/dynamic/([^/]+)/([^/]+)/([^/]+)/([^/]+)/([^/]+?)(/mp3)?")
+
+
+class Account(CallBook):
+    """A deterministic account of any size: a function of its arguments, until a test changes it."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        calls: int = 24,
+        recordings_per_call: int = 1,
+        campaigns: int = 8,
+        uncampaigned_every: int = 10,
+        media: int = 16,
+        dynamic: int = 12,
+        v1_ids_differ: bool = False,
+        length_measures: str | None = "mp3",
+    ) -> None:
+        shape = Shape(
+            seed=seed,
+            calls=calls,
+            recordings_per_call=recordings_per_call,
+            campaigns=campaigns,
+            uncampaigned_every=uncampaigned_every,
+        )
+        super().__init__(shape, length_measures=length_measures)
+        self.v1_ids_differ = v1_ids_differ
+        self.me = Me(seed=seed)
+        self.library = Library(
+            seed=seed, media=media, dynamic=dynamic, campaign_ids=shape.campaign_ids(), versions=self.versions
+        )
+
+    def object_for(self, path_or_url: str) -> StandinObject | None:
+        """The object that a GET of the path (or URL, any host and query) answers, in either API; None without one."""
+        path = urlsplit(path_or_url).path if "://" in path_or_url else path_or_url.partition("?")[0]
+        with self.lock:
+            if match := _RECORDING.fullmatch(path):
+                return self.recording_object(int(match[1]), form="mp3")
+            if match := _NAMED.fullmatch(path):
+                return self.named_recording(int(match[1]), unquote(match[2]))
+            if match := _MEDIA.fullmatch(path):
+                return self.library.media_object(int(match[1]))
+            if match := _PUBLIC.fullmatch(path):
+                media_id = self.library.media_by_key(unquote(match[1]))
+                return None if media_id is None else self.library.media_object(media_id)
+            if match := _V1_RECORDING.fullmatch(path):
+                return self.recording_object(self.recording_of_v1(int(match[1])), form="wav")
+            if match := _DYNAMIC.fullmatch(path):
+                name = dynamic_name([unquote(part) for part in match.groups()[:5]])
+                return self.library.dynamic_object(name, form="mp3" if match[6] else "wav")
+            return None
+
+    def paths(self) -> list[str]:
+        """One path of every object there is: recordings in both forms, dynamic files in both forms, media."""
+        with self.lock:
+            found: list[str] = []
+            for call_id in self.call_ids():
+                for recording_id in self.recording_ids(call_id) if isinstance(call_id, int) else ():
+                    found.append(f"/v2/calls/recordings/{recording_id}.mp3")
+                    found.append(f"{_V1_FILES}/{self.v1_file_id(recording_id)}")
+            for name in self.library.dynamic:
+                found += [self.dynamic_path(name, form="wav"), self.dynamic_path(name, form="mp3")]
+            found += [f"/v2/media/{media_id}/file" for media_id in self.library.media_ids()]
+            return found
+
+    def dynamic_path(self, name: DynamicName, *, form: str) -> str:
+        """The path of a dynamic recording, without a key."""
+        return f"{_V1_FILES}/dynamic/{'/'.join(name.parts)}" + ("/mp3" if form == "mp3" else "")
+
+    def replace_object(self, path_or_url: str, *, data: bytes | None = None) -> None:
+        """A new version behind that path, in every form: other bytes of the same size, or the bytes given.
+
+        Raises KeyError when there is no object.
+        """
+        with self.lock:
+            found = self.object_for(path_or_url)
+            if found is None:
+                raise KeyError(path_or_url)
+            key = found.key.rpartition(".")[0]
+            content: Content | None = None if data is None else StoredContent(data)
+            if content is None and self.versions.given_content(key) is not None:
+                # What was given byte by byte has no seed to change: its bytes run backwards.
+                content = StoredContent(found.read()[::-1])
+            self.versions.replace(key, content)
+
+    def v1_file_id(self, recording_id: int) -> int:
+        """The id under which v1 knows a recording."""
+        return recording_id + V1_ID_SHIFT if self.v1_ids_differ else recording_id
+
+    def recording_of_v1(self, file_id: int) -> int:
+        """The recording behind a v1 file id."""
+        return file_id - V1_ID_SHIFT if self.v1_ids_differ else file_id
+
+
+def dynamic_name(parts: Sequence[str]) -> DynamicName:
+    """The five parts of a dynamic recording's path, in order."""
+    hash_code, year, month, campaign, filename = parts
+    return DynamicName(hash_code=hash_code, year=year, month=month, campaign=campaign, filename=filename)

@@ -1,0 +1,192 @@
+"""From a request to the reply that an honest server would send: route, login, range, validators.
+
+This module owns HTTP's meaning (206, 304, 412, 416, HEAD) for both APIs; the account's lock is held while it thinks.
+It must not know sockets; it never waits.
+`server` calls `reply_to`, `faults` bends the reply, `wire` sends it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate, parsedate_to_datetime
+from typing import Final
+
+from cffs.standin import v1, v2
+from cffs.standin.answers import Answer, BadParameter, Request, Site, basic_pair, error, find_operation
+from cffs.standin.audio import Content, StoredContent
+from cffs.standin.objects import StandinObject
+
+UNKNOWN_KIND: Final = "unknown"
+_NOTHING: Final = StoredContent(b"")
+_RANGE: Final = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.ASCII)
+
+
+@dataclass(slots=True, kw_only=True)
+class Reply:
+    """What goes on the wire, and how. Mutable: faults bend it between its making and its sending.
+
+    The body is `source[start:stop]`. `framing` is `length` (Content-Length tells its size), `chunked`, or `close`
+    (delimited by the end of the connection).
+    """
+
+    status: int
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    source: Content = _NOTHING
+    start: int = 0
+    stop: int = 0
+    framing: str = "length"
+    kind: str = UNKNOWN_KIND
+    download: StandinObject | None = None
+
+    raw: bytes | None = None
+    """Sent instead of everything."""
+    before: str = "answer"
+    """`answer`; `reset`, `hang` or `stall_head` before a whole head was sent."""
+    delay_seconds: float = 0
+    cut_at: int | None = None
+    """After how many bytes of the body `cut` happens."""
+    cut: str = "close"
+    """`close`, `reset` or `stall`."""
+    stall_seconds: float | None = None
+    """How long a stall lasts; None is until the client goes."""
+    drip_nbytes: int | None = None
+    drip_seconds: float = 0
+    close_after: bool = False
+
+    def set_header(self, name: str, value: str | None) -> None:
+        """Replaces a header, or removes it."""
+        self.headers = [(told, text) for told, text in self.headers if told.lower() != name.lower()]
+        if value is not None:
+            self.headers.append((name, value))
+
+    def header(self, name: str) -> str | None:
+        """A header's value."""
+        return next((text for told, text in self.headers if told.lower() == name.lower()), None)
+
+    def set_body(self, body: bytes, *, content_type: str) -> None:
+        """Another body altogether, whole."""
+        self.source, self.start, self.stop = StoredContent(body), 0, len(body)
+        self.set_header("Content-Type", content_type)
+        self.set_header("Content-Range", None)
+
+    def body(self) -> bytes:
+        """The bytes that would be sent."""
+        return self.source.read(self.start, self.stop - self.start)
+
+
+def reply_to(site: Site, request: Request) -> Reply:
+    """The honest reply. Never raises for what a client sent."""
+    with site.account.lock:
+        kind, answer = _answer(site, request)
+    reply = Reply(status=answer.status, kind=kind, download=answer.download, headers=list(answer.headers))
+    if answer.download is None:
+        if answer.body:
+            reply.set_body(answer.body, content_type=answer.content_type)
+        return reply
+    _describe(site, request, reply, answer.download)
+    return reply
+
+
+def _answer(site: Site, request: Request) -> tuple[str, Answer]:
+    """(operationId, answer): the table first, then the login, then the handler."""
+    options = site.options
+    if options.v1 and request.path.startswith(v1.BASE + "/"):
+        table, below, is_v1 = v1.OPERATIONS, request.path.removeprefix(v1.BASE), True
+    elif options.v2 and request.path.startswith(v2.BASE + "/"):
+        table, below, is_v1 = v2.OPERATIONS, request.path.removeprefix(v2.BASE), False
+    else:
+        return UNKNOWN_KIND, error(404)
+    found = find_operation(table, method=request.method, path=below, seed_only=options.seed_only)
+    if found.operation is None:
+        if found.other_methods and not options.seed_only:
+            return UNKNOWN_KIND, error(405, headers=(("Allow", ", ".join(found.other_methods)),))
+        return UNKNOWN_KIND, v1.failure(404, "not found") if is_v1 else error(404)
+    kind = found.operation.kind
+    if request.method == "HEAD" and not options.answer_head:
+        return kind, error(405, headers=(("Allow", "GET"),))
+    refused = _refusal(site, request, login=found.operation.login)
+    if refused is not None:
+        return kind, refused
+    try:
+        return kind, found.operation.handler(site, request, found.parameters)
+    except BadParameter as bad:
+        return kind, error(400, str(bad))
+
+
+def _refusal(site: Site, request: Request, *, login: str) -> Answer | None:
+    """None when the request may do this."""
+    told = site.credentials
+    if login == "apikey":
+        return None if request.first("apikey") == told.apikey else v1.failure(401, "Invalid apikey")
+    pair = basic_pair(request)
+    challenge = (("WWW-Authenticate", 'Basic realm="CallFire"'),)
+    if pair is None:
+        return error(401, headers=challenge)
+    is_holder = pair == (told.account_login, told.account_password)
+    is_api = pair == (told.login, told.password) or site.account.me.accepts(*pair)
+    if login == "account":
+        return None if is_holder else error(403 if is_api else 401, headers=() if is_api else challenge)
+    return None if is_api else error(401, headers=challenge)
+
+
+def _describe(site: Site, request: Request, reply: Reply, download: StandinObject) -> None:
+    """Validators, conditions and the range."""
+    options = site.options
+    total = download.total_nbytes
+    reply.headers.append(("Content-Type", download.content_type))
+    modified = formatdate(download.modified_ms // 1000, usegmt=True)
+    if options.send_etag:
+        reply.headers.append(("ETag", download.etag))
+    if options.send_last_modified:
+        reply.headers.append(("Last-Modified", modified))
+    told = request.headers
+    if options.send_etag and "if-match" in told and told["if-match"] not in ("*", download.etag):
+        reply.status = 412
+        return
+    if options.send_etag and told.get("if-none-match") in ("*", download.etag):
+        reply.status = 304
+        return
+    reply.source, reply.stop = download.content, total
+    if not options.send_length:
+        reply.framing = "chunked"
+        return
+    if not options.honour_ranges:
+        return
+    reply.headers.append(("Accept-Ranges", "bytes"))
+    bounds = asked_range(told.get("range"), total)
+    if bounds is None or request.method == "HEAD" or not _same_version(told, download.etag, modified):
+        return
+    start, stop = bounds
+    if start >= stop:
+        reply.status, reply.source, reply.stop = 416, _NOTHING, 0
+        reply.headers.append(("Content-Range", f"bytes */{total}"))
+        return
+    reply.status, reply.start, reply.stop = 206, start, stop
+    reply.headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{total}"))
+
+
+def asked_range(header: str | None, total_nbytes: int) -> tuple[int, int] | None:
+    """(start, stop) of a single range, empty when it cannot be met; None to send everything (no range, or not one)."""
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        start = max(0, total_nbytes - int(last))
+        return (start, total_nbytes) if int(last) else (0, 0)
+    start = int(first)
+    stop = min(int(last) + 1, total_nbytes) if last else total_nbytes
+    if last and int(last) < start:
+        return None
+    return (start, stop) if start < total_nbytes else (0, 0)
+
+
+def _same_version(headers: Mapping[str, str], etag: str, modified: str) -> bool:
+    """Whether If-Range, if any, names this version; a date does when it is exactly the last change."""
+    told = headers.get("if-range")
+    if told is None or told == etag:
+        return True
+    try:
+        return parsedate_to_datetime(told) == parsedate_to_datetime(modified)
+    except ValueError:
+        return False

@@ -1,0 +1,97 @@
+"""The account holder's side: details, API credentials, caller ids, billing.
+
+This module owns these rows and which logins are accepted besides the two the stand-in was started with.
+It must not know HTTP.
+`account` holds one; `v2_me` reads it.
+"""
+
+from typing import Final
+
+from cffs.standin.rows import NEWEST_MS, OWN_NUMBERS, Row, mixed
+
+CREDENTIAL_BASE: Final = 20_000_000_003
+MASK: Final = "*" * 12
+CODE_DIGITS: Final = 4
+
+
+class Me:
+    """Owner: the account, under whose lock it is used."""
+
+    def __init__(self, *, seed: int) -> None:
+        self._seed = seed
+        self.account_row: Row = {
+            "id": 12_000_000_003 + seed % 1000 * 1000,
+            "email": f"owner{seed}@example.com",
+            "name": "Ada Example",
+            "firstName": "Ada",
+            "lastName": "Example",
+            "permissions": ["API", "ACCOUNT_HOLDER"],
+        }
+        self._credentials: dict[int, Row] = {}
+        self._passwords: dict[int, str] = {}
+        self.caller_ids: list[str] = list(OWN_NUMBERS[:3])
+        self._codes: dict[str, str] = {}
+        for name in ("nightly export", "Ops / dashboard", "nightly export"):
+            self.create_credential(name)
+
+    def credentials(self) -> list[Row]:
+        """All of them, passwords masked but for their last four characters."""
+        return [dict(row) for row in self._credentials.values()]
+
+    def credential(self, credential_id: int) -> Row | None:
+        """One of them, masked."""
+        row = self._credentials.get(credential_id)
+        return dict(row) if row else None
+
+    def create_credential(self, name: str) -> Row:
+        """A new one, its password in clear: the only time it is told."""
+        credential_id = max(self._credentials, default=CREDENTIAL_BASE - 1000) + 1000
+        password = f"{mixed(self._seed, credential_id, 30):016x}"
+        self._passwords[credential_id] = password
+        self._credentials[credential_id] = {
+            "id": credential_id,
+            "name": name,
+            "username": f"{mixed(self._seed, credential_id, 31):016x}"[:12],
+            "password": MASK + password[-4:],
+            "enabled": True,
+        }
+        return {**self._credentials[credential_id], "password": password}
+
+    def delete_credential(self, credential_id: int) -> bool:
+        """True when there was one; its login is refused from now on."""
+        self._passwords.pop(credential_id, None)
+        return self._credentials.pop(credential_id, None) is not None
+
+    def accepts(self, login: str, password: str) -> bool:
+        """Whether a created credential opens the API with that pair."""
+        return any(
+            row["username"] == login and self._passwords[credential_id] == password
+            for credential_id, row in self._credentials.items()
+        )
+
+    def call_with_code(self, number: str) -> None:
+        """What the service does by telephone: from now on `verification_code` tells the code."""
+        self._codes[number] = self.verification_code(number)
+
+    def verification_code(self, number: str) -> str:
+        """The code that verifies a number."""
+        return f"{mixed(self._seed, int(number), 32) % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
+
+    def verify(self, number: str, code: str) -> bool:
+        """True for the right code of a number that was called; the number is verified from now on."""
+        if self._codes.get(number) != code:
+            return False
+        del self._codes[number]
+        if number not in self.caller_ids:
+            self.caller_ids.append(number)
+        return True
+
+    def plan_usage(self) -> Row:
+        """The current month, which is the newest call's."""
+        return {
+            "intervalStart": NEWEST_MS,
+            "intervalEnd": NEWEST_MS + 30 * 86_400_000,
+            "remainingPlanCredits": 2341.5,
+            "remainingPayAsYouGoCredits": 150.0,
+            "totalRemainingCredits": 2491.5,
+        }

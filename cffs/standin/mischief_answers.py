@@ -1,0 +1,180 @@
+"""Faults that put another answer in the place of the honest one, or other words on its label.
+
+This module owns what such an answer says.
+It must not know which requests are hit (that is `faults`) nor how bytes are sent (that is `wire`).
+`faults` calls the table.
+"""
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from typing import Final
+
+from cffs.standin.answers import error
+from cffs.standin.audio import StoredContent
+from cffs.standin.bending import Bending
+from cffs.standin.exchange import reply_to
+
+LOGIN_PAGE: Final = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Log in</form></body></html>"
+BIG_HEADER_NBYTES: Final = 300_000
+"""More than h11's and httpcore's buffers take."""
+BOMB_NBYTES: Final = 210_000_000
+GARBAGE: Final = b"\x00\x01\x02 this is not HTTP \xff\xfe\r\n\r\n" * 4
+MALFORMED_JSON: Final = b'{"items": [{"id": 1, "name": "cut of'
+MALFORMED_XML: Final = b'<?xml version="1.0"?><fileResponse><recording>http'
+
+
+def _status(bending: Bending) -> None:
+    """Options: code (503), retry_after, body (json | html | empty)."""
+    reply, code = bending.reply, int(bending.option("code", 503))
+    reply.status, reply.framing, reply.download = code, "length", None
+    reply.headers = []
+    body = bending.option("body", "json")
+    if body == "json":
+        reply.set_body(error(code).body, content_type="application/json")
+    elif body == "html":
+        reply.set_body(b"<html><body><h1>Error</h1></body></html>", content_type="text/html")
+    else:
+        reply.set_body(b"", content_type="text/plain")
+    if "retry_after" in bending.options:
+        reply.set_header("Retry-After", str(bending.options["retry_after"]))
+
+
+def _gzip(bending: Bending) -> None:
+    """Really compressed, and said so."""
+    reply = bending.reply
+    told = reply.headers
+    reply.set_body(gzip.compress(reply.body(), compresslevel=1), content_type="application/octet-stream")
+    reply.headers = [*told, ("Content-Encoding", "gzip")]
+
+
+def _bomb(bending: Bending) -> None:
+    """Option: nbytes (210 MB) of blanks, compressed to a thousandth."""
+    reply = bending.reply
+    blanks = gzip.compress(bytes(1_000_000).replace(b"\0", b" "))
+    content_type = reply.header("Content-Type") or "application/json"
+    reply.set_body(blanks * (int(bending.option("nbytes", BOMB_NBYTES)) // 1_000_000), content_type=content_type)
+    reply.status = 200
+    reply.set_header("Content-Encoding", "gzip")
+
+
+def _html200(bending: Bending) -> None:
+    reply = bending.reply
+    reply.status, reply.headers, reply.framing = 200, [], "length"
+    reply.set_body(LOGIN_PAGE, content_type="text/html; charset=utf-8")
+
+
+def _body(bending: Bending) -> None:
+    """Options: data (bytes), content_type (that of the honest answer), status (200): any body at all."""
+    reply = bending.reply
+    content_type = bending.option("content_type", reply.header("Content-Type") or "application/json")
+    reply.status, reply.headers, reply.framing = int(bending.option("status", 200)), [], "length"
+    reply.set_body(bytes(bending.option("data", b"")), content_type=content_type)
+
+
+def _redirect(bending: Bending) -> None:
+    """Options: location (itself: a loop; `{path}` and `{query}` are replaced), code (302)."""
+    reply, request = bending.reply, bending.request
+    query = "&".join(f"{name}={value}" for name, values in request.query.items() for value in values)
+    location = str(bending.option("location", bending.site.account.root_url + "{path}"))
+    location = location.replace("{path}", request.path).replace("{query}", query)
+    reply.status, reply.headers, reply.framing = int(bending.option("code", 302)), [], "length"
+    reply.set_body(b"moved", content_type="text/plain")
+    reply.set_header("Location", location)
+
+
+def _bighead(bending: Bending) -> None:
+    bending.reply.headers.append(("X-Padding", "x" * int(bending.option("nbytes", BIG_HEADER_NBYTES))))
+
+
+def _garbage(bending: Bending) -> None:
+    """Option: what (`http`: bytes that are no HTTP; `body`: JSON or XML that ends in the middle)."""
+    reply = bending.reply
+    if bending.option("what", "http") == "http":
+        reply.raw = GARBAGE
+        return
+    content_type = reply.header("Content-Type") or "application/json"
+    reply.set_body(MALFORMED_XML if "xml" in content_type else MALFORMED_JSON, content_type=content_type)
+
+
+def _wrong_type(bending: Bending) -> None:
+    """Option: content_type (text/plain): only the label is wrong."""
+    bending.reply.set_header("Content-Type", bending.option("content_type", "text/plain"))
+
+
+def _no_etag(bending: Bending) -> None:
+    """Option: last_modified (True): keep that one."""
+    bending.reply.set_header("ETag", None)
+    if not bending.option("last_modified", True):
+        bending.reply.set_header("Last-Modified", None)
+
+
+def _weak_etag(bending: Bending) -> None:
+    etag = bending.reply.header("ETag")
+    if etag:
+        bending.reply.set_header("ETag", "W/" + etag)
+
+
+def _no_head(bending: Bending) -> None:
+    if bending.request.method == "HEAD":
+        reply = bending.reply
+        reply.status, reply.headers = 405, [("Allow", "GET")]
+        reply.source, reply.start, reply.stop, reply.framing = StoredContent(b""), 0, 0, "length"
+
+
+def _replace(bending: Bending) -> None:
+    """Option: path (the one asked for): that object has other bytes from this answer on."""
+    path = str(bending.option("path", bending.request.path))
+    if bending.site.account.object_for(path) is None:
+        return
+    bending.site.account.replace_object(path)
+    fresh = reply_to(bending.site, bending.request)
+    reply = bending.reply
+    reply.status, reply.headers, reply.download = fresh.status, fresh.headers, fresh.download
+    reply.source, reply.start, reply.stop = fresh.source, fresh.start, fresh.stop
+
+
+def _unsatisfiable(bending: Bending) -> None:
+    reply = bending.reply
+    total = reply.download.total_nbytes if reply.download else 0
+    reply.status = 416
+    reply.source, reply.start, reply.stop, reply.framing = StoredContent(b""), 0, 0, "length"
+    reply.set_header("Content-Range", f"bytes */{total}")
+
+
+def _rows(bending: Bending) -> None:
+    """Option: change (a function from the parsed answer to another, or to None): JSON bent by the test itself."""
+    reply = bending.reply
+    if "json" in (reply.header("Content-Type") or "") and reply.status == 200:
+        changed = bending.options["change"](json.loads(reply.body()))
+        body = json.dumps(changed).encode("utf-8", "surrogatepass")
+        reply.set_body(body, content_type=reply.header("Content-Type") or "application/json")
+
+
+def _absent(bending: Bending) -> None:
+    """404 in the API's own words."""
+    reply = bending.reply
+    reply.headers, reply.status, reply.framing, reply.download = [], 404, "length", None
+    reply.set_body(error(404, re.sub(r"\d+", "N", bending.request.path)).body, content_type="application/json")
+
+
+FAULTS: Final[dict[str, Callable[[Bending], None]]] = {
+    "status": _status,
+    "absent": _absent,
+    "gzip": _gzip,
+    "bomb": _bomb,
+    "html200": _html200,
+    "body": _body,
+    "rows": _rows,
+    "redirect": _redirect,
+    "bighead": _bighead,
+    "garbage": _garbage,
+    "wrong_type": _wrong_type,
+    "no_etag": _no_etag,
+    "weak_etag": _weak_etag,
+    "no_head": _no_head,
+    "replace": _replace,
+    "416": _unsatisfiable,
+}
+"""By the name that tests, the request log and the command line use."""

@@ -1,0 +1,248 @@
+"""The account as arithmetic: what call number `index` is, who was called when and what was recorded.
+
+This module owns every generated fact, each a pure function of the shape and an index, so that 100,000 calls cost
+nothing until somebody asks.
+It must not know changes made by tests (those are `account`'s) nor HTTP.
+`account` calls it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cffs.standin.audio import mp3_nbytes, wav_nbytes
+
+Row = dict[str, Any]
+"""One object as the API would send it."""
+
+NEWEST_MS: Final = 1_717_243_200_000
+"""2024-06-01 12:00 UTC: the newest generated call. Fixed, so that an account is the same on every day."""
+
+CALL_STEP_MS: Final = 137_000
+"""Time between two calls: 100,000 of them reach back 158 days."""
+
+CALL_BASE: Final = 64_000_000_000
+RECORDING_BASE: Final = 180_000_000_000
+CAMPAIGN_BASE: Final = 4_490_000_000
+MEDIA_BASE: Final = 10_300_000_000
+ID_STEP: Final = 1000
+ID_SHARD: Final = 3
+"""Ids in CallFire's own samples end in 003."""
+
+MAX_RECORDINGS_PER_CALL: Final = 100
+"""Room in the recording ids of one call."""
+
+MIN_SECONDS: Final = 5
+SECONDS_SPAN: Final = 56
+PLAIN_NAMES: Final = (
+    "call_recording",
+    "voicemail_recording",
+    "customerResponse",
+    "Größe – Straße",
+    "録音 №1",
+    "Ole O'Hara",
+)
+CAMPAIGN_NAMES: Final = (
+    "Spring renewal reminders",
+    "Customer survey: how was it?",
+    "Winback 2023 / phase 2",
+    'The "late" invoices',
+    "Müller & Söhne – Rückrufe",
+    "予約の確認",
+    "Spring renewal reminders",
+    "Appointments.",
+)
+"""Free text as users type it, one name twice."""
+
+LABELS: Final = ("survey", "follow up", "Müller & Co", "vip/gold", "do not call")
+OWN_NUMBERS: Final = tuple(f"1213555{n:04d}" for n in range(100, 105))
+OTHER_NUMBERS: Final = 400
+RESULTS: Final = ("LA", "AM", "LA", "XFER", "NO_ANS")
+
+_MASK: Final = (1 << 64) - 1
+
+
+def mixed(*parts: int) -> int:
+    """A 64-bit hash of integers (splitmix64's finaliser): the same on every machine and every day."""
+    state = 1
+    for part in parts:
+        state = (state + part) * 0x9E3779B97F4A7C15
+    state &= _MASK
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+    return state ^ state >> 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What an account is generated from. Index 0 is the newest call; ids descend with the index."""
+
+    seed: int
+    calls: int
+    recordings_per_call: int = 1
+    campaigns: int = 8
+    uncampaigned_every: int = 10
+    """Every n-th call (by hash) belongs to no campaign; 0 for none."""
+
+    def call_id(self, index: int) -> int:
+        """The id of call `index`: 11 digits."""
+        return CALL_BASE + (self.seed % 1000) * 10_000_000 + (self.calls - 1 - index) * ID_STEP + ID_SHARD
+
+    def call_index(self, call_id: int) -> int | None:
+        """The index behind a call id; None when there is no such call."""
+        steps, rest = divmod(call_id - self.call_id(self.calls - 1), ID_STEP)
+        index = self.calls - 1 - steps
+        return index if rest == 0 and 0 <= index < self.calls else None
+
+    def recording_id(self, index: int, position: int) -> int:
+        """The id of a generated recording: 12 digits, ascending with the call's id and the position in it."""
+        return (
+            RECORDING_BASE
+            + (self.seed % 1000) * 10_000_000
+            + ((self.calls - 1 - index) * MAX_RECORDINGS_PER_CALL + position) * 10
+            + ID_SHARD
+        )
+
+    def recording_place(self, recording_id: int) -> tuple[int, int] | None:
+        """(call index, position) behind a recording id; None when there is no such recording."""
+        steps, rest = divmod(recording_id - self.recording_id(self.calls - 1, 0), 10)
+        calls_up, position = divmod(steps, MAX_RECORDINGS_PER_CALL)
+        index = self.calls - 1 - calls_up
+        if rest or not 0 <= index < self.calls or position >= self.recordings_per_call:
+            return None
+        return index, position
+
+    def campaign_ids(self) -> list[int]:
+        """All campaigns, newest first: 10 digits."""
+        first = CAMPAIGN_BASE + (self.seed % 1000) * 10_000 + ID_SHARD
+        return [first + n * ID_STEP for n in reversed(range(self.campaigns))]
+
+    def campaign_of(self, index: int) -> int:
+        """The campaign id of a call, 0 for none."""
+        if not self.campaigns:
+            return 0
+        if self.uncampaigned_every and mixed(self.seed, index, 1) % self.uncampaigned_every == 0:
+            return 0
+        n = mixed(self.seed, index, 2) % self.campaigns
+        return CAMPAIGN_BASE + (self.seed % 1000) * 10_000 + n * 1000 + ID_SHARD
+
+    def created_ms(self, index: int) -> int:
+        """When call `index` was made; strictly descending with the index."""
+        return NEWEST_MS - index * CALL_STEP_MS - mixed(self.seed, index, 3) % (CALL_STEP_MS - 1000)
+
+    def duration_seconds(self, index: int, position: int) -> int:
+        """How long a recording lasts: 5 to 60 seconds."""
+        return MIN_SECONDS + mixed(self.seed, index, 4, position) % SECONDS_SPAN
+
+    def inbound(self, index: int) -> bool:
+        """Whether the other side called."""
+        return mixed(self.seed, index, 5) % 3 == 0
+
+    def numbers(self, index: int) -> tuple[str, str]:
+        """(from, to) as 11 digits; every 53rd inbound caller is anonymous (empty)."""
+        own = OWN_NUMBERS[mixed(self.seed, index, 6) % len(OWN_NUMBERS)]
+        other = f"1415{5_000_000 + mixed(self.seed, index, 7) % OTHER_NUMBERS * 137:07d}"
+        if not self.inbound(index):
+            return own, other
+        return ("" if mixed(self.seed, index, 8) % 53 == 0 else other), own
+
+    def labels(self, index: int) -> list[str]:
+        """None, one or two labels."""
+        first = mixed(self.seed, index, 9) % (2 * len(LABELS))
+        if first >= len(LABELS):
+            return []
+        return [LABELS[first]] if first % 2 else [LABELS[first], LABELS[(first + 1) % len(LABELS)]]
+
+    def call_row(self, index: int) -> Row:
+        """The call as the API sends it, `records` empty of recordings."""
+        from_number, to_number = self.numbers(index)
+        created = self.created_ms(index)
+        seconds = sum(self.duration_seconds(index, position) for position in range(self.recordings_per_call)) or 7
+        call_id = self.call_id(index)
+        result = RESULTS[mixed(self.seed, index, 10) % len(RESULTS)]
+        record = {
+            "id": call_id + 1_000_000_000,
+            "originateTime": created,
+            "answerTime": created + 4000,
+            "finishTime": created + 4000 + 1000 * seconds,
+            "duration": seconds,
+            "billedAmount": 1.0,
+            "toNumber": to_number,
+            "callerName": "",
+            "result": result,
+            "labels": [],
+            "questionResponses": [],
+            "notes": [],
+            "recordings": [],
+        }
+        row: Row = {
+            "id": call_id,
+            "toNumber": to_number,
+            "state": "FINISHED",
+            "campaignId": self.campaign_of(index),
+            "batchId": 0,
+            "inbound": self.inbound(index),
+            "created": created,
+            "modified": created + 5000 + 1000 * seconds,
+            "finalCallResult": result,
+            "labels": self.labels(index),
+            "attributes": {},
+            "notes": [],
+            "records": [record],
+        }
+        if from_number:
+            row["fromNumber"] = from_number
+        return row
+
+    def recording_row(self, index: int, position: int) -> Row:
+        """A recording as the API sends it, without `lengthInBytes` and `mp3Url` (both are the account's)."""
+        seconds = self.duration_seconds(index, position)
+        recording_id = self.recording_id(index, position)
+        return {
+            "id": recording_id,
+            "callId": self.call_id(index),
+            "campaignId": self.campaign_of(index),
+            "name": self.recording_name(index, position),
+            "created": self.created_ms(index) + 5000 + 1000 * position,
+            "lengthInSeconds": seconds,
+            "hash": f"{mixed(self.seed, index, 11, position):016x}" if index % 2 else "",
+            "state": "READY",
+        }
+
+    def recording_rows(self, index: int) -> list[Row]:
+        """All generated recordings of a call."""
+        return [self.recording_row(index, position) for position in range(self.recordings_per_call)]
+
+    def recording_name(self, index: int, position: int) -> str:
+        """Equal on different calls, different within one."""
+        kind = mixed(self.seed, index, 12) % 12
+        first = (kind + position) if kind < len(PLAIN_NAMES) else position
+        if position < len(PLAIN_NAMES):
+            return PLAIN_NAMES[first % len(PLAIN_NAMES)]
+        return f"{PLAIN_NAMES[first % len(PLAIN_NAMES)]} {position}"
+
+    def campaign_row(self, campaign_id: int) -> Row:
+        """A broadcast as the API sends it; it has no creation time."""
+        n = (campaign_id - CAMPAIGN_BASE - (self.seed % 1000) * 10_000) // 1000
+        name = CAMPAIGN_NAMES[n % len(CAMPAIGN_NAMES)] + (f" ({n})" if n >= len(CAMPAIGN_NAMES) else "")
+        return {
+            "id": campaign_id,
+            "name": name,
+            "status": "RUNNING" if n % 2 else "FINISHED",
+            "lastModified": NEWEST_MS - n * 86_400_000,
+            "fromNumber": OWN_NUMBERS[n % len(OWN_NUMBERS)],
+            "labels": [LABELS[n % len(LABELS)]] if n % 2 else [],
+            "maxActive": 100,
+            "resumeNextDay": False,
+        }
+
+
+def recording_nbytes(recording_id: int, seconds: float, *, form: str) -> int:
+    """The size of a generated recording in one form; every third MP3 carries a tag, every eighth WAV is mu-law."""
+    if form == "wav":
+        return wav_nbytes(seconds, mulaw=is_mulaw(recording_id))
+    return mp3_nbytes(seconds, id3_nbytes=10 + mixed(recording_id, 13) % 200 if mixed(recording_id, 14) % 3 == 0 else 0)
+
+
+def is_mulaw(recording_id: int) -> bool:
+    """Whether the WAV of that recording is mu-law."""
+    return mixed(recording_id, 15) % 8 == 0

@@ -1,0 +1,233 @@
+"""The stand-in as a server: connections on 127.0.0.1, one request after another, each logged.
+
+This module owns listeners, connections, reading a request, and the order honest reply, faults, wire.
+It must not know what any operation answers.
+`thread` and `run` start it; asynchronous tests use it as a context manager.
+"""
+
+import ssl
+import time
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+import h11
+import trio
+
+from cffs.standin import v1, v2
+from cffs.standin.account import Account
+from cffs.standin.answers import Credentials, Options, Request, Site
+from cffs.standin.exchange import reply_to
+from cffs.standin.faults import Faults
+from cffs.standin.request_log import RequestLog, RequestRecord
+from cffs.standin.rows import mixed
+from cffs.standin.wire import Sent, send
+
+HOST: Final = "127.0.0.1"
+"""Never reachable from elsewhere: it gives out what it calls secrets."""
+
+RECEIVE_NBYTES: Final = 64 * 1024
+MAX_HEAD_NBYTES: Final = 64 * 1024
+CLOSE_SECONDS: Final = 1.0
+"""A connection that cannot be closed politely in that time is just closed."""
+
+
+def default_credentials(seed: int) -> Credentials:
+    """Deterministic, in the shapes that CallFire's samples have."""
+
+    def digits(salt: int, count: int) -> str:
+        return "".join(f"{mixed(seed, salt, n):016x}" for n in range(3))[:count]
+
+    return Credentials(
+        apikey=digits(40, 40),
+        login=digits(41, 12),
+        password=digits(42, 16),
+        account_login=f"owner{seed}@example.com",
+        account_password=digits(43, 16),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """The network between client and stand-in; may be changed at any time."""
+
+    latency_seconds: float = 0
+    """Waited before each answer."""
+    bandwidth: float | None = None
+    """Bytes per second of each connection; None is as fast as it goes."""
+
+
+class Standin:
+    """An embedded CallFire over real HTTP. `async with Standin(...) as standin:` serves for as long as the block lasts.
+
+    `account` may be changed and `faults` added at any time, from any thread.
+    """
+
+    def __init__(
+        self,
+        account: Account | None = None,
+        *,
+        seed: int = 1,
+        calls: int = 24,
+        port: int = 0,
+        options: Options | None = None,
+        seed_only: bool = False,
+        credentials: Credentials | None = None,
+        tls: ssl.SSLContext | None = None,
+        latency_seconds: float = 0,
+        bandwidth: float | None = None,
+        fault_seed: int = 0,
+    ) -> None:
+        self.account = Account(seed=seed, calls=calls) if account is None else account
+        self.credentials = credentials or default_credentials(self.account.shape.seed)
+        options = options or Options(seed_only=seed_only)
+        self.site = Site(account=self.account, options=options, credentials=self.credentials)
+        self.link = Link(latency_seconds=latency_seconds, bandwidth=bandwidth)
+        self.faults = Faults(seed=fault_seed)
+        self.log = RequestLog()
+        self.base_url = ""
+        self._wanted_port = port
+        self._tls = tls
+        self._connections = 0
+        self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def v1_url(self) -> str:
+        """What `--v1-url` wants."""
+        return self.base_url + v1.BASE
+
+    @property
+    def v2_url(self) -> str:
+        """What `--v2-url` wants."""
+        return self.base_url + v2.BASE
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """All requests so far, oldest first."""
+        return self.log.snapshot()
+
+    async def serve(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serves until cancelled; `nursery.start` gives the base URL once connections are accepted.
+
+        A checkpoint. Cancelled: every connection is closed at once. Raises OSError when the port is taken.
+        """
+        listeners = await trio.open_tcp_listeners(self._wanted_port, host=HOST)
+        port = listeners[0].socket.getsockname()[1]
+        self.base_url = f"{'http' if self._tls is None else 'https'}://{HOST}:{port}"
+        self.account.root_url = self.base_url
+        if self._tls is None:
+            plain = listeners
+            async with trio.open_nursery() as nursery:
+                await nursery.start(trio.serve_listeners, self._serve_connection, plain)
+                task_status.started(self.base_url)
+        else:
+            secured = [trio.SSLListener(listener, self._tls, https_compatible=True) for listener in listeners]
+            async with trio.open_nursery() as nursery:
+                await nursery.start(trio.serve_listeners, self._serve_connection, secured)
+                task_status.started(self.base_url)
+
+    async def __aenter__(self) -> Self:
+        self._nursery_manager = trio.open_nursery()
+        self._nursery = await self._nursery_manager.__aenter__()
+        try:
+            await self._nursery.start(self.serve)
+        except BaseException as exc:
+            await self.__aexit__(type(exc), exc, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if self._nursery is not None and self._nursery_manager is not None:
+            self._nursery.cancel_scope.cancel()
+            # Not the body's exception: it would come back wrapped in a group.
+            await self._nursery_manager.__aexit__(None, None, None)
+
+    async def _serve_connection(self, stream: trio.abc.Stream) -> None:
+        """One connection until either side ends it; whatever the client does, the server lives."""
+        self._connections += 1
+        number = self._connections
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_NBYTES)
+        try:
+            while True:
+                request = await self._read_request(stream, connection)
+                if request is None or not await self._answer(stream, connection, request, number):
+                    break
+                connection.start_next_cycle()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError, OSError):
+            pass  # the client went, or does not speak HTTP (or TLS): its trouble
+        finally:
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await trio.aclose_forcefully(stream) if connection.our_state is h11.ERROR else await _close(stream)
+
+    async def _read_request(self, stream: trio.abc.Stream, connection: h11.Connection) -> Request | None:
+        """The next request whole; None when the client ended the connection."""
+        head: h11.Request | None = None
+        body = bytearray()
+        keep_nbytes = self.site.options.max_upload_nbytes + RECEIVE_NBYTES
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                if connection.they_are_waiting_for_100_continue:
+                    go_on = connection.send(h11.InformationalResponse(status_code=100, headers=[]))
+                    await stream.send_all(go_on or b"")
+                connection.receive_data(bytes(await stream.receive_some(RECEIVE_NBYTES)))
+            elif isinstance(event, h11.Request):
+                head = event
+            elif isinstance(event, h11.Data):
+                # What is beyond the limit is read and dropped: the answer is 413 either way.
+                body += event.data[: max(0, keep_nbytes - len(body))]
+            elif isinstance(event, h11.EndOfMessage) and head is not None:
+                break
+            else:
+                return None
+        target = urlsplit(head.target.decode("latin-1"))
+        return Request(
+            method=head.method.decode("ascii"),
+            path=target.path,
+            query=parse_qs(target.query, keep_blank_values=True),
+            headers={name.decode("ascii").lower(): value.decode("latin-1") for name, value in head.headers},
+            body=bytes(body),
+        )
+
+    async def _answer(
+        self, stream: trio.abc.Stream, connection: h11.Connection, request: Request, connection_number: int
+    ) -> bool:
+        """True when the connection may carry another request."""
+        started_at = time.monotonic()
+        reply = reply_to(self.site, request)
+        fault = self.faults.bend(self.site, request, reply)
+        number = self.log.open(
+            connection=connection_number,
+            started_at=started_at,
+            method=request.method,
+            path=request.path,
+            query={name: values[0] for name, values in request.query.items()},
+            headers=request.headers,
+            kind=reply.kind,
+            range=request.headers.get("range"),
+            body_nbytes_received=len(request.body),
+            fault=fault,
+        )
+        sent = Sent()
+        try:
+            if self.link.latency_seconds:
+                await trio.sleep(self.link.latency_seconds)
+            head = request.method == "HEAD"
+            await send(stream, connection, reply, sent, head=head, bandwidth=self.link.bandwidth)
+        finally:
+            self.log.change(
+                number, status=sent.status, body_nbytes=sent.body_nbytes, seconds=time.monotonic() - started_at
+            )
+        return sent.keep_alive and connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+
+async def _close(stream: trio.abc.Stream) -> None:
+    try:
+        await stream.aclose()
+    except (trio.BrokenResourceError, OSError):
+        pass  # it was closed, or reset, already

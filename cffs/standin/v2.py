@@ -1,0 +1,15 @@
+"""CallFire v2: its one table of operations, under `/v2`.
+
+This module owns the base path and the order of the table.
+It must not know v1, ranges or sockets.
+`exchange` looks operations up in it.
+"""
+
+from typing import Final
+
+from cffs.standin import v2_calls, v2_me, v2_media
+from cffs.standin.answers import Operation
+
+BASE: Final = "/v2"
+OPERATIONS: Final[tuple[Operation, ...]] = (*v2_calls.OPERATIONS, *v2_me.OPERATIONS, *v2_media.OPERATIONS)
+"""The second document's operations, and the listings of the full API (`in_seed` False)."""

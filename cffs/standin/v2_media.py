@@ -1,0 +1,131 @@
+"""CallFire v2, media: upload, details, downloads by id, by key and raw, and the listing.
+
+This module owns the multipart grammar and which extension answers which type.
+It must not know v1, ranges or sockets.
+`v2` puts its rows into the one table.
+"""
+
+import re
+from dataclasses import replace
+from email.message import Message
+from typing import Final
+
+from cffs.standin.answers import Answer, Operation, Request, Site, error, json_answer, operation, paged, selected
+from cffs.standin.library import MediaRefused
+from cffs.standin.media_files import EXTENSIONS
+
+_MAGIC: Final = (
+    (b"RIFF", "wav"),
+    (b"ID3", "mp3"),
+    (b"\xff\xd8\xff", "jpg"),
+    (b"\x89PNG", "png"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+)
+"""First bytes of each type, for uploads whose file name says nothing (python-callfire names every file `file`)."""
+
+_DISPOSITION: Final = re.compile(rb"content-disposition:([^\r\n]*)", re.IGNORECASE)
+
+
+def _create(site: Site, request: Request, _parameters: dict[str, str]) -> Answer:
+    if len(request.body) > site.options.max_upload_nbytes:
+        return error(413, "media file is too large")
+    parts = form_parts(request.headers.get("content-type", ""), request.body)
+    if "file" not in parts:
+        return error(400, "file is required")
+    filename, data = parts["file"]
+    named, _, extension = filename.rpartition(".")
+    if not named:
+        extension = sniffed(data) or ""
+    name = parts["name"][1].decode("utf-8", "replace") if "name" in parts else (named or filename)
+    account = site.account
+    try:
+        media_id = account.library.upload(
+            data, name=name, extension=extension.lower(), account_id=account.me.account_row["id"]
+        )
+    except MediaRefused as refused:
+        return error(refused.status, refused.message)
+    return json_answer({"id": media_id}, status=201)
+
+
+def form_parts(content_type: str, body: bytes) -> dict[str, tuple[str, bytes]]:
+    """{field: (file name, bytes)} of a multipart body; fields that cannot be read are left out."""
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_param("boundary")
+    if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+        return {}
+    parts: dict[str, tuple[str, bytes]] = {}
+    for piece in (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1", "replace"))[1:]:
+        if piece.startswith(b"--"):
+            break
+        head, _, data = piece.partition(b"\r\n\r\n")
+        match = _DISPOSITION.search(head)
+        if match is None:
+            continue
+        disposition = Message()
+        disposition["content-disposition"] = match[1].decode("utf-8", "surrogateescape").strip()
+        field = disposition.get_param("name", header="content-disposition")
+        filename = disposition.get_filename("")
+        if isinstance(field, str):
+            parts[field] = filename, data
+    return parts
+
+
+def sniffed(data: bytes) -> str | None:
+    """The type that the first bytes tell, None when they tell none."""
+    if data[4:8] == b"ftyp":
+        return "m4a" if data[8:11] == b"M4A" else "mp4"
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0 and data[:3] != b"\xff\xd8\xff":
+        return "mp3"
+    return next((extension for magic, extension in _MAGIC if data.startswith(magic)), None)
+
+
+def _media(site: Site, request: Request, parameters: dict[str, str]) -> Answer:
+    row = site.account.library.media_row(int(parameters["id"]), root_url=site.account.root_url)
+    return error(404, "media not found") if row is None else selected(site, request, row)
+
+
+def _download(site: Site, media_id: int | None, *, extension: str | None) -> Answer:
+    """The bytes where the extension is that of the type (either spelling); `extension` None is the raw download."""
+    library = site.account.library
+    found = None if media_id is None else library.media_object(media_id)
+    if found is None or media_id is None:
+        return error(404, "media not found")
+    if extension is None:
+        return Answer(download=replace(found, content_type="application/binary"))
+    if extension not in (*EXTENSIONS, "jpeg"):
+        return error(400, f"media type {extension} is not supported")
+    if ("jpg" if extension == "jpeg" else extension) != library.extension(media_id):
+        return error(404, f"media has no {extension} form")
+    return Answer(download=found)
+
+
+def _by_extension(site: Site, _request: Request, parameters: dict[str, str]) -> Answer:
+    return _download(site, int(parameters["id"]), extension=parameters["extension"])
+
+
+def _raw(site: Site, _request: Request, parameters: dict[str, str]) -> Answer:
+    return _download(site, int(parameters["id"]), extension=None)
+
+
+def _public(site: Site, _request: Request, parameters: dict[str, str]) -> Answer:
+    media_id = site.account.library.media_by_key(parameters["key"])
+    return _download(site, media_id, extension=parameters["extension"])
+
+
+def _find(site: Site, request: Request, _parameters: dict[str, str]) -> Answer:
+    library, wanted = site.account.library, request.first("filter")
+    rows = [library.media_row(media_id, root_url=site.account.root_url) for media_id in library.media_ids()]
+    return paged(site, request, [row for row in rows if row and (wanted is None or wanted in str(row.get("name")))])
+
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    operation("GET", "/media", "findMedia", _find, in_seed=False),
+    operation("POST", "/media", "createMedia", _create),
+    operation("GET", "/media/public/{key}.{extension}", "getMediaDataByKey", _public),
+    operation("GET", "/media/{id}", "getMedia", _media),
+    operation("GET", "/media/{id}.{extension}", "getMediaData", _by_extension),
+    operation("GET", "/media/{id}/file", "getMediaDataBinary", _raw),
+)
+"""The document's six operations on media, and the listing that only the full API has."""

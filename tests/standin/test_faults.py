@@ -1,0 +1,294 @@
+"""Every fault is really wrong on the wire: raw sockets, no HTTP library in between."""
+
+import base64
+import gzip
+import json
+import re
+import socket
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from cffs.standin.faults import NAMES
+from cffs.standin.thread import StandinThread
+
+START, STOP = 5000, 25_000
+WAIT_SECONDS = 0.4
+"""How long silence must last to be called a stall."""
+
+
+@dataclass
+class Raw:
+    """What came over the socket and how it ended."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    end: str
+    everything: bytes
+
+
+def ask(standin: StandinThread, path: str, *, method: str = "GET", ranged: bool = True, keep: bool = False) -> Raw:
+    """One request on a socket of its own, read until the end: `close`, `reset` or `silence`."""
+    told = standin.credentials
+    login = base64.b64encode(f"{told.login}:{told.password}".encode()).decode()
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Basic {login}"]
+    if not keep:
+        lines.append("Connection: close")
+    if ranged:
+        lines.append(f"Range: bytes={START}-{STOP - 1}")
+    port = int(standin.base_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        received, end = bytearray(), "close"
+        while True:
+            try:
+                piece = connection.recv(65536)
+            except TimeoutError:
+                end = "silence"
+                break
+            except ConnectionResetError:
+                end = "reset"
+                break
+            if not piece:
+                break
+            received += piece
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    status = re.match(rb"HTTP/1\.1 (\d+) ?[^\r\n]*", head)
+    headers = dict(
+        line.decode("latin-1").lower().split(": ", 1) for line in head.split(b"\r\n")[1:] if status and b": " in line
+    )
+    return Raw(int(status[1]) if status else 0, headers, body, end, bytes(received))
+
+
+@pytest.fixture
+def target(standin: StandinThread) -> tuple[str, bytes]:
+    """(path, true bytes) of a recording."""
+    path = next(path for path in standin.account.paths() if path.endswith(".mp3"))
+    found = standin.account.object_for(path)
+    assert found is not None
+    assert found.total_nbytes > STOP
+    return path, found.read()
+
+
+def test_honest_first(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Without a rule the same question is answered rightly and the connection stays open."""
+    path, body = target
+    raw = ask(standin, path, keep=True)
+    assert (raw.status, raw.body, raw.end) == (206, body[START:STOP], "silence")
+    assert raw.headers["content-range"] == f"bytes {START}-{STOP - 1}/{len(body)}"
+    assert standin.requests[-1].fault is None
+
+
+def hit(standin: StandinThread, path: str, fault: str, **rule: object) -> Raw:
+    """One request under one fault; the log must name it."""
+    number = standin.faults.add(fault, **rule)  # type: ignore[arg-type]  # options are free
+    raw = ask(standin, path)
+    assert standin.faults.fired(number) == 1
+    assert standin.requests[-1].fault == fault
+    standin.faults.clear()
+    return raw
+
+
+def test_status_with_each_body(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Any code, Retry-After or not, JSON, HTML or nothing."""
+    path, _ = target
+    raw = hit(standin, path, "status", code=429, retry_after=7)
+    assert (raw.status, raw.headers["retry-after"], json.loads(raw.body)["httpStatusCode"]) == (429, "7", 429)
+    raw = hit(standin, path, "status", body="html")
+    assert (raw.status, raw.headers["content-type"], raw.body[:6]) == (503, "text/html", b"<html>")
+    raw = hit(standin, path, "status", code=500, body="empty")
+    assert (raw.status, raw.headers["content-length"], raw.body) == (500, "0", b"")
+    raw = hit(standin, path, "absent")
+    assert (raw.status, json.loads(raw.body)["httpStatusCode"]) == (404, 404)
+
+
+def test_resets(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """A TCP reset before anything, or after half of the body."""
+    path, body = target
+    raw = hit(standin, path, "reset_before")
+    assert (raw.everything, raw.end) == (b"", "reset")
+    raw = hit(standin, path, "reset")
+    assert raw.end == "reset"
+    assert raw.body == body[START : START + (STOP - START) // 2]
+    assert raw.headers["content-length"] == str(STOP - START)
+
+
+def test_truncations(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Short of the length; short without any length; a chunked body without its end."""
+    path, body = target
+    raw = hit(standin, path, "trunc", at=100)
+    assert (raw.body, raw.end, raw.headers["content-length"]) == (body[START : START + 100], "close", "20000")
+    raw = hit(standin, path, "trunc_nolen", at=100)
+    assert (raw.status, raw.body, raw.end) == (206, body[START : START + 100], "close")
+    assert not {"content-length", "transfer-encoding"} & set(raw.headers)
+    raw = hit(standin, path, "trunc_chunk", at=100)
+    assert raw.headers["transfer-encoding"] == "chunked"
+    assert raw.end == "close"
+    assert not raw.body.endswith(b"0\r\n\r\n")
+
+
+def test_silences(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Nothing at all, half a status line, half a body; with `seconds`, the rest follows."""
+    path, body = target
+    raw = hit(standin, path, "hang")
+    assert (raw.everything, raw.end) == (b"", "silence")
+    raw = hit(standin, path, "stall_head")
+    assert (raw.everything, raw.end) == (b"HTTP/1.1 206 ", "silence")
+    raw = hit(standin, path, "stall", at=777)
+    assert (raw.body, raw.end) == (body[START : START + 777], "silence")
+    raw = hit(standin, path, "stall", at=777, seconds=0.1)
+    assert raw.body == body[START:STOP]
+
+
+def test_drip_is_slow_and_right(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """A few bytes at a time, the right ones; `slow` delays the first."""
+    path, body = target
+    standin.faults.add("drip", nbytes=2000, seconds=0.05)
+    started_at = time.monotonic()
+    assert ask(standin, path).body == body[START:STOP]
+    assert time.monotonic() - started_at >= 9 * 0.05
+    standin.faults.clear()
+    standin.faults.add("slow", seconds=0.2)
+    assert ask(standin, path).body == body[START:STOP]
+    assert standin.requests[-1].seconds is not None
+    assert standin.requests[-1].seconds >= 0.2
+
+
+def test_wrong_places(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Each wrong range is wrong in the bytes, and its headers lie or agree as the name says."""
+    path, body = target
+    total = len(body)
+    raw = hit(standin, path, "full200")
+    assert (raw.status, raw.body, raw.headers["content-length"]) == (200, body, str(total))
+    raw = hit(standin, path, "cr_wrong")
+    place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", raw.headers["content-range"])
+    assert place is not None
+    assert int(place[1]) != START
+    assert raw.body == body[int(place[1]) : int(place[2]) + 1]
+    raw = hit(standin, path, "cr_missing")
+    assert (raw.status, "content-range" in raw.headers) == (206, False)
+    raw = hit(standin, path, "long206")
+    assert raw.body == body[START : START + len(raw.body)]
+    assert len(raw.body) > STOP - START
+    raw = hit(standin, path, "short_by_one")
+    assert raw.body == body[START : STOP - 1]
+    assert raw.headers["content-range"] == f"bytes {START}-{STOP - 2}/{total}"
+    assert raw.headers["content-length"] == str(STOP - START - 1)
+    raw = hit(standin, path, "shift")
+    assert raw.headers["content-range"] == f"bytes {START}-{STOP - 1}/{total}"
+    assert raw.body == body[START + 1 : STOP + 1]
+    raw = hit(standin, path, "total_wrong")
+    assert raw.headers["content-range"] == f"bytes {START}-{STOP - 1}/{total + 1}"
+    raw = hit(standin, path, "total_wrong", total="*")
+    assert raw.headers["content-range"] == f"bytes {START}-{STOP - 1}/*"
+    raw = hit(standin, path, "416")
+    assert (raw.status, raw.body, raw.headers["content-range"]) == (416, b"", f"bytes */{total}")
+    raw = hit(standin, path, "nolen")
+    assert (raw.status, raw.headers["transfer-encoding"]) == (200, "chunked")
+    assert raw.body.endswith(b"0\r\n\r\n")
+
+
+def test_shift_of_a_whole_body(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Where there is no other place, the bytes go round: as many, and wrong."""
+    path, body = target
+    standin.faults.add("shift")
+    raw = ask(standin, path, ranged=False)
+    assert raw.body == body[1:] + body[:1]
+
+
+def test_wrong_kinds(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Compressed, HTML, anything, redirected, mislabelled."""
+    path, body = target
+    raw = hit(standin, path, "gzip")
+    assert raw.headers["content-encoding"] == "gzip"
+    assert raw.headers["content-range"] == f"bytes {START}-{STOP - 1}/{len(body)}"
+    assert gzip.decompress(raw.body) == body[START:STOP]
+    raw = hit(standin, path, "bomb", nbytes=50_000_000)
+    assert len(raw.body) < 500_000
+    assert len(gzip.decompress(raw.body)) == 50_000_000
+    raw = hit(standin, path, "html200")
+    assert (raw.status, raw.body[:9]) == (200, b"<!DOCTYPE")
+    raw = hit(standin, path, "body", data=b"{}", content_type="audio/mpeg")
+    assert (raw.status, raw.headers["content-type"], raw.body) == (200, "audio/mpeg", b"{}")
+    raw = hit(standin, path, "redirect", location="http://127.0.0.1:9{path}", code=307)
+    assert (raw.status, raw.headers["location"].startswith("http://127.0.0.1:9/v2/calls/")) == (307, True)
+    raw = hit(standin, path, "redirect")
+    assert raw.headers["location"] == standin.base_url + path
+    raw = hit(standin, path, "wrong_type")
+    assert (raw.headers["content-type"], raw.body) == ("text/plain", body[START:STOP])
+    raw = hit(standin, path, "bighead")
+    assert len(raw.headers["x-padding"]) == 300_000
+    raw = hit(standin, path, "garbage")
+    assert raw.status == 0
+    assert raw.everything.startswith(b"\x00\x01\x02")
+
+
+def test_malformed_metadata(standin: StandinThread) -> None:
+    """JSON that ends in the middle, and JSON bent by the test."""
+    standin.faults.add("garbage", what="body", times=1)
+    with pytest.raises(ValueError, match=r"."):
+        json.loads(ask(standin, "/v2/calls", ranged=False).body)
+    standin.faults.add("rows", kind="findCalls", change=lambda page: {**page, "totalCount": 10**9})
+    assert json.loads(ask(standin, "/v2/calls", ranged=False).body)["totalCount"] == 10**9
+
+
+def test_validators_vanish_or_change(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """No tag, a weak tag, no HEAD, closed connections, another version between two ranges."""
+    path, body = target
+    raw = hit(standin, path, "no_etag")
+    assert "etag" not in raw.headers
+    assert "last-modified" in raw.headers
+    assert "last-modified" not in hit(standin, path, "no_etag", last_modified=False).headers
+    assert hit(standin, path, "weak_etag").headers["etag"].startswith('w/"')
+    standin.faults.add("no_head")
+    assert ask(standin, path, method="HEAD").status == 405
+    assert ask(standin, path).status == 206
+    standin.faults.clear()
+    standin.faults.add("close")
+    raw = ask(standin, path, keep=True)
+    standin.faults.clear()
+    assert (raw.end, raw.headers["connection"], raw.body) == ("close", "close", body[START:STOP])
+    before = ask(standin, path)
+    after = hit(standin, path, "replace")
+    assert before.headers["etag"] != after.headers["etag"]
+    assert (after.status, len(after.body)) == (206, STOP - START)
+    assert after.body != before.body
+    assert ask(standin, path).body == after.body
+
+
+def test_rules_hit_what_they_say(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Path, method, kind, range, offset, n-th match, times and probability; several at once."""
+    path, _ = target
+    faults = standin.faults
+    faults.add("status", path="/nowhere", code=500)
+    faults.add("status", method="POST", code=500)
+    faults.add("status", kind="getMedia|findMedia", code=500)
+    faults.add("status", ranged=False, code=500)
+    faults.add("status", min_offset=START + 1, code=500)
+    assert ask(standin, path).status == 206
+    assert ask(standin, path, ranged=False).status == 500
+    faults.clear()
+    faults.add("status", after=1, times=1, code=500)
+    assert [ask(standin, path).status for _ in range(3)] == [206, 500, 206]
+    faults.clear()
+    number = faults.add("status", probability=0.5, code=500)
+    for _ in range(20):
+        ask(standin, path)
+    assert 3 <= faults.fired(number) <= 17
+    faults.clear()
+    faults.add("no_etag")
+    faults.add("short_by_one")
+    raw = ask(standin, path)
+    assert ("etag" in raw.headers, len(raw.body)) == (False, STOP - START - 1)
+    assert standin.requests[-1].fault == "no_etag+short_by_one"
+    with pytest.raises(KeyError):
+        faults.add("no such fault")
+
+
+def test_every_fault_is_tested_here() -> None:
+    """No name without a test in this file."""
+    with open(__file__, encoding="utf-8") as source:
+        text = source.read()
+    assert [name for name in NAMES if f'"{name}"' not in text] == []
