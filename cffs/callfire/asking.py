@@ -1,0 +1,260 @@
+"""One question until it is answered or given up: slot, admission, try, verdict, pause, again.
+
+It owns the loop around tries and what each outcome means for health and statistics; it must not know what a good
+answer is (`take` says so) nor how bytes travel (`wire/` does). `callfire/transport` asks everything through it.
+"""
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import trio
+
+from cffs.callfire import retry
+from cffs.callfire.gate import Gate, Slot
+from cffs.callfire.health import Admission, Event, Health, State
+from cffs.callfire.keyring import Keyring
+from cffs.callfire.stats import Stats
+from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
+from cffs.core.errors import (
+    AccessRefused,
+    CffsError,
+    DeadlineExceeded,
+    OperationNotOffered,
+    OriginBusy,
+    OriginUnreachable,
+    RangeNotSatisfiable,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+    ServerFailure,
+)
+from cffs.core.source import Api
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+#: api.md section 4: connect 10 s; a body is judged by its idle time.
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 10.0
+#: A probe of an API known to be offline: its caller, too, has an answer within a second.
+PROBE_CONNECT_SECONDS = 0.9
+#: A connect gives up this much before its caller does, so that health learns what happened.
+_MARGIN_SECONDS = 0.1
+_SHORTEST_CONNECT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One question. `what` names it in messages; `subject` is the object that a refusal or a failure is about."""
+
+    method: str
+    api: Api
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    as_account: bool = False
+    own_endpoint: bool = False
+    content: bytes | AsyncIterable[bytes] | None = None
+    idempotent: bool = True
+    total_seconds: float
+    idle_seconds: float
+
+    @property
+    def what(self) -> str:
+        """Method and path; no query, no secret."""
+        return f"{self.method} {self.api}:{self.path}"
+
+    def with_changes(self, **changes: Any) -> "Ask":
+        """The same question but for these fields."""
+        return replace(self, **changes)
+
+
+class Asker:
+    """Asks. Its tables (health, statistics) are changed only here, never across an await."""
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        keyring: Keyring,
+        health: Mapping[Api, Health],
+        stats: Stats,
+        dice: Callable[[], float],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._exchange = exchange
+        self._keyring = keyring
+        self._health = health
+        self._stats = stats
+        self._dice = dice
+        self._now_ns = now_ns
+
+    async def run(
+        self, ask: Ask, *, gate: Gate, take: Callable[[Opened, Slot], Awaitable[T]]
+    ) -> tuple[T, AsyncExitStack]:
+        """What `take` made of the first good answer, and the stack that closes it, which the caller now owns.
+
+        Always a checkpoint. If cancelled, nothing stays open, and a probe is given back. Raises a CffsError: that of
+        the last try, DeadlineExceeded after `total_seconds`, or at once what health says.
+        """
+        own_deadline = trio.current_time() + ask.total_seconds
+        tries_made = 0
+        while True:
+            tries_made += 1
+            stack = AsyncExitStack()
+            try:
+                return await self._try(ask, gate=gate, take=take, stack=stack, own_deadline=own_deadline), stack
+            except TryFailed as failed:
+                await stack.aclose()
+                error, sent = failed.error, failed.sent
+            except BaseException:
+                await stack.aclose()
+                raise
+            self._count(ask, error)
+            pause = retry.pause_seconds(
+                retry.kind_of(error, sent=sent),
+                tries_made=tries_made,
+                idempotent=ask.idempotent,
+                seconds_left=_deadline(own_deadline) - trio.current_time(),
+                dice=self._dice(),
+            )
+            # Offline is known now, and the next try would be told so: no pause for nothing.
+            if pause is None or (not sent and self._health[ask.api].state is State.OFFLINE):
+                if isinstance(error, OriginBusy):  # the pause that is kept, not the one that was named
+                    raise OriginBusy(self._health[ask.api].held_seconds(trio.current_time()))
+                raise error
+            self._stats.retries += 1
+            await trio.sleep(pause)
+
+    async def _try(
+        self,
+        ask: Ask,
+        *,
+        gate: Gate,
+        take: Callable[[Opened, Slot], Awaitable[T]],
+        stack: AsyncExitStack,
+        own_deadline: float,
+    ) -> T:
+        """One try. Raises TryFailed for what another try may mend, CffsError for what health says."""
+        slot, probing, began_at = await self._admitted(ask, gate=gate, stack=stack, own_deadline=own_deadline)
+        event, hold_seconds = Event.ABANDONED, -1.0
+        try:
+            with trio.CancelScope(deadline=own_deadline) as scope:
+                self._stats.requests[ask.api] += 1
+                opened = await self._exchange.open(
+                    self._wire_request(ask, slot, probing=probing, own_deadline=own_deadline)
+                )
+                stack.push_async_callback(opened.aclose)
+                slot.progressed()
+                try:
+                    answer = await take(opened, slot)
+                except CffsError as error:
+                    raise TryFailed(error, sent=True, foreign=opened.foreign) from None  # unwrapped again in run
+                event = Event.ANSWERED
+                return answer
+            assert scope.cancelled_caught  # noqa: S101 - for the type checker: the block above always returns or raises
+            event = Event.FAILED
+            raise TryFailed(DeadlineExceeded(f"no answer in time for {ask.what}"), sent=True, foreign=False)
+        except TryFailed as failed:
+            if event is Event.ABANDONED:
+                event = _event_of(failed, ask)
+            if isinstance(failed.error, OriginBusy):
+                hold_seconds = failed.error.hold_seconds
+            raise
+        finally:
+            self._report(ask, event, began_at=began_at, hold_seconds=hold_seconds)
+
+    async def _admitted(
+        self, ask: Ask, *, gate: Gate, stack: AsyncExitStack, own_deadline: float
+    ) -> tuple[Slot, bool, float]:
+        """A slot on the wire, whether the request probes an API that is offline, and when it was admitted."""
+        health = self._health[ask.api]
+        while True:
+            self._require_open(ask, health.would_admit(trio.current_time()))
+            with trio.CancelScope(deadline=own_deadline):
+                slot = await stack.enter_async_context(gate.slot())
+                state, now = health.state, trio.current_time()
+                admission = health.admit(now)  # again: much may have happened in the queue
+                if admission in (Admission.GO, Admission.PROBE):
+                    return slot, state is State.OFFLINE, now
+                await stack.aclose()
+                self._require_open(ask, admission)
+                seconds = health.seconds_to_wait(trio.current_time())
+                if trio.current_time() + seconds > _deadline(own_deadline):
+                    raise OriginBusy(seconds)
+                await trio.sleep(seconds)
+                continue
+            raise DeadlineExceeded(f"no connection became free in time for {ask.what}")
+
+    def _require_open(self, ask: Ask, admission: Admission) -> None:
+        if admission is Admission.OFFLINE:
+            raise OriginUnreachable(f"{ask.api} is offline")
+        if admission is Admission.REFUSED:
+            raise AccessRefused(f"{ask.api} refuses the credentials")
+
+    def _wire_request(self, ask: Ask, slot: Slot, *, probing: bool, own_deadline: float) -> WireRequest:
+        seconds_left = _deadline(own_deadline) - trio.current_time() - _MARGIN_SECONDS
+        connect_seconds = min(PROBE_CONNECT_SECONDS if probing else CONNECT_SECONDS, seconds_left)
+        content = ask.content
+        return WireRequest(
+            method=ask.method,
+            api=ask.api,
+            path=ask.path,
+            query=ask.query,
+            headers=ask.headers,
+            as_account=ask.as_account,
+            content=content if content is None or isinstance(content, bytes) else _counted(content, slot),
+            follow=ask.idempotent,
+            connect_seconds=max(connect_seconds, _SHORTEST_CONNECT_SECONDS),
+            idle_seconds=ask.idle_seconds,
+        )
+
+    def _report(self, ask: Ask, event: Event, *, began_at: float, hold_seconds: float) -> None:
+        health = self._health[ask.api]
+        before = health.state
+        health.report(event, trio.current_time(), subject=ask.what, began_at=began_at, hold_seconds=hold_seconds)
+        if health.state is not before:
+            logger.info("health changed api=%s from=%s to=%s", ask.api, before, health.state)
+
+    def _count(self, ask: Ask, error: CffsError) -> None:
+        if isinstance(error, RemoteObjectMissing | RangeNotSatisfiable):
+            return  # answers, not errors
+        self.failed(error, what=ask.what)
+
+    def failed(self, error: CffsError, *, what: str) -> None:
+        """Count one error, of a try or in the middle of a body."""
+        line = self._keyring.redacted(f"{type(error).__name__} for {what}: {error}")
+        self._stats.failed(type(error).__name__, line, at_ns=self._now_ns())
+        logger.debug("request failed %s", line)
+
+
+def _deadline(own_deadline: float) -> float:
+    return min(own_deadline, trio.current_effective_deadline())
+
+
+def _event_of(failed: TryFailed, ask: Ask) -> Event:
+    """What a failed try says of its API."""
+    error = failed.error
+    if failed.foreign:
+        return Event.ANSWERED  # the API itself answered, with the redirect
+    if isinstance(error, AccessRefused):
+        if ask.as_account:
+            return Event.ANSWERED  # another login than the API's: says nothing of its credentials
+        return Event.ACCOUNT_REFUSED if ask.own_endpoint else Event.REFUSED
+    if isinstance(error, OriginBusy):
+        return Event.HELD
+    if failed.connecting:
+        return Event.UNREACHABLE
+    if isinstance(error, RemoteObjectMissing | OperationNotOffered | RangeNotSatisfiable | RemoteObjectChanged):
+        return Event.ANSWERED
+    if isinstance(error, ServerFailure) and error.status < 500:
+        return Event.ANSWERED
+    return Event.FAILED
+
+
+async def _counted(content: AsyncIterable[bytes], slot: Slot) -> AsyncIterator[bytes]:
+    async for chunk in content:
+        slot.progressed()
+        yield chunk

@@ -1,0 +1,204 @@
+"""Every check of an answer's head: status, range, lengths, encoding, version; pure, one verdict per head.
+
+It must not know httpx, clocks or retries: headers are a mapping with lower-case names, the time is given.
+`callfire/transport` calls it before the first byte of a body is handed out.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import (
+    AccessRefused,
+    MalformedAnswer,
+    OperationNotOffered,
+    OriginBusy,
+    RangeNotSatisfiable,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+    ServerFailure,
+)
+from cffs.core.times import parse_http_date, parse_retry_after
+
+#: No recording is larger (contract, section 4: more than 2^40 is "unknown"); a larger number is a lie or a mistake.
+MAX_OBJECT_NBYTES = 2**40
+#: A validator is echoed and stored; anything longer than this is no ETag anybody sends on purpose.
+_MAX_VALIDATOR_LENGTH = 512
+#: ASCII, since `\d` takes digits of other scripts; 13 digits hold 2^40.
+_NUMBER = re.compile(r"[0-9]{1,13}", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes +([0-9]{1,13})-([0-9]{1,13})/([0-9]{1,13}|\*)", re.ASCII | re.IGNORECASE)
+_UNSATISFIED_RANGE = re.compile(r"bytes +\*/([0-9]{1,13})", re.ASCII | re.IGNORECASE)
+_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"', re.ASCII)
+
+
+class NotFoundMeans(Enum):
+    """What a 404 says: that the object is not there, or (listings) that this origin has no such operation."""
+
+    OBJECT = "object"
+    OPERATION = "operation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """The version a reader has bytes of; None where it was never told."""
+
+    validator: str | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyPlan:
+    """What the body of an accepted answer will be: the object's bytes from `start` up to `stop` (None: to its end).
+
+    `validator` is the strong ETag, else Last-Modified, else the weak ETag with its `W/` (good for comparison only).
+    `content_nbytes` is the promised length of the body, None where only its end tells; `framed` is False where even
+    that end is no more than a closed connection.
+    """
+
+    start: int
+    stop: int | None
+    total: int | None
+    validator: str | None
+    last_modified_ns: int | None
+    content_type: str
+    content_nbytes: int | None
+    framed: bool
+
+
+def check_status(status: int, headers: Mapping[str, str], *, what: str, not_found: NotFoundMeans, now_ns: int) -> None:
+    """Return for 2xx; raise what any other status means. `what` names the request without its query.
+
+    A hold (429, 503 with Retry-After) raises OriginBusy with the seconds named, negative where none were.
+    """
+    if 200 <= status <= 299:
+        return
+    if status in (404, 410):
+        if not_found is NotFoundMeans.OPERATION and status == 404:
+            raise OperationNotOffered(f"this origin has no {what}")
+        raise RemoteObjectMissing(f"the service does not have {what}")
+    if status in (401, 403):
+        raise AccessRefused(f"the service answered {status} for {what}")
+    if status in (405, 501):
+        raise OperationNotOffered(f"the service answered {status} for {what}")
+    if status == 429 or (status == 503 and "retry-after" in headers):
+        seconds = parse_retry_after(headers["retry-after"], now_ns=now_ns) if "retry-after" in headers else None
+        raise OriginBusy(-1.0 if seconds is None else seconds)
+    raise ServerFailure(status, what)
+
+
+def check_body(
+    asked: ByteRange | None,
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    what: str,
+    pinned: Pinned | None = None,
+    now_ns: int,
+) -> BodyPlan:
+    """The plan of a body that may be trusted, or the exception that says why not.
+
+    A 200 to a range is legal: its plan starts at 0 and holds the whole object. A 206 may stop early only at a byte it
+    names: the caller asks again from `stop`. Raises RangeNotSatisfiable for 416, RemoteObjectChanged where validator
+    or total differ from `pinned`, MalformedAnswer for an answer that contradicts itself or the question.
+    """
+    if status == 416 and asked is not None:
+        found = _UNSATISFIED_RANGE.fullmatch(headers.get("content-range", "").strip())
+        total = None if found is None else _bounded(found[1])
+        _check_total(total, pinned)
+        raise RangeNotSatisfiable(total)
+    check_status(status, headers, what=what, not_found=NotFoundMeans.OBJECT, now_ns=now_ns)
+    require_identity(headers, what=what)
+    length = _content_length(headers, what)
+    stop: int | None
+    if status == 206:
+        start, last_stop, total = _content_range(asked, headers, what)
+        if length is not None and length != last_stop - start:
+            raise MalformedAnswer(f"Content-Length and Content-Range of {what} differ")
+        stop = last_stop
+    elif status == 200:
+        start, stop, total = 0, length, length
+    else:
+        raise MalformedAnswer(f"the service answered {status} for {what}, where bytes were asked")
+    validator = _validator(headers)
+    _check_total(total, pinned)
+    _check_validator(validator, pinned)
+    if stop is None and pinned is not None and pinned.total is not None:
+        stop = total = pinned.total
+    modified_ms = parse_http_date(headers.get("last-modified", ""))
+    return BodyPlan(
+        start=start,
+        stop=stop,
+        total=total,
+        validator=validator,
+        last_modified_ns=None if modified_ms is None else modified_ms * 1_000_000,
+        content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
+        content_nbytes=length,
+        framed=length is not None or "transfer-encoding" in headers,
+    )
+
+
+def require_identity(headers: Mapping[str, str], *, what: str) -> None:
+    """MalformedAnswer for a body in any content coding: identity was asked, and offsets count the object's bytes."""
+    if headers.get("content-encoding", "").strip().lower() not in ("identity", ""):
+        raise MalformedAnswer(f"the answer for {what} is encoded, though identity was asked")
+
+
+def _bounded(text: str) -> int:
+    number = int(text)
+    if number > MAX_OBJECT_NBYTES:
+        raise MalformedAnswer("the answer names an absurd number of bytes")
+    return number
+
+
+def _content_length(headers: Mapping[str, str], what: str) -> int | None:
+    text = headers.get("content-length")
+    # Where both are sent, chunked wins (RFC 9112, 6.3) and the length is a hint of nothing.
+    if text is None or "transfer-encoding" in headers:
+        return None
+    if _NUMBER.fullmatch(text.strip()) is None:
+        raise MalformedAnswer(f"the answer for {what} has no readable Content-Length")
+    return _bounded(text.strip())
+
+
+def _content_range(asked: ByteRange | None, headers: Mapping[str, str], what: str) -> tuple[int, int, int | None]:
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+    if asked is None or found is None:
+        raise MalformedAnswer(f"a partial answer for {what} that was not asked for, or does not say what it holds")
+    start, stop = _bounded(found[1]), _bounded(found[2]) + 1
+    total = None if found[3] == "*" else _bounded(found[3])
+    if start != asked.start or not start < stop <= asked.stop:
+        raise MalformedAnswer(f"asked for {asked} of {what}, answered [{start}, {stop})")
+    if total is not None and stop > total:
+        raise MalformedAnswer(f"the answer for {what} ends beyond its own total")
+    return start, stop, total
+
+
+def _validator(headers: Mapping[str, str]) -> str | None:
+    etag = headers.get("etag", "").strip()
+    if len(etag) > _MAX_VALIDATOR_LENGTH or _ETAG.fullmatch(etag) is None:
+        etag = ""
+    if etag and not etag.startswith("W/"):
+        return etag
+    modified = headers.get("last-modified", "").strip()
+    if parse_http_date(modified) is not None:
+        return modified
+    return etag or None
+
+
+def _check_total(total: int | None, pinned: Pinned | None) -> None:
+    if pinned is not None and None not in (total, pinned.total) and total != pinned.total:
+        raise RemoteObjectChanged("the object's size is not that of the version opened")
+
+
+def _check_validator(validator: str | None, pinned: Pinned | None) -> None:
+    if pinned is None or validator is None or pinned.validator is None or validator == pinned.validator:
+        return
+    # An ETag and a date cannot be compared: an origin of several machines may send either. The total still speaks.
+    if _kind(validator) == _kind(pinned.validator):
+        raise RemoteObjectChanged("the object's validator is not that of the version opened")
+
+
+def _kind(validator: str) -> str:
+    return "weak" if validator.startswith("W/") else "etag" if validator.startswith('"') else "date"

@@ -1,0 +1,179 @@
+"""How each API is doing, and whether it may be asked now: a small transition table; pure, the time is given.
+
+It must not know requests, sleeping or httpx; times are monotonic seconds. The pure part is `admit` and `after` over a
+frozen `Record`; `Health` is the one mutable cell around them, owned by `callfire/transport`, one per API.
+
+    ONLINE     asked freely. DEGRADED is the same after three failures of different objects in a row (shown only)
+    HELD       the service named a pause: nothing until it is over, then one request probes
+    OFFLINE    no connection: refused at once, but for one probe every two seconds
+    AUTH_FAILED  three objects in a row, or the account itself, refused: one request a minute
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum
+
+#: Contract, section 6: a hold lasts at most 60 s, whatever the service names.
+MAX_HOLD_SECONDS = 60.0
+#: A probe every 2 s that gives up within 1 s: after the network's return the next access works within 5 s.
+PROBE_INTERVAL_SECONDS = 2.0
+#: Contract, section 6: with refused credentials, at most one request a minute.
+REFUSED_INTERVAL_SECONDS = 60.0
+#: A probe that never reports (cancelled by a bug) must not close the API for ever.
+_PROBE_LEASE_SECONDS = 30.0
+#: How long a caller waits before it asks again whether a probe has answered.
+_PROBE_POLL_SECONDS = 0.1
+_REFUSALS_IN_A_ROW = 3
+_FAILURES_IN_A_ROW = 3
+
+
+class State(StrEnum):
+    """The state of one API."""
+
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    HELD = "held"
+    OFFLINE = "offline"
+    AUTH_FAILED = "auth-failed"
+
+
+class Admission(Enum):
+    """What a request may do now."""
+
+    GO = "go"
+    PROBE = "probe"
+    WAIT = "wait"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+
+
+class Event(Enum):
+    """How an admitted request ended, as far as the whole API is concerned."""
+
+    ANSWERED = "answered"
+    """Any answer that is no refusal, hold or failure; 404 included."""
+    FAILED = "failed"
+    """A 5xx, a wrong answer, a timeout: the object's trouble, counted for show."""
+    REFUSED = "refused"
+    """401 or 403 on one object."""
+    ACCOUNT_REFUSED = "account refused"
+    """401 or 403 on the account's own endpoint."""
+    HELD = "held"
+    """429, or 503 with Retry-After."""
+    UNREACHABLE = "unreachable"
+    """No connection could be made."""
+    ABANDONED = "abandoned"
+    """Cancelled before an answer; says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """All that is remembered of one API. `not_before` is the time of the next request in every state that waits."""
+
+    state: State = State.ONLINE
+    not_before: float = 0.0
+    held_since: float = 0.0
+    probe_since: float | None = None
+    refused: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    holds_in_a_row: int = 0
+
+
+def admit(record: Record, now: float) -> tuple[Admission, Record]:
+    """What a request may do at `now`, and the record after it was told so."""
+    if record.state in (State.ONLINE, State.DEGRADED):
+        return Admission.GO, record
+    if record.state is State.HELD:
+        probing = record.probe_since is not None and now < record.probe_since + _PROBE_LEASE_SECONDS
+        if now < record.not_before or probing:
+            return Admission.WAIT, record
+        return Admission.PROBE, replace(record, probe_since=now)
+    if now < record.not_before:
+        return (Admission.OFFLINE if record.state is State.OFFLINE else Admission.REFUSED), record
+    interval = PROBE_INTERVAL_SECONDS if record.state is State.OFFLINE else REFUSED_INTERVAL_SECONDS
+    return Admission.PROBE, replace(record, not_before=now + interval)
+
+
+def after(
+    record: Record, event: Event, now: float, *, subject: str, began_at: float, hold_seconds: float = -1.0
+) -> Record:
+    """The record after a request about `subject`, admitted at `began_at`, ended as `event` says.
+
+    `hold_seconds` is what the service named; negative where it named nothing: 1 s, doubling while holds follow.
+    """
+    if event is Event.ABANDONED:
+        return replace(record, probe_since=None) if record.probe_since == began_at else record
+    if event is Event.UNREACHABLE:
+        # The probe's own start already set the time of the next one.
+        until = max(record.not_before, now) if record.state is State.OFFLINE else now + PROBE_INTERVAL_SECONDS
+        return Record(state=State.OFFLINE, not_before=until, refused=record.refused)
+    if event is Event.HELD:
+        seconds = hold_seconds if hold_seconds >= 0 else 2.0**record.holds_in_a_row
+        until = now + min(seconds, MAX_HOLD_SECONDS)
+        if record.state is State.AUTH_FAILED:
+            return replace(record, not_before=max(record.not_before, until))
+        if record.state is State.HELD and now < record.not_before:
+            # A second answer to the same burst: the longer of the two pauses, but no new step of the doubling.
+            return replace(record, not_before=min(max(until, record.not_before), now + MAX_HOLD_SECONDS))
+        holds = min(record.holds_in_a_row + 1, 6)
+        return Record(state=State.HELD, not_before=until, held_since=now, holds_in_a_row=holds, refused=record.refused)
+    if event in (Event.REFUSED, Event.ACCOUNT_REFUSED):
+        return _after_refusal(record, event, now, subject)
+    if record.state is State.HELD and began_at < record.held_since:
+        return record  # sent before the hold began: it says nothing about its end
+    if record.state is State.AUTH_FAILED and event is Event.FAILED:
+        return record  # a broken answer proves no credentials
+    if event is Event.FAILED:
+        failed = (*(other for other in record.failed if other != subject), subject)[-_FAILURES_IN_A_ROW:]
+        state = State.DEGRADED if len(failed) == _FAILURES_IN_A_ROW else State.ONLINE
+        return Record(state=state, failed=failed, refused=record.refused, holds_in_a_row=record.holds_in_a_row)
+    return Record()
+
+
+def _after_refusal(record: Record, event: Event, now: float, subject: str) -> Record:
+    refused = (*(other for other in record.refused if other != subject), subject)[-_REFUSALS_IN_A_ROW:]
+    over = event is Event.ACCOUNT_REFUSED or len(refused) == _REFUSALS_IN_A_ROW
+    if record.state is State.AUTH_FAILED:
+        return replace(record, not_before=max(record.not_before, now))
+    if over:
+        return Record(state=State.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS, refused=refused)
+    # A refusal is an answer: it ends a hold's probe and an offline time, never a hold that still runs.
+    if record.state is State.HELD and now < record.not_before:
+        return replace(record, refused=refused)
+    return Record(refused=refused)
+
+
+class Health:
+    """The mutable cell around one API's record. No method awaits."""
+
+    def __init__(self) -> None:
+        self._record = Record()
+
+    @property
+    def state(self) -> State:
+        """The state of now."""
+        return self._record.state
+
+    def seconds_to_wait(self, now: float) -> float:
+        """How long a request that was told WAIT sleeps before it asks again; never 0."""
+        return max(self._record.not_before - now, _PROBE_POLL_SECONDS)
+
+    def held_seconds(self, now: float) -> float:
+        """What is left of a hold; 0 where there is none."""
+        return max(0.0, self._record.not_before - now) if self.state is State.HELD else 0.0
+
+    def would_admit(self, now: float) -> Admission:
+        """What `admit` would say, without giving the probe away."""
+        return admit(self._record, now)[0]
+
+    def admit(self, now: float) -> Admission:
+        """What a request may do now; a PROBE is given to one caller only."""
+        admission, self._record = admit(self._record, now)
+        return admission
+
+    def report(self, event: Event, now: float, *, subject: str, began_at: float, hold_seconds: float = -1.0) -> None:
+        """Take in how an admitted request ended."""
+        self._record = after(self._record, event, now, subject=subject, began_at=began_at, hold_seconds=hold_seconds)
+
+    def reset(self) -> None:
+        """Forget everything: the credentials changed, or the user asks to try again."""
+        self._record = Record()

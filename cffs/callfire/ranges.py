@@ -1,0 +1,110 @@
+"""The body of an accepted answer, handed out byte by byte as promised or not at all.
+
+It owns the count of bytes against the plan and the look at the first ones; it must not know requests, retries or
+httpx. `callfire/transport` makes one inside each `open_range`, `reader/` drains it.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from cffs.callfire.checks import BodyPlan
+from cffs.callfire.gate import Slot
+from cffs.callfire.sniffing import SNIFF_NBYTES, looks_like_error_page
+from cffs.callfire.stats import Stats
+from cffs.core.errors import MalformedAnswer, TruncatedAnswer
+
+
+class Body(Protocol):
+    """Where the raw bytes come from."""
+
+    async def receive(self) -> bytes:
+        """The next piece, b"" at the end."""
+
+
+class RangeAnswer:
+    """One answer's bytes: those of the object from `start` up to `stop`.
+
+    `stop` is None where only the body's end tells it, and may lie before the asked stop where the origin gave less
+    (legal for 206): ask again from there. `total`, `validator`, `last_modified_ns` are None where the answer was
+    silent. Its one owner is whoever entered `Transport.open_range`.
+    """
+
+    def __init__(
+        self,
+        plan: BodyPlan,
+        body: Body,
+        *,
+        slot: Slot,
+        stats: Stats,
+        confirm_end: Callable[[int], Awaitable[None]] | None = None,
+    ) -> None:
+        """`confirm_end` is asked about an end that nothing but a closed connection tells; it raises where it lies."""
+        self.start = plan.start
+        self.stop = plan.stop
+        self.total = plan.total
+        self.validator = plan.validator
+        self.last_modified_ns = plan.last_modified_ns
+        self.content_type = plan.content_type
+        #: The offset of the next byte `receive_into` gives.
+        self.offset = plan.start
+        self._length_told = plan.content_nbytes is not None
+        self._body = body
+        self._slot = slot
+        self._stats = stats
+        self._confirm_end = None if plan.framed else confirm_end
+        self._received_stop = plan.start
+        self._rest = memoryview(b"")
+        self._ended = False
+
+    async def look(self) -> None:
+        """Take in enough of the body to tell an error page from audio. Called once, before anything is handed out.
+
+        Only where the body starts at the object's first byte: further in, audio may look like anything. Always a
+        checkpoint; raises MalformedAnswer for a page, and what `receive_into` raises.
+        """
+        if self.start != 0:
+            return
+        first = b""
+        while len(first) < SNIFF_NBYTES and not self._ended and self._received_stop != self.stop:
+            first += await self._receive()
+        self._rest = memoryview(first)
+        if looks_like_error_page(first[:SNIFF_NBYTES], self.content_type):
+            raise MalformedAnswer("the answer is a page or a document where audio was asked for")
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Put the next bytes of the object into `buffer`, at most all of it; how many, 0 only at the verified end.
+
+        A checkpoint whenever it waits for the network, none when bytes are at hand. If cancelled, nothing is
+        given twice, and the answer is of no more use. Raises TruncatedAnswer when the connection ended before the
+        promised end, MalformedAnswer when more came than promised, DeadlineExceeded when nothing came for too long.
+        """
+        if not len(buffer):
+            return 0
+        if not self._rest:
+            self._rest = memoryview(await self._receive())
+        nbytes = min(len(buffer), len(self._rest))
+        buffer[:nbytes] = self._rest[:nbytes]
+        self._rest = self._rest[nbytes:]
+        self.offset += nbytes
+        return nbytes
+
+    async def _receive(self) -> bytes:
+        """The next piece, checked against the promise; b"" at the end only."""
+        if self._ended:
+            return b""
+        chunk = await self._body.receive()
+        self._slot.progressed()
+        self._stats.bytes_fetched += len(chunk)
+        self._received_stop += len(chunk)
+        if self.stop is not None and self._received_stop > self.stop:
+            raise MalformedAnswer("more bytes came than the answer promised")
+        if not chunk and self.stop is not None and self._received_stop < self.stop:
+            raise TruncatedAnswer(f"the body ended {self.stop - self._received_stop} bytes early")
+        if not chunk and self.stop is None and self._confirm_end is not None:
+            await self._confirm_end(self._received_stop)
+        self._ended = not chunk
+        if self._length_told and self._received_stop == self.stop and chunk:
+            # The framing ends here: this takes no more from the network, and gives the connection back in one piece.
+            await self._body.receive()
+            self._ended = True
+        return chunk

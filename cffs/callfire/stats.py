@@ -1,0 +1,44 @@
+"""What has been asked of the service, in numbers, and the last ten errors in one line each.
+
+It must not know what a number means for the mount, and never holds a secret: lines come redacted.
+`callfire/transport` counts, `daemon/` shows.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from cffs.core.source import Api
+
+_KEPT_ERRORS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorLine:
+    """One failed request: wall time and one line without secrets."""
+
+    at_ns: int
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiHealth:
+    """How one API is doing now; `held_until` is in seconds from now, 0.0 where nothing is held."""
+
+    state: str
+    held_until: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Stats:
+    """Plain counters, owned by the transport. `errors` counts failed tries by the name of the exception."""
+
+    requests: dict[Api, int] = field(default_factory=lambda: dict.fromkeys(Api, 0))
+    bytes_fetched: int = 0
+    retries: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    last_errors: deque[ErrorLine] = field(default_factory=lambda: deque(maxlen=_KEPT_ERRORS))
+
+    def failed(self, kind: str, line: str, *, at_ns: int) -> None:
+        """Count one failed try."""
+        self.errors[kind] = self.errors.get(kind, 0) + 1
+        self.last_errors.append(ErrorLine(at_ns=at_ns, line=line))

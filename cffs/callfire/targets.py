@@ -1,0 +1,128 @@
+"""Where a request may go: origins, redirect targets and addresses; pure decisions about hostile URLs.
+
+It must not know httpx, DNS or credentials' values; whoever resolves a name asks `is_public_address` about the result.
+`callfire/wire` follows redirects by it, `callfire/transport` refuses settings by it.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from cffs.core.errors import MalformedAnswer, UsageError
+
+#: Only what RFC 3986 lets stand in a URL. Backslashes, blanks and controls are read differently by different parsers,
+#: and a check that reads another host than the connection does is no check.
+_URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]{1,8192}", re.ASCII)
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_\-.]{0,251}[a-z0-9_])?\.?|\[[0-9a-f:.]{2,45}\]", re.ASCII)
+#: A host whose last label is a number is an IPv4 address in some spelling (2130706433, 0x7f.1): only the four-part
+#: decimal form passes, because resolvers read the others in their own ways.
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port: the unit that credentials are meant for."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where the host is this machine by its spelling alone (no name is resolved)."""
+        if self.host == "localhost":
+            return True
+        address = _literal(self.host)
+        return address is not None and _embedded(address).is_loopback
+
+    @property
+    def is_private_literal(self) -> bool:
+        """True where the host is spelt as an address that is not public, or as `localhost`."""
+        return self.is_loopback or (_literal(self.host) is not None and not is_public_address(self.host))
+
+
+def origin_of(url: str) -> Origin:
+    """The origin of an absolute http(s) URL; ValueError for anything else, userinfo and odd spellings included."""
+    if _URL.fullmatch(url) is None:
+        raise ValueError("not a plain URL")
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    shown = f"[{host}]" if ":" in host else host
+    if parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc or _HOST.fullmatch(shown) is None:
+        raise ValueError("not an http URL with a plain host")
+    last = host.rstrip(".").rpartition(".")[2]
+    if ":" not in host and _NUMERIC_LABEL.fullmatch(last) is not None and _literal(host) is None:
+        raise ValueError("an address in an odd spelling")
+    if ":" in host and _literal(host) is None:
+        raise ValueError("not an address")
+    port = parts.port  # ValueError beyond 65535, which is what is promised here
+    return Origin(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
+
+
+def configured_origin(url: str, *, insecure_http: bool, option: str) -> Origin:
+    """The origin of a configured base URL; UsageError where it is none, or plain http to another machine."""
+    try:
+        origin = origin_of(url)
+    except ValueError:
+        raise UsageError(f"{option} is not an http or https URL") from None  # the text may hold a secret
+    if urlsplit(url).query or urlsplit(url).fragment:
+        raise UsageError(f"{option} must not hold a query or a fragment")
+    if origin.scheme == "http" and not origin.is_loopback and not insecure_http:
+        raise UsageError(f"{option} is plain http to another machine; use https, or --insecure-http")
+    return origin
+
+
+def redirect_target(current_url: str, location: str, *, base: Origin) -> str:
+    """The absolute URL that an answer to `current_url` redirects to, without its fragment.
+
+    MalformedAnswer where it may not be followed: another scheme than https (http only while the API's own origin
+    `base` is loopback and the way so far was http), userinfo, odd spellings, private addresses unless `base` is one.
+    """
+    try:
+        if _URL.fullmatch(location.strip(" ")) is None:
+            raise ValueError  # before joining: urljoin quietly drops tabs and line ends
+        target = urljoin(current_url, location.strip(" ")).partition("#")[0]
+        current, origin = origin_of(current_url), origin_of(target)
+    except ValueError:
+        raise MalformedAnswer("redirected to something that is no plain URL") from None  # the URL may hold a secret
+    if origin.scheme != "https" and not (base.is_loopback and current.scheme == "http"):
+        raise MalformedAnswer("redirected to a URL that is not https")
+    if origin.is_private_literal and origin != base and not base.is_private_literal:
+        raise MalformedAnswer("redirected to a private address")
+    return target
+
+
+def is_public_address(text: str) -> bool:
+    """True for an IP address that lies on the public internet, addresses embedded in it included."""
+    address = _literal(text.partition("%")[0])
+    if address is None:
+        return False
+    inner = _embedded(address)
+    return inner.is_global and not inner.is_multicast and not inner.is_reserved and not inner.is_unspecified
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one stands for (mapped, compatible, 6to4, Teredo, NAT64), else itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address

@@ -1,0 +1,300 @@
+"""Everything that is asked of the service, under one policy: slots, health, deadlines, retries, checks, counters.
+
+It owns the wires, the health of each API and the statistics; it must not know what an operation means or what a body
+holds. `v1` and `v2` ask metadata and act through it, `reader/` takes bytes from it.
+"""
+
+import logging
+import random
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from cffs import __version__
+from cffs.callfire.asking import IDLE_SECONDS, Ask, Asker
+from cffs.callfire.checks import NotFoundMeans, Pinned, check_body, check_status, require_identity
+from cffs.callfire.gate import Gate, Slot
+from cffs.callfire.health import Health
+from cffs.callfire.keyring import Keyring
+from cffs.callfire.ranges import RangeAnswer
+from cffs.callfire.stats import ApiHealth, Stats
+from cffs.callfire.targets import configured_origin
+from cffs.callfire.wire.exchange import Exchange, Opened, WireMaker
+from cffs.callfire.wire.stock import stock_wires
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import (
+    CffsError,
+    DeadlineExceeded,
+    MalformedAnswer,
+    OriginFault,
+    OriginUnreachable,
+    RangeNotSatisfiable,
+    TruncatedAnswer,
+)
+from cffs.core.settings import OriginSettings
+from cffs.core.source import Api, Source, quote_segment
+from cffs.core.wire_v2 import parse_error_message
+
+#: The same bound as the JSON parser's: a page of a thousand calls is about a megabyte.
+MAX_METADATA_NBYTES = 8 * 2**20
+#: Contract, section 2: "and two more for metadata".
+_METADATA_CONNECTIONS = 2
+#: Enough of an error's body for its message; reading it to its end keeps the connection.
+_MAX_ERROR_NBYTES = 16 * 2**10
+_ERROR_BODY_SECONDS = 0.5
+#: Contract, section 8: an upload ends after 30 s without progress.
+_UPLOAD_IDLE_SECONDS = 30.0
+_SCRATCH_NBYTES = 64 * 2**10
+#: httpx prints whole URLs, keys included, at INFO (reliability.md F6); httpcore's DEBUG is noise.
+#: A parameter may be there more than once (`id` of findCalls), so pairs will do as well.
+Query = Mapping[str, str] | Iterable[tuple[str, str]]
+_SILENCED_LOGGERS = ("httpx", "httpcore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer to a question or an act: its status (2xx), its whole body, its media type in lower case."""
+
+    status: int
+    body: bytes
+    content_type: str
+
+
+class Transport:
+    """The service as one object; `async with` it. All methods may be called from many tasks at once."""
+
+    def __init__(
+        self,
+        settings: OriginSettings,
+        *,
+        make_wires: WireMaker = stock_wires,
+        dice: Callable[[], float] | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """No I/O. Raises UsageError for a base URL that is none, plain http to another machine, or a bad CA bundle."""
+        for name in _SILENCED_LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._settings = settings
+        self._now_ns = now_ns
+        urls = {Api.V1: settings.v1_url, Api.V2: settings.v2_url}
+        bases = {
+            api: (url.rstrip("/"), configured_origin(url, insecure_http=settings.insecure_http, option=f"--{api}-url"))
+            for api, url in urls.items()
+        }
+        self.stats = Stats()
+        self._keyring = Keyring(settings.credentials, {api: origin for api, (_, origin) in bases.items()})
+        self._health = {api: Health() for api in Api}
+        self._bodies = Gate(settings.connections)
+        self._metadata = Gate(_METADATA_CONNECTIONS)
+        self._wires = make_wires(
+            bases, ca_bundle=settings.ca_bundle, connections=settings.connections + _METADATA_CONNECTIONS
+        )
+        self._asker = Asker(
+            exchange=Exchange(self._wires, self._keyring),
+            keyring=self._keyring,
+            health=self._health,
+            stats=self.stats,
+            dice=dice or random.SystemRandom().random,
+            now_ns=now_ns,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        """Close every connection; shielded, at most two seconds."""
+        with trio.move_on_after(2, shield=True):
+            for wires in self._wires.values():
+                for wire in (wires.origin, wires.acts, wires.bare):
+                    await wire.aclose()
+
+    def health(self) -> dict[Api, ApiHealth]:
+        """How each API is doing now."""
+        now = trio.current_time()
+        return {
+            api: ApiHealth(state=health.state, held_until=health.held_seconds(now))
+            for api, health in self._health.items()
+        }
+
+    def reset_health(self) -> None:
+        """The credentials or the network changed: ask again at once."""
+        for health in self._health.values():
+            health.reset()
+
+    async def get(
+        self,
+        api: Api,
+        segments: tuple[str, ...],
+        *,
+        query: Query = (),
+        accept: str = "application/json",
+        max_nbytes: int = MAX_METADATA_NBYTES,
+        as_account: bool = False,
+        not_found: NotFoundMeans = NotFoundMeans.OBJECT,
+        own_endpoint: bool = False,
+    ) -> Answer:
+        """The answer to a question about metadata, retried within `timeout_seconds`.
+
+        `own_endpoint` marks the account's own: its refusal alone means that the credentials are bad.
+        Always a checkpoint; if cancelled, nothing stays open. Raises any CffsError of the service's side.
+        """
+        pairs = tuple(query.items() if isinstance(query, Mapping) else query)
+        ask = self._ask("GET", api, segments, {"accept": accept}, as_account=as_account)
+        ask = ask.with_changes(query=pairs, own_endpoint=own_endpoint)
+        return await self._whole(ask, max_nbytes=max_nbytes, not_found=not_found, gate=self._metadata)
+
+    async def send(
+        self,
+        method: str,
+        api: Api,
+        segments: tuple[str, ...],
+        *,
+        content: bytes | AsyncIterable[bytes] | None = None,
+        content_type: str = "application/json",
+        content_nbytes: int | None = None,
+        as_account: bool = False,
+    ) -> Answer:
+        """The answer to an act (POST, DELETE): sent at most once, again only where it was provably not sent.
+
+        A streamed `content` has no total time, it ends after 30 s without progress; the caller's scope bounds it.
+        Always a checkpoint; if cancelled, or DeadlineExceeded, OriginUnreachable or TruncatedAnswer is raised, the act
+        may have happened.
+        """
+        headers = {"accept": "application/json"}
+        streamed = content is not None and not isinstance(content, bytes)
+        if content is not None:
+            headers["content-type"] = content_type
+        if content_nbytes is not None:
+            headers["content-length"] = str(content_nbytes)
+        ask = self._ask(method, api, segments, headers, as_account=as_account)
+        ask = ask.with_changes(content=content, idempotent=False)
+        if streamed:
+            ask = ask.with_changes(total_seconds=float("inf"), idle_seconds=_UPLOAD_IDLE_SECONDS)
+        gate = self._bodies if streamed else self._metadata
+        return await self._whole(ask, max_nbytes=MAX_METADATA_NBYTES, not_found=NotFoundMeans.OBJECT, gate=gate)
+
+    @asynccontextmanager
+    async def open_range(
+        self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
+    ) -> AsyncIterator[RangeAnswer]:
+        """The bytes of `byte_range` of an object (None: all of it, asked without Range), head checked and retried.
+
+        Entering is always a checkpoint and takes at most `timeout_seconds`; leaving early closes the connection, which
+        is shielded and bounded. If cancelled, nothing stays open. Raises, besides the service's errors,
+        RangeNotSatisfiable (416), and RemoteObjectChanged where the answer is not of the `pinned` version.
+        """
+        if byte_range is not None and not byte_range:
+            raise ValueError("an empty range cannot be asked")
+        ask = self._ask("GET", source.api, source.segments, {"accept": "*/*"}, as_account=False)
+        answer, stack = await self._open(ask, byte_range, pinned, confirm=True)
+        try:
+            yield answer
+        except (OriginFault, DeadlineExceeded) as error:
+            self._asker.failed(error, what=ask.what)
+            raise
+        finally:
+            await stack.aclose()
+
+    async def _open(
+        self, ask: Ask, byte_range: ByteRange | None, pinned: Pinned | None, *, confirm: bool
+    ) -> tuple[RangeAnswer, AsyncExitStack]:
+        if byte_range is not None:
+            # HTTP's ranges name their last byte; nowhere else in cffs does that form exist.
+            ask = ask.with_changes(headers={**ask.headers, "range": f"bytes={byte_range.start}-{byte_range.stop - 1}"})
+
+        async def confirm_end(total: int) -> None:
+            await self._confirm_end(ask, total, pinned)
+
+        async def take(opened: Opened, slot: Slot) -> RangeAnswer:
+            if opened.status != 416:
+                await self._require_success(opened, ask, NotFoundMeans.OBJECT)
+            plan = check_body(
+                byte_range, opened.status, opened.headers, what=ask.what, pinned=pinned, now_ns=self._now_ns()
+            )
+            answer = RangeAnswer(
+                plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None
+            )
+            await answer.look()
+            return answer
+
+        return await self._asker.run(ask, gate=self._bodies, take=take)
+
+    async def _confirm_end(self, ask: Ask, total: int, pinned: Pinned | None) -> None:
+        """Return where a second answer agrees that the object has `total` bytes; else TruncatedAnswer.
+
+        For a body that ended with its connection, without length or chunks: it may have been cut anywhere.
+        """
+        headers = {name: value for name, value in ask.headers.items() if name != "range"}
+        try:
+            answer, stack = await self._open(
+                ask.with_changes(headers=headers), ByteRange(total, total + 1), pinned, confirm=False
+            )
+        except RangeNotSatisfiable as error:
+            if error.total not in (None, total):
+                raise TruncatedAnswer("the body ended early, and nothing in its head told") from None  # the same fact
+            return
+        try:
+            scratch = memoryview(bytearray(_SCRATCH_NBYTES))
+            while answer.start == 0 and await answer.receive_into(scratch):
+                pass
+            if answer.start != 0 or answer.offset != total:
+                raise TruncatedAnswer("the body ended early, and nothing in its head told")
+        finally:
+            await stack.aclose()
+
+    async def _whole(self, ask: Ask, *, max_nbytes: int, not_found: NotFoundMeans, gate: Gate) -> Answer:
+        async def take(opened: Opened, slot: Slot) -> Answer:
+            await self._require_success(opened, ask, not_found)
+            require_identity(opened.headers, what=ask.what)
+            body = bytearray()
+            while chunk := await opened.receive():
+                slot.progressed()
+                self.stats.bytes_fetched += len(chunk)
+                body += chunk
+                if len(body) > max_nbytes:
+                    raise MalformedAnswer(f"the answer for {ask.what} is longer than {max_nbytes} bytes")
+            content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return Answer(status=opened.status, body=bytes(body), content_type=content_type)
+
+        answer, stack = await self._asker.run(ask, gate=gate, take=take)
+        await stack.aclose()
+        return answer
+
+    async def _require_success(self, opened: Opened, ask: Ask, not_found: NotFoundMeans) -> None:
+        """Return for 2xx; else read a little of the body, for its words and to keep the connection, and raise."""
+        if 200 <= opened.status <= 299:
+            return
+        body = bytearray()
+        try:
+            with trio.move_on_after(_ERROR_BODY_SECONDS):
+                while len(body) < _MAX_ERROR_NBYTES and (chunk := await opened.receive()):
+                    body += chunk
+        except CffsError:
+            pass  # the status has said enough
+        message = self._keyring.redacted(parse_error_message(bytes(body)))
+        what = f"{ask.what}: {message}" if message else ask.what
+        check_status(opened.status, opened.headers, what=what, not_found=not_found, now_ns=self._now_ns())
+
+    def _ask(
+        self, method: str, api: Api, segments: tuple[str, ...], headers: Mapping[str, str], *, as_account: bool
+    ) -> Ask:
+        if self._settings.offline:
+            raise OriginUnreachable("offline, as asked for with --offline")
+        self._keyring.require(api, as_account=as_account)
+        return Ask(
+            method=method,
+            api=api,
+            path="/".join(map(quote_segment, segments)),
+            query=(),
+            headers={"user-agent": f"cffs/{__version__}", "accept-encoding": "identity", **headers},
+            as_account=as_account,
+            total_seconds=self._settings.timeout_seconds,
+            idle_seconds=min(IDLE_SECONDS, self._settings.timeout_seconds),
+        )

@@ -1,0 +1,220 @@
+"""One request and the head of its answer: credentials where they belong, redirects by hand, httpx's errors into ours.
+
+It must not know retries, health, slots or what a good answer is. `callfire/transport` calls it once a try.
+No cookie is kept and no Referer sent, since httpx's client is not used at all: only its transport interface.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx
+import trio
+
+from cffs.callfire.keyring import Keyring
+from cffs.callfire.targets import Origin, origin_of, redirect_target
+from cffs.core.errors import (
+    CffsError,
+    DeadlineExceeded,
+    MalformedAnswer,
+    OriginUnreachable,
+    ServerFailure,
+    TruncatedAnswer,
+)
+from cffs.core.source import Api
+
+#: Contract, section 9.
+MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+#: What a close may take: it says goodbye to a peer that may be gone.
+_CLOSE_SECONDS = 1.0
+#: More buffered pieces than this are not in a closed connection (httpcore reads 64 KiB at a time).
+_DRAINED_CHUNKS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireRequest:
+    """What one try sends. `headers` hold no secret: those are added for each hop, where they belong."""
+
+    method: str
+    api: Api
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    as_account: bool = False
+    content: bytes | AsyncIterable[bytes] | None = None
+    follow: bool = True
+    connect_seconds: float
+    idle_seconds: float
+
+
+class TryFailed(Exception):
+    """One try came to nothing: why, whether the request may have been `sent`, and whether it was lost at a `foreign`
+    host that we had been redirected to. Never leaves `callfire/`."""
+
+    def __init__(self, error: CffsError, *, sent: bool, foreign: bool, connecting: bool = False) -> None:
+        super().__init__(error)
+        self.error = error
+        self.sent = sent
+        self.foreign = foreign
+        self.connecting = connecting
+
+
+class Opened:
+    """An answer's head, and its body as it comes: raw bytes, never decoded. Owned by whoever opened it."""
+
+    def __init__(self, response: httpx.Response, *, foreign: bool) -> None:
+        self.status = response.status_code
+        self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.foreign = foreign
+        self._response = response
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    async def receive(self) -> bytes:
+        """The next piece of the body, b"" at its end. Always a checkpoint; after a cancel only `aclose` is allowed.
+
+        Raises DeadlineExceeded when nothing came for the idle time, TruncatedAnswer when the connection broke.
+        """
+        if self._chunks is None:
+            stream = self._response.stream
+            if not isinstance(stream, AsyncIterable):
+                raise TypeError("not an asynchronous body")
+            self._chunks = aiter(stream)
+        failure: CffsError
+        try:
+            async for chunk in self._chunks:  # resumes where the last call left: returning does not close it
+                if chunk:
+                    return chunk
+            return b""
+        except httpx.TimeoutException:
+            failure = DeadlineExceeded("no byte of the body came for too long")
+        except (httpx.HTTPError, httpx.StreamError):
+            failure = TruncatedAnswer("the connection ended before the body did")
+        raise failure  # outside the handler: the foreign exception must not travel along as its context
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end. Shielded, at most a second."""
+        with trio.move_on_after(_CLOSE_SECONDS, shield=True), suppress(httpx.HTTPError, httpx.StreamError, OSError):
+            await self._response.aclose()
+            if self._chunks is not None:
+                # httpcore's nested generators must end here: left to the garbage collector, trio warns of each. The
+                # connection is closed, so what is left is what was buffered.
+                for _ in range(_DRAINED_CHUNKS):
+                    if not await anext(self._chunks, b""):
+                        break
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wires:
+    """The connections of one API: `origin` and `acts` (never reused) for where secrets may go, `bare` for elsewhere."""
+
+    base_url: str
+    base: Origin
+    origin: httpx.AsyncBaseTransport = field(repr=False)
+    acts: httpx.AsyncBaseTransport = field(repr=False)
+    bare: httpx.AsyncBaseTransport = field(repr=False)
+
+
+class WireMaker(Protocol):
+    """Whatever makes the wires; tests give mock transports, `wire/` may hold faster ones than the stock."""
+
+    def __call__(
+        self, bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int
+    ) -> dict[Api, Wires]:
+        """The wires of each API, from its base URL and origin. UsageError for a bad CA bundle."""
+
+
+class Exchange:
+    """Sends single requests. Holds no state but its wires."""
+
+    def __init__(self, wires: Mapping[Api, Wires], keyring: Keyring) -> None:
+        self._wires = wires
+        self._keyring = keyring
+
+    async def open(self, request: WireRequest) -> Opened:
+        """The head of the answer, redirects followed; the caller closes it.
+
+        Always a checkpoint. If cancelled, nothing stays open. Raises TryFailed only.
+        """
+        wires = self._wires[request.api]
+        url = f"{wires.base_url}/{request.path}"
+        if request.query:
+            url = f"{url}?{urlencode(request.query, quote_via=quote)}"
+        for _ in range(MAX_REDIRECTS + 1):
+            api = self._keyring.api_at(origin_of(url), asking=request.api)
+            opened = await self._hop(request, url, api)
+            location = opened.headers.get("location", "")
+            if opened.status not in _REDIRECTS or not location or not request.follow:
+                return opened
+            await opened.aclose()
+            try:
+                url = redirect_target(url, location, base=wires.base)
+                if self._keyring.api_at(origin_of(url), asking=request.api) is None:
+                    url = self._keyring.without_secrets(url)
+            except MalformedAnswer as error:
+                raise TryFailed(error, sent=True, foreign=False) from None  # the URL stays out of tracebacks
+        # Not malformed, which would be asked again: a loop costs six requests a time.
+        loop = ServerFailure(opened.status, f"{request.method} {request.api}:{request.path}, redirected too often")
+        raise TryFailed(loop, sent=True, foreign=False)
+
+    async def _hop(self, request: WireRequest, url: str, api: Api | None) -> Opened:
+        """One request to one place; `api` is whose credentials belong there, None for nobody's."""
+        headers = dict(request.headers)
+        if api is None:
+            wire = self._wires[request.api].bare
+        else:
+            wire = self._wires[api].origin if request.content is None and request.follow else self._wires[api].acts
+            headers |= self._keyring.headers(api, as_account=request.as_account and api is request.api)
+            secret = urlencode({k: v for k, v in self._keyring.query(api).items() if v}, quote_via=quote)
+            if secret and secret not in url.partition("?")[2].split("&"):
+                url = f"{url}{'&' if '?' in url else '?'}{secret}"
+        timeout = {
+            "connect": request.connect_seconds,
+            "pool": request.connect_seconds,
+            "read": request.idle_seconds,
+            "write": request.idle_seconds,
+        }
+        failure: TryFailed
+        try:
+            built = httpx.Request(
+                request.method, url, headers=headers, content=request.content, extensions={"timeout": timeout}
+            )
+            if _differs(built.url, url):
+                raise httpx.InvalidURL("")
+            response = await wire.handle_async_request(built)
+            return Opened(response, foreign=api is None)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            failure = _translated(error, foreign=api is None)
+        raise failure  # outside the handler: httpx's exceptions may hold the request, URL and key included
+
+
+def _differs(built: httpx.URL, url: str) -> bool:
+    """True where httpx read another place or path out of a URL than we checked (dots collapsed, other host)."""
+    origin, parts = origin_of(url), urlsplit(url)
+    port = {"http": 80, "https": 443}[built.scheme] if built.port is None else built.port
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return (built.scheme, built.host, port) != (origin.scheme, origin.host, origin.port) or (
+        built.raw_path.decode("ascii") != target
+    )
+
+
+def _translated(error: Exception, *, foreign: bool) -> TryFailed:
+    """Our exception for whatever httpx says; no message of httpx's is repeated, since some hold the URL."""
+    where = "the host redirected to" if foreign else "the service"
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | UnicodeError):
+        # The one word of httpx's that is repeated, because its cure is another than that of a dead network.
+        why = ": its certificate is not accepted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
+        unreachable = OriginUnreachable(f"no connection to {where}{why}")
+        return TryFailed(unreachable, sent=False, foreign=foreign, connecting=True)
+    if isinstance(error, httpx.PoolTimeout):
+        return TryFailed(DeadlineExceeded("no connection became free in time"), sent=False, foreign=foreign)
+    if isinstance(error, httpx.TimeoutException):
+        return TryFailed(DeadlineExceeded(f"{where} did not answer in time"), sent=True, foreign=foreign)
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
+        return TryFailed(MalformedAnswer(f"{where} answered with no readable HTTP"), sent=True, foreign=foreign)
+    if isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return TryFailed(MalformedAnswer("the request cannot be written as HTTP"), sent=False, foreign=foreign)
+    return TryFailed(OriginUnreachable(f"the connection to {where} broke"), sent=True, foreign=foreign)

@@ -1,0 +1,144 @@
+"""The stock wires: httpx's own transport to the configured origins, and one that dials public addresses only.
+
+It must not know credentials, redirects or what is asked. The environment is never consulted (no proxy: a proxy would
+be told every key). `callfire/transport` makes them; anything else of the type `httpx.AsyncBaseTransport` fits as well.
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import trio
+
+from cffs.callfire.gate import MAX_SLOTS
+from cffs.callfire.targets import Origin, is_public_address
+from cffs.callfire.wire.exchange import Wires
+from cffs.core.errors import UsageError
+from cffs.core.source import Api
+
+#: An idle connection is kept for as long as servers commonly keep theirs; a request on one that the server closed
+#: meanwhile costs a retry.
+_KEEPALIVE_SECONDS = 15.0
+
+
+def stock_wires(
+    bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int
+) -> dict[Api, Wires]:
+    """The wires of each API over httpx's own transport; no I/O but reading the trust store."""
+    context = tls_context(ca_bundle)
+    # The gates outside count; what they let through, stalled requests of both included, must find a socket.
+    sockets = connections + 2 * MAX_SLOTS
+    return {
+        api: Wires(
+            base_url=base_url,
+            base=base,
+            origin=origin_wire(context, connections=sockets),
+            acts=origin_wire(context, connections=sockets, reuse=False),
+            bare=bare_wire(context, connections=sockets, base=base),
+        )
+        for api, (base_url, base) in bases.items()
+    }
+
+
+def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """The system's trust, or that of `ca_bundle` alone; verification is never off. UsageError for a bad bundle."""
+    try:
+        return ssl.create_default_context(cafile=None if ca_bundle is None else str(ca_bundle))
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"no usable certificates in --ca-bundle: {error.strerror or 'not PEM'}") from None
+
+
+def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
+    """A wire to a configured origin. Without `reuse` each request has a connection of its own: one that was kept may
+    be dead already, and then nobody knows whether an act arrived."""
+    return httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_limits(connections, reuse=reuse))
+
+
+def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
+    """A wire to anywhere public, for the redirects of the API at `base`; private addresses only where `base` is one."""
+    return _GuardedWire(context, connections=connections, base=base)
+
+
+def _limits(connections: int, *, reuse: bool) -> httpx.Limits:
+    return httpx.Limits(
+        max_connections=connections,
+        max_keepalive_connections=connections if reuse else 0,
+        keepalive_expiry=_KEEPALIVE_SECONDS,
+    )
+
+
+class _GuardedWire(httpx.AsyncHTTPTransport):
+    """httpx's transport over a pool that dials through a guard, so that the address checked is the one connected to."""
+
+    def __init__(self, context: ssl.SSLContext, *, connections: int, base: Origin) -> None:
+        super().__init__(verify=context, trust_env=False, limits=_limits(connections, reuse=True))
+        if not isinstance(self._pool, httpcore.AsyncConnectionPool):  # another httpx: better no redirects than no guard
+            raise RuntimeError("this version of httpx keeps its pool elsewhere")
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+            network_backend=GuardedBackend(base, dial=httpcore.TrioBackend().connect_tcp, resolve=resolved),
+        )
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Resolves once, refuses the name when any of its addresses is private, and connects to those very addresses."""
+
+    def __init__(
+        self,
+        base: Origin,
+        *,
+        dial: Callable[..., Awaitable[httpcore.AsyncNetworkStream]],
+        resolve: Callable[[str, int], Awaitable[list[str]]],
+    ) -> None:
+        self._base = base
+        self._dial = dial
+        self._resolve = resolve
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection to `host`. Always a checkpoint; raises httpcore's connect errors only."""
+        seconds = float("inf") if timeout is None else timeout
+        try:
+            with trio.fail_after(seconds):
+                addresses = await self._resolve(host, port)
+                if not all(map(is_public_address, addresses)) and not await self._base_is_private():
+                    raise httpcore.ConnectError("redirected to a private address")
+        except trio.TooSlowError:
+            raise httpcore.ConnectTimeout from None
+        except (OSError, UnicodeError):
+            raise httpcore.ConnectError("name not resolved") from None
+        failure: Exception = httpcore.ConnectError("name without an address")
+        for address in addresses:
+            try:
+                return await self._dial(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def _base_is_private(self) -> bool:
+        if self._base.is_private_literal:
+            return True
+        addresses = await self._resolve(self._base.host, self._base.port)
+        return bool(addresses) and not any(map(is_public_address, addresses))
+
+    async def sleep(self, seconds: float) -> None:
+        """What httpcore asks of a backend for its own retries, which are off."""
+        await trio.sleep(seconds)
+
+
+async def resolved(host: str, port: int) -> list[str]:
+    """The addresses of a name, in the resolver's order, each once; OSError where it has none."""
+    found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -1,0 +1,134 @@
+"""What the tests of `cffs.callfire` share: a stand-in, a transport against it, mock wires, a drain."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from cffs.callfire.transport import Transport
+from cffs.callfire.wire.exchange import Wires
+from cffs.core.byte_range import ByteRange
+from cffs.core.settings import Credentials, OriginSettings
+from cffs.standin.server import Standin
+
+CANARIES = Credentials(
+    apikey="CANARYKEYv1&=/?",
+    login="CANARYSIDv2",
+    password="CANARYTOKENv2",
+    account_login="CANARYACCOUNT",
+    account_password="CANARYACCOUNTPASSWORD",
+)
+
+
+def make_settings(**changes: Any) -> OriginSettings:
+    """Settings for https origins, with canaries for credentials."""
+    fields: dict[str, Any] = {
+        "v1_url": "https://v1.example.com/cloud/1",
+        "v2_url": "https://v2.example.com/v2",
+        "credentials": CANARIES,
+        "timeout_seconds": 30.0,
+        "connections": 4,
+        "ca_bundle": None,
+        "insecure_http": False,
+        "offline": False,
+    }
+    return OriginSettings(**{**fields, **changes})
+
+
+@pytest.fixture
+def settings() -> Callable[..., OriginSettings]:
+    """The maker of settings."""
+    return make_settings
+
+
+@pytest.fixture
+async def standin() -> AsyncIterator[Standin]:
+    """An embedded CallFire on loopback."""
+    async with Standin() as standin:
+        yield standin
+
+
+@pytest.fixture
+async def transport(standin: Standin) -> AsyncIterator[Transport]:
+    """A transport with the stand-in's own credentials, and a short total so that a hanging test ends."""
+    async with Transport(settings_of(standin)) as transport:
+        yield transport
+
+
+def settings_of(standin: Standin, **changes: Any) -> OriginSettings:
+    given = standin.credentials
+    credentials = Credentials(
+        apikey=given.apikey,
+        login=given.login,
+        password=given.password,
+        account_login=given.account_login,
+        account_password=given.account_password,
+    )
+    fields = {"v1_url": standin.v1_url, "v2_url": standin.v2_url, "credentials": credentials, "timeout_seconds": 2.0}
+    return make_settings(**{**fields, **changes})
+
+
+@pytest.fixture
+def settings_for() -> Callable[..., OriginSettings]:
+    """The maker of settings for a stand-in."""
+    return settings_of
+
+
+Handler = Callable[[httpx.Request], Any]
+
+
+@pytest.fixture
+def mocked() -> Callable[..., Transport]:
+    """A transport whose wires call a handler; the handler sees `request.extensions["wire"]`: origin, acts or bare."""
+
+    def make(handler: Handler, **changes: Any) -> Transport:
+        def wires(bases: Any, *, ca_bundle: Path | None, connections: int) -> dict[Any, Wires]:
+            def wire(name: str) -> httpx.AsyncBaseTransport:
+                async def handle(request: httpx.Request) -> httpx.Response:
+                    await trio.lowlevel.checkpoint()
+                    request.extensions["wire"] = name
+                    response = handler(request)
+                    return response if isinstance(response, httpx.Response) else await response
+
+                return httpx.MockTransport(handle)
+
+            return {
+                api: Wires(base_url=url, base=base, origin=wire("origin"), acts=wire("acts"), bare=wire("bare"))
+                for api, (url, base) in bases.items()
+            }
+
+        return Transport(
+            make_settings(**changes), make_wires=wires, dice=lambda: 0.5, now_ns=lambda: 1_800_000_000 * 10**9
+        )
+
+    return make
+
+
+@pytest.fixture
+def drain() -> Callable[..., Any]:
+    """Read a range to its verified end: (first offset, bytes)."""
+
+    async def read(
+        transport: Transport, source: Any, byte_range: ByteRange | None = None, *, pinned: Any = None, step: int = 65536
+    ) -> tuple[int, bytes]:
+        buffer, received = memoryview(bytearray(step)), bytearray()
+        async with transport.open_range(source, byte_range, pinned=pinned) as answer:
+            while nbytes := await answer.receive_into(buffer):
+                received += buffer[:nbytes]
+            return answer.start, bytes(received)
+
+    return read
+
+
+@pytest.fixture(autouse=True)
+def _loggers_restored() -> Iterator[None]:
+    """The transport sets levels of foreign loggers; other tests must not depend on it."""
+    import logging
+
+    levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

@@ -1,0 +1,131 @@
+"""Health against a naive model that keeps the whole history and nothing else."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+
+from cffs.callfire.health import Admission, Event, Health, State
+
+OBJECTS = st.sampled_from(["a", "b", "c", "d"])
+
+
+class HealthMachine(RuleBasedStateMachine):
+    """Requests begin and end in any order; the promises of the contract are checked on the log of admissions."""
+
+    running = Bundle("running")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.health = Health()
+        self.now = 1000.0
+        self.probes: list[tuple[State, float]] = []
+        self.hold_ends = 0.0
+
+    @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 2.0, 3.0, 30.0, 61.0]))
+    def time_passes(self, seconds):
+        self.now += seconds
+
+    @rule(target=running, subject=OBJECTS)
+    def request_begins(self, subject):
+        state = self.health.state
+        would, admission = self.health.would_admit(self.now), self.health.admit(self.now)
+        assert would is admission
+        if state in (State.ONLINE, State.DEGRADED):
+            assert admission is Admission.GO
+        if state is State.HELD:
+            assert admission in (Admission.WAIT, Admission.PROBE)
+            if self.now < self.hold_ends:
+                assert admission is Admission.WAIT
+        if state is State.OFFLINE:
+            assert admission in (Admission.OFFLINE, Admission.PROBE)
+        if state is State.AUTH_FAILED:
+            assert admission in (Admission.REFUSED, Admission.PROBE)
+        if admission is Admission.PROBE and state is not State.HELD:
+            gap = {State.OFFLINE: 2.0, State.AUTH_FAILED: 60.0}[state]
+            same = [at for other, at in self.probes if other is state]
+            assert not same or self.now - same[-1] >= gap or self.left_state
+            self.probes.append((state, self.now))
+            self.left_state = False
+        return (subject, self.now, admission)
+
+    left_state = True
+
+    @rule(request=consumes(running), event=st.sampled_from(Event), hold=st.sampled_from([-1.0, 0.0, 5.0, 3600.0]))
+    def request_ends(self, request, event, hold):
+        subject, began_at, admission = request
+        if admission not in (Admission.GO, Admission.PROBE):
+            return
+        before = self.health.state
+        self.health.report(event, self.now, subject=subject, began_at=began_at, hold_seconds=hold)
+        after = self.health.state
+        if after is not before:
+            self.left_state = True
+        if event is Event.UNREACHABLE:
+            assert after is State.OFFLINE
+        if event is Event.ACCOUNT_REFUSED:
+            assert after is State.AUTH_FAILED
+        if event is Event.ANSWERED and before is not State.HELD:
+            assert after is State.ONLINE
+        if event is Event.HELD and before is not State.AUTH_FAILED:
+            assert after is State.HELD
+            self.hold_ends = self.now + self.health.held_seconds(self.now)
+        if event is Event.ABANDONED:
+            assert after is before
+
+    @invariant()
+    def a_hold_is_at_most_a_minute(self):
+        assert 0 <= self.health.held_seconds(self.now) <= 60
+        assert self.health.seconds_to_wait(self.now) > 0
+
+    @precondition(lambda self: self.health.state is State.OFFLINE)
+    @rule()
+    def offline_lets_a_probe_through_within_two_seconds(self):
+        assert self.health.would_admit(self.now + 2.0) is Admission.PROBE
+
+
+TestHealth = HealthMachine.TestCase
+TestHealth.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_three_different_objects_in_a_row_fail_the_credentials():
+    """One object refused again and again is that object's trouble; an answer between breaks the row."""
+    health = Health()
+    for subject in ("a", "a", "a", "b"):
+        health.report(Event.REFUSED, 1.0, subject=subject, began_at=0.0)
+    assert health.state is State.ONLINE
+    health.report(Event.ANSWERED, 1.0, subject="z", began_at=0.0)
+    for subject in ("a", "b"):
+        health.report(Event.REFUSED, 1.0, subject=subject, began_at=0.0)
+    assert health.state is State.ONLINE
+    health.report(Event.REFUSED, 1.0, subject="c", began_at=0.0)
+    assert health.state is State.AUTH_FAILED
+    assert health.admit(60.9) is Admission.REFUSED
+    assert health.admit(61.0) is Admission.PROBE
+    assert health.admit(61.1) is Admission.REFUSED
+
+
+def test_an_unnamed_hold_doubles_while_holds_follow():
+    """429 without Retry-After: 1, 2, 4 ... seconds, and 1 again after an answer."""
+    health, now, seen = Health(), 0.0, []
+    for _ in range(8):
+        health.report(Event.HELD, now, subject="a", began_at=now)
+        seen.append(health.held_seconds(now))
+        now += health.held_seconds(now)
+        assert health.admit(now) is Admission.PROBE
+        assert health.admit(now) is Admission.WAIT
+    assert seen == [1, 2, 4, 8, 16, 32, 60, 60]
+    health.report(Event.ANSWERED, now, subject="a", began_at=now)
+    health.report(Event.HELD, now, subject="a", began_at=now)
+    assert health.held_seconds(now) == 1
+
+
+def test_failures_of_one_object_leave_the_api_as_it_is():
+    """A hundred 503s on one object: online; three objects: degraded, which is shown and changes nothing."""
+    health = Health()
+    for _ in range(100):
+        health.report(Event.FAILED, 0.0, subject="a", began_at=0.0)
+    assert health.state is State.ONLINE
+    for subject in ("b", "c"):
+        health.report(Event.FAILED, 0.0, subject=subject, began_at=0.0)
+    assert health.state is State.DEGRADED
+    assert health.admit(0.0) is Admission.GO

@@ -1,0 +1,62 @@
+"""Laws of the retry policy."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cffs.callfire.retry import MAX_TRIES, ErrorKind, kind_of, pause_seconds
+from cffs.core import errors
+
+kinds = st.sampled_from(ErrorKind)
+dice = st.floats(0, 1, exclude_max=True)
+
+
+@given(kinds, st.integers(1, 10), st.booleans(), st.floats(0, 100), dice)
+def test_a_pause_never_outlasts_the_time_nor_the_tries(kind, tries_made, idempotent, seconds_left, die):
+    """At most four tries, each pause inside the time left, acts again only where provably unsent."""
+    pause = pause_seconds(kind, tries_made=tries_made, idempotent=idempotent, seconds_left=seconds_left, dice=die)
+    if pause is None:
+        return
+    assert tries_made < MAX_TRIES
+    assert 0 <= pause < seconds_left
+    assert kind is not ErrorKind.FINAL
+    assert idempotent or kind is ErrorKind.UNSENT
+
+
+@given(dice)
+def test_pauses_grow_and_are_jittered(die):
+    """Each pause is longer than the one before, whatever the dice say, and all of them together are short."""
+    pauses = [
+        pause_seconds(ErrorKind.SERVER, tries_made=n, idempotent=True, seconds_left=60, dice=die) for n in (1, 2, 3)
+    ]
+    assert pauses == sorted(pauses)
+    assert 0.05 <= pauses[0] <= 0.1
+    assert sum(pauses) < 0.71
+
+
+def test_a_malformed_answer_is_asked_twice_only():
+    """What was wrong twice is wrong."""
+    assert pause_seconds(ErrorKind.MALFORMED, tries_made=1, idempotent=True, seconds_left=9, dice=0) is not None
+    assert pause_seconds(ErrorKind.MALFORMED, tries_made=2, idempotent=True, seconds_left=9, dice=0) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (errors.RemoteObjectMissing("x"), ErrorKind.FINAL),
+        (errors.AccessRefused("x"), ErrorKind.FINAL),
+        (errors.RemoteObjectChanged("x"), ErrorKind.FINAL),
+        (errors.OperationNotOffered("x"), ErrorKind.FINAL),
+        (errors.RangeNotSatisfiable(5), ErrorKind.FINAL),
+        (errors.ServerFailure(400, "x"), ErrorKind.FINAL),
+        (errors.ServerFailure(503, "x"), ErrorKind.SERVER),
+        (errors.OriginBusy(1), ErrorKind.HELD),
+        (errors.TruncatedAnswer("x"), ErrorKind.UNANSWERED),
+        (errors.DeadlineExceeded("x"), ErrorKind.UNANSWERED),
+        (errors.MalformedAnswer("x"), ErrorKind.MALFORMED),
+    ],
+)
+def test_each_error_has_its_kind(error, kind):
+    """401, 403, 404 and a change are never asked again."""
+    assert kind_of(error) is kind
+    assert kind_of(errors.OriginUnreachable("x"), sent=False) is ErrorKind.UNSENT

@@ -1,0 +1,99 @@
+"""Where a request may go: hostile URLs, odd spellings of addresses, origins."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cffs.callfire.keyring import Keyring
+from cffs.callfire.targets import Origin, configured_origin, is_public_address, origin_of, redirect_target
+from cffs.core.errors import MalformedAnswer, UsageError
+from cffs.core.settings import Credentials
+from cffs.core.source import Api
+
+PUBLIC = Origin("https", "api.example.com", 443)
+LOOPBACK = Origin("http", "127.0.0.1", 8000)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://cdn.example.com/x",
+        "ftp://cdn.example.com/x",
+        "file:///etc/passwd",
+        "https://user:pw@cdn.example.com/x",
+        "https://127.0.0.1/x",
+        "https://localhost/x",
+        "https://10.0.0.1/x",
+        "https://169.254.169.254/latest",
+        "https://[::1]/x",
+        "https://[::ffff:127.0.0.1]/x",
+        "https://[64:ff9b::7f00:1]/x",
+        "https://[fe80::1]/x",
+        "https://2130706433/x",
+        "https://0x7f.1/x",
+        "https://0x7f000001/",
+        "https://127.1/x",
+        "https://0177.0.0.1/x",
+        "https://100.64.0.1/x",
+        "https://cdn.example.com\\@127.0.0.1/",
+        "https://cdn.exa\tmple.com/",
+        "https://cdn.example.com:99999/",
+        "https://ｃdn.example.com/",
+        "https://[::1",
+    ],
+)
+def test_hostile_targets_are_refused(location):
+    """Whatever is not plainly a public https URL is not followed."""
+    with pytest.raises(MalformedAnswer):
+        redirect_target("https://api.example.com/v2/x", location, base=PUBLIC)
+
+
+def test_ordinary_targets_are_followed():
+    """Absolute, relative and same-host targets, without their fragments; http only around a loopback origin."""
+    assert redirect_target("https://api.example.com/v2/x", "y?a=b#c", base=PUBLIC) == "https://api.example.com/v2/y?a=b"
+    assert redirect_target("https://api.example.com/v2/x", "https://cdn.example.com/y", base=PUBLIC).endswith("com/y")
+    assert redirect_target("http://127.0.0.1:8000/x", "http://127.0.0.1:9/y", base=LOOPBACK) == "http://127.0.0.1:9/y"
+    with pytest.raises(MalformedAnswer):
+        redirect_target("https://127.0.0.1:8000/x", "http://127.0.0.1:9/y", base=LOOPBACK)
+
+
+@given(st.text(max_size=60))
+def test_any_location_is_a_target_or_refused(location):
+    """Total: no text raises anything else, and no target is on another scheme than https."""
+    try:
+        target = redirect_target("https://api.example.com/v2/x", location, base=PUBLIC)
+    except MalformedAnswer:
+        return
+    assert origin_of(target).scheme == "https"
+
+
+@given(st.ip_addresses())
+def test_only_global_addresses_are_public(address):
+    """No private, loopback, link-local or multicast address passes, in either family."""
+    if is_public_address(str(address)):
+        assert address.is_global
+        assert not address.is_loopback
+        assert not address.is_link_local
+        assert not address.is_multicast
+
+
+@pytest.mark.parametrize("url", ["http://api.example.com/v2", "api.example.com", "https://h/v2?x=1", "https://u:p@h/"])
+def test_bad_base_urls_are_usage_errors_without_the_url(url):
+    """Refused at construction, and never repeated: it may hold a secret."""
+    with pytest.raises(UsageError) as caught:
+        configured_origin(url, insecure_http=False, option="--v2-url")
+    assert url not in str(caught.value)
+    assert configured_origin("http://api.example.com/v2", insecure_http=True, option="--v2-url").scheme == "http"
+    assert configured_origin("http://localhost:8/v2", insecure_http=False, option="--v2-url").is_loopback
+
+
+def test_the_keyring_hides_every_spelling():
+    """Plain, percent-encoded and Base64 forms vanish from texts, and from URLs meant for others."""
+    known = Credentials(apikey="KEY/with+odd&chars", login="login", password="secret-word")
+    keyring = Keyring(known, {Api.V1: PUBLIC, Api.V2: PUBLIC})
+    text = "KEY/with+odd&chars KEY%2Fwith%2Bodd%26chars secret-word bG9naW46c2VjcmV0LXdvcmQ="
+    assert keyring.redacted(text) == "*** *** *** ***"
+    assert keyring.without_secrets("https://x/y?a=1&apikey=zz&b=2") == "https://x/y?a=1&b=2"
+    assert keyring.without_secrets("https://x/y?apikey=zz") == "https://x/y"
+    with pytest.raises(MalformedAnswer):
+        keyring.without_secrets("https://x/secret-word")

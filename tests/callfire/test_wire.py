@@ -1,0 +1,154 @@
+"""The stock wires: TLS is verified, the environment is not consulted, private addresses are not dialled."""
+
+import ssl
+
+import httpcore
+import httpx
+import pytest
+import trio
+import trustme
+
+from cffs.callfire.targets import Origin
+from cffs.callfire.transport import Transport
+from cffs.callfire.v2 import V2Client
+from cffs.callfire.wire.stock import GuardedBackend
+from cffs.core import errors
+from cffs.core.byte_range import ByteRange
+from cffs.core.source import Api, Source
+from cffs.standin.server import Standin
+
+
+def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, drain):
+    """Self-signed, and a certificate for another host, are refused; the bundle's authority is accepted."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    cases = [
+        (server_context(authority, "127.0.0.1"), bundle, True),
+        (server_context(authority, "127.0.0.1"), None, False),
+        (server_context(stranger, "127.0.0.1"), bundle, False),
+        (server_context(authority, "other.example.com"), bundle, False),
+    ]
+    for context, ca_bundle, good in cases:
+        async with Standin(tls=context) as standin:
+            async with Transport(settings_for(standin, ca_bundle=ca_bundle)) as transport:
+                if good:
+                    assert await V2Client(transport).get_account()
+                else:
+                    with pytest.raises(errors.OriginUnreachable):
+                        await V2Client(transport).get_account()
+            assert bool(standin.requests) is good
+
+
+def test_a_bad_bundle_is_a_usage_error(settings, tmp_path):
+    """One line, at construction."""
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    for path in (bad, tmp_path / "missing.pem"):
+        with pytest.raises(errors.UsageError):
+            Transport(settings(ca_bundle=path))
+
+
+def test_plain_http_elsewhere_is_a_usage_error(settings):
+    """Refused before anything is sent, unless the user insists."""
+    with pytest.raises(errors.UsageError):
+        Transport(settings(v2_url="http://api.example.com/v2"))
+    Transport(settings(v2_url="http://api.example.com/v2", insecure_http=True))
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for):
+    """A proxy would be told every key: HTTP_PROXY and its like change nothing."""
+    async with Standin() as proxy, Standin() as standin:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy.base_url)
+        async with Transport(settings_for(standin)) as transport:
+            assert await V2Client(transport).get_account()
+        assert not proxy.requests
+
+
+async def test_a_second_origin_is_told_no_secret(settings_for, drain):
+    """Real redirects to another loopback origin: its log holds no key, no Basic, no Referer; the bytes are right."""
+    async with Standin() as standin, Standin() as other:
+        for path in standin.account.paths()[:4]:
+            base, api = ("/v2/", Api.V2) if path.startswith("/v2/") else ("/cloud/1/", Api.V1)
+            source = Source(api, tuple(path.removeprefix(base).split("/")))
+            other.faults.add("body", data=b"ID3 the other's bytes", status=200, content_type="audio/mpeg", times=1)
+            standin.faults.clear()
+            standin.faults.add("redirect", location=other.base_url + "/signed{path}?{query}")
+            async with Transport(settings_for(standin)) as transport:
+                assert await drain(transport, source, ByteRange(0, 500)) == (0, b"ID3 the other's bytes")
+        assert len(other.requests) == 4
+        known = standin.credentials
+        for record in other.requests:
+            told = repr((record.path, dict(record.query), dict(record.headers)))
+            assert not any(secret in told for secret in (known.apikey, known.password, known.login, "asic"))
+            assert {"referer", "cookie", "authorization"}.isdisjoint(record.headers)
+            assert record.headers["range"] == "bytes=0-499"
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses", "dialled"),
+    [
+        ("cdn.example.com", ["93.184.216.34"], True),
+        ("rebound.example.com", ["127.0.0.1"], False),
+        ("mixed.example.com", ["93.184.216.34", "10.0.0.1"], False),
+        ("six.example.com", ["::ffff:192.168.1.1"], False),
+        ("2130706433", ["127.0.0.1"], False),
+        ("none.example.com", [], False),
+    ],
+)
+async def test_names_that_resolve_to_private_addresses_are_not_dialled(host, addresses, dialled):
+    """The address checked is the one dialled; one private address among several is enough to refuse."""
+    dials = []
+
+    async def dial(address, port, *rest):
+        await trio.lowlevel.checkpoint()
+        dials.append(address)
+        return httpcore.AsyncMockStream([])
+
+    async def resolve(name, port):
+        await trio.lowlevel.checkpoint()
+        return {"api.example.com": ["93.184.216.34"], "intern.example.com": ["10.1.1.1"]}.get(name, addresses)
+
+    backend = GuardedBackend(Origin("https", "api.example.com", 443), dial=dial, resolve=resolve)
+    if dialled:
+        await backend.connect_tcp(host, 443, timeout=1)
+    else:
+        with pytest.raises(httpcore.ConnectError):
+            await backend.connect_tcp(host, 443, timeout=1)
+    assert dials == (addresses[:1] if dialled else [])
+    private = GuardedBackend(Origin("https", "intern.example.com", 443), dial=dial, resolve=resolve)
+    if addresses:
+        await private.connect_tcp(host, 443, timeout=1)
+
+
+async def test_the_bare_wire_really_dials_through_the_guard(settings):
+    """httpx's pool is exchanged for the guarded one: a name of this machine is refused, and nothing is connected."""
+    async with Standin() as standin:
+        port = standin.base_url.rpartition(":")[2]
+        async with Transport(settings()) as transport:
+            wire = transport._wires[Api.V2].bare
+            with pytest.raises(httpx.ConnectError):
+                await wire.handle_async_request(httpx.Request("GET", f"http://localhost:{port}/v2/me/account"))
+        assert not standin.requests
+
+
+async def test_bodies_left_early_over_tls_close_quietly(settings_for, tmp_path, drain):
+    """Twenty bodies given up in the middle, over TLS: no warning, no hang, and the next one is whole."""
+    authority = trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    async with Standin(tls=server_context(authority, "127.0.0.1")) as standin:
+        path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
+        source = Source(Api.V2, tuple(path.removeprefix("/v2/").split("/")))
+        async with Transport(settings_for(standin, ca_bundle=bundle, timeout_seconds=5.0)) as transport:
+            for _ in range(20):
+                async with transport.open_range(source, None) as answer:
+                    assert await answer.receive_into(memoryview(bytearray(100))) == 100
+            assert await drain(transport, source, None) == (0, standin.account.object_for(path).read())
