@@ -1,0 +1,73 @@
+"""Reads the config file and the files that hold secrets, and refuses what others could have read or written.
+
+It must not know which keys are options (`core/settings_resolve` does). `cli/context` calls it.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+
+from cffs.cli.messages import Failed
+from cffs.core.settings_resolve import MAX_SECRET_CHARACTERS, holds_secrets
+
+#: A config of a thousand profiles fits; anything larger is not one.
+_LARGEST_CONFIG_NBYTES = 2**20
+
+
+def read_config(path: Path, *, owners: Collection[int], must_exist: bool) -> dict[str, object]:
+    """The parsed file, {} where there is none. Raises Failed, one line, where it cannot be read or trusted.
+
+    A file with secrets must belong to one of `owners` and be closed to everybody else; a symbolic link to such a file
+    is fine (that is how people keep their dot-files), what counts is the file that was opened.
+    """
+    try:
+        text, found = _read(path, largest=_LARGEST_CONFIG_NBYTES)
+    except FileNotFoundError as error:
+        if must_exist:
+            raise Failed(f"no config file {path}") from error
+        return {}
+    except NotADirectoryError:
+        return {}
+    try:
+        config = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # its message names line and column, never the text around it
+        raise Failed(f"{path} is not TOML: {error}") from None
+    if holds_secrets(config):
+        if found.st_uid not in owners:
+            raise Failed(f"{path} holds secrets and belongs to another user (uid {found.st_uid}); it was not used")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise Failed(f"{path} holds secrets and others can read it; run: chmod 600 {path}")
+    return config
+
+
+def read_secret(path: Path) -> str:
+    """What a `..._file` names, whole; raises Failed with one line that shows nothing of it."""
+    try:
+        text, _ = _read(path, largest=4 * MAX_SECRET_CHARACTERS)
+    except FileNotFoundError as error:
+        raise Failed(f"no file {path} to read a secret from") from error
+    return text
+
+
+def _read(path: Path, *, largest: int) -> tuple[str, os.stat_result]:
+    try:
+        # O_NONBLOCK: a pipe put there must not hang the command before it is found not to be a file
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise Failed(f"{path} is not a file")
+            raw = stream.read(largest + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise Failed(f"cannot read {path}: {error.strerror}") from error
+    if len(raw) > largest:
+        raise Failed(f"{path} is larger than {largest} bytes")
+    try:
+        return raw.decode("utf-8"), found
+    except UnicodeDecodeError:
+        raise Failed(f"{path} is not UTF-8 text") from None  # the error would carry the bytes

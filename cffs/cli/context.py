@@ -1,0 +1,112 @@
+"""From a command's options to its settings: the click options made from the option table, and the layers put together.
+
+It must not know single commands. Every command that talks to an origin or reads a cache uses it.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from cffs.cli.config_file import read_config, read_secret
+from cffs.cli.fstab import parse_mount_options
+from cffs.cli.messages import Failed, tell
+from cffs.cli.places import find_places
+from cffs.core.errors import UsageError
+from cffs.core.settings_options import NOT_YET, OPTIONS, Kind, Option, parse
+from cffs.core.settings_resolve import Layers, Resolved, resolve
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # not generic at run time before click 8.4
+
+
+class _Checked(_ParamType):
+    """A value of one option: checked at once, so that a wrong one is wrong usage (exit 2), and handed on as it is."""
+
+    def __init__(self, option: Option) -> None:
+        self.name = option.kind.value
+        self._option = option
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text, unchanged."""
+        try:
+            parse(self._option, value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def settings_options(command: Command) -> Command:
+    """Gives a command every option of the table, and `-o`; they arrive as one mapping, `given`, of those given.
+
+    Options of later versions are accepted so that they can refuse with their own line, and not shown.
+    """
+    command = click.option(
+        "-o", "option_lists", multiple=True, metavar="OPT,OPT", help="The same options, as in /etc/fstab."
+    )(command)
+    for option in reversed(OPTIONS):
+        shown: dict[str, Any] = {"help": option.help, "default": None, "hidden": option.name in NOT_YET}
+        if option.kind is Kind.FLAG:
+            command = click.option(option.flag, option.name, is_flag=True, **shown)(command)
+        else:
+            metavar = option.kind.value.upper().replace(" ", "_")
+            command = click.option(option.flag, option.name, type=_Checked(option), metavar=metavar, **shown)(command)
+    return command
+
+
+def given_options(parameters: Mapping[str, Any]) -> dict[str, object]:
+    """The option layer: what the command line gave, `-o` lists first, so that a long option overrides them."""
+    options: dict[str, object] = {}
+    for text in parameters.get("option_lists") or ():
+        try:
+            options.update(parse_mount_options(text))
+        except UsageError as error:
+            raise click.UsageError(str(error)) from error
+    for option in OPTIONS:
+        value = parameters.get(option.name)
+        if value is not None and value is not False:
+            options[option.name] = value
+    return options
+
+
+def load(options: Mapping[str, object], *, foreground: bool = False) -> Resolved:
+    """The settings of this process; raises Failed or UsageError, one line each. Tells the notices."""
+    environment = dict(os.environ)
+    uid = options.get("uid", environment.get("CFFS_UID") or None)
+    config = str(options.get("config") or environment.get("CFFS_CONFIG") or "") or None
+    shown_uid = int(str(uid)) if uid is not None and str(uid).isdecimal() else None
+    places = find_places(environment, uid=shown_uid, config=config)
+    owners = {os.geteuid()} | ({shown_uid} if os.geteuid() == 0 and shown_uid is not None else set())
+    layers = Layers(
+        options=options,
+        environment=environment,
+        config=read_config(places.config_file, owners=owners, must_exist=config is not None),
+        places=places,
+        read_secret=read_secret,
+    )
+    resolved = resolve(layers, foreground=foreground)
+    for notice in resolved.notices:
+        tell(notice)
+    _check_zone(resolved.settings.timezone)
+    _check_readable(resolved.settings.ca_bundle)
+    return resolved
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Failed(f"--timezone: {name} is not known here; see timedatectl list-timezones") from error
+
+
+def _check_readable(path: Path | None) -> None:
+    if path is not None and not os.access(path, os.R_OK):
+        raise Failed(f"--ca-bundle: cannot read {path}")

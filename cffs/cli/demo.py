@@ -1,0 +1,73 @@
+"""`cffs demo`: a stand-in in a child process and a mount of it here, until Ctrl-C.
+
+It must not touch the user's own cache, state or config. `cli/main` registers it; `scripts/demo` uses `demo_settings`.
+"""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from cffs.cli.launch import run_in_foreground
+from cffs.cli.messages import Failed, tell
+from cffs.cli.mountpoint import prepare
+from cffs.cli.standin import DEFAULT_CALLS, DEFAULT_SEED, StandinChild, running_standin
+from cffs.core.settings import Settings
+from cffs.core.settings_resolve import Layers, Places, resolve
+
+
+@click.command(short_help="Mount an embedded stand-in, to look around.")
+@click.option("--calls", type=click.IntRange(0, 1_000_000), default=DEFAULT_CALLS, help="Calls in the account.")
+@click.option("--seed", type=int, default=DEFAULT_SEED, help="The account is computed from it.")
+@click.option("--debug", is_flag=True, help="Log everything, show tracebacks.")
+@click.argument("mountpoint", type=Path, default=Path("mnt"))
+def demo(mountpoint: Path, calls: int, seed: int, debug: bool) -> int:
+    """Mount an embedded stand-in on MOUNTPOINT (./mnt, made if missing) until Ctrl-C. Needs no account."""
+    ready = prepare(mountpoint, create=True)
+    # until the daemon's own handler is in place
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with running_standin(calls=calls, seed=seed) as standin, temporary_folder() as folder:
+        tell(f"the stand-in answers at {standin.base_url}")
+        settings = demo_settings(standin, folder, foreground=True, debug=debug)
+        return run_in_foreground(settings, ready)
+
+
+def demo_settings(standin: StandinChild, folder: Path, *, foreground: bool, debug: bool = False) -> Settings:
+    """Settings for a mount of that stand-in which keep everything below `folder`."""
+    places = Places(
+        home=folder,
+        working_folder=folder,
+        config_file=folder / "config.toml",
+        cache_dir=folder / "cache",
+        state_dir=folder / "state",
+        runtime_dir=folder / "run",
+        uid=os.geteuid(),
+        gid=os.getegid(),
+    )
+    layers = Layers(
+        options={"debug": "yes"} if debug else {"log_level": "warning"},
+        environment=standin.environment,
+        config={},
+        places=places,
+        read_secret=_no_file,
+    )
+    return resolve(layers, foreground=foreground).settings
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A private folder that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="cffs-demo-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_file(path: Path) -> str:
+    raise Failed(f"the stand-in names no file, and {path} is not read")

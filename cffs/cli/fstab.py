@@ -1,0 +1,81 @@
+"""The `-o` list of mount(8) and /etc/fstab, taken apart into our options.
+
+It must not know other layers: what it gives is the option layer. `cli/mount` and `mount.cffs` call it.
+"""
+
+from cffs.core.errors import UsageError
+from cffs.core.settings_options import BY_NAME, CREDENTIALS, Kind, parse
+
+#: For mount(8), systemd and libmount, or the way this mount is anyway.
+_STRIPPED = frozenset(
+    {
+        *("defaults", "auto", "noauto", "user", "users", "nouser", "owner", "group", "nofail", "_netdev", "rw"),
+        *("nosuid", "nodev", "noexec", "async", "atime", "noatime", "relatime", "norelatime", "nodiratime"),
+        *("strictatime", "lazytime", "nolazytime", "default_permissions"),
+    }
+)
+#: What the mount never is; accepting it would be a lie.
+_NEVER = frozenset({"suid", "dev", "exec"})
+
+
+def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]:
+    """The options that one `-o` argument gives, each checked; raises UsageError with one line.
+
+    `"a,b"` and `\\,` keep a comma inside a value; so does a value of `formats`. `sloppy` (mount -s) drops unknown ones.
+    """
+    options: dict[str, object] = {}
+    read_only = False
+    for item in _split(text):
+        name, equals, value = item.partition("=")
+        name = name.strip()
+        if not name or name in _STRIPPED or name[:2] in ("x-", "X-") or name == "comment":
+            continue
+        if name == "ro":
+            read_only = True
+        elif name in _NEVER:
+            raise UsageError(f"-o {name}: the mount is always nosuid, nodev and noexec")
+        elif (plain := name.replace("-", "_")) in CREDENTIALS or plain.removesuffix("_file") in CREDENTIALS:
+            raise UsageError(f"-o {name}: credentials never go on the command line; use the config file")
+        elif plain in BY_NAME:
+            option = BY_NAME[plain]
+            if not equals and option.kind is not Kind.FLAG:
+                raise UsageError(f"-o {name} needs a value: {name}=...")
+            options[plain] = value if equals else "yes"
+            try:
+                parse(option, options[plain])
+            except UsageError as error:
+                raise UsageError(f"-o {name}: {error}") from error
+        elif plain.removeprefix("no") in BY_NAME and BY_NAME[plain.removeprefix("no")].kind is Kind.FLAG and not equals:
+            options[plain.removeprefix("no")] = "no"
+        elif not sloppy:
+            raise UsageError(f"-o {name}: no such option")
+    if read_only:
+        if options.get("writable", "no") != "no":
+            raise UsageError("-o ro and -o writable contradict each other")
+        options["writable"] = "no"
+    return options
+
+
+def _split(text: str) -> list[str]:
+    items, current, quoted, characters = [], "", False, iter(text)
+    for character in characters:
+        if character == "\\":
+            current += next(characters, "")
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            items.append(current)
+            current = ""
+        else:
+            current += character
+    if quoted:
+        raise UsageError("-o: a quotation mark is left open")
+    items.append(current)
+    joined: list[str] = []
+    for item in items:
+        # formats=mp3,wav as the contract spells it, without quotes
+        if item in ("mp3", "wav") and joined and joined[-1] in ("formats=mp3", "formats=wav"):
+            joined[-1] += f",{item}"
+        else:
+            joined.append(item)
+    return joined

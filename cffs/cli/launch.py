@@ -1,0 +1,153 @@
+"""Starts the daemon: in the background as a child of its own session, or in this very process for `--foreground`.
+
+It must not know what a mount is. Settings travel to the child as JSON on its stdin, never in argv or the environment,
+and come back are reports, JSON lines on a pipe. `cli/mount` and the demo call it.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cffs
+from cffs.cli.messages import Failed, tell
+from cffs.cli.mountpoint import is_dead
+from cffs.cli.mounts import mount_at
+from cffs.cli.unmounting import end, unmount
+from cffs.core.settings import Settings
+from cffs.daemon.report import Report, ReportKind
+
+#: Credentials are tried for 1 s and the mount itself takes milliseconds; a daemon silent for this long is stuck.
+READY_SECONDS = 60.0
+#: The daemon's own promise for an orderly end is 2 s (contract section 10).
+_GRACE_SECONDS = 5.0
+_LARGEST_LAST_WORDS_NBYTES = 65_536
+
+
+def run_in_foreground(settings: Settings, mountpoint: Path) -> int:
+    """Runs the daemon here until it ends; returns its exit status. Raises what it raises."""
+    _forget_variables()
+    from cffs.daemon.hardening import harden
+    from cffs.daemon.main import run
+
+    harden(debug=settings.debug)
+
+    def report(told: Report) -> None:
+        if told.kind is ReportKind.READY:
+            tell(f"mounted on {mountpoint}; Ctrl-C unmounts")
+        else:
+            tell(told.message)
+
+    return run(settings, mountpoint, report=report)
+
+
+def start_in_background(settings: Settings, mountpoint: Path, *, command: Sequence[str] | None = None) -> None:
+    """Starts the daemon and returns once the mount answers; raises Failed with one line when it will not.
+
+    Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted.
+    """
+    task = json.dumps({"settings": settings.to_plain(), "mountpoint": str(mountpoint)}).encode()
+    reports, child_end = os.pipe2(os.O_CLOEXEC)
+    with tempfile.TemporaryFile() as last_words, os.fdopen(reports, "rb", buffering=0) as stream:
+        # on SIGTERM the same as on Ctrl-C: the child must not outlive the command that nobody hears any more
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        child = None
+        try:
+            try:
+                child = subprocess.Popen(
+                    [*(command or (sys.executable, "-P", "-m", "cffs.daemon")), str(child_end)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=last_words,
+                    pass_fds=(child_end,),
+                    start_new_session=True,
+                    env=child_environment(),
+                )
+            finally:
+                os.close(child_end)
+            _hand_over(child, task)
+            _wait_until_ready(child, stream.fileno(), last_words.fileno())
+            child.returncode = 0  # it lives on: Popen must not warn about a child that nobody waited for
+        except BaseException:
+            if child is not None:
+                end(child, grace_seconds=_GRACE_SECONDS)
+                _clear_what_it_left(mountpoint)
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _hand_over(child: "subprocess.Popen[bytes]", task: bytes) -> None:
+    if child.stdin is None:
+        raise AssertionError("Popen was asked for a pipe")
+    try:
+        with child.stdin as pipe:
+            pipe.write(task)
+    except BrokenPipeError:
+        return  # it died at once; what it said is found below
+
+
+def _wait_until_ready(child: "subprocess.Popen[bytes]", reports: int, last_words: int) -> None:
+    buffered = b""
+    while True:
+        if not select.select([reports], [], [], READY_SECONDS)[0]:
+            raise Failed(f"the daemon did not answer within {READY_SECONDS:.0f} s and was ended")
+        piece = os.read(reports, 65_536)
+        if not piece:
+            raise Failed(_death_notice(child, last_words))
+        buffered += piece
+        *lines, buffered = buffered.split(b"\n")
+        for line in lines:
+            try:
+                told = Report.from_line(line.decode())
+            except ValueError as error:
+                raise Failed("the daemon's report is not understood; reinstall cffs") from error
+            if told.kind is ReportKind.READY:
+                return
+            if told.kind is ReportKind.ERROR:
+                raise Failed(told.message or "the daemon failed without a reason")
+            tell(told.message)
+
+
+def _death_notice(child: "subprocess.Popen[bytes]", last_words: int) -> str:
+    try:
+        status = child.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return "the daemon closed its report without a word and was ended"
+    length = os.fstat(last_words).st_size
+    start = max(0, length - _LARGEST_LAST_WORDS_NBYTES)
+    lines = os.pread(last_words, _LARGEST_LAST_WORDS_NBYTES, start).decode(errors="replace").strip().splitlines()
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    said = f": {lines[-1].strip()}" if lines else ""
+    return f"the daemon ended {how} before the mount was ready{said}"
+
+
+def _clear_what_it_left(mountpoint: Path) -> None:
+    """A daemon that had to be killed leaves a dead mount behind."""
+    existing = mount_at(mountpoint)
+    if existing is not None and existing.is_cffs and is_dead(mountpoint):
+        try:
+            unmount(mountpoint, lazy=True)
+        except subprocess.SubprocessError:
+            return  # the next mount clears it, and says so
+
+
+def child_environment() -> dict[str, str]:
+    """Ours without any CFFS_ variable: what they said is in the settings, and secrets do not belong there."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CFFS_")}
+    home = str(Path(cffs.__file__).resolve().parent.parent)
+    if home not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        # a checkout: -P keeps the working folder off the path, so the child must be told where cffs is
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
+    return environment
+
+
+def _forget_variables() -> None:
+    for name in [name for name in os.environ if name.startswith("CFFS_")]:
+        del os.environ[name]

@@ -1,0 +1,106 @@
+"""The commands `cffs` and `mount.cffs`, and the boundary that makes every failure one line and an exit status.
+
+It must not know what a command does. The entry points of pyproject.toml call it.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+import cffs
+from cffs.cli.messages import Failed, one_line, tell
+from cffs.core.errors import CffsError
+
+#: Where each command lives; imported when it is asked for.
+_COMMANDS = {
+    "mount": ("cffs.cli.mount", "mount", "Mount an account's recordings and media."),
+    "umount": ("cffs.cli.umount", "umount_command", "Unmount, and wait for the daemon to end."),
+    "demo": ("cffs.cli.demo", "demo", "Mount an embedded stand-in, to look around."),
+    "standin": ("cffs.cli.standin", "standin", "Serve an embedded stand-in for both APIs."),
+    "status": ("cffs.cli.status", "status", "What is mounted and how it is doing."),
+    "config": ("cffs.cli.config_show", "config", "Show the effective settings."),
+}
+
+
+class _Commands(click.Group):
+    """The group of all commands, each imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None for an unknown word."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name, _ = _COMMANDS[cmd_name]
+        command = getattr(import_module(module), name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table as it stands, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
+@click.version_option(cffs.__version__, prog_name="cffs", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """CallFire recordings and media as files."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
+
+
+def main() -> NoReturn:
+    """The command `cffs`."""
+    sys.exit(run(cli, sys.argv[1:], name="cffs"))
+
+
+def main_mount_helper() -> NoReturn:
+    """The command `mount.cffs`, which mount(8) runs for `-t cffs` and for /etc/fstab."""
+    from cffs.cli.mount import mount_helper
+
+    sys.exit(run(mount_helper, sys.argv[1:], name="mount.cffs"))
+
+
+def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
+    """Runs a command; its exit status. Every failure is one line on stderr, a traceback only with --debug."""
+    debug = "--debug" in arguments or os.environ.get("CFFS_DEBUG", "").lower() in ("1", "yes", "true", "on")
+    try:
+        # click gives back what the command returned, or the status of its own exits (--help)
+        status = command.main(args=list(arguments), prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else name
+        tell(f"{one_line(error.format_message()).rstrip('.')} (see {path} --help)")
+        return 2
+    except (Failed, CffsError, click.ClickException) as error:
+        tell(str(error))
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        tell("interrupted")
+        return 1
+    except BrokenPipeError:
+        # the reader of our output is gone (`| head`): no line, and no second complaint at the interpreter's end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:  # the boundary of the command line: a bug is one line too
+        if debug:
+            traceback.print_exc()
+        # the type alone: the text of a foreign exception may hold a URL with a key
+        logging.getLogger(__name__).debug("bug in a command", exc_info=error)
+        tell(f"bug: {type(error).__name__}; run again with --debug and report it")
+        return 1
+    return status if isinstance(status, int) else 0

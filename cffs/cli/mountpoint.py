@@ -1,0 +1,78 @@
+"""Whether a folder can be mounted on: it is one, is empty, is ours, has no mount yet; a dead mount of ours is cleared.
+
+It must not mount. `cli/mount` and the demo call it.
+"""
+
+import errno
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+from cffs.cli.messages import Failed, tell
+from cffs.cli.mounts import Mount, absolute, mount_at
+from cffs.cli.unmounting import unmount
+
+
+def prepare(given: Path, *, create: bool = False, private: tuple[Path, ...] = ()) -> Path:
+    """The resolved mount point, ready to be mounted on; raises Failed with one line where it is not.
+
+    Clears a dead cffs mount first, saying so in one line. `create` makes a missing folder (the demo's). `private` are
+    folders of cffs itself: a mount on or in one of them, or above it, would hide the cache from its own daemon.
+    """
+    mountpoint = absolute(given)
+    # bounded: root can stack mounts, and each layer may be dead
+    for _ in range(16):
+        existing = mount_at(mountpoint)
+        if existing is None:
+            break
+        _clear_if_dead(mountpoint, existing)
+    if create:
+        try:
+            mountpoint.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Failed(f"cannot make {mountpoint}: {error.strerror}") from error
+    _check_folder(mountpoint)
+    for folder in private:
+        other = Path(os.path.realpath(folder))
+        if mountpoint == other or mountpoint in other.parents or other in mountpoint.parents:
+            raise Failed(f"{mountpoint} and cffs's own folder {other} are in each other's way; mount elsewhere")
+    return mountpoint
+
+
+def is_dead(mountpoint: Path) -> bool:
+    """True when the daemon of the mount there is gone: the kernel then answers at once, with ENOTCONN."""
+    try:
+        os.statvfs(mountpoint)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    return False
+
+
+def _clear_if_dead(mountpoint: Path, existing: Mount) -> None:
+    if not existing.filesystem.startswith("fuse"):
+        raise Failed(f"{mountpoint} is already a mount point ({existing.filesystem}); choose an empty folder")
+    if not existing.is_cffs or not is_dead(mountpoint):
+        hint = f"; unmount it first: cffs umount {mountpoint}" if existing.is_cffs else "; choose an empty folder"
+        raise Failed(f"{mountpoint} is already mounted ({existing.source}){hint}")
+    try:
+        unmount(mountpoint, lazy=True)
+    except subprocess.CalledProcessError as error:
+        raise Failed(f"{mountpoint} holds a dead mount that cannot be cleared: {error.stderr.strip()}") from error
+    tell(f"cleared a dead mount at {mountpoint}")
+
+
+def _check_folder(mountpoint: Path) -> None:
+    try:
+        found = os.stat(mountpoint)
+        if not stat.S_ISDIR(found.st_mode):
+            raise Failed(f"{mountpoint} is not a folder")
+        if os.geteuid() not in (0, found.st_uid):
+            raise Failed(f"{mountpoint} belongs to another user; mount on a folder of your own")
+        with os.scandir(mountpoint) as entries:
+            if next(entries, None) is not None:
+                raise Failed(f"{mountpoint} is not empty; mount on an empty folder")
+    except FileNotFoundError as error:
+        raise Failed(f"{mountpoint} does not exist; make it: mkdir -p {mountpoint}") from error
+    except OSError as error:
+        raise Failed(f"cannot use {mountpoint}: {error.strerror}") from error

@@ -1,0 +1,100 @@
+"""`cffs standin`, and a stand-in as a child process for the demo.
+
+It must not know how the stand-in works. `cli/main` registers it; `cli/demo` and `scripts/demo` start it as a child.
+"""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import click
+
+from cffs.cli.launch import child_environment
+from cffs.cli.messages import Failed
+from cffs.cli.unmounting import end
+
+DEFAULT_CALLS = 24
+DEFAULT_SEED = 1
+#: It computes its account and listens; a machine under load takes a few seconds to import trio.
+_READY_SECONDS = 30.0
+
+
+@click.command(short_help="Serve an embedded stand-in for both APIs.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port on 127.0.0.1  [any free one]")
+@click.option("--calls", type=click.IntRange(0, 1_000_000), default=DEFAULT_CALLS, help="Calls in the account.")
+@click.option("--seed", type=int, default=DEFAULT_SEED, help="The account is computed from it.")
+@click.option("--seed-only", is_flag=True, help="Answer the operations of the two documents and nothing else.")
+@click.option("--with-stdin", is_flag=True, hidden=True)
+def standin(port: int, calls: int, seed: int, seed_only: bool, with_stdin: bool) -> int:
+    """Serve a stand-in for both APIs on 127.0.0.1 until Ctrl-C; prints its address and the credentials it accepts."""
+    from cffs.standin.run import run_standin
+
+    if with_stdin:
+        # a child's way to end with its parent, however that ends: the parent holds the other end of this pipe
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    try:
+        return run_standin(port=port, calls=calls, seed=seed, seed_only=seed_only, stdout=sys.stdout)
+    except OSError as error:
+        raise Failed(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 4096):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandinChild:
+    """A running stand-in: the variables that make a mount use it."""
+
+    base_url: str
+    environment: dict[str, str]
+
+
+@contextmanager
+def running_standin(*, calls: int = DEFAULT_CALLS, seed: int = DEFAULT_SEED) -> Iterator[StandinChild]:
+    """A stand-in in a child process, ended on the way out; raises Failed when it does not come up."""
+    command = [sys.executable, "-P", "-m", "cffs.cli", "standin", "--with-stdin"]
+    command += ["--calls", str(calls), "--seed", str(seed)]
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env=child_environment(),
+        start_new_session=True,
+    )
+    try:
+        if child.stdin is None or child.stdout is None:
+            raise AssertionError("Popen was asked for pipes")
+        with child.stdin, child.stdout as stream:
+            yield _read_ready(stream)
+    finally:
+        end(child, grace_seconds=2.0)
+
+
+def _read_ready(stream: IO[bytes]) -> StandinChild:
+    base_url, environment = "", {}
+    while select.select([stream], [], [], _READY_SECONDS)[0]:
+        line = stream.readline().decode(errors="replace").strip()
+        if not line:
+            break
+        word, _, rest = line.partition(" ")
+        if word == "ready":
+            base_url = rest
+        elif word in ("v1", "v2"):
+            environment[f"CFFS_{word.upper()}_URL"] = rest
+        elif match := re.fullmatch(r"(CFFS_[A-Z_]+)=(.*)", line):
+            environment[match[1]] = match[2]
+        if word == "v2" and base_url:
+            return StandinChild(base_url=base_url, environment=environment)
+    raise Failed("the stand-in did not start; run `cffs standin` to see why")

@@ -1,0 +1,64 @@
+"""The daemon's process: reads its settings from stdin, reports through a pipe, and leaves no way back to the terminal.
+
+It must not know how settings are resolved nor what a mount does. `cli/launch` starts it as
+`python -m cffs.daemon`; argv holds the number of the report pipe and no setting: every user can read argv.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from cffs.core.errors import CffsError
+from cffs.core.settings import Settings
+from cffs.daemon.hardening import harden
+from cffs.daemon.report import Report, ReportKind
+
+
+def main() -> int:
+    """Runs the mount that stdin describes; returns the process's exit status.
+
+    An exception that is a bug ends the process with its traceback on stderr, whose last line the command shows.
+    """
+    report_descriptor = int(sys.argv[1])
+    os.set_inheritable(report_descriptor, False)
+    os.umask(0o077)
+    task = json.load(sys.stdin)
+    settings, mountpoint = Settings.from_plain(task["settings"]), Path(task["mountpoint"])
+    harden(debug=settings.debug)
+    os.chdir("/")
+
+    def report(told: Report) -> None:
+        try:
+            os.write(report_descriptor, told.to_line().encode())
+        except BrokenPipeError:
+            return  # the command is gone (Ctrl-C): the mount lives or ends by its own rules
+        if told.kind is ReportKind.READY:
+            _leave_terminal(report_descriptor)
+
+    try:
+        # imported late: a broken installation (no libfuse) is then reported like any other failure
+        from cffs.daemon.main import run
+
+        return run(settings, mountpoint, report=report)
+    except CffsError as error:
+        report(Report.error(str(error)))
+        return 1
+    except ImportError as error:
+        report(Report.error(f"cannot start: {error}; install libfuse3 and reinstall cffs"))
+        return 1
+
+
+def _leave_terminal(report_descriptor: int) -> None:
+    """Points the standard streams and the pipe at /dev/null, so that nothing of the starter's stays open.
+
+    The pipe's number is kept taken: a later write to it must not meet somebody else's file.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2, report_descriptor):
+        os.dup2(nowhere, descriptor, inheritable=descriptor <= 2)
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What keeps other processes out of the daemon: no core dumps, no tracing, folders that are ours alone.
+
+It must not know what is kept in those folders. `daemon/` calls it before the first secret is used.
+"""
+
+import ctypes
+import os
+import resource
+import stat
+from pathlib import Path
+
+from cffs.core.errors import UsageError
+
+#: <sys/prctl.h>: not in Python's standard library.
+_PR_SET_DUMPABLE = 4
+
+
+def harden(*, debug: bool) -> None:
+    """No core dump ever; no tracing and no reading of /proc/PID/{environ,mem,fd} by others, unless `debug`.
+
+    Root may still do all of it. After a change of uid the kernel resets the second: call again then.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not debug:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
+    """Makes sure that `path` is a folder of ours that nobody else can enter; returns it.
+
+    Missing folders are made, the last one 0700 whatever the umask. Raises UsageError, one line, where it is a symbolic
+    link, not a folder, somebody else's, open to others, or cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=parents_mode, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        # O_NOFOLLOW: what is checked is what is there, not where a link planted meanwhile leads
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError as error:
+        what = "is a symbolic link" if path.is_symlink() else "is not a folder"
+        raise UsageError(f"{path} {what}; name a folder of your own") from error
+    except OSError as error:
+        raise UsageError(f"cannot use the folder {path}: {error.strerror}") from error
+    try:
+        found = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if found.st_uid != os.geteuid():
+        raise UsageError(f"{path} belongs to another user (uid {found.st_uid}); name a folder of your own")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise UsageError(f"{path} is open to others; run: chmod 700 {path}")
+    return path

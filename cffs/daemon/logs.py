@@ -1,0 +1,147 @@
+"""Where log lines go and what they look like: stderr, syslog or a file; text or JSON; never a secret in any of them.
+
+It must not know who logs. `daemon/main` calls `configure` once, before anything else logs. The redaction sits in the
+handlers' formatter, the last thing before the bytes leave: so it covers loggers of libraries that nobody named here.
+"""
+
+import json
+import logging
+import logging.handlers
+import os
+import stat
+import sys
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from cffs.core.errors import UsageError
+from cffs.core.settings import Settings
+from cffs.daemon.redaction import Redactor
+
+#: They log whole URLs, headers and bodies below WARNING.
+_TALKATIVE = ("httpx", "httpcore", "h11", "trio", "asyncio")
+_SYSLOG_SOCKET = Path("/dev/log")
+#: A line longer than this is a body that somebody logged.
+_LONGEST_LINE = 16_384
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats a record (message, arguments, exception, stack) and then takes the secrets out of the finished text."""
+
+    def __init__(self, redactor: Redactor, *, line_format: str, as_json: bool) -> None:
+        super().__init__(line_format)
+        self._redactor = redactor
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One text entry (a traceback makes it several lines), or one JSON line."""
+        if not self._as_json:
+            return self._redactor(super().format(record))[:_LONGEST_LINE]
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry["stack"] = self.formatStack(record.stack_info)
+        # each value on its own: JSON's escapes would otherwise hide a secret from the redactor
+        return json.dumps({name: self._redactor(text)[:_LONGEST_LINE] for name, text in entry.items()})
+
+    def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
+        """The traceback, redacted by itself: logging keeps this text on the record, where other handlers find it."""
+        return self._redactor(super().formatException(ei))  # type: ignore[arg-type]  # logging's own union
+
+
+class _QuietHandlerErrors:
+    """Mixed into each handler: a record that cannot be written is dropped, not printed with its arguments."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Says that a line was lost, never what it held."""
+        try:
+            sys.stderr.write(f"cffs: a log line of {record.name} could not be written\n")
+        except (OSError, ValueError, AttributeError):
+            return  # stderr is gone too (full disk, closed terminal, none): logging must never fail its caller
+
+
+class _StreamHandler(_QuietHandlerErrors, logging.StreamHandler[TextIO]):
+    pass
+
+
+class _FileHandler(_StreamHandler):
+    """Owns its stream, unlike the one for stderr."""
+
+    def close(self) -> None:
+        """Closes the file too."""
+        super().close()
+        self.stream.close()
+
+
+class _SysLogHandler(_QuietHandlerErrors, logging.handlers.SysLogHandler):
+    pass
+
+
+def configure(settings: Settings, *, redactor: Redactor | None = None) -> None:
+    """Makes the root logger write to exactly one place, redacted; warnings of Python go there too.
+
+    Raises UsageError where `--log-file` cannot be used.
+    """
+    handler, line_format = _handler(settings)
+    handler.setFormatter(
+        RedactingFormatter(
+            redactor or Redactor(settings.credentials),
+            line_format=line_format,
+            as_json=settings.log_format == "json",
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if settings.debug else settings.log_level.upper())
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)  # to the same handlers, so redacted too
+    warnings.simplefilter("default" if settings.debug else "ignore")
+    # a logger that fails must not print a record's arguments unredacted
+    logging.raiseExceptions = False
+
+
+def _handler(settings: Settings) -> tuple[logging.Handler, str]:
+    long_format = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    if settings.log_file is not None:
+        return _FileHandler(open_log_file(settings.log_file)), long_format
+    if settings.foreground:
+        return _StreamHandler(sys.stderr), long_format
+    if _SYSLOG_SOCKET.exists():
+        try:
+            syslog = _SysLogHandler(str(_SYSLOG_SOCKET), facility=logging.handlers.SysLogHandler.LOG_DAEMON)
+        except OSError:
+            return logging.NullHandler(), long_format  # nobody listens: no log is better than no mount
+        syslog.ident = f"cffs[{os.getpid()}]: "
+        return syslog, "%(name)s: %(message)s"
+    return logging.NullHandler(), long_format
+
+
+def open_log_file(path: Path) -> TextIO:
+    """Opens a log for appending: 0600 whatever the umask, never through a symbolic link, only a regular file of ours.
+
+    Raises UsageError, one line, where that cannot be.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        what = "it is a symbolic link" if path.is_symlink() else error.strerror
+        raise UsageError(f"--log-file: cannot write {path}: {what}") from error
+    stream = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
+    found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid() or found.st_nlink != 1 or not stat.S_ISREG(found.st_mode):
+        stream.close()
+        raise UsageError(f"--log-file: {path} is not a plain file of your own; name another")
+    os.fchmod(descriptor, 0o600)
+    return stream

@@ -1,0 +1,50 @@
+# ruff: noqa: T201  # a script prints
+"""Owns the fingerprint in each lock's header: a hash of the dependency lists that the lock was made from.
+
+It must not know how locks are made (`scripts/lock` does) or installed (`scripts/setup`). The guard tests call it too.
+"""
+
+import hashlib
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+#: What building pyfuse3 and this project needs (pyfuse3's own pyproject.toml asks for the last two): installed
+#: first, so that builds need no second, unpinned download.
+BUILD_REQUIREMENTS = ("setuptools>=78.1.1", "setuptools-scm>=8.0", "cython>=3.0", "wheel")
+LOCKS = {
+    "build": ROOT / "scripts/requirements-build.txt",
+    "run": ROOT / "scripts/requirements.txt",
+    "dev": ROOT / "scripts/requirements-dev.txt",
+}
+_PREFIX = "# dependencies sha256:"
+
+
+def fingerprint(lock: str) -> str:
+    """The hash that the header of a fresh lock holds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = {
+        "build": list(BUILD_REQUIREMENTS),
+        "run": sorted(project["dependencies"]),
+        "dev": sorted(project["dependencies"]) + sorted(project["optional-dependencies"]["dev"]),
+    }
+    return hashlib.sha256(json.dumps(lists[lock]).encode()).hexdigest()
+
+
+def header(lock: str) -> str:
+    """The first lines of a lock."""
+    return f"# Made by scripts/lock; do not edit.\n{_PREFIX}{fingerprint(lock)}\n"
+
+
+def is_fresh(lock: str) -> bool:
+    """True when the lock was made from the lists as they are now."""
+    return LOCKS[lock].read_text().startswith(header(lock))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "build-requirements":
+        print("\n".join(BUILD_REQUIREMENTS))
+    else:
+        print(header(sys.argv[1]), end="")

@@ -1,0 +1,219 @@
+# ruff: noqa: T201, S603  # a script prints, and runs fixed commands
+"""Runs the test groups one after the other and prints what each took and was allowed; `scripts/test` calls it.
+
+It owns the list of groups and the ordinary user that the mount tests run as a second time. It must not know tests.
+
+Mount tests read two variables: CFFS_TEST_IDENTITY is `root` or `user`, and says as whom they run; HOME and the XDG
+folders are that identity's own, empty, and removed afterwards. No other CFFS_ variable reaches a test.
+"""
+
+import argparse
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FUSE = Path("/dev/fuse")
+USER = "cffs-test"
+#: Where the checkout is shown to the ordinary user if it lies where that user cannot go (/root, say).
+VISIBLE = Path("/run/cffs-test-checkout")
+#: A group that hangs must not cost the whole run.
+LONGEST_GROUP_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Some folders of tests, the seconds they may take on two cores, and as whom they run."""
+
+    name: str
+    budget_seconds: int
+    paths: tuple[str, ...]
+    identity: str = "any"
+
+
+GROUPS = (
+    Group(name="core", budget_seconds=30, paths=("tests/core",)),
+    Group(name="standin", budget_seconds=60, paths=("tests/standin",)),
+    Group(name="callfire", budget_seconds=60, paths=("tests/callfire",)),
+    Group(name="data", budget_seconds=90, paths=("tests/cache", "tests/reader", "tests/catalog", "tests/tree")),
+    Group(name="fuse", budget_seconds=60, paths=("tests/fuse",)),
+    Group(name="cli", budget_seconds=60, paths=("tests/cli", "tests/daemon")),
+    Group(name="mount-root", budget_seconds=150, paths=("tests/mount",), identity="root"),
+    Group(name="mount-user", budget_seconds=150, paths=("tests/mount",), identity="user"),
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What a group came to."""
+
+    name: str
+    budget_seconds: int
+    seconds: float = 0.0
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    note: str = ""
+
+
+def main() -> int:
+    """The exit status: 0 when everything passed."""
+    parser = argparse.ArgumentParser(prog="scripts/test")
+    parser.add_argument("--all", action="store_true", help="also the tests marked slow")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(group.name for group in GROUPS))
+    arguments = parser.parse_args()
+    unknown = set(arguments.groups) - {group.name for group in GROUPS}
+    if unknown:
+        parser.error(f"no group {', '.join(sorted(unknown))}")
+    if not FUSE.exists():
+        print("scripts/test: there is no /dev/fuse here, so no mount can be tested; load the module: modprobe fuse")
+        return 1
+    outcomes = [] if arguments.groups else [check()]
+    for group in GROUPS:
+        if arguments.groups and group.name not in arguments.groups:
+            continue
+        if group.identity == "root" and os.geteuid() != 0:
+            print(f"\n== {group.name}: NOT RUN, this needs root; the same tests run as this user", flush=True)
+            continue
+        print(f"\n== {group.name}", flush=True)
+        outcomes.append(run_group(group, slow=arguments.all))
+    return summary(outcomes)
+
+
+def check() -> Outcome:
+    """The linters, as a row of their own."""
+    started = time.monotonic()
+    status = subprocess.run([ROOT / "scripts/check"], check=False).returncode
+    seconds = time.monotonic() - started
+    failed = int(status != 0)
+    return Outcome(name="check", budget_seconds=30, seconds=seconds, passed=1 - failed, failed=failed)
+
+
+def run_group(group: Group, *, slow: bool) -> Outcome:
+    """Runs pytest over the group; finding no test at all is a failure."""
+    outcome = Outcome(name=group.name, budget_seconds=group.budget_seconds)
+    identity = group.identity if group.identity != "any" else ("root" if os.geteuid() == 0 else "user")
+    switch = group.identity == "user" and os.geteuid() == 0
+    started = time.monotonic()
+    with home(USER if switch else None) as folder:
+        report = folder / "report.xml"
+        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(folder / "tmp")]
+        pytest += ["--junitxml", str(report), *([] if slow else ["-m", "not slow"]), *group.paths]
+        environment = clean_environment(folder, identity)
+        root = ROOT
+        prefix: list[str] = []
+        if switch:
+            root, prefix = as_user(environment)
+        command = [*prefix, str(root / ".venv/bin/python"), *pytest]
+        try:
+            limit = LONGEST_GROUP_SECONDS * (3 if slow else 1)
+            status = subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=limit).returncode
+        except subprocess.TimeoutExpired:
+            status, outcome.note = 1, "ended: took too long"
+        count(report, outcome)
+    outcome.seconds = time.monotonic() - started
+    if status == 5:
+        outcome.note = "no tests found"
+    if status != 0 and not outcome.failed:
+        outcome.failed, outcome.note = 1, outcome.note or f"pytest ended with status {status}"
+    return outcome
+
+
+@contextmanager
+def home(user: str | None) -> Iterator[Path]:
+    """A home with its XDG folders, owned by the user, gone afterwards."""
+    if user is not None:
+        make_user(user)
+    folder = Path(tempfile.mkdtemp(prefix="cffs-tests-"))
+    try:
+        for name in ("cache", "config", "state", "data", "run"):
+            (folder / name).mkdir(mode=0o700)
+        if user is not None:
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, user, user)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clean_environment(folder: Path, identity: str) -> dict[str, str]:
+    """This environment without CFFS_ variables, with a home of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CFFS_", "XDG_"))}
+    places = {f"XDG_{name.upper()}_HOME": str(folder / name) for name in ("cache", "config", "state", "data")}
+    own = {
+        "HOME": str(folder),
+        "XDG_RUNTIME_DIR": str(folder / "run"),
+        "CFFS_TEST_IDENTITY": identity,
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": f"{ROOT / '.venv/bin'}:{environment.get('PATH', os.defpath)}",
+    }
+    return environment | places | own
+
+
+def make_user(name: str) -> None:
+    """Makes sure that the ordinary user exists and may open /dev/fuse, as Debian's udev rule lets everybody."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/bin/sh", name]
+        subprocess.run(command, check=True)
+    if FUSE.stat().st_mode & 0o006 != 0o006:
+        print("scripts/test: /dev/fuse is closed to users; opening it as udev does (chmod 666)", flush=True)
+        FUSE.chmod(0o666)
+
+
+def as_user(environment: dict[str, str]) -> tuple[Path, list[str]]:
+    """Where the user finds the checkout, and the command that becomes the user.
+
+    A checkout where the user cannot go is shown elsewhere, in a mount table of the test run's own.
+    """
+    become = ["runuser", "-u", USER, "--"]
+    python = str(ROOT / ".venv/bin/python")
+    if subprocess.run([*become, python, "-c", ""], check=False, capture_output=True).returncode == 0:
+        return ROOT, become
+    VISIBLE.mkdir(exist_ok=True)
+    environment["PYTHONPATH"] = str(VISIBLE)
+    environment["PATH"] = f"{VISIBLE / '.venv/bin'}:{environment['PATH']}"
+    show = 'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec "$@"'
+    return VISIBLE, ["unshare", "--mount", "sh", "-c", show, "sh", str(ROOT), str(VISIBLE), *become]
+
+
+def count(report: Path, outcome: Outcome) -> None:
+    """Adds up pytest's own report."""
+    try:
+        suites = ElementTree.parse(report).getroot().iter("testsuite")  # noqa: S314  # pytest's own file
+        for suite in suites:
+            number = {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")}
+            bad = number["failures"] + number["errors"]
+            outcome.failed += bad
+            outcome.skipped += number["skipped"]
+            outcome.passed += number["tests"] - bad - number["skipped"]
+    except (OSError, ElementTree.ParseError):
+        return  # pytest did not come that far; its exit status counts
+
+
+def summary(outcomes: list[Outcome]) -> int:
+    """Prints the table and, as the last line, the sums."""
+    print(f"\n{'group':<12}{'seconds':>9}{'budget':>8}{'passed':>8}{'failed':>8}{'skipped':>9}")
+    for row in outcomes:
+        late = "over budget" if row.seconds > row.budget_seconds else ""
+        numbers = f"{row.seconds:>9.1f}{row.budget_seconds:>8}{row.passed:>8}{row.failed:>8}{row.skipped:>9}"
+        print(f"{row.name:<12}{numbers}  {row.note or late}".rstrip())
+    passed, failed = sum(row.passed for row in outcomes), sum(row.failed for row in outcomes)
+    print(f"{'all':<12}{sum(row.seconds for row in outcomes):>9.1f}{sum(row.budget_seconds for row in outcomes):>8}")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Hardening: no core, no tracing, private folders; and the daemon's own process."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cffs.core.errors import UsageError
+from cffs.core.settings import Credentials, Settings
+from cffs.daemon.hardening import private_folder
+from cffs.daemon.report import Report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(("debug", "dumpable"), [(False, 0), (True, 1)])
+def test_process_is_closed(debug, dumpable):
+    """After `harden` no core can be written, and the process cannot be traced unless debugging."""
+    program = f"""
+import ctypes, resource
+from cffs.daemon.hardening import harden
+harden(debug={debug})
+print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"(0, 0) {dumpable}\n"
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_private_folder(tmp_path, umask):
+    """A made folder is 0700 whatever the umask, and is accepted the second time."""
+    before = os.umask(umask)
+    try:
+        folder = private_folder(tmp_path / "a/b")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert private_folder(folder) == folder
+
+
+def test_folders_that_are_refused(tmp_path):
+    """A symbolic link, a file, and a folder open to others are refused in one line."""
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o750)
+    for name, says in (("link", "symbolic link"), ("file", "not a folder"), ("open", "chmod 700")):
+        with pytest.raises(UsageError, match=says):
+            private_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize("report", [Report.ready(), Report.error("a\nb"), Report.notice("x")])
+def test_reports_travel(report):
+    """A report is one line, and comes back as it was, but for line breaks."""
+    line = report.to_line()
+    assert line.count("\n") == 1
+    again = Report.from_line(line)
+    assert again.kind is report.kind
+    assert again.message == report.message.replace("\n", " ")
+
+
+def test_daemon_process(tmp_path):
+    """The daemon's process takes settings from stdin, reports through the pipe, then holds no stream of its starter."""
+    program = f"""
+import sys, types
+def run(settings, mountpoint, *, report):
+    from cffs.daemon.report import Report
+    import os
+    report(Report.ready())
+    open({str(tmp_path / "out")!r}, "w").write(" ".join([settings.credentials.apikey, str(mountpoint), os.getcwd(),
+        *(os.readlink(f"/proc/self/fd/{{n}}") for n in (0, 1, 2, int(sys.argv[1])))]))
+    return 7
+sys.modules["cffs.daemon.main"] = types.SimpleNamespace(run=run)
+from cffs.daemon.__main__ import main
+sys.exit(main())
+"""
+    settings = Settings(
+        credentials=Credentials(apikey="k"),
+        cache_dir=tmp_path,
+        state_dir=tmp_path,
+        runtime_dir=tmp_path,
+        uid=0,
+        gid=0,
+        v1_url="https://h/1",
+        v2_url="https://h/2",
+        debug=True,
+    )
+    task = json.dumps({"settings": settings.to_plain(), "mountpoint": "/mnt/x"})
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as reports:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(writer)], input=task, text=True, cwd=ROOT, pass_fds=(writer,)
+        )
+        os.close(writer)
+        assert reports.read() == '{"ready": true}\n'
+    assert done.returncode == 7
+    assert (tmp_path / "out").read_text() == "k /mnt/x / " + " ".join(["/dev/null"] * 4)
