@@ -1,0 +1,111 @@
+"""Sorted runs of bytes of one object version, and the arithmetic to find one.
+
+It must not know budgets or eviction. `cache/memory` is the only caller.
+"""
+
+from bisect import bisect_left, bisect_right
+from enum import Enum, auto
+
+from cffs.cache.version import ObjectVersion
+from cffs.core.byte_range import ByteRange
+
+
+class Standing(Enum):
+    """What may happen to an extent when room is needed."""
+
+    FILLING = auto()  # a receiver writes into it
+    UNREAD = auto()  # arrived, and an open reader has not read all of it
+    CONSUMED = auto()  # a passing stream, read to its end, or given up by its readers: first to go
+    KEPT = auto()  # read, and worth keeping: least recently used goes first
+    GONE = auto()  # no longer in the cache
+
+
+class Extent:
+    """A run of bytes in one buffer, from `start`; the first `filled_nbytes` are verified. Owned by MemoryCache;
+    whoever leased it may only write into `vacant`."""
+
+    __slots__ = ("blob", "buffer", "filled_nbytes", "is_speculative", "read_nbytes", "standing", "start")
+
+    def __init__(self, *, blob: "Blob", start: int, buffer: bytearray, is_speculative: bool) -> None:
+        self.blob = blob
+        self.start = start
+        self.buffer = buffer
+        self.is_speculative = is_speculative
+        self.filled_nbytes = 0
+        self.read_nbytes = 0
+        self.standing = Standing.FILLING
+
+    @property
+    def capacity_nbytes(self) -> int:
+        """The memory it occupies."""
+        return len(self.buffer)
+
+    @property
+    def filled_stop(self) -> int:
+        """Where its verified bytes end."""
+        return self.start + self.filled_nbytes
+
+    @property
+    def claimed_stop(self) -> int:
+        """Where the bytes end that it has or, while it fills, will have."""
+        return self.start + (len(self.buffer) if self.standing is Standing.FILLING else self.filled_nbytes)
+
+    @property
+    def vacant(self) -> memoryview:
+        """The part still to be received; empty when full."""
+        return memoryview(self.buffer)[self.filled_nbytes :]
+
+
+class Blob:
+    """The extents of one object version, ascending, never overlapping."""
+
+    __slots__ = ("extents", "is_protected", "starts", "version")
+
+    def __init__(self, version: ObjectVersion) -> None:
+        self.version = version
+        self.is_protected = True
+        self.starts: list[int] = []
+        self.extents: list[Extent] = []
+
+    def index_at(self, offset: int) -> int:
+        """The index of the last extent that starts at or before `offset`; -1 when there is none."""
+        return bisect_right(self.starts, offset) - 1
+
+    def insert(self, extent: Extent) -> None:
+        """Adds it in its place; the caller knows that nothing overlaps."""
+        index = bisect_left(self.starts, extent.start)
+        self.starts.insert(index, extent.start)
+        self.extents.insert(index, extent)
+
+    def remove(self, extent: Extent) -> None:
+        """Takes it out."""
+        index = bisect_left(self.starts, extent.start)
+        del self.starts[index]
+        del self.extents[index]
+
+    def first_missing(self, within: ByteRange) -> ByteRange | None:
+        """The first maximal piece of `within` whose bytes are not here, or None when all are."""
+        position = within.start
+        index = max(self.index_at(position), 0)
+        while index < len(self.extents) and position < within.stop:
+            extent = self.extents[index]
+            if extent.start > position:
+                return ByteRange(position, min(self._next_filled_start(index, within.stop), within.stop))
+            position = max(position, extent.filled_stop)
+            index += 1
+        return ByteRange(position, within.stop) if position < within.stop else None
+
+    def _next_filled_start(self, index: int, before: int) -> int:
+        while index < len(self.extents) and self.extents[index].start < before:
+            if self.extents[index].filled_nbytes:
+                return self.extents[index].start
+            index += 1
+        return before
+
+    def free_run(self, position: int, stop: int) -> tuple[bool, int]:
+        """Whether `position` is free of extents, and up to where (at most `stop`) that stays so."""
+        index = self.index_at(position)
+        if index >= 0 and position < self.extents[index].claimed_stop:
+            return False, min(self.extents[index].claimed_stop, stop)
+        following = index + 1
+        return True, min(self.starts[following], stop) if following < len(self.starts) else stop

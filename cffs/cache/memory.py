@@ -1,0 +1,306 @@
+"""Bytes of object versions in memory, within one budget: what is arriving, what waits to be read, what is kept.
+
+It must not know HTTP, FUSE, tasks or time. `reader/` leases a buffer, commits what it received and gets.
+"""
+
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from cffs.cache.extents import Blob, Extent, Standing
+from cffs.cache.slabs import SLAB_NBYTES, SlabPool
+from cffs.cache.version import ObjectVersion
+from cffs.core.byte_range import ByteRange
+
+#: A partly filled buffer is copied to its exact length when at least a page is saved.
+_WORTH_SHRINKING_NBYTES = 4096
+_EMPTY = memoryview(b"")
+
+
+@dataclass(slots=True)
+class MemoryCounters:
+    """What happened since the mount; owned by MemoryCache."""
+
+    hits: int = 0
+    misses: int = 0
+    prefetch_used_nbytes: int = 0
+    prefetch_wasted_nbytes: int = 0
+
+
+class MemoryCache:
+    """Extents of object versions in at most `limit_nbytes` of memory.
+
+    No method is a checkpoint. Views that `get` gave stay valid for as long as somebody holds them, whatever is
+    evicted or dropped meanwhile (only then their memory is not counted any more).
+    """
+
+    def __init__(self, limit_nbytes: int) -> None:
+        self.limit_nbytes = limit_nbytes
+        self.counters = MemoryCounters()
+        self._blobs: dict[ObjectVersion, Blob] = {}
+        self._held_nbytes: dict[str, int] = {}
+        self._slabs = SlabPool()
+        self._extents_nbytes = 0
+        self._evictable_nbytes = 0
+        self._unread_nbytes = 0
+        self._unread: dict[Extent, None] = {}
+        self._consumed: dict[Extent, None] = {}
+        # never evicts by itself: `_make_room` does, before anything is added
+        self._kept: LRUCache[Extent, None] = LRUCache(maxsize=float("inf"))
+
+    @property
+    def used_nbytes(self) -> int:
+        """All memory that counts against the budget."""
+        return self._extents_nbytes + self._slabs.idle_nbytes
+
+    @property
+    def largest_lease_nbytes(self) -> int:
+        """The largest buffer worth leasing: a slab, but no more than a 32nd of the budget, so that each of 16
+        connections can fill one and what they filled before still has half of the budget."""
+        return max(1, min(SLAB_NBYTES, self.limit_nbytes // 32))
+
+    def held_nbytes(self, key: str) -> int:
+        """How many bytes of object `key` are here (for `st_blocks`)."""
+        return self._held_nbytes.get(key, 0)
+
+    def get(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
+        """The bytes of `wanted`, read-only, or None when any is missing; counts a hit or a miss."""
+        data = self.get_arrived(version, wanted)
+        if data is None:
+            self.counters.misses += 1
+        else:
+            self.counters.hits += 1
+        return data
+
+    def get_arrived(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
+        """As `get`, for a caller that was counted before and waited since. Zero-copy where one extent covers."""
+        if not wanted:
+            return _EMPTY
+        blob = self._blobs.get(version)
+        if blob is None:
+            return None
+        index = blob.index_at(wanted.start)
+        if index < 0:
+            return None
+        extent = blob.extents[index]
+        if wanted.stop <= extent.filled_stop:
+            self._note_read(extent, wanted.stop)
+            begin = wanted.start - extent.start
+            return memoryview(extent.buffer)[begin : begin + wanted.nbytes].toreadonly()
+        return self._join(blob, index, wanted)
+
+    def _join(self, blob: Blob, index: int, wanted: ByteRange) -> memoryview | None:
+        if blob.first_missing(wanted) is not None:
+            return None
+        joined = bytearray(wanted.nbytes)
+        position = wanted.start
+        while position < wanted.stop:
+            extent = blob.extents[index]
+            stop = min(extent.filled_stop, wanted.stop)
+            if stop > position:
+                with memoryview(extent.buffer) as view:
+                    joined[position - wanted.start : stop - wanted.start] = view[
+                        position - extent.start : stop - extent.start
+                    ]
+                self._note_read(extent, stop)
+                position = stop
+            index += 1
+        return memoryview(joined).toreadonly()
+
+    def first_missing(self, version: ObjectVersion, within: ByteRange) -> ByteRange | None:
+        """The first maximal piece of `within` that is not here, or None when all is."""
+        blob = self._blobs.get(version)
+        if blob is None:
+            return within or None
+        return blob.first_missing(within)
+
+    def free_run(self, version: ObjectVersion, position: int, stop: int) -> tuple[bool, int]:
+        """Whether the byte at `position` may be leased (neither here nor leased), and up to where, at most `stop`,
+        the answer stays the same."""
+        blob = self._blobs.get(version)
+        return (True, stop) if blob is None else blob.free_run(position, stop)
+
+    def lease(
+        self, version: ObjectVersion, wanted: ByteRange, *, is_urgent: bool, is_speculative: bool
+    ) -> Extent | None:
+        """A buffer of exactly `wanted` to receive into, or None when there is no room for it now.
+
+        `is_urgent` (somebody waits for it) may evict bytes that arrived and nobody read. Raises ValueError when
+        `wanted` is empty or overlaps what is here or leased.
+        """
+        blob = self._blobs.get(version)
+        if not wanted or (blob is not None and blob.free_run(wanted.start, wanted.stop) != (True, wanted.stop)):
+            raise ValueError(f"cannot lease {wanted} of {version.key}")
+        buffer = self._slabs.take() if wanted.nbytes == SLAB_NBYTES else None
+        if buffer is None:
+            if not self._make_room(wanted.nbytes, is_urgent=is_urgent):
+                return None
+            # what was just evicted may have been a slab
+            buffer = (self._slabs.take() if wanted.nbytes == SLAB_NBYTES else None) or bytearray(wanted.nbytes)
+        blob = self._blobs.setdefault(version, Blob(version))
+        extent = Extent(blob=blob, start=wanted.start, buffer=buffer, is_speculative=is_speculative)
+        blob.insert(extent)
+        self._extents_nbytes += extent.capacity_nbytes
+        return extent
+
+    def commit(self, extent: Extent, nbytes: int) -> None:
+        """The next `nbytes` of its vacant part are verified: from now on they are served. Nothing when it is gone."""
+        if extent.standing is not Standing.FILLING:
+            return
+        if not 0 <= nbytes <= extent.capacity_nbytes - extent.filled_nbytes:
+            raise ValueError(f"{nbytes} bytes do not fit into the rest of a lease")
+        extent.filled_nbytes += nbytes
+        key = extent.blob.version.key
+        self._held_nbytes[key] = self._held_nbytes.get(key, 0) + nbytes
+
+    def seal(self, extent: Extent) -> None:
+        """Ends a lease: what was committed stays, the rest of the buffer is given back. Nothing when it has ended."""
+        if extent.standing is not Standing.FILLING:
+            return
+        if not extent.filled_nbytes:
+            self._remove(extent)
+            return
+        spare_nbytes = extent.capacity_nbytes - extent.filled_nbytes
+        if spare_nbytes >= _WORTH_SHRINKING_NBYTES:
+            # the receiver may still hold a view of the old buffer: then it is not recycled, and what is written to
+            # it goes nowhere
+            old = extent.buffer
+            extent.buffer = bytearray(memoryview(old)[: extent.filled_nbytes])
+            self._extents_nbytes -= spare_nbytes
+            if self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes:
+                self._slabs.give(old)
+        self._enlist(extent, self._standing_of(extent))
+
+    def protect(self, version: ObjectVersion) -> None:
+        """An open reader is interested: what arrives for it is not evicted unread."""
+        blob = self._blobs.get(version)
+        if blob is not None:
+            blob.is_protected = True
+
+    def abandon(self, version: ObjectVersion) -> None:
+        """No open reader any more: what nobody read is the first to go."""
+        blob = self._blobs.get(version)
+        if blob is None:
+            return
+        blob.is_protected = False
+        for extent in blob.extents:
+            if extent.standing is Standing.UNREAD:
+                self._delist(extent)
+                self._enlist(extent, Standing.CONSUMED)
+
+    def drop_consumed(self, version: ObjectVersion, before_offset: int) -> None:
+        """Frees the leading extents of a passing stream that were read to their end and stop before `before_offset`."""
+        blob = self._blobs.get(version)
+        if blob is None:
+            return
+        for extent in blob.extents[: blob.index_at(before_offset) + 1]:
+            if extent.standing is Standing.CONSUMED and extent.filled_stop <= before_offset:
+                self._remove(extent)
+
+    def rename(self, old: ObjectVersion, new: ObjectVersion) -> None:
+        """The bytes held as `old` are those of `new` (its total became known); `new` must hold nothing yet."""
+        if new in self._blobs:
+            self.drop(new)
+        blob = self._blobs.pop(old, None)
+        if blob is not None:
+            blob.version = new
+            self._blobs[new] = blob
+
+    def forget(self, version: ObjectVersion, unwanted: ByteRange) -> None:
+        """Drops every extent that touches `unwanted` (its bytes proved not to be trusted)."""
+        blob = self._blobs.get(version)
+        if blob is None:
+            return
+        for extent in list(blob.extents):
+            if extent.start < unwanted.stop and unwanted.start < extent.claimed_stop:
+                self._remove(extent)
+
+    def drop(self, version: ObjectVersion) -> None:
+        """Forgets all of `version`; leases on it stay writable and lead nowhere."""
+        blob = self._blobs.get(version)
+        for extent in list(blob.extents) if blob is not None else ():
+            self._remove(extent)
+
+    def _note_read(self, extent: Extent, stop: int) -> None:
+        read_nbytes = stop - extent.start
+        if read_nbytes > extent.read_nbytes:
+            if extent.is_speculative:
+                self.counters.prefetch_used_nbytes += read_nbytes - extent.read_nbytes
+            extent.read_nbytes = read_nbytes
+        match extent.standing:
+            case Standing.KEPT:
+                self._kept[extent] = None
+            case Standing.UNREAD if extent.read_nbytes >= extent.filled_nbytes:
+                self._delist(extent)
+                self._enlist(extent, self._standing_of(extent))
+            case Standing.CONSUMED if not extent.is_speculative or read_nbytes < extent.filled_nbytes:
+                # read again from somewhere before its end: worth keeping
+                self._delist(extent)
+                self._enlist(extent, Standing.KEPT)
+
+    @staticmethod
+    def _standing_of(extent: Extent) -> Standing:
+        if extent.read_nbytes < extent.filled_nbytes:
+            return Standing.UNREAD if extent.blob.is_protected else Standing.CONSUMED
+        return Standing.CONSUMED if extent.is_speculative else Standing.KEPT
+
+    def _enlist(self, extent: Extent, standing: Standing) -> None:
+        extent.standing = standing
+        match standing:
+            case Standing.UNREAD:
+                self._unread[extent] = None
+                self._unread_nbytes += extent.capacity_nbytes
+            case Standing.CONSUMED:
+                self._consumed[extent] = None
+                self._evictable_nbytes += extent.capacity_nbytes
+            case Standing.KEPT:
+                self._kept[extent] = None
+                self._evictable_nbytes += extent.capacity_nbytes
+
+    def _delist(self, extent: Extent) -> None:
+        match extent.standing:
+            case Standing.UNREAD:
+                del self._unread[extent]
+                self._unread_nbytes -= extent.capacity_nbytes
+            case Standing.CONSUMED:
+                del self._consumed[extent]
+                self._evictable_nbytes -= extent.capacity_nbytes
+            case Standing.KEPT:
+                self._kept.pop(extent, None)  # popitem() took it out already where it is evicted
+                self._evictable_nbytes -= extent.capacity_nbytes
+
+    def _remove(self, extent: Extent) -> None:
+        self._delist(extent)
+        extent.standing = Standing.GONE
+        blob = extent.blob
+        blob.remove(extent)
+        if not blob.extents:
+            del self._blobs[blob.version]
+        self._extents_nbytes -= extent.capacity_nbytes
+        key = blob.version.key
+        left_nbytes = self._held_nbytes.get(key, 0) - extent.filled_nbytes
+        if left_nbytes > 0:
+            self._held_nbytes[key] = left_nbytes
+        else:
+            self._held_nbytes.pop(key, None)
+        if extent.is_speculative:
+            self.counters.prefetch_wasted_nbytes += max(0, extent.filled_nbytes - extent.read_nbytes)
+        if self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes:
+            self._slabs.give(extent.buffer)
+
+    def _make_room(self, nbytes: int, *, is_urgent: bool) -> bool:
+        fixed_nbytes = self._extents_nbytes - self._evictable_nbytes - (self._unread_nbytes if is_urgent else 0)
+        if fixed_nbytes + nbytes > self.limit_nbytes:
+            return False
+        while self.used_nbytes + nbytes > self.limit_nbytes:
+            if self._slabs.idle_nbytes:
+                if nbytes == SLAB_NBYTES:
+                    break  # the lease takes that one
+                self._slabs.trim(self.used_nbytes + nbytes - self.limit_nbytes)
+            elif self._consumed:
+                self._remove(next(iter(self._consumed)))
+            elif self._kept:
+                self._remove(self._kept.popitem()[0])
+            else:
+                self._remove(next(iter(self._unread)))
+        return True

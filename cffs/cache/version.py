@@ -1,0 +1,19 @@
+"""Which bytes are meant: one object in one version.
+
+It must not know how a version is told from another (that is `callfire/checks`).
+Caches key by it, `reader/` makes it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """The version of object `key` that the origin names by `validator` and that has `total_nbytes` bytes.
+
+    `total_nbytes` is None only while an answer that does not tell its length is still arriving.
+    """
+
+    key: str
+    validator: str | None
+    total_nbytes: int | None

@@ -1,0 +1,312 @@
+"""The account's owner of questions: what is asked of which API, and into which rows the answer goes.
+
+It must not know paths or inodes; it is asked about ids and names.
+`tree/` calls it; each `find_*` costs at most one request to each API, is asked once however many want it, and
+returns nothing: the answer is in the rows.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any
+
+import trio
+from cachetools import TTLCache
+
+from cffs.callfire.v1 import V1Client
+from cffs.callfire.v2 import V2Client
+from cffs.catalog import writes
+from cffs.catalog.listings import Listing
+from cffs.catalog.offered import Family, Offered
+from cffs.catalog.paging import walk_pages
+from cffs.catalog.questions import Questions
+from cffs.catalog.store import Catalog
+from cffs.core.background import Background
+from cffs.core.errors import CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
+from cffs.core.source import Api
+from cffs.core.values import Page, Recording
+from cffs.core.wire_json import encode
+
+#: A later refresh of the calls asks from this long before the last one: which of a call's times the interval is
+#: compared with is undocumented (api.md section 2), and a long call is created well before it is finished.
+OVERLAP_MS = 24 * 3600 * 1000
+#: The whole list of calls is walked again at most this often.
+FULL_PASS_MS = 24 * 3600 * 1000
+#: Calls whose lists were asked just now; bounded, forgotten after the listing's time to live.
+RECENT_ENTRIES = 50_000
+
+
+class Account:
+    """Questions about one account. `v1` and `v2` are None where there are no credentials for them."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        questions: Questions,
+        background: Background,
+        v1: V1Client | None,
+        v2: V2Client | None,
+        has_account_login: bool,
+        ttl_seconds: float,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self.catalog = catalog
+        self.v1 = v1
+        self.v2 = v2
+        self.has_account_login = has_account_login
+        self.offered = Offered()
+        self._questions = questions
+        self._background = background
+        self._ttl_seconds = ttl_seconds
+        self._wall_ms = wall_ms
+        self._recent: TTLCache[Hashable, bool] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
+        self._listings = {
+            "campaigns": Listing("campaigns", self._take_campaigns),
+            "calls": Listing("calls", self._take_calls),
+            "media": Listing("media", self._take_media),
+        }
+
+    # -- listings --
+
+    def listing(self, name: str) -> Listing | None:
+        """The listing of that name with a refresh started where it is due; None where this origin has none."""
+        family = {"campaigns": Family.BROADCASTS, "calls": Family.CALLS, "media": Family.MEDIA}[name]
+        if self.v2 is None or self.offered.get(family) is False:
+            return None
+        listing = self._listings[name]
+        listing.refresh(self._background, ttl_seconds=self._ttl_seconds)
+        return listing
+
+    def was_listed(self, name: str) -> bool:
+        """True where the listing was taken whole at least once, in this mount's life or before."""
+        return self.catalog.listed_ms(name) is not None
+
+    async def _take_campaigns(self, listing: Listing) -> None:
+        v2 = self._v2()
+
+        async def ask(limit: int, offset: int) -> Page[Any]:
+            return await v2.find_campaigns(limit=limit, offset=offset)
+
+        await self._take_pages(listing, Family.BROADCASTS, ask, writes.put_campaign)
+
+    async def _take_media(self, listing: Listing) -> None:
+        v2 = self._v2()
+
+        async def ask(limit: int, offset: int) -> Page[Any]:
+            return await v2.find_media(limit=limit, offset=offset)
+
+        await self._take_pages(listing, Family.MEDIA, ask, writes.put_media)
+
+    async def _take_calls(self, listing: Listing) -> None:
+        v2 = self._v2()
+        now_ms = self._wall_ms()
+        since_ms, full_ms = self.catalog.listed_ms("calls"), self.catalog.listed_ms("calls:full")
+        whole = since_ms is None or full_ms is None or now_ms - full_ms > FULL_PASS_MS or now_ms < full_ms
+        begin_ms = None if whole or since_ms is None else max(0, since_ms - OVERLAP_MS)
+
+        async def ask(limit: int, offset: int) -> Page[Any]:
+            return await v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms)
+
+        await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
+        if whole:
+            await self.catalog.write(lambda db: writes.mark_listed(db, "calls:full", now_ms=now_ms))
+
+    async def _take_pages(
+        self,
+        listing: Listing,
+        family: Family,
+        ask: Callable[[int, int], Awaitable[Page[Any]]],
+        put: Callable[..., None],
+    ) -> None:
+        seen: set[int] = set()
+        now_ms = self._wall_ms()
+
+        async def take(items: Sequence[Any]) -> int:
+            new = [item for item in items if item.id not in seen]
+            seen.update(item.id for item in new)
+            if new:
+                await self.catalog.write(lambda db: _put_all(db, put, new))
+            self.offered.set(family, offered=True)
+            listing.progressed()
+            return len(new)
+
+        try:
+            await walk_pages(ask, take)
+        except OperationNotOffered:
+            self.offered.set(family, offered=False)
+            return
+        await self.catalog.write(lambda db: writes.mark_listed(db, listing.name, now_ms=now_ms))
+
+    # -- single objects --
+
+    async def find_campaign(self, campaign_id: int, *, patience_seconds: float | None) -> None:
+        """Ask v2 for a campaign. Raises RemoteObjectMissing, OperationNotOffered, or what stops an answer."""
+        v2 = self._v2(Family.BROADCASTS)
+
+        async def question() -> None:
+            try:
+                campaign = await v2.get_campaign(campaign_id)
+            except RemoteObjectMissing:
+                await self._require(Family.BROADCASTS)
+                raise
+            await self.catalog.write(lambda db: writes.put_campaign(db, campaign))
+
+        await self._questions.ask(("campaign", campaign_id), Api.V2, question, patience_seconds=patience_seconds)
+
+    async def find_call(self, call_id: int, *, patience_seconds: float | None) -> None:
+        """Ask v2 for a call (its recordings come along where the origin embeds them)."""
+        v2 = self._v2(Family.CALLS)
+
+        async def question() -> None:
+            try:
+                call = await v2.get_call(call_id)
+            except RemoteObjectMissing:
+                await self._require(Family.CALLS)
+                raise
+            await self.catalog.write(lambda db: writes.put_call(db, call))
+            if call.recordings is not None:
+                self._recent["recordings", call_id] = True
+
+        await self._questions.ask(("call", call_id), Api.V2, question, patience_seconds=patience_seconds)
+
+    async def find_recordings(self, call_id: int, *, patience_seconds: float | None) -> None:
+        """Ask v2 for the list of a call's recordings; not again within the listing's time to live."""
+        v2 = self._v2(Family.CALLS)
+        if ("recordings", call_id) in self._recent:
+            return
+
+        async def question() -> None:
+            try:
+                recordings = await v2.get_call_recordings(call_id)
+            except RemoteObjectMissing:
+                await self._require(Family.CALLS)
+                raise
+            await self.catalog.write(lambda db: writes.put_recordings_of_call(db, call_id, recordings.items))
+            self._recent["recordings", call_id] = True
+
+        await self._questions.ask(("recordings", call_id), Api.V2, question, patience_seconds=patience_seconds)
+
+    async def find_recording(self, recording_id: int, *, patience_seconds: float | None) -> None:
+        """Ask v2 for a recording by its id."""
+        v2 = self._v2(Family.CALLS)
+
+        async def question() -> None:
+            try:
+                recording = await v2.get_recording(recording_id)
+            except RemoteObjectMissing:
+                await self._require(Family.CALLS)
+                raise
+            await self._keep_recording(recording, call_id=recording.call_id or 0)
+
+        await self._questions.ask(("recording", recording_id), Api.V2, question, patience_seconds=patience_seconds)
+
+    async def find_recording_by_name(self, call_id: int, name: str, *, patience_seconds: float | None) -> None:
+        """Ask v2 for a recording by its name within a call (an operation of the second document)."""
+        v2 = self._v2()
+
+        async def question() -> None:
+            recording = await v2.get_recording_by_name(call_id, name)
+            await self._keep_recording(recording, call_id=call_id)
+
+        await self._questions.ask(
+            ("recording-by-name", call_id, name), Api.V2, question, patience_seconds=patience_seconds
+        )
+
+    async def find_files(self, campaign_id: int, call_id: int, *, patience_seconds: float | None) -> bool:
+        """Ask v1 for the list of a call's files, not again within the time to live; True where it holds any.
+
+        An empty list leaves no row: v1 answers for any pair of numbers, so it proves nothing about the call.
+        """
+        v1 = self._v1()
+        if ("files", campaign_id, call_id) not in self._recent:
+
+            async def question() -> None:
+                listing = await v1.list_recordings(campaign_id, call_id)
+                if listing.file_ids:
+                    await self.catalog.write(
+                        lambda db: writes.put_files(db, listing, campaign_id=campaign_id, call_id=call_id)
+                    )
+                self._recent["files", campaign_id, call_id] = True
+
+            await self._questions.ask(
+                ("files", campaign_id, call_id), Api.V1, question, patience_seconds=patience_seconds
+            )
+        return bool(self.catalog.files_of_call(call_id))
+
+    async def find_media(self, media_id: int, *, patience_seconds: float | None) -> None:
+        """Ask v2 for a media file's description (an operation of the second document)."""
+        v2 = self._v2()
+
+        async def question() -> None:
+            media = await v2.get_media(media_id)
+            await self.catalog.write(lambda db: writes.put_media(db, media))
+
+        await self._questions.ask(("media", media_id), Api.V2, question, patience_seconds=patience_seconds)
+
+    async def ask_anything(
+        self, key: Hashable, api: Api, question: Callable[[], Awaitable[None]], *, patience_seconds: float | None
+    ) -> None:
+        """Ask a question whose answer is not a row of this module (an object's size, say), under the same rules."""
+        await self._questions.ask(key, api, question, patience_seconds=patience_seconds)
+
+    async def document(self, key: str, fetch: Callable[[], Awaitable[object]]) -> bytes:
+        """The rendered answer of `fetch`, asked again once it is older than the time to live; when that fails, the last
+        answer, else what the failure is."""
+        kept = self.catalog.document(key)
+        if kept is not None and ("document", key) in self._recent:
+            return kept.body
+
+        async def question() -> None:
+            body = encode(await fetch())
+            await self.catalog.write(lambda db: writes.put_document(db, key=key, body=body, now_ms=self._wall_ms()))
+            self._recent["document", key] = True
+
+        try:
+            await self._questions.ask(("document", key), Api.V2, question, patience_seconds=None)
+        except CffsError:
+            if kept is None:
+                raise
+        kept = self.catalog.document(key)
+        if kept is None:
+            raise RemoteObjectMissing(key)
+        return kept.body
+
+    # -- help --
+
+    async def _keep_recording(self, recording: Recording, *, call_id: int) -> None:
+        campaign_id = recording.campaign_id or 0
+
+        def batch(db: Any) -> None:
+            if call_id:
+                writes.note_call(db, call_id=call_id, campaign_id=campaign_id)
+            writes.put_recording(db, recording, call_id=call_id, campaign_id=campaign_id)
+
+        await self.catalog.write(batch)
+
+    async def _require(self, family: Family) -> None:
+        """Raise OperationNotOffered where the origin does not have the family's listing (asked once a mount)."""
+        v2 = self._v2()
+        if self.offered.get(family) is None:
+            ask = v2.find_calls if family is Family.CALLS else v2.find_campaigns
+            try:
+                await ask(limit=1, offset=0)
+            except OperationNotOffered:
+                self.offered.set(family, offered=False)
+                raise
+            self.offered.set(family, offered=True)
+
+    def _v1(self) -> V1Client:
+        if self.v1 is None:
+            raise NotInTree("no v1 key")
+        return self.v1
+
+    def _v2(self, family: Family | None = None) -> V2Client:
+        if self.v2 is None:
+            raise NotInTree("no v2 login")
+        if family is not None and self.offered.get(family) is False:
+            raise OperationNotOffered(f"this origin has no {family}")
+        return self.v2
+
+
+def _put_all(db: Any, put: Callable[..., None], items: Sequence[Any]) -> None:
+    for item in items:
+        put(db, item)

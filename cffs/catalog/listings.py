@@ -1,0 +1,81 @@
+"""The listings of the account: taken page by page into rows, once at a time each, refreshed behind the caller.
+
+It must not know folders; a listing has a name ("campaigns", "calls", "media") and rows appear as pages arrive.
+`catalog/account` starts them; the tree waits for progress.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from cffs.core.background import Background
+from cffs.core.errors import CffsError
+
+log = logging.getLogger(__name__)
+
+#: A listing that failed is not asked again for this long, so that `ls` in a loop does not hammer a failing service;
+#: within the 5 s that a passing fault may be remembered.
+RETRY_SECONDS = 2.0
+
+
+class Listing:
+    """One listing: whether it runs, when it was last taken whole (trio time), how it last failed.
+
+    `take` asks and stores; it calls `progressed` after each page.
+    """
+
+    def __init__(self, name: str, take: Callable[["Listing"], Awaitable[None]]) -> None:
+        self.name = name
+        self.failure: CffsError | None = None
+        self._take = take
+        self._running = False
+        self._whole_at: float | None = None
+        self._failed_at: float | None = None
+        self._progress = trio.Event()
+
+    @property
+    def running(self) -> bool:
+        """True while pages are being taken."""
+        return self._running
+
+    def progressed(self) -> None:
+        """Wake everyone who waits for rows."""
+        self._progress.set()
+        self._progress = trio.Event()
+
+    def refresh(self, background: Background, *, ttl_seconds: float) -> None:
+        """Start taking it in the background unless it runs, is younger than `ttl_seconds`, or failed just now."""
+        now = trio.current_time()
+        fresh = self._whole_at is not None and now - self._whole_at < ttl_seconds
+        burnt = self._failed_at is not None and now - self._failed_at < RETRY_SECONDS
+        if self._running or fresh or burnt:
+            return
+        self._running = True
+        background.start(self._run)
+
+    async def wait_for_progress(self) -> None:
+        """Return when a page was taken or the listing ended, at once where it does not run. A checkpoint if it waits;
+        cancelled, the listing goes on."""
+        if self._running:
+            await self._progress.wait()
+
+    async def wait_whole(self, *, patience_seconds: float) -> None:
+        """Return when it does not run any more, at the latest after `patience_seconds`."""
+        with trio.move_on_after(patience_seconds):
+            while self._running:
+                await self._progress.wait()
+
+    async def _run(self) -> None:
+        failure: CffsError | None = None
+        try:
+            await self._take(self)
+            self._whole_at, self._failed_at = trio.current_time(), None
+        except CffsError as problem:
+            failure = problem
+            self._failed_at = trio.current_time()
+            log.warning("listing failed name=%s reason=%s", self.name, problem)
+        finally:
+            self._running = False
+            self.failure = failure
+            self.progressed()

@@ -1,0 +1,137 @@
+"""Questions to the service in flight: one per key however many ask, alive past the caller that gave up.
+
+It must not know what is asked; an answer is a side effect on the catalogue's rows.
+`catalog/account` asks through it; the patience of a lookup (contract section 6) is decided here.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from math import inf
+
+import trio
+from cachetools import TTLCache
+
+from cffs.core.background import Background
+from cffs.core.errors import (
+    AccessRefused,
+    CffsError,
+    DeadlineExceeded,
+    NotInTree,
+    OperationNotOffered,
+    OriginFault,
+    OriginUnreachable,
+    RemoteObjectMissing,
+)
+from cffs.core.source import Api
+
+#: How long "the service does not have it" is remembered (contract section 3).
+MISSING_SECONDS = 30.0
+#: Names that are remembered as missing; a program that probes at random must not cost memory.
+MISSING_ENTRIES = 20_000
+#: How long the outcome of a failed question waits for the caller that left before it came (contract section 6: "the
+#: next lookup has its answer"); well under the 5 s that a passing fault may be remembered.
+FAILURE_SECONDS = 2.0
+#: A lookup waits this long, and no longer: the kernel asks the lookups of a folder one after the other.
+LOOKUP_PATIENCE_SECONDS = 2.0
+#: Once a question to the same API has been unanswered for this long, lookups stop waiting at all.
+STUCK_SECONDS = 1.0
+#: Questions under way at once; further ones are refused rather than queued without bound (design: waits for the
+#: origin are limited to 512).
+MAX_PENDING = 512
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    api: Api
+    asked_at: float
+    done: trio.Event = field(default_factory=trio.Event)
+    waiting: int = 0
+    #: What the callers get; until the question ends well it is this, so that a bug in it cannot look like an answer.
+    failure: CffsError | None = field(default_factory=lambda: OriginFault("the question ended without an answer"))
+
+
+class Questions:
+    """The questions under way. One owner: the catalogue's account; time is trio's clock."""
+
+    def __init__(self, background: Background, *, timeout_seconds: float, is_offline: Callable[[Api], bool]) -> None:
+        self._background = background
+        self._timeout_seconds = timeout_seconds
+        self._is_offline = is_offline
+        self._pending: dict[Hashable, _Pending] = {}
+        self._missing: TTLCache[Hashable, str] = TTLCache(MISSING_ENTRIES, MISSING_SECONDS, timer=trio.current_time)
+        self._failed: TTLCache[Hashable, CffsError] = TTLCache(
+            MISSING_ENTRIES, FAILURE_SECONDS, timer=trio.current_time
+        )
+
+    async def ask(
+        self, key: Hashable, api: Api, question: Callable[[], Awaitable[None]], *, patience_seconds: float | None
+    ) -> None:
+        """Wait until `question` has been answered for `key`; a question under way is joined, not repeated.
+
+        `patience_seconds` None waits as long as the caller's own deadline lets it; a number is a lookup's patience.
+        Raises what the question raised, RemoteObjectMissing from memory for 30 s, DeadlineExceeded when patience ends
+        (OriginUnreachable where the API is known to be offline). Cancelled, or out of patience, the question goes on
+        in the background and its answer is there for the next caller. A checkpoint unless answered from memory.
+        """
+        if key in self._missing:
+            raise RemoteObjectMissing(self._missing[key])
+        if (failure := self._failed.pop(key, None)) is not None:
+            raise failure
+        stuck = patience_seconds is not None and self._is_stuck(api)
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._start(key, api, question)
+        if not stuck:
+            pending.waiting += 1
+            try:
+                with trio.move_on_after(inf if patience_seconds is None else patience_seconds):
+                    await pending.done.wait()
+            finally:
+                pending.waiting -= 1
+        if not pending.done.is_set():
+            raise self._no_answer(api)
+        if pending.failure is not None:
+            raise pending.failure
+
+    def forget(self, key: Hashable) -> None:
+        """Drop what is remembered about `key` (the mount itself changed it)."""
+        self._missing.pop(key, None)
+        self._failed.pop(key, None)
+
+    def _is_stuck(self, api: Api) -> bool:
+        now = trio.current_time()
+        return any(p.api is api and now - p.asked_at >= STUCK_SECONDS for p in self._pending.values())
+
+    def _no_answer(self, api: Api) -> CffsError:
+        if self._is_offline(api):
+            return OriginUnreachable(f"{api} is offline")
+        return DeadlineExceeded(f"no answer from {api} yet")
+
+    def _start(self, key: Hashable, api: Api, question: Callable[[], Awaitable[None]]) -> _Pending:
+        if len(self._pending) >= MAX_PENDING:
+            raise DeadlineExceeded("too many questions are waiting for the service")
+        pending = self._pending[key] = _Pending(api, trio.current_time())
+        self._background.start(self._run, key, pending, question)
+        return pending
+
+    async def _run(self, key: Hashable, pending: _Pending, question: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with trio.fail_after(self._timeout_seconds):
+                await question()
+            pending.failure = None
+        except trio.TooSlowError:
+            pending.failure = DeadlineExceeded("the service did not answer in time")
+        except CffsError as failure:
+            pending.failure = failure
+        finally:
+            # No await in here: whoever wakes sees the question gone and its outcome kept
+            del self._pending[key]
+            if isinstance(pending.failure, RemoteObjectMissing):
+                self._missing[key] = str(pending.failure)
+            elif pending.failure is not None and not pending.waiting:
+                self._failed[key] = pending.failure
+            pending.done.set()
+
+
+#: Answers that say "not this way": another API, or another form of the object, may still have it.
+ELSEWHERE = (RemoteObjectMissing, OperationNotOffered, NotInTree, AccessRefused)

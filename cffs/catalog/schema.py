@@ -1,0 +1,108 @@
+"""The SQLite file of one account: where it lies, its schema, its migrations, and what happens when it is damaged.
+
+It must not know what the rows mean to the tree.
+`catalog/store` opens it.
+"""
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+#: "cffs" in ASCII, kept in the file's header: a database of another program is not ours to migrate.
+APPLICATION_ID = 0x63666673
+
+#: One entry per version of the schema, applied in order; a published entry never changes.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE campaigns (
+        seq INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE, name TEXT NOT NULL DEFAULT '""',
+        modified_ms INTEGER, document BLOB);
+    CREATE TABLE calls (
+        seq INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE, campaign_id INTEGER NOT NULL DEFAULT 0,
+        created_ms INTEGER, from_number TEXT NOT NULL DEFAULT '', to_number TEXT NOT NULL DEFAULT '',
+        inbound INTEGER, labels TEXT NOT NULL DEFAULT '[]', document BLOB,
+        recordings_known INTEGER NOT NULL DEFAULT 0, files_known INTEGER NOT NULL DEFAULT 0);
+    CREATE INDEX calls_by_campaign ON calls (campaign_id, seq);
+    CREATE TABLE recordings (
+        seq INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE, call_id INTEGER NOT NULL DEFAULT 0,
+        campaign_id INTEGER NOT NULL DEFAULT 0, name TEXT NOT NULL, stem TEXT NOT NULL, created_ms INTEGER,
+        hint_nbytes INTEGER, seconds INTEGER, state TEXT NOT NULL, document BLOB NOT NULL,
+        UNIQUE (call_id, stem));
+    CREATE TABLE files (
+        seq INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE, call_id INTEGER NOT NULL, campaign_id INTEGER NOT NULL);
+    CREATE INDEX files_by_call ON files (call_id, seq);
+    CREATE TABLE media (
+        seq INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE, name TEXT NOT NULL, stem TEXT NOT NULL,
+        extension TEXT NOT NULL, created_ms INTEGER, hint_nbytes INTEGER, public_key TEXT, public_extension TEXT,
+        document BLOB NOT NULL, UNIQUE (stem, extension));
+    CREATE TABLE dynamic_files (
+        seq INTEGER PRIMARY KEY, hash TEXT NOT NULL, year TEXT NOT NULL, month TEXT NOT NULL, campaign TEXT NOT NULL,
+        filename TEXT NOT NULL, UNIQUE (hash, year, month, campaign, filename));
+    CREATE TABLE facts (
+        object_key TEXT PRIMARY KEY, source TEXT NOT NULL, nbytes INTEGER, validator TEXT, modified_ns INTEGER,
+        version INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE listings (name TEXT PRIMARY KEY, refreshed_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE documents (key TEXT PRIMARY KEY, refreshed_ms INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+    """,
+)
+
+#: A write that finds the file locked (a second mount of the account, a backup) waits this long before it fails.
+BUSY_TIMEOUT_SECONDS = 5.0
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode with the pragmas of this catalogue; usable from any one thread at a time."""
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    # A lost tail costs a request, never a wrong answer: fsync at checkpoints is enough
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def prepare(path: Path) -> None:
+    """Make `path` a catalogue of the newest schema, mode 0600, keeping its rows.
+
+    A file that is no catalogue, is damaged, or is of a newer cffs is set aside as `NAME.set-aside` with one log line,
+    and an empty one takes its place: everything in it can be asked again. Raises OSError where the folder refuses.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+    try:
+        _migrate(path)
+    except (sqlite3.DatabaseError, ForeignFile) as problem:
+        aside = path.with_name(path.name + ".set-aside")
+        log.warning("catalogue set aside file=%s reason=%s; it is rebuilt from the service", aside, problem)
+        path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        prepare(path)
+
+
+class ForeignFile(Exception):
+    """The file is a database, but not one that this version of cffs can use."""
+
+
+def _migrate(path: Path) -> None:
+    connection = connect(path)
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and application_id != APPLICATION_ID:
+            raise ForeignFile("another program's database")
+        if version > len(MIGRATIONS):
+            raise ForeignFile(f"schema {version} of a newer cffs")
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise ForeignFile("damaged")
+        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {migration} PRAGMA application_id = {APPLICATION_ID};"
+                f" PRAGMA user_version = {number}; COMMIT;"
+            )
+    finally:
+        connection.close()

@@ -1,0 +1,285 @@
+"""The catalogue's one object: reads inline, writes through one thread, facts at once, changes told.
+
+It must not know the API, paths or the kernel.
+`tree/` reads it, `catalog/account` writes what the API answered, `learn` is called by whoever learned something.
+"""
+
+import json
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+
+from cffs.catalog import rows, schema, writes
+from cffs.catalog.changes import Changes
+from cffs.catalog.rows import CallRow, CampaignRow, DocumentRow, DynamicRow, Fact, FileRow, MediaRow, RecordingRow
+from cffs.core.values import RecordingState
+
+log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+
+#: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
+PAGE_ROWS = 1000
+#: Learned facts are written together after this pause; a crash loses at most this much, and it is asked again.
+FACTS_PAUSE_SECONDS = 0.5
+
+
+class Catalog:
+    """Rows and facts of one account. Open with `opened`; one loop, one reader connection, one writer thread."""
+
+    def __init__(self, path: Path) -> None:
+        schema.prepare(path)
+        self._reading = schema.connect(path)
+        self._writing = schema.connect(path)
+        self._one_writer = trio.CapacityLimiter(1)
+        self._unwritten: dict[str, Fact] = {}
+        self._facts_arrived = trio.Event()
+        self.changes = Changes()
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path) -> AsyncIterator["Catalog"]:
+        """The catalogue in `path`, closed at the end with every learned fact written. Raises OSError."""
+        catalog = await trio.to_thread.run_sync(cls, path)
+        try:
+            yield catalog
+        finally:
+            with trio.CancelScope(shield=True):
+                await catalog.flush_facts()
+            catalog._reading.close()
+            catalog._writing.close()
+
+    # -- reads: inline, no checkpoint --
+
+    def _one(self, make: Callable[..., Row], statement: str, *keys: object) -> Row | None:
+        found = self._reading.execute(statement, keys).fetchone()
+        return None if found is None else make(*found)
+
+    def _all(self, make: Callable[..., Row], statement: str, *keys: object) -> list[Row]:
+        return [make(*found) for found in self._reading.execute(statement, keys)]
+
+    def campaign(self, campaign_id: int) -> CampaignRow | None:
+        """The campaign of that id, where known."""
+        return self._one(_campaign, rows.CAMPAIGN_BY_ID, campaign_id)
+
+    def campaigns(self, *, after_seq: int) -> list[CampaignRow]:
+        """The next `PAGE_ROWS` campaigns past `after_seq`."""
+        return self._all(_campaign, rows.CAMPAIGNS_AFTER, after_seq, PAGE_ROWS)
+
+    def call(self, call_id: int) -> CallRow | None:
+        """The call of that id, where known."""
+        return self._one(_call, rows.CALL_BY_ID, call_id)
+
+    def calls(self, *, campaign_id: int, after_seq: int) -> list[CallRow]:
+        """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`."""
+        return self._all(_call, rows.CALLS_OF_CAMPAIGN_AFTER, campaign_id, after_seq, PAGE_ROWS)
+
+    def recording(self, recording_id: int) -> RecordingRow | None:
+        """The recording of that id, where v2 told of it."""
+        return self._one(_recording, rows.RECORDING_BY_ID, recording_id)
+
+    def recording_by_stem(self, call_id: int, stem: str) -> RecordingRow | None:
+        """The recording that carries the file name `stem` in its call's folder."""
+        return self._one(_recording, rows.RECORDING_BY_STEM, call_id, stem)
+
+    def recordings_of_call(self, call_id: int) -> list[RecordingRow]:
+        """The known recordings of a call, in the order they were told."""
+        return self._all(_recording, rows.RECORDINGS_OF_CALL, call_id)
+
+    def recordings(self, *, after_seq: int) -> list[RecordingRow]:
+        """The next `PAGE_ROWS` recordings past `after_seq`."""
+        return self._all(_recording, rows.RECORDINGS_AFTER, after_seq, PAGE_ROWS)
+
+    def file(self, file_id: int) -> FileRow | None:
+        """The file of that id, where v1 told of it."""
+        return self._one(FileRow, rows.FILE_BY_ID, file_id)
+
+    def files_of_call(self, call_id: int) -> list[FileRow]:
+        """The files that v1 listed for a call."""
+        return self._all(FileRow, rows.FILES_OF_CALL, call_id)
+
+    def files(self, *, after_seq: int) -> list[FileRow]:
+        """The next `PAGE_ROWS` files past `after_seq`."""
+        return self._all(FileRow, rows.FILES_AFTER, after_seq, PAGE_ROWS)
+
+    def media_file(self, media_id: int) -> MediaRow | None:
+        """The media file of that id, where known."""
+        return self._one(_media, rows.MEDIA_BY_ID, media_id)
+
+    def media_by_stem(self, stem: str, extension: str) -> MediaRow | None:
+        """The media file listed as `stem.extension` under by-name/."""
+        return self._one(_media, rows.MEDIA_BY_STEM, stem, extension)
+
+    def media_by_public_key(self, key: str) -> MediaRow | None:
+        """The account's own media file whose public URL carries `key`."""
+        return self._one(_media, rows.MEDIA_BY_PUBLIC_KEY, key)
+
+    def media(self, *, after_seq: int) -> list[MediaRow]:
+        """The next `PAGE_ROWS` media files past `after_seq`."""
+        return self._all(_media, rows.MEDIA_AFTER, after_seq, PAGE_ROWS)
+
+    def dynamic_file(self, location: tuple[str, str, str, str], filename: str) -> DynamicRow | None:
+        """The dynamic recording of exactly that spelling, where known."""
+        return self._one(DynamicRow, rows.DYNAMIC_BY_NAME, *location, filename)
+
+    def dynamic_files(self, location: tuple[str, str, str, str]) -> list[DynamicRow]:
+        """The known dynamic recordings of one folder."""
+        return self._all(DynamicRow, rows.DYNAMIC_IN_FOLDER, *location)
+
+    def dynamic_folders(self, parents: tuple[str, ...]) -> list[tuple[int, str]]:
+        """The known folders below (hash, year, month) or fewer: (sequence number, name)."""
+        return self._reading.execute(rows.DYNAMIC_FOLDERS[len(parents)], parents).fetchall()
+
+    def listed_ms(self, name: str) -> int | None:
+        """When the listing `name` was last taken whole (wall clock, ms), or None."""
+        found = self._reading.execute(rows.LISTING, (name,)).fetchone()
+        return None if found is None else int(found[0])
+
+    def document(self, key: str) -> DocumentRow | None:
+        """The last answer kept under `key`, or None."""
+        return self._one(DocumentRow, rows.DOCUMENT, key)
+
+    def counts(self) -> dict[str, int]:
+        """How many campaigns, calls, recordings and media are known."""
+        found = self._reading.execute(rows.COUNTS).fetchone()
+        return dict(zip(("campaigns", "calls", "recordings", "media"), found, strict=True))
+
+    # -- facts: known at once, written soon --
+
+    def fact(self, object_key: str) -> Fact | None:
+        """What is known of the object's bytes."""
+        return self._unwritten.get(object_key) or self._one(_fact, rows.FACT, object_key)
+
+    def learn(
+        self, *, object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None
+    ) -> Fact:
+        """Take what an answer of the origin taught; the one entry for every learned fact. Never blocks.
+
+        A total or a validator that contradicts the known one is a new version. Listeners of `changes` are told when
+        something differs.
+        """
+        known = self.fact(object_key)
+        version = 0
+        if known is not None:
+            changed = _contradicts(known.nbytes, nbytes) or _contradicts(known.validator, validator)
+            version = known.version + int(changed)
+            if not changed:  # an answer that leaves something out does not make it unknown again
+                nbytes = known.nbytes if nbytes is None else nbytes
+                validator = known.validator if validator is None else validator
+        fact = Fact(
+            object_key=object_key,
+            source=source,
+            nbytes=nbytes,
+            validator=validator,
+            modified_ns=modified_ns,
+            version=version,
+        )
+        if fact != known:
+            self._unwritten[object_key] = fact
+            self._facts_arrived.set()
+            self.changes.add(object_key)
+        return fact
+
+    def unlearn(self, object_key: str) -> None:
+        """The object was found to be another one: nothing is known of it but that its version is a new one."""
+        known = self.fact(object_key)
+        if known is not None:
+            fact = replace(known, nbytes=None, validator=None, modified_ns=None, version=known.version + 1)
+            self._unwritten[object_key] = fact
+            self._facts_arrived.set()
+            self.changes.add(object_key)
+
+    async def write_facts_forever(self) -> None:
+        """Write learned facts as they come, in batches; runs until cancelled (`flush_facts` writes the rest)."""
+        while True:
+            await self._facts_arrived.wait()
+            await trio.sleep(FACTS_PAUSE_SECONDS)
+            self._facts_arrived = trio.Event()
+            await self.flush_facts()
+
+    async def flush_facts(self) -> None:
+        """Write what was learned and not yet written. A refusing disk is logged; the facts stay known in memory."""
+        batch = dict(self._unwritten)
+        if not batch:
+            return
+        try:
+            await self.write(lambda db: writes.put_facts(db, batch.values()))
+        except sqlite3.Error as problem:
+            log.warning("facts not written count=%d reason=%s", len(batch), problem)
+            return
+        for key, fact in batch.items():
+            if self._unwritten.get(key) is fact:
+                del self._unwritten[key]
+
+    # -- writes --
+
+    async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
+        """Run `batch` in one transaction on the writer thread. Always a checkpoint.
+
+        Cancelled before it starts, nothing happens; once started it is finished whole. Raises sqlite3.Error, after
+        which nothing of the batch is visible.
+        """
+        await trio.to_thread.run_sync(self._in_transaction, batch, limiter=self._one_writer)
+
+    def _in_transaction(self, batch: Callable[[sqlite3.Connection], None]) -> None:
+        self._writing.execute("BEGIN IMMEDIATE")
+        try:
+            batch(self._writing)
+        except BaseException:
+            self._writing.execute("ROLLBACK")
+            raise
+        self._writing.execute("COMMIT")
+
+
+def _contradicts(known: object, new: object) -> bool:
+    return known is not None and new is not None and known != new
+
+
+def _call(
+    seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
+) -> CallRow:
+    return CallRow(seq, call_id, campaign_id, created_ms, document, bool(listed), bool(files))
+
+
+def _recording(seq: int, ident: int, call_id: int, campaign_id: int, name: str, *rest: Any) -> RecordingRow:
+    stem, created_ms, hint_nbytes, seconds, state, document = rest
+    return RecordingRow(
+        seq,
+        ident,
+        call_id,
+        campaign_id,
+        json.loads(name),
+        stem,
+        created_ms,
+        hint_nbytes,
+        seconds,
+        RecordingState(state),
+        document,
+    )
+
+
+def _campaign(seq: int, ident: int, name: str, *rest: Any) -> CampaignRow:
+    return CampaignRow(seq, ident, json.loads(name), *rest)
+
+
+def _media(seq: int, ident: int, name: str, *rest: Any) -> MediaRow:
+    return MediaRow(seq, ident, json.loads(name), *rest)
+
+
+def _fact(
+    object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None, version: int
+) -> Fact:
+    return Fact(
+        object_key=object_key,
+        source=source,
+        nbytes=nbytes,
+        validator=validator,
+        modified_ns=modified_ns,
+        version=version,
+    )

@@ -1,0 +1,197 @@
+"""Statements that put what the service told into rows: upserts that keep sequence numbers and given names.
+
+It must not know threads or transactions (`catalog/store` runs it inside one), nor who asked.
+A batch is a list of values from `core/values`; a name is given once, at insert, and kept.
+"""
+
+import json
+import sqlite3
+from collections.abc import Container, Iterable
+
+from cffs.catalog.rows import DynamicRow, Fact
+from cffs.core.junk import is_junk
+from cffs.core.names import encode_name, file_name
+from cffs.core.values import Call, Campaign, Media, Recording, RecordingList
+from cffs.core.wire_json import encode
+
+#: Names in a call's folder that are ours whatever a recording is called.
+RESERVED_CALL_STEMS = frozenset({"call"})
+#: What can stand behind a recording's stem; the longest leaves every form of a name within 255 bytes.
+_RECORDING_EXTENSIONS = (".json", ".mp3", ".wav")
+
+
+def _stem(text: str, *, identity: int, extensions: tuple[str, ...], taken: Container[str]) -> str:
+    """The stem for an object's file names in a folder whose stems `taken` are given; no name of it is one that file
+    managers probe by habit, for those are answered without looking."""
+    longest = extensions[0]
+
+    def is_taken(name: str) -> bool:
+        stem = name.removesuffix(longest)
+        return stem in taken or any(is_junk(stem + extension) for extension in extensions)
+
+    return file_name(encode_name(text), extension=longest, id=identity, taken=is_taken).removesuffix(longest)
+
+
+def put_campaign(db: sqlite3.Connection, campaign: Campaign) -> None:
+    """Insert or refresh a campaign that v2 described."""
+    db.execute(
+        "INSERT INTO campaigns (id, name, modified_ms, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " name = excluded.name, modified_ms = excluded.modified_ms, document = excluded.document",
+        (campaign.id, json.dumps(campaign.name), campaign.modified_ms, encode(campaign.document)),
+    )
+
+
+def note_campaign(db: sqlite3.Connection, campaign_id: int) -> None:
+    """Remember that a campaign exists of which only the id is known."""
+    if campaign_id:
+        db.execute("INSERT OR IGNORE INTO campaigns (id) VALUES (?)", (campaign_id,))
+
+
+def put_call(db: sqlite3.Connection, call: Call) -> None:
+    """Insert or refresh a call that v2 described, with the recordings embedded in it where it says what they are."""
+    campaign_id = call.campaign_id or 0
+    db.execute(
+        "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
+        " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " campaign_id = excluded.campaign_id, created_ms = excluded.created_ms, from_number = excluded.from_number,"
+        " to_number = excluded.to_number, inbound = excluded.inbound, labels = excluded.labels,"
+        " document = excluded.document, recordings_known = max(recordings_known, excluded.recordings_known)",
+        (
+            call.id,
+            campaign_id,
+            call.created_ms,
+            _sql_text(call.from_number),
+            _sql_text(call.to_number),
+            call.inbound,
+            json.dumps(call.labels),
+            encode(call.document),
+            call.recordings is not None,
+        ),
+    )
+    note_campaign(db, campaign_id)
+    for recording in call.recordings or ():
+        put_recording(db, recording, call_id=call.id, campaign_id=campaign_id)
+
+
+def note_call(db: sqlite3.Connection, *, call_id: int, campaign_id: int) -> None:
+    """Remember a call of which only the ids are known (v1, or a recording told it)."""
+    note_campaign(db, campaign_id)
+    db.execute(
+        "INSERT INTO calls (id, campaign_id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " campaign_id = CASE campaign_id WHEN 0 THEN excluded.campaign_id ELSE campaign_id END",
+        (call_id, campaign_id),
+    )
+
+
+def put_recording(db: sqlite3.Connection, recording: Recording, *, call_id: int, campaign_id: int) -> None:
+    """Insert or refresh a recording; its stem is given once, unique in its call's folder."""
+    values = (
+        campaign_id,
+        recording.created_ms,
+        recording.hint_nbytes,
+        recording.seconds,
+        recording.state.value,
+        encode(recording.document),
+    )
+    updated = db.execute(
+        "UPDATE recordings SET campaign_id = ?, created_ms = ?, hint_nbytes = ?, seconds = ?, state = ?, document = ?"
+        " WHERE id = ?",
+        (*values, recording.id),
+    )
+    if updated.rowcount:
+        return
+    taken = {stem for (stem,) in db.execute("SELECT stem FROM recordings WHERE call_id = ?", (call_id,))}
+    stem = _stem(
+        recording.name, identity=recording.id, extensions=_RECORDING_EXTENSIONS, taken=taken | RESERVED_CALL_STEMS
+    )
+    db.execute(
+        "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
+        " stem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, recording.id, call_id, json.dumps(recording.name), stem),
+    )
+
+
+def put_recordings_of_call(db: sqlite3.Connection, call_id: int, recordings: Iterable[Recording]) -> None:
+    """Take v2's whole list of a call's recordings."""
+    campaign_id = 0
+    for recording in recordings:
+        campaign_id = recording.campaign_id or campaign_id
+    note_call(db, call_id=call_id, campaign_id=campaign_id)
+    for recording in recordings:
+        put_recording(db, recording, call_id=call_id, campaign_id=recording.campaign_id or campaign_id)
+    db.execute("UPDATE calls SET recordings_known = 1 WHERE id = ?", (call_id,))
+
+
+def put_files(db: sqlite3.Connection, listing: RecordingList, *, campaign_id: int, call_id: int) -> None:
+    """Take v1's whole list of a call's files."""
+    note_call(db, call_id=call_id, campaign_id=campaign_id)
+    db.executemany(
+        "INSERT OR IGNORE INTO files (id, call_id, campaign_id) VALUES (?, ?, ?)",
+        [(file_id, call_id, campaign_id) for file_id in listing.file_ids],
+    )
+    db.execute("UPDATE calls SET files_known = 1 WHERE id = ?", (call_id,))
+
+
+def put_media(db: sqlite3.Connection, media: Media) -> None:
+    """Insert or refresh a media file; its by-name stem is given once, unique beside its extension."""
+    values = (media.created_ms, media.hint_nbytes, media.public_key, media.public_extension, encode(media.document))
+    updated = db.execute(
+        "UPDATE media SET created_ms = ?, hint_nbytes = ?, public_key = ?, public_extension = ?, document = ?"
+        " WHERE id = ?",
+        (*values, media.id),
+    )
+    if updated.rowcount:
+        return
+    stem = _stem(
+        media.name, identity=media.id, extensions=(f".{media.extension}",), taken=_MediaStems(db, media.extension)
+    )
+    db.execute(
+        "INSERT INTO media (created_ms, hint_nbytes, public_key, public_extension, document, id, name, stem, extension)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, media.id, json.dumps(media.name), stem, media.extension),
+    )
+
+
+class _MediaStems(Container[str]):
+    """The stems given beside one extension, asked of the table one at a time: an account may have 10^5 media."""
+
+    def __init__(self, db: sqlite3.Connection, extension: str) -> None:
+        self._db = db
+        self._extension = extension
+
+    def __contains__(self, stem: object) -> bool:
+        found = self._db.execute("SELECT 1 FROM media WHERE stem = ? AND extension = ?", (stem, self._extension))
+        return found.fetchone() is not None
+
+
+def put_dynamic(db: sqlite3.Connection, row: DynamicRow) -> None:
+    """Remember a dynamic recording that answered (its `seq` is given here, not taken)."""
+    db.execute(
+        "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename) VALUES (?, ?, ?, ?, ?)",
+        (row.hash, row.year, row.month, row.campaign, row.filename),
+    )
+
+
+def put_facts(db: sqlite3.Connection, facts: Iterable[Fact]) -> None:
+    """Take learned facts as they are; the newest wins."""
+    db.executemany(
+        "INSERT OR REPLACE INTO facts (object_key, source, nbytes, validator, modified_ns, version)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [(f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version) for f in facts],
+    )
+
+
+def put_document(db: sqlite3.Connection, *, key: str, body: bytes, now_ms: int) -> None:
+    """Keep a rendered answer under `key`; the newest wins."""
+    db.execute("INSERT OR REPLACE INTO documents (key, refreshed_ms, body) VALUES (?, ?, ?)", (key, now_ms, body))
+
+
+def mark_listed(db: sqlite3.Connection, name: str, *, now_ms: int) -> None:
+    """Note that the listing `name` was taken whole just now."""
+    db.execute("INSERT OR REPLACE INTO listings (name, refreshed_ms) VALUES (?, ?)", (name, now_ms))
+
+
+def _sql_text(text: str) -> str:
+    # SQLite stores UTF-8: a lone surrogate would raise at bind time. Names, which must come back as they were sent,
+    # are kept as ASCII JSON instead; for numbers a replacement will do, the document keeps what was sent.
+    return text.encode("utf-8", "replace").decode("utf-8")

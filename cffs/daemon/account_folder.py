@@ -1,0 +1,99 @@
+"""The folders of one account: below the cache and state folders, named by a keyed hash, locked by one mount at a time.
+
+It must not know what is kept in them.
+`daemon/mount` takes them before anything of the account is opened.
+"""
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cffs.core.errors import UsageError
+from cffs.core.settings import Settings
+from cffs.daemon.hardening import private_folder
+
+_KEY_NBYTES = 32
+#: 64 bits of a keyed hash: enough to tell a user's accounts apart, short in a path.
+_NAME_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFolders:
+    """Where this account's cache and state lie; both are 0700 and ours."""
+
+    cache: Path
+    state: Path
+
+
+def account_name(settings: Settings, key: bytes) -> str:
+    """The name of the account's folders: a hash of both URLs and the v2 login, or without v2 the v1 key, keyed by
+    `key`, so that it tells nothing to who reads a listing of the cache; never of a password."""
+    identity = settings.credentials.login if settings.credentials.has_v2 else settings.credentials.apikey
+    parts = (settings.v1_url, settings.v2_url, "v2" if settings.credentials.has_v2 else "v1", identity or "")
+    # The separator cannot stand in any part's own encoding, so no two accounts spell the same text
+    text = "\0".join(part.encode("unicode_escape").decode("ascii") for part in parts)
+    return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()[:_NAME_DIGITS]
+
+
+@contextmanager
+def taken(settings: Settings, mountpoint: Path) -> Iterator[AccountFolders]:
+    """The account's folders, made where missing and locked against a second mount for the length of the block.
+
+    Raises UsageError, one line: a folder that is not ours alone, or another mount that uses it (named by pid and mount
+    point).
+    """
+    cache = private_folder(settings.cache_dir)
+    state = private_folder(settings.state_dir)
+    name = account_name(settings, _folder_key(cache))
+    folders = AccountFolders(private_folder(cache / name), private_folder(state / name))
+    descriptor = os.open(folders.cache / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor, folders.cache)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "mountpoint": str(mountpoint)}).encode(), 0)
+        yield folders
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        try:
+            holder = json.loads(os.pread(descriptor, 4096, 0))
+            who = f"the mount at {holder['mountpoint']} (pid {holder['pid']})"
+        except (ValueError, KeyError, TypeError):
+            who = "another mount"
+        raise UsageError(
+            f"{who} already uses this account's cache in {folder.parent}; unmount it, or give another --cache-dir"
+        ) from error
+
+
+def _folder_key(cache: Path) -> bytes:
+    """The random key of this cache folder; made at the first mount."""
+    path = cache / "key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(secrets.token_bytes(_KEY_NBYTES))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; remove it") from error
+    with os.fdopen(descriptor, "rb") as file:
+        key = file.read(_KEY_NBYTES + 1)
+    if len(key) != _KEY_NBYTES:
+        raise UsageError(f"{path} is damaged; remove it (the account's cache starts afresh)")
+    return key

@@ -1,0 +1,39 @@
+"""The daemon's entry point: logs first, then the mount, whatever comes out of it as one line or none.
+
+It must not know commands. `daemon/__main__` and, in the foreground, `cli/launch` call it.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from cffs.core.errors import CffsError
+from cffs.core.settings import Settings
+from cffs.daemon import logs
+from cffs.daemon.mount import run_mount
+from cffs.daemon.report import Report
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, mountpoint: Path, *, report: Callable[[Report], None]) -> int:
+    """Run one mount until it ends; returns the exit status, 0 for an orderly end.
+
+    Raises CffsError for what stops the mount before it is ready.
+    """
+    logs.configure(settings)
+    try:
+        trio.run(partial(run_mount, settings, mountpoint, report=report))
+    except* CffsError as group:
+        # A nursery wraps whatever leaves it; the user is told the one thing that stopped the mount
+        raise _first(group) from None
+    return 0
+
+
+def _first(group: BaseExceptionGroup[CffsError]) -> CffsError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("a group is never empty")

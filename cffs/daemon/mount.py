@@ -1,0 +1,218 @@
+"""One mount from start to end: the object graph, the kernel's session, signals, and the orderly way out.
+
+It must not know how settings were found or how reports travel.
+`daemon/main` runs it. The order of the way out was measured: pyfuse3's `terminate()` alone waits for calls in flight,
+so after a grace the scope around its loop is cancelled, and only then is the mount point released.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from cffs.cache.memory import MemoryCache
+from cffs.callfire.health import State
+from cffs.callfire.transport import Transport
+from cffs.callfire.v1 import V1Client
+from cffs.callfire.v2 import V2Client
+from cffs.catalog.account import Account
+from cffs.catalog.questions import Questions
+from cffs.catalog.store import Catalog
+from cffs.core.errors import UsageError
+from cffs.core.settings import Settings
+from cffs.core.source import Api, Source
+from cffs.daemon.account_folder import taken
+from cffs.daemon.background import NurseryBackground, open_background
+from cffs.daemon.credentials_check import refused
+from cffs.daemon.report import Report
+from cffs.daemon.status import Status
+from cffs.fuse.attributes import AttributeMaker, KernelCaching
+from cffs.fuse.guard import CallTable
+from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
+from cffs.fuse.operations import Operations
+from cffs.reader.objects import Objects
+from cffs.tree.context import Context
+from cffs.tree.inodes import InodeTable
+from cffs.tree.namespace import Namespace
+
+log = logging.getLogger(__name__)
+
+#: A failed read is asked of us twice by the kernel, so a handler has half of what the application was promised.
+HANDLER_SHARE = 0.5
+#: Calls of the kernel handled at once. With pyfuse3's default of 99, a hundred hanging opens stopped the whole mount.
+MAX_CALLS = 1000
+#: Calls in flight get this long to end by themselves when the mount ends; contract section 10 allows 2 s for all.
+GRACE_SECONDS = 0.5
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """What a mount is made of, ready to be handed to the kernel."""
+
+    operations: Operations
+    catalog: Catalog
+    kernel: KernelView
+    missing: tuple[str, ...]
+
+
+async def run_mount(settings: Settings, mountpoint: Path, *, report: Callable[[Report], None]) -> None:
+    """Mount, report ready once the mount answers, serve until a signal or an unmount, leave the mount point free.
+
+    Raises UsageError for what stops the mount; what it took is released whatever happens.
+    """
+    async with AsyncExitStack() as stack:
+        folders = stack.enter_context(taken(settings, mountpoint))
+        background = await stack.enter_async_context(open_background())
+        graph = await stack.enter_async_context(_build(settings, mountpoint, folders.state, background))
+        for line in graph.missing:
+            report(Report.notice(line))
+        background.start(graph.catalog.write_facts_forever)
+        background.start(drain_changes, graph.catalog, graph.kernel)
+        _init(graph.operations, settings, mountpoint)
+        try:
+            await _serve(mountpoint, report)
+        finally:
+            pyfuse3.close(unmount=True)
+
+
+@asynccontextmanager
+async def _build(
+    settings: Settings, mountpoint: Path, state: Path, background: NurseryBackground
+) -> AsyncIterator[Graph]:
+    mounted_at = trio.current_time()
+    try:
+        opened = Catalog.opened(state / "catalog.sqlite")
+    except OSError as error:
+        raise UsageError(f"cannot use the folder {state}: {error.strerror}") from error
+    async with Transport(settings.origin()) as transport, opened as catalog:
+        v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
+        v2 = V2Client(transport) if settings.credentials.has_v2 else None
+        denied = set() if settings.offline else await refused(v1, v2)
+        missing = _require_some(denied, v1=v1, v2=v2)
+
+        cache = MemoryCache(settings.memory_nbytes)
+        inodes = InodeTable()
+        listener = FactsToCatalog(catalog, inodes)
+        objects = Objects(
+            opener=transport, cache=cache, background=background, settings=settings.reader(), listener=listener
+        )
+        account = Account(
+            catalog=catalog,
+            questions=Questions(
+                background,
+                timeout_seconds=settings.timeout_seconds,
+                is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
+            ),
+            background=background,
+            v1=None if Api.V1 in denied else v1,
+            v2=None if Api.V2 in denied else v2,
+            has_account_login=settings.credentials.has_account,
+            ttl_seconds=settings.dir_ttl_seconds,
+            wall_ms=_wall_ms,
+        )
+
+        async def probe(key: str, sources: tuple[Source, ...]) -> None:
+            await objects.probe(key, sources)
+
+        own_files: dict[str, Callable[[], bytes]] = {}
+        context = Context(account=account, catalog=catalog, settings=settings.tree(), probe=probe, own_files=own_files)
+        namespace = Namespace(context, inodes)
+        kernel = KernelView()
+        operations = Operations(
+            namespace=namespace,
+            objects=objects,
+            catalog=catalog,
+            attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=time.time_ns()),
+            kernel=kernel,
+            calls=CallTable(budget_seconds=settings.timeout_seconds * HANDLER_SHARE),
+            now_ns=time.time_ns,
+        )
+        listener.handles = operations.handles
+        status = Status(
+            settings=settings,
+            mountpoint=mountpoint,
+            mounted_at=mounted_at,
+            transport=transport,
+            cache=cache,
+            objects=objects,
+            catalog=catalog,
+            operations=operations,
+            background=background,
+        )
+        own_files.update(status.files())
+        yield Graph(operations=operations, catalog=catalog, kernel=kernel, missing=missing)
+
+
+def _require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None) -> tuple[str, ...]:
+    given = {api for api, client in ((Api.V1, v1), (Api.V2, v2)) if client is not None}
+    if given and denied >= given:
+        names = " and ".join(
+            {Api.V1: "v1 refuses the key", Api.V2: "v2 refuses the login"}[api] for api in sorted(given)
+        )
+        raise UsageError(f"{names}; check the credentials (`cffs config show` tells where they come from)")
+    what = {
+        Api.V1: "v1 refuses the key: mounted without WAVs and dynamic/",
+        Api.V2: "v2 refuses the login: mounted without listings, MP3s, media/ and me/",
+    }
+    return tuple(what[api] for api in sorted(denied))
+
+
+def _init(operations: Operations, settings: Settings, mountpoint: Path) -> None:
+    options = {
+        "default_permissions",
+        f"fsname=callfire:{settings.label}",
+        "subtype=cffs",
+        "ro",
+        "nosuid",
+        "nodev",
+        "noexec",
+    }
+    if settings.allow_other:
+        options.add("allow_other")
+    try:
+        pyfuse3.init(operations, str(mountpoint), options)
+    except RuntimeError as error:
+        if os.geteuid() != 0 and settings.allow_other:
+            hint = "is user_allow_other in /etc/fuse.conf?"
+        elif not os.path.exists("/dev/fuse"):
+            hint = "there is no /dev/fuse; load the fuse module"
+        else:
+            hint = "is fuse3 installed, and the mount point yours?"
+        raise UsageError(f"cannot mount on {mountpoint}: {hint}") from error
+
+
+async def _serve(mountpoint: Path, report: Callable[[Report], None]) -> None:
+    with trio.CancelScope() as session:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_on_signal, session)
+            nursery.start_soon(_tell_when_it_answers, mountpoint, report)
+            await pyfuse3.main(max_tasks=MAX_CALLS)
+            nursery.cancel_scope.cancel()
+    log.info("unmounted mountpoint=%s", mountpoint)
+
+
+async def _end_on_signal(session: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(*_ENDING_SIGNALS) as signals:
+        async for number in signals:
+            log.info("ending signal=%s", signal.Signals(number).name)
+            pyfuse3.terminate()
+            # The session's loop has until then to answer what is in flight
+            session.deadline = trio.current_time() + GRACE_SECONDS
+
+
+async def _tell_when_it_answers(mountpoint: Path, report: Callable[[Report], None]) -> None:
+    await trio.to_thread.run_sync(os.stat, mountpoint, abandon_on_cancel=True)
+    report(Report.ready())
+    log.info("mounted mountpoint=%s", mountpoint)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,168 @@
+"""The mount's own files: status.json, metrics, inflight.json and config.toml, rendered from counters.
+
+It must not ask anybody anything: every file is readable while the origin hangs.
+`daemon/mount` builds it; the tree shows what it renders (contract section 7).
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from cffs import __version__
+from cffs.cache.memory import MemoryCache
+from cffs.callfire.transport import Transport
+from cffs.catalog.store import Catalog
+from cffs.core.settings import Settings
+from cffs.core.settings_options import OPTIONS, Kind
+from cffs.core.source import Api
+from cffs.daemon.background import NurseryBackground
+from cffs.fuse.operations import Operations
+from cffs.reader.objects import Objects
+
+#: The states of an API from best to worst, as status.json spells them; a held API is degraded.
+_STATES = ("online", "degraded", "offline", "auth-failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The parts of a running mount that have something to tell."""
+
+    settings: Settings
+    mountpoint: Path
+    mounted_at: float
+    transport: Transport
+    cache: MemoryCache
+    objects: Objects
+    catalog: Catalog
+    operations: Operations
+    background: NurseryBackground
+
+    def files(self) -> Mapping[str, Callable[[], bytes]]:
+        """Name to rendering, for the tree."""
+        return {
+            "status.json": lambda: _json(self.status()),
+            "metrics": lambda: metrics(self.status()).encode(),
+            "inflight.json": lambda: _json(self.inflight()),
+            "config.toml": lambda: config_toml(self.settings).encode(),
+        }
+
+    def status(self) -> dict[str, object]:
+        """What status.json holds."""
+        counters, memory = self.objects.counters, self.cache.counters
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "mountpoint": str(self.mountpoint),
+            "uptime_seconds": round(trio.current_time() - self.mounted_at, 3),
+            "origin": self._origin(),
+            "reads": {"count": counters.reads, "bytes_delivered": counters.bytes_delivered},
+            "cache": {
+                "memory_bytes": self.cache.used_nbytes,
+                "memory_limit_bytes": self.cache.limit_nbytes,
+                "disk_bytes": 0,
+                "disk_limit_bytes": 0,
+                "hits_memory": memory.hits,
+                "hits_disk": 0,
+                "misses": memory.misses,
+                "corrupt_blocks": 0,
+            },
+            "prefetch": {
+                "started": counters.prefetch_started,
+                "used_bytes": memory.prefetch_used_nbytes,
+                "wasted_bytes": memory.prefetch_wasted_nbytes,
+            },
+            "catalog": self.catalog.counts(),
+            "open_files": self.operations.handles.files(),
+            "bugs": self.operations.calls.bugs + self.background.bugs,
+        }
+
+    def _origin(self) -> dict[str, object]:
+        stats, health = self.transport.stats, self.transport.health()
+        used = {
+            Api.V1: self.settings.credentials.has_v1,
+            Api.V2: self.settings.credentials.has_v2,
+        }
+        states = {api: _public_state(health[api].state) for api in Api if used[api]}
+        return {
+            "state": max(states.values(), key=_STATES.index, default="online"),
+            **{str(api): states.get(api, "not configured") for api in Api},
+            "requests": sum(stats.requests.values()),
+            "bytes_fetched": stats.bytes_fetched,
+            "retries": stats.retries,
+            "errors": dict(stats.errors),
+            "held_until": max((health[api].held_until for api in Api), default=0.0),
+            "capabilities": {},
+            "last_errors": [{"at_ns": line.at_ns, "line": line.line} for line in stats.last_errors],
+        }
+
+    def inflight(self) -> list[dict[str, object]]:
+        """Every call into the mount now waiting, oldest first."""
+        now = trio.current_time()
+        return [
+            {
+                "operation": call.operation,
+                "subject": call.subject,
+                "age_seconds": round(now - call.started_at, 3),
+                "waits_for": "the service",
+            }
+            for call in self.operations.calls.waiting()
+        ]
+
+
+def _public_state(state: str) -> str:
+    return "degraded" if state == "held" else state
+
+
+def _json(document: object) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def metrics(status: Mapping[str, object]) -> str:
+    """The numbers of status.json in Prometheus' text format, one line each: `cffs_cache_memory_bytes 4096`."""
+    lines: list[str] = []
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                walk(f"{prefix}_{name}", inner)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            lines.append(f"{prefix} {value}")
+
+    for name, value in status.items():
+        if name == "origin" and isinstance(value, Mapping):
+            counted = dict(value)
+            errors = counted.pop("errors", {})
+            walk("cffs_origin", counted)
+            lines.extend(f'cffs_origin_errors{{kind="{kind}"}} {count}' for kind, count in errors.items())
+            lines.append(f'cffs_origin_state{{state="{value["state"]}"}} 1')
+        elif name != "pid":
+            walk(f"cffs_{name}", value)
+    return "\n".join(lines) + "\n"
+
+
+def config_toml(settings: Settings) -> str:
+    """The effective settings as a config file would hold them; no secret, not even that there is one."""
+    lines = [f"# the effective settings of this mount, cffs {__version__}; credentials are never shown"]
+    for option in OPTIONS:
+        value = getattr(settings, option.field)
+        if value is None:
+            continue
+        if option.kind is Kind.FORMATS:
+            value = ",".join(value) or "auto"
+        elif option.kind is Kind.UMASK:
+            value = f"{value:03o}"
+        lines.append(f"{option.name} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    # A JSON string is a TOML basic string (both escape `"`, `\` and control characters alike)
+    return json.dumps(str(value), ensure_ascii=True)

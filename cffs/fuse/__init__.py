@@ -1,0 +1,13 @@
+"""The kernel's dialect: operations, attributes, handles, errnos, invalidation. With daemon/ alone it imports pyfuse3.
+
+It must not know HTTP, SQL or how names are resolved: it turns the kernel's calls into calls of `tree/` and `reader/`,
+and what those raise into one errno.
+`daemon/mount` hands the operations object to pyfuse3.
+
+Facts that bend it (measured, shared notes of the project; pyfuse3 3.5, kernel 6.18):
+* handlers run concurrently, but lookups and listings of one folder come one after the other;
+* a handler that raises anything but FUSEError ends the whole mount, so `guard.handler` wraps every one;
+* a blocked caller cannot be interrupted through pyfuse3, so every handler has a deadline of half the promised time
+  (the kernel asks a failed page a second time);
+* `flush` must never answer ENOSYS: one such answer ends FLUSH for the whole mount.
+"""

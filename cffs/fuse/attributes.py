@@ -1,0 +1,96 @@
+"""Attributes as the kernel wants them, and how long it may believe them.
+
+It must not know where a size comes from; it is given a description.
+`fuse/operations` calls it. Contract section 4; the meaning of `st_blocks` is measured in the project's desktop notes:
+thumbnailers leave a file alone whose blocks are fewer than its size, `tar -S` archives zeros where they are none.
+"""
+
+import stat
+from dataclasses import dataclass
+
+import pyfuse3
+
+from cffs.core.ids import Inode
+from cffs.core.settings import FuseSettings
+from cffs.core.times import clamped_ns
+from cffs.tree.namespace import Description
+
+#: 1 MiB makes Python's open() read 1 MiB for the first 64 KiB; 128 KiB is the kernel's own read-ahead (readpath notes).
+BLOCK_NBYTES = 128 * 1024
+#: The unit of st_blocks, whatever the block size (stat(2)).
+SECTOR_NBYTES = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelCaching:
+    """How long the kernel may believe names and attributes without asking.
+
+    Exact sizes never change for an inode (a new version gets a new one); hints and folders are asked again after the
+    listing's time to live; what nobody knows yet, and what changes by itself, is asked every time.
+    """
+
+    entry_seconds: float = 60.0
+    exact_seconds: float = 3600.0
+    hint_seconds: float = 60.0
+    missing_seconds: float = 30.0
+    never_ours_seconds: float = 300.0
+
+
+class AttributeMaker:
+    """Makes the kernel's attributes for one mount. `now_ns` is the wall clock, injected."""
+
+    def __init__(self, settings: FuseSettings, caching: KernelCaching, *, mounted_ns: int) -> None:
+        self._settings = settings
+        self._caching = caching
+        self._mounted_ns = mounted_ns
+        self._file_mode = stat.S_IFREG | (0o444 & ~settings.umask)
+        self._folder_mode = stat.S_IFDIR | (0o555 & ~settings.umask)
+
+    def make(self, inode: Inode, description: Description, *, held_nbytes: int, now_ns: int) -> pyfuse3.EntryAttributes:
+        """The attributes of an inode. `held_nbytes` is what of it is held locally."""
+        attributes = pyfuse3.EntryAttributes()
+        attributes.st_ino = pyfuse3.InodeT(inode)
+        attributes.generation = 0
+        attributes.st_nlink = 1
+        attributes.st_uid = self._settings.uid
+        attributes.st_gid = self._settings.gid
+        attributes.st_rdev = 0
+        attributes.st_blksize = BLOCK_NBYTES
+        attributes.entry_timeout = self._caching.entry_seconds
+        at_ns = self._mounted_ns
+        if description.modified_ns is not None:
+            at_ns = clamped_ns(description.modified_ns // 1_000_000, now_ns=now_ns)
+        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = at_ns
+        if description.is_folder:
+            attributes.st_mode = pyfuse3.ModeT(self._folder_mode)
+            attributes.st_size = attributes.st_blocks = 0
+            attributes.attr_timeout = self._caching.exact_seconds
+            return attributes
+        attributes.st_mode = pyfuse3.ModeT(self._file_mode)
+        attributes.st_size = description.nbytes or 0
+        attributes.st_blocks = blocks(attributes.st_size, held_nbytes)
+        attributes.attr_timeout = self._attr_seconds(description)
+        return attributes
+
+    def missing(self, *, never_ours: bool) -> pyfuse3.EntryAttributes:
+        """A negative entry: the kernel remembers for a while that the name does not exist."""
+        attributes = pyfuse3.EntryAttributes()
+        attributes.st_ino = pyfuse3.InodeT(0)
+        attributes.entry_timeout = self._caching.never_ours_seconds if never_ours else self._caching.missing_seconds
+        attributes.attr_timeout = attributes.entry_timeout
+        return attributes
+
+    def _attr_seconds(self, description: Description) -> float:
+        if description.is_volatile or description.nbytes is None:
+            return 0.0
+        return self._caching.exact_seconds if description.is_exact else self._caching.hint_seconds
+
+
+def blocks(size_nbytes: int, held_nbytes: int) -> int:
+    """`st_blocks`: what is held locally, at least 1 for a file that is not empty, below its size until all is here."""
+    if size_nbytes == 0:
+        return 0
+    whole = -(-size_nbytes // SECTOR_NBYTES)
+    if held_nbytes >= size_nbytes:
+        return whole
+    return max(1, min(held_nbytes // SECTOR_NBYTES, (size_nbytes - 1) // SECTOR_NBYTES))

@@ -1,0 +1,40 @@
+"""The one table from our exceptions to errnos (contract section 6).
+
+It must not know why something was raised.
+`fuse/guard` uses it; a test holds that every concrete exception has exactly one row.
+"""
+
+import errno
+
+from cffs.core import errors
+
+ERRNOS: dict[type[errors.CffsError], int] = {
+    errors.RemoteObjectMissing: errno.ENOENT,
+    errors.NotInTree: errno.ENOENT,
+    errors.AccessRefused: errno.EACCES,
+    errors.DeadlineExceeded: errno.ETIMEDOUT,
+    errors.OriginUnreachable: errno.EHOSTUNREACH,
+    errors.RemoteObjectChanged: errno.ESTALE,
+    errors.ServerFailure: errno.EIO,
+    errors.OriginBusy: errno.EIO,
+    errors.MalformedAnswer: errno.EIO,
+    errors.TruncatedAnswer: errno.EIO,
+    errors.RangeNotSatisfiable: errno.EIO,
+    errors.OperationNotOffered: errno.EIO,
+    errors.RecordingBroken: errno.EIO,
+    errors.ReadOnlyMount: errno.EROFS,
+    errors.NotSupported: errno.ENOTSUP,
+    errors.NeverAskAgain: errno.ENOSYS,
+    errors.NotPermitted: errno.EPERM,
+    errors.NotAFolder: errno.ENOTDIR,
+    errors.IsAFolder: errno.EISDIR,
+    errors.NameTooLong: errno.ENAMETOOLONG,
+    errors.StaleHandle: errno.ESTALE,
+    errors.BadArgument: errno.EINVAL,
+    errors.UsageError: errno.EINVAL,
+}
+
+
+def errno_of(error: errors.CffsError) -> int:
+    """The errno that an application sees for `error`; EIO for a family without a row of its own."""
+    return ERRNOS.get(type(error), errno.EIO)

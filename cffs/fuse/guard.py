@@ -1,0 +1,100 @@
+"""What surrounds every handler: a deadline, one errno, a place among the calls in flight, and a floor under bugs.
+
+It must not know what a handler does.
+`fuse/operations` decorates every handler with it; `daemon/status` shows the calls in flight.
+"""
+
+import errno
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import pyfuse3
+import trio
+
+from cffs.core.errors import CffsError, OriginFault
+from cffs.fuse.errnos import errno_of
+
+log = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the kernel that has not been answered; `started_at` is trio time."""
+
+    operation: str
+    subject: str
+    started_at: float
+
+
+class CallTable:
+    """The calls in flight, the bugs so far, and the time a handler may take. Owned by the operations object."""
+
+    def __init__(self, *, budget_seconds: float) -> None:
+        self.budget_seconds = budget_seconds
+        self.bugs = 0
+        self._calls: dict[object, Call] = {}
+
+    def waiting(self) -> list[Call]:
+        """The calls in flight, oldest first."""
+        return sorted(self._calls.values(), key=lambda call: call.started_at)
+
+    def begin(self, operation: str, subject: str) -> object:
+        """Note a call; returns what `end` takes."""
+        token = object()
+        self._calls[token] = Call(operation, subject, trio.current_time())
+        return token
+
+    def end(self, token: object) -> None:
+        """The call was answered."""
+        del self._calls[token]
+
+
+class HasCalls(Protocol):
+    """What a class needs for its methods to be handlers."""
+
+    calls: CallTable
+
+    def subject_of(self, number: int) -> str:
+        """What the inode or handle of a call stands for, for people."""
+        ...
+
+
+Self = TypeVar("Self", bound=HasCalls)
+Handler = Callable[Concatenate[Self, int, Arguments], Coroutine[Any, Any, Answer]]
+
+
+def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
+    """Wrap a handler whose first argument is an inode or a handle.
+
+    The handler has the table's budget, after which the caller gets ETIMEDOUT; one of our exceptions becomes its errno;
+    anything else is a bug: EIO for the caller, a traceback for the log, and the mount lives on. Cancellation passes.
+    """
+
+    @wraps(function)
+    async def wrapper(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        calls = self.calls
+        token = calls.begin(function.__name__, self.subject_of(number))
+        try:
+            with trio.fail_after(calls.budget_seconds):
+                return await function(self, number, *args, **kwargs)
+        except CffsError as error:
+            if isinstance(error, OriginFault):
+                log.warning("%s failed subject=%s reason=%s", function.__name__, self.subject_of(number), error)
+            raise pyfuse3.FUSEError(errno_of(error)) from error
+        except trio.TooSlowError as error:
+            raise pyfuse3.FUSEError(errno.ETIMEDOUT) from error
+        except Exception as error:
+            calls.bugs += 1
+            log.exception("bug in %s subject=%s", function.__name__, self.subject_of(number))
+            raise pyfuse3.FUSEError(errno.EIO) from error
+        finally:
+            calls.end(token)
+
+    wrapper.is_guarded = True  # type: ignore[attr-defined]  # read by the test that holds every handler wrapped
+    return wrapper  # type: ignore[return-value]  # functools.wraps keeps the names of self and number, Handler has none

@@ -1,0 +1,87 @@
+"""What the kernel has open: numbers for remote files, snapshots of rendered ones, and folders being listed.
+
+It must not know how bytes are read.
+`fuse/operations` owns the table. A handle costs no socket and no descriptor.
+"""
+
+from dataclasses import dataclass
+from itertools import count
+
+from cffs.core.errors import StaleHandle
+from cffs.core.ids import HandleId, Inode
+from cffs.reader.remote_file import OpenFile
+from cffs.tree.nodes import Node
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHandle:
+    """An open remote file; `key` is its object's."""
+
+    inode: Inode
+    node: Node
+    key: str
+    file: OpenFile
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotHandle:
+    """An open rendered file: its bytes as they were at open."""
+
+    node: Node
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FolderHandle:
+    """An open folder."""
+
+    node: Node
+
+
+Handle = RemoteHandle | SnapshotHandle | FolderHandle
+
+
+class HandleTable:
+    """Open handles by number. Numbers are not used twice, so a late call cannot meet another file."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._open: dict[HandleId, Handle] = {}
+        self._remote_by_key: dict[str, dict[HandleId, RemoteHandle]] = {}
+
+    def __len__(self) -> int:
+        """How many handles are open, folders among them."""
+        return len(self._open)
+
+    def add(self, handle: Handle) -> HandleId:
+        """Give the handle a number."""
+        number = HandleId(next(self._numbers))
+        self._open[number] = handle
+        if isinstance(handle, RemoteHandle):
+            self._remote_by_key.setdefault(handle.key, {})[number] = handle
+        return number
+
+    def get(self, number: int) -> Handle:
+        """The handle of that number. Raises StaleHandle."""
+        handle = self._open.get(HandleId(number))
+        if handle is None:
+            raise StaleHandle(f"handle {number}")
+        return handle
+
+    def remove(self, number: int) -> Handle | None:
+        """Take the handle away; None where it is gone already."""
+        handle = self._open.pop(HandleId(number), None)
+        if isinstance(handle, RemoteHandle):
+            same = self._remote_by_key[handle.key]
+            del same[HandleId(number)]
+            if not same:
+                del self._remote_by_key[handle.key]
+        return handle
+
+    def files(self) -> int:
+        """How many of them are files."""
+        return sum(not isinstance(handle, FolderHandle) for handle in self._open.values())
+
+    def of_object(self, key: str) -> list[RemoteHandle]:
+        """The open handles of one object."""
+        return list(self._remote_by_key.get(key, {}).values())

@@ -1,0 +1,92 @@
+"""What the kernel is told to forget: attributes of files whose size was learned, numbers of objects that changed.
+
+It must not know why something changed.
+`fuse/operations` notes what the kernel was shown; `Invalidation` drains the catalogue's changes into the kernel and
+hears from the reader that an object is another one.
+"""
+
+import logging
+from collections.abc import Callable
+
+import pyfuse3
+from cachetools import LRUCache
+
+from cffs.catalog.store import Catalog
+from cffs.core.ids import Inode
+from cffs.fuse.handles import HandleTable
+from cffs.reader.facts import Learned
+from cffs.tree.inodes import InodeTable
+
+log = logging.getLogger(__name__)
+
+#: Inodes whose shown size was not exact and may have to be corrected; past this the oldest keep their hint until the
+#: kernel asks again by itself (KernelCaching.hint_seconds).
+_NOTED = 100_000
+
+
+class KernelView:
+    """What the kernel was shown that may have to be taken back."""
+
+    def __init__(self, forget: Callable[[Inode], None] | None = None) -> None:
+        self._inexact: LRUCache[str, Inode] = LRUCache(_NOTED)
+        self._forget = forget or _forget_attributes
+
+    def note(self, key: str, inode: Inode) -> None:
+        """The kernel was shown a size of the object `key` that is not exact."""
+        self._inexact[key] = inode
+
+    def forget_attributes(self, inode: Inode) -> None:
+        """Have the kernel ask for the inode's attributes again. Allowed inside a handler; never a checkpoint.
+
+        Pages are not touched: invalidating those locks what a waiting read may hold.
+        """
+        self._forget(inode)
+
+    def forget_attributes_of(self, key: str) -> None:
+        """The same for whatever inode the object was last shown under, if it was not exact."""
+        inode = self._inexact.pop(key, None)
+        if inode is not None:
+            self._forget(inode)
+
+
+def _forget_attributes(inode: Inode) -> None:
+    try:
+        pyfuse3.invalidate_inode(pyfuse3.InodeT(inode), attr_only=True)
+    except OSError as problem:
+        # ENOENT: the kernel does not hold it any more, which is as good
+        log.debug("attributes not invalidated inode=%d reason=%s", inode, problem)
+
+
+class FactsToCatalog:
+    """The reader's listener: what an answer taught goes to the catalogue, a changed object gets a new inode."""
+
+    def __init__(self, catalog: Catalog, inodes: InodeTable) -> None:
+        self._catalog = catalog
+        self._inodes = inodes
+        self.handles: HandleTable | None = None
+
+    def learned(self, learned: Learned) -> None:
+        """An answer told size and validator."""
+        self._catalog.learn(
+            object_key=learned.key,
+            source=learned.source.key,
+            nbytes=learned.total_nbytes,
+            validator=learned.validator,
+            modified_ns=learned.last_modified_ns,
+        )
+
+    def changed(self, key: str) -> None:
+        """The origin has another version: open handles go stale, the next lookup finds a new inode."""
+        self._catalog.unlearn(key)
+        nodes = {handle.node for handle in self.handles.of_object(key)} if self.handles is not None else set()
+        for node in nodes:
+            self._inodes.retire(node)
+        log.info("object changed at the origin object=%s", key)
+
+
+async def drain_changes(catalog: Catalog, kernel: KernelView) -> None:
+    """Tell the kernel of every change of the catalogue; runs until cancelled."""
+    while True:
+        keys, _overflowed = await catalog.changes.drain()
+        for key in keys:
+            kernel.forget_attributes_of(key)

@@ -1,0 +1,275 @@
+"""Every operation of the kernel, answered on purpose: reading here, refusing in `fuse/refusals`.
+
+It must not know how names are resolved, sizes learned or bytes fetched: it calls the namespace and the reader.
+`daemon/mount` hands the one instance to pyfuse3.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+
+import pyfuse3
+
+from cffs.catalog.store import Catalog
+from cffs.core.errors import (
+    BadArgument,
+    CffsError,
+    IsAFolder,
+    NotAFolder,
+    NotInTree,
+    ReadOnlyMount,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+)
+from cffs.core.ids import Inode
+from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker
+from cffs.fuse.guard import CallTable, handler
+from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle
+from cffs.fuse.invalidation import KernelView
+from cffs.fuse.refusals import Refusals
+from cffs.reader.facts import Known
+from cffs.reader.objects import Objects
+from cffs.reader.remote_file import OpenFile
+from cffs.tree.namespace import Description, Namespace
+from cffs.tree.nodes import Document, Node, Remote
+from cffs.tree.routes import FOLDERS
+
+#: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
+_WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
+#: What statfs says there is: a pebibyte, half of it free, so that copying tools and file managers go ahead.
+_STATFS_BLOCKS = 2**50 // BLOCK_NBYTES
+_STATFS_FILES = 2**40
+
+
+class Operations(Refusals):
+    """The file system as the kernel sees it. No handler keeps state across an await that another may change."""
+
+    supports_dot_lookup = False  # no NFS export: `.` and `..` never reach lookup
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(
+        self,
+        *,
+        namespace: Namespace,
+        objects: Objects,
+        catalog: Catalog,
+        attributes: AttributeMaker,
+        kernel: KernelView,
+        calls: CallTable,
+        now_ns: Callable[[], int],
+    ) -> None:
+        super().__init__()
+        self.calls = calls
+        self.handles = HandleTable()
+        self._namespace = namespace
+        self._inodes = namespace.inodes
+        self._objects = objects
+        self._catalog = catalog
+        self._attributes = attributes
+        self._kernel = kernel
+        self._now_ns = now_ns
+
+    def subject_of(self, number: int) -> str:
+        """An inode as the kind and ids of its node; anything else as its number."""
+        try:
+            node = self._inodes.node(Inode(number))
+        except CffsError:
+            return str(number)
+        return f"{node.kind.name}{list(node.args)}" if node.args else node.kind.name
+
+    # -- names --
+
+    @handler
+    async def lookup(
+        self, parent_inode: int, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """The node that a name stands for; a name that does not exist is remembered by the kernel for a while."""
+        parent = self._inodes.node(Inode(parent_inode))
+        try:
+            node = await self._namespace.lookup(parent, os.fsdecode(name))
+        except NotInTree:
+            return self._attributes.missing(never_ours=True)
+        except RemoteObjectMissing:
+            return self._attributes.missing(never_ours=False)
+        return self._shown(self._inodes.hold(node), node, self._namespace.describe(node))
+
+    async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
+        """The kernel drops references; there is nothing it could be told."""
+        for number, lookups in inode_list:
+            self._inodes.forget(Inode(number), lookups)
+
+    @handler
+    async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """What is known; a size that nobody knows is asked of the origin once."""
+        node = self._inodes.node(Inode(inode))
+        description = self._namespace.describe(node)
+        if description.nbytes is None:
+            description = await self._measured(node, description)
+        return self._shown(Inode(inode), node, description)
+
+    async def _measured(self, node: Node, description: Description) -> Description:
+        content = self._namespace.content(node)
+        if isinstance(content, Document):
+            body = await self._namespace.load(content)
+            return Description(is_folder=False, nbytes=len(body), is_volatile=content.volatile)
+        if not self.handles.of_object(content.key):
+            await self._namespace.measure(content)
+        return self._namespace.describe(node)
+
+    def _shown(self, inode: Inode, node: Node, description: Description) -> pyfuse3.EntryAttributes:
+        held_nbytes = 0
+        if not description.is_folder:
+            content = self._namespace.content(node)
+            if isinstance(content, Remote):
+                held_nbytes = self._objects.held_nbytes(content.key)
+                description = self._never_too_small(content, description)
+                if not description.is_exact:
+                    self._kernel.note(content.key, inode)
+            else:
+                held_nbytes = description.nbytes or 0
+        return self._attributes.make(inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns())
+
+    def _never_too_small(self, content: Remote, description: Description) -> Description:
+        """While an origin tells no total, stat is beyond what has arrived, so that rsync and tar fail aloud."""
+        if description.is_exact:
+            return description
+        arrived = [handle.file.arrived_nbytes for handle in self.handles.of_object(content.key)]
+        if not arrived and self._catalog.fact(content.key) is None:
+            return description
+        least = max(arrived, default=0) + BLOCK_NBYTES
+        nbytes = max(description.nbytes or 0, least)
+        return Description(
+            is_folder=False, nbytes=nbytes, is_exact=False, is_volatile=True, modified_ns=description.modified_ns
+        )
+
+    # -- folders --
+
+    @handler
+    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
+        """Waits for what a first listing needs; not under the kernel's lock of the folder, as readdir is."""
+        node = self._inodes.node(Inode(inode))
+        if node.kind not in FOLDERS:
+            raise NotAFolder(node.kind.name)
+        await self._namespace.prepare(node)
+        return pyfuse3.FileHandleT(self.handles.add(FolderHandle(node)))
+
+    @handler
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """The entries past the place `start_id`; a first listing is waited for page by page."""
+        handle = self.handles.get(fh)
+        if not isinstance(handle, FolderHandle):
+            raise NotAFolder(str(fh))
+        after = start_id
+        while True:
+            entries = self._namespace.entries(handle.node, after=after)
+            for entry in entries:
+                attributes = self._shown(
+                    self._inodes.number(entry.node), entry.node, self._namespace.describe(entry.node)
+                )
+                name = pyfuse3.FileNameT(os.fsencode(entry.name))
+                if not pyfuse3.readdir_reply(token, name, attributes, entry.offset):
+                    return
+                self._inodes.hold(entry.node)
+                after = entry.offset
+            if entries:
+                continue
+            if after > start_id or not await self._namespace.wait_for_entries(handle.node):
+                return
+
+    @handler
+    async def releasedir(self, fh: int) -> None:
+        """The folder is closed."""
+        self.handles.remove(fh)
+
+    @handler
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        """Nothing is ever unwritten."""
+
+    # -- files --
+
+    @handler
+    async def open(self, inode: int, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """After it returns, fstat is exact, but for an origin that tells no total until its end (direct I/O then)."""
+        node = self._inodes.node(Inode(inode))
+        if flags & _WRITING_FLAGS:
+            raise ReadOnlyMount(node.kind.name)
+        if node.kind in FOLDERS:
+            raise IsAFolder(node.kind.name)
+        if self._inodes.is_stale(Inode(inode)):
+            raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
+        content = self._namespace.content(node)
+        if isinstance(content, Document):
+            body = await self._namespace.load(content)
+            number = self.handles.add(SnapshotHandle(node, body))
+            return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=content.volatile, keep_cache=False)
+        self._namespace.require_readable(content)
+        known = self._known(content)
+        file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
+        number = self.handles.add(RemoteHandle(Inode(inode), node, content.key, file))
+        if known is None:
+            self._kernel.forget_attributes(Inode(inode))
+        return _file_info(number, file)
+
+    def _known(self, content: Remote) -> Known | None:
+        fact = self._catalog.fact(content.key)
+        if fact is None or fact.nbytes is None:
+            return None
+        source = next((source for source in content.sources if source.key == fact.source), None)
+        return Known(
+            total_nbytes=fact.nbytes, validator=fact.validator, source=source, last_modified_ns=fact.modified_ns
+        )
+
+    @handler
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        """The bytes there; fewer only at the true end."""
+        handle = self.handles.get(fh)
+        if isinstance(handle, RemoteHandle):
+            # pyfuse3 takes any contiguous buffer and replies without a copy; its stub says bytes
+            return await handle.file.read(off, size)  # type: ignore[return-value]
+        if isinstance(handle, SnapshotHandle):
+            return handle.body[off : off + size]
+        raise IsAFolder(str(fh))
+
+    @handler
+    async def flush(self, fh: int) -> None:
+        """Nothing to write; never ENOSYS, which would end FLUSH for the whole mount."""
+
+    @handler
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        """Nothing is ever unwritten."""
+
+    @handler
+    async def release(self, fh: int) -> None:
+        """The last descriptor of a handle is closed."""
+        handle = self.handles.remove(fh)
+        if isinstance(handle, RemoteHandle):
+            handle.file.close()
+
+    # -- the file system --
+
+    @handler
+    async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
+        """The kernel checks modes itself (default_permissions); asked all the same, anyone may read."""
+        return not mode & os.W_OK
+
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """Made up: the service tells neither size nor room, and asking would cost a request."""
+        data = pyfuse3.StatvfsData()
+        data.f_bsize = data.f_frsize = BLOCK_NBYTES
+        data.f_blocks = _STATFS_BLOCKS
+        data.f_bfree = data.f_bavail = _STATFS_BLOCKS // 2
+        data.f_files = _STATFS_FILES
+        data.f_ffree = data.f_favail = _STATFS_FILES // 2
+        data.f_namemax = 255
+        return data
+
+    @handler
+    async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
+        """There are no links."""
+        raise BadArgument("not a link")
+
+
+def _file_info(number: int, file: OpenFile) -> pyfuse3.FileInfo:
+    """Pages belong to the inode, and an inode is one version: they may be kept. Without a total, no page may be."""
+    unsized = file.total_nbytes is None
+    return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=unsized, keep_cache=not unsized)

@@ -1,0 +1,116 @@
+"""Every operation that changes something, refused with the errno that fits: never ENOSYS to an application.
+
+It must not know anything of the tree. With the mount option `ro` the kernel refuses most of them itself; these are
+for what slips through. `fuse/operations` inherits it.
+"""
+
+from collections.abc import Sequence
+
+import pyfuse3
+
+from cffs.core.errors import NeverAskAgain, NotPermitted, NotSupported, ReadOnlyMount
+from cffs.fuse.guard import CallTable, handler
+
+_Context = pyfuse3.RequestContext
+_Name = pyfuse3.FileNameT
+
+
+class Refusals(pyfuse3.Operations):
+    """The refusing half of the operations (contract section 6)."""
+
+    calls: CallTable
+
+    def subject_of(self, number: int) -> str:
+        """What an inode or handle stands for, for people."""
+        return str(number)
+
+    @handler
+    async def setattr(
+        self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: _Context
+    ) -> pyfuse3.EntryAttributes:
+        """Sizes, modes, owners and times are the service's."""
+        raise ReadOnlyMount("setattr")
+
+    @handler
+    async def create(
+        self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, flags: pyfuse3.FlagT, ctx: _Context
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        """Read-only."""
+        raise ReadOnlyMount("create")
+
+    @handler
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        """Read-only."""
+        raise ReadOnlyMount("write")
+
+    @handler
+    async def mkdir(
+        self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, ctx: _Context
+    ) -> pyfuse3.EntryAttributes:
+        """Read-only."""
+        raise ReadOnlyMount("mkdir")
+
+    @handler
+    async def unlink(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
+        """Read-only."""
+        raise ReadOnlyMount("unlink")
+
+    @handler
+    async def rmdir(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
+        """Read-only."""
+        raise ReadOnlyMount("rmdir")
+
+    @handler
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: _Name,
+        parent_inode_new: int,
+        name_new: _Name,
+        flags: pyfuse3.FlagT,
+        ctx: _Context,
+    ) -> None:
+        """Read-only."""
+        raise ReadOnlyMount("rename")
+
+    @handler
+    async def mknod(
+        self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, rdev: int, ctx: _Context
+    ) -> pyfuse3.EntryAttributes:
+        """Never, writable or not."""
+        raise NotPermitted("mknod")
+
+    @handler
+    async def symlink(self, parent_inode: int, name: _Name, target: _Name, ctx: _Context) -> pyfuse3.EntryAttributes:
+        """Never, writable or not."""
+        raise NotPermitted("symlink")
+
+    @handler
+    async def link(self, inode: int, new_parent_inode: int, new_name: _Name, ctx: _Context) -> pyfuse3.EntryAttributes:
+        """Never, writable or not."""
+        raise NotPermitted("link")
+
+    @handler
+    async def setxattr(self, inode: int, name: pyfuse3.XAttrNameT, value: bytes, ctx: _Context) -> None:
+        """There are none to set."""
+        raise NotSupported("setxattr")
+
+    @handler
+    async def removexattr(self, inode: int, name: pyfuse3.XAttrNameT, ctx: _Context) -> None:
+        """There are none to remove."""
+        raise NotSupported("removexattr")
+
+    @handler
+    async def getxattr(self, inode: int, name: pyfuse3.XAttrNameT, ctx: _Context) -> bytes:
+        """Asking twice per entry costs `ls -l` a factor of 22 (measured): the kernel is told never to ask again."""
+        raise NeverAskAgain("getxattr")
+
+    @handler
+    async def listxattr(self, inode: int, ctx: _Context) -> Sequence[pyfuse3.XAttrNameT]:
+        """As getxattr."""
+        raise NeverAskAgain("listxattr")
+
+    @handler
+    async def poll(self, inode: int, fh: int, poll_handle: pyfuse3.PollHandle | None, ctx: _Context) -> int:
+        """A file is always ready, which is what the kernel says once it need not ask."""
+        raise NeverAskAgain("poll")

@@ -1,0 +1,17 @@
+"""The reader owns the bytes of one remote object on their way from the origin to a READ: planner, fetches, files.
+
+It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes through `Objects`; `tree/` asks sizes.
+
+* Everything between two checkpoints is atomic; tables (`Objects._files`, `RunningFetches.running`) are changed
+  only in functions without an `await`.
+* No byte of an object is on its way twice: a fetch covers [position, stop) from the moment it is begun until it
+  is finished or dropped, and both happen without a checkpoint in between.
+* A fetch belongs to the mount; whoever waits for it may leave at any checkpoint.
+* Every waiter is woken when its bytes are there or when the fetch ends, however that happens.
+* Bytes enter the cache only under the version that the head of their own answer confirmed.
+
+Checklist for whoever adds an `await`: (1) in a fetch, look at `fetch.is_over` and `lease.standing` after it: the
+fetch may have been dropped; (2) in a reader, ask the cache and the table again: bytes may have been evicted, the
+object may have changed; (3) never between looking for a covering fetch and beginning one; (4) never in `finally`
+without a shield.
+"""

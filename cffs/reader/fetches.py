@@ -1,0 +1,181 @@
+"""The requests on their way for one object, and who waits for them: one fetch for each missing run.
+
+It must not know what to fetch (that is `reader/planner`) nor how it is received (`reader/receiving`).
+`reader/remote_file` begins, awaits and drops them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+
+import trio
+
+from cffs.cache.extents import Extent
+from cffs.core.background import Background
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import CffsError, OriginFault
+
+#: Where an answer ends that does not tell it.
+UNKNOWN_STOP = 2**62
+
+
+class _Waiter:
+    __slots__ = ("need_stop", "woken")
+
+    def __init__(self, need_stop: int) -> None:
+        self.need_stop = need_stop
+        self.woken = trio.Event()
+
+
+class Fetch:
+    """One run of bytes on its way: [position, stop) is still to come. Owned by one Fetches; its task moves it."""
+
+    def __init__(self, wanted: ByteRange, *, is_stream: bool, limit: int, is_whole: bool = False) -> None:
+        self.begin = wanted.start
+        self.position = wanted.start
+        self.stop = wanted.stop
+        #: Nothing is received into a buffer that starts here or later: the reader is not near yet.
+        self.limit = limit
+        self.is_stream = is_stream
+        #: Asked for without a Range header, or answered as if.
+        self.is_whole = is_whole
+        self.has_head = False
+        self.counts_as_stream = False
+        self._is_over = False
+        self.error: CffsError | None = None
+        self.lease: Extent | None = None
+        self.scope = trio.CancelScope()
+        #: Of the bytes before `position`, where nothing else tells one version of a whole answer from another.
+        self.prefix_crc = 0
+        self.moved_at = trio.current_time()
+        #: Set when the limit rose or somebody began to wait; replaced by whoever waited for it.
+        self.nudged = trio.Event()
+        self._waiters: dict[_Waiter, None] = {}
+
+    @property
+    def coming(self) -> ByteRange:
+        """What it still will bring."""
+        return ByteRange(self.position, max(self.position, self.stop))
+
+    @property
+    def is_awaited(self) -> bool:
+        """True while a reader waits for its bytes."""
+        return bool(self._waiters)
+
+    def advance(self, nbytes: int) -> None:
+        """The next `nbytes` are there (in the cache, or were there already)."""
+        self.position += nbytes
+        self.moved_at = trio.current_time()
+        self._wake()
+
+    def take_head(self) -> None:
+        """The head of an answer was accepted."""
+        self.has_head = True
+        self._wake()
+
+    def become_whole(self) -> None:
+        """The answer holds the whole object, from its first byte."""
+        self.is_whole = True
+        self.begin = 0
+        self.position = 0
+        self.stop = UNKNOWN_STOP
+
+    def raise_limit(self, stop: int) -> None:
+        """A reader's window now ends at `stop`."""
+        if stop > self.limit:
+            self.limit = stop
+            self.nudged.set()
+
+    def end(self, error: CffsError | None) -> None:
+        """It will bring nothing more; wakes everybody."""
+        self._is_over = True
+        self.error = error
+        self.nudged.set()
+        self._wake()
+
+    def has_ended(self) -> bool:
+        """True once it will bring nothing more. May turn at any checkpoint, hence no attribute."""
+        return self._is_over
+
+    async def until_over(self) -> None:
+        """Returns when it will bring nothing more. A checkpoint unless that is so; cancelled, it goes on."""
+        await self._wait(_Waiter(2 * UNKNOWN_STOP))
+
+    async def until(self, need_stop: int) -> None:
+        """Returns when its head and its bytes up to `need_stop` are there, or when it is over. A checkpoint unless it
+        is so already; cancelled, the caller decides what becomes of the fetch."""
+        self.raise_limit(need_stop)
+        await self._wait(_Waiter(need_stop))
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        if self._has(waiter):
+            return
+        self._waiters[waiter] = None
+        self.nudged.set()
+        try:
+            await waiter.woken.wait()
+        finally:
+            del self._waiters[waiter]
+
+    def _has(self, waiter: _Waiter) -> bool:
+        return self._is_over or (self.has_head and self.position >= waiter.need_stop)
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if self._has(waiter):
+                waiter.woken.set()
+
+
+class Fetches:
+    """The table of the fetches of one object that are on their way. No method is a checkpoint."""
+
+    def __init__(
+        self,
+        background: Background,
+        receive: Callable[[Fetch], Awaitable[None]],
+        on_end: Callable[[Fetch, CffsError | None], None],
+    ) -> None:
+        """`receive` brings a fetch's bytes in a task of the mount's; `on_end` is told once, before its waiters are."""
+        self._background = background
+        self._receive = receive
+        self._on_end = on_end
+        self._running: dict[Fetch, None] = {}
+
+    def __iter__(self) -> Iterator[Fetch]:
+        return iter(tuple(self._running))
+
+    def begin(self, fetch: Fetch) -> None:
+        """Starts it. The caller knows that nothing of it is on its way."""
+        self._running[fetch] = None
+        self._background.start(self._run, fetch)
+
+    def covering(self, offset: int) -> Fetch | None:
+        """The fetch that will bring the byte at `offset`; the nearest where two will."""
+        found = [fetch for fetch in self._running if fetch.position <= offset < fetch.stop]
+        return max(found, key=lambda fetch: fetch.position, default=None)
+
+    def coming(self) -> list[ByteRange]:
+        """All that is on its way."""
+        return [fetch.coming for fetch in self._running]
+
+    def drop(self, fetch: Fetch) -> None:
+        """Ends it; whoever waits plans anew."""
+        fetch.scope.cancel()
+        self._finish(fetch, None)
+
+    async def _run(self, fetch: Fetch) -> None:
+        # stands when a bug or the mount's end takes the task away, so that no waiter is left
+        error: CffsError | None = OriginFault("the receiving task ended unexpectedly")
+        try:
+            with fetch.scope:
+                await self._receive(fetch)
+            error = None
+        except CffsError as exc:
+            error = exc
+        finally:
+            self._finish(fetch, error)
+
+    def _finish(self, fetch: Fetch, error: CffsError | None) -> None:
+        if fetch.has_ended():
+            return
+        del self._running[fetch]
+        self._on_end(fetch, error)
+        fetch.end(error)

@@ -1,0 +1,78 @@
+"""Which version of an object one remote file is, as its answers told: source, total, validator.
+
+It must not know fetches or caches. Owned by one RemoteFile; `reader/receiving` lets each answer's head confirm it.
+"""
+
+from cffs.cache.version import ObjectVersion
+from cffs.callfire.checks import Pinned
+from cffs.core.errors import RemoteObjectChanged
+from cffs.core.source import Source
+from cffs.reader.facts import Known, Learned
+from cffs.reader.seam import Answer
+
+
+class Identity:
+    """What is known of one version of object `key`; grows with each answer, never contradicts an earlier one."""
+
+    def __init__(self, key: str, candidates: tuple[Source, ...], known: Known | None) -> None:
+        self.key = key
+        self.candidates = candidates
+        self.source = known.source if known is not None else None
+        self.total_nbytes = known.total_nbytes if known is not None else None
+        self.validator = known.validator if known is not None else None
+        self.last_modified_ns = known.last_modified_ns if known is not None else None
+        #: The origin answers every range with the whole, or does not tell the total of a part.
+        self.ignores_ranges = False
+        #: Another version was seen at the origin: no byte of this one can be had any more.
+        self.is_changed = False
+        #: What its bytes are cached under. May change at a checkpoint: ask again, never keep it.
+        self.version = ObjectVersion(key, self.validator, self.total_nbytes)
+
+    @property
+    def pinned(self) -> Pinned | None:
+        """What the next answer must agree with."""
+        if self.validator is None and self.total_nbytes is None:
+            return None
+        return Pinned(validator=self.validator, total=self.total_nbytes)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where to ask, in order: the source that answered, else all candidates."""
+        return self.candidates if self.source is None else (self.source,)
+
+    def learned(self, source: Source) -> Learned:
+        """What is known now, as something to tell."""
+        return Learned(
+            key=self.key,
+            source=source,
+            total_nbytes=self.total_nbytes,
+            validator=self.validator,
+            last_modified_ns=self.last_modified_ns,
+        )
+
+    def adopt(self, answer: Answer, source: Source, asked_with: Pinned | None) -> bool:
+        """Takes over what the head of `answer`, asked for with `asked_with`, adds; True when anything was new.
+
+        Raises RemoteObjectChanged when it contradicts what another answer told meanwhile.
+        """
+        if asked_with != self.pinned:
+            for ours, theirs in ((self.total_nbytes, answer.total), (self.validator, answer.validator)):
+                if ours is not None and theirs is not None and ours != theirs:
+                    raise RemoteObjectChanged(f"two answers for {self.key} are of different versions")
+        before = (self.source, self.total_nbytes, self.validator, self.last_modified_ns)
+        self.source = source
+        if self.total_nbytes is None:
+            self.total_nbytes = answer.total
+        if self.validator is None:
+            self.validator = answer.validator
+        if self.last_modified_ns is None:
+            self.last_modified_ns = answer.last_modified_ns
+        self.version = ObjectVersion(self.key, self.validator, self.total_nbytes)
+        return before != (self.source, self.total_nbytes, self.validator, self.last_modified_ns)
+
+    def found_end(self, total_nbytes: int) -> None:
+        """The verified end of an answer that told no total. Raises RemoteObjectChanged when another was known."""
+        if self.total_nbytes is not None and self.total_nbytes != total_nbytes:
+            raise RemoteObjectChanged(f"{self.key} ended elsewhere than before")
+        self.total_nbytes = total_nbytes
+        self.version = ObjectVersion(self.key, self.validator, total_nbytes)

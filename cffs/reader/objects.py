@@ -1,0 +1,189 @@
+"""All remote files of a mount: the one place where an object is opened, asked for its size, or forgotten.
+
+It owns the table of files; it must not know paths, inodes or errnos. `fuse/` and `tree/` call it.
+"""
+
+import copy
+
+import trio
+
+from cffs.cache.memory import MemoryCache
+from cffs.core.background import Background
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import CffsError, OperationNotOffered, OriginFault, RangeNotSatisfiable, RemoteObjectMissing
+from cffs.core.settings import ReaderSettings
+from cffs.core.source import Source
+from cffs.reader.facts import FactsListener, Known, Learned
+from cffs.reader.planner import FIRST_NBYTES
+from cffs.reader.remote_file import OpenFile, RemoteFile
+from cffs.reader.seam import RangeOpener
+from cffs.reader.slots import ConnectionSlots
+from cffs.reader.tools import ReaderCounters, Tools
+
+#: What an object was is remembered for so long after its last close.
+GRACE_SECONDS = 5.0
+#: Sizes of a folder's worth of files are asked so many at a time (contract 4).
+_PROBES = 8
+
+
+class _Probe:
+    """One question for a size on its way, and how many wait for it."""
+
+    __slots__ = ("answered", "error", "learned", "scope", "waiting")
+
+    def __init__(self) -> None:
+        self.answered = trio.Event()
+        self.learned: Learned | None = None
+        self.error: CffsError | None = None
+        self.scope = trio.CancelScope()
+        self.waiting = 0
+
+
+class Objects:
+    """Opens objects by key. `key` names the object whatever its sources (the first source's key will do); open files
+    of one key share one RemoteFile for as long as the origin has one version of it."""
+
+    def __init__(
+        self,
+        *,
+        opener: RangeOpener,
+        cache: MemoryCache,
+        background: Background,
+        settings: ReaderSettings,
+        listener: FactsListener,
+        first_nbytes: int = FIRST_NBYTES,
+    ) -> None:
+        self._tools = Tools(
+            opener=opener,
+            cache=cache,
+            background=background,
+            settings=settings,
+            listener=listener,
+            slots=ConnectionSlots(connections=settings.connections),
+            first_nbytes=first_nbytes,
+        )
+        self._files: dict[str, RemoteFile] = {}
+        self._closed: dict[RemoteFile, None] = {}  # the longest closed first
+        self._probes: dict[str, _Probe] = {}
+        self._probe_turns = trio.CapacityLimiter(_PROBES)
+
+    @property
+    def counters(self) -> ReaderCounters:
+        """For status."""
+        return self._tools.counters
+
+    def held_nbytes(self, key: str) -> int:
+        """How many of the object's bytes are held locally. No checkpoint."""
+        return self._tools.cache.held_nbytes(key)
+
+    async def open(
+        self, key: str, sources: tuple[Source, ...], *, known: Known | None = None, hint_nbytes: int | None = None
+    ) -> OpenFile:
+        """A handle whose `total_nbytes` is exact, or None where the origin does not tell it in time.
+
+        No request, and no checkpoint, where `known` is given (or another handle knows). Otherwise one, whose bytes the
+        first READs are served from; it asks `sources` in order until one has the object. Cancelled, nothing is open.
+        Raises CffsError.
+        """
+        file = self._file(key, sources, known)
+        handle = file.attach()
+        try:
+            await file.learn(hint_nbytes)
+        except BaseException:
+            handle.close()
+            raise
+        return handle
+
+    async def probe(self, key: str, sources: tuple[Source, ...]) -> Learned:
+        """Size and version of an object without opening it: from an open file, else by one request for its first byte,
+        however many ask at once.
+
+        Cancelled, the request is dropped unless others wait for it. Raises CffsError.
+        """
+        file = self._files.get(key)
+        if file is not None and not file.identity.is_changed and file.identity.total_nbytes is not None:
+            return file.identity.learned(file.identity.sources[0])
+        probe = self._probes.get(key)
+        if probe is None:
+            probe = self._probes[key] = _Probe()
+            self._tools.background.start(self._run_probe, key, sources, probe)
+        probe.waiting += 1
+        try:
+            await probe.answered.wait()
+        finally:
+            probe.waiting -= 1
+            if not probe.waiting and not probe.answered.is_set():
+                probe.scope.cancel()
+                if self._probes.get(key) is probe:
+                    del self._probes[key]
+        if probe.learned is None:
+            error = probe.error or OriginFault("the question for a size ended unexpectedly")
+            raise copy.copy(error) from error
+        return probe.learned
+
+    def forget(self, key: str) -> None:
+        """The object is another one now (replaced or removed by us): open handles are stale, no byte is kept."""
+        file = self._files.pop(key, None)
+        if file is not None:
+            file.forget()
+
+    def _file(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
+        self._forget_expired()
+        file = self._files.get(key)
+        # what nobody waits for and is not known is better asked with the sources of now
+        if (
+            file is not None
+            and not file.identity.is_changed
+            and (file.is_open or file.identity.total_nbytes is not None)
+        ):
+            return file
+        file = self._files[key] = RemoteFile(key, sources, known, self._tools, self._note_closed)
+        return file
+
+    def _note_closed(self, file: RemoteFile) -> None:
+        self._closed.pop(file, None)
+        self._closed[file] = None
+        self._forget_expired()
+
+    def _forget_expired(self) -> None:
+        while self._closed:
+            file = next(iter(self._closed))
+            if trio.current_time() - file.closed_at <= GRACE_SECONDS:
+                return
+            del self._closed[file]
+            if not file.is_open and self._files.get(file.identity.key) is file:
+                del self._files[file.identity.key]
+
+    async def _run_probe(self, key: str, sources: tuple[Source, ...], probe: _Probe) -> None:
+        try:
+            with probe.scope:
+                async with self._probe_turns:
+                    probe.learned = await self._ask(key, sources)
+                self._tools.listener.learned(probe.learned)
+        except CffsError as exc:
+            probe.error = exc
+        finally:
+            if self._probes.get(key) is probe:
+                del self._probes[key]
+            probe.answered.set()
+
+    async def _ask(self, key: str, sources: tuple[Source, ...]) -> Learned:
+        missing: CffsError | None = None
+        for source in sources:
+            try:
+                async with self._tools.opener.open_range(source, ByteRange(0, 1)) as answer:
+                    return Learned(
+                        key=key,
+                        source=source,
+                        total_nbytes=answer.total,
+                        validator=answer.validator,
+                        last_modified_ns=answer.last_modified_ns,
+                    )
+            except RangeNotSatisfiable as exc:
+                if exc.total != 0:
+                    raise
+                return Learned(key=key, source=source, total_nbytes=0, validator=None, last_modified_ns=None)
+            except (RemoteObjectMissing, OperationNotOffered) as exc:
+                if missing is None or isinstance(exc, RemoteObjectMissing):
+                    missing = exc
+        raise missing or RemoteObjectMissing(f"{key} has no source")

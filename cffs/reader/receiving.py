@@ -1,0 +1,305 @@
+"""The task behind a fetch: opens answers, receives them into leased buffers, resumes where one broke off.
+
+It must not know readers or plans; a fetch's limit and waiters say how far and how urgent.
+`reader/remote_file` hands it to `Fetches`.
+"""
+
+import random
+import zlib
+from enum import Enum, auto
+
+import trio
+
+from cffs.cache.extents import Extent
+from cffs.callfire.checks import Pinned
+from cffs.callfire.retry import kind_of, pause_seconds
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import (
+    CffsError,
+    DeadlineExceeded,
+    OperationNotOffered,
+    OriginUnreachable,
+    RangeNotSatisfiable,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+    TruncatedAnswer,
+)
+from cffs.core.source import Source
+from cffs.reader.fetches import UNKNOWN_STOP, Fetch
+from cffs.reader.identity import Identity
+from cffs.reader.seam import Answer
+from cffs.reader.slots import Claim
+from cffs.reader.tools import Tools
+
+#: The receiving task hogs the loop otherwise: 34 ms for a window while readers waited (readpath.md, section 1).
+CHECKPOINT_NBYTES = 256 * 1024
+#: Extents end on multiples of the kernel's READ, so that a READ is one view of one extent.
+_EXTENT_UNIT_NBYTES = 128 * 1024
+#: A paused answer looks this often whether its connection is needed elsewhere, and ends itself after so many looks:
+#: an open file that nobody reads costs no socket.
+_PAUSE_LOOK_SECONDS = 1.0
+_MAX_PAUSE_LOOKS = 10
+#: A stream keeps a connection that others wait for no longer than this.
+_TURN_SECONDS = 2.0
+#: Where no memory is to be had, how often to look again when nothing nudges.
+_ROOM_LOOK_SECONDS = 0.02
+#: What is received and not needed (held already, or before the wanted start of a whole answer) lands here; shared,
+#: nobody reads it.
+_SCRATCH = memoryview(bytearray(CHECKPOINT_NBYTES))
+
+
+class _Superseded(Exception):  # control flow within this module: another fetch brings these bytes
+    pass
+
+
+class _Outcome(Enum):
+    OVER = auto()  # all is there, or the fetch was dropped
+    SHORT = auto()  # the answer ended as it said, before what was asked
+    YIELDED = auto()  # its connection was given up, to be asked for again when the reader is near
+
+
+class Receiver:
+    """Brings the bytes of the fetches of one object."""
+
+    def __init__(self, identity: Identity, tools: Tools) -> None:
+        self._identity = identity
+        self._tools = tools
+        self._whole: Fetch | None = None
+
+    async def receive(self, fetch: Fetch) -> None:
+        """Returns when all of it is in the cache, when another fetch will bring the rest, or when it was dropped.
+
+        Always a checkpoint; cancelled, what was committed stays. Raises CffsError after at most 4 tries that brought
+        nothing, the first of them where nobody waits.
+        """
+        tries_made = 0
+        try:
+            while fetch.position < fetch.stop and not fetch.has_ended():
+                position = fetch.position
+                failure: CffsError
+                try:
+                    outcome = await self._receive_once(fetch)
+                    failure = TruncatedAnswer(f"an answer for {self._identity.key} was empty")
+                except (TruncatedAnswer, OriginUnreachable, DeadlineExceeded) as exc:
+                    if not fetch.has_head:
+                        raise  # the opener has made its tries
+                    outcome, failure = _Outcome.SHORT, exc
+                if outcome is _Outcome.OVER:
+                    return
+                if fetch.position > position or outcome is _Outcome.YIELDED:
+                    tries_made = 0
+                else:
+                    tries_made += 1
+                    await self._pause(fetch, failure, tries_made)
+        except _Superseded:
+            return
+        finally:
+            if self._whole is fetch:
+                self._whole = None
+
+    async def _pause(self, fetch: Fetch, failure: CffsError, tries_made: int) -> None:
+        seconds = pause_seconds(
+            kind_of(failure),
+            tries_made=tries_made,
+            idempotent=True,
+            seconds_left=self._tools.settings.timeout_seconds,  # who waits leaves at its own deadline: we are dropped
+            dice=random.random(),  # noqa: S311 (jitter, not a secret)
+        )
+        if seconds is None or not fetch.is_awaited:
+            raise failure
+        await trio.sleep(seconds)
+
+    async def _receive_once(self, fetch: Fetch) -> _Outcome:
+        """One answer, from the first source that has the object."""
+        if fetch.has_head:
+            while fetch.position >= fetch.limit and not fetch.has_ended():
+                await _nudge(fetch)
+        claim = Claim(self._identity.key, lambda: fetch.is_awaited)
+        await self._tools.slots.acquire(claim)
+        try:
+            missing: CffsError | None = None
+            for source in self._identity.sources:
+                try:
+                    return await self._receive_from(source, fetch, claim)
+                except (RemoteObjectMissing, OperationNotOffered) as exc:
+                    if missing is None or isinstance(exc, RemoteObjectMissing):
+                        missing = exc
+            raise missing or RemoteObjectMissing(f"{self._identity.key} has no source")
+        finally:
+            self._tools.slots.release(claim)
+
+    async def _receive_from(self, source: Source, fetch: Fetch, claim: Claim) -> _Outcome:
+        if fetch.is_whole:
+            if self._whole not in (None, fetch):
+                raise _Superseded
+            self._whole = fetch
+        asked = None if fetch.is_whole else fetch.coming
+        pinned = self._identity.pinned
+        asked_at = trio.current_time()
+        try:
+            async with self._tools.opener.open_range(source, asked, pinned=pinned) as answer:
+                if fetch.has_ended():
+                    return _Outcome.OVER
+                claim.note_progress()
+                self._tools.link.note_latency(trio.current_time() - asked_at)
+                self._take_head(source, fetch, answer, asked, pinned)
+                return await self._drain(fetch, answer, claim)
+        except RangeNotSatisfiable as exc:
+            if exc.total != 0 or self._identity.total_nbytes not in (None, 0):
+                raise
+            self._identity.source = source
+            self._found_end(source, fetch, 0)
+            return _Outcome.OVER
+
+    def _take_head(
+        self, source: Source, fetch: Fetch, answer: Answer, asked: ByteRange | None, pinned: Pinned | None
+    ) -> None:
+        identity, cache = self._identity, self._tools.cache
+        version = identity.version
+        is_new = identity.adopt(answer, source, pinned)
+        if identity.version != version:
+            cache.rename(version, identity.version)
+        if is_new:
+            self._tools.listener.learned(identity.learned(source))
+        total_nbytes = identity.total_nbytes
+        if asked is not None:
+            is_whole_answer = answer.start != asked.start or answer.stop is None or answer.stop > asked.stop
+            if is_whole_answer or total_nbytes is None:
+                identity.ignores_ranges = True
+                if not is_whole_answer or self._whole is not None:
+                    raise _Superseded
+                self._whole = fetch
+                fetch.become_whole()
+        fetch.stop = min(fetch.stop, UNKNOWN_STOP if total_nbytes is None else total_nbytes)
+        if fetch.is_whole:
+            # the way back is a new start from the first byte: worth keeping where it fits
+            fetch.is_stream = total_nbytes is None or total_nbytes > cache.limit_nbytes // 2
+            if total_nbytes is None:
+                fetch.raise_limit(cache.limit_nbytes // 2)
+        fetch.take_head()
+
+    async def _drain(self, fetch: Fetch, answer: Answer, claim: Claim) -> _Outcome:
+        """Receives the body; what lies before the fetch's position, or is held already, goes nowhere."""
+        if not await self._skip(fetch, answer, claim):
+            return _Outcome.SHORT
+        began_at = trio.current_time()
+        unyielded_nbytes = 0
+        while fetch.position < fetch.stop and not fetch.has_ended():
+            if not await self._may_go_on(fetch, began_at):
+                return _Outcome.YIELDED
+            target, lease = self._target(fetch)
+            if target is None:
+                await _nudge(fetch, _ROOM_LOOK_SECONDS)
+                continue
+            fetch.lease = lease
+            leased_at = trio.current_time()
+            leased_nbytes = len(target)
+            try:
+                while target and not fetch.has_ended():
+                    nbytes = await answer.receive_into(target[:CHECKPOINT_NBYTES])
+                    if fetch.has_ended():
+                        return _Outcome.OVER
+                    if not nbytes:
+                        return self._ended(fetch)
+                    if fetch.is_whole and self._identity.validator is None:
+                        fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
+                    if lease is not None:
+                        self._tools.cache.commit(lease, nbytes)
+                        if lease.filled_nbytes == lease.capacity_nbytes:
+                            self._tools.cache.seal(lease)
+                    claim.note_progress()
+                    fetch.advance(nbytes)
+                    target = target[nbytes:]
+                    unyielded_nbytes += nbytes
+                    if unyielded_nbytes >= CHECKPOINT_NBYTES:
+                        unyielded_nbytes = 0
+                        await trio.lowlevel.checkpoint()
+            finally:
+                if lease is not None:
+                    self._tools.cache.seal(lease)
+                fetch.lease = None
+            self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
+        return _Outcome.OVER
+
+    async def _skip(self, fetch: Fetch, answer: Answer, claim: Claim) -> bool:
+        """Receives what lies before the fetch's position; False when the answer ended within. Where no validator can
+        tell, the same bytes must come as before: raises RemoteObjectChanged otherwise."""
+        offset = answer.start
+        crc = 0
+        while offset < fetch.position and not fetch.has_ended():
+            nbytes = await answer.receive_into(_SCRATCH[: fetch.position - offset])
+            if not nbytes:
+                return False
+            crc = zlib.crc32(_SCRATCH[:nbytes], crc)
+            offset += nbytes
+            claim.note_progress()
+            await trio.lowlevel.checkpoint()
+        if fetch.is_whole and offset and self._identity.validator is None and crc != fetch.prefix_crc:
+            raise RemoteObjectChanged(f"{self._identity.key} began otherwise than before")
+        return True
+
+    def _target(self, fetch: Fetch) -> tuple[memoryview | None, Extent | None]:
+        """Where the next bytes go: a lease; scratch where they are held already; None while there is no room."""
+        cache, version = self._tools.cache, self._identity.version
+        # the smaller the window, the smaller the buffers: half of it may be in the one that fills
+        room_nbytes = (fetch.limit - fetch.position) // 2 if fetch.is_stream else fetch.limit - fetch.position
+        nbytes = min(max(room_nbytes, CHECKPOINT_NBYTES), cache.largest_lease_nbytes)
+        stop = min(fetch.stop, fetch.position + nbytes)
+        if stop < fetch.stop:
+            stop = max(stop - stop % _EXTENT_UNIT_NBYTES, min(stop, fetch.position + _EXTENT_UNIT_NBYTES))
+        is_free, stop = cache.free_run(version, fetch.position, stop)
+        if not is_free:
+            return _SCRATCH[: stop - fetch.position], None
+        lease = cache.lease(
+            version,
+            ByteRange(fetch.position, stop),
+            is_urgent=fetch.is_awaited,
+            is_speculative=fetch.is_stream,
+        )
+        return (None, None) if lease is None else (lease.vacant, lease)
+
+    async def _may_go_on(self, fetch: Fetch, began_at: float) -> bool:
+        """Waits while the reader is not near; False when the connection is better given up meanwhile. A whole answer
+        would have to be received again from its first byte: it is given up only for others, and late."""
+        slots, key = self._tools.slots, self._identity.key
+        had_its_turn = trio.current_time() - began_at > _TURN_SECONDS and fetch.is_stream and not fetch.is_whole
+        if had_its_turn and slots.is_contended(key):
+            return False
+        looks = 0
+        while fetch.position >= fetch.limit and not fetch.has_ended():
+            await _nudge(fetch)
+            looks += 1
+            is_long, is_needed = looks >= _MAX_PAUSE_LOOKS, slots.is_contended(key)
+            if fetch.position >= fetch.limit and (is_long and is_needed if fetch.is_whole else is_long or is_needed):
+                return False
+        return True
+
+    def _ended(self, fetch: Fetch) -> _Outcome:
+        """The verified end of an answer."""
+        if fetch.stop != UNKNOWN_STOP:
+            return _Outcome.SHORT
+        source = self._identity.source
+        if source is not None:
+            self._found_end(source, fetch, fetch.position)
+        return _Outcome.OVER
+
+    def _found_end(self, source: Source, fetch: Fetch, total_nbytes: int) -> None:
+        identity = self._identity
+        version = identity.version
+        identity.found_end(total_nbytes)
+        if fetch.lease is not None:
+            self._tools.cache.seal(fetch.lease)
+        if identity.version != version:
+            self._tools.cache.rename(version, identity.version)
+            self._tools.listener.learned(identity.learned(source))
+        fetch.stop = total_nbytes
+        fetch.take_head()
+
+
+async def _nudge(fetch: Fetch, seconds: float = _PAUSE_LOOK_SECONDS) -> None:
+    """Returns when the fetch's limit rose, somebody waits for it, it is over, or after `seconds`."""
+    with trio.move_on_after(seconds):
+        await fetch.nudged.wait()
+    if fetch.nudged.is_set() and not fetch.has_ended():
+        fetch.nudged = trio.Event()
+    await trio.lowlevel.checkpoint_if_cancelled()

@@ -1,0 +1,76 @@
+"""What all remote files of a mount share: opener, cache, connections, background, counters.
+
+It must not know a single object. `reader/objects` makes one.
+"""
+
+from dataclasses import dataclass, field
+
+from cffs.cache.memory import MemoryCache
+from cffs.core.background import Background
+from cffs.core.settings import ReaderSettings
+from cffs.reader.facts import FactsListener
+from cffs.reader.planner import LONG_NBYTES, MAX_WINDOW_NBYTES, MIN_WINDOW_NBYTES, PAGE_NBYTES, PlannerLimits
+from cffs.reader.seam import RangeOpener
+from cffs.reader.slots import ConnectionSlots
+
+#: Of the newest measurement in the running mean.
+_WEIGHT = 0.3
+
+
+@dataclass(slots=True)
+class ReaderCounters:
+    """For status; the cache counts hits, misses and what became of prefetched bytes."""
+
+    reads: int = 0
+    bytes_delivered: int = 0
+    prefetch_started: int = 0
+    open_files: int = 0
+
+
+@dataclass(slots=True)
+class LinkEstimate:
+    """How the origin answered lately: 0 while nothing is known."""
+
+    latency_seconds: float = 0.0
+    bytes_per_second: float = 0.0
+
+    def note_latency(self, seconds: float) -> None:
+        """The time from a request to its head."""
+        self.latency_seconds += (seconds - self.latency_seconds) * (_WEIGHT if self.latency_seconds else 1.0)
+
+    def note_rate(self, nbytes: int, seconds: float) -> None:
+        """A buffer was filled without a pause."""
+        if seconds > 0:
+            rate = nbytes / seconds
+            self.bytes_per_second += (rate - self.bytes_per_second) * (_WEIGHT if self.bytes_per_second else 1.0)
+
+    @property
+    def lead_nbytes(self) -> int:
+        """How far ahead the next request must start, so that its head is there in time (readpath.md, 8.4)."""
+        nbytes = int(self.bytes_per_second * (1.3 * self.latency_seconds + 0.005))
+        return min(max(nbytes, MIN_WINDOW_NBYTES), LONG_NBYTES // 2)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tools:
+    """Owned by Objects, lent to each RemoteFile."""
+
+    opener: RangeOpener
+    cache: MemoryCache
+    background: Background
+    settings: ReaderSettings
+    listener: FactsListener
+    slots: ConnectionSlots
+    first_nbytes: int
+    counters: ReaderCounters = field(default_factory=ReaderCounters)
+    link: LinkEstimate = field(default_factory=LinkEstimate)
+    running_streams: int = 0
+
+    @property
+    def planner_limits(self) -> PlannerLimits:
+        """What one reader may have on its way now: half of the budget, shared by the streams there are."""
+        share_nbytes = self.cache.limit_nbytes // 2 // max(1, self.running_streams)
+        cap_nbytes = max(PAGE_NBYTES, min(share_nbytes, MAX_WINDOW_NBYTES))
+        return PlannerLimits(
+            first_nbytes=self.first_nbytes, window_cap_nbytes=cap_nbytes, lead_nbytes=self.link.lead_nbytes
+        )

@@ -1,0 +1,49 @@
+"""What the nodes of a kind do: how a name becomes a node, what a folder shows, what a file holds.
+
+It must not know any particular kind.
+One `Behaviour` a kind, written in the module of that part of the tree, collected by the namespace.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from cffs.core.errors import IsAFolder, NotAFolder
+from cffs.tree.context import Context
+from cffs.tree.nodes import Content, Entry, Kind, Node
+
+Parts = dict[str, str]
+#: (context, parent, parts of the name) -> node. Raises NotInTree or RemoteObjectMissing where there is none.
+Resolve = Callable[[Context, Node, Parts], Awaitable[Node]]
+#: (context, folder, offset) -> the next entries past that place, ascending; [] at the end of what is known.
+Entries = Callable[[Context, Node, int], list[Entry]]
+#: (context, folder) -> ask what must be asked before its first entry can be shown.
+Prepare = Callable[[Context, Node], Awaitable[None]]
+#: (context, file) -> its content, from what is known, without a question.
+Fill = Callable[[Context, Node], Content]
+
+
+def no_entries(_context: Context, node: Node, _after: int) -> list[Entry]:
+    """A file has none."""
+    raise NotAFolder(node.kind.name)
+
+
+def no_content(_context: Context, node: Node) -> Content:
+    """A folder has none."""
+    raise IsAFolder(node.kind.name)
+
+
+async def nothing_to_prepare(_context: Context, _node: Node) -> None:
+    """Everything the folder shows is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """`resolve` holds for every folder that can show the kind, but for those in `resolve_in`; `listing` names the
+    catalogue's listing whose rows the folder shows, "" for none."""
+
+    resolve: Resolve
+    resolve_in: Mapping[Kind, Resolve] = field(default_factory=dict)
+    listing: str = ""
+    prepare: Prepare = nothing_to_prepare
+    entries: Entries = no_entries
+    content: Fill = no_content

@@ -1,0 +1,103 @@
+"""The table of what every kind of node does: one row a kind.
+
+It must not know more of a kind than which functions are its; a test holds that every kind has its row.
+The namespace reads it. To add a path: one row in `routes`, one here, one client method, one test.
+"""
+
+from cffs.core.errors import NotInTree
+from cffs.tree import calls, dynamic, me, media, own, recordings
+from cffs.tree.behaviour import Behaviour, Parts, Resolve
+from cffs.tree.context import Context
+from cffs.tree.nodes import Kind, Node
+
+
+def _there(kind: Kind) -> Resolve:
+    """A node that exists whatever the service says."""
+
+    async def resolve(_context: Context, _parent: Node, _parts: Parts) -> Node:
+        return Node(kind)
+
+    return resolve
+
+
+def _there_with_v2(kind: Kind) -> Resolve:
+    """A node that exists wherever v2 can be asked."""
+
+    async def resolve(context: Context, _parent: Node, _parts: Parts) -> Node:
+        if context.account.v2 is None:
+            raise NotInTree(f"{kind.name} is v2's")
+        return Node(kind)
+
+    return resolve
+
+
+def _in_calls(resolve: Resolve) -> dict[Kind, Resolve]:
+    """The folder of a call stands in two places and does the same in both."""
+    return {Kind.CALL: resolve, Kind.LONE_CALL: resolve}
+
+
+BEHAVIOURS: dict[Kind, Behaviour] = {
+    Kind.ROOT: Behaviour(resolve=_there(Kind.ROOT), entries=own.root_entries),
+    Kind.CAMPAIGNS: Behaviour(resolve=_there(Kind.CAMPAIGNS), listing="campaigns", entries=calls.campaigns_entries),
+    Kind.CAMPAIGN: Behaviour(resolve=calls.resolve_campaign, listing="calls", entries=calls.campaign_entries),
+    Kind.CAMPAIGN_JSON: Behaviour(resolve=calls.resolve_campaign_json, content=calls.campaign_json),
+    Kind.CALL: Behaviour(resolve=calls.resolve_call, prepare=recordings.prepare_call, entries=recordings.call_entries),
+    Kind.CALLS: Behaviour(resolve=_there_with_v2(Kind.CALLS), listing="calls", entries=calls.calls_entries),
+    Kind.LONE_CALL: Behaviour(
+        resolve=calls.resolve_lone_call, prepare=recordings.prepare_call, entries=recordings.call_entries
+    ),
+    Kind.CALL_JSON: Behaviour(resolve=recordings.resolve_call_json, content=calls.call_json),
+    Kind.MP3: Behaviour(
+        resolve=recordings.resolve_mp3,
+        resolve_in=_in_calls(recordings.resolve_call_mp3),
+        content=recordings.mp3_content,
+    ),
+    Kind.WAV: Behaviour(
+        resolve=recordings.resolve_wav,
+        resolve_in=_in_calls(recordings.resolve_call_wav),
+        content=recordings.wav_content,
+    ),
+    Kind.RECORDING_JSON: Behaviour(
+        resolve=recordings.resolve_json,
+        resolve_in=_in_calls(recordings.resolve_call_recording_json),
+        content=recordings.recording_json,
+    ),
+    Kind.RECORDINGS: Behaviour(resolve=_there(Kind.RECORDINGS), listing="calls", entries=recordings.recordings_entries),
+    Kind.DYNAMIC: Behaviour(resolve=dynamic.resolve_root, entries=dynamic.root_entries),
+    Kind.DYNAMIC_HASH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
+    Kind.DYNAMIC_YEAR: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
+    Kind.DYNAMIC_MONTH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
+    Kind.DYNAMIC_CAMPAIGN: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.file_entries),
+    Kind.DYNAMIC_FILE: Behaviour(resolve=dynamic.resolve_file, content=dynamic.content),
+    Kind.MEDIA: Behaviour(resolve=_there_with_v2(Kind.MEDIA), listing="media", entries=media.media_entries),
+    Kind.MEDIA_FILE: Behaviour(
+        resolve=media.resolve_file, resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name}, content=media.file_content
+    ),
+    Kind.MEDIA_RAW: Behaviour(resolve=media.resolve_raw, content=media.raw_content),
+    Kind.MEDIA_JSON: Behaviour(resolve=media.resolve_json, content=media.json_content),
+    Kind.MEDIA_BY_NAME: Behaviour(
+        resolve=_there_with_v2(Kind.MEDIA_BY_NAME), listing="media", entries=media.by_name_entries
+    ),
+    Kind.MEDIA_PUBLIC: Behaviour(
+        resolve=_there_with_v2(Kind.MEDIA_PUBLIC), listing="media", entries=media.public_entries
+    ),
+    Kind.MEDIA_PUBLIC_FILE: Behaviour(resolve=media.resolve_public, content=media.public_content),
+    Kind.ME: Behaviour(resolve=_there_with_v2(Kind.ME), entries=me.me_entries),
+    Kind.ACCOUNT_JSON: Behaviour(resolve=_there_with_v2(Kind.ACCOUNT_JSON), content=me.account_json),
+    Kind.BILLING: Behaviour(resolve=_there_with_v2(Kind.BILLING), entries=me.billing_entries),
+    Kind.PLAN_USAGE_JSON: Behaviour(resolve=_there_with_v2(Kind.PLAN_USAGE_JSON), content=me.plan_usage_json),
+    Kind.CREDIT_USAGE_JSON: Behaviour(resolve=_there_with_v2(Kind.CREDIT_USAGE_JSON), content=me.credit_usage_json),
+    Kind.CREDIT_USAGE: Behaviour(resolve=_there_with_v2(Kind.CREDIT_USAGE), entries=me.nothing),
+    Kind.CREDIT_USAGE_INTERVAL_JSON: Behaviour(resolve=me.resolve_interval, content=me.interval_json),
+    Kind.CALLER_IDS: Behaviour(
+        resolve=_there_with_v2(Kind.CALLER_IDS), prepare=me.prepare_caller_ids, entries=me.caller_id_entries
+    ),
+    Kind.CALLER_ID: Behaviour(resolve=me.resolve_caller_id, entries=me.nothing),
+    Kind.ME_API: Behaviour(resolve=me.resolve_me_api, entries=me.me_api_entries),
+    Kind.CREDENTIALS: Behaviour(
+        resolve=_there_with_v2(Kind.CREDENTIALS), prepare=me.prepare_credentials, entries=me.credential_entries
+    ),
+    Kind.CREDENTIAL_JSON: Behaviour(resolve=me.resolve_credential, content=me.credential_json),
+    Kind.OWN: Behaviour(resolve=_there(Kind.OWN), entries=own.own_entries),
+    Kind.OWN_FILE: Behaviour(resolve=own.resolve_own_file, content=own.own_content),
+}

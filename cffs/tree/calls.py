@@ -1,0 +1,172 @@
+"""campaigns/ and calls/: which campaigns and calls exist, and what their folders show.
+
+It must not know how audio is found in a call's folder beyond naming it (that is `tree/recordings`).
+The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any (contract section 3, "Lookup first").
+"""
+
+from collections.abc import Awaitable
+
+import trio
+
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.rows import CallRow
+from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
+from cffs.core.wire_json import encode
+from cffs.tree.behaviour import Behaviour, Parts
+from cffs.tree.context import Context, fixed, past, row_offset, seq_before
+from cffs.tree.groups import CALL_SLOT, CALLS_GROUP, CAMPAIGN_JSON_SLOT, CAMPAIGN_SLOT, CAMPAIGNS_GROUP, LONE_CALL_SLOT
+from cffs.tree.inodes import place
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+
+
+def campaign_node(campaign_id: int, seq: int) -> Node:
+    """A campaign's folder; `seq` 0 where it has no row."""
+    return Node(Kind.CAMPAIGN, (campaign_id,), place(CAMPAIGNS_GROUP, seq, CAMPAIGN_SLOT) if seq else 0)
+
+
+def call_node(row: CallRow) -> Node:
+    """A call's folder below its campaign."""
+    return Node(Kind.CALL, (row.campaign_id, row.id), place(CALLS_GROUP, row.seq, CALL_SLOT))
+
+
+def lone_call_node(row: CallRow) -> Node:
+    """A call's folder below calls/."""
+    return Node(Kind.LONE_CALL, (row.id,), place(CALLS_GROUP, row.seq, LONE_CALL_SLOT))
+
+
+async def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node:
+    """Any campaign opens with a v1 key, or where nothing lists campaigns; else v2 decides."""
+    campaign_id = int(parts["campaign"])
+    row = context.catalog.campaign(campaign_id)
+    if row is None and context.account.v1 is None:
+        try:
+            await context.account.find_campaign(campaign_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+        except OperationNotOffered:
+            pass  # nothing can deny it: the file decides
+        row = context.catalog.campaign(campaign_id)
+    return campaign_node(campaign_id, row.seq if row else 0)
+
+
+async def resolve_call(context: Context, parent: Node, parts: Parts) -> Node:
+    """A call below a campaign: both APIs are asked together, once."""
+    (campaign_id,), call_id = parent.args, int(parts["call"])
+    row = context.catalog.call(call_id)
+    if row is not None and row.campaign_id == campaign_id:
+        return call_node(row)
+    v2_says, v1_says = await _both(
+        context.account.find_call(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS),
+        context.account.find_files(int(campaign_id), call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS),
+    )
+    row = context.catalog.call(call_id)
+    if row is not None and row.campaign_id == campaign_id:
+        return call_node(row)
+    if v2_says is None:
+        raise RemoteObjectMissing(f"call {call_id} is not of campaign {campaign_id}")
+    if isinstance(v2_says, NotInTree | OperationNotOffered):
+        # Nothing but v1 can deny it, and an empty list of v1 denies nothing
+        if v1_says is None or isinstance(v1_says, NotInTree):
+            return Node(Kind.CALL, (campaign_id, call_id))
+        raise v1_says
+    if isinstance(v2_says, RemoteObjectMissing) and not isinstance(v1_says, _PROVE_NOTHING):
+        raise v1_says
+    raise v2_says
+
+
+#: What v1 may answer for a call that v2 does not know without saying more than v2 did.
+_PROVE_NOTHING = (type(None), RemoteObjectMissing, NotInTree, AccessRefused, OperationNotOffered)
+
+
+async def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A call by its id alone: v2's to say; where it cannot, any number opens and the file decides."""
+    call_id = int(parts["call"])
+    row = context.catalog.call(call_id)
+    if row is None:
+        try:
+            await context.account.find_call(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+        except OperationNotOffered:
+            return Node(Kind.LONE_CALL, (call_id,))
+        row = context.catalog.call(call_id)
+    return lone_call_node(row) if row is not None else Node(Kind.LONE_CALL, (call_id,))
+
+
+async def _both(*questions: Awaitable[object]) -> list[CffsError | None]:
+    """Ask all at once; for each, None or what it raised."""
+    outcomes: list[CffsError | None] = [None] * len(questions)
+
+    async def ask(index: int, question: Awaitable[object]) -> None:
+        try:
+            await question
+        except CffsError as failure:
+            outcomes[index] = failure
+
+    async with trio.open_nursery() as nursery:
+        for index, question in enumerate(questions):
+            nursery.start_soon(ask, index, question)
+    return outcomes
+
+
+async def resolve_campaign_json(context: Context, parent: Node, _parts: Parts) -> Node:
+    """Every campaign has one."""
+    row = context.catalog.campaign(int(parent.args[0]))
+    wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_JSON_SLOT) if row else 0
+    return Node(Kind.CAMPAIGN_JSON, parent.args, wish)
+
+
+def campaigns_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """Every campaign known."""
+    rows = context.catalog.campaigns(after_seq=seq_before(after))
+    return past([Entry(row_offset(r.seq, 0), str(r.id), campaign_node(r.id, r.seq)) for r in rows], after)
+
+
+def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
+    """campaign.json, then its calls in the order in which they became known."""
+    campaign_id = int(node.args[0])
+    row = context.catalog.campaign(campaign_id)
+    wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_JSON_SLOT) if row else 0
+    first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,), wish)))
+    rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
+    return past([*first, *(Entry(row_offset(r.seq, 0), str(r.id), call_node(r)) for r in rows)], after)
+
+
+def calls_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """The calls that belong to no campaign."""
+    rows = context.catalog.calls(campaign_id=0, after_seq=seq_before(after))
+    return past([Entry(row_offset(r.seq, 0), str(r.id), lone_call_node(r)) for r in rows], after)
+
+
+def campaign_json(context: Context, node: Node) -> Content:
+    """What v2 told of the campaign; asked once where only its id is known and v2 can tell."""
+    campaign_id = int(node.args[0])
+    row = context.catalog.campaign(campaign_id)
+    if row is not None and row.document is not None:
+        return Document(body=row.document, modified_ms=row.modified_ms)
+
+    async def load() -> bytes:
+        try:
+            await context.account.find_campaign(campaign_id, patience_seconds=None)
+        except (NotInTree, OperationNotOffered, RemoteObjectMissing, AccessRefused):
+            pass  # v2 has nothing to add; the id is what is known
+        found = context.catalog.campaign(campaign_id)
+        return found.document if found and found.document else encode({"id": campaign_id})
+
+    if context.account.v2 is None:
+        return Document(body=encode({"id": campaign_id}))
+    return Document(body=None, load=load)
+
+
+def call_json(context: Context, node: Node) -> Content:
+    """What v2 told of the call, else the ids that are known."""
+    call_id, campaign_id = int(node.args[0]), int(node.args[1])
+    row = context.catalog.call(call_id)
+    if row is not None and row.document is not None:
+        return Document(body=row.document, modified_ms=row.created_ms)
+    known: dict[str, object] = {"id": call_id}
+    if campaign_id:
+        known["campaignId"] = campaign_id
+    files = [file.id for file in context.catalog.files_of_call(call_id)]
+    if files:
+        known["files"] = files
+    return Document(body=encode(known))
+
+
+CAMPAIGNS = Behaviour(resolve=resolve_campaign, listing="campaigns", entries=campaigns_entries)

@@ -1,0 +1,65 @@
+"""What every part of the tree needs to answer: the account, the catalogue, a way to ask an object's size, the settings.
+
+It must not know the kernel. One instance a mount, built by `daemon/`, owned by the namespace.
+The modules of the tree get it as their first argument.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from cffs.catalog.account import Account
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.store import Catalog
+from cffs.core.settings import TreeSettings
+from cffs.core.source import Source
+from cffs.tree.nodes import Entry, Node, Remote
+
+#: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
+FIRST_ROW_OFFSET = 64
+_ENTRIES_A_ROW = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """`probe` asks the origin for size and validator of an object, once, and has them learned by the catalogue."""
+
+    account: Account
+    catalog: Catalog
+    settings: TreeSettings
+    probe: Callable[[str, tuple[Source, ...]], Awaitable[None]]
+    own_files: Mapping[str, Callable[[], bytes]]
+
+    async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
+        """Return once the origin is known to have the object; one question at most, none where it answered before.
+
+        Raises RemoteObjectMissing, or what stops an answer.
+        """
+        if self.catalog.fact(remote.key) is not None:
+            return
+
+        async def question() -> None:
+            await self.probe(remote.key, remote.sources)
+
+        await self.account.ask_anything(
+            ("object", remote.key), remote.sources[0].api, question, patience_seconds=patience_seconds
+        )
+
+
+def row_offset(seq: int, slot: int) -> int:
+    """The place in its folder of the `slot`-th entry that row `seq` makes."""
+    return FIRST_ROW_OFFSET + seq * _ENTRIES_A_ROW + slot
+
+
+def seq_before(offset: int) -> int:
+    """The sequence number after which rows may still have entries past `offset`."""
+    return max(0, (offset - FIRST_ROW_OFFSET) // _ENTRIES_A_ROW - 1)
+
+
+def past(entries: list[Entry], offset: int) -> list[Entry]:
+    """Those of the entries whose place lies past `offset`."""
+    return [entry for entry in entries if entry.offset > offset]
+
+
+def fixed(*named: tuple[str, Node]) -> list[Entry]:
+    """Entries that a folder always has, in the order given."""
+    return [Entry(number, name, node) for number, (name, node) in enumerate(named, start=1)]

@@ -1,0 +1,97 @@
+"""Inode numbers: one per node for as long as the mount lives, and how often the kernel holds each. Pure.
+
+It must not know what a node is beyond being hashable and wishing for a place.
+`fuse/operations` counts lookups and forgets with it; the namespace retires the number of a changed object.
+
+A row's place becomes the number itself, so that numbers ascend in listing order and cost no memory while the kernel
+does not hold them; nodes without a row are numbered as they come, in a range of their own.
+"""
+
+from dataclasses import replace
+
+from cffs.core.errors import StaleHandle
+from cffs.core.ids import Inode
+from cffs.tree.nodes import Kind, Node
+
+#: The kernel's root inode (FUSE_ROOT_ID in linux/fuse.h).
+ROOT_INODE = Inode(1)
+ROOT = Node(Kind.ROOT)
+
+#: Numbers below this are given as they come; a row's place lies above.
+FIRST_PLACE = 1 << 52
+#: A place is group << 52 | sequence << 3 | slot: 2^49 rows a table, 8 nodes a row, groups 1 to 2047.
+_GROUP_SHIFT = 52
+_SLOT_BITS = 3
+
+
+def place(group: int, seq: int, slot: int) -> int:
+    """The inode number that the `slot`-th node of row `seq` in table `group` wishes for."""
+    return group << _GROUP_SHIFT | seq << _SLOT_BITS | slot
+
+
+class InodeTable:
+    """Numbers and lookup counts. No await anywhere in it: callers may mutate it between two checkpoints."""
+
+    def __init__(self) -> None:
+        self._next = ROOT_INODE + 1
+        #: Numbers of nodes without a place, and of nodes whose place was retired; kept for the mount's life.
+        self._given: dict[Node, Inode] = {ROOT: ROOT_INODE}
+        #: What the kernel holds: the node of a number, and how many lookups it must forget.
+        self._held: dict[Inode, tuple[Node, int]] = {ROOT_INODE: (ROOT, 1)}
+        self._stale: set[Inode] = set()
+
+    def __len__(self) -> int:
+        """How many inodes the kernel holds, the root among them."""
+        return len(self._held)
+
+    def number(self, node: Node) -> Inode:
+        """The node's number; the same at every call until the node is retired."""
+        given = self._given.get(node)
+        if given is not None:
+            return given
+        if node.place:
+            return Inode(node.place)
+        number = Inode(self._next)
+        self._next += 1
+        self._given[replace(node, place=0)] = number
+        return number
+
+    def hold(self, node: Node) -> Inode:
+        """Count one more lookup of the node by the kernel; returns its number."""
+        number = self.number(node)
+        held = self._held.get(number)
+        self._held[number] = (node, 1 if held is None else held[1] + 1)
+        return number
+
+    def forget(self, number: Inode, lookups: int) -> None:
+        """The kernel drops `lookups` of its references; the root is never forgotten, too many are taken as all."""
+        held = self._held.get(number)
+        if held is None or number == ROOT_INODE:
+            return
+        node, count = held
+        if count > lookups:
+            self._held[number] = (node, count - lookups)
+        else:
+            del self._held[number]
+            self._stale.discard(number)
+
+    def node(self, number: Inode) -> Node:
+        """The node of a number that the kernel holds. Raises StaleHandle."""
+        held = self._held.get(number)
+        if held is None:
+            raise StaleHandle(f"inode {number}")
+        return held[0]
+
+    def is_stale(self, number: Inode) -> bool:
+        """True where the number belongs to an earlier version of its node."""
+        return number in self._stale
+
+    def retire(self, node: Node) -> Inode:
+        """Give the node a new number from now on (its object changed); returns the old one, which is stale if held."""
+        old = self.number(node)
+        if old in self._held:
+            self._stale.add(old)
+        number = Inode(self._next)
+        self._next += 1
+        self._given[replace(node, place=0)] = number
+        return old

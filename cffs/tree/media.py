@@ -1,0 +1,188 @@
+"""media/: the account's media by id, by name, and by the key of its public URL.
+
+It must not know recordings.
+The namespace calls it.
+"""
+
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.rows import MediaRow
+from cffs.core.errors import NotInTree, RemoteObjectMissing
+from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
+from cffs.tree.behaviour import Parts
+from cffs.tree.context import Context, fixed, past, row_offset, seq_before
+from cffs.tree.groups import MEDIA_FILE_SLOT, MEDIA_GROUP, MEDIA_JSON_SLOT, MEDIA_PUBLIC_SLOT, MEDIA_RAW_SLOT
+from cffs.tree.inodes import place
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote
+
+
+def _listed(extension: str) -> str:
+    """`jpeg` is listed as `jpg`."""
+    return "jpg" if extension == "jpeg" else extension
+
+
+def _file_node(row: MediaRow) -> Node:
+    if not row.extension:
+        return _raw_node(row)
+    wish = place(MEDIA_GROUP, row.seq, MEDIA_FILE_SLOT)
+    return Node(Kind.MEDIA_FILE, (row.id, _listed(row.extension)), wish)
+
+
+def _raw_node(row: MediaRow) -> Node:
+    return Node(Kind.MEDIA_RAW, (row.id,), place(MEDIA_GROUP, row.seq, MEDIA_RAW_SLOT))
+
+
+def _json_node(row: MediaRow) -> Node:
+    return Node(Kind.MEDIA_JSON, (row.id,), place(MEDIA_GROUP, row.seq, MEDIA_JSON_SLOT))
+
+
+async def _find(context: Context, media_id: int) -> MediaRow:
+    if context.account.v2 is None:
+        raise NotInTree("media are v2's")
+    row = context.catalog.media_file(media_id)
+    if row is None:
+        await context.account.find_media(media_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+        row = context.catalog.media_file(media_id)
+    if row is None:
+        raise RemoteObjectMissing(f"media {media_id}")
+    return row
+
+
+async def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node:
+    """`{id}.{ext}` in its own type; in another type where the service gives it."""
+    row = await _find(context, int(parts["id"]))
+    extension = _listed(parts["ext"])
+    if extension == _listed(row.extension):
+        return _file_node(row)
+    node = Node(Kind.MEDIA_FILE, (row.id, extension))
+    await context.require_remote(file_content(context, node))
+    return node
+
+
+async def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node:
+    """`{id}.json`."""
+    return _json_node(await _find(context, int(parts["id"])))
+
+
+async def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node:
+    """`{id}`: the file as it is, whatever its type."""
+    return _raw_node(await _find(context, int(parts["id"])))
+
+
+async def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node:
+    """`{name}.{ext}` as listed."""
+    row = context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
+    listing = context.account.listing("media") if row is None else None
+    if listing is not None and not context.account.was_listed("media"):
+        await listing.wait_whole(patience_seconds=LOOKUP_PATIENCE_SECONDS)
+        row = context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
+    if row is None:
+        raise RemoteObjectMissing("no media of that name is known")
+    return _file_node(row)
+
+
+async def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node:
+    """`{key}.{ext}`: known where it is the account's own, else the file itself is asked."""
+    if context.account.v2 is None:
+        raise NotInTree("media are v2's")
+    row = context.catalog.media_by_public_key(parts["key"])
+    extension = _listed(parts["ext"])
+    if row is not None and _listed(row.public_extension or "") == extension:
+        return _public_node(row)
+    node = Node(Kind.MEDIA_PUBLIC_FILE, (parts["key"], extension))
+    await context.require_remote(public_content(context, node))
+    return node
+
+
+def _public_node(row: MediaRow) -> Node:
+    args = (row.public_key or "", _listed(row.public_extension or ""))
+    return Node(Kind.MEDIA_PUBLIC_FILE, args, place(MEDIA_GROUP, row.seq, MEDIA_PUBLIC_SLOT))
+
+
+def media_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """by-name/, public/, then each file with its metadata."""
+    entries = fixed(("by-name", Node(Kind.MEDIA_BY_NAME)), ("public", Node(Kind.MEDIA_PUBLIC)))
+    for row in context.catalog.media(after_seq=seq_before(after)):
+        extension = _listed(row.extension)
+        name = f"{row.id}.{extension}" if extension else str(row.id)
+        entries.append(Entry(row_offset(row.seq, 0), name, _file_node(row)))
+        entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", _json_node(row)))
+    return past(entries, after)
+
+
+def by_name_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """Each file whose type is known, by its name."""
+    rows = context.catalog.media(after_seq=seq_before(after))
+    return past(
+        [Entry(row_offset(r.seq, 0), f"{r.stem}.{_listed(r.extension)}", _file_node(r)) for r in rows if r.extension],
+        after,
+    )
+
+
+def public_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """The account's own that have a public URL."""
+    rows = context.catalog.media(after_seq=seq_before(after))
+    return past(
+        [
+            Entry(row_offset(r.seq, 0), f"{r.public_key}.{_listed(r.public_extension)}", _public_node(r))
+            for r in rows
+            if r.public_key and r.public_extension
+        ],
+        after,
+    )
+
+
+def file_content(context: Context, node: Node) -> Remote:
+    """The public URL's own suffix first, then the documented one, then the raw file (api.md section 6)."""
+    media_id, extension = int(node.args[0]), str(node.args[1])
+    row = context.catalog.media_file(media_id)
+    spellings: list[str] = []
+    sources: list[Source] = []
+    if row is not None and row.public_extension and _listed(row.public_extension) == extension:
+        spellings.append(row.public_extension)
+    spellings += [extension] if extension not in spellings else []
+    spellings += ["jpeg"] if extension == "jpg" and "jpeg" not in spellings else []
+    sources += [v2_media(media_id, spelling) for spelling in spellings]
+    own = row is not None and _listed(row.extension) == extension
+    if own:
+        sources.append(v2_media_raw(media_id))
+    return Remote(
+        key=f"media/{media_id}.{extension}",
+        sources=tuple(sources),
+        hint_nbytes=row.hint_nbytes if row is not None and own else None,
+        created_ms=row.created_ms if row is not None else None,
+    )
+
+
+def raw_content(context: Context, node: Node) -> Remote:
+    """The raw file."""
+    media_id = int(node.args[0])
+    row = context.catalog.media_file(media_id)
+    return Remote(
+        key=f"media/{media_id}/file",
+        sources=(v2_media_raw(media_id),),
+        hint_nbytes=row.hint_nbytes if row else None,
+        created_ms=row.created_ms if row else None,
+    )
+
+
+def public_content(context: Context, node: Node) -> Remote:
+    """By the key, in the spelling of the account's own URL where it has one."""
+    key, extension = str(node.args[0]), str(node.args[1])
+    row = context.catalog.media_by_public_key(key)
+    spellings = [extension, "jpeg"] if extension == "jpg" else [extension]
+    if row is not None and row.public_extension == "jpeg":
+        spellings.reverse()
+    return Remote(
+        key=f"media/public/{key}.{extension}",
+        sources=tuple(v2_media_public(key, spelling) for spelling in spellings),
+        hint_nbytes=row.hint_nbytes if row is not None else None,
+        created_ms=row.created_ms if row is not None else None,
+    )
+
+
+def json_content(context: Context, node: Node) -> Content:
+    """Every field that v2 sent for the media file."""
+    row = context.catalog.media_file(int(node.args[0]))
+    if row is None:
+        raise RemoteObjectMissing(f"media {node.args[0]}")
+    return Document(body=row.document, modified_ms=row.created_ms)

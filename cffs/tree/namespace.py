@@ -1,0 +1,171 @@
+"""The namespace: from a folder and a name to a node, from a folder to its entries, from a file to what stat shows.
+
+It must not know the kernel, SQL or HTTP, nor any one kind: it reads the tables.
+`fuse/operations` calls it.
+"""
+
+from dataclasses import dataclass
+
+from cffs.core.errors import (
+    CffsError,
+    NameTooLong,
+    NotAFolder,
+    NotInTree,
+    OperationNotOffered,
+    RecordingBroken,
+    RemoteObjectMissing,
+)
+from cffs.core.junk import is_junk
+from cffs.core.names import name_nbytes
+from cffs.core.values import RecordingState
+from cffs.tree.behaviours import BEHAVIOURS
+from cffs.tree.context import Context
+from cffs.tree.inodes import InodeTable
+from cffs.tree.nodes import Content, Document, Entry, Node, Remote
+from cffs.tree.routes import FOLDERS, routes_of
+
+#: linux/limits.h NAME_MAX.
+MAX_NAME_NBYTES = 255
+_NS_A_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What stat can say of a node without a question.
+
+    `nbytes` is None where nobody knows the size yet, `is_exact` False where it is a hint; `is_volatile` marks what
+    changes by itself; `modified_ns` is None where nothing tells a time.
+    """
+
+    is_folder: bool
+    nbytes: int | None = 0
+    is_exact: bool = True
+    is_volatile: bool = False
+    modified_ns: int | None = None
+
+
+class Namespace:
+    """The tree of one mount. Lookups and listings may ask the service; everything else reads what is known."""
+
+    def __init__(self, context: Context, inodes: InodeTable) -> None:
+        self.inodes = inodes
+        self._context = context
+
+    async def lookup(self, parent: Node, name: str) -> Node:
+        """The node that `name` stands for in the folder `parent`.
+
+        Raises NameTooLong, NotAFolder, NotInTree or RemoteObjectMissing where there is none, DeadlineExceeded or
+        OriginUnreachable where the service did not answer within a lookup's patience, or what it answered instead.
+        Names that file managers probe by habit cost nothing. Cancelled, a question goes on for the next lookup.
+        """
+        if name_nbytes(name) > MAX_NAME_NBYTES:
+            raise NameTooLong(name[:MAX_NAME_NBYTES])
+        if parent.kind not in FOLDERS:
+            raise NotAFolder(parent.kind.name)
+        if is_junk(name):
+            raise NotInTree(name)
+        missing: CffsError = NotInTree(name)
+        for route in routes_of(parent.kind):
+            parts = route.match(name)
+            if parts is None:
+                continue
+            behaviour = BEHAVIOURS[route.kind]
+            resolve = behaviour.resolve_in.get(parent.kind, behaviour.resolve)
+            try:
+                return await resolve(self._context, parent, parts)
+            except NotInTree as problem:
+                missing = missing if isinstance(missing, RemoteObjectMissing) else problem
+            except (RemoteObjectMissing, OperationNotOffered) as problem:
+                missing = RemoteObjectMissing(str(problem))
+        raise missing
+
+    async def prepare(self, folder: Node) -> None:
+        """Have asked what must be asked before the folder can be listed; nothing where it was listed before.
+
+        Raises what stops an answer, unless something is known to show. Cancelled, questions go on.
+        """
+        behaviour = BEHAVIOURS[folder.kind]
+        try:
+            await behaviour.prepare(self._context, folder)
+        except CffsError:
+            if not behaviour.entries(self._context, folder, 0):
+                raise
+        if behaviour.listing:
+            self._context.account.listing(behaviour.listing)
+
+    def entries(self, folder: Node, *, after: int) -> list[Entry]:
+        """The next known entries past the place `after`, ascending; [] where there are none (yet).
+
+        Raises NotAFolder for a file.
+        """
+        return BEHAVIOURS[folder.kind].entries(self._context, folder, after)
+
+    async def wait_for_entries(self, folder: Node) -> bool:
+        """Whether more entries may have come: waits for the next page of a first listing.
+
+        False at once where the folder has been listed before (a refresh goes on behind the caller) or nothing lists
+        it. Raises what stopped the first listing if it left nothing to show. A checkpoint where it waits.
+        """
+        name = BEHAVIOURS[folder.kind].listing
+        account = self._context.account
+        if not name or account.was_listed(name):
+            return False
+        listing = account.listing(name)
+        if listing is None:
+            return False
+        if listing.running:
+            await listing.wait_for_progress()
+            return True
+        if listing.failure is not None and not self.entries(folder, after=0):
+            raise listing.failure
+        return False
+
+    def content(self, file: Node) -> Content:
+        """What the file holds, from what is known. Raises IsAFolder; RemoteObjectMissing where its row is gone."""
+        return BEHAVIOURS[file.kind].content(self._context, file)
+
+    def describe(self, node: Node) -> Description:
+        """What stat can say now, without a question."""
+        if node.kind in FOLDERS:
+            return Description(is_folder=True)
+        content = self.content(node)
+        if isinstance(content, Document):
+            return Description(
+                is_folder=False,
+                nbytes=None if content.body is None else len(content.body),
+                is_volatile=content.volatile,
+                modified_ns=_ns(content.modified_ms),
+            )
+        fact = self._context.catalog.fact(content.key)
+        exact = fact.nbytes if fact is not None else None
+        modified_ns = _ns(content.created_ms)
+        if modified_ns is None and fact is not None:
+            modified_ns = fact.modified_ns
+        return Description(
+            is_folder=False,
+            nbytes=content.hint_nbytes if exact is None else exact,
+            is_exact=exact is not None,
+            is_volatile=content.state is RecordingState.RECORDING,
+            modified_ns=modified_ns,
+        )
+
+    async def load(self, document: Document) -> bytes:
+        """The bytes of a rendered file, asked for where they are not known. Raises what stops an answer."""
+        if document.body is not None:
+            return document.body
+        if document.load is None:
+            raise RemoteObjectMissing("a document without a source")
+        return await document.load()
+
+    async def measure(self, remote: Remote) -> None:
+        """Ask the origin once for the size of a file that has no usable hint; it is remembered for good."""
+        await self._context.require_remote(remote, patience_seconds=None)
+
+    def require_readable(self, remote: Remote) -> None:
+        """Raise RecordingBroken for what the service itself calls broken, so that open fails and not a read."""
+        if remote.state is RecordingState.ERROR:
+            raise RecordingBroken(f"the service reports {remote.key} as broken (state ERROR)")
+
+
+def _ns(unix_ms: int | None) -> int | None:
+    return None if unix_ms is None else unix_ms * _NS_A_MS

@@ -1,0 +1,106 @@
+"""What a name of the tree stands for: nodes, the entries of folders, and the contents of files, as values.
+
+It must not know how they are found.
+Every module of `tree/` makes them, `fuse/` shows them.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from cffs.core.source import Source
+from cffs.core.values import RecordingState
+
+
+class Kind(Enum):
+    """Every kind of node; `tree/routes` says where it stands, `tree/behaviours` what it does."""
+
+    ROOT = auto()
+    CAMPAIGNS = auto()
+    CAMPAIGN = auto()
+    CAMPAIGN_JSON = auto()
+    CALL = auto()
+    CALLS = auto()
+    LONE_CALL = auto()
+    CALL_JSON = auto()
+    MP3 = auto()
+    WAV = auto()
+    RECORDING_JSON = auto()
+    RECORDINGS = auto()
+    DYNAMIC = auto()
+    DYNAMIC_HASH = auto()
+    DYNAMIC_YEAR = auto()
+    DYNAMIC_MONTH = auto()
+    DYNAMIC_CAMPAIGN = auto()
+    DYNAMIC_FILE = auto()
+    MEDIA = auto()
+    MEDIA_FILE = auto()
+    MEDIA_RAW = auto()
+    MEDIA_JSON = auto()
+    MEDIA_BY_NAME = auto()
+    MEDIA_PUBLIC = auto()
+    MEDIA_PUBLIC_FILE = auto()
+    ME = auto()
+    ACCOUNT_JSON = auto()
+    BILLING = auto()
+    PLAN_USAGE_JSON = auto()
+    CREDIT_USAGE_JSON = auto()
+    CREDIT_USAGE = auto()
+    CREDIT_USAGE_INTERVAL_JSON = auto()
+    CALLER_IDS = auto()
+    CALLER_ID = auto()
+    ME_API = auto()
+    CREDENTIALS = auto()
+    CREDENTIAL_JSON = auto()
+    OWN = auto()
+    OWN_FILE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One file or folder: its kind and what tells it from its like (ids, names as the API spells them).
+
+    A file has the same node in every folder that shows it. `place` is the inode number its row asks for (0: any);
+    it says nothing about identity.
+    """
+
+    kind: Kind
+    args: tuple[int | str, ...] = ()
+    place: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A folder's entry. `offset` is its place in the folder: ascending, stable for the life of the folder, > 0."""
+
+    offset: int
+    name: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """The content of a file whose bytes are the service's.
+
+    `key` identifies the object in caches and facts; `sources` are tried in order until one has it; `hint_nbytes` is
+    what a listing said of the size, already judged usable, or None.
+    """
+
+    key: str
+    sources: tuple[Source, ...]
+    hint_nbytes: int | None = None
+    created_ms: int | None = None
+    state: RecordingState = RecordingState.READY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """The content of a file rendered from what is known. `body` is None where it must be asked first, by `load`."""
+
+    body: bytes | None
+    load: Callable[[], Awaitable[bytes]] | None = None
+    modified_ms: int | None = None
+    volatile: bool = False
+
+
+Content = Remote | Document

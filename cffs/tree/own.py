@@ -1,0 +1,38 @@
+"""/ and .cffs/: the folders that are there whatever the service says, and the mount's own files.
+
+It must not know what the own files hold: `daemon/status` renders them.
+The namespace calls it.
+"""
+
+from cffs.core.errors import NotInTree
+from cffs.tree.behaviour import Parts
+from cffs.tree.context import Context, fixed, past
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+
+
+def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """What the credentials given can show; .cffs is there by lookup only."""
+    account = context.account
+    named = [("campaigns", Kind.CAMPAIGNS)]
+    named += [("calls", Kind.CALLS)] if account.v2 is not None else []
+    named += [("recordings", Kind.RECORDINGS)]
+    named += [("dynamic", Kind.DYNAMIC)] if account.v1 is not None else []
+    named += [("media", Kind.MEDIA), ("me", Kind.ME)] if account.v2 is not None else []
+    return past(fixed(*((name, Node(kind)) for name, kind in named)), after)
+
+
+async def resolve_own_file(context: Context, _parent: Node, parts: Parts) -> Node:
+    """One of the files that the daemon renders."""
+    if parts["own"] not in context.own_files:
+        raise NotInTree(parts["own"])
+    return Node(Kind.OWN_FILE, (parts["own"],))
+
+
+def own_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """All of them."""
+    return past(fixed(*((name, Node(Kind.OWN_FILE, (name,))) for name in context.own_files)), after)
+
+
+def own_content(context: Context, node: Node) -> Content:
+    """Rendered now; the size of now."""
+    return Document(body=context.own_files[str(node.args[0])](), volatile=True)

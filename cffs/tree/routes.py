@@ -1,0 +1,163 @@
+"""The table of every path: which names a folder of each kind can hold, and what they stand for. Pure.
+
+It must not know whether a name exists; a match only says that the name is well formed.
+The namespace matches lookups with it; the README's picture of the tree and the table of paths are rendered from it.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from cffs.core.ids import parse_id
+from cffs.tree.nodes import Kind
+
+#: The eight media types of the second document, and `jpeg`, which is listed as `jpg`.
+MEDIA_EXTENSIONS = ("bmp", "gif", "jpg", "m4a", "mp3", "mp4", "png", "wav")
+
+#: What a placeholder of a pattern stands for (contract section 3).
+_PLACEHOLDERS = {
+    "id": r"[1-9][0-9]{0,18}",
+    "campaign": r"[1-9][0-9]{0,18}",
+    "call": r"[1-9][0-9]{0,18}",
+    "file": r"[1-9][0-9]{0,18}",
+    "number": r"[0-9+*#]{1,32}",
+    "hash": r"[0-9A-Za-z_-]{8,128}",
+    "year": r"[0-9]{4}",
+    "month": r"0?[1-9]|1[0-2]",
+    "filename": r".+",
+    "name": r".+",
+    "key": r"[0-9A-Za-z_.~-]{1,128}",
+    "ext": "|".join((*MEDIA_EXTENSIONS, "jpeg")),
+    "YYYY-MM": r"[0-9]{4}-(?:0[1-9]|1[0-2])",
+    "from": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "to": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "own": r"status\.json|metrics|inflight\.json|config\.toml",
+}
+#: Placeholders whose value must be an id of the service (int64, canonical).
+_IDS = frozenset({"id", "campaign", "call", "file"})
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row: in a folder of kind `parent`, names of the form `pattern` are nodes of `kind`.
+
+    `is_listed` is False for what opens by lookup only; `api` names what it is made of; `about` is one line for people.
+    """
+
+    parent: Kind
+    pattern: str
+    kind: Kind
+    is_folder: bool
+    about: str
+    is_listed: bool = True
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        expression = ""
+        for literal, placeholder in re.findall(r"([^{]+)|\{([^}]+)\}", self.pattern):
+            if literal:
+                expression += re.escape(literal)
+            else:
+                group = re.sub(r"\W", "_", placeholder)
+                expression += f"(?P<{group}>{_PLACEHOLDERS[placeholder]})"
+        return re.compile(expression, re.ASCII | re.DOTALL)
+
+    def match(self, name: str) -> dict[str, str] | None:
+        """The parts of `name`, or None where it is not of this form."""
+        found = self._expression.fullmatch(name)
+        if found is None:
+            return None
+        parts = found.groupdict()
+        if any(parse_id(value) is None for key, value in parts.items() if key in _IDS):
+            return None
+        return parts
+
+
+def _folder(parent: Kind, pattern: str, kind: Kind, about: str, *, is_listed: bool = True) -> Route:
+    return Route(parent, pattern, kind, True, about, is_listed)
+
+
+def _file(parent: Kind, pattern: str, kind: Kind, about: str, *, is_listed: bool = True) -> Route:
+    return Route(parent, pattern, kind, False, about, is_listed)
+
+
+ROUTES: tuple[Route, ...] = (
+    _folder(Kind.ROOT, "campaigns", Kind.CAMPAIGNS, "v2 broadcasts, plus every campaign looked up"),
+    _folder(Kind.CAMPAIGNS, "{campaign}", Kind.CAMPAIGN, "one campaign"),
+    _file(Kind.CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "what the service tells of it"),
+    _folder(Kind.CAMPAIGN, "{call}", Kind.CALL, "one call"),
+    _file(Kind.CALL, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
+    _file(Kind.CALL, "{file}.wav", Kind.WAV, "v1: list of recordings for a call, single recording"),
+    _file(Kind.CALL, "{name}.mp3", Kind.MP3, "v2: recording by name"),
+    _file(Kind.CALL, "{name}.json", Kind.RECORDING_JSON, "v2: its metadata"),
+    _file(Kind.CALL, "{name}.wav", Kind.WAV, "the WAV form of a recording known by name", is_listed=False),
+    _folder(Kind.ROOT, "calls", Kind.CALLS, "any call by its id; lists calls without a campaign"),
+    _folder(Kind.CALLS, "{call}", Kind.LONE_CALL, "the same content"),
+    _file(Kind.LONE_CALL, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
+    _file(Kind.LONE_CALL, "{file}.wav", Kind.WAV, "as under campaigns/"),
+    _file(Kind.LONE_CALL, "{name}.mp3", Kind.MP3, "as under campaigns/"),
+    _file(Kind.LONE_CALL, "{name}.json", Kind.RECORDING_JSON, "as under campaigns/"),
+    _file(Kind.LONE_CALL, "{name}.wav", Kind.WAV, "as under campaigns/", is_listed=False),
+    _folder(Kind.ROOT, "recordings", Kind.RECORDINGS, "one recording by its id; lists those known"),
+    _file(Kind.RECORDINGS, "{id}.wav", Kind.WAV, "v1: single recording"),
+    _file(Kind.RECORDINGS, "{id}.mp3", Kind.MP3, "v2: recording by id"),
+    _file(Kind.RECORDINGS, "{id}.json", Kind.RECORDING_JSON, "v2: its metadata"),
+    _folder(Kind.ROOT, "dynamic", Kind.DYNAMIC, "recordings made during calls; nothing lists them but use"),
+    _folder(Kind.DYNAMIC, "{hash}", Kind.DYNAMIC_HASH, "hash of the sound file"),
+    _folder(Kind.DYNAMIC_HASH, "{year}", Kind.DYNAMIC_YEAR, "year it was made"),
+    _folder(Kind.DYNAMIC_YEAR, "{month}", Kind.DYNAMIC_MONTH, "month, with or without a zero"),
+    _folder(Kind.DYNAMIC_MONTH, "{campaign}", Kind.DYNAMIC_CAMPAIGN, "campaign"),
+    _file(Kind.DYNAMIC_CAMPAIGN, "{filename}", Kind.DYNAMIC_FILE, "v1: dynamic recording; .mp3 gives its MP3 form"),
+    _folder(Kind.ROOT, "media", Kind.MEDIA, "v2 media of the account"),
+    _folder(Kind.MEDIA, "by-name", Kind.MEDIA_BY_NAME, "the same files by their names"),
+    _folder(Kind.MEDIA, "public", Kind.MEDIA_PUBLIC, "media by the key of its public URL"),
+    _file(Kind.MEDIA, "{id}.{ext}", Kind.MEDIA_FILE, "v2: media by id and type"),
+    _file(Kind.MEDIA, "{id}.json", Kind.MEDIA_JSON, "v2: its metadata"),
+    _file(Kind.MEDIA, "{id}", Kind.MEDIA_RAW, "v2: the raw file", is_listed=False),
+    _file(Kind.MEDIA_BY_NAME, "{name}.{ext}", Kind.MEDIA_FILE, "as under media/"),
+    _file(Kind.MEDIA_PUBLIC, "{key}.{ext}", Kind.MEDIA_PUBLIC_FILE, "v2: public media"),
+    _folder(Kind.ROOT, "me", Kind.ME, "the account itself"),
+    _file(Kind.ME, "account.json", Kind.ACCOUNT_JSON, "v2: account details"),
+    _folder(Kind.ME, "billing", Kind.BILLING, "what was used"),
+    _file(Kind.BILLING, "plan-usage.json", Kind.PLAN_USAGE_JSON, "v2: plan usage of this month"),
+    _file(Kind.BILLING, "credit-usage.json", Kind.CREDIT_USAGE_JSON, "v2: credit usage of all time"),
+    _folder(Kind.BILLING, "credit-usage", Kind.CREDIT_USAGE, "credit usage of an interval, by lookup"),
+    _file(Kind.CREDIT_USAGE, "{YYYY-MM}.json", Kind.CREDIT_USAGE_INTERVAL_JSON, "v2: of a month", is_listed=False),
+    _file(Kind.CREDIT_USAGE, "{from}..{to}.json", Kind.CREDIT_USAGE_INTERVAL_JSON, "v2: of some days", is_listed=False),
+    _folder(Kind.ME, "callerids", Kind.CALLER_IDS, "v2: verified numbers"),
+    _folder(Kind.CALLER_IDS, "{number}", Kind.CALLER_ID, "one verified number"),
+    _folder(Kind.ME, "api", Kind.ME_API, "needs the account login; absent without it"),
+    _folder(Kind.ME_API, "credentials", Kind.CREDENTIALS, "v2: API credentials"),
+    _file(Kind.CREDENTIALS, "{id}.json", Kind.CREDENTIAL_JSON, "v2: one of them, its password masked"),
+    _folder(Kind.ROOT, ".cffs", Kind.OWN, "the mount's own files", is_listed=False),
+    _file(Kind.OWN, "{own}", Kind.OWN_FILE, "status.json, metrics, inflight.json, config.toml"),
+)
+
+_BY_PARENT: dict[Kind, tuple[Route, ...]] = {
+    kind: tuple(route for route in ROUTES if route.parent is kind) for kind in Kind
+}
+#: The kinds that are folders; every other kind is a file.
+FOLDERS = frozenset({Kind.ROOT, *(route.kind for route in ROUTES if route.is_folder)})
+
+
+def routes_of(parent: Kind) -> tuple[Route, ...]:
+    """The rows of a folder, in the order in which a name is tried."""
+    return _BY_PARENT[parent]
+
+
+def picture() -> str:
+    """The tree as the README shows it, one line a row."""
+    lines: list[str] = ["/"]
+
+    def walk(parent: Kind, indent: str) -> None:
+        shown = routes_of(parent)
+        for route in shown:
+            last = route is shown[-1]
+            name = route.pattern + ("/" if route.is_folder else "")
+            start = f"{indent}{'└── ' if last else '├── '}{name}"
+            lines.append(f"{start:<40} {route.about}".rstrip())
+            if route.is_folder:
+                walk(route.kind, indent + ("    " if last else "│   "))
+
+    walk(Kind.ROOT, "")
+    return "\n".join(lines) + "\n"

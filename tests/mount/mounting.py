@@ -1,0 +1,120 @@
+"""A real mount in a process of its own: started by the command, watched, unmounted whatever happens.
+
+It must not know what a test asserts. Credentials are canaries; what a mount says is kept for the session's search.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cffs.standin.answers import Credentials
+from cffs.standin.thread import StandinThread
+
+ROOT = Path(__file__).resolve().parents[2]
+#: A call that takes longer than this hangs, which is what the watchdog is for.
+WATCHDOG_SECONDS = 60
+#: A folder of a home that is the service's side, where the key may lie.
+RIGHT_ORIGIN = "right-origin"
+#: Unmistakable, with characters that each encoding spells differently.
+CANARIES = Credentials(
+    apikey="CANARYKEYv1+/=&%",
+    login="CANARYLOGINv2",
+    password="CANARYPASSWORDv2+/:@ é",
+    account_login="CANARYOWNERv2@example.com",
+    account_password="CANARYOWNERPASSWORD+/é",
+)
+
+
+@dataclass
+class Said:
+    """Everything that mounts of the session said or left: outputs and folders, searched for canaries at its end."""
+
+    outputs: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A running mount."""
+
+    path: Path
+    home: Path
+    pid: int
+
+    def status(self) -> dict[str, object]:
+        """What .cffs/status.json says now."""
+        return json.loads((self.path / ".cffs/status.json").read_bytes())
+
+    def log(self) -> str:
+        """The daemon's log so far."""
+        return (self.home / "log").read_text()
+
+
+def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """What the command sees: a home of its own and nothing else of ours."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "PYTHONPATH": str(ROOT),
+        **variables,
+    }
+
+
+def account_variables(
+    standin: StandinThread, *, v1: bool = True, v2: bool = True, owner: bool = True
+) -> dict[str, str]:
+    """The environment that names this stand-in and as much of its credentials as asked."""
+    told, found = standin.credentials, {"CFFS_V1_URL": standin.v1_url, "CFFS_V2_URL": standin.v2_url}
+    if v1:
+        found["CFFS_APIKEY"] = told.apikey
+    if v2:
+        found |= {"CFFS_LOGIN": told.login, "CFFS_PASSWORD": told.password}
+    if v2 and owner:
+        found |= {"CFFS_ACCOUNT_LOGIN": told.account_login, "CFFS_ACCOUNT_PASSWORD": told.account_password}
+    return found
+
+
+def run(said: Said, home: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `cffs`; keeps what it said."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)],
+        env=environment(home, variables),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG_SECONDS,
+    )
+    said.outputs.append(done.stdout + done.stderr)
+    return done
+
+
+@contextmanager
+def mounted(
+    said: Said, home: Path, variables: Mapping[str, str], *options: str, may_have_bugs: bool = False
+) -> Iterator[Mounted]:
+    """A mount for the length of the block, its log at the most verbose level; no bug may have been met by its end."""
+    path = home / "mnt"
+    path.mkdir(exist_ok=True)
+    log = home / "log"
+    done = run(said, home, "mount", *options, "--log-file", log, "--log-level", "debug", path, **variables)
+    assert done.returncode == 0, done.stderr
+    try:
+        pid = json.loads((path / ".cffs/status.json").read_bytes())["pid"]
+        said.outputs.append(Path(f"/proc/{pid}/cmdline").read_text() + Path("/proc/self/mountinfo").read_text())
+        running = Mounted(path, home, pid)
+        yield running
+        said.outputs += [(path / ".cffs" / name).read_text() for name in os.listdir(path / ".cffs")]
+        assert running.status()["bugs"] == 0 or may_have_bugs
+    finally:
+        ended = run(said, home, "umount", path)
+        if ended.returncode != 0:
+            run(said, home, "umount", "--lazy", path)
+        said.outputs.append(log.read_text())
+    assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,255 @@
+"""A simulated origin behind a link with latency and bandwidth, in virtual time; its faults reach the bytes."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from cffs.cache.memory import MemoryCache
+from cffs.callfire.checks import Pinned
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import (
+    CffsError,
+    MalformedAnswer,
+    RangeNotSatisfiable,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+    TruncatedAnswer,
+)
+from cffs.core.settings import ReaderSettings
+from cffs.core.source import Source, v2_recording
+from cffs.reader.facts import Known, Learned
+from cffs.reader.objects import Objects
+from cffs.reader.planner import FIRST_NBYTES
+
+MIB = 1024 * 1024
+_CHUNK_NBYTES = 256 * 1024
+#: A prime length, so that no two blocks of an object are equal.
+_NOISE = random.Random(7).randbytes(1_048_583) * 2
+_PERIOD = 1_048_583
+
+
+@dataclass(kw_only=True)
+class Remote:
+    """One object at the origin; `seed` makes its bytes."""
+
+    total: int
+    seed: int = 0
+    validator: str | None = '"v1"'
+    ignores_ranges: bool = False
+    tells_length: bool = True
+    tells_total: bool = True
+
+    def content(self, start: int, nbytes: int) -> bytes:
+        """Its true bytes."""
+        parts = []
+        while nbytes > 0:
+            begin = (start + self.seed * 7919) % _PERIOD
+            part = _NOISE[begin : begin + min(nbytes, _PERIOD)]
+            parts.append(part)
+            start += len(part)
+            nbytes -= len(part)
+        return b"".join(parts)
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """What goes wrong with the next request: before its head (`head`), or after `after_nbytes` of its body."""
+
+    head: CffsError | None = None
+    after_nbytes: int | None = None
+    body: CffsError | None = None
+    stalls: bool = False
+    corrupts: bool = False
+    answers_nbytes: int | None = None
+
+
+@dataclass
+class Origin:
+    """The opener of the tests. Counts what it was asked and what it sent."""
+
+    latency_seconds: float = 0.0
+    bytes_per_second: float = float("inf")
+    connection_bytes_per_second: float = float("inf")
+    objects: dict[str, Remote] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    asked: list[tuple[str, ByteRange | None]] = field(default_factory=list)
+    sent_nbytes: int = 0
+    connections: int = 0
+    most_connections: int = 0
+    open_faults: Callable[[Source], Fault | None] | None = None
+    _free_at: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        return len(self.asked)
+
+    @asynccontextmanager
+    async def open_range(
+        self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
+    ) -> AsyncIterator["SimulatedAnswer"]:
+        self.asked.append((source.key, byte_range))
+        fault = self.faults.pop(0) if self.faults else Fault()
+        self.connections += 1
+        self.most_connections = max(self.most_connections, self.connections)
+        try:
+            await trio.sleep(self.latency_seconds)
+            if fault.head is not None:
+                raise fault.head
+            remote = self.objects.get(source.key)
+            if remote is None:
+                raise RemoteObjectMissing(source.key)
+            yield self._answer(remote, byte_range, pinned, fault)
+        finally:
+            self.connections -= 1
+
+    def _answer(
+        self, remote: Remote, byte_range: ByteRange | None, pinned: Pinned | None, fault: Fault
+    ) -> "SimulatedAnswer":
+        is_whole = byte_range is None or remote.ignores_ranges
+        if not is_whole and byte_range is not None and byte_range.start >= remote.total:
+            raise RangeNotSatisfiable(remote.total)
+        told = remote.tells_length if is_whole else remote.tells_total
+        total = remote.total if told else None
+        if pinned is not None:
+            if None not in (pinned.total, total) and pinned.total != total:
+                raise RemoteObjectChanged("total")
+            if None not in (pinned.validator, remote.validator) and pinned.validator != remote.validator:
+                raise RemoteObjectChanged("validator")
+        if is_whole or byte_range is None:
+            start, stop = 0, remote.total
+        else:
+            start, stop = byte_range.start, min(byte_range.stop, remote.total)
+            if fault.answers_nbytes is not None:
+                stop = min(stop, start + fault.answers_nbytes)
+        return SimulatedAnswer(self, remote, start, stop, total, fault, tells_stop=not is_whole or told)
+
+    async def transmit(self, nbytes: int, connection_seconds: float) -> None:
+        """Takes the time that the link, shared by all, needs for `nbytes`."""
+        self.sent_nbytes += nbytes
+        self._free_at = max(self._free_at, trio.current_time()) + nbytes / self.bytes_per_second
+        await trio.sleep_until(max(self._free_at, trio.current_time() + connection_seconds))
+
+
+class SimulatedAnswer:
+    def __init__(
+        self,
+        origin: Origin,
+        remote: Remote,
+        start: int,
+        stop: int,
+        total: int | None,
+        fault: Fault,
+        *,
+        tells_stop: bool,
+    ) -> None:
+        self._origin, self._remote, self._fault = origin, remote, fault
+        self._stop = stop
+        self._position = start
+        self.start = start
+        self.stop: int | None = stop if tells_stop else None
+        self.total = total
+        self.validator = remote.validator
+        self.last_modified_ns: int | None = None
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        fault, start = self._fault, self._position
+        nbytes = min(len(buffer), self._stop - start, _CHUNK_NBYTES)
+        if fault.after_nbytes is not None:
+            left = self.start + fault.after_nbytes - start
+            if left <= 0:
+                if fault.stalls:
+                    await trio.sleep_forever()
+                raise fault.body or TruncatedAnswer("simulated")
+            nbytes = min(nbytes, left)
+        if not nbytes:
+            return 0
+        await self._origin.transmit(nbytes, nbytes / self._origin.connection_bytes_per_second)
+        data = self._remote.content(start, nbytes)
+        if fault.corrupts:
+            data = bytes(byte ^ 0xFF for byte in data)
+        buffer[:nbytes] = data
+        self._position += nbytes
+        return nbytes
+
+
+class NurseryBackground:
+    """The Background of the tests: a bug in a task fails the test."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def start(self, function: Callable[..., object], *arguments: object) -> None:
+        self._nursery.start_soon(function, *arguments)
+
+
+@dataclass
+class Facts:
+    """The listener of the tests."""
+
+    learned_facts: list[Learned] = field(default_factory=list)
+    changed_keys: list[str] = field(default_factory=list)
+
+    def learned(self, learned: Learned) -> None:
+        self.learned_facts.append(learned)
+
+    def changed(self, key: str) -> None:
+        self.changed_keys.append(key)
+
+
+@dataclass
+class Lab:
+    """An origin, the objects that read it, and one source."""
+
+    origin: Origin
+    objects: Objects
+    cache: MemoryCache
+    facts: Facts
+    source: Source = field(default_factory=lambda: v2_recording(1))
+
+    @property
+    def key(self) -> str:
+        return self.source.key
+
+    def add(self, remote: Remote) -> Remote:
+        self.origin.objects[self.key] = remote
+        return remote
+
+    def known(self) -> Known:
+        remote = self.origin.objects[self.key]
+        return Known(total_nbytes=remote.total, validator=remote.validator, source=self.source)
+
+
+@asynccontextmanager
+async def laboratory(
+    *,
+    latency_seconds: float = 0.0,
+    bytes_per_second: float = float("inf"),
+    memory_nbytes: int = 64 * MIB,
+    connections: int = 16,
+    timeout_seconds: float = 30.0,
+    first_nbytes: int = FIRST_NBYTES,
+) -> AsyncIterator[Lab]:
+    """Everything of the reader over a simulated link; what is still running at the end is cancelled."""
+    origin = Origin(latency_seconds=latency_seconds, bytes_per_second=bytes_per_second)
+    cache, facts = MemoryCache(memory_nbytes), Facts()
+    async with trio.open_nursery() as nursery:
+        objects = Objects(
+            opener=origin,
+            cache=cache,
+            background=NurseryBackground(nursery),
+            settings=ReaderSettings(
+                memory_nbytes=memory_nbytes, connections=connections, timeout_seconds=timeout_seconds
+            ),
+            listener=facts,
+            first_nbytes=first_nbytes,
+        )
+        yield Lab(origin, objects, cache, facts)
+        nursery.cancel_scope.cancel()
+
+
+def corrupting_fault(after_nbytes: int) -> Fault:
+    """Wrong bytes, then the verdict that they were wrong: nothing of it may ever be served later."""
+    return Fault(after_nbytes=after_nbytes, body=MalformedAnswer("simulated"), corrupts=True)

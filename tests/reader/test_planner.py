@@ -1,0 +1,157 @@
+"""Laws of the planner, whatever the reader does, and its rules by example."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cffs.core.byte_range import ByteRange
+from cffs.reader.planner import (
+    FIRST_NBYTES,
+    LONG_NBYTES,
+    MAX_WINDOW_NBYTES,
+    SMALL_FILE_NBYTES,
+    Plan,
+    PlannerLimits,
+    ReaderState,
+    plan,
+)
+
+KIB, MIB = 1024, 1024 * 1024
+LIMITS = PlannerLimits()
+
+
+@dataclass
+class Covered:
+    """Coverage by a plain list."""
+
+    ranges: list[ByteRange] = field(default_factory=list)
+
+    def first_missing(self, within: ByteRange) -> ByteRange | None:
+        return next(iter(within.minus(self.ranges)), None)
+
+
+def run(reads: list[tuple[int, int]], *, total: int | None, covered: Covered | None = None) -> list[Plan]:
+    """The plans for a sequence of READs (offset, nbytes) whose fetches are all begun."""
+    covered = Covered() if covered is None else covered
+    state, plans = ReaderState(), []
+    for offset, nbytes in reads:
+        planned = plan(state, ByteRange(offset, offset + nbytes), covered, total_nbytes=total, limits=LIMITS)
+        state = planned.state
+        covered.ranges.extend(fetch.wanted for fetch in planned.fetches)
+        plans.append(planned)
+    return plans
+
+
+def asked(planned: Plan) -> list[tuple[int, int]]:
+    return [(fetch.wanted.start, fetch.wanted.stop) for fetch in planned.fetches]
+
+
+TOTALS = st.one_of(st.none(), st.integers(0, 300 * MIB), st.integers(0, 2 * SMALL_FILE_NBYTES))
+
+
+@given(total=TOTALS, data=st.data())
+def test_laws(total: int | None, data: st.DataObject) -> None:
+    """Never beyond the end, never what is covered, never twice, never more than the window; all that a READ needs is
+    covered afterwards; and the same question has the same answer."""
+    size = 300 * MIB if total is None else total
+    offsets = st.integers(0, size + MIB)
+    covered = Covered(
+        [
+            ByteRange(start, start + nbytes)
+            for start, nbytes in data.draw(st.lists(st.tuples(offsets, st.integers(0, 10 * MIB)), max_size=4))
+        ]
+    )
+    limits = PlannerLimits(
+        first_nbytes=data.draw(st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES])),
+        window_cap_nbytes=data.draw(st.integers(4096, 8 * MIB)),
+        lead_nbytes=data.draw(st.integers(0, 32 * MIB)),
+    )
+    state = ReaderState()
+    for _ in range(data.draw(st.integers(1, 8))):
+        start = data.draw(st.one_of(offsets, st.just(state.next_offset), st.just(0)))
+        read = ByteRange(start, start + data.draw(st.integers(0, MIB)))
+        planned = plan(state, read, covered, total_nbytes=total, limits=limits)
+        assert planned == plan(state, read, covered, total_nbytes=total, limits=limits)
+        wanted = read if total is None else read.clamped(total)
+        taken = list(covered.ranges)
+        for fetch in planned.fetches:
+            assert fetch.wanted
+            assert total is None or fetch.wanted.stop <= total
+            assert not any(fetch.wanted.overlaps(other) for other in taken)
+            taken.append(fetch.wanted)
+            if not fetch.is_stream:
+                whole_or_first = max(SMALL_FILE_NBYTES, limits.first_nbytes)
+                assert fetch.wanted.nbytes <= max(whole_or_first, wanted.nbytes + 32 * KIB)
+            assert fetch.wanted.nbytes <= LONG_NBYTES * 5 // 4
+        assert not list(wanted.minus(taken))
+        assert planned.receive_stop - planned.state.next_offset <= min(limits.window_cap_nbytes, MAX_WINDOW_NBYTES)
+        covered.ranges = taken
+        again = plan(planned.state, read, covered, total_nbytes=total, limits=limits)
+        assert again.state == planned.state
+        assert not again.is_jump
+        assert not [fetch for fetch in again.fetches if not fetch.is_stream]
+        state = planned.state
+
+
+@pytest.mark.parametrize("total", [1, 4097, SMALL_FILE_NBYTES])
+def test_small_file_is_one_request(total: int) -> None:
+    """Any READ of a small file asks for all of it."""
+    assert asked(run([(0, 4096)], total=total)[0]) == [(0, total)]
+    assert asked(run([(max(0, total - 10), 4096)], total=total)[0]) == [(0, total)]
+
+
+def test_first_read_of_big_file() -> None:
+    """A first READ of up to 256 KiB asks for 256 KiB; a larger one is a bulk reader's and asks for a long request."""
+    assert asked(run([(0, 128 * KIB)], total=100 * MIB)[0]) == [(0, 256 * KIB)]
+    assert asked(run([(0, MIB)], total=100 * MIB)[0]) == [(0, LONG_NBYTES)]
+
+
+def test_reading_on_is_a_long_request() -> None:
+    """The READ that ends beyond the first 256 KiB begins a long request behind them, and none follows until its end."""
+    reads = [(offset, 128 * KIB) for offset in range(0, 4 * MIB, 128 * KIB)]
+    plans = run(reads, total=100 * MIB)
+    assert [asked(planned) for planned in plans[:3]] == [
+        [(0, 256 * KIB)],
+        [],
+        [(256 * KIB, 256 * KIB + LONG_NBYTES)],
+    ]
+    assert not any(planned.fetches for planned in plans[3:])
+
+
+def test_kernel_reordering_is_in_order() -> None:
+    """READs that overtake each other within 1 MiB are no jumps."""
+    reads = [(0, 128), (256, 128), (128, 128), (512, 128), (384, 128), (768, 128), (640, 128)]
+    plans = run([(offset * KIB, nbytes * KIB) for offset, nbytes in reads], total=100 * MIB)
+    assert not any(planned.is_jump for planned in plans)
+    assert sum(len(planned.fetches) for planned in plans) <= 3
+
+
+def test_jump_is_exact_then_sequential_again() -> None:
+    """A jump fetches what is asked, page-aligned; after two more READs in order a long request follows."""
+    at = 50 * MIB
+    plans = run(
+        [(0, 128 * KIB), (at + 100, 1000), (at + 128 * KIB, 128 * KIB), (at + 256 * KIB, 128 * KIB)], total=100 * MIB
+    )
+    assert plans[1].is_jump
+    assert asked(plans[1]) == [(at, at + 4096)]
+    assert asked(plans[2]) == [(at + 128 * KIB, at + 256 * KIB)]
+    assert plans[3].fetches[0].is_stream
+    assert plans[3].fetches[0].wanted.start == at + 256 * KIB
+
+
+def test_tail_is_no_jump() -> None:
+    """A look at the last 20 KiB fetches them in one piece and leaves the head's run alone."""
+    total = 10 * MIB + 1234
+    plans = run([(0, 16 * KIB), (total - 128, 128), (total - 8 * KIB, 8 * KIB), (16 * KIB, 16 * KIB)], total=total)
+    assert not any(planned.is_jump for planned in plans)
+    assert [len(planned.fetches) for planned in plans] == [1, 1, 0, 0]
+    assert plans[1].fetches[0].wanted.nbytes < 28 * KIB
+
+
+def test_stream_stops_before_what_is_covered() -> None:
+    """A long request ends where bytes are held or on their way for another reader."""
+    covered = Covered([ByteRange(10 * MIB, 20 * MIB)])
+    plans = run([(0, MIB)], total=100 * MIB, covered=covered)
+    assert asked(plans[0]) == [(0, 10 * MIB)]

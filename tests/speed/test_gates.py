@@ -1,0 +1,170 @@
+"""Speed as counts and virtual seconds: the table of gates, each on a simulated link."""
+
+import random
+from functools import partial
+
+import trio
+from trio.testing import MockClock
+
+from cffs.reader.remote_file import OpenFile
+from tests.reader.link import MIB, Lab, Remote, laboratory
+
+KIB = 1024
+
+
+async def stream(handle: OpenFile, remote: Remote, start: int, stop: int, *, read_nbytes: int = 128 * KIB) -> None:
+    """Reads [start, stop) as the kernel does for a program that reads on, and compares."""
+    for offset in range(start, stop, read_nbytes):
+        nbytes = min(read_nbytes, stop - offset)
+        data = await handle.read(offset, nbytes)
+        assert data == remote.content(offset, min(nbytes, remote.total - offset))
+
+
+async def opened(lab: Lab, *, knows: bool = True, hint_nbytes: int | None = None) -> OpenFile:
+    return await lab.objects.open(lab.key, (lab.source,), known=lab.known() if knows else None, hint_nbytes=hint_nbytes)
+
+
+async def test_small_file_costs_one_request(autojump_clock: MockClock) -> None:
+    """A file of up to 512 KiB costs one request from open to end, its own bytes and one latency, whatever is known."""
+    for total in (1, 4096, 300_001, 512 * KIB):
+        for knows, hint_nbytes in ((True, None), (False, None), (False, total), (False, 4 * total)):
+            async with laboratory(latency_seconds=0.05) as lab:
+                remote = lab.add(Remote(total=total))
+                began_at = trio.current_time()
+                handle = await opened(lab, knows=knows, hint_nbytes=hint_nbytes)
+                assert handle.total_nbytes == total
+                await stream(handle, remote, 0, total)
+                handle.close()
+                assert lab.origin.requests == 1
+                assert lab.origin.sent_nbytes == total
+                assert trio.current_time() - began_at < 0.06
+
+
+async def test_probe_of_big_file(autojump_clock: MockClock) -> None:
+    """The first 64 KiB of a big file, then close: one request of at most 256 KiB."""
+    for knows in (True, False):
+        async with laboratory(latency_seconds=0.05) as lab:
+            remote = lab.add(Remote(total=100 * MIB))
+            handle = await opened(lab, knows=knows, hint_nbytes=100 * MIB)
+            await stream(handle, remote, 0, 64 * KIB)
+            handle.close()
+            await trio.sleep(10)
+            assert lab.origin.requests == 1
+            assert lab.origin.sent_nbytes <= 256 * KIB
+
+
+async def test_random_reads_are_exact(autojump_clock: MockClock) -> None:
+    """Random reads of 64 KiB fetch at most 1.1 times what is read."""
+    async with laboratory(latency_seconds=0.05) as lab:
+        remote = lab.add(Remote(total=256 * MIB))
+        handle = await opened(lab)
+        dice = random.Random(1)
+        read_nbytes = 0
+        for _ in range(200):
+            offset = dice.randrange(remote.total - 64 * KIB)
+            begin = offset - offset % 4096  # what the kernel makes of it
+            nbytes = offset + 64 * KIB + -(offset + 64 * KIB) % 4096 - begin
+            data = await handle.read(begin, nbytes)
+            assert data == remote.content(begin, min(nbytes, remote.total - begin))
+            read_nbytes += 64 * KIB
+        assert lab.origin.sent_nbytes <= 1.1 * read_nbytes
+        assert lab.origin.requests <= 205
+
+
+async def test_stream_of_256_mib(autojump_clock: MockClock) -> None:
+    """256 MiB at 50 ms and 100 MB/s: at most 8 requests, each byte once, the link's time and a tenth."""
+    for read_nbytes in (128 * KIB, MIB):  # what the kernel asks with its own read-ahead, and with 1 MiB set by root
+        async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+            remote = lab.add(Remote(total=256 * MIB))
+            handle = await opened(lab)
+            began_at = trio.current_time()
+            await stream(handle, remote, 0, remote.total, read_nbytes=read_nbytes)
+            assert lab.origin.requests <= 8
+            assert lab.origin.sent_nbytes == remote.total
+            assert trio.current_time() - began_at <= 1.1 * (0.05 + remote.total / 100e6)
+            assert lab.cache.used_nbytes <= lab.cache.limit_nbytes
+
+
+async def test_second_read_is_free(autojump_clock: MockClock) -> None:
+    """A second read of what fits the budget costs no request, also by another handle and after the grace period."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+        remote = lab.add(Remote(total=20 * MIB))
+        for pause_seconds in (0, 1, 60):
+            handle = await opened(lab)
+            await stream(handle, remote, 0, remote.total)
+            handle.close()
+            await trio.sleep(pause_seconds)
+        assert lab.origin.sent_nbytes == remote.total
+        assert lab.origin.requests <= 2
+
+
+async def test_hundred_readers_of_one_cold_file(autojump_clock: MockClock) -> None:
+    """A hundred readers of one cold file fetch it once."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+        remote = lab.add(Remote(total=4 * MIB))
+
+        async def one() -> None:
+            handle = await opened(lab, knows=False, hint_nbytes=remote.total)
+            await stream(handle, remote, 0, remote.total)
+            handle.close()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(one)
+        assert lab.origin.sent_nbytes == remote.total
+        assert lab.origin.requests <= 3
+
+
+async def test_sixteen_readers_at_sixteen_offsets(autojump_clock: MockClock) -> None:
+    """Sixteen readers that start at sixteen places of one file fetch at most 1.1 copies, 8 connections at a time."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+        remote = lab.add(Remote(total=128 * MIB))
+
+        async def one(index: int) -> None:
+            handle = await opened(lab)
+            part = remote.total // 16
+            await stream(handle, remote, index * part, (index + 1) * part)
+            handle.close()
+
+        async with trio.open_nursery() as nursery:
+            for index in range(16):
+                nursery.start_soon(partial(one, index))
+        assert lab.origin.sent_nbytes <= 1.1 * remote.total
+        assert lab.origin.most_connections <= 8
+
+
+async def test_head_then_tail(autojump_clock: MockClock) -> None:
+    """A look at the head and one at the tail are two requests, and the reader of the head goes on undisturbed."""
+    async with laboratory(latency_seconds=0.05) as lab:
+        remote = lab.add(Remote(total=10 * MIB))
+        handle = await opened(lab)
+        await stream(handle, remote, 0, 16 * KIB)
+        await stream(handle, remote, remote.total - 4096, remote.total)
+        await stream(handle, remote, remote.total - 16 * KIB, remote.total)
+        assert lab.origin.requests == 2
+        await stream(handle, remote, 16 * KIB, remote.total)
+        assert lab.origin.requests == 3
+        assert lab.origin.sent_nbytes == remote.total
+
+
+async def test_first_byte_takes_one_latency(autojump_clock: MockClock) -> None:
+    """The first 64 KiB of a cold file are there after one latency."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+        remote = lab.add(Remote(total=100 * MIB))
+        began_at = trio.current_time()
+        handle = await opened(lab)
+        await stream(handle, remote, 0, 64 * KIB)
+        assert trio.current_time() - began_at < 0.055
+
+
+async def test_paused_reader_is_not_run_away_from(autojump_clock: MockClock) -> None:
+    """A reader that stops has at most its window fetched ahead of it, and after a while no connection."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+        remote = lab.add(Remote(total=100 * MIB))
+        handle = await opened(lab)
+        await stream(handle, remote, 0, 2 * MIB)
+        await trio.sleep(60)
+        assert lab.origin.sent_nbytes <= 2 * MIB + 2 * MIB + MIB
+        assert lab.origin.connections == 0
+        await stream(handle, remote, 2 * MIB, 20 * MIB)
+        assert lab.origin.requests == 3
