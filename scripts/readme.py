@@ -1,0 +1,94 @@
+# ruff: noqa: T201  # a script prints
+"""Renders the README's generated parts: the picture of the tree and the table of operations.
+
+It owns which path uses which operation. `scripts/readme.py` rewrites the README in place; a guard test holds the two
+equal, and that every operation of the documents has its row.
+"""
+
+import sys
+from pathlib import Path
+
+from cffs.callfire.operations import OPERATIONS, Operation
+from cffs.tree.routes import picture
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+#: Operation -> the path or command that uses it.
+USED_BY: dict[str, str] = {
+    "Get List of Recordings for a Call": "`ls campaigns/{campaign}/{call}` where WAVs are shown; lookups there",
+    "Get a single recording": "`campaigns/{campaign}/{call}/{file}.wav`, `recordings/{id}.wav`",
+    "Get a Dynamic Recording": "`dynamic/{hash}/{year}/{month}/{campaign}/{filename}`",
+    "Get a Dynamic Recording as MP3": "the same with `.mp3`",
+    "getCallRecordingByName": "lookup of `{name}.mp3` and `{name}.json` where calls cannot be listed",
+    "getCallRecordingMp3ByName": "`campaigns/{campaign}/{call}/{name}.mp3` where there is no by-id form",
+    "getAccount": "`me/account.json`; whether the login is good, at mount",
+    "findApiCredentials": "`ls me/api/credentials`",
+    "createApiCredential": "not yet (needs `--writable`)",
+    "deleteApiCredential": "not yet (needs `--writable`)",
+    "getApiCredential": "`me/api/credentials/{id}.json`",
+    "getCreditUsage": "`me/billing/credit-usage.json`, `me/billing/credit-usage/{YYYY-MM}.json`, `…/{from}..{to}.json`",
+    "getBillingPlanUsage": "`me/billing/plan-usage.json`",
+    "getCallerIds": "`ls me/callerids`",
+    "sendVerificationCodeToCallerId": "not yet (needs `--writable`)",
+    "verifyCallerId": "not yet (needs `--writable`)",
+    "createMedia": "not yet (needs `--writable`)",
+    "getMediaDataByKey": "`media/public/{key}.{ext}`",
+    "getMedia": "lookup of `media/{id}.{ext}`; `media/{id}.json`",
+    "getMediaData": "`media/{id}.{ext}`, `media/by-name/{name}.{ext}`",
+    "getMediaDataBinary": "`media/{id}`",
+    "findCalls": "`ls campaigns/{campaign}`, `calls/`, `recordings/`: a thousand calls a request",
+    "getCall": "lookup of an unlisted call",
+    "getCallRecordings": "`ls` of a call whose recordings no listing embedded",
+    "getCallRecording": "lookup of an unlisted `recordings/{id}.mp3` or `.json`",
+    "getCallRecordingMp3": "every MP3 of a recording",
+    "findCallBroadcasts": "`ls campaigns`",
+    "getCallBroadcast": "lookup of an unlisted campaign; `campaign.json`",
+    "getCallBroadcastCalls": "nothing: `/calls` gives the same calls with their recordings",
+    "findMedia": "`ls media`",
+}
+#: Parameters that are not simply parts of the path: how each is used.
+PARAMETERS: dict[str, str] = {
+    "apikey": "the credential",
+    "fields": "not sent: the `.json` files show every field there is",
+    "limit": "1000, or 100 where that is refused",
+    "offset": "page by page",
+    "intervalBegin": "the start of the interval; for calls, what is new since the last listing",
+    "intervalEnd": "the end of the interval; not sent for calls",
+    "body": "not yet",
+    "file": "not yet",
+}
+
+
+def operations_table() -> str:
+    """Every operation of the two documents, then those of the public document that listings need."""
+    lines = ["| operation | request | parameters | used by |", "|---|---|---|---|"]
+    lines += [_row(operation) for operation in OPERATIONS]
+    return "\n".join(lines) + "\n"
+
+
+def _row(operation: Operation) -> str:
+    told = []
+    for parameter in operation.parameters:
+        if f"{{{parameter}}}" in operation.path:
+            told.append(f"`{parameter}`: part of the path")
+        elif parameter in PARAMETERS:
+            told.append(f"`{parameter}`: {PARAMETERS[parameter]}")
+        else:
+            told.append(f"`{parameter}`: not sent")
+    request = f"{operation.api} `{operation.method} {operation.path}`"
+    return f"| {operation.name} | {request} | {'; '.join(told) or '—'} | {USED_BY[operation.name]} |"
+
+
+def rendered(text: str) -> str:
+    """The README with its generated parts made anew. Raises ValueError where a marker is missing."""
+    parts = {"tree": f"```\n{picture()}```\n", "operations": operations_table()}
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: made by scripts/readme.py -->\n", f"<!-- /{name} -->"
+        start, stop = text.index(begin) + len(begin), text.index(end)
+        text = text[:start] + part + text[stop:]
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(rendered(README.read_text()))
+    print(f"{README.name}: made anew", file=sys.stderr)
