@@ -3,10 +3,9 @@
 It must not know HTTP, FUSE, tasks or time. `reader/` leases a buffer, commits what it received and gets.
 """
 
-from dataclasses import dataclass
-
 from cachetools import LRUCache
 
+from cffs.cache.counters import MemoryCounters
 from cffs.cache.extents import Blob, Extent, Standing
 from cffs.cache.slabs import SLAB_NBYTES, SlabPool
 from cffs.cache.version import ObjectVersion
@@ -15,16 +14,6 @@ from cffs.core.byte_range import ByteRange
 #: A partly filled buffer is copied to its exact length when at least a page is saved.
 _WORTH_SHRINKING_NBYTES = 4096
 _EMPTY = memoryview(b"")
-
-
-@dataclass(slots=True)
-class MemoryCounters:
-    """What happened since the mount; owned by MemoryCache."""
-
-    hits: int = 0
-    misses: int = 0
-    prefetch_used_nbytes: int = 0
-    prefetch_wasted_nbytes: int = 0
 
 
 class MemoryCache:
@@ -220,6 +209,11 @@ class MemoryCache:
         blob = self._blobs.get(version)
         for extent in list(blob.extents) if blob is not None else ():
             self._remove(extent)
+
+    def drop_object(self, key: str) -> None:
+        """Forgets every version of object `key`."""
+        for version in [version for version in self._blobs if version.key == key]:
+            self.drop(version)
 
     def _note_read(self, extent: Extent, stop: int) -> None:
         read_nbytes = stop - extent.start

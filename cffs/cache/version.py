@@ -11,9 +11,11 @@ from dataclasses import dataclass
 class ObjectVersion:
     """The version of object `key` that the origin names by `validator` and that has `total_nbytes` bytes.
 
-    `total_nbytes` is None only while an answer that does not tell its length is still arriving.
+    `total_nbytes` is None only while an answer that does not tell its length is still arriving; what arrives then
+    belongs to whoever receives it (`instance`), since nothing tells it from another version.
     """
 
     key: str
     validator: str | None
     total_nbytes: int | None
+    instance: int = 0

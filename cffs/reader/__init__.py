@@ -8,6 +8,8 @@ It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes th
   is finished or dropped, and both happen without a checkpoint in between.
 * A fetch belongs to the mount; whoever waits for it may leave at any checkpoint.
 * Every waiter is woken when its bytes are there or when the fetch ends, however that happens.
+* An origin that ignores ranges has one answer of the whole received at a time, as far as its readers are; going
+  back to what was evicted meanwhile starts another from the first byte.
 * Bytes enter the cache only under the version that the head of their own answer confirmed.
 
 Checklist for whoever adds an `await`: (1) in a fetch, look at `fetch.is_over` and `lease.standing` after it: the

@@ -4,6 +4,7 @@ It must not know what to fetch (that is `reader/planner`) nor how it is received
 `reader/remote_file` begins, awaits and drops them.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Iterator
 
 import trio
@@ -15,6 +16,11 @@ from cffs.core.errors import CffsError, OriginFault
 
 #: Where an answer ends that does not tell it.
 UNKNOWN_STOP = 2**62
+#: Less than a connection is worth.
+_WORTH_FINISHING_NBYTES = 256 * 1024
+_MOVING_SECONDS = 1.0
+#: What nobody waits for and is let in ends after so long, there or not.
+_FINISHING_SECONDS = 5.0
 
 
 class _Waiter:
@@ -56,6 +62,17 @@ class Fetch:
         return ByteRange(self.position, max(self.position, self.stop))
 
     @property
+    def is_nearly_there(self) -> bool:
+        """True when three quarters have come, little is left and it still moves: then it is let in."""
+        left_nbytes = self.stop - self.position
+        return (
+            self.has_head
+            and left_nbytes <= _WORTH_FINISHING_NBYTES
+            and (self.position - self.begin) * 4 >= (self.stop - self.begin) * 3
+            and trio.current_time() - self.moved_at < _MOVING_SECONDS
+        )
+
+    @property
     def is_awaited(self) -> bool:
         """True while a reader waits for its bytes."""
         return bool(self._waiters)
@@ -84,6 +101,11 @@ class Fetch:
             self.limit = stop
             self.nudged.set()
 
+    def let_in(self) -> None:
+        """Nobody wants it any more; what is left may come, for a short while, unless somebody waits for it again."""
+        self.raise_limit(self.stop)
+        self.scope.deadline = trio.current_time() + _FINISHING_SECONDS
+
     def end(self, error: CffsError | None) -> None:
         """It will bring nothing more; wakes everybody."""
         self._is_over = True
@@ -99,6 +121,15 @@ class Fetch:
         """Returns when it will bring nothing more. A checkpoint unless that is so; cancelled, it goes on."""
         await self._wait(_Waiter(2 * UNKNOWN_STOP))
 
+    async def pause(self, seconds: float) -> None:
+        """For its task: returns when the limit rose, somebody began to wait, it is over, or after `seconds`. Always a
+        checkpoint."""
+        with trio.move_on_after(seconds):
+            await self.nudged.wait()
+        if self.nudged.is_set() and not self._is_over:
+            self.nudged = trio.Event()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
     async def until(self, need_stop: int) -> None:
         """Returns when its head and its bytes up to `need_stop` are there, or when it is over. A checkpoint unless it
         is so already; cancelled, the caller decides what becomes of the fetch."""
@@ -109,6 +140,7 @@ class Fetch:
         if self._has(waiter):
             return
         self._waiters[waiter] = None
+        self.scope.deadline = math.inf
         self.nudged.set()
         try:
             await waiter.woken.wait()

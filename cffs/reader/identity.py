@@ -3,6 +3,8 @@
 It must not know fetches or caches. Owned by one RemoteFile; `reader/receiving` lets each answer's head confirm it.
 """
 
+from itertools import count
+
 from cffs.cache.version import ObjectVersion
 from cffs.callfire.checks import Pinned
 from cffs.core.errors import RemoteObjectChanged
@@ -10,12 +12,15 @@ from cffs.core.source import Source
 from cffs.reader.facts import Known, Learned
 from cffs.reader.seam import Answer
 
+_instances = count(1)
+
 
 class Identity:
     """What is known of one version of object `key`; grows with each answer, never contradicts an earlier one."""
 
     def __init__(self, key: str, candidates: tuple[Source, ...], known: Known | None) -> None:
         self.key = key
+        self._instance = next(_instances)
         self.candidates = candidates
         self.source = known.source if known is not None else None
         self.total_nbytes = known.total_nbytes if known is not None else None
@@ -26,7 +31,7 @@ class Identity:
         #: Another version was seen at the origin: no byte of this one can be had any more.
         self.is_changed = False
         #: What its bytes are cached under. May change at a checkpoint: ask again, never keep it.
-        self.version = ObjectVersion(key, self.validator, self.total_nbytes)
+        self.version = self._version()
 
     @property
     def pinned(self) -> Pinned | None:
@@ -67,7 +72,7 @@ class Identity:
             self.validator = answer.validator
         if self.last_modified_ns is None:
             self.last_modified_ns = answer.last_modified_ns
-        self.version = ObjectVersion(self.key, self.validator, self.total_nbytes)
+        self.version = self._version()
         return before != (self.source, self.total_nbytes, self.validator, self.last_modified_ns)
 
     def found_end(self, total_nbytes: int) -> None:
@@ -75,4 +80,9 @@ class Identity:
         if self.total_nbytes is not None and self.total_nbytes != total_nbytes:
             raise RemoteObjectChanged(f"{self.key} ended elsewhere than before")
         self.total_nbytes = total_nbytes
-        self.version = ObjectVersion(self.key, self.validator, total_nbytes)
+        self.version = self._version()
+
+    def _version(self) -> ObjectVersion:
+        if self.total_nbytes is None:
+            return ObjectVersion(self.key, self.validator, None, self._instance)
+        return ObjectVersion(self.key, self.validator, self.total_nbytes)

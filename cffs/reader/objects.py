@@ -94,6 +94,13 @@ class Objects:
             raise
         return handle
 
+    def bring(self, key: str, sources: tuple[Source, ...], *, known: Known | None, hint_nbytes: int) -> OpenFile:
+        """A handle whose file of about `hint_nbytes` is being fetched whole, after all that somebody waits for. What
+        fails is not told: whoever opens it asks again. No checkpoint."""
+        handle = self._file(key, sources, known).attach()
+        handle.bring(hint_nbytes)
+        return handle
+
     async def probe(self, key: str, sources: tuple[Source, ...]) -> Learned:
         """Size and version of an object without opening it: from an open file, else by one request for its first byte,
         however many ask at once.
@@ -126,6 +133,7 @@ class Objects:
         file = self._files.pop(key, None)
         if file is not None:
             file.forget()
+        self._tools.cache.drop_object(key)
 
     def _file(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
         self._forget_expired()

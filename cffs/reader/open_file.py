@@ -53,6 +53,10 @@ class OpenFile:
         """
         return await self._file.read(self, offset, nbytes)
 
+    def bring(self, hint_nbytes: int) -> None:
+        """Begins to fetch all of it; waits for nothing. Never a checkpoint."""
+        self._file.bring(hint_nbytes)
+
     def close(self) -> None:
         """Ends it; what only it wanted is given up. Never a checkpoint."""
         self._file.detach(self)

@@ -113,7 +113,7 @@ class Receiver:
         """One answer, from the first source that has the object."""
         if fetch.has_head:
             while fetch.position >= fetch.limit and not fetch.has_ended():
-                await _nudge(fetch)
+                await fetch.pause(_PAUSE_LOOK_SECONDS)
         claim = Claim(self._identity.key, lambda: fetch.is_awaited)
         await self._tools.slots.acquire(claim)
         try:
@@ -189,7 +189,7 @@ class Receiver:
                 return _Outcome.YIELDED
             target, lease = self._target(fetch)
             if target is None:
-                await _nudge(fetch, _ROOM_LOOK_SECONDS)
+                await fetch.pause(_ROOM_LOOK_SECONDS)
                 continue
             fetch.lease = lease
             leased_at = trio.current_time()
@@ -241,9 +241,8 @@ class Receiver:
     def _target(self, fetch: Fetch) -> tuple[memoryview | None, Extent | None]:
         """Where the next bytes go: a lease; scratch where they are held already; None while there is no room."""
         cache, version = self._tools.cache, self._identity.version
-        # the smaller the window, the smaller the buffers: half of it may be in the one that fills
-        room_nbytes = (fetch.limit - fetch.position) // 2 if fetch.is_stream else fetch.limit - fetch.position
-        nbytes = min(max(room_nbytes, CHECKPOINT_NBYTES), cache.largest_lease_nbytes)
+        # the smaller the window, the smaller the buffers
+        nbytes = min(max(fetch.limit - fetch.position, CHECKPOINT_NBYTES), cache.largest_lease_nbytes)
         stop = min(fetch.stop, fetch.position + nbytes)
         if stop < fetch.stop:
             stop = max(stop - stop % _EXTENT_UNIT_NBYTES, min(stop, fetch.position + _EXTENT_UNIT_NBYTES))
@@ -267,7 +266,7 @@ class Receiver:
             return False
         looks = 0
         while fetch.position >= fetch.limit and not fetch.has_ended():
-            await _nudge(fetch)
+            await fetch.pause(_PAUSE_LOOK_SECONDS)
             looks += 1
             is_long, is_needed = looks >= _MAX_PAUSE_LOOKS, slots.is_contended(key)
             if fetch.position >= fetch.limit and (is_long and is_needed if fetch.is_whole else is_long or is_needed):
@@ -294,12 +293,3 @@ class Receiver:
             self._tools.listener.learned(identity.learned(source))
         fetch.stop = total_nbytes
         fetch.take_head()
-
-
-async def _nudge(fetch: Fetch, seconds: float = _PAUSE_LOOK_SECONDS) -> None:
-    """Returns when the fetch's limit rose, somebody waits for it, it is over, or after `seconds`."""
-    with trio.move_on_after(seconds):
-        await fetch.nudged.wait()
-    if fetch.nudged.is_set() and not fetch.has_ended():
-        fetch.nudged = trio.Event()
-    await trio.lowlevel.checkpoint_if_cancelled()

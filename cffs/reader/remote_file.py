@@ -16,7 +16,7 @@ from cffs.reader.facts import Known
 from cffs.reader.fetches import UNKNOWN_STOP, Fetch, Fetches
 from cffs.reader.identity import Identity
 from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
-from cffs.reader.planner import FIRST_NBYTES, SMALL_FILE_NBYTES, goes_on, plan, receive_stop_of
+from cffs.reader.planner import FIRST_NBYTES, MIN_WINDOW_NBYTES, SMALL_FILE_NBYTES, goes_on, plan, receive_stop_of
 from cffs.reader.receiving import Receiver
 from cffs.reader.tools import Tools
 
@@ -26,8 +26,6 @@ _SURELY_LARGE_HINT_NBYTES = 16 * SMALL_FILE_NBYTES
 #: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders, players step back.
 _KEEP_BEHIND_NBYTES = 2 * 1024 * 1024
 _SWEEP_NBYTES = 1024 * 1024
-#: What is nearly there is not thrown away: three quarters of a request, and at most this much still to come.
-_WORTH_FINISHING_NBYTES = 256 * 1024
 #: After a timeout the handles opened before it fail at once for so long (contract 2, `--timeout`).
 FAIL_AT_ONCE_SECONDS = 5.0
 _EMPTY = memoryview(b"")
@@ -82,6 +80,8 @@ class RemoteFile:
         if not self._handles:
             self.closed_at = trio.current_time()
             self._tools.cache.abandon(self.identity.version)
+            if self.identity.total_nbytes is None:  # the next open must not take it for its own
+                self._tools.cache.drop(self.identity.version)
             self._on_closed(self)
 
     async def learn(self, hint_nbytes: int | None) -> None:
@@ -112,19 +112,37 @@ class RemoteFile:
         data = self._tools.cache.get(self.identity.version, wanted)
         if data is None or not (self._is_at_rest() or self._goes_on(handle, wanted)):
             self._observe(handle, read)
-        while data is None:
-            self._check(handle)
-            fetch = self._next_fetch(handle, wanted)
-            need_stop = min(wanted.stop, fetch.stop)
-            await self._await(fetch, need_stop)
-            wanted = self._clamped(read)
-            if not wanted:
-                return _EMPTY
-            data = self._tools.cache.get_arrived(self.identity.version, wanted)
-            if data is None:
-                self._raise_if(fetch.error)
+        if data is None:
+            data = await self._arriving(handle, read)
         self._delivered(handle, data)
         return data
+
+    async def _arriving(self, handle: OpenFile, read: ByteRange) -> memoryview:
+        """The bytes of `read` once they are here. What comes in parts is put aside part by part: with little memory
+        the first might be evicted before the last has come."""
+        cache, aside = self._tools.cache, bytearray()
+        while wanted := self._clamped(ByteRange(min(read.start + len(aside), read.stop), read.stop)):
+            self._check(handle)
+            fetch = self._next_fetch(handle, wanted)
+            await self._await(fetch, min(wanted.stop, fetch.stop))
+            wanted = self._clamped(wanted)
+            missing = cache.first_missing(self.identity.version, wanted)
+            here = ByteRange(wanted.start, wanted.stop if missing is None else missing.start)
+            data = cache.get_arrived(self.identity.version, here) or _EMPTY
+            if missing is None and not aside:
+                return data
+            aside += data
+            if missing is not None and not data:
+                self._raise_if(fetch.error)
+        return memoryview(aside).toreadonly()
+
+    def bring(self, hint_nbytes: int) -> None:
+        """Begins to fetch what is missing of the whole, said to be of about `hint_nbytes`. No checkpoint."""
+        total_nbytes = self.identity.total_nbytes
+        whole = ByteRange(0, max(hint_nbytes, SMALL_FILE_NBYTES) if total_nbytes is None else total_nbytes)
+        while (gap := self.first_missing(whole)) is not None:
+            self._tools.counters.prefetch_started += 1
+            self._begin(gap, is_stream=False)
 
     def first_missing(self, within: ByteRange) -> ByteRange | None:
         """The planner's Coverage: neither held nor on its way."""
@@ -144,7 +162,7 @@ class RemoteFile:
         self.identity.is_changed = True
         for fetch in self._fetches:
             self._fetches.drop(fetch)
-        self._tools.cache.drop(self.identity.version)
+        self._tools.cache.drop_object(self.identity.key)
 
     def _clamped(self, read: ByteRange) -> ByteRange:
         total_nbytes = self.identity.total_nbytes
@@ -183,13 +201,14 @@ class RemoteFile:
         handle.receive_stop = receive_stop
         for fetch in self._fetches:
             if fetch.position <= receive_stop and handle.state.next_offset <= fetch.stop:
-                fetch.raise_limit(receive_stop)
+                # in steps: a receiver that wakes for each READ would fill small buffers
+                step_nbytes = min(MIN_WINDOW_NBYTES, (receive_stop - handle.state.next_offset) // 2)
+                if receive_stop >= min(fetch.limit + step_nbytes, fetch.stop):
+                    fetch.raise_limit(receive_stop)
 
     def _next_fetch(self, handle: OpenFile, wanted: ByteRange) -> Fetch:
         """The fetch that brings the first byte of `wanted` that is not here; begun where there is none."""
-        missing = self._tools.cache.first_missing(self.identity.version, wanted)
-        if missing is None:
-            raise AssertionError("all of it is here")
+        missing = self._tools.cache.first_missing(self.identity.version, wanted) or wanted
         fetch = self._fetches.covering(missing.start)
         if fetch is None:
             self._observe(handle, wanted)
@@ -254,8 +273,8 @@ class RemoteFile:
 
     def _finish_or_drop(self, fetch: Fetch) -> None:
         """What nobody waits for: the last quarter is let in, with no reader's window to wait for; else it ends."""
-        if _is_nearly_there(fetch):
-            fetch.raise_limit(fetch.stop)
+        if fetch.is_nearly_there:
+            fetch.let_in()
         else:
             self._fetches.drop(fetch)
 
@@ -279,13 +298,3 @@ class RemoteFile:
             self.forget()
         elif not self._handles:
             self._tools.cache.abandon(self.identity.version)
-
-
-def _is_nearly_there(fetch: Fetch) -> bool:
-    left_nbytes = fetch.stop - fetch.position
-    return (
-        fetch.has_head
-        and left_nbytes <= _WORTH_FINISHING_NBYTES
-        and (fetch.position - fetch.begin) * 4 >= (fetch.stop - fetch.begin) * 3
-        and trio.current_time() - fetch.moved_at < 1.0
-    )

@@ -81,4 +81,5 @@ class ConnectionSlots:
     def _until_next_stall_seconds(self) -> float:
         now = trio.current_time()
         ages = [now - claim.progress_at for claim in self._held if now - claim.progress_at < STALLED_SECONDS]
-        return STALLED_SECONDS - max(ages) if ages else STALLED_SECONDS
+        # never 0: a float's rounding must not spin
+        return max(STALLED_SECONDS - max(ages), 0.001) if ages else STALLED_SECONDS

@@ -407,6 +407,18 @@ async def test_stalled_connections_stop_nobody(autojump_clock: MockClock) -> Non
             assert trio.current_time() - began_at < 1.5
 
 
+async def test_large_reads_with_little_memory(autojump_clock: MockClock) -> None:
+    """READs that together are larger than the memory all end, in time and right."""
+    async with laboratory(latency_seconds=0.01, bytes_per_second=20e6, memory_nbytes=2 * MIB) as lab:
+        remote = lab.add(Remote(total=40 * MIB))
+        handle = await opened(lab)
+        with trio.fail_after(15):
+            async with trio.open_nursery() as nursery:
+                for index in range(16):
+                    nursery.start_soon(check, handle, remote, index * 2 * MIB, MIB)
+        assert lab.cache.used_nbytes <= 2 * MIB
+
+
 async def test_many_sequential_readers_within_a_small_budget(autojump_clock: MockClock) -> None:
     """Forty readers of forty files in 8 MiB of memory over 4 connections: all bytes right, never over the budget."""
     async with laboratory(latency_seconds=0.01, bytes_per_second=100e6, memory_nbytes=8 * MIB, connections=4) as lab:

@@ -1,0 +1,330 @@
+"""The disk cache: whatever happens to its files, what it gives out is what was put in, or nothing."""
+
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from cffs.cache import disk_format
+from cffs.cache.disk import DiskCache, files_below
+from cffs.cache.disk_file import verify_file
+from cffs.cache.disk_format import BLOCK_NBYTES, Layout
+from cffs.cache.version import ObjectVersion
+from cffs.core.byte_range import ByteRange
+
+TOTAL = 2 * BLOCK_NBYTES + 1000
+LARGE = 2**30
+
+
+class Clock:
+    """Seconds as a test sets them."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def version(number: int = 0, validator: str = "a", total: int = TOTAL) -> ObjectVersion:
+    return ObjectVersion(f"recording/{number}.wav", validator, total)
+
+
+def block(of: ObjectVersion, index: int) -> bytes:
+    """The true content of a block: another for every version and place."""
+    nbytes = Layout(of.total_nbytes or 0).block_range(index).nbytes
+    return (f"{of.key} {of.validator} {index} ".encode() * nbytes)[:nbytes]
+
+
+def put(cache: DiskCache, of: ObjectVersion, index: int) -> None:
+    cache.write(of, index, memoryview(block(of, index)))
+
+
+def opened(folder: Path, limit: int = LARGE) -> DiskCache:
+    clock = Clock()
+    cache = DiskCache(folder, limit_nbytes=limit, timer=clock, wall_seconds=clock)
+    cache.scan()
+    return cache
+
+
+def the_file(folder: Path) -> Path:
+    (path,) = files_below(folder)
+    return path
+
+
+def test_blocks_survive_a_restart(tmp_path):
+    """What was written is read after a restart, byte for byte, and what was not written is missing."""
+    first, of = opened(tmp_path), version()
+    put(first, of, 0)
+    put(first, of, 2)
+    first.close()
+    again = opened(tmp_path)
+    assert again.read(of, 0, wait=True) == block(of, 0)
+    assert again.read(of, 1, wait=True) is None
+    assert again.read(of, 2, wait=True) == block(of, 2)
+    assert again.first_missing(of, ByteRange(5, TOTAL)) == ByteRange(BLOCK_NBYTES, 2 * BLOCK_NBYTES)
+    assert again.held_nbytes(of) == BLOCK_NBYTES + 1000
+    assert again.used_nbytes >= BLOCK_NBYTES + 1000
+
+
+def test_another_version_finds_nothing_and_takes_the_place(tmp_path):
+    """A version with another validator or total gets no byte of the old one, and replaces it when written."""
+    cache, old = opened(tmp_path), version()
+    put(cache, old, 0)
+    for new in (version(validator="b"), version(total=TOTAL + 1)):
+        assert cache.read(new, 0, wait=True) is None
+        assert cache.held_nbytes(new) == 0 or cache.first_missing(new, ByteRange(0, 10)) is not None
+    new = version(validator="b")
+    put(cache, new, 1)
+    assert cache.read(new, 1, wait=True) == block(new, 1)
+    assert cache.read(old, 0, wait=True) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.integers(0, 10**6), what=st.sampled_from(["flip", "cut", "zero"]))
+def test_no_damage_is_ever_served(tmp_path_factory, position, what):
+    """A byte flipped, zeroed or cut off anywhere in a cache file costs a block or the file, never a wrong byte."""
+    folder = tmp_path_factory.mktemp("disk")
+    cache, of = opened(folder), version()
+    for index in range(3):
+        put(cache, of, index)
+    cache.close()
+    path = the_file(folder)
+    data = bytearray(path.read_bytes())
+    position %= len(data)
+    if what == "cut":
+        del data[position:]
+    else:
+        data[position] = data[position] ^ 0x40 if what == "flip" else 0
+    path.write_bytes(data)
+    again = opened(folder)
+    for index in range(3):
+        assert again.read(of, index, wait=True) in (None, block(of, index))
+
+
+def test_swapped_files_and_blocks_are_refused(tmp_path):
+    """The file of one object under another's name, and a block at another place, are never served."""
+    cache = opened(tmp_path)
+    one, other = version(1), version(2)
+    put(cache, one, 0)
+    put(cache, other, 0)
+    cache.close()
+    first, second = sorted(files_below(tmp_path))
+    a, b = first.read_bytes(), second.read_bytes()
+    first.write_bytes(b)
+    second.write_bytes(a)
+    again = opened(tmp_path)
+    assert again.read(one, 0, wait=True) is None
+    assert again.read(other, 0, wait=True) is None
+    of = version(3)
+    put(again, of, 0)
+    put(again, of, 1)
+    again.close()
+    path = next(p for p in files_below(tmp_path) if p.stat().st_size > 2 * BLOCK_NBYTES)
+    data = bytearray(path.read_bytes())
+    at = Layout(TOTAL).data_offset
+    slots = disk_format.HEADER_NBYTES
+    data[at : at + BLOCK_NBYTES], data[at + BLOCK_NBYTES : at + 2 * BLOCK_NBYTES] = (
+        data[at + BLOCK_NBYTES : at + 2 * BLOCK_NBYTES],
+        data[at : at + BLOCK_NBYTES],
+    )
+    data[slots : slots + 16], data[slots + 16 : slots + 32] = data[slots + 16 : slots + 32], data[slots : slots + 16]
+    path.write_bytes(data)
+    last = opened(tmp_path)
+    assert last.read(of, 0, wait=True) is None
+    assert last.corrupt_blocks == 1
+
+
+def test_a_slot_without_its_data_fails(tmp_path):
+    """A slot that reached the disk before its data (a crash) proves nothing: the block is missing."""
+    cache, of = opened(tmp_path), version()
+    put(cache, of, 0)
+    cache.close()
+    path = the_file(tmp_path)
+    with path.open("r+b") as file:
+        file.seek(disk_format.HEADER_NBYTES + disk_format.SLOT_NBYTES)
+        file.write(disk_format.make_slot(block(of, 1), seed=disk_format.seed_of(of), index=1))
+    again = opened(tmp_path)
+    assert again.read(of, 1, wait=True) is None
+    assert again.read(of, 0, wait=True) == block(of, 0)
+
+
+def test_files_are_private_under_any_umask(tmp_path):
+    """Cache files are 0600 and their folders 0700 whatever the umask."""
+    before = os.umask(0)
+    try:
+        put(opened(tmp_path), version(), 0)
+    finally:
+        os.umask(before)
+    path = the_file(tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_symlink_is_not_followed(tmp_path):
+    """A symbolic link in the place of a cache file is refused and what it points at stays as it is."""
+    cache, of = opened(tmp_path / "cache"), version()
+    (tmp_path / "cache").mkdir()
+    put(cache, of, 0)
+    cache.close()
+    path, victim = the_file(tmp_path / "cache"), tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    path.unlink()
+    path.symlink_to(victim)
+    again = opened(tmp_path / "cache")
+    put(again, of, 0)
+    assert again.read(of, 0, wait=True) is None
+    assert victim.read_bytes() == b"precious"
+
+
+def test_whole_files_go_by_last_use(tmp_path):
+    """Over the limit the file unused for longest goes, whole; a pinned one stays, also after a restart."""
+    cache = opened(tmp_path, limit=3 * BLOCK_NBYTES)
+    kept, old, new = version(1), version(2), version(3)
+    for of in (kept, old, new):
+        put(cache, of, 0)
+    cache.set_pinned(kept.key, pinned=True)
+    cache.close()
+    again = opened(tmp_path, limit=4 * BLOCK_NBYTES)
+    assert again.is_pinned(kept.key)
+    assert again.read(new, 0, wait=True) == block(new, 0)
+    put(again, version(4), 0)
+    put(again, version(4), 1)
+    assert again.read(old, 0, wait=True) is None
+    assert again.read(kept, 0, wait=True) == block(kept, 0)
+    assert again.used_nbytes <= 4 * BLOCK_NBYTES + 4 * 8192
+
+
+def test_no_room_at_all_keeps_nothing(tmp_path):
+    """With a limit of 0 no byte of audio reaches the disk."""
+    cache = opened(tmp_path, limit=0)
+    put(cache, version(), 0)
+    assert list(files_below(tmp_path)) == []
+
+
+def test_a_full_disk_disturbs_nobody(tmp_path, caplog):
+    """Where the disk refuses, writing is skipped with one line, reading goes on, and it is tried again later."""
+    folder = tmp_path / "gone"
+    clock = Clock()
+    cache = DiskCache(folder, limit_nbytes=LARGE, timer=lambda: clock.now, wall_seconds=clock)
+    cache.scan()
+    for index in range(3):
+        put(cache, version(), index)  # the folder does not exist: every write is refused
+    assert cache.read(version(), 0, wait=True) is None
+    assert len([record for record in caplog.records if "pauses" in record.message]) == 1
+    folder.mkdir()
+    clock.now += 60
+    put(cache, version(), 0)
+    assert cache.read(version(), 0, wait=True) == block(version(), 0)
+
+
+def test_clear_leaves_no_byte(tmp_path):
+    """Clearing removes every file; pinned ones only when asked."""
+    cache = opened(tmp_path)
+    put(cache, version(1), 0)
+    put(cache, version(2), 0)
+    cache.set_pinned(version(2).key, pinned=True)
+    assert cache.clear(pinned_too=False) >= BLOCK_NBYTES
+    assert len(list(files_below(tmp_path))) == 1
+    cache.clear(pinned_too=True)
+    assert list(files_below(tmp_path)) == []
+    assert cache.used_nbytes == 0
+
+
+def test_verify_counts_and_changes_nothing(tmp_path):
+    """verify_file tells right from damaged blocks and no cache file from one, and leaves the file as it is."""
+    cache, of = opened(tmp_path), version()
+    put(cache, of, 0)
+    put(cache, of, 1)
+    cache.close()
+    path = the_file(tmp_path)
+    assert verify_file(path) == (2, 0)
+    data = bytearray(path.read_bytes())
+    data[Layout(TOTAL).block_offset(1) + 5] ^= 1
+    path.write_bytes(data)
+    assert verify_file(path) == (1, 1)
+    assert path.read_bytes() == data
+    (tmp_path / "other").write_bytes(b"not ours")
+    assert verify_file(tmp_path / "other") is None
+
+
+def test_a_vanished_folder_costs_only_time(tmp_path):
+    """Deleting the whole cache under a running mount makes blocks missing, never an error."""
+    cache, of = opened(tmp_path / "cache"), version()
+    (tmp_path / "cache").mkdir()
+    put(cache, of, 0)
+    cache.close()
+    shutil.rmtree(tmp_path / "cache")
+    assert cache.read(of, 0, wait=True) is None
+    put(cache, of, 0)
+
+
+class DiskMachine(RuleBasedStateMachine):
+    """Any sequence of writes, reads, replacements, restarts, evictions and damage against a dict of what was put."""
+
+    @initialize(data=st.data())
+    def start(self, data):
+        import tempfile
+
+        self.folder = Path(tempfile.mkdtemp(prefix="cffs-disk-"))
+        self.cache = opened(self.folder)
+        self.put: dict[tuple[ObjectVersion, int], bytes] = {}
+
+    @rule(number=st.integers(0, 2), validator=st.sampled_from("ab"), index=st.integers(0, 2))
+    def write(self, number, validator, index):
+        of = version(number, validator)
+        put(self.cache, of, index)
+        for known in [known for known in self.put if known[0].key == of.key and known[0] != of]:
+            del self.put[known]
+        self.put[of, index] = block(of, index)
+
+    @rule(number=st.integers(0, 2), validator=st.sampled_from("ab"), index=st.integers(0, 2))
+    def read(self, number, validator, index):
+        of = version(number, validator)
+        assert self.cache.read(of, index, wait=True) == self.put.get((of, index))
+
+    @rule(number=st.integers(0, 2))
+    def drop(self, number):
+        self.cache.drop_object(version(number).key)
+        for known in [known for known in self.put if known[0].key == version(number).key]:
+            del self.put[known]
+
+    @rule()
+    def restart(self):
+        self.cache.close()
+        self.cache = opened(self.folder)
+
+    @rule(limit=st.integers(0, 3))
+    def prune(self, limit):
+        self.cache.prune(limit_nbytes=limit * BLOCK_NBYTES)
+        names = {path.parent.name + path.name for path in files_below(self.folder)}
+        for known in [known for known in self.put if disk_format.key_digest(known[0].key).hex() not in names]:
+            del self.put[known]
+
+    @invariant()
+    def accounts_for_its_files(self):
+        if hasattr(self, "cache"):
+            assert self.cache.used_nbytes >= 0
+            assert len(self.cache._entries) == len(list(files_below(self.folder)))
+
+    def teardown(self):
+        if hasattr(self, "cache"):
+            self.cache.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+DiskMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+test_against_a_dict = DiskMachine.TestCase
+test_against_a_dict.__doc__ = "Any sequence of operations gives out exactly what was put in, or nothing."
+
+
+def test_would_block_is_an_errno_of_the_kernel():
+    """The flag that reads without waiting exists on this Python and kernel."""
+    assert os.RWF_NOWAIT
+    assert errno.EAGAIN
