@@ -112,12 +112,12 @@ def seed_of(version: ObjectVersion) -> int:
     return int.from_bytes(version_digest(version)[:8], "little")
 
 
-def make_slot(data: bytes | memoryview, *, seed: int, index: int) -> bytes:
+def make_slot(data: bytes | bytearray | memoryview, *, seed: int, index: int) -> bytes:
     """The slot of a block with that content."""
     return _SLOT.pack(block_checksum(data, seed=seed, index=index), len(data), _MARK)
 
 
-def slot_matches(slot: bytes, data: bytes | memoryview, *, seed: int, index: int) -> bool:
+def slot_matches(slot: bytes, data: bytes | bytearray | memoryview, *, seed: int, index: int) -> bool:
     """True where the block is the one that the slot was made for."""
     return slot == make_slot(data, seed=seed, index=index)
 
@@ -127,6 +127,6 @@ def is_written(slot: bytes) -> bool:
     return len(slot) == SLOT_NBYTES and _SLOT.unpack(slot)[2] == _MARK
 
 
-def block_checksum(data: bytes | memoryview, *, seed: int, index: int) -> int:
+def block_checksum(data: bytes | bytearray | memoryview, *, seed: int, index: int) -> int:
     """xxh3: inline it costs a tenth of the read path, crc32 a quarter (measured, the project's read path notes)."""
     return xxhash.xxh3_64_intdigest(data, seed=(seed + index) % 2**64)
