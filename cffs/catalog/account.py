@@ -5,7 +5,7 @@ It must not know paths or inodes; it is asked about ids and names.
 returns nothing: the answer is in the rows.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 import trio
@@ -16,20 +16,15 @@ from cffs.callfire.v2 import V2Client
 from cffs.catalog import writes
 from cffs.catalog.listings import Listing
 from cffs.catalog.offered import Family, Offered
-from cffs.catalog.paging import walk_pages
 from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
+from cffs.catalog.taking import Taking
 from cffs.core.background import Background
 from cffs.core.errors import CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.source import Api
-from cffs.core.values import Page, Recording
+from cffs.core.values import Recording
 from cffs.core.wire_json import encode
 
-#: A later refresh of the calls asks from this long before the last one: which of a call's times the interval is
-#: compared with is undocumented (api.md section 2), and a long call is created well before it is finished.
-OVERLAP_MS = 24 * 3600 * 1000
-#: The whole list of calls is walked again at most this often.
-FULL_PASS_MS = 24 * 3600 * 1000
 #: Calls whose lists were asked just now; bounded, forgotten after the listing's time to live.
 RECENT_ENTRIES = 50_000
 
@@ -54,87 +49,41 @@ class Account:
         self.v2 = v2
         self.has_account_login = has_account_login
         self.offered = Offered()
+        self._were_listed: set[str] = set()
         self._questions = questions
         self._background = background
         self._ttl_seconds = ttl_seconds
         self._wall_ms = wall_ms
         self._recent: TTLCache[Hashable, bool] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
-        self._listings = {
-            "campaigns": Listing("campaigns", self._take_campaigns),
-            "calls": Listing("calls", self._take_calls),
-            "media": Listing("media", self._take_media),
-        }
+        self._listings: dict[str, Listing] = {}
+        if v2 is not None:
+            taking = Taking(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
+            self._listings = {
+                "campaigns": Listing("campaigns", taking.campaigns),
+                "calls": Listing("calls", taking.calls),
+                "media": Listing("media", taking.media),
+            }
 
     # -- listings --
 
     def listing(self, name: str) -> Listing | None:
         """The listing of that name with a refresh started where it is due; None where this origin has none."""
         family = {"campaigns": Family.BROADCASTS, "calls": Family.CALLS, "media": Family.MEDIA}[name]
-        if self.v2 is None or self.offered.get(family) is False:
+        listing = self._listings.get(name)
+        if listing is None or self.offered.get(family) is False:
             return None
-        listing = self._listings[name]
         listing.refresh(self._background, ttl_seconds=self._ttl_seconds)
         return listing
 
     def was_listed(self, name: str) -> bool:
         """True where the listing was taken whole at least once, in this mount's life or before."""
-        return self.catalog.listed_ms(name) is not None
+        if name not in self._were_listed and self.catalog.listed_ms(name) is not None:
+            self._were_listed.add(name)  # never untrue again
+        return name in self._were_listed
 
-    async def _take_campaigns(self, listing: Listing) -> None:
-        v2 = self._v2()
-
-        async def ask(limit: int, offset: int) -> Page[Any]:
-            return await v2.find_campaigns(limit=limit, offset=offset)
-
-        await self._take_pages(listing, Family.BROADCASTS, ask, writes.put_campaign)
-
-    async def _take_media(self, listing: Listing) -> None:
-        v2 = self._v2()
-
-        async def ask(limit: int, offset: int) -> Page[Any]:
-            return await v2.find_media(limit=limit, offset=offset)
-
-        await self._take_pages(listing, Family.MEDIA, ask, writes.put_media)
-
-    async def _take_calls(self, listing: Listing) -> None:
-        v2 = self._v2()
-        now_ms = self._wall_ms()
-        since_ms, full_ms = self.catalog.listed_ms("calls"), self.catalog.listed_ms("calls:full")
-        whole = since_ms is None or full_ms is None or now_ms - full_ms > FULL_PASS_MS or now_ms < full_ms
-        begin_ms = None if whole or since_ms is None else max(0, since_ms - OVERLAP_MS)
-
-        async def ask(limit: int, offset: int) -> Page[Any]:
-            return await v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms)
-
-        await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
-        if whole:
-            await self.catalog.write(lambda db: writes.mark_listed(db, "calls:full", now_ms=now_ms))
-
-    async def _take_pages(
-        self,
-        listing: Listing,
-        family: Family,
-        ask: Callable[[int, int], Awaitable[Page[Any]]],
-        put: Callable[..., None],
-    ) -> None:
-        seen: set[int] = set()
-        now_ms = self._wall_ms()
-
-        async def take(items: Sequence[Any]) -> int:
-            new = [item for item in items if item.id not in seen]
-            seen.update(item.id for item in new)
-            if new:
-                await self.catalog.write(lambda db: _put_all(db, put, new))
-            self.offered.set(family, offered=True)
-            listing.progressed()
-            return len(new)
-
-        try:
-            await walk_pages(ask, take)
-        except OperationNotOffered:
-            self.offered.set(family, offered=False)
-            return
-        await self.catalog.write(lambda db: writes.mark_listed(db, listing.name, now_ms=now_ms))
+    def keeps_fresh(self, name: str) -> bool:
+        """True where the listing was taken whole once, or is being taken: what it tells need not be asked singly."""
+        return self.was_listed(name) or (name in self._listings and self._listings[name].running)
 
     # -- single objects --
 
@@ -153,8 +102,11 @@ class Account:
         await self._questions.ask(("campaign", campaign_id), Api.V2, question, patience_seconds=patience_seconds)
 
     async def find_call(self, call_id: int, *, patience_seconds: float | None) -> None:
-        """Ask v2 for a call (its recordings come along where the origin embeds them)."""
+        """Ask v2 for a call (its recordings come along where the origin embeds them); not again within the listing's
+        time to live once it answered."""
         v2 = self._v2(Family.CALLS)
+        if ("call", call_id) in self._recent:
+            return
 
         async def question() -> None:
             try:
@@ -163,6 +115,7 @@ class Account:
                 await self._require(Family.CALLS)
                 raise
             await self.catalog.write(lambda db: writes.put_call(db, call))
+            self._recent["call", call_id] = True
             if call.recordings is not None:
                 self._recent["recordings", call_id] = True
 
@@ -248,9 +201,11 @@ class Account:
         """Ask a question whose answer is not a row of this module (an object's size, say), under the same rules."""
         await self._questions.ask(key, api, question, patience_seconds=patience_seconds)
 
-    async def document(self, key: str, fetch: Callable[[], Awaitable[object]]) -> bytes:
+    async def document(
+        self, key: str, fetch: Callable[[], Awaitable[object]], *, patience_seconds: float | None = None
+    ) -> bytes:
         """The rendered answer of `fetch`, asked again once it is older than the time to live; when that fails, the last
-        answer, else what the failure is."""
+        answer, else what the failure is. What the service says it does not have is not shown again."""
         kept = self.catalog.document(key)
         if kept is not None and ("document", key) in self._recent:
             return kept.body
@@ -261,7 +216,9 @@ class Account:
             self._recent["document", key] = True
 
         try:
-            await self._questions.ask(("document", key), Api.V2, question, patience_seconds=None)
+            await self._questions.ask(("document", key), Api.V2, question, patience_seconds=patience_seconds)
+        except RemoteObjectMissing:
+            raise
         except CffsError:
             if kept is None:
                 raise
@@ -305,8 +262,3 @@ class Account:
         if family is not None and self.offered.get(family) is False:
             raise OperationNotOffered(f"this origin has no {family}")
         return self.v2
-
-
-def _put_all(db: Any, put: Callable[..., None], items: Sequence[Any]) -> None:
-    for item in items:
-        put(db, item)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from cffs.core.background import Background
-from cffs.core.errors import CffsError
+from cffs.core.errors import CffsError, OriginFault
 
 log = logging.getLogger(__name__)
 
@@ -60,22 +60,26 @@ class Listing:
         if self._running:
             await self._progress.wait()
 
-    async def wait_whole(self, *, patience_seconds: float) -> None:
-        """Return when it does not run any more, at the latest after `patience_seconds`."""
-        with trio.move_on_after(patience_seconds):
-            while self._running:
-                await self._progress.wait()
+    async def wait_whole(self) -> None:
+        """Return when it does not run any more. A checkpoint if it waits; cancelled, the listing goes on."""
+        while self._running:
+            await self._progress.wait()
 
     async def _run(self) -> None:
-        failure: CffsError | None = None
+        # Until it ends well it has failed, so that a bug in it cannot look like an empty list, nor be run again at once
+        failure: CffsError | None = OriginFault("the listing ended without an answer")
         try:
             await self._take(self)
-            self._whole_at, self._failed_at = trio.current_time(), None
+            failure = None
         except CffsError as problem:
             failure = problem
-            self._failed_at = trio.current_time()
             log.warning("listing failed name=%s reason=%s", self.name, problem)
         finally:
+            now = trio.current_time()
             self._running = False
             self.failure = failure
+            if failure is None:
+                self._whole_at, self._failed_at = now, None
+            else:
+                self._failed_at = now
             self.progressed()

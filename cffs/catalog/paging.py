@@ -20,6 +20,10 @@ MAX_PAGES = 10_000
 #: Pages in a row that bring nothing new before a list without a total is taken to repeat itself.
 MAX_STALE_PAGES = 3
 
+#: A page that tells neither limit nor total may have been cut by a cap that nobody tells. Caps are round: a page of
+#: that many items, or a multiple, is not believed to be the last.
+ROUND_NUMBER = 5
+
 HTTP_BAD_REQUEST = 400
 
 AskPage = Callable[[int, int], Awaitable[Page[Any]]]
@@ -41,15 +45,16 @@ def after_page(walk: Walk, page: Page[Any], *, new: int) -> Walk:
     """The walk after `page` of which `new` items were not known to this walk. Pure; always ends.
 
     The echoed limit holds where it is smaller than the asked one. A page shorter than the limit is the last (the
-    documented stop rule), unless a believable total says that more must come.
+    documented stop rule), unless a believable total says that more must come, or nothing tells that it was not cut.
     """
     limit = min(walk.limit, page.limit) if page.limit else walk.limit
     offset = walk.offset + page.received
     stale = 0 if new else walk.stale + 1
     more_promised = page.total is not None and offset < page.total
+    maybe_cut = page.limit is None and page.total is None and page.received % ROUND_NUMBER == 0
     finished = (
         page.received == 0
-        or (page.received < limit and not more_promised)
+        or (page.received < limit and not more_promised and not maybe_cut)
         or stale >= MAX_STALE_PAGES
         or walk.pages + 1 >= MAX_PAGES
     )

@@ -73,8 +73,8 @@ class Questions:
         (OriginUnreachable where the API is known to be offline). Cancelled, or out of patience, the question goes on
         in the background and its answer is there for the next caller. A checkpoint unless answered from memory.
         """
-        if key in self._missing:
-            raise RemoteObjectMissing(self._missing[key])
+        if (reason := self._missing.get(key)) is not None:  # one look: it may expire before a second one
+            raise RemoteObjectMissing(reason)
         if (failure := self._failed.pop(key, None)) is not None:
             raise failure
         stuck = patience_seconds is not None and self._is_stuck(api)

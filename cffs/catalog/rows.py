@@ -155,3 +155,10 @@ COUNTS = (
 )
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
 DOCUMENT = "SELECT key, refreshed_ms, body FROM documents WHERE key = ?"
+#: Exact sizes of recordings beside what their listing said; a few tell what hints measure.
+HINTS_AND_SIZES = (
+    "SELECT substr(f.object_key, -3), r.hint_nbytes, f.nbytes FROM facts f JOIN recordings r"
+    " ON r.id = CAST(substr(f.object_key, 11) AS INTEGER)"
+    " WHERE f.object_key LIKE 'recording/%' AND f.nbytes NOT NULL AND r.hint_nbytes NOT NULL LIMIT 64"
+)
+HINT_OF_RECORDING = "SELECT hint_nbytes FROM recordings WHERE id = ?"

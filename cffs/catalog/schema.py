@@ -4,6 +4,7 @@ It must not know what the rows mean to the tree.
 `catalog/store` opens it.
 """
 
+import errno
 import logging
 import os
 import sqlite3
@@ -49,6 +50,22 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+#: Troubles of the machine, not of the file: a catalogue that is locked or on a full disk is not thrown away.
+_NOT_DAMAGE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+    }
+)
+#: The primary code lies in the lowest byte of an extended one.
+_PRIMARY_CODE = 0xFF
+
 #: A write that finds the file locked (a second mount of the account, a backup) waits this long before it fails.
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -66,7 +83,8 @@ def prepare(path: Path) -> None:
     """Make `path` a catalogue of the newest schema, mode 0600, keeping its rows.
 
     A file that is no catalogue, is damaged, or is of a newer cffs is set aside as `NAME.set-aside` with one log line,
-    and an empty one takes its place: everything in it can be asked again. Raises OSError where the folder refuses.
+    and an empty one takes its place: everything in it can be asked again. Raises OSError where the folder refuses, the
+    disk is full, or another program holds the file: then nothing is set aside.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     os.fchmod(descriptor, 0o600)
@@ -74,6 +92,8 @@ def prepare(path: Path) -> None:
     try:
         _migrate(path)
     except (sqlite3.DatabaseError, ForeignFile) as problem:
+        if getattr(problem, "sqlite_errorcode", 0) & _PRIMARY_CODE in _NOT_DAMAGE:
+            raise OSError(errno.EIO, f"the catalogue cannot be used: {problem}", str(path)) from problem
         aside = path.with_name(path.name + ".set-aside")
         log.warning("catalogue set aside file=%s reason=%s; it is rebuilt from the service", aside, problem)
         path.replace(aside)

@@ -1,46 +1,28 @@
-"""The catalogue's one object: reads inline, writes through one thread, facts at once, changes told.
+"""The catalogue's one object: rows read inline, on top of facts and the database.
 
 It must not know the API, paths or the kernel.
 `tree/` reads it, `catalog/account` writes what the API answered, `learn` is called by whoever learned something.
 """
 
 import json
-import logging
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 
-from cffs.catalog import rows, schema, writes
-from cffs.catalog.changes import Changes
-from cffs.catalog.rows import CallRow, CampaignRow, DocumentRow, DynamicRow, Fact, FileRow, MediaRow, RecordingRow
+from cffs.catalog import rows
+from cffs.catalog.facts import Facts
+from cffs.catalog.rows import CallRow, CampaignRow, DocumentRow, DynamicRow, FileRow, MediaRow, RecordingRow
 from cffs.core.values import RecordingState
-
-log = logging.getLogger(__name__)
-
-Row = TypeVar("Row")
 
 #: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
 PAGE_ROWS = 1000
-#: Learned facts are written together after this pause; a crash loses at most this much, and it is asked again.
-FACTS_PAUSE_SECONDS = 0.5
 
 
-class Catalog:
-    """Rows and facts of one account. Open with `opened`; one loop, one reader connection, one writer thread."""
-
-    def __init__(self, path: Path) -> None:
-        schema.prepare(path)
-        self._reading = schema.connect(path)
-        self._writing = schema.connect(path)
-        self._one_writer = trio.CapacityLimiter(1)
-        self._unwritten: dict[str, Fact] = {}
-        self._facts_arrived = trio.Event()
-        self.changes = Changes()
+class Catalog(Facts):
+    """Rows and facts of one account. Open with `opened`. No read is a checkpoint."""
 
     @classmethod
     @asynccontextmanager
@@ -52,17 +34,7 @@ class Catalog:
         finally:
             with trio.CancelScope(shield=True):
                 await catalog.flush_facts()
-            catalog._reading.close()
-            catalog._writing.close()
-
-    # -- reads: inline, no checkpoint --
-
-    def _one(self, make: Callable[..., Row], statement: str, *keys: object) -> Row | None:
-        found = self._reading.execute(statement, keys).fetchone()
-        return None if found is None else make(*found)
-
-    def _all(self, make: Callable[..., Row], statement: str, *keys: object) -> list[Row]:
-        return [make(*found) for found in self._reading.execute(statement, keys)]
+                await catalog.aclose()
 
     def campaign(self, campaign_id: int) -> CampaignRow | None:
         """The campaign of that id, where known."""
@@ -150,96 +122,6 @@ class Catalog:
         found = self._reading.execute(rows.COUNTS).fetchone()
         return dict(zip(("campaigns", "calls", "recordings", "media"), found, strict=True))
 
-    # -- facts: known at once, written soon --
-
-    def fact(self, object_key: str) -> Fact | None:
-        """What is known of the object's bytes."""
-        return self._unwritten.get(object_key) or self._one(_fact, rows.FACT, object_key)
-
-    def learn(
-        self, *, object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None
-    ) -> Fact:
-        """Take what an answer of the origin taught; the one entry for every learned fact. Never blocks.
-
-        A total or a validator that contradicts the known one is a new version. Listeners of `changes` are told when
-        something differs.
-        """
-        known = self.fact(object_key)
-        version = 0
-        if known is not None:
-            changed = _contradicts(known.nbytes, nbytes) or _contradicts(known.validator, validator)
-            version = known.version + int(changed)
-            if not changed:  # an answer that leaves something out does not make it unknown again
-                nbytes = known.nbytes if nbytes is None else nbytes
-                validator = known.validator if validator is None else validator
-        fact = Fact(
-            object_key=object_key,
-            source=source,
-            nbytes=nbytes,
-            validator=validator,
-            modified_ns=modified_ns,
-            version=version,
-        )
-        if fact != known:
-            self._unwritten[object_key] = fact
-            self._facts_arrived.set()
-            self.changes.add(object_key)
-        return fact
-
-    def unlearn(self, object_key: str) -> None:
-        """The object was found to be another one: nothing is known of it but that its version is a new one."""
-        known = self.fact(object_key)
-        if known is not None:
-            fact = replace(known, nbytes=None, validator=None, modified_ns=None, version=known.version + 1)
-            self._unwritten[object_key] = fact
-            self._facts_arrived.set()
-            self.changes.add(object_key)
-
-    async def write_facts_forever(self) -> None:
-        """Write learned facts as they come, in batches; runs until cancelled (`flush_facts` writes the rest)."""
-        while True:
-            await self._facts_arrived.wait()
-            await trio.sleep(FACTS_PAUSE_SECONDS)
-            self._facts_arrived = trio.Event()
-            await self.flush_facts()
-
-    async def flush_facts(self) -> None:
-        """Write what was learned and not yet written. A refusing disk is logged; the facts stay known in memory."""
-        batch = dict(self._unwritten)
-        if not batch:
-            return
-        try:
-            await self.write(lambda db: writes.put_facts(db, batch.values()))
-        except sqlite3.Error as problem:
-            log.warning("facts not written count=%d reason=%s", len(batch), problem)
-            return
-        for key, fact in batch.items():
-            if self._unwritten.get(key) is fact:
-                del self._unwritten[key]
-
-    # -- writes --
-
-    async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
-        """Run `batch` in one transaction on the writer thread. Always a checkpoint.
-
-        Cancelled before it starts, nothing happens; once started it is finished whole. Raises sqlite3.Error, after
-        which nothing of the batch is visible.
-        """
-        await trio.to_thread.run_sync(self._in_transaction, batch, limiter=self._one_writer)
-
-    def _in_transaction(self, batch: Callable[[sqlite3.Connection], None]) -> None:
-        self._writing.execute("BEGIN IMMEDIATE")
-        try:
-            batch(self._writing)
-        except BaseException:
-            self._writing.execute("ROLLBACK")
-            raise
-        self._writing.execute("COMMIT")
-
-
-def _contradicts(known: object, new: object) -> bool:
-    return known is not None and new is not None and known != new
-
 
 def _call(
     seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
@@ -270,16 +152,3 @@ def _campaign(seq: int, ident: int, name: str, *rest: Any) -> CampaignRow:
 
 def _media(seq: int, ident: int, name: str, *rest: Any) -> MediaRow:
     return MediaRow(seq, ident, json.loads(name), *rest)
-
-
-def _fact(
-    object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None, version: int
-) -> Fact:
-    return Fact(
-        object_key=object_key,
-        source=source,
-        nbytes=nbytes,
-        validator=validator,
-        modified_ns=modified_ns,
-        version=version,
-    )

@@ -98,17 +98,25 @@ def put_recording(db: sqlite3.Connection, recording: Recording, *, call_id: int,
         " WHERE id = ?",
         (*values, recording.id),
     )
-    if updated.rowcount:
+    is_known = bool(updated.rowcount)
+    if is_known and not (call_id and _is_without_call(db, recording.id)):
         return
     taken = {stem for (stem,) in db.execute("SELECT stem FROM recordings WHERE call_id = ?", (call_id,))}
     stem = _stem(
         recording.name, identity=recording.id, extensions=_RECORDING_EXTENSIONS, taken=taken | RESERVED_CALL_STEMS
     )
+    if is_known:  # found by its id before anything told its call: it moves into the call's folder
+        db.execute("UPDATE recordings SET call_id = ?, stem = ? WHERE id = ?", (call_id, stem, recording.id))
+        return
     db.execute(
         "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
         " stem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*values, recording.id, call_id, json.dumps(recording.name), stem),
     )
+
+
+def _is_without_call(db: sqlite3.Connection, recording_id: int) -> bool:
+    return db.execute("SELECT 1 FROM recordings WHERE id = ? AND call_id = 0", (recording_id,)).fetchone() is not None
 
 
 def put_recordings_of_call(db: sqlite3.Connection, call_id: int, recordings: Iterable[Recording]) -> None:

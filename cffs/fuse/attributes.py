@@ -19,6 +19,9 @@ from cffs.tree.namespace import Description
 BLOCK_NBYTES = 128 * 1024
 #: The unit of st_blocks, whatever the block size (stat(2)).
 SECTOR_NBYTES = 512
+#: What statfs says there is: a pebibyte, half of it free, so that copying tools and file managers go ahead.
+_STATFS_BLOCKS = 2**50 // BLOCK_NBYTES
+_STATFS_FILES = 2**40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +97,15 @@ def blocks(size_nbytes: int, held_nbytes: int) -> int:
     if held_nbytes >= size_nbytes:
         return whole
     return max(1, min(held_nbytes // SECTOR_NBYTES, (size_nbytes - 1) // SECTOR_NBYTES))
+
+
+def made_up_statfs() -> pyfuse3.StatvfsData:
+    """What statfs answers."""
+    data = pyfuse3.StatvfsData()
+    data.f_bsize = data.f_frsize = BLOCK_NBYTES
+    data.f_blocks = _STATFS_BLOCKS
+    data.f_bfree = data.f_bavail = _STATFS_BLOCKS // 2
+    data.f_files = _STATFS_FILES
+    data.f_ffree = data.f_favail = _STATFS_FILES // 2
+    data.f_namemax = 255
+    return data

@@ -23,13 +23,19 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """A call of the kernel that has not been answered; `started_at` is trio time."""
 
     operation: str
-    subject: str
     started_at: float
+    number: int
+    tell: Callable[[int], str]
+
+    @property
+    def subject(self) -> str:
+        """What the call is about, for people; made only where somebody asks."""
+        return self.tell(self.number)
 
 
 class CallTable:
@@ -38,21 +44,21 @@ class CallTable:
     def __init__(self, *, budget_seconds: float) -> None:
         self.budget_seconds = budget_seconds
         self.bugs = 0
-        self._calls: dict[object, Call] = {}
+        self._calls: dict[Call, None] = {}
 
     def waiting(self) -> list[Call]:
         """The calls in flight, oldest first."""
-        return sorted(self._calls.values(), key=lambda call: call.started_at)
+        return sorted(self._calls, key=lambda call: call.started_at)
 
-    def begin(self, operation: str, subject: str) -> object:
-        """Note a call; returns what `end` takes."""
-        token = object()
-        self._calls[token] = Call(operation, subject, trio.current_time())
-        return token
+    def begin(self, operation: str, number: int, tell: Callable[[int], str]) -> Call:
+        """Note a call; `tell` says what its number stands for. Returns what `end` takes."""
+        call = Call(operation, trio.current_time(), number, tell)
+        self._calls[call] = None
+        return call
 
-    def end(self, token: object) -> None:
+    def end(self, call: Call) -> None:
         """The call was answered."""
-        del self._calls[token]
+        del self._calls[call]
 
 
 class HasCalls(Protocol):
@@ -61,7 +67,11 @@ class HasCalls(Protocol):
     calls: CallTable
 
     def subject_of(self, number: int) -> str:
-        """What the inode or handle of a call stands for, for people."""
+        """What the inode of a call stands for, for people."""
+        ...
+
+    def subject_of_handle(self, number: int) -> str:
+        """The same of a handle; their numbers overlap with the inodes'."""
         ...
 
 
@@ -75,26 +85,28 @@ def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Argumen
     The handler has the table's budget, after which the caller gets ETIMEDOUT; one of our exceptions becomes its errno;
     anything else is a bug: EIO for the caller, a traceback for the log, and the mount lives on. Cancellation passes.
     """
+    takes_handle = function.__code__.co_varnames[1] == "fh"
+    operation = function.__name__
 
     @wraps(function)
     async def wrapper(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
         calls = self.calls
-        token = calls.begin(function.__name__, self.subject_of(number))
+        call = calls.begin(operation, number, self.subject_of_handle if takes_handle else self.subject_of)
         try:
             with trio.fail_after(calls.budget_seconds):
                 return await function(self, number, *args, **kwargs)
         except CffsError as error:
             if isinstance(error, OriginFault):
-                log.warning("%s failed subject=%s reason=%s", function.__name__, self.subject_of(number), error)
+                log.warning("%s failed subject=%s reason=%s", operation, call.subject, error)
             raise pyfuse3.FUSEError(errno_of(error)) from error
         except trio.TooSlowError as error:
             raise pyfuse3.FUSEError(errno.ETIMEDOUT) from error
         except Exception as error:
             calls.bugs += 1
-            log.exception("bug in %s subject=%s", function.__name__, self.subject_of(number))
+            log.exception("bug in %s subject=%s", operation, call.subject)
             raise pyfuse3.FUSEError(errno.EIO) from error
         finally:
-            calls.end(token)
+            calls.end(call)
 
     wrapper.is_guarded = True  # type: ignore[attr-defined]  # read by the test that holds every handler wrapped
     return wrapper  # type: ignore[return-value]  # functools.wraps keeps the names of self and number, Handler has none

@@ -57,6 +57,21 @@ def _forget_attributes(inode: Inode) -> None:
         log.debug("attributes not invalidated inode=%d reason=%s", inode, problem)
 
 
+class PagedVersions:
+    """Which version of its object the kernel's pages of an inode are of, by the version numbers of facts."""
+
+    def __init__(self) -> None:
+        self._versions: dict[Inode, int] = {}
+
+    def admits(self, inode: Inode, version: int) -> bool:
+        """Whether pages of that version may join those of the inode; the first to come decides."""
+        return self._versions.setdefault(inode, version) == version
+
+    def forget(self, inode: Inode) -> None:
+        """The kernel does not hold the inode any more, nor a page of it."""
+        self._versions.pop(inode, None)
+
+
 class FactsToCatalog:
     """The reader's listener: what an answer taught goes to the catalogue, a changed object gets a new inode."""
 

@@ -6,6 +6,7 @@ It must not know how names are resolved, sizes learned or bytes fetched: it call
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyfuse3
 
@@ -19,25 +20,27 @@ from cffs.core.errors import (
     ReadOnlyMount,
     RemoteObjectChanged,
     RemoteObjectMissing,
+    StaleHandle,
 )
 from cffs.core.ids import Inode
-from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker
+from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, made_up_statfs
 from cffs.fuse.guard import CallTable, handler
 from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle
-from cffs.fuse.invalidation import KernelView
+from cffs.fuse.invalidation import KernelView, PagedVersions
 from cffs.fuse.refusals import Refusals
 from cffs.reader.facts import Known
 from cffs.reader.objects import Objects
 from cffs.reader.remote_file import OpenFile
-from cffs.tree.namespace import Description, Namespace
-from cffs.tree.nodes import Document, Node, Remote
+from cffs.tree.namespace import FOLDER, Description, Namespace
+from cffs.tree.nodes import Content, Document, Node, Remote
 from cffs.tree.routes import FOLDERS
 
 #: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
-#: What statfs says there is: a pebibyte, half of it free, so that copying tools and file managers go ahead.
-_STATFS_BLOCKS = 2**50 // BLOCK_NBYTES
-_STATFS_FILES = 2**40
+
+
+#: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
+ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 
 
 class Operations(Refusals):
@@ -57,7 +60,9 @@ class Operations(Refusals):
         kernel: KernelView,
         calls: CallTable,
         now_ns: Callable[[], int],
+        readdir_reply: ReaddirReply = pyfuse3.readdir_reply,
     ) -> None:
+        """`readdir_reply` is pyfuse3's own; tests take the entries themselves."""
         super().__init__()
         self.calls = calls
         self.handles = HandleTable()
@@ -68,6 +73,15 @@ class Operations(Refusals):
         self._attributes = attributes
         self._kernel = kernel
         self._now_ns = now_ns
+        self._readdir_reply = readdir_reply
+        self._paged = PagedVersions()
+
+    def subject_of_handle(self, number: int) -> str:
+        """The node behind it."""
+        try:
+            return _told(self.handles.get(number).node)
+        except CffsError:
+            return super().subject_of_handle(number)
 
     def subject_of(self, number: int) -> str:
         """An inode as the kind and ids of its node; anything else as its number."""
@@ -75,7 +89,7 @@ class Operations(Refusals):
             node = self._inodes.node(Inode(number))
         except CffsError:
             return str(number)
-        return f"{node.kind.name}{list(node.args)}" if node.args else node.kind.name
+        return _told(node)
 
     # -- names --
 
@@ -91,24 +105,30 @@ class Operations(Refusals):
             return self._attributes.missing(never_ours=True)
         except RemoteObjectMissing:
             return self._attributes.missing(never_ours=False)
-        return self._shown(self._inodes.hold(node), node, self._namespace.describe(node))
+        return self._attributes_of(self._inodes.hold(node), node)
 
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
         """The kernel drops references; there is nothing it could be told."""
         for number, lookups in inode_list:
             self._inodes.forget(Inode(number), lookups)
+            try:
+                self._inodes.node(Inode(number))
+            except StaleHandle:
+                self._paged.forget(Inode(number))
 
     @handler
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What is known; a size that nobody knows is asked of the origin once."""
         node = self._inodes.node(Inode(inode))
-        description = self._namespace.describe(node)
-        if description.nbytes is None:
-            description = await self._measured(node, description)
-        return self._shown(Inode(inode), node, description)
-
-    async def _measured(self, node: Node, description: Description) -> Description:
+        if node.kind in FOLDERS:
+            return self._attributes_of(Inode(inode), node)
         content = self._namespace.content(node)
+        description = self._namespace.describe_content(content)
+        if description.nbytes is None:
+            description = await self._measured(node, content)
+        return self._shown(Inode(inode), content, description)
+
+    async def _measured(self, node: Node, content: Content) -> Description:
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             return Description(is_folder=False, nbytes=len(body), is_volatile=content.volatile)
@@ -116,17 +136,22 @@ class Operations(Refusals):
             await self._namespace.measure(content)
         return self._namespace.describe(node)
 
-    def _shown(self, inode: Inode, node: Node, description: Description) -> pyfuse3.EntryAttributes:
-        held_nbytes = 0
-        if not description.is_folder:
-            content = self._namespace.content(node)
-            if isinstance(content, Remote):
-                held_nbytes = self._objects.held_nbytes(content.key)
-                description = self._never_too_small(content, description)
-                if not description.is_exact:
-                    self._kernel.note(content.key, inode)
-            else:
-                held_nbytes = description.nbytes or 0
+    def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
+        if node.kind in FOLDERS:
+            return self._attributes.make(inode, FOLDER, held_nbytes=0, now_ns=self._now_ns())
+        content = content or self._namespace.content(node)
+        return self._shown(inode, content, self._namespace.describe_content(content))
+
+    def _shown(self, inode: Inode, content: Content, description: Description) -> pyfuse3.EntryAttributes:
+        if isinstance(content, Remote):
+            held_nbytes = self._objects.held_nbytes(content.key)
+            description = self._never_too_small(content, description)
+            if not description.is_exact:
+                self._kernel.note(content.key, inode)
+        else:
+            held_nbytes = description.nbytes or 0
+            # rendered anew at each open, under the same inode: its size is believed no longer than a hint
+            description = replace(description, is_exact=False)
         return self._attributes.make(inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns())
 
     def _never_too_small(self, content: Remote, description: Description) -> Description:
@@ -137,10 +162,7 @@ class Operations(Refusals):
         if not arrived and self._catalog.fact(content.key) is None:
             return description
         least = max(arrived, default=0) + BLOCK_NBYTES
-        nbytes = max(description.nbytes or 0, least)
-        return Description(
-            is_folder=False, nbytes=nbytes, is_exact=False, is_volatile=True, modified_ns=description.modified_ns
-        )
+        return replace(description, nbytes=max(description.nbytes or 0, least), is_volatile=True)
 
     # -- folders --
 
@@ -163,11 +185,9 @@ class Operations(Refusals):
         while True:
             entries = self._namespace.entries(handle.node, after=after)
             for entry in entries:
-                attributes = self._shown(
-                    self._inodes.number(entry.node), entry.node, self._namespace.describe(entry.node)
-                )
+                attributes = self._attributes_of(self._inodes.number(entry.node), entry.node, entry.content)
                 name = pyfuse3.FileNameT(os.fsencode(entry.name))
-                if not pyfuse3.readdir_reply(token, name, attributes, entry.offset):
+                if not self._readdir_reply(token, name, attributes, entry.offset):
                     return
                 self._inodes.hold(entry.node)
                 after = entry.offset
@@ -201,13 +221,24 @@ class Operations(Refusals):
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             number = self.handles.add(SnapshotHandle(node, body))
-            return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=content.volatile, keep_cache=False)
+            self._kernel.forget_attributes(Inode(inode))
+            # no pages: they would end where the size of an earlier rendering does, and mix two snapshots
+            return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
         self._namespace.require_readable(content)
         known = self._known(content)
         file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
+        fact = self._catalog.fact(content.key)
+        if not self._paged.admits(Inode(inode), fact.version if fact is not None else 0):
+            # one inode is one version: a change was noticed while nobody had the file open
+            file.close()
+            if not self._inodes.is_stale(Inode(inode)):
+                self._inodes.retire(node)
+            raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
         number = self.handles.add(RemoteHandle(Inode(inode), node, content.key, file))
         if known is None:
             self._kernel.forget_attributes(Inode(inode))
+        else:
+            self._kernel.forget_attributes_of(content.key)  # learned just now, and not yet told to the kernel
         return _file_info(number, file)
 
     def _known(self, content: Remote) -> Known | None:
@@ -254,19 +285,16 @@ class Operations(Refusals):
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         """Made up: the service tells neither size nor room, and asking would cost a request."""
-        data = pyfuse3.StatvfsData()
-        data.f_bsize = data.f_frsize = BLOCK_NBYTES
-        data.f_blocks = _STATFS_BLOCKS
-        data.f_bfree = data.f_bavail = _STATFS_BLOCKS // 2
-        data.f_files = _STATFS_FILES
-        data.f_ffree = data.f_favail = _STATFS_FILES // 2
-        data.f_namemax = 255
-        return data
+        return made_up_statfs()
 
     @handler
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
         """There are no links."""
         raise BadArgument("not a link")
+
+
+def _told(node: Node) -> str:
+    return f"{node.kind.name}{list(node.args)}" if node.args else node.kind.name
 
 
 def _file_info(number: int, file: OpenFile) -> pyfuse3.FileInfo:

@@ -21,8 +21,12 @@ class Refusals(pyfuse3.Operations):
     calls: CallTable
 
     def subject_of(self, number: int) -> str:
-        """What an inode or handle stands for, for people."""
+        """What an inode stands for, for people."""
         return str(number)
+
+    def subject_of_handle(self, number: int) -> str:
+        """What a handle stands for, for people."""
+        return f"handle {number}"
 
     @handler
     async def setattr(

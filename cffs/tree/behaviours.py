@@ -5,7 +5,7 @@ The namespace reads it. To add a path: one row in `routes`, one here, one client
 """
 
 from cffs.core.errors import NotInTree
-from cffs.tree import calls, dynamic, me, media, own, recordings
+from cffs.tree import audio, calls, dynamic, me, media, own, recordings
 from cffs.tree.behaviour import Behaviour, Parts, Resolve
 from cffs.tree.context import Context
 from cffs.tree.nodes import Kind, Node
@@ -50,17 +50,17 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.MP3: Behaviour(
         resolve=recordings.resolve_mp3,
         resolve_in=_in_calls(recordings.resolve_call_mp3),
-        content=recordings.mp3_content,
+        content=audio.mp3_content,
     ),
     Kind.WAV: Behaviour(
         resolve=recordings.resolve_wav,
         resolve_in=_in_calls(recordings.resolve_call_wav),
-        content=recordings.wav_content,
+        content=audio.wav_content,
     ),
     Kind.RECORDING_JSON: Behaviour(
         resolve=recordings.resolve_json,
         resolve_in=_in_calls(recordings.resolve_call_recording_json),
-        content=recordings.recording_json,
+        content=audio.recording_json,
     ),
     Kind.RECORDINGS: Behaviour(resolve=_there(Kind.RECORDINGS), listing="calls", entries=recordings.recordings_entries),
     Kind.DYNAMIC: Behaviour(resolve=dynamic.resolve_root, entries=dynamic.root_entries),

@@ -12,7 +12,7 @@ from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import CallRow
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.wire_json import encode
-from cffs.tree.behaviour import Behaviour, Parts
+from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
 from cffs.tree.groups import CALL_SLOT, CALLS_GROUP, CAMPAIGN_JSON_SLOT, CAMPAIGN_SLOT, CAMPAIGNS_GROUP, LONE_CALL_SLOT
 from cffs.tree.inodes import place
@@ -167,6 +167,3 @@ def call_json(context: Context, node: Node) -> Content:
     if files:
         known["files"] = files
     return Document(body=encode(known))
-
-
-CAMPAIGNS = Behaviour(resolve=resolve_campaign, listing="campaigns", entries=campaigns_entries)

@@ -34,8 +34,9 @@ class Context:
 
         Raises RemoteObjectMissing, or what stops an answer.
         """
-        if self.catalog.fact(remote.key) is not None:
-            return
+        fact = self.catalog.fact(remote.key)
+        if fact is not None and (fact.nbytes is not None or not fact.version):
+            return  # of a changed object nothing is known but that it changed
 
         async def question() -> None:
             await self.probe(remote.key, remote.sources)

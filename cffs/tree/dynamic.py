@@ -15,7 +15,7 @@ from cffs.tree.groups import DYNAMIC_FILE_SLOT, DYNAMIC_GROUP
 from cffs.tree.inodes import place
 from cffs.tree.nodes import Entry, Kind, Node, Remote
 
-#: Above this many bytes a campaign's digits are no int64.
+#: Each is the parent of the next; a folder has one argument more than its parent.
 _FOLDER_KINDS = (Kind.DYNAMIC, Kind.DYNAMIC_HASH, Kind.DYNAMIC_YEAR, Kind.DYNAMIC_MONTH, Kind.DYNAMIC_CAMPAIGN)
 Location = tuple[str, str, str, str]
 

@@ -49,8 +49,9 @@ class InodeTable:
         given = self._given.get(node)
         if given is not None:
             return given
-        if node.place:
-            return Inode(node.place)
+        holder = self._held.get(Inode(node.place))
+        if node.place and (holder is None or holder[0] == node):
+            return Inode(node.place)  # unless another node of the row (a call that changed its campaign) has it still
         number = Inode(self._next)
         self._next += 1
         self._given[replace(node, place=0)] = number

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.paging import walk_pages
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import NotInTree, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.times import day_interval_ms, month_interval_ms, parse_day, parse_month
@@ -19,8 +20,11 @@ from cffs.core.wire_json import as_list, decode
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, fixed, past
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.routes import routes_of
 
 Fetch = Callable[[], Awaitable[object]]
+
+_MASK = "*" * 16
 
 
 def _v2(context: Context) -> V2Client:
@@ -85,7 +89,13 @@ def interval_json(context: Context, node: Node) -> Content:
 def credential_json(context: Context, node: Node) -> Content:
     """GET /me/api/credentials/{id}; the service masks the password."""
     credential_id = int(node.args[0])
-    return _asked(context, f"me/api/credentials/{credential_id}", lambda: _v2(context).get_credential(credential_id))
+
+    async def fetch() -> object:
+        # Kept on disk: whatever the service sends as a password is masked here too
+        row = await _v2(context).get_credential(credential_id)
+        return {name: _MASK if name == "password" else value for name, value in row.items()}
+
+    return _asked(context, f"me/api/credentials/{credential_id}", fetch)
 
 
 def _asked(context: Context, key: str, fetch: Fetch) -> Document:
@@ -98,13 +108,19 @@ def _asked(context: Context, key: str, fetch: Fetch) -> Document:
 # -- lists --
 
 
-async def _caller_ids(context: Context) -> list[str]:
+async def _caller_ids(context: Context, *, patience_seconds: float | None) -> list[str]:
     v2 = _v2(context)
 
     async def fetch() -> object:
         return list(await v2.get_caller_ids())
 
-    return [str(number) for number in _kept_list(await context.account.document("me/callerids", fetch))]
+    return _numbers(await context.account.document("me/callerids", fetch, patience_seconds=patience_seconds))
+
+
+def _numbers(body: bytes | None) -> list[str]:
+    """Those that can be names of folders: a number of the service that holds a slash must not spoil the listing."""
+    (route,) = routes_of(Kind.CALLER_IDS)
+    return [str(number) for number in _kept_list(body) if route.match(str(number))]
 
 
 def _kept_list(body: bytes | None) -> list[object]:
@@ -113,12 +129,12 @@ def _kept_list(body: bytes | None) -> list[object]:
 
 async def prepare_caller_ids(context: Context, _node: Node) -> None:
     """Ask for the list where it is not known or old."""
-    await _caller_ids(context)
+    await _caller_ids(context, patience_seconds=None)
 
 
 async def resolve_caller_id(context: Context, _parent: Node, parts: Parts) -> Node:
     """A number that the service lists as verified."""
-    if parts["number"] not in await _caller_ids(context):
+    if parts["number"] not in await _caller_ids(context, patience_seconds=LOOKUP_PATIENCE_SECONDS):
         raise RemoteObjectMissing("not a verified number")
     return Node(Kind.CALLER_ID, (parts["number"],))
 
@@ -126,11 +142,11 @@ async def resolve_caller_id(context: Context, _parent: Node, parts: Parts) -> No
 def caller_id_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The verified numbers of the last answer."""
     kept = context.catalog.document("me/callerids")
-    numbers = _kept_list(kept.body if kept else None)
-    return past(fixed(*((str(number), Node(Kind.CALLER_ID, (str(number),))) for number in numbers)), after)
+    numbers = _numbers(kept.body if kept else None)
+    return past(fixed(*((number, Node(Kind.CALLER_ID, (number,))) for number in numbers)), after)
 
 
-async def _credential_ids(context: Context) -> list[int]:
+async def _credential_ids(context: Context, *, patience_seconds: float | None) -> list[int]:
     v2 = _v2(context)
 
     async def fetch() -> object:
@@ -148,7 +164,9 @@ async def _credential_ids(context: Context) -> list[int]:
         await walk_pages(ask, take)
         return list(found)
 
-    return _ids(_kept_list(await context.account.document("me/api/credentials", fetch)))
+    return _ids(
+        _kept_list(await context.account.document("me/api/credentials", fetch, patience_seconds=patience_seconds))
+    )
 
 
 def _ids(kept: list[object]) -> list[int]:
@@ -161,13 +179,13 @@ def _id_of(credential: Mapping[str, object]) -> int:
 
 async def prepare_credentials(context: Context, _node: Node) -> None:
     """Ask for the list where it is not known or old."""
-    await _credential_ids(context)
+    await _credential_ids(context, patience_seconds=None)
 
 
 async def resolve_credential(context: Context, _parent: Node, parts: Parts) -> Node:
     """A credential that the service lists."""
     credential_id = int(parts["id"])
-    if credential_id not in await _credential_ids(context):
+    if credential_id not in await _credential_ids(context, patience_seconds=LOOKUP_PATIENCE_SECONDS):
         raise RemoteObjectMissing(f"credential {credential_id}")
     return Node(Kind.CREDENTIAL_JSON, (credential_id,))
 

@@ -4,19 +4,24 @@ It must not know recordings.
 The namespace calls it.
 """
 
+from collections.abc import Callable
+
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import MediaRow
 from cffs.core.errors import NotInTree, RemoteObjectMissing
-from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
+from cffs.core.junk import is_junk
+from cffs.core.source import Api, Source, v2_media, v2_media_public, v2_media_raw
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
 from cffs.tree.groups import MEDIA_FILE_SLOT, MEDIA_GROUP, MEDIA_JSON_SLOT, MEDIA_PUBLIC_SLOT, MEDIA_RAW_SLOT
 from cffs.tree.inodes import place
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote
+from cffs.tree.routes import routes_of
 
 
 def _listed(extension: str) -> str:
-    """`jpeg` is listed as `jpg`."""
+    """`jpeg` is listed as `jpg`, and all in lower case."""
+    extension = extension.lower()
     return "jpg" if extension == "jpeg" else extension
 
 
@@ -73,7 +78,15 @@ async def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node
     row = context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
     listing = context.account.listing("media") if row is None else None
     if listing is not None and not context.account.was_listed("media"):
-        await listing.wait_whole(patience_seconds=LOOKUP_PATIENCE_SECONDS)
+
+        async def question() -> None:
+            await listing.wait_whole()
+            if listing.failure is not None:
+                raise listing.failure
+
+        await context.account.ask_anything(
+            ("listing", "media"), Api.V2, question, patience_seconds=LOOKUP_PATIENCE_SECONDS
+        )
         row = context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
     if row is None:
         raise RemoteObjectMissing("no media of that name is known")
@@ -111,24 +124,34 @@ def media_entries(context: Context, _node: Node, after: int) -> list[Entry]:
 
 def by_name_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """Each file whose type is known, by its name."""
-    rows = context.catalog.media(after_seq=seq_before(after))
-    return past(
-        [Entry(row_offset(r.seq, 0), f"{r.stem}.{_listed(r.extension)}", _file_node(r)) for r in rows if r.extension],
+    return _entries_of(
+        context,
         after,
+        lambda row: (f"{row.stem}.{_listed(row.extension)}", _file_node(row)) if row.extension else None,
     )
 
 
 def public_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The account's own that have a public URL."""
-    rows = context.catalog.media(after_seq=seq_before(after))
-    return past(
-        [
-            Entry(row_offset(r.seq, 0), f"{r.public_key}.{_listed(r.public_extension)}", _public_node(r))
-            for r in rows
-            if r.public_key and r.public_extension
-        ],
-        after,
-    )
+    return _entries_of(context, after, _public_entry)
+
+
+def _public_entry(row: MediaRow) -> tuple[str, Node] | None:
+    """A key that is no file name, or a type that is none of the eight, is not listed: it would not open."""
+    name = f"{row.public_key}.{_listed(row.public_extension or '')}"
+    opens = not is_junk(name) and any(route.match(name) for route in routes_of(Kind.MEDIA_PUBLIC))
+    return (name, _public_node(row)) if opens and row.public_key else None
+
+
+def _entries_of(context: Context, after: int, show: Callable[[MediaRow], tuple[str, Node] | None]) -> list[Entry]:
+    """The next entries of the rows that `show` makes one of; [] only behind the last of them."""
+    seq = seq_before(after)
+    while rows := context.catalog.media(after_seq=seq):
+        shown = [(row, entry) for row in rows if (entry := show(row)) is not None]
+        if entries := past([Entry(row_offset(row.seq, 0), *entry) for row, entry in shown], after):
+            return entries
+        seq = rows[-1].seq
+    return []
 
 
 def file_content(context: Context, node: Node) -> Remote:
@@ -170,8 +193,8 @@ def public_content(context: Context, node: Node) -> Remote:
     key, extension = str(node.args[0]), str(node.args[1])
     row = context.catalog.media_by_public_key(key)
     spellings = [extension, "jpeg"] if extension == "jpg" else [extension]
-    if row is not None and row.public_extension == "jpeg":
-        spellings.reverse()
+    if row is not None and row.public_extension and _listed(row.public_extension) == extension:
+        spellings = list(dict.fromkeys((row.public_extension, *spellings)))
     return Remote(
         key=f"media/public/{key}.{extension}",
         sources=tuple(v2_media_public(key, spelling) for spelling in spellings),

@@ -19,7 +19,7 @@ from cffs.core.junk import is_junk
 from cffs.core.names import name_nbytes
 from cffs.core.values import RecordingState
 from cffs.tree.behaviours import BEHAVIOURS
-from cffs.tree.context import Context
+from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.nodes import Content, Document, Entry, Node, Remote
 from cffs.tree.routes import FOLDERS, routes_of
@@ -27,6 +27,8 @@ from cffs.tree.routes import FOLDERS, routes_of
 #: linux/limits.h NAME_MAX.
 MAX_NAME_NBYTES = 255
 _NS_A_MS = 1_000_000
+#: What a folder always shows lies up to here; it does not make up for a list that could not be asked.
+_LAST_FIXED_OFFSET = FIRST_ROW_OFFSET - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,10 @@ class Description:
     is_exact: bool = True
     is_volatile: bool = False
     modified_ns: int | None = None
+
+
+#: Every folder looks alike.
+FOLDER = Description(is_folder=True)
 
 
 class Namespace:
@@ -88,7 +94,7 @@ class Namespace:
         try:
             await behaviour.prepare(self._context, folder)
         except CffsError:
-            if not behaviour.entries(self._context, folder, 0):
+            if not behaviour.entries(self._context, folder, _LAST_FIXED_OFFSET):
                 raise
         if behaviour.listing:
             self._context.account.listing(behaviour.listing)
@@ -116,7 +122,7 @@ class Namespace:
         if listing.running:
             await listing.wait_for_progress()
             return True
-        if listing.failure is not None and not self.entries(folder, after=0):
+        if listing.failure is not None and not self.entries(folder, after=_LAST_FIXED_OFFSET):
             raise listing.failure
         return False
 
@@ -127,8 +133,11 @@ class Namespace:
     def describe(self, node: Node) -> Description:
         """What stat can say now, without a question."""
         if node.kind in FOLDERS:
-            return Description(is_folder=True)
-        content = self.content(node)
+            return FOLDER
+        return self.describe_content(self.content(node))
+
+    def describe_content(self, content: Content) -> Description:
+        """The same of a file whose content is at hand."""
         if isinstance(content, Document):
             return Description(
                 is_folder=False,

@@ -69,15 +69,6 @@ class Node:
     place: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A folder's entry. `offset` is its place in the folder: ascending, stable for the life of the folder, > 0."""
-
-    offset: int
-    name: str
-    node: Node
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
     """The content of a file whose bytes are the service's.
@@ -104,3 +95,16 @@ class Document:
 
 
 Content = Remote | Document
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A folder's entry. `offset` is its place in the folder: ascending, stable for the life of the folder, > 0.
+
+    `content` is what a file holds where the row that told the name told that too; None leaves it to be looked up.
+    """
+
+    offset: int
+    name: str
+    node: Node
+    content: Content | None = field(default=None, compare=False)

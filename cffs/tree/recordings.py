@@ -8,10 +8,10 @@ is decided in `shown_forms`, lookup finds every form.
 from cffs.catalog.offered import Family
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import CallRow, FileRow, RecordingRow
-from cffs.core.errors import AccessRefused, NotInTree, OperationNotOffered, RemoteObjectMissing
+from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
-from cffs.core.names import decode_name
-from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name
+from cffs.core.names import decode_name, encode_name
+from cffs.tree.audio import json_of, mp3_of, wav_content
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
 from cffs.tree.groups import (
@@ -23,9 +23,9 @@ from cffs.tree.groups import (
     RECORDINGS_GROUP,
     WAV_SLOT,
 )
-from cffs.tree.hints import Form, usable
+from cffs.tree.hints import Form
 from cffs.tree.inodes import place
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote
+from cffs.tree.nodes import Entry, Kind, Node
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
 _FILES_OFFSET = 1 << 56
@@ -82,7 +82,7 @@ async def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node
         await context.account.find_files(campaign_id, call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
         known = context.catalog.file(file_id)
     if known is not None:
-        if known.call_id != call_id:
+        if not _is_file_of(known, parent, call_id):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
         return wav_node(file_id, known)
     recording = context.catalog.recording(file_id)
@@ -92,6 +92,11 @@ async def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node
     node = wav_node(file_id, None)
     await context.require_remote(wav_content(context, node))
     return node
+
+
+def _is_file_of(file: FileRow, folder: Node, call_id: int) -> bool:
+    """True where the folder is the one that v1's list put the file in; below calls/ the campaign does not count."""
+    return file.call_id == call_id and (folder.kind is not Kind.CALL or file.campaign_id == folder.args[0])
 
 
 async def resolve_call_mp3(context: Context, parent: Node, parts: Parts) -> Node:
@@ -126,26 +131,50 @@ def _known_in_call(context: Context, call_id: int, stem: str) -> RecordingRow | 
     if row is None and (recording_id := parse_id(stem)) is not None:
         row = context.catalog.recording(recording_id)
         if row is not None and row.call_id != call_id:
-            return None
+            row = None
+    if row is None:
+        # Its own name opens too where the folder had to give it another (`call`): where nothing lists recordings,
+        # it is the only one that can be known
+        namesakes = (other for other in context.catalog.recordings_of_call(call_id) if encode_name(other.name) == stem)
+        row = next(namesakes, None)
     return row
 
 
 async def prepare_call(context: Context, node: Node) -> None:
     """Ask v2 for the call's recordings, and v1 for its files where listings show WAVs; nothing that is known."""
     campaign_id, call_id = call_of(context, node)
-    row = context.catalog.call(call_id)
-    if context.account.v2 is not None and not (row is not None and row.recordings_known):
+    account, row = context.account, context.catalog.call(call_id)
+    if account.v2 is not None and row is not None and row.recordings_known:
+        await _refresh_recordings(context, call_id)
+    elif account.v2 is not None:
         try:
-            await context.account.find_recordings(call_id, patience_seconds=None)
+            await account.find_recordings(call_id, patience_seconds=None)
         except (OperationNotOffered, RemoteObjectMissing):
             pass  # v1 may know it, and what was looked up is shown
-    wants_files = Form.WAV in shown_forms(context)
-    if wants_files and context.account.v1 is not None and campaign_id and not (row is not None and row.files_known):
-        try:
-            await context.account.find_files(campaign_id, call_id, patience_seconds=None)
-        except (AccessRefused, RemoteObjectMissing):
-            if context.account.v2 is None:
-                raise
+    if Form.WAV not in shown_forms(context) or account.v1 is None or not campaign_id:
+        return
+    files_known = row is not None and row.files_known
+    if files_known and account.v2 is not None and account.offered.get(Family.CALLS) is not False:
+        return
+    try:
+        await account.find_files(
+            campaign_id, call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS if files_known else None
+        )
+    except (AccessRefused, RemoteObjectMissing):
+        if account.v2 is None:
+            raise
+
+
+async def _refresh_recordings(context: Context, call_id: int) -> None:
+    """Take what is new in a call whose recordings are known: behind the caller where the listing of calls tells it,
+    else by asking for the call's own list, no oftener than the time to live and without waiting for a slow answer."""
+    if context.account.keeps_fresh("calls"):
+        context.account.listing("calls")
+        return
+    try:
+        await context.account.find_recordings(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+    except CffsError:
+        pass  # what is known is shown
 
 
 def shown_forms(context: Context) -> tuple[Form, ...]:
@@ -162,14 +191,17 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
     forms = shown_forms(context)
     entries = fixed(("call.json", _call_json_node(context.catalog.call(call_id), campaign_id, call_id)))
     recordings = context.catalog.recordings_of_call(call_id)
+    names = [row.name for row in recordings]
     for row in recordings:
         if Form.MP3 in forms:
-            entries.append(Entry(row_offset(row.seq, 0), f"{row.stem}.mp3", mp3_node(row)))
-        entries.append(Entry(row_offset(row.seq, 1), f"{row.stem}.json", json_node(row)))
+            content = mp3_of(context, row, is_only_of_name=names.count(row.name) == 1)
+            entries.append(Entry(row_offset(row.seq, 0), f"{row.stem}.mp3", mp3_node(row), content))
+        entries.append(Entry(row_offset(row.seq, 1), f"{row.stem}.json", json_node(row), json_of(row)))
     if Form.WAV in forms or not recordings:
         entries += [
             Entry(_FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file))
             for file in context.catalog.files_of_call(call_id)
+            if _is_file_of(file, node, call_id)
         ]
     return past(entries, after)
 
@@ -220,8 +252,10 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
     if after < _FILES_OFFSET:
         for row in context.catalog.recordings(after_seq=seq_before(after)):
             if Form.MP3 in forms:
-                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row)))
-            entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row)))
+                # its sources are not asked for by stat: a listing need not count the namesakes in each call
+                content = mp3_of(context, row, is_only_of_name=False)
+                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row), content))
+            entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:
         files = context.catalog.files(after_seq=seq_before(max(0, after - _FILES_OFFSET)))
@@ -229,48 +263,3 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
             Entry(_FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file)) for file in files
         ]
     return past(entries, after)
-
-
-# -- contents --
-
-
-def mp3_content(context: Context, node: Node) -> Remote:
-    """By id; by name where the origin has no by-id form and the name is the only one of its kind in its call."""
-    recording_id = int(node.args[0])
-    row = context.catalog.recording(recording_id)
-    key = f"recording/{recording_id}.mp3"
-    if row is None:
-        return Remote(key=key, sources=(v2_recording(recording_id),))
-    sources: list[Source] = []
-    if context.account.offered.get(Family.CALLS) is not False:
-        sources.append(v2_recording(recording_id))
-    namesakes = [other for other in context.catalog.recordings_of_call(row.call_id) if other.name == row.name]
-    if row.call_id and len(namesakes) == 1:
-        sources.append(v2_recording_by_name(row.call_id, row.name))
-    hint = usable(Form.MP3, row.hint_nbytes, seconds=row.seconds, measures=None)
-    return Remote(
-        key=key,
-        sources=tuple(sources) or (v2_recording(recording_id),),
-        hint_nbytes=hint,
-        created_ms=row.created_ms,
-        state=row.state,
-    )
-
-
-def wav_content(context: Context, node: Node) -> Remote:
-    """By file id; what v2 tells of the recording of the same id dates it, and sizes it where the hint is of a WAV."""
-    file_id = int(node.args[0])
-    key, sources = f"recording/{file_id}.wav", (v1_recording(file_id),)
-    row = context.catalog.recording(file_id)
-    if row is None:
-        return Remote(key=key, sources=sources)
-    hint = usable(Form.WAV, row.hint_nbytes, seconds=row.seconds, measures=None)
-    return Remote(key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=row.state)
-
-
-def recording_json(context: Context, node: Node) -> Content:
-    """Every field that v2 sent for the recording."""
-    row = context.catalog.recording(int(node.args[0]))
-    if row is None:
-        raise RemoteObjectMissing(f"recording {node.args[0]}")
-    return Document(body=row.document, modified_ms=row.created_ms)

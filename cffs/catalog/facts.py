@@ -1,0 +1,149 @@
+"""Learned facts: what the origin's own answers taught about objects' bytes. Known at once, written soon.
+
+It must not know who learned something, nor what a fact is used for.
+`catalog/store` is built on it; `learn` is the one entry (design: "the one way up").
+"""
+
+import logging
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import trio
+from cachetools import LRUCache
+
+from cffs.catalog import rows, writes
+from cffs.catalog.changes import Changes
+from cffs.catalog.database import Database
+from cffs.catalog.hint_measure import HintMeasure
+from cffs.catalog.rows import Fact
+
+log = logging.getLogger(__name__)
+
+#: Learned facts are written together after this pause; a crash loses at most this much, and it is asked again.
+FACTS_PAUSE_SECONDS = 0.5
+#: The same after the disk refused them.
+REFUSED_PAUSE_SECONDS = 10.0
+#: Facts, and that there is none, kept in memory: a listing asks for one a file, and a row costs 20 us. About 10 MB.
+KEPT_FACTS = 20_000
+
+
+class Facts(Database):
+    """The facts of one account, and the changes that others are told."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._unwritten: dict[str, Fact] = {}
+        self._facts: LRUCache[str, Fact | None] = LRUCache(KEPT_FACTS)
+        #: What the sizes that listings tell measure.
+        self.hints = HintMeasure()
+        for form, hint_nbytes, exact_nbytes in self._reading.execute(rows.HINTS_AND_SIZES):
+            self.hints.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
+        self._facts_arrived = trio.Event()
+        self._refused = False
+        self.changes = Changes()
+
+    def fact(self, object_key: str) -> Fact | None:
+        """What is known of the object's bytes."""
+        if object_key in self._unwritten:
+            return self._unwritten[object_key]
+        try:
+            return self._facts[object_key]
+        except KeyError:
+            fact = self._facts[object_key] = self._one(_fact, rows.FACT, object_key)
+            return fact
+
+    def learn(
+        self, *, object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None
+    ) -> Fact:
+        """Take what an answer of the origin taught; the one entry for every learned fact. Never blocks.
+
+        A total or a validator that contradicts the known one is a new version. Listeners of `changes` are told when
+        something differs.
+        """
+        known = self.fact(object_key)
+        version = 0
+        if known is not None:
+            changed = _contradicts(known.nbytes, nbytes) or _contradicts(known.validator, validator)
+            version = known.version + int(changed)
+            if not changed:  # an answer that leaves something out does not make it unknown again
+                nbytes = known.nbytes if nbytes is None else nbytes
+                validator = known.validator if validator is None else validator
+                modified_ns = known.modified_ns if modified_ns is None else modified_ns
+        fact = Fact(
+            object_key=object_key,
+            source=source,
+            nbytes=nbytes,
+            validator=validator,
+            modified_ns=modified_ns,
+            version=version,
+        )
+        if fact != known:
+            self._keep_fact(fact)
+            self._note_hint(fact)
+        return fact
+
+    def unlearn(self, object_key: str) -> None:
+        """The object was found to be another one: nothing is known of it but that its version is a new one."""
+        known = self.fact(object_key)
+        if known is not None:
+            fact = replace(known, nbytes=None, validator=None, modified_ns=None, version=known.version + 1)
+            self._keep_fact(fact)
+
+    def _keep_fact(self, fact: Fact) -> None:
+        self._unwritten[fact.object_key] = self._facts[fact.object_key] = fact
+        self._facts_arrived.set()
+        self.changes.add(fact.object_key)
+
+    def _note_hint(self, fact: Fact) -> None:
+        kind, _slash, name = fact.object_key.partition("/")
+        recording_id, _dot, form = name.partition(".")
+        if fact.nbytes is None or kind != "recording" or not recording_id.isdecimal():
+            return
+        found = self._reading.execute(rows.HINT_OF_RECORDING, (int(recording_id),)).fetchone()
+        if found is not None and found[0] is not None:
+            self.hints.note(form, hint_nbytes=found[0], exact_nbytes=fact.nbytes)
+
+    async def write_facts_forever(self) -> None:
+        """Write learned facts as they come, in batches; runs until cancelled (`flush_facts` writes the rest)."""
+        while True:
+            await self._facts_arrived.wait()
+            await trio.sleep(FACTS_PAUSE_SECONDS if not self._refused else REFUSED_PAUSE_SECONDS)
+            self._facts_arrived = trio.Event()
+            await self.flush_facts()
+            if self._unwritten:  # learned meanwhile, or refused by the disk: once more, later
+                self._facts_arrived.set()
+
+    async def flush_facts(self) -> None:
+        """Write what was learned and not yet written. A refusing disk is logged; the facts stay known in memory."""
+        batch = dict(self._unwritten)
+        if not batch:
+            return
+        try:
+            await self.write(lambda db: writes.put_facts(db, batch.values()))
+        except sqlite3.Error as problem:
+            if not self._refused:
+                log.warning("facts not written count=%d reason=%s; trying again", len(batch), problem)
+            self._refused = True
+            return
+        self._refused = False
+        for key, fact in batch.items():
+            if self._unwritten.get(key) is fact:
+                del self._unwritten[key]
+
+
+def _contradicts(known: object, new: object) -> bool:
+    return known is not None and new is not None and known != new
+
+
+def _fact(
+    object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None, version: int
+) -> Fact:
+    return Fact(
+        object_key=object_key,
+        source=source,
+        nbytes=nbytes,
+        validator=validator,
+        modified_ns=modified_ns,
+        version=version,
+    )

@@ -1,0 +1,70 @@
+"""What a recording's files hold: from which sources its bytes come, what of its size is known, its metadata.
+
+It must not know folders or names.
+`tree/behaviours` calls it, and `tree/recordings` where only the file itself can tell whether it exists.
+"""
+
+from cffs.catalog.offered import Family
+from cffs.catalog.rows import RecordingRow
+from cffs.core.errors import RemoteObjectMissing
+from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name
+from cffs.tree.context import Context
+from cffs.tree.hints import Form, usable
+from cffs.tree.nodes import Content, Document, Node, Remote
+
+
+def mp3_content(context: Context, node: Node) -> Remote:
+    """By id; by name where the origin has no by-id form and the name is the only one of its kind in its call."""
+    recording_id = int(node.args[0])
+    row = context.catalog.recording(recording_id)
+    if row is None:
+        return Remote(key=f"recording/{recording_id}.mp3", sources=(v2_recording(recording_id),))
+    namesakes = sum(other.name == row.name for other in context.catalog.recordings_of_call(row.call_id))
+    return mp3_of(context, row, is_only_of_name=namesakes == 1)
+
+
+def mp3_of(context: Context, row: RecordingRow, *, is_only_of_name: bool) -> Remote:
+    """The same from a row at hand."""
+    sources: list[Source] = []
+    if context.account.offered.get(Family.CALLS) is not False:
+        sources.append(v2_recording(row.id))
+    if row.call_id and is_only_of_name:
+        sources.append(v2_recording_by_name(row.call_id, row.name))
+    return Remote(
+        key=f"recording/{row.id}.mp3",
+        sources=tuple(sources) or (v2_recording(row.id),),
+        hint_nbytes=_hint(context, row, Form.MP3),
+        created_ms=row.created_ms,
+        state=row.state,
+    )
+
+
+def _hint(context: Context, row: RecordingRow, form: Form) -> int | None:
+    measured = context.catalog.hints.measured_form()
+    if context.catalog.hints.is_not(form):
+        return None
+    return usable(form, row.hint_nbytes, seconds=row.seconds, measures=Form(measured) if measured else None)
+
+
+def wav_content(context: Context, node: Node) -> Remote:
+    """By file id; what v2 tells of the recording of the same id dates it, and sizes it where the hint is of a WAV."""
+    file_id = int(node.args[0])
+    key, sources = f"recording/{file_id}.wav", (v1_recording(file_id),)
+    row = context.catalog.recording(file_id)
+    if row is None:
+        return Remote(key=key, sources=sources)
+    hint = _hint(context, row, Form.WAV)
+    return Remote(key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=row.state)
+
+
+def recording_json(context: Context, node: Node) -> Content:
+    """Every field that v2 sent for the recording."""
+    row = context.catalog.recording(int(node.args[0]))
+    if row is None:
+        raise RemoteObjectMissing(f"recording {node.args[0]}")
+    return json_of(row)
+
+
+def json_of(row: RecordingRow) -> Document:
+    """The same from a row at hand."""
+    return Document(body=row.document, modified_ms=row.created_ms)

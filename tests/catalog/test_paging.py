@@ -1,0 +1,192 @@
+"""Walking a list whose pages may lie: it always ends, in few requests, and loses nothing that an honest server has."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cffs.catalog.paging import (
+    LARGE_LIMIT,
+    MAX_PAGES,
+    MAX_STALE_PAGES,
+    SMALL_LIMIT,
+    Walk,
+    after_page,
+    walk_pages,
+)
+from cffs.core.errors import OriginUnreachable, ServerFailure
+from tests.catalog.making import page
+
+MAX_HONEST = 5 * LARGE_LIMIT
+
+
+class Server:
+    """A list of numbers behind pages; honest unless told otherwise."""
+
+    def __init__(self, count: int, *, cap: int, refuses: bool, tells_limit: bool, tells_total: bool) -> None:
+        self.count, self.cap, self.refuses = count, cap, refuses
+        self.tells_limit, self.tells_total = tells_limit, tells_total
+        self.asked: list[tuple[int, int]] = []
+
+    async def ask(self, limit: int, offset: int) -> Any:
+        """One page."""
+        self.asked.append((limit, offset))
+        if limit > self.cap and self.refuses:
+            raise ServerFailure(400, "limit must not exceed")
+        used = min(limit, self.cap)
+        items = list(range(offset, min(self.count, offset + used)))
+        return page(items, limit=used if self.tells_limit else None, total=self.count if self.tells_total else None)
+
+
+async def walked(ask: Any) -> list[Any]:
+    found: dict[Any, None] = {}
+
+    async def take(items: Any) -> int:
+        before = len(found)
+        found.update(dict.fromkeys(items))
+        return len(found) - before
+
+    await walk_pages(ask, take)
+    return list(found)
+
+
+@settings(deadline=None)
+@given(
+    count=st.one_of(st.integers(0, MAX_HONEST), st.sampled_from([99, 100, 101, 999, 1000, 1001, 2000, 3000])),
+    cap=st.sampled_from([SMALL_LIMIT, 200, 250, 500, LARGE_LIMIT, 5000]),
+    tells_limit=st.booleans(),
+    tells_total=st.booleans(),
+    refuses=st.booleans(),
+)
+async def test_honest_server_loses_nothing(
+    count: int, cap: int, tells_limit: bool, tells_total: bool, refuses: bool
+) -> None:
+    """Whatever an honest server caps, echoes or leaves out, every item is found, in a page each and two more."""
+    server = Server(count, cap=cap, refuses=refuses, tells_limit=tells_limit, tells_total=tells_total)
+    assert await walked(server.ask) == list(range(count))
+    used = min(SMALL_LIMIT if refuses and cap < LARGE_LIMIT else LARGE_LIMIT, cap)
+    assert len(server.asked) <= count // used + 3
+
+
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (999, 1), (1000, 2), (10_000, 11), (10_001, 11)])
+async def test_requests_of_a_good_server(count: int, requests: int) -> None:
+    """A server that takes 1000 a page is asked once a thousand (and once more where the last page is full)."""
+    server = Server(count, cap=LARGE_LIMIT, refuses=True, tells_limit=True, tells_total=True)
+    await walked(server.ask)
+    assert len(server.asked) == requests
+
+
+async def test_refused_limit_is_asked_smaller_once() -> None:
+    """HTTP 400 for 1000 is answered with 100 from the start; 400 for that too is the failure."""
+    server = Server(250, cap=SMALL_LIMIT, refuses=True, tells_limit=True, tells_total=False)
+    assert await walked(server.ask) == list(range(250))
+    assert server.asked == [(1000, 0), (100, 0), (100, 100), (100, 200)]
+    server = Server(250, cap=10, refuses=True, tells_limit=True, tells_total=False)
+    with pytest.raises(ServerFailure):
+        await walked(server.ask)
+    assert server.asked == [(1000, 0), (100, 0)]
+
+
+async def test_refused_later_is_a_failure() -> None:
+    """HTTP 400 behind the first page is no question of the limit: it is raised, what was taken stays taken."""
+    taken: list[Any] = []
+
+    async def ask(limit: int, offset: int) -> Any:
+        if offset:
+            raise ServerFailure(400, "offset")
+        return page(list(range(limit)), limit=limit)
+
+    async def take(items: Any) -> int:
+        taken.extend(items)
+        return len(items)
+
+    with pytest.raises(ServerFailure):
+        await walk_pages(ask, take)
+    assert len(taken) == LARGE_LIMIT
+
+
+@pytest.mark.parametrize("failure", [OriginUnreachable("x"), ServerFailure(500, "x")])
+async def test_failures_pass(failure: Exception) -> None:
+    """Any other failure of the first page is raised after one request."""
+    asked = []
+
+    async def ask(limit: int, offset: int) -> Any:
+        asked.append(offset)
+        raise failure
+
+    with pytest.raises(type(failure)):
+        await walked(ask)
+    assert asked == [0]
+
+
+@settings(deadline=None)
+@given(st.data())
+async def test_liar_ends(data: st.DataObject) -> None:
+    """Pages that shrink, repeat, promise more or less than there is: the walk ends in bounded requests, and never asks
+    at an offset twice unless the page there was refused or empty of entries."""
+    asked: list[tuple[int, int]] = []
+    lies = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=60), label="ids")
+    totals = st.none() | st.integers(0, 2**31 - 1)
+
+    async def ask(limit: int, offset: int) -> Any:
+        asked.append((limit, offset))
+        items = data.draw(st.lists(st.sampled_from(lies), max_size=8), label="items")
+        refused = data.draw(st.integers(0, 3), label="refused")
+        echo = data.draw(st.none() | st.integers(1, 2000), label="echo")
+        return page(items, limit=echo, total=data.draw(totals, label="total"), received=len(items) + refused)
+
+    found = await walked(ask)
+    assert set(found) <= set(lies)
+    # each run of fruitful pages brings something new, and at most MAX_STALE_PAGES fruitless ones follow it
+    assert len(asked) <= (len(set(lies)) + 1) * MAX_STALE_PAGES
+    offsets = [offset for _limit, offset in asked]
+    assert offsets == sorted(set(offsets))
+    limits = [limit for limit, _offset in asked]
+    assert limits == sorted(limits, reverse=True)
+
+
+@pytest.mark.parametrize("total", [None, 2**31 - 1])
+async def test_same_page_for_ever(total: int | None) -> None:
+    """A server that ignores the offset costs a few pages, whatever total it claims."""
+    asked = []
+
+    async def ask(limit: int, offset: int) -> Any:
+        asked.append(offset)
+        return page(list(range(100)), limit=100, total=total)
+
+    assert await walked(ask) == list(range(100))
+    assert len(asked) == 1 + MAX_STALE_PAGES
+
+
+async def test_never_ends() -> None:
+    """A list that brings something new on every page ends at the bound."""
+    asked = 0
+
+    async def ask(limit: int, offset: int) -> Any:
+        nonlocal asked
+        asked += 1
+        return page([offset], limit=1)
+
+    await walked(ask)
+    assert asked == MAX_PAGES
+
+
+@given(
+    received=st.integers(0, 2000),
+    limit=st.none() | st.integers(1, 2**31 - 1),
+    total=st.none() | st.integers(0, 2**31 - 1),
+    new=st.integers(0, 2000),
+    stale=st.integers(0, MAX_STALE_PAGES - 1),
+    pages=st.integers(0, MAX_PAGES - 1),
+)
+def test_laws_of_a_step(received: int, limit: int | None, total: int | None, new: int, stale: int, pages: int) -> None:
+    """A step never raises the limit, moves by what came, and an empty page is always the last."""
+    walk = Walk(limit=1000, offset=500, pages=pages, stale=stale)
+    after = after_page(walk, page([0] * received, limit=limit, total=total), new=new)
+    assert after.limit <= walk.limit
+    assert after.offset == walk.offset + received
+    assert after.pages == pages + 1
+    assert after.finished or received
+    assert after.finished or after.pages < MAX_PAGES
+    assert after.finished or after.stale < MAX_STALE_PAGES

@@ -1,0 +1,155 @@
+"""The file on disk: who may read it, what survives, what is set aside."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cffs.catalog import schema, writes
+from cffs.catalog.store import Catalog
+from tests.catalog.making import campaign
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o277], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Any umask that a user may have."""
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+async def test_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    """The catalogue and SQLite's companions are 0600 under any umask, also while it is being written."""
+    path = tmp_path / "catalog.sqlite"
+    async with Catalog.opened(path) as catalog:
+        await catalog.write(lambda db: writes.put_campaign(db, campaign()))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == {"catalog.sqlite": 0o600, "catalog.sqlite-wal": 0o600, "catalog.sqlite-shm": 0o600}
+
+
+async def test_loose_mode_is_tightened(tmp_path: Path) -> None:
+    """A file that was made readable to others is private again after it was opened."""
+    path = tmp_path / "catalog.sqlite"
+    schema.prepare(path)
+    path.chmod(0o644)
+    schema.prepare(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_wal(catalog: Catalog, tmp_path: Path) -> None:
+    """Readers are not held up by the writer: the journal is a WAL."""
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert other.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
+        assert other.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+
+
+async def test_rows_survive(tmp_path: Path) -> None:
+    """What was written is there in the next mount's life, preparation included, with its sequence number."""
+    path = tmp_path / "catalog.sqlite"
+    async with Catalog.opened(path) as catalog:
+        await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
+        before = catalog.campaign(5)
+    async with Catalog.opened(path) as catalog:
+        assert catalog.campaign(5) == before is not None
+    assert not list(tmp_path.glob("*.set-aside"))
+
+
+def test_each_migration_keeps_rows(tmp_path: Path) -> None:
+    """From every published version on, migrating to the newest keeps the rows that were there."""
+    for version in range(1, len(schema.MIGRATIONS) + 1):
+        path = tmp_path / f"version{version}.sqlite"
+        with closing(sqlite3.connect(path)) as old:
+            for migration in schema.MIGRATIONS[:version]:
+                old.executescript(migration)
+            old.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            old.execute(f"PRAGMA user_version = {version}")
+            old.execute("INSERT INTO campaigns (id) VALUES (77)")
+            old.commit()
+        schema.prepare(path)
+        with closing(sqlite3.connect(path)) as new:
+            assert new.execute("SELECT id FROM campaigns").fetchall() == [(77,)]
+            assert new.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"this is no database at all" * 200)
+
+
+def _cut(path: Path) -> None:
+    schema.prepare(path)
+    with closing(schema.connect(path)) as db:
+        db.executemany("INSERT INTO campaigns (id, name) VALUES (?, ?)", [(n, "x" * 500) for n in range(1, 200)])
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path.write_bytes(path.read_bytes()[:20_000])
+
+
+def _overwritten(path: Path) -> None:
+    _cut(path)
+    path.write_bytes(path.read_bytes()[:4096] + os.urandom(40_000))
+
+
+def _foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE bookmarks (url TEXT)")
+        other.commit()
+
+
+def _newer(path: Path) -> None:
+    schema.prepare(path)
+    with closing(sqlite3.connect(path)) as newer:
+        newer.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+
+
+@pytest.mark.parametrize("spoil", [_garbage, _cut, _overwritten, _foreign, _newer], ids=lambda make: make.__name__)
+async def test_set_aside(tmp_path: Path, spoil: object, caplog: pytest.LogCaptureFixture, announced: list[str]) -> None:
+    """A damaged, foreign or newer file is kept beside, told in one line, and replaced by an empty one that works."""
+    announced.append("catalogue set aside")
+    path = tmp_path / "catalog.sqlite"
+    spoil(path)  # type: ignore[operator]
+    spoilt = path.read_bytes()
+    with caplog.at_level(logging.INFO):
+        async with Catalog.opened(path) as catalog:
+            await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
+            assert catalog.campaign(5) is not None
+            assert catalog.counts()["campaigns"] == 1
+    assert (tmp_path / "catalog.sqlite.set-aside").read_bytes()[:16] == spoilt[:16]
+    assert [record.levelname for record in caplog.records if record.name.startswith("cffs")] == ["WARNING"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_symlink_refused(tmp_path: Path) -> None:
+    """A symlink where the catalogue should lie is an OSError; what it points to is not touched."""
+    target = tmp_path / "target"
+    target.write_text("precious")
+    (tmp_path / "catalog.sqlite").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic link"):
+        schema.prepare(tmp_path / "catalog.sqlite")
+    assert target.read_text() == "precious"
+
+
+def test_folder_that_refuses(tmp_path: Path) -> None:
+    """Where there is no folder, preparing raises OSError and nothing else."""
+    with pytest.raises(OSError, match="No such file"):
+        schema.prepare(tmp_path / "missing" / "catalog.sqlite")
+
+
+def test_trouble_is_not_damage(tmp_path: Path) -> None:
+    """A catalogue that SQLite cannot open just now is refused with OSError, and keeps its place and its rows."""
+    path = tmp_path / "catalog.sqlite"
+    schema.prepare(path)
+    with closing(schema.connect(path)) as db:
+        db.execute("INSERT INTO campaigns (id) VALUES (77)")
+    in_the_way = tmp_path / "catalog.sqlite-wal"
+    in_the_way.mkdir()
+    with pytest.raises(OSError, match="cannot be used"):
+        schema.prepare(path)
+    in_the_way.rmdir()
+    schema.prepare(path)
+    with closing(sqlite3.connect(path)) as again:
+        assert again.execute("SELECT id FROM campaigns").fetchall() == [(77,)]
+    assert not list(tmp_path.glob("*.set-aside"))

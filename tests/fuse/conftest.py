@@ -1,0 +1,66 @@
+"""Fixtures of the operations' tests: a mount on demand."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cffs.core.settings import Credentials, Settings
+from cffs.standin.account import Account
+from cffs.standin.answers import Options
+from cffs.standin.server import Standin
+from tests.fuse.world import World, built
+
+MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> MakeWorld:
+    """`async with world(...)`: a mount of its own account, whose end asserts that no bug was met."""
+
+    @asynccontextmanager
+    async def make(
+        account: Account | None = None,
+        *,
+        options: Options | None = None,
+        v1: bool = True,
+        v2: bool = True,
+        timeout_seconds: float = 10.0,
+        budget_seconds: float = 5.0,
+        **changes: Any,
+    ) -> AsyncIterator[World]:
+        async with Standin(account or Account(seed=5, calls=12, media=8, dynamic=4), options=options) as standin:
+            given = standin.credentials
+            settings = Settings(
+                credentials=Credentials(
+                    apikey=given.apikey if v1 else None,
+                    login=given.login if v2 else None,
+                    password=given.password if v2 else None,
+                ),
+                cache_dir=tmp_path,
+                state_dir=tmp_path,
+                runtime_dir=tmp_path,
+                uid=1234,
+                gid=5678,
+                v1_url=standin.v1_url,
+                v2_url=standin.v2_url,
+                timeout_seconds=timeout_seconds,
+                **changes,
+            )
+            async with built(standin, settings, tmp_path, budget_seconds) as found:
+                yield found
+                found.honest()
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _loggers_restored() -> Iterator[None]:
+    """The transport sets levels of foreign loggers; other tests must not depend on it."""
+    levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

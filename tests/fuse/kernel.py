@@ -1,0 +1,152 @@
+"""A kernel made of a few dictionaries: it looks up, counts, opens, reads, lists and forgets as Linux does, in process.
+
+It must not know how the operations answer. Tests drive `fuse/operations` with it and then ask whether it holds what
+they hold.
+"""
+
+import errno
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import pyfuse3
+import pytest
+
+from cffs.fuse.operations import Operations
+
+ROOT = pyfuse3.ROOT_INODE
+#: The largest READ of a mount.
+READ_NBYTES = 128 * 1024
+CONTEXT = pyfuse3.RequestContext()
+
+
+@dataclass
+class Token:
+    """What readdir replies into: room for so many entries."""
+
+    room: int
+    taken: list[tuple[bytes, pyfuse3.EntryAttributes, int]]
+
+
+def take_entry(token: Token, name: bytes, attributes: pyfuse3.EntryAttributes, place: int) -> bool:
+    """Stands in for pyfuse3.readdir_reply."""
+    if len(token.taken) >= token.room:
+        return False
+    token.taken.append((name, attributes, place))
+    return True
+
+
+@contextmanager
+def refused(number: int) -> Iterator[None]:
+    """The block must fail with exactly this errno."""
+    with pytest.raises(pyfuse3.FUSEError) as raised:
+        yield
+    assert errno.errorcode[raised.value.errno_] == errno.errorcode[number]
+
+
+class Kernel:
+    """One mount as the kernel sees it. `lookups` is what it owes in forgets, by inode."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.operations = operations
+        self.lookups: dict[int, int] = {}
+        self._open_inodes: dict[int, int] = {}
+
+    async def lookup(self, parent: int, name: str) -> pyfuse3.EntryAttributes:
+        """LOOKUP; counted unless the entry is negative."""
+        attributes = await self.operations.lookup(parent, os.fsencode(name), CONTEXT)
+        if attributes.st_ino:
+            self.lookups[attributes.st_ino] = self.lookups.get(attributes.st_ino, 0) + 1
+        return attributes
+
+    async def entry(self, path: str) -> pyfuse3.EntryAttributes:
+        """Walk the path; raises FUSEError, ENOENT for a negative entry."""
+        attributes = None
+        for name in path.split("/"):
+            attributes = await self.lookup(ROOT if attributes is None else attributes.st_ino, name)
+            if not attributes.st_ino:
+                raise pyfuse3.FUSEError(errno.ENOENT)
+        assert attributes is not None
+        return attributes
+
+    async def inode(self, path: str) -> int:
+        """The number behind the path."""
+        return (await self.entry(path)).st_ino
+
+    async def stat(self, path: str) -> pyfuse3.EntryAttributes:
+        """LOOKUP and GETATTR."""
+        return await self.operations.getattr(await self.inode(path), CONTEXT)
+
+    async def open(self, inode: int, flags: int = os.O_RDONLY) -> pyfuse3.FileInfo:
+        """OPEN."""
+        return await self.operations.open(inode, flags, CONTEXT)
+
+    @asynccontextmanager
+    async def opened(self, path: str) -> AsyncIterator[tuple[int, pyfuse3.FileInfo]]:
+        """The path's inode and an open handle; a stale inode is looked up once more, as the kernel does."""
+        inode = await self.inode(path)
+        try:
+            info = await self.open(inode)
+        except pyfuse3.FUSEError as error:
+            if error.errno_ != errno.ESTALE:
+                raise
+            inode = await self.inode(path)
+            info = await self.open(inode)
+        try:
+            yield inode, info
+        finally:
+            await self.operations.flush(info.fh)
+            await self.operations.release(info.fh)
+
+    async def read_handle(self, inode: int, info: pyfuse3.FileInfo, *, step: int = READ_NBYTES) -> bytes:
+        """All of it: through pages up to the size of now, or by direct I/O up to the end that the mount shows."""
+        body = bytearray()
+        while True:
+            if not info.direct_io and len(body) >= (await self.operations.getattr(inode, CONTEXT)).st_size:
+                return bytes(body)
+            piece = await self.operations.read(info.fh, len(body), step)
+            if not piece:
+                return bytes(body)
+            body += piece
+
+    async def read(self, path: str, *, step: int = READ_NBYTES) -> bytes:
+        """Open, read all, close."""
+        async with self.opened(path) as (inode, info):
+            return await self.read_handle(inode, info, step=step)
+
+    async def readdir(self, handle: int, *, after: int = 0, room: int = 40) -> list[tuple[str, int, int]]:
+        """READDIRPLUS once: (name, inode, place) of each; each taken entry is a lookup."""
+        token = Token(room, [])
+        await self.operations.readdir(handle, after, token)
+        for _name, attributes, _place in token.taken:
+            self.lookups[attributes.st_ino] = self.lookups.get(attributes.st_ino, 0) + 1
+        return [(os.fsdecode(name), attributes.st_ino, place) for name, attributes, place in token.taken]
+
+    @asynccontextmanager
+    async def opened_folder(self, path: str) -> AsyncIterator[int]:
+        """A folder's handle."""
+        inode = await self.inode(path) if path else ROOT
+        handle = await self.operations.opendir(inode, CONTEXT)
+        try:
+            yield handle
+        finally:
+            await self.operations.releasedir(handle)
+
+    async def listing(self, path: str, *, room: int = 40) -> list[str]:
+        """The folder's names, to the end."""
+        names: list[str] = []
+        async with self.opened_folder(path) as handle:
+            after = 0
+            while entries := await self.readdir(handle, after=after, room=room):
+                names += [name for name, _inode, _place in entries]
+                after = entries[-1][2]
+        return names
+
+    async def forget_all(self) -> None:
+        """The memory is needed elsewhere: every lookup is given back, some in halves."""
+        owed, self.lookups = self.lookups, {}
+        halves = [(inode, count // 2) for inode, count in owed.items() if count > 1]
+        rest = [(inode, count - (count // 2 if count > 1 else 0)) for inode, count in owed.items()]
+        await self.operations.forget(halves)
+        await self.operations.forget(rest)

@@ -1,0 +1,94 @@
+"""Attributes as the kernel gets them."""
+
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cffs.core.ids import Inode
+from cffs.core.settings import FuseSettings
+from cffs.fuse.attributes import SECTOR_NBYTES, AttributeMaker, KernelCaching, blocks
+from cffs.tree.namespace import Description
+
+NOW_NS = 1_795_000_000 * 10**9
+DAY_NS = 86_400 * 10**9
+MOUNTED_NS = NOW_NS - 5 * 10**9
+SIZES = st.one_of(st.integers(0, 10_000), st.integers(0, 2**40))
+
+
+def maker(umask: int = 0) -> AttributeMaker:
+    settings = FuseSettings(uid=1234, gid=5678, umask=umask, timeout_seconds=30)
+    return AttributeMaker(settings, KernelCaching(), mounted_ns=MOUNTED_NS)
+
+
+def made(description: Description, *, held_nbytes: int = 0, umask: int = 0):
+    return maker(umask).make(Inode(42), description, held_nbytes=held_nbytes, now_ns=NOW_NS)
+
+
+@given(SIZES, SIZES)
+def test_blocks_laws(size_nbytes, held_nbytes):
+    """Blocks: none for an empty file, else at least one; fewer than the size until all is here; never above what is
+    held, but for that one."""
+    found = blocks(size_nbytes, held_nbytes)
+    if size_nbytes == 0:
+        assert found == 0
+    elif held_nbytes >= size_nbytes:
+        assert SECTOR_NBYTES * found >= size_nbytes > SECTOR_NBYTES * (found - 1)
+    else:
+        assert found >= 1
+        assert found == 1 or SECTOR_NBYTES * found <= held_nbytes
+        assert SECTOR_NBYTES * found < size_nbytes or size_nbytes <= SECTOR_NBYTES
+
+
+@given(SIZES, SIZES, SIZES)
+def test_blocks_grow_with_what_is_held(size_nbytes, one, other):
+    """More bytes here are never fewer blocks."""
+    assert blocks(size_nbytes, min(one, other)) <= blocks(size_nbytes, max(one, other))
+
+
+@given(st.one_of(st.none(), st.integers(-(2**62), 2**62)))
+def test_times_are_clamped(modified_ns):
+    """Whatever the service says, times lie in [1970, now + 1 day]; without a word it is the time of the mount."""
+    attributes = made(Description(is_folder=False, nbytes=1, modified_ns=modified_ns))
+    assert 0 <= attributes.st_mtime_ns <= NOW_NS + DAY_NS
+    assert attributes.st_mtime_ns == attributes.st_ctime_ns == attributes.st_atime_ns
+    if modified_ns is None:
+        assert attributes.st_mtime_ns == MOUNTED_NS
+    elif 0 <= modified_ns <= NOW_NS:
+        assert abs(attributes.st_mtime_ns - modified_ns) < 10**6
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0, 0o444, 0o555), (0o027, 0o440, 0o550), (0o777, 0, 0)])
+def test_umask(umask, file, folder):
+    """Files are 0444 and folders 0555 less the umask, owned as the settings say, with one link."""
+    for is_folder, bits in ((False, file | stat.S_IFREG), (True, folder | stat.S_IFDIR)):
+        attributes = made(Description(is_folder=is_folder, nbytes=3), umask=umask)
+        assert attributes.st_mode == bits
+        assert (attributes.st_uid, attributes.st_gid, attributes.st_nlink) == (1234, 5678, 1)
+        assert attributes.st_ino == 42
+
+
+def test_a_folder_has_no_size():
+    """Folders show neither bytes nor blocks."""
+    attributes = made(Description(is_folder=True), held_nbytes=10)
+    assert (attributes.st_size, attributes.st_blocks) == (0, 0)
+
+
+def test_how_long_attributes_are_believed():
+    """An exact size for long, a hint for the listing's life, what nobody knows or what changes by itself not at all."""
+    caching = KernelCaching()
+    for description, seconds in (
+        (Description(is_folder=False, nbytes=7), caching.exact_seconds),
+        (Description(is_folder=False, nbytes=7, is_exact=False), caching.hint_seconds),
+        (Description(is_folder=False, nbytes=None, is_exact=False), 0),
+        (Description(is_folder=False, nbytes=7, is_volatile=True), 0),
+    ):
+        assert made(description).attr_timeout == seconds
+
+
+def test_negative_entries():
+    """A name that does not exist has inode 0 and is remembered 30 s; one that no rule allows for longer."""
+    for never_ours, seconds in ((False, 30), (True, 300)):
+        attributes = maker().missing(never_ours=never_ours)
+        assert (attributes.st_ino, attributes.entry_timeout) == (0, seconds)

@@ -1,0 +1,132 @@
+"""What surrounds every handler."""
+
+import errno
+import inspect
+import logging
+
+import pyfuse3
+import pytest
+import trio
+
+from cffs.core.errors import OriginFault, ReadOnlyMount, RemoteObjectMissing, ServerFailure
+from cffs.fuse.guard import CallTable, handler
+from cffs.fuse.operations import Operations
+from tests.fuse.kernel import refused
+
+#: They answer without waiting, or nobody; pyfuse3 calls `init` and `stacktrace` itself.
+UNGUARDED = {"forget", "statfs", "init", "stacktrace"}
+CALLS = {name for name, _ in inspect.getmembers(pyfuse3.Operations, inspect.isfunction) if not name.startswith("_")}
+OVERRIDDEN = CALLS - {"init", "stacktrace"}
+
+
+class Subject:
+    """A class with handlers that do as they are told."""
+
+    def __init__(self, budget_seconds: float = 15.0) -> None:
+        self.calls = CallTable(budget_seconds=budget_seconds)
+
+    def subject_of(self, number: int) -> str:
+        return f"inode {number}"
+
+    def subject_of_handle(self, number: int) -> str:
+        return f"handle {number}"
+
+    @handler
+    async def getattr(self, inode: int, failure: BaseException | None = None, *, seconds: float = 0.0) -> str:
+        await trio.sleep(seconds)
+        if failure is not None:
+            raise failure
+        return "done"
+
+    @handler
+    async def read(self, fh: int) -> None:
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("name", sorted(OVERRIDDEN))
+def test_every_call_of_the_kernel_is_answered_on_purpose(name):
+    """No call falls through to pyfuse3's default, which is ENOSYS."""
+    assert getattr(Operations, name) is not getattr(pyfuse3.Operations, name)
+
+
+@pytest.mark.parametrize("name", sorted(OVERRIDDEN - UNGUARDED))
+def test_every_handler_is_guarded(name):
+    """A handler that raises anything but FUSEError would end the mount, so each is wrapped."""
+    assert getattr(getattr(Operations, name), "is_guarded", False)
+
+
+async def test_an_answer_passes(autojump_clock):
+    """What a handler returns is what the kernel gets."""
+    subject = Subject()
+    assert await subject.getattr(7) == "done"
+    assert subject.calls.waiting() == []
+
+
+async def test_one_of_our_exceptions_is_its_errno(autojump_clock, caplog):
+    """A refusal is an errno and no log line; the service's fault is an errno and one line that says why."""
+    subject = Subject()
+    for failure, expected in ((RemoteObjectMissing("a"), errno.ENOENT), (ReadOnlyMount("b"), errno.EROFS)):
+        with refused(expected):
+            await subject.getattr(7, failure)
+    assert caplog.records == []
+    with refused(errno.EIO):
+        await subject.getattr(7, ServerFailure(503, "the recording"))
+    (line,) = caplog.records
+    assert (line.levelno, "503" in line.getMessage(), "inode 7" in line.getMessage()) == (logging.WARNING, True, True)
+    assert subject.calls.bugs == 0
+
+
+async def test_a_bug_is_eio_counted_and_logged(autojump_clock, caplog):
+    """Anything unforeseen is EIO with its traceback in the log; the mount lives on."""
+    subject = Subject()
+    for failure in (RuntimeError("oops"), KeyError("k"), ExceptionGroup("g", [OriginFault("x")]), AssertionError()):
+        with refused(errno.EIO):
+            await subject.getattr(7, failure)
+    assert subject.calls.bugs == 4
+    assert [(line.levelno, bool(line.exc_info)) for line in caplog.records] == [(logging.ERROR, True)] * 4
+    assert subject.calls.waiting() == []
+    assert await subject.getattr(7) == "done"
+
+
+async def test_the_deadline_is_exactly_the_budget(autojump_clock):
+    """A handler that hangs ends with ETIMEDOUT when its budget does, not before and not after."""
+    subject = Subject(budget_seconds=15.0)
+    started = trio.current_time()
+    with refused(errno.ETIMEDOUT):
+        await subject.getattr(7, seconds=15.001)
+    assert trio.current_time() - started == pytest.approx(15.0)
+    assert await subject.getattr(7, seconds=14.999) == "done"
+    assert subject.calls.bugs == 0
+
+
+async def test_cancellation_passes(autojump_clock):
+    """The end of the mount ends a handler as a cancellation: no errno, no bug, nothing left in flight."""
+    subject = Subject()
+    with trio.move_on_after(1) as scope:
+        await subject.getattr(7, seconds=10)
+    assert scope.cancelled_caught
+    assert (subject.calls.bugs, subject.calls.waiting()) == (0, [])
+
+
+async def test_interrupts_pass(autojump_clock):
+    """What is no Exception is not ours to swallow."""
+    subject = Subject()
+    with pytest.raises(KeyboardInterrupt):
+        await subject.getattr(7, KeyboardInterrupt())
+    assert subject.calls.waiting() == []
+
+
+async def test_calls_in_flight(autojump_clock):
+    """The table holds every unanswered call, oldest first, and says what each is about: an inode is no handle."""
+    subject = Subject()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(subject.read, 1)
+        await trio.sleep(2)
+        nursery.start_soon(lambda: subject.getattr(1, seconds=100))
+        await trio.sleep(1)
+        waiting = subject.calls.waiting()
+        assert [(call.operation, call.subject) for call in waiting] == [("read", "handle 1"), ("getattr", "inode 1")]
+        now = trio.current_time()
+        assert [now - call.started_at for call in waiting] == pytest.approx([3, 1])
+        nursery.cancel_scope.cancel()
+    assert subject.calls.waiting() == []

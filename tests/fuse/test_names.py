@@ -1,0 +1,234 @@
+"""Lookups, folders and what is refused, through the operations."""
+
+import errno
+import os
+
+import pyfuse3
+import pytest
+
+from cffs.standin.account import Account
+from tests.fuse.kernel import CONTEXT, ROOT, refused
+from tests.fuse.test_reading import account, first_recording, recordings
+
+
+async def test_forgetting_leaves_the_root_alone(world):
+    """After the kernel forgot every lookup, listings included, the table holds the root and nothing else."""
+    async with world(account()) as mount:
+        kernel = mount.kernel
+        for path in ("campaigns", "calls", "recordings", "media", "media/by-name", "dynamic", "me", "me/billing"):
+            await kernel.listing(path, room=7)
+        for name in await kernel.listing("campaigns"):
+            await kernel.listing(f"campaigns/{name}")
+        for number in recordings(mount.account):
+            await kernel.read(f"recordings/{number}.mp3")
+        await kernel.read(".cffs/status.json")
+        assert len(mount.inodes) == len(kernel.lookups) + 1
+        await kernel.forget_all()
+        assert len(mount.inodes) == 1
+        with refused(errno.ESTALE):
+            await mount.operations.getattr(2, CONTEXT)
+        await mount.operations.forget([(ROOT, 10), (2**40, 1)])
+        assert (await mount.operations.getattr(ROOT, CONTEXT)).st_ino == ROOT
+        assert await kernel.listing("recordings")
+
+
+async def test_a_stale_inode_is_forgotten_too(world):
+    """A retired number leaves the table when its last lookup is given back."""
+    async with world(account()) as mount:
+        number = first_recording(mount.account)
+        path = f"recordings/{number}.mp3"
+        async with mount.kernel.opened(path):
+            mount.listener.changed(f"recording/{number}.mp3")
+        await mount.kernel.inode(path)
+        await mount.kernel.forget_all()
+        assert len(mount.inodes) == 1
+
+
+async def test_inodes_are_stable_and_shared(world):
+    """A file has one number in every folder that shows it, at every lookup; folders have their own."""
+    async with world(account()) as mount:
+        made = mount.account
+        call_id = next(c for c in made.call_ids() if made.call_row(c).get("campaignId") and made.recording_ids(c))
+        campaign_id, row = made.call_row(call_id)["campaignId"], made.recording_rows(call_id)[0]
+        paths = (f"campaigns/{campaign_id}/{call_id}/{row['name']}.mp3", f"recordings/{row['id']}.mp3")
+        numbers = {await mount.kernel.inode(path) for path in paths * 2}
+        assert len(numbers) == 1
+        async with mount.kernel.opened_folder("recordings") as folder:
+            listed = {name: inode for name, inode, _ in await mount.kernel.readdir(folder, room=1000)}
+        assert listed[f"{row['id']}.mp3"] in numbers
+        assert await mount.kernel.inode(f"calls/{call_id}") != await mount.kernel.inode(
+            f"campaigns/{campaign_id}/{call_id}"
+        )
+
+
+@pytest.mark.parametrize("room", [1, 3, 1000])
+async def test_a_listing_in_pieces(world, room):
+    """However few entries fit a reply, each is given once and the places ascend."""
+    async with world(Account(seed=5, calls=40, media=8, dynamic=4)) as mount:
+        for path in ("", "campaigns", "recordings", "media", "media/by-name", "me"):
+            whole = await mount.kernel.listing(path, room=100_000)
+            assert await mount.kernel.listing(path, room=room) == whole
+            assert len(set(whole)) == len(whole) > 0
+
+
+async def test_a_listing_resumed_and_rewound_anywhere(world):
+    """Reading on from any place gives exactly the entries after it, in any order of asking, once each."""
+    async with world(Account(seed=5, calls=40, media=8, dynamic=4)) as mount:
+        for path in ("", "recordings", "media"):
+            async with mount.kernel.opened_folder(path) as folder:
+                whole = []
+                while entries := await mount.kernel.readdir(folder, after=whole[-1][2] if whole else 0, room=13):
+                    whole += entries
+                places = [place for _, _, place in whole]
+                assert places == sorted(set(places))
+                assert places[0] > 0
+                for index in [*range(len(whole) - 1, -1, -7), 0, len(whole) // 2]:
+                    rest = await mount.kernel.readdir(folder, after=whole[index][2], room=5)
+                    assert rest == whole[index + 1 : index + 6]
+                assert (await mount.kernel.readdir(folder, after=0, room=5)) == whole[:5]
+
+
+async def test_a_refused_entry_is_no_lookup(world):
+    """An entry that did not fit the reply is not counted, so that forgetting balances."""
+    async with world(account()) as mount:
+        async with mount.kernel.opened_folder("recordings") as folder:
+            await mount.kernel.readdir(folder, room=1)
+        assert len(mount.inodes) == len(mount.kernel.lookups) + 1
+
+
+async def test_listed_names_look_up_to_the_same_inode(world):
+    """Every listed name resolves, to the number that the listing gave."""
+    async with world(account()) as mount:
+        for path in ("campaigns", "recordings", "media", "media/by-name", "media/public"):
+            async with mount.kernel.opened_folder(path) as folder:
+                entries = await mount.kernel.readdir(folder, room=1000)
+            assert entries
+            for name, inode, _place in entries:
+                assert await mount.kernel.inode(f"{path}/{name}") == inode
+
+
+async def test_own_files_are_there_and_not_listed(world):
+    """.cffs opens by name, is not listed in the root, and costs no request."""
+    async with world(account()) as mount:
+        assert ".cffs" not in await mount.kernel.listing("")
+        mount.standin.log.clear()
+        assert await mount.kernel.listing(".cffs") == ["status.json", "inflight.json"]
+        assert await mount.kernel.read(".cffs/status.json") == b"{}\n"
+        assert (await mount.kernel.stat(".cffs/status.json")).st_size == 3
+        async with mount.kernel.opened(".cffs/status.json") as (_inode, info):
+            assert info.direct_io
+        assert mount.standin.requests == []
+
+
+async def test_names_that_are_none(world):
+    """What the tree cannot hold is a negative entry without a request; what the service denies is one for 30 s."""
+    async with world(account()) as mount:
+        folder = await mount.kernel.inode("recordings")
+        mount.standin.log.clear()
+        for name in (".hidden", "autorun.inf", ".Trash-0", "nonsense", "007.mp3", "0.wav", "1.ogg", "\udcff", "-1.mp3"):
+            attributes = await mount.kernel.lookup(folder, name)
+            assert (attributes.st_ino, attributes.entry_timeout) == (0, 300), name
+        assert mount.standin.requests == []
+        attributes = await mount.kernel.lookup(folder, "999.mp3")
+        assert (attributes.st_ino, attributes.entry_timeout) == (0, 30)
+        mount.standin.log.clear()
+        assert (await mount.kernel.lookup(folder, "999.mp3")).st_ino == 0
+        assert mount.standin.requests == []
+
+
+async def test_refusals_of_names(world):
+    """A name over 255 bytes is ENAMETOOLONG, a file as folder ENOTDIR, an unknown number ESTALE."""
+    async with world(account()) as mount:
+        file = await mount.kernel.inode(f"recordings/{first_recording(mount.account)}.mp3")
+        with refused(errno.ENAMETOOLONG):
+            await mount.kernel.lookup(ROOT, "n" * 256)
+        with refused(errno.ENAMETOOLONG):
+            await mount.kernel.lookup(ROOT, "é" * 128)
+        assert (await mount.kernel.lookup(ROOT, "é" * 127)).st_ino == 0
+        with refused(errno.ENOTDIR):
+            await mount.kernel.lookup(file, "x")
+        with refused(errno.ENOTDIR):
+            await mount.operations.opendir(file, CONTEXT)
+        with refused(errno.ESTALE):
+            await mount.kernel.lookup(999_999, "x")
+        with refused(errno.ESTALE):
+            await mount.operations.readdir(999_999, 0, None)
+        with refused(errno.ESTALE):
+            await mount.operations.read(999_999, 0, 1)
+
+
+async def test_handles_of_the_wrong_kind(world):
+    """A folder's handle does not read, a file's does not list."""
+    async with world(account()) as mount:
+        async with mount.kernel.opened_folder("recordings") as folder:
+            with refused(errno.EISDIR):
+                await mount.operations.read(folder, 0, 1)
+        async with mount.kernel.opened(".cffs/status.json") as (_inode, info):
+            with refused(errno.ENOTDIR):
+                await mount.operations.readdir(info.fh, 0, None)
+
+
+#: Call of the kernel, its arguments, the errno.
+REFUSALS = [
+    ("setattr", (ROOT, None, None, None, CONTEXT), errno.EROFS),
+    ("create", (ROOT, b"x", 0o644, os.O_WRONLY, CONTEXT), errno.EROFS),
+    ("write", (1, 0, b"x"), errno.EROFS),
+    ("mkdir", (ROOT, b"x", 0o755, CONTEXT), errno.EROFS),
+    ("unlink", (ROOT, b"x", CONTEXT), errno.EROFS),
+    ("rmdir", (ROOT, b"x", CONTEXT), errno.EROFS),
+    ("rename", (ROOT, b"x", ROOT, b"y", 0, CONTEXT), errno.EROFS),
+    ("mknod", (ROOT, b"x", 0o644, 0, CONTEXT), errno.EPERM),
+    ("symlink", (ROOT, b"x", b"y", CONTEXT), errno.EPERM),
+    ("link", (2, ROOT, b"y", CONTEXT), errno.EPERM),
+    ("setxattr", (ROOT, b"user.x", b"y", CONTEXT), errno.ENOTSUP),
+    ("removexattr", (ROOT, b"user.x", CONTEXT), errno.ENOTSUP),
+    ("getxattr", (ROOT, b"user.x", CONTEXT), errno.ENOSYS),
+    ("listxattr", (ROOT, CONTEXT), errno.ENOSYS),
+    ("poll", (1, None, CONTEXT), errno.ENOSYS),
+    ("readlink", (ROOT, CONTEXT), errno.EINVAL),
+]
+
+
+async def test_refusals(world):
+    """Every call that the mount refuses has its errno; ENOSYS only where the kernel then answers by itself."""
+    async with world(account()) as mount:
+        for name, arguments, expected in REFUSALS:
+            if name == "poll":
+                arguments = (ROOT, *arguments)
+            with refused(expected):
+                await getattr(mount.operations, name)(*arguments)
+        assert mount.standin.requests == []
+
+
+async def test_calls_that_have_nothing_to_do(world):
+    """flush, fsync, fsyncdir and a second release succeed: a flush that fails fails every close."""
+    async with world(account()) as mount:
+        async with mount.kernel.opened(".cffs/status.json") as (inode, info):
+            await mount.operations.fsync(info.fh, True)
+            assert await mount.operations.access(inode, os.R_OK, CONTEXT)
+            assert not await mount.operations.access(inode, os.W_OK, CONTEXT)
+        await mount.operations.flush(info.fh)
+        await mount.operations.fsyncdir(info.fh, False)
+        await mount.operations.release(info.fh)
+
+
+async def test_statfs_costs_nothing(world):
+    """statfs is made up: room for whoever checks, names of 255 bytes, no request."""
+    async with world(account()) as mount:
+        told = await mount.operations.statfs(CONTEXT)
+        assert told.f_namemax == 255
+        assert 0 < told.f_bavail <= told.f_bfree <= told.f_blocks
+        assert told.f_bsize > 0
+        assert mount.standin.requests == []
+
+
+async def test_subjects_are_for_people(world):
+    """A call in flight names kind and id of what it is about, whether it came with an inode or a handle."""
+    async with world(account()) as mount:
+        number = first_recording(mount.account)
+        async with mount.kernel.opened(f"recordings/{number}.mp3") as (inode, info):
+            assert mount.operations.subject_of(inode) == f"MP3[{number}]"
+            assert mount.operations.subject_of_handle(info.fh) == f"MP3[{number}]"
+        assert mount.operations.subject_of(pyfuse3.ROOT_INODE) == "ROOT"
+        assert mount.operations.subject_of(10**6) == "1000000"
+        assert mount.operations.subject_of_handle(10**6) == "handle 1000000"

@@ -1,0 +1,123 @@
+"""A whole mount without a kernel: the stand-in over real HTTP, every floor above it, and the fake kernel on top."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cffs.cache.memory import MemoryCache
+from cffs.callfire.health import State
+from cffs.callfire.transport import Transport
+from cffs.callfire.v1 import V1Client
+from cffs.callfire.v2 import V2Client
+from cffs.catalog.account import Account as CatalogAccount
+from cffs.catalog.questions import Questions
+from cffs.catalog.store import Catalog
+from cffs.core.ids import Inode
+from cffs.core.settings import Settings
+from cffs.core.source import Source
+from cffs.daemon.background import NurseryBackground, open_background
+from cffs.fuse.attributes import AttributeMaker, KernelCaching
+from cffs.fuse.guard import CallTable
+from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
+from cffs.fuse.operations import Operations
+from cffs.reader.objects import Objects
+from cffs.standin.account import Account
+from cffs.standin.server import Standin
+from cffs.tree.context import Context
+from cffs.tree.inodes import InodeTable
+from cffs.tree.namespace import Namespace
+from tests.fuse.kernel import Kernel, take_entry
+
+#: 2026-11-21, in ns.
+NOW_NS = 1_795_000_000 * 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What a test looks into."""
+
+    standin: Standin
+    kernel: Kernel
+    operations: Operations
+    inodes: InodeTable
+    catalog: Catalog
+    objects: Objects
+    transport: Transport
+    cache: MemoryCache
+    listener: FactsToCatalog
+    background: NurseryBackground
+    #: Inodes whose attributes the kernel was told to forget, in order.
+    invalidated: list[Inode]
+
+    @property
+    def account(self) -> Account:
+        """What is served."""
+        return self.standin.account
+
+    def honest(self) -> None:
+        """No handler and no task met a bug, and nothing is in flight."""
+        assert self.operations.calls.bugs == self.background.bugs == 0
+        assert self.operations.calls.waiting() == []
+
+
+@asynccontextmanager
+async def built(standin: Standin, settings: Settings, folder: Path, budget_seconds: float) -> AsyncIterator[World]:
+    """The mount of that stand-in with these settings; its catalogue lies in `folder`."""
+    async with (
+        open_background() as background,
+        Transport(settings.origin()) as transport,
+        Catalog.opened(folder / "catalog.sqlite") as catalog,
+    ):
+        cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(), []
+        listener = FactsToCatalog(catalog, inodes)
+        objects = Objects(
+            opener=transport, cache=cache, background=background, settings=settings.reader(), listener=listener
+        )
+
+        async def probe(key: str, sources: tuple[Source, ...]) -> None:
+            await objects.probe(key, sources)
+
+        questions = Questions(
+            background,
+            timeout_seconds=settings.timeout_seconds,
+            is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
+        )
+        account = CatalogAccount(
+            catalog=catalog,
+            questions=questions,
+            background=background,
+            v1=V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None,
+            v2=V2Client(transport) if settings.credentials.has_v2 else None,
+            has_account_login=False,
+            ttl_seconds=settings.dir_ttl_seconds,
+            wall_ms=lambda: NOW_NS // 10**6,
+        )
+        own_files = {"status.json": lambda: b"{}\n", "inflight.json": lambda: b"[]\n"}
+        context = Context(account=account, catalog=catalog, settings=settings.tree(), probe=probe, own_files=own_files)
+        kernel_view = KernelView(invalidated.append)
+        operations = Operations(
+            namespace=Namespace(context, inodes),
+            objects=objects,
+            catalog=catalog,
+            attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=NOW_NS),
+            kernel=kernel_view,
+            calls=CallTable(budget_seconds=budget_seconds),
+            now_ns=lambda: NOW_NS,
+            readdir_reply=take_entry,
+        )
+        listener.handles = operations.handles
+        background.start(drain_changes, catalog, kernel_view)
+        yield World(
+            standin=standin,
+            kernel=Kernel(operations),
+            operations=operations,
+            inodes=inodes,
+            catalog=catalog,
+            objects=objects,
+            transport=transport,
+            cache=cache,
+            listener=listener,
+            background=background,
+            invalidated=invalidated,
+        )

@@ -1,0 +1,105 @@
+"""How many requests the tree costs: lookups, walks, long listings, names asked by habit."""
+
+from typing import Any
+
+import pytest
+
+from cffs.tree.inodes import ROOT
+from cffs.tree.nodes import Kind
+from tests.tree.facts import MISSING, Facts, Open, Serve, folder_paths
+
+
+async def test_cold_chain(world: Open, facts: Facts) -> None:
+    """`campaigns/5/7/88.wav` on a cold mount: one question to each API, asked together, and none before them."""
+    async with world() as tree:
+        await tree.node(f"campaigns/{facts.campaign}")
+        assert tree.requests() == 0
+        tree.standin.link.latency_seconds = 0.2
+        await tree.node(f"{facts.folder}/{facts.file}.wav")
+        one, two = sorted(tree.standin.requests, key=lambda record: record.started_at)
+        assert {one.kind, two.kind} == {"getCall", "listRecordings"}
+        assert two.started_at - one.started_at < 0.2  # the second was not kept until the first was answered
+        await tree.node(f"{facts.folder}/{facts.file}.wav")
+        assert tree.requests() == 2
+
+
+@pytest.mark.parametrize(("v1", "v2", "requests"), [(True, False, 1), (False, True, 2)], ids=["v1", "v2"])
+async def test_cold_chain_of_one_api(world: Open, facts: Facts, v1: bool, v2: bool, requests: int) -> None:
+    """With one API alone, a cold path costs its list (v1), or the campaign and the call with its recordings (v2)."""
+    async with world(v1=v1, v2=v2) as tree:
+        await tree.node(f"{facts.folder}/{facts.file}.wav" if v1 else f"{facts.folder}/{facts.name}.mp3")
+        assert tree.requests() == requests
+
+
+JUNK = (
+    ".hidden",
+    ".directory",
+    ".Trash",
+    ".Trash-1000",
+    "autorun.inf",
+    "desktop.ini",
+    "Thumbs.db",
+    ".git",
+    "folder.jpg",
+)
+
+
+async def test_junk_costs_nothing(world: Open, facts: Facts) -> None:
+    """Names that file managers probe by habit cost no request in any folder."""
+    async with world() as tree:
+        folders = [await tree.node(path) for path in folder_paths(facts, v1=True, v2=True)]
+        before = tree.requests()
+        for folder in (ROOT, *folders):
+            for name in (*JUNK, "folder.jpg", ".xdg-volume-info", "x.idx"):
+                with pytest.raises(MISSING):
+                    await tree.namespace.lookup(folder, name)
+        assert tree.requests() == before
+
+
+async def test_walk_of_a_hundred_calls(served: Serve, world: Open) -> None:
+    """`find` over 100 calls and their recordings costs a page a listing and no request a folder or file; a second one
+    nothing; and the next mount's, within the listing's time, two pages at most."""
+    standin = served(calls=100, recordings_per_call=2)
+    async with world(standin) as tree:
+        first = {path: await tree.walk(path) for path in ("campaigns", "calls", "recordings")}
+        assert sum(node.kind is Kind.MP3 for node in first["recordings"].values()) == 200
+        assert tree.requests() <= 3
+        before = tree.requests()
+        assert {path: await tree.walk(path) for path in ("campaigns", "calls", "recordings")} == first
+        assert tree.requests() == before
+    async with world(standin) as tree:
+        before = tree.requests()
+        assert {path: await tree.walk(path) for path in ("campaigns", "calls", "recordings")} == first
+        assert tree.requests() - before <= 3
+
+
+@pytest.mark.parametrize("options", [{}, {"max_limit": 100}, {"max_limit": 100, "over_limit": "cap"}], ids=str)
+async def test_many_calls(served: Serve, world: Open, options: dict[str, Any]) -> None:
+    """2,000 calls are listed in three requests where 1000 a page are taken, else in 21 to 22; all of them are there."""
+    standin = served(calls=2000, recordings_per_call=1, **options)
+    async with world(standin) as tree:
+        listed = {name.removesuffix(".mp3") for name in await tree.names("recordings") if name.endswith(".mp3")}
+        assert len(listed) == 2000
+        assert tree.requests() <= (5 if not options else 22)
+
+
+@pytest.mark.parametrize(
+    "options", [{"echo_paging": False, "know_total": False, "max_limit": 100, "over_limit": "cap"}]
+)
+async def test_silent_cap(served: Serve, world: Open, options: dict[str, Any]) -> None:
+    """An origin that cuts pages without a word (no echo, no total) still has all its calls listed."""
+    silent = {"echo_paging": False, "know_total": False, "max_limit": 100, "over_limit": "cap"}
+    async with world(served(calls=450, recordings_per_call=1, **silent)) as tree:
+        assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 450
+
+
+async def test_not_embedded(served: Serve, world: Open) -> None:
+    """Where calls do not carry their recordings, each call's own list is asked, once."""
+    async with world(served(calls=6, embed_recordings=False)) as tree:
+        found = await tree.walk("campaigns")
+        found |= await tree.walk("calls")
+        assert sum(node.kind is Kind.MP3 for node in found.values()) == 12
+        assert tree.requests("getCallRecordings") == 6
+        before = tree.requests()
+        await tree.walk("campaigns")
+        assert tree.requests() == before

@@ -1,0 +1,96 @@
+"""Folders over time: what is new, the first listing as it streams, reading on from any place."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cffs.standin.thread import StandinThread
+from cffs.tree.inodes import ROOT
+from tests.tree.facts import Facts, Open, Serve
+
+
+async def test_new_calls_appear(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """Past the listing's time a new call and its recording appear, at the end of the listing, for one page."""
+    async with world(dir_ttl_seconds=0.0) as tree:
+        before = await tree.names("recordings")
+        await tree.account._listings["calls"].wait_whole()
+        call_id = standin.account.add_call(recordings=1, campaignId=facts.campaign)
+        await tree.names("recordings")  # starts a refresh behind the caller
+        listing = tree.account._listings["calls"]
+        await listing.wait_whole()
+        after = await tree.names("recordings")
+        assert after[: len(before)] == before
+        assert len(after) == len(before) + 2
+        await listing.wait_whole()
+        assert str(call_id) in await tree.names(f"campaigns/{facts.campaign}")
+
+
+async def test_new_files_appear_with_v1_alone(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """With v1 alone a call's list is asked again past its time, and a recording made meanwhile is listed."""
+    async with world(v2=False, dir_ttl_seconds=0.0) as tree:
+        assert len(await tree.names(facts.folder)) == 3
+        ident = standin.account.add_recording(facts.call, seconds=5)
+        assert f"{ident}.wav" in await tree.names(facts.folder)
+    async with world(v2=False) as tree:
+        await tree.names(facts.folder)
+        before = tree.requests()
+        await tree.names(facts.folder)
+        assert tree.requests() == before
+
+
+async def test_new_recordings_of_a_call_that_was_only_looked_up(
+    world: Open, facts: Facts, standin: StandinThread
+) -> None:
+    """A call that was found by lookup and is in no listing yet shows what is new past the time to live."""
+    async with world(v1=False, dir_ttl_seconds=0.0) as tree:
+        assert len(await tree.names(facts.folder)) == 5
+        ident = standin.account.add_recording(facts.call, seconds=5, name="new")
+        assert ident
+        assert "new.mp3" in await tree.names(facts.folder)
+
+
+async def test_streaming_first_listing(served: Serve, world: Open) -> None:
+    """The first listing shows its first page before the last has come, and in the end all of it, each once."""
+    standin = served(calls=500, recordings_per_call=1, max_limit=100)
+    standin.link.latency_seconds = 0.05
+    async with world(standin) as tree:
+        node = await tree.node("recordings")
+        await tree.namespace.prepare(node)
+        assert tree.namespace.entries(node, after=0) == []
+        assert await tree.namespace.wait_for_entries(node)
+        while not (first := tree.namespace.entries(node, after=0)):
+            assert await tree.namespace.wait_for_entries(node)
+        assert 0 < len(first) < 1000
+        names = await tree.names("recordings")
+        assert len(names) == len(set(names)) == 1000
+        assert [entry.name for entry in first] == names[: len(first)]
+
+
+@pytest.fixture
+def long_account(served: Serve) -> StandinThread:
+    """1,200 calls: more than a page of rows in some folders."""
+    return served(calls=1200, recordings_per_call=1)
+
+
+@settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_resumed_anywhere(data: st.DataObject, world: Open, long_account: StandinThread) -> None:
+    """Reading on from any place, an entry's or between two, gives exactly the entries behind it."""
+    facts = Facts(long_account)
+    folders = ["", "campaigns", f"campaigns/{facts.campaign}", "calls", "recordings", facts.folder, "media"]
+    folders += ["media/by-name", "media/public", "me", "me/billing", "me/callerids", "me/api/credentials", "dynamic"]
+    async with world(long_account, formats=("mp3", "wav")) as tree:
+        await tree.node(f"{facts.dynamic_folder}/{facts.dynamic.filename}")
+        for path in folders:
+            node = await tree.node(path) if path else ROOT
+            complete = await tree.entries_of(node)
+            assert complete, path
+            offsets = [entry.offset for entry in complete]
+            places = st.sampled_from([0, *offsets]) | st.integers(0, max(offsets) + 5)
+            for after in data.draw(st.lists(places, min_size=1, max_size=6), label=path):
+                found: list[Any] = []
+                while more := tree.namespace.entries(node, after=found[-1].offset if found else after):
+                    found += more
+                assert found == [entry for entry in complete if entry.offset > after]

@@ -1,0 +1,189 @@
+"""The table of paths: every path of the contract is exactly one kind, nothing else is, and the picture shows all."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cffs.tree.behaviour import no_content, no_entries
+from cffs.tree.behaviours import BEHAVIOURS
+from cffs.tree.nodes import Kind
+from cffs.tree.routes import FOLDERS, ROUTES, picture, routes_of
+
+HASH = "0123456789abcdef0123456789abcdef"
+DYNAMIC = f"dynamic/{HASH}/2012/8/7654321"
+
+#: Contract section 3, path by path, as far as built.
+PATHS: dict[str, Kind] = {
+    "campaigns": Kind.CAMPAIGNS,
+    "campaigns/5": Kind.CAMPAIGN,
+    "campaigns/9223372036854775807": Kind.CAMPAIGN,
+    "campaigns/5/campaign.json": Kind.CAMPAIGN_JSON,
+    "campaigns/5/7": Kind.CALL,
+    "campaigns/5/7/call.json": Kind.CALL_JSON,
+    "campaigns/5/7/88.wav": Kind.WAV,
+    "campaigns/5/7/call_recording.mp3": Kind.MP3,
+    "campaigns/5/7/call_recording.json": Kind.RECORDING_JSON,
+    "campaigns/5/7/call_recording.wav": Kind.WAV,
+    "campaigns/5/7/a.b.mp3.mp3": Kind.MP3,
+    "campaigns/5/7/call.mp3": Kind.MP3,
+    "campaigns/5/7/\n.mp3": Kind.MP3,
+    "calls": Kind.CALLS,
+    "calls/7": Kind.LONE_CALL,
+    "calls/7/call.json": Kind.CALL_JSON,
+    "calls/7/88.wav": Kind.WAV,
+    "calls/7/x.mp3": Kind.MP3,
+    "calls/7/x.json": Kind.RECORDING_JSON,
+    "recordings": Kind.RECORDINGS,
+    "recordings/9.wav": Kind.WAV,
+    "recordings/9.mp3": Kind.MP3,
+    "recordings/9.json": Kind.RECORDING_JSON,
+    "dynamic": Kind.DYNAMIC,
+    f"dynamic/{HASH}": Kind.DYNAMIC_HASH,
+    "dynamic/A-_zA-_z": Kind.DYNAMIC_HASH,
+    f"dynamic/{HASH}/2012": Kind.DYNAMIC_YEAR,
+    f"dynamic/{HASH}/2012/8": Kind.DYNAMIC_MONTH,
+    f"dynamic/{HASH}/2012/08": Kind.DYNAMIC_MONTH,
+    f"dynamic/{HASH}/2012/12": Kind.DYNAMIC_MONTH,
+    DYNAMIC: Kind.DYNAMIC_CAMPAIGN,
+    f"{DYNAMIC}/cid_1_1.wav": Kind.DYNAMIC_FILE,
+    f"{DYNAMIC}/cid_1_1.mp3": Kind.DYNAMIC_FILE,
+    f"{DYNAMIC}/anything at all": Kind.DYNAMIC_FILE,
+    "media": Kind.MEDIA,
+    "media/5": Kind.MEDIA_RAW,
+    "media/5.json": Kind.MEDIA_JSON,
+    "media/by-name": Kind.MEDIA_BY_NAME,
+    "media/public": Kind.MEDIA_PUBLIC,
+    **{f"media/5.{ext}": Kind.MEDIA_FILE for ext in ["bmp", "gif", "jpg", "jpeg", "m4a", "mp3", "mp4", "png", "wav"]},
+    "media/by-name/a.b.png": Kind.MEDIA_FILE,
+    "media/public/0a1b-2c.jpeg": Kind.MEDIA_PUBLIC_FILE,
+    "media/public/x.y.mp3": Kind.MEDIA_PUBLIC_FILE,
+    "me": Kind.ME,
+    "me/account.json": Kind.ACCOUNT_JSON,
+    "me/billing": Kind.BILLING,
+    "me/billing/plan-usage.json": Kind.PLAN_USAGE_JSON,
+    "me/billing/credit-usage.json": Kind.CREDIT_USAGE_JSON,
+    "me/billing/credit-usage": Kind.CREDIT_USAGE,
+    "me/billing/credit-usage/2016-09.json": Kind.CREDIT_USAGE_INTERVAL_JSON,
+    "me/billing/credit-usage/2016-09-01..2016-09-13.json": Kind.CREDIT_USAGE_INTERVAL_JSON,
+    "me/callerids": Kind.CALLER_IDS,
+    "me/callerids/12135550100": Kind.CALLER_ID,
+    "me/api": Kind.ME_API,
+    "me/api/credentials": Kind.CREDENTIALS,
+    "me/api/credentials/5.json": Kind.CREDENTIAL_JSON,
+    ".cffs": Kind.OWN,
+    ".cffs/status.json": Kind.OWN_FILE,
+    ".cffs/metrics": Kind.OWN_FILE,
+    ".cffs/inflight.json": Kind.OWN_FILE,
+    ".cffs/config.toml": Kind.OWN_FILE,
+}
+NO_PATHS = (
+    "campaigns/0",
+    "campaigns/007",
+    "campaigns/-1",
+    "campaigns/+1",
+    "campaigns/5 ",
+    "campaigns/5\n",
+    "campaigns/٣",
+    "campaigns/9223372036854775808",
+    "campaigns/99999999999999999999",
+    "campaigns/five",
+    "campaigns/5/0",
+    "campaigns/5/07",
+    "campaigns/5/call.json",
+    "campaigns/5/7/.mp3",
+    "campaigns/5/7/x.txt",
+    "campaigns/5/7/x",
+    "calls/0",
+    "recordings/09.mp3",
+    "recordings/9",
+    "recordings/name.mp3",
+    "recordings/9.ogg",
+    "dynamic/short",
+    f"dynamic/{'x' * 129}",
+    f"dynamic/{HASH}/212",
+    f"dynamic/{HASH}/20122",
+    f"dynamic/{HASH}/2012/0",
+    f"dynamic/{HASH}/2012/00",
+    f"dynamic/{HASH}/2012/13",
+    f"dynamic/{HASH}/2012/008",
+    f"dynamic/{HASH}/2012/8/x",
+    "media/05.mp3",
+    "media/5.pdf",
+    "media/5.MP3",
+    "media/name.mp3",
+    "media/by-name/x",
+    "media/public/a b.png",
+    "media/public/.png",
+    "me/account",
+    "me/billing/credit-usage/2016-13.json",
+    "me/billing/credit-usage/2016-9.json",
+    "me/billing/credit-usage/2016-09-01...json",
+    "me/api/credentials/x.json",
+    ".cffs/secrets",
+    "nothing",
+    "campaigns/..",
+)
+
+
+def kinds_of(path: str) -> list[Kind]:
+    """Every kind that the last name of a path matches, names before it taken as their first match."""
+    kinds = [Kind.ROOT]
+    for name in path.split("/"):
+        kinds = [route.kind for route in routes_of(kinds[0]) if route.match(name) is not None] if kinds else []
+    return kinds
+
+
+@pytest.mark.parametrize("path", PATHS, ids=ascii)
+def test_every_path_of_the_contract(path: str) -> None:
+    """Each path is first of all its own kind (`{file}.wav` is also a name, but the same kind of file)."""
+    kinds = kinds_of(path)
+    assert kinds[0] is PATHS[path]
+    assert len(set(kinds)) == 1 or path.endswith(("/call.json", "/by-name", "/public"))
+
+
+def test_paths_cover_the_table() -> None:
+    """The list above has every kind that there is."""
+    assert set(PATHS.values()) | {Kind.ROOT} == set(Kind)
+
+
+@pytest.mark.parametrize("path", NO_PATHS, ids=ascii)
+def test_not_well_formed(path: str) -> None:
+    """Ids in any spelling but the one, months and extensions that are none, and other names match nothing."""
+    assert kinds_of(path) == []
+
+
+@given(st.integers(-(2**70), 2**70), st.sampled_from(["", "0", " ", "+", "-"]))
+def test_ids_have_one_spelling(number: int, prefix: str) -> None:
+    """A name below campaigns/ is a campaign only in its canonical form of 1 to 2^63 - 1."""
+    matched = kinds_of(f"campaigns/{prefix}{number}") == [Kind.CAMPAIGN]
+    assert matched == (prefix == "" and 1 <= number < 2**63)
+
+
+@given(st.text(max_size=20), st.sampled_from(sorted(FOLDERS, key=lambda kind: kind.name)))
+def test_no_name_raises(name: str, parent: Kind) -> None:
+    """Matching is total."""
+    for route in routes_of(parent):
+        route.match(name)
+
+
+def test_every_kind_has_its_row() -> None:
+    """Each kind has a behaviour; folders have entries and no content, files the reverse; files stand in a folder."""
+    assert set(BEHAVIOURS) == set(Kind)
+    for kind, behaviour in BEHAVIOURS.items():
+        assert (behaviour.entries is no_entries) == (kind not in FOLDERS), kind
+        assert (behaviour.content is no_content) == (kind in FOLDERS), kind
+        assert set(behaviour.resolve_in) <= {route.parent for route in ROUTES if route.kind is kind}
+    assert {route.parent for route in ROUTES} <= FOLDERS
+    assert {route.kind for route in ROUTES} | {Kind.ROOT} == set(Kind)
+    assert {behaviour.listing for behaviour in BEHAVIOURS.values()} == {"", "campaigns", "calls", "media"}
+
+
+def test_picture() -> None:
+    """The README's picture has one line a row, each with its name and what it is, and nothing twice."""
+    lines = picture().splitlines()
+    assert lines[0] == "/"
+    assert len(lines) == len(ROUTES) + 1
+    for route in ROUTES:
+        name = route.pattern + ("/" if route.is_folder else "")
+        assert any(f"── {name} " in line and line.endswith(route.about) for line in lines), name
+    assert all(len(line) <= 120 for line in lines)
