@@ -13,12 +13,19 @@ from cffs.callfire.sniffing import SNIFF_NBYTES, looks_like_error_page
 from cffs.callfire.stats import Stats
 from cffs.core.errors import MalformedAnswer, TruncatedAnswer
 
+#: What the first look takes in at most: it is copied once more.
+_LOOK_NBYTES = 16 * 2**10
+
 
 class Body(Protocol):
     """Where the raw bytes come from."""
 
-    async def receive(self) -> bytes:
-        """The next piece, b"" at the end."""
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Put the next bytes into `buffer`: how many, 0 at the end."""
+
+    @property
+    def has_at_hand(self) -> bool:
+        """True where a byte is here already."""
 
 
 class RangeAnswer:
@@ -64,11 +71,11 @@ class RangeAnswer:
         """
         if self.start != 0:
             return
-        first = b""
-        while len(first) < SNIFF_NBYTES and not self._ended and self._received_stop != self.stop:
-            first += await self._receive()
-        self._rest = memoryview(first)
-        if looks_like_error_page(first[:SNIFF_NBYTES], self.content_type):
+        first, nbytes = memoryview(bytearray(_LOOK_NBYTES)), 0
+        while nbytes < SNIFF_NBYTES and (received := await self._receive(first[nbytes:])):
+            nbytes += received
+        self._rest = first[:nbytes]
+        if looks_like_error_page(bytes(first[: min(nbytes, SNIFF_NBYTES)]), self.content_type):
             raise MalformedAnswer("the answer is a page or a document where audio was asked for")
 
     async def receive_into(self, buffer: memoryview) -> int:
@@ -80,31 +87,40 @@ class RangeAnswer:
         """
         if not len(buffer):
             return 0
-        if not self._rest:
-            self._rest = memoryview(await self._receive())
-        nbytes = min(len(buffer), len(self._rest))
-        buffer[:nbytes] = self._rest[:nbytes]
-        self._rest = self._rest[nbytes:]
+        if self._rest:
+            nbytes = min(len(buffer), len(self._rest))
+            buffer[:nbytes] = self._rest[:nbytes]
+            self._rest = self._rest[nbytes:]
+        else:
+            nbytes = await self._receive(buffer)
         self.offset += nbytes
         return nbytes
 
-    async def _receive(self) -> bytes:
-        """The next piece, checked against the promise; b"" at the end only."""
+    async def _receive(self, buffer: memoryview) -> int:
+        """The next bytes, checked against the promise; 0 at the end only."""
         if self._ended:
-            return b""
-        chunk = await self._body.receive()
+            return 0
+        if self.stop == self._received_stop:
+            await self._require_end()
+            return 0
+        nbytes = await self._body.receive_into(
+            buffer if self.stop is None else buffer[: self.stop - self._received_stop]
+        )
         self._slot.progressed()
-        self._stats.bytes_fetched += len(chunk)
-        self._received_stop += len(chunk)
-        if self.stop is not None and self._received_stop > self.stop:
-            raise MalformedAnswer("more bytes came than the answer promised")
-        if not chunk and self.stop is not None and self._received_stop < self.stop:
-            raise TruncatedAnswer(f"the body ended {self.stop - self._received_stop} bytes early")
-        if not chunk and self.stop is None and self._confirm_end is not None:
-            await self._confirm_end(self._received_stop)
-        self._ended = not chunk
-        if self._length_told and self._received_stop == self.stop and chunk:
-            # The framing ends here: this takes no more from the network, and gives the connection back in one piece.
-            await self._body.receive()
+        self._stats.bytes_fetched += nbytes
+        self._received_stop += nbytes
+        if not nbytes:
+            if self.stop is not None:
+                raise TruncatedAnswer(f"the body ended {self.stop - self._received_stop} bytes early")
+            if self._confirm_end is not None:
+                await self._confirm_end(self._received_stop)
             self._ended = True
-        return chunk
+        elif self.stop == self._received_stop and (self._length_told or self._body.has_at_hand):
+            # Where the framing ends here, this takes no more from the network, and gives the connection back.
+            await self._require_end()
+        return nbytes
+
+    async def _require_end(self) -> None:
+        if await self._body.receive_into(memoryview(bytearray(1))):
+            raise MalformedAnswer("more bytes came than the answer promised")
+        self._ended = True

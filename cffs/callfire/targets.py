@@ -100,6 +100,8 @@ def is_public_address(text: str) -> bool:
     if address is None:
         return False
     inner = _embedded(address)
+    if not address.is_global:  # 6to4's own block is none of the internet to some versions of Python
+        return False
     return inner.is_global and not inner.is_multicast and not inner.is_reserved and not inner.is_unspecified
 
 

@@ -8,9 +8,8 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import trio
@@ -24,8 +23,9 @@ from cffs.callfire.keyring import Keyring
 from cffs.callfire.ranges import RangeAnswer
 from cffs.callfire.stats import ApiHealth, Stats
 from cffs.callfire.targets import configured_origin
-from cffs.callfire.wire.exchange import Exchange, Opened, WireMaker
-from cffs.callfire.wire.stock import stock_wires
+from cffs.callfire.wire.choice import WIRES
+from cffs.callfire.wire.exchange import Exchange, Opened
+from cffs.callfire.wire.seam import WireMaker
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     CffsError,
@@ -50,9 +50,9 @@ _ERROR_BODY_SECONDS = 0.5
 #: Contract, section 8: an upload ends after 30 s without progress.
 _UPLOAD_IDLE_SECONDS = 30.0
 _SCRATCH_NBYTES = 64 * 2**10
-#: httpx prints whole URLs, keys included, at INFO (reliability.md F6); httpcore's DEBUG is noise.
 #: A parameter may be there more than once (`id` of findCalls), so pairs will do as well.
 Query = Mapping[str, str] | Iterable[tuple[str, str]]
+#: httpx prints whole URLs, keys included, at INFO (reliability.md F6); httpcore's DEBUG is noise.
 _SILENCED_LOGGERS = ("httpx", "httpcore")
 
 
@@ -72,7 +72,7 @@ class Transport:
         self,
         settings: OriginSettings,
         *,
-        make_wires: WireMaker = stock_wires,
+        make_wires: WireMaker | None = None,
         dice: Callable[[], float] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -91,7 +91,7 @@ class Transport:
         self._health = {api: Health() for api in Api}
         self._bodies = Gate(settings.connections)
         self._metadata = Gate(_METADATA_CONNECTIONS)
-        self._wires = make_wires(
+        self._wires = (make_wires or WIRES[settings.wire])(
             bases, ca_bundle=settings.ca_bundle, connections=settings.connections + _METADATA_CONNECTIONS
         )
         self._asker = Asker(
@@ -106,9 +106,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _exc: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         """Close every connection; shielded, at most two seconds."""
         with trio.move_on_after(2, shield=True):
             for wires in self._wires.values():
@@ -127,6 +125,11 @@ class Transport:
         """The credentials or the network changed: ask again at once."""
         for health in self._health.values():
             health.reset()
+
+    async def warm(self, api: Api, *, connections: int) -> None:
+        """Connect ahead of need, TLS done, to have so many idle. Always a checkpoint; failures are not told."""
+        if not self._settings.offline:
+            await self._wires[api].warm(connections)
 
     async def get(
         self,
@@ -272,12 +275,9 @@ class Transport:
         if 200 <= opened.status <= 299:
             return
         body = bytearray()
-        try:
-            with trio.move_on_after(_ERROR_BODY_SECONDS):
-                while len(body) < _MAX_ERROR_NBYTES and (chunk := await opened.receive()):
-                    body += chunk
-        except CffsError:
-            pass  # the status has said enough
+        with suppress(CffsError), trio.move_on_after(_ERROR_BODY_SECONDS):  # the status has said enough
+            while len(body) < _MAX_ERROR_NBYTES and (chunk := await opened.receive()):
+                body += chunk
         message = self._keyring.redacted(parse_error_message(bytes(body)))
         what = f"{ask.what}: {message}" if message else ask.what
         check_status(opened.status, opened.headers, what=what, not_found=not_found, now_ns=self._now_ns())

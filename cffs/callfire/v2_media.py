@@ -5,7 +5,8 @@ opened by `Transport.open_range`. Quoted operations are of the second document, 
 """
 
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 
 from cffs.callfire.v2_asking import V2Asking, query_of
 from cffs.core.source import Api
@@ -45,14 +46,15 @@ class V2Media(V2Asking):
         """
         boundary = secrets.token_hex(16)
         head, tail = _multipart(boundary, filename=filename, name=name, content_type=content_type)
-        answer = await self._transport.send(
-            "POST",
-            Api.V2,
-            ("media",),
-            content=_joined(head, content, tail),
-            content_type=f"multipart/form-data; boundary={boundary}",
-            content_nbytes=len(head) + nbytes + len(tail),
-        )
+        async with aclosing(_joined(head, content, tail)) as body:
+            answer = await self._transport.send(
+                "POST",
+                Api.V2,
+                ("media",),
+                content=body,
+                content_type=f"multipart/form-data; boundary={boundary}",
+                content_nbytes=len(head) + nbytes + len(tail),
+            )
         return parse_resource_id(answer.body)
 
 
@@ -70,7 +72,7 @@ def _multipart(boundary: str, *, filename: str, name: str | None, content_type: 
     return "".join(parts).encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode("ascii")
 
 
-async def _joined(head: bytes, content: AsyncIterable[bytes], tail: bytes) -> AsyncIterator[bytes]:
+async def _joined(head: bytes, content: AsyncIterable[bytes], tail: bytes) -> AsyncGenerator[bytes, None]:
     yield head
     async for chunk in content:
         yield chunk

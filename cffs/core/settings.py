@@ -57,6 +57,7 @@ class OriginSettings:
     ca_bundle: Path | None
     insecure_http: bool
     offline: bool
+    wire: str = "own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class Settings:
     v2_url: str
     profile: str | None = None
     config: Path | None = None
-    cache_nbytes: int = 0
+    cache_nbytes: int = 2 * 2**30
     memory_nbytes: int = 64 * 2**20
     timeout_seconds: float = 30.0
     dir_ttl_seconds: float = 60.0
@@ -123,7 +124,9 @@ class Settings:
     xattrs: bool = False
     ca_bundle: Path | None = None
     insecure_http: bool = False
+    wire: str = "own"
     allow_other: bool = False
+    thumbnailers: str = "allow"
     umask: int = 0
     log_file: Path | None = None
     log_level: str = "info"
@@ -177,6 +180,7 @@ class Settings:
             ca_bundle=self.ca_bundle,
             insecure_http=self.insecure_http,
             offline=self.offline,
+            wire=self.wire,
         )
 
     def reader(self) -> ReaderSettings:

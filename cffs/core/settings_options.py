@@ -31,6 +31,8 @@ class Kind(StrEnum):
     UMASK = "mode"
     LEVEL = "level"
     LOG_FORMAT = "form"
+    WIRE = "wire"
+    THUMBNAILERS = "policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("v1_url", Kind.URL, "https://www.callfire.com/cloud/1", "callfire", "Base of the v1 API."),
     _option("v2_url", Kind.URL, "https://api.callfire.com/v2", "callfire", "Base of the v2 API."),
     _option("cache_dir", Kind.PATH, "", "cache catalog", "Cache folder  [$XDG_CACHE_HOME/cffs]"),
-    _option("cache_size", Kind.SIZE, "2G", "cache", "Audio kept on disk; 0 for none.", field="cache_nbytes"),
+    _option("cache_size", Kind.SIZE, "2G", "cache", "Audio kept on disk; 0 for none  [2G]", field="cache_nbytes"),
     _option("memory_size", Kind.SIZE, "64M", "cache reader", "Audio kept in memory  [64M]", field="memory_nbytes"),
     _option("timeout", Kind.SECONDS, "30", "all", "No call into the mount takes longer  [30]", field="timeout_seconds"),
     _option(
@@ -83,7 +85,9 @@ OPTIONS: tuple[Option, ...] = (
     _option("xattrs", Kind.FLAG, "no", "fuse", "Show extended attributes."),
     _option("ca_bundle", Kind.PATH, "", "callfire", "Trust these certificate authorities (PEM)."),
     _option("insecure_http", Kind.FLAG, "no", "callfire", "Allow plain http to hosts other than this one."),
+    _option("wire", Kind.WIRE, "own", "callfire", "HTTP by our own sockets, or by httpx's: own or stock  [own]"),
     _option("allow_other", Kind.FLAG, "no", "fuse daemon", "Let other users in."),
+    _option("thumbnailers", Kind.THUMBNAILERS, "allow", "daemon", "Thumbnailers read: allow, or head only  [allow]"),
     _option("uid", Kind.ID, "", "fuse daemon", "Owner shown; root mounting becomes that user."),
     _option("gid", Kind.ID, "", "fuse daemon", "Group shown, likewise."),
     _option("umask", Kind.UMASK, "000", "fuse", "Permission bits taken away, octal."),
@@ -99,9 +103,8 @@ BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password")
 
 #: Options of the contract whose feature this version lacks. Set to anything but the value here, they refuse: an option
-#: that silently does nothing would be a lie. `cache_size`: audio is kept in memory only, which is what 0 asks for.
+#: that silently does nothing would be a lie.
 NOT_YET: Mapping[str, str] = {
-    "cache_size": "0",
     "revalidate": "0",
     "writable": "no",
     "upload_limit": "100M",
@@ -231,6 +234,18 @@ def _log_format(text: str) -> str:
     return text.lower()
 
 
+def _wire(text: str) -> str:
+    if text.lower() not in ("own", "stock"):
+        raise UsageError(f"{text!r} is neither own nor stock")
+    return text.lower()
+
+
+def _thumbnailers(text: str) -> str:
+    if text.lower() not in ("allow", "head"):
+        raise UsageError(f"{text!r} is neither allow nor head")
+    return text.lower()
+
+
 def _url(text: str) -> str:
     """The base without its trailing slash. The message shows no part of the URL: a secret may be in it."""
     try:
@@ -262,6 +277,8 @@ _PARSERS = {
     Kind.UMASK: _umask,
     Kind.LEVEL: _level,
     Kind.LOG_FORMAT: _log_format,
+    Kind.THUMBNAILERS: _thumbnailers,
+    Kind.WIRE: _wire,
 }
 
 

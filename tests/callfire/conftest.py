@@ -1,6 +1,7 @@
 """What the tests of `cffs.callfire` share: a stand-in, a transport against it, mock wires, a drain."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import trio
 
 from cffs.callfire.transport import Transport
-from cffs.callfire.wire.exchange import Wires
+from cffs.callfire.wire.seam import Wires
 from cffs.core.byte_range import ByteRange
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.standin.server import Standin
@@ -38,10 +39,16 @@ def make_settings(**changes: Any) -> OriginSettings:
     return OriginSettings(**{**fields, **changes})
 
 
+@pytest.fixture(params=["own", "stock"])
+def wire(request: pytest.FixtureRequest) -> str:
+    """Each wire: whatever asks a real socket runs on both."""
+    return str(request.param)
+
+
 @pytest.fixture
-def settings() -> Callable[..., OriginSettings]:
+def settings(wire: str) -> Callable[..., OriginSettings]:
     """The maker of settings."""
-    return make_settings
+    return partial(make_settings, wire=wire)
 
 
 @pytest.fixture
@@ -52,9 +59,9 @@ async def standin() -> AsyncIterator[Standin]:
 
 
 @pytest.fixture
-async def transport(standin: Standin) -> AsyncIterator[Transport]:
+async def transport(standin: Standin, wire: str) -> AsyncIterator[Transport]:
     """A transport with the stand-in's own credentials, and a short total so that a hanging test ends."""
-    async with Transport(settings_of(standin)) as transport:
+    async with Transport(settings_of(standin, wire=wire)) as transport:
         yield transport
 
 
@@ -72,9 +79,9 @@ def settings_of(standin: Standin, **changes: Any) -> OriginSettings:
 
 
 @pytest.fixture
-def settings_for() -> Callable[..., OriginSettings]:
+def settings_for(wire: str) -> Callable[..., OriginSettings]:
     """The maker of settings for a stand-in."""
-    return settings_of
+    return partial(settings_of, wire=wire)
 
 
 Handler = Callable[[httpx.Request], Any]

@@ -1,6 +1,8 @@
-"""The stock wires: TLS is verified, the environment is not consulted, private addresses are not dialled."""
+"""Both wires: TLS is verified, the environment is not consulted, private addresses are not dialled."""
 
+import datetime
 import ssl
+from functools import partial
 
 import httpcore
 import httpx
@@ -12,20 +14,24 @@ from cffs.callfire.targets import Origin
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
 from cffs.callfire.wire.stock import GuardedBackend
+from cffs.callfire.wire.streams import Dialler
+from cffs.callfire.wire.trust import permitted_addresses
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Api, Source
 from cffs.standin.server import Standin
 
+YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 
-def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
+
+def server_context(authority: trustme.CA, name: str, **changes: datetime.datetime) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
+    authority.issue_cert(name, **changes).configure_cert(context)
     return context
 
 
 async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, drain):
-    """Self-signed, and a certificate for another host, are refused; the bundle's authority is accepted."""
+    """Self-signed, expired, and for another host are refused; the bundle's authority is accepted."""
     authority, stranger = trustme.CA(), trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -34,6 +40,7 @@ async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, 
         (server_context(authority, "127.0.0.1"), None, False),
         (server_context(stranger, "127.0.0.1"), bundle, False),
         (server_context(authority, "other.example.com"), bundle, False),
+        (server_context(authority, "127.0.0.1", not_after=YESTERDAY), bundle, False),
     ]
     for context, ca_bundle, good in cases:
         async with Standin(tls=context) as standin:
@@ -41,9 +48,62 @@ async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, 
                 if good:
                     assert await V2Client(transport).get_account()
                 else:
-                    with pytest.raises(errors.OriginUnreachable):
+                    with pytest.raises(errors.OriginUnreachable, match="certificate is not accepted"):
                         await V2Client(transport).get_account()
             assert bool(standin.requests) is good
+
+
+async def test_a_certificate_that_expires_later_is_refused_from_then_on(settings_for, tmp_path):
+    """A connection made before goes on; the next one is refused, and so is every one after it."""
+    authority = trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    context = server_context(authority, "127.0.0.1")
+    async with Standin(tls=context) as standin, Transport(settings_for(standin, ca_bundle=bundle)) as transport:
+        v2 = V2Client(transport)
+        assert await v2.get_account()
+        authority.issue_cert("127.0.0.1", not_after=YESTERDAY).configure_cert(context)
+        standin.faults.add("close", times=1)
+        assert await v2.get_account()
+        for _ in range(2):
+            with pytest.raises(errors.OriginUnreachable):
+                await v2.get_account()
+        assert len(standin.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("trunc", errors.TruncatedAnswer),
+        ("trunc_nolen", errors.TruncatedAnswer),
+        ("trunc_chunk", errors.TruncatedAnswer),
+        ("reset", errors.TruncatedAnswer),
+        ("reset_before", errors.OriginUnreachable),
+        ("stall", errors.DeadlineExceeded),
+        ("garbage", errors.MalformedAnswer),
+    ],
+)
+async def test_faults_over_tls_have_the_same_errors(settings_for, tmp_path, drain, fault, error):
+    """What breaks under TLS breaks as without it; afterwards the bytes are right."""
+    authority = trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    async with Standin(tls=server_context(authority, "127.0.0.1")) as standin:
+        path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
+        source, content = (
+            Source(Api.V2, tuple(path.removeprefix("/v2/").split("/"))),
+            standin.account.object_for(path).read(),
+        )
+        async with Transport(settings_for(standin, ca_bundle=bundle, timeout_seconds=0.8)) as transport:
+            rule = standin.faults.add(fault)
+            with pytest.raises(error):
+                await drain(transport, source, ByteRange(1000, 9000))
+            standin.faults.remove(rule)
+            for asked in (ByteRange(1000, 9000), ByteRange(0, len(content)), ByteRange(7, 8)):
+                assert await drain(transport, source, asked, step=5000) == (
+                    asked.start,
+                    content[asked.start : asked.stop],
+                )
 
 
 def test_a_bad_bundle_is_a_usage_error(settings, tmp_path):
@@ -112,10 +172,24 @@ async def test_names_that_resolve_to_private_addresses_are_not_dialled(host, add
         dials.append(address)
         return httpcore.AsyncMockStream([])
 
+    async def refusing(address, port):
+        await dial(address, port)
+        raise OSError("refused")
+
     async def resolve(name, port):
         await trio.lowlevel.checkpoint()
         return {"api.example.com": ["93.184.216.34"], "intern.example.com": ["10.1.1.1"]}.get(name, addresses)
 
+    own = Dialler(
+        ssl.create_default_context(),
+        scratch=memoryview(bytearray(1)),
+        permitted=partial(permitted_addresses, base=Origin("https", "api.example.com", 443), resolve=resolve),
+        dial=refusing,
+    )
+    with pytest.raises(OSError, match="refused" if dialled else "private|without"):
+        await own.connect("https", host, 443)
+    assert dials == (addresses if dialled else [])
+    dials.clear()
     backend = GuardedBackend(Origin("https", "api.example.com", 443), dial=dial, resolve=resolve)
     if dialled:
         await backend.connect_tcp(host, 443, timeout=1)
@@ -129,7 +203,7 @@ async def test_names_that_resolve_to_private_addresses_are_not_dialled(host, add
 
 
 async def test_the_bare_wire_really_dials_through_the_guard(settings):
-    """httpx's pool is exchanged for the guarded one: a name of this machine is refused, and nothing is connected."""
+    """A name of this machine is refused on the wire for redirects, and nothing is connected."""
     async with Standin() as standin:
         port = standin.base_url.rpartition(":")[2]
         async with Transport(settings()) as transport:

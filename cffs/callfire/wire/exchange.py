@@ -4,18 +4,20 @@ It must not know retries, health, slots or what a good answer is. `callfire/tran
 No cookie is kept and no Referer sent, since httpx's client is not used at all: only its transport interface.
 """
 
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import trio
 
 from cffs.callfire.keyring import Keyring
-from cffs.callfire.targets import Origin, origin_of, redirect_target
+from cffs.callfire.targets import origin_of, redirect_target
+from cffs.callfire.wire.seam import DirectBody, Wires
 from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,
@@ -33,6 +35,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _CLOSE_SECONDS = 1.0
 #: More buffered pieces than this are not in a closed connection (httpcore reads 64 KiB at a time).
 _DRAINED_CHUNKS = 64
+#: Reading a URL costs more than sending it, and most requests are for a URL that was just asked.
+_REMEMBERED_URLS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +68,23 @@ class TryFailed(Exception):
 
 
 class Opened:
-    """An answer's head, and its body as it comes: raw bytes, never decoded. Owned by whoever opened it."""
+    """An answer's head, and its body as it comes: raw bytes, never decoded. Owned by whoever opened it.
+
+    `receive` and `receive_into` both take the body's next bytes; after a cancel only `aclose` is allowed. They raise
+    DeadlineExceeded when nothing came for the idle time, TruncatedAnswer when the connection broke.
+    """
 
     def __init__(self, response: httpx.Response, *, foreign: bool) -> None:
         self.status = response.status_code
         self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
         self.foreign = foreign
         self._response = response
+        self._direct = response.stream if isinstance(response.stream, DirectBody) else None
         self._chunks: AsyncIterator[bytes] | None = None
+        self._rest = memoryview(b"")
 
     async def receive(self) -> bytes:
-        """The next piece of the body, b"" at its end. Always a checkpoint; after a cancel only `aclose` is allowed.
-
-        Raises DeadlineExceeded when nothing came for the idle time, TruncatedAnswer when the connection broke.
-        """
+        """The next piece of the body, b"" at its end. A checkpoint where it waits."""
         if self._chunks is None:
             stream = self._response.stream
             if not isinstance(stream, AsyncIterable):
@@ -89,14 +96,37 @@ class Opened:
                 if chunk:
                     return chunk
             return b""
-        except httpx.TimeoutException:
-            failure = DeadlineExceeded("no byte of the body came for too long")
-        except (httpx.HTTPError, httpx.StreamError):
+        except httpx.HTTPError as error:
+            failure = _broken(error)
+        except httpx.StreamError:
             failure = TruncatedAnswer("the connection ended before the body did")
         raise failure  # outside the handler: the foreign exception must not travel along as its context
 
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Put the next bytes into `buffer` (not empty): how many, 0 at the end. A checkpoint where it waits."""
+        if self._direct is None:
+            if not self._rest:
+                self._rest = memoryview(await self.receive())
+            nbytes = min(len(buffer), len(self._rest))
+            buffer[:nbytes] = self._rest[:nbytes]
+            self._rest = self._rest[nbytes:]
+            return nbytes
+        try:
+            return await self._direct.receive_into(buffer)
+        except httpx.HTTPError as error:
+            failure = _broken(error)
+        raise failure  # as above
+
+    @property
+    def has_at_hand(self) -> bool:
+        """True where a byte of the body is here already."""
+        return len(self._rest) > 0 if self._direct is None else self._direct.has_at_hand
+
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body was not read to its end. Shielded, at most a second."""
+        if self._direct is not None:
+            await self._direct.aclose()  # never waits
+            return
         with trio.move_on_after(_CLOSE_SECONDS, shield=True), suppress(httpx.HTTPError, httpx.StreamError, OSError):
             await self._response.aclose()
             if self._chunks is not None:
@@ -105,26 +135,6 @@ class Opened:
                 for _ in range(_DRAINED_CHUNKS):
                     if not await anext(self._chunks, b""):
                         break
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wires:
-    """The connections of one API: `origin` and `acts` (never reused) for where secrets may go, `bare` for elsewhere."""
-
-    base_url: str
-    base: Origin
-    origin: httpx.AsyncBaseTransport = field(repr=False)
-    acts: httpx.AsyncBaseTransport = field(repr=False)
-    bare: httpx.AsyncBaseTransport = field(repr=False)
-
-
-class WireMaker(Protocol):
-    """Whatever makes the wires; tests give mock transports, `wire/` may hold faster ones than the stock."""
-
-    def __call__(
-        self, bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int
-    ) -> dict[Api, Wires]:
-        """The wires of each API, from its base URL and origin. UsageError for a bad CA bundle."""
 
 
 class Exchange:
@@ -144,7 +154,7 @@ class Exchange:
         if request.query:
             url = f"{url}?{urlencode(request.query, quote_via=quote)}"
         for _ in range(MAX_REDIRECTS + 1):
-            api = self._keyring.api_at(origin_of(url), asking=request.api)
+            api = self._keyring.api_at(_remembered_origin_of(url), asking=request.api)
             opened = await self._hop(request, url, api)
             location = opened.headers.get("location", "")
             if opened.status not in _REDIRECTS or not location or not request.follow:
@@ -152,7 +162,7 @@ class Exchange:
             await opened.aclose()
             try:
                 url = redirect_target(url, location, base=wires.base)
-                if self._keyring.api_at(origin_of(url), asking=request.api) is None:
+                if self._keyring.api_at(_remembered_origin_of(url), asking=request.api) is None:
                     url = self._keyring.without_secrets(url)
             except MalformedAnswer as error:
                 raise TryFailed(error, sent=True, foreign=False) from None  # the URL stays out of tracebacks
@@ -180,33 +190,68 @@ class Exchange:
         failure: TryFailed
         try:
             built = httpx.Request(
-                request.method, url, headers=headers, content=request.content, extensions={"timeout": timeout}
+                request.method, _parsed(url), headers=headers, content=request.content, extensions={"timeout": timeout}
             )
-            if _differs(built.url, url):
-                raise httpx.InvalidURL("")
-            response = await wire.handle_async_request(built)
-            return Opened(response, foreign=api is None)
+            if request.content is not None:
+                built.stream = _Upload(request.content)
+            opened = Opened(await wire.handle_async_request(built), foreign=api is None)
+            if not {"content-length", "transfer-encoding"} <= opened.headers.keys():
+                return opened
+            await opened.aclose()  # where it ends is told in two ways: RFC 9112, 6.3, calls it an attack
+            raise httpx.RemoteProtocolError("both a length and chunks")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             failure = _translated(error, foreign=api is None)
         raise failure  # outside the handler: httpx's exceptions may hold the request, URL and key included
 
 
-def _differs(built: httpx.URL, url: str) -> bool:
-    """True where httpx read another place or path out of a URL than we checked (dots collapsed, other host)."""
+@lru_cache(_REMEMBERED_URLS)
+def _parsed(url: str) -> httpx.URL:
+    """What httpx reads out of a URL; InvalidURL where that is another place or path than we checked (dots collapsed,
+    other host)."""
+    parsed = httpx.URL(url)
     origin, parts = origin_of(url), urlsplit(url)
-    port = {"http": 80, "https": 443}[built.scheme] if built.port is None else built.port
+    port = {"http": 80, "https": 443}[parsed.scheme] if parsed.port is None else parsed.port
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return (built.scheme, built.host, port) != (origin.scheme, origin.host, origin.port) or (
-        built.raw_path.decode("ascii") != target
-    )
+    is_same_place = (parsed.scheme, parsed.host, port) == (origin.scheme, origin.host, origin.port)
+    if not is_same_place or parsed.raw_path.decode("ascii") != target:
+        raise httpx.InvalidURL("")
+    return parsed
+
+
+_remembered_origin_of = lru_cache(_REMEMBERED_URLS)(origin_of)
+
+
+class _Upload(httpx.AsyncByteStream):
+    """What httpx makes of a request's content, but no generator: one that is left early warns when collected."""
+
+    def __init__(self, content: bytes | AsyncIterable[bytes]) -> None:
+        self._whole = content if isinstance(content, bytes) else None
+        self._chunks = None if isinstance(content, bytes) else aiter(content)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._chunks is not None:
+            return await anext(self._chunks)
+        if self._whole is None:
+            raise StopAsyncIteration
+        whole, self._whole = self._whole, None
+        return whole
+
+
+def _broken(error: httpx.HTTPError) -> CffsError:
+    if isinstance(error, httpx.TimeoutException):
+        return DeadlineExceeded("no byte of the body came for too long")
+    return TruncatedAnswer("the connection ended before the body did")
 
 
 def _translated(error: Exception, *, foreign: bool) -> TryFailed:
     """Our exception for whatever httpx says; no message of httpx's is repeated, since some hold the URL."""
     where = "the host redirected to" if foreign else "the service"
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | UnicodeError):
-        # The one word of httpx's that is repeated, because its cure is another than that of a dead network.
-        why = ": its certificate is not accepted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
+        # The one cause that is told, because its cure is another than that of a dead network.
+        why = ": its certificate is not accepted" if _is_untrusted(error) else ""
         unreachable = OriginUnreachable(f"no connection to {where}{why}")
         return TryFailed(unreachable, sent=False, foreign=foreign, connecting=True)
     if isinstance(error, httpx.PoolTimeout):
@@ -218,3 +263,9 @@ def _translated(error: Exception, *, foreign: bool) -> TryFailed:
     if isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol):
         return TryFailed(MalformedAnswer("the request cannot be written as HTTP"), sent=False, foreign=foreign)
     return TryFailed(OriginUnreachable(f"the connection to {where} broke"), sent=True, foreign=foreign)
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None

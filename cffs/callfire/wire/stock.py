@@ -14,9 +14,9 @@ import httpx
 import trio
 
 from cffs.callfire.gate import MAX_SLOTS
-from cffs.callfire.targets import Origin, is_public_address
-from cffs.callfire.wire.exchange import Wires
-from cffs.core.errors import UsageError
+from cffs.callfire.targets import Origin
+from cffs.callfire.wire.seam import Wires
+from cffs.callfire.wire.trust import Resolve, permitted_addresses, resolved, tls_context
 from cffs.core.source import Api
 
 #: An idle connection is kept for as long as servers commonly keep theirs; a request on one that the server closed
@@ -41,14 +41,6 @@ def stock_wires(
         )
         for api, (base_url, base) in bases.items()
     }
-
-
-def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """The system's trust, or that of `ca_bundle` alone; verification is never off. UsageError for a bad bundle."""
-    try:
-        return ssl.create_default_context(cafile=None if ca_bundle is None else str(ca_bundle))
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"no usable certificates in --ca-bundle: {error.strerror or 'not PEM'}") from None
 
 
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
@@ -94,7 +86,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         base: Origin,
         *,
         dial: Callable[..., Awaitable[httpcore.AsyncNetworkStream]],
-        resolve: Callable[[str, int], Awaitable[list[str]]],
+        resolve: Resolve,
     ) -> None:
         self._base = base
         self._dial = dial
@@ -112,13 +104,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         seconds = float("inf") if timeout is None else timeout
         try:
             with trio.fail_after(seconds):
-                addresses = await self._resolve(host, port)
-                if not all(map(is_public_address, addresses)) and not await self._base_is_private():
-                    raise httpcore.ConnectError("redirected to a private address")
+                addresses = await permitted_addresses(host, port, base=self._base, resolve=self._resolve)
         except trio.TooSlowError:
             raise httpcore.ConnectTimeout from None
         except (OSError, UnicodeError):
-            raise httpcore.ConnectError("name not resolved") from None
+            raise httpcore.ConnectError("name not resolved, or not to be dialled") from None
         failure: Exception = httpcore.ConnectError("name without an address")
         for address in addresses:
             try:
@@ -127,18 +117,6 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 failure = error
         raise failure
 
-    async def _base_is_private(self) -> bool:
-        if self._base.is_private_literal:
-            return True
-        addresses = await self._resolve(self._base.host, self._base.port)
-        return bool(addresses) and not any(map(is_public_address, addresses))
-
     async def sleep(self, seconds: float) -> None:
         """What httpcore asks of a backend for its own retries, which are off."""
         await trio.sleep(seconds)
-
-
-async def resolved(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the resolver's order, each once; OSError where it has none."""
-    found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -1,0 +1,217 @@
+"""HTTP/1.1 on one stream: a request out, the head of its answer in by h11, its body counted by ourselves.
+
+It owns framing: where a body ends, and whether the connection may be used again; it must not know pools, dialling or
+what is asked. `wire/own` calls it. Errors are httpx's own, as its stock transport would raise them.
+"""
+
+from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
+
+import h11
+import httpx
+import trio
+
+from cffs.callfire.wire.seam import DirectBody
+from cffs.callfire.wire.streams import Stream
+
+#: As httpcore's: more than this without a head, or in one chunk's header, is refused.
+MAX_HEAD_NBYTES = 100 * 1024
+#: Heads come in this much at a time; a small body comes with its head in one system call.
+_HEAD_PIECE_NBYTES = 16 * 1024
+#: A body with less than this to come, and all of it here already, costs less to read than a new connection.
+_DRAINED_NBYTES = 256 * 1024
+#: A piece smaller than this costs a checkpoint: a peer that sends single bytes must not hold the loop.
+_SMALL_NBYTES = 4096
+_BODILESS = (204, 304)
+
+
+class Head:
+    """The head of an answer, and what came behind it. `length` is None where chunks or the connection's end tell it."""
+
+    def __init__(self, parser: h11.Connection, response: h11.Response, *, method: str, is_sent: bool) -> None:
+        told = dict(response.headers)  # h11 has refused lengths that differ, and codings other than chunked
+        self.response = response
+        self.parser = parser
+        self.is_chunked = b"transfer-encoding" in told
+        self.length: int | None = None
+        if method == "HEAD" or response.status_code in _BODILESS:
+            self.length, self.is_chunked = 0, False
+        elif b"content-length" in told and not self.is_chunked:
+            self.length = int(told[b"content-length"])
+        #: Both sides said that the connection goes on, the request was sent whole, and where the body ends is certain.
+        self.goes_on = is_sent and parser.our_state is h11.DONE and not (b"content-length" in told and self.is_chunked)
+
+
+async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryview) -> Head:
+    """Send the request, receive the head of its answer.
+
+    Always a checkpoint. If cancelled or failed, the stream must be closed. Raises httpx's TransportErrors.
+    """
+    parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_NBYTES)
+    write_seconds, read_seconds = seconds_of(request, "write"), seconds_of(request, "read")
+    is_sent = False
+    try:
+        await _send(stream, parser, request, write_seconds)
+        is_sent = True
+    except h11.LocalProtocolError as error:
+        raise httpx.LocalProtocolError(str(error)) from error
+    except OSError:
+        pass  # the peer may have answered before it closed: "too large", say
+    with trio.move_on_after(read_seconds):  # for the whole of a head: one that drips is no head
+        try:
+            while not isinstance(event := parser.next_event(), h11.Response):
+                if event is h11.NEED_DATA:
+                    await _receive_head(stream, parser, scratch[:_HEAD_PIECE_NBYTES])
+                elif not isinstance(event, h11.InformationalResponse):
+                    raise httpx.RemoteProtocolError("an answer of no known kind")
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
+        except OSError as error:
+            raise httpx.ReadError(str(error)) from error
+        return Head(parser, event, method=request.method, is_sent=is_sent)
+    raise httpx.ReadTimeout("no head in time")
+
+
+async def _send(stream: Stream, parser: h11.Connection, request: httpx.Request, seconds: float) -> None:
+    """Send head and body. WriteTimeout where nothing moves for too long, OSError where the connection breaks."""
+    event = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+    unsent = parser.send(event) or b""
+    if not isinstance(request.stream, AsyncIterable):
+        raise TypeError("not an asynchronous body")
+    async for chunk in request.stream:
+        if chunk:
+            await _send_piece(stream, unsent + (parser.send(h11.Data(data=chunk)) or b""), seconds)
+            unsent = b""
+    await _send_piece(stream, unsent + (parser.send(h11.EndOfMessage()) or b""), seconds)
+
+
+async def _send_piece(stream: Stream, data: bytes, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        await stream.send_all(data)
+        return
+    raise httpx.WriteTimeout("the peer takes nothing")
+
+
+async def _receive_head(stream: Stream, parser: h11.Connection, buffer: memoryview) -> None:
+    nbytes = None
+    while nbytes is None:
+        await stream.wait_readable()  # before the first look too: an answer is never there at once
+        nbytes = stream.receive_nowait(buffer)
+    if not nbytes:
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    parser.receive_data(bytes(buffer[:nbytes]))
+
+
+def seconds_of(request: httpx.Request, what: str) -> float:
+    """One of the request's timeouts, as httpx hands them to a transport."""
+    seconds = request.extensions.get("timeout", {}).get(what)
+    return float("inf") if seconds is None else float(seconds)
+
+
+class Body(DirectBody):
+    """The body of one answer; hands its connection back, once: `release(True)` where it may carry another request."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        head: Head,
+        *,
+        scratch: memoryview,
+        idle_seconds: float,
+        release: Callable[[bool], None],
+    ) -> None:
+        self._stream = stream
+        self._parser = head.parser if head.is_chunked else None
+        self._left = head.length
+        self._goes_on = head.goes_on
+        self._scratch = scratch
+        self._idle_seconds = idle_seconds
+        self._release = release
+        self._is_over = False
+        self._rest = memoryview(b"")
+        if not head.is_chunked:
+            self._rest = memoryview(head.parser.trailing_data[0])
+            if self._left is not None and len(self._rest) > self._left:
+                self._rest, self._goes_on = self._rest[: self._left], False  # what follows is nobody's
+            if self._left == 0:
+                self._end(may_go_on=self._goes_on)
+
+    @property
+    def has_at_hand(self) -> bool:
+        """True where a byte of the body is here already."""
+        return len(self._rest) > 0
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Put the next bytes into `buffer`: how many, 0 at the end only.
+
+        A checkpoint where it waits. If cancelled, only `aclose` is allowed. Raises httpx's TransportErrors.
+        """
+        try:
+            nbytes = self._take(buffer)
+            if nbytes is None:
+                with trio.move_on_after(self._idle_seconds):
+                    while nbytes is None:
+                        await self._stream.wait_readable()
+                        nbytes = self._take(buffer)
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
+        except OSError as error:
+            raise httpx.ReadError(str(error)) from error
+        if nbytes is None:
+            raise httpx.ReadTimeout("nothing came")
+        if nbytes < _SMALL_NBYTES and not self._is_over:
+            await trio.lowlevel.checkpoint()
+        return nbytes
+
+    async def aclose(self) -> None:
+        """Hand the connection back: usable where what is left is little and here already. Never a checkpoint."""
+        if not self._is_over and self._goes_on and (self._left is None or self._left < _DRAINED_NBYTES):
+            drained_nbytes = 0
+            with suppress(OSError, h11.RemoteProtocolError, httpx.TransportError):
+                while drained_nbytes < _DRAINED_NBYTES and (nbytes := self._take(self._scratch)):
+                    drained_nbytes += nbytes
+        self._end(may_go_on=False)
+
+    def _end(self, *, may_go_on: bool) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._rest = memoryview(b"")
+            self._release(may_go_on)
+
+    def _take(self, buffer: memoryview) -> int | None:
+        """As `receive_into` without waiting: None where nothing is here."""
+        if self._parser is not None and not self._rest and not self._is_over and not self._next_chunk(self._parser):
+            return None
+        if self._is_over:
+            return 0
+        nbytes: int | None
+        if self._rest:
+            nbytes = min(len(buffer), len(self._rest))
+            buffer[:nbytes] = self._rest[:nbytes]
+            self._rest = self._rest[nbytes:]
+        else:
+            nbytes = self._stream.receive_nowait(buffer if self._left is None else buffer[: self._left])
+            if nbytes == 0:
+                if self._left is not None:
+                    raise httpx.RemoteProtocolError("the connection ended before the body")
+                self._end(may_go_on=False)
+        if nbytes and self._left is not None:
+            self._left -= nbytes
+            if not self._left:
+                self._end(may_go_on=self._goes_on)
+        return nbytes
+
+    def _next_chunk(self, parser: h11.Connection) -> bool:
+        """True when the next piece of a chunked body is in `_rest`, or its end was seen; False to wait."""
+        while (event := parser.next_event()) is h11.NEED_DATA:
+            nbytes = self._stream.receive_nowait(self._scratch)
+            if nbytes is None:
+                return False
+            parser.receive_data(bytes(self._scratch[:nbytes]))  # b"" is the connection's end, which h11 refuses
+        if isinstance(event, h11.Data):
+            self._rest = memoryview(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            self._end(may_go_on=self._goes_on and not parser.trailing_data[0])
+        else:
+            raise httpx.RemoteProtocolError("an answer of no known kind")
+        return True

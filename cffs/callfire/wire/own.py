@@ -1,0 +1,174 @@
+"""The own wires: httpx's transport interface over a small pool of our streams, bodies received without a copy.
+
+It owns the pool; it must not know credentials, redirects or what is asked. The environment is never consulted.
+`callfire/transport` makes them; `wire/stock` does the same with httpx's own parts.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import trio
+
+from cffs.callfire.gate import MAX_SLOTS
+from cffs.callfire.targets import Origin
+from cffs.callfire.wire.http1 import Body, converse, seconds_of
+from cffs.callfire.wire.seam import Wires
+from cffs.callfire.wire.streams import PULL_NBYTES, Dialler, Stream
+from cffs.callfire.wire.trust import guard_for, tls_context
+from cffs.core.source import Api
+
+#: As of the stock wire: for as long as servers commonly keep theirs.
+_KEEPALIVE_SECONDS = 15.0
+_PORTS = {"http": 80, "https": 443}
+
+
+_Place = tuple[str, str, int]
+
+
+def own_wires(bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int) -> dict[Api, Wires]:
+    """The wires of each API over our own transport; no I/O but reading the trust store."""
+    context = tls_context(ca_bundle)
+    scratch = memoryview(bytearray(PULL_NBYTES))  # all of them live in one thread
+    # The gates outside count; what they let through, stalled requests of both included, must find a socket.
+    make = partial(OwnWire, connections=connections + 2 * MAX_SLOTS, scratch=scratch)
+    anywhere = Dialler(context, scratch=scratch)
+    return {
+        api: Wires(
+            base_url=base_url,
+            base=base,
+            origin=make(anywhere),
+            acts=make(anywhere, reuse=False),
+            bare=make(Dialler(context, scratch=scratch, permitted=guard_for(base))),
+        )
+        for api, (base_url, base) in bases.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    place: _Place
+    stream: Stream
+    idle_since: float
+
+
+class OwnWire(httpx.AsyncBaseTransport):
+    """A pool of connections. Its list of idle ones, oldest first, is changed by itself alone, never across an await."""
+
+    def __init__(self, dialler: Dialler, *, connections: int, scratch: memoryview, reuse: bool = True) -> None:
+        self._dialler = dialler
+        self._scratch = scratch
+        self._limit = connections
+        self._reuse = reuse
+        self._busy = trio.Semaphore(connections)
+        self._idle: list[_Idle] = []
+        self._is_closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The head of the answer; its `stream` is a DirectBody that the caller closes.
+
+        Always a checkpoint. If cancelled, its connection is closed. Raises httpx.TransportError.
+        """
+        place = _place_of(request.url)
+        await self._enter(seconds_of(request, "pool"))
+        stream = None
+        try:
+            stream = self._reused(place) or await self._dialled(place, seconds_of(request, "connect"))
+            head = await converse(stream, request, scratch=self._scratch)
+        except BaseException:
+            if stream is not None:
+                stream.close()
+            self._busy.release()
+            raise
+        body = Body(
+            stream,
+            head,
+            scratch=self._scratch,
+            idle_seconds=seconds_of(request, "read"),
+            release=partial(self._leave, place, stream),
+        )
+        return httpx.Response(head.response.status_code, headers=list(head.response.headers), stream=body)
+
+    async def warm(self, url: str, *, connections: int, seconds: float) -> None:
+        """Have so many idle connections to where `url` lies, TLS done; those that fail are left out.
+
+        Always a checkpoint. If cancelled, what is connected by then stays.
+        """
+        place = _place_of(httpx.URL(url))
+        self._drop_old()
+        missing = connections - sum(idle.place == place for idle in self._idle)
+        async with trio.open_nursery() as nursery:
+            for _ in range(missing):
+                nursery.start_soon(self._warm_one, place, seconds)
+            await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Close what is idle, and what is busy when it comes back."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().stream.close()
+        await trio.lowlevel.checkpoint()
+
+    async def _warm_one(self, place: _Place, seconds: float) -> None:
+        with suppress(httpx.TransportError), trio.move_on_after(seconds):
+            async with self._busy:
+                stream = await self._dialled(place, seconds)
+            self._keep(place, stream)
+
+    async def _enter(self, seconds: float) -> None:
+        try:
+            self._busy.acquire_nowait()
+        except trio.WouldBlock:
+            with trio.move_on_after(seconds):
+                await self._busy.acquire()
+                return
+            raise httpx.PoolTimeout("no connection became free") from None
+
+    def _reused(self, place: _Place) -> Stream | None:
+        """The idle connection used last that is still good; those found dead are closed."""
+        self._drop_old()
+        for index in range(len(self._idle) - 1, -1, -1):
+            if self._idle[index].place == place:
+                stream = self._idle.pop(index).stream
+                if stream.is_silent():
+                    return stream
+                stream.close()
+        return None
+
+    async def _dialled(self, place: _Place, seconds: float) -> Stream:
+        self._drop_old()
+        try:
+            with trio.move_on_after(seconds):
+                return await self._dialler.connect(*place)
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(str(error)) from error
+        raise httpx.ConnectTimeout("no connection in time")
+
+    def _leave(self, place: _Place, stream: Stream, may_go_on: bool) -> None:
+        self._busy.release()
+        if may_go_on and self._reuse:
+            self._keep(place, stream)
+        else:
+            stream.close()
+
+    def _keep(self, place: _Place, stream: Stream) -> None:
+        if self._is_closed:
+            stream.close()
+        else:
+            self._idle.append(_Idle(place, stream, trio.current_time()))
+
+    def _drop_old(self) -> None:
+        """Close what was idle too long, and the oldest where idle and busy (whoever asks included) are too many."""
+        busy = self._limit - self._busy.value
+        oldest_good = trio.current_time() - _KEEPALIVE_SECONDS
+        while self._idle and (self._idle[0].idle_since < oldest_good or len(self._idle) + busy > self._limit):
+            self._idle.pop(0).stream.close()
+
+
+def _place_of(url: httpx.URL) -> _Place:
+    if url.scheme not in _PORTS:
+        raise httpx.UnsupportedProtocol("neither http nor https")
+    return url.scheme, url.raw_host.decode("ascii"), _PORTS[url.scheme] if url.port is None else url.port

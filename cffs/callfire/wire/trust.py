@@ -1,0 +1,57 @@
+"""What may be connected to: whose certificates are believed, and which addresses a redirect may lead to.
+
+It must not know requests or pools. Both wires, `wire/stock` and `wire/own`, dial by it.
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from cffs.callfire.targets import Origin, is_public_address
+from cffs.core.errors import UsageError
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """The system's trust, or that of `ca_bundle` alone; verification is never off. UsageError for a bad bundle."""
+    try:
+        context = ssl.create_default_context(cafile=None if ca_bundle is None else str(ca_bundle))
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"no usable certificates in --ca-bundle: {error.strerror or 'not PEM'}") from None
+    context.set_alpn_protocols(["http/1.1"])
+    # A peer that renegotiates would make writing wait for reading; TLS 1.3 has none of it.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
+
+
+async def permitted_addresses(host: str, port: int, *, base: Origin, resolve: Resolve) -> list[str]:
+    """The addresses of a redirect's host, resolved once; the caller connects to those very addresses.
+
+    Raises OSError where the name has none, or where any is private and the API's own `base` is not.
+    """
+    addresses = await resolve(host, port)
+    if not all(map(is_public_address, addresses)) and not await _is_private(base, resolve):
+        raise OSError("redirected to a private address")
+    return addresses
+
+
+def guard_for(base: Origin) -> Resolve:
+    """`permitted_addresses` for the redirects of the API at `base`, by the system's resolver."""
+    return partial(permitted_addresses, base=base, resolve=resolved)
+
+
+async def _is_private(base: Origin, resolve: Resolve) -> bool:
+    if base.is_private_literal:
+        return True
+    addresses = await resolve(base.host, base.port)
+    return bool(addresses) and not any(map(is_public_address, addresses))
+
+
+async def resolved(host: str, port: int) -> list[str]:
+    """The addresses of a name, in the resolver's order, each once; OSError where it has none."""
+    found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
