@@ -14,6 +14,7 @@ from cachetools import TTLCache
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import writes
+from cffs.catalog.file_ids import FileIds, Verdict
 from cffs.catalog.listings import Listing
 from cffs.catalog.offered import Family, Offered
 from cffs.catalog.questions import Questions
@@ -27,6 +28,9 @@ from cffs.core.wire_json import encode
 
 #: Calls whose lists were asked just now; bounded, forgotten after the listing's time to live.
 RECENT_ENTRIES = 50_000
+#: What was learned of v1's file ids is kept among the listings under these names.
+_FILE_IDS = "files:"
+_SETTLED = (Verdict.SAME, Verdict.NONE)
 
 
 class Account:
@@ -49,6 +53,10 @@ class Account:
         self.v2 = v2
         self.has_account_login = has_account_login
         self.offered = Offered()
+        #: Whether v1's file ids are v2's recording ids, as far as seen; remembered in the catalogue.
+        self.file_ids = FileIds(
+            next((v for v in _SETTLED if catalog.listed_ms(_FILE_IDS + v) is not None), Verdict.OPEN)
+        )
         self._were_listed: set[str] = set()
         self._questions = questions
         self._background = background
@@ -57,33 +65,57 @@ class Account:
         self._recent: TTLCache[Hashable, bool] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
         self._listings: dict[str, Listing] = {}
         if v2 is not None:
-            taking = Taking(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
+            self._taking = Taking(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
             self._listings = {
-                "campaigns": Listing("campaigns", taking.campaigns),
-                "calls": Listing("calls", taking.calls),
-                "media": Listing("media", taking.media),
+                "campaigns": Listing("campaigns", self._taking.campaigns),
+                "calls": Listing("calls", self._taking.calls),
+                "media": Listing("media", self._taking.media),
             }
 
     # -- listings --
 
-    def listing(self, name: str) -> Listing | None:
-        """The listing of that name with a refresh started where it is due; None where this origin has none."""
+    def listing(self, name: str, campaign_id: int | None = None) -> Listing | None:
+        """The listing of that name with a refresh started where it is due; None where this origin has none.
+
+        With a `campaign_id` only that campaign's calls are wanted (0: those of none): in a large account they are
+        listed alone.
+        """
         family = {"campaigns": Family.BROADCASTS, "calls": Family.CALLS, "media": Family.MEDIA}[name]
         listing = self._listings.get(name)
         if listing is None or self.offered.get(family) is False:
             return None
+        if name == "calls" and campaign_id is None:
+            listing.is_wanted_whole = True
+        elif name == "calls" and campaign_id is not None and self._is_listed_alone(listing):
+            listing = self._listing_of_campaign(campaign_id)
         listing.refresh(self._background, ttl_seconds=self._ttl_seconds)
         return listing
 
-    def was_listed(self, name: str) -> bool:
-        """True where the listing was taken whole at least once, in this mount's life or before."""
+    def _is_listed_alone(self, calls: Listing) -> bool:
+        return self._taking.is_large and not calls.running and not self.was_listed("calls")
+
+    def _listing_of_campaign(self, campaign_id: int) -> Listing:
+        name = f"calls:{campaign_id}"
+        listing = self._listings.get(name)
+        if listing is None:
+            listing = self._listings[name] = Listing(
+                name, lambda listing: self._taking.calls_of_campaign(listing, campaign_id)
+            )
+        return listing
+
+    def was_listed(self, name: str, campaign_id: int | None = None) -> bool:
+        """True where the listing was taken whole at least once, in this mount's life or before; with a `campaign_id`
+        also where that campaign's calls were listed alone."""
         if name not in self._were_listed and self.catalog.listed_ms(name) is not None:
             self._were_listed.add(name)  # never untrue again
-        return name in self._were_listed
+        if name in self._were_listed:
+            return True
+        return campaign_id is not None and self.was_listed(f"{name}:{campaign_id}")
 
-    def keeps_fresh(self, name: str) -> bool:
+    def keeps_fresh(self, name: str, campaign_id: int | None = None) -> bool:
         """True where the listing was taken whole once, or is being taken: what it tells need not be asked singly."""
-        return self.was_listed(name) or (name in self._listings and self._listings[name].running)
+        names = [name] if campaign_id is None else [name, f"{name}:{campaign_id}"]
+        return any(self.was_listed(one) or (one in self._listings and self._listings[one].running) for one in names)
 
     # -- single objects --
 
@@ -179,6 +211,10 @@ class Account:
                         lambda db: writes.put_files(db, listing, campaign_id=campaign_id, call_id=call_id)
                     )
                 self._recent["files", campaign_id, call_id] = True
+                recording_ids = [recording.id for recording in self.catalog.recordings_of_call(call_id)]
+                if self.file_ids.note(listing.file_ids, recording_ids):
+                    name = _FILE_IDS + self.file_ids.verdict
+                    await self.catalog.write(lambda db: writes.mark_listed(db, name, now_ms=self._wall_ms()))
 
             await self._questions.ask(
                 ("files", campaign_id, call_id), Api.V1, question, patience_seconds=patience_seconds

@@ -27,6 +27,8 @@ class Listing:
 
     def __init__(self, name: str, take: Callable[["Listing"], Awaitable[None]]) -> None:
         self.name = name
+        #: Somebody wants all of it, however large.
+        self.is_wanted_whole = False
         self.failure: CffsError | None = None
         self._take = take
         self._running = False

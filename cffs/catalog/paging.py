@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cffs.core.errors import ServerFailure
+import trio
+
+from cffs.core.errors import CffsError, ServerFailure
 from cffs.core.values import Page
 
 #: Asked first; v1.1's XSD caps at 1000, v2's cap is undocumented (api.md section 2).
@@ -17,6 +19,8 @@ LARGE_LIMIT = 1000
 SMALL_LIMIT = 100
 #: An account of 10^7 calls at 1000 a page; a list that goes on past that is not believed.
 MAX_PAGES = 10_000
+#: Pages asked for at the same time once a total is told (more would take the metadata connections from lookups).
+AT_ONCE = 4
 #: Pages in a row that bring nothing new before a list without a total is taken to repeat itself.
 MAX_STALE_PAGES = 3
 
@@ -61,11 +65,21 @@ def after_page(walk: Walk, page: Page[Any], *, new: int) -> Walk:
     return replace(walk, limit=limit, offset=offset, pages=walk.pages + 1, stale=stale, finished=finished)
 
 
-async def walk_pages(ask: AskPage, take: TakePage) -> int:
-    """Ask page after page and hand each page's items to `take`, which returns how many were new to this walk.
+def offsets_ahead(walk: Walk, page: Page[Any]) -> range:
+    """The offsets of the pages that `page`, the first one, promises beyond itself; empty where it promises nothing
+    that can be asked for without waiting for the page before. Pure."""
+    if walk.finished or page.total is None or page.received < walk.limit:
+        return range(0)
+    return range(walk.offset, min(page.total, walk.limit * MAX_PAGES), walk.limit)
 
-    Returns the number of pages. Raises what `ask` raises; pages already taken stay taken. Cancelled between two
-    pages, the same holds. Falls back from 1000 to 100 a page where the first page is refused with HTTP 400.
+
+async def walk_pages(ask: AskPage, take: TakePage) -> int:
+    """Ask for every page and hand each page's items to `take`, which returns how many were new to this walk.
+
+    The first page comes alone; where it tells a total, four are asked for at once, in any order; where they are not
+    what the total promised, and behind the total, one after the other. Returns the number of pages. Raises what `ask`
+    raises; pages already taken stay taken. Cancelled, the same holds. Falls back from 1000 to 100 a page where the
+    first page is refused with HTTP 400.
     """
     walk = Walk(limit=LARGE_LIMIT)
     while not walk.finished:
@@ -76,5 +90,40 @@ async def walk_pages(ask: AskPage, take: TakePage) -> int:
                 raise
             walk = Walk(limit=SMALL_LIMIT)
             continue
+        is_first = not walk.pages
         walk = after_page(walk, page, new=await take(page.items))
+        if is_first and (ahead := offsets_ahead(walk, page)):
+            walk = await _walk_at_once(ask, take, walk, ahead)
     return walk.pages
+
+
+async def _walk_at_once(ask: AskPage, take: TakePage, walk: Walk, ahead: range) -> Walk:
+    """The walk after the pages at `ahead`, or where the first of them stood that was not what was promised."""
+    offsets = iter(ahead)
+    pages = 0
+    unkept: list[int] = []
+    failures: list[CffsError] = []
+
+    async def work() -> None:
+        nonlocal pages
+        for offset in offsets:
+            if unkept or failures:
+                return
+            try:
+                page = await ask(walk.limit, offset)
+            except CffsError as failure:
+                failures.append(failure)
+                return
+            pages += 1
+            new = await take(page.items)
+            if not new or page.received < min(walk.limit, ahead.stop - offset):
+                unkept.append(offset)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(AT_ONCE):
+            nursery.start_soon(work)
+    if failures:
+        raise failures[0]
+    # A short last page is the end, as anywhere; behind a full one nothing but asking tells
+    finished = not unkept and (ahead.stop - ahead.start) % walk.limit != 0
+    return replace(walk, offset=min(unkept, default=ahead.stop), pages=walk.pages + pages, finished=finished)

@@ -21,16 +21,27 @@ from cffs.core.values import Page
 OVERLAP_MS = 24 * 3600 * 1000
 #: The whole list of calls is walked again at most this often.
 FULL_PASS_MS = 24 * 3600 * 1000
+#: With more calls than this, `ls` of one campaign asks for that campaign's alone: 20 requests list this many at once,
+#: and a rate-limited account of a million calls must not pay 1000 for a folder of ten.
+LARGE_CALLS = 20_000
+
+
+class _TooLarge(Exception):  # control flow within this module: what the first page brought is not thrown away
+    def __init__(self, items: Sequence[Any]) -> None:
+        super().__init__()
+        self.items = items
 
 
 class Taking:
-    """Takes the listings of v2. No state of its own."""
+    """Takes the listings of v2. Of its own it knows only whether the account turned out to be large."""
 
     def __init__(self, *, catalog: Catalog, v2: V2Client, offered: Offered, wall_ms: Callable[[], int]) -> None:
         self._catalog = catalog
         self._v2 = v2
         self._offered = offered
         self._wall_ms = wall_ms
+        #: More calls than are listed at a go for somebody who wants one campaign.
+        self.is_large = False
 
     async def campaigns(self, listing: Listing) -> None:
         """The broadcasts."""
@@ -56,11 +67,29 @@ class Taking:
         begin_ms = None if whole or since_ms is None else max(0, since_ms - OVERLAP_MS)
 
         async def ask(limit: int, offset: int) -> Page[Any]:
-            return await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms)
+            page = await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms)
+            if not offset and (page.total or 0) > LARGE_CALLS and not listing.is_wanted_whole:
+                raise _TooLarge(page.items)
+            return page
 
-        await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
+        try:
+            await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
+        except _TooLarge as first_page:
+            items = first_page.items
+            self.is_large = True
+            self._offered.set(Family.CALLS, offered=True)
+            await self._catalog.write(lambda db: _put_all(db, writes.put_call, items))
+            return
         if whole:
             await self._catalog.write(lambda db: writes.mark_listed(db, "calls:full", now_ms=now_ms))
+
+    async def calls_of_campaign(self, listing: Listing, campaign_id: int) -> None:
+        """The calls of one campaign of a large account (0: of none)."""
+
+        async def ask(limit: int, offset: int) -> Page[Any]:
+            return await self._v2.find_calls(limit=limit, offset=offset, campaign_id=campaign_id)
+
+        await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
 
     async def _take_pages(
         self,

@@ -1,13 +1,14 @@
-"""What a recording's files hold: from which sources its bytes come, what of its size is known, its metadata.
+"""What the files of a call hold: from which sources a recording's bytes come, what of its size is known, metadata.
 
 It must not know folders or names.
 `tree/behaviours` calls it, and `tree/recordings` where only the file itself can tell whether it exists.
 """
 
 from cffs.catalog.offered import Family
-from cffs.catalog.rows import RecordingRow
+from cffs.catalog.rows import CallRow, RecordingRow
 from cffs.core.errors import RemoteObjectMissing
 from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name
+from cffs.core.wire_json import encode
 from cffs.tree.context import Context
 from cffs.tree.hints import Form, usable
 from cffs.tree.nodes import Content, Document, Node, Remote
@@ -68,3 +69,22 @@ def recording_json(context: Context, node: Node) -> Content:
 def json_of(row: RecordingRow) -> Document:
     """The same from a row at hand."""
     return Document(body=row.document, modified_ms=row.created_ms)
+
+
+def call_json(context: Context, node: Node) -> Content:
+    """What v2 told of the call, else the ids that are known."""
+    call_id, campaign_id = int(node.args[0]), int(node.args[1])
+    return call_json_of(context, context.catalog.call(call_id), campaign_id, call_id)
+
+
+def call_json_of(context: Context, row: CallRow | None, campaign_id: int, call_id: int) -> Document:
+    """The same from a row at hand."""
+    if row is not None and row.document is not None:
+        return Document(body=row.document, modified_ms=row.created_ms)
+    known: dict[str, object] = {"id": call_id}
+    if campaign_id:
+        known["campaignId"] = campaign_id
+    files = [file.id for file in context.catalog.files_of_call(call_id)]
+    if files:
+        known["files"] = files
+    return Document(body=encode(known))

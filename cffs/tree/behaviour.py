@@ -36,14 +36,22 @@ async def nothing_to_prepare(_context: Context, _node: Node) -> None:
     """Everything the folder shows is known."""
 
 
+def all_campaigns(_node: Node) -> int | None:
+    """The folder shows more than one campaign's calls."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """`resolve` holds for every folder that can show the kind, but for those in `resolve_in`; `listing` names the
-    catalogue's listing whose rows the folder shows, "" for none."""
+    catalogue's listing whose rows the folder shows, "" for none; `is_whole` says that one call of `entries` gives all
+    that the folder has; `campaign_of` names the one campaign whose calls it shows (0: those of none), None for all."""
 
     resolve: Resolve
     resolve_in: Mapping[Kind, Resolve] = field(default_factory=dict)
     listing: str = ""
+    is_whole: bool = False
+    campaign_of: Callable[[Node], int | None] = all_campaigns
     prepare: Prepare = nothing_to_prepare
     entries: Entries = no_entries
     content: Fill = no_content

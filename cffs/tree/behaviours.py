@@ -39,14 +39,23 @@ def _in_calls(resolve: Resolve) -> dict[Kind, Resolve]:
 BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.ROOT: Behaviour(resolve=_there(Kind.ROOT), entries=own.root_entries),
     Kind.CAMPAIGNS: Behaviour(resolve=_there(Kind.CAMPAIGNS), listing="campaigns", entries=calls.campaigns_entries),
-    Kind.CAMPAIGN: Behaviour(resolve=calls.resolve_campaign, listing="calls", entries=calls.campaign_entries),
-    Kind.CAMPAIGN_JSON: Behaviour(resolve=calls.resolve_campaign_json, content=calls.campaign_json),
-    Kind.CALL: Behaviour(resolve=calls.resolve_call, prepare=recordings.prepare_call, entries=recordings.call_entries),
-    Kind.CALLS: Behaviour(resolve=_there_with_v2(Kind.CALLS), listing="calls", entries=calls.calls_entries),
-    Kind.LONE_CALL: Behaviour(
-        resolve=calls.resolve_lone_call, prepare=recordings.prepare_call, entries=recordings.call_entries
+    Kind.CAMPAIGN: Behaviour(
+        resolve=calls.resolve_campaign,
+        listing="calls",
+        campaign_of=lambda node: int(node.args[0]),
+        entries=calls.campaign_entries,
     ),
-    Kind.CALL_JSON: Behaviour(resolve=recordings.resolve_call_json, content=calls.call_json),
+    Kind.CAMPAIGN_JSON: Behaviour(resolve=calls.resolve_campaign_json, content=calls.campaign_json),
+    Kind.CALL: Behaviour(
+        resolve=calls.resolve_call, prepare=recordings.prepare_call, entries=recordings.call_entries, is_whole=True
+    ),
+    Kind.CALLS: Behaviour(
+        resolve=_there_with_v2(Kind.CALLS), listing="calls", campaign_of=lambda _node: 0, entries=calls.calls_entries
+    ),
+    Kind.LONE_CALL: Behaviour(
+        resolve=calls.resolve_lone_call, prepare=recordings.prepare_call, entries=recordings.call_entries, is_whole=True
+    ),
+    Kind.CALL_JSON: Behaviour(resolve=recordings.resolve_call_json, content=audio.call_json),
     Kind.MP3: Behaviour(
         resolve=recordings.resolve_mp3,
         resolve_in=_in_calls(recordings.resolve_call_mp3),

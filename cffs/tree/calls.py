@@ -152,18 +152,3 @@ def campaign_json(context: Context, node: Node) -> Content:
     if context.account.v2 is None:
         return Document(body=encode({"id": campaign_id}))
     return Document(body=None, load=load)
-
-
-def call_json(context: Context, node: Node) -> Content:
-    """What v2 told of the call, else the ids that are known."""
-    call_id, campaign_id = int(node.args[0]), int(node.args[1])
-    row = context.catalog.call(call_id)
-    if row is not None and row.document is not None:
-        return Document(body=row.document, modified_ms=row.created_ms)
-    known: dict[str, object] = {"id": call_id}
-    if campaign_id:
-        known["campaignId"] = campaign_id
-    files = [file.id for file in context.catalog.files_of_call(call_id)]
-    if files:
-        known["files"] = files
-    return Document(body=encode(known))

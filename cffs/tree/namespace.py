@@ -97,7 +97,7 @@ class Namespace:
             if not behaviour.entries(self._context, folder, _LAST_FIXED_OFFSET):
                 raise
         if behaviour.listing:
-            self._context.account.listing(behaviour.listing)
+            self._context.account.listing(behaviour.listing, behaviour.campaign_of(folder))
 
     def entries(self, folder: Node, *, after: int) -> list[Entry]:
         """The next known entries past the place `after`, ascending; [] where there are none (yet).
@@ -106,17 +106,21 @@ class Namespace:
         """
         return BEHAVIOURS[folder.kind].entries(self._context, folder, after)
 
+    def is_whole(self, folder: Node) -> bool:
+        """True where one call of `entries` gives all that the folder has."""
+        return BEHAVIOURS[folder.kind].is_whole
+
     async def wait_for_entries(self, folder: Node) -> bool:
         """Whether more entries may have come: waits for the next page of a first listing.
 
         False at once where the folder has been listed before (a refresh goes on behind the caller) or nothing lists
         it. Raises what stopped the first listing if it left nothing to show. A checkpoint where it waits.
         """
-        name = BEHAVIOURS[folder.kind].listing
-        account = self._context.account
-        if not name or account.was_listed(name):
+        behaviour, account = BEHAVIOURS[folder.kind], self._context.account
+        name, campaign_id = behaviour.listing, behaviour.campaign_of(folder)
+        if not name or account.was_listed(name, campaign_id):
             return False
-        listing = account.listing(name)
+        listing = account.listing(name, campaign_id)
         if listing is None:
             return False
         if listing.running:
@@ -147,12 +151,13 @@ class Namespace:
             )
         fact = self._context.catalog.fact(content.key)
         exact = fact.nbytes if fact is not None else None
+        hint = None if self._context.settings.exact_sizes else content.hint_nbytes
         modified_ns = _ns(content.created_ms)
         if modified_ns is None and fact is not None:
             modified_ns = fact.modified_ns
         return Description(
             is_folder=False,
-            nbytes=content.hint_nbytes if exact is None else exact,
+            nbytes=hint if exact is None else exact,
             is_exact=exact is not None,
             is_volatile=content.state is RecordingState.RECORDING,
             modified_ns=modified_ns,

@@ -5,15 +5,16 @@ The namespace calls it. v1 gives WAVs by file id, v2 MP3s and metadata by name o
 is decided in `shown_forms`, lookup finds every form.
 """
 
+from cffs.catalog.file_ids import Verdict
 from cffs.catalog.offered import Family
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import CallRow, FileRow, RecordingRow
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
-from cffs.tree.audio import json_of, mp3_of, wav_content
+from cffs.tree.audio import call_json_of, json_of, mp3_of, wav_content
 from cffs.tree.behaviour import Parts
-from cffs.tree.context import Context, fixed, past, row_offset, seq_before
+from cffs.tree.context import Context, past, row_offset, seq_before
 from cffs.tree.groups import (
     CALL_JSON_SLOT,
     CALLS_GROUP,
@@ -78,6 +79,9 @@ async def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node
     else:
         file_id = (await _find_recording_in_call(context, parent, parts["name"])).id
     known = context.catalog.file(file_id)
+    recording = context.catalog.recording(file_id)
+    if known is None and recording is not None and recording.call_id == call_id and _wavs_are_sure(context):
+        return wav_node(file_id, None)
     if known is None and campaign_id:
         await context.account.find_files(campaign_id, call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
         known = context.catalog.file(file_id)
@@ -85,7 +89,6 @@ async def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node
         if not _is_file_of(known, parent, call_id):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
         return wav_node(file_id, known)
-    recording = context.catalog.recording(file_id)
     if campaign_id or recording is None or recording.call_id != call_id:
         raise RemoteObjectMissing(f"v1 lists no file {file_id} for call {call_id}")
     # v1's list wants a campaign and the call has none: the file itself decides
@@ -145,13 +148,15 @@ async def prepare_call(context: Context, node: Node) -> None:
     campaign_id, call_id = call_of(context, node)
     account, row = context.account, context.catalog.call(call_id)
     if account.v2 is not None and row is not None and row.recordings_known:
-        await _refresh_recordings(context, call_id)
+        await _refresh_recordings(context, row.campaign_id, call_id)
     elif account.v2 is not None:
         try:
             await account.find_recordings(call_id, patience_seconds=None)
         except (OperationNotOffered, RemoteObjectMissing):
             pass  # v1 may know it, and what was looked up is shown
     if Form.WAV not in shown_forms(context) or account.v1 is None or not campaign_id:
+        return
+    if row is not None and row.recordings_known and _needs_no_list(context, call_id):
         return
     files_known = row is not None and row.files_known
     if files_known and account.v2 is not None and account.offered.get(Family.CALLS) is not False:
@@ -165,11 +170,19 @@ async def prepare_call(context: Context, node: Node) -> None:
             raise
 
 
-async def _refresh_recordings(context: Context, call_id: int) -> None:
+def _needs_no_list(context: Context, call_id: int) -> bool:
+    """v1's list of a call that v2 listed tells nothing: the call has no recordings, or it is settled what v1 has."""
+    if context.account.v2 is None or context.account.offered.get(Family.CALLS) is False:
+        return False
+    settled = context.account.file_ids.verdict is not Verdict.OPEN
+    return settled or not context.catalog.recordings_of_call(call_id)
+
+
+async def _refresh_recordings(context: Context, campaign_id: int, call_id: int) -> None:
     """Take what is new in a call whose recordings are known: behind the caller where the listing of calls tells it,
     else by asking for the call's own list, no oftener than the time to live and without waiting for a slow answer."""
-    if context.account.keeps_fresh("calls"):
-        context.account.listing("calls")
+    if context.account.keeps_fresh("calls", campaign_id):
+        context.account.listing("calls", campaign_id)
         return
     try:
         await context.account.find_recordings(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
@@ -189,21 +202,40 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
     """call.json, the recordings of v2 with their metadata, then the files of v1, as far as listings show them."""
     campaign_id, call_id = call_of(context, node)
     forms = shown_forms(context)
-    entries = fixed(("call.json", _call_json_node(context.catalog.call(call_id), campaign_id, call_id)))
+    row = context.catalog.call(call_id)
+    node_of_json = _call_json_node(row, campaign_id, call_id)
+    entries = [Entry(1, "call.json", node_of_json, call_json_of(context, row, campaign_id, call_id))]
     recordings = context.catalog.recordings_of_call(call_id)
-    names = [row.name for row in recordings]
-    for row in recordings:
+    names = [recording.name for recording in recordings]
+    for recording in recordings:
         if Form.MP3 in forms:
-            content = mp3_of(context, row, is_only_of_name=names.count(row.name) == 1)
-            entries.append(Entry(row_offset(row.seq, 0), f"{row.stem}.mp3", mp3_node(row), content))
-        entries.append(Entry(row_offset(row.seq, 1), f"{row.stem}.json", json_node(row), json_of(row)))
-    if Form.WAV in forms or not recordings:
+            mp3 = mp3_of(context, recording, is_only_of_name=names.count(recording.name) == 1)
+            entries.append(Entry(row_offset(recording.seq, 0), f"{recording.stem}.mp3", mp3_node(recording), mp3))
+        metadata = json_of(recording)
+        entries.append(Entry(row_offset(recording.seq, 1), f"{recording.stem}.json", json_node(recording), metadata))
+    files = context.catalog.files_of_call(call_id) if Form.WAV in forms or not recordings else []
+    if Form.WAV in forms and _wavs_are_sure(context):
+        listed = {file.id for file in files}
+        for recording in recordings:
+            if recording.id not in listed:
+                place_of_wav = row_offset(recording.seq, 2)
+                entries.append(Entry(place_of_wav, f"{recording.id}.wav", wav_node(recording.id, None)))
+    if files:
         entries += [
             Entry(_FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file))
-            for file in context.catalog.files_of_call(call_id)
+            for file in files
             if _is_file_of(file, node, call_id)
         ]
-    return past(entries, after)
+    return past(sorted(entries, key=_by_place), after)
+
+
+def _by_place(entry: Entry) -> int:
+    return entry.offset
+
+
+def _wavs_are_sure(context: Context) -> bool:
+    """Every recording of v2 is known to have a WAV under its own id."""
+    return context.account.v1 is not None and context.account.file_ids.verdict is Verdict.SAME
 
 
 # -- recordings/ --
@@ -256,6 +288,8 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
                 content = mp3_of(context, row, is_only_of_name=False)
                 entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row), content))
             entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)))
+            if Form.WAV in forms and _wavs_are_sure(context) and context.catalog.file(row.id) is None:
+                entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id, None)))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:
         files = context.catalog.files(after_seq=seq_before(max(0, after - _FILES_OFFSET)))

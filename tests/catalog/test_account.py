@@ -386,3 +386,45 @@ async def test_against_the_standin(make: Callable[..., Account], catalog: Catalo
             if row.campaign_id:
                 await account.find_files(row.campaign_id, call_id, patience_seconds=None)
                 assert [file.id for file in catalog.files_of_call(call_id)] == ids
+
+
+async def test_a_large_account_lists_one_campaign_alone(make: Callable[..., Account], catalog: Catalog) -> None:
+    """`ls` of a campaign in an account of a million calls asks for the first page and that campaign's pages alone."""
+    asked: list[tuple[int, int | None]] = []
+
+    async def find_calls(
+        *, limit: int, offset: int, interval_begin_ms: int | None = None, campaign_id: int | None = None
+    ) -> Any:
+        asked.append((offset, campaign_id))
+        if campaign_id is None:
+            return page([call(n, recordings=()) for n in range(1, 1001)], limit=limit, total=10**6)
+        return page([call(n, recordings=()) for n in range(5001, 5011)], limit=limit, total=10)
+
+    account = make(FakeV2(find_calls=find_calls))
+    listing = account.listing("calls", 5)
+    assert listing is not None
+    await listing.wait_whole()
+    assert not account.was_listed("calls", 5)
+    alone = account.listing("calls", 5)
+    assert alone is not None
+    await alone.wait_whole()
+    assert account.was_listed("calls", 5)
+    assert account.keeps_fresh("calls", 5)
+    assert not account.was_listed("calls", 6)
+    assert asked == [(0, None), (0, 5)]
+    assert catalog.counts()["calls"] == 1010
+
+
+async def test_whoever_wants_all_of_a_large_account_gets_it(make: Callable[..., Account], catalog: Catalog) -> None:
+    """recordings/ of a large account walks every page."""
+
+    async def find_calls(*, limit: int, offset: int, interval_begin_ms: int | None = None) -> Any:
+        calls = [call(n, recordings=()) for n in range(offset + 1, min(offset + limit, 20_500) + 1)]
+        return page(calls, limit=limit, total=20_500)
+
+    account = make(FakeV2(find_calls=find_calls))
+    listing = account.listing("calls")
+    assert listing is not None
+    await listing.wait_whole()
+    assert account.was_listed("calls")
+    assert catalog.counts()["calls"] == 20_500

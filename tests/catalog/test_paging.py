@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cffs.catalog.paging import (
+    AT_ONCE,
     LARGE_LIMIT,
     MAX_PAGES,
     MAX_STALE_PAGES,
@@ -148,7 +151,7 @@ async def test_liar_ends(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("total", [None, 2**31 - 1])
 async def test_same_page_for_ever(total: int | None) -> None:
-    """A server that ignores the offset costs a few pages, whatever total it claims."""
+    """A server that ignores the offset costs a few pages, and those on their way, whatever total it claims."""
     asked = []
 
     async def ask(limit: int, offset: int) -> Any:
@@ -156,7 +159,7 @@ async def test_same_page_for_ever(total: int | None) -> None:
         return page(list(range(100)), limit=100, total=total)
 
     assert await walked(ask) == list(range(100))
-    assert len(asked) == 1 + MAX_STALE_PAGES
+    assert len(asked) <= 1 + (AT_ONCE if total else 0) + MAX_STALE_PAGES
 
 
 async def test_never_ends() -> None:
@@ -190,3 +193,40 @@ def test_laws_of_a_step(received: int, limit: int | None, total: int | None, new
     assert after.finished or received
     assert after.finished or after.pages < MAX_PAGES
     assert after.finished or after.stale < MAX_STALE_PAGES
+
+
+async def test_four_pages_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """Once the first page tells a total, four are asked for at once: 41 pages of a second each take 11 seconds."""
+    asked: list[int] = []
+
+    async def ask(limit: int, offset: int) -> Any:
+        asked.append(offset)
+        await trio.sleep(1)
+        return page(list(range(offset, min(offset + 100, 4050))), limit=100, total=4050)
+
+    assert sorted(await walked(ask)) == list(range(4050))
+    assert len(asked) == 41
+    assert trio.current_time() <= 11.5
+
+
+async def test_pages_in_any_order(autojump_clock: trio.testing.MockClock) -> None:
+    """Pages that overtake each other are all taken, whichever comes first."""
+
+    async def ask(limit: int, offset: int) -> Any:
+        await trio.sleep(1 + (offset * 7919) % 13)
+        return page(list(range(offset, min(offset + 100, 1234))), limit=100, total=1234)
+
+    assert sorted(await walked(ask)) == list(range(1234))
+
+
+async def test_a_total_too_high(autojump_clock: trio.testing.MockClock) -> None:
+    """A total that promises more than there is costs a few empty pages and loses nothing."""
+    asked: list[int] = []
+
+    async def ask(limit: int, offset: int) -> Any:
+        asked.append(offset)
+        await trio.sleep(1)
+        return page(list(range(offset, max(offset, min(offset + 100, 950)))), limit=100, total=10**6)
+
+    assert sorted(await walked(ask)) == list(range(950))
+    assert len(asked) <= 10 + 2 * AT_ONCE
