@@ -197,6 +197,7 @@ async def test_no_answer_of_the_account_is_eacces(world):
             await mount.kernel.listing("campaigns")
 
 
+async def test_stat_after_a_change_without_a_hint(world):
     """Where a changed object has no hint, its size is asked again: stat is never a made-up number."""
     made = account()
     number = recordings(made)[-1]
