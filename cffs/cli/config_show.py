@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cffs.cli.context import given_options, load, settings_options
+from cffs.cli.unit import unit
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind
 from cffs.core.settings_resolve import Resolved
 
@@ -37,6 +38,9 @@ def show(as_json: bool, **parameters: Any) -> int:
     for name, value, source in rows:
         click.echo(f"{name:<{widths[0]}}  {_shown(value):<{widths[1]}}  {source}")
     return 0
+
+
+config.add_command(unit)
 
 
 def settings_rows(resolved: Resolved) -> Iterator[tuple[str, object, str]]:

@@ -5,6 +5,7 @@ It must not know single commands. Every command that talks to an origin or reads
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +18,11 @@ from cffs.cli.messages import Failed, tell
 from cffs.cli.places import find_places
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import NOT_YET, OPTIONS, Kind, Option, parse
-from cffs.core.settings_resolve import Layers, Resolved, resolve
+from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
+from cffs.daemon.identity import acting_as
+
+#: What a mount without a profile is called in the mount table.
+_DEFAULT = "default"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +47,13 @@ class _Checked(_ParamType):
         except UsageError as error:
             self.fail(str(error), param, ctx)
         return value
+
+
+def complete_folder(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """The shell completes it as a folder. Not click.Path, which asks the file system: a mount may hang."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
 
 
 def settings_options(command: Command) -> Command:
@@ -80,24 +92,74 @@ def given_options(parameters: Mapping[str, Any]) -> dict[str, object]:
 def load(options: Mapping[str, object], *, foreground: bool = False) -> Resolved:
     """The settings of this process; raises Failed or UsageError, one line each. Tells the notices."""
     environment = dict(os.environ)
-    uid = options.get("uid", environment.get("CFFS_UID") or None)
     config = str(options.get("config") or environment.get("CFFS_CONFIG") or "") or None
+    uid = options.get("uid", environment.get("CFFS_UID") or None)
     shown_uid = int(str(uid)) if uid is not None and str(uid).isdecimal() else None
-    places = find_places(environment, uid=shown_uid, config=config)
-    owners = {os.geteuid()} | ({shown_uid} if os.geteuid() == 0 and shown_uid is not None else set())
-    layers = Layers(
-        options=options,
-        environment=environment,
-        config=read_config(places.config_file, owners=owners, must_exist=config is not None),
-        places=places,
-        read_secret=read_secret,
-    )
-    resolved = resolve(layers, foreground=foreground)
+    resolved, places = _resolved(options, environment, config=config, uid=shown_uid, foreground=foreground)
+    if os.geteuid() == 0 and shown_uid is None and resolved.settings.uid != 0:
+        # root's own config names the user: the folders are that user's then, the config stays the one that said so
+        resolved, places = _resolved(
+            options,
+            environment,
+            config=config or str(places.config_file),
+            uid=resolved.settings.uid,
+            foreground=foreground,
+        )
     for notice in resolved.notices:
         tell(notice)
+    if places.runtime_dir == places.cache_dir and resolved.settings.cache_dir != places.cache_dir:
+        # without a runtime folder the control socket lies in the cache folder, wherever that is
+        resolved = replace(resolved, settings=replace(resolved.settings, runtime_dir=resolved.settings.cache_dir))
+    if not places.home.is_dir():
+        # a service's account: what it learns lies beside its cache
+        resolved = replace(
+            resolved, settings=replace(resolved.settings, state_dir=resolved.settings.cache_dir / "state")
+        )
     _check_zone(resolved.settings.timezone)
     _check_readable(resolved.settings.ca_bundle)
     return resolved
+
+
+def _resolved(
+    options: Mapping[str, object],
+    environment: Mapping[str, str],
+    *,
+    config: str | None,
+    uid: int | None,
+    foreground: bool,
+) -> tuple[Resolved, Places]:
+    """One pass through the layers for the user `uid`. Root reads with that user's rights what that user could have
+    written: a config must not make root read a file for its owner."""
+    places = find_places(environment, uid=uid, config=config)
+    owners = {os.geteuid()} | ({uid} if os.geteuid() == 0 and uid is not None else set())
+    with acting_as(None if config is not None else uid, places.gid):
+        read = read_config(places.config_file, owners=owners, must_exist=config is not None)
+    is_roots = config is not None and places.config_file.exists() and places.config_file.stat().st_uid == 0
+    by_environment = {
+        value for name, value in environment.items() if name.startswith("CFFS_") and name.endswith("_FILE")
+    }
+
+    def read_as_owner(path: Path) -> str:
+        trusted = is_roots or str(path) in by_environment
+        with acting_as(None if trusted else uid, places.gid):
+            return read_secret(path)
+
+    options, environment = _without_default_profile(options, environment, read)
+    layers = Layers(options=options, environment=environment, config=read, places=places, read_secret=read_as_owner)
+    return resolve(layers, foreground=foreground), places
+
+
+def _without_default_profile(
+    options: Mapping[str, object], environment: Mapping[str, str], config: Mapping[str, object]
+) -> tuple[Mapping[str, object], Mapping[str, str]]:
+    """`--profile default` means none where no profile has that name: fstab and units must name something."""
+    profiles = config.get("profile")
+    if isinstance(profiles, Mapping) and _DEFAULT in profiles:
+        return options, environment
+    return (
+        {name: value for name, value in options.items() if (name, value) != ("profile", _DEFAULT)},
+        {name: value for name, value in environment.items() if (name, value) != ("CFFS_PROFILE", _DEFAULT)},
+    )
 
 
 def _check_zone(name: str) -> None:

@@ -11,11 +11,20 @@ _STRIPPED = frozenset(
     {
         *("defaults", "auto", "noauto", "user", "users", "nouser", "owner", "group", "nofail", "_netdev", "rw"),
         *("nosuid", "nodev", "noexec", "async", "atime", "noatime", "relatime", "norelatime", "nodiratime"),
-        *("strictatime", "lazytime", "nolazytime", "default_permissions"),
+        *("strictatime", "lazytime", "nolazytime", "default_permissions", "sync", "dirsync", "silent", "loud"),
+        *("iversion", "noiversion", "mand", "nomand", "nosymfollow", "symfollow", "uhelper", "helper", "context"),
+        # FUSE's own: what they ask for is so anyway, or is decided here
+        *("fsname", "subtype", "kernel_cache", "auto_cache", "noauto_cache", "async_read", "sync_read", "big_writes"),
+        *("attr_timeout", "entry_timeout", "negative_timeout", "ac_attr_timeout", "max_read", "max_readahead"),
+        *("max_background", "congestion_threshold", "use_ino", "readdir_ino", "auto_unmount", "noforget", "clone_fd"),
+        *("nonempty", "intr", "intr_signal", "hard_remove", "atomic_o_trunc", "splice_read", "splice_write"),
+        *("splice_move", "no_splice_read", "no_splice_write", "no_splice_move", "blksize"),
     }
 )
 #: What the mount never is; accepting it would be a lie.
 _NEVER = frozenset({"suid", "dev", "exec"})
+#: Its own line: the nearest thing is another option.
+_ALLOW_ROOT = "allow_root"
 
 
 def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]:
@@ -30,6 +39,8 @@ def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]
         name = name.strip()
         if not name or name in _STRIPPED or name[:2] in ("x-", "X-") or name == "comment":
             continue
+        if name == _ALLOW_ROOT:
+            raise UsageError("-o allow_root: not offered; allow_other lets every user in")
         if name == "ro":
             read_only = True
         elif name in _NEVER:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cffs
 from cffs.cli.messages import Failed, tell
 from cffs.cli.mountpoint import is_dead
 from cffs.cli.mounts import mount_at
+from cffs.cli.reread import recipe
 from cffs.cli.unmounting import end, unmount
 from cffs.core.settings import Settings
 from cffs.daemon.report import Report, ReportKind
@@ -30,11 +31,15 @@ _GRACE_SECONDS = 5.0
 _LARGEST_LAST_WORDS_NBYTES = 65_536
 
 
-def run_in_foreground(settings: Settings, mountpoint: Path) -> int:
-    """Runs the daemon here until it ends; returns its exit status. Raises what it raises."""
+def run_in_foreground(settings: Settings, mountpoint: Path, *, options: Mapping[str, object] | None = None) -> int:
+    """Runs the daemon here until it ends; returns its exit status. Raises what it raises.
+
+    `options` is the option layer that the settings came from, where they can be read again.
+    """
+    task = _task(settings, mountpoint, options)
     _forget_variables()
     from cffs.daemon.hardening import harden
-    from cffs.daemon.main import run
+    from cffs.daemon.start import start
 
     harden(debug=settings.debug)
 
@@ -44,15 +49,29 @@ def run_in_foreground(settings: Settings, mountpoint: Path) -> int:
         else:
             tell(told.message)
 
-    return run(settings, mountpoint, report=report)
+    return start(task, report=report)
 
 
-def start_in_background(settings: Settings, mountpoint: Path, *, command: Sequence[str] | None = None) -> None:
+def _task(settings: Settings, mountpoint: Path, options: Mapping[str, object] | None) -> dict[str, object]:
+    """What a daemon is told; it holds secrets."""
+    task: dict[str, object] = {"settings": settings.to_plain(), "mountpoint": str(mountpoint)}
+    if options is not None:
+        task["reread"] = recipe(options, settings)
+    return task
+
+
+def start_in_background(
+    settings: Settings,
+    mountpoint: Path,
+    *,
+    options: Mapping[str, object] | None = None,
+    command: Sequence[str] | None = None,
+) -> None:
     """Starts the daemon and returns once the mount answers; raises Failed with one line when it will not.
 
-    Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted.
+    Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted. `options` as in `run_in_foreground`.
     """
-    task = json.dumps({"settings": settings.to_plain(), "mountpoint": str(mountpoint)}).encode()
+    task = json.dumps(_task(settings, mountpoint, options)).encode()
     reports, child_end = os.pipe2(os.O_CLOEXEC)
     with tempfile.TemporaryFile() as last_words, os.fdopen(reports, "rb", buffering=0) as stream:
         # on SIGTERM the same as on Ctrl-C: the child must not outlive the command that nobody hears any more
@@ -124,7 +143,9 @@ def _death_notice(child: "subprocess.Popen[bytes]", last_words: int) -> str:
     start = max(0, length - _LARGEST_LAST_WORDS_NBYTES)
     lines = os.pread(last_words, _LARGEST_LAST_WORDS_NBYTES, start).decode(errors="replace").strip().splitlines()
     how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-    said = f": {lines[-1].strip()}" if lines else ""
+    # a group of exceptions ends in a frame of dashes
+    words = [text for line in lines if (text := line.strip(" |+-"))]
+    said = f": {words[-1]}" if words else ""
     return f"the daemon ended {how} before the mount was ready{said}"
 
 

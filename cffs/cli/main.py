@@ -3,6 +3,7 @@
 It must not know what a command does. The entry points of pyproject.toml call it.
 """
 
+import io
 import logging
 import os
 import sys
@@ -23,8 +24,15 @@ _COMMANDS = {
     "umount": ("cffs.cli.umount", "umount_command", "Unmount, and wait for the daemon to end."),
     "demo": ("cffs.cli.demo", "demo", "Mount an embedded stand-in, to look around."),
     "standin": ("cffs.cli.standin", "standin", "Serve an embedded stand-in for both APIs."),
+    "login": ("cffs.cli.login", "login", "Store credentials in the config file."),
+    "logout": ("cffs.cli.login", "logout", "Take them out again."),
+    "doctor": ("cffs.cli.doctor", "doctor", "Check this machine and the service; say how to mend."),
     "status": ("cffs.cli.status", "status", "What is mounted and how it is doing."),
+    "prefetch": ("cffs.cli.prefetch", "prefetch", "Bring files into the disk cache ahead of use."),
+    "cache": ("cffs.cli.cache", "cache", "Look after the disk cache."),
+    "catalog": ("cffs.cli.catalog", "catalog", "Add recordings that nothing lists."),
     "config": ("cffs.cli.config_show", "config", "Show the effective settings."),
+    "completion": ("cffs.cli.completion", "completion", "Print a shell's completion script."),
 }
 
 
@@ -77,6 +85,9 @@ def main_mount_helper() -> NoReturn:
 
 def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
     """Runs a command; its exit status. Every failure is one line on stderr, a traceback only with --debug."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still reads well
     debug = "--debug" in arguments or os.environ.get("CFFS_DEBUG", "").lower() in ("1", "yes", "true", "on")
     try:
         # click gives back what the command returned, or the status of its own exits (--help)

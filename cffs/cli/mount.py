@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from cffs.cli.context import given_options, load, settings_options
+from cffs.cli.context import complete_folder, given_options, load, settings_options
 from cffs.cli.fstab import parse_mount_options
 from cffs.cli.launch import run_in_foreground, start_in_background
+from cffs.cli.messages import tell
 from cffs.cli.mountpoint import prepare
 from cffs.core.errors import UsageError
 
@@ -19,7 +20,7 @@ from cffs.core.errors import UsageError
 @click.command(short_help="Mount an account's recordings and media.")
 @settings_options
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
-@click.argument("mountpoint", type=Path)
+@click.argument("mountpoint", type=Path, shell_complete=complete_folder)
 def mount(mountpoint: Path, foreground: bool, **parameters: Any) -> int:
     """Mount an account on MOUNTPOINT; returns once it answers. Sizes take K, M, G.
 
@@ -32,10 +33,12 @@ def mount_with(options: Mapping[str, object], mountpoint: Path, *, foreground: b
     """Mounts with this option layer; the exit status. Raises Failed or UsageError with one line."""
     settings = load(options, foreground=foreground).settings
     settings.require_credentials()
+    if settings.allow_other:
+        tell("--allow-other: every user of this machine can read this account's recordings")
     ready = prepare(mountpoint, private=(settings.cache_dir, settings.state_dir))
     if foreground:
-        return run_in_foreground(settings, ready)
-    start_in_background(settings, ready)
+        return run_in_foreground(settings, ready, options=options)
+    start_in_background(settings, ready, options=options)
     return 0
 
 
@@ -59,8 +62,8 @@ def mount_helper(
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     profile = source.removeprefix("callfire:")
-    if profile not in ("", "default", "none"):
-        options["profile"] = profile
+    if profile not in ("", "none"):
+        options.setdefault("profile", profile)
     if fake:
         load(options)
         return 0

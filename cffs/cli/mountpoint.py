@@ -5,6 +5,7 @@ It must not mount. `cli/mount` and the demo call it.
 
 import errno
 import os
+import select
 import stat
 import subprocess
 from pathlib import Path
@@ -12,6 +13,11 @@ from pathlib import Path
 from cffs.cli.messages import Failed, tell
 from cffs.cli.mounts import Mount, absolute, mount_at
 from cffs.cli.unmounting import unmount
+
+#: A daemon that lives answers from memory.
+_STUCK_SECONDS = 2.0
+#: How C spells them, which is what the child is told to do.
+_GONE = (os.strerror(errno.ENOTCONN), os.strerror(errno.ECONNABORTED))
 
 
 def prepare(given: Path, *, create: bool = False, private: tuple[Path, ...] = ()) -> Path:
@@ -41,12 +47,35 @@ def prepare(given: Path, *, create: bool = False, private: tuple[Path, ...] = ()
 
 
 def is_dead(mountpoint: Path) -> bool:
-    """True when the daemon of the mount there is gone: the kernel then answers at once, with ENOTCONN."""
-    try:
-        os.statvfs(mountpoint)
-    except OSError as error:
-        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
-    return False
+    """True when the daemon of the mount there is gone: the kernel then answers at once, with ENOTCONN.
+
+    A child asks: where the daemon is stuck, the question waits in the kernel, and who asked could not even end. Root
+    asks as the one who mounted: the kernel tells strangers nothing, root among them.
+    """
+    existing, owner, group = mount_at(mountpoint), None, None
+    if os.geteuid() == 0 and existing is not None and existing.user_id:
+        owner, group = existing.user_id, existing.group_id
+    command = ["stat", "--file-system", "--", str(mountpoint)]
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+        start_new_session=True,
+        user=owner,
+        group=group,
+        extra_groups=None if owner is None else [],
+    )
+    if child.stderr is None:
+        raise AssertionError("Popen was asked for a pipe")
+    with child.stderr as stream:
+        if not select.select([stream], [], [], _STUCK_SECONDS)[0]:
+            child.kill()
+            child.returncode = 0  # left behind: Popen must not wait for it either
+            return False
+        said = stream.read().decode(errors="replace")
+    return child.wait() != 0 and any(text in said for text in _GONE)
 
 
 def _clear_if_dead(mountpoint: Path, existing: Mount) -> None:

@@ -20,12 +20,13 @@ _LARGEST_STATUS_NBYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One line of the mount table. `user_id` is who mounted it, for FUSE."""
+    """One line of the mount table. `user_id` and `group_id` are who mounted it, for FUSE."""
 
     mountpoint: Path
     filesystem: str
     source: str
     user_id: int | None
+    group_id: int | None = None
 
     @property
     def is_cffs(self) -> bool:
@@ -41,13 +42,14 @@ def parse_mountinfo(text: str) -> list[Mount]:
         before, after = left.split(" "), right.split(" ")
         if not separator or len(before) < 6 or len(after) < 3:
             continue
-        user = re.search(r"(?:^|,)user_id=(\d+)", after[2])
+        user, group = (re.search(rf"(?:^|,){name}_id=(\d+)", after[2]) for name in ("user", "group"))
         mounts.append(
             Mount(
                 mountpoint=Path(_unescaped(before[4])),
                 filesystem=after[0],
                 source=_unescaped(after[1]),
                 user_id=int(user[1]) if user else None,
+                group_id=int(group[1]) if group else None,
             )
         )
     return mounts

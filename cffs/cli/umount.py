@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from cffs.cli.context import complete_folder
+from cffs.cli.control import ask
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead
 from cffs.cli.mounts import Mount, absolute, mount_at, read_status
@@ -25,7 +27,7 @@ _MOST_NAMED = 8
 
 @click.command("umount", short_help="Unmount, and wait for the daemon to end.")
 @click.option("--lazy", is_flag=True, help="Unmount now, also while files are open: they end in errors.")
-@click.argument("mountpoint", type=Path)
+@click.argument("mountpoint", type=Path, shell_complete=complete_folder)
 def umount_command(mountpoint: Path, lazy: bool) -> int:
     """Unmount MOUNTPOINT and wait for its daemon to end."""
     umount(mountpoint, lazy=lazy)
@@ -62,7 +64,14 @@ def umount(given: Path, *, lazy: bool) -> None:
 
 
 def daemon_pid(mountpoint: Path) -> int | None:
-    """The pid that the mount's status tells, or None."""
+    """The pid that the mount's daemon tells through its socket or its status, or None."""
+    mount = mount_at(mountpoint)
+    try:
+        told = ask(mount, "hello") if mount is not None else None
+        if isinstance(told, dict) and isinstance(told.get("pid"), int) and told["pid"] > 1:
+            return int(told["pid"])
+    except Failed:
+        pass  # an older daemon, or one that is stuck
     raw = read_status(mountpoint)
     try:
         status = json.loads(raw or b"null")

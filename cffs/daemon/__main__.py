@@ -7,10 +7,8 @@ It must not know how settings are resolved nor what a mount does. `cli/launch` s
 import json
 import os
 import sys
-from pathlib import Path
 
 from cffs.core.errors import CffsError
-from cffs.core.settings import Settings
 from cffs.daemon.hardening import harden
 from cffs.daemon.report import Report, ReportKind
 
@@ -24,8 +22,7 @@ def main() -> int:
     os.set_inheritable(report_descriptor, False)
     os.umask(0o077)
     task = json.load(sys.stdin)
-    settings, mountpoint = Settings.from_plain(task["settings"]), Path(task["mountpoint"])
-    harden(debug=settings.debug)
+    harden(debug=bool(task["settings"].get("debug")))
     os.chdir("/")
 
     def report(told: Report) -> None:
@@ -38,9 +35,9 @@ def main() -> int:
 
     try:
         # imported late: a broken installation (no libfuse) is then reported like any other failure
-        from cffs.daemon.main import run
+        from cffs.daemon.start import start
 
-        return run(settings, mountpoint, report=report)
+        return start(task, report=report, not_the_childs=(report_descriptor,))
     except CffsError as error:
         report(Report.error(str(error)))
         return 1

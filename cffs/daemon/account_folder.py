@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ def account_name(settings: Settings, key: bytes) -> str:
     return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()[:_NAME_DIGITS]
 
 
+def located(settings: Settings) -> AccountFolders:
+    """The account's folders, made where missing, whoever uses them. Raises UsageError, one line."""
+    cache = private_folder(settings.cache_dir)
+    state = private_folder(settings.state_dir)
+    name = account_name(settings, _folder_key(cache))
+    return AccountFolders(private_folder(cache / name), private_folder(state / name))
+
+
 @contextmanager
 def taken(settings: Settings, mountpoint: Path) -> Iterator[AccountFolders]:
     """The account's folders, made where missing and locked against a second mount for the length of the block.
@@ -49,12 +58,14 @@ def taken(settings: Settings, mountpoint: Path) -> Iterator[AccountFolders]:
     Raises UsageError, one line: a folder that is not ours alone, or another mount that uses it (named by pid and mount
     point).
     """
-    cache = private_folder(settings.cache_dir)
-    state = private_folder(settings.state_dir)
-    name = account_name(settings, _folder_key(cache))
-    folders = AccountFolders(private_folder(cache / name), private_folder(state / name))
-    descriptor = os.open(folders.cache / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    folders = located(settings)
+    path = folders.cache / "lock"
     try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"cannot use {path}: {error.strerror}; remove it") from error
+    try:
+        os.fchmod(descriptor, 0o600)
         _lock(descriptor, folders.cache)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "mountpoint": str(mountpoint)}).encode(), 0)
@@ -80,20 +91,33 @@ def _lock(descriptor: int, folder: Path) -> None:
 def _folder_key(cache: Path) -> bytes:
     """The random key of this cache folder; made at the first mount."""
     path = cache / "key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        pass
-    else:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(secrets.token_bytes(_KEY_NBYTES))
+    if not os.path.lexists(path):
+        try:
+            _make_key(path)
+        except OSError as error:
+            raise UsageError(f"cannot make {path}: {error.strerror}") from error
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; remove it") from error
     with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise UsageError(f"{path} belongs to another user; remove it")
         key = file.read(_KEY_NBYTES + 1)
     if len(key) != _KEY_NBYTES:
         raise UsageError(f"{path} is damaged; remove it (the account's cache starts afresh)")
     return key
+
+
+def _make_key(path: Path) -> None:
+    """All of it or nothing: another mount may look meanwhile, and a crash must not leave half a key."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="key.")  # 0600 by itself
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(secrets.token_bytes(_KEY_NBYTES))
+        os.link(temporary, path)
+    except FileExistsError:
+        return  # another mount was faster: its key holds
+    finally:
+        os.unlink(temporary)

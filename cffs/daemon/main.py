@@ -14,22 +14,35 @@ from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
 from cffs.daemon import logs
 from cffs.daemon.mount import run_mount
+from cffs.daemon.reload import Reread
 from cffs.daemon.report import Report
 
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, mountpoint: Path, *, report: Callable[[Report], None]) -> int:
-    """Run one mount until it ends; returns the exit status, 0 for an orderly end.
+def run(
+    settings: Settings,
+    mountpoint: Path,
+    *,
+    report: Callable[[Report], None],
+    reread: Reread | None = None,
+    fuse_descriptor: int | None = None,
+) -> int:
+    """Run one mount until it ends; returns the exit status, 0 for an orderly end. See `run_mount` for the arguments.
 
     Raises CffsError for what stops the mount before it is ready.
     """
     logs.configure(settings)
+    failure: CffsError | None = None
     try:
-        trio.run(partial(run_mount, settings, mountpoint, report=report))
+        trio.run(
+            partial(run_mount, settings, mountpoint, report=report, reread=reread, fuse_descriptor=fuse_descriptor)
+        )
     except* CffsError as group:
         # A nursery wraps whatever leaves it; the user is told the one thing that stopped the mount
-        raise _first(group) from None
+        failure = _first(group)
+    if failure is not None:
+        raise failure  # out here: what is raised inside `except*` is wrapped again
     return 0
 
 

@@ -8,6 +8,7 @@ so after a grace the scope around its loop is cancelled, and only then is the mo
 import logging
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +20,6 @@ import trio
 
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import State
-from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account import Account
@@ -28,11 +28,18 @@ from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 from cffs.core.source import Api, Source
-from cffs.daemon.account_folder import taken
+from cffs.daemon.account_folder import AccountFolders, taken
+from cffs.daemon.attending import Attending, ending_signals
 from cffs.daemon.background import NurseryBackground, open_background
+from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.credentials_check import refused
+from cffs.daemon.kernel import handler_budget, request_limit_seconds
+from cffs.daemon.live_transport import LiveTransport
+from cffs.daemon.probing import Probing
+from cffs.daemon.reload import LiveSettings, Reread
 from cffs.daemon.report import Report
-from cffs.daemon.status import Status
+from cffs.daemon.status import Status, config_toml
+from cffs.daemon.thumbnailers import HeadForThumbnailers
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -50,7 +57,6 @@ HANDLER_SHARE = 0.5
 MAX_CALLS = 1000
 #: Calls in flight get this long to end by themselves when the mount ends; contract section 10 allows 2 s for all.
 GRACE_SECONDS = 0.5
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,48 +67,60 @@ class Graph:
     catalog: Catalog
     kernel: KernelView
     missing: tuple[str, ...]
+    attending: Attending
 
 
-async def run_mount(settings: Settings, mountpoint: Path, *, report: Callable[[Report], None]) -> None:
+async def run_mount(
+    settings: Settings,
+    mountpoint: Path,
+    *,
+    report: Callable[[Report], None],
+    reread: Reread | None = None,
+    fuse_descriptor: int | None = None,
+) -> None:
     """Mount, report ready once the mount answers, serve until a signal or an unmount, leave the mount point free.
 
+    `fuse_descriptor` is /dev/fuse where root has mounted already; then root's helper frees the mount point.
     Raises UsageError for what stops the mount; what it took is released whatever happens.
     """
     async with AsyncExitStack() as stack:
         folders = stack.enter_context(taken(settings, mountpoint))
         background = await stack.enter_async_context(open_background())
-        graph = await stack.enter_async_context(_build(settings, mountpoint, folders.state, background))
+        graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread))
         for line in graph.missing:
             report(Report.notice(line))
         background.start(graph.catalog.write_facts_forever)
         background.start(drain_changes, graph.catalog, graph.kernel)
-        _init(graph.operations, settings, mountpoint)
+        _init(graph.operations, settings, mountpoint, fuse_descriptor)
         try:
-            await _serve(mountpoint, report)
+            await stack.enter_async_context(graph.attending.opened(background))
+            await _serve(mountpoint, report, graph.attending, ending_signals(settings))
         finally:
             pyfuse3.close(unmount=True)
 
 
 @asynccontextmanager
 async def _build(
-    settings: Settings, mountpoint: Path, state: Path, background: NurseryBackground
+    settings: Settings, mountpoint: Path, folders: AccountFolders, background: NurseryBackground, reread: Reread | None
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
-    try:
-        opened = Catalog.opened(state / "catalog.sqlite")
-    except OSError as error:
-        raise UsageError(f"cannot use the folder {state}: {error.strerror}") from error
-    async with Transport(settings.origin()) as transport, opened as catalog:
+    async with LiveTransport(settings.origin()) as transport, _catalog(folders.state) as catalog:
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)
         missing = _require_some(denied, v1=v1, v2=v2)
 
         cache = MemoryCache(settings.memory_nbytes)
+        disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
         inodes = InodeTable()
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
-            opener=transport, cache=cache, background=background, settings=settings.reader(), listener=listener
+            opener=transport,
+            cache=cache,
+            disk=disk,
+            background=background,
+            settings=settings.reader(),
+            listener=listener,
         )
         account = Account(
             catalog=catalog,
@@ -126,13 +144,16 @@ async def _build(
         context = Context(account=account, catalog=catalog, settings=settings.tree(), probe=probe, own_files=own_files)
         namespace = Namespace(context, inodes)
         kernel = KernelView()
-        operations = Operations(
+        make = HeadForThumbnailers if settings.thumbnailers == "head" else Operations
+        operations = make(
             namespace=namespace,
             objects=objects,
             catalog=catalog,
             attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=time.time_ns()),
             kernel=kernel,
-            calls=CallTable(budget_seconds=settings.timeout_seconds * HANDLER_SHARE),
+            calls=CallTable(
+                budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, request_limit_seconds())
+            ),
             now_ns=time.time_ns,
         )
         listener.handles = operations.handles
@@ -142,13 +163,43 @@ async def _build(
             mounted_at=mounted_at,
             transport=transport,
             cache=cache,
+            disk=disk,
             objects=objects,
             catalog=catalog,
             operations=operations,
             background=background,
+            denied=denied,
         )
+        live = LiveSettings(
+            settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
+        )
+        attending = Attending(live=live, mountpoint=mountpoint, inflight=status.inflight, status=status.status)
+        for name, command in commands(disk, namespace).items():
+            attending.add_command(name, command)
+        status.more.append(attending.told)
+        probing = Probing(
+            settings=settings,
+            transport=transport,
+            catalog=catalog,
+            namespace=namespace,
+            kept=status.capabilities,
+            wall_ms=_wall_ms,
+        )
+        attending.add_command("probe", probing.probe)
         own_files.update(status.files())
-        yield Graph(operations=operations, catalog=catalog, kernel=kernel, missing=missing)
+        own_files["config.toml"] = lambda: config_toml(live.now).encode()
+        yield Graph(operations=operations, catalog=catalog, kernel=kernel, missing=missing, attending=attending)
+
+
+@asynccontextmanager
+async def _catalog(state: Path) -> AsyncIterator[Catalog]:
+    async with AsyncExitStack() as stack:
+        try:
+            catalog = await stack.enter_async_context(Catalog.opened(state / "catalog.sqlite"))
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"cannot use the folder {state}: {reason}") from error
+        yield catalog
 
 
 def _require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None) -> tuple[str, ...]:
@@ -165,7 +216,7 @@ def _require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None)
     return tuple(what[api] for api in sorted(denied))
 
 
-def _init(operations: Operations, settings: Settings, mountpoint: Path) -> None:
+def _init(operations: Operations, settings: Settings, mountpoint: Path, fuse_descriptor: int | None) -> None:
     options = {
         "default_permissions",
         f"fsname=callfire:{settings.label}",
@@ -178,7 +229,7 @@ def _init(operations: Operations, settings: Settings, mountpoint: Path) -> None:
     if settings.allow_other:
         options.add("allow_other")
     try:
-        pyfuse3.init(operations, str(mountpoint), options)
+        pyfuse3.init(operations, str(mountpoint) if fuse_descriptor is None else f"/dev/fd/{fuse_descriptor}", options)
     except RuntimeError as error:
         if os.geteuid() != 0 and settings.allow_other:
             hint = "is user_allow_other in /etc/fuse.conf?"
@@ -189,29 +240,37 @@ def _init(operations: Operations, settings: Settings, mountpoint: Path) -> None:
         raise UsageError(f"cannot mount on {mountpoint}: {hint}") from error
 
 
-async def _serve(mountpoint: Path, report: Callable[[Report], None]) -> None:
+async def _serve(
+    mountpoint: Path, report: Callable[[Report], None], attending: Attending, ending: tuple[signal.Signals, ...]
+) -> None:
     with trio.CancelScope() as session:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, session)
-            nursery.start_soon(_tell_when_it_answers, mountpoint, report)
+            nursery.start_soon(_end_on_signal, session, attending, ending)
+            nursery.start_soon(_tell_when_it_answers, mountpoint, report, attending)
             await pyfuse3.main(max_tasks=MAX_CALLS)
+            attending.ending()
             nursery.cancel_scope.cancel()
     log.info("unmounted mountpoint=%s", mountpoint)
 
 
-async def _end_on_signal(session: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(*_ENDING_SIGNALS) as signals:
+async def _end_on_signal(session: trio.CancelScope, attending: Attending, ending: tuple[signal.Signals, ...]) -> None:
+    with trio.open_signal_receiver(*ending) as signals:
         async for number in signals:
+            attending.ending()
             log.info("ending signal=%s", signal.Signals(number).name)
             pyfuse3.terminate()
-            # The session's loop has until then to answer what is in flight
-            session.deadline = trio.current_time() + GRACE_SECONDS
+            # The session's loop has until then to answer what is in flight; a second signal gives it no more time
+            session.deadline = min(session.deadline, trio.current_time() + GRACE_SECONDS)
 
 
-async def _tell_when_it_answers(mountpoint: Path, report: Callable[[Report], None]) -> None:
-    await trio.to_thread.run_sync(os.stat, mountpoint, abandon_on_cancel=True)
+async def _tell_when_it_answers(mountpoint: Path, report: Callable[[Report], None], attending: Attending) -> None:
+    try:
+        await trio.to_thread.run_sync(os.stat, mountpoint, abandon_on_cancel=True)
+    except PermissionError as error:
+        raise UsageError(f"uid {os.geteuid()} may not reach {mountpoint}; mount where that user may go") from error
     report(Report.ready())
     log.info("mounted mountpoint=%s", mountpoint)
+    await attending.answered()
 
 
 def _wall_ms() -> int:

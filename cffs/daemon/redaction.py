@@ -30,9 +30,9 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 class Redactor:
     """Rewrites text so that none of its secrets is left in it; immutable after construction."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, *everyone: Credentials) -> None:
         # any case: percent-encoding has two spellings, and hosts and header names are folded by some libraries
-        literals = set(_literals(credentials))
+        literals = {text for credentials in everyone for text in _literals(credentials)}
         # the longest first: a short secret inside a longer one must not leave the longer one's rest behind
         ordered = sorted((text for text in literals if len(text) >= _SHORTEST_LITERAL), key=len, reverse=True)
         self._literal = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None

@@ -6,13 +6,15 @@ It must not ask anybody anything: every file is readable while the origin hangs.
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import trio
 
 from cffs import __version__
+from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.transport import Transport
 from cffs.catalog.store import Catalog
@@ -22,24 +24,34 @@ from cffs.core.source import Api
 from cffs.daemon.background import NurseryBackground
 from cffs.fuse.operations import Operations
 from cffs.reader.objects import Objects
+from cffs.tree.nodes import Kind as NodeKind
 
 #: The states of an API from best to worst, as status.json spells them; a held API is degraded.
 _STATES = ("online", "degraded", "offline", "auth-failed")
+#: What the subjects of calls for the mount's own files begin with.
+_OWN = NodeKind.OWN.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The parts of a running mount that have something to tell."""
+    """The parts of a running mount that have something to tell; `denied` are the APIs left out of it because they
+    refused the credentials before it came."""
 
     settings: Settings
     mountpoint: Path
     mounted_at: float
     transport: Transport
     cache: MemoryCache
+    disk: DiskCache
     objects: Objects
     catalog: Catalog
     operations: Operations
     background: NurseryBackground
+    denied: Collection[Api] = ()
+    #: What `doctor --probe` found out about each API.
+    capabilities: dict[str, object] = field(default_factory=dict)
+    #: Whoever else has something to tell at the top of status.json.
+    more: list[Callable[[], Mapping[str, object]]] = field(default_factory=list)
 
     def files(self) -> Mapping[str, Callable[[], bytes]]:
         """Name to rendering, for the tree."""
@@ -63,12 +75,12 @@ class Status:
             "cache": {
                 "memory_bytes": self.cache.used_nbytes,
                 "memory_limit_bytes": self.cache.limit_nbytes,
-                "disk_bytes": 0,
-                "disk_limit_bytes": 0,
+                "disk_bytes": self.disk.used_nbytes,
+                "disk_limit_bytes": self.disk.limit_nbytes,
                 "hits_memory": memory.hits,
-                "hits_disk": 0,
-                "misses": memory.misses,
-                "corrupt_blocks": 0,
+                "hits_disk": self.objects.disk_hits,
+                "misses": memory.misses - self.objects.disk_hits,
+                "corrupt_blocks": self.disk.corrupt_blocks,
             },
             "prefetch": {
                 "started": counters.prefetch_started,
@@ -78,6 +90,8 @@ class Status:
             "catalog": self.catalog.counts(),
             "open_files": self.operations.handles.files(),
             "bugs": self.operations.calls.bugs + self.background.bugs,
+            "last_errors": self._last_errors(),
+            **{name: value for tell in self.more for name, value in tell().items()},
         }
 
     def _origin(self) -> dict[str, object]:
@@ -86,7 +100,9 @@ class Status:
             Api.V1: self.settings.credentials.has_v1,
             Api.V2: self.settings.credentials.has_v2,
         }
-        states = {api: _public_state(health[api].state) for api in Api if used[api]}
+        states = {
+            api: "auth-failed" if api in self.denied else _public_state(health[api].state) for api in Api if used[api]
+        }
         return {
             "state": max(states.values(), key=_STATES.index, default="online"),
             **{str(api): states.get(api, "not configured") for api in Api},
@@ -95,12 +111,15 @@ class Status:
             "retries": stats.retries,
             "errors": dict(stats.errors),
             "held_until": max((health[api].held_until for api in Api), default=0.0),
-            "capabilities": {},
-            "last_errors": [{"at_ns": line.at_ns, "line": line.line} for line in stats.last_errors],
+            "capabilities": self.capabilities,
         }
 
+    def _last_errors(self) -> list[str]:
+        lines = self.transport.stats.last_errors
+        return [f"{datetime.fromtimestamp(line.at_ns // 10**9, UTC).isoformat()} {line.line}" for line in lines]
+
     def inflight(self) -> list[dict[str, object]]:
-        """Every call into the mount now waiting, oldest first."""
+        """Every call into the mount now waiting, oldest first; a call for one of these files never waits."""
         now = trio.current_time()
         return [
             {
@@ -110,6 +129,7 @@ class Status:
                 "waits_for": "the service",
             }
             for call in self.operations.calls.waiting()
+            if not call.subject.startswith(_OWN)
         ]
 
 
@@ -164,5 +184,14 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    # A JSON string is a TOML basic string (both escape `"`, `\` and control characters alike)
-    return json.dumps(str(value), ensure_ascii=True)
+    return '"' + "".join(map(_toml_character, str(value))) + '"'
+
+
+def _toml_character(character: str) -> str:
+    """TOML's basic strings are not JSON's: DEL must be escaped, and a surrogate (a byte of a path that is no UTF-8)
+    cannot be said at all."""
+    if character in '"\\':
+        return "\\" + character
+    if character < " " or character == "\x7f":
+        return f"\\u{ord(character):04x}"
+    return "\ufffd" if "\ud800" <= character <= "\udfff" else character

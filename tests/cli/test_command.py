@@ -9,9 +9,12 @@ import pytest
 from tests.cli.helpers import cffs, one_line
 
 KEYS = {"CFFS_APIKEY": "CANARYKEY", "CFFS_LOGIN": "somebody", "CFFS_PASSWORD": "CANARYPASS"}
+MORE = [["login"], ["logout"], ["doctor"], ["completion"], ["config", "unit"]]
 
 
-@pytest.mark.parametrize("words", [[], ["mount"], ["umount"], ["demo"], ["standin"], ["status"], ["config", "show"]])
+@pytest.mark.parametrize(
+    "words", [[], ["mount"], ["umount"], ["demo"], ["standin"], ["status"], ["config", "show"], *MORE]
+)
 def test_help_fits_a_screen(tmp_path, words):
     """Every --help is at most 40 lines of 80 columns, on stdout."""
     done = cffs(tmp_path, *words, "--help")

@@ -1,0 +1,215 @@
+"""The checks of this machine: FUSE, limits, folders, running mounts. None of them waits for the network or a mount.
+
+It must not know the service. `cli/doctor` runs them; `settings` is None where the configuration itself is broken.
+"""
+
+import ctypes.util
+import errno
+import os
+import re
+import resource
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from cffs.cli.checks import Check, fail, ok, skip, warn
+from cffs.cli.control import NoAnswer, ask
+from cffs.cli.messages import Failed
+from cffs.cli.mountpoint import is_dead
+from cffs.cli.mounts import mounts_now
+from cffs.cli.show import size
+from cffs.core.settings import Settings
+from cffs.daemon.kernel import READ_AHEAD_KB, device_of, handler_budget, look, request_limit_seconds
+
+_DEV_FUSE = Path("/dev/fuse")
+_FUSE_CONF = Path("/etc/fuse.conf")
+_MOUNT_HELPER = Path("/sbin/mount.cffs")
+#: Sockets to both APIs, the catalogue, logs, and some air.
+_LEAST_FILES = 256
+#: Less than this and the first long recordings push each other out.
+_LEAST_FREE_NBYTES = 256 * 2**20
+_NETWORK_FILE_SYSTEMS = re.compile(r"nfs|cifs|smb|9p|sshfs|fuse\.|ceph|afs|glusterfs")
+#: This version's own making; before it, a clock is wrong.
+_HANDLER_SHARE = 0.5
+
+
+def machine_checks(settings: Settings | None, cache_dir: Path) -> Iterator[Check]:
+    """All of them, in the order in which they matter."""
+    yield _libraries()
+    yield _device()
+    yield _fusermount()
+    yield _allow_other(settings)
+    yield _kernel_limit(settings)
+    yield _tuning()
+    yield _mount_helper()
+    yield _open_files()
+    yield from _cache_folder(cache_dir)
+    yield from _mounts()
+
+
+def _libraries() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if find_spec("pyfuse3") is None:
+        return fail("python", f"{version}, without pyfuse3", "pip install pyfuse3 (it needs libfuse3-dev and gcc)")
+    if ctypes.util.find_library("fuse3") is None:
+        return fail("python", f"{version}, but libfuse3 is missing", "apt install libfuse3-3 (or fuse3)")
+    return ok("python", f"{version}, pyfuse3 and libfuse3 are here")
+
+
+def _device() -> Check:
+    try:
+        os.close(os.open(_DEV_FUSE, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return fail(str(_DEV_FUSE), "missing", "modprobe fuse (in a container: --device /dev/fuse --cap-add SYS_ADMIN)")
+    except OSError as error:
+        mend = "chmod 666 /dev/fuse" if error.errno == errno.EACCES else "modprobe fuse"
+        return fail(str(_DEV_FUSE), f"cannot be opened: {error.strerror}", mend)
+    return ok(str(_DEV_FUSE), "can be opened")
+
+
+def _fusermount() -> Check:
+    tool = shutil.which("fusermount3")
+    if tool is None:
+        return fail("fusermount3", "not found", "apt install fuse3")
+    if os.geteuid() != 0:
+        found = os.stat(tool)
+        if not (found.st_mode & stat.S_ISUID and found.st_uid == 0):
+            return fail("fusermount3", f"{tool} is not setuid root", f"chown root {tool}; chmod 4755 {tool}")
+        if _no_new_privileges():
+            return fail("fusermount3", "this process may gain no privileges", "take NoNewPrivileges= out of the unit")
+    return ok("fusermount3", tool)
+
+
+def _no_new_privileges() -> bool:
+    try:
+        return "NoNewPrivs:\t1" in Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+
+
+def _allow_other(settings: Settings | None) -> Check:
+    try:
+        text = _FUSE_CONF.read_text(errors="replace")
+    except OSError:
+        text = ""
+    allowed = re.search(r"^\s*user_allow_other\s*(#|$)", text, re.MULTILINE) is not None
+    wanted = settings is not None and settings.allow_other
+    if wanted and not allowed and os.geteuid() != 0:
+        return fail("user_allow_other", f"not in {_FUSE_CONF}", f"as root: echo user_allow_other >> {_FUSE_CONF}")
+    if wanted:
+        return warn("user_allow_other", "every user of this machine may read the mount", "leave --allow-other out")
+    return ok("user_allow_other", "allowed, not asked for" if allowed else "not allowed, not asked for")
+
+
+def _kernel_limit(settings: Settings | None) -> Check:
+    name, limit = "request timeout", request_limit_seconds()
+    if limit is None:
+        return ok(name, "the kernel sets none")
+    wanted = (settings.timeout_seconds if settings is not None else 30.0) * _HANDLER_SHARE
+    got = handler_budget(wanted, limit)
+    if got < wanted:
+        return warn(name, f"the kernel gives a request {limit} s, so calls end after {got:.0f} s", f"--timeout {limit}")
+    return ok(name, f"the kernel gives a request {limit} s, enough for this --timeout")
+
+
+def _tuning() -> Check:
+    name = "read-ahead"
+    mounted = [mount for mount in mounts_now() if mount.is_cffs]
+    if mounted:
+        told = []
+        for mount in mounted:
+            now = look(device_of(mount.mountpoint))
+            told.append(
+                f"{mount.mountpoint}: {now.read_ahead_kb or '?'} KiB"
+                + (f", {now.max_background} in background" if now.max_background else "")
+            )
+            if (now.read_ahead_kb or 0) < READ_AHEAD_KB:
+                device = device_of(mount.mountpoint)
+                mend = f"as root: echo {READ_AHEAD_KB} > /sys/class/bdi/0:{device}/read_ahead_kb"
+                return warn(name, "; ".join(told), mend)
+        return ok(name, "; ".join(told))
+    if os.geteuid() == 0:
+        return ok(name, f"raised to {READ_AHEAD_KB} KiB at each mount")
+    return ok(name, f"128 KiB for mounts of ordinary users (root raises it to {READ_AHEAD_KB}); works all the same")
+
+
+def _mount_helper() -> Check:
+    name = "mount -t cffs"
+    if os.access(_MOUNT_HELPER, os.X_OK):
+        return ok(name, str(_MOUNT_HELPER))
+    here = Path(sys.argv[0]).resolve().parent / "mount.cffs"
+    where = here if here.exists() else shutil.which("mount.cffs") or "$(command -v mount.cffs)"
+    return warn(name, f"no {_MOUNT_HELPER}, which fstab needs", f"as root: ln -s {where} {_MOUNT_HELPER}")
+
+
+def _open_files() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < _LEAST_FILES:
+        return warn("open files", f"at most {soft} (hard limit {hard})", f"ulimit -n {_LEAST_FILES * 4}")
+    return ok("open files", f"at most {soft}; an open recording costs none")
+
+
+def _cache_folder(folder: Path) -> Iterator[Check]:
+    name, existing = "cache folder", folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        found, space = os.stat(existing, follow_symlinks=existing != folder), os.statvfs(existing)
+    except OSError as error:
+        yield fail(name, f"{folder}: {error.strerror}", "give another --cache-dir")
+        return
+    if existing == folder:
+        if stat.S_ISLNK(found.st_mode) or not stat.S_ISDIR(found.st_mode):
+            yield fail(name, f"{folder} is not a folder of its own", "remove it, or give another --cache-dir")
+            return
+        if found.st_uid != os.geteuid():
+            yield fail(name, f"{folder} belongs to uid {found.st_uid}", "give another --cache-dir")
+            return
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            yield fail(name, f"{folder} is open to others", f"chmod 700 {folder}")
+            return
+    elif not os.access(existing, os.W_OK):
+        yield fail(name, f"{folder} cannot be made below {existing}", "give another --cache-dir")
+        return
+    free, kind = space.f_bavail * space.f_frsize, _file_system(existing)
+    told = f"{folder} on {kind}, {size(free)} free"
+    if _NETWORK_FILE_SYSTEMS.search(kind):
+        yield warn(name, told, "a local disk is faster and locks reliably: --cache-dir")
+    elif free < _LEAST_FREE_NBYTES:
+        yield warn(name, told, "make room, or --cache-size 0")
+    else:
+        yield ok(name, told)
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system that the folder lies on, by the mount table."""
+    best, kind = -1, "?"
+    for mount in mounts_now():
+        whole = mount.mountpoint == folder or mount.mountpoint in folder.parents
+        if whole and len(mount.mountpoint.parts) >= best:
+            best, kind = len(mount.mountpoint.parts), mount.filesystem
+    return kind
+
+
+def _mounts() -> Iterator[Check]:
+    mounted = [mount for mount in mounts_now() if mount.is_cffs]
+    well = []
+    for mount in mounted:
+        try:
+            ask(mount, "hello")
+        except NoAnswer:
+            mend = f"cffs umount --lazy {mount.mountpoint}"
+            yield warn("mounts", f"{mount.mountpoint} is stuck: its daemon does not answer", mend)
+            continue
+        except Failed:
+            if is_dead(mount.mountpoint):
+                yield warn(
+                    "mounts", f"{mount.mountpoint} is dead: its daemon is gone", f"cffs umount {mount.mountpoint}"
+                )
+                continue
+        well.append(str(mount.mountpoint))
+    if well or not mounted:
+        yield ok("mounts", ", ".join(well)) if well else skip("mounts", "none")

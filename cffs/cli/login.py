@@ -1,0 +1,172 @@
+"""`cffs login` and `cffs logout`: credentials into the config file and out of it, never on the command line.
+
+It must not know how they are used beyond one question to the service. `cli/main` registers both.
+"""
+
+import getpass
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cffs.cli.config_file import read_config
+from cffs.cli.config_write import credentials_in, remove_leftovers, replace_file, with_values
+from cffs.cli.context import given_options, load, settings_options
+from cffs.cli.messages import Failed, tell
+from cffs.cli.places import find_places
+from cffs.core.errors import UsageError
+from cffs.core.settings_options import CREDENTIALS
+from cffs.core.settings_resolve import MAX_SECRET_CHARACTERS
+
+_QUESTIONS = {
+    "apikey": ("v1 API key (empty: none)", True),
+    "login": ("v2 API login (empty: none)", False),
+    "password": ("v2 API password", True),
+    "account_login": ("account login, only to manage API credentials (empty: none)", False),
+    "account_password": ("account password", True),
+}
+_NEEDS = {"password": "login", "account_password": "account_login"}
+
+
+@click.command(short_help="Store credentials in the config file.")
+@click.option("--no-check", is_flag=True, help="Do not ask the service whether it accepts them.")
+@settings_options
+def login(no_check: bool, **parameters: Any) -> int:
+    """Store credentials in the config file (0600), for --profile where one is given.
+
+    Asks on the terminal; without one reads `name = value` lines (apikey, login, password, account_login,
+    account_password) from stdin. Never takes a secret as an argument.
+    """
+    options = given_options(parameters)
+    path, profile = _place(options)
+    given = _from_terminal() if sys.stdin.isatty() else _from_stdin()
+    if not any(given.values()):
+        raise Failed("no credentials given; nothing was changed")
+    for password, name in _NEEDS.items():
+        if bool(given.get(password)) != bool(given.get(name)):
+            raise Failed(f"{name} and {password} work only together; nothing was changed")
+    if ":" in (given.get("login") or "") + (given.get("account_login") or ""):
+        raise Failed("a login holds no colon; nothing was changed")
+    verdict = "" if no_check else _verdict(options, given)
+    values: dict[str, str | None] = {name: given.get(name) or None for name in CREDENTIALS}
+    # a file named earlier would contradict what is stored now
+    values |= {f"{name}_file": None for name in CREDENTIALS}
+    # with them the place they are meant for: stored alone, they would be sent to the default one
+    values |= {name: str(options[name]) for name in ("v1_url", "v2_url") if name in options}
+    _edit(path, values, profile)
+    tell(f"stored in {path}{f', [profile.{profile}]' if profile else ''}{verdict}; cffs mount MOUNTPOINT uses it")
+    return 0
+
+
+@click.command(short_help="Take the credentials out of the config file.")
+@settings_options
+def logout(**parameters: Any) -> int:
+    """Take the credentials of --profile, or those outside any profile, out of the config file."""
+    path, profile = _place(given_options(parameters))
+    names = [*CREDENTIALS, *(f"{name}_file" for name in CREDENTIALS)]
+    held = credentials_in(read_config(path, owners={os.geteuid()}, must_exist=False), profile, names)
+    remove_leftovers(path)
+    if not held:
+        tell(f"{path} holds no credentials{f' for {profile}' if profile else ''}; nothing was changed")
+    else:
+        _edit(path, dict.fromkeys(names), profile)
+        tell(f"removed {', '.join(held)} from {path}; running mounts keep theirs until they end")
+    left = [f"CFFS_{name.upper()}" for name in names if os.environ.get(f"CFFS_{name.upper()}")]
+    if left:
+        tell(f"still set in the environment: {', '.join(left)}")
+    return 0
+
+
+def _place(options: Mapping[str, object]) -> tuple[Path, str | None]:
+    """The config file and the profile that the options, or the environment, mean."""
+    config = str(options.get("config") or os.environ.get("CFFS_CONFIG") or "") or None
+    profile = str(options.get("profile") or os.environ.get("CFFS_PROFILE") or "") or None
+    return find_places(dict(os.environ), uid=None, config=config).config_file, profile
+
+
+def _edit(path: Path, values: Mapping[str, str | None], profile: str | None) -> None:
+    read_config(path, owners={os.geteuid()}, must_exist=False)  # refuses what others could have written
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    changed = with_values(text, values, profile=profile)
+    if not changed.strip() and path.exists() and not path.is_symlink():
+        path.unlink()
+    elif changed != text:
+        replace_file(path, changed)
+
+
+def _from_terminal() -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, (question, is_secret) in _QUESTIONS.items():
+        if name in _NEEDS and not given.get(_NEEDS[name]):
+            continue
+        try:
+            # getpass asks on /dev/tty and does not show what is typed
+            text = (
+                getpass.getpass(f"{question}: ")
+                if is_secret
+                else click.prompt(question, default="", err=True, show_default=False)
+            )
+        except (EOFError, click.Abort):
+            raise KeyboardInterrupt from None
+        given[name] = _checked(name, text)
+    return given
+
+
+def _from_stdin() -> dict[str, str]:
+    """`name = value` lines, quoted as in TOML or plain; blank lines and comments are passed over."""
+    text = sys.stdin.read(len(CREDENTIALS) * 2 * MAX_SECRET_CHARACTERS)
+    given: dict[str, str] = {}
+    for line in text.splitlines():
+        name, equals, value = (part.strip() for part in line.partition("="))
+        name = name.removeprefix("CFFS_").lower()
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not equals or name not in CREDENTIALS:
+            raise Failed(f"stdin: a line is not NAME = VALUE with a name of {', '.join(CREDENTIALS)}")
+        if value[:1] in ('"', "'"):
+            try:
+                value = str(tomllib.loads(f"v = {value}")["v"])
+            except tomllib.TOMLDecodeError:
+                raise Failed(f"stdin: the value of {name} is not quoted as in TOML") from None  # it would show it
+        given[name] = _checked(name, value)
+    return given
+
+
+def _checked(name: str, text: str) -> str:
+    text = text.strip()
+    if len(text) > MAX_SECRET_CHARACTERS or not text.isprintable():
+        raise Failed(f"{name} must be one line of at most {MAX_SECRET_CHARACTERS} characters")
+    return text
+
+
+def _verdict(options: Mapping[str, object], given: Mapping[str, str]) -> str:
+    """What the service says of them, in a few words; raises Failed where it plainly refuses all."""
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("CFFS_") and _is_secret(name)}
+    profile = options.get("profile")
+    try:
+        os.environ.update({f"CFFS_{name.upper()}": value for name, value in given.items() if value})
+        try:
+            settings = load(options).settings
+        except (Failed, UsageError):
+            # the profile is about to be made: its other settings are the defaults
+            if profile is None:
+                raise
+            settings = load({name: value for name, value in options.items() if name != "profile"}).settings
+    finally:
+        for name in [name for name in os.environ if name.startswith("CFFS_") and _is_secret(name)]:
+            del os.environ[name]
+        os.environ.update(before)
+    if settings.offline:
+        return " (not checked: offline)"
+    from cffs.cli.checking import accepted
+
+    return accepted(settings)
+
+
+def _is_secret(variable: str) -> bool:
+    name = variable.removeprefix("CFFS_").lower().removesuffix("_file")
+    return name in CREDENTIALS

@@ -1,0 +1,115 @@
+"""`cffs doctor --probe`: has the running mount look at its origin, or looks itself where the argument is a URL.
+
+It must not know what is looked at. `cli/doctor` calls it.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cffs.cli.control import ask
+from cffs.cli.messages import Failed, one_line, tell
+from cffs.cli.mounts import Mount, absolute, mounts_now
+from cffs.core.settings import Settings
+
+_SHOWN = ("status", "range", "validator", "length", "total", "hint", "head", "redirect_host", "first_byte_ms")
+#: A dozen small requests an object, each bounded by 15 s in the daemon.
+_LIMIT_SECONDS = 120.0
+
+
+def run_probe(what: str, settings: Settings, *, as_json: bool) -> int:
+    """The exit status: 0 where at least one object could be looked at. Raises Failed with one line."""
+    told = _by_url(what, settings) if what.startswith(("http://", "https://")) else _by_path(what)
+    objects = told.get("objects")
+    found = [one for one in objects if isinstance(one, Mapping)] if isinstance(objects, list) else []
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for one in found:
+            _print(one)
+        if told.get("length_in_bytes"):
+            click.echo(f"lengthInBytes is the size of: {one_line(str(told['length_in_bytes']))}")
+        if told.get("kept") is False:
+            tell("not kept: the account is mounted; give a path in the mount to have it kept")
+    return 0 if any("error" not in one and int(one.get("status") or 999) < 300 for one in found) else 1
+
+
+def _by_path(what: str) -> Mapping[str, Any]:
+    path = absolute(Path(what))
+    mount = _mount_of(path)
+    if mount is None:
+        raise Failed(f"{path} is not in a cffs mount; give a path in one, or a URL")
+    below = "" if path == mount.mountpoint else str(path.relative_to(mount.mountpoint))
+    told = ask(mount, "probe", {"path": below}, limit_seconds=_LIMIT_SECONDS, on_progress=_progress)
+    return told if isinstance(told, dict) else {}
+
+
+def _mount_of(path: Path) -> Mount | None:
+    inside = [
+        mount
+        for mount in mounts_now()
+        if mount.is_cffs and (mount.mountpoint == path or mount.mountpoint in path.parents)
+    ]
+    return max(inside, key=lambda mount: len(mount.mountpoint.parts), default=None)
+
+
+def _progress(told: object) -> None:
+    if isinstance(told, Mapping):
+        tell(f"looking at {told.get('kind')}")
+
+
+def _by_url(url: str, settings: Settings) -> Mapping[str, Any]:
+    settings.require_credentials()
+    import trio
+
+    return trio.run(partial(_look, url, settings))
+
+
+async def _look(url: str, settings: Settings) -> Mapping[str, Any]:
+    from cffs.callfire.v1 import V1Client
+    from cffs.callfire.v2 import V2Client
+    from cffs.daemon.live_transport import LiveTransport
+    from cffs.daemon.probe import look_at
+    from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
+    from cffs.daemon.probing import report_of
+
+    async with LiveTransport(settings.origin()) as transport:
+        if url.rstrip("/") in (settings.v1_url, settings.v2_url):
+            v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
+            targets = await one_of_each(v1, V2Client(transport) if settings.credentials.has_v2 else None)
+        else:
+            targets = list(with_siblings([source_of(url, settings)], None))
+        found = []
+        for target in targets:
+            tell(f"looking at {target.kind}")
+            found.append(await look_at(transport, target))
+    return {**report_of(found), "kept": await _keep(settings, found)}
+
+
+async def _keep(settings: Settings, found: Any) -> bool:
+    """Into the account's catalogue, unless a mount has it."""
+    import time
+
+    from cffs.catalog.store import Catalog
+    from cffs.core.errors import UsageError
+    from cffs.daemon.account_folder import taken
+    from cffs.daemon.probing import keep
+
+    try:
+        with taken(settings, Path("(cffs doctor)")) as folders:
+            async with Catalog.opened(folders.state / "catalog.sqlite") as catalog:
+                await keep(catalog, found, now_ms=time.time_ns() // 1_000_000)
+    except (UsageError, OSError):
+        return False
+    return True
+
+
+def _print(one: Mapping[str, Any]) -> None:
+    facts = ", ".join(f"{name} {one[name]}" for name in _SHOWN if one.get(name) is not None)
+    click.echo(f"{one.get('kind', '?'):<12} {one_line(facts)}")
+    for line in one.get("meaning") or ():
+        click.echo(f"{'':<12} {one_line(str(line))}")

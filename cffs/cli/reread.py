@@ -1,0 +1,60 @@
+"""How a running daemon finds its settings again: the same layers, resolved by a process of its own.
+
+It must not know daemons beyond that. `cli/launch` hands `recipe` to the daemon, which runs `python -m cffs.cli.reread`
+with it on SIGHUP; what comes back are settings, secrets included, on a pipe between two processes of one user.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from cffs.cli.context import load
+from cffs.cli.messages import Failed
+from cffs.core.errors import CffsError
+from cffs.core.settings import Settings
+from cffs.daemon.hardening import harden
+from cffs.daemon.identity import account_of
+
+#: What settings depend on; HOME and the XDG folders decide where the config file is.
+_KEPT = ("CFFS_", "XDG_")
+
+
+def recipe(options: Mapping[str, object], settings: Settings) -> dict[str, object]:
+    """The command and its input, for the daemon. Call it while the CFFS_ variables are still there."""
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_KEPT) or name == "HOME"}
+    if settings.uid != os.geteuid() == 0:
+        # the daemon will be that user: its folders are told apart by its home alone
+        environment = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
+        environment["HOME"] = str(account_of(settings.uid)[1])
+    task = {
+        "options": {**options, "config": str(settings.config)} if settings.config else dict(options),
+        "environment": environment,
+        "working_folder": str(Path.cwd()),
+        "must_exist": "config" in options,
+    }
+    return {"command": [sys.executable, "-P", "-m", "cffs.cli.reread"], "task": json.dumps(task)}
+
+
+def main() -> int:
+    """Prints one JSON object, `settings` or `error`."""
+    harden(debug=False)
+    task = json.load(sys.stdin)
+    for name in [name for name in os.environ if name.startswith(_KEPT)]:
+        del os.environ[name]
+    os.environ.update(task["environment"])
+    options = dict(task["options"])
+    if not task["must_exist"] and not Path(str(options.get("config", ""))).exists():
+        options.pop("config", None)
+    try:
+        os.chdir(task["working_folder"])
+        told: dict[str, object] = {"settings": load(options).settings.to_plain()}
+    except (Failed, CffsError, OSError) as error:
+        told = {"error": " ".join(str(error).split())}
+    sys.stdout.write(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

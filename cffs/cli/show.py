@@ -1,0 +1,113 @@
+"""A mount's status as lines for people: sizes with units, times as people say them, nothing that is zero and dull.
+
+It must not ask anybody; whatever is absent is left out, since the daemon may be older or newer than this command.
+`cli/status` calls it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cffs.cli.messages import one_line
+
+_LAST_ERRORS = 10
+_UNITS = ("B", "K", "M", "G", "T")
+_A_MINUTE, _AN_HOUR, _A_DAY = 60, 3600, 86_400
+
+
+def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
+    """One mount."""
+    origin, cache, reads = _table(told, "origin"), _table(told, "cache"), _table(told, "reads")
+    yield f"{one_line(str(told.get('mountpoint', '?')))}  {one_line(str(origin.get('state', '?')))}"
+    uptime = told.get("uptime_seconds")
+    yield from _row(
+        "daemon",
+        _named(told, "pid", "version"),
+        f"up {duration(uptime)}" if isinstance(uptime, int | float) else "",
+        _named(told, "open_files"),
+        _named(told, "bugs") if told.get("bugs") else "",
+    )
+    held = origin.get("held_until")
+    yield from _row(
+        "origin",
+        _named(origin, "v1", "v2", "requests", "retries"),
+        f"fetched {size(origin['bytes_fetched'])}" if "bytes_fetched" in origin else "",
+        f"held for {held:.0f} s more" if isinstance(held, int | float) and held > 0 else "",
+    )
+    yield from _row("reads", _named(reads, "count"), _sizes(reads, "delivered", "bytes_delivered"))
+    yield from _row(
+        "cache",
+        _share(cache, "memory"),
+        _share(cache, "disk"),
+        _named(cache, "hits_memory", "hits_disk", "misses"),
+        _named(cache, "corrupt_blocks") if cache.get("corrupt_blocks") else "",
+    )
+    prefetch = _table(told, "prefetch")
+    yield from _row(
+        "prefetch", _named(prefetch, "started"), _sizes(prefetch, "used", "used_bytes"),
+        _sizes(prefetch, "wasted", "wasted_bytes"),
+    )  # fmt: skip
+    catalog, kernel = _table(told, "catalog"), _table(told, "kernel")
+    yield from _row("catalog", _named(catalog, *catalog))
+    yield from _row("kernel", _named(kernel, *kernel))
+    for name, found in _table(origin, "capabilities").items():
+        if isinstance(found, Mapping):
+            yield from _row(name, _named(found, *(key for key in found if not isinstance(found[key], Mapping))))
+            for kind, one in found.items():
+                if isinstance(one, Mapping):
+                    yield from _row(f"  {kind}", _named(one, *one))
+    errors = _table(origin, "errors")
+    yield from _row("errors", _named(errors, *errors))
+    last = told.get("last_errors")
+    for line in (last if isinstance(last, list) else [])[-_LAST_ERRORS:]:
+        yield f"    {_error(line)}"
+
+
+def size(nbytes: object) -> str:
+    """`12.3M`, as --memory-size would be written."""
+    if not isinstance(nbytes, int | float) or isinstance(nbytes, bool):
+        return "?"
+    value, unit = float(nbytes), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f}{_UNITS[unit]}" if value >= 100 or unit == 0 else f"{value:.1f}{_UNITS[unit]}"
+
+
+def duration(seconds: float) -> str:
+    """`3 s`, `5 min`, `2 h 10 min`, `4 d 3 h`."""
+    whole = int(seconds)
+    if whole < _A_MINUTE:
+        return f"{whole} s"
+    if whole < _AN_HOUR:
+        return f"{whole // _A_MINUTE} min"
+    if whole < _A_DAY:
+        return f"{whole // _AN_HOUR} h {whole % _AN_HOUR // _A_MINUTE} min"
+    return f"{whole // _A_DAY} d {whole % _A_DAY // _AN_HOUR} h"
+
+
+def _error(told: object) -> str:
+    return one_line(told if isinstance(told, str) else json.dumps(told))
+
+
+def _table(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = told.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _named(table: Mapping[str, Any], *names: str) -> str:
+    return ", ".join(f"{name} {table[name]}" for name in names if table.get(name) is not None)
+
+
+def _sizes(table: Mapping[str, Any], word: str, name: str) -> str:
+    return f"{word} {size(table[name])}" if name in table else ""
+
+
+def _share(cache: Mapping[str, Any], kind: str) -> str:
+    used, limit = cache.get(f"{kind}_bytes"), cache.get(f"{kind}_limit_bytes")
+    return f"{kind} {size(used)} of {size(limit)}" if limit else ""
+
+
+def _row(title: str, *parts: str) -> Iterator[str]:
+    shown = ", ".join(filter(None, parts))
+    if shown:
+        yield f"  {title:<9} {one_line(shown)}"

@@ -1,0 +1,48 @@
+"""`cffs config unit`: a systemd unit of the package, with the path of this installation's command in it.
+
+It must not install anything. `cli/config_show` registers it.
+"""
+
+import shutil
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from cffs.cli.messages import tell
+
+_PLACEHOLDER = "/usr/bin/env cffs"
+_NAME = "cffs@.service"
+_INSTALL = {
+    "user": "put it into ~/.config/systemd/user/cffs@.service, then: systemctl --user enable --now cffs@default",
+    "system": "put it into /etc/systemd/system/cffs@.service, then: systemctl enable --now cffs@PROFILE",
+}
+
+
+@click.command(short_help="Print a systemd unit.")
+@click.argument("kind", type=click.Choice(list(_INSTALL)))
+def unit(kind: str) -> int:
+    """Print the systemd unit for a user's own mounts, or for the machine's."""
+    click.echo(unit_text(kind, command=_command()), nl=False)
+    tell(_INSTALL[kind])
+    return 0
+
+
+def unit_text(kind: str, *, command: Path | None) -> str:
+    """The unit as shipped, or with this command in it."""
+    text = (files("cffs.cli.units") / kind / _NAME).read_text(encoding="utf-8")
+    return text if command is None else text.replace(_PLACEHOLDER, _quoted(str(command)))
+
+
+def _command() -> Path | None:
+    """The installed command; None where this is not one (a checkout)."""
+    beside = Path(sys.executable).with_name("cffs")
+    found = str(beside) if beside.exists() else shutil.which("cffs")
+    return Path(found) if found else None
+
+
+def _quoted(path: str) -> str:
+    """systemd's own quoting; % stands for its specifiers."""
+    text = path.replace("%", "%%")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if any(c in text for c in " \"\\'") else text

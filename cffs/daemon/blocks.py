@@ -1,0 +1,76 @@
+"""The disk cache of a mount: where it lies in the account's cache folder, and how it is opened.
+
+It must not know what reads from it. `daemon/mount` opens it; `cli/cache` finds it by `FOLDER` without a mount.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from cffs.cache.disk import DiskCache
+from cffs.cache.disk_index import DiskIndex
+from cffs.core.errors import CffsError, UsageError
+from cffs.core.ids import Inode
+from cffs.daemon.control import Command, Tell
+from cffs.daemon.hardening import private_folder
+from cffs.tree.namespace import Namespace
+from cffs.tree.nodes import Remote
+
+#: Below the account's cache folder.
+FOLDER = "blocks"
+
+
+async def opened_blocks(account_folder: Path, *, limit_nbytes: int) -> DiskCache:
+    """The account's blocks, looked at and brought within the limit. Always a checkpoint. Raises UsageError where the
+    folder is not ours alone."""
+    folder = private_folder(account_folder / FOLDER)
+    disk = DiskCache(folder, limit_nbytes=limit_nbytes, timer=trio.current_time, wall_seconds=_wall_seconds)
+    await trio.to_thread.run_sync(disk.scan)
+    return disk
+
+
+def shrink(index: DiskIndex, command: str, arguments: Mapping[str, object]) -> int:
+    """What `cache-prune` (`limit_bytes`, `unused_seconds`) and `cache-clear` (`pinned`) do; returns the bytes that came
+    free. Raises UsageError for arguments that make no sense."""
+    if command == "cache-clear":
+        return index.clear(pinned_too=arguments.get("pinned") is True)
+    limit_nbytes, unused_seconds = arguments.get("limit_bytes"), arguments.get("unused_seconds")
+    for value in (limit_nbytes, unused_seconds):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise UsageError("limit_bytes and unused_seconds are numbers of 0 or more")
+    return index.prune(
+        limit_nbytes=limit_nbytes if isinstance(limit_nbytes, int) else index.used_nbytes,
+        unused_since=_wall_seconds() - unused_seconds if isinstance(unused_seconds, int) else 0.0,
+    )
+
+
+def commands(disk: DiskCache, namespace: Namespace) -> dict[str, Command]:
+    """What the control socket can be asked about the blocks."""
+
+    async def prune(arguments: Mapping[str, object], _tell: Tell) -> object:
+        return {"freed_bytes": shrink(disk.index, "cache-prune", arguments)}
+
+    async def clear(arguments: Mapping[str, object], _tell: Tell) -> object:
+        return {"freed_bytes": shrink(disk.index, "cache-clear", arguments)}
+
+    async def pin(arguments: Mapping[str, object], _tell: Tell) -> object:
+        """`inodes` of files that the asker has open, `pinned` or not; returns the inodes of which nothing is kept."""
+        inodes, pinned = arguments.get("inodes"), arguments.get("pinned")
+        if not isinstance(inodes, list) or not isinstance(pinned, bool):
+            raise UsageError("inodes is a list, pinned true or false")
+        return {"missing": [inode for inode in inodes if not _is_pinned(inode, pinned=pinned)]}
+
+    def _is_pinned(inode: object, *, pinned: bool) -> bool:
+        try:
+            content = namespace.content(namespace.inodes.node(Inode(int(str(inode)))))
+        except (CffsError, ValueError):
+            return False
+        return isinstance(content, Remote) and disk.set_pinned(content.key, pinned=pinned)
+
+    return {"cache-prune": prune, "cache-clear": clear, "cache-pin": pin}
+
+
+def _wall_seconds() -> float:
+    return time.time_ns() / 1e9

@@ -1,0 +1,115 @@
+"""The control socket's `probe`: looks at the objects behind a path of the mount, and keeps what it found.
+
+It must not know how an object is looked at. `daemon/mount` adds it to the attendants; `cli/doctor` asks for it.
+"""
+
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+
+from cffs.callfire.v1 import V1Client
+from cffs.callfire.v2 import V2Client
+from cffs.catalog import writes
+from cffs.catalog.store import Catalog
+from cffs.core.errors import UsageError
+from cffs.core.settings import Settings
+from cffs.core.source import Api
+from cffs.daemon.control import Tell
+from cffs.daemon.live_transport import LiveTransport
+from cffs.daemon.probe import Found, Target, capabilities, length_in_bytes, look_at, meaning
+from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
+from cffs.tree.namespace import Namespace
+from cffs.tree.nodes import Kind, Node, Remote
+
+log = logging.getLogger(__name__)
+
+_KEY = "capabilities:"
+
+
+def known_capabilities(catalog: Catalog) -> dict[str, object]:
+    """What was kept, by API."""
+    kept: dict[str, object] = {}
+    for api in Api:
+        row = catalog.document(f"{_KEY}{api}")
+        if row is not None:
+            kept[str(api)] = json.loads(row.body)
+    return kept
+
+
+async def keep(catalog: Catalog, found: list[Found], *, now_ms: int) -> dict[str, object]:
+    """Keep what was found, kind by kind beside what is known already; what is known now. Always a checkpoint."""
+    known = known_capabilities(catalog)
+    fresh: dict[str, object] = {}
+    for api, table in capabilities(found).items():
+        before = known.get(str(api))
+        fresh[str(api)] = {**(before if isinstance(before, dict) else {}), **table}
+
+    def write(db: sqlite3.Connection) -> None:
+        for name, merged in fresh.items():
+            writes.put_document(db, key=f"{_KEY}{name}", body=json.dumps(merged).encode(), now_ms=now_ms)
+
+    try:
+        await catalog.write(write)
+    except sqlite3.Error as error:
+        log.warning("findings not kept reason=%s", error)
+    return known | fresh
+
+
+def report_of(found: list[Found]) -> dict[str, object]:
+    """What the command prints: per object what was found and what it means; what lengthInBytes measures."""
+    return {
+        "objects": [{**one.plain(), "meaning": list(meaning(one))} for one in found],
+        "length_in_bytes": length_in_bytes(found),
+    }
+
+
+class Probing:
+    """Runs probes for one mount. `kept` is shown in status.json."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        transport: LiveTransport,
+        catalog: Catalog,
+        namespace: Namespace,
+        kept: dict[str, object],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._catalog = catalog
+        self._namespace = namespace
+        self._kept = kept
+        self._wall_ms = wall_ms
+        kept.update(known_capabilities(catalog))
+
+    async def probe(self, arguments: Mapping[str, object], tell: Tell) -> object:
+        """Of `path` (below the mount point, "" for one of each kind) or `url`; tells each object before it is done."""
+        path, url = arguments.get("path"), arguments.get("url")
+        if isinstance(url, str):
+            targets = list(with_siblings([source_of(url, self._settings)], None))
+        elif isinstance(path, str):
+            targets = await self._targets(path)
+        else:
+            raise UsageError("probe needs a path or a url")
+        found = []
+        for target in targets:
+            await tell({"kind": target.kind, "of": len(targets)})
+            found.append(await look_at(self._transport, target))
+        self._kept.update(await keep(self._catalog, found, now_ms=self._wall_ms()))
+        return report_of(found)
+
+    async def _targets(self, path: str) -> list[Target]:
+        node = Node(Kind.ROOT)
+        for name in filter(None, path.split("/")):
+            node = await self._namespace.lookup(node, name)
+        if self._namespace.describe(node).is_folder:
+            known = self._settings.credentials
+            v1 = V1Client(self._transport, base_url=self._settings.v1_url) if known.has_v1 else None
+            return await one_of_each(v1, V2Client(self._transport) if known.has_v2 else None)
+        content = self._namespace.content(node)
+        if not isinstance(content, Remote):
+            raise UsageError("that file is rendered by cffs itself; give a recording or a media file")
+        return list(with_siblings(content.sources, content.hint_nbytes))

@@ -1,0 +1,143 @@
+"""The control socket: lines, versions, who may ask, stale sockets; without a mount."""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from cffs.core.errors import UsageError
+from cffs.daemon.background import open_background
+from cffs.daemon.control import Control, open_control
+from cffs.daemon.control_wire import MAX_LINE_NBYTES, PROTOCOL, decode, encode, socket_name
+
+MOUNTPOINT = Path("/mnt/x")
+
+
+async def _echo(arguments, tell):
+    await tell({"half": 1})
+    return dict(arguments)
+
+
+async def _refuse(arguments, tell):
+    raise UsageError("not\ntoday")
+
+
+@asynccontextmanager
+async def serving(*folders: Path) -> AsyncIterator[Path | None]:
+    """A control with two commands in the first folder that can be had."""
+    async with (
+        open_background() as background,
+        open_control(folders, MOUNTPOINT, Control({"echo": _echo, "refuse": _refuse}), background) as path,
+    ):
+        yield path
+
+
+async def conversation(path: Path, sent: bytes) -> list[dict[str, object]]:
+    """What comes back for these bytes, once our side is done talking."""
+    async with await trio.open_unix_socket(path) as stream:
+        await stream.send_all(sent)
+        await stream.send_eof()
+        told = b""
+        while piece := await stream.receive_some():
+            told += piece
+    return [json.loads(line) for line in told.splitlines()]
+
+
+async def test_progress_then_result(tmp_path):
+    """A command's progress lines come before its result, each with the protocol's version."""
+    async with serving(tmp_path / "run") as path:
+        answers = await conversation(path, encode({"command": "echo", "arguments": {"a": "ä"}}))
+    assert answers == [
+        {"version": PROTOCOL, "progress": {"half": 1}},
+        {"version": PROTOCOL, "ok": True, "result": {"a": "ä"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"nonsense", "not a line of JSON"),
+        (b"[" * 100_000, "not a line of JSON"),
+        (b"[]", "not a JSON object"),
+        (b'{"version": 99, "command": "echo"}', "speaks version 99"),
+        (b'{"version": 1, "command": "none"}', "knows: echo, refuse"),
+        (b'{"version": 1, "command": ["echo"]}', "no such command"),
+        (b'{"version": 1, "command": "echo", "arguments": 3}', "no such command"),
+        (b'{"version": 1, "command": "refuse"}', "not today"),
+    ],
+)
+async def test_nonsense_is_answered_in_one_line(tmp_path, line, says):
+    """A line that is none gets one error line, and the next command on the connection is answered all the same."""
+    async with serving(tmp_path / "run") as path:
+        first, *_, last = await conversation(path, line + b"\n" + encode({"command": "echo"}))
+    assert first["ok"] is False
+    assert says in first["error"]
+    assert "\n" not in first["error"]
+    assert last["ok"] is True
+
+
+async def test_an_endless_line_ends_the_conversation(tmp_path):
+    """A line without end is not kept: the connection closes, and others are served."""
+    async with serving(tmp_path / "run") as path:
+        async with await trio.open_unix_socket(path) as stream:
+            with pytest.raises(trio.BrokenResourceError):
+                for _ in range(2 * MAX_LINE_NBYTES // 65_536 + 2):
+                    await stream.send_all(b"x" * 65_536)
+        assert len(await conversation(path, encode({"command": "echo"}))) == 2
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+async def test_socket_is_private_and_goes(tmp_path, umask):
+    """The socket is 0600 in a folder of 0700 whatever the umask, and is gone afterwards."""
+    before = os.umask(umask)
+    try:
+        (tmp_path / "run").mkdir(mode=0o700)
+        (tmp_path / "run").chmod(0o700)
+        async with serving(tmp_path / "run") as path:
+            assert stat.S_IMODE(path.stat().st_mode) & ~0o600 == 0
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+async def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):
+    """What a killed daemon left is taken over; a socket that somebody answers on keeps its name and its answers."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(tmp_path / "run" / socket_name(MOUNTPOINT)))
+    dead.close()
+    async with serving(tmp_path / "run") as first:
+        assert first.name == socket_name(MOUNTPOINT)
+        async with serving(tmp_path / "run") as second:
+            assert second.name != first.name
+            assert len(await conversation(second, encode({"command": "echo"}))) == 2
+        assert len(await conversation(first, encode({"command": "echo"}))) == 2
+
+
+async def test_no_folder_is_no_socket(tmp_path, caplog):
+    """Where no folder can be had there is no socket but a line in the log; else the next folder is tried."""
+    (tmp_path / "file").write_text("")
+    async with serving(tmp_path / "file") as path:
+        assert path is None
+    assert "no control socket" in caplog.text
+    async with serving(tmp_path / "file", tmp_path / "run") as path:
+        assert path.parent == tmp_path / "run"
+
+
+async def test_long_folders(tmp_path):
+    """A folder whose path is longer than a socket's may be works all the same."""
+    folder = tmp_path / ("n" * 120) / "run"
+    async with serving(folder) as path:
+        assert len(str(path)) > 107
+
+
+def test_lines_come_back():
+    """`decode` gives what `encode` was given, with the version."""
+    assert decode(encode({"command": "x"})) == {"version": PROTOCOL, "command": "x"}

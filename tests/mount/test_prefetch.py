@@ -1,0 +1,91 @@
+"""`cffs prefetch` and `cffs cache` from outside, with and without a mount."""
+
+import json
+import os
+from pathlib import Path
+
+from tests.mount.mounting import account_variables, mounted, run
+from tests.mount.test_disk import audio_requests, cache_files, read_all
+
+
+def stats(said, home: Path) -> dict[str, object]:
+    """What `cffs cache stats --json` says of the one account."""
+    done = run(said, home, "cache", "stats", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    return row
+
+
+def test_prefetch_brings_a_subtree(said, home, standin):
+    """A prefetched folder reads with no request, the second prefetch brings nothing, and pins outlive a prune."""
+    variables = account_variables(standin)
+    with mounted(said, home, variables) as mount:
+        folder = mount.path / "recordings"
+        done = run(said, home, "prefetch", folder)
+        assert done.returncode == 0, done.stderr
+        assert "24 files here: 24 brought" in done.stderr
+        standin.log.clear()
+        done = run(said, home, "prefetch", folder, mount.path / "calls")
+        assert "24 files here: 0 brought" in done.stderr, done.stderr
+        files = sorted(path for path in folder.iterdir() if path.suffix == ".mp3")
+        before = read_all(files)
+        assert audio_requests(standin) == []
+        done = run(said, home, "prefetch", "--pin", files[0], files[1])
+        assert done.returncode == 0, done.stderr
+        assert stats(said, home)["pinned_files"] == 2
+        assert stats(said, home)["mountpoint"] == str(mount.path)
+        done = run(said, home, "cache", "prune", "--to", "0")
+        assert done.returncode == 0, done.stderr
+        assert len(cache_files(home)) == 2
+        assert run(said, home, "prefetch", "--unpin", files[1]).returncode == 0
+        assert run(said, home, "cache", "clear").returncode == 0
+        assert len(cache_files(home)) == 1
+    assert stats(said, home)["pinned_files"] == 1
+    with mounted(said, home, variables) as mount:
+        standin.log.clear()
+        assert files[0].read_bytes() == before[files[0].name]
+        assert audio_requests(standin) == []
+
+
+def test_prefetch_tells_what_failed(said, home, standin):
+    """What cannot be brought is listed, a line each, with exit 1; the rest is brought. A path elsewhere is one line."""
+    with mounted(said, home, account_variables(standin)) as mount:
+        files = sorted(path for path in (mount.path / "recordings").iterdir() if path.suffix == ".mp3")
+        standin.faults.add("status", path=files[3].name, code=500)
+        done = run(said, home, "prefetch", *files[:5])
+        assert done.returncode == 1
+        assert [line for line in done.stderr.splitlines() if files[3].name in line]
+        assert "4 files here: 4 brought" in done.stderr
+        done = run(said, home, "prefetch", home)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        done = run(said, home, "prefetch", "--newer", "1s", mount.path / "recordings")
+        assert "0 files here" in done.stderr
+        assert run(said, home, "prefetch", "--newer", "yesterday", files[0]).returncode == 2
+    with mounted(said, home, account_variables(standin), "--cache-size", "0") as mount:
+        done = run(said, home, "prefetch", files[0])
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
+def test_cache_without_a_mount(said, home, standin):
+    """stats, verify, prune and clear work on the files alone; verify finds a flipped byte and changes nothing."""
+    assert run(said, home, "cache", "stats").returncode == 0
+    with mounted(said, home, account_variables(standin)) as mount:
+        files = sorted(path for path in (mount.path / "recordings").iterdir() if path.suffix == ".mp3")[:4]
+        read_all(files)
+        assert run(said, home, "cache", "verify").returncode == 0
+    assert stats(said, home)["files"] == 4
+    assert stats(said, home)["mountpoint"] is None
+    path = sorted(cache_files(home))[0]
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    done = run(said, home, "cache", "verify", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["damaged_blocks"] == 1
+    assert path.read_bytes() == data
+    assert run(said, home, "cache", "prune").returncode == 2
+    os.utime(path, (1, 1))
+    assert run(said, home, "cache", "prune", "--unused", "30d").returncode == 0
+    assert len(cache_files(home)) == 3
+    assert run(said, home, "cache", "clear").returncode == 0
+    assert cache_files(home) == []

@@ -1,0 +1,38 @@
+"""A daemon that is stopped: nothing of ours hangs on it, and the way out that is told works."""
+
+import json
+import os
+import signal
+import time
+
+from cffs.cli.mounts import mount_at
+from tests.mount.mounting import account_variables, run
+
+#: Each command gives up after 2 s a question; a noisy machine takes longer to start them.
+LIMIT_SECONDS = 20
+
+
+def test_a_stopped_daemon(said, home, standin):
+    """With the daemon stopped, status, doctor and a second mount come back with one line each, and `umount --lazy`
+    frees the mount point."""
+    variables = account_variables(standin)
+    path = home / "mnt"
+    path.mkdir()
+    assert run(said, home, "mount", path, **variables).returncode == 0
+    pid = json.loads((path / ".cffs/status.json").read_bytes())["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for arguments, says in (
+            (("status", path), "--lazy"),
+            (("mount", path), "already mounted"),
+            (("doctor",), "is stuck"),
+        ):
+            started = time.monotonic()
+            done = run(said, home, *arguments, **variables)
+            assert time.monotonic() - started < LIMIT_SECONDS, arguments
+            assert says in done.stdout + done.stderr
+        done = run(said, home, "umount", "--lazy", path)
+        assert mount_at(path) is None
+        assert len(done.stderr.splitlines()) <= 1
+    finally:
+        os.kill(pid, signal.SIGKILL)
