@@ -12,5 +12,6 @@ class MemoryCounters:
 
     hits: int = 0
     misses: int = 0
+    evictions: int = 0
     prefetch_used_nbytes: int = 0
     prefetch_wasted_nbytes: int = 0

@@ -1,21 +1,23 @@
 """The disk cache of one account: a file an object, whole files evicted by last use, nothing given out unchecked.
 
-It must not know HTTP, FUSE, tasks or the memory cache; what it does may wait for the disk where `wait` says so.
-`reader/` reads and writes blocks through it, `cffs cache` looks after it without a mount.
+It must not know HTTP, FUSE, tasks or the memory cache. What may wait for the disk is handed out as a transfer, to be
+run where waiting is allowed; everything else is for the event loop.
+`reader/disk_tier` reads and writes blocks through it, `cffs cache` looks after it without a mount.
 
 A disk that refuses (full, read-only, failing, gone) never disturbs a read: blocks are then not kept, said once.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cachetools import LRUCache
 
-from cffs.cache.disk_file import DiskFile
-from cffs.cache.disk_format import BLOCK_NBYTES, key_digest
+from cffs.cache.disk_file import DiskFile, Transfer
+from cffs.cache.disk_format import BLOCK_NBYTES
+from cffs.cache.disk_index import DiskIndex, name_of
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
@@ -25,24 +27,8 @@ log = logging.getLogger(__name__)
 MAX_OPEN_FILES = 64
 #: After a refused write nothing is written for this long, so that a full disk costs one failure and one line.
 REFUSED_SECONDS = 30.0
-#: What is left free for others on the file system, whatever the limit allows.
-FREE_NBYTES = 512 * 1024 * 1024
 #: How many bytes are written between two looks at the free space.
-_LOOK_NBYTES = 64 * 1024 * 1024
-#: The unit of st_blocks (stat(2)).
-_SECTOR_NBYTES = 512
-
-
-@dataclass(slots=True)
-class Entry:
-    """A cache file: what it takes on disk, when it was used last (wall clock, seconds), whether it may be evicted;
-    `held_nbytes` is how much of the object it holds, None until somebody asked."""
-
-    path: Path
-    disk_nbytes: int
-    used_at: float
-    is_pinned: bool = False
-    held_nbytes: int | None = None
+_LOOK_NBYTES = 8 * 1024 * 1024
 
 
 class _OpenFiles(LRUCache[str, DiskFile]):
@@ -52,6 +38,25 @@ class _OpenFiles(LRUCache[str, DiskFile]):
         key, file = super().popitem()
         file.close()
         return key, file
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRead:
+    """Blocks on their way from the disk; `DiskCache.was_read` takes it when its transfer has run."""
+
+    file: DiskFile
+    run: range
+    data: bytearray
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWrite:
+    """A block on its way to the disk; `DiskCache.was_written` takes it when its transfer has run."""
+
+    file: DiskFile
+    index: int
+    transfer: Transfer
 
 
 class DiskCache:
@@ -64,129 +69,165 @@ class DiskCache:
         self, folder: Path, *, limit_nbytes: int, timer: Callable[[], float], wall_seconds: Callable[[], float]
     ) -> None:
         self.limit_nbytes = limit_nbytes
-        self.used_nbytes = 0
-        self.hits = 0
+        self.index = DiskIndex(folder, on_remove=self._close_file)
         self.corrupt_blocks = 0
         self._folder = folder
         self._timer = timer
         self._wall_seconds = wall_seconds
-        self._entries: dict[str, Entry] = {}
         self._open: _OpenFiles = _OpenFiles(MAX_OPEN_FILES)
         self._refused_until = float("-inf")
         self._unlooked_nbytes = _LOOK_NBYTES
 
-    # -- what is there --
+    @property
+    def used_nbytes(self) -> int:
+        """What the files take on disk."""
+        return self.index.used_nbytes
 
     def scan(self) -> None:
-        """Look at what earlier mounts left. Waits for the disk; call it in a thread before anything else is called."""
-        for path in files_below(self._folder):
-            try:
-                found = path.stat()
-            except OSError:
-                continue  # vanished meanwhile
-            entry = Entry(path, found.st_blocks * _SECTOR_NBYTES, found.st_mtime, is_pinned=bool(found.st_mode & 0o100))
-            self._entries[path.parent.name + path.name] = entry
-            self.used_nbytes += entry.disk_nbytes
+        """Look at what earlier mounts left, and bring it within the limit (a limit of 0 keeps nothing, pinned or not).
+        Waits for the disk; call it in a thread before anything else is called."""
+        self.index.scan()
+        if self.limit_nbytes > 0:
+            self.index.prune(limit_nbytes=self.limit_nbytes)
+        else:
+            self.index.clear(pinned_too=True)
 
-    def held_nbytes(self, version: ObjectVersion) -> int:
-        """How many bytes of the version are here."""
-        entry = self._entries.get(_name(version.key))
-        if entry is None:
-            return 0
-        if entry.held_nbytes is None:
-            file = self._file(version, create=False)
-            entry.held_nbytes = file.held_nbytes() if file is not None else 0
-        return entry.held_nbytes
+    # -- what is there --
+
+    def held_nbytes(self, key: str) -> int:
+        """How many bytes of the object are here, of whatever version."""
+        file = self._open.get(key)
+        return self.index.held_nbytes(name_of(key)) if file is None else file.held_nbytes
+
+    def holds_all(self, version: ObjectVersion) -> bool:
+        """True where every byte of the version is here."""
+        file = self._file(version)
+        return file is not None and file.held_nbytes == version.total_nbytes
 
     def first_missing(self, version: ObjectVersion, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` that lies in blocks that are not here, None when none does."""
         if not within:
             return None
-        file = self._file(version, create=False)
+        file = self._file(version)
         if file is None:
             return within
-        indexes = range(within.start // BLOCK_NBYTES, -(-within.stop // BLOCK_NBYTES))
-        start = next((index for index in indexes if not file.has(index)), None)
-        if start is None:
+        missing = file.first_missing(blocks_of(within))
+        if missing is None:
             return None
-        stop = next((index for index in range(start, indexes.stop) if file.has(index)), indexes.stop)
-        return ByteRange(max(within.start, start * BLOCK_NBYTES), min(within.stop, stop * BLOCK_NBYTES))
+        return ByteRange(max(within.start, missing.start * BLOCK_NBYTES), min(within.stop, missing.stop * BLOCK_NBYTES))
 
-    # -- blocks --
+    # -- reading --
 
-    def read(self, version: ObjectVersion, index: int, *, wait: bool) -> bytearray | None:
-        """Block `index`, checked, or None where it is not here. With `wait` False raises WouldBlock where the disk
-        would have to be waited for."""
-        file = self._file(version, create=False)
-        if file is None:
+    def read_now(self, version: ObjectVersion, indexes: range) -> tuple[range, memoryview] | None:
+        """The blocks that are here from the first of `indexes` on, checked, as one piece; None where that one is not.
+        Raises WouldBlock where the disk would have to be waited for; `begin_read` then."""
+        file = self._file(version)
+        run = file.run_at(indexes) if file is not None else range(0)
+        if file is None or not run:
             return None
-        before = file.corrupt_blocks
         try:
-            data = file.read(index, wait=wait)
+            data = file.read_now(run)
         except OSError as problem:
-            self._refuse(problem)
+            self._unreadable(file, run, problem)
             return None
+        return self._checked(file, run, data)
+
+    def begin_read(self, version: ObjectVersion, indexes: range) -> BlockRead | None:
+        """The same for a thread."""
+        file = self._file(version)
+        run = file.run_at(indexes) if file is not None else range(0)
+        if file is None or not run:
+            return None
+        try:
+            return BlockRead(file, run, *file.reading(run))
+        except OSError as problem:
+            self._unreadable(file, run, problem)
+            return None
+
+    def was_read(self, read: BlockRead, problem: OSError | None = None) -> tuple[range, memoryview] | None:
+        """The result of a read whose transfer has run, or failed with `problem`."""
+        if problem is not None:
+            self._unreadable(read.file, read.run, problem)
+            return None
+        return self._checked(read.file, read.run, read.data)
+
+    def _checked(self, file: DiskFile, run: range, data: bytearray) -> tuple[range, memoryview] | None:
+        before = file.corrupt_blocks
+        right = file.checked(run, data)
+        entry = self.index.get(name_of(file.version.key))
+        if entry is not None:
+            entry.used_at = self._wall_seconds()
         if file.corrupt_blocks > before:
             self.corrupt_blocks += 1
-            self._entries[_name(version.key)].held_nbytes = None
-            log.warning("damaged block dropped object=%s block=%d; it is fetched again", version.key, index)
-        self.hits += data is not None
-        return data
+            log.warning("damaged block dropped object=%s; it is fetched again", file.version.key)
+        return None if right is None else (run, right)
 
-    def write(self, version: ObjectVersion, index: int, data: memoryview) -> None:
-        """Keep block `index` if the disk takes it; makes room by last use. Never raises for what the disk does."""
+    def _unreadable(self, file: DiskFile, run: range, problem: OSError) -> None:
+        for index in run:
+            file.forget(index)  # or it would be asked for again and again
+        self._refuse(problem)
+
+    # -- writing --
+
+    def begin_write(self, version: ObjectVersion, index: int, data: memoryview) -> BlockWrite | None:
+        """How to keep block `index`, or None where it is here, or the disk takes nothing now. Makes room by last use;
+        never raises for what the disk does."""
         if self.limit_nbytes <= 0 or self._timer() < self._refused_until:
-            return
-        file = self._file(version, create=True)
-        if file is None or file.has(index) or not self._make_room(len(data), keep=version.key):
-            return
+            return None
         try:
-            file.write(index, data)
+            file = self._file(version) or self._made(version)
+            if file is None or file.has(index) or not self._make_room(len(data), keep=name_of(version.key)):
+                return None
+            return BlockWrite(file, index, file.writing(index, data))
         except OSError as problem:
             self._refuse(problem)
-            return
-        entry = self._entries[_name(version.key)]
-        entry.disk_nbytes += len(data)
-        self.used_nbytes += len(data)
-        self._unlooked_nbytes += len(data)
-        if entry.held_nbytes is not None:
-            entry.held_nbytes += len(data)
+            return None
+
+    def was_written(self, write: BlockWrite, problem: OSError | None = None, *, is_wanted: bool = True) -> None:
+        """Takes note of a write whose transfer has run, or failed with `problem`; what is not wanted any more is
+        forgotten at once."""
+        version, nbytes = write.file.version, write.file.block_range(write.index).nbytes
+        if problem is not None:
+            self._refuse(problem)
+        file = self._file(version)  # it may have been closed, or made anew, while a thread wrote
+        if problem is not None or not is_wanted:
+            if file is not None:
+                file.forget(write.index)
+        elif file is write.file:
+            file.wrote(write.index, write.transfer)
+        if problem is None:
+            self.index.grow(name_of(version.key), nbytes)
+        self._unlooked_nbytes += nbytes
 
     # -- keeping and forgetting --
 
+    def forget(self, version: ObjectVersion, unwanted: ByteRange) -> None:
+        """Every block that touches `unwanted` leaves the disk (its bytes proved not to be trusted)."""
+        file = self._file(version)
+        if file is not None:
+            for index in blocks_of(unwanted):
+                if file.has(index):
+                    file.forget(index)
+
     def drop_object(self, key: str) -> None:
         """Every byte of the object leaves the disk."""
-        self._remove(_name(key))
+        self.index.remove(name_of(key))
 
-    def set_pinned(self, key: str, *, pinned: bool) -> None:
-        """Keep the object from eviction, or let it go again; survives a restart (the owner's x bit of the file)."""
-        entry = self._entries.get(_name(key))
-        if entry is not None:
-            entry.is_pinned = pinned
-            entry.path.chmod(0o700 if pinned else 0o600)
+    def set_pinned(self, key: str, *, pinned: bool) -> bool:
+        """Keep the object from eviction, or let it go again, also after a restart; False where nothing is here."""
+        try:
+            return self.index.set_pinned(name_of(key), pinned=pinned)
+        except OSError as problem:
+            self._refuse(problem)
+            return False
 
     def is_pinned(self, key: str) -> bool:
         """True where the object is kept from eviction."""
-        entry = self._entries.get(_name(key))
-        return entry is not None and entry.is_pinned
+        return (entry := self.index.get(name_of(key))) is not None and entry.is_pinned
 
-    def clear(self, *, pinned_too: bool) -> int:
-        """Remove every file (pinned ones only if asked); returns how many bytes of disk came free."""
-        before = self.used_nbytes
-        for name, entry in list(self._entries.items()):
-            if pinned_too or not entry.is_pinned:
-                self._remove(name)
-        return before - self.used_nbytes
-
-    def prune(self, *, limit_nbytes: int, unused_since: float = 0.0) -> int:
-        """Remove files unused since then, then by last use down to `limit_nbytes`; pinned ones stay. Returns the bytes
-        that came free."""
-        before = self.used_nbytes
-        for name in self._by_last_use():
-            entry = self._entries[name]
-            if self.used_nbytes > limit_nbytes or entry.used_at < unused_since:
-                self._remove(name)
-        return before - self.used_nbytes
+    def pause(self, reason: str) -> None:
+        """Nothing is written for a while."""
+        self._refuse(OSError(0, reason))
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -195,101 +236,63 @@ class DiskCache:
 
     # -- help --
 
-    def _file(self, version: ObjectVersion, *, create: bool) -> DiskFile | None:
-        if version.total_nbytes is None:
-            return None
-        name = _name(version.key)
+    def _file(self, version: ObjectVersion) -> DiskFile | None:
+        """The file of the version, or None where there is none that holds it."""
         file = self._open.get(version.key)
-        if file is not None and file.version == version:
-            return file
         if file is not None:
-            del self._open[version.key]
-            file.close()
-        entry = self._entries.get(name)
-        if entry is None and not create:
-            return None
-        path = self._folder / name[:2] / name[2:]
-        try:
-            if create:
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-            file = DiskFile(path, version, create=create)
-            os.utime(path, (self._wall_seconds(),) * 2)
-        except OSError as problem:
-            if create or not isinstance(problem, FileNotFoundError):
-                self._refuse(problem)
-            return None
+            return file if file.version == version else None
+        entry = None if version.total_nbytes is None else self.index.get(name_of(version.key))
         if entry is None:
-            entry = self._entries[name] = Entry(path, 0, self._wall_seconds(), held_nbytes=0)
-        entry.used_at = self._wall_seconds()
-        if entry.held_nbytes is None or create:
-            entry.held_nbytes = file.held_nbytes()
+            return None
+        try:
+            file = DiskFile(entry.path, version, create=False)
+            entry.used_at, entry.held_nbytes = self._wall_seconds(), None
+            os.utime(entry.path, (entry.used_at,) * 2)
+        except OSError as problem:
+            if file is None:  # else it is only the time of use that the disk does not take
+                if not isinstance(problem, FileNotFoundError):
+                    self._refuse(problem)
+                return None
         self._open[version.key] = file
         return file
 
+    def _made(self, version: ObjectVersion) -> DiskFile | None:
+        """A new file for the version; an old one of another version goes. Raises OSError."""
+        if version.total_nbytes is None:
+            return None
+        name = name_of(version.key)
+        is_pinned = self.is_pinned(version.key)
+        self.index.remove(name)
+        path = self.index.path_of(name)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        file = DiskFile(path, version, create=True)
+        self.index.add(name, used_at=self._wall_seconds())
+        self._open[version.key] = file
+        if is_pinned:
+            self.index.set_pinned(name, pinned=True)
+        return file
+
     def _make_room(self, nbytes: int, *, keep: str) -> bool:
-        """Evict by last use until `nbytes` fit; False where they cannot. The object being written goes last."""
-        if self._unlooked_nbytes >= _LOOK_NBYTES and not self._look_at_free_space():
-            return False
-        if self.used_nbytes + nbytes <= self.limit_nbytes:
-            return True
-        for name in self._by_last_use():
-            if name == _name(keep):
-                continue
-            self._remove(name)
-            if self.used_nbytes + nbytes <= self.limit_nbytes:
-                return True
-        return False
+        """Evict by last use until `nbytes` fit; False where they cannot. The object being written stays. Raises OSError
+        where the file system is full all the same."""
+        if self._unlooked_nbytes >= _LOOK_NBYTES:
+            self.index.leave_free_space()
+            self._unlooked_nbytes = 0
+        return self.index.make_room(nbytes, limit_nbytes=self.limit_nbytes, keep=keep)
 
-    def _look_at_free_space(self) -> bool:
-        try:
-            found = os.statvfs(self._folder)
-        except OSError as problem:
-            self._refuse(problem)
-            return False
-        self._unlooked_nbytes = 0
-        short_nbytes = FREE_NBYTES - found.f_bavail * found.f_frsize
-        if short_nbytes > 0:
-            self.prune(limit_nbytes=max(0, self.used_nbytes - short_nbytes))
-            self._refuse(OSError(0, "the file system is nearly full"))
-            return False
-        return True
-
-    def _by_last_use(self) -> list[str]:
-        free = [(entry.used_at, name) for name, entry in self._entries.items() if not entry.is_pinned]
-        return [name for _used_at, name in sorted(free)]
-
-    def _remove(self, name: str) -> None:
-        entry = self._entries.pop(name, None)
-        if entry is None:
-            return
-        for key in [key for key in self._open if _name(key) == name]:
+    def _close_file(self, name: str) -> None:
+        for key in [key for key in self._open if name_of(key) == name]:
             self._open[key].close()
             del self._open[key]
-        self.used_nbytes -= entry.disk_nbytes
-        try:
-            entry.path.unlink(missing_ok=True)
-        except OSError as problem:
-            self._refuse(problem)
 
     def _refuse(self, problem: OSError) -> None:
         """The disk did not take or give something: reads go on without it for a while."""
         if self._timer() >= self._refused_until:
             log.warning("disk cache pauses folder=%s reason=%s", self._folder, problem.strerror or problem)
         self._refused_until = self._timer() + REFUSED_SECONDS
+        self._unlooked_nbytes = _LOOK_NBYTES
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """The cache files below a folder; nothing where there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            shards = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return
-    for shard in shards:
-        with os.scandir(shard.path) as entries:
-            files = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
-        yield from map(Path, files)
-
-
-def _name(key: str) -> str:
-    return key_digest(key).hex()
+def blocks_of(within: ByteRange) -> range:
+    """The indexes of the blocks that touch it."""
+    return range(within.start // BLOCK_NBYTES, -(-within.stop // BLOCK_NBYTES))

@@ -2,6 +2,9 @@
 
 It must not know limits, other files, or who reads.
 `cache/disk` opens and closes it. A deleted, cut, flipped or swapped file costs only time.
+
+What may wait for the disk is a `Transfer`: made here, run anywhere (also in a thread: it has a descriptor of its own),
+its result brought back here. Everything else is for the event loop alone.
 """
 
 import errno
@@ -9,109 +12,179 @@ import os
 from pathlib import Path
 
 from cffs.cache import disk_format
-from cffs.cache.disk_format import BLOCK_NBYTES, HEADER_NBYTES, SLOT_NBYTES, Layout
+from cffs.cache.disk_format import HEADER_NBYTES, SLOT_NBYTES, Layout
 from cffs.cache.version import ObjectVersion
+from cffs.core.byte_range import ByteRange
 
-_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
+#: Read ahead where a reader met a block that is not in the system's page cache (measured: section 6 of the notes).
+_READ_AHEAD_NBYTES = 4 * 1024 * 1024
+_HERE, _MISSING = b"\1", b"\0"
 
 
 class WouldBlock(Exception):
     """The block is not in the system's page cache; its read-ahead has been started."""
 
 
+class Transfer:
+    """Bytes to be read from, or written to, a cache file, with a descriptor of its own: `run` or `discard` it."""
+
+    __slots__ = ("_owned", "is_write", "pieces")
+
+    def __init__(self, descriptor: int, pieces: tuple[tuple[memoryview, int], ...], *, is_write: bool) -> None:
+        """`descriptor` is owned from now on; `pieces` are bytes and where they lie in the file."""
+        self._owned = [descriptor]  # taken out of it by whoever closes it, in one step that no other thread can share
+        self.pieces = pieces
+        self.is_write = is_write
+
+    def run(self) -> int:
+        """Moves the bytes, waiting for the disk; returns how many there were, none after `discard`. Raises OSError."""
+        try:
+            descriptor = self._owned.pop()
+        except IndexError:
+            return 0
+        try:
+            move = _pwrite_all if self.is_write else _pread_all
+            return sum(move(descriptor, data, offset) for data, offset in self.pieces)
+        finally:
+            os.close(descriptor)
+
+    def discard(self) -> None:
+        """It is not to be run any more; nothing where it has begun."""
+        try:
+            os.close(self._owned.pop())
+        except IndexError:
+            return
+
+
 class DiskFile:
     """An open file of one version. Raises OSError where the disk fails; never gives out a byte unchecked."""
 
     def __init__(self, path: Path, version: ObjectVersion, *, create: bool) -> None:
-        """Opens the file of `version`; an existing one of another version, or a damaged one, is emptied (`create`) or
-        refused (FileNotFoundError)."""
+        """Opens the file of `version`; FileNotFoundError where there is none, or what is there is of another version or
+        damaged. With `create` it is made anew and must not exist."""
         if version.total_nbytes is None:
             raise ValueError("a version without a total has no file")
         self.version = version
         self.corrupt_blocks = 0
         self._layout = Layout(version.total_nbytes)
         self._seed = disk_format.seed_of(version)
-        self._descriptor = os.open(path, _FLAGS | (os.O_CREAT if create else 0), 0o600)
+        self._descriptor = _opened(path, create=create)
         try:
-            self._slots = self._read_slots(create=create)
+            if create:
+                os.fchmod(self._descriptor, 0o600)
+                os.pwrite(self._descriptor, disk_format.make_header(version), 0)
+                self._slots = bytearray(self._layout.blocks * SLOT_NBYTES)
+            else:
+                self._slots = self._read_slots()
         except BaseException:
             os.close(self._descriptor)
             raise
+        #: A byte a block, so that runs of them are found fast.
+        self._here = bytearray(disk_format.is_written(self._slot(index)) for index in range(self._layout.blocks))
+        self._held_nbytes = sum(self.block_range(index).nbytes for index, here in enumerate(self._here) if here)
 
-    def _read_slots(self, *, create: bool) -> bytearray:
-        slots_nbytes = self._layout.blocks * SLOT_NBYTES
-        header = os.pread(self._descriptor, HEADER_NBYTES, 0)
-        if disk_format.header_holds(header, self.version):
-            slots = os.pread(self._descriptor, slots_nbytes, HEADER_NBYTES)
-            return bytearray(slots.ljust(slots_nbytes, b"\0"))
-        if not create:
+    def _read_slots(self) -> bytearray:
+        if not disk_format.header_holds(os.pread(self._descriptor, HEADER_NBYTES, 0), self.version):
             raise FileNotFoundError(errno.ENOENT, "no file of that version")
-        os.ftruncate(self._descriptor, 0)
-        os.fchmod(self._descriptor, 0o600)
-        os.pwrite(self._descriptor, disk_format.make_header(self.version), 0)
-        return bytearray(slots_nbytes)
+        slots_nbytes = self._layout.blocks * SLOT_NBYTES
+        return bytearray(os.pread(self._descriptor, slots_nbytes, HEADER_NBYTES).ljust(slots_nbytes, b"\0"))
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Give the descriptor back; transfers have their own."""
         os.close(self._descriptor)
+        self._descriptor = -1  # whatever is still done to it must never meet another file
+
+    @property
+    def held_nbytes(self) -> int:
+        """How many bytes of the object are here."""
+        return self._held_nbytes
+
+    def block_range(self, index: int) -> ByteRange:
+        """The bytes of the object that block `index` holds."""
+        return self._layout.block_range(index)
 
     def has(self, index: int) -> bool:
         """True where block `index` was written (it is checked when it is read)."""
-        return disk_format.is_written(self._slot(index))
+        return bool(self._here[index])
 
-    def missing_blocks(self) -> int:
-        """How many blocks were never written."""
-        return sum(not self.has(index) for index in range(self._layout.blocks))
-
-    def held_nbytes(self) -> int:
-        """How many bytes of the object are here."""
-        ranges = (self._layout.block_range(index) for index in range(self._layout.blocks) if self.has(index))
-        return sum(block.nbytes for block in ranges)
-
-    def read(self, index: int, *, wait: bool) -> bytearray | None:
-        """Block `index`, checked; None where it is not here or proved damaged (it is then forgotten).
-
-        With `wait` False raises WouldBlock where the disk would have to be waited for. Raises OSError.
-        """
-        slot = self._slot(index)
-        if not disk_format.is_written(slot):
+    def first_missing(self, indexes: range) -> range | None:
+        """The first run of blocks in `indexes` that are not here."""
+        start = self._here.find(_MISSING, indexes.start, indexes.stop)
+        if start < 0:
             return None
-        nbytes = self._layout.block_range(index).nbytes
-        data = bytearray(nbytes)
-        offset = self._layout.block_offset(index)
-        done = 0
-        while done < nbytes:
-            try:
-                got = os.preadv(
-                    self._descriptor, [memoryview(data)[done:]], offset + done, 0 if wait else os.RWF_NOWAIT
-                )
-            except BlockingIOError:
-                os.posix_fadvise(self._descriptor, offset, 4 * BLOCK_NBYTES, os.POSIX_FADV_WILLNEED)
-                raise WouldBlock from None  # the errno is the whole story
-            if not got:
+        stop = self._here.find(_HERE, start, indexes.stop)
+        return range(start, indexes.stop if stop < 0 else stop)
+
+    def run_at(self, indexes: range) -> range:
+        """The blocks that are here from the first of `indexes` on, without a gap; empty where that one is not."""
+        stop = self._here.find(_MISSING, indexes.start, indexes.stop)
+        return range(indexes.start, indexes.stop if stop < 0 else stop)
+
+    # -- reading --
+
+    def read_now(self, run: range) -> bytearray:
+        """The bytes of the blocks of `run`, unchecked. Raises WouldBlock where the disk would have to be waited for,
+        and OSError."""
+        target, offset = self._target(run), self._layout.block_offset(run.start)
+        try:
+            got = os.preadv(self._descriptor, [target], offset, os.RWF_NOWAIT)
+        except OSError as problem:
+            if problem.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
+                raise
+            got = 0  # EOPNOTSUPP: a file system that cannot tell, tmpfs among them
+        if got < len(target):
+            os.posix_fadvise(self._descriptor, offset, len(target) + _READ_AHEAD_NBYTES, os.POSIX_FADV_WILLNEED)
+            raise WouldBlock
+        return target
+
+    def reading(self, run: range) -> tuple[bytearray, Transfer]:
+        """The same for a thread: the buffer that is filled when the transfer has run."""
+        target = self._target(run)
+        pieces = ((memoryview(target), self._layout.block_offset(run.start)),)
+        return target, Transfer(os.dup(self._descriptor), pieces, is_write=False)
+
+    def checked(self, run: range, data: bytearray) -> memoryview | None:
+        """What of `data`, read for `run`, is right: all up to the first damaged block, which is forgotten."""
+        view, position = memoryview(data), 0
+        for index in run:
+            block = view[position : position + self.block_range(index).nbytes]
+            if not disk_format.slot_matches(self._slot(index), block, seed=self._seed, index=index):
+                self.forget(index)
+                self.corrupt_blocks += 1
                 break
-            done += got
-        if done < nbytes or not disk_format.slot_matches(slot, data, seed=self._seed, index=index):
-            self.forget(index)
-            self.corrupt_blocks += 1
-            return None
-        return data
+            position += len(block)
+        return view[:position].toreadonly() if position else None
 
-    def write(self, index: int, data: memoryview) -> None:
-        """Keep block `index`: data first, then its slot. Raises OSError; then the block is not here."""
-        if len(data) != self._layout.block_range(index).nbytes:
+    def _target(self, run: range) -> bytearray:
+        return bytearray(self.block_range(run.stop - 1).stop - self.block_range(run.start).start)
+
+    # -- writing --
+
+    def writing(self, index: int, data: memoryview) -> Transfer:
+        """What keeps block `index`: data first, then its slot. `wrote` must follow it."""
+        if len(data) != self.block_range(index).nbytes:
             raise ValueError(f"block {index} has another length")
-        _pwrite_all(self._descriptor, data, self._layout.block_offset(index))
         slot = disk_format.make_slot(data, seed=self._seed, index=index)
-        _pwrite_all(self._descriptor, memoryview(slot), self._layout.slot_offset(index))
+        pieces = ((data, self._layout.block_offset(index)), (memoryview(slot), self._layout.slot_offset(index)))
+        return Transfer(os.dup(self._descriptor), pieces, is_write=True)
+
+    def wrote(self, index: int, transfer: Transfer) -> None:
+        """The transfer ran without a complaint."""
         begin = index * SLOT_NBYTES
-        self._slots[begin : begin + SLOT_NBYTES] = slot
+        self._slots[begin : begin + SLOT_NBYTES] = transfer.pieces[1][0]
+        if not self._here[index]:
+            self._here[index] = True
+            self._held_nbytes += self.block_range(index).nbytes
 
     def forget(self, index: int) -> None:
-        """Block `index` is not to be trusted."""
+        """Block `index` is not to be trusted. Asks the disk, but depends on nothing that it does."""
         empty = bytes(SLOT_NBYTES)
         begin = index * SLOT_NBYTES
         self._slots[begin : begin + SLOT_NBYTES] = empty
+        if self._here[index]:
+            self._here[index] = False
+            self._held_nbytes -= self.block_range(index).nbytes
         try:
             os.pwrite(self._descriptor, empty, self._layout.slot_offset(index))
         except OSError:
@@ -121,11 +194,46 @@ class DiskFile:
         return bytes(self._slots[index * SLOT_NBYTES : (index + 1) * SLOT_NBYTES])
 
 
-def _pwrite_all(descriptor: int, data: memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(descriptor, data, offset)
-        offset += written
-        data = data[written:]
+def _opened(path: Path, *, create: bool) -> int:
+    if create:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+    try:
+        return os.open(path, os.O_RDWR | _FLAGS)
+    except OSError as problem:
+        if problem.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return os.open(path, os.O_RDONLY | _FLAGS)  # what is there can still be read
+
+
+def _pread_all(descriptor: int, target: memoryview, offset: int) -> int:
+    done = 0
+    while done < len(target):
+        got = os.preadv(descriptor, [target[done:]], offset + done)
+        if not got:
+            break  # cut off: the rest stays zero and fails its checksum
+        done += got
+    return done
+
+
+def _pwrite_all(descriptor: int, data: memoryview, offset: int) -> int:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], offset + done)
+    return done
+
+
+def held_nbytes_in(path: Path) -> int:
+    """How many bytes of its object a cache file says it holds, whatever its version; 0 where it is none. Raises
+    OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        total_nbytes = disk_format.total_of_header(os.pread(descriptor, HEADER_NBYTES, 0))
+        layout = Layout(total_nbytes or 0)
+        slots = os.pread(descriptor, layout.blocks * SLOT_NBYTES, HEADER_NBYTES)
+        here = (disk_format.is_written(slots[at : at + SLOT_NBYTES]) for at in range(0, len(slots), SLOT_NBYTES))
+        return sum(layout.block_range(index).nbytes for index, is_here in enumerate(here) if is_here)
+    finally:
+        os.close(descriptor)
 
 
 def verify_file(path: Path) -> tuple[int, int] | None:

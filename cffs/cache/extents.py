@@ -83,6 +83,30 @@ class Blob:
         del self.starts[index]
         del self.extents[index]
 
+    def bytes_of(self, wanted: ByteRange) -> memoryview | None:
+        """Those bytes, read-only, or None when any is missing; zero-copy where one extent has them all."""
+        index = self.index_at(wanted.start)
+        if index < 0:
+            return None
+        extent = self.extents[index]
+        if wanted.stop <= extent.filled_stop:
+            begin = wanted.start - extent.start
+            return memoryview(extent.buffer)[begin : begin + wanted.nbytes].toreadonly()
+        return None if self.first_missing(wanted) is not None else self._joined(index, wanted)
+
+    def _joined(self, index: int, wanted: ByteRange) -> memoryview:
+        joined = bytearray(wanted.nbytes)
+        for extent in self.extents[index:]:
+            start, stop = max(extent.start, wanted.start), min(extent.filled_stop, wanted.stop)
+            if start >= wanted.stop:
+                break
+            if stop > start:
+                with memoryview(extent.buffer) as view:
+                    joined[start - wanted.start : stop - wanted.start] = view[
+                        start - extent.start : stop - extent.start
+                    ]
+        return memoryview(joined).toreadonly()
+
     def first_missing(self, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` whose bytes are not here, or None when all are."""
         position = within.start

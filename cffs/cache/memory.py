@@ -66,35 +66,19 @@ class MemoryCache:
         if not wanted:
             return _EMPTY
         blob = self._blobs.get(version)
-        if blob is None:
-            return None
-        index = blob.index_at(wanted.start)
-        if index < 0:
-            return None
-        extent = blob.extents[index]
-        if wanted.stop <= extent.filled_stop:
-            self._note_read(extent, wanted.stop)
-            begin = wanted.start - extent.start
-            return memoryview(extent.buffer)[begin : begin + wanted.nbytes].toreadonly()
-        return self._join(blob, index, wanted)
+        data = blob.bytes_of(wanted) if blob is not None else None
+        if blob is not None and data is not None:
+            index = blob.index_at(wanted.start)
+            while index < len(blob.extents) and (extent := blob.extents[index]).start < wanted.stop:
+                index += 1
+                if extent.filled_nbytes:
+                    self._note_read(extent, min(extent.filled_stop, wanted.stop))
+        return data
 
-    def _join(self, blob: Blob, index: int, wanted: ByteRange) -> memoryview | None:
-        if blob.first_missing(wanted) is not None:
-            return None
-        joined = bytearray(wanted.nbytes)
-        position = wanted.start
-        while position < wanted.stop:
-            extent = blob.extents[index]
-            stop = min(extent.filled_stop, wanted.stop)
-            if stop > position:
-                with memoryview(extent.buffer) as view:
-                    joined[position - wanted.start : stop - wanted.start] = view[
-                        position - extent.start : stop - extent.start
-                    ]
-                self._note_read(extent, stop)
-                position = stop
-            index += 1
-        return memoryview(joined).toreadonly()
+    def peek(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
+        """As `get`, for who does not read: nothing is counted or remembered."""
+        blob = self._blobs.get(version)
+        return blob.bytes_of(wanted) if blob is not None else None
 
     def first_missing(self, version: ObjectVersion, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` that is not here, or None when all is."""
@@ -282,6 +266,11 @@ class MemoryCache:
         if self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes:
             self._slabs.give(extent.buffer)
 
+    def _first_to_go(self) -> Extent:
+        if self._consumed:
+            return next(iter(self._consumed))
+        return self._kept.popitem()[0] if self._kept else next(iter(self._unread))
+
     def _make_room(self, nbytes: int, *, is_urgent: bool) -> bool:
         fixed_nbytes = self._extents_nbytes - self._evictable_nbytes - (self._unread_nbytes if is_urgent else 0)
         if fixed_nbytes + nbytes > self.limit_nbytes:
@@ -291,10 +280,7 @@ class MemoryCache:
                 if nbytes == SLAB_NBYTES:
                     break  # the lease takes that one
                 self._slabs.trim(self.used_nbytes + nbytes - self.limit_nbytes)
-            elif self._consumed:
-                self._remove(next(iter(self._consumed)))
-            elif self._kept:
-                self._remove(self._kept.popitem()[0])
             else:
-                self._remove(next(iter(self._unread)))
+                self.counters.evictions += 1
+                self._remove(self._first_to_go())
         return True

@@ -13,6 +13,7 @@ import pyfuse3
 from cffs.core.ids import Inode
 from cffs.core.settings import FuseSettings
 from cffs.core.times import clamped_ns
+from cffs.reader.open_file import OpenFile
 from cffs.tree.namespace import Description
 
 #: 1 MiB makes Python's open() read 1 MiB for the first 64 KiB; 128 KiB is the kernel's own read-ahead (readpath notes).
@@ -109,3 +110,9 @@ def made_up_statfs() -> pyfuse3.StatvfsData:
     data.f_ffree = data.f_favail = _STATFS_FILES // 2
     data.f_namemax = 255
     return data
+
+
+def file_info(number: int, file: OpenFile) -> pyfuse3.FileInfo:
+    """Pages belong to the inode, and an inode is one version: they may be kept. Without a total, no page may be."""
+    unsized = file.total_nbytes is None
+    return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=unsized, keep_cache=not unsized)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import pyfuse3
@@ -85,7 +86,18 @@ def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Argumen
     The handler has the table's budget, after which the caller gets ETIMEDOUT; one of our exceptions becomes its errno;
     anything else is a bug: EIO for the caller, a traceback for the log, and the mount lives on. Cancellation passes.
     """
-    takes_handle = function.__code__.co_varnames[1] == "fh"
+
+    @wraps(function)
+    async def within_budget(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        with trio.fail_after(self.calls.budget_seconds):
+            return await function(self, number, *args, **kwargs)
+
+    return instant_handler(within_budget)  # type: ignore[arg-type]  # functools.wraps keeps the names of self and number
+
+
+def instant_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
+    """The same for a handler that never waits: no deadline is needed, and none is paid for."""
+    takes_handle = _parameters(function)[1] == "fh"
     operation = function.__name__
 
     @wraps(function)
@@ -93,8 +105,7 @@ def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Argumen
         calls = self.calls
         call = calls.begin(operation, number, self.subject_of_handle if takes_handle else self.subject_of)
         try:
-            with trio.fail_after(calls.budget_seconds):
-                return await function(self, number, *args, **kwargs)
+            return await function(self, number, *args, **kwargs)
         except CffsError as error:
             if isinstance(error, OriginFault):
                 log.warning("%s failed subject=%s reason=%s", operation, call.subject, error)
@@ -109,4 +120,8 @@ def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Argumen
             calls.end(call)
 
     wrapper.is_guarded = True  # type: ignore[attr-defined]  # read by the test that holds every handler wrapped
-    return wrapper  # type: ignore[return-value]  # functools.wraps keeps the names of self and number, Handler has none
+    return wrapper  # type: ignore[return-value]  # as above
+
+
+def _parameters(function: Callable[..., object]) -> list[str]:
+    return list(signature(function).parameters)

@@ -31,11 +31,13 @@ class SnapshotHandle:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class FolderHandle:
-    """An open folder."""
+    """An open folder; `end` is the place behind its last entry once the kernel has been given that, so that its next
+    question is answered without a look (0: not yet)."""
 
     node: Node
+    end: int = 0
 
 
 Handle = RemoteHandle | SnapshotHandle | FolderHandle
@@ -85,3 +87,8 @@ class HandleTable:
     def of_object(self, key: str) -> list[RemoteHandle]:
         """The open handles of one object."""
         return list(self._remote_by_key.get(key, {}).values())
+
+
+def told(node: Node) -> str:
+    """The kind and ids of a node, for people."""
+    return f"{node.kind.name}{list(node.args)}" if node.args else node.kind.name

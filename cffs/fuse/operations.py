@@ -23,22 +23,21 @@ from cffs.core.errors import (
     StaleHandle,
 )
 from cffs.core.ids import Inode
-from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, made_up_statfs
-from cffs.fuse.guard import CallTable, handler
-from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle
+from cffs.core.values import RecordingState
+from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, file_info, made_up_statfs
+from cffs.fuse.guard import CallTable, handler, instant_handler
+from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle, told
 from cffs.fuse.invalidation import KernelView, PagedVersions
+from cffs.fuse.neighbours import Neighbours, known_of
 from cffs.fuse.refusals import Refusals
-from cffs.reader.facts import Known
 from cffs.reader.objects import Objects
-from cffs.reader.remote_file import OpenFile
+from cffs.reader.siblings import Siblings
 from cffs.tree.namespace import FOLDER, Description, Namespace
 from cffs.tree.nodes import Content, Document, Node, Remote
 from cffs.tree.routes import FOLDERS
 
 #: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
-
-
 #: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
 ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 
@@ -75,11 +74,13 @@ class Operations(Refusals):
         self._now_ns = now_ns
         self._readdir_reply = readdir_reply
         self._paged = PagedVersions()
+        siblings = Siblings(objects, memory_nbytes=objects.memory_nbytes)
+        self._neighbours = Neighbours(namespace, catalog, siblings)
 
     def subject_of_handle(self, number: int) -> str:
         """The node behind it."""
         try:
-            return _told(self.handles.get(number).node)
+            return told(self.handles.get(number).node)
         except CffsError:
             return super().subject_of_handle(number)
 
@@ -89,7 +90,7 @@ class Operations(Refusals):
             node = self._inodes.node(Inode(number))
         except CffsError:
             return str(number)
-        return _told(node)
+        return told(node)
 
     # -- names --
 
@@ -105,7 +106,9 @@ class Operations(Refusals):
             return self._attributes.missing(never_ours=True)
         except RemoteObjectMissing:
             return self._attributes.missing(never_ours=False)
-        return self._attributes_of(self._inodes.hold(node), node)
+        number = self._inodes.hold(node)
+        self._neighbours.looked_up(parent, number)
+        return self._attributes_of(number, node)
 
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
         """The kernel drops references; there is nothing it could be told."""
@@ -131,7 +134,7 @@ class Operations(Refusals):
     async def _measured(self, node: Node, content: Content) -> Description:
         if isinstance(content, Document):
             body = await self._namespace.load(content)
-            return Description(is_folder=False, nbytes=len(body), is_volatile=content.volatile)
+            return replace(self._namespace.describe_content(content), nbytes=len(body))
         if not self.handles.of_object(content.key):
             await self._namespace.measure(content)
         return self._namespace.describe(node)
@@ -182,6 +185,8 @@ class Operations(Refusals):
         if not isinstance(handle, FolderHandle):
             raise NotAFolder(str(fh))
         after = start_id
+        if after and after == handle.end:
+            return
         while True:
             entries = self._namespace.entries(handle.node, after=after)
             for entry in entries:
@@ -189,19 +194,22 @@ class Operations(Refusals):
                 name = pyfuse3.FileNameT(os.fsencode(entry.name))
                 if not self._readdir_reply(token, name, attributes, entry.offset):
                     return
-                self._inodes.hold(entry.node)
+                self._neighbours.listed(handle.node, self._inodes.hold(entry.node), entry.node)
                 after = entry.offset
             if entries:
+                if self._namespace.is_whole(handle.node):
+                    handle.end = after
+                    return
                 continue
             if after > start_id or not await self._namespace.wait_for_entries(handle.node):
                 return
 
-    @handler
+    @instant_handler
     async def releasedir(self, fh: int) -> None:
         """The folder is closed."""
         self.handles.remove(fh)
 
-    @handler
+    @instant_handler
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         """Nothing is ever unwritten."""
 
@@ -225,8 +233,14 @@ class Operations(Refusals):
             # no pages: they would end where the size of an earlier rendering does, and mix two snapshots
             return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
         self._namespace.require_readable(content)
-        known = self._known(content)
-        file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
+        known = known_of(self._catalog, content)
+        file = await self._objects.open(
+            content.key,
+            content.sources,
+            known=known,
+            hint_nbytes=content.hint_nbytes,
+            may_be_kept=content.state is not RecordingState.RECORDING,
+        )
         fact = self._catalog.fact(content.key)
         if not self._paged.admits(Inode(inode), fact.version if fact is not None else 0):
             # one inode is one version: a change was noticed while nobody had the file open
@@ -239,16 +253,8 @@ class Operations(Refusals):
             self._kernel.forget_attributes(Inode(inode))
         else:
             self._kernel.forget_attributes_of(content.key)  # learned just now, and not yet told to the kernel
-        return _file_info(number, file)
-
-    def _known(self, content: Remote) -> Known | None:
-        fact = self._catalog.fact(content.key)
-        if fact is None or fact.nbytes is None:
-            return None
-        source = next((source for source in content.sources if source.key == fact.source), None)
-        return Known(
-            total_nbytes=fact.nbytes, validator=fact.validator, source=source, last_modified_ns=fact.modified_ns
-        )
+        self._neighbours.opened(Inode(inode), content, file)
+        return file_info(number, file)
 
     @handler
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -261,15 +267,15 @@ class Operations(Refusals):
             return handle.body[off : off + size]
         raise IsAFolder(str(fh))
 
-    @handler
+    @instant_handler
     async def flush(self, fh: int) -> None:
         """Nothing to write; never ENOSYS, which would end FLUSH for the whole mount."""
 
-    @handler
+    @instant_handler
     async def fsync(self, fh: int, datasync: bool) -> None:
         """Nothing is ever unwritten."""
 
-    @handler
+    @instant_handler
     async def release(self, fh: int) -> None:
         """The last descriptor of a handle is closed."""
         handle = self.handles.remove(fh)
@@ -278,7 +284,7 @@ class Operations(Refusals):
 
     # -- the file system --
 
-    @handler
+    @instant_handler
     async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
         """The kernel checks modes itself (default_permissions); asked all the same, anyone may read."""
         return not mode & os.W_OK
@@ -287,17 +293,7 @@ class Operations(Refusals):
         """Made up: the service tells neither size nor room, and asking would cost a request."""
         return made_up_statfs()
 
-    @handler
+    @instant_handler
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
         """There are no links."""
         raise BadArgument("not a link")
-
-
-def _told(node: Node) -> str:
-    return f"{node.kind.name}{list(node.args)}" if node.args else node.kind.name
-
-
-def _file_info(number: int, file: OpenFile) -> pyfuse3.FileInfo:
-    """Pages belong to the inode, and an inode is one version: they may be kept. Without a total, no page may be."""
-    unsized = file.total_nbytes is None
-    return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=unsized, keep_cache=not unsized)

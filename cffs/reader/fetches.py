@@ -44,7 +44,8 @@ class Fetch:
         #: Asked for without a Range header, or answered as if.
         self.is_whole = is_whole
         self.has_head = False
-        self.counts_as_stream = False
+        #: Its part of a stream, for who shares the memory.
+        self.stream_weight = 0.0
         self._is_over = False
         self.error: CffsError | None = None
         self.lease: Extent | None = None
@@ -82,6 +83,10 @@ class Fetch:
         self.position += nbytes
         self.moved_at = trio.current_time()
         self._wake()
+
+    def cut(self, stop: int) -> None:
+        """It ends at `stop`, beyond what is leased for it; the rest is somebody else's."""
+        self.stop = min(self.stop, max(stop, self.position))
 
     def take_head(self) -> None:
         """The head of an answer was accepted."""
@@ -174,6 +179,11 @@ class Fetches:
     def __iter__(self) -> Iterator[Fetch]:
         return iter(tuple(self._running))
 
+    @property
+    def is_busy(self) -> bool:
+        """True while anything is on its way."""
+        return bool(self._running)
+
     def begin(self, fetch: Fetch) -> None:
         """Starts it. The caller knows that nothing of it is on its way."""
         self._running[fetch] = None
@@ -187,6 +197,13 @@ class Fetches:
     def coming(self) -> list[ByteRange]:
         """All that is on its way."""
         return [fetch.coming for fetch in self._running]
+
+    def give_up(self, fetch: Fetch) -> None:
+        """Nobody waits for it: the last quarter is let in, with no reader's window to wait for; else it ends."""
+        if fetch.is_nearly_there:
+            fetch.let_in()
+        else:
+            self.drop(fetch)
 
     def drop(self, fetch: Fetch) -> None:
         """Ends it; whoever waits plans anew."""

@@ -7,12 +7,14 @@ import copy
 
 import trio
 
+from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OperationNotOffered, OriginFault, RangeNotSatisfiable, RemoteObjectMissing
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Source
+from cffs.reader.disk_tier import DiskTier
 from cffs.reader.facts import FactsListener, Known, Learned
 from cffs.reader.planner import FIRST_NBYTES
 from cffs.reader.remote_file import OpenFile, RemoteFile
@@ -51,11 +53,14 @@ class Objects:
         background: Background,
         settings: ReaderSettings,
         listener: FactsListener,
+        disk: DiskCache | None = None,
         first_nbytes: int = FIRST_NBYTES,
     ) -> None:
+        """Without `disk`, or with one whose limit is 0, nothing is kept on disk."""
         self._tools = Tools(
             opener=opener,
             cache=cache,
+            disk=DiskTier(disk, background),
             background=background,
             settings=settings,
             listener=listener,
@@ -68,16 +73,33 @@ class Objects:
         self._probe_turns = trio.CapacityLimiter(_PROBES)
 
     @property
+    def memory_nbytes(self) -> int:
+        """The budget of it all."""
+        return self._tools.cache.limit_nbytes
+
+    @property
+    def disk_hits(self) -> int:
+        """READs that the disk served without a request."""
+        return self._tools.disk.hits
+
+    @property
     def counters(self) -> ReaderCounters:
         """For status."""
         return self._tools.counters
 
     def held_nbytes(self, key: str) -> int:
         """How many of the object's bytes are held locally. No checkpoint."""
-        return self._tools.cache.held_nbytes(key)
+        # not their sum: most of what memory holds is on disk too
+        return max(self._tools.cache.held_nbytes(key), self._tools.disk.held_nbytes(key))
 
     async def open(
-        self, key: str, sources: tuple[Source, ...], *, known: Known | None = None, hint_nbytes: int | None = None
+        self,
+        key: str,
+        sources: tuple[Source, ...],
+        *,
+        known: Known | None = None,
+        hint_nbytes: int | None = None,
+        may_be_kept: bool = True,
     ) -> OpenFile:
         """A handle whose `total_nbytes` is exact, or None where the origin does not tell it in time.
 
@@ -86,6 +108,7 @@ class Objects:
         Raises CffsError.
         """
         file = self._file(key, sources, known)
+        file.identity.may_be_kept = file.identity.may_be_kept and may_be_kept
         handle = file.attach()
         try:
             await file.learn(hint_nbytes)
@@ -134,6 +157,7 @@ class Objects:
         if file is not None:
             file.forget()
         self._tools.cache.drop_object(key)
+        self._tools.disk.drop_object(key)
 
     def _file(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
         self._forget_expired()

@@ -45,6 +45,10 @@ class OpenFile:
         """True once the origin has another version: every further uncached READ raises RemoteObjectChanged."""
         return self._file.identity.is_changed
 
+    def wants(self, start: int, stop: int) -> bool:
+        """True where its reader, going on, meets a byte of that run within its window."""
+        return self.state.next_offset <= stop and start <= max(self.receive_stop, self.state.next_offset)
+
     async def read(self, offset: int, nbytes: int) -> memoryview:
         """The bytes there; fewer only at the true end, read-only, valid for as long as it is held.
 

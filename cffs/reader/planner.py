@@ -21,6 +21,11 @@ FIRST_NBYTES_WIDE_READ_AHEAD = 512 * 1024
 LONG_NBYTES = 64 * 1024 * 1024
 MIN_WINDOW_NBYTES = 1024 * 1024
 MAX_WINDOW_NBYTES = 8 * 1024 * 1024
+#: Where several connections pay for one stream: a request's share of the window, and how wide the window is.
+PART_NBYTES = 4 * 1024 * 1024
+_MIN_PART_NBYTES = 256 * 1024
+_PARALLEL_RAMP = 4
+_MIN_PARALLEL_WINDOW_NBYTES = 8 * 1024 * 1024
 #: How far to look for what is covered already, so that most READs of a stream need no plan.
 _LOOK_AHEAD_NBYTES = 16 * 1024 * 1024
 #: The kernel reorders the READs of one reader by about its read-ahead.
@@ -63,12 +68,13 @@ class ReaderState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerLimits:
-    """What the mount allows: the size of the first request, the widest window the memory has room for now, and how
-    far ahead of the reader the next request must start to arrive in time."""
+    """What the mount allows: the size of the first request, the widest window the memory has room for now, how far
+    ahead of the reader the next request must start to arrive in time, and how many connections a stream gets."""
 
     first_nbytes: int = FIRST_NBYTES
     window_cap_nbytes: int = MAX_WINDOW_NBYTES
     lead_nbytes: int = MIN_WINDOW_NBYTES
+    depth: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +121,14 @@ def plan(
         needed = whole
     elif after.is_sequential and after.next_offset >= wanted.stop and _is_near(after, wanted):
         needed = wanted.aligned(PAGE_NBYTES).clamped(total_nbytes)
-        lead_nbytes = max(window_nbytes, limits.lead_nbytes)
-        stream, covered_stop = _stream(after, wanted, coverage, total_nbytes, lead_nbytes)
+        if limits.depth > 1:
+            lead_nbytes = window_nbytes
+            streams, covered_stop = _parts(after, wanted, coverage, total_nbytes, window_nbytes, limits.depth)
+        else:
+            lead_nbytes = max(window_nbytes, limits.lead_nbytes)
+            streams, covered_stop = _stream(after, wanted, coverage, total_nbytes, lead_nbytes)
         quiet_stop = total_nbytes if covered_stop == total_nbytes else max(0, covered_stop - lead_nbytes)
-        if stream is not None:
-            fetches.append(PlannedFetch(wanted=stream, is_stream=True))
+        fetches += [PlannedFetch(wanted=stream, is_stream=True) for stream in streams]
     elif wanted.start == 0 and wanted.nbytes <= limits.first_nbytes:
         needed = ByteRange(0, limits.first_nbytes).clamped(total_nbytes)
     elif total_nbytes - wanted.start <= TAIL_NBYTES:
@@ -147,6 +156,9 @@ def receive_stop_of(state: ReaderState, limits: PlannerLimits) -> int:
 
 
 def _window_nbytes(state: ReaderState, limits: PlannerLimits) -> int:
+    if limits.depth > 1:
+        wide_nbytes = max(_PARALLEL_RAMP * state.in_order_nbytes, _MIN_PARALLEL_WINDOW_NBYTES)
+        return min(wide_nbytes, limits.depth * PART_NBYTES, limits.window_cap_nbytes)
     return min(max(state.in_order_nbytes, MIN_WINDOW_NBYTES), MAX_WINDOW_NBYTES, limits.window_cap_nbytes)
 
 
@@ -178,20 +190,39 @@ def _is_near(state: ReaderState, wanted: ByteRange) -> bool:
 
 def _stream(
     state: ReaderState, wanted: ByteRange, coverage: Coverage, total_nbytes: int, lead_nbytes: int
-) -> tuple[ByteRange | None, int]:
+) -> tuple[list[ByteRange], int]:
     """The next long request of a sequential reader, once its bytes are near enough to be wanted soon, and up to where
     all is covered with it."""
     look = ByteRange(wanted.start, min(state.next_offset + lead_nbytes + _LOOK_AHEAD_NBYTES, total_nbytes))
     gap = coverage.first_missing(look)
     if gap is None:
-        return None, look.stop
+        return [], look.stop
     if gap.start >= state.next_offset + lead_nbytes:
-        return None, gap.start
+        return [], gap.start
     left_nbytes = total_nbytes - gap.start
     # no short last request for a file a little longer than a long one
     nbytes = left_nbytes if left_nbytes <= LONG_NBYTES * 5 // 4 else LONG_NBYTES
     stream = coverage.first_missing(ByteRange(gap.start, gap.start + nbytes))
-    return stream, gap.start if stream is None else stream.stop
+    return ([], gap.start) if stream is None else ([stream], stream.stop)
+
+
+def _parts(
+    state: ReaderState, wanted: ByteRange, coverage: Coverage, total_nbytes: int, window_nbytes: int, depth: int
+) -> tuple[list[ByteRange], int]:
+    """The requests of a sequential reader from a host that gives each connection little: as many as start within its
+    window, cut on one grid, and up to where all is covered with them."""
+    part_nbytes = min(max(window_nbytes // depth, _MIN_PART_NBYTES), PART_NBYTES)
+    part_nbytes -= part_nbytes % _MIN_PART_NBYTES
+    stop = min(state.next_offset + window_nbytes, total_nbytes)
+    last = min(stop + -stop % part_nbytes, total_nbytes)
+    parts = []
+    for gap in _missing(coverage, ByteRange(min(wanted.start, last), last)):
+        start = gap.start
+        while start < gap.stop:
+            end = min(start - start % part_nbytes + part_nbytes, gap.stop)
+            parts.append(ByteRange(start, end))
+            start = end
+    return parts, last
 
 
 def _missing(coverage: Coverage, within: ByteRange) -> Iterator[ByteRange]:

@@ -6,6 +6,7 @@ It must not know readers or plans; a fetch's limit and waiters say how far and h
 
 import random
 import zlib
+from collections.abc import Callable
 from enum import Enum, auto
 
 import trio
@@ -26,6 +27,7 @@ from cffs.core.errors import (
 )
 from cffs.core.source import Source
 from cffs.reader.fetches import UNKNOWN_STOP, Fetch
+from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
 from cffs.reader.seam import Answer
 from cffs.reader.slots import Claim
@@ -61,10 +63,12 @@ class _Outcome(Enum):
 class Receiver:
     """Brings the bytes of the fetches of one object."""
 
-    def __init__(self, identity: Identity, tools: Tools) -> None:
+    def __init__(self, identity: Identity, holdings: Holdings, tools: Tools) -> None:
         self._identity = identity
+        self._holdings = holdings
         self._tools = tools
         self._whole: Fetch | None = None
+        self.on_arrived: Callable[[Fetch, int], None] = lambda _fetch, _nbytes: None
 
     async def receive(self, fetch: Fetch) -> None:
         """Returns when all of it is in the cache, when another fetch will bring the rest, or when it was dropped.
@@ -130,7 +134,7 @@ class Receiver:
 
     async def _receive_from(self, source: Source, fetch: Fetch, claim: Claim) -> _Outcome:
         if fetch.is_whole:
-            if self._whole not in (None, fetch):
+            if self._whole not in (None, fetch) and not self._is_past(self._whole, fetch):
                 raise _Superseded
             self._whole = fetch
         asked = None if fetch.is_whole else fetch.coming
@@ -151,14 +155,17 @@ class Receiver:
             self._found_end(source, fetch, 0)
             return _Outcome.OVER
 
+    def _is_past(self, other: Fetch | None, fetch: Fetch) -> bool:
+        """True where `other` brings no more of what `fetch` begins with: a reader went back to what was evicted."""
+        missing = self._holdings.first_missing(ByteRange(0, fetch.limit))
+        return other is None or (missing is not None and other.position > missing.start)
+
     def _take_head(
         self, source: Source, fetch: Fetch, answer: Answer, asked: ByteRange | None, pinned: Pinned | None
     ) -> None:
-        identity, cache = self._identity, self._tools.cache
-        version = identity.version
+        identity, cache, version = self._identity, self._tools.cache, self._identity.version
         is_new = identity.adopt(answer, source, pinned)
-        if identity.version != version:
-            cache.rename(version, identity.version)
+        self._holdings.became(version)
         if is_new:
             self._tools.listener.learned(identity.learned(source))
         total_nbytes = identity.total_nbytes
@@ -205,15 +212,18 @@ class Receiver:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
                         self._tools.cache.commit(lease, nbytes)
-                        if lease.filled_nbytes == lease.capacity_nbytes:
+                        if not lease.vacant:
                             self._tools.cache.seal(lease)
                     claim.note_progress()
                     fetch.advance(nbytes)
+                    self._holdings.arrived(ByteRange(fetch.position - nbytes, fetch.position))
+                    self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
                     unyielded_nbytes += nbytes
                     if unyielded_nbytes >= CHECKPOINT_NBYTES:
                         unyielded_nbytes = 0
                         await trio.lowlevel.checkpoint()
+                        await self._holdings.keep_up()
             finally:
                 if lease is not None:
                     self._tools.cache.seal(lease)
@@ -289,7 +299,7 @@ class Receiver:
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)
         if identity.version != version:
-            self._tools.cache.rename(version, identity.version)
+            self._holdings.became(version)
             self._tools.listener.learned(identity.learned(source))
         fetch.stop = total_nbytes
         fetch.take_head()

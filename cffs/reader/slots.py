@@ -32,16 +32,14 @@ class ConnectionSlots:
 
     def __init__(self, *, connections: int, per_object: int = 8) -> None:
         self._connections = connections
-        self._per_object = min(per_object, connections)
+        self.per_object = min(per_object, connections)
         self._held: dict[Claim, None] = {}
         self._waiting: dict[Claim, None] = {}
 
     def is_contended(self, key: str) -> bool:
         """True when somebody waits for a connection that a holder on `key` could give."""
         return any(
-            claim.key == key or self._count(claim.key) < self._per_object
-            for claim in self._waiting
-            if claim.is_demand()
+            claim.key == key or self._count(claim.key) < self.per_object for claim in self._waiting if claim.is_demand()
         )
 
     async def acquire(self, claim: Claim) -> None:
@@ -68,7 +66,7 @@ class ConnectionSlots:
             for claim in [claim for claim in self._waiting if claim.is_demand() is wants_demand]:
                 if self._count(None) >= self._connections:
                     return
-                if self._count(claim.key) < self._per_object:
+                if self._count(claim.key) < self.per_object:
                     del self._waiting[claim]
                     self._held[claim] = None
                     claim.note_progress()

@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 from cffs.cache.memory import MemoryCache
 from cffs.core.background import Background
 from cffs.core.settings import ReaderSettings
+from cffs.core.source import Api
+from cffs.reader.disk_tier import DiskTier
 from cffs.reader.facts import FactsListener
-from cffs.reader.planner import LONG_NBYTES, MAX_WINDOW_NBYTES, MIN_WINDOW_NBYTES, PAGE_NBYTES, PlannerLimits
+from cffs.reader.pace import Pace
+from cffs.reader.planner import (
+    LONG_NBYTES,
+    MAX_WINDOW_NBYTES,
+    MIN_WINDOW_NBYTES,
+    PAGE_NBYTES,
+    PART_NBYTES,
+    PlannerLimits,
+)
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
 
@@ -57,6 +67,7 @@ class Tools:
 
     opener: RangeOpener
     cache: MemoryCache
+    disk: DiskTier
     background: Background
     settings: ReaderSettings
     listener: FactsListener
@@ -64,13 +75,24 @@ class Tools:
     first_nbytes: int
     counters: ReaderCounters = field(default_factory=ReaderCounters)
     link: LinkEstimate = field(default_factory=LinkEstimate)
-    running_streams: int = 0
+    #: Long requests on their way; the parts of one stream count as one together.
+    running_streams: float = 0.0
+    paces: dict[Api, Pace] = field(default_factory=dict)
 
-    @property
-    def planner_limits(self) -> PlannerLimits:
+    def pace_of(self, api: Api) -> Pace:
+        """How many connections a stream from that host gets."""
+        pace = self.paces.get(api)
+        if pace is None:
+            pace = self.paces[api] = Pace(most=self.slots.per_object)
+        return pace
+
+    def planner_limits(self, depth: int) -> PlannerLimits:
         """What one reader may have on its way now: half of the budget, shared by the streams there are."""
-        share_nbytes = self.cache.limit_nbytes // 2 // max(1, self.running_streams)
-        cap_nbytes = max(PAGE_NBYTES, min(share_nbytes, MAX_WINDOW_NBYTES))
+        share_nbytes = self.cache.limit_nbytes // 2 // max(1, round(self.running_streams))
+        most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
         return PlannerLimits(
-            first_nbytes=self.first_nbytes, window_cap_nbytes=cap_nbytes, lead_nbytes=self.link.lead_nbytes
+            first_nbytes=self.first_nbytes,
+            window_cap_nbytes=max(PAGE_NBYTES, min(share_nbytes, most_nbytes)),
+            lead_nbytes=self.link.lead_nbytes,
+            depth=depth,
         )

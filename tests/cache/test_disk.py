@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cffs.cache import disk_format
-from cffs.cache.disk import DiskCache, files_below
-from cffs.cache.disk_file import verify_file
+from cffs.cache.disk import DiskCache
+from cffs.cache.disk_file import WouldBlock, verify_file
 from cffs.cache.disk_format import BLOCK_NBYTES, Layout
+from cffs.cache.disk_index import files_below
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
@@ -42,8 +43,27 @@ def block(of: ObjectVersion, index: int) -> bytes:
     return (f"{of.key} {of.validator} {index} ".encode() * nbytes)[:nbytes]
 
 
-def put(cache: DiskCache, of: ObjectVersion, index: int) -> None:
-    cache.write(of, index, memoryview(block(of, index)))
+def put(cache: DiskCache, of: ObjectVersion, index: int, *, is_wanted: bool = True) -> None:
+    write = cache.begin_write(of, index, memoryview(block(of, index)))
+    if write is not None:
+        write.transfer.run()
+        cache.was_written(write, is_wanted=is_wanted)
+
+
+def take(cache: DiskCache, of: ObjectVersion, index: int) -> bytes | None:
+    """A block, read as on the loop or, where the disk would have to be waited for, as in a thread."""
+    try:
+        found = cache.read_now(of, range(index, index + 1))
+    except WouldBlock:
+        read = cache.begin_read(of, range(index, index + 1))
+        assert read is not None
+        try:
+            read.transfer.run()
+        except OSError as problem:
+            found = cache.was_read(read, problem)
+        else:
+            found = cache.was_read(read)
+    return None if found is None else bytes(found[1])
 
 
 def opened(folder: Path, limit: int = LARGE) -> DiskCache:
@@ -65,11 +85,11 @@ def test_blocks_survive_a_restart(tmp_path):
     put(first, of, 2)
     first.close()
     again = opened(tmp_path)
-    assert again.read(of, 0, wait=True) == block(of, 0)
-    assert again.read(of, 1, wait=True) is None
-    assert again.read(of, 2, wait=True) == block(of, 2)
+    assert take(again, of, 0) == block(of, 0)
+    assert take(again, of, 1) is None
+    assert take(again, of, 2) == block(of, 2)
     assert again.first_missing(of, ByteRange(5, TOTAL)) == ByteRange(BLOCK_NBYTES, 2 * BLOCK_NBYTES)
-    assert again.held_nbytes(of) == BLOCK_NBYTES + 1000
+    assert again.held_nbytes(of.key) == BLOCK_NBYTES + 1000
     assert again.used_nbytes >= BLOCK_NBYTES + 1000
 
 
@@ -78,12 +98,13 @@ def test_another_version_finds_nothing_and_takes_the_place(tmp_path):
     cache, old = opened(tmp_path), version()
     put(cache, old, 0)
     for new in (version(validator="b"), version(total=TOTAL + 1)):
-        assert cache.read(new, 0, wait=True) is None
-        assert cache.held_nbytes(new) == 0 or cache.first_missing(new, ByteRange(0, 10)) is not None
+        assert take(cache, new, 0) is None
+        assert cache.first_missing(new, ByteRange(0, 10)) == ByteRange(0, 10)
+        assert not cache.holds_all(new)
     new = version(validator="b")
     put(cache, new, 1)
-    assert cache.read(new, 1, wait=True) == block(new, 1)
-    assert cache.read(old, 0, wait=True) is None
+    assert take(cache, new, 1) == block(new, 1)
+    assert take(cache, old, 0) is None
 
 
 @settings(max_examples=60, deadline=None)
@@ -105,7 +126,7 @@ def test_no_damage_is_ever_served(tmp_path_factory, position, what):
     path.write_bytes(data)
     again = opened(folder)
     for index in range(3):
-        assert again.read(of, index, wait=True) in (None, block(of, index))
+        assert take(again, of, index) in (None, block(of, index))
 
 
 def test_swapped_files_and_blocks_are_refused(tmp_path):
@@ -120,8 +141,8 @@ def test_swapped_files_and_blocks_are_refused(tmp_path):
     first.write_bytes(b)
     second.write_bytes(a)
     again = opened(tmp_path)
-    assert again.read(one, 0, wait=True) is None
-    assert again.read(other, 0, wait=True) is None
+    assert take(again, one, 0) is None
+    assert take(again, other, 0) is None
     of = version(3)
     put(again, of, 0)
     put(again, of, 1)
@@ -137,7 +158,7 @@ def test_swapped_files_and_blocks_are_refused(tmp_path):
     data[slots : slots + 16], data[slots + 16 : slots + 32] = data[slots + 16 : slots + 32], data[slots : slots + 16]
     path.write_bytes(data)
     last = opened(tmp_path)
-    assert last.read(of, 0, wait=True) is None
+    assert take(last, of, 0) is None
     assert last.corrupt_blocks == 1
 
 
@@ -151,8 +172,8 @@ def test_a_slot_without_its_data_fails(tmp_path):
         file.seek(disk_format.HEADER_NBYTES + disk_format.SLOT_NBYTES)
         file.write(disk_format.make_slot(block(of, 1), seed=disk_format.seed_of(of), index=1))
     again = opened(tmp_path)
-    assert again.read(of, 1, wait=True) is None
-    assert again.read(of, 0, wait=True) == block(of, 0)
+    assert take(again, of, 1) is None
+    assert take(again, of, 0) == block(of, 0)
 
 
 def test_files_are_private_under_any_umask(tmp_path):
@@ -179,7 +200,7 @@ def test_a_symlink_is_not_followed(tmp_path):
     path.symlink_to(victim)
     again = opened(tmp_path / "cache")
     put(again, of, 0)
-    assert again.read(of, 0, wait=True) is None
+    assert take(again, of, 0) is None
     assert victim.read_bytes() == b"precious"
 
 
@@ -193,11 +214,11 @@ def test_whole_files_go_by_last_use(tmp_path):
     cache.close()
     again = opened(tmp_path, limit=4 * BLOCK_NBYTES)
     assert again.is_pinned(kept.key)
-    assert again.read(new, 0, wait=True) == block(new, 0)
+    assert take(again, new, 0) == block(new, 0)
     put(again, version(4), 0)
     put(again, version(4), 1)
-    assert again.read(old, 0, wait=True) is None
-    assert again.read(kept, 0, wait=True) == block(kept, 0)
+    assert take(again, old, 0) is None
+    assert take(again, kept, 0) == block(kept, 0)
     assert again.used_nbytes <= 4 * BLOCK_NBYTES + 4 * 8192
 
 
@@ -216,12 +237,12 @@ def test_a_full_disk_disturbs_nobody(tmp_path, caplog):
     cache.scan()
     for index in range(3):
         put(cache, version(), index)  # the folder does not exist: every write is refused
-    assert cache.read(version(), 0, wait=True) is None
+    assert take(cache, version(), 0) is None
     assert len([record for record in caplog.records if "pauses" in record.message]) == 1
     folder.mkdir()
     clock.now += 60
     put(cache, version(), 0)
-    assert cache.read(version(), 0, wait=True) == block(version(), 0)
+    assert take(cache, version(), 0) == block(version(), 0)
 
 
 def test_clear_leaves_no_byte(tmp_path):
@@ -230,9 +251,9 @@ def test_clear_leaves_no_byte(tmp_path):
     put(cache, version(1), 0)
     put(cache, version(2), 0)
     cache.set_pinned(version(2).key, pinned=True)
-    assert cache.clear(pinned_too=False) >= BLOCK_NBYTES
+    assert cache.index.clear(pinned_too=False) >= BLOCK_NBYTES
     assert len(list(files_below(tmp_path))) == 1
-    cache.clear(pinned_too=True)
+    cache.index.clear(pinned_too=True)
     assert list(files_below(tmp_path)) == []
     assert cache.used_nbytes == 0
 
@@ -261,7 +282,7 @@ def test_a_vanished_folder_costs_only_time(tmp_path):
     put(cache, of, 0)
     cache.close()
     shutil.rmtree(tmp_path / "cache")
-    assert cache.read(of, 0, wait=True) is None
+    assert take(cache, of, 0) is None
     put(cache, of, 0)
 
 
@@ -287,7 +308,7 @@ class DiskMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2), validator=st.sampled_from("ab"), index=st.integers(0, 2))
     def read(self, number, validator, index):
         of = version(number, validator)
-        assert self.cache.read(of, index, wait=True) == self.put.get((of, index))
+        assert take(self.cache, of, index) == self.put.get((of, index))
 
     @rule(number=st.integers(0, 2))
     def drop(self, number):
@@ -302,7 +323,7 @@ class DiskMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(0, 3))
     def prune(self, limit):
-        self.cache.prune(limit_nbytes=limit * BLOCK_NBYTES)
+        self.cache.index.prune(limit_nbytes=limit * BLOCK_NBYTES)
         names = {path.parent.name + path.name for path in files_below(self.folder)}
         for known in [known for known in self.put if disk_format.key_digest(known[0].key).hex() not in names]:
             del self.put[known]
@@ -311,7 +332,7 @@ class DiskMachine(RuleBasedStateMachine):
     def accounts_for_its_files(self):
         if hasattr(self, "cache"):
             assert self.cache.used_nbytes >= 0
-            assert len(self.cache._entries) == len(list(files_below(self.folder)))
+            assert len(self.cache.index) == len(list(files_below(self.folder)))
 
     def teardown(self):
         if hasattr(self, "cache"):
@@ -328,3 +349,53 @@ def test_would_block_is_an_errno_of_the_kernel():
     """The flag that reads without waiting exists on this Python and kernel."""
     assert os.RWF_NOWAIT
     assert errno.EAGAIN
+
+
+def test_a_disk_that_fails_to_read(tmp_path, caplog):
+    """A block that the disk does not give is missing from then on, with one line; the rest of the cache lives on."""
+    cache, of, other = opened(tmp_path), version(1), version(2)
+    put(cache, of, 0)
+    put(cache, other, 0)
+    file = cache._open[of.key]
+    os.dup2(os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY), file._descriptor)
+    assert take(cache, of, 0) is None
+    assert cache.first_missing(of, ByteRange(0, 10)) == ByteRange(0, 10)
+    assert take(cache, other, 0) == block(other, 0)
+    assert len([record for record in caplog.records if "pauses" in record.message]) == 1
+
+
+def test_a_pin_outlives_a_new_version(tmp_path):
+    """A pinned object that changed is pinned in its new version too; its old bytes are gone."""
+    cache, old, new = opened(tmp_path), version(validator="a"), version(validator="b")
+    put(cache, old, 0)
+    cache.set_pinned(old.key, pinned=True)
+    put(cache, new, 1)
+    assert cache.is_pinned(new.key)
+    assert the_file(tmp_path).stat().st_mode & stat.S_IXUSR
+    assert take(cache, old, 0) is None
+    assert cache.held_nbytes(new.key) == BLOCK_NBYTES
+
+
+def test_a_write_that_is_not_wanted_any_more(tmp_path):
+    """What proved wrong while a thread wrote it is not there afterwards, nor after a restart."""
+    cache, of = opened(tmp_path), version()
+    put(cache, of, 0)
+    put(cache, of, 1, is_wanted=False)
+    assert take(cache, of, 1) is None
+    cache.close()
+    assert take(opened(tmp_path), of, 1) is None
+
+
+def test_a_file_closed_while_a_thread_writes(tmp_path):
+    """A write that ends after its file was evicted, or closed for others, harms no other file."""
+    cache, of = opened(tmp_path), version()
+    put(cache, of, 0)
+    write = cache.begin_write(of, 1, memoryview(block(of, 1)))
+    assert write is not None
+    cache.drop_object(of.key)
+    put(cache, version(9), 0)
+    write.transfer.run()
+    cache.was_written(write)
+    assert take(cache, of, 1) is None
+    assert take(cache, version(9), 0) == block(version(9), 0)
+    assert cache.used_nbytes < 2 * BLOCK_NBYTES

@@ -4,9 +4,11 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import trio
 
+from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.checks import Pinned
 from cffs.core.byte_range import ByteRange
@@ -231,6 +233,7 @@ async def laboratory(
     connections: int = 16,
     timeout_seconds: float = 30.0,
     first_nbytes: int = FIRST_NBYTES,
+    disk: DiskCache | None = None,
 ) -> AsyncIterator[Lab]:
     """Everything of the reader over a simulated link; what is still running at the end is cancelled."""
     origin = Origin(latency_seconds=latency_seconds, bytes_per_second=bytes_per_second)
@@ -244,10 +247,19 @@ async def laboratory(
                 memory_nbytes=memory_nbytes, connections=connections, timeout_seconds=timeout_seconds
             ),
             listener=facts,
+            disk=disk,
             first_nbytes=first_nbytes,
         )
         yield Lab(origin, objects, cache, facts)
         nursery.cancel_scope.cancel()
+
+
+def disk_in(folder: Path, *, limit_nbytes: int = 2**30) -> DiskCache:
+    """A disk cache in `folder` with what is there, in the time of the test's clock."""
+    folder.mkdir(exist_ok=True)
+    cache = DiskCache(folder, limit_nbytes=limit_nbytes, timer=trio.current_time, wall_seconds=trio.current_time)
+    cache.scan()
+    return cache
 
 
 def corrupting_fault(after_nbytes: int) -> Fault:

@@ -1,6 +1,8 @@
 """Whatever readers do and goes wrong: true bytes of the version opened, or an error, in time, within budget."""
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +19,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.reader.remote_file import OpenFile
-from tests.reader.link import MIB, Fault, Lab, Remote, laboratory
+from tests.reader.link import MIB, Fault, Lab, Remote, disk_in, laboratory
 
 KIB = 1024
 READ_SECONDS = 15.0
@@ -159,6 +161,7 @@ class Run:
     has_validator=st.booleans(),
     connections=st.sampled_from([1, 2, 16]),
     faults=st.lists(FAULTS, max_size=8),
+    disk_nbytes=st.sampled_from([None, 2 * MIB, 64 * MIB]),
     steps=st.lists(st.one_of(STEPS.map(lambda step: [step]), st.lists(STEPS, max_size=4)), max_size=12),
 )
 def test_model(
@@ -166,15 +169,21 @@ def test_model(
     ignores_ranges: bool,
     has_validator: bool,
     connections: int,
+    disk_nbytes: int | None,
     faults: list[Fault],
     steps: list[list[tuple[str, int, float, int]]],
 ) -> None:
     """True bytes of the version opened, or an error; no READ beyond its deadline; no byte over the budget; and when
     the faults are over, the next open reads the whole."""
 
-    async def main() -> None:
+    async def main(folder: Path) -> None:
+        disk = None if disk_nbytes is None else disk_in(folder, limit_nbytes=disk_nbytes)
         async with laboratory(
-            latency_seconds=0.05, bytes_per_second=20e6, memory_nbytes=MEMORY_NBYTES, connections=connections
+            latency_seconds=0.05,
+            bytes_per_second=20e6,
+            memory_nbytes=MEMORY_NBYTES,
+            connections=connections,
+            disk=disk,
         ) as lab:
             remote = lab.add(
                 Remote(total=total, ignores_ranges=ignores_ranges, validator='"v1"' if has_validator else None)
@@ -187,5 +196,10 @@ def test_model(
                     for step in together:
                         nursery.start_soon(play.step, *step)
             await play.at_the_end()
+            if disk is not None:
+                assert disk.used_nbytes <= disk.limit_nbytes
+                assert disk.corrupt_blocks == 0
+                disk.close()
 
-    trio.run(main, clock=MockClock(autojump_threshold=0))
+    with tempfile.TemporaryDirectory() as folder:
+        trio.run(main, Path(folder), clock=MockClock(autojump_threshold=0))

@@ -1,6 +1,7 @@
 """Laws of the planner, whatever the reader does, and its rules by example."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from cffs.reader.planner import (
     FIRST_NBYTES,
     LONG_NBYTES,
     MAX_WINDOW_NBYTES,
+    PART_NBYTES,
     SMALL_FILE_NBYTES,
     Plan,
     PlannerLimits,
@@ -67,7 +69,9 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
         first_nbytes=data.draw(st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES])),
         window_cap_nbytes=data.draw(st.integers(4096, 8 * MIB)),
         lead_nbytes=data.draw(st.integers(0, 32 * MIB)),
+        depth=data.draw(st.sampled_from([1, 1, 2, 8])),
     )
+    widest_nbytes = MAX_WINDOW_NBYTES if limits.depth == 1 else limits.depth * PART_NBYTES
     state = ReaderState()
     for _ in range(data.draw(st.integers(1, 8))):
         start = data.draw(st.one_of(offsets, st.just(state.next_offset), st.just(0)))
@@ -86,7 +90,10 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
                 assert fetch.wanted.nbytes <= max(whole_or_first, wanted.nbytes + 32 * KIB)
             assert fetch.wanted.nbytes <= LONG_NBYTES * 5 // 4
         assert not list(wanted.minus(taken))
-        assert planned.receive_stop - planned.state.next_offset <= min(limits.window_cap_nbytes, MAX_WINDOW_NBYTES)
+        if limits.depth > 1:
+            assert all(fetch.wanted.nbytes <= PART_NBYTES for fetch in planned.fetches if fetch.is_stream)
+            assert len([fetch for fetch in planned.fetches if fetch.is_stream]) <= 2 * limits.depth + len(taken) + 2
+        assert planned.receive_stop - planned.state.next_offset <= min(limits.window_cap_nbytes, widest_nbytes)
         covered.ranges = taken
         again = plan(planned.state, read, covered, total_nbytes=total, limits=limits)
         assert again.state == planned.state
@@ -155,3 +162,18 @@ def test_stream_stops_before_what_is_covered() -> None:
     covered = Covered([ByteRange(10 * MIB, 20 * MIB)])
     plans = run([(0, MIB)], total=100 * MIB, covered=covered)
     assert asked(plans[0]) == [(0, 10 * MIB)]
+
+
+def test_parts_side_by_side() -> None:
+    """Where several connections pay, a reader in order gets parts as far as its window, on one grid, each once."""
+    limits = PlannerLimits(depth=8, window_cap_nbytes=32 * MIB)
+    covered, state, parts = Covered(), ReaderState(), []
+    for offset in range(0, 40 * MIB, MIB):
+        planned = plan(state, ByteRange(offset, offset + MIB), covered, total_nbytes=200 * MIB, limits=limits)
+        state = planned.state
+        covered.ranges.extend(fetch.wanted for fetch in planned.fetches)
+        parts += asked(planned)
+    assert parts[:8] == [(number * MIB, (number + 1) * MIB) for number in range(8)]
+    assert all(start == stop for (_, stop), (start, _) in pairwise(parts))
+    assert parts[-1][1] - parts[-1][0] == PART_NBYTES
+    assert 40 * MIB + 32 * MIB <= parts[-1][1] <= 40 * MIB + 36 * MIB

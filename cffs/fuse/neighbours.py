@@ -1,0 +1,124 @@
+"""Which files lie beside each other, in the order in which their folder lists them; who opens one brings the next.
+
+It must not know what is fetched, or when: that is `reader/siblings`.
+`fuse/operations` tells it what the kernel was shown and what is opened.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+
+from cffs.catalog.store import Catalog
+from cffs.core.errors import CffsError
+from cffs.core.ids import Inode
+from cffs.core.values import RecordingState
+from cffs.reader.facts import Known
+from cffs.reader.open_file import OpenFile
+from cffs.reader.siblings import Sibling, Siblings
+from cffs.tree.namespace import Namespace
+from cffs.tree.nodes import Kind, Node, Remote
+
+#: What a folder shows beside these costs no request to read.
+_REMOTE = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE, Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE})
+#: What is still being made, or never will be, is not brought.
+_UNSTEADY = frozenset({RecordingState.RECORDING, RecordingState.ERROR})
+#: Files remembered in all (about 200 bytes each); past it the folder listed longest ago is forgotten.
+_MOST_FILES = 50_000
+#: Twice as far as anybody looks ahead, for some folders at once.
+_MADE = 256
+
+
+@dataclass(slots=True)
+class _Listing:
+    """The audio files of a folder, as it listed them."""
+
+    nodes: list[Node] = field(default_factory=list)
+    places: dict[Inode, int] = field(default_factory=dict)
+
+
+class Neighbours:
+    """What the kernel was shown of each folder. No method is a checkpoint."""
+
+    def __init__(self, namespace: Namespace, catalog: Catalog, siblings: Siblings) -> None:
+        self._namespace = namespace
+        self._catalog = catalog
+        self._siblings = siblings
+        self._listings: dict[Node, _Listing] = {}
+        self._files = 0
+        self._folders: dict[Inode, Node] = {}
+        self._made: LRUCache[Node, Sibling] = LRUCache(_MADE)
+
+    def listed(self, folder: Node, inode: Inode, node: Node) -> None:
+        """A listing of `folder` showed the file; a folder is listed from its start, and what is new comes last."""
+        if node.kind not in _REMOTE:
+            return
+        listing = self._listings.get(folder)
+        if listing is None:
+            listing = self._listings[folder] = _Listing()
+        self._folders[inode] = folder
+        if inode in listing.places:
+            return
+        listing.places[inode] = len(listing.nodes)
+        listing.nodes.append(node)
+        self._files += 1
+        while self._files > _MOST_FILES and len(self._listings) > 1:
+            self._forget(next(iter(self._listings)))
+
+    def looked_up(self, folder: Node, inode: Inode) -> None:
+        """The file was looked up in `folder`: of the folders that show it, that is where somebody reads."""
+        listing = self._listings.get(folder)
+        if listing is not None and inode in listing.places:
+            self._folders[inode] = folder
+
+    def opened(self, inode: Inode, content: Remote, file: OpenFile) -> None:
+        """Its file was opened."""
+        folder = self._folders.get(inode)
+        listing = self._listings.get(folder) if folder is not None else None
+        place = listing.places.get(inode) if listing is not None else None
+        if listing is None or place is None:
+            return
+        nodes = listing.nodes
+        self._siblings.opened(
+            folder,
+            place,
+            key=content.key,
+            nbytes=file.total_nbytes,
+            following=lambda count: self._siblings_of(nodes[place + 1 : place + 1 + count], place),
+        )
+
+    def _siblings_of(self, nodes: Sequence[Node], place: int) -> list[Sibling]:
+        found = (self._sibling(node, place + number) for number, node in enumerate(nodes, start=1))
+        return [sibling for sibling in found if sibling is not None]
+
+    def _sibling(self, node: Node, place: int) -> Sibling | None:
+        made = self._made.get(node)
+        if made is not None:
+            return made
+        try:
+            content = self._namespace.content(node)
+        except CffsError:
+            return None  # its row is gone
+        if not isinstance(content, Remote) or content.state in _UNSTEADY:
+            return None
+        known, hint_nbytes = known_of(self._catalog, content), content.hint_nbytes
+        sibling = Sibling(index=place, key=content.key, sources=content.sources, known=known, hint_nbytes=hint_nbytes)
+        if known is not None:
+            self._made[node] = sibling
+        return sibling
+
+    def _forget(self, folder: Node) -> None:
+        listing = self._listings.pop(folder)
+        self._files -= len(listing.nodes)
+        for inode in listing.places:
+            if self._folders.get(inode) == folder:
+                del self._folders[inode]
+
+
+def known_of(catalog: Catalog, content: Remote) -> Known | None:
+    """What the catalogue knows of the object, as something to open it with; None where its size is not known."""
+    fact = catalog.fact(content.key)
+    if fact is None or fact.nbytes is None:
+        return None
+    source = next((source for source in content.sources if source.key == fact.source), None)
+    return Known(total_nbytes=fact.nbytes, validator=fact.validator, source=source, last_modified_ns=fact.modified_ns)

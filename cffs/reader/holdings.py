@@ -1,0 +1,128 @@
+"""The bytes of one object that are here, in memory and on disk, always those of the version that it is now.
+
+It must not know what is on its way or who reads. Owned by one RemoteFile, which reads from it; `reader/receiving` puts
+in what arrives. A block goes to disk when its last byte has arrived, whichever answer brought it.
+
+Checklist for whoever adds an `await` here or in a caller: the identity's version may be another after it, and what was
+held or missing before it must be asked again; a view got before it stays valid.
+"""
+
+from cffs.cache.disk_format import BLOCK_NBYTES
+from cffs.cache.version import ObjectVersion
+from cffs.core.byte_range import ByteRange
+from cffs.reader.identity import Identity
+from cffs.reader.tools import Tools
+
+#: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders, players step back.
+_KEEP_BEHIND_NBYTES = 2 * 1024 * 1024
+
+
+class Holdings:
+    """Memory first, then disk. Only `beyond_memory` and `keep_up` are ever checkpoints."""
+
+    def __init__(self, identity: Identity, tools: Tools) -> None:
+        self._identity = identity
+        self._memory = tools.cache
+        self._disk = tools.disk
+
+    # -- what is here --
+
+    def get(self, wanted: ByteRange) -> memoryview | None:
+        """The bytes of `wanted` where memory has them all."""
+        return self._memory.get(self._identity.version, wanted)
+
+    def get_arrived(self, wanted: ByteRange) -> memoryview | None:
+        """As `get`, for a READ that was counted before and waited since."""
+        return self._memory.get_arrived(self._identity.version, wanted)
+
+    def missing_in_memory(self, within: ByteRange) -> ByteRange | None:
+        """The first maximal piece of `within` that memory lacks, or None."""
+        return self._memory.first_missing(self._identity.version, within)
+
+    def first_missing(self, within: ByteRange) -> ByteRange | None:
+        """The first maximal piece of `within` that neither memory nor disk has, or None."""
+        position = within.start
+        while position < within.stop:
+            gap = self.missing_in_memory(ByteRange(position, within.stop))
+            if gap is None:
+                return None
+            missing = self._on_disk_missing(gap)
+            if missing is not None:
+                return missing
+            position = gap.stop
+        return None
+
+    def is_whole(self) -> bool:
+        """True where memory has it all, or disk has."""
+        identity = self._identity
+        if identity.total_nbytes is None:
+            return False
+        if self._memory.held_nbytes(identity.key) == identity.total_nbytes:
+            return True
+        return identity.may_be_kept and self._disk.holds_all(identity.version)
+
+    async def beyond_memory(self, wanted: ByteRange) -> memoryview | None:
+        """The bytes of `wanted` from its start on, as far as disk (or memory, before it) has them in one piece; None
+        where the first byte that memory lacks is not on disk either. A checkpoint only where the disk has to be waited
+        for."""
+        missing = self.missing_in_memory(wanted)
+        if missing is None:
+            return self.get_arrived(wanted)
+        on_disk_missing = self._on_disk_missing(missing)
+        if on_disk_missing is not None and on_disk_missing.start == missing.start:
+            return None
+        if missing.start > wanted.start:
+            return self.get_arrived(ByteRange(wanted.start, missing.start))
+        return await self._disk.read(self._identity.version, missing)
+
+    def _on_disk_missing(self, within: ByteRange) -> ByteRange | None:
+        if not self._identity.may_be_kept:
+            return within
+        return self._disk.first_missing(self._identity.version, within)
+
+    # -- what arrives --
+
+    def arrived(self, since: ByteRange) -> None:
+        """The bytes of `since` have just been committed: the blocks that are complete with them go to disk."""
+        identity = self._identity
+        total_nbytes = identity.total_nbytes
+        if total_nbytes is None or not self._disk.is_on or not identity.may_be_kept or identity.is_changed:
+            return
+        for index in range(since.start // BLOCK_NBYTES, -(-since.stop // BLOCK_NBYTES)):
+            block = ByteRange(index * BLOCK_NBYTES, min((index + 1) * BLOCK_NBYTES, total_nbytes))
+            data = self._memory.peek(identity.version, block)
+            if data is not None:
+                self._disk.keep(identity.version, index, data)
+
+    def became(self, old: ObjectVersion) -> None:
+        """What was held as the version `old` is of the identity's version of now."""
+        new = self._identity.version
+        if new == old:
+            return
+        self._memory.rename(old, new)
+        if old.total_nbytes is not None:
+            self._disk.drop_object(new.key)  # it is named by a version that nobody asks for any more
+        elif new.total_nbytes is not None:
+            self.arrived(ByteRange(0, min(new.total_nbytes, self._memory.limit_nbytes)))
+
+    def was_passed(self, offset: int) -> None:
+        """All readers are beyond `offset`: of an object that cannot be kept whole, what lies behind them is freed."""
+        total_nbytes = self._identity.total_nbytes
+        if total_nbytes is None or total_nbytes > self._memory.limit_nbytes // 2:
+            self._memory.drop_consumed(self._identity.version, max(0, offset - _KEEP_BEHIND_NBYTES))
+
+    async def keep_up(self) -> None:
+        """For who receives: lets a slow disk catch up for a moment."""
+        await self._disk.keep_up()
+
+    # -- forgetting --
+
+    def forget(self, unwanted: ByteRange) -> None:
+        """What touches `unwanted` proved not to be trusted."""
+        self._memory.forget(self._identity.version, unwanted)
+        self._disk.forget(self._identity.version, unwanted)
+
+    def drop(self) -> None:
+        """No byte of the object is worth anything."""
+        self._memory.drop_object(self._identity.key)
+        self._disk.drop_object(self._identity.key)

@@ -1,0 +1,297 @@
+"""The disk below the reader: nothing on it is fetched again, nothing wrong comes from it, it never disturbs a READ."""
+
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from cffs.cache.disk import DiskCache
+from cffs.cache.disk_format import BLOCK_NBYTES, Layout
+from cffs.cache.disk_index import files_below
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import CffsError, MalformedAnswer
+from cffs.reader.remote_file import OpenFile
+from tests.reader.link import MIB, Fault, Lab, Remote, corrupting_fault, disk_in, laboratory
+
+KIB = 1024
+
+
+@asynccontextmanager
+async def mounted(folder: Path, remote: Remote, *, limit_nbytes: int = 2**30, memory_nbytes: int = 64 * MIB):
+    """A reader over what an earlier one left in `folder`."""
+    disk = disk_in(folder, limit_nbytes=limit_nbytes)
+    async with laboratory(latency_seconds=0.05, memory_nbytes=memory_nbytes, disk=disk) as lab:
+        lab.add(remote)
+        yield lab, disk
+    disk.close()
+
+
+async def read_all(lab: Lab, remote: Remote, *, nbytes: int = 128 * KIB, knows: bool = True) -> None:
+    """Opens, reads to the end, compares, closes."""
+    handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known() if knows else None)
+    await compare(handle, remote, 0, remote.total, nbytes=nbytes)
+    handle.close()
+
+
+async def compare(handle: OpenFile, remote: Remote, start: int, stop: int, *, nbytes: int = 128 * KIB) -> None:
+    for offset in range(start, stop, nbytes):
+        count = min(nbytes, stop - offset)
+        assert await handle.read(offset, count) == remote.content(offset, min(count, remote.total - offset))
+
+
+def damage(folder: Path, *, at_block: int, of: Remote) -> None:
+    """Flips a byte of a block."""
+    (path,) = files_below(folder)
+    with path.open("r+b") as file:
+        file.seek(Layout(of.total).block_offset(at_block) + 77)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+@pytest.mark.parametrize("total", [1, 128 * KIB, 300_001, 512 * KIB, 5 * MIB + 7])
+@pytest.mark.parametrize("memory_nbytes", [MIB, 64 * MIB])
+async def test_second_read_after_a_restart_is_free(tmp_path, total, memory_nbytes, autojump_clock: MockClock):
+    """What was read whole is on disk: after a restart every way to read it costs no request, whatever the memory."""
+    remote = Remote(total=total)
+    async with mounted(tmp_path, remote, memory_nbytes=memory_nbytes) as (lab, _disk):
+        await read_all(lab, remote, knows=False)
+        assert lab.origin.sent_nbytes == total
+    async with mounted(tmp_path, remote) as (lab, disk):
+        for nbytes in (128 * KIB, MIB, 68 * KIB, 4096 * 3):
+            await read_all(lab, remote, nbytes=nbytes)
+        assert lab.origin.requests == 0
+        assert lab.objects.held_nbytes(lab.key) == total
+        assert lab.objects.disk_hits > 0
+        assert disk.corrupt_blocks == 0
+
+
+async def test_what_is_on_disk_is_never_planned(tmp_path, autojump_clock: MockClock):
+    """A stream over a file of which a part is on disk fetches exactly the rest, ahead of the reader."""
+    remote = Remote(total=40 * MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        await compare(handle, remote, 10 * MIB, 20 * MIB)
+        handle.close()
+        fetched_nbytes = lab.origin.sent_nbytes
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        held_nbytes = lab.objects.held_nbytes(lab.key)
+        assert 10 * MIB <= held_nbytes <= fetched_nbytes
+        await read_all(lab, remote)
+        assert lab.origin.sent_nbytes == remote.total - held_nbytes
+        assert lab.origin.requests <= 4
+
+
+async def test_a_damaged_block_costs_a_request(tmp_path, autojump_clock: MockClock):
+    """A flipped byte costs one request for its block, is counted, and is mended on disk."""
+    remote = Remote(total=3 * MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+    damage(tmp_path, at_block=5, of=remote)
+    async with mounted(tmp_path, remote) as (lab, disk):
+        await read_all(lab, remote, nbytes=MIB)
+        assert lab.origin.requests == 1
+        assert lab.origin.sent_nbytes == BLOCK_NBYTES
+        assert disk.corrupt_blocks == 1
+    async with mounted(tmp_path, remote) as (lab, disk):
+        await read_all(lab, remote)
+        assert (lab.origin.requests, disk.corrupt_blocks) == (0, 0)
+
+
+async def test_no_byte_of_a_malformed_answer_stays(tmp_path, autojump_clock: MockClock):
+    """Bytes of an answer that proves malformed leave the disk too: the next mount reads the true ones."""
+    remote = Remote(total=4 * MIB)
+    async with mounted(tmp_path, remote) as (lab, disk):
+        lab.origin.faults = [corrupting_fault(700 * KIB)]
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        with pytest.raises(MalformedAnswer):
+            await handle.read(0, MIB)
+        handle.close()
+        assert disk.held_nbytes(lab.key) == 0
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+
+
+async def test_a_changed_object_leaves_the_disk(tmp_path, autojump_clock: MockClock):
+    """When the origin has another version, the old one's bytes go, and the new one is kept."""
+    old, new = Remote(total=8 * MIB), Remote(total=8 * MIB, seed=5, validator='"v2"')
+    async with mounted(tmp_path, old) as (lab, _disk):
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        await compare(handle, old, 0, 128 * KIB)
+        lab.add(new)
+        with pytest.raises(CffsError):
+            await compare(handle, old, 128 * KIB, 8 * MIB)
+        assert lab.objects.held_nbytes(lab.key) == 0
+        handle.close()
+        await read_all(lab, new)
+    async with mounted(tmp_path, new) as (lab, _disk):
+        await read_all(lab, new)
+        assert lab.origin.requests == 0
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+async def test_an_origin_without_ranges(tmp_path, tells_length, autojump_clock: MockClock):
+    """An answer of the whole, with or without its length, is on disk once its end is known."""
+    remote = Remote(total=3 * MIB + 5, ignores_ranges=True, tells_length=tells_length)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote, knows=False)
+        assert lab.origin.sent_nbytes == remote.total
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+        assert lab.origin.requests == 0
+
+
+async def test_what_is_still_being_made_is_not_kept(tmp_path, autojump_clock: MockClock):
+    """An object opened as not to be kept (a call that goes on) leaves nothing on disk."""
+    remote = Remote(total=MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        handle = await lab.objects.open(lab.key, (lab.source,), may_be_kept=False)
+        await compare(handle, remote, 0, remote.total)
+        handle.close()
+    assert list(files_below(tmp_path)) == []
+
+
+async def test_size_zero_keeps_none(tmp_path, autojump_clock: MockClock):
+    """With a limit of 0 nothing is kept, and what an earlier mount kept goes."""
+    remote = Remote(total=MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+    async with mounted(tmp_path, remote, limit_nbytes=0) as (lab, _disk):
+        assert list(files_below(tmp_path)) == []
+        await read_all(lab, remote)
+        assert lab.origin.requests > 0
+        assert list(files_below(tmp_path)) == []
+
+
+async def test_eviction_under_readers(tmp_path, autojump_clock: MockClock):
+    """With room for two files of eight read in turns, bytes are true and the limit holds."""
+    async with laboratory(disk=(disk := disk_in(tmp_path, limit_nbytes=3 * MIB)), memory_nbytes=4 * MIB) as lab:
+        remotes = {f"many/{number}": Remote(total=MIB + number, seed=number) for number in range(8)}
+        lab.origin.objects.update({lab.key: Remote(total=1)})
+        for _ in range(3):
+            for key, remote in remotes.items():
+                lab.origin.objects[lab.key] = remote
+                handle = await lab.objects.open(key, (lab.source,))
+                await compare(handle, remote, 0, remote.total)
+                handle.close()
+                assert disk.used_nbytes <= 3 * MIB + BLOCK_NBYTES
+                await trio.sleep(10)
+
+
+class BadDisk(DiskCache):
+    """Fails as told, at the place where the disk is asked."""
+
+    problem: OSError | None = None
+
+    def begin_write(self, *arguments):
+        """Runs on a descriptor that refuses."""
+        write = super().begin_write(*arguments)
+        if write is not None and self.problem is not None:
+            write.transfer.discard()
+            self.was_written(write, self.problem)
+            return None
+        return write
+
+
+@pytest.mark.parametrize("number", [28, 5, 30])
+async def test_a_disk_that_refuses(tmp_path, number, caplog, autojump_clock: MockClock):
+    """ENOSPC, EIO and EROFS cost one line and no byte; what was written before is still served, and it mends itself."""
+    disk = BadDisk(tmp_path, limit_nbytes=2**30, timer=trio.current_time, wall_seconds=trio.current_time)
+    remote = Remote(total=6 * MIB)
+    async with laboratory(disk=disk, memory_nbytes=MIB) as lab:
+        lab.add(remote)
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        await compare(handle, remote, 0, 2 * MIB)
+        disk.problem = OSError(number, os.strerror(number))
+        await compare(handle, remote, 2 * MIB, 6 * MIB)
+        assert len([record for record in caplog.records if "pauses" in record.message]) == 1
+        sent_nbytes = lab.origin.sent_nbytes
+        await compare(handle, remote, 0, MIB)
+        assert lab.origin.sent_nbytes == sent_nbytes
+        disk.problem = None
+        handle.close()
+        await trio.sleep(60)
+        await read_all(lab, remote)
+        await read_all(lab, remote)
+        assert lab.objects.held_nbytes(lab.key) == remote.total
+    caplog.clear()
+
+
+async def test_a_slow_disk_gets_a_thread(tmp_path):
+    """While writes take long a thread does them; every block is on disk in the end, and no READ is wrong."""
+    disk = disk_in(tmp_path)
+    remote = Remote(total=8 * MIB)
+    async with laboratory(disk=disk) as lab:
+        lab.add(remote)
+        tier = lab.objects._tools.disk
+        tier._slow_until = float("inf")
+        await read_all(lab, remote, nbytes=128 * KIB)
+        with trio.fail_after(10):
+            while disk.held_nbytes(lab.key) < remote.total:
+                await trio.lowlevel.checkpoint()
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        tier.forget(handle._file.identity.version, ByteRange(0, MIB))
+        await compare(handle, remote, 0, remote.total)
+        handle.close()
+
+
+async def test_what_is_queued_at_the_end_is_written(tmp_path):
+    """A mount that ends while a thread still writes loses no block."""
+    remote = Remote(total=3 * MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        lab.objects._tools.disk._slow_until = float("inf")
+        await read_all(lab, remote)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+    assert lab.origin.requests == 0
+
+
+async def test_cold_blocks_are_read_in_a_thread(tmp_path):
+    """A block that is not in the system's page cache is read in a thread, right, by several readers at once."""
+    remote = Remote(total=4 * MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+    os.sync()
+    (path,) = files_below(tmp_path)
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    async with mounted(tmp_path, remote) as (lab, _disk), trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(read_all, lab, remote)
+    assert lab.origin.requests == 0
+
+
+async def test_a_reader_that_leaves_while_the_disk_is_read(tmp_path):
+    """A READ cancelled while a thread reads for it leaves no descriptor behind, and the next one is right."""
+    remote = Remote(total=4 * MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+    async with mounted(tmp_path, remote) as (lab, disk):
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        await handle.read(0, 4096)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        version = handle._file.identity.version
+        for _ in range(20):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await lab.objects._tools.disk._read_in_thread(disk, version, range(8))
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+        await compare(handle, remote, 0, remote.total)
+        handle.close()
+
+
+async def test_a_stalled_answer_leaves_what_came_on_disk(tmp_path, autojump_clock: MockClock):
+    """Whole blocks of an answer that broke off are kept: only the rest is fetched after a restart."""
+    remote = Remote(total=2 * MIB)
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        lab.origin.faults = [Fault(after_nbytes=200 * KIB, stalls=True)]
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        with trio.move_on_after(5):
+            await handle.read(0, 512 * KIB)
+        handle.close()
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+        assert lab.origin.sent_nbytes == remote.total - BLOCK_NBYTES
