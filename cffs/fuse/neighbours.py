@@ -29,6 +29,10 @@ _MOST_FILES = 50_000
 _MADE = 256
 
 
+#: Sizes asked for together.
+_SIZES_AT_ONCE = 8
+
+
 @dataclass(slots=True)
 class _Listing:
     """The audio files of a folder, as it listed them."""
@@ -86,6 +90,21 @@ class Neighbours:
             nbytes=file.total_nbytes,
             following=lambda count: self._siblings_of(nodes[place + 1 : place + 1 + count], place),
         )
+
+    def unsized_behind(self, inode: Inode) -> list[Remote]:
+        """The contents of the next files of its folder whose size nobody knows, a folder's worth of eight with this
+        one: `ls -l` asks for them one after the other, each a latency (contract section 4)."""
+        folder = self._folders.get(inode)
+        listing = self._listings.get(folder) if folder is not None else None
+        place = listing.places.get(inode) if listing is not None else None
+        if listing is None or place is None:
+            return []
+        contents = [self._namespace.content(node) for node in listing.nodes[place + 1 : place + _SIZES_AT_ONCE]]
+        return [
+            content
+            for content in contents
+            if isinstance(content, Remote) and self._namespace.describe_content(content).nbytes is None
+        ]
 
     def _siblings_of(self, nodes: Sequence[Node], place: int) -> list[Sibling]:
         found = (self._sibling(node, place + number) for number, node in enumerate(nodes, start=1))

@@ -12,7 +12,6 @@ import pyfuse3
 
 from cffs.catalog.store import Catalog
 from cffs.core.errors import (
-    BadArgument,
     CffsError,
     IsAFolder,
     NotAFolder,
@@ -128,14 +127,16 @@ class Operations(Refusals):
         content = self._namespace.content(node)
         description = self._namespace.describe_content(content)
         if description.nbytes is None:
-            description = await self._measured(node, content)
+            description = await self._measured(Inode(inode), node, content)
         return self._shown(Inode(inode), content, description)
 
-    async def _measured(self, node: Node, content: Content) -> Description:
+    async def _measured(self, inode: Inode, node: Node, content: Content) -> Description:
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             return replace(self._namespace.describe_content(content), nbytes=len(body))
         if not self.handles.of_object(content.key):
+            for other in self._neighbours.unsized_behind(inode):
+                self._objects.probe_soon(other.key, other.sources)
             await self._namespace.measure(content)
         return self._namespace.describe(node)
 
@@ -292,8 +293,3 @@ class Operations(Refusals):
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         """Made up: the service tells neither size nor room, and asking would cost a request."""
         return made_up_statfs()
-
-    @instant_handler
-    async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
-        """There are no links."""
-        raise BadArgument("not a link")

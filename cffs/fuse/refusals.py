@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pyfuse3
 
-from cffs.core.errors import NeverAskAgain, NotPermitted, NotSupported, ReadOnlyMount
+from cffs.core.errors import BadArgument, NeverAskAgain, NotPermitted, NotSupported, ReadOnlyMount
 from cffs.fuse.guard import CallTable, handler
 
 _Context = pyfuse3.RequestContext
@@ -83,6 +83,11 @@ class Refusals(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Never, writable or not."""
         raise NotPermitted("mknod")
+
+    @handler
+    async def readlink(self, inode: int, ctx: _Context) -> _Name:
+        """There are no links."""
+        raise BadArgument("not a link")
 
     @handler
     async def symlink(self, parent_inode: int, name: _Name, target: _Name, ctx: _Context) -> pyfuse3.EntryAttributes:

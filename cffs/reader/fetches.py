@@ -78,6 +78,11 @@ class Fetch:
         """True while a reader waits for its bytes."""
         return bool(self._waiters)
 
+    def is_served_by(self, other: "Fetch | None", missing: ByteRange | None) -> bool:
+        """True where `other`, of the whole as well, still brings `missing`, the first that is not here of what this one
+        is for. It does not where a reader went back to what was evicted."""
+        return other is not None and other is not self and (missing is None or other.position <= missing.start)
+
     def advance(self, nbytes: int) -> None:
         """The next `nbytes` are there (in the cache, or were there already)."""
         self.position += nbytes

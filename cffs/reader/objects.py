@@ -151,6 +151,14 @@ class Objects:
             raise copy.copy(error) from error
         return probe.learned
 
+    def probe_soon(self, key: str, sources: tuple[Source, ...]) -> None:
+        """Start the same question for a caller who is likely to ask it next, and does not wait. No checkpoint; what it
+        finds reaches the listener, what stops it is found again by who really asks."""
+        file = self._files.get(key)
+        if key not in self._probes and (file is None or file.identity.total_nbytes is None):
+            probe = self._probes[key] = _Probe()
+            self._tools.background.start(self._run_probe, key, sources, probe)
+
     def forget(self, key: str) -> None:
         """The object is another one now (replaced or removed by us): open handles are stale, no byte is kept."""
         file = self._files.pop(key, None)

@@ -134,7 +134,7 @@ class Receiver:
 
     async def _receive_from(self, source: Source, fetch: Fetch, claim: Claim) -> _Outcome:
         if fetch.is_whole:
-            if self._whole not in (None, fetch) and not self._is_past(self._whole, fetch):
+            if fetch.is_served_by(self._whole, self._holdings.first_missing(ByteRange(0, fetch.limit))):
                 raise _Superseded
             self._whole = fetch
         asked = None if fetch.is_whole else fetch.coming
@@ -154,11 +154,6 @@ class Receiver:
             self._identity.source = source
             self._found_end(source, fetch, 0)
             return _Outcome.OVER
-
-    def _is_past(self, other: Fetch | None, fetch: Fetch) -> bool:
-        """True where `other` brings no more of what `fetch` begins with: a reader went back to what was evicted."""
-        missing = self._holdings.first_missing(ByteRange(0, fetch.limit))
-        return other is None or (missing is not None and other.position > missing.start)
 
     def _take_head(
         self, source: Source, fetch: Fetch, answer: Answer, asked: ByteRange | None, pinned: Pinned | None

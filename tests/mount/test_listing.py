@@ -142,3 +142,18 @@ def test_sizes_before_and_after_open(said, home):
         account.set_recording(lie, lengthInBytes=77)
         with mounted(said, home, variables, "--exact-sizes", "--cache-dir", home / "other") as mount:
             assert (mount.path / "recordings" / f"{lie}.mp3").stat().st_size == truths[lie]
+
+
+def test_sizes_of_a_folder_are_asked_by_eights(said, home):
+    """`ls -l` of a folder whose sizes nobody told asks for eight at a time: 40 files at 100 ms take well under 4 s."""
+    account = Account(seed=9, calls=40)
+    for call_id in account.call_ids():
+        account.set_recording(account.recording_ids(call_id)[0], lengthInBytes=0)
+    with StandinThread(account, credentials=CANARIES) as standin:
+        with mounted(said, home, account_variables(standin)) as mount:
+            os.listdir(mount.path / "recordings")
+            standin.log.clear()
+            standin.standin.link.latency_seconds = 0.1
+            assert ls_l(mount.path / "recordings") < 40 * 0.1 / 2
+            assert len(standin.requests) == 40
+            assert {record.range for record in standin.requests} == {"bytes=0-0"}
