@@ -17,6 +17,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,10 @@ class Group:
     budget_seconds: int
     paths: tuple[str, ...]
     identity: str = "any"
+    lane: int = 0
 
 
+#: Two lanes, for two cores: what computes beside what mostly waits for a kernel and a service.
 GROUPS = (
     Group(name="core", budget_seconds=30, paths=("tests/core",)),
     Group(name="standin", budget_seconds=60, paths=("tests/standin",)),
@@ -48,9 +51,10 @@ GROUPS = (
     Group(name="speed", budget_seconds=60, paths=("tests/speed",)),
     Group(name="fuse", budget_seconds=60, paths=("tests/fuse",)),
     Group(name="cli", budget_seconds=60, paths=("tests/cli", "tests/daemon")),
-    Group(name="faults", budget_seconds=150, paths=("tests/faults",)),
-    Group(name="mount-root", budget_seconds=150, paths=("tests/mount",), identity="root"),
-    Group(name="mount-user", budget_seconds=150, paths=("tests/mount",), identity="user"),
+    Group(name="faults", budget_seconds=150, paths=("tests/faults",), lane=1),
+    Group(name="mount-root", budget_seconds=150, paths=("tests/mount",), identity="root", lane=1),
+    Group(name="faults", budget_seconds=150, paths=("tests/faults",), lane=1),
+    Group(name="mount-user", budget_seconds=150, paths=("tests/mount",), identity="user", lane=1),
 )
 
 
@@ -80,15 +84,25 @@ def main() -> int:
         print("scripts/test: there is no /dev/fuse here, so no mount can be tested; load the module: modprobe fuse")
         return 1
     outcomes = [] if arguments.groups else [check()]
-    for group in GROUPS:
-        if arguments.groups and group.name not in arguments.groups:
-            continue
+    wanted = [group for group in GROUPS if not arguments.groups or group.name in arguments.groups]
+    with ThreadPoolExecutor() as lanes:
+        runs = [
+            lanes.submit(run_lane, [group for group in wanted if group.lane == lane], slow=arguments.all)
+            for lane in sorted({group.lane for group in wanted})
+        ]
+        outcomes += [outcome for run in runs for outcome in run.result()]
+    return summary(outcomes)
+
+
+def run_lane(groups: list[Group], *, slow: bool) -> list[Outcome]:
+    """Runs some groups one after the other."""
+    outcomes = []
+    for group in groups:
         if group.identity == "root" and os.geteuid() != 0:
             print(f"\n== {group.name}: NOT RUN, this needs root; the same tests run as this user", flush=True)
             continue
-        print(f"\n== {group.name}", flush=True)
-        outcomes.append(run_group(group, slow=arguments.all))
-    return summary(outcomes)
+        outcomes.append(run_group(group, slow=slow))
+    return outcomes
 
 
 def check() -> Outcome:
@@ -118,9 +132,16 @@ def run_group(group: Group, *, slow: bool) -> Outcome:
         command = [*prefix, str(root / ".venv/bin/python"), *pytest]
         try:
             limit = LONGEST_GROUP_SECONDS * (3 if slow else 1)
-            status = subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=limit).returncode
+            output = folder / "output.txt"
+            with output.open("wb") as stream:
+                done = subprocess.run(
+                    command, cwd=ROOT, env=environment, check=False, timeout=limit, stdout=stream, stderr=stream
+                )
+            status = done.returncode
         except subprocess.TimeoutExpired:
             status, outcome.note = 1, "ended: took too long"
+        # In one piece, so that two lanes can be read
+        print(f"\n== {group.name}\n{output.read_text(errors='replace')}", end="", flush=True)
         count(report, outcome)
     outcome.seconds = time.monotonic() - started
     if status == 5:

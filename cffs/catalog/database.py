@@ -4,7 +4,10 @@ It must not know tables.
 `catalog/facts` and `catalog/store` read and write through it.
 """
 
+import logging
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +18,13 @@ from cffs.catalog import schema
 from cffs.core.errors import DeadlineExceeded
 
 Row = TypeVar("Row")
+log = logging.getLogger(__name__)
+
+#: What SQLite says of a state folder that is full, fails, or turned read-only; the low byte is the primary code.
+_PRIMARY_CODE = 0xFF
+_FOLDER_FAILS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+#: Memory, where there is such a folder.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it, 0700, and removed at once
 
 
 class Database:
@@ -26,6 +36,7 @@ class Database:
         self._writing = schema.connect(path)
         self._one_writer = trio.CapacityLimiter(1)
         self._is_closed = False
+        self._has_moved = False
 
     async def aclose(self) -> None:
         """Close both connections, in the writer's turn: closing under a write that a background task left running
@@ -48,13 +59,24 @@ class Database:
         """Run `batch` in one transaction on the writer thread. Always a checkpoint.
 
         Cancelled before it starts, nothing happens; once started it is finished whole. Raises sqlite3.Error, after
-        which nothing of the batch is visible, and DeadlineExceeded once the catalogue is closed.
+        which nothing of the batch is visible, and DeadlineExceeded once the catalogue is closed. Where the folder
+        fails (a full disk), the catalogue moves into memory for as long as the mount lives, and the batch with it.
         """
         await trio.to_thread.run_sync(self._in_transaction, batch, limiter=self._one_writer)
 
     def _in_transaction(self, batch: Callable[[sqlite3.Connection], None]) -> None:
         if self._is_closed:
             raise DeadlineExceeded("the catalogue is closed: the mount ends")
+        try:
+            self._run(batch)
+        except sqlite3.OperationalError as problem:
+            code = getattr(problem, "sqlite_errorcode", 0) & _PRIMARY_CODE
+            if self._has_moved or code not in _FOLDER_FAILS:
+                raise
+            self._move(problem)
+            self._run(batch)
+
+    def _run(self, batch: Callable[[sqlite3.Connection], None]) -> None:
         self._writing.execute("BEGIN IMMEDIATE")
         try:
             batch(self._writing)
@@ -63,3 +85,21 @@ class Database:
             if self._writing.in_transaction:  # SQLite ends it itself where the disk is full
                 self._writing.execute("ROLLBACK")
             raise
+
+    def _move(self, problem: sqlite3.OperationalError) -> None:
+        """Both connections to a copy that no folder shows. The loop's current statement ends on the old one."""
+        folder = Path(tempfile.mkdtemp(prefix="cffs-", dir=_MEMORY if _MEMORY.is_dir() else None))
+        try:
+            path = folder / "catalog.sqlite"
+            path.touch(mode=0o600)
+            writing = schema.connect(path)
+            self._writing.backup(writing)
+            reading = schema.connect(path)
+            for connection in (writing, reading):  # each opens all its files now
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._has_moved = True
+        self._writing.close()
+        self._writing, self._reading = writing, reading
+        log.warning("catalogue kept in memory until the next mount: its folder fails reason=%s", problem)

@@ -98,10 +98,10 @@ async def walk_pages(ask: AskPage, take: TakePage) -> int:
 
 
 async def _walk_at_once(ask: AskPage, take: TakePage, walk: Walk, ahead: range) -> Walk:
-    """The walk after the pages at `ahead`, or where the first of them stood that was not what was promised."""
+    """The walk after the pages at `ahead`, or behind the first of them that was not what was promised."""
     offsets = iter(ahead)
     pages = 0
-    unkept: list[int] = []
+    unkept: list[tuple[int, int]] = []
     failures: list[CffsError] = []
 
     async def work() -> None:
@@ -117,7 +117,7 @@ async def _walk_at_once(ask: AskPage, take: TakePage, walk: Walk, ahead: range) 
             pages += 1
             new = await take(page.items)
             if not new or page.received < min(walk.limit, ahead.stop - offset):
-                unkept.append(offset)
+                unkept.append((offset, offset + page.received))
 
     async with trio.open_nursery() as nursery:
         for _ in range(AT_ONCE):
@@ -126,4 +126,5 @@ async def _walk_at_once(ask: AskPage, take: TakePage, walk: Walk, ahead: range) 
         raise failures[0]
     # A short last page is the end, as anywhere; behind a full one nothing but asking tells
     finished = not unkept and (ahead.stop - ahead.start) % walk.limit != 0
-    return replace(walk, offset=min(unkept, default=ahead.stop), pages=walk.pages + pages, finished=finished)
+    _offset, behind = min(unkept, default=(ahead.stop, ahead.stop))
+    return replace(walk, offset=behind, pages=walk.pages + pages, stale=int(bool(unkept)), finished=finished)

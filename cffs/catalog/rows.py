@@ -4,7 +4,9 @@ It must not know where rows come from nor what the tree makes of them.
 `catalog/store` reads with it; the tree sees the values.
 """
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from cffs.core.values import RecordingState
 
@@ -110,6 +112,24 @@ class Fact:
     validator: str | None
     modified_ns: int | None
     version: int = 0
+
+
+def recording_row(seq: int, ident: int, call_id: int, campaign_id: int, name: str, *rest: Any) -> RecordingRow:
+    """A row of `recordings` as it was selected."""
+    stem, created_ms, hint_nbytes, seconds, state, document = rest
+    return RecordingRow(
+        seq,
+        ident,
+        call_id,
+        campaign_id,
+        json.loads(name),
+        stem,
+        created_ms,
+        hint_nbytes,
+        seconds,
+        RecordingState(state),
+        document,
+    )
 
 
 _CAMPAIGN = "SELECT seq, id, name, modified_ms, document FROM campaigns"

@@ -8,7 +8,10 @@ import errno
 import logging
 import os
 import sqlite3
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from cffs.catalog import views_writes
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,22 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE listings (name TEXT PRIMARY KEY, refreshed_ms INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE documents (key TEXT PRIMARY KEY, refreshed_ms INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE campaigns ADD COLUMN stem TEXT;
+    CREATE UNIQUE INDEX campaigns_by_stem ON campaigns (stem);
+    CREATE INDEX recordings_by_time ON recordings (created_ms);
+    CREATE INDEX recordings_by_campaign ON recordings (campaign_id, coalesce(created_ms, -9223372036854775808));
+    CREATE TABLE view_folders (
+        seq INTEGER PRIMARY KEY, view TEXT NOT NULL, text TEXT NOT NULL, name TEXT NOT NULL,
+        UNIQUE (view, text), UNIQUE (view, name));
+    CREATE INDEX view_folders_in_order ON view_folders (view, seq);
+    CREATE TABLE view_rows (
+        folder INTEGER NOT NULL, recording INTEGER NOT NULL, PRIMARY KEY (folder, recording)) WITHOUT ROWID;
+    CREATE INDEX view_rows_of_recording ON view_rows (recording);
+    """,
 )
+#: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
+_FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: views_writes.fill}
 
 #: Troubles of the machine, not of the file: a catalogue that is locked or on a full disk is not thrown away.
 _NOT_DAMAGE = frozenset(
@@ -106,6 +124,10 @@ class ForeignFile(Exception):
     """The file is a database, but not one that this version of cffs can use."""
 
 
+def _no_fill(_connection: sqlite3.Connection) -> None:
+    """The tables are new and empty, or hold what they held."""
+
+
 def _migrate(path: Path) -> None:
     connection = connect(path)
     try:
@@ -122,7 +144,9 @@ def _migrate(path: Path) -> None:
         for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(
                 f"BEGIN IMMEDIATE; {migration} PRAGMA application_id = {APPLICATION_ID};"
-                f" PRAGMA user_version = {number}; COMMIT;"
+                f" PRAGMA user_version = {number};"
             )
+            _FILLS.get(number, _no_fill)(connection)
+            connection.execute("COMMIT")
     finally:
         connection.close()

@@ -15,7 +15,7 @@ import trio
 from cffs.catalog import rows
 from cffs.catalog.facts import Facts
 from cffs.catalog.rows import CallRow, CampaignRow, DocumentRow, DynamicRow, FileRow, MediaRow, RecordingRow
-from cffs.core.values import RecordingState
+from cffs.catalog.views import Views
 
 #: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
 PAGE_ROWS = 1000
@@ -36,6 +36,11 @@ class Catalog(Facts):
                 await catalog.flush_facts()
                 await catalog.aclose()
 
+    @property
+    def views(self) -> Views:
+        """The same rows by date, number, label and name."""
+        return Views(self._reading)
+
     def campaign(self, campaign_id: int) -> CampaignRow | None:
         """The campaign of that id, where known."""
         return self._one(_campaign, rows.CAMPAIGN_BY_ID, campaign_id)
@@ -54,23 +59,28 @@ class Catalog(Facts):
 
     def recording(self, recording_id: int) -> RecordingRow | None:
         """The recording of that id, where v2 told of it."""
-        return self._one(_recording, rows.RECORDING_BY_ID, recording_id)
+        return self._one(rows.recording_row, rows.RECORDING_BY_ID, recording_id)
 
     def recording_by_stem(self, call_id: int, stem: str) -> RecordingRow | None:
         """The recording that carries the file name `stem` in its call's folder."""
-        return self._one(_recording, rows.RECORDING_BY_STEM, call_id, stem)
+        return self._one(rows.recording_row, rows.RECORDING_BY_STEM, call_id, stem)
 
     def recordings_of_call(self, call_id: int) -> list[RecordingRow]:
         """The known recordings of a call, in the order they were told."""
-        return self._all(_recording, rows.RECORDINGS_OF_CALL, call_id)
+        return self._all(rows.recording_row, rows.RECORDINGS_OF_CALL, call_id)
 
     def recordings(self, *, after_seq: int) -> list[RecordingRow]:
         """The next `PAGE_ROWS` recordings past `after_seq`."""
-        return self._all(_recording, rows.RECORDINGS_AFTER, after_seq, PAGE_ROWS)
+        return self._all(rows.recording_row, rows.RECORDINGS_AFTER, after_seq, PAGE_ROWS)
 
     def file(self, file_id: int) -> FileRow | None:
         """The file of that id, where v1 told of it."""
         return self._one(FileRow, rows.FILE_BY_ID, file_id)
+
+    def listed_file(self, file_id: int) -> FileRow | None:
+        """The same where v1's list of a call told of it: of an imported file only the id is known."""
+        row = self.file(file_id)
+        return row if row is not None and row.call_id else None
 
     def files_of_call(self, call_id: int) -> list[FileRow]:
         """The files that v1 listed for a call."""
@@ -127,23 +137,6 @@ def _call(
     seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
 ) -> CallRow:
     return CallRow(seq, call_id, campaign_id, created_ms, document, bool(listed), bool(files))
-
-
-def _recording(seq: int, ident: int, call_id: int, campaign_id: int, name: str, *rest: Any) -> RecordingRow:
-    stem, created_ms, hint_nbytes, seconds, state, document = rest
-    return RecordingRow(
-        seq,
-        ident,
-        call_id,
-        campaign_id,
-        json.loads(name),
-        stem,
-        created_ms,
-        hint_nbytes,
-        seconds,
-        RecordingState(state),
-        document,
-    )
 
 
 def _campaign(seq: int, ident: int, name: str, *rest: Any) -> CampaignRow:

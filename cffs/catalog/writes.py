@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Container, Iterable
 
+from cffs.catalog import views_writes
 from cffs.catalog.rows import DynamicRow, Fact
 from cffs.core.junk import is_junk
 from cffs.core.names import encode_name, file_name
@@ -39,6 +40,7 @@ def put_campaign(db: sqlite3.Connection, campaign: Campaign) -> None:
         " name = excluded.name, modified_ms = excluded.modified_ms, document = excluded.document",
         (campaign.id, json.dumps(campaign.name), campaign.modified_ms, encode(campaign.document)),
     )
+    views_writes.name_campaign(db, campaign.id, campaign.name)
 
 
 def note_campaign(db: sqlite3.Connection, campaign_id: int) -> None:
@@ -50,6 +52,7 @@ def note_campaign(db: sqlite3.Connection, campaign_id: int) -> None:
 def put_call(db: sqlite3.Connection, call: Call) -> None:
     """Insert or refresh a call that v2 described, with the recordings embedded in it where it says what they are."""
     campaign_id = call.campaign_id or 0
+    before = views_writes.memberships(db, call.id)
     db.execute(
         "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
         " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -69,6 +72,8 @@ def put_call(db: sqlite3.Connection, call: Call) -> None:
         ),
     )
     note_campaign(db, campaign_id)
+    if before is not None and before != views_writes.memberships(db, call.id):
+        views_writes.place_call(db, call.id)
     for recording in call.recordings or ():
         put_recording(db, recording, call_id=call.id, campaign_id=campaign_id)
 
@@ -107,12 +112,14 @@ def put_recording(db: sqlite3.Connection, recording: Recording, *, call_id: int,
     )
     if is_known:  # found by its id before anything told its call: it moves into the call's folder
         db.execute("UPDATE recordings SET call_id = ?, stem = ? WHERE id = ?", (call_id, stem, recording.id))
+        views_writes.place_recording(db, recording.id, call_id)
         return
     db.execute(
         "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
         " stem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*values, recording.id, call_id, json.dumps(recording.name), stem),
     )
+    views_writes.place_recording(db, recording.id, call_id)
 
 
 def _is_without_call(db: sqlite3.Connection, recording_id: int) -> bool:
@@ -134,7 +141,9 @@ def put_files(db: sqlite3.Connection, listing: RecordingList, *, campaign_id: in
     """Take v1's whole list of a call's files."""
     note_call(db, call_id=call_id, campaign_id=campaign_id)
     db.executemany(
-        "INSERT OR IGNORE INTO files (id, call_id, campaign_id) VALUES (?, ?, ?)",
+        # an imported file had no call so far
+        "INSERT INTO files (id, call_id, campaign_id) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " call_id = excluded.call_id, campaign_id = excluded.campaign_id WHERE call_id = 0",
         [(file_id, call_id, campaign_id) for file_id in listing.file_ids],
     )
     db.execute("UPDATE calls SET files_known = 1 WHERE id = ?", (call_id,))

@@ -31,6 +31,8 @@ _COMMANDS = {
     "prefetch": ("cffs.cli.prefetch", "prefetch", "Bring files into the disk cache ahead of use."),
     "cache": ("cffs.cli.cache", "cache", "Look after the disk cache."),
     "catalog": ("cffs.cli.catalog", "catalog", "Add recordings that nothing lists."),
+    "watch": ("cffs.cli.watch", "watch", "Print a line per new recording."),
+    "verify": ("cffs.cli.verify", "verify", "Compare files with their manifest."),
     "config": ("cffs.cli.config_show", "config", "Show the effective settings."),
     "completion": ("cffs.cli.completion", "completion", "Print a shell's completion script."),
 }

@@ -44,6 +44,8 @@ from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
 from cffs.fuse.operations import Operations
+from cffs.reader.digests import Digests
+from cffs.reader.moments import Moments
 from cffs.reader.objects import Objects
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
@@ -115,7 +117,7 @@ async def _build(
         inodes = InodeTable()
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
-            opener=transport,
+            opener=Moments(transport),
             cache=cache,
             disk=disk,
             background=background,
@@ -141,7 +143,14 @@ async def _build(
             await objects.probe(key, sources)
 
         own_files: dict[str, Callable[[], bytes]] = {}
-        context = Context(account=account, catalog=catalog, settings=settings.tree(), probe=probe, own_files=own_files)
+        context = Context(
+            account=account,
+            catalog=catalog,
+            settings=settings.tree(),
+            probe=probe,
+            own_files=own_files,
+            digest=Digests(objects).digest,
+        )
         namespace = Namespace(context, inodes)
         kernel = KernelView()
         make = HeadForThumbnailers if settings.thumbnailers == "head" else Operations
@@ -177,6 +186,11 @@ async def _build(
         for name, command in commands(disk, namespace).items():
             attending.add_command(name, command)
         status.more.append(attending.told)
+        # what returns to its baseline in a soak
+        living = trio.lowlevel.current_statistics
+        status.more.append(
+            lambda: {"held": {"tasks": living().tasks_living, "inodes": len(inodes), "lookups": inodes.lookups}}
+        )
         probing = Probing(
             settings=settings,
             transport=transport,

@@ -41,7 +41,8 @@ class Reply:
     raw: bytes | None = None
     """Sent instead of everything."""
     before: str = "answer"
-    """`answer`; `reset`, `hang` or `stall_head` before a whole head was sent."""
+    """`answer`; `reset`, `hang` or `stall_head` before a whole head was sent; `drip_head`: it comes byte by byte;
+    `interim`: 103 after 103, and never an answer."""
     delay_seconds: float = 0
     cut_at: int | None = None
     """After how many bytes of the body `cut` happens."""

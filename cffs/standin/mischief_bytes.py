@@ -53,6 +53,18 @@ def _drip(bending: Bending) -> None:
     bending.reply.drip_seconds = float(bending.option("seconds", 0.1))
 
 
+def _drip_head(bending: Bending) -> None:
+    """Option: seconds (0.2) between two bytes of the head: no pause that an idle limit would notice."""
+    bending.reply.before = "drip_head"
+    bending.reply.drip_seconds = float(bending.option("seconds", 0.2))
+
+
+def _interim(bending: Bending) -> None:
+    """Option: seconds (0.05) between two interim answers; there is never a final one."""
+    bending.reply.before = "interim"
+    bending.reply.drip_seconds = float(bending.option("seconds", 0.05))
+
+
 def _slow(bending: Bending) -> None:
     """Options: seconds (1) before the first byte."""
     bending.reply.delay_seconds = float(bending.option("seconds", 1.0))
@@ -154,6 +166,8 @@ FAULTS: Final[dict[str, Callable[[Bending], None]]] = {
     "stall_head": _stall_head,
     "hang": _hang,
     "drip": _drip,
+    "drip_head": _drip_head,
+    "interim": _interim,
     "slow": _slow,
     "full200": _full200,
     "nolen": _nolen,

@@ -36,6 +36,8 @@ class RequestRecord:
     """0 while it is being answered, or where nothing was answered."""
     body_nbytes: int = 0
     """Body bytes that were handed to the socket."""
+    body_crc: int | None = None
+    """zlib.crc32 of those bytes where a fault hit the request: what a test compares with the truth."""
     fault: str | None = None
     """The names of the faults that hit it, joined by `+`."""
 

@@ -213,7 +213,7 @@ class Standin:
             body_nbytes_received=len(request.body),
             fault=fault,
         )
-        sent = Sent()
+        sent = Sent(body_crc=None if fault is None else 0)
         try:
             if self.link.latency_seconds:
                 await trio.sleep(self.link.latency_seconds)
@@ -221,7 +221,11 @@ class Standin:
             await send(stream, connection, reply, sent, head=head, bandwidth=self.link.bandwidth)
         finally:
             self.log.change(
-                number, status=sent.status, body_nbytes=sent.body_nbytes, seconds=time.monotonic() - started_at
+                number,
+                status=sent.status,
+                body_nbytes=sent.body_nbytes,
+                body_crc=sent.body_crc,
+                seconds=time.monotonic() - started_at,
             )
         return sent.keep_alive and connection.our_state is h11.DONE and connection.their_state is h11.DONE
 

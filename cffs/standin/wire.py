@@ -7,6 +7,7 @@ It must not know why a reply is as it is, nor routes or accounts.
 
 import socket
 import struct
+import zlib
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -35,6 +36,8 @@ class Sent:
 
     status: int = 0
     body_nbytes: int = 0
+    body_crc: int | None = None
+    """Of those bytes, where it is asked for by beginning at 0."""
     keep_alive: bool = False
     """Whether the connection may carry another request."""
 
@@ -65,12 +68,22 @@ async def send(
         await stream.send_all(f"HTTP/1.1 {reply.status} ".encode())
         await _wait_for_client_to_go(stream, reply.stall_seconds)
         return
+    if reply.before == "interim":
+        while True:  # until the client goes
+            await stream.send_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n")
+            await trio.sleep(reply.drip_seconds)
     if reply.raw is not None:
         await stream.send_all(reply.raw)
         return
     sent.status = reply.status
     bodiless = head or reply.status in _BODILESS
-    await stream.send_all(_head(connection, reply, bodiless=bodiless))
+    told = _head(connection, reply, bodiless=bodiless)
+    if reply.before == "drip_head":
+        for position in range(len(told) - 1):
+            await stream.send_all(told[position : position + 1])
+            await trio.sleep(reply.drip_seconds)
+        told = told[-1:]
+    await stream.send_all(told)
     complete = True
     if not bodiless:
         complete = await _send_body(stream, connection, reply, sent, bandwidth)
@@ -129,6 +142,8 @@ async def _send_body(
         piece = reply.source.read(reply.start + sent.body_nbytes, stop - sent.body_nbytes)
         await stream.send_all(piece if reply.framing == "close" else connection.send(h11.Data(data=piece)) or b"")
         sent.body_nbytes = stop
+        if sent.body_crc is not None:
+            sent.body_crc = zlib.crc32(piece, sent.body_crc)
         pieces += 1
         if pause_seconds and stop < total_nbytes:
             await trio.sleep_until(started_at + pieces * pause_seconds)

@@ -5,7 +5,21 @@ The namespace reads it. To add a path: one row in `routes`, one here, one client
 """
 
 from cffs.core.errors import NotInTree
-from cffs.tree import audio, calls, dynamic, me, media, own, recordings
+from cffs.tree import (
+    audio,
+    calls,
+    dates,
+    dynamic,
+    manifests,
+    me,
+    media,
+    moments,
+    own,
+    playlists,
+    recordings,
+    search,
+    views,
+)
 from cffs.tree.behaviour import Behaviour, Parts, Resolve
 from cffs.tree.context import Context
 from cffs.tree.nodes import Kind, Node
@@ -32,8 +46,22 @@ def _there_with_v2(kind: Kind) -> Resolve:
 
 
 def _in_calls(resolve: Resolve) -> dict[Kind, Resolve]:
-    """The folder of a call stands in two places and does the same in both."""
-    return {Kind.CALL: resolve, Kind.LONE_CALL: resolve}
+    """The folder of a call stands in three places and does the same in all."""
+    return {Kind.CALL: resolve, Kind.LONE_CALL: resolve, Kind.NAMED_CALL: views.as_canonical(resolve)}
+
+
+_MP3_IN_VIEWS = {
+    Kind.DAY: dates.resolve_mp3,
+    Kind.ONE_NUMBER: views.resolve_mp3,
+    Kind.ONE_LABEL: views.resolve_mp3,
+    Kind.SEARCH: search.resolve_mp3,
+}
+_WAV_IN_VIEWS = {
+    Kind.DAY: dates.resolve_wav,
+    Kind.ONE_NUMBER: views.resolve_wav,
+    Kind.ONE_LABEL: views.resolve_wav,
+    Kind.SEARCH: search.resolve_wav,
+}
 
 
 BEHAVIOURS: dict[Kind, Behaviour] = {
@@ -55,15 +83,19 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.LONE_CALL: Behaviour(
         resolve=calls.resolve_lone_call, prepare=recordings.prepare_call, entries=recordings.call_entries, is_whole=True
     ),
-    Kind.CALL_JSON: Behaviour(resolve=recordings.resolve_call_json, content=audio.call_json),
+    Kind.CALL_JSON: Behaviour(
+        resolve=recordings.resolve_call_json,
+        resolve_in={Kind.NAMED_CALL: views.as_canonical(recordings.resolve_call_json)},
+        content=audio.call_json,
+    ),
     Kind.MP3: Behaviour(
         resolve=recordings.resolve_mp3,
-        resolve_in=_in_calls(recordings.resolve_call_mp3),
+        resolve_in={**_in_calls(recordings.resolve_call_mp3), **_MP3_IN_VIEWS},
         content=audio.mp3_content,
     ),
     Kind.WAV: Behaviour(
         resolve=recordings.resolve_wav,
-        resolve_in=_in_calls(recordings.resolve_call_wav),
+        resolve_in={**_in_calls(recordings.resolve_call_wav), **_WAV_IN_VIEWS},
         content=audio.wav_content,
     ),
     Kind.RECORDING_JSON: Behaviour(
@@ -107,6 +139,35 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         resolve=_there_with_v2(Kind.CREDENTIALS), prepare=me.prepare_credentials, entries=me.credential_entries
     ),
     Kind.CREDENTIAL_JSON: Behaviour(resolve=me.resolve_credential, content=me.credential_json),
+    Kind.BY_DATE: Behaviour(
+        resolve=_there_with_v2(Kind.BY_DATE), listing="calls", prepare=dates.prepare, entries=dates.years
+    ),
+    Kind.YEAR: Behaviour(
+        resolve=dates.resolve_folder, listing="calls", prepare=dates.prepare, entries=dates.months, is_whole=True
+    ),
+    Kind.MONTH: Behaviour(
+        resolve=dates.resolve_folder, listing="calls", prepare=dates.prepare, entries=dates.days, is_whole=True
+    ),
+    Kind.DAY: Behaviour(resolve=dates.resolve_folder, listing="calls", prepare=dates.prepare, entries=dates.files),
+    Kind.BY_NUMBER: Behaviour(resolve=_there_with_v2(Kind.BY_NUMBER), listing="calls", entries=views.folders),
+    Kind.ONE_NUMBER: Behaviour(resolve=views.resolve_folder, listing="calls", entries=views.files),
+    Kind.BY_LABEL: Behaviour(resolve=_there_with_v2(Kind.BY_LABEL), listing="calls", entries=views.folders),
+    Kind.ONE_LABEL: Behaviour(resolve=views.resolve_folder, listing="calls", entries=views.files),
+    Kind.BY_NAME: Behaviour(resolve=_there_with_v2(Kind.BY_NAME), listing="campaigns", entries=views.named_campaigns),
+    Kind.NAMED_CAMPAIGN: Behaviour(
+        resolve=views.resolve_named,
+        listing="calls",
+        campaign_of=lambda node: int(node.args[0]),
+        entries=views.campaign_entries,
+    ),
+    Kind.NAMED_CALL: Behaviour(
+        resolve=views.resolve_call, prepare=views.prepare_call, entries=views.call_entries, is_whole=True
+    ),
+    Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.nothing),
+    Kind.SEARCH: Behaviour(resolve=search.resolve_search, listing="calls", entries=search.files),
+    Kind.MOMENT: Behaviour(resolve=moments.resolve, content=moments.content),
+    Kind.MANIFEST: Behaviour(resolve=manifests.resolve, content=manifests.content),
+    Kind.PLAYLIST: Behaviour(resolve=playlists.resolve, content=playlists.content),
     Kind.OWN: Behaviour(resolve=_there(Kind.OWN), entries=own.own_entries),
     Kind.OWN_FILE: Behaviour(resolve=own.resolve_own_file, content=own.own_content),
 }

@@ -14,7 +14,15 @@ from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOf
 from cffs.core.wire_json import encode
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
-from cffs.tree.groups import CALL_SLOT, CALLS_GROUP, CAMPAIGN_JSON_SLOT, CAMPAIGN_SLOT, CAMPAIGNS_GROUP, LONE_CALL_SLOT
+from cffs.tree.groups import (
+    CALL_SLOT,
+    CALLS_GROUP,
+    CAMPAIGN_JSON_SLOT,
+    CAMPAIGN_PLAYLIST_SLOT,
+    CAMPAIGN_SLOT,
+    CAMPAIGNS_GROUP,
+    LONE_CALL_SLOT,
+)
 from cffs.tree.inodes import place
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 
@@ -123,7 +131,9 @@ def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
     campaign_id = int(node.args[0])
     row = context.catalog.campaign(campaign_id)
     wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_JSON_SLOT) if row else 0
-    first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,), wish)))
+    list_wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_PLAYLIST_SLOT) if row else 0
+    playlist = Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id), list_wish)
+    first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,), wish)), ("playlist.m3u8", playlist))
     rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
     return past([*first, *(Entry(row_offset(r.seq, 0), str(r.id), call_node(r)) for r in rows)], after)
 

@@ -12,6 +12,7 @@ from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
 from cffs.core.source import Source
+from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
@@ -28,6 +29,8 @@ class Context:
     settings: TreeSettings
     probe: Callable[[str, tuple[Source, ...]], Awaitable[None]]
     own_files: Mapping[str, Callable[[], bytes]]
+    #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
+    digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
 
     async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
         """Return once the origin is known to have the object; one question at most, none where it answered before.

@@ -44,6 +44,11 @@ class InodeTable:
         """How many inodes the kernel holds, the root among them."""
         return len(self._held)
 
+    @property
+    def lookups(self) -> int:
+        """What the kernel owes in forgets, of all inodes."""
+        return sum(count for _node, count in self._held.values())
+
     def number(self, node: Node) -> Inode:
         """The node's number; the same at every call until the node is retired."""
         given = self._given.get(node)

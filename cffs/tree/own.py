@@ -9,6 +9,14 @@ from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 
+#: v1 tells neither times nor numbers, labels or names.
+_VIEWS = {
+    "by-date": Kind.BY_DATE,
+    "by-number": Kind.BY_NUMBER,
+    "by-label": Kind.BY_LABEL,
+    "by-name": Kind.BY_NAME,
+}
+
 
 def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """What the credentials given can show; .cffs is there by lookup only."""
@@ -18,6 +26,7 @@ def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     named += [("recordings", Kind.RECORDINGS)]
     named += [("dynamic", Kind.DYNAMIC)] if account.v1 is not None else []
     named += [("media", Kind.MEDIA), ("me", Kind.ME)] if account.v2 is not None else []
+    named += list(_VIEWS.items()) if account.v2 is not None else []
     return past(fixed(*((name, Node(kind)) for name, kind in named)), after)
 
 

@@ -78,13 +78,13 @@ async def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node
         file_id = int(parts["file"])
     else:
         file_id = (await _find_recording_in_call(context, parent, parts["name"])).id
-    known = context.catalog.file(file_id)
+    known = context.catalog.listed_file(file_id)
     recording = context.catalog.recording(file_id)
-    if known is None and recording is not None and recording.call_id == call_id and _wavs_are_sure(context):
+    if known is None and recording is not None and recording.call_id == call_id and wavs_are_sure(context):
         return wav_node(file_id, None)
     if known is None and campaign_id:
         await context.account.find_files(campaign_id, call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
-        known = context.catalog.file(file_id)
+        known = context.catalog.listed_file(file_id)
     if known is not None:
         if not _is_file_of(known, parent, call_id):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
@@ -214,7 +214,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
         metadata = json_of(recording)
         entries.append(Entry(row_offset(recording.seq, 1), f"{recording.stem}.json", json_node(recording), metadata))
     files = context.catalog.files_of_call(call_id) if Form.WAV in forms or not recordings else []
-    if Form.WAV in forms and _wavs_are_sure(context):
+    if Form.WAV in forms and wavs_are_sure(context):
         listed = {file.id for file in files}
         for recording in recordings:
             if recording.id not in listed:
@@ -233,7 +233,7 @@ def _by_place(entry: Entry) -> int:
     return entry.offset
 
 
-def _wavs_are_sure(context: Context) -> bool:
+def wavs_are_sure(context: Context) -> bool:
     """Every recording of v2 is known to have a WAV under its own id."""
     return context.account.v1 is not None and context.account.file_ids.verdict is Verdict.SAME
 
@@ -288,7 +288,7 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
                 content = mp3_of(context, row, is_only_of_name=False)
                 entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row), content))
             entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)))
-            if Form.WAV in forms and _wavs_are_sure(context) and context.catalog.file(row.id) is None:
+            if Form.WAV in forms and wavs_are_sure(context) and context.catalog.file(row.id) is None:
                 entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id, None)))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:

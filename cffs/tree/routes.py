@@ -31,6 +31,15 @@ _PLACEHOLDERS = {
     "YYYY-MM": r"[0-9]{4}-(?:0[1-9]|1[0-2])",
     "from": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
     "to": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "start": r"[0-9]{1,6}(?:\.[0-9]{1,6})?",
+    "end": r"[0-9]{1,6}(?:\.[0-9]{1,6})?",
+    "YYYY": r"[0-9]{4}",
+    "MM": r"[0-9]{2}",
+    "DD": r"[0-9]{2}",
+    "any number": r".+",
+    "label": r".+",
+    "campaign name": r".+",
+    "field=value&…": r".+",
     "own": r"status\.json|metrics|inflight\.json|config\.toml",
 }
 #: Placeholders whose value must be an id of the service (int64, canonical).
@@ -81,32 +90,68 @@ def _file(parent: Kind, pattern: str, kind: Kind, about: str, *, is_listed: bool
     return Route(parent, pattern, kind, False, about, is_listed)
 
 
+def _playlist(parent: Kind) -> Route:
+    return _file(parent, "playlist.m3u8", Kind.PLAYLIST, "what the folder holds, for players", is_listed=False)
+
+
+def _manifest(parent: Kind) -> Route:
+    return _file(parent, "MANIFEST.sha256", Kind.MANIFEST, "digests of what is wholly cached", is_listed=False)
+
+
+def _call_files(parent: Kind) -> tuple[Route, ...]:
+    """What a call's folder holds wherever it stands."""
+    return (
+        _file(parent, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
+        _file(parent, "{file}.wav", Kind.WAV, "as under campaigns/"),
+        _file(parent, "{name}.mp3", Kind.MP3, "as under campaigns/"),
+        _file(parent, "{name}.json", Kind.RECORDING_JSON, "as under campaigns/"),
+        _file(parent, "{name}.wav", Kind.WAV, "as under campaigns/", is_listed=False),
+        _playlist(parent),
+        _manifest(parent),
+    )
+
+
+def _view_files(parent: Kind) -> tuple[Route, ...]:
+    """What a view's folder of audio holds."""
+    return (
+        _file(parent, "{name}.mp3", Kind.MP3, "the same file as under campaigns/"),
+        _file(parent, "{name}.wav", Kind.WAV, "the same"),
+        _playlist(parent),
+        _manifest(parent),
+    )
+
+
 ROUTES: tuple[Route, ...] = (
     _folder(Kind.ROOT, "campaigns", Kind.CAMPAIGNS, "v2 broadcasts, plus every campaign looked up"),
     _folder(Kind.CAMPAIGNS, "{campaign}", Kind.CAMPAIGN, "one campaign"),
     _file(Kind.CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "what the service tells of it"),
+    _file(Kind.CAMPAIGN, "playlist.m3u8", Kind.PLAYLIST, "its recordings, newest last"),
+    _manifest(Kind.CAMPAIGN),
     _folder(Kind.CAMPAIGN, "{call}", Kind.CALL, "one call"),
     _file(Kind.CALL, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
     _file(Kind.CALL, "{file}.wav", Kind.WAV, "v1: list of recordings for a call, single recording"),
     _file(Kind.CALL, "{name}.mp3", Kind.MP3, "v2: recording by name"),
     _file(Kind.CALL, "{name}.json", Kind.RECORDING_JSON, "v2: its metadata"),
     _file(Kind.CALL, "{name}.wav", Kind.WAV, "the WAV form of a recording known by name", is_listed=False),
+    _playlist(Kind.CALL),
+    _manifest(Kind.CALL),
     _folder(Kind.ROOT, "calls", Kind.CALLS, "any call by its id; lists calls without a campaign"),
     _folder(Kind.CALLS, "{call}", Kind.LONE_CALL, "the same content"),
-    _file(Kind.LONE_CALL, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
-    _file(Kind.LONE_CALL, "{file}.wav", Kind.WAV, "as under campaigns/"),
-    _file(Kind.LONE_CALL, "{name}.mp3", Kind.MP3, "as under campaigns/"),
-    _file(Kind.LONE_CALL, "{name}.json", Kind.RECORDING_JSON, "as under campaigns/"),
-    _file(Kind.LONE_CALL, "{name}.wav", Kind.WAV, "as under campaigns/", is_listed=False),
+    *_call_files(Kind.LONE_CALL),
     _folder(Kind.ROOT, "recordings", Kind.RECORDINGS, "one recording by its id; lists those known"),
     _file(Kind.RECORDINGS, "{id}.wav", Kind.WAV, "v1: single recording"),
     _file(Kind.RECORDINGS, "{id}.mp3", Kind.MP3, "v2: recording by id"),
     _file(Kind.RECORDINGS, "{id}.json", Kind.RECORDING_JSON, "v2: its metadata"),
+    _file(Kind.RECORDINGS, "{id}@{start}-{end}.wav", Kind.MOMENT, "some seconds of its WAV", is_listed=False),
+    _playlist(Kind.RECORDINGS),
+    _manifest(Kind.RECORDINGS),
     _folder(Kind.ROOT, "dynamic", Kind.DYNAMIC, "recordings made during calls; nothing lists them but use"),
     _folder(Kind.DYNAMIC, "{hash}", Kind.DYNAMIC_HASH, "hash of the sound file"),
     _folder(Kind.DYNAMIC_HASH, "{year}", Kind.DYNAMIC_YEAR, "year it was made"),
     _folder(Kind.DYNAMIC_YEAR, "{month}", Kind.DYNAMIC_MONTH, "month, with or without a zero"),
     _folder(Kind.DYNAMIC_MONTH, "{campaign}", Kind.DYNAMIC_CAMPAIGN, "campaign"),
+    _playlist(Kind.DYNAMIC_CAMPAIGN),
+    _manifest(Kind.DYNAMIC_CAMPAIGN),
     _file(Kind.DYNAMIC_CAMPAIGN, "{filename}", Kind.DYNAMIC_FILE, "v1: dynamic recording; .mp3 gives its MP3 form"),
     _folder(Kind.ROOT, "media", Kind.MEDIA, "v2 media of the account"),
     _folder(Kind.MEDIA, "by-name", Kind.MEDIA_BY_NAME, "the same files by their names"),
@@ -129,6 +174,29 @@ ROUTES: tuple[Route, ...] = (
     _folder(Kind.ME, "api", Kind.ME_API, "needs the account login; absent without it"),
     _folder(Kind.ME_API, "credentials", Kind.CREDENTIALS, "v2: API credentials"),
     _file(Kind.CREDENTIALS, "{id}.json", Kind.CREDENTIAL_JSON, "v2: one of them, its password masked"),
+    _folder(Kind.ROOT, "by-date", Kind.BY_DATE, "recordings by the day they were made (--timezone)"),
+    _folder(Kind.BY_DATE, "{YYYY}", Kind.YEAR, "a year that has any"),
+    _folder(Kind.YEAR, "{MM}", Kind.MONTH, "a month"),
+    _folder(Kind.MONTH, "{DD}", Kind.DAY, "a day: {YYYY-MM-DD}T{HHMMSS}_{number}_{name}_{id}.mp3"),
+    *_view_files(Kind.DAY),
+    _folder(Kind.ROOT, "by-number", Kind.BY_NUMBER, "recordings by the number of either party"),
+    _folder(Kind.BY_NUMBER, "{any number}", Kind.ONE_NUMBER, "as the service spells it"),
+    *_view_files(Kind.ONE_NUMBER),
+    _folder(Kind.ROOT, "by-label", Kind.BY_LABEL, "recordings by the labels of their calls"),
+    _folder(Kind.BY_LABEL, "{label}", Kind.ONE_LABEL, "one label"),
+    *_view_files(Kind.ONE_LABEL),
+    _folder(Kind.ROOT, "by-name", Kind.BY_NAME, "campaigns by what they are called"),
+    _folder(Kind.BY_NAME, "{campaign name}", Kind.NAMED_CAMPAIGN, "the same content as campaigns/{campaign}"),
+    _file(Kind.NAMED_CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "as under campaigns/"),
+    _file(Kind.NAMED_CAMPAIGN, "playlist.m3u8", Kind.PLAYLIST, "as under campaigns/"),
+    _manifest(Kind.NAMED_CAMPAIGN),
+    _folder(Kind.NAMED_CAMPAIGN, "{call}", Kind.NAMED_CALL, "as under campaigns/"),
+    *_call_files(Kind.NAMED_CALL),
+    _folder(Kind.ROOT, "search", Kind.SEARCHES, "recordings that meet every condition, by lookup", is_listed=False),
+    _folder(
+        Kind.SEARCHES, "{field=value&…}", Kind.SEARCH, "number, from, to, after, before, label, …", is_listed=False
+    ),
+    *_view_files(Kind.SEARCH),
     _folder(Kind.ROOT, ".cffs", Kind.OWN, "the mount's own files", is_listed=False),
     _file(Kind.OWN, "{own}", Kind.OWN_FILE, "status.json, metrics, inflight.json, config.toml"),
 )

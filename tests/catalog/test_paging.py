@@ -126,8 +126,8 @@ async def test_failures_pass(failure: Exception) -> None:
 @settings(deadline=None)
 @given(st.data())
 async def test_liar_ends(data: st.DataObject) -> None:
-    """Pages that shrink, repeat, promise more or less than there is: the walk ends in bounded requests, and never asks
-    at an offset twice unless the page there was refused or empty of entries."""
+    """Pages that shrink, repeat, promise more or less than there is: the walk ends in bounded requests, and asks at an
+    offset a second time only where it was among those on their way when the first lie was seen."""
     asked: list[tuple[int, int]] = []
     lies = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=60), label="ids")
     totals = st.none() | st.integers(0, 2**31 - 1)
@@ -142,9 +142,9 @@ async def test_liar_ends(data: st.DataObject) -> None:
     found = await walked(ask)
     assert set(found) <= set(lies)
     # each run of fruitful pages brings something new, and at most MAX_STALE_PAGES fruitless ones follow it
-    assert len(asked) <= (len(set(lies)) + 1) * MAX_STALE_PAGES
+    assert len(asked) <= (len(set(lies)) + 1) * MAX_STALE_PAGES + AT_ONCE
     offsets = [offset for _limit, offset in asked]
-    assert offsets == sorted(set(offsets))
+    assert len(offsets) - len(set(offsets)) <= AT_ONCE
     limits = [limit for limit, _offset in asked]
     assert limits == sorted(limits, reverse=True)
 

@@ -153,3 +153,28 @@ def test_trouble_is_not_damage(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as again:
         assert again.execute("SELECT id FROM campaigns").fetchall() == [(77,)]
     assert not list(tmp_path.glob("*.set-aside"))
+
+
+async def test_rows_older_than_the_views_are_in_them(tmp_path: Path) -> None:
+    """A catalogue of the first version has its recordings in the folders of numbers and labels, and its campaigns
+    named, once it was opened by this one."""
+    path = tmp_path / "catalog.sqlite"
+    with closing(schema.connect(path)) as old:
+        old.executescript(schema.MIGRATIONS[0])
+        old.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 1")
+        old.execute("INSERT INTO campaigns (id, name, document) VALUES (5, '\"a/b\"', '{}'), (6, '\"\"', NULL)")
+        old.execute("INSERT INTO calls (id, from_number, to_number, labels) VALUES (7, '12', '34', '[\"vip\", \"\"]')")
+        old.execute(
+            "INSERT INTO recordings (id, call_id, name, stem, state, document)"
+            " VALUES (9, 7, '\"x\"', 'x', 'READY', '{}')"
+        )
+    async with Catalog.opened(path) as catalog:
+        names = [folder.name for view in ("number", "label") for folder in catalog.views.folders(view, after_seq=0)]
+        assert names == ["12", "34", "vip"]
+        for view, name in (("number", "34"), ("label", "vip")):
+            folder = catalog.views.folder(view, name)
+            assert folder is not None
+            assert [row.recording.id for row in catalog.views.of_folder(folder.seq, after_seq=0)] == [9]
+        assert catalog.views.named_campaigns(after_seq=0) == [(1, 5, "a%2Fb")]
+    assert not list(tmp_path.glob("*.set-aside"))

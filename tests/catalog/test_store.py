@@ -229,6 +229,28 @@ async def test_transaction_ended_by_sqlite(catalog: Catalog) -> None:
     assert catalog.campaign(6) is not None
 
 
+async def test_a_full_disk_moves_the_catalogue_into_memory(catalog: Catalog, announced: list[str]) -> None:
+    """With no room for another page, rows from before and the batch that did not fit are read all the same, what comes
+    later too, one warning says so, and no copy lies anywhere."""
+    announced.append("catalogue kept in memory")
+    await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
+
+    def fill(db: sqlite3.Connection) -> None:
+        for number in range(6, 2000):
+            writes.put_campaign(db, campaign(number))
+
+    def no_more_room(db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA max_page_count = 1")  # SQLite takes what there is as the least
+
+    await catalog.write(no_more_room)
+    before = set(Path("/dev/shm").glob("cffs-*"))
+    await catalog.write(fill)
+    assert all(catalog.campaign(number) is not None for number in (5, 6, 1999))
+    await catalog.write(lambda db: writes.put_campaign(db, campaign(2000)))
+    assert catalog.campaign(2000) is not None
+    assert set(Path("/dev/shm").glob("cffs-*")) == before
+
+
 async def test_cancelled_before_it_starts(catalog: Catalog) -> None:
     """A write whose caller is gone before it began does not happen."""
     with trio.CancelScope() as scope:

@@ -118,7 +118,8 @@ def test_equal_names_in_two_calls() -> None:
 def test_name_reads_back_as_sent() -> None:
     """A name with a lone surrogate or 5,000 bytes is kept exactly, so that the service can be asked by it."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.executescript(schema.MIGRATIONS[0])
+        for migration in schema.MIGRATIONS:
+            db.executescript(migration)
         import json
 
         for number, name in enumerate(NASTY, start=1):

@@ -9,7 +9,16 @@ import pytest
 from tests.cli.helpers import cffs, one_line
 
 KEYS = {"CFFS_APIKEY": "CANARYKEY", "CFFS_LOGIN": "somebody", "CFFS_PASSWORD": "CANARYPASS"}
-MORE = [["login"], ["logout"], ["doctor"], ["completion"], ["config", "unit"]]
+MORE = [
+    ["login"],
+    ["logout"],
+    ["doctor"],
+    ["completion"],
+    ["config", "unit"],
+    ["prefetch"],
+    ["cache", "stats"],
+    ["cache", "prune"],
+]
 
 
 @pytest.mark.parametrize(

@@ -4,35 +4,63 @@ import collections
 import os
 import subprocess
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
-from tests.mount.mounting import CANARIES, account_variables, mounted
+from tests.mount.mounting import CANARIES, Mounted, account_variables, mounted
 from tests.mount.test_reading import true_bytes
 
 FILES = 200
+#: So many, in no order, tell what a file costs that nobody brought early.
+ALONE = 40
 LATENCY_SECONDS = 0.05
+
+
+def seconds_of(said, home: Path, act: Callable[[Mounted, Path], None], check: Callable[[StandinThread, Mounted], None]):
+    """How long `act` takes on a folder that was listed, with the latency of a distant service."""
+    home.mkdir()
+    with (
+        StandinThread(Account(seed=5, calls=FILES), credentials=CANARIES) as standin,
+        mounted(said, home, account_variables(standin)) as mount,
+    ):
+        folder = mount.path / "recordings"
+        os.listdir(folder)
+        standin.link.latency_seconds = LATENCY_SECONDS
+        standin.log.clear()
+        began_at = time.monotonic()
+        act(mount, folder)
+        seconds = time.monotonic() - began_at
+        standin.link.latency_seconds = 0
+        check(standin, mount)
+        return seconds
 
 
 def test_copying_a_folder(said, home):
     """`cp -r` of 200 files at 50 ms takes less than a fifth of one after another, asks for each file once, and every
-    byte is right."""
-    with StandinThread(Account(seed=5, calls=FILES), credentials=CANARIES) as standin:
-        with mounted(said, home, account_variables(standin)) as mount:
-            folder = mount.path / "recordings"
-            os.listdir(folder)
-            standin.link.latency_seconds = LATENCY_SECONDS
-            standin.log.clear()
-            began_at = time.monotonic()
-            subprocess.run(["cp", "-r", folder, home / "copy"], check=True)
-            seconds = time.monotonic() - began_at
-            standin.link.latency_seconds = 0
-            copied = sorted(path for path in (home / "copy").iterdir() if path.suffix != ".json")
-            assert len(copied) >= FILES
-            for path in copied:
-                assert path.read_bytes() == true_bytes(standin, mount.path, folder / path.name)
-            asked = collections.Counter(line.path for line in standin.requests if "/recordings/" in line.path)
-            assert max(asked.values()) == 1
-            assert len(asked) == len(copied)
-            assert seconds < len(copied) * LATENCY_SECONDS / 5, seconds
-            assert mount.status()["prefetch"]["wasted_bytes"] == 0
+    byte is right; files read in no order bring nothing."""
+    copy = home / "ordered/copy"
+
+    def copying(_mount: Mounted, folder: Path) -> None:
+        subprocess.run(["cp", "-r", folder, copy], check=True)
+
+    def copied_right(standin: StandinThread, mount: Mounted) -> None:
+        files = sorted(path for path in copy.iterdir() if path.suffix != ".json")
+        assert len(files) == FILES
+        for path in files:
+            assert path.read_bytes() == true_bytes(standin, mount.path, mount.path / "recordings" / path.name)
+        asked = collections.Counter(line.path for line in standin.requests if "/recordings/" in line.path)
+        assert (len(asked), max(asked.values())) == (FILES, 1)
+
+    def alone(_mount: Mounted, folder: Path) -> None:
+        names = sorted(name for name in os.listdir(folder) if not name.endswith(".json"))
+        for number in range(ALONE):
+            (folder / names[number * 37 % FILES]).read_bytes()
+
+    def nothing_brought(standin: StandinThread, _mount: Mounted) -> None:
+        assert len([line for line in standin.requests if "/recordings/" in line.path]) == ALONE
+
+    seconds = seconds_of(said, home / "ordered", copying, copied_right)
+    alone_seconds = seconds_of(said, home / "alone", alone, nothing_brought)
+    assert seconds < alone_seconds * FILES / ALONE / 5, (seconds, alone_seconds)

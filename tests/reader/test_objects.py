@@ -189,6 +189,19 @@ async def test_origin_that_ignores_ranges_with_small_memory(autojump_clock: Mock
         assert lab.cache.used_nbytes <= 8 * MIB
 
 
+async def test_going_back_before_an_answer_of_the_whole(autojump_clock: MockClock) -> None:
+    """A reader that jumps back to what was evicted, while the one answer of the whole is past it, is given it in time:
+    another one starts from the first byte."""
+    async with laboratory(memory_nbytes=4 * MIB, latency_seconds=0.05, bytes_per_second=20e6) as lab:
+        remote = lab.add(Remote(total=12 * MIB))
+        handle = await opened(lab)
+        remote.ignores_ranges = True
+        for offset in (0, 6 * MIB + 1, 89_139, 11 * MIB, 5):
+            with trio.fail_after(15):
+                await check(handle, remote, offset, 4096)
+        assert lab.origin.requests <= 3
+
+
 async def test_origin_without_length(autojump_clock: MockClock) -> None:
     """Where no length is told open waits for the end, and the size is exact."""
     async with laboratory(bytes_per_second=10e6) as lab:

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+import zlib
 from dataclasses import dataclass
 
 import pytest
@@ -154,6 +155,27 @@ def test_drip_is_slow_and_right(standin: StandinThread, target: tuple[str, bytes
     assert ask(standin, path).body == body[START:STOP]
     assert standin.requests[-1].seconds is not None
     assert standin.requests[-1].seconds >= 0.2
+
+
+def test_heads_that_never_end(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """A head byte by byte, and interim answers without a final one; the log sums up what a bent answer sent."""
+    path, body = target
+    standin.faults.add("drip_head", seconds=0.01)
+    started_at = time.monotonic()
+    raw = ask(standin, path)
+    assert time.monotonic() - started_at >= 1
+    assert (raw.status, raw.body) == (206, body[START:STOP])
+    assert standin.requests[-1].body_crc == zlib.crc32(body[START:STOP])
+    standin.faults.clear()
+    number = standin.faults.add("interim", seconds=0.01)
+    port = int(standin.base_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        received = b""
+        while received.count(b"103 Early Hints") < 3:
+            received += connection.recv(4096)
+    assert standin.faults.fired(number) == 1
+    assert b"HTTP/1.1 2" not in received
 
 
 def test_wrong_places(standin: StandinThread, target: tuple[str, bytes]) -> None:

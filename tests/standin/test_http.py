@@ -130,7 +130,7 @@ def test_latency_and_bandwidth(standin: StandinThread, v2: httpx.Client) -> None
 
 async def test_it_is_an_async_context_manager() -> None:
     """Serves inside the block, is gone after it, and lets an exception through as it is."""
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - what the whole block lets through is the point
+    with pytest.raises(ZeroDivisionError):
         async with Standin(Account(calls=1)) as standin:
             stream = await trio.open_tcp_stream("127.0.0.1", int(standin.base_url.rpartition(":")[2]))
             await stream.send_all(b"GET /v2/me/account HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -14,6 +14,9 @@ Serve = Callable[..., StandinThread]
 #: What a lookup raises where there is nothing.
 MISSING = (NotInTree, RemoteObjectMissing)
 
+#: What v2 adds to the root.
+VIEWS = ("by-date", "by-number", "by-label", "by-name")
+
 
 class Facts:
     """One campaign, one call of it, its recordings, and one of each other thing of an account."""

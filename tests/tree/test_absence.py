@@ -16,7 +16,7 @@ from cffs.core.errors import (
 from cffs.core.wire_json import decode
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
-from tests.tree.facts import MISSING, Facts, Open, Serve
+from tests.tree.facts import MISSING, VIEWS, Facts, Open, Serve
 
 
 async def test_missing(world: Open, facts: Facts) -> None:
@@ -80,7 +80,7 @@ async def test_v2_alone_denies(world: Open, facts: Facts) -> None:
         for path in ("campaigns/99", "dynamic", f"{facts.folder}/{facts.id}.wav", f"recordings/{facts.id}.wav"):
             with pytest.raises(MISSING):
                 await tree.node(path)
-        assert await tree.names() == ["campaigns", "calls", "recordings", "media", "me"]
+        assert await tree.names() == ["campaigns", "calls", "recordings", "media", "me", *VIEWS]
 
 
 async def test_v1_alone(world: Open, facts: Facts) -> None:
@@ -93,7 +93,7 @@ async def test_v1_alone(world: Open, facts: Facts) -> None:
         wavs = [f"{row['id']}.wav" for row in facts.recordings]
         assert await tree.names(facts.folder) == ["call.json", *wavs]
         assert await tree.names("campaigns") == [str(facts.campaign)]
-        assert await tree.names(f"campaigns/{facts.campaign}") == ["campaign.json", str(facts.call)]
+        assert await tree.names(f"campaigns/{facts.campaign}") == ["campaign.json", "playlist.m3u8", str(facts.call)]
         assert await tree.names("recordings") == wavs
         shown = decode(await tree.text(f"{facts.folder}/call.json"), what="call.json")
         assert shown == {"id": facts.call, "campaignId": facts.campaign, "files": [r["id"] for r in facts.recordings]}
@@ -151,7 +151,7 @@ async def test_listing_not_offered(world: Open, facts: Facts, standin: StandinTh
     async with world() as tree:
         for folder in ("campaigns", "calls", "recordings", f"campaigns/{facts.campaign}"):
             for _ in range(2):
-                assert set(await tree.names(folder)) <= {"campaign.json"}
+                assert set(await tree.names(folder)) <= {"campaign.json", "playlist.m3u8"}
         assert set(await tree.names("media")) == {"by-name", "public"}
         assert tree.requests() == 3
         with pytest.raises(RemoteObjectMissing):

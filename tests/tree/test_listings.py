@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
 from tests.tree.facts import Facts, Open, Serve
+from tests.tree.world import opened
 
 
 async def test_new_calls_appear(world: Open, facts: Facts, standin: StandinThread) -> None:
@@ -76,13 +77,19 @@ def long_account(served: Serve) -> StandinThread:
 
 @settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-async def test_resumed_anywhere(data: st.DataObject, world: Open, long_account: StandinThread) -> None:
+async def test_resumed_anywhere(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, long_account: StandinThread
+) -> None:
     """Reading on from any place, an entry's or between two, gives exactly the entries behind it."""
     facts = Facts(long_account)
     folders = ["", "campaigns", f"campaigns/{facts.campaign}", "calls", "recordings", facts.folder, "media"]
     folders += ["media/by-name", "media/public", "me", "me/billing", "me/callerids", "me/api/credentials", "dynamic"]
-    async with world(long_account, formats=("mp3", "wav")) as tree:
+    # A folder of its own for each example: what one of them made known would be listed in the next
+    async with opened(long_account, tmp_path_factory.mktemp("resumed"), formats=("mp3", "wav")) as tree:
         await tree.node(f"{facts.dynamic_folder}/{facts.dynamic.filename}")
+        for view in ("by-date", "by-number", "by-label", "by-name"):
+            folders += [view, *(f"{view}/{name}" for name in (await tree.names(view))[:2])]
+        folders += ["by-date/2024/06", "by-date/2024/06/01", "search/min-seconds=30"]
         for path in folders:
             node = await tree.node(path) if path else ROOT
             complete = await tree.entries_of(node)

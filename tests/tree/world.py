@@ -16,7 +16,9 @@ from cffs.catalog.store import Catalog
 from cffs.core.settings import Credentials, OriginSettings, ReaderSettings, TreeSettings
 from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
+from cffs.reader.digests import Digests
 from cffs.reader.facts import Learned
+from cffs.reader.moments import Moments
 from cffs.reader.objects import Objects
 from cffs.standin.thread import StandinThread
 from cffs.tree.context import Context
@@ -147,6 +149,7 @@ async def opened(
     v2: bool = True,
     account_login: bool = True,
     formats: tuple[str, ...] = (),
+    timezone: str = "UTC",
     dir_ttl_seconds: float = 60.0,
     timeout_seconds: float = TIMEOUT,
     wall_ms: Callable[[], int] = lambda: 1_717_300_000_000,
@@ -188,7 +191,7 @@ async def opened(
             settings=TreeSettings(
                 dir_ttl_seconds=dir_ttl_seconds,
                 formats=formats,
-                timezone="UTC",
+                timezone=timezone,
                 exact_sizes=False,
                 offline=False,
                 timeout_seconds=timeout_seconds,
@@ -225,7 +228,7 @@ def _built(
         wall_ms=wall_ms,
     )
     objects = Objects(
-        opener=transport,
+        opener=Moments(transport),
         cache=MemoryCache(8 * 2**20),
         background=background,
         settings=ReaderSettings(memory_nbytes=8 * 2**20, connections=4, timeout_seconds=timeout_seconds),
@@ -236,6 +239,13 @@ def _built(
         await objects.probe(key, sources)
 
     own_files: dict[str, Any] = {"status.json": lambda: b"{}\n", "metrics": lambda: b"up 1\n"}
-    context = Context(account=account, catalog=catalog, settings=settings, probe=probe, own_files=own_files)
+    context = Context(
+        account=account,
+        catalog=catalog,
+        settings=settings,
+        probe=probe,
+        own_files=own_files,
+        digest=Digests(objects).digest,
+    )
     namespace = Namespace(context, InodeTable())
     return World(standin=standin, namespace=namespace, account=account, catalog=catalog, objects=objects)

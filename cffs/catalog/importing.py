@@ -1,0 +1,118 @@
+"""Puts what was found in texts into an account's catalogue: in batches, beside a running mount or without one.
+
+It must not know the command line, nor trio: it is SQLite alone, and a mount sees each batch at its next read.
+`cli/catalog` calls it.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from cffs.catalog import schema
+from cffs.catalog.found_urls import Finding, FoundFile, Refused
+from cffs.catalog.rows import DynamicRow
+from cffs.catalog.views import Views
+
+#: Rows a transaction: the mount's own writer waits for one at most some milliseconds.
+_BATCH_ROWS = 2000
+_DYNAMIC = "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename) VALUES (?, ?, ?, ?, ?)"
+_FILE = "INSERT OR IGNORE INTO files (id, call_id, campaign_id) VALUES (?, 0, 0)"
+_ALL_DYNAMIC = "SELECT seq, hash, year, month, campaign, filename FROM dynamic_files ORDER BY seq"
+_ALL_FILES = "SELECT id FROM files WHERE call_id = 0 ORDER BY seq"
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far an import is."""
+
+    found: int = 0
+    new: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        """`found 12, new 3, refused 2 (1 another host, 1 malformed)`."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.refused.most_common())
+        told = f"found {self.found}, new {self.new}, refused {self.refused.total()}"
+        return f"{told} ({reasons})" if reasons else told
+
+
+class CatalogFile:
+    """A connection of its own to a catalogue that is prepared. Raises sqlite3.Error, sqlite3.OperationalError where
+    another process holds it for longer than a few seconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = schema.connect(path)
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
+
+    def is_current(self) -> bool:
+        """True where its schema is the one that this version writes."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return bool(version == len(schema.MIGRATIONS))
+
+    def take(self, findings: Iterable[Finding], tally: Tally) -> Iterator[Tally]:
+        """Put everything found into rows; the tally after each batch, which is committed then."""
+        findings = iter(findings)
+        while batch := list(islice(findings, _BATCH_ROWS)):
+            tally.refused.update(finding.reason for finding in batch if isinstance(finding, Refused))
+            taken = [finding for finding in batch if not isinstance(finding, Refused)]
+            tally.found += len(taken)
+            tally.new += self._put(taken)
+            yield tally
+
+    def _put(self, findings: list[DynamicRow | FoundFile]) -> int:
+        before = self._connection.total_changes
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for found in findings:
+                if isinstance(found, FoundFile):
+                    self._connection.execute(_FILE, (found.id,))
+                else:
+                    parts = (found.hash, found.year, found.month, found.campaign, found.filename)
+                    self._connection.execute(_DYNAMIC, parts)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return self._connection.total_changes - before
+
+    @property
+    def views(self) -> Views:
+        """Its recordings."""
+        return Views(self._connection)
+
+    def newest_seq(self) -> int:
+        """The sequence number of the recording that became known last; 0 where there is none."""
+        (found,) = self._connection.execute("SELECT max(seq) FROM recordings").fetchone()
+        return int(found or 0)
+
+    def is_listed(self) -> bool:
+        """True where the calls were listed whole at least once."""
+        return self._connection.execute("SELECT 1 FROM listings WHERE name = 'calls'").fetchone() is not None
+
+    def labels_of(self, call_id: int) -> list[str]:
+        """The labels of a call."""
+        found = self._connection.execute("SELECT labels FROM calls WHERE id = ?", (call_id,)).fetchone()
+        return [] if found is None else [str(label) for label in json.loads(found[0])]
+
+    def dynamic_files(self) -> Iterator[DynamicRow]:
+        """Every dynamic recording that is known."""
+        for row in self._connection.execute(_ALL_DYNAMIC):
+            yield DynamicRow(*row)
+
+    def imported_files(self) -> Iterator[int]:
+        """Every recording of which only the file id is known."""
+        for (file_id,) in self._connection.execute(_ALL_FILES):
+            yield int(file_id)
+
+
+def is_busy(problem: sqlite3.Error) -> bool:
+    """True where another process held the catalogue for too long."""
+    return getattr(problem, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))

@@ -1,0 +1,187 @@
+"""The catalogue's rows by date, number, label, campaign name, and by what a search asks for.
+
+It must not know paths, time zones or file names; it is asked for intervals and folders.
+`tree/` reads it through `Catalog.views`. At most `PAGE_ROWS` rows a call, from an index, never OFFSET.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cffs.catalog.rows import RecordingRow, recording_row
+
+#: Rows that one read may return: a READDIR of the kernel takes about 150 entries and throws the rest away.
+PAGE_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRow:
+    """A recording with what the views tell of its call; `file_seq` is the row of v1's file of the same id, if any."""
+
+    recording: RecordingRow
+    from_number: str
+    to_number: str
+    inbound: bool
+    file_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFolder:
+    """A folder of by-number or by-label."""
+
+    seq: int
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A part of a WHERE clause over `r` (recordings) and `c` (their calls), with its values."""
+
+    clause: str
+    values: tuple[object, ...]
+
+
+_COLUMNS = (
+    "SELECT coalesce(c.from_number, ''), coalesce(c.to_number, ''), coalesce(c.inbound, 0), f.seq, r.seq, r.id,"
+    " r.call_id, r.campaign_id, r.name, r.stem, r.created_ms, r.hint_nbytes, r.seconds, r.state, r.document"
+)
+_JOINS = " LEFT JOIN calls c ON c.id = r.call_id LEFT JOIN files f ON f.id = r.id"
+_BY_ID = f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.id = ?"
+_BETWEEN = (
+    f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.created_ms >= ?2 AND r.created_ms < ?1"
+    " AND (r.created_ms, r.seq) > (?2, ?3) ORDER BY r.created_ms, r.seq LIMIT ?4"
+)
+_OF_FOLDER = (
+    f"{_COLUMNS} FROM view_rows v CROSS JOIN recordings r ON r.seq = v.recording {_JOINS}"
+    " WHERE v.folder = ? AND v.recording > ? ORDER BY v.recording LIMIT ?"
+)
+#: What a row without a time is ordered by; spelt as in the index (`catalog/schema`).
+UNDATED_MS = -(2**63)
+_TIME = "coalesce(r.created_ms, -9223372036854775808)"
+_OF_CAMPAIGN = (
+    f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.campaign_id = ?1 AND {_TIME} >= ?2"
+    f" AND ({_TIME}, r.seq) > (?2, ?3) ORDER BY {_TIME}, r.seq LIMIT ?4"
+)
+_FOLDERS = (
+    "SELECT seq, text, name FROM view_folders WHERE view = ? AND seq > ?"
+    " AND EXISTS (SELECT 1 FROM view_rows WHERE folder = seq) ORDER BY seq LIMIT ?"
+)
+_FOLDER_BY_NAME = "SELECT seq, text, name FROM view_folders WHERE view = ? AND name = ?"
+_FOLDER_BY_TEXT = "SELECT seq, text, name FROM view_folders WHERE view = ? AND text = ?"
+_IN_FOLDER = "SELECT 1 FROM view_rows WHERE folder = ? AND recording = ?"
+_NEXT_CREATED = "SELECT min(created_ms) FROM recordings WHERE created_ms >= ?"
+_NEWEST = "SELECT max(created_ms) FROM recordings WHERE created_ms >= ? AND created_ms < ?"
+_NEWEST_OF_CAMPAIGN = (
+    "SELECT max(coalesce(r.created_ms, -9223372036854775808)) FROM recordings r WHERE r.campaign_id = ?"
+)
+_NEWEST_OF_FOLDER = (
+    "SELECT max(r.created_ms) FROM view_rows v CROSS JOIN recordings r ON r.seq = v.recording WHERE v.folder = ?"
+)
+_NAMED_CAMPAIGNS = "SELECT seq, id, stem FROM campaigns WHERE stem NOT NULL AND seq > ? ORDER BY seq LIMIT ?"
+_CAMPAIGN_BY_STEM = "SELECT seq, id, stem FROM campaigns WHERE stem = ?"
+
+
+class Views:
+    """Reads one catalogue's views. No read is a checkpoint."""
+
+    def __init__(self, reading: sqlite3.Connection) -> None:
+        self._reading = reading
+
+    def recording(self, recording_id: int) -> ViewRow | None:
+        """The recording of that id."""
+        found = self._rows(_BY_ID, recording_id)
+        return found[0] if found else None
+
+    def next_created_ms(self, from_ms: int) -> int | None:
+        """The first time at or past `from_ms` at which a recording was made."""
+        found = self._reading.execute(_NEXT_CREATED, (from_ms,)).fetchone()
+        return None if found[0] is None else int(found[0])
+
+    def between(self, start_ms: int, stop_ms: int, *, after_seq: int = 0) -> list[ViewRow]:
+        """The next recordings of [start_ms, stop_ms), by time; those of `start_ms` itself only past `after_seq`."""
+        return self._rows(_BETWEEN, stop_ms, start_ms, after_seq, PAGE_ROWS)
+
+    def of_campaign(self, campaign_id: int, *, from_ms: int = UNDATED_MS, after_seq: int = 0) -> list[ViewRow]:
+        """The next recordings of a campaign, oldest first; those of `from_ms` itself only past `after_seq`."""
+        return self._rows(_OF_CAMPAIGN, campaign_id, from_ms, after_seq, PAGE_ROWS)
+
+    def folders(self, view: str, *, after_seq: int) -> list[ViewFolder]:
+        """The next folders of a view that hold something, in the order in which they became known."""
+        return self._folders(_FOLDERS, view, after_seq, PAGE_ROWS)
+
+    def folder(self, view: str, name: str) -> ViewFolder | None:
+        """The folder of that name."""
+        found = self._folders(_FOLDER_BY_NAME, view, name)
+        return found[0] if found else None
+
+    def folder_of(self, view: str, text: str) -> ViewFolder | None:
+        """The folder of that number or label as the service spells it."""
+        found = self._folders(_FOLDER_BY_TEXT, view, json.dumps(text))
+        return found[0] if found else None
+
+    def of_folder(self, folder: int, *, after_seq: int) -> list[ViewRow]:
+        """The next recordings of a folder."""
+        return self._rows(_OF_FOLDER, folder, after_seq, PAGE_ROWS)
+
+    def is_in(self, folder: int, row: RecordingRow) -> bool:
+        """True where the recording belongs to the folder."""
+        return self._reading.execute(_IN_FOLDER, (folder, row.seq)).fetchone() is not None
+
+    def newest_ms(self, start_ms: int, stop_ms: int) -> int | None:
+        """The time of the last recording made in [start_ms, stop_ms)."""
+        return self._newest(_NEWEST, start_ms, stop_ms)
+
+    def newest_ms_of_campaign(self, campaign_id: int) -> int | None:
+        """The same of a campaign."""
+        found = self._newest(_NEWEST_OF_CAMPAIGN, campaign_id)
+        return None if found == UNDATED_MS else found
+
+    def newest_ms_of_folder(self, folder: int) -> int | None:
+        """The same of a number's or a label's folder."""
+        return self._newest(_NEWEST_OF_FOLDER, folder)
+
+    def _newest(self, statement: str, *values: object) -> int | None:
+        found = self._reading.execute(statement, values).fetchone()
+        return None if found[0] is None else int(found[0])
+
+    def named_campaigns(self, *, after_seq: int) -> list[tuple[int, int, str]]:
+        """The next campaigns that have a name: (sequence number, id, name of the folder)."""
+        return self._reading.execute(_NAMED_CAMPAIGNS, (after_seq, PAGE_ROWS)).fetchall()
+
+    def campaign_named(self, stem: str) -> tuple[int, int, str] | None:
+        """The same of the one that is listed under that name."""
+        found: tuple[int, int, str] | None = self._reading.execute(_CAMPAIGN_BY_STEM, (stem,)).fetchone()
+        return found
+
+    def matching(
+        self, conditions: Sequence[Condition], *, folders: Sequence[int], after_seq: int, limit: int = PAGE_ROWS
+    ) -> list[ViewRow]:
+        """The next recordings that meet every condition and are in every one of the view's `folders`."""
+        clauses = [condition.clause for condition in conditions]
+        values = [value for condition in conditions for value in condition.values]
+        source = "recordings r"
+        if folders:  # the first one drives: its rows come in order from its own index
+            source = "view_rows v CROSS JOIN recordings r ON r.seq = v.recording"
+            clauses += ["v.folder = ?"] + [
+                "EXISTS (SELECT 1 FROM view_rows WHERE folder = ? AND recording = r.seq)"
+            ] * (len(folders) - 1)
+            values += folders
+        clauses.append("v.recording > ?" if folders else "r.seq > ?")
+        order = "v.recording" if folders else "r.seq"
+        # every clause is one of ours; what was asked for is bound
+        statement = f"{_COLUMNS} FROM {source} {_JOINS} WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT ?"
+        return self._rows(statement, *values, after_seq, limit)
+
+    def _rows(self, statement: str, *values: object) -> list[ViewRow]:
+        return [_view_row(*found) for found in self._reading.execute(statement, values)]
+
+    def _folders(self, statement: str, *values: object) -> list[ViewFolder]:
+        found = self._reading.execute(statement, values)
+        return [ViewFolder(seq, json.loads(text), name) for seq, text, name in found]
+
+
+def _view_row(from_number: str, to_number: str, inbound: int, file_seq: int | None, *recording: Any) -> ViewRow:
+    return ViewRow(recording_row(*recording), from_number, to_number, bool(inbound), file_seq)

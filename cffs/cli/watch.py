@@ -1,0 +1,186 @@
+"""`cffs watch`: a JSON line per recording as it appears, read from the catalogue that the mount keeps.
+
+It must not know how the mount learns of recordings: opening a folder has it look, no oftener than its `--dir-ttl`.
+`cli/main` registers it. It talks to no service; where the mount ends it waits for the next one.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cffs.catalog.importing import CatalogFile
+from cffs.catalog.views import Condition, ViewRow
+from cffs.cli.catalog import opened_catalog
+from cffs.cli.context import complete_folder, given_options, load, settings_options
+from cffs.cli.messages import Failed, tell
+from cffs.cli.mounts import absolute, mount_at
+from cffs.cli.status import cffs_mount
+from cffs.core.names import encode_name
+from cffs.core.settings import Settings
+
+_PAUSE_SECONDS = 1.0
+#: A cursor of another catalogue is told by this much of it.
+_MAX_STATE_NBYTES = 64
+
+
+@click.command(short_help="Print a line per new recording.")
+@click.argument("mountpoint", type=Path, shell_complete=complete_folder)
+@click.option("--since", metavar="CURSOR|start|DAY", help="From there on, instead of from now on.")
+@click.option("--state", type=Path, metavar="FILE", help="Keep the place here, and go on from it the next time.")
+@click.option("--once", is_flag=True, help="Print what there is, and end.")
+@settings_options
+def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, **parameters: Any) -> int:
+    """Print a JSON line per recording of the mount at MOUNTPOINT as it appears, until Ctrl-C.
+
+    Each line has a `cursor`: --since CURSOR goes on behind it, --state does that by itself.
+    """
+    settings = load(given_options(parameters)).settings
+    settings.require_credentials()
+    where = absolute(mountpoint)
+    cffs_mount(where)
+    _require_account(settings, where)
+    pause = threading.Event()
+    with opened_catalog(settings) as opened:
+        try:
+            kept = _kept(state) if since is None else None
+            start = kept if kept is not None else since
+            _look(where)
+            cursor, conditions = (0, []) if start is None else _start(start)
+            if start is None:
+                while not opened.is_listed() and not once:  # what the first listing brings is not new
+                    pause.wait(_PAUSE_SECONDS)
+                    _look(where)
+                cursor = opened.newest_seq()
+            _follow(opened, where, cursor, conditions, state=state, once=once, pause=pause)
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def _follow(
+    opened: CatalogFile,
+    where: Path,
+    cursor: int,
+    conditions: list[Condition],
+    *,
+    state: Path | None,
+    once: bool,
+    pause: threading.Event,
+) -> None:
+    is_there = True
+    while True:
+        for row in _new(opened, cursor, conditions):
+            click.echo(json.dumps(_line(opened, where, row), ensure_ascii=False))
+            cursor = row.recording.seq
+            _keep(state, cursor)
+        if once:
+            _keep(state, max(cursor, opened.newest_seq()))
+            return
+        pause.wait(_PAUSE_SECONDS)
+        was_there, is_there = is_there, _look(where)
+        if was_there != is_there:
+            tell(f"{where} is mounted again" if is_there else f"{where} is not mounted now; waiting for it")
+
+
+def _new(opened: CatalogFile, cursor: int, conditions: list[Condition]) -> Iterator[ViewRow]:
+    while rows := opened.views.matching(conditions, folders=[], after_seq=cursor):
+        yield from rows
+        cursor = rows[-1].recording.seq
+
+
+def _start(since: str) -> tuple[int, list[Condition]]:
+    if since == "start":
+        return 0, []
+    if since.isascii() and since.isdecimal():
+        return int(since), []
+    try:
+        day = datetime.fromisoformat(since)
+    except ValueError as error:
+        raise click.UsageError("--since takes a cursor, `start`, or a day like 2026-11-22") from error
+    made = day if day.tzinfo is not None else day.replace(tzinfo=UTC)
+    return 0, [Condition("+r.created_ms >= ?", (int(made.timestamp() * 1000),))]
+
+
+def _line(opened: CatalogFile, where: Path, row: ViewRow) -> dict[str, object]:
+    recording = row.recording
+    folder = f"campaigns/{recording.campaign_id}" if recording.campaign_id else "calls"
+    below = (
+        f"{folder}/{recording.call_id}/{recording.stem}.mp3" if recording.call_id else f"recordings/{recording.id}.mp3"
+    )
+    created_ms = recording.created_ms
+    return {
+        "cursor": recording.seq,
+        "path": str(where / below),
+        "id": recording.id,
+        "call_id": recording.call_id or None,
+        "campaign_id": recording.campaign_id or None,
+        "name": encode_name(recording.name),
+        "from": row.from_number or None,
+        "to": row.to_number or None,
+        "inbound": row.inbound,
+        "created": None if created_ms is None else _iso(created_ms),
+        "seconds": recording.seconds,
+        "state": recording.state.value,
+        "labels": opened.labels_of(recording.call_id),
+    }
+
+
+def _iso(unix_ms: int) -> str | None:
+    try:
+        return datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):
+        return None  # the service's nonsense
+
+
+def _look(where: Path) -> bool:
+    """Have the mount look for what is new, where that is due; True where it is there."""
+    mount = mount_at(where)
+    if mount is None or not mount.is_cffs:
+        return False
+    try:
+        os.close(os.open(where / "recordings", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError:
+        return mount_at(where) is not None  # the service fails: what is known is all there is
+    return True
+
+
+def _require_account(settings: Settings, where: Path) -> None:
+    """The options and credentials given here must be those of the mount: another account has another catalogue."""
+    from cffs.daemon.account_folder import located
+
+    try:
+        holder = json.loads((located(settings).cache / "lock").read_bytes() or b"{}")
+    except (OSError, ValueError):
+        holder = {}
+    if not isinstance(holder, dict) or holder.get("mountpoint") != str(where):
+        raise Failed(f"{where} is a mount of another account or cache folder; give this command the mount's options")
+
+
+def _kept(state: Path | None) -> str | None:
+    try:
+        text = state.read_text("ascii", "replace")[:_MAX_STATE_NBYTES].strip() if state is not None else ""
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Failed(f"cannot read {state}: {error.strerror}") from error
+    if text and not text.isdecimal():
+        raise Failed(f"{state} is no place that cffs watch kept; name another file")
+    return text or None
+
+
+def _keep(state: Path | None, cursor: int) -> None:
+    """After its line was written out: a crash in between repeats one line and loses none."""
+    if state is None:
+        return
+    new = state.with_name(f"{state.name}.new")
+    try:
+        new.write_text(f"{cursor}\n")
+        new.replace(state)
+    except OSError as error:
+        raise Failed(f"cannot write {state}: {error.strerror}") from error

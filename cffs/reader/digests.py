@@ -1,0 +1,48 @@
+"""SHA-256 of objects that are wholly held here: from bytes already seen, never from the network.
+
+It must not know files or folders. `daemon/mount` makes one a mount; the tree asks it for manifests.
+"""
+
+import hashlib
+
+import trio
+from cachetools import LRUCache
+
+from cffs.core.source import Source
+from cffs.reader.facts import Known
+from cffs.reader.objects import Objects
+
+_PIECE_NBYTES = 128 * 1024
+#: About 200 bytes each.
+_KEPT = 20_000
+
+
+class Digests:
+    """Digests by object and version; each is computed once."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._kept: LRUCache[tuple[str, int | None, str | None], str] = LRUCache(_KEPT)
+
+    async def digest(self, key: str, sources: tuple[Source, ...], known: Known) -> str | None:
+        """The digest in hexadecimal; None where a byte of the object is not held. Always a checkpoint.
+
+        Raises CffsError where what is held cannot be read. Cancelled, nothing is open.
+        """
+        await trio.lowlevel.checkpoint()
+        version = (key, known.total_nbytes, known.validator)
+        if self._objects.held_nbytes(key) < known.total_nbytes:
+            return None
+        if version in self._kept:
+            return self._kept[version]
+        file = await self._objects.open(key, sources, known=known)
+        try:
+            found, offset = hashlib.sha256(), 0
+            while piece := await file.read(offset, _PIECE_NBYTES):
+                found.update(piece)
+                offset += len(piece)
+                await trio.lowlevel.checkpoint()
+        finally:
+            file.close()
+        self._kept[version] = found.hexdigest()
+        return self._kept[version]

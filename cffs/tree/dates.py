@@ -1,0 +1,131 @@
+"""by-date/: recordings by the day they were made, in the zone of `--timezone`; years, months and days that have any.
+
+It must not know how files are called (`tree/view_files`).
+The namespace calls it. Any day that the calendar has opens; what is listed is read from the index on time, so nothing
+here depends on how many recordings there are.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+from cffs.catalog.views import ViewRow
+from cffs.core.errors import NotInTree
+from cffs.core.times import date_folders, day_interval_ms, month_interval_ms, parse_day
+from cffs.tree.behaviour import Parts
+from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
+from cffs.tree.groups import DATES_GROUP, DAY_SLOT, MONTH_SLOT, YEAR_SLOT
+from cffs.tree.hints import Form
+from cffs.tree.inodes import place
+from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.view_files import (
+    FIRST_DATED_MS,
+    LAST_DATED_MS,
+    entries_after,
+    is_dated,
+    know,
+    resolver,
+    zone_of,
+)
+
+_NS_A_MS = 1_000_000
+_MONTHS = 12
+_DAYS = 31
+#: A place in a day is milliseconds since its start (27 bits), sequence number, one bit for the form: 62 bits in all.
+_SEQ_BITS = 34
+_SEQ_MASK = (1 << _SEQ_BITS) - 1
+
+
+def _folder(day: date, depth: int) -> Node:
+    """The folder of the day's year (1), month (2) or itself (3)."""
+    kind, slot = ((Kind.YEAR, YEAR_SLOT), (Kind.MONTH, MONTH_SLOT), (Kind.DAY, DAY_SLOT))[depth - 1]
+    parts = (f"{day.year:04}", f"{day.month:02}", f"{day.day:02}")
+    return Node(kind, parts[:depth], place(DATES_GROUP, day.toordinal(), slot))
+
+
+def _day_of(node: Node) -> date:
+    """The first day that the folder holds."""
+    parts = (*map(str, node.args), "01", "01")
+    day = parse_day("-".join(parts[:3]))
+    if day is None:
+        raise NotInTree("no such day")
+    return day
+
+
+async def resolve_folder(_context: Context, parent: Node, parts: Parts) -> Node:
+    """Any year, month or day that there is."""
+    (part,) = parts.values()
+    depth = len(parent.args) + 1
+    return _folder(_day_of(Node(parent.kind, (*parent.args, part))), depth)
+
+
+async def prepare(context: Context, _node: Node) -> None:
+    """Years and days are listed in order, so all must be known first; without v2's first listing that takes one."""
+    await know(context, "calls", patience_seconds=None)
+
+
+def _next_day(context: Context, start_ms: int, stop_ms: int) -> date | None:
+    """The first day with a recording in an interval."""
+    found_ms = context.catalog.views.next_created_ms(max(start_ms, FIRST_DATED_MS))
+    if found_ms is None or found_ms >= min(stop_ms, LAST_DATED_MS):
+        return None
+    return parse_day("-".join(date_folders(found_ms * _NS_A_MS, zone=zone_of(context))))
+
+
+def _years(context: Context) -> Iterator[date]:
+    start_ms = 0
+    while (day := _next_day(context, start_ms, LAST_DATED_MS)) is not None:
+        yield day.replace(month=1, day=1)
+        start_ms = month_interval_ms(day.replace(month=_MONTHS, day=1), zone=zone_of(context))[1]
+
+
+def years(context: Context, _node: Node, after: int) -> list[Entry]:
+    """Those that have a recording."""
+    return past([Entry(d.year, f"{d.year:04}", _folder(d, 1)) for d in _years(context)], after)
+
+
+def months(context: Context, node: Node, after: int) -> list[Entry]:
+    """The same of a year."""
+    year, zone = _day_of(node), zone_of(context)
+    days = [year.replace(month=month) for month in range(1, _MONTHS + 1)]
+    found = [day for day in days if _next_day(context, *month_interval_ms(day, zone=zone)) is not None]
+    return past([Entry(day.month, f"{day.month:02}", _folder(day, 2)) for day in found], after)
+
+
+def days(context: Context, node: Node, after: int) -> list[Entry]:
+    """The same of a month."""
+    month, zone = _day_of(node), zone_of(context)
+    spelt = (parse_day(f"{month.year:04}-{month.month:02}-{number:02}") for number in range(1, _DAYS + 1))
+    found = [day for day in spelt if day and _next_day(context, *day_interval_ms(day, zone=zone)) is not None]
+    return past([Entry(day.day, f"{day.day:02}", _folder(day, 3)) for day in found], after)
+
+
+def interval_of(context: Context, node: Node) -> tuple[int, int]:
+    """The interval of a day's folder, of times that belong to a date at all."""
+    start_ms, stop_ms = day_interval_ms(_day_of(node), zone=zone_of(context))
+    return max(start_ms, FIRST_DATED_MS), min(stop_ms, LAST_DATED_MS)
+
+
+def files(context: Context, node: Node, after: int) -> list[Entry]:
+    """The recordings of a day, by time."""
+    start_ms, stop_ms = interval_of(context, node)
+
+    def place_of(row: ViewRow) -> int:
+        since_ms = (row.recording.created_ms or start_ms) - start_ms
+        return FIRST_ROW_OFFSET + ((since_ms << _SEQ_BITS | row.recording.seq) << 1)
+
+    def rows_after(at: int) -> list[ViewRow]:
+        key, slot = divmod(max(0, at - FIRST_ROW_OFFSET), 2)
+        since_ms, seq = key >> _SEQ_BITS, key & _SEQ_MASK
+        return context.catalog.views.between(start_ms + since_ms, stop_ms, after_seq=seq if slot else max(0, seq - 1))
+
+    return entries_after(context, after, rows_after, place_of)
+
+
+def _is_of_day(context: Context, node: Node, row: ViewRow) -> bool:
+    created_ms = row.recording.created_ms
+    start_ms, stop_ms = interval_of(context, node)
+    return created_ms is not None and is_dated(created_ms) and start_ms <= created_ms < stop_ms
+
+
+resolve_mp3 = resolver(Form.MP3, _is_of_day)
+resolve_wav = resolver(Form.WAV, _is_of_day)

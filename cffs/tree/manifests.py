@@ -1,0 +1,77 @@
+"""MANIFEST.sha256 in every folder of audio: digests of what is wholly held here, the rest named as missing.
+
+It must not know how digests are made (`reader/digests`). The namespace calls it; `sha256sum -c` takes what it renders.
+"""
+
+from collections.abc import Iterator
+
+from cffs.catalog.views import UNDATED_MS
+from cffs.reader.facts import Known
+from cffs.tree import audio, dynamic, views
+from cffs.tree.behaviour import Fill, Parts
+from cffs.tree.context import Context
+from cffs.tree.hints import Form
+from cffs.tree.nodes import Content, Document, Kind, Node, Remote
+from cffs.tree.playlists import LISTED
+from cffs.tree.recordings import mp3_node, shown_forms
+
+_CONTENTS: dict[Kind, Fill] = {
+    Kind.MP3: audio.mp3_content,
+    Kind.WAV: audio.wav_content,
+    Kind.DYNAMIC_FILE: dynamic.content,
+}
+
+
+async def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
+    """Every folder of audio has one."""
+    folder = views.canonical(parent)
+    return Node(Kind.MANIFEST, (folder.kind.name, *folder.args))
+
+
+def content(context: Context, node: Node) -> Content:
+    """Rendered when its size or its bytes are asked for: what is held changes as files are read."""
+    folder = Node(Kind[str(node.args[0])], node.args[1:])
+
+    async def load() -> bytes:
+        lines = ["# what is wholly here, by SHA-256; `sha256sum -c` compares\n"]
+        for path, file in _files(context, folder):
+            lines.append(_line(path, await _digest(context, file)))
+        return "".join(lines).encode()
+
+    return Document(body=None, load=load, volatile=True)
+
+
+def _files(context: Context, folder: Node) -> Iterator[tuple[str, Node]]:
+    """Every audio file that the folder lists, those of a campaign in the folders of their calls."""
+    if folder.kind is not Kind.CAMPAIGN:
+        after, shown = 0, LISTED[folder.kind]
+        while entries := shown(context, folder, after):
+            after = entries[-1].offset
+            yield from ((entry.name, entry.node) for entry in entries if entry.node.kind in _CONTENTS)
+        return
+    from_ms, seq = UNDATED_MS, 0
+    while rows := context.catalog.views.of_campaign(int(folder.args[0]), from_ms=from_ms, after_seq=seq):
+        for row in rows:
+            if Form.MP3 in shown_forms(context) and row.recording.call_id:
+                yield f"{row.recording.call_id}/{row.recording.stem}.mp3", mp3_node(row.recording)
+        last = rows[-1].recording
+        seq, from_ms = last.seq, UNDATED_MS if last.created_ms is None else last.created_ms
+
+
+async def _digest(context: Context, node: Node) -> str | None:
+    remote = _CONTENTS[node.kind](context, node)
+    if not isinstance(remote, Remote) or context.digest is None:
+        return None
+    fact = context.catalog.fact(remote.key)
+    if fact is None or fact.nbytes is None:
+        return None
+    source = next((source for source in remote.sources if source.key == fact.source), None)
+    known = Known(total_nbytes=fact.nbytes, validator=fact.validator, source=source, last_modified_ns=fact.modified_ns)
+    return await context.digest(remote.key, remote.sources, known)
+
+
+def _line(path: str, digest: str | None) -> str:
+    if digest is None:
+        return f"# missing: {path}\n"
+    # sha256sum's own way to spell a backslash
+    return f"\\{digest}  {path.replace(chr(92), chr(92) * 2)}\n" if "\\" in path else f"{digest}  {path}\n"

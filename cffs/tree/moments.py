@@ -1,0 +1,34 @@
+"""recordings/{id}@{start}-{end}.wav: a part of a recording's WAV, by lookup.
+
+It must not know how it is cut (`reader/moments`). The namespace calls it.
+"""
+
+from fractions import Fraction
+
+from cffs.core.errors import NotInTree, RemoteObjectMissing
+from cffs.reader.moments import moment_source
+from cffs.tree.behaviour import Parts
+from cffs.tree.context import Context
+from cffs.tree.nodes import Kind, Node, Remote
+
+
+async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A moment that the recording has, which its head tells; where it has nothing of it, the moment is missing."""
+    if context.account.v1 is None:
+        raise NotInTree("WAVs are v1's")
+    if Fraction(parts["start"]) >= Fraction(parts["end"]):
+        raise RemoteObjectMissing("a moment that ends before it begins")
+    node = Node(Kind.MOMENT, (int(parts["id"]), parts["start"], parts["end"]))
+    await context.require_remote(content(context, node))
+    return node
+
+
+def content(context: Context, node: Node) -> Remote:
+    """An object of its own, as old as the recording."""
+    file_id, start, stop = int(node.args[0]), str(node.args[1]), str(node.args[2])
+    row = context.catalog.recording(file_id)
+    return Remote(
+        key=f"moment/{file_id}@{start}-{stop}.wav",
+        sources=(moment_source(file_id, start, stop),),
+        created_ms=row.created_ms if row is not None else None,
+    )

@@ -1,0 +1,121 @@
+"""search/{field=value&…}/: the recordings that meet every condition; made on lookup, never listed, never a request.
+
+It must not know how a condition is spelt (`tree/search_terms`) nor how files are called (`tree/view_files`).
+The namespace calls it.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cffs.catalog.views import Condition, ViewRow
+from cffs.catalog.views_writes import LABELS, NUMBERS
+from cffs.core.errors import NotInTree
+from cffs.core.printable import printable_line
+from cffs.tree.behaviour import Parts
+from cffs.tree.context import Context
+from cffs.tree.hints import Form
+from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.search_terms import BadSearch, Term, parse_terms
+from cffs.tree.view_files import entries_after, resolver, row_place, seq_done, zone_of
+
+log = logging.getLogger(__name__)
+
+#: No row has it: what no call was ever labelled, or no party was called, is in no folder.
+_NO_FOLDER = 0
+
+
+@dataclass(slots=True)
+class _Question:
+    conditions: list[Condition] = field(default_factory=list)
+    folders: list[int] = field(default_factory=list)
+
+
+async def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A name that is a search; any other is missing, with a line in the log that says why."""
+    (name,) = parts.values()
+    try:
+        parse_terms(name, zone=zone_of(context))
+    except BadSearch as problem:
+        log.warning("no search name=%s reason=%s", printable_line(name), printable_line(str(problem)))
+        raise NotInTree("not a search") from problem
+    return Node(Kind.SEARCH, (name,))
+
+
+def nothing(_context: Context, _node: Node, _after: int) -> list[Entry]:
+    """Searches are not listed."""
+    return []
+
+
+def files(context: Context, node: Node, after: int) -> list[Entry]:
+    """What is found, in the order in which it became known."""
+    return entries_after(context, after, lambda at: matching(context, node, after_seq=seq_done(at)), row_place)
+
+
+def matching(context: Context, node: Node, *, after_seq: int) -> list[ViewRow]:
+    """The next rows that are found."""
+    asked = _question(context, node)
+    return context.catalog.views.matching(asked.conditions, folders=asked.folders, after_seq=after_seq)
+
+
+def _is_found(context: Context, node: Node, row: ViewRow) -> bool:
+    asked = _question(context, node)
+    this = Condition("r.id = ?", (row.recording.id,))
+    return bool(context.catalog.views.matching([*asked.conditions, this], folders=asked.folders, after_seq=0))
+
+
+resolve_mp3 = resolver(Form.MP3, _is_found)
+resolve_wav = resolver(Form.WAV, _is_found)
+
+
+def _question(context: Context, node: Node) -> _Question:
+    asked = _Question()
+    for term in parse_terms(str(node.args[0]), zone=zone_of(context)):
+        _ASKED[term.field](context, term, asked)
+    return asked
+
+
+def _folder(view: str) -> Callable[[Context, Term, _Question], None]:
+    def ask(context: Context, term: Term, asked: _Question) -> None:
+        row = context.catalog.views.folder_of(view, str(term.value))
+        asked.folders.append(row.seq if row is not None else _NO_FOLDER)
+
+    return ask
+
+
+def _party(column: str) -> Callable[[Context, Term, _Question], None]:
+    def ask(context: Context, term: Term, asked: _Question) -> None:
+        _folder(NUMBERS)(context, term, asked)  # the index that leads there
+        asked.conditions.append(Condition(f"{column} = ?", (term.value,)))
+
+    return ask
+
+
+def _where(clause: str) -> Callable[[Context, Term, _Question], None]:
+    def ask(_context: Context, term: Term, asked: _Question) -> None:
+        asked.conditions.append(Condition(clause, (term.value,)))
+
+    return ask
+
+
+def _campaign(_context: Context, term: Term, asked: _Question) -> None:
+    if isinstance(term.value, int):
+        asked.conditions.append(Condition("+r.campaign_id = ?", (term.value,)))
+        return
+    name = json.dumps(term.value)
+    asked.conditions.append(Condition("+r.campaign_id IN (SELECT id FROM campaigns WHERE name = ?)", (name,)))
+
+
+#: `+` keeps SQLite from an index that would not give the rows in the order of their places.
+_ASKED: dict[str, Callable[[Context, Term, _Question], None]] = {
+    "number": _folder(NUMBERS),
+    "from": _party("c.from_number"),
+    "to": _party("c.to_number"),
+    "after": _where("+r.created_ms >= ?"),
+    "before": _where("+r.created_ms < ?"),
+    "label": _folder(LABELS),
+    "campaign": _campaign,
+    "min-seconds": _where("r.seconds >= ?"),
+    "state": _where("r.state = ?"),
+}

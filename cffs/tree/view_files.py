@@ -1,0 +1,153 @@
+"""The audio files of the views: how they are called, where they stand in their folder, which one a name stands for.
+
+It must not know what brings a recording into a folder; each view says that.
+`tree/dates`, `tree/views` and `tree/search` call it. A file is the same node here as under campaigns/.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from zoneinfo import ZoneInfo
+
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.views import ViewRow
+from cffs.core.errors import RemoteObjectMissing
+from cffs.core.ids import parse_id
+from cffs.core.names import encode_name, file_name
+from cffs.core.source import Api
+from cffs.core.times import file_stamp
+from cffs.tree.audio import mp3_of, wav_content
+from cffs.tree.behaviour import Parts, Resolve
+from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset
+from cffs.tree.hints import Form
+from cffs.tree.nodes import Entry, Node
+from cffs.tree.recordings import mp3_node, shown_forms, wav_node, wavs_are_sure
+
+#: Nothing was recorded before the second day of 1970, whatever the zone; the last is a day before 9999 in any zone.
+FIRST_DATED_MS = 86_400_000
+LAST_DATED_MS = 253_370_678_400_000
+_NS_A_MS = 1_000_000
+#: `…_18000000003.mp3`, and with a cut stem `… ~18000000003.mp3`.
+_ID = re.compile(r".*[_~]([1-9][0-9]{0,18})", re.ASCII | re.DOTALL)
+_ENTRIES_A_ROW = row_offset(1, 0) - row_offset(0, 0)
+_LAST_SLOT = 1
+
+IsMember = Callable[[Context, Node, ViewRow], bool]
+
+
+def zone_of(context: Context) -> ZoneInfo:
+    """The zone that days and times of day are told in."""
+    return ZoneInfo(context.settings.timezone)
+
+
+def is_dated(created_ms: int | None) -> bool:
+    """True for a time that can be a recording's; the others belong to no date."""
+    return created_ms is not None and FIRST_DATED_MS <= created_ms < LAST_DATED_MS
+
+
+def stamp_of(context: Context, row: ViewRow) -> str:
+    """How the names of the row's files begin."""
+    created_ms = row.recording.created_ms
+    if created_ms is None or not is_dated(created_ms):
+        return "undated"
+    return file_stamp(created_ms * _NS_A_MS, zone=zone_of(context))
+
+
+def other_number(row: ViewRow) -> str:
+    """The other side's number as the service spells it."""
+    return (row.from_number if row.inbound else row.to_number).strip() or "unknown"
+
+
+def name_of(context: Context, row: ViewRow, form: Form) -> str:
+    """`{YYYY-MM-DD}T{HHMMSS}_{number}_{name}_{id}.{form}`, as the contract's names are: the id makes it unique."""
+    recording = row.recording
+    stem = encode_name(f"{stamp_of(context, row)}_{other_number(row)}_{recording.name}_{recording.id}")
+    return file_name(stem, extension=f".{form}", id=recording.id, taken=lambda _name: False)
+
+
+def files_of(context: Context, row: ViewRow) -> Iterator[tuple[Form, Node]]:
+    """The forms of a recording that listings show; a WAV where v1 told of it or is known to have it."""
+    forms = shown_forms(context)
+    if Form.MP3 in forms:
+        yield Form.MP3, mp3_node(row.recording)
+    if Form.WAV in forms and (row.file_seq is not None or wavs_are_sure(context)):
+        yield Form.WAV, wav_node(row.recording.id, context.catalog.file(row.recording.id))
+
+
+def entries_after(
+    context: Context,
+    after: int,
+    rows_after: Callable[[int], list[ViewRow]],
+    place_of: Callable[[ViewRow], int],
+) -> list[Entry]:
+    """The next entries past a place; [] only behind the last. `rows_after` gives rows whose second place lies past the
+    one it is given, `place_of` a row's first place (the second is the next number)."""
+    at = after
+    while rows := rows_after(at):
+        entries = []
+        for row in rows:
+            for form, node in files_of(context, row):
+                # what a listing shows needs no sources: the namesakes in each call are not counted
+                is_mp3 = form is Form.MP3
+                content = (
+                    mp3_of(context, row.recording, is_only_of_name=False) if is_mp3 else wav_content(context, node)
+                )
+                entries.append(Entry(place_of(row) + int(not is_mp3), name_of(context, row, form), node, content))
+        if found := past(entries, after):
+            return found
+        at = place_of(rows[-1]) + _LAST_SLOT
+    return []
+
+
+def row_place(row: ViewRow) -> int:
+    """The first place of a row in a folder that is ordered by sequence number."""
+    return row_offset(row.recording.seq, 0)
+
+
+def seq_done(place: int) -> int:
+    """The last sequence number whose places all lie at or before `place`."""
+    seq, slot = divmod(max(0, place - FIRST_ROW_OFFSET), _ENTRIES_A_ROW)
+    return seq if slot >= _LAST_SLOT else max(0, seq - 1)
+
+
+def resolver(form: Form, is_member: IsMember) -> Resolve:
+    """How `{name}.{form}` is found in a folder that holds what `is_member` says."""
+
+    async def resolve(context: Context, parent: Node, parts: Parts) -> Node:
+        name = f"{parts['name']}.{form}"
+        found = _ID.fullmatch(parts["name"])
+        recording_id = parse_id(found[1]) if found else None
+        if recording_id is None:
+            raise RemoteObjectMissing("no file of a view is called so")
+        row = context.catalog.views.recording(recording_id)
+        if row is None:
+            await know(context, "calls")
+            row = context.catalog.views.recording(recording_id)
+        if row is None or not is_member(context, parent, row) or name_of(context, row, form) != name:
+            raise RemoteObjectMissing("no recording of that name is known here")
+        if form is Form.MP3:
+            return mp3_node(row.recording)
+        if context.account.v1 is None:
+            raise RemoteObjectMissing("WAVs are v1's")
+        node = wav_node(recording_id, context.catalog.file(recording_id))
+        if not node.place:
+            await context.require_remote(wav_content(context, node))
+        return node
+
+    return resolve
+
+
+async def know(context: Context, name: str, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
+    """Return once the listing was taken whole: at once where it ever was, or where the origin has none.
+
+    Raises what stopped it, or DeadlineExceeded where patience ends; it goes on.
+    """
+    listing = context.account.listing(name)
+    if listing is None or context.account.was_listed(name):
+        return
+
+    async def question() -> None:
+        await listing.wait_whole()
+        if listing.failure is not None:
+            raise listing.failure
+
+    await context.account.ask_anything(("listing", name), Api.V2, question, patience_seconds=patience_seconds)

@@ -1,0 +1,141 @@
+"""by-number/, by-label/ and by-name/: folders of one number, one label, and campaigns by what they are called.
+
+It must not know how files are called (`tree/view_files`).
+The namespace calls it. Folders are rows of the catalogue, listed in the order in which they became known; what
+by-name/ shows is what campaigns/ shows, in folders of its own.
+"""
+
+from cffs.catalog.views import ViewFolder, ViewRow
+from cffs.catalog.views_writes import LABELS, NUMBERS
+from cffs.core.errors import RemoteObjectMissing
+from cffs.tree import calls, recordings
+from cffs.tree.behaviour import Parts, Resolve
+from cffs.tree.context import Context, past, row_offset, seq_before
+from cffs.tree.groups import (
+    CALLS_GROUP,
+    CAMPAIGNS_GROUP,
+    NAMED_CALL_SLOT,
+    NAMED_CAMPAIGN_SLOT,
+    VIEW_FOLDER_SLOT,
+    VIEW_FOLDERS_GROUP,
+)
+from cffs.tree.hints import Form
+from cffs.tree.inodes import place
+from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.view_files import entries_after, know, resolver, row_place, seq_done
+
+_VIEWS = {Kind.BY_NUMBER: (NUMBERS, Kind.ONE_NUMBER), Kind.BY_LABEL: (LABELS, Kind.ONE_LABEL)}
+
+
+# -- by-number/ and by-label/ --
+
+
+def _folder(kind: Kind, row: ViewFolder) -> Node:
+    return Node(kind, (row.seq,), place(VIEW_FOLDERS_GROUP, row.seq, VIEW_FOLDER_SLOT))
+
+
+async def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node:
+    """The folder of that name; not called missing before the calls were listed once."""
+    (name,) = parts.values()
+    view, kind = _VIEWS[parent.kind]
+    row = context.catalog.views.folder(view, name)
+    if row is None:
+        await know(context, "calls")
+        row = context.catalog.views.folder(view, name)
+    if row is None:
+        raise RemoteObjectMissing(f"no {view} of that name is known")
+    return _folder(kind, row)
+
+
+def folders(context: Context, node: Node, after: int) -> list[Entry]:
+    """Every number, or label, that a call with a recording has."""
+    view, kind = _VIEWS[node.kind]
+    rows = context.catalog.views.folders(view, after_seq=seq_before(after))
+    return past([Entry(row_offset(row.seq, 0), row.name, _folder(kind, row)) for row in rows], after)
+
+
+def files(context: Context, node: Node, after: int) -> list[Entry]:
+    """The recordings of a number or label, in the order in which they became known."""
+    folder = int(node.args[0])
+    return entries_after(
+        context, after, lambda at: context.catalog.views.of_folder(folder, after_seq=seq_done(at)), row_place
+    )
+
+
+def _is_in(context: Context, node: Node, row: ViewRow) -> bool:
+    return context.catalog.views.is_in(int(node.args[0]), row.recording)
+
+
+resolve_mp3 = resolver(Form.MP3, _is_in)
+resolve_wav = resolver(Form.WAV, _is_in)
+
+
+# -- by-name/ --
+
+
+def _named(seq: int, campaign_id: int) -> Node:
+    return Node(Kind.NAMED_CAMPAIGN, (campaign_id,), place(CAMPAIGNS_GROUP, seq, NAMED_CAMPAIGN_SLOT))
+
+
+async def resolve_named(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A campaign that v2 told the name of."""
+    (name,) = parts.values()
+    found = context.catalog.views.campaign_named(name)
+    if found is None:
+        await know(context, "campaigns")
+        found = context.catalog.views.campaign_named(name)
+    if found is None:
+        raise RemoteObjectMissing("no campaign of that name is known")
+    seq, campaign_id, _stem = found
+    return _named(seq, campaign_id)
+
+
+def named_campaigns(context: Context, _node: Node, after: int) -> list[Entry]:
+    """Every campaign whose name is known."""
+    rows = context.catalog.views.named_campaigns(after_seq=seq_before(after))
+    return past([Entry(row_offset(seq, 0), stem, _named(seq, ident)) for seq, ident, stem in rows], after)
+
+
+def _named_call(context: Context, call: Node) -> Node:
+    row = context.catalog.call(int(call.args[1]))
+    return Node(Kind.NAMED_CALL, call.args, place(CALLS_GROUP, row.seq, NAMED_CALL_SLOT) if row else 0)
+
+
+def canonical(node: Node) -> Node:
+    """The folder below campaigns/ that shows the same."""
+    kind = {Kind.NAMED_CAMPAIGN: Kind.CAMPAIGN, Kind.NAMED_CALL: Kind.CALL}.get(node.kind, node.kind)
+    return Node(kind, node.args)
+
+
+async def resolve_call(context: Context, parent: Node, parts: Parts) -> Node:
+    """As below campaigns/, in a folder of its own."""
+    return _named_call(context, await calls.resolve_call(context, canonical(parent), parts))
+
+
+def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
+    """As below campaigns/."""
+    return [
+        Entry(entry.offset, entry.name, _named_call(context, entry.node), entry.content)
+        if entry.node.kind is Kind.CALL
+        else entry
+        for entry in calls.campaign_entries(context, canonical(node), after)
+    ]
+
+
+async def prepare_call(context: Context, node: Node) -> None:
+    """As below campaigns/."""
+    await recordings.prepare_call(context, canonical(node))
+
+
+def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
+    """As below campaigns/: the same files."""
+    return recordings.call_entries(context, canonical(node), after)
+
+
+def as_canonical(resolve: Resolve) -> Resolve:
+    """A lookup below by-name/ that is answered as below campaigns/."""
+
+    async def resolve_there(context: Context, parent: Node, parts: Parts) -> Node:
+        return await resolve(context, canonical(parent), parts)
+
+    return resolve_there

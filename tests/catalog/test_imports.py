@@ -1,0 +1,219 @@
+"""Imports: which URLs of a text are recordings of the configured origin, and that nothing else gets into the rows."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cffs.catalog import schema, writes
+from cffs.catalog.found_urls import Finding, FoundFile, Refused, UrlFinder
+from cffs.catalog.importing import CatalogFile, Tally
+from cffs.catalog.rows import DynamicRow
+from cffs.catalog.store import Catalog
+from cffs.core.values import RecordingList
+
+BASE = "https://www.callfire.com/cloud/1"
+KEY = "CANARYKEY0123"
+HASH = "0123456789abcdef0123456789abcdef"
+DYNAMIC = f"{BASE}/files/recording/dynamic/{HASH}/2014/8/123/cid_1_1.wav"
+ROW = DynamicRow(0, HASH, "2014", "8", "123", "cid_1_1.wav")
+
+
+def found_in(text: str | bytes, *, piece_nbytes: int = 1 << 20) -> list[Finding]:
+    """Everything that is found in a text that comes in pieces."""
+    raw = text.encode() if isinstance(text, str) else text
+    finder = UrlFinder(BASE, secrets=(KEY,))
+    found = [one for at in range(0, len(raw), piece_nbytes) for one in finder.feed(raw[at : at + piece_nbytes])]
+    return found + list(finder.finish())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DYNAMIC,
+        f"{DYNAMIC}?apikey={KEY}",
+        f"{DYNAMIC}/mp3?apikey={KEY}&x=1",
+        f"see {DYNAMIC}.",
+        f"(see {DYNAMIC})",
+        f"<{DYNAMIC}>",
+        f"1,{DYNAMIC}?apikey={KEY},2",
+        f'"{DYNAMIC}";"x"',
+        f"<RecordingUrl>{DYNAMIC}?apikey={KEY}&amp;x=1</RecordingUrl>",
+        '{"url":"' + DYNAMIC.replace("/", r"\/") + '"}',
+        f"redirect=https://other/?next={DYNAMIC}#frag",
+        f"HTTPS://WWW.callfire.com:443/cloud/1{DYNAMIC.removeprefix(BASE)}",
+        f"\x00\xff{DYNAMIC}\x00",
+        DYNAMIC.replace("cid_1_1", "cid%5F1%5F1"),
+    ],
+)
+def test_found(text: str) -> None:
+    """A URL is found in prose, CSV, XML, JSON and binary, its key and what else follows its path left behind."""
+    assert found_in(text) == [ROW]
+
+
+@pytest.mark.parametrize(
+    ("path", "row"),
+    [
+        ("/files/recording/77", FoundFile(77)),
+        (f"/files/recording/77?apikey={KEY}", FoundFile(77)),
+        (f"/files/recording/dynamic/{HASH}/2014/08/1/a%20b.wav", DynamicRow(0, HASH, "2014", "08", "1", "a b.wav")),
+        (f"/files/recording/dynamic/{HASH}/2014/8/1/%C3%A9", DynamicRow(0, HASH, "2014", "8", "1", "é")),
+        (f"/files/recording/dynamic/{HASH}/2014/8/1/a&amp;b", DynamicRow(0, HASH, "2014", "8", "1", "a&b")),
+    ],
+)
+def test_parts(path: str, row: Finding) -> None:
+    """What a URL names is kept as it is spelt, its percent-escapes read."""
+    assert found_in(BASE + path) == [row]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        DYNAMIC.replace("www.callfire.com", "evil.example"),
+        DYNAMIC.replace("www.callfire.com", "www.callfire.com.evil.example"),
+        DYNAMIC.replace("www.callfire.com", f"{KEY}@www.callfire.com"),
+        DYNAMIC.replace("www.callfire.com", "www.callfire.com:8443"),
+        DYNAMIC.replace("https", "http"),
+        DYNAMIC.replace("/cloud/1", "/cloud/2"),
+        DYNAMIC.replace("/cloud/1", "/cloud/1/../1"),
+        DYNAMIC.replace("2014", ".."),
+        DYNAMIC.replace("2014", "%2e%2e"),
+        DYNAMIC.replace("cid_1_1.wav", "..%2F..%2Fx"),
+        DYNAMIC.replace("cid_1_1.wav", "..%5Cx"),
+        DYNAMIC.replace("cid_1_1.wav", "%00"),
+        DYNAMIC.replace("cid_1_1.wav", "%ff"),
+        DYNAMIC.replace("cid_1_1.wav", ""),
+        DYNAMIC.replace("cid_1_1.wav", "x" * 300),
+        DYNAMIC.replace("cid_1_1.wav", "e%CC%81"),
+        DYNAMIC.replace("cid_1_1.wav", ".git"),
+        DYNAMIC.replace("cid_1_1.wav", f"x%3Fapikey={KEY}"),
+        DYNAMIC.replace("cid_1_1.wav", f"{KEY.lower()}.wav"),
+        DYNAMIC.replace(HASH, f"{KEY}{KEY}"),
+        DYNAMIC.replace("123", "0"),
+        DYNAMIC.replace("/8/", "/13/"),
+        DYNAMIC.replace(HASH, "short"),
+        f"{DYNAMIC}/mp4",
+        f"{BASE}/files/recording/077",
+        f"{BASE}/files/recording/x",
+        "GET /cloud/1/files/recording/77 HTTP/1.1",
+        f"https://www.callfire.com/cloud/1/files/recording/{'7' * 9000}",
+    ],
+)
+def test_refused(url: str) -> None:
+    """Another origin, a way out, a key in an odd place, a name that no file can have: one refusal, which repeats
+    nothing of it."""
+    (refused,) = found_in(f"a {url} b")
+    assert isinstance(refused, Refused)
+    assert KEY.lower() not in refused.reason.lower()
+    assert len(refused.reason) < 40
+
+
+def test_not_recordings() -> None:
+    """A list of recordings, other URLs of the origin, and texts without URLs are neither found nor refused."""
+    assert found_in(f"{BASE}/files/recording/list/5/7 {BASE}/other https://x/y\n" * 3 + "x" * 100_000) == []
+
+
+SEGMENTS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=12)
+URLS = st.one_of(
+    st.integers(1, 2**63 - 1).map(lambda n: f"{BASE}/files/recording/{n}?apikey={KEY}"),
+    SEGMENTS.map(lambda name: f"{BASE}/files/recording/dynamic/{HASH}/2014/8/5/{quote(name, safe='')}?apikey={KEY}"),
+)
+NOISE = st.text(st.characters(blacklist_characters="/"), max_size=30)
+
+
+@given(urls=st.lists(URLS, max_size=5), noise=st.lists(NOISE, min_size=6, max_size=6), piece=st.integers(1, 400))
+def test_however_it_is_cut(urls: list[str], noise: list[str], piece: int) -> None:
+    """Whatever stands around the URLs and wherever the pieces are cut, each is found or refused once, in order, and
+    no finding holds the key."""
+    text = "".join(f"{before}\n{url}\n" for before, url in zip(noise, [*urls, ""], strict=False))
+    found = found_in(text, piece_nbytes=piece)
+    assert found == found_in(text)
+    assert len(found) == len(urls)
+    assert KEY not in repr(found)
+    for url, one in zip(urls, found, strict=True):
+        if isinstance(one, DynamicRow):
+            assert quote(one.filename, safe="") in url
+        elif isinstance(one, FoundFile):
+            assert f"/{one.id}?" in url
+
+
+@given(raw=st.binary(max_size=300), piece=st.integers(1, 50))
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_any_bytes(raw: bytes, piece: int) -> None:
+    """No text raises."""
+    found_in(raw, piece_nbytes=piece)
+    found_in(BASE.encode() + b"/files/recording/" + raw, piece_nbytes=piece)
+
+
+def test_memory_is_bounded() -> None:
+    """A text without an end of a URL for megabytes is not kept."""
+    finder = UrlFinder(BASE)
+    for _ in range(64):
+        assert list(finder.feed(b"https://" + b"x" * 65_536)) == []
+        assert len(finder._waiting) <= 65_536
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """A catalogue."""
+    schema.prepare(tmp_path / "catalog.sqlite")
+    return tmp_path / "catalog.sqlite"
+
+
+def take(path: Path, findings: list[Finding]) -> Tally:
+    """Import them."""
+    tally = Tally()
+    with closing(CatalogFile(path)) as opened:
+        for _ in opened.take(iter(findings), tally):
+            pass
+    return tally
+
+
+def test_tally(prepared: Path) -> None:
+    """Found, new and refused are counted; what is known already is found and not new."""
+    findings: list[Finding] = [
+        ROW,
+        ROW,
+        FoundFile(7),
+        Refused("another host"),
+        Refused("malformed"),
+        Refused("malformed"),
+    ]
+    assert str(take(prepared, findings)) == "found 3, new 2, refused 3 (2 malformed, 1 another host)"
+    assert str(take(prepared, findings[:3])) == "found 3, new 0, refused 0"
+    with closing(CatalogFile(prepared)) as opened:
+        assert [row.filename for row in opened.dynamic_files()] == ["cid_1_1.wav"]
+        assert list(opened.imported_files()) == [7]
+
+
+async def test_a_mount_sees_it(prepared: Path) -> None:
+    """Rows that another process inserted are in the open catalogue's next read, and its own writes go on."""
+    async with Catalog.opened(prepared) as catalog:
+        assert catalog.files(after_seq=0) == []
+        take(prepared, [ROW, FoundFile(7)])
+        assert catalog.dynamic_file((HASH, "2014", "8", "123"), "cid_1_1.wav") is not None
+        assert [file.id for file in catalog.files(after_seq=0)] == [7]
+        listing = RecordingList(campaign_id=None, call_id=None, file_ids=(7,), refused=0)  # type: ignore[arg-type]
+        await catalog.write(lambda db: writes.put_files(db, listing, campaign_id=5, call_id=6))
+        assert [(file.call_id, file.campaign_id) for file in catalog.files(after_seq=0)] == [(6, 5)]
+
+
+def test_half_an_import_is_whole_batches(prepared: Path) -> None:
+    """An import that is stopped leaves the batches it told of, and nothing of the one it was at."""
+
+    def stopped() -> Iterator[Finding]:
+        for number in range(1, 3000):
+            yield FoundFile(number)
+        raise KeyboardInterrupt
+
+    tally = Tally()
+    with closing(CatalogFile(prepared)) as opened, pytest.raises(KeyboardInterrupt):
+        for _ in opened.take(stopped(), tally):
+            pass
+    with closing(sqlite3.connect(prepared)) as db:
+        assert db.execute("SELECT count(*) FROM files").fetchone() == (tally.new,) == (2000,)

@@ -1,0 +1,32 @@
+"""The table and the tests are equal: no row without its test, no test without its row, each saying its property."""
+
+import ast
+from pathlib import Path
+
+from tests.faults.rows import NOT_APPLICABLE, ROWS
+
+
+def rows_tested() -> dict[str, str | None]:
+    """Name to docstring of each test in `test_rows_*.py`, without the `test_`."""
+    found = {}
+    for file in sorted(Path(__file__).parent.glob("test_rows_*.py")):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                assert node.name not in found
+                found[node.name.removeprefix("test_")] = ast.get_docstring(node)
+    return found
+
+
+def test_rows_and_tests_are_equal():
+    """Each row has the test of its name, and each such test a row; what does not apply has no test."""
+    found = rows_tested()
+    assert set(ROWS) - set(found) == set(), "rows without a test"
+    assert set(found) - set(ROWS) == set(), "tests without a row"
+    assert not set(ROWS) & set(NOT_APPLICABLE)
+
+
+def test_each_says_its_property():
+    """Every test of a row has a docstring, every row a promise."""
+    assert [name for name, text in rows_tested().items() if not text] == []
+    assert all(ROWS.values())
+    assert all(NOT_APPLICABLE.values())

@@ -1,0 +1,127 @@
+"""Without the network: what is known is listed, what is cached is read, the rest fails at once; then it comes back."""
+
+import errno
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from cffs.standin.thread import StandinThread
+from tests.faults.bench import CANARIES, NOISE, Bench, make_account, until
+from tests.faults.conftest import MakeBench
+
+#: Contract, section 6, and issue 7.
+KNOWN_SECONDS = 1.0
+RETURN_SECONDS = 5.0
+
+
+def tree_of(path: Path, *, deepest: int = 3) -> dict[str, list[str]]:
+    """Every folder's names."""
+    found = {}
+    for folder, folders, files in os.walk(path):
+        found[os.path.relpath(folder, path)] = sorted(folders + files)
+        if folder.count(os.sep) - str(path).count(os.sep) >= deepest:
+            folders.clear()
+    return found
+
+
+def offline_is_quick(bench: Bench, known: dict[str, list[str]], cached, cold) -> None:
+    """What can be answered is, the rest is refused within a second."""
+    assert tree_of(bench.mount.path) == known, "everything known is listed"
+    for target in cached:
+        assert bench.succeeds(target).slowest_seconds < KNOWN_SECONDS
+    for target in cold:
+        assert bench.fails(target, errno.EHOSTUNREACH).slowest_seconds < KNOWN_SECONDS
+        assert os.stat(target.path).st_size > 0
+    for path in ("recordings/77003.mp3", "campaigns/5/7", "media/12345.mp3", "calls/99"):
+        began_at = time.monotonic()
+        with pytest.raises(OSError) as raised:
+            os.stat(bench.mount.path / path)
+        assert raised.value.errno in (errno.EHOSTUNREACH, errno.ETIMEDOUT), path
+        assert time.monotonic() - began_at < KNOWN_SECONDS, path
+
+
+def test_a_service_that_refuses_connections(home: Path, make_bench: MakeBench):
+    """With the service gone everything known is listed and everything cached is read, also after a remount; the rest
+    is EHOSTUNREACH in under a second; within 5 s of its return all of it works, without a remount."""
+    standin = StandinThread(make_account(calls=20), credentials=CANARIES)
+    port = int(standin.base_url.rpartition(":")[2])
+    with make_bench(home, standin=standin) as bench:
+        cached, cold = [bench.fresh() for _ in range(3)], [bench.fresh() for _ in range(3)]
+        for target in cached:
+            bench.succeeds(target)
+        known = tree_of(bench.mount.path)
+        standin.close()
+        bench.fails(cold[0], errno.EHOSTUNREACH, errno.EIO)
+        until(lambda: bench.origin()["state"] == "offline", seconds=5)
+        offline_is_quick(bench, known, cached, cold)
+        time.sleep(2.5)  # past a probe
+        offline_is_quick(bench, known, cached, cold)
+        with StandinThread(standin.account, port=port, credentials=CANARIES) as again:
+            came_at = time.monotonic()
+            bench.standin = again
+            for target in cold:
+                bench.recovers(target)
+            assert time.monotonic() - came_at < RETURN_SECONDS
+            assert bench.origin()["v2"] == "online"
+        bench.alive()
+
+
+def test_a_mount_that_begins_offline(home: Path, make_bench: MakeBench):
+    """Mounted without the service, after an earlier mount: the same names, the cached bytes, the rest refused."""
+    standin = StandinThread(make_account(calls=20), credentials=CANARIES)
+    try:
+        with make_bench(home, standin=standin) as bench:
+            cached, cold = [bench.fresh() for _ in range(3)], [bench.fresh() for _ in range(2)]
+            for target in cached:
+                bench.succeeds(target)
+            known = tree_of(bench.mount.path)
+        standin.close()
+        for options in ((), ("--offline",)):
+            with make_bench(home, *options, standin=standin) as bench:
+                until(lambda b=bench, o=options: o or b.origin()["state"] == "offline", seconds=5)
+                assert tree_of(bench.mount.path) == known
+                for number in (target.number for target in cached):
+                    bench.succeeds(bench.target(number))
+                for number in (target.number for target in cold):
+                    assert bench.fails(bench.target(number), errno.EHOSTUNREACH).slowest_seconds < KNOWN_SECONDS
+                bench.alive()
+    finally:
+        standin.close()
+
+
+def test_a_network_that_swallows_everything(home: Path, make_bench: MakeBench):
+    """Connections that are never accepted: every call is answered within --timeout, cached reads and listings at once,
+    and within 5 s of the network's return everything works."""
+    standin = StandinThread(make_account(calls=20), credentials=CANARIES)
+    port = int(standin.base_url.rpartition(":")[2])
+    with make_bench(home, standin=standin) as bench:
+        cached, cold = bench.fresh(), [bench.fresh() for _ in range(2)]
+        bench.succeeds(cached)
+        known = tree_of(bench.mount.path)
+        standin.close()
+        with socket.socket() as hole:
+            hole.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            hole.bind(("127.0.0.1", port))
+            hole.listen(0)
+            plugs = []
+            for _ in range(4):  # its queue is full: what comes now gets no answer at all
+                plug = socket.socket()
+                plug.setblocking(False)
+                plug.connect_ex(("127.0.0.1", port))
+                plugs.append(plug)
+            for target in cold:
+                bench.fails(target, errno.EHOSTUNREACH, errno.ETIMEDOUT)
+                assert bench.succeeds(cached).slowest_seconds < 0.1 * NOISE
+                assert tree_of(bench.mount.path) == known
+            for plug in plugs:
+                plug.close()
+        with StandinThread(standin.account, port=port, credentials=CANARIES) as again:
+            came_at = time.monotonic()
+            bench.standin = again
+            for target in cold:
+                bench.recovers(target)
+            assert time.monotonic() - came_at < RETURN_SECONDS
+        bench.alive()

@@ -1,0 +1,134 @@
+"""`cffs watch`: every new recording once, also over restarts of the watch and of the mount; moments through ffmpeg."""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import wave
+from contextlib import contextmanager
+
+from cffs.standin.rows import is_mulaw
+from tests.mount.mounting import account_variables, environment, mounted, run
+
+WAIT_SECONDS = 30
+
+
+@contextmanager
+def watching(home, variables, *arguments):
+    """The lines of a watch that runs for the length of the block."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "cffs.cli", "watch", *map(str, arguments)],
+        env=environment(home, variables),
+        cwd=home,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        lines = queue.Queue()
+        reader = threading.Thread(target=lambda: [lines.put(json.loads(line)) for line in process.stdout])
+        reader.start()
+        try:
+            yield lines
+        finally:
+            process.terminate()
+            reader.join()
+
+
+def new_call(standin):
+    """A call of just now with one recording of 7 s."""
+    return standin.account.add_call(recordings=1, seconds=7, created_ms=time.time_ns() // 10**6)
+
+
+def test_each_new_recording_once(said, home, standin):
+    """A recording that is made while it watches is one line with its path and facts; with --state the next watch goes
+    on behind it, over a remount, and prints what was made meanwhile, once."""
+    variables = account_variables(standin)
+    options = ("--dir-ttl", "0.2")
+    state = home / "place"
+    with mounted(said, home, variables, *options) as mount:
+        os.listdir(mount.path / "recordings")
+        first = run(said, home, "watch", "--once", "--state", state, mount.path, **variables)
+        assert first.stdout == "", first.stderr
+        with watching(home, variables, "--state", state, mount.path) as lines:
+            call = new_call(standin)
+            (ident,) = standin.account.recording_ids(call)
+            line = lines.get(timeout=WAIT_SECONDS)
+            assert (line["id"], line["call_id"], line["seconds"]) == (ident, call, 7)
+            assert line["path"].startswith(str(mount.path))
+            assert os.path.exists(line["path"])
+            assert line["from"] == standin.account.call_row(call).get("fromNumber")
+        assert lines.empty()
+        (second,) = standin.account.recording_ids(new_call(standin))
+    with mounted(said, home, variables, *options) as mount:
+        with watching(home, variables, "--state", state, mount.path) as lines:
+            assert lines.get(timeout=WAIT_SECONDS)["id"] == second
+        everything = run(said, home, "watch", "--once", "--since", "start", mount.path, **variables).stdout.splitlines()
+        assert len({json.loads(line)["id"] for line in everything}) == len(everything) == 26
+        none = run(said, home, "watch", "--once", "--since", "2030-01-01", mount.path, **variables)
+        assert (none.returncode, none.stdout) == (0, "")
+
+
+def test_wrong_use(said, home, standin):
+    """What is no mount, another account's, or no place to start from is one line and an exit status."""
+    variables = account_variables(standin)
+    assert run(said, home, "watch", home, **variables).returncode == 1
+    with mounted(said, home, variables) as mount:
+        other = run(said, home, "watch", mount.path, **{**variables, "CFFS_LOGIN": "another"})
+        assert other.returncode == 1
+        assert "another account" in other.stderr
+        assert run(said, home, "watch", "--since", "soon", mount.path, **variables).returncode == 2
+
+
+def test_moments_play(said, home, standin):
+    """A moment is the same cut of the whole file, sample for sample: by Python's reader, and through ffmpeg where it is
+    installed, for PCM and mu-law."""
+    call = standin.account.call_ids()[0]
+    idents = {}
+    while len(idents) < 2:
+        ident = standin.account.add_recording(call, seconds=90, name=f"n{len(idents)}")
+        idents.setdefault(is_mulaw(ident), ident)
+    with mounted(said, home, account_variables(standin)) as mount:
+        folder = mount.path / "recordings"
+        with wave.open(str(folder / f"{idents[False]}.wav")) as whole:
+            with wave.open(str(folder / f"{idents[False]}@60.5-62.wav")) as part:
+                whole.setpos(int(60.5 * whole.getframerate()))
+                frames = part.getnframes()
+                assert frames == int(1.5 * part.getframerate())
+                assert part.readframes(frames) == whole.readframes(frames)
+        ffmpeg = shutil.which("ffmpeg")
+        for ident in idents.values() if ffmpeg else ():
+            decoded = [
+                subprocess.run(
+                    [ffmpeg, "-v", "error", "-i", folder / name, "-f", "s16le", "-"], capture_output=True, check=True
+                ).stdout
+                for name in (f"{ident}.wav", f"{ident}@60.5-62.wav")
+            ]
+            assert decoded[0][int(60.5 * 8000) * 2 : 62 * 8000 * 2] == decoded[1]
+        assert (folder / f"{idents[False]}@1-2.wav").stat().st_size == 16_044
+        assert not (folder / f"{idents[False]}@100-200.wav").exists()
+
+
+def test_manifest(said, home, standin):
+    """sha256sum accepts the manifest of a folder whose files were read, and `cffs verify` finds a copy that differs."""
+    variables = account_variables(standin)
+    with mounted(said, home, variables) as mount:
+        call = next(folder for folder in (mount.path / "calls").iterdir())
+        copy = home / "copy"
+        copy.mkdir()
+        for path in call.glob("*.mp3"):
+            (copy / path.name).write_bytes(path.read_bytes())
+        (copy / "MANIFEST.sha256").write_bytes((call / "MANIFEST.sha256").read_bytes())
+        for folder in (call, copy):
+            done = subprocess.run(["sha256sum", "-c", "MANIFEST.sha256"], cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert run(said, home, "verify", copy).stdout.startswith("1 file as it should be")
+        victim = next(copy.glob("*.mp3"))
+        victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+        done = run(said, home, "verify", copy)
+        assert done.returncode == 1
+        assert f"differs: {victim.name}" in done.stdout
+        victim.unlink()
+        assert "absent: " in run(said, home, "verify", copy / "MANIFEST.sha256").stdout

@@ -1,0 +1,95 @@
+"""Moments: the samples of the whole, at the cost of those samples, whatever the origin does with ranges."""
+
+import pytest
+
+from cffs.standin.rows import is_mulaw
+from cffs.standin.thread import StandinThread
+from tests.tree.facts import MISSING, Facts, Open, Serve
+
+
+def cut_of(whole: bytes, start: float, stop: float) -> bytes:
+    """The samples of a stand-in's WAV (8 kHz mono, 44 or more bytes of head) in that time."""
+    offset = whole.index(b"data") + 8
+    frame_nbytes = int.from_bytes(whole[32:34], "little")
+    return whole[offset:][int(start * 8000) * frame_nbytes : int(stop * 8000) * frame_nbytes]
+
+
+def whole_of(standin: StandinThread, ident: int) -> bytes:
+    """The true bytes of a recording's WAV."""
+    found = standin.account.object_for(f"/cloud/1/files/recording/{ident}")
+    assert found is not None
+    return found.read()
+
+
+@pytest.fixture
+def both(standin: StandinThread, facts: Facts) -> dict[bool, int]:
+    """A recording of each form: {mu-law?: id}, an hour and a minute long."""
+    idents: dict[bool, int] = {}
+    while len(idents) < 2:
+        ident = standin.account.add_recording(facts.call, seconds=600, name=f"n{len(idents)}")
+        idents.setdefault(is_mulaw(ident), ident)
+    return idents
+
+
+@pytest.mark.parametrize("is_mu", [False, True], ids=["pcm", "mulaw"])
+@pytest.mark.parametrize(("start", "stop"), [("0", "1"), ("12.5", "14.25"), ("599", "9999"), ("0.000125", "0.00025")])
+async def test_equals_the_cut(
+    world: Open, standin: StandinThread, both: dict[bool, int], is_mu: bool, start: str, stop: str
+) -> None:
+    """A moment is a head and exactly the samples of the whole, its size known at lookup; it fetches little else."""
+    ident = both[is_mu]
+    async with world() as tree:
+        path = f"recordings/{ident}@{start}-{stop}.wav"
+        data = await tree.data(path)
+        expected = cut_of(whole_of(standin, ident), float(start), float(stop))
+        assert data.endswith(expected)
+        assert 44 <= len(data) - len(expected) <= 58
+        assert (await tree.describe(path)).nbytes == len(data)
+        assert (await tree.describe(path)).is_exact
+        assert sum(record.body_nbytes for record in standin.requests if "/files/" in record.path) <= len(data) + 4096
+        before = tree.requests()
+        assert await tree.data(path) == data
+        assert tree.requests() == before
+
+
+async def test_origin_without_ranges(world: Open, served: Serve) -> None:
+    """Where the origin ignores ranges the moment is the same."""
+    standin = served(honour_ranges=False)
+    ident = standin.account.add_recording(Facts(standin).call, seconds=30, name="n")
+    async with world(standin) as tree:
+        data = await tree.data(f"recordings/{ident}@3-4.wav")
+        assert data.endswith(cut_of(whole_of(standin, ident), 3, 4))
+
+
+async def test_missing_moments(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """Reversed, empty, beyond the end, of what is no WAV, of what is not there: missing."""
+    for path in ("1-1", "2-1", "600-700", "0-0.00001"):
+        async with world() as tree:
+            with pytest.raises(MISSING):
+                await tree.node(f"recordings/{facts.file}@{path}.wav")
+    async with world() as tree:
+        for path in (
+            "recordings/99@0-1.wav",
+            f"recordings/{facts.file}@0-1.mp3",
+            f"{facts.folder}/{facts.file}@0-1.wav",
+        ):
+            with pytest.raises(MISSING):
+                await tree.node(path)
+    standin.account.replace_object(f"/cloud/1/files/recording/{facts.file}", data=b"\xff\xfb\x90\0" * 4000)
+    async with world() as tree:
+        with pytest.raises(MISSING):
+            await tree.node(f"recordings/{facts.file}@0-1.wav")
+    async with world(v1=False) as tree:
+        with pytest.raises(MISSING):
+            await tree.node(f"recordings/{facts.file}@0-1.wav")
+
+
+async def test_never_listed(world: Open, facts: Facts, served: Serve) -> None:
+    """Moments are not listed, and cost no request where they cannot be."""
+    async with world() as tree:
+        await tree.node(f"recordings/{facts.file}@0-1.wav")
+        assert not any("@" in name for name in await tree.names("recordings"))
+        before = tree.requests()
+        with pytest.raises(MISSING):
+            await tree.node(f"recordings/{facts.file}@2-1.wav")
+        assert tree.requests() == before

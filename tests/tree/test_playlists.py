@@ -1,0 +1,114 @@
+"""playlist.m3u8: what it holds, where it is, what it costs, that its size and time are true."""
+
+from posixpath import normpath
+from urllib.parse import unquote
+
+import pytest
+
+from cffs.standin.thread import StandinThread
+from cffs.tree.inodes import ROOT
+from cffs.tree.nodes import Document, Kind
+from tests.tree.facts import Facts, Open, Serve
+from tests.tree.world import World
+
+
+async def played(tree: World, folder: str) -> list[str]:
+    """The paths that a playlist leads to, from the root."""
+    lines = (await tree.text(f"{folder}/playlist.m3u8")).decode("ascii" if folder else "utf-8", "strict").splitlines()
+    assert lines[0] == "#EXTM3U"
+    return [normpath(f"{folder}/{unquote(line)}") for line in lines[1:] if not line.startswith("#")]
+
+
+@pytest.fixture
+def plain(served: Serve) -> StandinThread:
+    """An account with hostile recording names."""
+    standin = served(calls=12)
+    for name in ("a b#c?.mp3", "100%", "é", "..", "x" * 400, "new\nline"):
+        standin.account.add_recording(Facts(standin).call, seconds=7, name=name)
+    return standin
+
+
+async def folders_of(tree: World, facts: Facts) -> list[str]:
+    """One folder of audio of each kind."""
+    label = (await tree.names("by-label"))[0]
+    number = (await tree.names("by-number"))[0]
+    name = (await tree.names("by-name"))[0]
+    call = next(n for n in await tree.names(f"by-name/{name}") if n.isdecimal())
+    return [
+        f"campaigns/{facts.campaign}",
+        facts.folder,
+        f"calls/{facts.call}",
+        "recordings",
+        f"by-number/{number}",
+        f"by-label/{label}",
+        "by-date/2024/06/01",
+        f"by-name/{name}",
+        f"by-name/{name}/{call}",
+        "search/min-seconds=1",
+    ]
+
+
+async def test_every_item_opens(world: Open, plain: StandinThread) -> None:
+    """In every folder of audio each item of the playlist is a file that opens, each recording of the folder is in it
+    once, and nothing of it costs a request; it is listed in a campaign's folder only."""
+    facts = Facts(plain)
+    async with world(plain) as tree:
+        await tree.names("recordings")
+        folders = await folders_of(tree, facts)
+        before = tree.requests()
+        for folder in folders:
+            text = (await tree.text(f"{folder}/playlist.m3u8")).decode()
+            paths = [unquote(line) for line in text.splitlines() if not line.startswith("#")]
+            nodes = [await tree.node(f"{folder}/{path}") for path in paths]
+            below = [node for node in (await tree.walk(folder)).values() if node.kind is Kind.MP3]
+            assert sorted(node.args for node in nodes) == sorted({node.args for node in below}), folder
+            assert ("playlist.m3u8" in await tree.names(folder)) == (folder in folders[:1] + folders[7:8])
+            assert text.count("#EXTINF:") == len(paths)
+        assert tree.requests() == before
+
+
+async def test_oldest_first_with_seconds(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A campaign's recordings come newest last, each with its seconds and a title of one line."""
+    async with world() as tree:
+        await tree.names("recordings")
+        lines = (await tree.text(f"campaigns/{facts.campaign}/playlist.m3u8")).decode().splitlines()[1:]
+        rows = [
+            tree.catalog.recording(int((await tree.node(f"campaigns/{facts.campaign}/{unquote(p)}")).args[0]))
+            for p in lines[1::2]
+        ]
+        times = [row.created_ms for row in rows if row and row.created_ms]
+        assert times == sorted(times)
+        assert len(times) == len(lines) // 2
+        assert [line.partition(",")[0] for line in lines[::2]] == [f"#EXTINF:{row.seconds}" for row in rows if row]
+
+
+async def test_time_is_the_newest_recordings(world: Open, facts: Facts) -> None:
+    """The playlist's time is that of the newest recording in it, and does not depend on when it is asked."""
+    async with world() as tree:
+        await tree.names("recordings")
+        row = max(tree.catalog.recordings_of_call(facts.call), key=lambda row: row.created_ms or 0)
+        content = tree.namespace.content(await tree.node(f"{facts.folder}/playlist.m3u8"))
+        assert isinstance(content, Document)
+        assert content.modified_ms == row.created_ms
+
+
+async def test_one_node_in_both_places(world: Open, facts: Facts) -> None:
+    """The playlist of a campaign is the same file below by-name/."""
+    async with world() as tree:
+        names = {int((await tree.node(f"by-name/{name}")).args[0]): name for name in await tree.names("by-name")}
+        here = await tree.node(f"campaigns/{facts.campaign}/playlist.m3u8")
+        there = await tree.node(f"by-name/{names[facts.campaign]}/playlist.m3u8")
+        assert here == there
+        assert tree.namespace.inodes.number(here) == tree.namespace.inodes.number(there)
+
+
+async def test_dynamic_and_v1(world: Open, facts: Facts) -> None:
+    """With v1 alone a call's WAVs are played, and so are dynamic recordings that are known; a campaign of which nothing
+    is known has an empty playlist."""
+    async with world(v2=False) as tree:
+        await tree.names(facts.folder)
+        assert len(await played(tree, facts.folder)) == len(facts.recordings)
+        await tree.node(f"{facts.dynamic_folder}/{facts.dynamic.filename}")
+        assert len(await played(tree, facts.dynamic_folder)) == 1
+        assert await played(tree, "campaigns/99") == []
+        assert ROOT.kind is Kind.ROOT

@@ -1,0 +1,300 @@
+"""The views by date, number, label and name: which recordings, under which names, as which nodes, at what cost."""
+
+from collections import Counter
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cffs.core.names import encode_name
+from cffs.standin.thread import StandinThread
+from cffs.tree.nodes import Kind, Node
+from tests.tree.facts import MISSING, VIEWS, Facts, Open, Serve
+from tests.tree.world import World
+
+
+def calls_of(standin: StandinThread) -> list[tuple[Any, list[Any]]]:
+    """Every call of the account with its recordings."""
+    account = standin.account
+    rows = ((account.call_row(ident), account.recording_rows(ident) or []) for ident in account.call_ids())
+    return [(row, recordings) for row, recordings in rows if row]
+
+
+def expected(standin: StandinThread, zone: str = "UTC") -> Counter[tuple[str, int]]:
+    """(folder, recording id) of every place that a recording has in by-date, by-number and by-label."""
+    found: Counter[tuple[str, int]] = Counter()
+    for call, recordings in calls_of(standin):
+        for recording in recordings:
+            made = datetime.fromtimestamp(recording["created"] / 1000, tz=UTC).astimezone(ZoneInfo(zone))
+            found[f"by-date/{made:%Y/%m/%d}", recording["id"]] += 1
+            for number in {call.get("fromNumber"), call.get("toNumber")} - {None, ""}:
+                found[f"by-number/{number}", recording["id"]] += 1
+            for label in set(call["labels"]):
+                found[f"by-label/{encode_name(label)}", recording["id"]] += 1
+    return found
+
+
+def placed(found: dict[str, Node], prefix: str = "by-") -> Counter[tuple[str, int]]:
+    """The same of what a walk found."""
+    return Counter(
+        (path.rpartition("/")[0], int(node.args[0]))
+        for path, node in found.items()
+        if node.kind is Kind.MP3 and path.startswith(prefix) and not path.startswith("by-name/")
+    )
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/New_York"])
+async def test_every_recording_once_where_it_belongs(served: Serve, world: Open, zone: str) -> None:
+    """A walk of every view finds each recording exactly once in each folder it belongs to, as the node it is under
+    campaigns/ or calls/, and costs no request once the account was listed."""
+    standin = served(calls=300, recordings_per_call=2)
+    async with world(standin, timezone=zone) as tree:
+        elsewhere = {node for top in ("campaigns", "calls") for node in (await tree.walk(top)).values()}
+        await tree.names("by-name")
+        before = tree.requests()
+        found = {path: node for view in VIEWS for path, node in (await tree.walk(view)).items()}
+        assert placed(found) == expected(standin, zone)
+        mp3s = {node for node in found.values() if node.kind is Kind.MP3}
+        assert mp3s <= elsewhere
+        assert len(mp3s) == 600
+        numbers = {tree.namespace.inodes.number(node) for node in mp3s}
+        assert numbers == {tree.namespace.inodes.number(n) for n in elsewhere if n.kind is Kind.MP3}
+        assert tree.requests() == before
+
+
+async def test_names(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A file is named by its moment, the other side's number, its name and its id, and reads as the recording it is."""
+    async with world() as tree:
+        row = standin.account.call_row(facts.call)
+        assert row
+        other = row["fromNumber"] if row["inbound"] else row["toNumber"]
+        made = datetime.fromtimestamp(facts.recording["created"] / 1000, tz=UTC)
+        name = f"{made:%Y-%m-%dT%H%M%S}_{other}_{encode_name(facts.name)}_{facts.id}.mp3"
+        for folder in (f"by-date/{made:%Y/%m/%d}", f"by-number/{row['toNumber']}"):
+            assert name in await tree.names(folder)
+            assert await tree.data(f"{folder}/{name}") == await tree.data(f"{facts.folder}/{facts.name}.mp3")
+
+
+async def test_by_name_is_campaigns(world: Open, facts: Facts) -> None:
+    """by-name/ has a folder a campaign, equal names told apart by id, and in it the same files under the same names."""
+    async with world() as tree:
+        names = await tree.names("by-name")
+        by_id = {int((await tree.node(f"by-name/{name}")).args[0]): name for name in names}
+        assert sorted(map(str, by_id)) == sorted(await tree.names("campaigns"))
+        shown, canonical = (
+            await tree.walk(f"by-name/{by_id[facts.campaign]}"),
+            await tree.walk(f"campaigns/{facts.campaign}"),
+        )
+        start = len(f"by-name/{by_id[facts.campaign]}/")
+        files = {path[start:]: node for path, node in shown.items() if node.kind is not Kind.NAMED_CALL}
+        assert files == {
+            path[len(f"campaigns/{facts.campaign}/") :]: node
+            for path, node in canonical.items()
+            if node.kind is not Kind.CALL
+        }
+        folders = [node for node in (*shown.values(), *canonical.values()) if node.kind in (Kind.CALL, Kind.NAMED_CALL)]
+        assert len({tree.namespace.inodes.number(node) for node in folders}) == len(folders)
+
+
+async def test_path_on_a_fresh_mount(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A view's path opens before anything was listed: the first lookup waits for the calls, once."""
+    row = standin.account.call_row(facts.call)
+    assert row
+    async with world() as tree:
+        await tree.node(f"by-number/{row['toNumber']}")
+        assert {record.kind for record in standin.requests} == {"findCalls"}
+        before = tree.requests()
+        for path in ("by-number/19995550199", "by-label/nobody", "by-date/2024/06/31", "by-date/2024/13"):
+            with pytest.raises(MISSING):
+                await tree.node(path)
+        assert await tree.names("by-date/1999/01/01") == []
+        assert tree.requests() == before
+
+
+async def test_neither_date_nor_number(world: Open, standin: StandinThread) -> None:
+    """A recording without a usable time is in no day, one of a call without numbers or labels in no such folder; where
+    it is shown, its name says so."""
+    account = standin.account
+    hostile = [None, -1, 0, 2**62, -(2**62), "x"]
+    for created in hostile:
+        ident = account.add_call(recordings=0, fromNumber="", toNumber=None, labels=["odd"], inbound=True)
+        account.add_recording(ident, seconds=5, name="x", created=created)
+    async with world() as tree:
+        odd = await tree.walk("by-label/odd")
+        assert len(odd) == len(hostile)
+        assert all(path.startswith("by-label/odd/undated_unknown_x_") for path in odd)
+        dated = {node.args[0] for path, node in (await tree.walk("by-date")).items() if node.kind is Kind.MP3}
+        assert not dated & {node.args[0] for node in odd.values()}
+        numbered = {node.args[0] for node in (await tree.walk("by-number")).values() if node.kind is Kind.MP3}
+        assert not numbered & {node.args[0] for node in odd.values()}
+
+
+HOSTILE = ("", " ", ".", "..", "a/b", "a%2Fb", "-rf", ".git", "._x", "x" * 300, "ü" * 200, "é", "é", "\ud800", "nul\0",
+           "playlist.m3u8", "é ~1", "a\nb", "\u202eabc")  # fmt: skip
+
+
+async def test_hostile_labels_and_numbers(world: Open, standin: StandinThread) -> None:
+    """Labels and numbers that no file name can hold, that are equal or empty, each have at most one folder, which opens
+    by its name and holds the call's recording."""
+    account = standin.account
+    for text in HOSTILE:
+        account.add_call(recordings=1, labels=[text, text], fromNumber=text, toNumber="1999")
+    async with world() as tree:
+        for view in ("by-label", "by-number"):
+            found = await tree.walk(view)
+            folders = [path for path, node in found.items() if node.kind in (Kind.ONE_LABEL, Kind.ONE_NUMBER)]
+            assert len(folders) == len(set(folders))
+            for folder in folders:
+                assert len(folder.partition("/")[2].encode()) <= 255
+                assert await tree.names(folder), folder
+            known = {tree.catalog.views.folder(view.removeprefix("by-"), path.partition("/")[2]) for path in folders}
+            texts = [folder.text for folder in known if folder]
+            named = {text for text in HOSTILE if text.strip()}
+            assert named <= {*texts, "\ud800"}
+        assert len(await tree.names("by-number/1999")) == len(HOSTILE)
+
+
+async def test_changed_labels_move_a_recording(world: Open, standin: StandinThread) -> None:
+    """A call that gets another label is in that label's folder from the next listing on, and not in the old one."""
+    ident = standin.account.add_call(recordings=1, labels=["old"])
+    async with world(dir_ttl_seconds=0.0) as tree:
+        assert len(await tree.names("by-label/old")) == 1
+        standin.account.set_call(ident, labels=["new"])
+        await tree.names("by-label/old")
+        await tree.account._listings["calls"].wait_whole()
+        assert await tree.names("by-label/old") == []
+        assert len(await tree.names("by-label/new")) == 1
+        assert "old" not in await tree.names("by-label")
+
+
+async def test_wav_form(world: Open, facts: Facts) -> None:
+    """Where listings show WAVs a view lists those that v1 told of; a lookup finds the other form in any case."""
+    async with world(formats=("mp3", "wav")) as tree:
+        await tree.names(facts.folder)
+        day = datetime.fromtimestamp(facts.recording["created"] / 1000, tz=UTC)
+        names = await tree.names(f"by-date/{day:%Y/%m/%d}")
+        wavs = [name for name in names if name.endswith(".wav")]
+        assert len(wavs) == len(facts.recordings)
+        mp3 = next(name for name in names if name.endswith(f"_{facts.id}.mp3"))
+        assert await tree.node(f"by-date/{day:%Y/%m/%d}/{mp3[:-4]}.wav") == await tree.node(
+            f"recordings/{facts.id}.wav"
+        )
+
+
+async def test_only_its_own_name_opens(world: Open, facts: Facts) -> None:
+    """A recording opens in a view under the one name that is listed, and in no folder that it does not belong to."""
+    async with world() as tree:
+        day = datetime.fromtimestamp(facts.recording["created"] / 1000, tz=UTC).date()
+        folder = f"by-date/{day:%Y/%m/%d}"
+        name = next(name for name in await tree.names(folder) if name.endswith(f"_{facts.id}.mp3"))
+        other = f"by-date/{date(day.year, day.month, 2):%Y/%m/%d}"
+        for path in (
+            f"{folder}/_{facts.id}.mp3",
+            f"{folder}/x{name}",
+            f"{other}/{name}",
+            f"by-label/vip%2Fgold/x{name}",
+        ):
+            with pytest.raises(MISSING):
+                await tree.node(path)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: StandinThread) -> None:
+    """A search finds exactly the recordings that meet every one of its terms, whatever they are, without a request."""
+    calls = calls_of(standin)
+    numbers = sorted({call.get(side) or "" for call, _ in calls for side in ("fromNumber", "toNumber")} - {""})
+    labels = sorted({label for call, _ in calls for label in call["labels"]})
+    days = sorted(
+        {f"{datetime.fromtimestamp(r['created'] / 1000, tz=UTC):%Y-%m-%dT%H:%M}" for _, rs in calls for r in rs}
+    )
+    terms = data.draw(
+        st.lists(
+            st.tuples(st.sampled_from(["number", "from", "to"]), st.sampled_from([*numbers, "1"]))
+            | st.tuples(st.just("label"), st.sampled_from([*labels, "none"]))
+            | st.tuples(st.sampled_from(["after", "before"]), st.sampled_from([*days, "2024-06-01"]))
+            | st.tuples(st.just("campaign"), st.sampled_from([str(call["campaignId"] or 1) for call, _ in calls]))
+            | st.tuples(st.just("min-seconds"), st.integers(0, 70).map(str))
+            | st.tuples(st.just("state"), st.sampled_from(["READY", "ready", "ERROR"])),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    name = "&".join(
+        f"{field}={value.replace('%', '%25').replace('&', '%26').replace('/', '%2F')}" for field, value in terms
+    )
+    expected_ids = sorted(
+        recording["id"]
+        for call, recordings in calls
+        for recording in recordings
+        if all(_meets(field, value, call, recording) for field, value in terms)
+    )
+    async with world() as tree:
+        await tree.names("recordings")
+        before = tree.requests()
+        found = await tree.entries(f"search/{name}")
+        assert sorted(int(entry.node.args[0]) for entry in found) == expected_ids
+        for entry in found[:3]:
+            assert await tree.node(f"search/{name}/{entry.name}") == entry.node
+        assert tree.requests() == before
+
+
+def _meets(field: str, value: str, call: Any, recording: Any) -> bool:
+    made = recording["created"]
+    if field in ("after", "before"):
+        moment = datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp() * 1000
+        return made >= moment if field == "after" else made < moment
+    truths = {
+        "number": value in (call.get("fromNumber"), call.get("toNumber")),
+        "from": value == call.get("fromNumber"),
+        "to": value == call.get("toNumber"),
+        "label": value in call["labels"],
+        "campaign": str(call["campaignId"]) == value,
+        "min-seconds": value.isdecimal() and recording["lengthInSeconds"] >= int(value),
+        "state": recording["state"] == value.upper(),
+    }
+    return truths[field]
+
+
+BAD_SEARCHES = ("x", "nonsense=1", "number", "number=", "after=yesterday", "after=2024-02-30", "label=%ff", "=", "&",
+                "before=2024-01-01T25:00", "min-seconds=-1", "min-seconds=x", "state=GONE", "number=1&")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_SEARCHES)
+async def test_bad_search(world: Open, announced: list[str], name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A name that is no search is missing, costs no request, and a line in the log says why."""
+    announced.append("no search")
+    async with world() as tree:
+        with pytest.raises(MISSING):
+            await tree.node(f"search/{name}")
+        assert tree.requests() == 0
+        assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["cffs.tree.search"]
+        assert await tree.names("search") == []
+        assert "search" not in await tree.names()
+
+
+async def test_campaign_by_name_in_a_search(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """campaign= takes the id or the name."""
+    names = {row["id"]: row["name"] for row in standin.account.broadcast_rows()}
+    async with world() as tree:
+        await tree.names("campaigns")
+        by_id = {e.node for e in await tree.entries(f"search/campaign={facts.campaign}")}
+        by_name = {e.node for e in await tree.entries(f"search/campaign={encode_name(names[facts.campaign])}")}
+        assert by_id <= by_name
+        assert by_id
+
+
+async def _tops(tree: World) -> list[str]:
+    return [name for name in await tree.names() if name in VIEWS]
+
+
+async def test_views_need_v2(world: Open) -> None:
+    """With v1 alone, which tells neither times nor names, there are no views."""
+    async with world(v2=False) as tree:
+        assert await _tops(tree) == []
+        for view in (*VIEWS, "search"):
+            with pytest.raises(MISSING):
+                await tree.node(view)
