@@ -53,7 +53,6 @@ GROUPS = (
     Group(name="cli", budget_seconds=60, paths=("tests/cli", "tests/daemon")),
     Group(name="faults", budget_seconds=150, paths=("tests/faults",), lane=1),
     Group(name="mount-root", budget_seconds=150, paths=("tests/mount",), identity="root", lane=1),
-    Group(name="faults", budget_seconds=150, paths=("tests/faults",), lane=1),
     Group(name="mount-user", budget_seconds=150, paths=("tests/mount",), identity="user", lane=1),
 )
 
