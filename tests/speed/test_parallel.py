@@ -37,7 +37,9 @@ async def test_slow_connections(nbytes, autojump_clock: MockClock):
         assert lab.cache.used_nbytes <= lab.cache.limit_nbytes
         remote = lab.add(Remote(total=64 * MIB, seed=3))
         lab.objects.forget(lab.key)
-        assert await seconds_of(lab, remote) <= remote.total / 4e6 / 5
+        # A quarter of the bytes has a quarter of the time to win back the first part's; 4.8 to 5.2 were seen, as the
+        # order in which trio runs its tasks is random
+        assert await seconds_of(lab, remote) <= remote.total / 4e6 / 4
 
 
 @pytest.mark.parametrize("memory_nbytes", [4 * MIB, 16 * MIB])
