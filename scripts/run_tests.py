@@ -46,7 +46,7 @@ class Group:
 GROUPS = (
     Group(name="core", budget_seconds=30, paths=("tests/core",)),
     Group(name="standin", budget_seconds=60, paths=("tests/standin",)),
-    Group(name="callfire", budget_seconds=60, paths=("tests/callfire",)),
+    Group(name="callfire", budget_seconds=130, paths=("tests/callfire",)),
     Group(name="data", budget_seconds=120, paths=("tests/cache", "tests/reader", "tests/catalog", "tests/tree")),
     Group(name="speed", budget_seconds=60, paths=("tests/speed",)),
     Group(name="fuse", budget_seconds=60, paths=("tests/fuse",)),
