@@ -6,8 +6,10 @@ It must not know how the mount learns of recordings: opening a folder has it loo
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,9 +78,10 @@ def _follow(
     is_there = True
     while True:
         for row in _new(opened, cursor, conditions):
-            click.echo(json.dumps(_line(opened, where, row), ensure_ascii=False))
             cursor = row.recording.seq
-            _keep(state, cursor)
+            with _unbroken():
+                click.echo(json.dumps(_line(opened, where, row), ensure_ascii=False))
+                _keep(state, cursor)
         if once:
             _keep(state, max(cursor, opened.newest_seq()))
             return
@@ -86,6 +89,17 @@ def _follow(
         was_there, is_there = is_there, _look(where)
         if was_there != is_there:
             tell(f"{where} is mounted again" if is_there else f"{where} is not mounted now; waiting for it")
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block: a line that was printed is remembered, so that the next watch
+    does not repeat it. (kill -9 between the two repeats a line; none is ever lost.)"""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _new(opened: CatalogFile, cursor: int, conditions: list[Condition]) -> Iterator[ViewRow]:
