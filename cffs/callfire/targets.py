@@ -78,7 +78,8 @@ def redirect_target(current_url: str, location: str, *, base: Origin) -> str:
     """The absolute URL that an answer to `current_url` redirects to, without its fragment.
 
     MalformedAnswer where it may not be followed: another scheme than https (http only while the API's own origin
-    `base` is loopback and the way so far was http), userinfo, odd spellings, private addresses unless `base` is one.
+    `base` is loopback and the way so far was http), userinfo, odd spellings, private addresses unless `base` is one
+    (where `base` is loopback, only loopback).
     """
     try:
         if _URL.fullmatch(location.strip(" ")) is None:
@@ -89,7 +90,9 @@ def redirect_target(current_url: str, location: str, *, base: Origin) -> str:
         raise MalformedAnswer("redirected to something that is no plain URL") from None  # the URL may hold a secret
     if origin.scheme != "https" and not (base.is_loopback and current.scheme == "http"):
         raise MalformedAnswer("redirected to a URL that is not https")
-    if origin.is_private_literal and origin != base and not base.is_private_literal:
+    # a service on this machine may send to another one here, but not into the network around
+    may_be_private = origin.is_loopback if base.is_loopback else base.is_private_literal
+    if origin.is_private_literal and origin != base and not may_be_private:
         raise MalformedAnswer("redirected to a private address")
     return target
 

@@ -97,3 +97,12 @@ def test_the_keyring_hides_every_spelling():
     assert keyring.without_secrets("https://x/y?apikey=zz") == "https://x/y"
     with pytest.raises(MalformedAnswer):
         keyring.without_secrets("https://x/secret-word")
+
+
+@pytest.mark.parametrize("target", ["http://10.0.0.1/x", "https://192.168.1.1/x", "http://169.254.169.254/x"])
+def test_a_loopback_origin_leads_to_loopback_alone(target):
+    """A service on this machine may redirect to this machine, but not to a private address of the network around."""
+    base = origin_of("http://127.0.0.1:8080/cloud/1")
+    assert redirect_target("http://127.0.0.1:8080/a", "http://127.0.0.1:9090/b", base=base) == "http://127.0.0.1:9090/b"
+    with pytest.raises(MalformedAnswer):
+        redirect_target("http://127.0.0.1:8080/a", target, base=base)

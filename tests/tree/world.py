@@ -16,8 +16,8 @@ from cffs.catalog.store import Catalog
 from cffs.core.settings import Credentials, OriginSettings, ReaderSettings, TreeSettings
 from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
+from cffs.fuse.invalidation import FactsToCatalog
 from cffs.reader.digests import Digests
-from cffs.reader.facts import Learned
 from cffs.reader.moments import Moments
 from cffs.reader.objects import Objects
 from cffs.standin.thread import StandinThread
@@ -28,27 +28,6 @@ from cffs.tree.nodes import Document, Entry, Node, Remote
 from cffs.tree.routes import FOLDERS
 
 TIMEOUT = 5.0
-
-
-class _Listener:
-    """What the mount's listener does, without the kernel."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    def learned(self, learned: Learned) -> None:
-        """To the catalogue."""
-        self._catalog.learn(
-            object_key=learned.key,
-            source=learned.source.key,
-            nbytes=learned.total_nbytes,
-            validator=learned.validator,
-            modified_ns=learned.last_modified_ns,
-        )
-
-    def changed(self, key: str) -> None:
-        """To the catalogue."""
-        self._catalog.unlearn(key)
 
 
 class World:
@@ -232,7 +211,7 @@ def _built(
         cache=MemoryCache(8 * 2**20),
         background=background,
         settings=ReaderSettings(memory_nbytes=8 * 2**20, connections=4, timeout_seconds=timeout_seconds),
-        listener=_Listener(catalog),
+        listener=FactsToCatalog(catalog, InodeTable()),
     )
 
     async def probe(key: str, sources: tuple[Source, ...]) -> None:
