@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import State
-from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account import Account as CatalogAccount
@@ -17,6 +16,7 @@ from cffs.core.ids import Inode
 from cffs.core.settings import Settings
 from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
+from cffs.daemon.live_transport import LiveTransport
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -43,7 +43,7 @@ class World:
     inodes: InodeTable
     catalog: Catalog
     objects: Objects
-    transport: Transport
+    transport: LiveTransport
     cache: MemoryCache
     listener: FactsToCatalog
     background: NurseryBackground
@@ -66,7 +66,7 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
     """The mount of that stand-in with these settings; its catalogue lies in `folder`."""
     async with (
         open_background() as background,
-        Transport(settings.origin()) as transport,
+        LiveTransport(settings.origin()) as transport,
         Catalog.opened(folder / "catalog.sqlite") as catalog,
     ):
         cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(), []
