@@ -92,10 +92,10 @@ def test_name_does_not_resolve(home: Path, make_bench: MakeBench):
             (shim / "resolves").unlink()
             port_taken = int(port)
             standin.close()  # what is connected would go on
-            bench.fails(cold, errno.EHOSTUNREACH, errno.EIO)
+            bench.fails(cold, errno.EHOSTUNREACH)
             until(lambda: bench.origin()["v2"] == "offline")
             for _ in range(5):
-                assert bench.fails(cold, errno.EHOSTUNREACH).slowest_seconds < 1
+                assert bench.fails(cold, errno.EHOSTUNREACH).slowest_seconds < 0.2 * NOISE
             bench.succeeds(cached)
             with StandinThread(standin.account, port=port_taken, credentials=CANARIES) as again:
                 time.sleep(0.5)
@@ -165,7 +165,7 @@ def test_error_is_not_cached(bench: Bench):
                 except OSError:
                     return False
 
-            until(is_right, seconds=RECOVERY_SECONDS + 0.5)
+            until(is_right, seconds=RECOVERY_SECONDS)
 
 
 def test_suspend(home: Path, make_bench: MakeBench):

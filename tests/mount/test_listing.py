@@ -45,7 +45,7 @@ def test_ten_thousand_calls(said, home):
             assert len(standin.requests) <= 15
             standin.log.clear()
             folders = [mount.path / "campaigns" / name for name in os.listdir(mount.path / "campaigns")]
-            assert ls_l(*folders) < 0.15 * NOISE
+            assert min(ls_l(*folders) for _ in range(3)) < 0.15 * NOISE
             assert standin.requests == []
         with mounted(said, home, variables) as mount:
             standin.log.clear()
@@ -145,7 +145,8 @@ def test_sizes_before_and_after_open(said, home):
 
 
 def test_sizes_of_a_folder_are_asked_by_eights(said, home):
-    """`ls -l` of a folder whose sizes nobody told asks for eight at a time: 40 files at 100 ms take well under 4 s."""
+    """`ls -l` of a folder whose sizes nobody told asks for eight at a time: 40 files at 250 ms take less than half of
+    one after the other."""
     account = Account(seed=9, calls=40)
     for call_id in account.call_ids():
         account.set_recording(account.recording_ids(call_id)[0], lengthInBytes=0)
@@ -153,7 +154,7 @@ def test_sizes_of_a_folder_are_asked_by_eights(said, home):
         with mounted(said, home, account_variables(standin)) as mount:
             os.listdir(mount.path / "recordings")
             standin.log.clear()
-            standin.standin.link.latency_seconds = 0.1
-            assert ls_l(mount.path / "recordings") < 40 * 0.1 / 2
+            standin.standin.link.latency_seconds = 0.25
+            assert ls_l(mount.path / "recordings") < 40 * 0.25 / 2
             assert len(standin.requests) == 40
             assert {record.range for record in standin.requests} == {"bytes=0-0"}
