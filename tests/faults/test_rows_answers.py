@@ -277,6 +277,7 @@ def test_redirect_to_another_host(bench: Bench):
         assert bench.origin()["v2"] == "online"
         bench.standin.faults.clear()
     bench.recovers(target)
+    target = bench.fresh()
     with StandinThread(make_account(calls=1), credentials=CANARIES) as elsewhere:
         elsewhere.faults.add("status", code=403)
         bench.inject(target, "redirect", location=f"{elsewhere.base_url}/store")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cffs.standin.thread import StandinThread
-from tests.mount.mounting import account_variables, environment, mounted, run
+from tests.mount.mounting import account_variables, contention, environment, mounted, run
 
 #: A noisy machine gets five times what the project promises (mount 1.5 s, --help 0.3 s).
 NOISE = 5
@@ -204,7 +204,7 @@ def test_mounting_and_help_are_quick(said, home, standin):
     started = time.monotonic()
     with mounted(said, home, account_variables(standin)) as mount:
         assert os.listdir(mount.path / "campaigns")
-        assert time.monotonic() - started < 1.5 * NOISE
+        assert time.monotonic() - started < 1.5 * NOISE * contention()
     took = []
     for _ in range(3):
         started = time.monotonic()
@@ -212,4 +212,4 @@ def test_mounting_and_help_are_quick(said, home, standin):
             [sys.executable, "-m", "cffs.cli", "--help"], env=environment(home, {}), check=True, capture_output=True
         )
         took.append(time.monotonic() - started)
-    assert min(took) < 0.3 * NOISE
+    assert min(took) < 0.3 * NOISE * contention()
