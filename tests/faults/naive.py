@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 from hypothesis import strategies as st
 
 KIB: Final = 1024
-_NOISE: Final = random.Random(5).randbytes(1_400_000 + 97 * KIB)
+MOST_NBYTES: Final = 1_400_000
+_NOISE: Final = random.Random(5).randbytes(MOST_NBYTES + 97 * KIB)
 SIZES: Final = (1, 5000, 128 * KIB, 300_001, 512 * KIB, 1_100_000)
 THINGS: Final = 4
 #: Past everything that a passing fault may leave behind (contract, section 6: 5 s).
@@ -106,7 +107,7 @@ class Side(Protocol):
 
 @dataclass
 class Thing:
-    """One file of the service: every version that it ever had, no two of one size."""
+    """One file of the service: every version that it ever had."""
 
     versions: list[bytes]
     is_there: bool = True
@@ -117,25 +118,23 @@ class Thing:
         """The version that the service has."""
         return len(self.versions) - 1
 
-    def of_size(self, nbytes: int) -> int | None:
-        """The version of that size."""
-        return next((index for index, data in enumerate(self.versions) if len(data) == nbytes), None)
+    def of_size(self, nbytes: int) -> set[int]:
+        """The versions of that size."""
+        return {index for index, data in enumerate(self.versions) if len(data) == nbytes}
 
     def add(self, nbytes: int) -> bytes:
-        """A new version of about that size."""
-        while self.of_size(nbytes := max(1, min(nbytes, 1_400_000))) is not None:
-            nbytes += 1 if nbytes < 1_400_000 else -1000
-        first = len(self.versions) * 7919 % (64 * KIB)
-        self.versions.append(_NOISE[first : first + nbytes])
+        """A new version of that size, other from its first byte on."""
+        first = len(self.versions) * 7919 % (96 * KIB)
+        self.versions.append(_NOISE[first : first + max(1, min(nbytes, MOST_NBYTES))])
         return self.versions[-1]
 
 
 @dataclass
 class Held:
-    """An open handle: of which thing, which version."""
+    """An open handle: of which thing, and of which version it may be by all that it showed."""
 
     thing: int
-    version: int
+    versions: set[int]
     handle: Any
 
 
@@ -165,17 +164,17 @@ class Play:
         await self._restart(forget=True)
         for number, thing in enumerate(self.things):
             if thing.is_there:
-                assert await self._reads_whole(number) == thing.now, "an empty cache must bring the newest version"
+                assert thing.now in await self._reads_whole(number), "an empty cache must bring the newest version"
 
-    async def _reads_whole(self, number: int) -> int:
-        """Opens and reads all, again where the version changed meanwhile; which version it was."""
+    async def _reads_whole(self, number: int) -> set[int]:
+        """Opens and reads all, again where the version changed meanwhile; which versions have these bytes."""
         for _ in range(2):
             await self._open(number, 0)
             if 0 in self.held:
-                version = self.held[0].version
+                held = self.held[0]
                 if await self._whole(0):
                     await self._close(0)
-                    return version
+                    return held.versions
         raise AssertionError(f"{number} cannot be read in peace")
 
     # -- steps --
@@ -186,13 +185,12 @@ class Play:
         try:
             handle, nbytes = await self.side.open(number)
         except OSError as error:
-            self._may_fail(number, error, version=None)
+            self._may_fail(number, error, versions=None)
             return
-        version = thing.of_size(nbytes)
-        assert version is not None, f"{number} has {nbytes} bytes, which no version has"
-        assert version >= thing.newest_seen, "an older version than was seen before"
-        thing.newest_seen = version
-        self.held[slot] = Held(number, version, handle)
+        versions = {version for version in thing.of_size(nbytes) if version >= thing.newest_seen}
+        assert versions, f"{number} has {nbytes} bytes, which no version has, or an older one than was seen"
+        thing.newest_seen = min(versions)
+        self.held[slot] = Held(number, versions, handle)
 
     async def _read(self, slot: int, offset: int, nbytes: int) -> bool:
         held = self.held.get(slot)
@@ -201,19 +199,26 @@ class Play:
         try:
             data = await self.side.read(held.handle, offset, nbytes)
         except OSError as error:
-            self._may_fail(held.thing, error, version=held.version)
+            self._may_fail(held.thing, error, versions=held.versions)
             return False
-        expected = self.things[held.thing].versions[held.version][offset : offset + nbytes]
-        if data and len(data) < len(expected) and self._may_be_cut(held):
-            expected = expected[: len(data)]  # where a page fails, the kernel gives those before it first
-        assert data == expected, f"{held.thing}: wrong bytes at {offset}"
+        thing, may_be_cut = self.things[held.thing], self._may_be_cut(held)
+
+        def fits(version: int) -> bool:
+            expected = thing.versions[version][offset : offset + nbytes]
+            if data and may_be_cut:
+                expected = expected[: len(data)]  # where a page fails, the kernel gives those before it first
+            return data == expected
+
+        held.versions = set(filter(fits, held.versions))
+        assert held.versions, f"{held.thing}: at {offset} are bytes of no version, or of another than before"
+        thing.newest_seen = max(thing.newest_seen, min(held.versions))
         return True
 
     async def _whole(self, slot: int, _second: int = 0, _third: int = 0) -> bool:
         held = self.held.get(slot)
         if held is None:
             return False
-        nbytes = len(self.things[held.thing].versions[held.version])
+        nbytes = len(self.things[held.thing].versions[min(held.versions)])
         for offset in range(0, nbytes, 128 * KIB):
             if not await self._read(slot, offset, 128 * KIB):
                 return False
@@ -236,13 +241,12 @@ class Play:
             assert names <= set(range(len(self.things)))
 
     async def _stat(self, number: int, *_: int) -> None:
-        thing = self.things[number]
         try:
             nbytes = await self.side.stat(number)
         except OSError as error:
-            self._may_fail(number, error, version=None)
+            self._may_fail(number, error, versions=None)
             return
-        assert nbytes is None or nbytes > 0 or thing.of_size(0) is not None
+        assert nbytes is None or nbytes > 0
 
     async def _replace(self, number: int, *_: int) -> None:
         await self._changed(number, len(self.things[number].versions[-1]))
@@ -290,14 +294,14 @@ class Play:
 
     def _may_be_cut(self, held: Held) -> bool:
         thing = self.things[held.thing]
-        return held.thing in self.troubled or held.version != thing.now or not thing.is_there
+        return held.thing in self.troubled or held.versions != {thing.now} or not thing.is_there
 
-    def _may_fail(self, number: int, error: OSError, *, version: int | None) -> None:
-        """`version` is the handle's; None for what asks by name."""
+    def _may_fail(self, number: int, error: OSError, *, versions: set[int] | None) -> None:
+        """`versions` are the handle's; None for what asks by name."""
         thing, allowed = self.things[number], set[int | None]()
         if number in self.troubled:
             allowed |= TROUBLE
-        if version != thing.now if version is not None else thing.now > 0:
+        if versions != {thing.now} if versions is not None else thing.now > 0:
             allowed.add(errno.ESTALE)
         if not thing.is_there:
             allowed |= {errno.ENOENT, errno.ESTALE, errno.EIO}

@@ -3,6 +3,7 @@
 import errno
 import random
 import tempfile
+import zlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ class Virtual:
         if content is None:
             self._objects.pop(key, None)
         else:
-            self._objects[key] = Told(total=len(content), data=content, validator=f'"{len(content)}"')
+            self._objects[key] = Told(total=len(content), data=content, validator=f'"{zlib.crc32(content)}"')
 
     async def fault(self, _thing: int, name: str, options: dict[str, Any], times: int) -> None:
         self._lab.origin.faults += [fault_of(name, options) for _ in range(times)]
