@@ -68,7 +68,10 @@ def manager(home: Path) -> Iterator[Manager]:
     }
     with (home / "manager.log").open("wb") as log:
         process = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _START], env=variables, stdout=log, stderr=log
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _START],
+            env=variables,
+            stdout=log,
+            stderr=log,
         )
     running = Manager(process, variables)
     try:
