@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyfuse3
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 
@@ -155,6 +156,7 @@ class Sockets:
         self._disk.index.clear(pinned_too=True)
 
 
+@pytest.mark.timeout(600)
 @settings(
     max_examples=300 if EXPLORES else 20,
     deadline=None,

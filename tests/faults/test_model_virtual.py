@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from trio.testing import MockClock
@@ -156,8 +157,9 @@ def flip(paths: list[Path], seed: int) -> None:
                 file.write(bytes([byte[0] ^ 1 << dice.randrange(8)]))
 
 
+@pytest.mark.timeout(600)
 @settings(
-    max_examples=1500 if EXPLORES else 100,
+    max_examples=1000 if EXPLORES else 100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
