@@ -66,7 +66,7 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
         ("stall", {}, errors.DeadlineExceeded),
         ("hang", {}, errors.DeadlineExceeded),
         ("stall_head", {}, errors.DeadlineExceeded),
-        ("reset_before", {}, errors.OriginUnreachable),
+        ("reset_before", {}, errors.TruncatedAnswer),
         ("cr_wrong", {}, errors.MalformedAnswer),
         ("cr_missing", {}, errors.MalformedAnswer),
         ("long206", {}, errors.MalformedAnswer),

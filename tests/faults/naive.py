@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 KIB: Final = 1024
 MOST_NBYTES: Final = 1_400_000
 _NOISE: Final = random.Random(5).randbytes(MOST_NBYTES + 97 * KIB)
-SIZES: Final = (1, 5000, 128 * KIB, 300_001, 512 * KIB, 1_100_000)
-THINGS: Final = 4
+#: Of one request, and of more: what is here in part can be met by a change.
+SIZES: Final = (1, 300_001, 700_000, 1_300_000)
+THINGS: Final = len(SIZES)
 #: Past everything that a passing fault may leave behind (contract, section 6: 5 s).
 QUIET_SECONDS: Final = 6
 #: What each is on the wire is `cffs/standin`'s; none of them is an answer that says "absent" or "refused".
@@ -35,7 +36,7 @@ _thing, _slot = st.integers(0, THINGS - 1), st.integers(0, 3)
 _read = st.tuples(
     st.just("read"),
     _slot,
-    st.one_of(st.integers(0, 1_200_000), st.sampled_from([0, 128 * KIB, 512 * KIB])),
+    st.one_of(st.integers(0, 1_300_000), st.sampled_from([0, 128 * KIB, 512 * KIB, 1_200_000])),
     st.sampled_from([1, 4096, 128 * KIB]),
 )
 _open = st.tuples(st.just("open"), _thing, _slot, st.just(0))
@@ -150,7 +151,7 @@ class Play:
     async def run(self, steps: list[Step]) -> None:
         """All of it: the steps, then peace, then an empty cache."""
         for number in range(THINGS):
-            self.things.append(Thing([_NOISE[number : number + SIZES[number + 1] + number]]))
+            self.things.append(Thing([_NOISE[number : number + SIZES[number]]]))
         await self.side.begin({number: thing.versions[0] for number, thing in enumerate(self.things)})
         for name, first, second, third in steps:
             await getattr(self, f"_{name}")(first, second, third)
@@ -268,6 +269,8 @@ class Play:
 
     async def _fault(self, number: int, fault: int, times: int) -> None:
         name, options = FAULTS[fault]
+        if not self.things[number].is_there:
+            return
         self.troubled |= set(range(THINGS)) if self.side.faults_hit_all or name in OF_ALL else {number}
         await self.side.fault(number, name, options, times)
 
