@@ -28,6 +28,9 @@ FAULTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("status", {"code": 503}),
     ("status", {"code": 429, "retry_after": 1}),
 )
+#: These end with the client's patience alone: its clock is put forward, so that nobody waits for it.
+SILENT: Final = ("hang", "stall")
+SILENT_SECONDS: Final = 0.3
 #: These say something about the whole API.
 OF_ALL: Final = ("status",)
 TROUBLE: Final = {errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH}
@@ -50,6 +53,7 @@ STEPS = st.one_of(
     st.tuples(st.just("list"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("stat"), _thing, st.just(0), st.just(0)),
     st.tuples(st.sampled_from(["replace", "grow", "shrink", "delete"]), _thing, st.just(0), st.just(0)),
+    st.tuples(st.sampled_from(["replace_under", "corrupt_under"]), _thing, st.integers(0, 1_300_000), st.just(0)),
     st.tuples(st.just("fault"), _thing, st.integers(0, len(FAULTS) - 1), st.integers(1, 6)),
     st.tuples(st.just("calm"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("later"), st.sampled_from([1, 6, 61]), st.just(0), st.just(0)),
@@ -261,6 +265,22 @@ class Play:
     async def _changed(self, number: int, nbytes: int) -> None:
         if self.things[number].is_there:
             await self.side.serve(number, self.things[number].add(nbytes))
+
+    async def _replace_under(self, number: int, offset: int, _third: int) -> None:
+        """What chance brings together too seldom: a change between two reads of one handle."""
+        await self._open(number, 3)
+        await self._read(3, 0, 4096)
+        await self._replace(number)
+        await self._read(3, offset, 4096)
+
+    async def _corrupt_under(self, number: int, offset: int, _third: int) -> None:
+        """The same of the disk: what was read whole is read again, by another mount, from where it was damaged."""
+        await self._open(number, 3)
+        await self._whole(3)
+        await self._restart()
+        await self._corrupt(offset)
+        await self._open(number, 3)
+        await self._read(3, offset, 4096)
 
     async def _delete(self, number: int, *_: int) -> None:
         if sum(thing.is_there for thing in self.things) > 1:
