@@ -1,11 +1,14 @@
-"""The transport of a running mount: its credentials can be exchanged, and single raw answers can be looked at.
+"""The transport of a running mount: its credentials can be exchanged or known as bad, single raw answers looked at.
 
-It must not know why. `daemon/reload` exchanges, `daemon/probe` looks; everything else uses it as a plain Transport.
+It must not know why. `daemon/reload` exchanges, `daemon/mount` knows, `daemon/probe` looks; everything else uses it as
+a plain Transport.
 """
 
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+
+import trio
 
 from cffs import __version__
 from cffs.callfire.asking import Asker
@@ -13,7 +16,7 @@ from cffs.callfire.keyring import Keyring
 from cffs.callfire.transport import Transport
 from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
 from cffs.core.settings import Credentials
-from cffs.core.source import Source
+from cffs.core.source import Api, Source
 
 _CONNECT_SECONDS = 5.0
 _IDLE_SECONDS = 10.0
@@ -34,6 +37,10 @@ class LiveTransport(Transport):
             now_ns=self._now_ns,
         )
         self.reset_health()
+
+    def refuse(self, api: Api) -> None:
+        """The API's credentials were refused at the start: it is asked again at most once a minute."""
+        self._health[api].refuse(trio.current_time())
 
     @asynccontextmanager
     async def raw(

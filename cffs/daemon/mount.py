@@ -111,6 +111,8 @@ async def _build(
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)
         missing = _require_some(denied, v1=v1, v2=v2)
+        for api in denied:
+            transport.refuse(api)
 
         cache = MemoryCache(settings.memory_nbytes)
         disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
@@ -132,8 +134,8 @@ async def _build(
                 is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
             ),
             background=background,
-            v1=None if Api.V1 in denied else v1,
-            v2=None if Api.V2 in denied else v2,
+            v1=v1,
+            v2=v2,
             has_account_login=settings.credentials.has_account,
             ttl_seconds=settings.dir_ttl_seconds,
             wall_ms=_wall_ms,
@@ -150,6 +152,7 @@ async def _build(
             probe=probe,
             own_files=own_files,
             digest=Digests(objects).digest,
+            is_refused=lambda api: transport.health()[api].state == State.AUTH_FAILED,
         )
         namespace = Namespace(context, inodes)
         kernel = KernelView()
@@ -177,7 +180,6 @@ async def _build(
             catalog=catalog,
             operations=operations,
             background=background,
-            denied=denied,
         )
         live = LiveSettings(
             settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
@@ -224,8 +226,9 @@ def _require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None)
         )
         raise UsageError(f"{names}; check the credentials (`cffs config show` tells where they come from)")
     what = {
-        Api.V1: "v1 refuses the key: mounted without WAVs and dynamic/",
-        Api.V2: "v2 refuses the login: mounted without listings, MP3s, media/ and me/",
+        Api.V1: "v1 refuses the key, is asked once a minute: mounted without WAVs and dynamic/ but what is cached",
+        Api.V2: "v2 refuses the login, is asked once a minute: mounted without listings, MP3s, media/ and me/ but what"
+        " is cached",
     }
     return tuple(what[api] for api in sorted(denied))
 

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import State
-from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account import Account as CatalogAccount
@@ -17,6 +17,7 @@ from cffs.core.ids import Inode
 from cffs.core.settings import Settings
 from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
+from cffs.daemon.live_transport import LiveTransport
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -43,7 +44,7 @@ class World:
     inodes: InodeTable
     catalog: Catalog
     objects: Objects
-    transport: Transport
+    transport: LiveTransport
     cache: MemoryCache
     listener: FactsToCatalog
     background: NurseryBackground
@@ -62,17 +63,24 @@ class World:
 
 
 @asynccontextmanager
-async def built(standin: Standin, settings: Settings, folder: Path, budget_seconds: float) -> AsyncIterator[World]:
-    """The mount of that stand-in with these settings; its catalogue lies in `folder`."""
+async def built(
+    standin: Standin, settings: Settings, folder: Path, budget_seconds: float, *, disk: DiskCache | None = None
+) -> AsyncIterator[World]:
+    """The mount of that stand-in with these settings; its catalogue lies in `folder`, its blocks in `disk`."""
     async with (
         open_background() as background,
-        Transport(settings.origin()) as transport,
+        LiveTransport(settings.origin()) as transport,
         Catalog.opened(folder / "catalog.sqlite") as catalog,
     ):
         cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(), []
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
-            opener=transport, cache=cache, background=background, settings=settings.reader(), listener=listener
+            opener=transport,
+            cache=cache,
+            disk=disk,
+            background=background,
+            settings=settings.reader(),
+            listener=listener,
         )
 
         async def probe(key: str, sources: tuple[Source, ...]) -> None:
@@ -108,6 +116,7 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
         )
         listener.handles = operations.handles
         background.start(drain_changes, catalog, kernel_view)
+        background.start(catalog.write_facts_forever)
         yield World(
             standin=standin,
             kernel=Kernel(operations),
