@@ -114,6 +114,13 @@ class Fact:
     version: int = 0
 
 
+def call_row(
+    seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
+) -> CallRow:
+    """A row of `calls` as it was selected."""
+    return CallRow(seq, call_id, campaign_id, created_ms, document, bool(listed), bool(files))
+
+
 def recording_row(seq: int, ident: int, call_id: int, campaign_id: int, name: str, *rest: Any) -> RecordingRow:
     """A row of `recordings` as it was selected."""
     stem, created_ms, hint_nbytes, seconds, state, document = rest
