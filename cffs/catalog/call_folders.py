@@ -41,27 +41,28 @@ class CallFolders:
     def __init__(self) -> None:
         self._kept: dict[int, CallFolder] = {}
 
-    def get(self, reading: sqlite3.Connection, call_id: int) -> CallFolder | None:
-        """The call's; None where there is no such call, or more of it than one read may return."""
-        found = self._kept.get(call_id)
-        if found is None:
-            self._read(reading, call_id)
-            found = self._kept.get(call_id)
-        return found
+    def get(self, call_id: int) -> CallFolder | None:
+        """The call's, where it was read."""
+        return self._kept.get(call_id)
 
     def clear(self) -> None:
         """Rows have changed."""
         self._kept.clear()
 
-    def _read(self, reading: sqlite3.Connection, call_id: int) -> None:
+    def read(self, reading: sqlite3.Connection, call_id: int) -> list[RecordingRow]:
+        """Keep the call and the next ones; returns their recordings. Not kept is what there is not, and a call with
+        more recordings than one read may return."""
+        recordings: list[RecordingRow] = []
         rows = reading.execute(_AHEAD, (call_id, _CALLS, _ROWS)).fetchall()
         folder = None
         for row in rows:
             if folder is None or folder.call.id != row[1]:
                 folder = self._kept[row[1]] = CallFolder(call_row(*row[:_CALL_COLUMNS]))
             if row[_CALL_COLUMNS] is not None:
-                folder.recordings.append(recording_row(*row[_CALL_COLUMNS:]))
+                recordings.append(recording_row(*row[_CALL_COLUMNS:]))
+                folder.recordings.append(recordings[-1])
         if folder is not None and len(rows) == _ROWS:
             del self._kept[folder.call.id]
         while len(self._kept) > _KEPT:
             del self._kept[next(iter(self._kept))]
+        return recordings

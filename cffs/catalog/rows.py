@@ -176,6 +176,10 @@ DYNAMIC_FOLDERS = (
     "SELECT min(seq), campaign FROM dynamic_files WHERE hash = ? AND year = ? AND month = ? GROUP BY campaign ORDER BY min(seq)",  # noqa: E501  # one statement, one line
 )
 FACT = "SELECT object_key, source, nbytes, validator, modified_ns, version FROM facts WHERE object_key = ?"
+FACTS = (
+    "SELECT f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version FROM json_each(?) k"
+    " CROSS JOIN facts f ON f.object_key = k.value"
+)
 COUNTS = (
     "SELECT (SELECT count(*) FROM campaigns), (SELECT count(*) FROM calls), (SELECT count(*) FROM recordings),"
     " (SELECT count(*) FROM media)"

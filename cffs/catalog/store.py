@@ -68,7 +68,12 @@ class Catalog(Facts):
 
     def call_folder(self, call_id: int) -> tuple[CallRow | None, list[RecordingRow]]:
         """A call with its known recordings, read together with the next calls of its campaign."""
-        found = self._call_folders.get(self._reading, call_id)
+        found = self._call_folders.get(call_id)
+        if found is not None:
+            return found.call, found.recordings
+        recordings = self._call_folders.read(self._reading, call_id)
+        self.read_facts(f"recording/{recording.id}.mp3" for recording in recordings)
+        found = self._call_folders.get(call_id)
         if found is None:
             return self.call(call_id), self.recordings_of_call(call_id)
         return found.call, found.recordings

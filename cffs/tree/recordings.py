@@ -282,7 +282,9 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
     forms = shown_forms(context)
     entries: list[Entry] = []
     if after < _FILES_OFFSET:
-        for row in context.catalog.recordings(after_seq=seq_before(after)):
+        rows = context.catalog.recordings(after_seq=seq_before(after))
+        context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
+        for row in rows:
             if Form.MP3 in forms:
                 # its sources are not asked for by stat: a listing need not count the namesakes in each call
                 content = mp3_of(context, row, is_only_of_name=False)
