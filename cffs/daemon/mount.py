@@ -96,7 +96,7 @@ async def run_mount(
         graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread))
         for line in graph.missing:
             report(Report.notice(line))
-        background.start(graph.catalog.write_facts_forever)
+        background.start(graph.catalog.tend_forever)
         background.start(drain_changes, graph.catalog, graph.kernel)
         _init(graph.operations, settings, mountpoint, fuse_descriptor)
         # What stands now stands until the end; and a page of calls makes 60,000 containers that mostly stay
