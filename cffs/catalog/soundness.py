@@ -1,4 +1,4 @@
-"""Whether the file of a catalogue is whole: looked at before it is used while that takes a moment, behind the mount else.
+"""Whether the file of a catalogue is whole: looked at before it is used, or behind the mount.
 
 It must not know tables or rows.
 `catalog/schema` asks before use, `catalog/store` behind it. Reading all of a file of a million calls takes seconds, and

@@ -61,8 +61,8 @@ MAX_CALLS = 1000
 #: Calls in flight get this long to end by themselves when the mount ends; contract section 10 allows 2 s for all.
 GRACE_SECONDS = 0.5
 
-#: New containers before the collector looks at the youngest (Python's own is 700): a walk of 10,000 folders makes half a
-#: million, nearly all gone by themselves, and the collector took a seventh of its time.
+#: New containers before the collector looks at the youngest (Python's own is 700): a walk of 10,000 folders makes half
+#: a million, nearly all gone by themselves, and the collector took a seventh of its time.
 _GARBAGE_THRESHOLD = 20_000
 
 

@@ -134,7 +134,8 @@ def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
     playlist = Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id), list_wish)
     first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,), wish)), ("playlist.m3u8", playlist))
     rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
-    return past([*first, *(Entry(row_offset(seq, 0), str(ident), call_node(campaign_id, ident, seq)) for seq, ident in rows)], after)
+    folders = [Entry(row_offset(seq, 0), str(ident), call_node(campaign_id, ident, seq)) for seq, ident in rows]
+    return past(first + folders, after)
 
 
 def calls_entries(context: Context, _node: Node, after: int) -> list[Entry]:
