@@ -184,6 +184,7 @@ COUNTS = (
     "SELECT (SELECT count(*) FROM campaigns), (SELECT count(*) FROM calls), (SELECT count(*) FROM recordings),"
     " (SELECT count(*) FROM media)"
 )
+ABSENCES = "SELECT key FROM absences"
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
 DOCUMENT = "SELECT key, refreshed_ms, body FROM documents WHERE key = ?"
 #: Exact sizes of recordings beside what their listing said; a few tell what hints measure.

@@ -65,6 +65,12 @@ MIGRATIONS: tuple[str, ...] = (
         folder INTEGER NOT NULL, recording INTEGER NOT NULL, PRIMARY KEY (folder, recording)) WITHOUT ROWID;
     CREATE INDEX view_rows_of_recording ON view_rows (recording);
     """,
+    """
+    CREATE TABLE absences (key TEXT PRIMARY KEY, first_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE recordings_left (seq INTEGER NOT NULL);
+    INSERT INTO recordings_left (seq) VALUES (0);
+    CREATE INDEX media_by_public_key ON media (public_key);
+    """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
 _FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: views_writes.fill}

@@ -126,7 +126,8 @@ def put_recording(
         return
     done = db.execute(
         "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
-        " stem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " stem, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT 1 + max("
+        "(SELECT seq FROM recordings_left), (SELECT coalesce(max(seq), 0) FROM recordings))))",
         (*values, recording.id, call_id, json.dumps(recording.name), stem),
     )
     views_writes.place_recording(db, done.lastrowid or 0, call_id, of_call=of_call)

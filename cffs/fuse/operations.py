@@ -139,8 +139,17 @@ class Operations(Refusals):
         if not self.handles.of_object(content.key):
             for other in self._neighbours.unsized_behind(inode):
                 self._objects.probe_soon(other.key, other.sources)
-            await self._namespace.measure(content)
+            try:
+                await self._namespace.measure(content)
+            except RemoteObjectMissing:
+                await self._is_missing(content)
+                raise
         return self._namespace.describe(node)
+
+    async def _is_missing(self, content: Remote) -> None:
+        """The service does not have it: once its row leaves for that, no byte of it is kept but a pinned one."""
+        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // 1_000_000):
+            self._objects.let_go(content.key)
 
     def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
@@ -222,13 +231,17 @@ class Operations(Refusals):
             return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
         self._namespace.require_readable(content)
         known = known_of(self._catalog, content)
-        file = await self._objects.open(
-            content.key,
-            content.sources,
-            known=known,
-            hint_nbytes=content.hint_nbytes,
-            may_be_kept=content.state is not RecordingState.RECORDING,
-        )
+        try:
+            file = await self._objects.open(
+                content.key,
+                content.sources,
+                known=known,
+                hint_nbytes=content.hint_nbytes,
+                may_be_kept=content.state is not RecordingState.RECORDING,
+            )
+        except RemoteObjectMissing:
+            await self._is_missing(content)
+            raise
         fact = self._catalog.fact(content.key)
         if not self._paged.admits(Inode(inode), fact.version if fact is not None else 0):
             # one inode is one version: a change was noticed while nobody had the file open

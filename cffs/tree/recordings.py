@@ -5,6 +5,8 @@ The namespace calls it. v1 gives WAVs by file id, v2 MP3s and metadata by name o
 is decided in `shown_forms`, lookup finds every form.
 """
 
+from operator import attrgetter
+
 from cffs.catalog.file_ids import Verdict
 from cffs.catalog.offered import Family
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
@@ -226,11 +228,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
             for file in files
             if _is_file_of(file, node, call_id)
         ]
-    return past(sorted(entries, key=_by_place), after)
-
-
-def _by_place(entry: Entry) -> int:
-    return entry.offset
+    return past(sorted(entries, key=attrgetter("offset")), after)
 
 
 def wavs_are_sure(context: Context) -> bool:
