@@ -5,6 +5,7 @@ It must not know when a listing is wanted or who waits for it (`catalog/listings
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cffs.callfire.v2 import V2Client
@@ -14,7 +15,8 @@ from cffs.catalog.offered import Family, Offered
 from cffs.catalog.paging import walk_pages
 from cffs.catalog.store import Catalog
 from cffs.core.errors import OperationNotOffered
-from cffs.core.values import Page
+from cffs.core.values import Call, Page
+from cffs.core.wire_v2 import embeds_recordings, settled
 
 #: A later refresh of the calls asks from this long before the last one: which of a call's times the interval is
 #: compared with is undocumented (api.md section 2), and a long call is created well before it is finished.
@@ -66,8 +68,10 @@ class Taking:
         whole = since_ms is None or full_ms is None or now_ms - full_ms > FULL_PASS_MS or now_ms < full_ms
         begin_ms = None if whole or since_ms is None else max(0, since_ms - OVERLAP_MS)
 
+        settle = _settling()
+
         async def ask(limit: int, offset: int) -> Page[Any]:
-            page = await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms)
+            page = settle(await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms))
             if not offset and (page.total or 0) > LARGE_CALLS and not listing.is_wanted_whole:
                 raise _TooLarge(page.items)
             return page
@@ -85,9 +89,10 @@ class Taking:
 
     async def calls_of_campaign(self, listing: Listing, campaign_id: int) -> None:
         """The calls of one campaign of a large account (0: of none)."""
+        settle = _settling()
 
         async def ask(limit: int, offset: int) -> Page[Any]:
-            return await self._v2.find_calls(limit=limit, offset=offset, campaign_id=campaign_id)
+            return settle(await self._v2.find_calls(limit=limit, offset=offset, campaign_id=campaign_id))
 
         await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
 
@@ -121,6 +126,19 @@ class Taking:
                 return
             # a 404 behind the last page is an end like any other
         await self._catalog.write(lambda db: writes.mark_listed(db, listing.name, now_ms=now_ms))
+
+
+def _settling() -> Callable[[Page[Call]], Page[Call]]:
+    """For the pages of one walk: once a page had recordings embedded, a later one that has none says that its calls
+    have none, and their folders need not ask. Another walk learns it anew: an origin may change its mind."""
+    embeds = False
+
+    def settle(page: Page[Call]) -> Page[Call]:
+        nonlocal embeds
+        embeds = embeds or embeds_recordings(page.items)
+        return replace(page, items=settled(page.items, embeds=embeds))
+
+    return settle
 
 
 def _put_all(db: Any, put: Callable[..., None], items: Sequence[Any]) -> None:

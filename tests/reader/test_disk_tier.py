@@ -299,7 +299,7 @@ async def test_a_stalled_answer_leaves_what_came_on_disk(tmp_path, autojump_cloc
 
 @pytest.mark.parametrize("is_pinned", [True, False])
 async def test_bytes_of_what_is_gone(tmp_path, is_pinned, autojump_clock: MockClock):
-    """Of an object that the service does not have any more no byte is kept, in memory or on disk, unless it is pinned."""
+    """Of an object that the service has no more no byte is kept, in memory or on disk, unless it is pinned."""
     remote = Remote(total=300_001)
     async with mounted(tmp_path, remote) as (lab, disk):
         await read_all(lab, remote)
