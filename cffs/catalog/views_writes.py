@@ -9,6 +9,7 @@ A folder's name is given once and kept. A recording is in a folder once, whichev
 import json
 import sqlite3
 import zlib
+from json.encoder import encode_basestring_ascii
 
 from cffs.core.junk import is_junk
 from cffs.core.names import encode_name, file_name
@@ -79,7 +80,7 @@ def _folders(db: sqlite3.Connection, of_call: Memberships | None) -> list[int]:
 
 def _folder(db: sqlite3.Connection, view: str, text: str) -> int:
     # JSON: a lone surrogate in a label could not be bound
-    kept = json.dumps(text)
+    kept = encode_basestring_ascii(text)  # what json.dumps gives, in a tenth of its time
     found = db.execute("SELECT seq FROM view_folders WHERE view = ? AND text = ?", (view, kept)).fetchone()
     if found is not None:
         return int(found[0])

@@ -7,6 +7,7 @@ A batch is a list of values from `core/values`; a name is given once, at insert,
 import json
 import sqlite3
 from collections.abc import Container, Iterable
+from json.encoder import encode_basestring_ascii
 
 from cffs.catalog import views_writes
 from cffs.catalog.rows import DynamicRow, Fact
@@ -53,7 +54,7 @@ def put_call(db: sqlite3.Connection, call: Call) -> None:
     """Insert or refresh a call that v2 described, with the recordings embedded in it where it says what they are."""
     campaign_id = call.campaign_id or 0
     before = views_writes.memberships(db, call.id)
-    now = (_sql_text(call.from_number), _sql_text(call.to_number), json.dumps(call.labels))
+    now = (_sql_text(call.from_number), _sql_text(call.to_number), json.dumps(call.labels) if call.labels else "[]")
     db.execute(
         "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
         " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -128,7 +129,7 @@ def put_recording(
         "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
         " stem, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT 1 + max("
         "(SELECT seq FROM recordings_left), (SELECT coalesce(max(seq), 0) FROM recordings))))",
-        (*values, recording.id, call_id, json.dumps(recording.name), stem),
+        (*values, recording.id, call_id, encode_basestring_ascii(recording.name), stem),
     )
     views_writes.place_recording(db, done.lastrowid or 0, call_id, of_call=of_call)
 
