@@ -4,6 +4,7 @@ It must not know when a listing is wanted or who waits for it (`catalog/listings
 `catalog/account` makes listings of its methods; each raises what stops an answer, pages already taken stay.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,8 @@ from cffs.catalog.store import Catalog
 from cffs.core.errors import OperationNotOffered
 from cffs.core.values import Call, Page
 from cffs.core.wire_v2 import embeds_recordings, settled
+
+log = logging.getLogger(__name__)
 
 #: A later refresh of the calls asks from this long before the last one: which of a call's times the interval is
 #: compared with is undocumented (api.md section 2), and a long call is created well before it is finished.
@@ -35,7 +38,7 @@ class _TooLarge(Exception):  # control flow within this module: what the first p
 
 
 class Taking:
-    """Takes the listings of v2. Of its own it knows only whether the account turned out to be large."""
+    """Takes the listings of v2. Of its own it knows only whether the account is large, and what was left out."""
 
     def __init__(self, *, catalog: Catalog, v2: V2Client, offered: Offered, wall_ms: Callable[[], int]) -> None:
         self._catalog = catalog
@@ -44,6 +47,8 @@ class Taking:
         self._wall_ms = wall_ms
         #: More calls than are listed at a go for somebody who wants one campaign.
         self.is_large = False
+        #: By listing, how many entries on the wire were no usable record when it was last taken.
+        self._refused: dict[str, int] = {}
 
     async def campaigns(self, listing: Listing) -> None:
         """The broadcasts."""
@@ -104,8 +109,14 @@ class Taking:
         put: Callable[..., None],
     ) -> None:
         seen: set[int] = set()
-        pages = 0
+        pages = refused = 0
         now_ms = self._wall_ms()
+
+        async def counted(limit: int, offset: int) -> Page[Any]:
+            nonlocal refused
+            page = await ask(limit, offset)
+            refused += page.refused
+            return page
 
         async def take(items: Sequence[Any]) -> int:
             nonlocal pages
@@ -119,12 +130,15 @@ class Taking:
             return len(new)
 
         try:
-            await walk_pages(ask, take)
+            await walk_pages(counted, take)
         except OperationNotOffered:
             if not pages:
                 self._offered.set(family, offered=False)
                 return
             # a 404 behind the last page is an end like any other
+        if refused and refused != self._refused.get(listing.name):  # told once, not at each refresh
+            self._refused[listing.name] = refused
+            log.warning("rows left out listing=%s count=%d: they are no records, or have no id", listing.name, refused)
         await self._catalog.write(lambda db: writes.mark_listed(db, listing.name, now_ms=now_ms))
 
 
