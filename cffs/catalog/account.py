@@ -6,7 +6,7 @@ returns nothing: the answer is in the rows.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 from cachetools import TTLCache
@@ -25,6 +25,8 @@ from cffs.core.errors import CffsError, NotInTree, OperationNotOffered, RemoteOb
 from cffs.core.source import Api
 from cffs.core.values import Recording
 from cffs.core.wire_json import encode
+
+Answer = TypeVar("Answer")
 
 #: Calls whose lists were asked just now; bounded, forgotten after the listing's time to live.
 RECENT_ENTRIES = 50_000
@@ -125,11 +127,7 @@ class Account:
         v2 = self._v2(Family.BROADCASTS)
 
         async def question() -> None:
-            try:
-                campaign = await v2.get_campaign(campaign_id)
-            except RemoteObjectMissing:
-                await self._require(Family.BROADCASTS)
-                raise
+            campaign = await self._answer(Family.BROADCASTS, f"campaign/{campaign_id}", v2.get_campaign(campaign_id))
             await self.catalog.write(lambda db: writes.put_campaign(db, campaign))
 
         await self._questions.ask(("campaign", campaign_id), Api.V2, question, patience_seconds=patience_seconds)
@@ -141,11 +139,7 @@ class Account:
             return
 
         async def question() -> None:
-            try:
-                call = await v2.get_call(call_id)
-            except RemoteObjectMissing:
-                await self._require(Family.CALLS)
-                raise
+            call = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call(call_id))
             await self.catalog.write(lambda db: writes.put_call(db, call))
             self._recent["call", call_id] = True
             if call.recordings is not None:
@@ -160,11 +154,7 @@ class Account:
             return
 
         async def question() -> None:
-            try:
-                recordings = await v2.get_call_recordings(call_id)
-            except RemoteObjectMissing:
-                await self._require(Family.CALLS)
-                raise
+            recordings = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call_recordings(call_id))
             await self.catalog.write(lambda db: writes.put_recordings_of_call(db, call_id, recordings.items))
             self._recent["recordings", call_id] = True
 
@@ -175,11 +165,7 @@ class Account:
         v2 = self._v2(Family.CALLS)
 
         async def question() -> None:
-            try:
-                recording = await v2.get_recording(recording_id)
-            except RemoteObjectMissing:
-                await self._require(Family.CALLS)
-                raise
+            recording = await self._answer(Family.CALLS, f"recording/{recording_id}", v2.get_recording(recording_id))
             await self._keep_recording(recording, call_id=recording.call_id or 0)
 
         await self._questions.ask(("recording", recording_id), Api.V2, question, patience_seconds=patience_seconds)
@@ -274,6 +260,18 @@ class Account:
             writes.put_recording(db, recording, call_id=call_id, campaign_id=campaign_id)
 
         await self.catalog.write(batch)
+
+    async def _answer(self, family: Family, key: str, question: Awaitable[Answer]) -> Answer:
+        """What v2 answers about one object of a family. Raises OperationNotOffered where it has none of them, else
+        RemoteObjectMissing, which the catalogue is told."""
+        try:
+            answer = await question
+        except RemoteObjectMissing:
+            await self._require(family)
+            await self.catalog.note_missing(key, now_ms=self._wall_ms())
+            raise
+        self.catalog.note_there(key)
+        return answer
 
     async def _require(self, family: Family) -> None:
         """Raise OperationNotOffered where the origin does not have the family's listing (asked once a mount)."""

@@ -71,6 +71,10 @@ class DiskTier:
         """How many bytes of the object are on disk."""
         return 0 if self._disk is None else self._disk.held_nbytes(key)
 
+    def is_pinned(self, key: str) -> bool:
+        """True where the object is kept from eviction."""
+        return self._disk is not None and self._disk.is_pinned(key)
+
     def holds_all(self, version: ObjectVersion) -> bool:
         """True where every byte of the version is on disk."""
         return self._disk is not None and self._disk.holds_all(version)

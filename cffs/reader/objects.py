@@ -159,6 +159,12 @@ class Objects:
             probe = self._probes[key] = _Probe()
             self._tools.background.start(self._run_probe, key, sources, probe)
 
+    def let_go(self, key: str) -> None:
+        """The service has it no more: no byte of it is kept, unless it is pinned. Open handles read what arrives."""
+        if not self._tools.disk.is_pinned(key):
+            self._tools.cache.drop_object(key)
+            self._tools.disk.drop_object(key)
+
     def forget(self, key: str) -> None:
         """The object is another one now (replaced or removed by us): open handles are stale, no byte is kept."""
         file = self._files.pop(key, None)

@@ -295,3 +295,17 @@ async def test_a_stalled_answer_leaves_what_came_on_disk(tmp_path, autojump_cloc
     async with mounted(tmp_path, remote) as (lab, _disk):
         await read_all(lab, remote)
         assert lab.origin.sent_nbytes == remote.total - BLOCK_NBYTES
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+async def test_bytes_of_what_is_gone(tmp_path, is_pinned, autojump_clock: MockClock):
+    """Of an object that the service has no more no byte is kept, in memory or on disk, unless it is pinned."""
+    remote = Remote(total=300_001)
+    async with mounted(tmp_path, remote) as (lab, disk):
+        await read_all(lab, remote)
+        await trio.sleep(1)  # the disk is written behind the reader
+        assert disk.set_pinned(lab.key, pinned=is_pinned)
+        lab.objects.let_go(lab.key)
+        assert (disk.held_nbytes(lab.key) > 0) is is_pinned
+        lab.objects.forget(lab.key)
+        assert disk.held_nbytes(lab.key) == 0

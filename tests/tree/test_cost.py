@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cffs.core.names import encode_name
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind
 from tests.tree.facts import MISSING, Facts, Open, Serve, folder_paths
@@ -103,3 +104,21 @@ async def test_not_embedded(served: Serve, world: Open) -> None:
         before = tree.requests()
         await tree.walk("campaigns")
         assert tree.requests() == before
+
+
+async def test_one_call_of_a_million(served: Serve, world: Open) -> None:
+    """A lookup of one call, in a campaign of a million that nobody listed, costs one question to each API and no page;
+    so does everything in its folder."""
+    standin = served(calls=1_000_000, recordings_per_call=1, campaigns=1)
+    call_id = standin.account.call_ids()[777_777]
+    row = standin.account.call_row(call_id)
+    assert row is not None
+    async with world(standin) as tree:
+        path = f"campaigns/{row['campaignId']}/{call_id}"
+        await tree.node(path)
+        (name,) = (row["name"] for row in standin.account.recording_rows(call_id) or [])
+        await tree.node(f"{path}/{encode_name(name)}.mp3")
+        await tree.text(f"{path}/call.json")
+        assert tree.requests("getCall") == tree.requests("listRecordings") == tree.requests() / 2 == 1
+        await tree.names(path)
+        assert tree.requests() <= 3
