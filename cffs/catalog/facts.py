@@ -4,8 +4,10 @@ It must not know who learned something, nor what a fact is used for.
 `catalog/store` is built on it; `learn` is the one entry (design: "the one way up").
 """
 
+import json
 import logging
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +54,14 @@ class Facts(Database):
         except KeyError:
             fact = self._facts[object_key] = self._one(_fact, rows.FACT, object_key)
             return fact
+
+    def read_facts(self, object_keys: Iterable[str]) -> None:
+        """Have what is known of these objects at hand, in one statement: a folder is about to ask for each."""
+        missing = [key for key in object_keys if key not in self._facts and key not in self._unwritten]
+        for key in missing:
+            self._facts[key] = None
+        for fact in self._all(_fact, rows.FACTS, json.dumps(missing)):
+            self._facts[fact.object_key] = fact
 
     def learn(
         self, *, object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None

@@ -114,6 +114,13 @@ class Fact:
     version: int = 0
 
 
+def call_row(
+    seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
+) -> CallRow:
+    """A row of `calls` as it was selected."""
+    return CallRow(seq, call_id, campaign_id, created_ms, document, bool(listed), bool(files))
+
+
 def recording_row(seq: int, ident: int, call_id: int, campaign_id: int, name: str, *rest: Any) -> RecordingRow:
     """A row of `recordings` as it was selected."""
     stem, created_ms, hint_nbytes, seconds, state, document = rest
@@ -169,6 +176,10 @@ DYNAMIC_FOLDERS = (
     "SELECT min(seq), campaign FROM dynamic_files WHERE hash = ? AND year = ? AND month = ? GROUP BY campaign ORDER BY min(seq)",  # noqa: E501  # one statement, one line
 )
 FACT = "SELECT object_key, source, nbytes, validator, modified_ns, version FROM facts WHERE object_key = ?"
+FACTS = (
+    "SELECT f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version FROM json_each(?) k"
+    " CROSS JOIN facts f ON f.object_key = k.value"
+)
 COUNTS = (
     "SELECT (SELECT count(*) FROM campaigns), (SELECT count(*) FROM calls), (SELECT count(*) FROM recordings),"
     " (SELECT count(*) FROM media)"

@@ -89,8 +89,10 @@ def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Argumen
 
     @wraps(function)
     async def within_budget(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        with trio.fail_after(self.calls.budget_seconds):
+        # `trio.fail_after` is this as well; its two generators cost a third of an instant handler
+        with trio.CancelScope(deadline=trio.current_time() + self.calls.budget_seconds):
             return await function(self, number, *args, **kwargs)
+        raise trio.TooSlowError
 
     return instant_handler(within_budget)  # type: ignore[arg-type]  # functools.wraps keeps the names of self and number
 

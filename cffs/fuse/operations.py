@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pyfuse3
+import trio
 
 from cffs.catalog.store import Catalog
 from cffs.core.errors import (
@@ -24,6 +25,7 @@ from cffs.core.errors import (
 from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, file_info, made_up_statfs
+from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, handler, instant_handler
 from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle, told
 from cffs.fuse.invalidation import KernelView, PagedVersions
@@ -37,8 +39,6 @@ from cffs.tree.routes import FOLDERS
 
 #: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
-#: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
-ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 
 
 class Operations(Refusals):
@@ -71,10 +71,12 @@ class Operations(Refusals):
         self._attributes = attributes
         self._kernel = kernel
         self._now_ns = now_ns
-        self._readdir_reply = readdir_reply
         self._paged = PagedVersions()
         siblings = Siblings(objects, memory_nbytes=objects.memory_nbytes)
         self._neighbours = Neighbours(namespace, catalog, siblings)
+        self._folders = Folders(
+            namespace, self._neighbours, attributes_of=self._attributes_of, readdir_reply=readdir_reply
+        )
 
     def subject_of_handle(self, number: int) -> str:
         """The node behind it."""
@@ -154,8 +156,6 @@ class Operations(Refusals):
                 self._kernel.note(content.key, inode)
         else:
             held_nbytes = description.nbytes or 0
-            # rendered anew at each open, under the same inode: its size is believed no longer than a hint
-            description = replace(description, is_exact=False)
         return self._attributes.make(inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns())
 
     def _never_too_small(self, content: Remote, description: Description) -> Description:
@@ -179,31 +179,18 @@ class Operations(Refusals):
         await self._namespace.prepare(node)
         return pyfuse3.FileHandleT(self.handles.add(FolderHandle(node)))
 
-    @handler
+    @instant_handler
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """The entries past the place `start_id`; a first listing is waited for page by page."""
         handle = self.handles.get(fh)
         if not isinstance(handle, FolderHandle):
             raise NotAFolder(str(fh))
-        after = start_id
-        if after and after == handle.end:
-            return
-        while True:
-            entries = self._namespace.entries(handle.node, after=after)
-            for entry in entries:
-                attributes = self._attributes_of(self._inodes.number(entry.node), entry.node, entry.content)
-                name = pyfuse3.FileNameT(os.fsencode(entry.name))
-                if not self._readdir_reply(token, name, attributes, entry.offset):
+        if (start_id and start_id == handle.end) or self._folders.reply(handle, token, after=start_id):
+            return  # `find` asks this twice a folder, so a deadline is made only where something is waited for
+        with trio.fail_after(self.calls.budget_seconds):
+            while await self._namespace.wait_for_entries(handle.node):
+                if self._folders.reply(handle, token, after=start_id):
                     return
-                self._neighbours.listed(handle.node, self._inodes.hold(entry.node), entry.node)
-                after = entry.offset
-            if entries:
-                if self._namespace.is_whole(handle.node):
-                    handle.end = after
-                    return
-                continue
-            if after > start_id or not await self._namespace.wait_for_entries(handle.node):
-                return
 
     @instant_handler
     async def releasedir(self, fh: int) -> None:

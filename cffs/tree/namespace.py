@@ -146,6 +146,7 @@ class Namespace:
             return Description(
                 is_folder=False,
                 nbytes=None if content.body is None else len(content.body),
+                is_exact=False,  # rendered anew at each open, under the same inode
                 is_volatile=content.volatile,
                 modified_ns=_ns(content.modified_ms),
             )
