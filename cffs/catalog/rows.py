@@ -154,7 +154,7 @@ _DYNAMIC = "SELECT seq, hash, year, month, campaign, filename FROM dynamic_files
 CAMPAIGN_BY_ID = f"{_CAMPAIGN} WHERE id = ?"
 CAMPAIGNS_AFTER = f"{_CAMPAIGN} WHERE seq > ? ORDER BY seq LIMIT ?"
 CALL_BY_ID = f"{_CALL} WHERE id = ?"
-CALLS_OF_CAMPAIGN_AFTER = f"{_CALL} WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+CALLS_OF_CAMPAIGN_AFTER = "SELECT seq, id FROM calls WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 RECORDING_BY_ID = f"{_RECORDING} WHERE id = ?"
 RECORDING_BY_STEM = f"{_RECORDING} WHERE call_id = ? AND stem = ?"
 RECORDINGS_OF_CALL = f"{_RECORDING} WHERE call_id = ? ORDER BY seq"

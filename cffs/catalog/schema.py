@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cffs.catalog import views_writes
+from cffs.catalog.soundness import is_large, is_sound, mark_of
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ def prepare(path: Path) -> None:
         path.replace(aside)
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+        mark_of(path).unlink(missing_ok=True)
         prepare(path)
 
 
@@ -138,8 +140,7 @@ def _migrate(path: Path) -> None:
             raise ForeignFile("another program's database")
         if version > len(MIGRATIONS):
             raise ForeignFile(f"schema {version} of a newer cffs")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
+        if mark_of(path).exists() or not (is_large(path) or is_sound(connection)):
             raise ForeignFile("damaged")
         for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(

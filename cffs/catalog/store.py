@@ -7,7 +7,7 @@ It must not know the API, paths or the kernel.
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cffs.catalog import rows
 from cffs.catalog.call_folders import CallFolders
 from cffs.catalog.facts import Facts
 from cffs.catalog.rows import CallRow, CampaignRow, DocumentRow, DynamicRow, FileRow, MediaRow, RecordingRow
+from cffs.catalog.soundness import is_large, look_over
 from cffs.catalog.views import Views
 
 #: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
@@ -40,6 +41,7 @@ class Catalog(Facts):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._path = path
         self._call_folders = CallFolders()
 
     async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
@@ -48,6 +50,14 @@ class Catalog(Facts):
             await super().write(batch)
         finally:
             self._call_folders.clear()
+
+    async def tend_forever(self) -> None:
+        """Look over a large file once, and write learned facts as they come; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.write_facts_forever)
+            if is_large(self._path):
+                with suppress(OSError, sqlite3.OperationalError):  # the disk's trouble: looked at next time
+                    await look_over(self._path)
 
     @property
     def views(self) -> Views:
@@ -78,9 +88,9 @@ class Catalog(Facts):
             return self.call(call_id), self.recordings_of_call(call_id)
         return found.call, found.recordings
 
-    def calls(self, *, campaign_id: int, after_seq: int) -> list[CallRow]:
-        """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`."""
-        return self._all(rows.call_row, rows.CALLS_OF_CAMPAIGN_AFTER, campaign_id, after_seq, PAGE_ROWS)
+    def calls(self, *, campaign_id: int, after_seq: int) -> list[tuple[int, int]]:
+        """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`: (sequence number, id) of each."""
+        return self._reading.execute(rows.CALLS_OF_CAMPAIGN_AFTER, (campaign_id, after_seq, PAGE_ROWS)).fetchall()
 
     def recording(self, recording_id: int) -> RecordingRow | None:
         """The recording of that id, where v2 told of it."""

@@ -61,8 +61,8 @@ MAX_CALLS = 1000
 #: Calls in flight get this long to end by themselves when the mount ends; contract section 10 allows 2 s for all.
 GRACE_SECONDS = 0.5
 
-#: New containers before the collector looks at the youngest (Python's own is 700): a walk of 10,000 folders makes half a
-#: million, nearly all gone by themselves, and the collector took a seventh of its time.
+#: New containers before the collector looks at the youngest (Python's own is 700): a walk of 10,000 folders makes half
+#: a million, nearly all gone by themselves, and the collector took a seventh of its time.
 _GARBAGE_THRESHOLD = 20_000
 
 
@@ -96,7 +96,7 @@ async def run_mount(
         graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread))
         for line in graph.missing:
             report(Report.notice(line))
-        background.start(graph.catalog.write_facts_forever)
+        background.start(graph.catalog.tend_forever)
         background.start(drain_changes, graph.catalog, graph.kernel)
         _init(graph.operations, settings, mountpoint, fuse_descriptor)
         # What stands now stands until the end; and a page of calls makes 60,000 containers that mostly stay
