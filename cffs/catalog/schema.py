@@ -65,6 +65,9 @@ MIGRATIONS: tuple[str, ...] = (
         folder INTEGER NOT NULL, recording INTEGER NOT NULL, PRIMARY KEY (folder, recording)) WITHOUT ROWID;
     CREATE INDEX view_rows_of_recording ON view_rows (recording);
     """,
+    """
+    CREATE INDEX calls_without_recordings ON calls (created_ms) WHERE recordings_known = 0;
+    """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
 _FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: views_writes.fill}
