@@ -41,6 +41,8 @@ class Fetch:
         #: Nothing is received into a buffer that starts here or later: the reader is not near yet.
         self.limit = limit
         self.is_stream = is_stream
+        #: Begun before anybody asked.
+        self.is_brought = False
         #: Asked for without a Range header, or answered as if.
         self.is_whole = is_whole
         self.has_head = False

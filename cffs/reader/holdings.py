@@ -27,9 +27,9 @@ class Holdings:
 
     # -- what is here --
 
-    def get(self, wanted: ByteRange) -> memoryview | None:
-        """The bytes of `wanted` where memory has them all."""
-        return self._memory.get(self._identity.version, wanted)
+    def get_now(self, wanted: ByteRange) -> memoryview | None:
+        """The bytes of `wanted` where memory has them all; counted as a hit then."""
+        return self._memory.get_now(self._identity.version, wanted)
 
     def get_arrived(self, wanted: ByteRange) -> memoryview | None:
         """As `get`, for a READ that was counted before and waited since."""

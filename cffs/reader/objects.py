@@ -4,6 +4,7 @@ It owns the table of files; it must not know paths, inodes or errnos. `fuse/` an
 """
 
 import copy
+from collections.abc import Iterable
 
 import trio
 
@@ -16,7 +17,7 @@ from cffs.core.settings import ReaderSettings
 from cffs.core.source import Source
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.facts import FactsListener, Known, Learned
-from cffs.reader.planner import FIRST_NBYTES
+from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.remote_file import OpenFile, RemoteFile
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
@@ -54,7 +55,6 @@ class Objects:
         settings: ReaderSettings,
         listener: FactsListener,
         disk: DiskCache | None = None,
-        first_nbytes: int = FIRST_NBYTES,
     ) -> None:
         """Without `disk`, or with one whose limit is 0, nothing is kept on disk."""
         self._tools = Tools(
@@ -65,7 +65,6 @@ class Objects:
             settings=settings,
             listener=listener,
             slots=ConnectionSlots(connections=settings.connections),
-            first_nbytes=first_nbytes,
         )
         self._files: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
@@ -76,6 +75,16 @@ class Objects:
     def memory_nbytes(self) -> int:
         """The budget of it all."""
         return self._tools.cache.limit_nbytes
+
+    @property
+    def first_nbytes(self) -> int:
+        """The size of a first request from a large file's start."""
+        return self._tools.first_nbytes
+
+    def note_read_ahead(self, nbytes: int) -> None:
+        """So much the kernel reads ahead for who reads a little: the first request covers it."""
+        is_wide = nbytes >= WIDE_READ_AHEAD_NBYTES
+        self._tools.first_nbytes = FIRST_NBYTES_WIDE_READ_AHEAD if is_wide else FIRST_NBYTES
 
     @property
     def disk_hits(self) -> int:
@@ -117,11 +126,13 @@ class Objects:
             raise
         return handle
 
-    def bring(self, key: str, sources: tuple[Source, ...], *, known: Known | None, hint_nbytes: int) -> OpenFile:
-        """A handle whose file of about `hint_nbytes` is being fetched whole, after all that somebody waits for. What
-        fails is not told: whoever opens it asks again. No checkpoint."""
+    def bring(
+        self, key: str, sources: tuple[Source, ...], *, known: Known | None, pieces: Iterable[ByteRange]
+    ) -> OpenFile:
+        """A handle whose file is being fetched in part, after all that somebody waits for. What fails is not told:
+        whoever opens it asks again. No checkpoint."""
         handle = self._file(key, sources, known).attach()
-        handle.bring(hint_nbytes)
+        handle.bring(pieces)
         return handle
 
     async def probe(self, key: str, sources: tuple[Source, ...]) -> Learned:

@@ -258,7 +258,8 @@ class Receiver:
             version,
             ByteRange(fetch.position, stop),
             is_urgent=fetch.is_awaited,
-            is_speculative=fetch.is_stream,
+            is_passing=fetch.is_stream,
+            is_ahead=fetch.is_stream or fetch.is_brought,
         )
         return (None, None) if lease is None else (lease.vacant, lease)
 

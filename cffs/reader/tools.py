@@ -13,6 +13,7 @@ from cffs.reader.disk_tier import DiskTier
 from cffs.reader.facts import FactsListener
 from cffs.reader.pace import Pace
 from cffs.reader.planner import (
+    FIRST_NBYTES,
     LONG_NBYTES,
     MAX_WINDOW_NBYTES,
     MIN_WINDOW_NBYTES,
@@ -72,7 +73,8 @@ class Tools:
     settings: ReaderSettings
     listener: FactsListener
     slots: ConnectionSlots
-    first_nbytes: int
+    #: Of handles that are opened from now on.
+    first_nbytes: int = FIRST_NBYTES
     counters: ReaderCounters = field(default_factory=ReaderCounters)
     link: LinkEstimate = field(default_factory=LinkEstimate)
     #: Long requests on their way; the parts of one stream count as one together.
@@ -91,7 +93,6 @@ class Tools:
         share_nbytes = self.cache.limit_nbytes // 2 // max(1, round(self.running_streams))
         most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
         return PlannerLimits(
-            first_nbytes=self.first_nbytes,
             window_cap_nbytes=max(PAGE_NBYTES, min(share_nbytes, most_nbytes)),
             lead_nbytes=self.link.lead_nbytes,
             depth=depth,

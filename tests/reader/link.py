@@ -24,7 +24,6 @@ from cffs.core.settings import ReaderSettings
 from cffs.core.source import Source, v2_recording
 from cffs.reader.facts import Known, Learned
 from cffs.reader.objects import Objects
-from cffs.reader.planner import FIRST_NBYTES
 
 MIB = 1024 * 1024
 _CHUNK_NBYTES = 256 * 1024
@@ -232,7 +231,7 @@ async def laboratory(
     memory_nbytes: int = 64 * MIB,
     connections: int = 16,
     timeout_seconds: float = 30.0,
-    first_nbytes: int = FIRST_NBYTES,
+    read_ahead_nbytes: int = 128 * 1024,
     disk: DiskCache | None = None,
 ) -> AsyncIterator[Lab]:
     """Everything of the reader over a simulated link; what is still running at the end is cancelled."""
@@ -248,8 +247,8 @@ async def laboratory(
             ),
             listener=facts,
             disk=disk,
-            first_nbytes=first_nbytes,
         )
+        objects.note_read_ahead(read_ahead_nbytes)
         yield Lab(origin, objects, cache, facts)
         nursery.cancel_scope.cancel()
 
