@@ -182,7 +182,13 @@ async def _build(
         live = LiveSettings(
             settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
         )
-        attending = Attending(live=live, mountpoint=mountpoint, inflight=status.inflight, status=status.status)
+        attending = Attending(
+            live=live,
+            mountpoint=mountpoint,
+            inflight=status.inflight,
+            status=status.status,
+            note_read_ahead=objects.note_read_ahead,
+        )
         for name, command in commands(disk, namespace).items():
             attending.add_command(name, command)
         status.more.append(attending.told)

@@ -1,4 +1,4 @@
-"""Reading a folder's files in order brings the next ones early: who reads so, how far ahead to go, and how much of each.
+"""Reading a folder's files in order brings the next ones early: who reads so, how far ahead, and how much of each.
 
 It owns what it knows of each folder's opens and the handles of what it brought; it must not know paths or listings.
 `fuse/` tells it each open of a remote file and where the file lies in its folder. Measured: readpath.md section 3.

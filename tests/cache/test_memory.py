@@ -26,7 +26,7 @@ def true_bytes(version: ObjectVersion, wanted: ByteRange) -> bytes:
 
 
 def fill(cache: MemoryCache, version: ObjectVersion, wanted: ByteRange, *, is_passing: bool = False) -> bool:
-    lease = cache.lease(version, wanted, is_urgent=False, is_passing=is_passing)
+    lease = cache.lease(version, wanted, is_urgent=False, is_passing=is_passing, is_ahead=is_passing)
     if lease is None:
         return False
     lease.vacant[:] = true_bytes(version, wanted)
