@@ -65,6 +65,11 @@ class Fetch:
         return ByteRange(self.position, max(self.position, self.stop))
 
     @property
+    def came(self) -> ByteRange:
+        """What it has brought."""
+        return ByteRange(self.begin, max(self.begin, self.position))
+
+    @property
     def is_nearly_there(self) -> bool:
         """True when three quarters have come, little is left and it still moves: then it is let in."""
         left_nbytes = self.stop - self.position

@@ -69,6 +69,7 @@ class Receiver:
         self._tools = tools
         self._whole: Fetch | None = None
         self.on_arrived: Callable[[Fetch, int], None] = lambda _fetch, _nbytes: None
+        self.on_answered: Callable[[Fetch], None] = lambda _fetch: None
 
     async def receive(self, fetch: Fetch) -> None:
         """Returns when all of it is in the cache, when another fetch will bring the rest, or when it was dropped.
@@ -115,9 +116,8 @@ class Receiver:
 
     async def _receive_once(self, fetch: Fetch) -> _Outcome:
         """One answer, from the first source that has the object."""
-        if fetch.has_head:
-            while fetch.position >= fetch.limit and not fetch.has_ended():
-                await fetch.pause(_PAUSE_LOOK_SECONDS)
+        while fetch.has_head and fetch.position >= fetch.limit and not fetch.has_ended():
+            await fetch.pause(_PAUSE_LOOK_SECONDS)
         claim = Claim(self._identity.key, lambda: fetch.is_awaited)
         await self._tools.slots.acquire(claim)
         try:
@@ -147,7 +147,9 @@ class Receiver:
                 claim.note_progress()
                 self._tools.link.note_latency(trio.current_time() - asked_at)
                 self._take_head(source, fetch, answer, asked, pinned)
-                return await self._drain(fetch, answer, claim)
+                outcome = await self._drain(fetch, answer, claim)
+                self.on_answered(fetch)
+                return outcome
         except RangeNotSatisfiable as exc:
             if exc.total != 0 or self._identity.total_nbytes not in (None, 0):
                 raise
@@ -194,8 +196,7 @@ class Receiver:
                 await fetch.pause(_ROOM_LOOK_SECONDS)
                 continue
             fetch.lease = lease
-            leased_at = trio.current_time()
-            leased_nbytes = len(target)
+            leased_at, leased_nbytes = trio.current_time(), len(target)
             try:
                 while target and not fetch.has_ended():
                     nbytes = await answer.receive_into(target[:CHECKPOINT_NBYTES])
@@ -207,11 +208,8 @@ class Receiver:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
                         self._tools.cache.commit(lease, nbytes)
-                        if not lease.vacant:
-                            self._tools.cache.seal(lease)
                     claim.note_progress()
                     fetch.advance(nbytes)
-                    self._holdings.arrived(ByteRange(fetch.position - nbytes, fetch.position))
                     self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
                     unyielded_nbytes += nbytes
@@ -222,6 +220,7 @@ class Receiver:
             finally:
                 if lease is not None:
                     self._tools.cache.seal(lease)
+                    self._holdings.arrived(ByteRange(lease.start, lease.filled_stop))
                 fetch.lease = None
             self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
         return _Outcome.OVER

@@ -52,7 +52,7 @@ class RemoteFile:
         self._fetches = Fetches(tools.background, receiver.receive, self._ended)
         self._handles: dict[OpenFile, None] = {}
         self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
-        receiver.on_arrived = self._steering.arrived
+        receiver.on_arrived, receiver.on_answered = self._steering.arrived, self._settle
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
 
@@ -214,14 +214,21 @@ class RemoteFile:
         handle.swept_stop = next_offset
         self._holdings.was_passed(min(other.state.next_offset for other in self._handles if other.state.is_sequential))
 
+    def _settle(self, fetch: Fetch) -> None:
+        """An answer of it ended, or was left, without proving wrong."""
+        self._holdings.settle(fetch.came, unproven=[other.came for other in self._fetches if other is not fetch])
+
     def _ended(self, fetch: Fetch, error: CffsError | None) -> None:
         """A fetch is over; called before its waiters are woken."""
         self._tools.running_streams -= fetch.stream_weight
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)
+            self._holdings.arrived(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
         self._arrived_nbytes = max(self._arrived_nbytes, fetch.position if fetch.has_head else 0)
         if isinstance(error, MalformedAnswer):
-            self._holdings.forget(ByteRange(fetch.begin, max(fetch.begin, fetch.position)))
+            self._holdings.forget(fetch.came)
+        else:
+            self._settle(fetch)
         if isinstance(error, RemoteObjectChanged) and not self.identity.is_changed:
             self._tools.listener.changed(self.identity.key)
             self.forget()
