@@ -17,7 +17,7 @@ import trio
 from cffs import __version__
 from cffs.callfire.asking import IDLE_SECONDS, Ask, Asker
 from cffs.callfire.checks import NotFoundMeans, Pinned, check_body, check_status, require_identity
-from cffs.callfire.gate import Gate, Slot
+from cffs.callfire.gate import MAX_BODIES, MAX_METADATA, Gate, Slot
 from cffs.callfire.health import Health
 from cffs.callfire.keyring import Keyring
 from cffs.callfire.ranges import RangeAnswer
@@ -89,8 +89,8 @@ class Transport:
         self.stats = Stats()
         self._keyring = Keyring(settings.credentials, {api: origin for api, (_, origin) in bases.items()})
         self._health = {api: Health() for api in Api}
-        self._bodies = Gate(settings.connections)
-        self._metadata = Gate(_METADATA_CONNECTIONS)
+        self._bodies = Gate(settings.connections, most=MAX_BODIES)
+        self._metadata = Gate(_METADATA_CONNECTIONS, most=MAX_METADATA)
         self._wires = (make_wires or WIRES[settings.wire])(
             bases, ca_bundle=settings.ca_bundle, connections=settings.connections + _METADATA_CONNECTIONS
         )

@@ -144,7 +144,7 @@ class Receiver:
             async with self._tools.opener.open_range(source, asked, pinned=pinned) as answer:
                 if fetch.has_ended():
                     return _Outcome.OVER
-                claim.note_progress()
+                claim.progressed()
                 self._tools.link.note_latency(trio.current_time() - asked_at)
                 self._take_head(source, fetch, answer, asked, pinned)
                 outcome = await self._drain(fetch, answer, claim)
@@ -208,7 +208,7 @@ class Receiver:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
                         self._tools.cache.commit(lease, nbytes)
-                    claim.note_progress()
+                    claim.progressed()
                     fetch.advance(nbytes)
                     self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
@@ -236,7 +236,7 @@ class Receiver:
                 return False
             crc = zlib.crc32(_SCRATCH[:nbytes], crc)
             offset += nbytes
-            claim.note_progress()
+            claim.progressed()
             await trio.lowlevel.checkpoint()
         if fetch.is_whole and offset and self._identity.validator is None and crc != fetch.prefix_crc:
             raise RemoteObjectChanged(f"{self._identity.key} began otherwise than before")

@@ -361,7 +361,7 @@ async def test_a_cancelled_request_leaves_no_trace(mocked, autojump_clock):
 
 async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
     """Two of two slots make no progress: a third request waits one second, not for ever; moving ones count."""
-    gate = Gate(2)
+    gate = Gate(2, most=4)
     entered = []
 
     async def hold(name, moving):

@@ -80,7 +80,8 @@ class Origin:
     sent_nbytes: int = 0
     connections: int = 0
     most_connections: int = 0
-    open_faults: Callable[[Source], Fault | None] | None = None
+    #: Objects that never answer.
+    hanging: set[str] = field(default_factory=set)
     _free_at: float = 0.0
 
     @property
@@ -96,7 +97,7 @@ class Origin:
         self.connections += 1
         self.most_connections = max(self.most_connections, self.connections)
         try:
-            await trio.sleep(self.latency_seconds)
+            await trio.sleep(float("inf") if source.key in self.hanging else self.latency_seconds)
             if fault.head is not None:
                 raise fault.head
             remote = self.objects.get(source.key)
