@@ -20,6 +20,7 @@ import trio
 
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import State
+from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account import Account
@@ -34,7 +35,6 @@ from cffs.daemon.background import NurseryBackground, open_background
 from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.credentials_check import refused
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
-from cffs.daemon.live_transport import LiveTransport
 from cffs.daemon.probing import Probing
 from cffs.daemon.reload import LiveSettings, Reread
 from cffs.daemon.report import Report
@@ -106,7 +106,7 @@ async def _build(
     settings: Settings, mountpoint: Path, folders: AccountFolders, background: NurseryBackground, reread: Reread | None
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
-    async with LiveTransport(settings.origin()) as transport, _catalog(folders.state) as catalog:
+    async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog:
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)
@@ -204,6 +204,7 @@ async def _build(
             namespace=namespace,
             kept=status.capabilities,
             wall_ms=_wall_ms,
+            expect=objects.expect,
         )
         attending.add_command("probe", probing.probe)
         own_files.update(status.files())

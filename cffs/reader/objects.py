@@ -5,6 +5,7 @@ It owns the table of files; it must not know paths, inodes or errnos. `fuse/` an
 
 import copy
 from collections.abc import Iterable
+from functools import partial
 
 import trio
 
@@ -14,8 +15,9 @@ from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OperationNotOffered, OriginFault, RangeNotSatisfiable, RemoteObjectMissing
 from cffs.core.settings import ReaderSettings
-from cffs.core.source import Source
+from cffs.core.source import Api, Source
 from cffs.reader.disk_tier import DiskTier
+from cffs.reader.expected import Expected
 from cffs.reader.facts import FactsListener, Known, Learned
 from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.remote_file import OpenFile, RemoteFile
@@ -27,6 +29,9 @@ from cffs.reader.tools import ReaderCounters, Tools
 GRACE_SECONDS = 5.0
 #: Sizes of a folder's worth of files are asked so many at a time (contract 4).
 _PROBES = 8
+#: Connections kept ready for who reads a folder in order (a handshake of two latencies saved, once a burst).
+_WARM = 8
+_WARM_INTERVAL_SECONDS = 1.0
 
 
 class _Probe:
@@ -70,6 +75,7 @@ class Objects:
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._probes: dict[str, _Probe] = {}
         self._probe_turns = trio.CapacityLimiter(_PROBES)
+        self._warm_at: dict[Api, float] = {}
 
     @property
     def memory_nbytes(self) -> int:
@@ -80,6 +86,18 @@ class Objects:
     def first_nbytes(self) -> int:
         """The size of a first request from a large file's start."""
         return self._tools.first_nbytes
+
+    def expect(self, api: Api, expected: Expected) -> None:
+        """What an earlier look at the origin found. No checkpoint."""
+        self._tools.expect(api, expected)
+
+    def warm(self, api: Api, connections: int) -> None:
+        """Several files of it will be asked for in a moment: connections are made ready. No checkpoint, no request, and
+        once a second at most."""
+        now = trio.current_time()
+        if now >= self._warm_at.get(api, float("-inf")):
+            self._warm_at[api] = now + _WARM_INTERVAL_SECONDS
+            self._tools.background.start(partial(self._tools.opener.warm, api, connections=min(connections, _WARM)))
 
     def note_read_ahead(self, nbytes: int) -> None:
         """So much the kernel reads ahead for who reads a little: the first request covers it."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cffs.core.byte_range import ByteRange
+from cffs.core.source import Api
 from cffs.reader.planner import TAIL_NBYTES, ReaderState
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class OpenFile:
     def total_nbytes(self) -> int | None:
         """The exact size; None while the origin has not told it (then the handle must be direct I/O)."""
         return self._file.identity.total_nbytes
+
+    @property
+    def api(self) -> Api:
+        """Where its bytes come from, or are asked first."""
+        return self._file.identity.sources[0].api
 
     @property
     def last_modified_ns(self) -> int | None:

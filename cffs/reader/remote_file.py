@@ -44,6 +44,7 @@ class RemoteFile:
     ) -> None:
         """`on_closed` is told when the last handle was closed."""
         self.identity = Identity(key, candidates, known)
+        self.identity.ignores_ranges = all(source.api in tools.without_ranges for source in self.identity.sources)
         self.closed_at = trio.current_time()
         self._tools = tools
         self._on_closed = on_closed

@@ -162,6 +162,7 @@ class Siblings:
             index, habit.read_nbytes(file.total_nbytes or 0, is_exact=True), was_brought=brought is not None
         )
         if known.run.ahead:
+            self._objects.warm(file.api, known.run.ahead)
             self._bring(following(known.run.ahead), habit, known.run.allowance_nbytes(self._memory_nbytes))
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.settings import ReaderSettings
-from cffs.core.source import Source, v2_recording
+from cffs.core.source import Api, Source, v2_recording
 from cffs.reader.facts import Known, Learned
 from cffs.reader.objects import Objects
 
@@ -82,6 +82,7 @@ class Origin:
     most_connections: int = 0
     #: Objects that never answer.
     hanging: set[str] = field(default_factory=set)
+    warmed: list[tuple[Api, int]] = field(default_factory=list)
     _free_at: float = 0.0
 
     @property
@@ -106,6 +107,11 @@ class Origin:
             yield self._answer(remote, byte_range, pinned, fault)
         finally:
             self.connections -= 1
+
+    async def warm(self, api: Api, *, connections: int) -> None:
+        """Counts."""
+        await trio.lowlevel.checkpoint()
+        self.warmed.append((api, connections))
 
     def _answer(
         self, remote: Remote, byte_range: ByteRange | None, pinned: Pinned | None, fault: Fault
