@@ -22,6 +22,7 @@ from cffs.cache.disk_open import BlockWrite
 from cffs.cache.version import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
+from cffs.core.waiting import waits_for
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,12 @@ class DiskTier:
     async def _read_in_thread(
         self, disk: DiskCache, version: ObjectVersion, indexes: range
     ) -> tuple[range, memoryview] | None:
+        with waits_for("the disk cache"):
+            return await self._read_when_free(disk, version, indexes)
+
+    async def _read_when_free(
+        self, disk: DiskCache, version: ObjectVersion, indexes: range
+    ) -> tuple[range, memoryview] | None:
         async with self._readers:
             read = disk.begin_read(version, indexes)
             if read is None:
@@ -176,7 +183,7 @@ class DiskTier:
         while self._queued_nbytes >= MAX_QUEUED_NBYTES and not self._is_stuck:
             if self._room.is_set():
                 self._room = trio.Event()
-            with trio.move_on_after(STUCK_SECONDS) as waiting:
+            with waits_for("the disk cache to take what has come"), trio.move_on_after(STUCK_SECONDS) as waiting:
                 await self._room.wait()
             if waiting.cancelled_caught and self._disk is not None:
                 self._is_stuck = True

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import trio
 
 from cffs.cache.extents import Extent
+from cffs.core import waiting
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OriginFault
@@ -55,6 +56,8 @@ class Fetch:
         #: Of the bytes before `position`, where nothing else tells one version of a whole answer from another.
         self.prefix_crc = 0
         self.moved_at = trio.current_time()
+        #: What its task waits for, and with it whoever waits for its bytes.
+        self.waits_for = waiting.Record()
         #: Set when the limit rose or somebody began to wait; replaced by whoever waited for it.
         self.nudged = trio.Event()
         self._waiters: dict[_Waiter, None] = {}
@@ -160,7 +163,8 @@ class Fetch:
         self.scope.deadline = math.inf
         self.nudged.set()
         try:
-            await waiter.woken.wait()
+            with waiting.waits_for(self.waits_for.told):
+                await waiter.woken.wait()
         finally:
             del self._waiters[waiter]
 
@@ -224,6 +228,7 @@ class Fetches:
 
     async def _run(self, fetch: Fetch) -> None:
         # stands when a bug or the mount's end takes the task away, so that no waiter is left
+        waiting.begin(fetch.waits_for)
         error: CffsError | None = OriginFault("the receiving task ended unexpectedly")
         try:
             with fetch.scope:

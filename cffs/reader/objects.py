@@ -11,6 +11,7 @@ import trio
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
+from cffs.core import waiting
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OperationNotOffered, OriginFault, RangeNotSatisfiable, RemoteObjectMissing
@@ -37,7 +38,7 @@ _WARM_INTERVAL_SECONDS = 1.0
 class _Probe:
     """One question for a size on its way, and how many wait for it."""
 
-    __slots__ = ("answered", "error", "learned", "scope", "waiting")
+    __slots__ = ("answered", "error", "learned", "scope", "waiting", "waits_for")
 
     def __init__(self) -> None:
         self.answered = trio.Event()
@@ -45,6 +46,7 @@ class _Probe:
         self.error: CffsError | None = None
         self.scope = trio.CancelScope()
         self.waiting = 0
+        self.waits_for = waiting.Record()
 
 
 class Objects:
@@ -168,7 +170,8 @@ class Objects:
             self._tools.background.start(self._run_probe, key, sources, probe)
         probe.waiting += 1
         try:
-            await probe.answered.wait()
+            with waiting.waits_for(lambda: f"its size: {probe.waits_for.told()}"):
+                await probe.answered.wait()
         finally:
             probe.waiting -= 1
             if not probe.waiting and not probe.answered.is_set():
@@ -224,6 +227,7 @@ class Objects:
                 del self._files[file.identity.key]
 
     async def _run_probe(self, key: str, sources: tuple[Source, ...], probe: _Probe) -> None:
+        waiting.begin(probe.waits_for)
         try:
             with probe.scope:
                 async with self._probe_turns:

@@ -26,6 +26,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.source import Source
+from cffs.core.waiting import waits_for
 from cffs.reader.fetches import UNKNOWN_STOP, Fetch
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
@@ -147,7 +148,8 @@ class Receiver:
                 claim.progressed()
                 self._tools.link.note_latency(trio.current_time() - asked_at)
                 self._take_head(source, fetch, answer, asked, pinned)
-                outcome = await self._drain(fetch, answer, claim)
+                with waits_for(f"bytes from {source.api}"):
+                    outcome = await self._drain(fetch, answer, claim)
                 self.on_answered(fetch)
                 return outcome
         except RangeNotSatisfiable as exc:
@@ -186,14 +188,14 @@ class Receiver:
         """Receives the body; what lies before the fetch's position, or is held already, goes nowhere."""
         if not await self._skip(fetch, answer, claim):
             return _Outcome.SHORT
-        began_at = trio.current_time()
-        unyielded_nbytes = 0
+        began_at, unyielded_nbytes = trio.current_time(), 0
         while fetch.position < fetch.stop and not fetch.has_ended():
             if not await self._may_go_on(fetch, began_at):
                 return _Outcome.YIELDED
             target, lease = self._target(fetch)
             if target is None:
-                await fetch.pause(_ROOM_LOOK_SECONDS)
+                with waits_for("room in memory"):
+                    await fetch.pause(_ROOM_LOOK_SECONDS)
                 continue
             fetch.lease = lease
             leased_at, leased_nbytes = trio.current_time(), len(target)
@@ -228,8 +230,7 @@ class Receiver:
     async def _skip(self, fetch: Fetch, answer: Answer, claim: Claim) -> bool:
         """Receives what lies before the fetch's position; False when the answer ended within. Where no validator can
         tell, the same bytes must come as before: raises RemoteObjectChanged otherwise."""
-        offset = answer.start
-        crc = 0
+        offset, crc = answer.start, 0
         while offset < fetch.position and not fetch.has_ended():
             nbytes = await answer.receive_into(_SCRATCH[: fetch.position - offset])
             if not nbytes:
@@ -288,8 +289,7 @@ class Receiver:
         return _Outcome.OVER
 
     def _found_end(self, source: Source, fetch: Fetch, total_nbytes: int) -> None:
-        identity = self._identity
-        version = identity.version
+        identity, version = self._identity, self._identity.version
         identity.found_end(total_nbytes)
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import trio
 
 from cffs.callfire.gate import STALLED_SECONDS, Slot, is_crowded
+from cffs.core.waiting import waits_for
 
 
 class Claim(Slot):
@@ -46,7 +47,7 @@ class ConnectionSlots:
         self._admit()
         try:
             while not claim.granted.is_set():
-                with trio.move_on_after(self._counting()[1]):
+                with waits_for("a connection to be free"), trio.move_on_after(self._counting()[1]):
                     await claim.granted.wait()
                 self._admit()
         except BaseException:
