@@ -56,6 +56,19 @@ async def test_probe_of_big_file(autojump_clock: MockClock) -> None:
             assert lab.origin.sent_nbytes <= 256 * KIB
 
 
+async def test_probe_of_big_file_with_wide_read_ahead(autojump_clock: MockClock) -> None:
+    """The same where the kernel reads 1 MiB ahead, and so 416 KiB for who wants 64: one request of 512 KiB."""
+    async with laboratory(latency_seconds=0.05, read_ahead_nbytes=MIB) as lab:
+        remote = lab.add(Remote(total=100 * MIB))
+        handle = await opened(lab)
+        for start, stop in ((0, 32 * KIB), (32 * KIB, 160 * KIB), (160 * KIB, 416 * KIB)):
+            await stream(handle, remote, start, stop, read_nbytes=256 * KIB)
+        handle.close()
+        await trio.sleep(10)
+        assert lab.origin.requests == 1
+        assert lab.origin.sent_nbytes <= 512 * KIB
+
+
 async def test_random_reads_are_exact(autojump_clock: MockClock) -> None:
     """Random reads of 64 KiB fetch at most 1.1 times what is read."""
     async with laboratory(latency_seconds=0.05) as lab:
