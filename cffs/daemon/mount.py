@@ -21,6 +21,7 @@ import trio
 
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import State
+from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account import Account
@@ -35,7 +36,6 @@ from cffs.daemon.background import NurseryBackground, open_background
 from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.credentials_check import refused
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
-from cffs.daemon.live_transport import LiveTransport
 from cffs.daemon.probing import Probing
 from cffs.daemon.reload import LiveSettings, Reread
 from cffs.daemon.report import Report
@@ -114,7 +114,7 @@ async def _build(
     settings: Settings, mountpoint: Path, folders: AccountFolders, background: NurseryBackground, reread: Reread | None
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
-    async with LiveTransport(settings.origin()) as transport, _catalog(folders.state) as catalog:
+    async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog:
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)
@@ -192,7 +192,13 @@ async def _build(
         live = LiveSettings(
             settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
         )
-        attending = Attending(live=live, mountpoint=mountpoint, inflight=status.inflight, status=status.status)
+        attending = Attending(
+            live=live,
+            mountpoint=mountpoint,
+            inflight=status.inflight,
+            status=status.status,
+            note_read_ahead=objects.note_read_ahead,
+        )
         for name, command in commands(disk, namespace).items():
             attending.add_command(name, command)
         status.more.append(attending.told)
@@ -208,6 +214,7 @@ async def _build(
             namespace=namespace,
             kept=status.capabilities,
             wall_ms=_wall_ms,
+            expect=objects.expect,
         )
         attending.add_command("probe", probing.probe)
         own_files.update(status.files())
