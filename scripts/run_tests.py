@@ -28,8 +28,8 @@ FUSE = Path("/dev/fuse")
 USER = "cffs-test"
 #: Where the checkout is shown to the ordinary user if it lies where that user cannot go (/root, say).
 VISIBLE = Path("/run/cffs-test-checkout")
-#: `cffs status` without a mount point asks every mount it sees, so each group sees its own only, and what a failing test
-#: leaves mounted is gone with it. An ordinary user cannot have that.
+#: `cffs status` without a mount point asks every mount it sees, so each group sees its own only, and what a failing
+#: test leaves mounted is gone with it. An ordinary user cannot have that.
 OWN_MOUNT_TABLE = ["unshare", "--mount", "--propagation", "private"]
 #: A group that hangs must not cost the whole run.
 LONGEST_GROUP_SECONDS = 600

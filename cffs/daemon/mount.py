@@ -29,12 +29,12 @@ from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
-from cffs.core.source import Api, Source
+from cffs.core.source import Source
 from cffs.daemon.account_folder import AccountFolders, taken
 from cffs.daemon.attending import Attending, ending_signals
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.daemon.blocks import commands, opened_blocks
-from cffs.daemon.credentials_check import refused
+from cffs.daemon.credentials_check import refused, require_some
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
 from cffs.daemon.probing import Probing
 from cffs.daemon.reload import LiveSettings, Reread
@@ -118,7 +118,7 @@ async def _build(
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)
-        missing = _require_some(denied, v1=v1, v2=v2)
+        missing = require_some(denied, v1=v1, v2=v2)
         for api in denied:
             transport.refuse(api)
 
@@ -231,21 +231,6 @@ async def _catalog(state: Path) -> AsyncIterator[Catalog]:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"cannot use the folder {state}: {reason}") from error
         yield catalog
-
-
-def _require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None) -> tuple[str, ...]:
-    given = {api for api, client in ((Api.V1, v1), (Api.V2, v2)) if client is not None}
-    if given and denied >= given:
-        names = " and ".join(
-            {Api.V1: "v1 refuses the key", Api.V2: "v2 refuses the login"}[api] for api in sorted(given)
-        )
-        raise UsageError(f"{names}; check the credentials (`cffs config show` tells where they come from)")
-    what = {
-        Api.V1: "v1 refuses the key, is asked once a minute: mounted without WAVs and dynamic/ but what is cached",
-        Api.V2: "v2 refuses the login, is asked once a minute: mounted without listings, MP3s, media/ and me/ but what"
-        " is cached",
-    }
-    return tuple(what[api] for api in sorted(denied))
 
 
 def _init(operations: Operations, settings: Settings, mountpoint: Path, fuse_descriptor: int | None) -> None:
