@@ -36,7 +36,8 @@ async def list_recordings(account: "Account", listing: "Listing") -> None:
         return
     while calls.running:
         await calls.wait_for_progress()
-        listing.progressed()
+        if calls.running or calls.is_partial:
+            listing.progressed()
     if calls.failure is not None:
         raise calls.failure
     unasked = account.catalog.calls_without_recordings(limit=MOST_CALLS + 1)

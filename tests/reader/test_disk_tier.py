@@ -247,6 +247,7 @@ async def test_a_disk_that_refuses(tmp_path, number, caplog, autojump_clock: Moc
         lab.cache.drop_object(lab.key)  # what memory has is not written later
         await read_all(lab, remote)
         await read_all(lab, remote)
+        await trio.sleep(1)  # the disk is written behind the reader
         assert lab.objects.held_nbytes(lab.key) == remote.total
     caplog.clear()
 
