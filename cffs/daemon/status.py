@@ -122,7 +122,7 @@ class Status:
                 "operation": call.operation,
                 "subject": call.subject,
                 "age_seconds": round(now - call.started_at, 3),
-                "waits_for": "the service",
+                "waits_for": call.waits_for.told(),
             }
             for call in self.operations.calls.waiting()
             if not call.subject.startswith(_OWN)

@@ -5,6 +5,8 @@ The namespace calls it. v1 gives WAVs by file id, v2 MP3s and metadata by name o
 is decided in `shown_forms`, lookup finds every form.
 """
 
+from operator import attrgetter
+
 from cffs.catalog.file_ids import Verdict
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import CallRow, FileRow, RecordingRow
@@ -145,7 +147,7 @@ def _known_in_call(context: Context, call_id: int, stem: str) -> RecordingRow | 
 async def prepare_call(context: Context, node: Node) -> None:
     """Ask v2 for the call's recordings, and v1 for its files where listings show WAVs; nothing that is known."""
     campaign_id, call_id = call_of(context, node)
-    account, row = context.account, context.catalog.call(call_id)
+    account, row = context.account, context.catalog.call_folder(call_id)[0]
     if account.v2 is not None and row is not None and row.recordings_known:
         await _refresh_recordings(context, row.campaign_id, call_id)
     elif account.v2 is not None:
@@ -202,10 +204,9 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
     """call.json, the recordings of v2 with their metadata, then the files of v1, as far as listings show them."""
     campaign_id, call_id = call_of(context, node)
     forms = shown_forms(context)
-    row = context.catalog.call(call_id)
+    row, recordings = context.catalog.call_folder(call_id)
     node_of_json = _call_json_node(row, campaign_id, call_id)
     entries = [Entry(1, "call.json", node_of_json, call_json_of(context, row, campaign_id, call_id))]
-    recordings = context.catalog.recordings_of_call(call_id)
     names = [recording.name for recording in recordings]
     for recording in recordings:
         if Form.MP3 in forms:
@@ -213,7 +214,8 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
             entries.append(Entry(row_offset(recording.seq, 0), f"{recording.stem}.mp3", mp3_node(recording), mp3))
         metadata = json_of(recording)
         entries.append(Entry(row_offset(recording.seq, 1), f"{recording.stem}.json", json_node(recording), metadata))
-    files = context.catalog.files_of_call(call_id) if Form.WAV in forms or not recordings else []
+    may_have_files = row is not None and row.files_known and (Form.WAV in forms or not recordings)
+    files = context.catalog.files_of_call(call_id) if may_have_files else []
     if Form.WAV in forms and wavs_are_sure(context):
         listed = {file.id for file in files}
         for recording in recordings:
@@ -226,11 +228,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
             for file in files
             if _is_file_of(file, node, call_id)
         ]
-    return past(sorted(entries, key=_by_place), after)
-
-
-def _by_place(entry: Entry) -> int:
-    return entry.offset
+    return past(sorted(entries, key=attrgetter("offset")), after)
 
 
 def wavs_are_sure(context: Context) -> bool:
@@ -282,7 +280,9 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
     forms = shown_forms(context)
     entries: list[Entry] = []
     if after < _FILES_OFFSET:
-        for row in context.catalog.recordings(after_seq=seq_before(after)):
+        rows = context.catalog.recordings(after_seq=seq_before(after))
+        context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
+        for row in rows:
             if Form.MP3 in forms:
                 # its sources are not asked for by stat: a listing need not count the namesakes in each call
                 content = mp3_of(context, row, is_only_of_name=False)

@@ -130,7 +130,7 @@ async def test_calls_in_flight(tmp_path):
             ]
             (waiting,) = json.loads(status.files()["inflight.json"]())
             assert waiting.pop("age_seconds") >= 0
-            assert waiting == {"operation": "read", "subject": "MP3[7]", "waits_for": "the service"}
+            assert waiting == {"operation": "read", "subject": "MP3[7]", "waits_for": "nothing: it is being handled"}
             for call in begun:
                 calls.end(call)
             assert json.loads(status.files()["inflight.json"]()) == []

@@ -74,8 +74,12 @@ def test_a_hundred_hanging_readers_delay_nobody(home: Path, make_bench: MakeBenc
         assert {name: wait for name, wait in worst.items() if wait >= most} == {}
         assert time.monotonic() - began_at < LONG_TIMEOUT_SECONDS / 2, "they must have hung until here"
         assert len(json.loads(inflight.read_bytes())) >= READERS * 0.9
-        # 64 sockets are the most: what is cold and healthy may wait for one of them, and is read in time
+        # by now the hundred hold connections that do not count; what is cold and healthy waits for none of them, but
+        # where the kernel may not pass more than a dozen reads at a time (contract 2) for one of these
+        looked_at = time.monotonic()
         bench.succeeds(healthy)
+        if (bench.mount.status()["kernel"]["max_background"] or 0) > READERS:
+            assert time.monotonic() - looked_at < QUICK_SECONDS * NOISE
         for reader in readers:
             reader.join(LONG_TIMEOUT_SECONDS + TIMEOUT_SECONDS)
         assert len(outcomes) == READERS

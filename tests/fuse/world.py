@@ -8,6 +8,7 @@ from pathlib import Path
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import State
+from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account import Account as CatalogAccount
@@ -17,7 +18,6 @@ from cffs.core.ids import Inode
 from cffs.core.settings import Settings
 from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
-from cffs.daemon.live_transport import LiveTransport
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -44,7 +44,7 @@ class World:
     inodes: InodeTable
     catalog: Catalog
     objects: Objects
-    transport: LiveTransport
+    transport: Transport
     cache: MemoryCache
     listener: FactsToCatalog
     background: NurseryBackground
@@ -69,7 +69,7 @@ async def built(
     """The mount of that stand-in with these settings; its catalogue lies in `folder`, its blocks in `disk`."""
     async with (
         open_background() as background,
-        LiveTransport(settings.origin()) as transport,
+        Transport(settings.origin()) as transport,
         Catalog.opened(folder / "catalog.sqlite") as catalog,
     ):
         cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(), []
