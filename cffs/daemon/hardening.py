@@ -63,6 +63,6 @@ def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
 
 
 def is_open_and_unused(found: os.stat_result, folder: Path | int) -> bool:
-    """Others can look into the folder and not write to it, and there is nothing in it: nobody planted or saw anything."""
+    """Others can look into the folder but not write to it, and it is empty: nobody planted or saw anything."""
     mode = stat.S_IMODE(found.st_mode)
     return bool(mode & 0o077) and not mode & 0o022 and not os.listdir(folder)

@@ -150,7 +150,7 @@ def test_refused_credentials_do_not_loop(home):
     """A unit whose password the service refuses fails once, says why, and is not started again."""
     unit = "cffs@default"
     with StandinThread(Account(seed=4, calls=2), credentials=CANARIES) as standin, manager(home) as systemd:
-        configure(home, standin, password="wrong")  # noqa: S106 - that it is wrong is the point
+        configure(home, standin, password="wrong")
         done = systemd.sh(readme_block())
         assert done.returncode != 0
         assert systemd.shows(unit, "ActiveState") == "failed"
