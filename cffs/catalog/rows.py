@@ -185,6 +185,9 @@ COUNTS = (
     " (SELECT count(*) FROM media)"
 )
 ABSENCES = "SELECT key FROM absences"
+CALLS_WITHOUT_RECORDINGS = (
+    "SELECT id FROM calls WHERE recordings_known = 0 AND document IS NOT NULL ORDER BY created_ms DESC LIMIT ?"
+)
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
 DOCUMENT = "SELECT key, refreshed_ms, body FROM documents WHERE key = ?"
 #: Exact sizes of recordings beside what their listing said; a few tell what hints measure.

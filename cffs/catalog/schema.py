@@ -70,6 +70,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE recordings_left (seq INTEGER NOT NULL);
     INSERT INTO recordings_left (seq) VALUES (0);
     CREATE INDEX media_by_public_key ON media (public_key);
+    CREATE INDEX calls_without_recordings ON calls (created_ms) WHERE recordings_known = 0;
     """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.

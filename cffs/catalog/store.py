@@ -94,6 +94,10 @@ class Catalog(Facts):
         """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`: (sequence number, id) of each."""
         return self._reading.execute(rows.CALLS_OF_CAMPAIGN_AFTER, (campaign_id, after_seq, PAGE_ROWS)).fetchall()
 
+    def calls_without_recordings(self, *, limit: int) -> list[int]:
+        """The newest calls that v2 described without telling what was recorded of them."""
+        return [ident for (ident,) in self._reading.execute(rows.CALLS_WITHOUT_RECORDINGS, (limit,))]
+
     def recording(self, recording_id: int) -> RecordingRow | None:
         """The recording of that id, where v2 told of it."""
         return self._one(rows.recording_row, rows.RECORDING_BY_ID, recording_id)

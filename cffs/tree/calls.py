@@ -69,7 +69,7 @@ async def resolve_call(context: Context, parent: Node, parts: Parts) -> Node:
         return call_node(row.campaign_id, row.id, row.seq)
     if v2_says is None:
         raise RemoteObjectMissing(f"call {call_id} is not of campaign {campaign_id}")
-    if isinstance(v2_says, NotInTree | OperationNotOffered):
+    if isinstance(v2_says, NotInTree | OperationNotOffered) or context.only_v1_answers:
         # Nothing but v1 can deny it, and an empty list of v1 denies nothing
         if v1_says is None or isinstance(v1_says, NotInTree):
             return Node(Kind.CALL, (campaign_id, call_id))

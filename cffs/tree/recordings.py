@@ -8,7 +8,6 @@ is decided in `shown_forms`, lookup finds every form.
 from operator import attrgetter
 
 from cffs.catalog.file_ids import Verdict
-from cffs.catalog.offered import Family
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import CallRow, FileRow, RecordingRow
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
@@ -154,14 +153,16 @@ async def prepare_call(context: Context, node: Node) -> None:
     elif account.v2 is not None:
         try:
             await account.find_recordings(call_id, patience_seconds=None)
-        except (OperationNotOffered, RemoteObjectMissing):
-            pass  # v1 may know it, and what was looked up is shown
+        except (OperationNotOffered, RemoteObjectMissing, AccessRefused) as failure:
+            if isinstance(failure, AccessRefused) and not context.only_v1_answers:
+                raise
+            # v1 may know it, and what was looked up is shown
     if Form.WAV not in shown_forms(context) or account.v1 is None or not campaign_id:
         return
     if row is not None and row.recordings_known and _needs_no_list(context, call_id):
         return
     files_known = row is not None and row.files_known
-    if files_known and account.v2 is not None and account.offered.get(Family.CALLS) is not False:
+    if files_known and context.v2_lists_calls:
         return
     try:
         await account.find_files(
@@ -174,7 +175,7 @@ async def prepare_call(context: Context, node: Node) -> None:
 
 def _needs_no_list(context: Context, call_id: int) -> bool:
     """v1's list of a call that v2 listed tells nothing: the call has no recordings, or it is settled what v1 has."""
-    if context.account.v2 is None or context.account.offered.get(Family.CALLS) is False:
+    if not context.v2_lists_calls:
         return False
     settled = context.account.file_ids.verdict is not Verdict.OPEN
     return settled or not context.catalog.recordings_of_call(call_id)
@@ -196,8 +197,7 @@ def shown_forms(context: Context) -> tuple[Form, ...]:
     """The forms that listings show: those asked for, else MP3 where v2 lists recordings and WAV otherwise."""
     if context.settings.formats:
         return tuple(Form(name) for name in context.settings.formats)
-    v2_lists = context.account.v2 is not None and context.account.offered.get(Family.CALLS) is not False
-    return (Form.MP3,) if v2_lists else (Form.MP3, Form.WAV)
+    return (Form.MP3,) if context.v2_lists_calls else (Form.MP3, Form.WAV)
 
 
 def call_entries(context: Context, node: Node, after: int) -> list[Entry]:

@@ -94,6 +94,17 @@ async def test_silent_cap(served: Serve, world: Open, options: dict[str, Any]) -
         assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 450
 
 
+async def test_not_embedded_is_listed_all_the_same(served: Serve, world: Open) -> None:
+    """Where calls do not carry their recordings, recordings/ and the views ask for each call's, once, and show them."""
+    async with world(served(calls=12, embed_recordings=False)) as tree:
+        assert sum(node.kind is Kind.MP3 for node in (await tree.walk("by-date")).values()) == 24
+        assert tree.requests("getCallRecordings") == 12
+        before = tree.requests()
+        assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 24
+        assert {node.kind for node in (await tree.walk("by-number")).values()} >= {Kind.MP3}
+        assert tree.requests() == before
+
+
 async def test_not_embedded(served: Serve, world: Open) -> None:
     """Where calls do not carry their recordings, each call's own list is asked, once."""
     async with world(served(calls=6, embed_recordings=False)) as tree:

@@ -19,10 +19,10 @@ async def test_new_calls_appear(world: Open, facts: Facts, standin: StandinThrea
     """Past the listing's time a new call and its recording appear, at the end of the listing, for one page."""
     async with world(dir_ttl_seconds=0.0) as tree:
         before = await tree.names("recordings")
-        await tree.account._listings["calls"].wait_whole()
+        await tree.account._listings["recordings"].wait_whole()
         call_id = standin.account.add_call(recordings=1, campaignId=facts.campaign)
         await tree.names("recordings")  # starts a refresh behind the caller
-        listing = tree.account._listings["calls"]
+        listing = tree.account._listings["recordings"]
         await listing.wait_whole()
         after = await tree.names("recordings")
         assert after[: len(before)] == before
