@@ -95,6 +95,11 @@ class Views:
         found = self._rows(_BY_ID, recording_id)
         return found[0] if found else None
 
+    def labels_of_call(self, call_id: int) -> list[str]:
+        """The labels of a call as the service spells them; [] where it is not known."""
+        found = self._reading.execute("SELECT labels FROM calls WHERE id = ?", (call_id,)).fetchone()
+        return [] if found is None else [str(label) for label in json.loads(found[0])]
+
     def next_created_ms(self, from_ms: int) -> int | None:
         """The first time at or past `from_ms` at which a recording was made."""
         found = self._reading.execute(_NEXT_CREATED, (from_ms,)).fetchone()

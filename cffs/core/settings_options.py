@@ -74,7 +74,14 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "dir_ttl", Kind.SECONDS, "60", "catalog tree", "How long a listing is fresh  [60]", field="dir_ttl_seconds"
     ),
-    _option("revalidate", Kind.SECONDS, "0", "reader", "Ask again for cached objects.", field="revalidate_seconds"),
+    _option(
+        "revalidate",
+        Kind.SECONDS,
+        "0",
+        "reader",
+        "Ask at open whether what is cached changed, after so long  [off]",
+        field="revalidate_seconds",
+    ),
     _option("connections", Kind.COUNT, "16", "callfire reader", "Connections at most  [16]"),
     _option("formats", Kind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
     _option("timezone", Kind.TIMEZONE, "UTC", "tree", "Time zone of the by-date view  [UTC]"),
@@ -105,10 +112,8 @@ CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password
 #: Options of the contract whose feature this version lacks. Set to anything but the value here, they refuse: an option
 #: that silently does nothing would be a lie.
 NOT_YET: Mapping[str, str] = {
-    "revalidate": "0",
     "writable": "no",
     "upload_limit": "100M",
-    "xattrs": "no",
     "audit_log": "",
 }
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyfuse3
@@ -50,6 +51,7 @@ from cffs.reader.objects import Objects
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
+from cffs.tree.xattrs import attributes_of
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +166,11 @@ async def _build(
                 budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, request_limit_seconds())
             ),
             now_ns=time.time_ns,
+            attributes_of=partial(
+                attributes_of, context, namespace, held=objects.held_nbytes, url_of=settings.origin().url_of
+            )
+            if settings.xattrs
+            else None,
         )
         listener.handles = operations.handles
         status = Status(

@@ -59,7 +59,7 @@ class Holdings:
             return False
         if self._memory.held_nbytes(identity.key) == identity.total_nbytes:
             return True
-        return identity.may_be_kept and self._disk.holds_all(identity.version)
+        return self._disk.holds_all(identity.version)
 
     async def beyond_memory(self, wanted: ByteRange) -> memoryview | None:
         """The bytes of `wanted` from its start on, as far as disk (or memory, before it) has them in one piece; None
@@ -76,8 +76,6 @@ class Holdings:
         return await self._disk.read(self._identity.version, missing)
 
     def _on_disk_missing(self, within: ByteRange) -> ByteRange | None:
-        if not self._identity.may_be_kept:
-            return within
         return self._disk.first_missing(self._identity.version, within)
 
     # -- what arrives --
@@ -86,7 +84,7 @@ class Holdings:
         """The bytes of `since` have just been committed: the blocks that are complete with them go to disk."""
         identity = self._identity
         total_nbytes = identity.total_nbytes
-        if total_nbytes is None or not self._disk.is_on or not identity.may_be_kept or identity.is_changed:
+        if total_nbytes is None or not self._disk.is_on or identity.is_changed:
             return
         for index in range(since.start // BLOCK_NBYTES, -(-since.stop // BLOCK_NBYTES)):
             block = ByteRange(index * BLOCK_NBYTES, min((index + 1) * BLOCK_NBYTES, total_nbytes))

@@ -16,8 +16,10 @@ from cffs.core.settings import ReaderSettings
 from cffs.core.source import Source
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.facts import FactsListener, Known, Learned
+from cffs.reader.living import LivingFiles
 from cffs.reader.planner import FIRST_NBYTES
 from cffs.reader.remote_file import OpenFile, RemoteFile
+from cffs.reader.revalidation import Revalidation
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
 from cffs.reader.tools import ReaderCounters, Tools
@@ -67,6 +69,10 @@ class Objects:
             slots=ConnectionSlots(connections=settings.connections),
             first_nbytes=first_nbytes,
         )
+        #: Of objects that are still being made.
+        self.living = LivingFiles(opener)
+        #: Of objects of which everything is known.
+        self.revalidation = Revalidation(opener, after_seconds=settings.revalidate_seconds, changed=self._is_another)
         self._files: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._probes: dict[str, _Probe] = {}
@@ -99,7 +105,6 @@ class Objects:
         *,
         known: Known | None = None,
         hint_nbytes: int | None = None,
-        may_be_kept: bool = True,
     ) -> OpenFile:
         """A handle whose `total_nbytes` is exact, or None where the origin does not tell it in time.
 
@@ -108,7 +113,6 @@ class Objects:
         Raises CffsError.
         """
         file = self._file(key, sources, known)
-        file.identity.may_be_kept = file.identity.may_be_kept and may_be_kept
         handle = file.attach()
         try:
             await file.learn(hint_nbytes)
@@ -166,6 +170,10 @@ class Objects:
             file.forget()
         self._tools.cache.drop_object(key)
         self._tools.disk.drop_object(key)
+
+    def _is_another(self, key: str) -> None:
+        self._tools.listener.changed(key)
+        self.forget(key)
 
     def _file(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
         self._forget_expired()

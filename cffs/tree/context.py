@@ -12,6 +12,7 @@ from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
 from cffs.core.source import Source
+from cffs.core.values import RecordingState
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
 
@@ -33,10 +34,13 @@ class Context:
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
 
     async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
-        """Return once the origin is known to have the object; one question at most, none where it answered before.
+        """Return once the origin is known to have the object; one question at most, none where it answered before,
+        nor for a recording that is being made: what was true of its bytes must not be remembered.
 
         Raises RemoteObjectMissing, or what stops an answer.
         """
+        if remote.state is RecordingState.RECORDING:
+            return
         fact = self.catalog.fact(remote.key)
         if fact is not None and (fact.nbytes is not None or not fact.version):
             return  # of a changed object nothing is known but that it changed

@@ -21,6 +21,7 @@ from cffs.core.values import RecordingState
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.inodes import InodeTable
+from cffs.tree.living import Looks, is_being_made
 from cffs.tree.nodes import Content, Document, Entry, Node, Remote
 from cffs.tree.routes import FOLDERS, routes_of
 
@@ -56,6 +57,7 @@ class Namespace:
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
         self._context = context
+        self._looks = Looks(context)
 
     async def lookup(self, parent: Node, name: str) -> Node:
         """The node that `name` stands for in the folder `parent`.
@@ -134,6 +136,12 @@ class Namespace:
         """What the file holds, from what is known. Raises IsAFolder; RemoteObjectMissing where its row is gone."""
         return BEHAVIOURS[file.kind].content(self._context, file)
 
+    async def content_of_now(self, file: Node) -> Content:
+        """The same, asked again first where the recording is being made (at most once a second). Raises the same; what
+        stops an answer is not told. A checkpoint where it asks."""
+        content = self.content(file)
+        return self.content(file) if await self._looks.look(file, content) else content
+
     def describe(self, node: Node) -> Description:
         """What stat can say now, without a question."""
         if node.kind in FOLDERS:
@@ -149,6 +157,10 @@ class Namespace:
                 is_volatile=content.volatile,
                 modified_ns=_ns(content.modified_ms),
             )
+        if is_being_made(content):
+            return Description(
+                is_folder=False, nbytes=None, is_exact=False, is_volatile=True, modified_ns=_ns(content.created_ms)
+            )
         fact = self._context.catalog.fact(content.key)
         exact = fact.nbytes if fact is not None else None
         hint = None if self._context.settings.exact_sizes else content.hint_nbytes
@@ -159,7 +171,6 @@ class Namespace:
             is_folder=False,
             nbytes=hint if exact is None else exact,
             is_exact=exact is not None,
-            is_volatile=content.state is RecordingState.RECORDING,
             modified_ns=modified_ns,
         )
 

@@ -26,6 +26,7 @@ from cffs.tree.groups import (
 )
 from cffs.tree.hints import Form
 from cffs.tree.inodes import place
+from cffs.tree.living import require_with_state
 from cffs.tree.nodes import Entry, Kind, Node
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
@@ -258,7 +259,7 @@ async def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node:
     file_id = int(parts["id"])
     node = wav_node(file_id, context.catalog.file(file_id))
     if not node.place:
-        await context.require_remote(wav_content(context, node))
+        await require_with_state(context, wav_content(context, node), file_id)
     return node
 
 
