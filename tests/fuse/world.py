@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cffs.cache.memory import MemoryCache
@@ -27,6 +28,7 @@ from cffs.standin.server import Standin
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
+from cffs.tree.xattrs import attributes_of
 from tests.fuse.kernel import Kernel, take_entry
 
 #: 2026-11-21, in ns.
@@ -95,9 +97,9 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
         )
         own_files = {"status.json": lambda: b"{}\n", "inflight.json": lambda: b"[]\n"}
         context = Context(account=account, catalog=catalog, settings=settings.tree(), probe=probe, own_files=own_files)
-        kernel_view = KernelView(invalidated.append)
+        kernel_view, namespace = KernelView(invalidated.append), Namespace(context, inodes)
         operations = Operations(
-            namespace=Namespace(context, inodes),
+            namespace=namespace,
             objects=objects,
             catalog=catalog,
             attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=NOW_NS),
@@ -105,6 +107,11 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
             calls=CallTable(budget_seconds=budget_seconds),
             now_ns=lambda: NOW_NS,
             readdir_reply=take_entry,
+            attributes_of=partial(
+                attributes_of, context, namespace, held=objects.held_nbytes, url_of=settings.origin().url_of
+            )
+            if settings.xattrs
+            else None,
         )
         listener.handles = operations.handles
         background.start(drain_changes, catalog, kernel_view)
