@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pyfuse3
@@ -41,6 +40,7 @@ from cffs.daemon.reload import LiveSettings, Reread
 from cffs.daemon.report import Report
 from cffs.daemon.status import Status, config_toml
 from cffs.daemon.thumbnailers import HeadForThumbnailers
+from cffs.daemon.why import Why
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -51,7 +51,7 @@ from cffs.reader.objects import Objects
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
-from cffs.tree.xattrs import attributes_of
+from cffs.tree.xattrs import attributes_teller
 
 log = logging.getLogger(__name__)
 
@@ -166,9 +166,7 @@ async def _build(
                 budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, request_limit_seconds())
             ),
             now_ns=time.time_ns,
-            attributes_of=partial(
-                attributes_of, context, namespace, held=objects.held_nbytes, url_of=settings.origin().url_of
-            )
+            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
             if settings.xattrs
             else None,
         )
@@ -207,6 +205,8 @@ async def _build(
             wall_ms=_wall_ms,
         )
         attending.add_command("probe", probing.probe)
+        story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
+        attending.add_command("why", story.why)
         own_files.update(status.files())
         own_files["config.toml"] = lambda: config_toml(live.now).encode()
         yield Graph(operations=operations, catalog=catalog, kernel=kernel, missing=missing, attending=attending)

@@ -23,6 +23,7 @@ from cffs.core.errors import (
 )
 from cffs.core.source import Source
 from cffs.reader.seam import Answer, RangeOpener
+from cffs.reader.stories import Stories
 
 #: What the origin said is believed for so long (contract 4: re-asked every second).
 LOOK_SECONDS = 1.0
@@ -51,7 +52,8 @@ class _Look:
 class LivingFiles:
     """The objects of a mount that are being made, by key."""
 
-    def __init__(self, opener: RangeOpener) -> None:
+    def __init__(self, opener: RangeOpener, stories: Stories) -> None:
+        self.stories = stories
         self._opener = opener
         self._looks: LRUCache[str, _Look] = LRUCache(_KEPT)
         self._nbytes: LRUCache[str, int] = LRUCache(_KEPT)
@@ -70,6 +72,7 @@ class LivingFiles:
                 self.note(key, await self._ask(sources))
             except CffsError as error:
                 look.error = error
+                self.stories.failed(key, error)
                 raise
             finally:
                 look.answered.set()
@@ -201,6 +204,8 @@ class LivingFile:
                 stop = asked.start + len(found)
                 is_end = stop < asked.stop if answer.total is None else stop >= answer.total
                 self._files.note(self._key, max(stop, answer.total or 0))
+                self._files.stories.fetched(self._key, ByteRange(asked.start, stop), source.key)
+                self._files.stories.served(self._key, "service")
                 return found, is_end
             except RangeNotSatisfiable as beyond:
                 if beyond.total is not None and beyond.total > asked.start:

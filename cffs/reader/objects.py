@@ -22,6 +22,7 @@ from cffs.reader.remote_file import OpenFile, RemoteFile
 from cffs.reader.revalidation import Revalidation
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
+from cffs.reader.stories import Told
 from cffs.reader.tools import ReaderCounters, Tools
 
 #: What an object was is remembered for so long after its last close.
@@ -70,7 +71,7 @@ class Objects:
             first_nbytes=first_nbytes,
         )
         #: Of objects that are still being made.
-        self.living = LivingFiles(opener)
+        self.living = LivingFiles(opener, self._tools.stories)
         #: Of objects of which everything is known.
         self.revalidation = Revalidation(opener, after_seconds=settings.revalidate_seconds, changed=self._is_another)
         self._files: dict[str, RemoteFile] = {}
@@ -97,6 +98,18 @@ class Objects:
         """How many of the object's bytes are held locally. No checkpoint."""
         # not their sum: most of what memory holds is on disk too
         return max(self._tools.cache.held_nbytes(key), self._tools.disk.held_nbytes(key))
+
+    def told(self, key: str) -> Told:
+        """Everything that there is to tell of the object's bytes. No checkpoint."""
+        file, story = self._files.get(key), self._tools.stories.of(key)
+        return Told(
+            memory_nbytes=self._tools.cache.held_nbytes(key),
+            disk_nbytes=self._tools.disk.held_nbytes(key),
+            is_open=file is not None and file.is_open,
+            fetched=tuple(story.fetched),
+            tier=(file.tier if file is not None else "") or story.tier,
+            failure=story.failure,
+        )
 
     async def open(
         self,
@@ -210,6 +223,7 @@ class Objects:
                 self._tools.listener.learned(probe.learned)
         except CffsError as exc:
             probe.error = exc
+            self._tools.stories.failed(key, exc)
         finally:
             if self._probes.get(key) is probe:
                 del self._probes[key]

@@ -55,6 +55,8 @@ class RemoteFile:
         receiver.on_arrived = self._steering.arrived
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
+        #: Which of memory, disk and service answered the last READ; told to the stories when nobody reads any more.
+        self.tier = ""
 
     @property
     def is_open(self) -> bool:
@@ -83,6 +85,8 @@ class RemoteFile:
         self._steering.drop_unwanted()
         if not self._handles:
             self.closed_at = trio.current_time()
+            if self.tier:
+                self._tools.stories.served(self.identity.key, self.tier)
             self._steering.watch.left()
             self._tools.cache.abandon(self.identity.version)
             if self.identity.total_nbytes is None:  # the next open must not take it for its own
@@ -120,6 +124,8 @@ class RemoteFile:
         self._steering.follow(handle, read, is_here=data is not None)
         if data is None:
             data = await self._arriving(handle, read)
+        else:
+            self.tier = "memory"
         self._delivered(handle, data)
         return data
 
@@ -137,6 +143,7 @@ class RemoteFile:
                 position += len(data)
         if not was_asked:
             self._tools.disk.hits += 1
+        self.tier = "service" if was_asked else "disk"
         return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
     async def _from_origin(self, handle: OpenFile, wanted: ByteRange) -> memoryview:
@@ -211,6 +218,7 @@ class RemoteFile:
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)
         self._arrived_nbytes = max(self._arrived_nbytes, fetch.position if fetch.has_head else 0)
+        self._note(fetch, error)
         if isinstance(error, MalformedAnswer):
             self._holdings.forget(ByteRange(fetch.begin, max(fetch.begin, fetch.position)))
         if isinstance(error, RemoteObjectChanged) and not self.identity.is_changed:
@@ -218,3 +226,10 @@ class RemoteFile:
             self.forget()
         elif not self._handles:
             self._tools.cache.abandon(self.identity.version)
+
+    def _note(self, fetch: Fetch, error: CffsError | None) -> None:
+        key, stories = self.identity.key, self._tools.stories
+        if fetch.has_head and self.identity.source is not None:
+            stories.fetched(key, ByteRange(fetch.begin, max(fetch.begin, fetch.position)), self.identity.source.key)
+        if error is not None:
+            stories.failed(key, error)

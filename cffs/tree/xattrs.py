@@ -5,6 +5,7 @@ It must not know the kernel. `fuse/xattrs` shows them where `--xattrs` asks for 
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from cffs.catalog.views import ViewRow
 from cffs.core.media_types import MIME_TYPES, extension_of
@@ -40,6 +41,13 @@ _WITH_ID = _OF_RECORDING | {Kind.MEDIA_FILE, Kind.MEDIA_RAW, Kind.MEDIA_JSON}
 #: (key, how much of it is held).
 Held = Callable[[str], int]
 UrlOf = Callable[[Source], str]
+
+
+def attributes_teller(
+    context: Context, namespace: Namespace, held: Held, url_of: UrlOf
+) -> Callable[[Node], dict[str, str]]:
+    """`attributes_of` for one mount."""
+    return partial(attributes_of, context, namespace, held=held, url_of=url_of)
 
 
 def attributes_of(context: Context, namespace: Namespace, node: Node, *, held: Held, url_of: UrlOf) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from cffs.cache.memory import MemoryCache
@@ -28,7 +27,7 @@ from cffs.standin.server import Standin
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
-from cffs.tree.xattrs import attributes_of
+from cffs.tree.xattrs import attributes_teller
 from tests.fuse.kernel import Kernel, take_entry
 
 #: 2026-11-21, in ns.
@@ -107,9 +106,7 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
             calls=CallTable(budget_seconds=budget_seconds),
             now_ns=lambda: NOW_NS,
             readdir_reply=take_entry,
-            attributes_of=partial(
-                attributes_of, context, namespace, held=objects.held_nbytes, url_of=settings.origin().url_of
-            )
+            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
             if settings.xattrs
             else None,
         )
