@@ -211,7 +211,7 @@ class Operations(Refusals):
         if after and after == handle.end:
             return
         while True:
-            entries = self._namespace.entries(handle.node, after=after)
+            entries = await self._namespace.page(handle.node, after=after)
             for entry in entries:
                 attributes = self._attributes_of(self._inodes.number(entry.node), entry.node, entry.content)
                 name = pyfuse3.FileNameT(os.fsencode(entry.name))

@@ -5,7 +5,7 @@ The modules of the tree get it as their first argument.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cffs.catalog.account import Account
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
@@ -15,6 +15,7 @@ from cffs.core.source import Source
 from cffs.core.values import RecordingState
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
+from cffs.tree.rendering import Renderings
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
 FIRST_ROW_OFFSET = 64
@@ -32,6 +33,7 @@ class Context:
     own_files: Mapping[str, Callable[[], bytes]]
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
+    renderings: Renderings = field(default_factory=Renderings)
 
     async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
         """Return once the origin is known to have the object; one question at most, none where it answered before,

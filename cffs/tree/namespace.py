@@ -108,6 +108,11 @@ class Namespace:
         """
         return BEHAVIOURS[folder.kind].entries(self._context, folder, after)
 
+    async def page(self, folder: Node, *, after: int) -> list[Entry]:
+        """The same for who can wait: a checkpoint where many rows must be looked at."""
+        apart = BEHAVIOURS[folder.kind].entries_apart
+        return self.entries(folder, after=after) if apart is None else await apart(self._context, folder, after)
+
     def is_whole(self, folder: Node) -> bool:
         """True where one call of `entries` gives all that the folder has."""
         return BEHAVIOURS[folder.kind].is_whole
@@ -153,7 +158,7 @@ class Namespace:
         if isinstance(content, Document):
             return Description(
                 is_folder=False,
-                nbytes=None if content.body is None else len(content.body),
+                nbytes=content.nbytes if content.body is None else len(content.body),
                 is_volatile=content.volatile,
                 modified_ns=_ns(content.modified_ms),
             )

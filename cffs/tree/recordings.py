@@ -30,7 +30,7 @@ from cffs.tree.living import require_with_state
 from cffs.tree.nodes import Entry, Kind, Node
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
-_FILES_OFFSET = 1 << 56
+FILES_OFFSET = 1 << 56
 
 
 def mp3_node(row: RecordingRow) -> Node:
@@ -223,7 +223,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
                 entries.append(Entry(place_of_wav, f"{recording.id}.wav", wav_node(recording.id, None)))
     if files:
         entries += [
-            Entry(_FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file))
+            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file))
             for file in files
             if _is_file_of(file, node, call_id)
         ]
@@ -282,7 +282,7 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
     """The recordings known from v2 with their metadata, then the files known from v1 alone."""
     forms = shown_forms(context)
     entries: list[Entry] = []
-    if after < _FILES_OFFSET:
+    if after < FILES_OFFSET:
         for row in context.catalog.recordings(after_seq=seq_before(after)):
             if Form.MP3 in forms:
                 # its sources are not asked for by stat: a listing need not count the namesakes in each call
@@ -293,8 +293,8 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
                 entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id, None)))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:
-        files = context.catalog.files(after_seq=seq_before(max(0, after - _FILES_OFFSET)))
+        files = context.catalog.files(after_seq=seq_before(max(0, after - FILES_OFFSET)))
         entries = [
-            Entry(_FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file)) for file in files
+            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file)) for file in files
         ]
     return past(entries, after)
