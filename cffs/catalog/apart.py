@@ -3,7 +3,6 @@
 It must not know what is asked. `catalog/store` owns the one instance.
 """
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,8 @@ Found = TypeVar("Found")
 
 #: At a time; more searches of a million rows than that would only wait for each other's disk.
 _READERS = 4
+#: Steps of SQLite's machine between two looks whether anybody waits still: a few milliseconds.
+_LOOK_STEPS = 100_000
 
 
 class Apart:
@@ -32,23 +33,16 @@ class Apart:
 
         Always a checkpoint. Cancelled, the statement it is at is interrupted. Raises sqlite3.Error.
         """
-        connection: sqlite3.Connection | None = None
+        is_unwanted = False
 
         def work() -> Found:
-            nonlocal connection
             with closing(schema.connect(self._path)) as connection:
+                # not interrupt(): that does nothing between two statements
+                connection.set_progress_handler(lambda: is_unwanted, _LOOK_STEPS)
                 return question(Views(connection, page_rows=page_rows, is_lean=is_lean))
 
         try:
             return await trio.to_thread.run_sync(work, limiter=self._readers, abandon_on_cancel=True)
         except trio.Cancelled:
-            if connection is not None:
-                _interrupt(connection)
+            is_unwanted = True
             raise
-
-
-def _interrupt(connection: sqlite3.Connection) -> None:
-    try:
-        connection.interrupt()
-    except sqlite3.ProgrammingError:
-        return  # it was done just now

@@ -18,13 +18,16 @@ PAGE_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:
-    """A recording with what the views tell of its call; `file_seq` is the row of v1's file of the same id, if any."""
+    """A recording with what the views tell of its call; `file_seq` is the row of v1's file of the same id, if any.
+    `named_ms` and `named_number` are what its file name was given, where the service tells something else by now."""
 
     recording: RecordingRow
     from_number: str
     to_number: str
     inbound: bool
     file_seq: int | None
+    named_ms: int | None
+    named_number: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,14 @@ class Condition:
 
 
 _COLUMNS = (
-    "SELECT coalesce(c.from_number, ''), coalesce(c.to_number, ''), coalesce(c.inbound, 0), f.seq, r.seq, r.id,"
-    " r.call_id, r.campaign_id, r.name, r.stem, r.created_ms, r.hint_nbytes, r.seconds, r.state, r.document"
+    "SELECT coalesce(c.from_number, ''), coalesce(c.to_number, ''), coalesce(c.inbound, 0), f.seq, k.created_ms,"
+    " k.number, r.seq, r.id, r.call_id, r.campaign_id, r.name, r.stem, r.created_ms, r.hint_nbytes, r.seconds, r.state,"
+    " r.document"
 )
-_JOINS = " LEFT JOIN calls c ON c.id = r.call_id LEFT JOIN files f ON f.id = r.id"
+_JOINS = (
+    " LEFT JOIN calls c ON c.id = r.call_id LEFT JOIN files f ON f.id = r.id"
+    " LEFT JOIN kept_names k ON k.recording = r.seq"
+)
 _BY_ID = f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.id = ?"
 _BETWEEN = (
     f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.created_ms >= ?2 AND r.created_ms < ?1"
@@ -205,5 +212,14 @@ class Views:
         return [ViewFolder(seq, json.loads(text), name) for seq, text, name in found]
 
 
-def _view_row(from_number: str, to_number: str, inbound: int, file_seq: int | None, *recording: Any) -> ViewRow:
-    return ViewRow(recording_row(*recording), from_number, to_number, bool(inbound), file_seq)
+def _view_row(
+    from_number: str,
+    to_number: str,
+    inbound: int,
+    file_seq: int | None,
+    named_ms: int | None,
+    named_number: str | None,
+    *recording: Any,
+) -> ViewRow:
+    found = recording_row(*recording)
+    return ViewRow(found, from_number, to_number, bool(inbound), file_seq, named_ms, named_number)

@@ -35,9 +35,9 @@ from cffs.tree.view_files import files_of, is_dated, name_of, other_number, stam
 
 NAME = "playlist.m3u8"
 _HEAD = b"#EXTM3U\n"
-#: Rows read at a time in a thread, and lines made at a time on the loop (3 ms).
-_PAGE_ROWS = 1000
-_AT_ONCE = 200
+#: Rows read at a time in a thread, and lines made at a time on the loop (2 ms).
+_PAGE_ROWS = 500
+_AT_ONCE = 100
 #: (place behind the last row: its time and sequence number, views) -> the next rows.
 Find = Callable[[tuple[int, int], Views], list[ViewRow]]
 _AUDIO = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE})

@@ -45,16 +45,17 @@ def is_dated(created_ms: int | None) -> bool:
 
 
 def stamp_of(context: Context, row: ViewRow) -> str:
-    """How the names of the row's files begin."""
-    created_ms = row.recording.created_ms
+    """How the names of the row's files begin, whatever its time is by now."""
+    created_ms = row.recording.created_ms if row.named_ms is None else row.named_ms
     if created_ms is None or not is_dated(created_ms):
         return "undated"
     return file_stamp(created_ms * _NS_A_MS, zone=zone_of(context))
 
 
 def other_number(row: ViewRow) -> str:
-    """The other side's number as the service spells it."""
-    return (row.from_number if row.inbound else row.to_number).strip() or "unknown"
+    """The other side's number as the service spells it, or spelt it when the name was given."""
+    number = row.from_number if row.inbound else row.to_number
+    return (row.named_number or number).strip() or "unknown"
 
 
 def name_of(context: Context, row: ViewRow, form: Form) -> str:

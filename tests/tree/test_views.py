@@ -170,6 +170,37 @@ async def test_changed_labels_move_a_recording(world: Open, standin: StandinThre
         assert "old" not in await tree.names("by-label")
 
 
+async def test_names_are_kept(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A file's name in a view is given once: where the service corrects numbers or times later, the recording moves to
+    the folders that it belongs to by now, under the name it has; what was unknown becomes part of a name once."""
+    standin.account.set_call(facts.call, fromNumber="", toNumber="")
+    async with world(dir_ttl_seconds=0.0) as tree:
+
+        async def shown(view: str) -> list[str]:
+            """Where the recording is, once what is new was taken."""
+            listing = tree.account.listing("calls")
+            assert listing is not None
+            await listing.wait_whole()
+            found = [path for path, node in (await tree.walk(view)).items() if node.kind is Kind.MP3]
+            return [path for path in found if path.endswith(f"_{facts.id}.mp3")]
+
+        (unknown,) = await shown("by-date")
+        assert "_unknown_" in unknown
+        row = standin.account.recording_row(facts.id) or {}
+        standin.account.set_call(facts.call, fromNumber="12135550001", toNumber="12135550002", inbound=False)
+        (first,) = await shown("by-date")
+        assert "_12135550002_" in first
+        standin.account.set_call(facts.call, fromNumber="12135550003", toNumber="12135550004", inbound=True)
+        standin.account.set_recording(facts.id, created=row["created"] + 86_400_000)
+        (second,) = await shown("by-date")
+        name = first.rpartition("/")[2]
+        assert second.rpartition("/")[2] == name
+        assert second.rpartition("/")[0] != first.rpartition("/")[0]
+        numbers = {path.split("/")[1] for path in await shown("by-number") if path.endswith(name)}
+        assert numbers == {"12135550003", "12135550004"}
+        assert await tree.node(second)
+
+
 async def test_wav_form(world: Open, facts: Facts) -> None:
     """Where listings show WAVs a view lists those that v1 told of; a lookup finds the other form in any case."""
     async with world(formats=("mp3", "wav")) as tree:
@@ -234,6 +265,9 @@ async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: Sta
     )
     async with world() as tree:
         await tree.names("recordings")
+        listing = tree.account.listing("calls")
+        assert listing is not None
+        await listing.wait_whole()  # a refresh goes on behind who lists
         before = tree.requests()
         found = await tree.entries(f"search/{name}")
         assert sorted(int(entry.node.args[0]) for entry in found) == expected_ids
