@@ -3,6 +3,8 @@
 It must not know bytes. The namespace owns the one instance and `fuse/` has it look.
 """
 
+from contextlib import suppress
+
 import trio
 from cachetools import TTLCache
 
@@ -36,27 +38,26 @@ def recordings_behind(context: Context, node: Node) -> list[RecordingRow]:
     return [row for row in found if row.state is RecordingState.RECORDING]
 
 
-async def require_with_state(context: Context, remote: Remote, recording_id: int) -> None:
-    """As `require_remote` for a WAV of which no row is known; v2 is asked at the same time whether it is being made,
-    so that what is there now is not taken for all of it. A checkpoint. Raises what `require_remote` raises."""
+async def ask_state(context: Context, recording_id: int) -> None:
+    """Have v2 tell of a recording of which no row is known, so that what is there now is not taken for all of it. A
+    checkpoint where it asks; what v2 does not know, or does not answer within a lookup's patience, stays unknown."""
     account = context.account
     if account.v2 is None or context.catalog.recording(recording_id) is not None:
-        await context.require_remote(remote)
         return
+    with suppress(CffsError):
+        await account.find_recording(recording_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+
+
+async def require_with_state(context: Context, remote: Remote, recording_id: int) -> None:
+    """As `require_remote` for a WAV of which no row may be known, whose state is asked at the same time. A checkpoint.
+    Raises what `require_remote` raises."""
     missing: CffsError | None = None
-
-    async def ask_state() -> None:
-        try:
-            await account.find_recording(recording_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
-        except CffsError:
-            return  # v2 does not know it, or cannot tell: v1's word has to do
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask_state)
+        nursery.start_soon(ask_state, context, recording_id)
         try:
             await context.require_remote(remote)
         except CffsError as problem:
-            missing = problem
+            missing = problem  # not through the nursery, which would wrap it
     if missing is not None:
         raise missing
 

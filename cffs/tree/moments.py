@@ -10,6 +10,7 @@ from cffs.core.values import RecordingState
 from cffs.reader.moments import moment_source
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
+from cffs.tree.living import ask_state
 from cffs.tree.nodes import Kind, Node, Remote
 
 
@@ -19,6 +20,7 @@ async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
         raise NotInTree("WAVs are v1's")
     if Fraction(parts["start"]) >= Fraction(parts["end"]):
         raise RemoteObjectMissing("a moment that ends before it begins")
+    await ask_state(context, int(parts["id"]))
     row = context.catalog.recording(int(parts["id"]))
     if row is not None and row.state is RecordingState.RECORDING:
         raise RemoteObjectMissing("the recording is still being made")

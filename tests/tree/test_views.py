@@ -9,9 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cffs.catalog.writes import put_call
 from cffs.core.names import encode_name
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind, Node
+from cffs.tree.routes import FOLDERS
+from tests.catalog.making import call as new_call
+from tests.catalog.making import recording as new_recording
 from tests.tree.facts import MISSING, VIEWS, Facts, Open, Serve
 from tests.tree.world import World
 
@@ -62,6 +66,34 @@ async def test_every_recording_once_where_it_belongs(served: Serve, world: Open,
         assert len(mp3s) == 600
         numbers = {tree.namespace.inodes.number(node) for node in mp3s}
         assert numbers == {tree.namespace.inodes.number(n) for n in elsewhere if n.kind is Kind.MP3}
+        assert tree.requests() == before
+
+
+@pytest.mark.slow
+async def test_every_recording_of_a_large_account(served: Serve, world: Open) -> None:
+    """The same of 100,000 calls."""
+    standin = served(calls=100_000)
+    async with world(standin, timeout_seconds=120.0) as tree:
+        await tree.names("recordings")
+        await tree.names("by-name")
+        before = tree.requests()
+        found: Counter[tuple[str, int]] = Counter()
+        inodes: dict[int, int] = {}
+
+        async def walk(path: str, folder: Node) -> None:
+            for entry in await tree.entries_of(folder):
+                if entry.node.kind is Kind.MP3:
+                    ident, number = int(entry.node.args[0]), tree.namespace.inodes.number(entry.node)
+                    found[path, ident] += 1
+                    assert inodes.setdefault(ident, number) == number
+                elif entry.node.kind in FOLDERS:
+                    await walk(f"{path}/{entry.name}", entry.node)
+
+        for view in VIEWS:
+            await walk(view, await tree.node(view))
+        by_name = {place for place in found if place[0].startswith("by-name/")}
+        assert found - Counter(by_name) == expected(standin)
+        assert len(inodes) == 100_000
         assert tree.requests() == before
 
 
@@ -177,6 +209,34 @@ async def test_changed_labels_move_a_recording(world: Open, standin: StandinThre
         assert await tree.names("by-label/old") == []
         assert len(await tree.names("by-label/new")) == 1
         assert "old" not in await tree.names("by-label")
+
+
+async def test_read_while_rows_change(world: Open, standin: StandinThread) -> None:
+    """A folder that is read page by page while calls come, go to another label and change shows each recording that
+    stays exactly once, and what came meanwhile at most once."""
+    account = standin.account
+    stay = [account.add_call(recordings=1, labels=["both"]) for _ in range(450)]
+    async with world() as tree:
+        await tree.names("recordings")
+        listing = tree.account.listing("calls")
+        assert listing is not None
+        await listing.wait_whole()
+        node = await tree.node("by-label/both")
+        found: list[int] = []
+        after, page = 0, 0
+        while entries := await tree.namespace.page(node, after=after):
+            found += [int(entry.node.args[0]) for entry in entries]
+            after, page = entries[-1].offset, page + 1
+
+            def change(db: Any, page: int = page) -> None:
+                put_call(db, new_call(page, labels=("both",), recordings=(new_recording(page, call_id=page),)))
+                put_call(db, new_call(stay[page], labels=("both", "more"), from_number="1"))
+
+            if page < 5:
+                await tree.catalog.write(change)
+        assert page >= 3
+        assert max(Counter(found).values()) == 1
+        assert set(found) >= {ident for call in stay for ident in account.recording_ids(call)}
 
 
 async def test_names_are_kept(world: Open, facts: Facts, standin: StandinThread) -> None:
