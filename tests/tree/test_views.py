@@ -70,6 +70,7 @@ async def test_every_recording_once_where_it_belongs(served: Serve, world: Open,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_every_recording_of_a_large_account(served: Serve, world: Open) -> None:
     """The same of 100,000 calls."""
     standin = served(calls=100_000)
