@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import trio
 
 from cffs.callfire.stats import ApiHealth
+from cffs.callfire.transport import Transport
 from cffs.catalog.store import Catalog
 from cffs.core.errors import NotInTree, RemoteObjectMissing, UsageError
 from cffs.core.settings import Settings
 from cffs.core.values import RecordingState
 from cffs.daemon.control import Tell
-from cffs.daemon.live_transport import LiveTransport
 from cffs.fuse.handles import told as name_of
 from cffs.reader.objects import Objects
 from cffs.reader.stories import Told
@@ -34,7 +34,7 @@ class Why:
         namespace: Namespace,
         catalog: Catalog,
         objects: Objects,
-        transport: LiveTransport,
+        transport: Transport,
     ) -> None:
         self._settings = settings
         self._namespace = namespace

@@ -4,10 +4,12 @@ It must not know names or how bytes are fetched.
 `fuse/operations` hands it every open of such a file, and what the kernel forgets.
 """
 
+from collections.abc import Callable
+
 import pyfuse3
 
 from cffs.catalog.store import Catalog
-from cffs.core.errors import RemoteObjectChanged
+from cffs.core.errors import RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.ids import Inode
 from cffs.fuse.attributes import file_info
 from cffs.fuse.handles import HandleTable, RemoteHandle
@@ -33,6 +35,7 @@ class Opening:
         handles: HandleTable,
         neighbours: Neighbours,
         living: Living,
+        now_ns: Callable[[], int],
     ) -> None:
         self._namespace = namespace
         self._inodes = namespace.inodes
@@ -42,11 +45,17 @@ class Opening:
         self._handles = handles
         self._neighbours = neighbours
         self._living = living
+        self._now_ns = now_ns
         self._paged = PagedVersions()
 
     def forget(self, inode: Inode) -> None:
         """The kernel does not hold the inode any more."""
         self._paged.forget(inode)
+
+    async def is_missing(self, content: Remote) -> None:
+        """The service does not have it: once its row leaves for that, no byte of it is kept but a pinned one."""
+        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // 1_000_000):
+            self._objects.let_go(content.key)
 
     async def open(self, inode: Inode, node: Node, content: Remote) -> pyfuse3.FileInfo:
         """A handle whose size is exact, but for an origin that tells none and for what is still being made.
@@ -58,9 +67,13 @@ class Opening:
         if is_being_made(content):
             return await self._living.open(inode, node, content)
         known = known_of(self._catalog, content)
-        if known is not None and await self._objects.revalidation.is_another(content.key, content.sources, known):
-            known = None
-        file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
+        try:
+            if known is not None and await self._objects.revalidation.is_another(content.key, content.sources, known):
+                known = None
+            file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
+        except RemoteObjectMissing:
+            await self.is_missing(content)
+            raise
         fact = self._catalog.fact(content.key)
         if not self._paged.admits(inode, fact.version if fact is not None else 0):
             # one inode is one version: a change was noticed while nobody had the file open

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pyfuse3
+import trio
 
 from cffs.catalog.store import Catalog
 from cffs.core.errors import (
@@ -23,6 +24,7 @@ from cffs.core.errors import (
 )
 from cffs.core.ids import Inode
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, made_up_statfs
+from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, handler, instant_handler
 from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, told
 from cffs.fuse.invalidation import KernelView
@@ -40,8 +42,6 @@ from cffs.tree.routes import FOLDERS
 
 #: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
-#: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
-ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 
 
 class Operations(Refusals):
@@ -77,7 +77,6 @@ class Operations(Refusals):
         self._attributes = attributes
         self._kernel = kernel
         self._now_ns = now_ns
-        self._readdir_reply = readdir_reply
         self._living = Living(
             namespace=namespace, objects=objects, catalog=catalog, kernel=kernel, handles=self.handles
         )
@@ -91,6 +90,10 @@ class Operations(Refusals):
             handles=self.handles,
             neighbours=self._neighbours,
             living=self._living,
+            now_ns=now_ns,
+        )
+        self._folders = Folders(
+            namespace, self._neighbours, attributes_of=self._attributes_of, readdir_reply=readdir_reply
         )
 
     def subject_of_handle(self, number: int) -> str:
@@ -156,7 +159,11 @@ class Operations(Refusals):
         elif not self.handles.of_object(content.key):
             for other in self._neighbours.unsized_behind(inode):
                 self._objects.probe_soon(other.key, other.sources)
-            await self._namespace.measure(content)
+            try:
+                await self._namespace.measure(content)
+            except RemoteObjectMissing:
+                await self._opening.is_missing(content)
+                raise
         return self._namespace.describe(node)
 
     def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
@@ -176,8 +183,6 @@ class Operations(Refusals):
                 self._kernel.note(content.key, inode)
         else:
             held_nbytes = description.nbytes or 0
-            # rendered anew at each open, under the same inode: its size is believed no longer than a hint
-            description = replace(description, is_exact=False)
         return self._attributes.make(inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns())
 
     def _never_too_small(self, content: Remote, description: Description) -> Description:
@@ -201,31 +206,24 @@ class Operations(Refusals):
         await self._namespace.prepare(node)
         return pyfuse3.FileHandleT(self.handles.add(FolderHandle(node)))
 
-    @handler
+    @instant_handler
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """The entries past the place `start_id`; a first listing is waited for page by page."""
         handle = self.handles.get(fh)
         if not isinstance(handle, FolderHandle):
             raise NotAFolder(str(fh))
-        after = start_id
-        if after and after == handle.end:
+        if start_id and start_id == handle.end:
             return
-        while True:
-            entries = await self._namespace.page(handle.node, after=after)
-            for entry in entries:
-                attributes = self._attributes_of(self._inodes.number(entry.node), entry.node, entry.content)
-                name = pyfuse3.FileNameT(os.fsencode(entry.name))
-                if not self._readdir_reply(token, name, attributes, entry.offset):
+        if self._folders.is_apart(handle):
+            with trio.fail_after(self.calls.budget_seconds):
+                await self._folders.bring(handle, after=start_id)
+        if self._folders.reply(handle, token, after=start_id):
+            return  # `find` asks this twice a folder, so a deadline is made only where something is waited for
+        with trio.fail_after(self.calls.budget_seconds):
+            while await self._namespace.wait_for_entries(handle.node):
+                await self._folders.bring(handle, after=start_id)
+                if self._folders.reply(handle, token, after=start_id):
                     return
-                self._neighbours.listed(handle.node, self._inodes.hold(entry.node), entry.node)
-                after = entry.offset
-            if entries:
-                if self._namespace.is_whole(handle.node):
-                    handle.end = after
-                    return
-                continue
-            if after > start_id or not await self._namespace.wait_for_entries(handle.node):
-                return
 
     @instant_handler
     async def releasedir(self, fh: int) -> None:
@@ -257,15 +255,20 @@ class Operations(Refusals):
             return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
         return await self._opening.open(Inode(inode), node, content)
 
-    @handler
+    @instant_handler
     async def read(self, fh: int, off: int, size: int) -> bytes:
-        """The bytes there; fewer only at the true end."""
+        """The bytes there; fewer only at the true end. A deadline costs as much as a READ that memory serves, and is
+        opened where it has to wait."""
         handle = self.handles.get(fh)
         if isinstance(handle, RemoteHandle):
-            # pyfuse3 takes any contiguous buffer and replies without a copy; its stub says bytes
-            return await handle.file.read(off, size)  # type: ignore[return-value]
+            data = handle.file.read_now(off, size)
+            if data is None:
+                with trio.fail_after(self.calls.budget_seconds):
+                    data = await handle.file.read(off, size)
+            return data  # type: ignore[return-value]  # pyfuse3 takes any buffer, without a copy; its stub says bytes
         if isinstance(handle, LivingHandle):
-            return await self._living.read(handle, off, size)
+            with trio.fail_after(self.calls.budget_seconds):
+                return await self._living.read(handle, off, size)
         if isinstance(handle, SnapshotHandle):
             return handle.body[off : off + size]
         raise IsAFolder(str(fh))
