@@ -73,7 +73,7 @@ async def test_every_recording_once_where_it_belongs(served: Serve, world: Open,
 @pytest.mark.timeout(900)
 async def test_every_recording_of_a_large_account(served: Serve, world: Open) -> None:
     """The same of 100,000 calls."""
-    standin = served(calls=100_000)
+    standin = served(calls=100_000, recordings_per_call=1)
     async with world(standin, timeout_seconds=120.0) as tree:
         await tree.names("recordings")
         await tree.names("by-name")
