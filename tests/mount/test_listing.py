@@ -104,16 +104,27 @@ def test_wavs_beside_v2_by_the_rule_of_twenty(said, home):
 
 @pytest.mark.slow
 def test_a_hundred_thousand_calls(said, home):
-    """100,000 calls stream: the first entries come with the first page, and the daemon stays under 200 MB."""
+    """100,000 calls stream: the first entries come with the first page, the daemon stays under 200 MB, and the next
+    mount is there as soon as an empty one."""
     with StandinThread(Account(seed=3, calls=100_000, campaigns=1), credentials=CANARIES) as standin:
-        with mounted(said, home, account_variables(standin), "--timeout", "120") as mount:
+        variables = account_variables(standin)
+        with mounted(said, home, variables, "--timeout", "120") as mount:
             (campaign,) = os.listdir(mount.path / "campaigns")
             folder = mount.path / "campaigns" / campaign
-            assert len(os.listdir(folder)) > 80_000
+            with os.scandir(folder) as entries:
+                next(entry for entry in entries if entry.name.isdecimal())
+                seen_at = time.monotonic()
+                pages = [record for record in standin.requests if record.kind == "findCalls" and record.body_nbytes]
+                assert seen_at - (pages[0].started_at + (pages[0].seconds or 0)) < 1 * NOISE * contention()
+                assert sum(entry.name.isdecimal() for entry in entries) > 80_000
             assert ls_l(folder) < 5 * NOISE * contention()
+            assert len(standin.requests) < 110
             rollup = Path(f"/proc/{mount.pid}/smaps_rollup").read_text()
             pss = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
             assert pss * 1024 < 200e6
+        started = time.monotonic()
+        with mounted(said, home, variables):
+            assert time.monotonic() - started < 1.5 * NOISE * contention()
 
 
 def test_sizes_before_and_after_open(said, home):
