@@ -41,6 +41,7 @@ from cffs.daemon.reload import LiveSettings, Reread
 from cffs.daemon.report import Report
 from cffs.daemon.status import Status, config_toml
 from cffs.daemon.thumbnailers import HeadForThumbnailers
+from cffs.daemon.why import Why
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -51,6 +52,7 @@ from cffs.reader.objects import Objects
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
+from cffs.tree.xattrs import attributes_teller
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +177,9 @@ async def _build(
                 budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, request_limit_seconds())
             ),
             now_ns=time.time_ns,
+            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
+            if settings.xattrs
+            else None,
         )
         listener.handles = operations.handles
         status = Status(
@@ -202,8 +207,7 @@ async def _build(
         for name, command in commands(disk, namespace).items():
             attending.add_command(name, command)
         status.more.append(attending.told)
-        # what returns to its baseline in a soak
-        living = trio.lowlevel.current_statistics
+        living = trio.lowlevel.current_statistics  # what returns to its baseline in a soak
         status.more.append(
             lambda: {"held": {"tasks": living().tasks_living, "inodes": len(inodes), "lookups": inodes.lookups}}
         )
@@ -217,6 +221,8 @@ async def _build(
             expect=objects.expect,
         )
         attending.add_command("probe", probing.probe)
+        story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
+        attending.add_command("why", story.why)
         own_files.update(status.files())
         own_files["config.toml"] = lambda: config_toml(live.now).encode()
         yield Graph(operations=operations, catalog=catalog, kernel=kernel, missing=missing, attending=attending)

@@ -9,6 +9,7 @@ from itertools import count
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import HandleId, Inode
+from cffs.reader.living import LivingFile
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.nodes import Entry, Node
 
@@ -21,6 +22,15 @@ class RemoteHandle:
     node: Node
     key: str
     file: OpenFile
+
+
+@dataclass(frozen=True, slots=True)
+class LivingHandle:
+    """An open recording that was still being made at open."""
+
+    inode: Inode
+    node: Node
+    file: LivingFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class FolderHandle:
     ahead_after: int = 0
 
 
-Handle = RemoteHandle | SnapshotHandle | FolderHandle
+Handle = RemoteHandle | LivingHandle | SnapshotHandle | FolderHandle
 
 
 class HandleTable:

@@ -116,7 +116,9 @@ class Neighbours:
         return [
             content
             for content in contents
-            if isinstance(content, Remote) and self._namespace.describe_content(content).nbytes is None
+            if isinstance(content, Remote)
+            and content.state not in _UNSTEADY
+            and self._namespace.describe_content(content).nbytes is None
         ]
 
     def _siblings_of(self, nodes: Sequence[Node], place: int) -> list[Sibling]:

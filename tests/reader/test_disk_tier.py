@@ -178,16 +178,6 @@ async def test_an_origin_without_ranges(tmp_path, tells_length, autojump_clock: 
         assert lab.origin.requests == 0
 
 
-async def test_what_is_still_being_made_is_not_kept(tmp_path, autojump_clock: MockClock):
-    """An object opened as not to be kept (a call that goes on) leaves nothing on disk."""
-    remote = Remote(total=MIB)
-    async with mounted(tmp_path, remote) as (lab, _disk):
-        handle = await lab.objects.open(lab.key, (lab.source,), may_be_kept=False)
-        await compare(handle, remote, 0, remote.total)
-        handle.close()
-    assert list(files_below(tmp_path)) == []
-
-
 async def test_size_zero_keeps_none(tmp_path, autojump_clock: MockClock):
     """With a limit of 0 nothing is kept, and what an earlier mount kept goes."""
     remote = Remote(total=MIB)
