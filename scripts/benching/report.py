@@ -1,0 +1,107 @@
+"""The samples as text: every figure for the terminal, what was demanded and reached, and the README's table.
+
+It must not know how anything was measured.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+
+from benching.demands import DEMANDS
+from benching.samples import Sample, Samples
+
+MIB = 1024 * 1024
+#: The README's columns: what a reader may know.
+COLUMNS = {
+    "cffs": ("cffs",),
+    "cffs as root": ("cffs as root",),
+    "cffs, disk cache": ("cffs, disk cache",),
+    "rclone off": ("rclone off",),
+    "rclone full": ("rclone full",),
+    "curl": ("curl", "curl -Z 8"),
+    "local": ("local",),
+}
+#: Rows whose result is a time; the others' is bytes a second.
+_TIMED = ("first", "cp", "ls", "ffmpeg")
+
+
+def figures(samples: Samples) -> str:
+    """A line for each program in each row: medians, the worst time, and what it cost."""
+    head = ("median", "worst", "MB/s", "requests", "fetched", "Pss MiB")
+    return "\n".join(
+        [
+            f"{'row':32} {'program':18} {' '.join(f'{word:>8}' for word in head)}",
+            *(_line(taken) for taken in _groups(samples)),
+        ]
+    )
+
+
+def verdicts(samples: Samples) -> str:
+    """A line for each demand; those whose rows were not measured are left out."""
+    lines = [f"{'row':32} {'what':42} {'reached':>14} {'demand':>14} {'go for':>14}"]
+    for demand in DEMANDS:
+        reached = demand.reached(samples)
+        if reached is not None:
+            told = [f"{demand.told(value):>14}" for value in (reached, demand.demand, demand.goal)]
+            verdict = "met" if demand.is_met(reached) else "NOT MET"
+            lines.append(f"{demand.row:32} {demand.what:42} {' '.join(told)}  {verdict}")
+    return "\n".join(lines)
+
+
+def markdown(samples: Samples) -> str:
+    """The README's table, and what it was measured with."""
+    about, rows = samples.about, list(dict.fromkeys(sample.row for sample in samples.taken))
+    machine, versions = about["machine"], about["versions"]
+    measured_with = (
+        f"Medians of {about['rounds']} interleaved rounds, {about['date'][:10]}, commit `{about['commit']}`, "
+        f"{machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}, Python {versions['python']}, "
+        f"rclone {versions['rclone']}, curl {versions['curl']}, nginx {versions['nginx']}."
+    )
+    lines = [
+        measured_with,
+        "",
+        f"| | {' | '.join(COLUMNS)} | reached (demanded) |",
+        f"|---|{'---:|' * len(COLUMNS)}---|",
+    ]
+    for row in rows:
+        cells = [_cell(samples, row, programs) for programs in COLUMNS.values()]
+        lines.append(f"| {row} | {' | '.join(cells)} | {'; '.join(_reached(samples, row)) or '—'} |")
+    lines.append(f"| every row |{' |' * len(COLUMNS)} {'; '.join(_reached(samples, 'every row'))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _groups(samples: Samples) -> list[list[Sample]]:
+    rows = dict.fromkeys(sample.row for sample in samples.taken)
+    programs = dict.fromkeys(sample.program for sample in samples.taken)
+    return [taken for row in rows for program in programs if (taken := samples.of(row, program))]
+
+
+def _line(taken: list[Sample]) -> str:
+    first, seconds = taken[0], [sample.seconds for sample in taken]
+    middle = median(seconds)
+    nbytes, requests = first.nbytes, median(sample.requests for sample in taken)
+    rate = f"{nbytes / middle / 1e6:.0f}" if nbytes else "-"
+    fetched = f"{median(sample.sent_nbytes for sample in taken) / nbytes:.2f}" if nbytes else "-"
+    pss = max(sample.pss_nbytes for sample in taken) / MIB
+    return (
+        f"{first.row:32} {first.program:18} {middle:8.3f} {max(seconds):8.3f} {rate:>8} {requests:8.0f} {fetched:>8} "
+        f"{f'{pss:.0f}' if pss else '-':>8}"
+    )
+
+
+def _cell(samples: Samples, row: str, programs: tuple[str, ...]) -> str:
+    for program in programs:
+        seconds, rate = samples.seconds(row, program), samples.rate(row, program)
+        if seconds is None or rate is None:
+            continue
+        if row.startswith(_TIMED):
+            return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
+        return f"{rate / 1e6:.0f} MB/s" if rate >= 1e7 else f"{rate / 1e6:.1f} MB/s"
+    return ""
+
+
+def _reached(samples: Samples, row: str) -> Iterator[str]:
+    for demand in DEMANDS:
+        reached = demand.reached(samples) if demand.row == row else None
+        if reached is not None:
+            missed = "" if demand.is_met(reached) else " **missed**"
+            yield f"{demand.what}: {demand.told(reached)} ({demand.told(demand.demand)}){missed}"
