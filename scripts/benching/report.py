@@ -25,8 +25,8 @@ _TIMED = ("first", "cp", "ls", "ffmpeg")
 
 
 def figures(samples: Samples) -> str:
-    """A line for each program in each row: medians, the worst time, and what it cost."""
-    head = ("median", "worst", "MB/s", "requests", "fetched", "Pss MiB")
+    """A line for each program in each row: medians, the worst time, and what it cost: `CPU s` is of the daemon."""
+    head = ("median", "worst", "MB/s", "requests", "fetched", "CPU s", "Pss MiB")
     return "\n".join(
         [
             f"{'row':32} {'program':18} {' '.join(f'{word:>8}' for word in head)}",
@@ -81,10 +81,11 @@ def _line(taken: list[Sample]) -> str:
     nbytes, requests = first.nbytes, median(sample.requests for sample in taken)
     rate = f"{nbytes / middle / 1e6:.0f}" if nbytes else "-"
     fetched = f"{median(sample.sent_nbytes for sample in taken) / nbytes:.2f}" if nbytes else "-"
+    cpu = median(sample.cpu_seconds for sample in taken)
     pss = max(sample.pss_nbytes for sample in taken) / MIB
     return (
         f"{first.row:32} {first.program:18} {middle:8.3f} {max(seconds):8.3f} {rate:>8} {requests:8.0f} {fetched:>8} "
-        f"{f'{pss:.0f}' if pss else '-':>8}"
+        f"{f'{cpu:.2f}' if pss else '-':>8} {f'{pss:.0f}' if pss else '-':>8}"
     )
 
 

@@ -28,7 +28,8 @@ _SETTLE_SECONDS = 0.1
 
 @dataclass(slots=True)
 class Sample:
-    """One run of one program in one row. `nbytes` were read; the server sent `sent_nbytes` in `requests`."""
+    """One run of one program in one row. `nbytes` were read; the server sent `sent_nbytes` in `requests`; the mount's
+    daemon used `cpu_seconds` and had at most `pss_nbytes` of memory."""
 
     row: str
     program: str
@@ -36,6 +37,7 @@ class Sample:
     nbytes: int = 0
     requests: int = 0
     sent_nbytes: int = 0
+    cpu_seconds: float = 0.0
     pss_nbytes: int = 0
     round: int = 0
 
@@ -102,15 +104,17 @@ def about(rounds: int) -> dict[str, Any]:
 
 @contextmanager
 def measuring(sample: Sample, site: Site, mount: Mounted | None = None) -> Iterator[Sample]:
-    """Fills in the sample: the block's time, what the server answered meanwhile, and the daemon's peak memory."""
+    """Fills in the sample: the block's time, what the server answered, and the daemon's memory."""
     position = site.log_position()
     is_over = threading.Event()
     looker = threading.Thread(target=_look, args=(sample, mount, is_over))
     looker.start()
+    used_seconds = mount.cpu_seconds() if mount is not None else 0.0
     began = time.perf_counter()
     try:
         yield sample
-        sample.seconds = sample.seconds or time.perf_counter() - began
+        sample.seconds = time.perf_counter() - began
+        sample.cpu_seconds = round(mount.cpu_seconds() - used_seconds, 2) if mount is not None else 0.0
     finally:
         is_over.set()
         looker.join()
