@@ -37,6 +37,12 @@ class Database:
         self._one_writer = trio.CapacityLimiter(1)
         self._is_closed = False
         self._has_moved = False
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        """Another number after every batch: what was derived from the rows holds for as long as it stays."""
+        return self._version
 
     async def aclose(self) -> None:
         """Close both connections, in the writer's turn: closing under a write that a background task left running
@@ -75,6 +81,8 @@ class Database:
                 raise
             self._move(problem)
             self._run(batch)
+        finally:
+            self._version += 1  # behind the batch: who sees its rows with the old number only derives them again
 
     def _run(self, batch: Callable[[sqlite3.Connection], None]) -> None:
         self._writing.execute("BEGIN IMMEDIATE")

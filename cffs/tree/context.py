@@ -5,7 +5,7 @@ The modules of the tree get it as their first argument.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cffs.catalog.account import Account
 from cffs.catalog.offered import Family
@@ -15,6 +15,7 @@ from cffs.core.settings import TreeSettings
 from cffs.core.source import Api, Source
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
+from cffs.tree.rendered import Rendered
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
 FIRST_ROW_OFFSET = 64
@@ -34,6 +35,7 @@ class Context:
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False
+    rendered: Rendered = field(default_factory=Rendered)
 
     @property
     def v2_lists_calls(self) -> bool:

@@ -82,8 +82,20 @@ def content(context: Context, node: Node) -> Content:
 
 async def _rendered(context: Context, folder: Node) -> bytes:
     """All of it; always a checkpoint, one a page of rows, so that a long one holds nobody up."""
+    if folder.kind is not Kind.CAMPAIGN:
+        return await _joined(_listed_pages(context, folder))
+    key, version = (folder, shown_forms(context)), context.catalog.version
+    kept = context.rendered.get(key, version)
+    if kept is not None:
+        await trio.lowlevel.checkpoint()
+        return kept
+    text = await _joined(_campaign_pages(context, folder))
+    context.rendered.keep(key, version, text)
+    return text
+
+
+async def _joined(pages: Iterator[str]) -> bytes:
     pieces = [_HEAD.encode()]
-    pages = _campaign_pages(context, folder) if folder.kind is Kind.CAMPAIGN else _listed_pages(context, folder)
     for page in pages:
         pieces.append(page.encode())
         await trio.lowlevel.checkpoint()
