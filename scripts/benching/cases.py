@@ -227,8 +227,9 @@ def _ffmpeg(paths: list[Path]) -> None:
 
 
 def _listed(mount: Mounted) -> list[str]:
-    """The folder's audio, in the names' order."""
-    return sorted(name for name in os.listdir(mount.folder) if name.endswith(".mp3"))
+    """The folder's audio, in the names' order. Sizes are looked at too, as `ls -l` does and file managers do."""
+    with os.scandir(mount.folder) as entries:
+        return sorted(entry.name for entry in entries if entry.name.endswith(".mp3") and entry.stat().st_size)
 
 
 def _dd(path: Path, sample: Sample, site: Site, mount: Mounted, nbytes: int) -> Sample:
