@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 README, PICTURE, KEPT = HERE.parent / "README.md", HERE / "measured.svg", HERE / "measured.json"
 LATEST = HERE.parent / ".bench.json"
 ROUNDS = 5
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Debian package -> what of it is used.
 PACKAGES = {
     "curl": "/usr/bin/curl",
@@ -78,7 +79,8 @@ def measure(arguments: argparse.Namespace) -> None:
     """Rounds over all cases, one way and back in turn; Ctrl-C ends all that was started and keeps the samples."""
     from benching import cases, files, report, samples, site
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for which in SIGNALS:
+        signal.signal(which, interrupt)
     rounds = 1 if arguments.quick else arguments.rounds
     taken = samples.Samples(samples.about(rounds))
     chosen = [
@@ -103,6 +105,13 @@ def measure(arguments: argparse.Namespace) -> None:
     taken.write(arguments.json)
     print(report.figures(taken), report.verdicts(taken), sep="\n\n")
     print(f"\n{len(taken.taken)} samples in {arguments.json}, {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+def interrupt(*_told: object) -> None:
+    """The first signal ends the run; the next ones must not stop what it takes to end."""
+    for which in SIGNALS:
+        signal.signal(which, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def run(case: "Case", site: "Site", taken: "Samples", number: int) -> None:
