@@ -64,7 +64,7 @@ def cases() -> list[Case]:
     add("stream 0 ms", streaming, partial(_stream, NEAR))
     add("stream 0 ms", ["curl"], partial(_fetch, NEAR))
     add("stream 0 ms", ["httpdirfs"], partial(_stream, NEAR, set_name="short"), rounds=3)
-    add("kept 0 ms", ["cffs, disk cache", "rclone full"], _kept)
+    add("disk cache written", ["cffs, disk cache", "rclone full"], _kept)
     add("stream 50 ms", (*streaming, "rclone full"), partial(_stream, FAR))
     add("stream 50 ms", ["curl"], partial(_fetch, FAR))
     add("slow link", ["cffs"], partial(_stream, SLOW), rounds=3)
@@ -117,13 +117,13 @@ def _kept(row: str, program: str, site: Site) -> Iterator[Sample]:
         [name] = _listed(mount)
         path, nbytes = mount.folder / name, SETS["big"].most_nbytes
         yield _dd(path, Sample(row, program), site, mount, nbytes)
-        yield _dd(path, Sample("again", program), site, mount, nbytes)
+        yield _dd(path, Sample("second read", program), site, mount, nbytes)
         _compare(path, site, "big")
         _evict(path)
         for kept in mount.cache.rglob("*"):
             if kept.is_file():
                 _evict(kept)
-        yield _dd(path, Sample("from disk", program), site, mount, nbytes)
+        yield _dd(path, Sample("from disk cache", program), site, mount, nbytes)
 
 
 def _first(row: str, program: str, site: Site) -> Iterator[Sample]:

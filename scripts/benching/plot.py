@@ -10,7 +10,16 @@ import matplotlib as mpl
 
 from benching.samples import Samples
 
-ROWS = ("stream 0 ms", "stream 50 ms", "TLS 0 ms", "TLS 50 ms", "kept 0 ms", "again", "from disk", "slow link")
+ROWS = (
+    "stream 0 ms",
+    "stream 50 ms",
+    "TLS 0 ms",
+    "TLS 50 ms",
+    "disk cache written",
+    "second read",
+    "from disk cache",
+    "slow link",
+)
 COLOURS = {
     "curl": "#9a9a9a",
     "rclone off": "#e0a458",

@@ -12,13 +12,13 @@ from benching.samples import Sample, Samples
 MIB = 1024 * 1024
 #: The README's columns: what a reader may know.
 COLUMNS = {
-    "cffs": ("cffs",),
-    "cffs as root": ("cffs as root",),
-    "cffs, disk cache": ("cffs, disk cache",),
+    "cffs": ("cffs", "cffs, disk cache"),
+    "as root": ("cffs as root",),
+    "stock wire": ("cffs, stock wire",),
     "rclone off": ("rclone off",),
     "rclone full": ("rclone full",),
-    "curl": ("curl", "curl -Z 8"),
-    "local": ("local",),
+    "httpdirfs": ("httpdirfs",),
+    "curl, or local": ("curl", "curl -Z 8", "local"),
 }
 #: Rows whose result is a time; the others' is bytes a second.
 _TIMED = ("first", "cp", "ls", "ffmpeg")
@@ -37,13 +37,13 @@ def figures(samples: Samples) -> str:
 
 def verdicts(samples: Samples) -> str:
     """A line for each demand; those whose rows were not measured are left out."""
-    lines = [f"{'row':32} {'what':42} {'reached':>14} {'demand':>14} {'go for':>14}"]
+    lines = [f"{'row':32} {'program':16} {'reached':>8} {'demand':>8} {'go for':>8}"]
     for demand in DEMANDS:
         reached = demand.reached(samples)
         if reached is not None:
-            told = [f"{demand.told(value):>14}" for value in (reached, demand.demand, demand.goal)]
+            told = [f"{demand.told(value):>8}" for value in (reached, demand.demand, demand.goal)]
             verdict = "met" if demand.is_met(reached) else "NOT MET"
-            lines.append(f"{demand.row:32} {demand.what:42} {' '.join(told)}  {verdict}")
+            lines.append(f"{demand.row:32} {demand.who:16} {' '.join(told)}  {verdict:8} {demand.what}")
     return "\n".join(lines)
 
 
@@ -65,7 +65,7 @@ def markdown(samples: Samples) -> str:
     for row in rows:
         cells = [_cell(samples, row, programs) for programs in COLUMNS.values()]
         lines.append(f"| {row} | {' | '.join(cells)} | {'; '.join(_reached(samples, row)) or '—'} |")
-    lines.append(f"| every row |{' |' * len(COLUMNS)} {'; '.join(_reached(samples, 'every row'))} |")
+    lines.append(f"| every row {'| ' * len(COLUMNS)}| {'; '.join(_reached(samples, 'every row'))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -104,5 +104,6 @@ def _reached(samples: Samples, row: str) -> Iterator[str]:
     for demand in DEMANDS:
         reached = demand.reached(samples) if demand.row == row else None
         if reached is not None:
+            who = " as root" if demand.who == "cffs as root" else ""
             missed = "" if demand.is_met(reached) else " **missed**"
-            yield f"{demand.what}: {demand.told(reached)} ({demand.told(demand.demand)}){missed}"
+            yield f"{demand.told(reached)} {demand.what}{who} ({demand.told(demand.demand)}){missed}"
