@@ -10,6 +10,8 @@ from benching.demands import DEMANDS
 from benching.samples import Sample, Samples
 
 MIB = 1024 * 1024
+#: Above it other work shares the cores, and the table says so.
+QUIET_LOAD = 1.0
 #: The README's columns: what a reader may know.
 COLUMNS = {
     "cffs": ("cffs", "cffs, disk cache"),
@@ -51,9 +53,10 @@ def markdown(samples: Samples) -> str:
     """The README's table, and what it was measured with."""
     about, rows = samples.about, list(dict.fromkeys(sample.row for sample in samples.taken))
     machine, versions = about["machine"], about["versions"]
+    busy = f" (busy: load {machine['load_before']} before)" if machine["load_before"] > QUIET_LOAD else ""
     measured_with = (
         f"Medians of {about['rounds']} interleaved rounds, {about['date'][:10]}, commit `{about['commit']}`, "
-        f"{machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}, Python {versions['python']}, "
+        f"{machine['cores']} cores of {machine['cpu']}{busy}, Linux {machine['kernel']}, Python {versions['python']}, "
         f"rclone {versions['rclone']}, curl {versions['curl']}, nginx {versions['nginx']}."
     )
     lines = [

@@ -4,6 +4,7 @@ It must not know what is compared with what.
 """
 
 import json
+import os
 import platform
 import subprocess
 import threading
@@ -89,6 +90,7 @@ def about(rounds: int) -> dict[str, Any]:
             "cores": sum(line.startswith("processor") for line in _lines("/proc/cpuinfo")),
             "memory_gib": round(int(memory.split()[1]) / 2**20),
             "kernel": platform.release(),
+            "load_before": round(os.getloadavg()[0], 1),
         },
         "versions": {
             "python": platform.python_version(),
