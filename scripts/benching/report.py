@@ -88,7 +88,7 @@ def _line(taken: list[Sample]) -> str:
     pss = max(sample.pss_nbytes for sample in taken) / MIB
     return (
         f"{first.row:32} {first.program:18} {middle:8.3f} {max(seconds):8.3f} {rate:>8} {requests:8.0f} {fetched:>8} "
-        f"{f'{cpu:.2f}' if pss else '-':>8} {f'{pss:.0f}' if pss else '-':>8}"
+        f"{f'{cpu:.2f}' if cpu else '-':>8} {f'{pss:.0f}' if pss else '-':>8}"
     )
 
 
