@@ -1,85 +1,141 @@
 # ruff: noqa: T201  # a script prints
 """Wall-clock figures on this machine, for the README and for whoever changes something. It gates nothing.
 
-It owns what is measured and how it is printed. So far the catalogue: a million rows, taken as a listing takes them,
-then opened, listed and looked up as a mount does.
+It owns the command line and the order of rounds; `benching/` owns the rest. `scripts/bench` calls it.
 """
 
 import argparse
-import resource
-import sqlite3
+import os
+import signal
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import trio
+if TYPE_CHECKING:
+    from benching.cases import Case
+    from benching.samples import Samples
+    from benching.site import Site
 
-from cffs.catalog import writes
-from cffs.catalog.store import Catalog
-from cffs.core.values import Call
-from cffs.core.wire_v2 import parse_call
-from cffs.standin.account import Account
-from cffs.standin.call_filter import CallFilter
-
-PAGE = 1000
+HERE = Path(__file__).resolve().parent
+README, PICTURE, KEPT = HERE.parent / "README.md", HERE / "measured.svg", HERE / "measured.json"
+LATEST = HERE.parent / ".bench.json"
+ROUNDS = 5
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Debian package -> what of it is used.
+PACKAGES = {
+    "curl": "/usr/bin/curl",
+    "ffmpeg": "/usr/bin/ffmpeg",
+    "fuse3": "/usr/bin/fusermount3",
+    "httpdirfs": "/usr/bin/httpdirfs",
+    "libnginx-mod-http-lua": "/usr/lib/nginx/modules/ngx_http_lua_module.so",
+    "nginx-light": "/usr/sbin/nginx",
+    "rclone": "/usr/bin/rclone",
+}
+MARKERS = ("<!-- measured: made by scripts/bench --write -->\n", "<!-- /measured -->")
 
 
 def main() -> None:
-    """Prints one line a figure."""
-    parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("what", choices=["catalogue"])
-    parser.add_argument("--rows", type=int, default=1_000_000, help="calls in the catalogue  [1000000]")
+    """Measures, or writes down what was measured."""
+    if sys.argv[1:2] == ["catalogue"]:
+        from benching import catalogue
+
+        catalogue.main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Reads by cffs, rclone, httpdirfs and curl from one nginx on 127.0.0.1, in interleaved rounds.",
+        epilog="'scripts/bench catalogue' measures the catalogue alone.",
+    )
+    parser.add_argument("--quick", action="store_true", help="one round, without the slowest; under 3 minutes")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds  [{ROUNDS}]")
+    parser.add_argument("--rows", action="append", metavar="TEXT", help="only rows with this in their name; repeatable")
+    parser.add_argument("--json", type=Path, default=LATEST, metavar="FILE", help="raw samples  [.bench.json]")
+    parser.add_argument("--write", action="store_true", help="measure nothing: put FILE's figures into the README")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="cffs-bench-") as folder:
-        trio.run(catalogue, Path(folder) / "catalog.sqlite", arguments.rows)
+    if arguments.write:
+        write(arguments.json)
+    else:
+        install()
+        measure(arguments)
 
 
-async def catalogue(path: Path, rows: int) -> None:
-    """A catalogue of that many calls with a recording each."""
-    account = Account(seed=1, calls=rows, campaigns=50)
-    async with Catalog.opened(path) as catalog:
-        started = time.perf_counter()
-        for calls in pages(account, rows):
-            await catalog.write(partial(put_all, calls))
-        seconds = time.perf_counter() - started
-    print(f"taking {rows} calls: {seconds:.1f} s, {rows / seconds:.0f} a second")
-    started = time.perf_counter()
-    async with Catalog.opened(path) as catalog:
-        print(f"opening it: {time.perf_counter() - started:.3f} s")
-        campaign_id = next(iter(catalog.campaigns(after_seq=0))).id
-        middle = account.call_ids()[rows // 2]
-        show("first page of a campaign", lambda: catalog.calls(campaign_id=campaign_id, after_seq=0))
-        show("a page from the middle", lambda: catalog.calls(campaign_id=campaign_id, after_seq=rows // 2))
-        show("a page of recordings", lambda: catalog.recordings(after_seq=rows // 2))
-        show("one call", lambda: catalog.call(middle))
-        show("its recordings", lambda: catalog.recordings_of_call(middle))
-        show("counting everything", catalog.counts)
-    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+def install() -> None:
+    """The programs that are compared, from Debian; SystemExit where that is not ours to do."""
+    missing = [package for package, used in PACKAGES.items() if not Path(used).exists()]
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise SystemExit(f"scripts/bench: missing: {' '.join(missing)}\nas root: apt-get install {' '.join(missing)}")
+    print(f"bench: installing {' '.join(missing)}", file=sys.stderr, flush=True)
+    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
+        subprocess.run(["/usr/bin/apt-get", "-qq", *command], check=True, **quiet)
 
 
-def put_all(calls: list[Call], db: sqlite3.Connection) -> None:
-    """One page, as a listing puts it."""
-    for call in calls:
-        writes.put_call(db, call)
+def measure(arguments: argparse.Namespace) -> None:
+    """Rounds over all cases, one way and back in turn; Ctrl-C ends all that was started and keeps the samples."""
+    from benching import cases, files, report, samples, site
+
+    for which in SIGNALS:
+        signal.signal(which, interrupt)
+    rounds = 1 if arguments.quick else arguments.rounds
+    taken = samples.Samples(samples.about(rounds))
+    chosen = [
+        case
+        for case in cases.cases()
+        if (case.is_quick or not arguments.quick)
+        and (os.geteuid() == 0 or "as root" not in case.program)
+        and (not arguments.rows or any(text in case.row for text in arguments.rows))
+    ]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cffs-bench-", ignore_cleanup_errors=True) as name:
+        files.make(Path(name))
+        files.warm(Path(name))
+        try:
+            with site.serving(Path(name)) as running:
+                for number in range(rounds):
+                    for case in chosen[:: -1 if number % 2 else 1]:
+                        if number < case.rounds:
+                            run(case, running, taken, number)
+        except KeyboardInterrupt:
+            print("bench: interrupted", file=sys.stderr)
+    taken.write(arguments.json)
+    print(report.figures(taken), report.verdicts(taken), sep="\n\n")
+    print(f"\n{len(taken.taken)} samples in {arguments.json}, {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
-def pages(account: Account, rows: int) -> Iterator[list[Call]]:
-    """The account's calls as the client would parse them, a page at a time."""
-    for offset in range(0, rows, PAGE):
-        page, _total = account.call_page(CallFilter(), offset=offset, limit=PAGE)
-        yield [parse_call(row) for row in page]
+def interrupt(*_told: object) -> None:
+    """The first signal ends the run; the next ones must not stop what it takes to end."""
+    for which in SIGNALS:
+        signal.signal(which, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
-def show(what: str, ask: Callable[[], object]) -> None:
-    """The best of five, in milliseconds."""
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        ask()
-        best = min(best, time.perf_counter() - started)
-    print(f"{what}: {best * 1000:.2f} ms")
+def run(case: "Case", site: "Site", taken: "Samples", number: int) -> None:
+    """One case once; one that fails is told and leaves the others be."""
+    try:
+        for sample in case.measure(site):
+            sample.round = number + 1
+            taken.taken.append(sample)
+            print(f"bench: {number + 1}: {sample.row}: {sample.program}: {sample.seconds:.3f} s", file=sys.stderr)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {number + 1}: {case.row}: {case.program}: {error}", file=sys.stderr)
+
+
+def write(path: Path) -> None:
+    """The README's table and picture, from the samples in `path`, which are kept beside the picture."""
+    from benching import plot, report, samples
+
+    taken = samples.Samples.read(path)
+    text = README.read_text()
+    start, stop = text.index(MARKERS[0]) + len(MARKERS[0]), text.index(MARKERS[1])
+    README.write_text(text[:start] + report.markdown(taken) + text[stop:])
+    plot.draw(taken, PICTURE)
+    taken.write(KEPT)
+    print(f"bench: written: {README}, {PICTURE}, {KEPT}", file=sys.stderr)
 
 
 if __name__ == "__main__":

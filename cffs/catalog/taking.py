@@ -169,5 +169,7 @@ def _settling() -> Callable[[Page[Call]], Page[Call]]:
 
 
 def _put_all(db: Any, put: Callable[..., None], items: Sequence[Any]) -> None:
-    for item in items:
+    # Pages come newest first. Rows are listed in the order of their insertion, so this makes a folder's order that of
+    # its names within a page: who reads a folder by name (a shell does) then reads in order, and is read ahead for.
+    for item in sorted(items, key=lambda item: int(item.id)):
         put(db, item)

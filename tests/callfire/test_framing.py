@@ -124,7 +124,6 @@ async def test_what_is_not_is_refused_and_its_connection_dropped(settings, name)
     ],
     ids=["length", "forged", "chunks", "204"],
 )
-@pytest.mark.parametrize("wire", ["own"])
 async def test_trailing_bytes_cost_the_connection(settings, answer):
     """What follows a body is nobody's: not the next answer, and nothing is asked on that connection again."""
     async with raw_server(lambda n: answer) as server, transport_to(server.base_url, settings) as transport:

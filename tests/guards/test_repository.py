@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_MODULE = 300
+#: HTTP of our own making, which people rightly distrust: so little that it can be read in one sitting.
+OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "own.py", "streams.py"), 600
 #: The only places that may catch everything (style.md 10): handler boundary, background tasks, and the command line's.
 BROAD_EXCEPTS = {
     "cffs/fuse/guard.py": 1,
@@ -50,6 +52,12 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 def test_modules_are_short():
     """No module is longer than 300 lines."""
     assert [name_of(path) for path in MODULES if len(path.read_text().splitlines()) > LONGEST_MODULE] == []
+
+
+def test_home_made_http_is_little():
+    """Framing, pool, sockets and TLS of the own wire stay under 600 lines in all."""
+    wire = ROOT / "cffs/callfire/wire"
+    assert sum(len((wire / name).read_text().splitlines()) for name in OWN_HTTP) < OWN_HTTP_LINES
 
 
 def test_modules_say_what_they_own():

@@ -123,3 +123,14 @@ async def test_resumed_anywhere(
                 while more := tree.namespace.entries(node, after=found[-1].offset if found else after):
                     found += more
                 assert found == [entry for entry in complete if entry.offset > after]
+
+
+async def test_listed_in_the_order_of_names(world: Open, facts: Facts) -> None:
+    """Although the service lists newest first, recordings are listed, and numbered, in the order of their names: a
+    shell that goes by name and a `cp -r` that goes by inode number both read in order."""
+    async with world() as tree:
+        names = [name for name in await tree.names("recordings") if name.endswith(".mp3")]
+        numbers = [tree.namespace.inodes.number(await tree.node(f"recordings/{name}")) for name in names]
+        assert len(names) > 1
+        assert names == sorted(names)
+        assert numbers == sorted(numbers)

@@ -92,6 +92,21 @@ async def test_time_is_the_newest_recordings(world: Open, facts: Facts) -> None:
         assert content.modified_ms == row.created_ms
 
 
+async def test_rendered_again_only_after_a_change(world: Open, facts: Facts) -> None:
+    """A campaign's playlist is the very same bytes until something is written to the catalogue, and true after it."""
+    async with world() as tree:
+        await tree.names("recordings")
+        content = tree.namespace.content(await tree.node(f"campaigns/{facts.campaign}/playlist.m3u8"))
+        assert isinstance(content, Document)
+        first = await tree.namespace.load(content)
+        assert await tree.namespace.load(content) is first
+        await tree.catalog.write(lambda db: None)
+        assert await tree.namespace.load(content) == first
+        await tree.catalog.write(lambda db: db.execute("UPDATE recordings SET seconds = 86399") and None)
+        changed = await tree.namespace.load(content)
+        assert changed.count(b"#EXTINF:86399,") == first.count(b"#EXTINF:") > 0
+
+
 async def test_one_node_in_both_places(world: Open, facts: Facts) -> None:
     """The playlist of a campaign is the same file below by-name/."""
     async with world() as tree:

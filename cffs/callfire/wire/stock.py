@@ -46,36 +46,57 @@ def stock_wires(
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
     """A wire to a configured origin. Without `reuse` each request has a connection of its own: one that was kept may
     be dead already, and then nobody knows whether an act arrived."""
-    return httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_limits(connections, reuse=reuse))
+    return _StockWire(context, connections=connections, kept=connections if reuse else 0)
 
 
 def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
     """A wire to anywhere public, for the redirects of the API at `base`; private addresses only where `base` is one."""
-    return _GuardedWire(context, connections=connections, base=base)
+    guard = GuardedBackend(base, dial=httpcore.TrioBackend().connect_tcp, resolve=resolved)
+    return _StockWire(context, connections=connections, kept=connections, backend=guard)
 
 
-def _limits(connections: int, *, reuse: bool) -> httpx.Limits:
-    return httpx.Limits(
-        max_connections=connections,
-        max_keepalive_connections=connections if reuse else 0,
-        keepalive_expiry=_KEEPALIVE_SECONDS,
-    )
+class _StockWire(httpx.AsyncHTTPTransport):
+    """httpx's transport over a pool that may dial through a guard (the address checked is the one connected to) and
+    that uses no connection again on which more came than was asked for."""
 
-
-class _GuardedWire(httpx.AsyncHTTPTransport):
-    """httpx's transport over a pool that dials through a guard, so that the address checked is the one connected to."""
-
-    def __init__(self, context: ssl.SSLContext, *, connections: int, base: Origin) -> None:
-        super().__init__(verify=context, trust_env=False, limits=_limits(connections, reuse=True))
-        if not isinstance(self._pool, httpcore.AsyncConnectionPool):  # another httpx: better no redirects than no guard
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        connections: int,
+        kept: int,
+        backend: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        super().__init__(verify=context, trust_env=False)
+        if not isinstance(self._pool, httpcore.AsyncConnectionPool):  # another httpx: better no wire than no guard
             raise RuntimeError("this version of httpx keeps its pool elsewhere")
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=connections,
-            max_keepalive_connections=connections,
+        self._pool = _Pool(context, connections=connections, kept=kept, backend=backend or httpcore.TrioBackend())
+
+
+class _Pool(httpcore.AsyncConnectionPool):
+    def __init__(
+        self, context: ssl.SSLContext, *, connections: int, kept: int, backend: httpcore.AsyncNetworkBackend
+    ) -> None:
+        super().__init__(max_connections=connections, max_keepalive_connections=kept)
+        self._context, self._backend = context, backend
+
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        return _Connection(
+            origin,
+            ssl_context=self._context,
             keepalive_expiry=_KEEPALIVE_SECONDS,
-            network_backend=GuardedBackend(base, dial=httpcore.TrioBackend().connect_tcp, resolve=resolved),
+            network_backend=self._backend,
         )
+
+
+class _Connection(httpcore.AsyncHTTPConnection):
+    """h11 keeps what it received behind an answer, and would read the next answer from there."""
+
+    def has_expired(self) -> bool:
+        """Also where an idle connection has bytes left that nobody asked for."""
+        parsed = self._connection
+        has_leftover = isinstance(parsed, httpcore.AsyncHTTP11Connection) and bool(parsed._h11_state.trailing_data[0])
+        return (has_leftover and self.is_idle()) or super().has_expired()
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):

@@ -1,0 +1,103 @@
+"""What the figures must reach: each demand one comparison within one run, since no figure of another run or machine is
+comparable.
+
+It must not know how anything was measured. `report` prints it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benching.samples import Samples
+from benching.site import LATENCY_SECONDS
+
+MIB = 1024 * 1024
+MEMORY_MIB = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """`reached` is computed from the samples; `demand` is what it must be, `goal` what it is built for.
+
+    `who` reached it, and `what` reads behind the value.
+    """
+
+    row: str
+    who: str
+    what: str
+    reached: Callable[[Samples], float | None]
+    demand: float
+    goal: float
+    at_least: bool = True
+
+    def is_met(self, reached: float) -> bool:
+        """Whether that is enough, rounded as it is shown."""
+        shown = round(reached, 2)
+        return shown >= self.demand if self.at_least else shown <= self.demand
+
+    def told(self, value: float) -> str:
+        """In as many digits as mean something."""
+        return f"{value:.0f}" if value >= 20 or self.what == "requests" else f"{value:.2f}"
+
+
+def _faster(row: str, than: str, demand: float, goal: float, *, by: str = "cffs") -> Demand:
+    """How many times the bytes a second of another program."""
+    return Demand(row, by, f"times {than}", lambda s: _ratio(s.rate(row, by), s.rate(row, than)), demand, goal)
+
+
+def _shorter(row: str, than: str, demand: float, goal: float) -> Demand:
+    """Which part of the time of another program."""
+    return Demand(
+        row,
+        "cffs",
+        f"of {than}'s time",
+        lambda s: _ratio(s.seconds(row, "cffs"), s.seconds(row, than)),
+        demand,
+        goal,
+        at_least=False,
+    )
+
+
+def _most(row: str, what: str, reached: Callable[[Samples], float | None], demand: float, goal: float) -> Demand:
+    return Demand(row, "cffs", what, reached, demand, goal, at_least=False)
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return one / other if one is not None and other else None
+
+
+def _peak_mib(samples: Samples) -> float | None:
+    """None where nothing was seen: only root may look into the daemon, which nobody else can trace."""
+    peaks = [sample.pss_nbytes / MIB for sample in samples.taken if sample.program.startswith("cffs")]
+    return max(peaks, default=0) or None
+
+
+_FIRST, _LIST = "first 64 KiB, 50 ms", "ls -l 10,000"
+_ROOT = "cffs as root"
+_COPY, _DECODE = "cp -r 200 files, 50 ms", "ffmpeg, 60 files, 50 ms"
+
+DEMANDS: tuple[Demand, ...] = (
+    _faster("stream 0 ms", "rclone off", 1.6, 2.0),
+    _faster("stream 0 ms", "curl", 0.42, 0.6),
+    _faster("stream 0 ms", "rclone off", 2.0, 2.5, by=_ROOT),
+    _faster("stream 0 ms", "curl", 0.5, 0.6, by=_ROOT),
+    _faster("disk cache written", "rclone full", 1.8, 2.5, by="cffs, disk cache"),
+    _faster("second read", "rclone full", 9, 15, by="cffs, disk cache"),
+    _faster("from disk cache", "rclone full", 2.5, 4, by="cffs, disk cache"),
+    _faster("stream 50 ms", "rclone off", 1.6, 2.0),
+    _faster("stream 50 ms", "rclone off", 2.2, 3.0, by=_ROOT),
+    _faster("slow link", "rclone off", 6.5, 7.5),
+    _faster("TLS 0 ms", "rclone off", 1.25, 1.6),
+    _faster("TLS 0 ms", "curl", 0.6, 0.85),
+    _faster("TLS 50 ms", "rclone off", 1.25, 1.6),
+    _faster("TLS 50 ms", "curl", 0.5, 0.85),
+    _most(_FIRST, "latencies", lambda s: _ratio(s.seconds(_FIRST, "cffs"), LATENCY_SECONDS), 1.1, 1.05),
+    _faster("random 64 KiB, 0 ms, 1 thread", "rclone off", 4, 4.8),
+    _faster("random 64 KiB, 0 ms, 4 threads", "rclone off", 4, 4.8),
+    _faster("random 64 KiB, 50 ms, 4 threads", "rclone off", 4, 4.8),
+    _shorter(_COPY, "rclone off", 0.12, 0.08),
+    _shorter(_COPY, "curl -Z 8", 1.0, 0.75),
+    _most(_LIST, "requests", lambda s: s.requests(_LIST, "cffs"), 15, 11),
+    _most(f"{_LIST}, again", "s", lambda s: s.seconds(f"{_LIST}, again", "cffs"), 0.1, 0.05),
+    _shorter(_DECODE, "local", 1.1, 1.0),
+    _most("every row", "MiB of memory (Pss)", _peak_mib, MEMORY_MIB + 60, MEMORY_MIB + 30),
+)

@@ -1,0 +1,90 @@
+"""What is served: sets of files, each as a plain folder and as an account of the API whose recordings they are.
+
+It owns sizes, contents and the JSON pages; it must not know nginx. `site` serves the folder that it fills.
+"""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cffs.standin.account import Account
+from cffs.standin.audio import Mp3Content
+from cffs.standin.call_filter import CallFilter
+
+MIB = 1024 * 1024
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """So many recordings of a size between two; `audio` where a decoder must like them."""
+
+    count: int
+    least_nbytes: int
+    most_nbytes: int
+    audio: bool = False
+
+
+#: One big file for streams and random reads; one that even a slow program reads in time; files whose beginning is
+#: looked at; a folder to copy and to decode; and a listing whose bytes nobody asks for.
+SETS = {
+    "big": FileSet(1, 256 * MIB, 256 * MIB),
+    "short": FileSet(1, 16 * MIB, 16 * MIB),
+    "probed": FileSet(24, 4 * MIB, 4 * MIB),
+    "small": FileSet(200, 100_000, 1_000_000, audio=True),
+    "many": FileSet(10_000, 0, 0),
+}
+
+
+def make(folder: Path) -> None:
+    """Fill `folder` with `plain/SET/ID.mp3` and `api/SET/*.json`."""
+    dice = random.Random(6)
+    for name, file_set in SETS.items():
+        account = Account(seed=6, calls=file_set.count, campaigns=1, uncampaigned_every=0, media=0, dynamic=0)
+        plain, api = folder / "plain" / name, folder / "api" / name
+        plain.mkdir(parents=True)
+        api.mkdir(parents=True)
+        [campaign] = account.broadcast_rows()
+        for offset in range(0, file_set.count, PAGE):
+            rows, total = account.call_page(CallFilter(), offset=offset, limit=PAGE)
+            for recording in _recordings(rows):
+                del recording["mp3Url"]
+                if file_set.most_nbytes:
+                    nbytes = dice.randint(file_set.least_nbytes, file_set.most_nbytes)
+                    recording["lengthInBytes"] = _write(plain / f"{recording['id']}.mp3", nbytes, file_set.audio)
+            page = json.dumps({"items": rows, "limit": PAGE, "offset": offset, "totalCount": total})
+            for filtered_by in ("", str(campaign["id"])):
+                (api / f"calls-{filtered_by}-{offset}.json").write_text(page)
+        nothing = {"items": [], "limit": PAGE, "offset": 0, "totalCount": 0}
+        (api / "nothing.json").write_text(json.dumps(nothing))
+        (api / "broadcasts.json").write_text(json.dumps({**nothing, "items": [campaign], "totalCount": 1}))
+        (api / "campaign.json").write_text(json.dumps(campaign))
+        (api / "account.json").write_text(json.dumps({"id": 6, "email": "bench@example.com", "name": "bench"}))
+
+
+def warm(folder: Path) -> None:
+    """Read everything once, so that no program pays for the server's disk."""
+    for path in (folder / "plain").rglob("*.mp3"):
+        with path.open("rb", buffering=0) as file:
+            while file.read(8 * MIB):
+                pass
+
+
+def _recordings(rows: list[dict]) -> Iterator[dict]:
+    for row in rows:
+        for record in row["records"]:
+            yield from record["recordings"]
+
+
+def _write(path: Path, nbytes: int, audio: bool) -> int:
+    if audio:
+        path.write_bytes(Mp3Content(seed=path.name, total_nbytes=nbytes).read(0, nbytes))
+    else:
+        with path.open("wb") as file:
+            file.write(b"ID3")
+            while (left := nbytes - file.tell()) > 0:
+                file.write(os.urandom(min(left, MIB)))
+    return path.stat().st_size

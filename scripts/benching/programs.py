@@ -1,0 +1,169 @@
+"""The programs that are compared, each mounted cold (a fresh process, empty caches, an empty home), and ended by pid.
+
+It owns their command lines; it must not know what is read or measured. Every program has its own defaults but for what
+its name says: which wire, which cache, which read-ahead.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benching.site import Place, Site
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 20
+STOP_SECONDS = 20
+#: What the kernel has for every mount, and so what a mount by an ordinary user keeps.
+DEFAULT_READ_AHEAD_KB = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A mount: where its files are, what it keeps on disk, and its daemon."""
+
+    folder: Path
+    cache: Path
+    process: subprocess.Popen[bytes]
+
+    def pss_nbytes(self) -> int:
+        """The daemon's proportional share of memory now."""
+        try:
+            told = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        except OSError:
+            return 0
+        return next(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:")) * 1024
+
+    def cpu_seconds(self) -> float:
+        """The processor time that the daemon has used so far: what noise on the machine changes least."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Cffs:
+    """cffs, by an option of its own each; `wide` is what root gets: 1 MiB of read-ahead instead of the default."""
+
+    wire: str = "own"
+    keeps: bool = False
+    wide: bool = False
+
+    @contextmanager
+    def mounted(self, site: Site, place: Place, set_name: str) -> Iterator[Mounted]:
+        """A mount of the set's account."""
+        with _home() as home:
+            point = home / "mnt"
+            options = ["--v2-url", site.v2_url(place, set_name), "--wire", self.wire, "--ca-bundle", site.ca_bundle]
+            options += [] if self.keeps else ["--cache-size", "0"]
+            command = [sys.executable, "-P", "-m", "cffs.cli", "mount", "-f", *options, point]
+            told = {"PYTHONPATH": str(ROOT), "CFFS_LOGIN": "bench", "CFFS_PASSWORD": "bench"}
+            with _running(command, home, told) as process:
+                _set_read_ahead(point, None if self.wide else DEFAULT_READ_AHEAD_KB)
+                folder = point / ("campaigns" if set_name == "many" else "recordings")
+                yield Mounted(folder, home / "cache", process)
+
+
+@dataclass(frozen=True, slots=True)
+class Rclone:
+    """rclone mount over its http backend: `off` streams, `full` keeps files on disk."""
+
+    mode: str
+
+    @contextmanager
+    def mounted(self, site: Site, place: Place, set_name: str) -> Iterator[Mounted]:
+        """A mount of the set's plain folder."""
+        with _home() as home:
+            point = home / "mnt"
+            command = ["rclone", "mount", ":http:", point, "--http-url", site.plain_url(place, set_name), "--read-only"]
+            command += ["--vfs-cache-mode", self.mode, "--cache-dir", home / "cache", "--ca-cert", site.ca_bundle]
+            with _running(command, home, {"RCLONE_CONFIG": str(home / "rclone.conf")}) as process:
+                yield Mounted(point, home / "cache", process)
+
+
+@dataclass(frozen=True, slots=True)
+class Httpdirfs:
+    """httpdirfs with its cache, without which it is slower still; its check for ranges does not know this nginx."""
+
+    @contextmanager
+    def mounted(self, site: Site, place: Place, set_name: str) -> Iterator[Mounted]:
+        """A mount of the set's plain folder."""
+        with _home() as home:
+            point = home / "mnt"
+            command = ["httpdirfs", "-f", "--no-range-check", "--cache", "--cache-location", home / "cache"]
+            command += ["--cacert", site.ca_bundle, site.plain_url(place, set_name), point]
+            with _running(command, home, {}) as process:
+                yield Mounted(point, home / "cache", process)
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="cffs-bench-home-"))
+    try:
+        for name in ("mnt", "cache", "config", "state", "run"):
+            (home / name).mkdir(mode=0o700)
+        yield home
+    finally:
+        if not os.path.ismount(home / "mnt"):  # else removing would remove what is mounted
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _running(command: list[object], home: Path, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon in the foreground, from its first answer until the block ends; unmounted whatever happens."""
+    point, log = home / "mnt", home / "log"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), **variables}
+    environment |= {f"XDG_{kind.upper()}_HOME": str(home / kind) for kind in ("cache", "config", "state")}
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,  # Ctrl-C is ours to handle, in order
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not os.path.ismount(point):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} does not mount: {log.read_text(errors='replace').strip()[-500:]}")
+            time.sleep(0.01)  # noqa: TID251  # no loop to block
+        yield process
+    finally:
+        _end(process, point)
+
+
+def _end(process: subprocess.Popen[bytes], point: Path) -> None:
+    unmount = ["fusermount3", "-u", str(point)]
+    for attempt in range(50):
+        if subprocess.run(unmount, stderr=subprocess.DEVNULL).returncode == 0 or not os.path.ismount(point):
+            break
+        if attempt == 40:
+            unmount.insert(2, "-z")
+        time.sleep(0.05)  # noqa: TID251  # as above: a kernel that still closes a file
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            process.wait(STOP_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            process.send_signal(how)
+    process.wait()
+
+
+def _set_read_ahead(point: Path, kib: int | None) -> None:
+    """What the kernel reads ahead on this mount; None leaves what the program did."""
+    if kib is None:
+        return
+    setting = Path(f"/sys/class/bdi/0:{os.minor(point.stat().st_dev)}/read_ahead_kb")
+    if int(setting.read_text()) != kib:
+        setting.write_text(f"{kib}\n")
