@@ -50,6 +50,7 @@ async def test_a_call_says_what_it_waits_for(world):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read, hung)
                 nursery.start_soon(read, stalled)
+                await trio.sleep(0.2)  # both hold a connection by then, and count for a second
                 nursery.start_soon(read, queued)
 
         await told_while(operations, read_three, "a connection to be free")
