@@ -66,3 +66,22 @@ def is_open_and_unused(found: os.stat_result, folder: Path | int) -> bool:
     """Others can look into the folder but not write to it, and it is empty: nobody planted or saw anything."""
     mode = stat.S_IMODE(found.st_mode)
     return bool(mode & 0o077) and not mode & 0o022 and not os.listdir(folder)
+
+
+def open_to_append(path: Path, *, option: str) -> int:
+    """Opens a log for appending: 0600 whatever the umask, never through a symbolic link, only a regular file of ours.
+
+    Raises UsageError, one line that names the option, where that cannot be.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        what = "it is a symbolic link" if path.is_symlink() else error.strerror
+        raise UsageError(f"{option}: cannot write {path}: {what}") from error
+    found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid() or found.st_nlink != 1 or not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise UsageError(f"{option}: {path} is not a plain file of your own; name another")
+    os.fchmod(descriptor, 0o600)
+    return descriptor

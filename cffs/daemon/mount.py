@@ -32,6 +32,7 @@ from cffs.core.settings import Settings
 from cffs.core.source import Source
 from cffs.daemon.account_folder import AccountFolders, taken
 from cffs.daemon.attending import Attending, ending_signals
+from cffs.daemon.audited import operations_for
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.credentials_check import refused, require_some
@@ -40,7 +41,6 @@ from cffs.daemon.probing import Probing
 from cffs.daemon.reload import LiveSettings, Reread
 from cffs.daemon.report import Report
 from cffs.daemon.status import Status, config_toml
-from cffs.daemon.thumbnailers import HeadForThumbnailers
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -93,7 +93,8 @@ async def run_mount(
     async with AsyncExitStack() as stack:
         folders = stack.enter_context(taken(settings, mountpoint))
         background = await stack.enter_async_context(open_background())
-        graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread))
+        make = stack.enter_context(operations_for(settings))
+        graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread, make))
         for line in graph.missing:
             report(Report.notice(line))
         background.start(graph.catalog.tend_forever)
@@ -111,7 +112,12 @@ async def run_mount(
 
 @asynccontextmanager
 async def _build(
-    settings: Settings, mountpoint: Path, folders: AccountFolders, background: NurseryBackground, reread: Reread | None
+    settings: Settings,
+    mountpoint: Path,
+    folders: AccountFolders,
+    background: NurseryBackground,
+    reread: Reread | None,
+    make: Callable[..., Operations],
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
     async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog:
@@ -164,7 +170,6 @@ async def _build(
         )
         namespace = Namespace(context, inodes)
         kernel = KernelView()
-        make = HeadForThumbnailers if settings.thumbnailers == "head" else Operations
         operations = make(
             namespace=namespace,
             objects=objects,

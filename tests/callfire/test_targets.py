@@ -118,7 +118,7 @@ def test_an_origin_in_a_private_network_does_not_lead_to_this_machine(target):
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:8080", "https://10.0.0.1", "https://api.example.com"])
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "224.0.0.1", "255.255.255.255", "[ff02::1]"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "224.0.0.1", "255.255.255.255", "[ff02::1]"])  # noqa: S104 - refused, never bound
 def test_addresses_of_no_service_are_never_followed(base, host):
     """The unspecified address (Linux connects it to itself), broadcast and multicast, whatever the origin."""
     with pytest.raises(MalformedAnswer):
