@@ -85,7 +85,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("xattrs", Kind.FLAG, "no", "fuse", "Show extended attributes."),
     _option("ca_bundle", Kind.PATH, "", "callfire", "Trust these certificate authorities (PEM)."),
     _option("insecure_http", Kind.FLAG, "no", "callfire", "Allow plain http to hosts other than this one."),
-    _option("wire", Kind.WIRE, "own", "callfire", "HTTP by our own sockets, or by httpx's: own or stock  [own]"),
+    _option("wire", Kind.WIRE, "own", "callfire", "HTTP by sockets of our own, or stock httpx  [own]"),
     _option("allow_other", Kind.FLAG, "no", "fuse daemon", "Let other users in."),
     _option("thumbnailers", Kind.THUMBNAILERS, "allow", "daemon", "Thumbnailers read: allow, or head only  [allow]"),
     _option("uid", Kind.ID, "", "fuse daemon", "Owner shown; root mounting becomes that user."),

@@ -26,6 +26,7 @@ from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Api, Source
 from cffs.standin.server import Standin
+from tests.canary import CANARIES
 
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 
@@ -73,7 +74,7 @@ async def test_tls_of_a_redirect_is_verified_too(settings_for, tmp_path, drain):
         (server_context(authority, "other.example.com"), False),
         (self_signed(tmp_path), False),
     ):
-        async with Standin() as standin, Standin(tls=context) as other:
+        async with Standin(credentials=CANARIES) as standin, Standin(credentials=CANARIES, tls=context) as other:
             path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
             source = Source(Api.V2, tuple(path.removeprefix("/v2/").split("/")))
             other.faults.add("body", data=b"ID3 signed", status=200, content_type="audio/mpeg")
@@ -102,7 +103,7 @@ async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, 
         (server_context(authority, "127.0.0.1", not_after=YESTERDAY), bundle, False),
     ]
     for context, ca_bundle, good in cases:
-        async with Standin(tls=context) as standin:
+        async with Standin(credentials=CANARIES, tls=context) as standin:
             async with Transport(settings_for(standin, ca_bundle=ca_bundle)) as transport:
                 if good:
                     assert await V2Client(transport).get_account()
@@ -118,7 +119,10 @@ async def test_a_certificate_that_expires_later_is_refused_from_then_on(settings
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     context = server_context(authority, "127.0.0.1")
-    async with Standin(tls=context) as standin, Transport(settings_for(standin, ca_bundle=bundle)) as transport:
+    async with (
+        Standin(credentials=CANARIES, tls=context) as standin,
+        Transport(settings_for(standin, ca_bundle=bundle)) as transport,
+    ):
         v2 = V2Client(transport)
         assert await v2.get_account()
         authority.issue_cert("127.0.0.1", not_after=YESTERDAY).configure_cert(context)
@@ -147,7 +151,7 @@ async def test_faults_over_tls_have_the_same_errors(settings_for, tmp_path, drai
     authority = trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    async with Standin(tls=server_context(authority, "127.0.0.1")) as standin:
+    async with Standin(credentials=CANARIES, tls=server_context(authority, "127.0.0.1")) as standin:
         path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
         source, content = (
             Source(Api.V2, tuple(path.removeprefix("/v2/").split("/"))),
@@ -183,7 +187,7 @@ def test_plain_http_elsewhere_is_a_usage_error(settings):
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for):
     """A proxy would be told every key: HTTP_PROXY and its like change nothing."""
-    async with Standin() as proxy, Standin() as standin:
+    async with Standin(credentials=CANARIES) as proxy, Standin(credentials=CANARIES) as standin:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.base_url)
         async with Transport(settings_for(standin)) as transport:
@@ -193,7 +197,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for
 
 async def test_a_second_origin_is_told_no_secret(settings_for, drain):
     """Real redirects to another loopback origin: its log holds no key, no Basic, no Referer; the bytes are right."""
-    async with Standin() as standin, Standin() as other:
+    async with Standin(credentials=CANARIES) as standin, Standin(credentials=CANARIES) as other:
         for path in standin.account.paths()[:4]:
             base, api = ("/v2/", Api.V2) if path.startswith("/v2/") else ("/cloud/1/", Api.V1)
             source = Source(api, tuple(path.removeprefix(base).split("/")))
@@ -306,7 +310,7 @@ async def test_a_name_that_changes_between_check_and_connection():
         await trio.lowlevel.checkpoint()
         return answers.pop(0)
 
-    async with Standin() as standin:
+    async with Standin(credentials=CANARIES) as standin:
         port = int(standin.base_url.rpartition(":")[2])
         permitted = partial(permitted_addresses, base=base, resolve=resolve)
         own = Dialler(ssl.create_default_context(), scratch=memoryview(bytearray(1)), permitted=permitted)
@@ -334,7 +338,7 @@ async def test_a_name_that_changes_between_check_and_connection():
 
 async def test_the_bare_wire_really_dials_through_the_guard(settings):
     """A name of this machine is refused on the wire for redirects, and nothing is connected."""
-    async with Standin() as standin:
+    async with Standin(credentials=CANARIES) as standin:
         port = standin.base_url.rpartition(":")[2]
         async with Transport(settings()) as transport:
             wire = transport._line.wires[Api.V2].bare
@@ -348,7 +352,7 @@ async def test_bodies_left_early_over_tls_close_quietly(settings_for, tmp_path, 
     authority = trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    async with Standin(tls=server_context(authority, "127.0.0.1")) as standin:
+    async with Standin(credentials=CANARIES, tls=server_context(authority, "127.0.0.1")) as standin:
         path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
         source = Source(Api.V2, tuple(path.removeprefix("/v2/").split("/")))
         async with Transport(settings_for(standin, ca_bundle=bundle, timeout_seconds=5.0)) as transport:

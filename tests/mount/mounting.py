@@ -13,31 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cffs.standin.answers import Credentials
 from cffs.standin.thread import StandinThread
+from tests.canary import CANARIES, RIGHT_ORIGIN, SAID
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A call that takes longer than this hangs, which is what the watchdog is for.
 WATCHDOG_SECONDS = 60
 #: Enough to be interrupted often by whoever else works.
 CONTENTION_SECONDS = 0.2
-#: A folder of a home that is the service's side, where the key may lie.
-RIGHT_ORIGIN = "right-origin"
-#: Unmistakable, with characters that each encoding spells differently.
-CANARIES = Credentials(
-    apikey="CANARYKEYv1+/=&%",
-    login="CANARYLOGINv2",
-    password="CANARYPASSWORDv2+/:@ é",
-    account_login="CANARYOWNERv2@example.com",
-    account_password="CANARYOWNERPASSWORD+/é",
-)
 
 
 @dataclass
 class Said:
-    """Everything that mounts of the session said or left: outputs and folders, searched for canaries at its end."""
+    """Everything that mounts of the session said, searched for canaries at its end."""
 
-    outputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=lambda: SAID)
 
 
 @dataclass(frozen=True)
@@ -129,3 +119,6 @@ def mounted(
             run(said, home, "umount", "--lazy", path)
         said.outputs.append(log.read_text())
     assert ended.returncode == 0, ended.stderr
+
+
+__all__ = ["CANARIES", "RIGHT_ORIGIN", "Mounted", "Said", "account_variables", "environment", "mounted", "run"]
