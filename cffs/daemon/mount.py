@@ -38,7 +38,7 @@ from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.credentials_check import refused, require_some
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
 from cffs.daemon.probing import Probing
-from cffs.daemon.reload import LiveSettings, Reread
+from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
 from cffs.daemon.report import Report
 from cffs.daemon.status import Status, config_toml
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
@@ -197,6 +197,7 @@ async def _build(
         live = LiveSettings(
             settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
         )
+        transport.renew_by(lambda: reload_and_log(live), background)
         attending = Attending(
             live=live,
             mountpoint=mountpoint,

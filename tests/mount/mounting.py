@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from cffs.standin.thread import StandinThread
 from tests.canary import CANARIES, RIGHT_ORIGIN, SAID
@@ -74,12 +75,15 @@ def account_variables(
     return found
 
 
-def run(said: Said, home: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    said: Said, home: Path, *arguments: object, stdin: IO[str] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run `cffs`; keeps what it said."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)],
         env=environment(home, variables),
         cwd=home,
+        stdin=stdin,
         capture_output=True,
         text=True,
         timeout=WATCHDOG_SECONDS,
