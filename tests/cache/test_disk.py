@@ -463,3 +463,25 @@ def test_a_folder_replaced_by_a_link_is_not_followed(tmp_path, is_there_at_the_s
         cache.close()  # its descriptors: what it opens next lies behind the link
         assert take(cache, of, 0) is None
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
+
+
+def test_what_is_evicted_or_dropped_is_in_no_file(tmp_path):
+    """The bytes themselves are gone, found by their content: of what made room for others, and of an object that left
+    the catalogue."""
+    (tmp_path / "cache").mkdir()
+    cache = opened(tmp_path / "cache", 4 * TOTAL)
+    versions = [version(number) for number in range(8)]
+
+    def kept() -> set[int]:
+        data = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
+        return {number for number, of in enumerate(versions) if bytes(block(of, 1))[1000:1064] in data}
+
+    for of in versions:
+        put(cache, of, 0)
+        put(cache, of, 1)
+    here = kept()
+    assert 7 in here
+    assert 0 not in here
+    cache.drop_object(versions[7].key)
+    assert kept() == here - {7}
+    cache.close()
