@@ -22,7 +22,7 @@ from cffs.core.settings import Settings
 from cffs.daemon.audit_log import AuditLog
 from cffs.daemon.thumbnailers import HeadForThumbnailers
 from cffs.fuse.handles import FolderHandle, RemoteHandle, told
-from cffs.fuse.operations import Operations, ReaddirReply
+from cffs.fuse.operations import Operations
 from cffs.tree.inodes import ROOT_INODE
 
 #: Deeper than the tree is.
@@ -63,7 +63,9 @@ def caller(thread_id: int, *, proc: Path = Path("/proc")) -> tuple[int, str | No
 class Audited(Operations):
     """Operations that note. Overrides add nothing that waits or fails, so the guard of what they call is theirs too."""
 
-    def __init__(self, *, audit: AuditLog, readdir_reply: ReaddirReply = pyfuse3.readdir_reply, **parts: Any) -> None:
+    def __init__(
+        self, *, audit: AuditLog, readdir_reply: Callable[..., bool] = pyfuse3.readdir_reply, **parts: Any
+    ) -> None:
         def noting(token: pyfuse3.ReaddirToken, name: pyfuse3.FileNameT, attributes: Any, offset: int) -> bool:
             taken = readdir_reply(token, name, attributes, offset)
             handle = self.handles.get(_listed.get())
