@@ -3,15 +3,22 @@
 Without CFFS_TEST_EXPLORE (`scripts/test --all` sets it) a test sees the same examples of hypothesis and the same order
 of trio's tasks at every run: a run that fails fails again. With it both are thrown anew each time, to find what nobody
 thought of.
+
+And the whole session is under one watch: what any test prints, logs or leaves behind shows no credential in any form.
+Logs are captured at their most verbose level (`log_level` in pyproject.toml). A test that shows a canary on purpose
+says so with the mark `shows_canaries` and a reason.
 """
 
 import os
 import random
 import signal
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
 import trio
+
+from tests import canary
 
 EXPLORES = "CFFS_TEST_EXPLORE" in os.environ
 
@@ -34,3 +41,26 @@ def same_order(request: pytest.FixtureRequest) -> None:
     """trio runs the tasks of a batch in an order of its own dice, which pytest-trio lays open for hypothesis."""
     dice: random.Random = trio._core._run._r
     dice.seed(None if EXPLORES else request.node.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test whose stdout, stderr or log shows a canary has failed."""
+    report = yield
+    if item.get_closest_marker("shows_canaries") is None:
+        for name, text in report.sections:
+            shown = canary.shows(text)
+            if shown is not None and not report.failed:
+                report.outcome = "failed"
+                report.longrepr = f"a credential shows in {name}: {shown}"
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_canary_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the session's end no credential is found in what commands said, nor in any file that a test left."""
+    yield
+    found = [shown for text in canary.SAID if (shown := canary.shows(text)) is not None]
+    assert found + canary.in_folder(tmp_path_factory.getbasetemp()) == []

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from cffs.cache.disk_file import DiskFile, Transfer
+from cffs.cache.disk_file import DiskFile, Transfer, make_folder
 from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
 from cffs.cache.disk_index import DiskIndex, name_of
 from cffs.cache.disk_open import BlockRead, BlockWrite, OpenFiles
@@ -264,7 +264,7 @@ class DiskCache:
         is_pinned = self.is_pinned(version.key)
         self.index.remove(name)
         path = self.index.path_of(name)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        make_folder(path.parent)
         file = DiskFile(path, version, create=True)
         self.index.add(name, used_at=self._wall_seconds())
         self._open[version.key] = file

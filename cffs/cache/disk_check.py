@@ -19,7 +19,9 @@ def held_nbytes_in(path: Path) -> int:
     try:
         total_nbytes = disk_format.total_of_header(os.pread(descriptor, HEADER_NBYTES, 0))
         layout = Layout(total_nbytes or 0)
-        slots = os.pread(descriptor, layout.blocks * SLOT_NBYTES, HEADER_NBYTES)
+        # of a file that was cut short no more is taken in than is there, whatever its header states
+        slots_nbytes = min(layout.blocks * SLOT_NBYTES, os.fstat(descriptor).st_size)
+        slots = os.pread(descriptor, slots_nbytes, HEADER_NBYTES)
         here = (disk_format.is_written(slots[at : at + SLOT_NBYTES]) for at in range(0, len(slots), SLOT_NBYTES))
         return sum(layout.block_range(index).nbytes for index, is_here in enumerate(here) if is_here)
     finally:

@@ -239,14 +239,33 @@ class DiskFile:
 
 
 def _opened(path: Path, *, create: bool) -> int:
-    if create:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+    """A descriptor of the file, from its folder's own: neither is reached through a symbolic link. FileNotFoundError
+    for a file that has another name too, or another owner: what is written there would be written elsewhere."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | _FLAGS)
     try:
-        return os.open(path, os.O_RDWR | _FLAGS)
-    except OSError as problem:
-        if problem.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
-        return os.open(path, os.O_RDONLY | _FLAGS)  # what is there can still be read
+        if create:
+            return os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=folder)
+        try:
+            descriptor = os.open(path.name, os.O_RDWR | _FLAGS, dir_fd=folder)
+        except OSError as problem:
+            if problem.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            # what is there can still be read
+            descriptor = os.open(path.name, os.O_RDONLY | _FLAGS, dir_fd=folder)
+    finally:
+        os.close(folder)
+    found = os.fstat(descriptor)
+    if found.st_nlink != 1 or found.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "not a file of ours alone")
+    return descriptor
+
+
+def make_folder(path: Path) -> None:
+    """The folder of some files, 0700; a symbolic link in its place goes, and what it names stays untouched."""
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _pread_all(descriptor: int, target: memoryview, offset: int) -> int:

@@ -24,6 +24,8 @@ from cffs.core.byte_range import ByteRange
 BLOCK_NBYTES = 128 * 1024
 HEADER_NBYTES = 4096
 _PAGE_NBYTES = 4096
+#: No object is larger (contract, section 4).
+MAX_OBJECT_NBYTES = 2**40
 _MAGIC = b"cffsblk1"
 _DIGEST_NBYTES = 20
 _HEADER = struct.Struct(f"<8sIQ{_DIGEST_NBYTES}s{_DIGEST_NBYTES}s")
@@ -95,13 +97,16 @@ def header_holds(header: bytes, version: ObjectVersion) -> bool:
 
 
 def total_of_header(header: bytes) -> int | None:
-    """The total that a whole header of any version states, None for anything else (a torn or foreign file)."""
+    """The total that a whole header of any version states, None for anything else (a torn or foreign file, one that
+    states more than any object has: its slots alone would fill the memory)."""
     if len(header) != HEADER_NBYTES:
         return None
     body = header[: _HEADER.size]
     magic, block_nbytes, total_nbytes, _key, _version = _HEADER.unpack(body)
     (checksum,) = _CHECKSUM.unpack_from(header, _HEADER.size)
     if magic != _MAGIC or block_nbytes != BLOCK_NBYTES or checksum != xxhash.xxh3_64_intdigest(body):
+        return None
+    if total_nbytes > MAX_OBJECT_NBYTES:
         return None
     return int(total_nbytes)
 

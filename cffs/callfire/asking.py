@@ -157,7 +157,7 @@ class Asker:
                     raise TryFailed(error, sent=True, foreign=opened.foreign) from None  # unwrapped again in run
                 event = Event.ANSWERED
                 return answer
-            assert scope.cancelled_caught  # noqa: S101 - for the type checker: the block above always returns or raises
+            assert scope.cancelled_caught  # nosec B101  # noqa: S101 - for the type checker: the block above always returns or raises
             event = Event.FAILED
             raise TryFailed(DeadlineExceeded(f"no answer in time for {ask.what}"), sent=True, foreign=False)
         except TryFailed as failed:

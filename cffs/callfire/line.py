@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import trio
 
 from cffs import __version__
-from cffs.callfire.asking import Asker
 from cffs.callfire.health import Health
 from cffs.callfire.keyring import Keyring
+from cffs.callfire.renewal import Renewal, RenewingAsker
 from cffs.callfire.stats import Stats
 from cffs.callfire.targets import configured_origin
 from cffs.callfire.wire.choice import WIRES
@@ -50,13 +50,14 @@ class Line:
         self.wires = (make_wires or WIRES[settings.wire])(bases, ca_bundle=settings.ca_bundle, connections=connections)
         self._dice = dice
         self._now_ns = now_ns
+        self.renewal = Renewal(lambda: self.asker)
         self.use_credentials(settings.credentials)
 
     def use_credentials(self, credentials: Credentials) -> None:
         """From now on; what is on its way ends as it began."""
         self.keyring = Keyring(credentials, {api: wires.base for api, wires in self.wires.items()})
         self.exchange = Exchange(self.wires, self.keyring)
-        self.asker = Asker(
+        self.asker = RenewingAsker(
             exchange=self.exchange,
             keyring=self.keyring,
             health=self.health,
@@ -64,6 +65,7 @@ class Line:
             dice=self._dice,
             now_ns=self._now_ns,
         )
+        self.asker.renewal = self.renewal
         for health in self.health.values():
             health.reset()
 

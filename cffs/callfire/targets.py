@@ -1,12 +1,13 @@
 """Where a request may go: origins, redirect targets and addresses; pure decisions about hostile URLs.
 
-It must not know httpx, DNS or credentials' values; whoever resolves a name asks `is_public_address` about the result.
+It must not know httpx, DNS or credentials' values; whoever resolves a name asks `reach_of` about the result.
 `callfire/wire` follows redirects by it, `callfire/transport` refuses settings by it.
 """
 
 import ipaddress
 import re
 from dataclasses import dataclass
+from enum import Enum, auto
 from urllib.parse import urljoin, urlsplit
 
 from cffs.core.errors import MalformedAnswer, UsageError
@@ -19,6 +20,17 @@ _HOST = re.compile(r"[a-z0-9_]([a-z0-9_\-.]{0,251}[a-z0-9_])?\.?|\[[0-9a-f:.]{2,
 #: decimal form passes, because resolvers read the others in their own ways.
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Reach(Enum):
+    """Where an address lies. OTHER is what no service has: multicast, reserved, unspecified (which Linux connects to
+    itself)."""
+
+    PUBLIC = auto()
+    PRIVATE = auto()
+    LINK_LOCAL = auto()
+    LOOPBACK = auto()
+    OTHER = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +50,11 @@ class Origin:
         return address is not None and _embedded(address).is_loopback
 
     @property
-    def is_private_literal(self) -> bool:
-        """True where the host is spelt as an address that is not public, or as `localhost`."""
-        return self.is_loopback or (_literal(self.host) is not None and not is_public_address(self.host))
+    def literal_reach(self) -> Reach | None:
+        """Where the host lies by its spelling alone; None for a name, which must be resolved."""
+        if self.is_loopback:
+            return Reach.LOOPBACK
+        return None if _literal(self.host) is None else reach_of(self.host)
 
 
 def origin_of(url: str) -> Origin:
@@ -78,8 +92,9 @@ def redirect_target(current_url: str, location: str, *, base: Origin) -> str:
     """The absolute URL that an answer to `current_url` redirects to, without its fragment.
 
     MalformedAnswer where it may not be followed: another scheme than https (http only while the API's own origin
-    `base` is loopback and the way so far was http), userinfo, odd spellings, private addresses unless `base` is one
-    (where `base` is loopback, only loopback).
+    `base` is loopback and the way so far was http), userinfo, odd spellings, and addresses that are not public, unless
+    `base` lies where they do: a service on this machine does not send into the network around it, nor one in a private
+    network to this machine.
     """
     try:
         if _URL.fullmatch(location.strip(" ")) is None:
@@ -90,22 +105,25 @@ def redirect_target(current_url: str, location: str, *, base: Origin) -> str:
         raise MalformedAnswer("redirected to something that is no plain URL") from None  # the URL may hold a secret
     if origin.scheme != "https" and not (base.is_loopback and current.scheme == "http"):
         raise MalformedAnswer("redirected to a URL that is not https")
-    # a service on this machine may send to another one here, but not into the network around
-    may_be_private = origin.is_loopback if base.is_loopback else base.is_private_literal
-    if origin.is_private_literal and origin != base and not may_be_private:
+    if origin != base and origin.literal_reach not in (None, Reach.PUBLIC, base.literal_reach):
         raise MalformedAnswer("redirected to a private address")
     return target
 
 
-def is_public_address(text: str) -> bool:
-    """True for an IP address that lies on the public internet, addresses embedded in it included."""
+def reach_of(text: str) -> Reach:
+    """Where an IP address lies, by the addresses embedded in it too; OTHER for a text that is none."""
     address = _literal(text.partition("%")[0])
     if address is None:
-        return False
+        return Reach.OTHER
     inner = _embedded(address)
-    if not address.is_global:  # 6to4's own block is none of the internet to some versions of Python
-        return False
-    return inner.is_global and not inner.is_multicast and not inner.is_reserved and not inner.is_unspecified
+    if inner.is_loopback:
+        return Reach.LOOPBACK
+    if inner.is_link_local:
+        return Reach.LINK_LOCAL
+    if inner.is_multicast or inner.is_reserved or inner.is_unspecified:
+        return Reach.OTHER
+    # 6to4's own block is none of the internet to some versions of Python, so both are asked
+    return Reach.PUBLIC if address.is_global and inner.is_global else Reach.PRIVATE
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -7,7 +7,7 @@ holds. `v1` and `v2` ask metadata and act through it, `reader/` takes bytes from
 import logging
 import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -22,6 +22,7 @@ from cffs.callfire.ranges import RangeAnswer
 from cffs.callfire.stats import ApiHealth
 from cffs.callfire.wire.exchange import Opened
 from cffs.callfire.wire.seam import WireMaker
+from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     CffsError,
@@ -106,6 +107,10 @@ class Transport:
     def use_credentials(self, credentials: Credentials) -> None:
         """From now on, health forgotten; what is on its way ends as it began. Never a checkpoint."""
         self._line.use_credentials(credentials)
+
+    def renew_by(self, look: Callable[[], Awaitable[object]], background: Background) -> None:
+        """`look` is awaited in `background` when credentials were refused; it calls `use_credentials` for others."""
+        self._line.renewal.by(look, background)
 
     def refuse(self, api: Api) -> None:
         """The API's credentials were refused at the start: it is asked again at most once a minute."""

@@ -63,7 +63,7 @@ def _recording_leaves(db: sqlite3.Connection, parts: tuple[str, ...]) -> None:
 
 def _recordings_leave(db: sqlite3.Connection, which: str, parts: tuple[str, ...]) -> None:
     # the condition is one of ours; `watch` remembers sequence numbers, so that of a row that left is not given again
-    rows = db.execute(f"SELECT seq, id FROM recordings WHERE {which}", parts).fetchall()  # noqa: S608
+    rows = db.execute(f"SELECT seq, id FROM recordings WHERE {which}", parts).fetchall()  # nosec B608  # noqa: S608
     for seq, recording_id in rows:
         db.execute("UPDATE recordings_left SET seq = max(seq, ?)", (seq,))
         db.execute("DELETE FROM view_rows WHERE recording = ?", (seq,))

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _PRIMARY_CODE = 0xFF
 _FOLDER_FAILS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 #: Memory, where there is such a folder.
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it, 0700, and removed at once
+_MEMORY = Path("/dev/shm")  # nosec B108  # noqa: S108 - a folder of ours is made in it, 0700, and removed at once
 
 
 class Database:

@@ -43,12 +43,21 @@ def read_config(path: Path, *, owners: Collection[int], must_exist: bool) -> dic
     return config
 
 
-def read_secret(path: Path) -> str:
-    """What a `..._file` names, whole; raises Failed with one line that shows nothing of it."""
+def read_secret(path: Path, *, owners: Collection[int]) -> str:
+    """What a `..._file` names, whole; raises Failed with one line that shows nothing of it.
+
+    It must belong to one of `owners`, or to root, and be closed to everybody else, as the config file must.
+    """
     try:
-        text, _ = _read(path, largest=4 * MAX_SECRET_CHARACTERS)
+        text, found = _read(path, largest=4 * MAX_SECRET_CHARACTERS)
     except FileNotFoundError as error:
         raise Failed(f"no file {path} to read a secret from") from error
+    if found.st_uid not in {*owners, 0}:
+        raise Failed(f"{path} holds a secret and belongs to another user (uid {found.st_uid}); it was not used")
+    # systemd's LoadCredential= gives a service root's file by an access list, whose mask stands in the group's bits
+    open_to = 0o037 if found.st_uid == 0 != os.geteuid() else 0o077
+    if stat.S_IMODE(found.st_mode) & open_to:
+        raise Failed(f"{path} holds a secret and others can read it; run: chmod 600 {path}")
     return text
 
 

@@ -159,7 +159,7 @@ def _resolved(
     def read_as_owner(path: Path) -> str:
         trusted = is_roots or str(path) in by_environment
         with acting_as(None if trusted else uid, places.gid):
-            return read_secret(path)
+            return read_secret(path, owners=owners)
 
     options, environment = _without_default_profile(options, environment, read)
     layers = Layers(options=options, environment=environment, config=read, places=places, read_secret=read_as_owner)

@@ -101,7 +101,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("log_file", Kind.PATH, "", "daemon", "Log here  [foreground: stderr, background: syslog]"),
     _option("log_level", Kind.LEVEL, "info", "daemon", "debug, info, warning or error  [info]"),
     _option("log_format", Kind.LOG_FORMAT, "text", "daemon", "text or json  [text]"),
-    _option("audit_log", Kind.PATH, "", "daemon", "Log every open here."),
+    _option("audit_log", Kind.PATH, "", "daemon", "A JSON line per recording opened."),
     _option("debug", Kind.FLAG, "no", "daemon cli", "Log everything, show tracebacks, allow tracing."),
 )
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
@@ -114,7 +114,6 @@ CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password
 NOT_YET: Mapping[str, str] = {
     "writable": "no",
     "upload_limit": "100M",
-    "audit_log": "",
 }
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}

@@ -54,7 +54,7 @@ def parse_head(head: bytes, *, total_nbytes: int) -> WavLayout | None:
 
 def _layout(found: tuple[int, ...], offset: int, nbytes: int) -> WavLayout | None:
     tag, channels, rate, _bytes_a_second, frame_nbytes, bits = found
-    if tag not in (_PCM, _MULAW) or not channels or not rate or frame_nbytes * 8 != channels * bits:
+    if tag not in (_PCM, _MULAW) or not (channels and rate and bits) or frame_nbytes * 8 != channels * bits:
         return None
     samples = ByteRange(offset, offset + nbytes - nbytes % frame_nbytes)
     return WavLayout(samples=samples, tag=tag, channels=channels, rate=rate, frame_nbytes=frame_nbytes, bits=bits)

@@ -33,7 +33,8 @@ def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
 
     Missing folders are made, the last one 0700 whatever the umask; an empty one that others can only look into, as
     `mkdir` makes them, is closed to 0700. Raises UsageError, one line, where it is a symbolic link, not a folder,
-    somebody else's, open to others with something in it or to write to, or cannot be made.
+    somebody else's, open to others with something in it or to write to, cannot be made, or lies where anybody may put
+    another folder in its place.
     """
     try:
         path.parent.mkdir(mode=parents_mode, parents=True, exist_ok=True)
@@ -59,6 +60,11 @@ def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
         raise UsageError(f"{path} belongs to another user (uid {found.st_uid}); name a folder of your own")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise UsageError(f"{path} is open to others; run: chmod 700 {path}")
+    for above in path.resolve().parents:
+        mode = above.stat().st_mode
+        # with the sticky bit, as /tmp has it, others may add to a folder but neither move nor remove what is ours
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise UsageError(f"{above} can be written by everybody, so {path} is not safe there; name another folder")
     return path
 
 
@@ -66,3 +72,22 @@ def is_open_and_unused(found: os.stat_result, folder: Path | int) -> bool:
     """Others can look into the folder but not write to it, and it is empty: nobody planted or saw anything."""
     mode = stat.S_IMODE(found.st_mode)
     return bool(mode & 0o077) and not mode & 0o022 and not os.listdir(folder)
+
+
+def open_to_append(path: Path, *, option: str) -> int:
+    """Opens a log for appending: 0600 whatever the umask, never through a symbolic link, only a regular file of ours.
+
+    Raises UsageError, one line that names the option, where that cannot be.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        what = "it is a symbolic link" if path.is_symlink() else error.strerror
+        raise UsageError(f"{option}: cannot write {path}: {what}") from error
+    found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid() or found.st_nlink != 1 or not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise UsageError(f"{option}: {path} is not a plain file of your own; name another")
+    os.fchmod(descriptor, 0o600)
+    return descriptor

@@ -8,15 +8,14 @@ import json
 import logging
 import logging.handlers
 import os
-import stat
 import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
+from cffs.daemon.hardening import open_to_append
 from cffs.daemon.redaction import Redactor
 
 #: They log whole URLs, headers and bodies below WARNING.
@@ -128,20 +127,6 @@ def _handler(settings: Settings) -> tuple[logging.Handler, str]:
 
 
 def open_log_file(path: Path) -> TextIO:
-    """Opens a log for appending: 0600 whatever the umask, never through a symbolic link, only a regular file of ours.
-
-    Raises UsageError, one line, where that cannot be.
-    """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        descriptor = os.open(path, flags, 0o600)
-    except OSError as error:
-        what = "it is a symbolic link" if path.is_symlink() else error.strerror
-        raise UsageError(f"--log-file: cannot write {path}: {what}") from error
-    stream = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
-    found = os.fstat(descriptor)
-    if found.st_uid != os.geteuid() or found.st_nlink != 1 or not stat.S_ISREG(found.st_mode):
-        stream.close()
-        raise UsageError(f"--log-file: {path} is not a plain file of your own; name another")
-    os.fchmod(descriptor, 0o600)
-    return stream
+    """The log, to be appended to by lines. Raises UsageError, one line, where it cannot be ours alone."""
+    descriptor = open_to_append(path, option="--log-file")
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace", buffering=1)

@@ -32,15 +32,15 @@ from cffs.core.settings import Settings
 from cffs.core.source import Source
 from cffs.daemon.account_folder import AccountFolders, taken
 from cffs.daemon.attending import Attending, ending_signals
+from cffs.daemon.audited import operations_for
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.credentials_check import refused, require_some
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
 from cffs.daemon.probing import Probing
-from cffs.daemon.reload import LiveSettings, Reread
+from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
 from cffs.daemon.report import Report
 from cffs.daemon.status import Status, config_toml
-from cffs.daemon.thumbnailers import HeadForThumbnailers
 from cffs.daemon.why import Why
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
@@ -95,7 +95,8 @@ async def run_mount(
     async with AsyncExitStack() as stack:
         folders = stack.enter_context(taken(settings, mountpoint))
         background = await stack.enter_async_context(open_background())
-        graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread))
+        make = stack.enter_context(operations_for(settings))
+        graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread, make))
         for line in graph.missing:
             report(Report.notice(line))
         background.start(graph.catalog.tend_forever)
@@ -113,7 +114,12 @@ async def run_mount(
 
 @asynccontextmanager
 async def _build(
-    settings: Settings, mountpoint: Path, folders: AccountFolders, background: NurseryBackground, reread: Reread | None
+    settings: Settings,
+    mountpoint: Path,
+    folders: AccountFolders,
+    background: NurseryBackground,
+    reread: Reread | None,
+    make: Callable[..., Operations],
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
     async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog:
@@ -166,7 +172,6 @@ async def _build(
         )
         namespace = Namespace(context, inodes)
         kernel = KernelView()
-        make = HeadForThumbnailers if settings.thumbnailers == "head" else Operations
         operations = make(
             namespace=namespace,
             objects=objects,
@@ -197,6 +202,7 @@ async def _build(
         live = LiveSettings(
             settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
         )
+        transport.renew_by(lambda: reload_and_log(live), background)
         attending = Attending(
             live=live,
             mountpoint=mountpoint,

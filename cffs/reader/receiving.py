@@ -109,7 +109,7 @@ class Receiver:
             tries_made=tries_made,
             idempotent=True,
             seconds_left=self._tools.settings.timeout_seconds,  # who waits leaves at its own deadline: we are dropped
-            dice=random.random(),  # noqa: S311 (jitter, not a secret)
+            dice=random.random(),  # nosec B311  # noqa: S311 (jitter, not a secret)
         )
         if seconds is None or not fetch.is_awaited:
             raise failure

@@ -148,7 +148,7 @@ class _ChunkFunction(Protocol):
 
 @lru_cache(maxsize=CACHED_CHUNKS)
 def _wav_chunk(seed: str, mulaw: bool, index: int) -> bytes:
-    noise = random.Random(f"wav:{seed}:{index}")  # noqa: S311 - sound, not a secret
+    noise = random.Random(f"wav:{seed}:{index}")  # nosec B311  # noqa: S311 - sound, not a secret
     if mulaw:
         return noise.randbytes(WAV_CHUNK_NBYTES).translate(_MULAW_SOFT)
     chunk = bytearray(WAV_CHUNK_NBYTES)
@@ -159,7 +159,7 @@ def _wav_chunk(seed: str, mulaw: bool, index: int) -> bytes:
 
 @lru_cache(maxsize=CACHED_CHUNKS)
 def _mp3_chunk(seed: str, index: int) -> bytes:
-    noise = random.Random(f"mp3:{seed}:{index}")  # noqa: S311 - sound, not a secret
+    noise = random.Random(f"mp3:{seed}:{index}")  # nosec B311  # noqa: S311 - sound, not a secret
     chunk = bytearray(noise.randbytes(MP3_CHUNK_FRAMES * MP3_FRAME_NBYTES).translate(_SEVEN_BIT))
     heads = _frame_heads()
     for position in range(0, len(chunk), MP3_FRAME_NBYTES):

@@ -64,7 +64,7 @@ class Faults:
 
     def __init__(self, *, seed: int = 0) -> None:
         self._lock = threading.Lock()
-        self._random = random.Random(seed)  # noqa: S311 - a repeatable schedule, no secret
+        self._random = random.Random(seed)  # nosec B311  # noqa: S311 - a repeatable schedule, no secret
         self._rules: dict[int, FaultRule] = {}
         self._seen: dict[int, int] = {}
         self._fired: dict[int, int] = {}

@@ -51,7 +51,7 @@ def media_content(extension: str, *, seed: str, filler_nbytes: int) -> Content:
 
 @lru_cache(maxsize=_CACHED_FILES)
 def _file_bytes(extension: str, seed: str, filler_nbytes: int) -> bytes:
-    filler = random.Random(f"media:{extension}:{seed}").randbytes(filler_nbytes)  # noqa: S311 - a picture, no secret
+    filler = random.Random(f"media:{extension}:{seed}").randbytes(filler_nbytes)  # nosec B311  # noqa: S311 - a picture, no secret
     if extension == "bmp":
         return _bmp(filler)
     if extension == "gif":

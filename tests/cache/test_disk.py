@@ -6,6 +6,7 @@ import shutil
 import stat
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -412,3 +413,75 @@ def test_a_file_closed_while_a_thread_writes(tmp_path):
     assert take(cache, of, 1) is None
     assert take(cache, version(9), 0) == block(version(9), 0)
     assert cache.used_nbytes < 2 * BLOCK_NBYTES
+
+
+@pytest.mark.parametrize("how", ["symlink", "hard link", "foreign"])
+def test_what_is_not_a_file_of_ours_alone_is_no_cache(tmp_path, how):
+    """A file replaced by a link to another, even one of the same bytes, or given away, is not read, and what is kept
+    in its place leaves the other untouched."""
+    if how == "foreign" and os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    (tmp_path / "cache").mkdir()
+    cache, of = opened(tmp_path / "cache"), version()
+    put(cache, of, 0)
+    cache.close()
+    path, other = the_file(tmp_path / "cache"), tmp_path / "other"
+    other.write_bytes(path.read_bytes())
+    if how == "foreign":
+        os.chown(path, 65534, 65534)
+    else:
+        path.unlink()
+        path.symlink_to(other) if how == "symlink" else path.hardlink_to(other)
+    before = other.read_bytes()
+    again = opened(tmp_path / "cache")
+    assert take(again, of, 0) is None
+    put(again, of, 1)
+    put(again, of, 0)
+    again.close()
+    assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize("is_there_at_the_start", [True, False])
+def test_a_folder_replaced_by_a_link_is_not_followed(tmp_path, is_there_at_the_start):
+    """Neither read through nor written through, found at a scan or planted later; what it names stays untouched."""
+    (tmp_path / "cache").mkdir()
+    cache, of = opened(tmp_path / "cache"), version()
+    put(cache, of, 0)
+    shard = the_file(tmp_path / "cache").parent
+    if is_there_at_the_start:
+        cache.close()
+    elsewhere = tmp_path / "elsewhere"
+    shard.rename(elsewhere)
+    shard.symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in elsewhere.iterdir()}
+    if is_there_at_the_start:
+        cache = opened(tmp_path / "cache")
+        assert take(cache, of, 0) is None
+        put(cache, of, 1)
+        assert take(cache, of, 1) == block(of, 1)
+    else:
+        cache.close()  # its descriptors: what it opens next lies behind the link
+        assert take(cache, of, 0) is None
+    assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
+
+
+def test_what_is_evicted_or_dropped_is_in_no_file(tmp_path):
+    """The bytes themselves are gone, found by their content: of what made room for others, and of an object that left
+    the catalogue."""
+    (tmp_path / "cache").mkdir()
+    cache = opened(tmp_path / "cache", 4 * TOTAL)
+    versions = [version(number) for number in range(8)]
+
+    def kept() -> set[int]:
+        data = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
+        return {number for number, of in enumerate(versions) if bytes(block(of, 1))[1000:1064] in data}
+
+    for of in versions:
+        put(cache, of, 0)
+        put(cache, of, 1)
+    here = kept()
+    assert 7 in here
+    assert 0 not in here
+    cache.drop_object(versions[7].key)
+    assert kept() == here - {7}
+    cache.close()

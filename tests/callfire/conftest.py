@@ -14,6 +14,7 @@ from cffs.callfire.wire.seam import Wires
 from cffs.core.byte_range import ByteRange
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.standin.server import Standin
+from tests.canary import CANARIES as STANDIN_CANARIES
 
 CANARIES = Credentials(
     apikey="CANARYKEYv1&=/?",
@@ -54,7 +55,7 @@ def settings(wire: str) -> Callable[..., OriginSettings]:
 @pytest.fixture
 async def standin() -> AsyncIterator[Standin]:
     """An embedded CallFire on loopback."""
-    async with Standin() as standin:
+    async with Standin(credentials=STANDIN_CANARIES) as standin:
         yield standin
 
 

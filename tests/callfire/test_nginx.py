@@ -15,6 +15,7 @@ from cffs.callfire.transport import Transport
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Api, Source
+from tests.canary import RIGHT_ORIGIN
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 pytestmark = pytest.mark.skipif(not Path(NGINX).exists(), reason="needs nginx: apt-get install nginx-light")
@@ -68,7 +69,8 @@ class Nginx:
 @pytest.fixture(scope="module")
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """A server of its own, for as long as this module's tests run."""
-    folder = tmp_path_factory.mktemp("nginx")
+    folder = tmp_path_factory.mktemp("nginx") / RIGHT_ORIGIN  # its logs name who asked
+    folder.mkdir()
     server = Nginx(folder)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(server.bundle))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cffs.callfire.keyring import Keyring
-from cffs.callfire.targets import Origin, configured_origin, is_public_address, origin_of, redirect_target
+from cffs.callfire.targets import Origin, Reach, configured_origin, origin_of, reach_of, redirect_target
 from cffs.core.errors import MalformedAnswer, UsageError
 from cffs.core.settings import Credentials
 from cffs.core.source import Api
@@ -70,7 +70,7 @@ def test_any_location_is_a_target_or_refused(location):
 @given(st.ip_addresses())
 def test_only_global_addresses_are_public(address):
     """No private, loopback, link-local or multicast address passes, in either family."""
-    if is_public_address(str(address)):
+    if reach_of(str(address)) is Reach.PUBLIC:
         assert address.is_global
         assert not address.is_loopback
         assert not address.is_link_local
@@ -106,3 +106,20 @@ def test_a_loopback_origin_leads_to_loopback_alone(target):
     assert redirect_target("http://127.0.0.1:8080/a", "http://127.0.0.1:9090/b", base=base) == "http://127.0.0.1:9090/b"
     with pytest.raises(MalformedAnswer):
         redirect_target("http://127.0.0.1:8080/a", target, base=base)
+
+
+@pytest.mark.parametrize("target", ["https://127.0.0.1/x", "https://localhost/x", "https://169.254.169.254/x"])
+def test_an_origin_in_a_private_network_does_not_lead_to_this_machine(target):
+    """Neither to its loopback nor to a link-local address (the metadata service of a cloud)."""
+    base = origin_of("https://10.0.0.1/cloud/1")
+    assert redirect_target("https://10.0.0.1/a", "https://10.0.0.2/b", base=base) == "https://10.0.0.2/b"
+    with pytest.raises(MalformedAnswer):
+        redirect_target("https://10.0.0.1/a", target, base=base)
+
+
+@pytest.mark.parametrize("base", ["http://127.0.0.1:8080", "https://10.0.0.1", "https://api.example.com"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "224.0.0.1", "255.255.255.255", "[ff02::1]"])  # noqa: S104 - refused, never bound
+def test_addresses_of_no_service_are_never_followed(base, host):
+    """The unspecified address (Linux connects it to itself), broadcast and multicast, whatever the origin."""
+    with pytest.raises(MalformedAnswer):
+        redirect_target(f"{base}/a", f"https://{host}/b", base=origin_of(base))

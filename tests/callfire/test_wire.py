@@ -1,6 +1,7 @@
 """Both wires: TLS is verified, the environment is not consulted, private addresses are not dialled."""
 
 import datetime
+import ipaddress
 import ssl
 from functools import partial
 
@@ -9,6 +10,11 @@ import httpx
 import pytest
 import trio
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from cffs.callfire.targets import Origin
 from cffs.callfire.transport import Transport
@@ -20,6 +26,7 @@ from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Api, Source
 from cffs.standin.server import Standin
+from tests.canary import CANARIES
 
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 
@@ -30,8 +37,59 @@ def server_context(authority: trustme.CA, name: str, **changes: datetime.datetim
     return context
 
 
+def self_signed(folder) -> ssl.SSLContext:
+    """A certificate that vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(YESTERDAY)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "self-signed.pem"
+    pem.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+async def test_tls_of_a_redirect_is_verified_too(settings_for, tmp_path, drain):
+    """A redirect from plain loopback to https with a certificate that nobody vouches for is not followed."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    for context, good in (
+        (server_context(authority, "127.0.0.1"), True),
+        (server_context(stranger, "127.0.0.1"), False),
+        (server_context(authority, "127.0.0.1", not_after=YESTERDAY), False),
+        (server_context(authority, "other.example.com"), False),
+        (self_signed(tmp_path), False),
+    ):
+        async with Standin(credentials=CANARIES) as standin, Standin(credentials=CANARIES, tls=context) as other:
+            path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
+            source = Source(Api.V2, tuple(path.removeprefix("/v2/").split("/")))
+            other.faults.add("body", data=b"ID3 signed", status=200, content_type="audio/mpeg")
+            standin.faults.add("redirect", location=other.base_url + "/signed{path}")
+            async with Transport(settings_for(standin, ca_bundle=bundle)) as transport:
+                if good:
+                    assert await drain(transport, source, ByteRange(0, 500)) == (0, b"ID3 signed")
+                else:
+                    with pytest.raises(errors.OriginUnreachable, match="certificate is not accepted"):
+                        await drain(transport, source, ByteRange(0, 500))
+            assert bool(other.requests) is good
+
+
 async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, drain):
-    """Self-signed, expired, and for another host are refused; the bundle's authority is accepted."""
+    """Self-signed, of an unknown authority, expired, and for another host are refused; the bundle's is accepted."""
     authority, stranger = trustme.CA(), trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -39,11 +97,13 @@ async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, 
         (server_context(authority, "127.0.0.1"), bundle, True),
         (server_context(authority, "127.0.0.1"), None, False),
         (server_context(stranger, "127.0.0.1"), bundle, False),
+        (self_signed(tmp_path), None, False),
+        (self_signed(tmp_path), bundle, False),
         (server_context(authority, "other.example.com"), bundle, False),
         (server_context(authority, "127.0.0.1", not_after=YESTERDAY), bundle, False),
     ]
     for context, ca_bundle, good in cases:
-        async with Standin(tls=context) as standin:
+        async with Standin(credentials=CANARIES, tls=context) as standin:
             async with Transport(settings_for(standin, ca_bundle=ca_bundle)) as transport:
                 if good:
                     assert await V2Client(transport).get_account()
@@ -59,7 +119,10 @@ async def test_a_certificate_that_expires_later_is_refused_from_then_on(settings
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     context = server_context(authority, "127.0.0.1")
-    async with Standin(tls=context) as standin, Transport(settings_for(standin, ca_bundle=bundle)) as transport:
+    async with (
+        Standin(credentials=CANARIES, tls=context) as standin,
+        Transport(settings_for(standin, ca_bundle=bundle)) as transport,
+    ):
         v2 = V2Client(transport)
         assert await v2.get_account()
         authority.issue_cert("127.0.0.1", not_after=YESTERDAY).configure_cert(context)
@@ -88,7 +151,7 @@ async def test_faults_over_tls_have_the_same_errors(settings_for, tmp_path, drai
     authority = trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    async with Standin(tls=server_context(authority, "127.0.0.1")) as standin:
+    async with Standin(credentials=CANARIES, tls=server_context(authority, "127.0.0.1")) as standin:
         path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
         source, content = (
             Source(Api.V2, tuple(path.removeprefix("/v2/").split("/"))),
@@ -124,7 +187,7 @@ def test_plain_http_elsewhere_is_a_usage_error(settings):
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for):
     """A proxy would be told every key: HTTP_PROXY and its like change nothing."""
-    async with Standin() as proxy, Standin() as standin:
+    async with Standin(credentials=CANARIES) as proxy, Standin(credentials=CANARIES) as standin:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.base_url)
         async with Transport(settings_for(standin)) as transport:
@@ -134,7 +197,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for
 
 async def test_a_second_origin_is_told_no_secret(settings_for, drain):
     """Real redirects to another loopback origin: its log holds no key, no Basic, no Referer; the bytes are right."""
-    async with Standin() as standin, Standin() as other:
+    async with Standin(credentials=CANARIES) as standin, Standin(credentials=CANARIES) as other:
         for path in standin.account.paths()[:4]:
             base, api = ("/v2/", Api.V2) if path.startswith("/v2/") else ("/cloud/1/", Api.V1)
             source = Source(api, tuple(path.removeprefix(base).split("/")))
@@ -197,14 +260,85 @@ async def test_names_that_resolve_to_private_addresses_are_not_dialled(host, add
         with pytest.raises(httpcore.ConnectError):
             await backend.connect_tcp(host, 443, timeout=1)
     assert dials == (addresses[:1] if dialled else [])
-    private = GuardedBackend(Origin("https", "intern.example.com", 443), dial=dial, resolve=resolve)
-    if addresses:
-        await private.connect_tcp(host, 443, timeout=1)
+
+
+BASES = {
+    "loopback": Origin("http", "127.0.0.1", 8080),
+    "localhost": Origin("http", "localhost", 8080),
+    "private": Origin("https", "10.0.0.1", 443),
+    "named": Origin("https", "intern.example.com", 443),
+    "public": Origin("https", "api.example.com", 443),
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "may_lead_there"),
+    [
+        ("127.0.0.1", {"loopback", "localhost"}),
+        ("::1", {"loopback", "localhost"}),
+        ("10.9.9.9", {"private", "named"}),
+        ("::ffff:192.168.1.1", {"private", "named"}),
+        ("169.254.169.254", set()),
+        ("fe80::1%eth0", set()),
+        ("0.0.0.0", set()),  # noqa: S104 - refused, never bound
+        ("93.184.216.34", set(BASES)),
+    ],
+)
+async def test_a_name_leads_only_where_the_origin_lies(address, may_lead_there):
+    """What a redirect's name resolves to is public, or lies where the origin does: a service on this machine sends
+    nothing into the network around it, nor one there to this machine."""
+
+    async def resolve(name, port):
+        await trio.lowlevel.checkpoint()
+        return {"api.example.com": ["93.184.216.34"], "intern.example.com": ["10.1.1.1"]}.get(name, [address])
+
+    for name, base in BASES.items():
+        if name in may_lead_there:
+            assert await permitted_addresses("cdn.example.com", 443, base=base, resolve=resolve) == [address]
+        else:
+            with pytest.raises(OSError, match="private"):
+                await permitted_addresses("cdn.example.com", 443, base=base, resolve=resolve)
+
+
+async def test_a_name_that_changes_between_check_and_connection():
+    """DNS rebinding on both wires, over real sockets: the name is resolved once for each connection, and what was
+    checked is what the socket is connected to."""
+    base = Origin("http", "127.0.0.1", 8080)
+    answers: list[list[str]] = []
+
+    async def resolve(name, port):
+        await trio.lowlevel.checkpoint()
+        return answers.pop(0)
+
+    async with Standin(credentials=CANARIES) as standin:
+        port = int(standin.base_url.rpartition(":")[2])
+        permitted = partial(permitted_addresses, base=base, resolve=resolve)
+        own = Dialler(ssl.create_default_context(), scratch=memoryview(bytearray(1)), permitted=permitted)
+        stock = GuardedBackend(base, dial=httpcore.TrioBackend().connect_tcp, resolve=resolve)
+
+        async def by_own():
+            stream = await own.connect("http", "rebound.example.com", port)
+            peer = stream._socket.getpeername()
+            stream.close()
+            return peer
+
+        async def by_stock():
+            stream = await stock.connect_tcp("rebound.example.com", port, timeout=2)
+            peer = stream.get_extra_info("server_addr")
+            await stream.aclose()
+            return peer
+
+        for connect, refusal in ((by_own, OSError), (by_stock, httpcore.ConnectError)):
+            answers[:] = [["127.0.0.1"], ["10.9.9.9"]]
+            assert await connect() == ("127.0.0.1", port)
+            with pytest.raises(refusal):
+                await connect()
+            assert not answers
 
 
 async def test_the_bare_wire_really_dials_through_the_guard(settings):
     """A name of this machine is refused on the wire for redirects, and nothing is connected."""
-    async with Standin() as standin:
+    async with Standin(credentials=CANARIES) as standin:
         port = standin.base_url.rpartition(":")[2]
         async with Transport(settings()) as transport:
             wire = transport._line.wires[Api.V2].bare
@@ -218,7 +352,7 @@ async def test_bodies_left_early_over_tls_close_quietly(settings_for, tmp_path, 
     authority = trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    async with Standin(tls=server_context(authority, "127.0.0.1")) as standin:
+    async with Standin(credentials=CANARIES, tls=server_context(authority, "127.0.0.1")) as standin:
         path = next(path for path in standin.account.paths() if path.startswith("/v2/calls/recordings/"))
         source = Source(Api.V2, tuple(path.removeprefix("/v2/").split("/")))
         async with Transport(settings_for(standin, ca_bundle=bundle, timeout_seconds=5.0)) as transport:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.canary import SAID
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -23,9 +25,11 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 def cffs(home: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs `cffs`; its status, stdout and stderr."""
     command = [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)]
-    return subprocess.run(
+    done = subprocess.run(
         command, cwd=home, env=environment(home, **variables), capture_output=True, text=True, timeout=60
     )
+    SAID.append(done.stdout + done.stderr)
+    return done
 
 
 def one_line(done: subprocess.CompletedProcess[str], status: int) -> str:

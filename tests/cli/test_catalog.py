@@ -48,8 +48,8 @@ OTHERS = f"http://evil.example/cloud/1/files/recording/1 {BASE}/files/recording/
 def test_import_add_list(tmp_path: Path) -> None:
     """A CSV, an XML from stdin in UTF-16, and arguments: found, new and refused are told, `list` shows the paths, and
     no file holds the key."""
-    (tmp_path / "calls.csv").write_text(CSV)
-    assert cffs(tmp_path, "catalog", "import", "calls.csv").stdout == "found 4, new 4, refused 0\n"
+    (tmp_path / "calls.secret").write_text(CSV)
+    assert cffs(tmp_path, "catalog", "import", "calls.secret").stdout == "found 4, new 4, refused 0\n"
     told = cffs(tmp_path, "catalog", "import", "-", "--json", stdin=XML.encode("utf-16"))
     assert json.loads(told.stdout) == {"found": 2, "new": 1, "refused": {}}
     added = cffs(tmp_path, "catalog", "add", dynamic(1), OTHERS)

@@ -99,8 +99,8 @@ def test_config_with_secrets_must_be_private(tmp_path):
 
 def test_config_that_is_not_toml(tmp_path):
     """A broken config is one line that shows nothing of its text."""
-    (tmp_path / "c.toml").write_text('apikey = "CANARYKEY\n')
-    assert "CANARY" not in one_line(cffs(tmp_path, "config", "show", "--config", "c.toml"), 1)
+    (tmp_path / "config.toml").write_text('apikey = "CANARYKEY\n')
+    assert "CANARY" not in one_line(cffs(tmp_path, "config", "show", "--config", "config.toml"), 1)
 
 
 def test_config_named_and_missing(tmp_path):

@@ -37,7 +37,7 @@ def start(folder: Path, program: str) -> None:
 def test_ready(tmp_path, monkeypatch, capsys):
     """Ready returns; notices are printed; the secret reached the child by stdin and not by argv or environment."""
     monkeypatch.setenv("CFFS_APIKEY", "CANARYKEY")
-    found = tmp_path / "found"
+    found = tmp_path / "found.secret"
     start(
         tmp_path,
         f"""

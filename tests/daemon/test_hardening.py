@@ -69,6 +69,19 @@ def test_an_empty_folder_is_closed(tmp_path):
     assert stat.S_IMODE(private_folder(tmp_path / "made").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_folder_where_anybody_may_plant_another_is_refused(tmp_path, depth):
+    """Below one that everybody may write: refused in one line that names it, unless it has /tmp's sticky bit."""
+    above = tmp_path / "above"
+    path = above.joinpath(*"ab"[:depth])
+    above.mkdir()
+    above.chmod(0o777)
+    with pytest.raises(UsageError, match=f"{above} can be written by everybody"):
+        private_folder(path)
+    above.chmod(0o1777)
+    assert private_folder(path) == path
+
+
 @pytest.mark.parametrize("report", [Report.ready(), Report.error("a\nb"), Report.notice("x")])
 def test_reports_travel(report):
     """A report is one line, and comes back as it was, but for line breaks."""

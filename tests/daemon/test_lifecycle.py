@@ -21,6 +21,7 @@ import pytest
 from cffs.cli.mounts import mount_at
 from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
+from tests.canary import CANARIES
 from tests.cli.helpers import cffs, environment, one_line
 
 #: What a busy machine makes of a promise: its time, so many times.
@@ -39,7 +40,7 @@ def standin() -> Iterator[StandinThread]:
     """An account whose newest recording is larger than one request."""
     account = Account(seed=9, calls=6, media=4, dynamic=2)
     account.resize_recording(newest(account), form="mp3", total_nbytes=LARGE_NBYTES)
-    with StandinThread(account) as running:
+    with StandinThread(account, credentials=CANARIES) as running:
         yield running
 
 

@@ -12,6 +12,7 @@ from cffs.core.settings import Credentials, Settings
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.server import Standin
+from tests.canary import CANARIES
 from tests.fuse.world import World, built
 
 MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
@@ -32,7 +33,8 @@ def world(tmp_path: Path) -> MakeWorld:
         budget_seconds: float = 5.0,
         **changes: Any,
     ) -> AsyncIterator[World]:
-        async with Standin(account or Account(seed=5, calls=12, media=8, dynamic=4), options=options) as standin:
+        account = account or Account(seed=5, calls=12, media=8, dynamic=4)
+        async with Standin(account, options=options, credentials=CANARIES) as standin:
             given = standin.credentials
             settings = Settings(
                 credentials=Credentials(

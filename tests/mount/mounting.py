@@ -12,32 +12,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from cffs.standin.answers import Credentials
 from cffs.standin.thread import StandinThread
+from tests.canary import CANARIES, RIGHT_ORIGIN, SAID
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A call that takes longer than this hangs, which is what the watchdog is for.
 WATCHDOG_SECONDS = 60
 #: Enough to be interrupted often by whoever else works.
 CONTENTION_SECONDS = 0.2
-#: A folder of a home that is the service's side, where the key may lie.
-RIGHT_ORIGIN = "right-origin"
-#: Unmistakable, with characters that each encoding spells differently.
-CANARIES = Credentials(
-    apikey="CANARYKEYv1+/=&%",
-    login="CANARYLOGINv2",
-    password="CANARYPASSWORDv2+/:@ é",
-    account_login="CANARYOWNERv2@example.com",
-    account_password="CANARYOWNERPASSWORD+/é",
-)
 
 
 @dataclass
 class Said:
-    """Everything that mounts of the session said or left: outputs and folders, searched for canaries at its end."""
+    """Everything that mounts of the session said, searched for canaries at its end."""
 
-    outputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=lambda: SAID)
 
 
 @dataclass(frozen=True)
@@ -84,12 +75,15 @@ def account_variables(
     return found
 
 
-def run(said: Said, home: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    said: Said, home: Path, *arguments: object, stdin: IO[str] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run `cffs`; keeps what it said."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)],
         env=environment(home, variables),
         cwd=home,
+        stdin=stdin,
         capture_output=True,
         text=True,
         timeout=WATCHDOG_SECONDS,
@@ -129,3 +123,6 @@ def mounted(
             run(said, home, "umount", "--lazy", path)
         said.outputs.append(log.read_text())
     assert ended.returncode == 0, ended.stderr
+
+
+__all__ = ["CANARIES", "RIGHT_ORIGIN", "Mounted", "Said", "account_variables", "environment", "mounted", "run"]

@@ -162,10 +162,10 @@ def test_a_mount_point_out_of_reach_is_one_line(said, home, standin, place):
 @as_root
 def test_a_config_cannot_make_root_read_for_its_owner(said, home, standin, place):
     """A user's config that names a file of root's as a secret gets nothing of it from root's mount for that user."""
-    (place / "roots").write_text("CANARYROOTSECRET")
-    (place / "roots").chmod(0o600)
+    (place / "roots.secret").write_text("CANARYROOTSECRET")
+    (place / "roots.secret").chmod(0o600)
     config = place / "config.toml"
-    config.write_text(f'apikey_file = "{place}/roots"\n')
+    config.write_text(f'apikey_file = "{place}/roots.secret"\n')
     config.chmod(0o600)
     os.chown(config, UID, GID)
     more = ["--uid", UID, "--gid", GID, "--cache-dir", place / "cache", "--config", config]

@@ -11,6 +11,7 @@ import pytest
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.thread import StandinThread
+from tests.canary import CANARIES
 from tests.tree.facts import Facts
 from tests.tree.world import World, opened
 
@@ -29,7 +30,7 @@ def served() -> Iterator[Callable[..., StandinThread]]:
                 for name in ("seed", "calls", "recordings_per_call", "campaigns", "media", "dynamic", "v1_ids_differ")
                 if name in fields or name in SMALL
             }
-            return stack.enter_context(StandinThread(Account(**shape), options=Options(**fields)))
+            return stack.enter_context(StandinThread(Account(**shape), options=Options(**fields), credentials=CANARIES))
 
         yield make
 

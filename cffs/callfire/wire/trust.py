@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from cffs.callfire.targets import Origin, is_public_address
+from cffs.callfire.targets import Origin, Reach, reach_of
 from cffs.core.errors import UsageError
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -31,10 +31,11 @@ def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
 async def permitted_addresses(host: str, port: int, *, base: Origin, resolve: Resolve) -> list[str]:
     """The addresses of a redirect's host, resolved once; the caller connects to those very addresses.
 
-    Raises OSError where the name has none, or where any is private and the API's own `base` is not.
+    Raises OSError where the name has none, or where any is not public and the API's own `base` does not lie there too.
     """
     addresses = await resolve(host, port)
-    if not all(map(is_public_address, addresses)) and not await _is_private(base, resolve):
+    beyond = set(map(reach_of, addresses)) - {Reach.PUBLIC}
+    if beyond and not beyond <= await _reaches(base, resolve):
         raise OSError("redirected to a private address")
     return addresses
 
@@ -44,11 +45,12 @@ def guard_for(base: Origin) -> Resolve:
     return partial(permitted_addresses, base=base, resolve=resolved)
 
 
-async def _is_private(base: Origin, resolve: Resolve) -> bool:
-    if base.is_private_literal:
-        return True
-    addresses = await resolve(base.host, base.port)
-    return bool(addresses) and not any(map(is_public_address, addresses))
+async def _reaches(base: Origin, resolve: Resolve) -> set[Reach]:
+    """Where `base` lies; nowhere but in public where any of its addresses is."""
+    if base.literal_reach is not None:
+        return {base.literal_reach} - {Reach.OTHER}
+    found = set(map(reach_of, await resolve(base.host, base.port)))
+    return set() if Reach.PUBLIC in found else found - {Reach.OTHER}
 
 
 async def resolved(host: str, port: int) -> list[str]:

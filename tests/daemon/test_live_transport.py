@@ -1,0 +1,80 @@
+"""Refused credentials are looked for anew: once for all who are refused, not more often than every ten seconds."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import trio
+
+from cffs.callfire.asking import Asker
+from cffs.callfire.transport import Transport
+from cffs.core.settings import Credentials, OriginSettings
+from cffs.daemon.background import open_background
+
+OLD, NEW = (Credentials(login="somebody", password=f"CANARYPASSWORD{number}") for number in range(2))
+
+
+@asynccontextmanager
+async def looking(
+    seconds: float = 0.5, *, found: list[Credentials] | None = None
+) -> AsyncIterator[tuple[Transport, list[float]]]:
+    """A transport, and the times at which new credentials were looked for."""
+    settings: dict[str, Any] = {"v1_url": "https://v1.example.com", "v2_url": "https://v2.example.com"}
+    settings |= {"timeout_seconds": 30.0, "connections": 4, "ca_bundle": None, "insecure_http": False}
+    transport = Transport(OriginSettings(**settings, credentials=OLD, offline=False))
+    times = []
+
+    async def look() -> None:
+        times.append(trio.current_time())
+        await trio.sleep(seconds)
+        if found:
+            transport.use_credentials(found.pop(0))
+
+    async with open_background() as background:
+        transport.renew_by(look, background)
+        yield transport, times
+
+
+async def test_one_look_serves_all_who_were_refused(autojump_clock):
+    """Ten requests refused at once wait for the same look and are given the same new credentials."""
+    async with looking(found=[NEW]) as (transport, times):
+        refused, given = transport._line.asker, []
+
+        async def ask() -> None:
+            given.append(await transport._line.renewal.newer(refused))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(ask)
+        assert len(times) == 1
+        assert given == [transport._line.asker] * 10
+        assert transport._line.asker is not refused
+        # a request that began before the exchange is not answered by another look
+        assert await transport._line.renewal.newer(refused) is transport._line.asker
+        assert len(times) == 1
+
+
+async def test_what_does_not_change_is_not_looked_for_at_every_refusal(autojump_clock):
+    """At most every ten seconds; a refusal between two looks is answered at once."""
+    async with looking() as (transport, times):
+        for _ in range(100):
+            assert await transport._line.renewal.newer(transport._line.asker) is None
+            await trio.sleep(0.5)
+        assert len(times) <= 7
+        assert all(later - earlier >= 10 for earlier, later in pairwise(times))
+
+
+async def test_a_look_that_hangs_holds_nobody_up(autojump_clock):
+    """A request waits five seconds for it, or a third of the time it has; what the look finds counts all the same."""
+    async with looking(60, found=[NEW]) as (transport, _times):
+        refused = transport._line.asker
+        for deadline, expected in ((float("inf"), 5.0), (3.0, 1.0)):
+            began_at = trio.current_time()
+            with trio.fail_after(deadline) if deadline < 100 else trio.CancelScope():
+                assert await transport._line.renewal.newer(refused) is None
+            assert trio.current_time() - began_at == pytest.approx(expected, abs=0.01)
+        await trio.sleep(60)
+        assert isinstance(transport._line.asker, Asker)
+        assert await transport._line.renewal.newer(refused) is transport._line.asker
