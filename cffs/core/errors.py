@@ -17,13 +17,21 @@ credential. Every floor raises these and nothing else on purpose.
     │   ├── TruncatedAnswer        fewer bytes than promised
     │   ├── RangeNotSatisfiable    the asked range lies beyond the object's end (416), with its total where told
     │   ├── OperationNotOffered    the operation does not exist at this origin (405, 501; 404 of a listing)
-    │   └── RecordingBroken        the service itself calls the recording broken (state ERROR)
+    │   ├── RecordingBroken        the service itself calls the recording broken (state ERROR)
+    │   └── OutcomeUnknown         something was asked to be done, and nothing tells whether it was
+    ├── ActRefused                 what was to be made is not acceptable, to the service or to the mount before it
+    │   ├── ContentRefused         a type, a content or a code that is not taken
+    │   ├── AlreadyExists          it is there already
+    │   ├── TooLarge               more bytes than are taken
+    │   └── SpoolFull              no room on this machine for what is being written
     ├── OperationRefused           the mount does not do that
     │   ├── ReadOnlyMount          writing without --writable
     │   ├── NotSupported           extended attributes and the like
     │   ├── NeverAskAgain          the same, so that the kernel stops asking for the life of the mount
     │   ├── NotPermitted           links, device nodes
     │   ├── NotAFolder / IsAFolder
+    │   ├── FolderNotEmpty
+    │   ├── Busy                   what is being sent cannot be opened, renamed or removed
     │   ├── NameTooLong            over 255 bytes
     │   ├── StaleHandle            a handle of an earlier life
     │   └── BadArgument
@@ -113,6 +121,30 @@ class RecordingBroken(OriginFault):
     """The service itself reports the recording as broken (state ERROR)."""
 
 
+class OutcomeUnknown(OriginFault):
+    """An act was sent, and its answer was lost: it may or may not have happened."""
+
+
+class ActRefused(CffsError):
+    """What was to be made is not acceptable; nothing was made."""
+
+
+class ContentRefused(ActRefused):
+    """A name, a type, a content or a code that is not taken (400, or seen before anything was sent)."""
+
+
+class AlreadyExists(ActRefused):
+    """It is there already: a duplicate, or asked for a second time."""
+
+
+class TooLarge(ActRefused):
+    """More bytes than `--upload-limit` allows or the service takes (413)."""
+
+
+class SpoolFull(ActRefused):
+    """The disk of this machine has no room for what is being written."""
+
+
 class OperationRefused(CffsError):
     """The mount does not do this, whatever the network says."""
 
@@ -139,6 +171,14 @@ class NotAFolder(OperationRefused):
 
 class IsAFolder(OperationRefused):
     """A folder used as a file."""
+
+
+class FolderNotEmpty(OperationRefused):
+    """A folder that holds something is to be removed."""
+
+
+class Busy(OperationRefused):
+    """What is on its way to the service can be neither opened, renamed nor removed meanwhile."""
 
 
 class NameTooLong(OperationRefused):
