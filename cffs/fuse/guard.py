@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import pyfuse3
 import trio
 
-from cffs.core.errors import CffsError, OriginFault, OutcomeUnknown
+from cffs.core.errors import ActUncertain, CffsError, OriginFault
 from cffs.fuse.errnos import errno_of
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def acting_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, 
             with trio.fail_after(min(2 * self.calls.budget_seconds, self.calls.limit_seconds)):
                 return await function(self, number, *args, **kwargs)
         except trio.TooSlowError as error:
-            raise OutcomeUnknown(f"{function.__name__} was not answered in time; it may have happened") from error
+            raise ActUncertain(function.__name__, "it was not answered in time") from error
 
     return instant_handler(within_limit)  # type: ignore[arg-type]  # as above
 
@@ -123,7 +123,7 @@ def patient_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self,
             with trio.fail_after(self.calls.limit_seconds):
                 return await function(self, number, *args, **kwargs)
         except trio.TooSlowError as error:
-            raise OutcomeUnknown(f"{function.__name__} met the kernel's limit; it may have happened") from error
+            raise ActUncertain(function.__name__, "the kernel's limit on a call was met") from error
 
     return instant_handler(within_limit)  # type: ignore[arg-type]  # as above
 
