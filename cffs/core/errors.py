@@ -17,6 +17,10 @@ credential. Every floor raises these and nothing else on purpose.
     │   ├── TruncatedAnswer        fewer bytes than promised
     │   ├── RangeNotSatisfiable    the asked range lies beyond the object's end (416), with its total where told
     │   ├── OperationNotOffered    the operation does not exist at this origin (405, 501; 404 of a listing)
+    │   ├── ActUncertain           an upload, a credential or a phone call that may have happened, or not
+    │   ├── ActRefused             the same, read and refused by the service (400, 409, 415, 422)
+    │   ├── DuplicateMedia         an upload of what is there already, with the id of that
+    │   ├── UploadTooLarge         an upload of more than the service takes (413)
     │   └── RecordingBroken        the service itself calls the recording broken (state ERROR)
     ├── OperationRefused           the mount does not do that
     │   ├── ReadOnlyMount          writing without --writable
@@ -60,7 +64,7 @@ class RemoteObjectChanged(CffsError):
 
 
 class OriginFault(CffsError):
-    """The service answered, but not with what it must."""
+    """The service answered, but not with what was asked for; or what it made of an act is not known."""
 
 
 class ServerFailure(OriginFault):
@@ -107,6 +111,39 @@ class RangeNotSatisfiable(OriginFault):
 
 class OperationNotOffered(OriginFault):
     """This origin does not have the operation at all (405, 501, or 404 of a listing)."""
+
+
+class ActUncertain(OriginFault):
+    """An act was sent, at least in part, and nothing tells whether it happened: the state must be asked, and the act
+    never sent again. `status` is that of a 5xx, None where no answer came or none that could be read."""
+
+    def __init__(self, what: str, why: str, *, status: int | None = None) -> None:
+        super().__init__(what, why, status)
+        self.what = what
+        self.why = why
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"uncertain whether {self.what} happened: {self.why}"
+
+
+class ActRefused(OriginFault):
+    """The service read the act and refused it; nothing happened."""
+
+
+class DuplicateMedia(OriginFault):
+    """The service has the content of an upload already, as the media `media_id`; nothing happened."""
+
+    def __init__(self, media_id: int) -> None:
+        super().__init__(media_id)
+        self.media_id = media_id
+
+    def __str__(self) -> str:
+        return f"the service has this content already, as media {self.media_id}"
+
+
+class UploadTooLarge(OriginFault):
+    """The upload is larger than the service takes (413); nothing happened."""
 
 
 class RecordingBroken(OriginFault):
