@@ -3,10 +3,10 @@ says so."""
 
 import hashlib
 import random
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import httpx
 import pytest
@@ -15,7 +15,9 @@ import trio
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
 from cffs.callfire.v2_media import PIECE_NBYTES
+from cffs.callfire.wire.own import OwnWire
 from cffs.callfire.wire.seam import Wires
+from cffs.callfire.wire.streams import Stream
 from cffs.core import errors
 from cffs.core.source import Api
 from cffs.standin.answers import Options
@@ -23,7 +25,7 @@ from cffs.standin.server import Standin
 from tests.callfire.conftest import make_settings
 from tests.callfire.raw_server import raw_server
 
-SONG = b"ID3" + random.Random(1).randbytes(512_000)
+SONG = b"ID3" + random.Random(1).randbytes(400_000)
 CREATED = b'HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{"id": 77}'
 
 
@@ -134,7 +136,7 @@ async def test_an_end_that_is_not_known_is_uncertain(standin, settings_for, faul
     standin.faults.add(fault, kind="createMedia", **options)
     async with Transport(settings_for(standin), upload_idle_seconds=0.4) as transport:
         with pytest.raises(errors.ActUncertain, match="uncertain"), trio.fail_after(10):
-            await upload(transport, Content(SONG * 20))
+            await upload(transport, Content(SONG * 40))
     assert len(posts(standin)) == 1
     assert len(standin.account.library.media_ids()) - before == done
 
@@ -226,38 +228,50 @@ async def test_ten_minutes_of_silence_end_after_half_a_minute(minutes, standin, 
     standin.faults.add("stall_request", kind="createMedia", seconds=600)
     async with Transport(settings_for(standin, timeout_seconds=30)) as transport:
         with pytest.raises(errors.ActUncertain):
-            await upload(transport, Content(SONG * 20))
+            await upload(transport, Content(SONG * 40))
         assert 30 <= trio.current_time() < 45
     assert len(posts(standin)) == 1
 
 
-async def test_ten_minutes_of_slow_progress_are_no_stall(minutes):
-    """A service that takes a few KiB every 20 s: no total limit ends the upload, which takes longer than ten minutes,
-    not even while nothing but the kernel has bytes left to send. (Our own wire: httpx's cannot look there.)"""
-    received = bytearray()
+class Pair:
+    """Instead of a Dialler: a pair of sockets, so that no timer of the kernel's TCP runs beside the virtual clock."""
 
-    async def serve(stream: trio.SocketStream) -> None:
-        while SONG[-4096:] not in received:
-            piece = await stream.receive_some(16 * 1024)
-            received.extend(piece)
-            await trio.sleep(20)
-        await stream.send_all(CREATED)
+    def __init__(self) -> None:
+        self.far: socket.socket | None = None
 
-    with trio.socket.socket() as listening:
-        listening.setsockopt(
-            trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096
-        )  # else the kernel takes it all at once
-        await listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        listener = trio.SocketListener(listening)
-        base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, serve, [listener])
-            async with transport_to(base_url, partial(make_settings, wire="own")) as transport:
-                assert await upload(transport) == 77
-            nursery.cancel_scope.cancel()
+    async def connect(self, _scheme: str, _host: str, _port: int) -> Stream:
+        await trio.lowlevel.checkpoint()
+        near, self.far = socket.socketpair()
+        for end in (near, self.far):
+            end.setblocking(False)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        return Stream(near)
+
+
+async def test_ten_minutes_of_slow_progress_are_no_stall(autojump_clock):
+    """A service that takes 16 KiB every 25 s: no total limit ends the upload, which takes longer than ten minutes, not
+    even while nothing but the kernel has bytes left to send. (Our own wire: httpx's cannot look there.)"""
+    pair, received = Pair(), bytearray()
+    wire = OwnWire(pair, connections=4, scratch=memoryview(bytearray(65536)))
+
+    def wires(bases, **_options):
+        return {
+            api: Wires(base_url=url, base=base, origin=wire, acts=wire, bare=wire) for api, (url, base) in bases.items()
+        }
+
+    async def serve() -> None:
+        while pair.far is None:
+            await trio.sleep(1)
+        with trio.socket.from_stdlib_socket(pair.far) as far:
+            while SONG not in bytes(received):
+                received.extend(await far.recv(16 * 1024))
+                await trio.sleep(25)
+            await far.send(CREATED)
+
+    async with Transport(make_settings(), make_wires=wires) as transport, trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        assert await upload(transport, Content(SONG)) == 77
     assert trio.current_time() > 600
-    assert SONG in bytes(received)
 
 
 @pytest.mark.parametrize("fault", ["stall_request", "hang"])
@@ -267,7 +281,7 @@ async def test_no_progress_ends_an_upload_on_the_wire(standin, settings_for, fau
     async with Transport(settings_for(standin, timeout_seconds=60), upload_idle_seconds=0.6) as transport:
         began = time.monotonic()
         with pytest.raises(errors.ActUncertain):
-            await upload(transport, Content(SONG * 20))
+            await upload(transport, Content(SONG * 40))
         assert 0.5 < time.monotonic() - began < 5
     assert len(posts(standin)) == 1
 
@@ -315,7 +329,7 @@ async def test_a_cancelled_upload_leaves_nothing_open(standin, transport):
     before = standin.account.library.media_ids()
     rule = standin.faults.add("stall_request", kind="createMedia")
     with trio.move_on_after(0.3) as scope:
-        await upload(transport, Content(SONG * 20))
+        await upload(transport, Content(SONG * 40))
     assert scope.cancelled_caught
     standin.faults.remove(rule)
     assert standin.account.library.media_ids() == before
