@@ -30,6 +30,7 @@ _PUNCTUATION = b".:!?&*"
 _HASH = re.compile(r"[0-9A-Za-z_-]{8,128}", re.ASCII)
 _YEAR = re.compile(r"[0-9]{4}", re.ASCII)
 _MONTH = re.compile(r"0?[1-9]|1[0-2]", re.ASCII)
+_CAMPAIGN = re.compile(r"[0-9]{1,19}", re.ASCII)
 _CONTROLS = re.compile("[\x00-\x1f\x7f\\\\/]")
 _DYNAMIC_SEGMENTS = 6
 
@@ -119,7 +120,7 @@ class UrlFinder:
         _dynamic, spelt_hash, year, month, campaign, filename = segments
         if not (_HASH.fullmatch(spelt_hash) and _YEAR.fullmatch(year) and _MONTH.fullmatch(month)):
             return Refused("malformed")
-        if parse_id(campaign) is None:
+        if _CAMPAIGN.fullmatch(campaign) is None:
             return Refused("malformed")
         name = encode_name(filename)
         if is_junk(name) or name_nbytes(name) > MAX_NAME_NBYTES or decode_name(name) != filename:

@@ -24,6 +24,7 @@ _PLACEHOLDERS = {
     "hash": r"[0-9A-Za-z_-]{8,128}",
     "year": r"[0-9]{4}",
     "month": r"0?[1-9]|1[0-2]",
+    "campaign digits": r"[0-9]{1,19}",  # part of an address, kept as spelt: no id to compare with others
     "filename": r".+",
     "name": r".+",
     "key": r"[0-9A-Za-z_.~-]{1,128}",
@@ -149,7 +150,7 @@ ROUTES: tuple[Route, ...] = (
     _folder(Kind.DYNAMIC, "{hash}", Kind.DYNAMIC_HASH, "hash of the sound file"),
     _folder(Kind.DYNAMIC_HASH, "{year}", Kind.DYNAMIC_YEAR, "year it was made"),
     _folder(Kind.DYNAMIC_YEAR, "{month}", Kind.DYNAMIC_MONTH, "month, with or without a zero"),
-    _folder(Kind.DYNAMIC_MONTH, "{campaign}", Kind.DYNAMIC_CAMPAIGN, "campaign"),
+    _folder(Kind.DYNAMIC_MONTH, "{campaign digits}", Kind.DYNAMIC_CAMPAIGN, "campaign"),
     _playlist(Kind.DYNAMIC_CAMPAIGN),
     _manifest(Kind.DYNAMIC_CAMPAIGN),
     _file(Kind.DYNAMIC_CAMPAIGN, "{filename}", Kind.DYNAMIC_FILE, "v1: dynamic recording; .mp3 gives its MP3 form"),

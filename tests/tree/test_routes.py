@@ -46,6 +46,8 @@ PATHS: dict[str, Kind] = {
     f"dynamic/{HASH}/2012/8": Kind.DYNAMIC_MONTH,
     f"dynamic/{HASH}/2012/08": Kind.DYNAMIC_MONTH,
     f"dynamic/{HASH}/2012/12": Kind.DYNAMIC_MONTH,
+    f"dynamic/{HASH}/2012/12/007": Kind.DYNAMIC_CAMPAIGN,
+    f"dynamic/{HASH}/2012/12/0": Kind.DYNAMIC_CAMPAIGN,
     DYNAMIC: Kind.DYNAMIC_CAMPAIGN,
     f"{DYNAMIC}/cid_1_1.wav": Kind.DYNAMIC_FILE,
     f"{DYNAMIC}/cid_1_1.mp3": Kind.DYNAMIC_FILE,

@@ -15,7 +15,7 @@ import trio
 
 from cffs.callfire.gate import MAX_SLOTS
 from cffs.callfire.targets import Origin
-from cffs.callfire.wire.seam import Wires
+from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS, Wires
 from cffs.callfire.wire.trust import Resolve, permitted_addresses, resolved, tls_context
 from cffs.core.source import Api
 
@@ -46,7 +46,12 @@ def stock_wires(
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
     """A wire to a configured origin. Without `reuse` each request has a connection of its own: one that was kept may
     be dead already, and then nobody knows whether an act arrived."""
-    return httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_limits(connections, reuse=reuse))
+    return httpx.AsyncHTTPTransport(
+        verify=context,
+        trust_env=False,
+        limits=_limits(connections, reuse=reuse),
+        socket_options=None if reuse else ACT_SOCKET_OPTIONS,
+    )
 
 
 def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
