@@ -65,12 +65,20 @@ class Sending:
     """The way of a draft to the service. One a mount."""
 
     def __init__(
-        self, service: MediaService, *, catalog: Catalog, questions: Questions, wall_ms: Callable[[], int]
+        self,
+        service: MediaService,
+        *,
+        catalog: Catalog,
+        questions: Questions,
+        wall_ms: Callable[[], int],
+        appeared: Callable[[int], None],
     ) -> None:
+        """`appeared` is told the id of each file that is in the catalogue by an upload. No I/O."""
         self._service = service
         self._catalog = catalog
         self._questions = questions
         self._wall_ms = wall_ms
+        self._appeared = appeared
 
     async def send(self, draft: Draft, name: str, sent_as: MediaName) -> int:
         """The id of the file, which is in the catalogue then. Always a checkpoint; cancelled, it may have been sent.
@@ -151,6 +159,7 @@ class Sending:
 
     async def _put(self, media: Media) -> None:
         await self._catalog.write(lambda db: writes.put_media(db, media))
+        self._appeared(media.id)
 
 
 async def require_content(draft: Draft, sent_as: MediaName) -> None:
