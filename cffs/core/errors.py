@@ -22,12 +22,21 @@ credential. Every floor raises these and nothing else on purpose.
     │   ├── DuplicateMedia         an upload of what is there already, with the id of that
     │   ├── UploadTooLarge         an upload of more than the service takes (413)
     │   └── RecordingBroken        the service itself calls the recording broken (state ERROR)
+    ├── WriteRefused               what is being written here cannot be taken; nothing was sent
+    │   ├── ContentRefused         a name, a type or a content that is none of those accepted
+    │   ├── AlreadyExists          it is there already, or was asked for just now
+    │   ├── TooLarge               more bytes than --upload-limit
+    │   ├── SpoolFull              no room on this machine
+    │   ├── SpoolFailed            this machine's disk failed, or whoever wrote was killed
+    │   └── AlreadySent            bytes that came after the file was sent
     ├── OperationRefused           the mount does not do that
     │   ├── ReadOnlyMount          writing without --writable
     │   ├── NotSupported           extended attributes and the like
     │   ├── NeverAskAgain          the same, so that the kernel stops asking for the life of the mount
     │   ├── NotPermitted           links, device nodes
     │   ├── NotAFolder / IsAFolder
+    │   ├── FolderNotEmpty
+    │   ├── Busy                   what is being sent cannot be opened, renamed or removed
     │   ├── NameTooLong            over 255 bytes
     │   ├── StaleHandle            a handle of an earlier life
     │   └── BadArgument
@@ -150,6 +159,34 @@ class RecordingBroken(OriginFault):
     """The service itself reports the recording as broken (state ERROR)."""
 
 
+class WriteRefused(CffsError):
+    """What is being written here cannot be taken; nothing was sent."""
+
+
+class ContentRefused(WriteRefused):
+    """A name, a type or a content that is none of those accepted, seen before anything was sent."""
+
+
+class AlreadyExists(WriteRefused):
+    """It is there already, or was asked for just now."""
+
+
+class TooLarge(WriteRefused):
+    """More bytes than `--upload-limit` allows."""
+
+
+class SpoolFull(WriteRefused):
+    """The disk of this machine has no room for what is being written."""
+
+
+class SpoolFailed(WriteRefused):
+    """The disk of this machine failed, or whoever wrote was killed half-way."""
+
+
+class AlreadySent(WriteRefused):
+    """Bytes came after the file was sent."""
+
+
 class OperationRefused(CffsError):
     """The mount does not do this, whatever the network says."""
 
@@ -176,6 +213,14 @@ class NotAFolder(OperationRefused):
 
 class IsAFolder(OperationRefused):
     """A folder used as a file."""
+
+
+class FolderNotEmpty(OperationRefused):
+    """A folder that holds something is to be removed."""
+
+
+class Busy(OperationRefused):
+    """What is on its way to the service can be neither opened, renamed nor removed meanwhile."""
 
 
 class NameTooLong(OperationRefused):

@@ -79,7 +79,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("formats", Kind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
     _option("timezone", Kind.TIMEZONE, "UTC", "tree", "Time zone of the by-date view  [UTC]"),
     _option("writable", Kind.FLAG, "no", "writer fuse", "Allow uploads, credentials and caller ids."),
-    _option("upload_limit", Kind.SIZE, "100M", "writer", "Largest upload.", field="upload_limit_nbytes"),
+    _option("upload_limit", Kind.SIZE, "100M", "writer", "Largest upload  [100M]", field="upload_limit_nbytes"),
     _option("offline", Kind.FLAG, "no", "callfire tree", "Serve only what is known; ask nothing."),
     _option("exact_sizes", Kind.FLAG, "no", "tree", "stat shows exact sizes too, at a request each."),
     _option("xattrs", Kind.FLAG, "no", "fuse", "Show extended attributes."),
@@ -106,8 +106,6 @@ CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password
 #: that silently does nothing would be a lie.
 NOT_YET: Mapping[str, str] = {
     "revalidate": "0",
-    "writable": "no",
-    "upload_limit": "100M",
     "xattrs": "no",
     "audit_log": "",
 }

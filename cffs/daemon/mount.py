@@ -143,6 +143,7 @@ async def _build(
             await objects.probe(key, sources)
 
         own_files: dict[str, Callable[[], bytes]] = {}
+        kernel = KernelView()
         context = Context(
             account=account,
             catalog=catalog,
@@ -150,9 +151,11 @@ async def _build(
             probe=probe,
             own_files=own_files,
             digest=Digests(objects).digest,
+            name_changed=lambda folder, name: kernel.forget_name(inodes.number(folder), name),
+            is_writable=settings.writable,
         )
         namespace = Namespace(context, inodes)
-        kernel = KernelView()
+        limit_seconds = request_limit_seconds()
         make = HeadForThumbnailers if settings.thumbnailers == "head" else Operations
         operations = make(
             namespace=namespace,
@@ -161,7 +164,8 @@ async def _build(
             attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=time.time_ns()),
             kernel=kernel,
             calls=CallTable(
-                budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, request_limit_seconds())
+                budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, limit_seconds),
+                limit_seconds=None if limit_seconds is None else limit_seconds / 2,
             ),
             now_ns=time.time_ns,
         )
@@ -231,15 +235,11 @@ def _require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None)
 
 
 def _init(operations: Operations, settings: Settings, mountpoint: Path, fuse_descriptor: int | None) -> None:
-    options = {
-        "default_permissions",
-        f"fsname=callfire:{settings.label}",
-        "subtype=cffs",
-        "ro",
-        "nosuid",
-        "nodev",
-        "noexec",
-    }
+    options = {f"fsname=callfire:{settings.label}", "subtype=cffs", "nosuid", "nodev", "noexec"}
+    if not settings.writable:
+        options.add("ro")
+    if settings.kernel_checks_modes:
+        options.add("default_permissions")
     if settings.allow_other:
         options.add("allow_other")
     try:

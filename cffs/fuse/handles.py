@@ -10,6 +10,7 @@ from itertools import count
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import HandleId, Inode
 from cffs.reader.remote_file import OpenFile
+from cffs.tree.behaviour_writing import WritableFile
 from cffs.tree.nodes import Node
 
 
@@ -31,6 +32,15 @@ class SnapshotHandle:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenHandle:
+    """An open file that is, or was, written here; `writes` says how this handle was opened."""
+
+    node: Node
+    file: WritableFile
+    writes: bool
+
+
 @dataclass(slots=True, eq=False)
 class FolderHandle:
     """An open folder; `end` is the place behind its last entry once the kernel has been given that, so that its next
@@ -40,7 +50,7 @@ class FolderHandle:
     end: int = 0
 
 
-Handle = RemoteHandle | SnapshotHandle | FolderHandle
+Handle = RemoteHandle | SnapshotHandle | WrittenHandle | FolderHandle
 
 
 class HandleTable:
@@ -62,6 +72,10 @@ class HandleTable:
         if isinstance(handle, RemoteHandle):
             self._remote_by_key.setdefault(handle.key, {})[number] = handle
         return number
+
+    def find(self, number: int) -> Handle | None:
+        """The handle of that number, None where it is gone."""
+        return self._open.get(HandleId(number))
 
     def get(self, number: int) -> Handle:
         """The handle of that number. Raises StaleHandle."""

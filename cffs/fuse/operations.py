@@ -1,10 +1,11 @@
-"""Every operation of the kernel, answered on purpose: reading here, refusing in `fuse/refusals`.
+"""Every operation of the kernel, answered on purpose: reading here, changing in `fuse/mutations`.
 
 It must not know how names are resolved, sizes learned or bytes fetched: it calls the namespace and the reader.
 `daemon/mount` hands the one instance to pyfuse3.
 """
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -25,23 +26,21 @@ from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, file_info, made_up_statfs
 from cffs.fuse.guard import CallTable, handler, instant_handler
-from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle, told
+from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle, WrittenHandle, told
 from cffs.fuse.invalidation import KernelView, PagedVersions
+from cffs.fuse.mutations import WRITING_FLAGS, Mutations
 from cffs.fuse.neighbours import Neighbours, known_of
-from cffs.fuse.refusals import Refusals
 from cffs.reader.objects import Objects
 from cffs.reader.siblings import Siblings
 from cffs.tree.namespace import FOLDER, Description, Namespace
-from cffs.tree.nodes import Content, Document, Node, Remote
+from cffs.tree.nodes import Content, Document, Node, Remote, Spooled
 from cffs.tree.routes import FOLDERS
 
-#: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
-_WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 #: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
 ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 
 
-class Operations(Refusals):
+class Operations(Mutations):
     """The file system as the kernel sees it. No handler keeps state across an await that another may change."""
 
     supports_dot_lookup = False  # no NFS export: `.` and `..` never reach lookup
@@ -121,16 +120,20 @@ class Operations(Refusals):
     @handler
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What is known; a size that nobody knows is asked of the origin once."""
-        node = self._inodes.node(Inode(inode))
+        return await self._attributes_asked(Inode(inode), self._inodes.node(Inode(inode)))
+
+    async def _attributes_asked(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
-            return self._attributes_of(Inode(inode), node)
+            return self._attributes_of(inode, node)
         content = self._namespace.content(node)
         description = self._namespace.describe_content(content)
         if description.nbytes is None:
-            description = await self._measured(Inode(inode), node, content)
-        return self._shown(Inode(inode), content, description)
+            description = await self._measured(inode, node, content)
+        return self._shown(inode, node, content, description)
 
     async def _measured(self, inode: Inode, node: Node, content: Content) -> Description:
+        if isinstance(content, Spooled):
+            return self._namespace.describe_content(content)
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             return replace(self._namespace.describe_content(content), nbytes=len(body))
@@ -142,11 +145,17 @@ class Operations(Refusals):
 
     def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
-            return self._attributes.make(inode, FOLDER, held_nbytes=0, now_ns=self._now_ns())
+            return self._made(inode, node, FOLDER, held_nbytes=0)
         content = content or self._namespace.content(node)
-        return self._shown(inode, content, self._namespace.describe_content(content))
+        return self._shown(inode, node, content, self._namespace.describe_content(content))
 
-    def _shown(self, inode: Inode, content: Content, description: Description) -> pyfuse3.EntryAttributes:
+    def _made(self, inode: Inode, node: Node, description: Description, *, held_nbytes: int) -> pyfuse3.EntryAttributes:
+        permissions = self._namespace.writing.permissions(node)
+        return self._attributes.make(
+            inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
+        )
+
+    def _shown(self, inode: Inode, node: Node, content: Content, description: Description) -> pyfuse3.EntryAttributes:
         if isinstance(content, Remote):
             held_nbytes = self._objects.held_nbytes(content.key)
             description = self._never_too_small(content, description)
@@ -156,7 +165,7 @@ class Operations(Refusals):
             held_nbytes = description.nbytes or 0
             # rendered anew at each open, under the same inode: its size is believed no longer than a hint
             description = replace(description, is_exact=False)
-        return self._attributes.make(inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns())
+        return self._made(inode, node, description, held_nbytes=held_nbytes)
 
     def _never_too_small(self, content: Remote, description: Description) -> Description:
         """While an origin tells no total, stat is beyond what has arrived, so that rsync and tar fail aloud."""
@@ -220,13 +229,15 @@ class Operations(Refusals):
     async def open(self, inode: int, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """After it returns, fstat is exact, but for an origin that tells no total until its end (direct I/O then)."""
         node = self._inodes.node(Inode(inode))
-        if flags & _WRITING_FLAGS:
-            raise ReadOnlyMount(node.kind.name)
+        if flags & WRITING_FLAGS:
+            return await self._open_written(node, flags, ctx)
         if node.kind in FOLDERS:
             raise IsAFolder(node.kind.name)
         if self._inodes.is_stale(Inode(inode)):
             raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
         content = self._namespace.content(node)
+        if isinstance(content, Spooled):
+            return await self._open_written(node, flags, ctx)
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             number = self.handles.add(SnapshotHandle(node, body))
@@ -266,29 +277,21 @@ class Operations(Refusals):
             return await handle.file.read(off, size)  # type: ignore[return-value]
         if isinstance(handle, SnapshotHandle):
             return handle.body[off : off + size]
+        if isinstance(handle, WrittenHandle):
+            return await handle.file.read(off, size)
         raise IsAFolder(str(fh))
-
-    @instant_handler
-    async def flush(self, fh: int) -> None:
-        """Nothing to write; never ENOSYS, which would end FLUSH for the whole mount."""
-
-    @instant_handler
-    async def fsync(self, fh: int, datasync: bool) -> None:
-        """Nothing is ever unwritten."""
-
-    @instant_handler
-    async def release(self, fh: int) -> None:
-        """The last descriptor of a handle is closed."""
-        handle = self.handles.remove(fh)
-        if isinstance(handle, RemoteHandle):
-            handle.file.close()
 
     # -- the file system --
 
     @instant_handler
     async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
-        """The kernel checks modes itself (default_permissions); asked all the same, anyone may read."""
-        return not mode & os.W_OK
+        """The kernel checks modes itself (default_permissions) but on a private writable mount, where its one user must
+        be told EROFS from EPERM: there all may be read, and writing is for where it means something."""
+        if not mode & os.W_OK:
+            return True
+        if (self._namespace.writing.permissions(self._inodes.node(Inode(inode))) or 0) & stat.S_IWUSR:
+            return True
+        raise ReadOnlyMount(f"inode {inode}")
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         """Made up: the service tells neither size nor room, and asking would cost a request."""

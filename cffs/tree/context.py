@@ -20,6 +20,10 @@ FIRST_ROW_OFFSET = 64
 _ENTRIES_A_ROW = 8
 
 
+def _nobody_told(_folder: Node, _name: str) -> None:
+    """Without a kernel nobody keeps names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """`probe` asks the origin for size and validator of an object, once, and has them learned by the catalogue."""
@@ -31,6 +35,9 @@ class Context:
     own_files: Mapping[str, Callable[[], bytes]]
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
+    #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.
+    name_changed: Callable[[Node, str], None] = _nobody_told
+    is_writable: bool = False
 
     async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
         """Return once the origin is known to have the object; one question at most, none where it answered before.

@@ -21,7 +21,8 @@ from cffs.core.values import RecordingState
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.inodes import InodeTable
-from cffs.tree.nodes import Content, Document, Entry, Node, Remote
+from cffs.tree.namespace_writing import NamespaceWriting
+from cffs.tree.nodes import Content, Document, Entry, Node, Remote, Spooled
 from cffs.tree.routes import FOLDERS, routes_of
 
 #: linux/limits.h NAME_MAX.
@@ -36,13 +37,15 @@ class Description:
     """What stat can say of a node without a question.
 
     `nbytes` is None where nobody knows the size yet, `is_exact` False where it is a hint; `is_volatile` marks what
-    changes by itself; `modified_ns` is None where nothing tells a time.
+    changes by itself, `is_passing` a name that may soon stand for something else; `modified_ns` is None where nothing
+    tells a time.
     """
 
     is_folder: bool
     nbytes: int | None = 0
     is_exact: bool = True
     is_volatile: bool = False
+    is_passing: bool = False
     modified_ns: int | None = None
 
 
@@ -55,6 +58,7 @@ class Namespace:
 
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
+        self.writing = NamespaceWriting(context)
         self._context = context
 
     async def lookup(self, parent: Node, name: str) -> Node:
@@ -142,6 +146,14 @@ class Namespace:
 
     def describe_content(self, content: Content) -> Description:
         """The same of a file whose content is at hand."""
+        if isinstance(content, Spooled):
+            return Description(
+                is_folder=False,
+                nbytes=content.nbytes,
+                is_volatile=True,
+                is_passing=True,
+                modified_ns=_ns(content.modified_ms),
+            )
         if isinstance(content, Document):
             return Description(
                 is_folder=False,

@@ -110,7 +110,15 @@ class Document:
     volatile: bool = False
 
 
-Content = Remote | Document
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """The content of a file that is being written: its bytes lie on this machine, and change."""
+
+    nbytes: int
+    modified_ms: int | None = None
+
+
+Content = Remote | Document | Spooled
 
 
 @dataclass(frozen=True, slots=True)

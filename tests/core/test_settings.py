@@ -204,3 +204,10 @@ def test_slices_carry_the_values():
     assert made.tree().formats == ("wav",)
     assert made.reader().memory_nbytes == 8 * 2**20
     assert made.origin().timeout_seconds == 5
+
+
+def test_who_checks_modes():
+    """Modes are the kernel's to check, but on a private writable mount, where EROFS is told from EPERM."""
+    assert settings().kernel_checks_modes
+    assert not settings(options={"writable": True}).kernel_checks_modes
+    assert settings(options={"writable": True, "allow_other": True}).kernel_checks_modes
