@@ -100,8 +100,8 @@ def _is_boxes(head: bytes) -> bool:
 
 
 def _is_m4a(head: bytes) -> bool:
-    """ISO media; some writers put bare AAC frames, or a tag before them, under this suffix."""
-    if _is_boxes(head) or head.startswith(b"ID3"):
+    """ISO media; some writers put bare AAC frames under this suffix."""
+    if _is_boxes(head):
         return True
     return len(head) > 1 and (head[0] << 8 | head[1]) & _ADTS_MASK == _ADTS
 
