@@ -50,6 +50,8 @@ from cffs.reader.objects import Objects
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
+from cffs.writer.caller_ids import CallerIds
+from cffs.writer.credentials import ApiCredentials
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +152,8 @@ async def _build(
             settings=settings.tree(),
             probe=probe,
             own_files=own_files,
+            credentials=ApiCredentials(account, wall_ms=_wall_ms),
+            caller_ids=CallerIds(account, wall_ms=_wall_ms),
             digest=Digests(objects).digest,
             name_changed=lambda folder, name: kernel.forget_name(inodes.number(folder), name),
             is_writable=settings.writable,

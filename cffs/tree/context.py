@@ -14,6 +14,8 @@ from cffs.core.settings import TreeSettings
 from cffs.core.source import Source
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
+from cffs.writer.caller_ids import CallerIds
+from cffs.writer.credentials import ApiCredentials
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
 FIRST_ROW_OFFSET = 64
@@ -33,6 +35,8 @@ class Context:
     settings: TreeSettings
     probe: Callable[[str, tuple[Source, ...]], Awaitable[None]]
     own_files: Mapping[str, Callable[[], bytes]]
+    credentials: ApiCredentials
+    caller_ids: CallerIds
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
     #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.
