@@ -67,9 +67,9 @@ async def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node:
 
 async def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
     """A credential that this mount created and has not forgotten; costs no request."""
-    if parts["name"] not in [name for _number, name in context.credentials.numbered()]:
+    if parts["NAME"] not in [name for _number, name in context.credentials.numbered()]:
         raise NotInTree("not a credential that was created here")
-    return Node(Kind.CREATED_CREDENTIAL, (parts["name"],))
+    return Node(Kind.CREATED_CREDENTIAL, (parts["NAME"],))
 
 
 async def resolve_created_json(context: Context, parent: Node, _parts: Parts) -> Node:

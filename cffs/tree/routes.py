@@ -27,6 +27,7 @@ _PLACEHOLDERS = {
     "campaign digits": r"[0-9]{1,19}",  # part of an address, kept as spelt: no id to compare with others
     "filename": r".+",
     "name": r".+",
+    "NAME": r"(?!.*\.json\Z).+",  # of a credential: those listed are called {id}.json
     "key": r"[0-9A-Za-z_.~-]{1,128}",
     "ext": "|".join((*MEDIA_EXTENSIONS, "jpeg")),
     "YYYY-MM": r"[0-9]{4}-(?:0[1-9]|1[0-2])",
@@ -176,7 +177,7 @@ ROUTES: tuple[Route, ...] = (
     _folder(Kind.ME, "api", Kind.ME_API, "needs the account login; absent without it"),
     _folder(Kind.ME_API, "credentials", Kind.CREDENTIALS, "v2: API credentials"),
     _file(Kind.CREDENTIALS, "{id}.json", Kind.CREDENTIAL_JSON, "v2: one of them, its password masked; rm deletes"),
-    _folder(Kind.CREDENTIALS, "{name}", Kind.CREATED_CREDENTIAL, "mkdir creates one"),
+    _folder(Kind.CREDENTIALS, "{NAME}", Kind.CREATED_CREDENTIAL, "mkdir creates one"),
     _file(Kind.CREATED_CREDENTIAL, "credential.json", Kind.CREATED_CREDENTIAL_JSON, "with its password, until rmdir"),
     _folder(Kind.ROOT, "by-date", Kind.BY_DATE, "recordings by the day they were made (--timezone)"),
     _folder(Kind.BY_DATE, "{YYYY}", Kind.YEAR, "a year that has any"),

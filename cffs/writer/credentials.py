@@ -5,7 +5,6 @@ anything of an answer but its id.
 """
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,9 +19,6 @@ from cffs.core.wire_json import encode
 from cffs.writer.lately import Lately
 
 log = logging.getLogger(__name__)
-
-#: What a listed credential is called.
-_LISTED = re.compile(r"[0-9]+\.json", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ def require_name(name: str) -> None:
     something else (a listed credential, a folder that file managers make by habit)."""
     if not name.isprintable() or name != name.strip():
         raise ContentRefused("the name of a credential must be printable, without blanks at its ends")
-    if _LISTED.fullmatch(name) or is_junk(name):
+    if name.endswith(".json") or is_junk(name):
         raise ContentRefused(f"{name!r} is no name for a credential")
 
 
