@@ -27,7 +27,7 @@ from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
-from cffs.core.source import Api, Source
+from cffs.core.source import Api
 from cffs.daemon.account_folder import AccountFolders, taken
 from cffs.daemon.attending import Attending, ending_signals
 from cffs.daemon.background import NurseryBackground, open_background
@@ -38,8 +38,10 @@ from cffs.daemon.live_transport import LiveTransport
 from cffs.daemon.probing import Probing
 from cffs.daemon.reload import LiveSettings, Reread
 from cffs.daemon.report import Report
+from cffs.daemon.session import open_session
 from cffs.daemon.status import Status, config_toml
 from cffs.daemon.thumbnailers import HeadForThumbnailers
+from cffs.daemon.writing import opened_uploads
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
@@ -50,8 +52,8 @@ from cffs.reader.objects import Objects
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
-from cffs.writer.caller_ids import CallerIds
-from cffs.writer.credentials import ApiCredentials
+from cffs.tree.uploads import tell_names
+from cffs.writer.acts import Acts
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class Graph:
     operations: Operations
     catalog: Catalog
     kernel: KernelView
-    missing: tuple[str, ...]
+    notices: tuple[str, ...]
     attending: Attending
 
 
@@ -91,11 +93,11 @@ async def run_mount(
         folders = stack.enter_context(taken(settings, mountpoint))
         background = await stack.enter_async_context(open_background())
         graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread))
-        for line in graph.missing:
+        for line in graph.notices:
             report(Report.notice(line))
         background.start(graph.catalog.write_facts_forever)
         background.start(drain_changes, graph.catalog, graph.kernel)
-        _init(graph.operations, settings, mountpoint, fuse_descriptor)
+        open_session(graph.operations, settings, mountpoint, fuse_descriptor)
         try:
             await stack.enter_async_context(graph.attending.opened(background))
             await _serve(mountpoint, report, graph.attending, ending_signals(settings))
@@ -108,7 +110,11 @@ async def _build(
     settings: Settings, mountpoint: Path, folders: AccountFolders, background: NurseryBackground, reread: Reread | None
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
-    async with LiveTransport(settings.origin()) as transport, _catalog(folders.state) as catalog:
+    async with (
+        LiveTransport(settings.origin()) as transport,
+        _catalog(folders.state) as catalog,
+        AsyncExitStack() as stack,
+    ):
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)
@@ -126,13 +132,14 @@ async def _build(
             settings=settings.reader(),
             listener=listener,
         )
+        questions = Questions(
+            background,
+            timeout_seconds=settings.timeout_seconds,
+            is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
+        )
         account = Account(
             catalog=catalog,
-            questions=Questions(
-                background,
-                timeout_seconds=settings.timeout_seconds,
-                is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
-            ),
+            questions=questions,
             background=background,
             v1=None if Api.V1 in denied else v1,
             v2=None if Api.V2 in denied else v2,
@@ -141,22 +148,32 @@ async def _build(
             wall_ms=_wall_ms,
         )
 
-        async def probe(key: str, sources: tuple[Source, ...]) -> None:
-            await objects.probe(key, sources)
-
         own_files: dict[str, Callable[[], bytes]] = {}
         kernel = KernelView()
+        uploads, left = await stack.enter_async_context(
+            opened_uploads(
+                settings,
+                folders.cache / "spool",
+                v2=account.v2,
+                catalog=catalog,
+                questions=questions,
+                background=background,
+                inodes=inodes,
+                wall_ms=_wall_ms,
+                appeared=lambda media_id: tell_names(context, media_id),
+            )
+        )
         context = Context(
             account=account,
             catalog=catalog,
             settings=settings.tree(),
-            probe=probe,
+            probe=objects.probe,
             own_files=own_files,
-            credentials=ApiCredentials(account, wall_ms=_wall_ms),
-            caller_ids=CallerIds(account, wall_ms=_wall_ms),
+            acts=Acts(account, wall_ms=_wall_ms),
             digest=Digests(objects).digest,
             name_changed=lambda folder, name: kernel.forget_name(inodes.number(folder), name),
             is_writable=settings.writable,
+            uploads=uploads,
         )
         namespace = Namespace(context, inodes)
         limit_seconds = request_limit_seconds()
@@ -194,6 +211,8 @@ async def _build(
         for name, command in commands(disk, namespace).items():
             attending.add_command(name, command)
         status.more.append(attending.told)
+        if uploads is not None:
+            status.more.append(uploads.told)
         # what returns to its baseline in a soak
         living = trio.lowlevel.current_statistics
         status.more.append(
@@ -210,7 +229,13 @@ async def _build(
         attending.add_command("probe", probing.probe)
         own_files.update(status.files())
         own_files["config.toml"] = lambda: config_toml(live.now).encode()
-        yield Graph(operations=operations, catalog=catalog, kernel=kernel, missing=missing, attending=attending)
+        yield Graph(
+            operations=operations,
+            catalog=catalog,
+            kernel=kernel,
+            notices=missing + left,
+            attending=attending,
+        )
 
 
 @asynccontextmanager
@@ -236,26 +261,6 @@ def _require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None)
         Api.V2: "v2 refuses the login: mounted without listings, MP3s, media/ and me/",
     }
     return tuple(what[api] for api in sorted(denied))
-
-
-def _init(operations: Operations, settings: Settings, mountpoint: Path, fuse_descriptor: int | None) -> None:
-    options = {f"fsname=callfire:{settings.label}", "subtype=cffs", "nosuid", "nodev", "noexec"}
-    if not settings.writable:
-        options.add("ro")
-    if settings.kernel_checks_modes:
-        options.add("default_permissions")
-    if settings.allow_other:
-        options.add("allow_other")
-    try:
-        pyfuse3.init(operations, str(mountpoint) if fuse_descriptor is None else f"/dev/fd/{fuse_descriptor}", options)
-    except RuntimeError as error:
-        if os.geteuid() != 0 and settings.allow_other:
-            hint = "is user_allow_other in /etc/fuse.conf?"
-        elif not os.path.exists("/dev/fuse"):
-            hint = "there is no /dev/fuse; load the fuse module"
-        else:
-            hint = "is fuse3 installed, and the mount point yours?"
-        raise UsageError(f"cannot mount on {mountpoint}: {hint}") from error
 
 
 async def _serve(

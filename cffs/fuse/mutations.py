@@ -5,6 +5,7 @@ It must not know what a change means: the namespace's writing half does.
 """
 
 import os
+import stat
 from abc import abstractmethod
 
 import pyfuse3
@@ -55,7 +56,7 @@ class Mutations(Refusals):
         """A new file and its handle; the mode given is not kept."""
         folder = self._inodes.node(Inode(parent_inode))
         node, file = await self._namespace.writing.create_file(folder, os.fsdecode(name), opening(flags, ctx))
-        info = self._opened_for_writing(node, file, writes=True)
+        info = self._opened_here(node, file, writes=True)
         return info, self._attributes_of(self._inodes.hold(node), node)
 
     @acting_handler
@@ -114,14 +115,24 @@ class Mutations(Refusals):
         )
         return await self._attributes_asked(Inode(inode), node)
 
+    @instant_handler
+    async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
+        """The kernel checks modes itself (default_permissions) but on a private writable mount, where its one user must
+        be told EROFS from EPERM: there all may be read, and writing is for where it means something."""
+        if not mode & os.W_OK:
+            return True
+        if (self._namespace.writing.permissions(self._inodes.node(Inode(inode))) or 0) & stat.S_IWUSR:
+            return True
+        raise ReadOnlyMount(f"inode {inode}")
+
     # -- bytes --
 
     async def _open_written(self, node: Node, flags: int, context: _Context) -> pyfuse3.FileInfo:
         wanted = opening(flags, context)
         file = await self._namespace.writing.open_file(node, wanted)
-        return self._opened_for_writing(node, file, writes=wanted.writes)
+        return self._opened_here(node, file, writes=wanted.writes)
 
-    def _opened_for_writing(self, node: Node, file: WritableFile, *, writes: bool) -> pyfuse3.FileInfo:
+    def _opened_here(self, node: Node, file: WritableFile, *, writes: bool) -> pyfuse3.FileInfo:
         number = self.handles.add(WrittenHandle(node, file, writes))
         # no pages: what is written must reach the spool at once and in order, and a shared mmap is refused
         return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)

@@ -5,7 +5,6 @@ It must not know how names are resolved, sizes learned or bytes fetched: it call
 """
 
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -17,7 +16,6 @@ from cffs.core.errors import (
     IsAFolder,
     NotAFolder,
     NotInTree,
-    ReadOnlyMount,
     RemoteObjectChanged,
     RemoteObjectMissing,
     StaleHandle,
@@ -246,13 +244,20 @@ class Operations(Mutations):
             return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
         self._namespace.require_readable(content)
         known = known_of(self._catalog, content)
-        file = await self._objects.open(
-            content.key,
-            content.sources,
-            known=known,
-            hint_nbytes=content.hint_nbytes,
-            may_be_kept=content.state is not RecordingState.RECORDING,
-        )
+        try:
+            file = await self._objects.open(
+                content.key,
+                content.sources,
+                known=known,
+                hint_nbytes=content.hint_nbytes,
+                may_be_kept=content.state is not RecordingState.RECORDING,
+            )
+        except CffsError as problem:
+            stand_in = await self._namespace.writing.stand_in(node, problem)
+            if stand_in is None:
+                raise
+            return self._opened_here(node, stand_in, writes=False)
+        self._namespace.writing.served(node)
         fact = self._catalog.fact(content.key)
         if not self._paged.admits(Inode(inode), fact.version if fact is not None else 0):
             # one inode is one version: a change was noticed while nobody had the file open
@@ -282,16 +287,6 @@ class Operations(Mutations):
         raise IsAFolder(str(fh))
 
     # -- the file system --
-
-    @instant_handler
-    async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
-        """The kernel checks modes itself (default_permissions) but on a private writable mount, where its one user must
-        be told EROFS from EPERM: there all may be read, and writing is for where it means something."""
-        if not mode & os.W_OK:
-            return True
-        if (self._namespace.writing.permissions(self._inodes.node(Inode(inode))) or 0) & stat.S_IWUSR:
-            return True
-        raise ReadOnlyMount(f"inode {inode}")
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         """Made up: the service tells neither size nor room, and asking would cost a request."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from cffs.core.errors import NotPermitted, ReadOnlyMount
+from cffs.core.errors import CffsError, NotPermitted, ReadOnlyMount
 from cffs.tree.context import Context
 from cffs.tree.nodes import Node
 
@@ -89,6 +89,14 @@ async def _read_only_change(_context: Context, node: Node, _change: Change) -> N
     raise ReadOnlyMount(node.kind.name)
 
 
+async def _nothing_stands_in(_context: Context, _file: Node, _problem: CffsError) -> WritableFile | None:
+    return None
+
+
+def _nobody_cares(_context: Context, _file: Node) -> None:
+    """Nothing stood in for it."""
+
+
 def not_permitted(what: str) -> Callable[..., Awaitable[NoReturn]]:
     """A function for any of these fields that raises NotPermitted (EPERM): a writable place that does not do that."""
 
@@ -110,6 +118,8 @@ class Writing:
 
     Of a folder: `create_file` returns the node and its open file, `make_folder` the node, `rename` stays within the
     folder. Of a file: `open_file` for writing (and for reading where its content is `Spooled`). Of both: `change`.
+    Where the service refuses a file to a reader, `stand_in` may give what is read instead; once the service gives it
+    out, `served` hears of that.
     `permissions` are the mode bits where the mount is writable, None for those of a read-only one.
 
     The kernel knows what its own call made, renamed or removed; whatever else appeared or vanished by it is told with
@@ -124,6 +134,8 @@ class Writing:
     rename: Callable[[Context, Node, str, str, bool], Awaitable[None]] = _read_only_rename
     open_file: Callable[[Context, Node, Opening], Awaitable[WritableFile]] = _read_only_open
     change: Callable[[Context, Node, Change], Awaitable[None]] = _read_only_change
+    stand_in: Callable[[Context, Node, CffsError], Awaitable[WritableFile | None]] = _nothing_stands_in
+    served: Callable[[Context, Node], None] = _nobody_cares
 
 
 #: What most kinds do.

@@ -20,6 +20,7 @@ from cffs.tree import (
     playlists,
     recordings,
     search,
+    uploads,
     views,
 )
 from cffs.tree.behaviour import Behaviour, Parts, Resolve
@@ -112,9 +113,18 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.DYNAMIC_MONTH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
     Kind.DYNAMIC_CAMPAIGN: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.file_entries),
     Kind.DYNAMIC_FILE: Behaviour(resolve=dynamic.resolve_file, content=dynamic.content),
-    Kind.MEDIA: Behaviour(resolve=_there_with_v2(Kind.MEDIA), listing="media", entries=media.media_entries),
+    Kind.MEDIA: Behaviour(
+        resolve=_there_with_v2(Kind.MEDIA),
+        listing="media",
+        entries=media.media_entries,
+        writing=uploads.MEDIA_WRITING,
+    ),
+    Kind.UPLOAD: Behaviour(resolve=uploads.resolve, content=uploads.content, writing=uploads.UPLOAD_WRITING),
     Kind.MEDIA_FILE: Behaviour(
-        resolve=media.resolve_file, resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name}, content=media.file_content
+        resolve=media.resolve_file,
+        resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name},
+        content=media.file_content,
+        writing=uploads.MEDIA_FILE_WRITING,
     ),
     Kind.MEDIA_RAW: Behaviour(resolve=media.resolve_raw, content=media.raw_content),
     Kind.MEDIA_JSON: Behaviour(resolve=media.resolve_json, content=media.json_content),

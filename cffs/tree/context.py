@@ -14,8 +14,8 @@ from cffs.core.settings import TreeSettings
 from cffs.core.source import Source
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
-from cffs.writer.caller_ids import CallerIds
-from cffs.writer.credentials import ApiCredentials
+from cffs.writer.acts import Acts
+from cffs.writer.uploads import Uploads
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
 FIRST_ROW_OFFSET = 64
@@ -33,15 +33,16 @@ class Context:
     account: Account
     catalog: Catalog
     settings: TreeSettings
-    probe: Callable[[str, tuple[Source, ...]], Awaitable[None]]
+    probe: Callable[[str, tuple[Source, ...]], Awaitable[object]]
     own_files: Mapping[str, Callable[[], bytes]]
-    credentials: ApiCredentials
-    caller_ids: CallerIds
+    acts: Acts
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
     #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.
     name_changed: Callable[[Node, str], None] = _nobody_told
     is_writable: bool = False
+    #: None where media cannot be written: on a read-only mount, or without v2.
+    uploads: Uploads | None = None
 
     async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
         """Return once the origin is known to have the object; one question at most, none where it answered before.

@@ -41,7 +41,7 @@ def _verified(context: Context) -> list[str]:
 async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
     """A number that waits (which costs no request), or that the service lists as verified."""
     number = parts["number"]
-    if number not in context.caller_ids.waiting():
+    if number not in context.acts.caller_ids.waiting():
         await _ask(context, patience_seconds=LOOKUP_PATIENCE_SECONDS)
         if number not in _verified(context):
             raise RemoteObjectMissing("not a verified number")
@@ -50,20 +50,20 @@ async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
 
 def entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The verified numbers of the last answer, and those that wait."""
-    numbers = dict.fromkeys([*_verified(context), *context.caller_ids.waiting()])
+    numbers = dict.fromkeys([*_verified(context), *context.acts.caller_ids.waiting()])
     return past(fixed(*((number, Node(Kind.CALLER_ID, (number,))) for number in numbers)), after)
 
 
 async def resolve_code(context: Context, parent: Node, _parts: Parts) -> Node:
     """Only a number that waits has it."""
-    if parent.args[0] not in context.caller_ids.waiting():
+    if parent.args[0] not in context.acts.caller_ids.waiting():
         raise NotInTree("the number does not wait for a code")
     return Node(Kind.VERIFICATION_CODE, parent.args)
 
 
 def number_entries(context: Context, node: Node, after: int) -> list[Entry]:
     """Where the code goes, as long as it is waited for; a verified number's folder holds nothing."""
-    if node.args[0] not in context.caller_ids.waiting():
+    if node.args[0] not in context.acts.caller_ids.waiting():
         return []
     return past(fixed((_CODE_NAME, Node(Kind.VERIFICATION_CODE, node.args))), after)
 
@@ -109,19 +109,19 @@ class _CodeFile:
 
     async def _verify(self) -> None:
         said, self._pending = self._pending, b""  # sent once, whatever comes of it
-        await self._context.caller_ids.verify(self._number, said.decode("utf-8", "replace").strip())
+        await self._context.acts.caller_ids.verify(self._number, said.decode("utf-8", "replace").strip())
         self._context.name_changed(Node(Kind.CALLER_ID, (self._number,)), _CODE_NAME)
 
 
 async def _ring(context: Context, _folder: Node, number: str) -> Node:
-    await context.caller_ids.ask_for_call(number)
+    await context.acts.caller_ids.ask_for_call(number)
     return Node(Kind.CALLER_ID, (number,))
 
 
 async def _forget(context: Context, _folder: Node, number: str) -> None:
-    if number in _verified(context) and number not in context.caller_ids.waiting():
+    if number in _verified(context) and number not in context.acts.caller_ids.waiting():
         raise NotPermitted("the service has no way to take a verified number back")
-    await context.caller_ids.forget(number)
+    await context.acts.caller_ids.forget(number)
 
 
 async def _open_code(context: Context, file: Node, _opening: Opening) -> WritableFile:

@@ -33,7 +33,7 @@ def credential_json(context: Context, node: Node) -> Content:
 
 def created_json(context: Context, node: Node) -> Content:
     """What the service told of a credential when this mount created it, out of memory: no request, nothing on disk."""
-    return Document(body=context.credentials.document(str(node.args[0])))
+    return Document(body=context.acts.credentials.document(str(node.args[0])))
 
 
 async def _ids(context: Context, *, patience_seconds: float | None) -> list[int]:
@@ -67,14 +67,14 @@ async def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node:
 
 async def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
     """A credential that this mount created and has not forgotten; costs no request."""
-    if parts["NAME"] not in [name for _number, name in context.credentials.numbered()]:
+    if parts["NAME"] not in [name for _number, name in context.acts.credentials.numbered()]:
         raise NotInTree("not a credential that was created here")
     return Node(Kind.CREATED_CREDENTIAL, (parts["NAME"],))
 
 
 async def resolve_created_json(context: Context, parent: Node, _parts: Parts) -> Node:
     """Its document."""
-    context.credentials.document(str(parent.args[0]))
+    context.acts.credentials.document(str(parent.args[0]))
     return Node(Kind.CREATED_CREDENTIAL_JSON, parent.args)
 
 
@@ -82,7 +82,7 @@ def entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The credentials of the last answer, then the folders of those created here."""
     created = [
         Entry(_CREATED_OFFSET + number, name, Node(Kind.CREATED_CREDENTIAL, (name,)))
-        for number, name in context.credentials.numbered()
+        for number, name in context.acts.credentials.numbered()
     ]
     listed = [
         Entry(FIRST_ROW_OFFSET + index, f"{credential_id}.json", Node(Kind.CREDENTIAL_JSON, (credential_id,)))
@@ -97,13 +97,13 @@ def created_entries(_context: Context, node: Node, after: int) -> list[Entry]:
 
 
 async def _create(context: Context, folder: Node, name: str) -> Node:
-    credential_id = await context.credentials.create(name)
+    credential_id = await context.acts.credentials.create(name)
     context.name_changed(folder, f"{credential_id}.json")
     return Node(Kind.CREATED_CREDENTIAL, (name,))
 
 
 async def _forget(context: Context, _folder: Node, name: str) -> None:
-    context.credentials.forget(name)
+    context.acts.credentials.forget(name)
 
 
 async def _delete(context: Context, folder: Node, name: str) -> None:
@@ -111,7 +111,7 @@ async def _delete(context: Context, folder: Node, name: str) -> None:
     parts = route.match(name)
     if parts is None:
         raise NotInTree(name)
-    for created in await context.credentials.delete(int(parts["id"])):
+    for created in await context.acts.credentials.delete(int(parts["id"])):
         context.name_changed(folder, created)
 
 

@@ -72,11 +72,10 @@ class Namespace:
             raise NameTooLong(name[:MAX_NAME_NBYTES])
         if parent.kind not in FOLDERS:
             raise NotAFolder(parent.kind.name)
-        if is_junk(name):
-            raise NotInTree(name)
+        junk = is_junk(name)
         missing: CffsError = NotInTree(name)
         for route in routes_of(parent.kind):
-            parts = route.match(name)
+            parts = None if junk and route.asks else route.match(name)
             if parts is None:
                 continue
             behaviour = BEHAVIOURS[route.kind]

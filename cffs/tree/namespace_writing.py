@@ -4,7 +4,7 @@ It must not know the kernel, nor any one kind: it reads the table.
 `fuse/mutations` calls it.
 """
 
-from cffs.core.errors import NameTooLong, NotAFolder, NotPermitted, ReadOnlyMount
+from cffs.core.errors import CffsError, NameTooLong, NotAFolder, NotPermitted, ReadOnlyMount
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
 from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing
 from cffs.tree.behaviours import BEHAVIOURS
@@ -59,6 +59,17 @@ class NamespaceWriting:
     async def change(self, node: Node, change: Change) -> None:
         """A new length, or times, owner or mode."""
         await self._of(node).change(self._context, node, change)
+
+    async def stand_in(self, file: Node, problem: CffsError) -> WritableFile | None:
+        """What is read in place of a file that the service refuses; None where there is nothing."""
+        if not self._context.is_writable:
+            return None
+        return await BEHAVIOURS[file.kind].writing.stand_in(self._context, file, problem)
+
+    def served(self, file: Node) -> None:
+        """The service gave the file out. Never a checkpoint."""
+        if self._context.is_writable:
+            BEHAVIOURS[file.kind].writing.served(self._context, file)
 
     def _of_folder(self, folder: Node, name: str) -> Writing:
         if folder.kind not in FOLDERS:

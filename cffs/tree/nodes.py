@@ -40,6 +40,7 @@ class Kind(Enum):
     MEDIA_BY_NAME = auto()
     MEDIA_PUBLIC = auto()
     MEDIA_PUBLIC_FILE = auto()
+    UPLOAD = auto()
     ME = auto()
     ACCOUNT_JSON = auto()
     BILLING = auto()

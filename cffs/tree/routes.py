@@ -29,6 +29,7 @@ _PLACEHOLDERS = {
     "name": r".+",
     "NAME": r"(?!.*\.json\Z).+",  # of a credential: those listed are called {id}.json
     "key": r"[0-9A-Za-z_.~-]{1,128}",
+    "new name": r".+",
     "ext": "|".join((*MEDIA_EXTENSIONS, "jpeg")),
     "YYYY-MM": r"[0-9]{4}-(?:0[1-9]|1[0-2])",
     "from": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
@@ -52,7 +53,8 @@ _IDS = frozenset({"id", "campaign", "call", "file"})
 class Route:
     """One row: in a folder of kind `parent`, names of the form `pattern` are nodes of `kind`.
 
-    `is_listed` is False for what opens by lookup only; `api` names what it is made of; `about` is one line for people.
+    `is_listed` is False for what opens by lookup only; `asks` is False where only what this mount did itself can have
+    such names, so that no question is behind them; `about` is one line for people.
     """
 
     parent: Kind
@@ -61,6 +63,7 @@ class Route:
     is_folder: bool
     about: str
     is_listed: bool = True
+    asks: bool = True
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
@@ -156,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
     _manifest(Kind.DYNAMIC_CAMPAIGN),
     _file(Kind.DYNAMIC_CAMPAIGN, "{filename}", Kind.DYNAMIC_FILE, "v1: dynamic recording; .mp3 gives its MP3 form"),
     _folder(Kind.ROOT, "media", Kind.MEDIA, "v2 media of the account"),
+    Route(Kind.MEDIA, "{new name}", Kind.UPLOAD, False, "what is written here (--writable)", False, False),
     _folder(Kind.MEDIA, "by-name", Kind.MEDIA_BY_NAME, "the same files by their names"),
     _folder(Kind.MEDIA, "public", Kind.MEDIA_PUBLIC, "media by the key of its public URL"),
     _file(Kind.MEDIA, "{id}.{ext}", Kind.MEDIA_FILE, "v2: media by id and type"),

@@ -27,8 +27,7 @@ from cffs.standin.server import Standin
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
-from cffs.writer.caller_ids import CallerIds
-from cffs.writer.credentials import ApiCredentials
+from cffs.writer.acts import Acts
 from tests.fuse.kernel import Kernel, take_entry
 
 #: 2026-11-21, in ns.
@@ -102,8 +101,7 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
             settings=settings.tree(),
             probe=probe,
             own_files=own_files,
-            credentials=ApiCredentials(account, wall_ms=lambda: NOW_NS // 10**6),
-            caller_ids=CallerIds(account, wall_ms=lambda: NOW_NS // 10**6),
+            acts=Acts(account, wall_ms=lambda: NOW_NS // 10**6),
         )
         kernel_view = KernelView(invalidated.append)
         operations = Operations(
