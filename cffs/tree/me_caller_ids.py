@@ -5,7 +5,7 @@ It must not know how numbers are rung or verified. The namespace calls it.
 
 from cffs.catalog.own_lists import CALLER_IDS, kept_list
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
-from cffs.core.errors import BadArgument, NotInTree, NotPermitted, RemoteObjectMissing
+from cffs.core.errors import NotInTree, NotPermitted, RemoteObjectMissing
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing, not_permitted
 from cffs.tree.context import Context, fixed, past
@@ -14,8 +14,6 @@ from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 from cffs.tree.routes import routes_of
 
 _CODE_NAME = "verification-code"
-#: A code is a few digits; what is longer is none, and is not collected.
-_MAX_CODE_NBYTES = 256
 
 
 async def prepare(context: Context, _node: Node) -> None:
@@ -74,43 +72,32 @@ def code_content(_context: Context, _node: Node) -> Content:
 
 
 class _CodeFile:
-    """An open `verification-code`. A line is sent with its line end, so that `echo` itself fails with the wrong code;
-    what has none is sent when the file is closed. Either way once."""
+    """An open `verification-code`. Each write is a code and is sent at once: a shell looks at what its write says, and
+    at what its close says it does not."""
 
     def __init__(self, context: Context, number: str) -> None:
         self._context = context
         self._number = number
-        self._pending = b""
 
     async def read(self, _offset: int, _nbytes: int) -> bytes:
         return b""
 
     async def write(self, _offset: int, data: bytes) -> int:
-        if len(self._pending) + len(data) > _MAX_CODE_NBYTES:
-            self._pending = b""
-            raise BadArgument("too long for a verification code")
-        self._pending += data
-        if self._pending.endswith(b"\n"):
-            await self._verify()
+        await self._context.acts.caller_ids.verify(self._number, data.decode("utf-8", "replace").strip())
+        self._context.name_changed(Node(Kind.CALLER_ID, (self._number,)), _CODE_NAME)
         return len(data)
 
     async def truncate(self, _nbytes: int) -> None:
-        self._pending = b""
+        pass
 
     async def flush(self) -> None:
-        if self._pending:
-            await self._verify()
+        pass
 
     async def fsync(self) -> None:
         pass
 
     async def release(self) -> None:
         pass
-
-    async def _verify(self) -> None:
-        said, self._pending = self._pending, b""  # sent once, whatever comes of it
-        await self._context.acts.caller_ids.verify(self._number, said.decode("utf-8", "replace").strip())
-        self._context.name_changed(Node(Kind.CALLER_ID, (self._number,)), _CODE_NAME)
 
 
 async def _ring(context: Context, _folder: Node, number: str) -> Node:

@@ -1,7 +1,8 @@
 """Caller ids: a number is rung once and waits for its code, until the code verifies it.
 
 It must not know paths or the kernel. `tree/me_caller_ids` calls it. Which numbers wait is kept in the catalogue, and
-noted there before the telephone rings: a mount that dies in between does not ring a second time.
+noted there before the telephone rings: a mount that dies in between leaves a number that waits, and rings no second
+time by itself.
 """
 
 import logging
@@ -55,17 +56,15 @@ class CallerIds:
         asked_ms, waits = self._rows().get(number, (0, False))
         if waits or abs(now_ms - asked_ms) < PAUSE_SECONDS * 1000:
             raise AlreadyExists(f"{number} waits for its code, or was rung less than {PAUSE_SECONDS:.0f} s ago")
-        await self._keep(number, (now_ms, False))
+        await self._keep(number, (now_ms, True))
         try:
             await v2.send_verification_code(number)
         except ActUncertain:
-            await self._keep(number, (now_ms, True))
             await self._tell_state(v2, f"whether {number} was rung", number)
             raise
         except CffsError:
             await self._keep(number, None)
             raise
-        await self._keep(number, (now_ms, True))
 
     async def verify(self, number: str, code: str) -> None:
         """Have the service compare the code that it spoke.
