@@ -164,17 +164,17 @@ class Transport:
     ) -> Answer:
         """The answer to an act (POST, DELETE): sent at most once, again only where it was provably not sent.
 
-        A streamed `content` raises CffsErrors only, which come out as they are; it has no total time, but ends after
-        `upload_idle_seconds` without progress. Raises ActUncertain where the act may have happened; after every other
-        CffsError it did not. Always a checkpoint; if cancelled, it may have, too.
+        It has half of `timeout_seconds`; the other half is for asking what became of it. A streamed `content` raises
+        CffsErrors only; it has no total time, but ends after `upload_idle_seconds` without progress. Raises
+        ActUncertain where the act may have happened; after every other CffsError it did not.
+        Always a checkpoint; if cancelled, it may have, too.
         """
         headers = {"accept": "application/json"}
-        if content is not None:
-            headers["content-type"] = content_type
-        if content_nbytes is not None:
-            headers["content-length"] = str(content_nbytes)
+        headers |= {} if content is None else {"content-type": content_type}
+        headers |= {} if content_nbytes is None else {"content-length": str(content_nbytes)}
         ask = self._ask(method, api, segments, headers, as_account=as_account)
-        ask, gate = ask.with_changes(content=content, idempotent=False), self._metadata
+        ask = ask.with_changes(content=content, idempotent=False, total_seconds=self._settings.timeout_seconds / 2)
+        gate = self._metadata
         if content is not None and not isinstance(content, bytes):
             ask = ask.with_changes(total_seconds=float("inf"), idle_seconds=self._upload_idle_seconds)
             gate = self._bodies

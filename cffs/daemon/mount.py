@@ -27,7 +27,7 @@ from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
-from cffs.core.source import Api, Source
+from cffs.core.source import Api
 from cffs.daemon.account_folder import AccountFolders, taken
 from cffs.daemon.attending import Attending, ending_signals
 from cffs.daemon.background import NurseryBackground, open_background
@@ -53,6 +53,7 @@ from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.uploads import tell_names
+from cffs.writer.acts import Acts
 
 log = logging.getLogger(__name__)
 
@@ -146,9 +147,6 @@ async def _build(
             wall_ms=_wall_ms,
         )
 
-        async def probe(key: str, sources: tuple[Source, ...]) -> None:
-            await objects.probe(key, sources)
-
         own_files: dict[str, Callable[[], bytes]] = {}
         kernel = KernelView()
         uploads, left = await stack.enter_async_context(
@@ -168,8 +166,9 @@ async def _build(
             account=account,
             catalog=catalog,
             settings=settings.tree(),
-            probe=probe,
+            probe=objects.probe,
             own_files=own_files,
+            acts=Acts(account, wall_ms=_wall_ms),
             digest=Digests(objects).digest,
             name_changed=lambda folder, name: kernel.forget_name(inodes.number(folder), name),
             is_writable=settings.writable,

@@ -14,6 +14,7 @@ from cffs.core.settings import TreeSettings
 from cffs.core.source import Source
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
+from cffs.writer.acts import Acts
 from cffs.writer.uploads import Uploads
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
@@ -32,8 +33,9 @@ class Context:
     account: Account
     catalog: Catalog
     settings: TreeSettings
-    probe: Callable[[str, tuple[Source, ...]], Awaitable[None]]
+    probe: Callable[[str, tuple[Source, ...]], Awaitable[object]]
     own_files: Mapping[str, Callable[[], bytes]]
+    acts: Acts
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
     #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.

@@ -27,6 +27,7 @@ _PLACEHOLDERS = {
     "campaign digits": r"[0-9]{1,19}",  # part of an address, kept as spelt: no id to compare with others
     "filename": r".+",
     "name": r".+",
+    "NAME": r"(?!.*\.json\Z).+",  # of a credential: those listed are called {id}.json
     "key": r"[0-9A-Za-z_.~-]{1,128}",
     "new name": r".+",
     "ext": "|".join((*MEDIA_EXTENSIONS, "jpeg")),
@@ -175,10 +176,13 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.CREDIT_USAGE, "{YYYY-MM}.json", Kind.CREDIT_USAGE_INTERVAL_JSON, "v2: of a month", is_listed=False),
     _file(Kind.CREDIT_USAGE, "{from}..{to}.json", Kind.CREDIT_USAGE_INTERVAL_JSON, "v2: of some days", is_listed=False),
     _folder(Kind.ME, "callerids", Kind.CALLER_IDS, "v2: verified numbers"),
-    _folder(Kind.CALLER_IDS, "{number}", Kind.CALLER_ID, "one verified number"),
+    _folder(Kind.CALLER_IDS, "{number}", Kind.CALLER_ID, "one of them, or one that waits; mkdir has it rung"),
+    _file(Kind.CALLER_ID, "verification-code", Kind.VERIFICATION_CODE, "where a waiting number's code is written"),
     _folder(Kind.ME, "api", Kind.ME_API, "needs the account login; absent without it"),
     _folder(Kind.ME_API, "credentials", Kind.CREDENTIALS, "v2: API credentials"),
-    _file(Kind.CREDENTIALS, "{id}.json", Kind.CREDENTIAL_JSON, "v2: one of them, its password masked"),
+    _file(Kind.CREDENTIALS, "{id}.json", Kind.CREDENTIAL_JSON, "v2: one of them, its password masked; rm deletes"),
+    _folder(Kind.CREDENTIALS, "{NAME}", Kind.CREATED_CREDENTIAL, "mkdir creates one"),
+    _file(Kind.CREATED_CREDENTIAL, "credential.json", Kind.CREATED_CREDENTIAL_JSON, "with its password, until rmdir"),
     _folder(Kind.ROOT, "by-date", Kind.BY_DATE, "recordings by the day they were made (--timezone)"),
     _folder(Kind.BY_DATE, "{YYYY}", Kind.YEAR, "a year that has any"),
     _folder(Kind.YEAR, "{MM}", Kind.MONTH, "a month"),
