@@ -18,6 +18,8 @@ _RIFFS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _MP3_TAGS = (b"ID3", b"APETAGEX", b"LYRICSBEGIN", b"TAG")
 #: OS/2 bitmap arrays, icons and pointers carry the same suffix as Windows bitmaps.
 _BITMAPS = (b"BM", b"BA", b"CI", b"CP", b"IC", b"PT")
+#: WAVE_FORMAT_MPEG and WAVE_FORMAT_MPEGLAYER3, little-endian.
+_MPEG_FORMATS = (b"\x50\x00", b"\x55\x00")
 _ADTS_MASK, _ADTS = 0xFFF6, 0xFFF0
 
 #: kbit/s by (version 1 or not, layer) and index; index 0 is "free", 15 is none.
@@ -49,8 +51,8 @@ def _is_wav(head: bytes) -> bool:
 def _is_mp3(head: bytes) -> bool:
     if head.startswith(_MP3_TAGS):
         return True
-    if _is_wav(head):
-        return True  # MPEG frames in a RIFF file, as some recorders write under this suffix
+    if _is_wav(head):  # MPEG frames in a RIFF file, as some recorders write under this suffix
+        return head[head.find(b"fmt ") :][8:10] in _MPEG_FORMATS
     start = len(head) - len(head.lstrip(b"\0"))
     if head[start : start + 1] in (b"<", b"{", b"["):
         return False
@@ -100,8 +102,8 @@ def _is_boxes(head: bytes) -> bool:
 
 
 def _is_m4a(head: bytes) -> bool:
-    """ISO media; some writers put bare AAC frames, or a tag before them, under this suffix."""
-    if _is_boxes(head) or head.startswith(b"ID3"):
+    """ISO media; some writers put bare AAC frames under this suffix."""
+    if _is_boxes(head):
         return True
     return len(head) > 1 and (head[0] << 8 | head[1]) & _ADTS_MASK == _ADTS
 

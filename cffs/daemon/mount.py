@@ -119,7 +119,6 @@ async def _build(
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)
         missing = _require_some(denied, v1=v1, v2=v2)
-
         cache = MemoryCache(settings.memory_nbytes)
         disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
         inodes = InodeTable()
