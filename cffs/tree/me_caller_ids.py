@@ -5,7 +5,7 @@ It must not know how numbers are rung or verified. The namespace calls it.
 
 from cffs.catalog.own_lists import CALLER_IDS, kept_list
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
-from cffs.core.errors import NotInTree, NotPermitted, RemoteObjectMissing
+from cffs.core.errors import ActUncertain, CffsError, NotInTree, NotPermitted, RemoteObjectMissing
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing, not_permitted
 from cffs.tree.context import Context, fixed, past
@@ -73,18 +73,28 @@ def code_content(_context: Context, _node: Node) -> Content:
 
 class _CodeFile:
     """An open `verification-code`. Each write is a code and is sent at once: a shell looks at what its write says, and
-    at what its close says it does not."""
+    at what its close says it does not. A program that writes again, when it closes, what was refused (Python's files
+    do) is told the same again, and nothing is sent."""
 
     def __init__(self, context: Context, number: str) -> None:
         self._context = context
         self._number = number
+        self._refused: tuple[bytes, CffsError] | None = None
 
     async def read(self, _offset: int, _nbytes: int) -> bytes:
         return b""
 
     async def write(self, _offset: int, data: bytes) -> int:
-        await self._context.acts.caller_ids.verify(self._number, data.decode("utf-8", "replace").strip())
-        self._context.name_changed(Node(Kind.CALLER_ID, (self._number,)), _CODE_NAME)
+        if self._refused is not None and self._refused[0] == data:
+            raise self._refused[1]
+        try:
+            await self._context.acts.caller_ids.verify(self._number, data.decode("utf-8", "replace").strip())
+        except CffsError as error:
+            self._refused = bytes(data), error
+            raise
+        finally:
+            if self._number not in self._context.acts.caller_ids.waiting():
+                self._context.name_changed(Node(Kind.CALLER_ID, (self._number,)), _CODE_NAME)
         return len(data)
 
     async def truncate(self, _nbytes: int) -> None:
@@ -100,8 +110,12 @@ class _CodeFile:
         pass
 
 
-async def _ring(context: Context, _folder: Node, number: str) -> Node:
-    await context.acts.caller_ids.ask_for_call(number)
+async def _ring(context: Context, folder: Node, number: str) -> Node:
+    try:
+        await context.acts.caller_ids.ask_for_call(number)
+    except ActUncertain:
+        context.name_changed(folder, number)  # the kernel thinks that nothing came of it, but the number waits
+        raise
     return Node(Kind.CALLER_ID, (number,))
 
 

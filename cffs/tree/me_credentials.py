@@ -5,7 +5,7 @@ It must not know how they are created. The namespace calls it.
 
 from cffs.catalog.own_lists import CREDENTIALS, ask_credentials, kept_list
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
-from cffs.core.errors import NotInTree, RemoteObjectMissing
+from cffs.core.errors import ActUncertain, NotInTree, RemoteObjectMissing
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviour_writing import Writing, not_permitted
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, fixed, past
@@ -111,8 +111,12 @@ async def _delete(context: Context, folder: Node, name: str) -> None:
     parts = route.match(name)
     if parts is None:
         raise NotInTree(name)
-    for created in await context.acts.credentials.delete(int(parts["id"])):
-        context.name_changed(folder, created)
+    try:
+        for created in await context.acts.credentials.delete(int(parts["id"])):
+            context.name_changed(folder, created)
+    except ActUncertain:
+        context.name_changed(folder, name)  # the kernel thinks that it is still there
+        raise
 
 
 #: mkdir creates, rmdir forgets the password, rm of `{id}.json` deletes.
