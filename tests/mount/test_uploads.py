@@ -77,7 +77,7 @@ def write_file(path: Path, body: bytes) -> None:
         assert file.write(body) == len(body)
 
 
-def gone(path: Path, *, seconds: float = 5.0) -> bool:
+def gone(path: Path, *, seconds: float = 30.0) -> bool:
     """Whether the name ceases to be; a release comes after its close."""
     deadline = time.monotonic() + seconds
     while path.exists():
@@ -87,7 +87,7 @@ def gone(path: Path, *, seconds: float = 5.0) -> bool:
     return True
 
 
-def only_left(home: Path, expected: list[Path], *, seconds: float = 5.0) -> bool:
+def only_left(home: Path, expected: list[Path], *, seconds: float = 30.0) -> bool:
     """Whether the spool comes to hold no more than that; it is tidied up behind whoever closed."""
     deadline = time.monotonic() + seconds
     while sorted(spooled(home)) != sorted(expected):
@@ -210,21 +210,26 @@ def test_what_the_service_refuses(writable):
     assert only_left(writable.home, left)
 
 
-def killed_while_writing(command: str, home: Path, *, kill: str) -> int:
-    """Runs the command, which copies from the pipe `fifo` of its folder, kills `kill` ($P is the command) once half of
-    the bytes are with it, and returns what the shell saw."""
-    script = f"""
-        rm -f fifo; mkfifo fifo; exec 9<>fifo
-        {command} &
-        P=$!
-        head -c 50000 whole.wav >&9
-        for _ in $(seq 100); do grep -qs '^pos:.*[1-9]' /proc/$P/fdinfo/* && break; sleep 0.05; done
-        sleep 0.2
-        kill -9 {kill}
-        wait $P
-    """
-    (home / "whole.wav").write_bytes(wav(300))
-    return subprocess.run(["bash", "-c", script], cwd=home, capture_output=True, timeout=30).returncode
+def killed_while_writing(mount: Mounted, home: Path, command: str, *, nbytes: int) -> int:
+    """Runs the command in the shell, which copies from the pipe `fifo` of its folder into media/killed.wav and says in
+    `pid` who does; kills that process once `nbytes` are with the mount. Returns what the shell ended with."""
+    fifo, pid = home / "fifo", home / "pid"
+    for path in (fifo, pid):
+        path.unlink(missing_ok=True)
+    os.mkfifo(fifo)
+    ours = os.open(fifo, os.O_RDWR)
+    shell = subprocess.Popen(["bash", "-c", command], cwd=home, stderr=subprocess.DEVNULL)
+    try:
+        os.write(ours, wav(300)[:50_000])
+        deadline = time.monotonic() + 60
+        while [one["bytes"] for one in mount.status()["uploads"]["active"]] != [nbytes]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        return shell.wait(timeout=60)
+    finally:
+        shell.kill()
+        os.close(ours)
 
 
 def test_a_killed_writer_sends_nothing(writable):
@@ -232,11 +237,13 @@ def test_a_killed_writer_sends_nothing(writable):
     inherited it from a shell that lives on."""
     home, mount, standin, media = writable.home, writable.mount, writable.standin, writable.media
     sent, left = len(posts(standin)), spooled(home)
-    assert killed_while_writing(f"cp fifo '{media}/killed.wav'", home, kill="$P") == 128 + signal.SIGKILL
+    (home / "whole.wav").write_bytes(wav(300))
+    target = f"'{media}/killed.wav'"
+    alone = f"echo $$ > pid; exec cp fifo {target}"
+    assert killed_while_writing(mount, home, alone, nbytes=50_000) == -signal.SIGKILL
     assert gone(media / "killed.wav")
-    killed_while_writing(
-        f"{{ head -c 60000 whole.wav; cat fifo; }} > '{media}/killed.wav'", home, kill='$(pgrep -P "$P" cat)'
-    )
+    group = f"{{ head -c 60000 whole.wav; sh -c 'echo $$ > pid; exec cat fifo'; }} > {target}"
+    killed_while_writing(mount, home, group, nbytes=110_000)
     assert gone(media / "killed.wav")
     assert len(posts(standin)) == sent
     assert only_left(home, left)
@@ -299,7 +306,7 @@ def test_several_at_once(writable):
     """Copies made at the same time are each sent once and whole, while status.json tells how far they are."""
     home, mount, standin = writable.home, writable.mount, writable.standin
     before = len(posts(standin))
-    rule = standin.faults.add("slow_request", kind="createMedia", nbytes=262_144, seconds=0.05)
+    rule = standin.faults.add("slow_request", kind="createMedia", nbytes=262_144, seconds=0.1)
     sources = {f"many_{number}": wav(200 + number, nbytes=6_000_000) for number in range(3)}
     for name, body in sources.items():
         (home / f"{name}.wav").write_bytes(body)
