@@ -164,10 +164,12 @@ NO_PATHS = (
 
 
 def kinds_of(path: str) -> list[Kind]:
-    """Every kind that the last name of a path matches, names before it taken as their first match."""
+    """Every kind that the last name of a path matches, names before it taken as their first match; but for what only
+    this mount can have made."""
     kinds = [Kind.ROOT]
     for name in path.split("/"):
-        kinds = [route.kind for route in routes_of(kinds[0]) if route.match(name) is not None] if kinds else []
+        routes = [route for route in routes_of(kinds[0]) if route.asks] if kinds else []
+        kinds = [route.kind for route in routes if route.match(name) is not None]
     return kinds
 
 
@@ -180,8 +182,17 @@ def test_every_path_of_the_contract(path: str) -> None:
 
 
 def test_paths_cover_the_table() -> None:
-    """The list above has every kind that there is."""
-    assert set(PATHS.values()) | {Kind.ROOT} == set(Kind)
+    """The list above has every kind that there is, but for what has any name at all."""
+    assert set(PATHS.values()) | {Kind.ROOT, Kind.UPLOAD} == set(Kind)
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_any_name_may_be_written(name: str) -> None:
+    """In media/ a file that is being written is looked for first, whatever its name; no question is behind that."""
+    first = routes_of(Kind.MEDIA)[0]
+    assert (first.kind, first.asks) == (Kind.UPLOAD, False)
+    assert first.match(name) == {"new_name": name}
+    assert [route.kind for route in ROUTES if not route.asks] == [Kind.UPLOAD]
 
 
 @pytest.mark.parametrize("path", NO_PATHS, ids=ascii)
