@@ -15,7 +15,7 @@ from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import writes
 from cffs.catalog.file_ids import FileIds, Verdict
-from cffs.catalog.listings import Listing
+from cffs.catalog.listings import Listing, age_seconds
 from cffs.catalog.offered import Family, Offered
 from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
@@ -54,9 +54,8 @@ class Account:
         self.has_account_login = has_account_login
         self.offered = Offered()
         #: Whether v1's file ids are v2's recording ids, as far as seen; remembered in the catalogue.
-        self.file_ids = FileIds(
-            next((v for v in _SETTLED if catalog.listed_ms(_FILE_IDS + v) is not None), Verdict.OPEN)
-        )
+        settled = (verdict for verdict in _SETTLED if catalog.listed_ms(_FILE_IDS + verdict) is not None)
+        self.file_ids = FileIds(next(settled, Verdict.OPEN))
         self._were_listed: set[str] = set()
         self._questions = questions
         self._background = background
@@ -67,9 +66,9 @@ class Account:
         if v2 is not None:
             self._taking = Taking(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
             self._listings = {
-                "campaigns": Listing("campaigns", self._taking.campaigns),
-                "calls": Listing("calls", self._taking.calls),
-                "media": Listing("media", self._taking.media),
+                "campaigns": self._new_listing("campaigns", self._taking.campaigns),
+                "calls": self._new_listing("calls", self._taking.calls),
+                "media": self._new_listing("media", self._taking.media),
             }
 
     # -- listings --
@@ -98,14 +97,16 @@ class Account:
         name = f"calls:{campaign_id}"
         listing = self._listings.get(name)
         if listing is None:
-            listing = self._listings[name] = Listing(
+            listing = self._listings[name] = self._new_listing(
                 name, lambda listing: self._taking.calls_of_campaign(listing, campaign_id)
             )
         return listing
 
+    def _new_listing(self, name: str, take: Callable[[Listing], Awaitable[None]]) -> Listing:
+        return Listing(name, take, age_seconds=age_seconds(self.catalog.listed_ms(name), now_ms=self._wall_ms()))
+
     def was_listed(self, name: str, campaign_id: int | None = None) -> bool:
-        """True where the listing was taken whole at least once, in this mount's life or before; with a `campaign_id`
-        also where that campaign's calls were listed alone."""
+        """True where it was taken whole once, in this mount's life or before; or that campaign's calls alone were."""
         if name not in self._were_listed and self.catalog.listed_ms(name) is not None:
             self._were_listed.add(name)  # never untrue again
         if name in self._were_listed:
@@ -134,8 +135,7 @@ class Account:
         await self._questions.ask(("campaign", campaign_id), Api.V2, question, patience_seconds=patience_seconds)
 
     async def find_call(self, call_id: int, *, patience_seconds: float | None) -> None:
-        """Ask v2 for a call (its recordings come along where the origin embeds them); not again within the listing's
-        time to live once it answered."""
+        """Ask v2 for a call, its recordings with it where they are embedded; not again within the time to live."""
         v2 = self._v2(Family.CALLS)
         if ("call", call_id) in self._recent:
             return
@@ -234,7 +234,7 @@ class Account:
     async def ask_anything(
         self, key: Hashable, api: Api, question: Callable[[], Awaitable[None]], *, patience_seconds: float | None
     ) -> None:
-        """Ask a question whose answer is not a row of this module (an object's size, say), under the same rules."""
+        """Ask what is not a row of this module (an object's size, say), under the same rules."""
         await self._questions.ask(key, api, question, patience_seconds=patience_seconds)
 
     async def document(

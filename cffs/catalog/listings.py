@@ -19,20 +19,28 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
 
 
+def age_seconds(listed_ms: int | None, *, now_ms: int) -> float | None:
+    """How long ago it was listed, None where it never was, or in a time to come (the clock was set back)."""
+    return None if listed_ms is None or listed_ms > now_ms else (now_ms - listed_ms) / 1000
+
+
 class Listing:
     """One listing: whether it runs, when it was last taken whole (trio time), how it last failed.
 
-    `take` asks and stores; it calls `progressed` after each page.
+    `take` asks and stores; it calls `progressed` after each page. `age_seconds` tells how long ago an earlier mount
+    took it whole, None where none did: what is young enough for `ls` is so after a remount too.
     """
 
-    def __init__(self, name: str, take: Callable[["Listing"], Awaitable[None]]) -> None:
+    def __init__(
+        self, name: str, take: Callable[["Listing"], Awaitable[None]], *, age_seconds: float | None = None
+    ) -> None:
         self.name = name
         #: Somebody wants all of it, however large.
         self.is_wanted_whole = False
         self.failure: CffsError | None = None
         self._take = take
         self._running = False
-        self._whole_at: float | None = None
+        self._whole_at = None if age_seconds is None else trio.current_time() - age_seconds
         self._failed_at: float | None = None
         self._progress = trio.Event()
 

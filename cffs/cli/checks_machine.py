@@ -22,6 +22,7 @@ from cffs.cli.mountpoint import is_dead
 from cffs.cli.mounts import mounts_now
 from cffs.cli.show import size
 from cffs.core.settings import Settings
+from cffs.daemon.hardening import is_open_and_unused
 from cffs.daemon.kernel import READ_AHEAD_KB, device_of, handler_budget, look, request_limit_seconds
 
 _DEV_FUSE = Path("/dev/fuse")
@@ -168,7 +169,7 @@ def _cache_folder(folder: Path) -> Iterator[Check]:
         if found.st_uid != os.geteuid():
             yield fail(name, f"{folder} belongs to uid {found.st_uid}", "give another --cache-dir")
             return
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        if stat.S_IMODE(found.st_mode) & 0o077 and not is_open_and_unused(found, folder):
             yield fail(name, f"{folder} is open to others", f"chmod 700 {folder}")
             return
     elif not os.access(existing, os.W_OK):

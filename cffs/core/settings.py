@@ -171,8 +171,8 @@ class Settings:
         """Raises UsageError when neither API can be asked and nothing is to be served offline either."""
         if not self.credentials.has_v1 and not self.credentials.has_v2:
             raise UsageError(
-                "no credentials: set CFFS_APIKEY (v1), or CFFS_LOGIN and CFFS_PASSWORD (v2), or put them in the config "
-                "file; `cffs demo` needs none"
+                "no credentials: run `cffs login`, or set CFFS_APIKEY (v1), or CFFS_LOGIN and CFFS_PASSWORD (v2); "
+                "`cffs demo` needs none"
             )
 
     def origin(self) -> OriginSettings:

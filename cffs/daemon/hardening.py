@@ -31,8 +31,9 @@ def harden(*, debug: bool) -> None:
 def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
     """Makes sure that `path` is a folder of ours that nobody else can enter; returns it.
 
-    Missing folders are made, the last one 0700 whatever the umask. Raises UsageError, one line, where it is a symbolic
-    link, not a folder, somebody else's, open to others, or cannot be made.
+    Missing folders are made, the last one 0700 whatever the umask; an empty one that others can only look into, as
+    `mkdir` makes them, is closed to 0700. Raises UsageError, one line, where it is a symbolic link, not a folder,
+    somebody else's, open to others with something in it or to write to, or cannot be made.
     """
     try:
         path.parent.mkdir(mode=parents_mode, parents=True, exist_ok=True)
@@ -49,6 +50,9 @@ def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
         raise UsageError(f"cannot use the folder {path}: {error.strerror}") from error
     try:
         found = os.fstat(descriptor)
+        if found.st_uid == os.geteuid() and is_open_and_unused(found, descriptor):
+            os.fchmod(descriptor, 0o700)
+            found = os.fstat(descriptor)
     finally:
         os.close(descriptor)
     if found.st_uid != os.geteuid():
@@ -56,3 +60,9 @@ def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise UsageError(f"{path} is open to others; run: chmod 700 {path}")
     return path
+
+
+def is_open_and_unused(found: os.stat_result, folder: Path | int) -> bool:
+    """Others can look into the folder but not write to it, and it is empty: nobody planted or saw anything."""
+    mode = stat.S_IMODE(found.st_mode)
+    return bool(mode & 0o077) and not mode & 0o022 and not os.listdir(folder)

@@ -3,6 +3,7 @@
 It must not know how anything is written. `daemon/mount` builds it.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from cffs.tree.nodes import Kind, Node
 from cffs.writer.sending import Sending
 from cffs.writer.spool import Leftover, Spool
 from cffs.writer.uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 #: Named one by one in a line; the others are counted.
 _MOST_NAMED = 5
@@ -51,13 +54,16 @@ async def opened_uploads(
     wall_ms: Callable[[], int],
     appeared: Callable[[int], None],
 ) -> AsyncIterator[tuple[Uploads | None, tuple[str, ...]]]:
-    """The uploads of one mount, None where there can be none, and a line about what is left of earlier ones; at the
-    end what was sent leaves the spool."""
-    if not settings.writable or v2 is None:
-        yield None, ()
-        return
+    """The uploads of one mount, None where there can be none, and a line about what is left of earlier ones, also
+    where nothing can be written; at the end what was sent leaves the spool."""
     spool = Spool(private_folder(folder))
     left = await trio.to_thread.run_sync(spool.leftovers)
+    told = (leftovers_line(left, folder),) if left else ()
+    for line in told:
+        log.warning("%s", line)
+    if not settings.writable or v2 is None:
+        yield None, told
+        return
 
     def inode_of(number: int) -> Inode:
         return inodes.number(Node(Kind.UPLOAD, (number,)))
@@ -71,6 +77,6 @@ async def opened_uploads(
         wall_ms=wall_ms,
     )
     try:
-        yield uploads, (leftovers_line(left, folder),) if left else ()
+        yield uploads, told
     finally:
         await uploads.aclose()

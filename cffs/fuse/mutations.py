@@ -19,6 +19,7 @@ from cffs.tree.behaviour_writing import Change, Opening, WritableFile
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Node
+from cffs.tree.routes import FOLDERS
 
 _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
@@ -119,9 +120,10 @@ class Mutations(Refusals):
     async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
         """The kernel checks modes itself (default_permissions) but on a private writable mount, where its one user must
         be told EROFS from EPERM: there all may be read, and writing is for where it means something."""
-        if not mode & os.W_OK:
-            return True
-        if (self._namespace.writing.permissions(self._inodes.node(Inode(inode))) or 0) & stat.S_IWUSR:
+        node = self._inodes.node(Inode(inode))
+        if mode & os.X_OK and node.kind not in FOLDERS:
+            return False
+        if not mode & os.W_OK or (self._namespace.writing.permissions(node) or 0) & stat.S_IWUSR:
             return True
         raise ReadOnlyMount(f"inode {inode}")
 

@@ -188,7 +188,12 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.ONE_NUMBER: Behaviour(resolve=views.resolve_folder, listing="calls", entries=views.files),
     Kind.BY_LABEL: Behaviour(resolve=_there_with_v2(Kind.BY_LABEL), listing="calls", entries=views.folders),
     Kind.ONE_LABEL: Behaviour(resolve=views.resolve_folder, listing="calls", entries=views.files),
-    Kind.BY_NAME: Behaviour(resolve=_there_with_v2(Kind.BY_NAME), listing="campaigns", entries=views.named_campaigns),
+    Kind.BY_NAME: Behaviour(
+        resolve=_there_with_v2(Kind.BY_NAME),
+        listing="campaigns",
+        prepare=views.prepare_names,
+        entries=views.named_campaigns,
+    ),
     Kind.NAMED_CAMPAIGN: Behaviour(
         resolve=views.resolve_named,
         listing="calls",

@@ -90,6 +90,12 @@ async def resolve_named(context: Context, _parent: Node, parts: Parts) -> Node:
     return _named(seq, campaign_id)
 
 
+async def prepare_names(context: Context, _node: Node) -> None:
+    """Campaigns that calls made known get their names page by page, in another order than they are listed in here: all
+    must be known first."""
+    await know(context, "campaigns", patience_seconds=None)
+
+
 def named_campaigns(context: Context, _node: Node, after: int) -> list[Entry]:
     """Every campaign whose name is known."""
     rows = context.catalog.views.named_campaigns(after_seq=seq_before(after))

@@ -20,6 +20,7 @@ from cffs.core.errors import (
     DuplicateMedia,
     OperationNotOffered,
     RemoteObjectMissing,
+    WriteRefused,
 )
 from cffs.core.ids import MediaId
 from cffs.core.media_content import HEAD_NBYTES, is_content_of
@@ -110,7 +111,10 @@ class Sending:
         except CffsError as refusal:
             log.warning("upload refused name=%s reason=%s", name, refusal)
             raise
-        await draft.mark(SENT)
+        try:
+            await draft.mark(SENT)
+        except WriteRefused as problem:  # it has arrived all the same
+            log.warning("upload not marked as sent name=%s reason=%s", name, problem)
         log.info("uploaded name=%s id=%d nbytes=%d", name, media_id, draft.nbytes)
         if not await self._describe(media_id):
             await self._put(self._made_up(media_id, draft, sent_as))

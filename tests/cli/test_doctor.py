@@ -110,8 +110,8 @@ def test_every_wait_is_bounded(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/proc/self/status"), reason="no /proc")
 def test_bad_cache_folders(tmp_path):
-    """A cache folder open to others, or that is a link or a file, is a failure with its mend."""
-    (tmp_path / "open").mkdir()
+    """A cache folder open to others and in use, or that is a link or a file, is a failure with its mend."""
+    (tmp_path / "open/x").mkdir(parents=True)
     (tmp_path / "open").chmod(0o755)
     (tmp_path / "link").symlink_to("open")
     (tmp_path / "file").write_text("")

@@ -182,8 +182,8 @@ def test_a_damaged_key_is_one_line(tmp_path, left):
 @pytest.mark.parametrize("name", ["cache", "state"])
 def test_folders_of_others_are_refused(tmp_path, name):
     """A folder that others can enter, or that is a link, is refused."""
-    (tmp_path / name).mkdir(mode=0o755)
-    (tmp_path / name).chmod(0o755)
+    (tmp_path / name).mkdir()
+    (tmp_path / name).chmod(0o777)
     assert "chmod 700" in fails(tmp_path)
     (tmp_path / name).rmdir()
     (tmp_path / "elsewhere").mkdir(mode=0o700)

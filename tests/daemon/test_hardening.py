@@ -43,15 +43,30 @@ def test_private_folder(tmp_path, umask):
 
 
 def test_folders_that_are_refused(tmp_path):
-    """A symbolic link, a file, and a folder open to others are refused in one line."""
+    """A symbolic link, a file, and a folder open to others with something in it, or to write, are refused."""
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "file").write_text("")
     (tmp_path / "open").mkdir()
+    (tmp_path / "open/x").mkdir()
     (tmp_path / "open").chmod(0o750)
-    for name, says in (("link", "symbolic link"), ("file", "not a folder"), ("open", "chmod 700")):
+    (tmp_path / "writable").mkdir()
+    (tmp_path / "writable").chmod(0o770)
+    for name, says in (
+        ("link", "symbolic link"),
+        ("file", "not a folder"),
+        ("open", "chmod 700"),
+        ("writable", "chmod 700"),
+    ):
         with pytest.raises(UsageError, match=says):
             private_folder(tmp_path / name)
+
+
+def test_an_empty_folder_is_closed(tmp_path):
+    """What `mkdir` made for us, readable and empty, becomes 0700 instead of being refused."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made").chmod(0o755)
+    assert stat.S_IMODE(private_folder(tmp_path / "made").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("report", [Report.ready(), Report.error("a\nb"), Report.notice("x")])

@@ -10,7 +10,7 @@ from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
 from tests.mount.mounting import CANARIES, ROOT, WATCHDOG_SECONDS, account_variables, environment
 
-#: Typed by a newcomer, but not by a test: what installs, and programs that Debian does not have.
+#: Typed by a newcomer, but not by this test: what installs, what Debian does not have, what test_systemd types.
 _NOT_RUN = ("pip install", "whisper", "systemctl", "loginctl", "cffs config unit")
 
 

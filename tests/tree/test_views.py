@@ -99,6 +99,15 @@ async def test_by_name_is_campaigns(world: Open, facts: Facts) -> None:
         assert len({tree.namespace.inodes.number(node) for node in folders}) == len(folders)
 
 
+async def test_by_name_misses_no_page(served: Serve, world: Open) -> None:
+    """The first listing of by-name/ shows every campaign, though the calls made them known before their names came in
+    pages."""
+    standin = served(calls=40, campaigns=9, max_limit=4, over_limit="cap")
+    async with world(standin) as tree:
+        await tree.names("recordings")
+        assert len(await tree.names("by-name")) == len(standin.account.broadcast_rows())
+
+
 async def test_path_on_a_fresh_mount(world: Open, facts: Facts, standin: StandinThread) -> None:
     """A view's path opens before anything was listed: the first lookup waits for the calls, once."""
     row = standin.account.call_row(facts.call)
