@@ -3,8 +3,9 @@
 
 It owns the list of groups and the ordinary user that the mount tests run as a second time. It must not know tests.
 
-Mount tests read two variables: CFFS_TEST_IDENTITY is `root` or `user`, and says as whom they run; HOME and the XDG
-folders are that identity's own, empty, and removed afterwards. No other CFFS_ variable reaches a test.
+Mount tests read CFFS_TEST_IDENTITY, `root` or `user`: as whom they run; HOME and the XDG folders are that identity's
+own, empty, and removed afterwards. CFFS_TEST_EXPLORE is set by --all: dice are thrown anew, not as at the last run. No
+other CFFS_ variable reaches a test.
 """
 
 import argparse
@@ -27,8 +28,8 @@ FUSE = Path("/dev/fuse")
 USER = "cffs-test"
 #: Where the checkout is shown to the ordinary user if it lies where that user cannot go (/root, say).
 VISIBLE = Path("/run/cffs-test-checkout")
-#: `cffs status` without a mount point asks every mount it sees, so each group sees its own only, and what a failing test
-#: leaves mounted is gone with it. An ordinary user cannot have that.
+#: `cffs status` without a mount point asks every mount it sees, so each group sees its own only, and what a failing
+#: test leaves mounted is gone with it. An ordinary user cannot have that.
 OWN_MOUNT_TABLE = ["unshare", "--mount", "--propagation", "private"]
 #: A group that hangs must not cost the whole run.
 LONGEST_GROUP_SECONDS = 600
@@ -126,7 +127,7 @@ def run_group(group: Group, *, slow: bool) -> Outcome:
         report = folder / "report.xml"
         pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(folder / "tmp")]
         pytest += ["--junitxml", str(report), *([] if slow else ["-m", "not slow"]), *group.paths]
-        environment = clean_environment(folder, identity)
+        environment = clean_environment(folder, identity) | ({"CFFS_TEST_EXPLORE": "1"} if slow else {})
         root = ROOT
         prefix = OWN_MOUNT_TABLE if os.geteuid() == 0 else []
         if switch:

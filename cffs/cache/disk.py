@@ -9,15 +9,13 @@ A disk that refuses (full, read-only, failing, gone) never disturbs a read: bloc
 
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from cachetools import LRUCache
-
 from cffs.cache.disk_file import DiskFile, Transfer
-from cffs.cache.disk_format import BLOCK_NBYTES
+from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
 from cffs.cache.disk_index import DiskIndex, name_of
+from cffs.cache.disk_open import BlockRead, BlockWrite, OpenFiles
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
@@ -29,34 +27,6 @@ MAX_OPEN_FILES = 64
 REFUSED_SECONDS = 30.0
 #: How many bytes are written between two looks at the free space.
 _LOOK_NBYTES = 8 * 1024 * 1024
-
-
-class _OpenFiles(LRUCache[str, DiskFile]):
-    """Open files by object key; the one unused for longest is closed for the next."""
-
-    def popitem(self) -> tuple[str, DiskFile]:
-        key, file = super().popitem()
-        file.close()
-        return key, file
-
-
-@dataclass(frozen=True, slots=True)
-class BlockRead:
-    """Blocks on their way from the disk; `DiskCache.was_read` takes it when its transfer has run."""
-
-    file: DiskFile
-    run: range
-    data: bytearray
-    transfer: Transfer
-
-
-@dataclass(frozen=True, slots=True)
-class BlockWrite:
-    """A block on its way to the disk; `DiskCache.was_written` takes it when its transfer has run."""
-
-    file: DiskFile
-    index: int
-    transfer: Transfer
 
 
 class DiskCache:
@@ -74,7 +44,7 @@ class DiskCache:
         self._folder = folder
         self._timer = timer
         self._wall_seconds = wall_seconds
-        self._open: _OpenFiles = _OpenFiles(MAX_OPEN_FILES)
+        self._open: OpenFiles = OpenFiles(MAX_OPEN_FILES)
         self._refused_until = float("-inf")
         self._unlooked_nbytes = _LOOK_NBYTES
 
@@ -165,38 +135,69 @@ class DiskCache:
     def _unreadable(self, file: DiskFile, run: range, problem: OSError) -> None:
         for index in run:
             file.forget(index)  # or it would be asked for again and again
-        self._refuse(problem)
+        self.refuse(problem)
 
     # -- writing --
 
-    def begin_write(self, version: ObjectVersion, index: int, data: memoryview) -> BlockWrite | None:
-        """How to keep block `index`, or None where it is here, or the disk takes nothing now. Makes room by last use;
-        never raises for what the disk does."""
+    def lacking(self, version: ObjectVersion, run: range) -> range | None:
+        """The first run of blocks of `run` that are not here."""
+        file = self._file(version)
+        return run if file is None else file.first_missing(run)
+
+    def write_now(self, version: ObjectVersion, run: range, data: memoryview) -> None:
+        """Keep the blocks of `run`, none of which is here, if the disk takes them; waits for it. Makes room by last
+        use; never raises for what the disk does."""
+        try:
+            file = self._writable(version, len(data))
+            if file is not None:
+                file.write_now(run, data)
+                file.wrote(run, file.slots_of(run, data))
+                self._grew(version, len(data))
+        except OSError as problem:
+            self.refuse(problem)
+
+    def begin_write(self, version: ObjectVersion, run: range, data: memoryview) -> BlockWrite | None:
+        """The same for a thread; None where the disk takes nothing now."""
+        try:
+            file = self._writable(version, len(data))
+            if file is not None:
+                return BlockWrite(file, run, file.slots_of(run, data), file.writing(run, data))
+        except OSError as problem:
+            self.refuse(problem)
+        return None
+
+    def was_written(self, write: BlockWrite, problem: OSError | None = None, *, unwanted: Collection[int] = ()) -> None:
+        """Takes note of a write whose transfer has run, or failed with `problem`; what is unwanted of it is forgotten
+        at once."""
+        version = write.file.version
+        file = self._file(version)  # it may have been closed, or made anew, while a thread wrote
+        if problem is not None:
+            self.refuse(problem)
+        else:
+            if file is not None and file is write.file:
+                file.wrote(write.run, write.slots)
+                for index in unwanted:
+                    file.forget(index)
+            self._grew(version, sum(write.file.block_range(index).nbytes for index in write.run))
+
+    def begin_settle(self, version: ObjectVersion, indexes: Iterable[int]) -> Transfer | None:
+        """What makes those blocks outlast a crash, now that the answers they came from proved right; None where there
+        is nothing to do. A few bytes; never raises for what the disk does."""
+        file = self._file(version)
+        try:
+            return None if file is None else file.settling(indexes)
+        except OSError as problem:
+            self.refuse(problem)
+        return None
+
+    def _writable(self, version: ObjectVersion, nbytes: int) -> DiskFile | None:
         if self.limit_nbytes <= 0 or self._timer() < self._refused_until:
             return None
-        try:
-            file = self._file(version) or self._made(version)
-            if file is None or file.has(index) or not self._make_room(len(data), keep=name_of(version.key)):
-                return None
-            return BlockWrite(file, index, file.writing(index, data))
-        except OSError as problem:
-            self._refuse(problem)
-            return None
+        file = self._file(version) or self._made(version)
+        return file if file is not None and self._make_room(nbytes, keep=name_of(version.key)) else None
 
-    def was_written(self, write: BlockWrite, problem: OSError | None = None, *, is_wanted: bool = True) -> None:
-        """Takes note of a write whose transfer has run, or failed with `problem`; what is not wanted any more is
-        forgotten at once."""
-        version, nbytes = write.file.version, write.file.block_range(write.index).nbytes
-        if problem is not None:
-            self._refuse(problem)
-        file = self._file(version)  # it may have been closed, or made anew, while a thread wrote
-        if problem is not None or not is_wanted:
-            if file is not None:
-                file.forget(write.index)
-        elif file is write.file:
-            file.wrote(write.index, write.transfer)
-        if problem is None:
-            self.index.grow(name_of(version.key), nbytes)
+    def _grew(self, version: ObjectVersion, nbytes: int) -> None:
+        self.index.grow(name_of(version.key), nbytes)
         self._unlooked_nbytes += nbytes
 
     # -- keeping and forgetting --
@@ -218,16 +219,12 @@ class DiskCache:
         try:
             return self.index.set_pinned(name_of(key), pinned=pinned)
         except OSError as problem:
-            self._refuse(problem)
+            self.refuse(problem)
             return False
 
     def is_pinned(self, key: str) -> bool:
         """True where the object is kept from eviction."""
         return (entry := self.index.get(name_of(key))) is not None and entry.is_pinned
-
-    def pause(self, reason: str) -> None:
-        """Nothing is written for a while."""
-        self._refuse(OSError(0, reason))
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -251,9 +248,12 @@ class DiskCache:
         except OSError as problem:
             if file is None:  # else it is only the time of use that the disk does not take
                 if not isinstance(problem, FileNotFoundError):
-                    self._refuse(problem)
+                    self.refuse(problem)
                 return None
         self._open[version.key] = file
+        left = self._open.unsettled.pop(version.key, None)
+        if left is not None and left[0] == version:
+            file.wrote_earlier(left[1])
         return file
 
     def _made(self, version: ObjectVersion) -> DiskFile | None:
@@ -281,18 +281,15 @@ class DiskCache:
         return self.index.make_room(nbytes, limit_nbytes=self.limit_nbytes, keep=keep)
 
     def _close_file(self, name: str) -> None:
+        for key in [key for key in self._open.unsettled if name_of(key) == name]:
+            del self._open.unsettled[key]
         for key in [key for key in self._open if name_of(key) == name]:
             self._open[key].close()
             del self._open[key]
 
-    def _refuse(self, problem: OSError) -> None:
+    def refuse(self, problem: OSError) -> None:
         """The disk did not take or give something: reads go on without it for a while."""
         if self._timer() >= self._refused_until:
             log.warning("disk cache pauses folder=%s reason=%s", self._folder, problem.strerror or problem)
         self._refused_until = self._timer() + REFUSED_SECONDS
         self._unlooked_nbytes = _LOOK_NBYTES
-
-
-def blocks_of(within: ByteRange) -> range:
-    """The indexes of the blocks that touch it."""
-    return range(within.start // BLOCK_NBYTES, -(-within.stop // BLOCK_NBYTES))

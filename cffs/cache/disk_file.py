@@ -9,6 +9,7 @@ its result brought back here. Everything else is for the event loop alone.
 
 import errno
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cffs.cache import disk_format
@@ -67,6 +68,8 @@ class DiskFile:
             raise ValueError("a version without a total has no file")
         self.version = version
         self.corrupt_blocks = 0
+        #: Slots of blocks that are here, and that nobody finds after a crash: their answer may still prove wrong.
+        self.unsettled: dict[int, bytes] = {}
         self._layout = Layout(version.total_nbytes)
         self._seed = disk_format.seed_of(version)
         self._descriptor = _opened(path, create=create)
@@ -157,34 +160,75 @@ class DiskFile:
         return view[:position].toreadonly() if position else None
 
     def _target(self, run: range) -> bytearray:
-        return bytearray(self.block_range(run.stop - 1).stop - self.block_range(run.start).start)
+        return bytearray(self._nbytes_of(run))
 
-    # -- writing --
+    def _nbytes_of(self, run: range) -> int:
+        return self.block_range(run.stop - 1).stop - self.block_range(run.start).start
 
-    def writing(self, index: int, data: memoryview) -> Transfer:
-        """What keeps block `index`: data first, then its slot. `wrote` must follow it."""
-        if len(data) != self.block_range(index).nbytes:
-            raise ValueError(f"block {index} has another length")
-        slot = disk_format.make_slot(data, seed=self._seed, index=index)
-        pieces = ((data, self._layout.block_offset(index)), (memoryview(slot), self._layout.slot_offset(index)))
+    # -- writing: first the data, whose slots stay in memory; on disk they follow when the answer proved right --
+
+    def slots_of(self, run: range, data: memoryview) -> list[bytes]:
+        """The slots of the blocks of `run`, which are `data` together."""
+        if len(data) != self._nbytes_of(run):
+            raise ValueError(f"blocks {run} have another length")
+        begin = self.block_range(run.start).start
+        places = ((index, self.block_range(index)) for index in run)
+        return [
+            disk_format.make_slot(data[place.start - begin : place.stop - begin], seed=self._seed, index=index)
+            for index, place in places
+        ]
+
+    def write_now(self, run: range, data: memoryview) -> None:
+        """Writes the blocks of `run`, waiting for the disk; `wrote` must follow it."""
+        _pwrite_all(self._descriptor, data, self._layout.block_offset(run.start))
+
+    def writing(self, run: range, data: memoryview) -> Transfer:
+        """The same for a thread."""
+        pieces = ((data, self._layout.block_offset(run.start)),)
         return Transfer(os.dup(self._descriptor), pieces, is_write=True)
 
-    def wrote(self, index: int, transfer: Transfer) -> None:
-        """The transfer ran without a complaint."""
-        begin = index * SLOT_NBYTES
-        self._slots[begin : begin + SLOT_NBYTES] = transfer.pieces[1][0]
-        if not self._here[index]:
-            self._here[index] = True
-            self._held_nbytes += self.block_range(index).nbytes
+    def wrote(self, run: range, slots: list[bytes]) -> None:
+        """The data of the blocks of `run` is written: from now on they are here, for as long as this file is open."""
+        for index, slot in zip(run, slots, strict=True):
+            self.unsettled[index] = slot
+            begin = index * SLOT_NBYTES
+            self._slots[begin : begin + SLOT_NBYTES] = slot
+            if not self._here[index]:
+                self._here[index] = True
+                self._held_nbytes += self.block_range(index).nbytes
+
+    def wrote_earlier(self, slots: Mapping[int, bytes]) -> None:
+        """What an earlier opening of the file had written and not settled."""
+        for index, slot in slots.items():
+            self.wrote(range(index, index + 1), [slot])
+
+    def settling(self, indexes: Iterable[int]) -> Transfer | None:
+        """What makes those of the blocks that are here outlast this process; None where there is nothing to do."""
+        pieces, run_stop, run = [], -1, bytearray()
+        for index in indexes:
+            slot = self.unsettled.pop(index, None)
+            if slot is None:
+                continue
+            if index != run_stop:
+                run = bytearray()
+                pieces.append((run, self._layout.slot_offset(index)))
+            run += slot
+            run_stop = index + 1
+        if not pieces:
+            return None
+        return Transfer(os.dup(self._descriptor), tuple((memoryview(run), at) for run, at in pieces), is_write=True)
 
     def forget(self, index: int) -> None:
         """Block `index` is not to be trusted. Asks the disk, but depends on nothing that it does."""
         empty = bytes(SLOT_NBYTES)
         begin = index * SLOT_NBYTES
         self._slots[begin : begin + SLOT_NBYTES] = empty
+        was_settled = self.unsettled.pop(index, None) is None
         if self._here[index]:
             self._here[index] = False
             self._held_nbytes -= self.block_range(index).nbytes
+        if not was_settled:
+            return
         try:
             os.pwrite(self._descriptor, empty, self._layout.slot_offset(index))
         except OSError:
@@ -220,42 +264,3 @@ def _pwrite_all(descriptor: int, data: memoryview, offset: int) -> int:
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
     return done
-
-
-def held_nbytes_in(path: Path) -> int:
-    """How many bytes of its object a cache file says it holds, whatever its version; 0 where it is none. Raises
-    OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        total_nbytes = disk_format.total_of_header(os.pread(descriptor, HEADER_NBYTES, 0))
-        layout = Layout(total_nbytes or 0)
-        slots = os.pread(descriptor, layout.blocks * SLOT_NBYTES, HEADER_NBYTES)
-        here = (disk_format.is_written(slots[at : at + SLOT_NBYTES]) for at in range(0, len(slots), SLOT_NBYTES))
-        return sum(layout.block_range(index).nbytes for index, is_here in enumerate(here) if is_here)
-    finally:
-        os.close(descriptor)
-
-
-def verify_file(path: Path) -> tuple[int, int] | None:
-    """Read every written block of a cache file and check it: (blocks right, blocks damaged); None where the file is no
-    cache file. Changes nothing. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        header = os.pread(descriptor, HEADER_NBYTES, 0)
-        total_nbytes = disk_format.total_of_header(header)
-        if total_nbytes is None:
-            return None
-        layout, seed = Layout(total_nbytes), disk_format.seed_of_header(header)
-        right = damaged = 0
-        for index in range(layout.blocks):
-            slot = os.pread(descriptor, SLOT_NBYTES, layout.slot_offset(index))
-            if not disk_format.is_written(slot):
-                continue
-            data = os.pread(descriptor, layout.block_range(index).nbytes, layout.block_offset(index))
-            if disk_format.slot_matches(slot, data, seed=seed, index=index):
-                right += 1
-            else:
-                damaged += 1
-        return right, damaged
-    finally:
-        os.close(descriptor)

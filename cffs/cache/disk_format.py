@@ -65,6 +65,11 @@ class Layout:
         return HEADER_NBYTES + index * SLOT_NBYTES
 
 
+def blocks_of(within: ByteRange) -> range:
+    """The indexes of the blocks that touch it."""
+    return range(within.start // BLOCK_NBYTES, -(-within.stop // BLOCK_NBYTES))
+
+
 def key_digest(key: str) -> bytes:
     """What names the file of an object, whatever its version."""
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_NBYTES, person=b"cffs key").digest()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from cffs.cache.disk_file import held_nbytes_in
+from cffs.cache.disk_check import held_nbytes_in
 from cffs.cache.disk_format import key_digest
 
 log = logging.getLogger(__name__)

@@ -24,13 +24,14 @@ class Extent:
     """A run of bytes in one buffer, from `start`; the first `filled_nbytes` are verified. Owned by MemoryCache;
     whoever leased it may only write into `vacant`."""
 
-    __slots__ = ("blob", "buffer", "filled_nbytes", "is_speculative", "read_nbytes", "standing", "start")
+    __slots__ = ("blob", "buffer", "filled_nbytes", "is_ahead", "is_passing", "read_nbytes", "standing", "start")
 
-    def __init__(self, *, blob: "Blob", start: int, buffer: bytearray, is_speculative: bool) -> None:
+    def __init__(self, *, blob: "Blob", start: int, buffer: bytearray, is_passing: bool, is_ahead: bool) -> None:
         self.blob = blob
         self.start = start
         self.buffer = buffer
-        self.is_speculative = is_speculative
+        self.is_passing = is_passing
+        self.is_ahead = is_ahead
         self.filled_nbytes = 0
         self.read_nbytes = 0
         self.standing = Standing.FILLING

@@ -54,10 +54,15 @@ class MemoryCache:
 
     def get(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
         """The bytes of `wanted`, read-only, or None when any is missing; counts a hit or a miss."""
-        data = self.get_arrived(version, wanted)
+        data = self.get_now(version, wanted)
         if data is None:
             self.counters.misses += 1
-        else:
+        return data
+
+    def get_now(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
+        """The same for who asks again where they are missing: that counts as one miss."""
+        data = self.get_arrived(version, wanted)
+        if data is not None:
             self.counters.hits += 1
         return data
 
@@ -94,12 +99,13 @@ class MemoryCache:
         return (True, stop) if blob is None else blob.free_run(position, stop)
 
     def lease(
-        self, version: ObjectVersion, wanted: ByteRange, *, is_urgent: bool, is_speculative: bool
+        self, version: ObjectVersion, wanted: ByteRange, *, is_urgent: bool, is_passing: bool, is_ahead: bool = False
     ) -> Extent | None:
         """A buffer of exactly `wanted` to receive into, or None when there is no room for it now.
 
-        `is_urgent` (somebody waits for it) may evict bytes that arrived and nobody read. Raises ValueError when
-        `wanted` is empty or overlaps what is here or leased.
+        `is_urgent` (somebody waits for it) may evict bytes that arrived and nobody read. `is_passing`: of a stream that
+        is hardly read again. `is_ahead`: for nobody yet; what becomes of it is counted. Raises ValueError when `wanted`
+        is empty or overlaps what is here or leased.
         """
         blob = self._blobs.get(version)
         if not wanted or (blob is not None and blob.free_run(wanted.start, wanted.stop) != (True, wanted.stop)):
@@ -111,7 +117,7 @@ class MemoryCache:
             # what was just evicted may have been a slab
             buffer = (self._slabs.take() if wanted.nbytes == SLAB_NBYTES else None) or bytearray(wanted.nbytes)
         blob = self._blobs.setdefault(version, Blob(version))
-        extent = Extent(blob=blob, start=wanted.start, buffer=buffer, is_speculative=is_speculative)
+        extent = Extent(blob=blob, start=wanted.start, buffer=buffer, is_passing=is_passing, is_ahead=is_ahead)
         blob.insert(extent)
         self._extents_nbytes += extent.capacity_nbytes
         return extent
@@ -202,7 +208,7 @@ class MemoryCache:
     def _note_read(self, extent: Extent, stop: int) -> None:
         read_nbytes = stop - extent.start
         if read_nbytes > extent.read_nbytes:
-            if extent.is_speculative:
+            if extent.is_ahead:
                 self.counters.prefetch_used_nbytes += read_nbytes - extent.read_nbytes
             extent.read_nbytes = read_nbytes
         match extent.standing:
@@ -211,7 +217,7 @@ class MemoryCache:
             case Standing.UNREAD if extent.read_nbytes >= extent.filled_nbytes:
                 self._delist(extent)
                 self._enlist(extent, self._standing_of(extent))
-            case Standing.CONSUMED if not extent.is_speculative or read_nbytes < extent.filled_nbytes:
+            case Standing.CONSUMED if not extent.is_passing or read_nbytes < extent.filled_nbytes:
                 # read again from somewhere before its end: worth keeping
                 self._delist(extent)
                 self._enlist(extent, Standing.KEPT)
@@ -220,7 +226,7 @@ class MemoryCache:
     def _standing_of(extent: Extent) -> Standing:
         if extent.read_nbytes < extent.filled_nbytes:
             return Standing.UNREAD if extent.blob.is_protected else Standing.CONSUMED
-        return Standing.CONSUMED if extent.is_speculative else Standing.KEPT
+        return Standing.CONSUMED if extent.is_passing else Standing.KEPT
 
     def _enlist(self, extent: Extent, standing: Standing) -> None:
         extent.standing = standing
@@ -261,7 +267,7 @@ class MemoryCache:
             self._held_nbytes[key] = left_nbytes
         else:
             self._held_nbytes.pop(key, None)
-        if extent.is_speculative:
+        if extent.is_ahead:
             self.counters.prefetch_wasted_nbytes += max(0, extent.filled_nbytes - extent.read_nbytes)
         if self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes:
             self._slabs.give(extent.buffer)

@@ -35,6 +35,7 @@ from cffs.core.errors import (
     UploadTooLarge,
 )
 from cffs.core.source import Api
+from cffs.core.waiting import waits_for
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -130,7 +131,8 @@ class Asker:
                     raise OriginBusy(self._health[ask.api].held_seconds(trio.current_time()))
                 raise _ending(ask, error, sent=sent)
             self._stats.retries += 1
-            await trio.sleep(pause)
+            with waits_for(f"another try after {type(error).__name__}"):
+                await trio.sleep(pause)
 
     async def _try(
         self,
@@ -147,13 +149,14 @@ class Asker:
         try:
             with trio.CancelScope(deadline=own_deadline) as scope:
                 self._stats.requests[ask.api] += 1
-                opened = await self._exchange.open(
-                    self._wire_request(ask, slot, probing=probing, own_deadline=own_deadline)
-                )
+                request = self._wire_request(ask, slot, probing=probing, own_deadline=own_deadline)
+                with waits_for(lambda: f"{self._exchange.host_of(ask.api)} to answer"):
+                    opened = await self._exchange.open(request)
                 stack.push_async_callback(opened.aclose)
                 slot.progressed()
                 try:
-                    answer = await take(opened, slot)
+                    with waits_for(lambda: f"bytes from {self._exchange.host_of(ask.api)}"):
+                        answer = await take(opened, slot)
                 except CffsError as error:
                     raise TryFailed(error, sent=True, foreign=opened.foreign) from None  # unwrapped again in run
                 event = Event.ANSWERED
@@ -178,7 +181,8 @@ class Asker:
         while True:
             self._require_open(ask, health.would_admit(trio.current_time()))
             with trio.CancelScope(deadline=own_deadline):
-                slot = await stack.enter_async_context(gate.slot())
+                with waits_for("a connection to be free"):
+                    slot = await stack.enter_async_context(gate.slot())
                 state, now = health.state, trio.current_time()
                 admission = health.admit(now)  # again: much may have happened in the queue
                 if admission in (Admission.GO, Admission.PROBE):
@@ -188,7 +192,8 @@ class Asker:
                 seconds = health.seconds_to_wait(trio.current_time())
                 if trio.current_time() + seconds > _deadline(own_deadline):
                     raise OriginBusy(seconds)
-                await trio.sleep(seconds)
+                with waits_for(f"the end of the pause that {ask.api} asked for"):
+                    await trio.sleep(seconds)
                 continue
             raise DeadlineExceeded(f"no connection became free in time for {ask.what}")
 

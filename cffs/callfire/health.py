@@ -174,6 +174,10 @@ class Health:
         """Take in how an admitted request ended."""
         self._record = after(self._record, event, now, subject=subject, began_at=began_at, hold_seconds=hold_seconds)
 
+    def refuse(self, now: float) -> None:
+        """The credentials were refused where one refusal is proof enough: AUTH_FAILED from now on."""
+        self._record = Record(state=State.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS)
+
     def reset(self) -> None:
         """Forget everything: the credentials changed, or the user asks to try again."""
         self._record = Record()

@@ -14,17 +14,13 @@ from typing import Self
 
 import trio
 
-from cffs import __version__
-from cffs.callfire.asking import IDLE_SECONDS, Ask, Asker
+from cffs.callfire.asking import IDLE_SECONDS, Ask
 from cffs.callfire.checks import NotFoundMeans, Pinned, check_act, check_body, check_status, require_identity
-from cffs.callfire.gate import Gate, Slot
-from cffs.callfire.health import Health
-from cffs.callfire.keyring import Keyring
+from cffs.callfire.gate import MAX_BODIES, MAX_METADATA, Gate, Slot
+from cffs.callfire.line import USUAL_HEADERS, Line
 from cffs.callfire.ranges import RangeAnswer
-from cffs.callfire.stats import ApiHealth, Stats
-from cffs.callfire.targets import configured_origin
-from cffs.callfire.wire.choice import WIRES
-from cffs.callfire.wire.exchange import Exchange, Opened
+from cffs.callfire.stats import ApiHealth
+from cffs.callfire.wire.exchange import Opened
 from cffs.callfire.wire.seam import WireMaker
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
@@ -36,7 +32,7 @@ from cffs.core.errors import (
     RangeNotSatisfiable,
     TruncatedAnswer,
 )
-from cffs.core.settings import OriginSettings
+from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source, quote_segment
 from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message
 
@@ -79,55 +75,53 @@ class Transport:
         self._settings = settings
         self._now_ns = now_ns
         self._upload_idle_seconds = upload_idle_seconds
-        urls = {Api.V1: settings.v1_url, Api.V2: settings.v2_url}
-        bases = {
-            api: (url.rstrip("/"), configured_origin(url, insecure_http=settings.insecure_http, option=f"--{api}-url"))
-            for api, url in urls.items()
-        }
-        self.stats = Stats()
-        self._keyring = Keyring(settings.credentials, {api: origin for api, (_, origin) in bases.items()})
-        self._health = {api: Health() for api in Api}
-        self._bodies = Gate(settings.connections)
-        self._metadata = Gate(_METADATA_CONNECTIONS)
-        self._wires = (make_wires or WIRES[settings.wire])(
-            bases, ca_bundle=settings.ca_bundle, connections=settings.connections + _METADATA_CONNECTIONS
-        )
-        self._asker = Asker(
-            exchange=Exchange(self._wires, self._keyring),
-            keyring=self._keyring,
-            health=self._health,
-            stats=self.stats,
+        self._line = Line(
+            settings,
+            connections=settings.connections + _METADATA_CONNECTIONS,
+            make_wires=make_wires,
             dice=dice or random.SystemRandom().random,
             now_ns=now_ns,
         )
+        self.stats = self._line.stats
+        self._bodies = Gate(settings.connections, most=MAX_BODIES)
+        self._metadata = Gate(_METADATA_CONNECTIONS, most=MAX_METADATA)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         """Close every connection; shielded, at most two seconds."""
-        with trio.move_on_after(2, shield=True):
-            for wires in self._wires.values():
-                for wire in (wires.origin, wires.acts, wires.bare):
-                    await wire.aclose()
+        await self._line.aclose()
 
     def health(self) -> dict[Api, ApiHealth]:
         """How each API is doing now."""
         now = trio.current_time()
         return {
             api: ApiHealth(state=health.state, held_until=health.held_seconds(now))
-            for api, health in self._health.items()
+            for api, health in self._line.health.items()
         }
 
-    def reset_health(self) -> None:
-        """The credentials or the network changed: ask again at once."""
-        for health in self._health.values():
-            health.reset()
+    def use_credentials(self, credentials: Credentials) -> None:
+        """From now on, health forgotten; what is on its way ends as it began. Never a checkpoint."""
+        self._line.use_credentials(credentials)
+
+    def refuse(self, api: Api) -> None:
+        """The API's credentials were refused at the start: it is asked again at most once a minute."""
+        self._line.health[api].refuse(trio.current_time())
 
     async def warm(self, api: Api, *, connections: int) -> None:
         """Connect ahead of need, TLS done, to have so many idle. Always a checkpoint; failures are not told."""
         if not self._settings.offline:
-            await self._wires[api].warm(connections)
+            await self._line.wires[api].warm(connections)
+
+    @asynccontextmanager
+    async def raw(
+        self, method: str, source: Source, *, headers: Mapping[str, str] | None = None, follow: bool = True
+    ) -> AsyncIterator[Opened]:
+        """One try, whatever its status, for who looks at the origin itself; no gate, no retry, no check. Raises
+        CffsError where no head came."""
+        async with self._line.raw(method, source, headers=headers or {}, follow=follow) as opened:
+            yield opened
 
     async def get(
         self,
@@ -198,7 +192,7 @@ class Transport:
         try:
             yield answer
         except (OriginFault, DeadlineExceeded) as error:
-            self._asker.failed(error, what=ask.what)
+            self._line.asker.failed(error, what=ask.what)
             raise
         finally:
             await stack.aclose()
@@ -225,7 +219,7 @@ class Transport:
             await answer.look()
             return answer
 
-        return await self._asker.run(ask, gate=self._bodies, take=take)
+        return await self._line.asker.run(ask, gate=self._bodies, take=take)
 
     async def _confirm_end(self, ask: Ask, total: int, pinned: Pinned | None) -> None:
         """Return where a second answer agrees that the object has `total` bytes; else TruncatedAnswer.
@@ -264,7 +258,7 @@ class Transport:
             content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
             return Answer(status=opened.status, body=bytes(body), content_type=content_type)
 
-        answer, stack = await self._asker.run(ask, gate=gate, take=take)
+        answer, stack = await self._line.asker.run(ask, gate=gate, take=take)
         await stack.aclose()
         return answer
 
@@ -276,7 +270,7 @@ class Transport:
         with suppress(CffsError), trio.move_on_after(_ERROR_BODY_SECONDS):  # the status has said enough
             while len(body) < _MAX_ERROR_NBYTES and (chunk := await opened.receive()):
                 body += chunk
-        message = self._keyring.redacted(parse_error_message(bytes(body)))
+        message = self._line.keyring.redacted(parse_error_message(bytes(body)))
         what = f"{ask.what}: {message}" if message else ask.what
         if not ask.idempotent:
             check_act(opened.status, what=what, duplicate_media_id=parse_duplicate_media_id(body))
@@ -287,13 +281,13 @@ class Transport:
     ) -> Ask:
         if self._settings.offline:
             raise OriginUnreachable("offline, as asked for with --offline")
-        self._keyring.require(api, as_account=as_account)
+        self._line.keyring.require(api, as_account=as_account)
         return Ask(
             method=method,
             api=api,
             path="/".join(map(quote_segment, segments)),
             query=(),
-            headers={"user-agent": f"cffs/{__version__}", "accept-encoding": "identity", **headers},
+            headers={**USUAL_HEADERS, **headers},
             as_account=as_account,
             total_seconds=self._settings.timeout_seconds,
             idle_seconds=min(IDLE_SECONDS, self._settings.timeout_seconds),

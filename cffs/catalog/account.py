@@ -6,7 +6,8 @@ returns nothing: the answer is in the rows.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import trio
 from cachetools import TTLCache
@@ -15,6 +16,7 @@ from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import writes
 from cffs.catalog.file_ids import FileIds, Verdict
+from cffs.catalog.filling import list_recordings
 from cffs.catalog.listings import Listing, age_seconds
 from cffs.catalog.offered import Family, Offered
 from cffs.catalog.questions import Questions
@@ -25,6 +27,8 @@ from cffs.core.errors import CffsError, NotInTree, OperationNotOffered, RemoteOb
 from cffs.core.source import Api
 from cffs.core.values import Recording
 from cffs.core.wire_json import encode
+
+Answer = TypeVar("Answer")
 
 #: Calls whose lists were asked just now; bounded, forgotten after the listing's time to live.
 RECENT_ENTRIES = 50_000
@@ -69,6 +73,7 @@ class Account:
                 "campaigns": self._new_listing("campaigns", self._taking.campaigns),
                 "calls": self._new_listing("calls", self._taking.calls),
                 "media": self._new_listing("media", self._taking.media),
+                "recordings": self._new_listing("recordings", partial(list_recordings, self)),
             }
 
     # -- listings --
@@ -76,22 +81,19 @@ class Account:
     def listing(self, name: str, campaign_id: int | None = None) -> Listing | None:
         """The listing of that name with a refresh started where it is due; None where this origin has none.
 
-        With a `campaign_id` only that campaign's calls are wanted (0: those of none): in a large account they are
-        listed alone.
+        With a `campaign_id` only that campaign's calls (0: those of none): in a large account they are listed alone.
         """
-        family = {"campaigns": Family.BROADCASTS, "calls": Family.CALLS, "media": Family.MEDIA}[name]
+        family = {"campaigns": Family.BROADCASTS, "media": Family.MEDIA}.get(name, Family.CALLS)
         listing = self._listings.get(name)
         if listing is None or self.offered.get(family) is False:
             return None
-        if name == "calls" and campaign_id is None:
-            listing.is_wanted_whole = True
-        elif name == "calls" and campaign_id is not None and self._is_listed_alone(listing):
-            listing = self._listing_of_campaign(campaign_id)
+        if name == "calls":
+            if campaign_id is None:
+                listing.is_wanted_whole = True
+            elif self._taking.is_large and not listing.running and not self.was_listed("calls"):
+                listing = self._listing_of_campaign(campaign_id)
         listing.refresh(self._background, ttl_seconds=self._ttl_seconds)
         return listing
-
-    def _is_listed_alone(self, calls: Listing) -> bool:
-        return self._taking.is_large and not calls.running and not self.was_listed("calls")
 
     def _listing_of_campaign(self, campaign_id: int) -> Listing:
         name = f"calls:{campaign_id}"
@@ -106,16 +108,19 @@ class Account:
         return Listing(name, take, age_seconds=age_seconds(self.catalog.listed_ms(name), now_ms=self._wall_ms()))
 
     def was_listed(self, name: str, campaign_id: int | None = None) -> bool:
-        """True where it was taken whole once, in this mount's life or before; or that campaign's calls alone were."""
-        if name not in self._were_listed and self.catalog.listed_ms(name) is not None:
+        """True where it was taken whole once, in this mount or before; or that campaign's calls alone were."""
+        if name in self._were_listed or self.catalog.listed_ms(name) is not None:
             self._were_listed.add(name)  # never untrue again
-        if name in self._were_listed:
             return True
         return campaign_id is not None and self.was_listed(f"{name}:{campaign_id}")
 
+    async def mark_listed(self, name: str) -> None:
+        """Note that a listing was taken whole now."""
+        await self.catalog.write(lambda db: writes.mark_listed(db, name, now_ms=self._wall_ms()))
+
     def keeps_fresh(self, name: str, campaign_id: int | None = None) -> bool:
         """True where the listing was taken whole once, or is being taken: what it tells need not be asked singly."""
-        names = [name] if campaign_id is None else [name, f"{name}:{campaign_id}"]
+        names = (name, f"{name}:{campaign_id}")
         return any(self.was_listed(one) or (one in self._listings and self._listings[one].running) for one in names)
 
     # -- single objects --
@@ -125,11 +130,7 @@ class Account:
         v2 = self._v2(Family.BROADCASTS)
 
         async def question() -> None:
-            try:
-                campaign = await v2.get_campaign(campaign_id)
-            except RemoteObjectMissing:
-                await self._require(Family.BROADCASTS)
-                raise
+            campaign = await self._answer(Family.BROADCASTS, f"campaign/{campaign_id}", v2.get_campaign(campaign_id))
             await self.catalog.write(lambda db: writes.put_campaign(db, campaign))
 
         await self._questions.ask(("campaign", campaign_id), Api.V2, question, patience_seconds=patience_seconds)
@@ -141,11 +142,7 @@ class Account:
             return
 
         async def question() -> None:
-            try:
-                call = await v2.get_call(call_id)
-            except RemoteObjectMissing:
-                await self._require(Family.CALLS)
-                raise
+            call = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call(call_id))
             await self.catalog.write(lambda db: writes.put_call(db, call))
             self._recent["call", call_id] = True
             if call.recordings is not None:
@@ -160,11 +157,7 @@ class Account:
             return
 
         async def question() -> None:
-            try:
-                recordings = await v2.get_call_recordings(call_id)
-            except RemoteObjectMissing:
-                await self._require(Family.CALLS)
-                raise
+            recordings = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call_recordings(call_id))
             await self.catalog.write(lambda db: writes.put_recordings_of_call(db, call_id, recordings.items))
             self._recent["recordings", call_id] = True
 
@@ -175,26 +168,21 @@ class Account:
         v2 = self._v2(Family.CALLS)
 
         async def question() -> None:
-            try:
-                recording = await v2.get_recording(recording_id)
-            except RemoteObjectMissing:
-                await self._require(Family.CALLS)
-                raise
+            recording = await self._answer(Family.CALLS, f"recording/{recording_id}", v2.get_recording(recording_id))
             await self._keep_recording(recording, call_id=recording.call_id or 0)
 
         await self._questions.ask(("recording", recording_id), Api.V2, question, patience_seconds=patience_seconds)
 
     async def find_recording_by_name(self, call_id: int, name: str, *, patience_seconds: float | None) -> None:
-        """Ask v2 for a recording by its name within a call (an operation of the second document)."""
+        """Ask v2 for a recording by its name within a call."""
         v2 = self._v2()
 
         async def question() -> None:
             recording = await v2.get_recording_by_name(call_id, name)
             await self._keep_recording(recording, call_id=call_id)
 
-        await self._questions.ask(
-            ("recording-by-name", call_id, name), Api.V2, question, patience_seconds=patience_seconds
-        )
+        key = ("recording-by-name", call_id, name)
+        await self._questions.ask(key, Api.V2, question, patience_seconds=patience_seconds)
 
     async def find_files(self, campaign_id: int, call_id: int, *, patience_seconds: float | None) -> bool:
         """Ask v1 for the list of a call's files, not again within the time to live; True where it holds any.
@@ -213,12 +201,10 @@ class Account:
                 self._recent["files", campaign_id, call_id] = True
                 recording_ids = [recording.id for recording in self.catalog.recordings_of_call(call_id)]
                 if self.file_ids.note(listing.file_ids, recording_ids):
-                    name = _FILE_IDS + self.file_ids.verdict
-                    await self.catalog.write(lambda db: writes.mark_listed(db, name, now_ms=self._wall_ms()))
+                    await self.mark_listed(_FILE_IDS + self.file_ids.verdict)
 
-            await self._questions.ask(
-                ("files", campaign_id, call_id), Api.V1, question, patience_seconds=patience_seconds
-            )
+            key = ("files", campaign_id, call_id)
+            await self._questions.ask(key, Api.V1, question, patience_seconds=patience_seconds)
         return bool(self.catalog.files_of_call(call_id))
 
     async def find_media(self, media_id: int, *, patience_seconds: float | None) -> None:
@@ -274,6 +260,18 @@ class Account:
             writes.put_recording(db, recording, call_id=call_id, campaign_id=campaign_id)
 
         await self.catalog.write(batch)
+
+    async def _answer(self, family: Family, key: str, question: Awaitable[Answer]) -> Answer:
+        """What v2 answers about one object of a family. Raises OperationNotOffered where it has none of them, else
+        RemoteObjectMissing, which the catalogue is told."""
+        try:
+            answer = await question
+        except RemoteObjectMissing:
+            await self._require(family)
+            await self.catalog.note_missing(key, now_ms=self._wall_ms())
+            raise
+        self.catalog.note_there(key)
+        return answer
 
     async def _require(self, family: Family) -> None:
         """Raise OperationNotOffered where the origin does not have the family's listing (asked once a mount)."""

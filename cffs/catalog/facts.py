@@ -4,15 +4,17 @@ It must not know who learned something, nor what a fact is used for.
 `catalog/store` is built on it; `learn` is the one entry (design: "the one way up").
 """
 
+import json
 import logging
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import trio
 from cachetools import LRUCache
 
-from cffs.catalog import rows, writes
+from cffs.catalog import absences, rows, writes
 from cffs.catalog.changes import Changes
 from cffs.catalog.database import Database
 from cffs.catalog.hint_measure import HintMeasure
@@ -41,6 +43,9 @@ class Facts(Database):
             self.hints.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
         self._facts_arrived = trio.Event()
         self._refused = False
+        #: Objects that the service denied once, and those of them that it had after all, not yet written.
+        self._denied = {str(key) for (key,) in self._reading.execute(rows.ABSENCES)}
+        self._found_again: set[str] = set()
         self.changes = Changes()
 
     def fact(self, object_key: str) -> Fact | None:
@@ -53,6 +58,14 @@ class Facts(Database):
             fact = self._facts[object_key] = self._one(_fact, rows.FACT, object_key)
             return fact
 
+    def read_facts(self, object_keys: Iterable[str]) -> None:
+        """Have what is known of these objects at hand, in one statement: a folder is about to ask for each."""
+        missing = [key for key in object_keys if key not in self._facts and key not in self._unwritten]
+        for key in missing:
+            self._facts[key] = None
+        for fact in self._all(_fact, rows.FACTS, json.dumps(missing)):
+            self._facts[fact.object_key] = fact
+
     def learn(
         self, *, object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None
     ) -> Fact:
@@ -61,6 +74,7 @@ class Facts(Database):
         A total or a validator that contradicts the known one is a new version. Listeners of `changes` are told when
         something differs.
         """
+        self.note_there(object_key)
         known = self.fact(object_key)
         version = 0
         if known is not None:
@@ -90,6 +104,42 @@ class Facts(Database):
             fact = replace(known, nbytes=None, validator=None, modified_ns=None, version=known.version + 1)
             self._keep_fact(fact)
 
+    async def note_missing(self, key: str, *, now_ms: int) -> bool:
+        """The service answered 404 or 410 for the object (or "call/{id}"); the second time, an hour after the first,
+        its row leaves: True then, and listeners of `changes` are told. Always a checkpoint but for what has no row;
+        cancelled before it starts, nothing happened. Raises DeadlineExceeded once the catalogue is closed.
+        """
+        left = False
+        if not absences.has_row(self._reading, key):
+            return False
+
+        def batch(db: sqlite3.Connection) -> None:
+            nonlocal left
+            left = absences.note(db, key, now_ms=now_ms)
+
+        try:
+            await self.write(batch)
+        except sqlite3.Error as problem:  # told again at the next answer
+            log.warning("absence not written object=%s reason=%s", key, problem)
+            return False
+        if not left:
+            self._denied.add(key)
+            self._found_again.discard(key)
+            return False
+        self._denied.discard(key)
+        self._unwritten.pop(key, None)
+        self._facts.pop(key, None)
+        self.changes.add(key)
+        log.info("left the catalogue, as the service has not had it for an hour object=%s", key)
+        return True
+
+    def note_there(self, key: str) -> None:
+        """The service has the object: one that it denied before starts anew. Never blocks."""
+        if key in self._denied:
+            self._denied.discard(key)
+            self._found_again.add(key)
+            self._facts_arrived.set()
+
     def _keep_fact(self, fact: Fact) -> None:
         self._unwritten[fact.object_key] = self._facts[fact.object_key] = fact
         self._facts_arrived.set()
@@ -111,22 +161,28 @@ class Facts(Database):
             await trio.sleep(FACTS_PAUSE_SECONDS if not self._refused else REFUSED_PAUSE_SECONDS)
             self._facts_arrived = trio.Event()
             await self.flush_facts()
-            if self._unwritten:  # learned meanwhile, or refused by the disk: once more, later
+            if self._unwritten or self._found_again:  # learned meanwhile, or refused by the disk: once more, later
                 self._facts_arrived.set()
 
     async def flush_facts(self) -> None:
         """Write what was learned and not yet written. A refusing disk is logged; the facts stay known in memory."""
-        batch = dict(self._unwritten)
-        if not batch:
+        batch, found_again = dict(self._unwritten), set(self._found_again)
+        if not batch and not found_again:
             return
+
+        def put(db: sqlite3.Connection) -> None:
+            writes.put_facts(db, batch.values())
+            absences.forget(db, found_again)
+
         try:
-            await self.write(lambda db: writes.put_facts(db, batch.values()))
+            await self.write(put)
         except sqlite3.Error as problem:
             if not self._refused:
                 log.warning("facts not written count=%d reason=%s; trying again", len(batch), problem)
             self._refused = True
             return
         self._refused = False
+        self._found_again -= found_again
         for key, fact in batch.items():
             if self._unwritten.get(key) is fact:
                 del self._unwritten[key]

@@ -38,6 +38,8 @@ class Listing:
         #: Somebody wants all of it, however large.
         self.is_wanted_whole = False
         self.failure: CffsError | None = None
+        #: Pages of it came, and what stopped it came before the last: what is shown looks whole and is not.
+        self.is_partial = False
         self._take = take
         self._running = False
         self._whole_at = None if age_seconds is None else trio.current_time() - age_seconds
@@ -50,7 +52,11 @@ class Listing:
         return self._running
 
     def progressed(self) -> None:
-        """Wake everyone who waits for rows."""
+        """A page was taken: wake everyone who waits for rows."""
+        self.is_partial = True
+        self._wake()
+
+    def _wake(self) -> None:
         self._progress.set()
         self._progress = trio.Event()
 
@@ -89,7 +95,7 @@ class Listing:
             self._running = False
             self.failure = failure
             if failure is None:
-                self._whole_at, self._failed_at = now, None
+                self._whole_at, self._failed_at, self.is_partial = now, None, False
             else:
                 self._failed_at = now
-            self.progressed()
+            self._wake()

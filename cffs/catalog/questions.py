@@ -23,6 +23,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
 )
 from cffs.core.source import Api
+from cffs.core.waiting import Record, begin, waits_for
 
 #: How long "the service does not have it" is remembered (contract section 3).
 MISSING_SECONDS = 30.0
@@ -46,6 +47,7 @@ class _Pending:
     asked_at: float
     done: trio.Event = field(default_factory=trio.Event)
     waiting: int = 0
+    record: Record = field(default_factory=Record)
     #: What the callers get; until the question ends well it is this, so that a bug in it cannot look like an answer.
     failure: CffsError | None = field(default_factory=lambda: OriginFault("the question ended without an answer"))
 
@@ -84,7 +86,10 @@ class Questions:
         if not stuck:
             pending.waiting += 1
             try:
-                with trio.move_on_after(inf if patience_seconds is None else patience_seconds):
+                with (
+                    waits_for(lambda: f"a question to {api}: {pending.record.told()}"),
+                    trio.move_on_after(inf if patience_seconds is None else patience_seconds),
+                ):
                     await pending.done.wait()
             finally:
                 pending.waiting -= 1
@@ -115,6 +120,7 @@ class Questions:
         return pending
 
     async def _run(self, key: Hashable, pending: _Pending, question: Callable[[], Awaitable[None]]) -> None:
+        begin(pending.record)
         try:
             with trio.fail_after(self._timeout_seconds):
                 await question()

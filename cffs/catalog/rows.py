@@ -114,6 +114,13 @@ class Fact:
     version: int = 0
 
 
+def call_row(
+    seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
+) -> CallRow:
+    """A row of `calls` as it was selected."""
+    return CallRow(seq, call_id, campaign_id, created_ms, document, bool(listed), bool(files))
+
+
 def recording_row(seq: int, ident: int, call_id: int, campaign_id: int, name: str, *rest: Any) -> RecordingRow:
     """A row of `recordings` as it was selected."""
     stem, created_ms, hint_nbytes, seconds, state, document = rest
@@ -147,7 +154,7 @@ _DYNAMIC = "SELECT seq, hash, year, month, campaign, filename FROM dynamic_files
 CAMPAIGN_BY_ID = f"{_CAMPAIGN} WHERE id = ?"
 CAMPAIGNS_AFTER = f"{_CAMPAIGN} WHERE seq > ? ORDER BY seq LIMIT ?"
 CALL_BY_ID = f"{_CALL} WHERE id = ?"
-CALLS_OF_CAMPAIGN_AFTER = f"{_CALL} WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+CALLS_OF_CAMPAIGN_AFTER = "SELECT seq, id FROM calls WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 RECORDING_BY_ID = f"{_RECORDING} WHERE id = ?"
 RECORDING_BY_STEM = f"{_RECORDING} WHERE call_id = ? AND stem = ?"
 RECORDINGS_OF_CALL = f"{_RECORDING} WHERE call_id = ? ORDER BY seq"
@@ -169,9 +176,17 @@ DYNAMIC_FOLDERS = (
     "SELECT min(seq), campaign FROM dynamic_files WHERE hash = ? AND year = ? AND month = ? GROUP BY campaign ORDER BY min(seq)",  # noqa: E501  # one statement, one line
 )
 FACT = "SELECT object_key, source, nbytes, validator, modified_ns, version FROM facts WHERE object_key = ?"
+FACTS = (
+    "SELECT f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version FROM json_each(?) k"
+    " CROSS JOIN facts f ON f.object_key = k.value"
+)
 COUNTS = (
     "SELECT (SELECT count(*) FROM campaigns), (SELECT count(*) FROM calls), (SELECT count(*) FROM recordings),"
     " (SELECT count(*) FROM media)"
+)
+ABSENCES = "SELECT key FROM absences"
+CALLS_WITHOUT_RECORDINGS = (
+    "SELECT id FROM calls WHERE recordings_known = 0 AND document IS NOT NULL ORDER BY created_ms DESC LIMIT ?"
 )
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
 DOCUMENT = "SELECT key, refreshed_ms, body FROM documents WHERE key = ?"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cffs.catalog import views_writes
+from cffs.catalog.soundness import is_large, is_sound, mark_of
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,13 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE view_rows (
         folder INTEGER NOT NULL, recording INTEGER NOT NULL, PRIMARY KEY (folder, recording)) WITHOUT ROWID;
     CREATE INDEX view_rows_of_recording ON view_rows (recording);
+    """,
+    """
+    CREATE TABLE absences (key TEXT PRIMARY KEY, first_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE recordings_left (seq INTEGER NOT NULL);
+    INSERT INTO recordings_left (seq) VALUES (0);
+    CREATE INDEX media_by_public_key ON media (public_key);
+    CREATE INDEX calls_without_recordings ON calls (created_ms) WHERE recordings_known = 0;
     """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
@@ -117,6 +125,7 @@ def prepare(path: Path) -> None:
         path.replace(aside)
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+        mark_of(path).unlink(missing_ok=True)
         prepare(path)
 
 
@@ -138,8 +147,7 @@ def _migrate(path: Path) -> None:
             raise ForeignFile("another program's database")
         if version > len(MIGRATIONS):
             raise ForeignFile(f"schema {version} of a newer cffs")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
+        if mark_of(path).exists() or not (is_large(path) or is_sound(connection)):
             raise ForeignFile("damaged")
         for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(

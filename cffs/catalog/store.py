@@ -5,16 +5,19 @@ It must not know the API, paths or the kernel.
 """
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from cffs.catalog import rows
+from cffs.catalog.call_folders import CallFolders
 from cffs.catalog.facts import Facts
 from cffs.catalog.rows import CallRow, CampaignRow, DocumentRow, DynamicRow, FileRow, MediaRow, RecordingRow
+from cffs.catalog.soundness import is_large, look_over
 from cffs.catalog.views import Views
 
 #: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
@@ -36,6 +39,26 @@ class Catalog(Facts):
                 await catalog.flush_facts()
                 await catalog.aclose()
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._path = path
+        self._call_folders = CallFolders()
+
+    async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
+        """As of the database; what was read before it is not given out after it."""
+        try:
+            await super().write(batch)
+        finally:
+            self._call_folders.clear()
+
+    async def tend_forever(self) -> None:
+        """Look over a large file once, and write learned facts as they come; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.write_facts_forever)
+            if is_large(self._path):
+                with suppress(OSError, sqlite3.OperationalError):  # the disk's trouble: looked at next time
+                    await look_over(self._path)
+
     @property
     def views(self) -> Views:
         """The same rows by date, number, label and name."""
@@ -51,11 +74,27 @@ class Catalog(Facts):
 
     def call(self, call_id: int) -> CallRow | None:
         """The call of that id, where known."""
-        return self._one(_call, rows.CALL_BY_ID, call_id)
+        return self._one(rows.call_row, rows.CALL_BY_ID, call_id)
 
-    def calls(self, *, campaign_id: int, after_seq: int) -> list[CallRow]:
-        """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`."""
-        return self._all(_call, rows.CALLS_OF_CAMPAIGN_AFTER, campaign_id, after_seq, PAGE_ROWS)
+    def call_folder(self, call_id: int) -> tuple[CallRow | None, list[RecordingRow]]:
+        """A call with its known recordings, read together with the next calls of its campaign."""
+        found = self._call_folders.get(call_id)
+        if found is not None:
+            return found.call, found.recordings
+        recordings = self._call_folders.read(self._reading, call_id)
+        self.read_facts(f"recording/{recording.id}.mp3" for recording in recordings)
+        found = self._call_folders.get(call_id)
+        if found is None:
+            return self.call(call_id), self.recordings_of_call(call_id)
+        return found.call, found.recordings
+
+    def calls(self, *, campaign_id: int, after_seq: int) -> list[tuple[int, int]]:
+        """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`: (sequence number, id) of each."""
+        return self._reading.execute(rows.CALLS_OF_CAMPAIGN_AFTER, (campaign_id, after_seq, PAGE_ROWS)).fetchall()
+
+    def calls_without_recordings(self, *, limit: int) -> list[int]:
+        """The newest calls that v2 described without telling what was recorded of them."""
+        return [ident for (ident,) in self._reading.execute(rows.CALLS_WITHOUT_RECORDINGS, (limit,))]
 
     def recording(self, recording_id: int) -> RecordingRow | None:
         """The recording of that id, where v2 told of it."""
@@ -131,12 +170,6 @@ class Catalog(Facts):
         """How many campaigns, calls, recordings and media are known."""
         found = self._reading.execute(rows.COUNTS).fetchone()
         return dict(zip(("campaigns", "calls", "recordings", "media"), found, strict=True))
-
-
-def _call(
-    seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
-) -> CallRow:
-    return CallRow(seq, call_id, campaign_id, created_ms, document, bool(listed), bool(files))
 
 
 def _campaign(seq: int, ident: int, name: str, *rest: Any) -> CampaignRow:

@@ -4,7 +4,9 @@ It must not know when a listing is wanted or who waits for it (`catalog/listings
 `catalog/account` makes listings of its methods; each raises what stops an answer, pages already taken stay.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cffs.callfire.v2 import V2Client
@@ -14,7 +16,10 @@ from cffs.catalog.offered import Family, Offered
 from cffs.catalog.paging import walk_pages
 from cffs.catalog.store import Catalog
 from cffs.core.errors import OperationNotOffered
-from cffs.core.values import Page
+from cffs.core.values import Call, Page
+from cffs.core.wire_v2 import embeds_recordings, settled
+
+log = logging.getLogger(__name__)
 
 #: A later refresh of the calls asks from this long before the last one: which of a call's times the interval is
 #: compared with is undocumented (api.md section 2), and a long call is created well before it is finished.
@@ -33,7 +38,7 @@ class _TooLarge(Exception):  # control flow within this module: what the first p
 
 
 class Taking:
-    """Takes the listings of v2. Of its own it knows only whether the account turned out to be large."""
+    """Takes the listings of v2. Of its own it knows only whether the account is large, and what was left out."""
 
     def __init__(self, *, catalog: Catalog, v2: V2Client, offered: Offered, wall_ms: Callable[[], int]) -> None:
         self._catalog = catalog
@@ -42,6 +47,8 @@ class Taking:
         self._wall_ms = wall_ms
         #: More calls than are listed at a go for somebody who wants one campaign.
         self.is_large = False
+        #: By listing, how many entries on the wire were no usable record when it was last taken.
+        self._refused: dict[str, int] = {}
 
     async def campaigns(self, listing: Listing) -> None:
         """The broadcasts."""
@@ -66,8 +73,10 @@ class Taking:
         whole = since_ms is None or full_ms is None or now_ms - full_ms > FULL_PASS_MS or now_ms < full_ms
         begin_ms = None if whole or since_ms is None else max(0, since_ms - OVERLAP_MS)
 
+        settle = _settling()
+
         async def ask(limit: int, offset: int) -> Page[Any]:
-            page = await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms)
+            page = settle(await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms))
             if not offset and (page.total or 0) > LARGE_CALLS and not listing.is_wanted_whole:
                 raise _TooLarge(page.items)
             return page
@@ -85,9 +94,10 @@ class Taking:
 
     async def calls_of_campaign(self, listing: Listing, campaign_id: int) -> None:
         """The calls of one campaign of a large account (0: of none)."""
+        settle = _settling()
 
         async def ask(limit: int, offset: int) -> Page[Any]:
-            return await self._v2.find_calls(limit=limit, offset=offset, campaign_id=campaign_id)
+            return settle(await self._v2.find_calls(limit=limit, offset=offset, campaign_id=campaign_id))
 
         await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
 
@@ -99,8 +109,14 @@ class Taking:
         put: Callable[..., None],
     ) -> None:
         seen: set[int] = set()
-        pages = 0
+        pages = refused = 0
         now_ms = self._wall_ms()
+
+        async def counted(limit: int, offset: int) -> Page[Any]:
+            nonlocal refused
+            page = await ask(limit, offset)
+            refused += page.refused
+            return page
 
         async def take(items: Sequence[Any]) -> int:
             nonlocal pages
@@ -114,13 +130,29 @@ class Taking:
             return len(new)
 
         try:
-            await walk_pages(ask, take)
+            await walk_pages(counted, take)
         except OperationNotOffered:
             if not pages:
                 self._offered.set(family, offered=False)
                 return
             # a 404 behind the last page is an end like any other
+        if refused and refused != self._refused.get(listing.name):  # told once, not at each refresh
+            self._refused[listing.name] = refused
+            log.warning("rows left out listing=%s count=%d: they are no records, or have no id", listing.name, refused)
         await self._catalog.write(lambda db: writes.mark_listed(db, listing.name, now_ms=now_ms))
+
+
+def _settling() -> Callable[[Page[Call]], Page[Call]]:
+    """For the pages of one walk: once a page had recordings embedded, a later one that has none says that its calls
+    have none, and their folders need not ask. Another walk learns it anew: an origin may change its mind."""
+    embeds = False
+
+    def settle(page: Page[Call]) -> Page[Call]:
+        nonlocal embeds
+        embeds = embeds or embeds_recordings(page.items)
+        return replace(page, items=settled(page.items, embeds=embeds))
+
+    return settle
 
 
 def _put_all(db: Any, put: Callable[..., None], items: Sequence[Any]) -> None:

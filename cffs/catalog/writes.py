@@ -7,6 +7,7 @@ A batch is a list of values from `core/values`; a name is given once, at insert,
 import json
 import sqlite3
 from collections.abc import Container, Iterable
+from json.encoder import encode_basestring_ascii
 
 from cffs.catalog import views_writes
 from cffs.catalog.rows import DynamicRow, Fact
@@ -53,6 +54,7 @@ def put_call(db: sqlite3.Connection, call: Call) -> None:
     """Insert or refresh a call that v2 described, with the recordings embedded in it where it says what they are."""
     campaign_id = call.campaign_id or 0
     before = views_writes.memberships(db, call.id)
+    now = (_sql_text(call.from_number), _sql_text(call.to_number), json.dumps(call.labels) if call.labels else "[]")
     db.execute(
         "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
         " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -63,19 +65,19 @@ def put_call(db: sqlite3.Connection, call: Call) -> None:
             call.id,
             campaign_id,
             call.created_ms,
-            _sql_text(call.from_number),
-            _sql_text(call.to_number),
+            now[0],
+            now[1],
             call.inbound,
-            json.dumps(call.labels),
+            now[2],
             encode(call.document),
             call.recordings is not None,
         ),
     )
     note_campaign(db, campaign_id)
-    if before is not None and before != views_writes.memberships(db, call.id):
+    if before is not None and before != now:
         views_writes.place_call(db, call.id)
     for recording in call.recordings or ():
-        put_recording(db, recording, call_id=call.id, campaign_id=campaign_id)
+        put_recording(db, recording, call_id=call.id, campaign_id=campaign_id, of_call=now)
 
 
 def note_call(db: sqlite3.Connection, *, call_id: int, campaign_id: int) -> None:
@@ -88,8 +90,16 @@ def note_call(db: sqlite3.Connection, *, call_id: int, campaign_id: int) -> None
     )
 
 
-def put_recording(db: sqlite3.Connection, recording: Recording, *, call_id: int, campaign_id: int) -> None:
-    """Insert or refresh a recording; its stem is given once, unique in its call's folder."""
+def put_recording(
+    db: sqlite3.Connection,
+    recording: Recording,
+    *,
+    call_id: int,
+    campaign_id: int,
+    of_call: views_writes.Memberships | None = None,
+) -> None:
+    """Insert or refresh a recording; its stem is given once, unique in its call's folder. `of_call` spares a look at
+    the call that it was embedded in."""
     values = (
         campaign_id,
         recording.created_ms,
@@ -112,14 +122,16 @@ def put_recording(db: sqlite3.Connection, recording: Recording, *, call_id: int,
     )
     if is_known:  # found by its id before anything told its call: it moves into the call's folder
         db.execute("UPDATE recordings SET call_id = ?, stem = ? WHERE id = ?", (call_id, stem, recording.id))
-        views_writes.place_recording(db, recording.id, call_id)
+        (seq,) = db.execute("SELECT seq FROM recordings WHERE id = ?", (recording.id,)).fetchone()
+        views_writes.place_recording(db, seq, call_id, of_call=of_call)
         return
-    db.execute(
+    done = db.execute(
         "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
-        " stem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*values, recording.id, call_id, json.dumps(recording.name), stem),
+        " stem, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT 1 + max("
+        "(SELECT seq FROM recordings_left), (SELECT coalesce(max(seq), 0) FROM recordings))))",
+        (*values, recording.id, call_id, encode_basestring_ascii(recording.name), stem),
     )
-    views_writes.place_recording(db, recording.id, call_id)
+    views_writes.place_recording(db, done.lastrowid or 0, call_id, of_call=of_call)
 
 
 def _is_without_call(db: sqlite3.Connection, recording_id: int) -> bool:

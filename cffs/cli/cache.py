@@ -96,7 +96,7 @@ def stats(as_json: bool, **parameters: Any) -> int:
 @settings_options
 def verify(as_json: bool, **parameters: Any) -> int:
     """Read and check every block. Damaged ones are never served, but fetched again; exit 1 where there are some."""
-    from cffs.cache.disk_file import verify_file
+    from cffs.cache.disk_check import verify_file
     from cffs.cache.disk_index import files_below
 
     right = damaged = foreign = 0

@@ -70,14 +70,14 @@ def _by_url(url: str, settings: Settings) -> Mapping[str, Any]:
 
 
 async def _look(url: str, settings: Settings) -> Mapping[str, Any]:
+    from cffs.callfire.transport import Transport
     from cffs.callfire.v1 import V1Client
     from cffs.callfire.v2 import V2Client
-    from cffs.daemon.live_transport import LiveTransport
     from cffs.daemon.probe import look_at
     from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
     from cffs.daemon.probing import report_of
 
-    async with LiveTransport(settings.origin()) as transport:
+    async with Transport(settings.origin()) as transport:
         if url.rstrip("/") in (settings.v1_url, settings.v2_url):
             v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
             targets = await one_of_each(v1, V2Client(transport) if settings.credentials.has_v2 else None)

@@ -152,7 +152,9 @@ def _embedded(
         if recording.call_id in (None, call_id):
             # The campaign of its call is the folder it stands in, whatever the recording says.
             campaign = campaign_id or recording.campaign_id
-            by_id.setdefault(recording.id, replace(recording, call_id=call_id, campaign_id=campaign))
+            if (recording.call_id, recording.campaign_id) != (call_id, campaign):
+                recording = replace(recording, call_id=call_id, campaign_id=campaign)
+            by_id.setdefault(recording.id, recording)
     return tuple(by_id.values())
 
 

@@ -36,7 +36,8 @@ def ending_signals(settings: Settings) -> tuple[signal.Signals, ...]:
 
 
 class Attending:
-    """See the module. `inflight` and `status` are what the mount's own files show."""
+    """See the module. `inflight` and `status` are what the mount's own files show; `note_read_ahead` is told what the
+    kernel reads ahead, in bytes."""
 
     def __init__(
         self,
@@ -45,8 +46,10 @@ class Attending:
         mountpoint: Path,
         inflight: Callable[[], list[dict[str, object]]],
         status: Callable[[], Mapping[str, object]],
+        note_read_ahead: Callable[[int], None],
     ) -> None:
         self._live = live
+        self._note_read_ahead = note_read_ahead
         self._mountpoint = mountpoint
         self._inflight = inflight
         self._status = status
@@ -78,6 +81,7 @@ class Attending:
     async def answered(self) -> None:
         """The mount answers: raise what the kernel lets us, tell the service manager, and go on telling it."""
         self._kernel = await trio.to_thread.run_sync(tune, device_of(self._mountpoint))
+        self._note_read_ahead((self._kernel.read_ahead_kb or 0) * 1024)
         self._notifier.ready(self._line())
         while True:
             await trio.sleep(_STATUS_SECONDS)

@@ -11,6 +11,8 @@ from typing import TypeVarTuple
 
 import trio
 
+from cffs.core import waiting
+
 log = logging.getLogger(__name__)
 
 Arguments = TypeVarTuple("Arguments")
@@ -28,6 +30,7 @@ class NurseryBackground:
         self._nursery.start_soon(self._run, function, arguments)
 
     async def _run(self, function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
+        waiting.begin(None)  # else it would tell what it waits for as if the call did that started it
         try:
             await function(*arguments)
         except Exception:

@@ -8,7 +8,7 @@ import trio
 
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.core.errors import AccessRefused, CffsError
+from cffs.core.errors import AccessRefused, CffsError, UsageError
 from cffs.core.source import Api
 
 TRY_SECONDS = 1.0
@@ -43,3 +43,19 @@ async def refused(v1: V1Client | None, v2: V2Client | None) -> set[Api]:
             if v2 is not None:
                 nursery.start_soon(ask_v2, v2)
     return found
+
+
+def require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None) -> tuple[str, ...]:
+    """What is missing where one of the APIs refused, a line each. Raises UsageError where all that were given did."""
+    given = {api for api, client in ((Api.V1, v1), (Api.V2, v2)) if client is not None}
+    if given and denied >= given:
+        names = " and ".join(
+            {Api.V1: "v1 refuses the key", Api.V2: "v2 refuses the login"}[api] for api in sorted(given)
+        )
+        raise UsageError(f"{names}; check the credentials (`cffs config show` tells where they come from)")
+    what = {
+        Api.V1: "v1 refuses the key, is asked once a minute: mounted without WAVs and dynamic/ but what is cached",
+        Api.V2: "v2 refuses the login, is asked once a minute: mounted without listings, MP3s, media/ and me/ but what"
+        " is cached",
+    }
+    return tuple(what[api] for api in sorted(denied))

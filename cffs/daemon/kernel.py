@@ -16,8 +16,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 READ_AHEAD_KB = 1024
-#: One read-ahead of sixteen readers, and the pages they wait for.
-MAX_BACKGROUND = 64
+#: A cold read is one of them as well, and waits in the kernel where they are too few: as many as may hang on the wire.
+MAX_BACKGROUND = 512
 _BDI = Path("/sys/class/bdi")
 _CONNECTIONS = Path("/sys/fs/fuse/connections")
 _LIMITS = Path("/proc/sys/fs/fuse")

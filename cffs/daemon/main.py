@@ -12,7 +12,7 @@ import trio
 
 from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
-from cffs.daemon import logs
+from cffs.daemon import allocator, logs
 from cffs.daemon.mount import run_mount
 from cffs.daemon.reload import Reread
 from cffs.daemon.report import Report
@@ -32,6 +32,7 @@ def run(
 
     Raises CffsError for what stops the mount before it is ready.
     """
+    allocator.keep_small()
     logs.configure(settings)
     failure: CffsError | None = None
     try:

@@ -12,13 +12,15 @@ from urllib.parse import urljoin, urlsplit
 
 import trio
 
+from cffs.callfire.transport import Transport
 from cffs.callfire.wire.exchange import Opened
 from cffs.core.errors import CffsError
 from cffs.core.source import Api, Source
-from cffs.daemon.live_transport import LiveTransport
 
 _TIMES = 3
-_PIECES, _PIECE_NBYTES, _PARALLEL = 8, 64 * 1024, 4
+#: The same bytes in one request and in four side by side: small enough to be asked, large enough that a connection's
+#: own speed outweighs the latency that both pay once.
+_RUN_NBYTES, _PARALLEL = 512 * 1024, 4
 #: A body that was not asked for (a range ignored) is not read to its end to learn that.
 _MOST_NBYTES = 2**20
 _REQUEST_SECONDS = 15.0
@@ -56,7 +58,7 @@ class Found:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-async def look_at(transport: LiveTransport, target: Target) -> Found:
+async def look_at(transport: Transport, target: Target) -> Found:
     """Everything about one object; never raises for what the origin does. Always a checkpoint."""
     found = Found(kind=target.kind, api=str(target.source.api), hint=target.hint_nbytes)
     try:
@@ -72,7 +74,7 @@ async def look_at(transport: LiveTransport, target: Target) -> Found:
     return found
 
 
-async def _redirect(transport: LiveTransport, source: Source, found: Found) -> None:
+async def _redirect(transport: Transport, source: Source, found: Found) -> None:
     with trio.fail_after(_REQUEST_SECONDS):
         async with transport.raw("GET", source, headers=_range(0, 1), follow=False) as opened:
             location = opened.headers.get("location", "")
@@ -83,7 +85,7 @@ async def _redirect(transport: LiveTransport, source: Source, found: Found) -> N
                     found.redirect_host = "not a URL"
 
 
-async def _ranges(transport: LiveTransport, source: Source, found: Found) -> None:
+async def _ranges(transport: Transport, source: Source, found: Found) -> None:
     seconds, validators = [], set()
     for _ in range(_TIMES):
         started = trio.current_time()
@@ -123,7 +125,7 @@ def _validator(headers: Mapping[str, str]) -> str:
     return "Last-Modified" if headers.get("last-modified") else "none"
 
 
-async def _head(transport: LiveTransport, source: Source, found: Found) -> None:
+async def _head(transport: Transport, source: Source, found: Found) -> None:
     with trio.fail_after(_REQUEST_SECONDS):
         async with transport.raw("HEAD", source) as opened:
             if opened.status >= 300:
@@ -139,31 +141,29 @@ async def _head(transport: LiveTransport, source: Source, found: Found) -> None:
         found.head = "same length as GET" if length == found.total else "another length than GET"
 
 
-async def _parallel(transport: LiveTransport, source: Source, found: Found) -> None:
-    if found.range != "honoured" or found.total is None or found.total < _PIECES * _PIECE_NBYTES:
+async def _parallel(transport: Transport, source: Source, found: Found) -> None:
+    if found.range != "honoured" or found.total is None or found.total < _RUN_NBYTES:
         return
-    step = found.total // _PIECES
-    one = await _pieces(transport, source, step, at_once=1)
-    several = await _pieces(transport, source, step, at_once=_PARALLEL)
+    one = await _pieces(transport, source, found.total - _RUN_NBYTES, pieces=1)
+    several = await _pieces(transport, source, 0, pieces=_PARALLEL)
     found.parallel_gain = round(one / several, 2) if several > 0 else None
 
 
-async def _pieces(transport: LiveTransport, source: Source, step: int, *, at_once: int) -> float:
-    turns = trio.CapacityLimiter(at_once)
+async def _pieces(transport: Transport, source: Source, begin: int, *, pieces: int) -> float:
+    nbytes = _RUN_NBYTES // pieces
 
     async def piece(number: int) -> None:
-        async with turns:
-            with trio.fail_after(_REQUEST_SECONDS):
-                offset = number * step
-                async with transport.raw("GET", source, headers=_range(offset, offset + _PIECE_NBYTES)) as opened:
-                    received = 0
-                    while (chunk := await opened.receive()) and received < _MOST_NBYTES:
-                        received += len(chunk)
+        with trio.fail_after(_REQUEST_SECONDS):
+            offset = begin + number * nbytes
+            async with transport.raw("GET", source, headers=_range(offset, offset + nbytes)) as opened:
+                received = 0
+                while (chunk := await opened.receive()) and received < _MOST_NBYTES:
+                    received += len(chunk)
 
     started, failed = trio.current_time(), False
     try:
         async with trio.open_nursery() as nursery:
-            for number in range(_PIECES):
+            for number in range(pieces):
                 nursery.start_soon(piece, number)
     except* (CffsError, trio.TooSlowError):
         failed = True

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 
+from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import writes
@@ -16,9 +17,9 @@ from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 from cffs.core.source import Api
 from cffs.daemon.control import Tell
-from cffs.daemon.live_transport import LiveTransport
 from cffs.daemon.probe import Found, Target, capabilities, length_in_bytes, look_at, meaning
 from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
+from cffs.reader.expected import Expected
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Kind, Node, Remote
 
@@ -56,6 +57,24 @@ async def keep(catalog: Catalog, found: list[Found], *, now_ms: int) -> dict[str
     return known | fresh
 
 
+def expected_of(kept: Mapping[str, object]) -> dict[Api, Expected]:
+    """What the reader makes of it. It knows APIs, not kinds: the least gain of any of an API's objects counts, and that
+    ranges are ignored only where all say so."""
+    expected = {}
+    for api in Api:
+        table = kept.get(str(api))
+        kinds = [one for one in table.values() if isinstance(one, Mapping)] if isinstance(table, Mapping) else []
+        latencies = [found for one in kinds if isinstance(found := one.get("first_byte_ms"), int | float)]
+        gains = [found for one in kinds if isinstance(found := one.get("parallel_gain"), int | float)]
+        ranges = [found for one in kinds if (found := one.get("range")) is not None]
+        expected[api] = Expected(
+            latency_seconds=min(latencies) / 1000 if latencies else None,
+            parallel_gain=min(gains, default=None),
+            ignores_ranges=bool(ranges) and all(found == "ignored" for found in ranges),
+        )
+    return expected
+
+
 def report_of(found: list[Found]) -> dict[str, object]:
     """What the command prints: per object what was found and what it means; what lengthInBytes measures."""
     return {
@@ -65,17 +84,18 @@ def report_of(found: list[Found]) -> dict[str, object]:
 
 
 class Probing:
-    """Runs probes for one mount. `kept` is shown in status.json."""
+    """Runs probes for one mount. `kept` is shown in status.json, and told to the reader by `expect`."""
 
     def __init__(
         self,
         *,
         settings: Settings,
-        transport: LiveTransport,
+        transport: Transport,
         catalog: Catalog,
         namespace: Namespace,
         kept: dict[str, object],
         wall_ms: Callable[[], int],
+        expect: Callable[[Api, Expected], None],
     ) -> None:
         self._settings = settings
         self._transport = transport
@@ -83,7 +103,13 @@ class Probing:
         self._namespace = namespace
         self._kept = kept
         self._wall_ms = wall_ms
-        kept.update(known_capabilities(catalog))
+        self._expect = expect
+        self._learned(known_capabilities(catalog))
+
+    def _learned(self, found: Mapping[str, object]) -> None:
+        self._kept.update(found)
+        for api, expected in expected_of(found).items():
+            self._expect(api, expected)
 
     async def probe(self, arguments: Mapping[str, object], tell: Tell) -> object:
         """Of `path` (below the mount point, "" for one of each kind) or `url`; tells each object before it is done."""
@@ -98,7 +124,7 @@ class Probing:
         for target in targets:
             await tell({"kind": target.kind, "of": len(targets)})
             found.append(await look_at(self._transport, target))
-        self._kept.update(await keep(self._catalog, found, now_ms=self._wall_ms()))
+        self._learned(await keep(self._catalog, found, now_ms=self._wall_ms()))
         return report_of(found)
 
     async def _targets(self, path: str) -> list[Target]:

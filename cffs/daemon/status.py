@@ -6,7 +6,7 @@ It must not ask anybody anything: every file is readable while the origin hangs.
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +34,7 @@ _OWN = NodeKind.OWN.name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The parts of a running mount that have something to tell; `denied` are the APIs left out of it because they
-    refused the credentials before it came."""
+    """The parts of a running mount that have something to tell."""
 
     settings: Settings
     mountpoint: Path
@@ -47,7 +46,6 @@ class Status:
     catalog: Catalog
     operations: Operations
     background: NurseryBackground
-    denied: Collection[Api] = ()
     #: What `doctor --probe` found out about each API.
     capabilities: dict[str, object] = field(default_factory=dict)
     #: Whoever else has something to tell at the top of status.json.
@@ -100,9 +98,7 @@ class Status:
             Api.V1: self.settings.credentials.has_v1,
             Api.V2: self.settings.credentials.has_v2,
         }
-        states = {
-            api: "auth-failed" if api in self.denied else _public_state(health[api].state) for api in Api if used[api]
-        }
+        states = {api: _public_state(health[api].state) for api in Api if used[api]}
         return {
             "state": max(states.values(), key=_STATES.index, default="online"),
             **{str(api): states.get(api, "not configured") for api in Api},
@@ -126,7 +122,7 @@ class Status:
                 "operation": call.operation,
                 "subject": call.subject,
                 "age_seconds": round(now - call.started_at, 3),
-                "waits_for": "the service",
+                "waits_for": call.waits_for.told(),
             }
             for call in self.operations.calls.waiting()
             if not call.subject.startswith(_OWN)

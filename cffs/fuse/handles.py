@@ -4,14 +4,14 @@ It must not know how bytes are read.
 `fuse/operations` owns the table. A handle costs no socket and no descriptor.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import HandleId, Inode
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.behaviour_writing import WritableFile
-from cffs.tree.nodes import Node
+from cffs.tree.nodes import Entry, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,13 @@ class WrittenHandle:
 @dataclass(slots=True, eq=False)
 class FolderHandle:
     """An open folder; `end` is the place behind its last entry once the kernel has been given that, so that its next
-    question is answered without a look (0: not yet)."""
+    question is answered without a look (0: not yet); `ahead` are the entries past the place `ahead_after` that it has
+    not been given yet."""
 
     node: Node
     end: int = 0
+    ahead: list[Entry] = field(default_factory=list)
+    ahead_after: int = 0
 
 
 Handle = RemoteHandle | SnapshotHandle | WrittenHandle | FolderHandle

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 
 import pyfuse3
+import trio
 from cachetools import LRUCache
 
 from cffs.catalog.store import Catalog
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 #: Inodes whose shown size was not exact and may have to be corrected; past this the oldest keep their hint until the
 #: kernel asks again by itself (KernelCaching.hint_seconds).
 _NOTED = 100_000
+#: Inodes that the kernel is told of (a system call each) before other tasks have their turn.
+_AT_A_TIME = 500
 
 
 class KernelView:
@@ -40,6 +43,10 @@ class KernelView:
     def note(self, key: str, inode: Inode) -> None:
         """The kernel was shown a size of the object `key` that is not exact."""
         self._inexact[key] = inode
+
+    def noted(self) -> list[str]:
+        """Every object of which the kernel was shown a size that is not exact."""
+        return list(self._inexact)
 
     def forget_attributes(self, inode: Inode) -> None:
         """Have the kernel ask for the inode's attributes again. Allowed inside a handler; never a checkpoint.
@@ -114,8 +121,11 @@ class FactsToCatalog:
 
 
 async def drain_changes(catalog: Catalog, kernel: KernelView) -> None:
-    """Tell the kernel of every change of the catalogue; runs until cancelled."""
+    """Tell the kernel of every change of the catalogue, and where more changed than was kept, of all that may have;
+    runs until cancelled."""
     while True:
-        keys, _overflowed = await catalog.changes.drain()
-        for key in keys:
+        keys, overflowed = await catalog.changes.drain()
+        for number, key in enumerate(kernel.noted() if overflowed else keys):
             kernel.forget_attributes_of(key)
+            if number % _AT_A_TIME == _AT_A_TIME - 1:
+                await trio.lowlevel.checkpoint()

@@ -87,7 +87,7 @@ class Neighbours:
             folder,
             place,
             key=content.key,
-            nbytes=file.total_nbytes,
+            file=file,
             following=lambda count: self._siblings_of(nodes[place + 1 : place + 1 + count], place),
         )
 

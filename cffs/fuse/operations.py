@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pyfuse3
+import trio
 
 from cffs.catalog.store import Catalog
 from cffs.core.errors import (
@@ -23,6 +24,7 @@ from cffs.core.errors import (
 from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, file_info, made_up_statfs
+from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, handler, instant_handler
 from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle, WrittenHandle, told
 from cffs.fuse.invalidation import KernelView, PagedVersions
@@ -33,9 +35,6 @@ from cffs.reader.siblings import Siblings
 from cffs.tree.namespace import FOLDER, Description, Namespace
 from cffs.tree.nodes import Content, Document, Node, Remote, Spooled
 from cffs.tree.routes import FOLDERS
-
-#: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
-ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 
 
 class Operations(Mutations):
@@ -68,10 +67,12 @@ class Operations(Mutations):
         self._attributes = attributes
         self._kernel = kernel
         self._now_ns = now_ns
-        self._readdir_reply = readdir_reply
         self._paged = PagedVersions()
         siblings = Siblings(objects, memory_nbytes=objects.memory_nbytes)
         self._neighbours = Neighbours(namespace, catalog, siblings)
+        self._folders = Folders(
+            namespace, self._neighbours, attributes_of=self._attributes_of, readdir_reply=readdir_reply
+        )
 
     def subject_of_handle(self, number: int) -> str:
         """The node behind it."""
@@ -138,8 +139,17 @@ class Operations(Mutations):
         if not self.handles.of_object(content.key):
             for other in self._neighbours.unsized_behind(inode):
                 self._objects.probe_soon(other.key, other.sources)
-            await self._namespace.measure(content)
+            try:
+                await self._namespace.measure(content)
+            except RemoteObjectMissing:
+                await self._is_missing(content)
+                raise
         return self._namespace.describe(node)
+
+    async def _is_missing(self, content: Remote) -> None:
+        """The service does not have it: once its row leaves for that, no byte of it is kept but a pinned one."""
+        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // 1_000_000):
+            self._objects.let_go(content.key)
 
     def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
@@ -161,8 +171,6 @@ class Operations(Mutations):
                 self._kernel.note(content.key, inode)
         else:
             held_nbytes = description.nbytes or 0
-            # rendered anew at each open, under the same inode: its size is believed no longer than a hint
-            description = replace(description, is_exact=False)
         return self._made(inode, node, description, held_nbytes=held_nbytes)
 
     def _never_too_small(self, content: Remote, description: Description) -> Description:
@@ -186,31 +194,18 @@ class Operations(Mutations):
         await self._namespace.prepare(node)
         return pyfuse3.FileHandleT(self.handles.add(FolderHandle(node)))
 
-    @handler
+    @instant_handler
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """The entries past the place `start_id`; a first listing is waited for page by page."""
         handle = self.handles.get(fh)
         if not isinstance(handle, FolderHandle):
             raise NotAFolder(str(fh))
-        after = start_id
-        if after and after == handle.end:
-            return
-        while True:
-            entries = self._namespace.entries(handle.node, after=after)
-            for entry in entries:
-                attributes = self._attributes_of(self._inodes.number(entry.node), entry.node, entry.content)
-                name = pyfuse3.FileNameT(os.fsencode(entry.name))
-                if not self._readdir_reply(token, name, attributes, entry.offset):
+        if (start_id and start_id == handle.end) or self._folders.reply(handle, token, after=start_id):
+            return  # `find` asks this twice a folder, so a deadline is made only where something is waited for
+        with trio.fail_after(self.calls.budget_seconds):
+            while await self._namespace.wait_for_entries(handle.node):
+                if self._folders.reply(handle, token, after=start_id):
                     return
-                self._neighbours.listed(handle.node, self._inodes.hold(entry.node), entry.node)
-                after = entry.offset
-            if entries:
-                if self._namespace.is_whole(handle.node):
-                    handle.end = after
-                    return
-                continue
-            if after > start_id or not await self._namespace.wait_for_entries(handle.node):
-                return
 
     @instant_handler
     async def releasedir(self, fh: int) -> None:
@@ -255,6 +250,8 @@ class Operations(Mutations):
         except CffsError as problem:
             stand_in = await self._namespace.writing.stand_in(node, problem)
             if stand_in is None:
+                if isinstance(problem, RemoteObjectMissing):
+                    await self._is_missing(content)
                 raise
             return self._opened_here(node, stand_in, writes=False)
         self._namespace.writing.served(node)
@@ -273,13 +270,17 @@ class Operations(Mutations):
         self._neighbours.opened(Inode(inode), content, file)
         return file_info(number, file)
 
-    @handler
+    @instant_handler
     async def read(self, fh: int, off: int, size: int) -> bytes:
-        """The bytes there; fewer only at the true end."""
+        """The bytes there; fewer only at the true end. A deadline costs as much as a READ that memory serves, and is
+        opened where it has to wait."""
         handle = self.handles.get(fh)
         if isinstance(handle, RemoteHandle):
-            # pyfuse3 takes any contiguous buffer and replies without a copy; its stub says bytes
-            return await handle.file.read(off, size)  # type: ignore[return-value]
+            data = handle.file.read_now(off, size)
+            if data is None:
+                with trio.fail_after(self.calls.budget_seconds):
+                    data = await handle.file.read(off, size)
+            return data  # type: ignore[return-value]  # pyfuse3 takes any buffer, without a copy; its stub says bytes
         if isinstance(handle, SnapshotHandle):
             return handle.body[off : off + size]
         if isinstance(handle, WrittenHandle):

@@ -8,29 +8,31 @@ blocks instead, and is left alone for a while. What has arrived is never held ba
 """
 
 import logging
+import resource
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import trio
 
-from cffs.cache.disk import BlockWrite, DiskCache, blocks_of
-from cffs.cache.disk_file import WouldBlock
-from cffs.cache.disk_format import BLOCK_NBYTES
+from cffs.cache.disk import DiskCache
+from cffs.cache.disk_file import Transfer, WouldBlock
+from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
+from cffs.cache.disk_open import BlockWrite
 from cffs.cache.version import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
+from cffs.core.waiting import waits_for
 
 log = logging.getLogger(__name__)
 
-#: A write in place that took longer than this is one of a disk under pressure; p99 of a good one is 0.2 ms.
+#: A write in place that waited and took longer than this is one of a disk under pressure; p99 of a good one is 0.2 ms.
 SLOW_SECONDS = 0.005
 #: For so long afterwards a thread writes; then it is tried in place again.
 SLOW_FOR_SECONDS = 1.0
-#: Blocks that wait for the writing thread before receivers do (what they have in hand comes on top): their memory is
-#: counted nowhere else once it is evicted.
-MAX_QUEUED = 32
-#: How many of them go to the thread at once: each time costs as much as writing a block.
-_BATCH = 8
+#: What waits for the writing thread before receivers do (what they have in hand comes on top): its memory is counted
+#: nowhere else once it is evicted.
+MAX_QUEUED_NBYTES = 4 * 1024 * 1024
 #: Receivers wait for a disk that is slow, as long as it writes at all; one that stood still for so long is left alone.
 STUCK_SECONDS = 1.0
 #: How long the end of a mount may take for what is still queued (contract 10 allows 2 s for everything).
@@ -41,9 +43,12 @@ _READERS = 4
 
 @dataclass(slots=True)
 class _Queued:
-    write: BlockWrite
+    """Blocks to be written, or, without a write, to be settled; those `wanted` of them."""
+
     version: ObjectVersion
-    is_wanted: bool = True
+    write: BlockWrite | None
+    nbytes: int
+    wanted: set[int]
 
 
 class DiskTier:
@@ -55,6 +60,7 @@ class DiskTier:
         self._background = background
         self._slow_until = float("-inf")
         self._queue: deque[_Queued] = deque()
+        self._queued_nbytes = 0
         self._is_writing = False
         self._is_stuck = False
         self._room = trio.Event()
@@ -70,6 +76,10 @@ class DiskTier:
     def held_nbytes(self, key: str) -> int:
         """How many bytes of the object are on disk."""
         return 0 if self._disk is None else self._disk.held_nbytes(key)
+
+    def is_pinned(self, key: str) -> bool:
+        """True where the object is kept from eviction."""
+        return self._disk is not None and self._disk.is_pinned(key)
 
     def holds_all(self, version: ObjectVersion) -> bool:
         """True where every byte of the version is on disk."""
@@ -102,6 +112,12 @@ class DiskTier:
     async def _read_in_thread(
         self, disk: DiskCache, version: ObjectVersion, indexes: range
     ) -> tuple[range, memoryview] | None:
+        with waits_for("the disk cache"):
+            return await self._read_when_free(disk, version, indexes)
+
+    async def _read_when_free(
+        self, disk: DiskCache, version: ObjectVersion, indexes: range
+    ) -> tuple[range, memoryview] | None:
         async with self._readers:
             read = disk.begin_read(version, indexes)
             if read is None:
@@ -116,49 +132,76 @@ class DiskTier:
 
     # -- writing --
 
-    def keep(self, version: ObjectVersion, index: int, data: memoryview) -> None:
-        """Block `index` is complete and verified: it is kept if the disk takes it. Never a checkpoint."""
-        if self._disk is None or len(self._queue) >= 2 * MAX_QUEUED:
-            return
+    def keep(self, version: ObjectVersion, run: range, data: memoryview) -> None:
+        """The blocks of `run` are complete: they are kept if the disk takes them, until a crash or, once `settle` was
+        called for them, longer. Never a checkpoint."""
+        begin = run.start
+        while self._disk is not None and self._queued_nbytes < 2 * MAX_QUEUED_NBYTES:
+            piece = self._disk.lacking(version, range(begin, run.stop)) if begin < run.stop else None
+            if piece is None:
+                return
+            at = (piece.start - run.start) * BLOCK_NBYTES
+            self._keep(self._disk, version, piece, data[at : at + len(piece) * BLOCK_NBYTES])
+            begin = piece.stop
+
+    def _keep(self, disk: DiskCache, version: ObjectVersion, run: range, data: memoryview) -> None:
         began_at = trio.current_time()
-        write = self._disk.begin_write(version, index, data)
-        if write is None:
+        if self._is_in_thread(began_at):
+            write = disk.begin_write(version, run, data)
+            if write is not None:
+                self._enqueue(_Queued(version, write, len(data), set(run)))
             return
-        if began_at < self._slow_until or self._is_writing:
-            self._queue.append(_Queued(write, version))
-            if not self._is_writing:
-                self._is_writing = True
-                self._background.start(self._write_queued)
-            return
-        problem: OSError | None = None
-        try:
-            write.transfer.run()
-        except OSError as raised:
-            problem = raised
-        self._disk.was_written(write, problem)
-        if trio.current_time() - began_at > SLOW_SECONDS:
+        waits = _waits_so_far()
+        disk.write_now(version, run, data)
+        if trio.current_time() - began_at > SLOW_SECONDS and _waits_so_far() > waits:
             self._slow_until = trio.current_time() + SLOW_FOR_SECONDS
+
+    def settle(self, version: ObjectVersion, indexes: Iterable[int]) -> None:
+        """The answers that these blocks came from proved right: what is kept of them outlasts a crash."""
+        if self._disk is None:
+            return
+        if self._is_in_thread(trio.current_time()):
+            self._enqueue(_Queued(version, None, 0, set(indexes)))
+            return
+        transfer = self._disk.begin_settle(version, indexes)
+        if transfer is not None:
+            self._take_note(_run(transfer))
+
+    def _take_note(self, problem: OSError | None) -> None:
+        if problem is not None and self._disk is not None:
+            self._disk.refuse(problem)
+
+    def _is_in_thread(self, now: float) -> bool:
+        return now < self._slow_until or self._is_writing
+
+    def _enqueue(self, queued: "_Queued") -> None:
+        self._queue.append(queued)
+        self._queued_nbytes += queued.nbytes
+        if not self._is_writing:
+            self._is_writing = True
+            self._background.start(self._write_queued)
 
     async def keep_up(self) -> None:
         """For who receives: returns when the queue of writes has room, at the latest after a moment. No checkpoint
         where it has."""
-        while len(self._queue) >= MAX_QUEUED and not self._is_stuck:
+        while self._queued_nbytes >= MAX_QUEUED_NBYTES and not self._is_stuck:
             if self._room.is_set():
                 self._room = trio.Event()
-            with trio.move_on_after(STUCK_SECONDS) as waiting:
+            with waits_for("the disk cache to take what has come"), trio.move_on_after(STUCK_SECONDS) as waiting:
                 await self._room.wait()
             if waiting.cancelled_caught and self._disk is not None:
                 self._is_stuck = True
-                self._disk.pause("it does not answer")
+                self._disk.refuse(OSError(0, "it does not answer"))
                 for queued in self._queue:
-                    queued.is_wanted = False
+                    queued.wanted.clear()
 
     async def _write_queued(self) -> None:
         try:
             while self._queue:
-                batch = [self._queue[number] for number in range(min(len(self._queue), _BATCH))]
-                problems = await trio.to_thread.run_sync(_write_all, batch, abandon_on_cancel=True)
-                self._were_written(problems)
+                queued = self._queue[0]
+                transfer = self._transfer_of(queued)
+                problem = await trio.to_thread.run_sync(_run, transfer, abandon_on_cancel=True) if transfer else None
+                self._was_done(problem)
                 self._is_stuck = False
                 self._room.set()
         except trio.Cancelled:
@@ -171,13 +214,28 @@ class DiskTier:
         """The mount ends: what is queued is written in place, as far as that goes fast."""
         until = trio.current_time() + REST_SECONDS
         while self._queue and trio.current_time() < until:
-            self._were_written(_write_all([self._queue[0]]))
+            transfer = self._transfer_of(self._queue[0])
+            self._was_done(_run(transfer) if transfer is not None else None)
 
-    def _were_written(self, problems: list[OSError | None]) -> None:
-        for problem in problems:
-            queued = self._queue.popleft()
-            if self._disk is not None:
-                self._disk.was_written(queued.write, problem, is_wanted=queued.is_wanted)
+    def _transfer_of(self, queued: "_Queued") -> Transfer | None:
+        """What is to be done for the first in the queue; None where nothing is wanted of it any more."""
+        if queued.write is None:
+            return None if self._disk is None else self._disk.begin_settle(queued.version, sorted(queued.wanted))
+        if queued.wanted:
+            return queued.write.transfer
+        queued.write.transfer.discard()
+        return None
+
+    def _was_done(self, problem: OSError | None) -> None:
+        queued = self._queue.popleft()
+        self._queued_nbytes -= queued.nbytes
+        if self._disk is None:
+            return
+        if queued.write is None:
+            self._take_note(problem)
+        else:
+            unwanted = set(queued.write.run) - queued.wanted
+            self._disk.was_written(queued.write, problem, unwanted=unwanted)
 
     # -- forgetting --
 
@@ -187,28 +245,28 @@ class DiskTier:
             return
         self._disk.forget(version, unwanted)
         for queued in self._queue:
-            if queued.version.key == version.key and queued.write.index in blocks_of(unwanted):
-                queued.is_wanted = False
+            if queued.version.key == version.key:
+                queued.wanted.difference_update(blocks_of(unwanted))
 
     def drop_object(self, key: str) -> None:
         """Every byte of the object leaves the disk."""
         if self._disk is None:
             return
         for queued in self._queue:
-            queued.is_wanted = queued.is_wanted and queued.version.key != key
+            if queued.version.key == key:
+                queued.wanted.clear()
         self._disk.drop_object(key)
 
 
-def _write_all(batch: list[_Queued]) -> list[OSError | None]:
-    """Runs in a thread. What another has begun to write already is left to it."""
-    problems: list[OSError | None] = []
-    for queued in batch:
-        try:
-            if queued.is_wanted:
-                queued.write.transfer.run()
-            else:
-                queued.write.transfer.discard()
-            problems.append(None)
-        except OSError as problem:
-            problems.append(problem)
-    return problems
+def _waits_so_far() -> int:
+    """How often this thread waited for something: one that is slow without that only shares its processor."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def _run(transfer: Transfer) -> OSError | None:
+    """Runs where waiting is allowed."""
+    try:
+        transfer.run()
+    except OSError as problem:
+        return problem
+    return None

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import trio
 
 from cffs.cache.extents import Extent
+from cffs.core import waiting
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OriginFault
@@ -41,6 +42,8 @@ class Fetch:
         #: Nothing is received into a buffer that starts here or later: the reader is not near yet.
         self.limit = limit
         self.is_stream = is_stream
+        #: Begun before anybody asked.
+        self.is_brought = False
         #: Asked for without a Range header, or answered as if.
         self.is_whole = is_whole
         self.has_head = False
@@ -53,6 +56,8 @@ class Fetch:
         #: Of the bytes before `position`, where nothing else tells one version of a whole answer from another.
         self.prefix_crc = 0
         self.moved_at = trio.current_time()
+        #: What its task waits for, and with it whoever waits for its bytes.
+        self.waits_for = waiting.Record()
         #: Set when the limit rose or somebody began to wait; replaced by whoever waited for it.
         self.nudged = trio.Event()
         self._waiters: dict[_Waiter, None] = {}
@@ -61,6 +66,11 @@ class Fetch:
     def coming(self) -> ByteRange:
         """What it still will bring."""
         return ByteRange(self.position, max(self.position, self.stop))
+
+    @property
+    def came(self) -> ByteRange:
+        """What it has brought."""
+        return ByteRange(self.begin, max(self.begin, self.position))
 
     @property
     def is_nearly_there(self) -> bool:
@@ -153,7 +163,8 @@ class Fetch:
         self.scope.deadline = math.inf
         self.nudged.set()
         try:
-            await waiter.woken.wait()
+            with waiting.waits_for(self.waits_for.told):
+                await waiter.woken.wait()
         finally:
             del self._waiters[waiter]
 
@@ -217,6 +228,7 @@ class Fetches:
 
     async def _run(self, fetch: Fetch) -> None:
         # stands when a bug or the mount's end takes the task away, so that no waiter is left
+        waiting.begin(fetch.waits_for)
         error: CffsError | None = OriginFault("the receiving task ended unexpectedly")
         try:
             with fetch.scope:

@@ -7,7 +7,9 @@ Checklist for whoever adds an `await` here or in a caller: the identity's versio
 held or missing before it must be asked again; a view got before it stays valid.
 """
 
-from cffs.cache.disk_format import BLOCK_NBYTES
+from collections.abc import Iterable
+
+from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from cffs.reader.identity import Identity
@@ -15,6 +17,10 @@ from cffs.reader.tools import Tools
 
 #: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders, players step back.
 _KEEP_BEHIND_NBYTES = 2 * 1024 * 1024
+
+
+def _bytes_of(run: range) -> ByteRange:
+    return ByteRange(run.start * BLOCK_NBYTES, run.stop * BLOCK_NBYTES)
 
 
 class Holdings:
@@ -27,9 +33,9 @@ class Holdings:
 
     # -- what is here --
 
-    def get(self, wanted: ByteRange) -> memoryview | None:
-        """The bytes of `wanted` where memory has them all."""
-        return self._memory.get(self._identity.version, wanted)
+    def get_now(self, wanted: ByteRange) -> memoryview | None:
+        """The bytes of `wanted` where memory has them all; counted as a hit then."""
+        return self._memory.get_now(self._identity.version, wanted)
 
     def get_arrived(self, wanted: ByteRange) -> memoryview | None:
         """As `get`, for a READ that was counted before and waited since."""
@@ -83,16 +89,30 @@ class Holdings:
     # -- what arrives --
 
     def arrived(self, since: ByteRange) -> None:
-        """The bytes of `since` have just been committed: the blocks that are complete with them go to disk."""
+        """The bytes of `since` have been committed: the blocks that are complete with them go to disk."""
         identity = self._identity
         total_nbytes = identity.total_nbytes
         if total_nbytes is None or not self._disk.is_on or not identity.may_be_kept or identity.is_changed:
             return
-        for index in range(since.start // BLOCK_NBYTES, -(-since.stop // BLOCK_NBYTES)):
-            block = ByteRange(index * BLOCK_NBYTES, min((index + 1) * BLOCK_NBYTES, total_nbytes))
-            data = self._memory.peek(identity.version, block)
+        blocks = blocks_of(since)
+        begin = blocks.start
+        while begin < blocks.stop:
+            whole = ByteRange(begin * BLOCK_NBYTES, blocks.stop * BLOCK_NBYTES).clamped(total_nbytes)
+            gap = self.missing_in_memory(whole)
+            run = blocks[begin - blocks.start :] if gap is None else range(begin, gap.start // BLOCK_NBYTES)
+            data = self._memory.peek(identity.version, _bytes_of(run).clamped(total_nbytes)) if run else None
             if data is not None:
-                self._disk.keep(identity.version, index, data)
+                self._disk.keep(identity.version, run, data)
+            begin = blocks.stop if gap is None else max(run.stop + 1, gap.stop // BLOCK_NBYTES)
+
+    def settle(self, proven: ByteRange, *, unproven: Iterable[ByteRange]) -> None:
+        """The answers that brought `proven` ended as they should; those that brought `unproven` go on. What is on disk
+        of the former alone outlasts a crash from now on."""
+        if not self._identity.may_be_kept or not self._disk.is_on or self._identity.is_changed:
+            return
+        going_on = [blocks_of(other) for other in unproven if other]
+        indexes = [index for index in blocks_of(proven) if not any(index in other for other in going_on)]
+        self._disk.settle(self._identity.version, indexes)
 
     def became(self, old: ObjectVersion) -> None:
         """What was held as the version `old` is of the identity's version of now."""

@@ -21,7 +21,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     TruncatedAnswer,
 )
-from cffs.core.source import Source, v1_recording
+from cffs.core.source import Api, Source, v1_recording
 from cffs.core.wav import HEAD_NBYTES, cut, parse_head
 from cffs.reader.seam import Answer, RangeOpener
 
@@ -85,6 +85,10 @@ class Moments:
         except RemoteObjectChanged:
             self._places.pop(source, None)
             raise
+
+    async def warm(self, api: Api, *, connections: int) -> None:
+        """As the opener behind it."""
+        await self._opener.warm(api, connections=connections)
 
     async def _place(self, source: Source) -> _Place:
         async with self._opener.open_range(_whole(source), ByteRange(0, HEAD_NBYTES)) as answer:

@@ -4,19 +4,23 @@ It owns the table of files; it must not know paths, inodes or errnos. `fuse/` an
 """
 
 import copy
+from collections.abc import Iterable
+from functools import partial
 
 import trio
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
+from cffs.core import waiting
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OperationNotOffered, OriginFault, RangeNotSatisfiable, RemoteObjectMissing
 from cffs.core.settings import ReaderSettings
-from cffs.core.source import Source
+from cffs.core.source import Api, Source
 from cffs.reader.disk_tier import DiskTier
+from cffs.reader.expected import Expected
 from cffs.reader.facts import FactsListener, Known, Learned
-from cffs.reader.planner import FIRST_NBYTES
+from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.remote_file import OpenFile, RemoteFile
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
@@ -26,12 +30,15 @@ from cffs.reader.tools import ReaderCounters, Tools
 GRACE_SECONDS = 5.0
 #: Sizes of a folder's worth of files are asked so many at a time (contract 4).
 _PROBES = 8
+#: Connections kept ready for who reads a folder in order (a handshake of two latencies saved, once a burst).
+_WARM = 8
+_WARM_INTERVAL_SECONDS = 1.0
 
 
 class _Probe:
     """One question for a size on its way, and how many wait for it."""
 
-    __slots__ = ("answered", "error", "learned", "scope", "waiting")
+    __slots__ = ("answered", "error", "learned", "scope", "waiting", "waits_for")
 
     def __init__(self) -> None:
         self.answered = trio.Event()
@@ -39,6 +46,7 @@ class _Probe:
         self.error: CffsError | None = None
         self.scope = trio.CancelScope()
         self.waiting = 0
+        self.waits_for = waiting.Record()
 
 
 class Objects:
@@ -54,7 +62,6 @@ class Objects:
         settings: ReaderSettings,
         listener: FactsListener,
         disk: DiskCache | None = None,
-        first_nbytes: int = FIRST_NBYTES,
     ) -> None:
         """Without `disk`, or with one whose limit is 0, nothing is kept on disk."""
         self._tools = Tools(
@@ -65,17 +72,39 @@ class Objects:
             settings=settings,
             listener=listener,
             slots=ConnectionSlots(connections=settings.connections),
-            first_nbytes=first_nbytes,
         )
         self._files: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._probes: dict[str, _Probe] = {}
         self._probe_turns = trio.CapacityLimiter(_PROBES)
+        self._warm_at: dict[Api, float] = {}
 
     @property
     def memory_nbytes(self) -> int:
         """The budget of it all."""
         return self._tools.cache.limit_nbytes
+
+    @property
+    def first_nbytes(self) -> int:
+        """The size of a first request from a large file's start."""
+        return self._tools.first_nbytes
+
+    def expect(self, api: Api, expected: Expected) -> None:
+        """What an earlier look at the origin found. No checkpoint."""
+        self._tools.expect(api, expected)
+
+    def warm(self, api: Api, connections: int) -> None:
+        """Several files of it will be asked for in a moment: connections are made ready. No checkpoint, no request, and
+        once a second at most."""
+        now = trio.current_time()
+        if now >= self._warm_at.get(api, float("-inf")):
+            self._warm_at[api] = now + _WARM_INTERVAL_SECONDS
+            self._tools.background.start(partial(self._tools.opener.warm, api, connections=min(connections, _WARM)))
+
+    def note_read_ahead(self, nbytes: int) -> None:
+        """So much the kernel reads ahead for who reads a little: the first request covers it."""
+        is_wide = nbytes >= WIDE_READ_AHEAD_NBYTES
+        self._tools.first_nbytes = FIRST_NBYTES_WIDE_READ_AHEAD if is_wide else FIRST_NBYTES
 
     @property
     def disk_hits(self) -> int:
@@ -117,11 +146,13 @@ class Objects:
             raise
         return handle
 
-    def bring(self, key: str, sources: tuple[Source, ...], *, known: Known | None, hint_nbytes: int) -> OpenFile:
-        """A handle whose file of about `hint_nbytes` is being fetched whole, after all that somebody waits for. What
-        fails is not told: whoever opens it asks again. No checkpoint."""
+    def bring(
+        self, key: str, sources: tuple[Source, ...], *, known: Known | None, pieces: Iterable[ByteRange]
+    ) -> OpenFile:
+        """A handle whose file is being fetched in part, after all that somebody waits for. What fails is not told:
+        whoever opens it asks again. No checkpoint."""
         handle = self._file(key, sources, known).attach()
-        handle.bring(hint_nbytes)
+        handle.bring(pieces)
         return handle
 
     async def probe(self, key: str, sources: tuple[Source, ...]) -> Learned:
@@ -139,7 +170,8 @@ class Objects:
             self._tools.background.start(self._run_probe, key, sources, probe)
         probe.waiting += 1
         try:
-            await probe.answered.wait()
+            with waiting.waits_for(lambda: f"its size: {probe.waits_for.told()}"):
+                await probe.answered.wait()
         finally:
             probe.waiting -= 1
             if not probe.waiting and not probe.answered.is_set():
@@ -158,6 +190,12 @@ class Objects:
         if key not in self._probes and (file is None or file.identity.total_nbytes is None):
             probe = self._probes[key] = _Probe()
             self._tools.background.start(self._run_probe, key, sources, probe)
+
+    def let_go(self, key: str) -> None:
+        """The service has it no more: no byte of it is kept, unless it is pinned. Open handles read what arrives."""
+        if not self._tools.disk.is_pinned(key):
+            self._tools.cache.drop_object(key)
+            self._tools.disk.drop_object(key)
 
     def forget(self, key: str) -> None:
         """The object is another one now (replaced or removed by us): open handles are stale, no byte is kept."""
@@ -195,6 +233,7 @@ class Objects:
                 del self._files[file.identity.key]
 
     async def _run_probe(self, key: str, sources: tuple[Source, ...], probe: _Probe) -> None:
+        waiting.begin(probe.waits_for)
         try:
             with probe.scope:
                 async with self._probe_turns:

@@ -3,11 +3,14 @@
 It must not know fetches; it asks its RemoteFile, which reads and writes the place kept here.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import trio
 
-from cffs.reader.planner import ReaderState
+from cffs.core.byte_range import ByteRange
+from cffs.core.source import Api
+from cffs.reader.planner import TAIL_NBYTES, ReaderState
 
 if TYPE_CHECKING:
     from cffs.reader.remote_file import RemoteFile
@@ -16,19 +19,31 @@ if TYPE_CHECKING:
 class OpenFile:
     """One open handle: where its reader is. Owned by the handle table of `fuse/`; `close` it exactly once."""
 
-    def __init__(self, file: "RemoteFile") -> None:
+    def __init__(self, file: "RemoteFile", *, first_nbytes: int) -> None:
+        """`first_nbytes`: see ReaderState."""
         self._file = file
-        self.state = ReaderState()
+        self.state = ReaderState(first_nbytes=first_nbytes)
         self.receive_stop = 0
         self.quiet_stop = 0
         #: Up to here what lies behind the reader was looked at for being freed.
         self.swept_stop = 0
+        #: The furthest byte it read, and whether it looked at the end as programs that look for tags do.
+        self.furthest_stop = 0
+        self.has_read_tail = False
+        self.is_closed = False
+        #: What was begun for it before anybody read.
+        self.early: tuple[ByteRange, ...] = ()
         self.opened_at = trio.current_time()
 
     @property
     def total_nbytes(self) -> int | None:
         """The exact size; None while the origin has not told it (then the handle must be direct I/O)."""
         return self._file.identity.total_nbytes
+
+    @property
+    def api(self) -> Api:
+        """Where its bytes come from, or are asked first."""
+        return self._file.identity.sources[0].api
 
     @property
     def last_modified_ns(self) -> int | None:
@@ -46,8 +61,23 @@ class OpenFile:
         return self._file.identity.is_changed
 
     def wants(self, start: int, stop: int) -> bool:
-        """True where its reader, going on, meets a byte of that run within its window."""
+        """True where its reader, going on, meets a byte of that run within its window, or it was begun for it."""
+        if any(start < piece.stop and piece.start < stop for piece in self.early):
+            return True
         return self.state.next_offset <= stop and start <= max(self.receive_stop, self.state.next_offset)
+
+    def note_read(self, read: ByteRange) -> None:
+        """It was served."""
+        total_nbytes = self.total_nbytes
+        is_apart = read.start > self.furthest_stop
+        if is_apart and total_nbytes is not None and total_nbytes - read.start <= TAIL_NBYTES:
+            self.has_read_tail = True
+        elif read.stop > self.furthest_stop:
+            self.furthest_stop = read.stop
+
+    def read_now(self, offset: int, nbytes: int) -> memoryview | None:
+        """As `read` where memory has it all, else None. Never a checkpoint."""
+        return self._file.read_now(self, offset, nbytes)
 
     async def read(self, offset: int, nbytes: int) -> memoryview:
         """The bytes there; fewer only at the true end, read-only, valid for as long as it is held.
@@ -57,10 +87,12 @@ class OpenFile:
         """
         return await self._file.read(self, offset, nbytes)
 
-    def bring(self, hint_nbytes: int) -> None:
-        """Begins to fetch all of it; waits for nothing. Never a checkpoint."""
-        self._file.bring(hint_nbytes)
+    def bring(self, pieces: Iterable[ByteRange]) -> None:
+        """Begins to fetch what is missing of them, after all that somebody waits for. Never a checkpoint."""
+        self.early = tuple(pieces)
+        self._file.bring(self.early)
 
     def close(self) -> None:
         """Ends it; what only it wanted is given up. Never a checkpoint."""
+        self.is_closed = True
         self._file.detach(self)

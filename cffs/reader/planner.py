@@ -5,7 +5,7 @@ It must not know tasks, clocks, HTTP or memory; it sees what is held or on its w
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cffs.core.byte_range import ByteRange
@@ -15,8 +15,9 @@ PAGE_NBYTES = 4096
 SMALL_FILE_NBYTES = 512 * 1024
 #: Covers every probe of 64 KiB with the kernel's read-ahead of 128 KiB; a READ beyond means a reader in order.
 FIRST_NBYTES = 256 * 1024
-#: The same where read_ahead_kb is 512 or more.
+#: The same where the kernel reads ahead by more.
 FIRST_NBYTES_WIDE_READ_AHEAD = 512 * 1024
+WIDE_READ_AHEAD_NBYTES = 512 * 1024
 #: One connection for long, but its end bounds what closing early may waste.
 LONG_NBYTES = 64 * 1024 * 1024
 MIN_WINDOW_NBYTES = 1024 * 1024
@@ -52,6 +53,8 @@ class ReaderState:
     run_start: int = 0
     next_offset: int = 0
     reads_in_run: int = 0
+    #: The size of a first request from the file's start; who reads beyond it reads on.
+    first_nbytes: int = FIRST_NBYTES
 
     @property
     def in_order_nbytes(self) -> int:
@@ -62,16 +65,15 @@ class ReaderState:
     def is_sequential(self) -> bool:
         """True for a reader that goes on reading, as far as can be told."""
         if self.run_start == 0:
-            return self.next_offset > FIRST_NBYTES
+            return self.next_offset > self.first_nbytes
         return self.reads_in_run >= READS_TO_BE_SURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerLimits:
-    """What the mount allows: the size of the first request, the widest window the memory has room for now, how far
-    ahead of the reader the next request must start to arrive in time, and how many connections a stream gets."""
+    """What the mount allows: the widest window that memory has room for now, how far ahead of the reader the next
+    request must start to arrive in time, and how many connections a stream gets."""
 
-    first_nbytes: int = FIRST_NBYTES
     window_cap_nbytes: int = MAX_WINDOW_NBYTES
     lead_nbytes: int = MIN_WINDOW_NBYTES
     depth: int = 1
@@ -129,8 +131,8 @@ def plan(
             streams, covered_stop = _stream(after, wanted, coverage, total_nbytes, lead_nbytes)
         quiet_stop = total_nbytes if covered_stop == total_nbytes else max(0, covered_stop - lead_nbytes)
         fetches += [PlannedFetch(wanted=stream, is_stream=True) for stream in streams]
-    elif wanted.start == 0 and wanted.nbytes <= limits.first_nbytes:
-        needed = ByteRange(0, limits.first_nbytes).clamped(total_nbytes)
+    elif wanted.start == 0 and wanted.nbytes <= state.first_nbytes:
+        needed = ByteRange(0, state.first_nbytes).clamped(total_nbytes)
     elif total_nbytes - wanted.start <= TAIL_NBYTES:
         needed = ByteRange(total_nbytes - TAIL_NBYTES, total_nbytes).aligned(PAGE_NBYTES).clamped(total_nbytes)
     else:
@@ -147,7 +149,7 @@ def goes_on(state: ReaderState, read: ByteRange, quiet_stop: int) -> ReaderState
         return None
     if read.stop <= state.next_offset:
         return state
-    return ReaderState(run_start=state.run_start, next_offset=read.stop, reads_in_run=state.reads_in_run + 1)
+    return _gone_on(state, read.stop)
 
 
 def receive_stop_of(state: ReaderState, limits: PlannerLimits) -> int:
@@ -165,21 +167,27 @@ def _window_nbytes(state: ReaderState, limits: PlannerLimits) -> int:
 def observe(state: ReaderState, wanted: ByteRange, total_nbytes: int | None) -> tuple[ReaderState, bool]:
     """The state after a READ, and whether it was a jump. A look at the tail is neither in order nor a jump."""
     if state.reads_in_run == 0:
-        return _run_of(wanted), False
+        return _run_of(state, wanted), False
     if _is_near(state, wanted):
         if wanted.stop <= state.next_offset:
             return state, False
-        return (
-            ReaderState(run_start=state.run_start, next_offset=wanted.stop, reads_in_run=state.reads_in_run + 1),
-            False,
-        )
+        return _gone_on(state, wanted.stop), False
     if total_nbytes is not None and total_nbytes - wanted.start <= TAIL_NBYTES:
         return state, False
-    return _run_of(wanted), True
+    return _run_of(state, wanted), True
 
 
-def _run_of(wanted: ByteRange) -> ReaderState:
-    return ReaderState(run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1)
+def _run_of(state: ReaderState, wanted: ByteRange) -> ReaderState:
+    return replace(state, run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1)
+
+
+def _gone_on(state: ReaderState, stop: int) -> ReaderState:
+    return ReaderState(
+        run_start=state.run_start,
+        next_offset=stop,
+        reads_in_run=state.reads_in_run + 1,
+        first_nbytes=state.first_nbytes,
+    )
 
 
 def _is_near(state: ReaderState, wanted: ByteRange) -> bool:

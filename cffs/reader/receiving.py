@@ -26,6 +26,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.source import Source
+from cffs.core.waiting import waits_for
 from cffs.reader.fetches import UNKNOWN_STOP, Fetch
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
@@ -69,6 +70,7 @@ class Receiver:
         self._tools = tools
         self._whole: Fetch | None = None
         self.on_arrived: Callable[[Fetch, int], None] = lambda _fetch, _nbytes: None
+        self.on_answered: Callable[[Fetch], None] = lambda _fetch: None
 
     async def receive(self, fetch: Fetch) -> None:
         """Returns when all of it is in the cache, when another fetch will bring the rest, or when it was dropped.
@@ -115,9 +117,8 @@ class Receiver:
 
     async def _receive_once(self, fetch: Fetch) -> _Outcome:
         """One answer, from the first source that has the object."""
-        if fetch.has_head:
-            while fetch.position >= fetch.limit and not fetch.has_ended():
-                await fetch.pause(_PAUSE_LOOK_SECONDS)
+        while fetch.has_head and fetch.position >= fetch.limit and not fetch.has_ended():
+            await fetch.pause(_PAUSE_LOOK_SECONDS)
         claim = Claim(self._identity.key, lambda: fetch.is_awaited)
         await self._tools.slots.acquire(claim)
         try:
@@ -144,10 +145,13 @@ class Receiver:
             async with self._tools.opener.open_range(source, asked, pinned=pinned) as answer:
                 if fetch.has_ended():
                     return _Outcome.OVER
-                claim.note_progress()
+                claim.progressed()
                 self._tools.link.note_latency(trio.current_time() - asked_at)
                 self._take_head(source, fetch, answer, asked, pinned)
-                return await self._drain(fetch, answer, claim)
+                with waits_for(f"bytes from {source.api}"):
+                    outcome = await self._drain(fetch, answer, claim)
+                self.on_answered(fetch)
+                return outcome
         except RangeNotSatisfiable as exc:
             if exc.total != 0 or self._identity.total_nbytes not in (None, 0):
                 raise
@@ -184,18 +188,17 @@ class Receiver:
         """Receives the body; what lies before the fetch's position, or is held already, goes nowhere."""
         if not await self._skip(fetch, answer, claim):
             return _Outcome.SHORT
-        began_at = trio.current_time()
-        unyielded_nbytes = 0
+        began_at, unyielded_nbytes = trio.current_time(), 0
         while fetch.position < fetch.stop and not fetch.has_ended():
             if not await self._may_go_on(fetch, began_at):
                 return _Outcome.YIELDED
             target, lease = self._target(fetch)
             if target is None:
-                await fetch.pause(_ROOM_LOOK_SECONDS)
+                with waits_for("room in memory"):
+                    await fetch.pause(_ROOM_LOOK_SECONDS)
                 continue
             fetch.lease = lease
-            leased_at = trio.current_time()
-            leased_nbytes = len(target)
+            leased_at, leased_nbytes = trio.current_time(), len(target)
             try:
                 while target and not fetch.has_ended():
                     nbytes = await answer.receive_into(target[:CHECKPOINT_NBYTES])
@@ -207,11 +210,8 @@ class Receiver:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
                         self._tools.cache.commit(lease, nbytes)
-                        if not lease.vacant:
-                            self._tools.cache.seal(lease)
-                    claim.note_progress()
+                    claim.progressed()
                     fetch.advance(nbytes)
-                    self._holdings.arrived(ByteRange(fetch.position - nbytes, fetch.position))
                     self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
                     unyielded_nbytes += nbytes
@@ -222,6 +222,7 @@ class Receiver:
             finally:
                 if lease is not None:
                     self._tools.cache.seal(lease)
+                    self._holdings.arrived(ByteRange(lease.start, lease.filled_stop))
                 fetch.lease = None
             self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
         return _Outcome.OVER
@@ -229,15 +230,14 @@ class Receiver:
     async def _skip(self, fetch: Fetch, answer: Answer, claim: Claim) -> bool:
         """Receives what lies before the fetch's position; False when the answer ended within. Where no validator can
         tell, the same bytes must come as before: raises RemoteObjectChanged otherwise."""
-        offset = answer.start
-        crc = 0
+        offset, crc = answer.start, 0
         while offset < fetch.position and not fetch.has_ended():
             nbytes = await answer.receive_into(_SCRATCH[: fetch.position - offset])
             if not nbytes:
                 return False
             crc = zlib.crc32(_SCRATCH[:nbytes], crc)
             offset += nbytes
-            claim.note_progress()
+            claim.progressed()
             await trio.lowlevel.checkpoint()
         if fetch.is_whole and offset and self._identity.validator is None and crc != fetch.prefix_crc:
             raise RemoteObjectChanged(f"{self._identity.key} began otherwise than before")
@@ -258,7 +258,8 @@ class Receiver:
             version,
             ByteRange(fetch.position, stop),
             is_urgent=fetch.is_awaited,
-            is_speculative=fetch.is_stream,
+            is_passing=fetch.is_stream,
+            is_ahead=fetch.is_stream or fetch.is_brought,
         )
         return (None, None) if lease is None else (lease.vacant, lease)
 
@@ -288,8 +289,7 @@ class Receiver:
         return _Outcome.OVER
 
     def _found_end(self, source: Source, fetch: Fetch, total_nbytes: int) -> None:
-        identity = self._identity
-        version = identity.version
+        identity, version = self._identity, self._identity.version
         identity.found_end(total_nbytes)
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)

@@ -5,7 +5,7 @@ It owns the object's identity, its fetches and who has it open; it must not know
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -17,7 +17,7 @@ from cffs.reader.fetches import Fetch, Fetches
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
 from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
-from cffs.reader.planner import FIRST_NBYTES, SMALL_FILE_NBYTES
+from cffs.reader.planner import SMALL_FILE_NBYTES
 from cffs.reader.receiving import Receiver
 from cffs.reader.steering import Steering
 from cffs.reader.tools import Tools
@@ -44,6 +44,7 @@ class RemoteFile:
     ) -> None:
         """`on_closed` is told when the last handle was closed."""
         self.identity = Identity(key, candidates, known)
+        self.identity.ignores_ranges = all(source.api in tools.without_ranges for source in self.identity.sources)
         self.closed_at = trio.current_time()
         self._tools = tools
         self._on_closed = on_closed
@@ -52,7 +53,7 @@ class RemoteFile:
         self._fetches = Fetches(tools.background, receiver.receive, self._ended)
         self._handles: dict[OpenFile, None] = {}
         self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
-        receiver.on_arrived = self._steering.arrived
+        receiver.on_arrived, receiver.on_answered = self._steering.arrived, self._settle
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
 
@@ -68,7 +69,7 @@ class RemoteFile:
 
     def attach(self) -> OpenFile:
         """A new handle. Never a checkpoint."""
-        handle = OpenFile(self)
+        handle = OpenFile(self, first_nbytes=self._tools.first_nbytes)
         self._handles[handle] = None
         self._tools.counters.open_files += 1
         self._tools.cache.protect(self.identity.version)
@@ -99,7 +100,7 @@ class RemoteFile:
             if fetch is None:
                 is_large = hint_nbytes is not None and hint_nbytes > _SURELY_LARGE_HINT_NBYTES
                 fetch = self._steering.begin(
-                    ByteRange(0, FIRST_NBYTES if is_large else SMALL_FILE_NBYTES), is_stream=False
+                    ByteRange(0, self._tools.first_nbytes if is_large else SMALL_FILE_NBYTES), is_stream=False
                 )
             await self._await(fetch, 0)
             if self.identity.total_nbytes is None and fetch.error is None and fetch.has_head:
@@ -110,17 +111,24 @@ class RemoteFile:
                     return
             self._raise_if(fetch.error)
 
+    def read_now(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview | None:
+        """See OpenFile.read_now."""
+        read = self._clamped(ByteRange(offset, offset + nbytes))
+        data = self._holdings.get_now(read)
+        if data:
+            self._steering.follow(handle, read, is_here=True)
+            self._delivered(handle, read, data)
+        return data
+
     async def read(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview:
         """See OpenFile.read."""
-        self._tools.counters.reads += 1
-        read = wanted = self._clamped(ByteRange(offset, offset + nbytes))
-        if not wanted:
-            return _EMPTY
-        data = self._holdings.get(wanted)
-        self._steering.follow(handle, read, is_here=data is not None)
+        data = self.read_now(handle, offset, nbytes)
         if data is None:
+            self._tools.cache.counters.misses += 1
+            read = self._clamped(ByteRange(offset, offset + nbytes))
+            self._steering.follow(handle, read, is_here=False)
             data = await self._arriving(handle, read)
-        self._delivered(handle, data)
+            self._delivered(handle, read, data)
         return data
 
     async def _arriving(self, handle: OpenFile, read: ByteRange) -> memoryview:
@@ -153,9 +161,9 @@ class RemoteFile:
             self._raise_if(fetch.error)
         return data
 
-    def bring(self, hint_nbytes: int) -> None:
+    def bring(self, pieces: Iterable[ByteRange]) -> None:
         """See OpenFile.bring."""
-        self._steering.bring(hint_nbytes)
+        self._steering.bring(pieces)
 
     def forget(self) -> None:
         """Drops every byte and fetch; handles that are open raise RemoteObjectChanged from now on."""
@@ -197,22 +205,31 @@ class RemoteFile:
         if error is not None:
             raise copy.copy(error) from error  # each waiter its own, with its own traceback
 
-    def _delivered(self, handle: OpenFile, data: memoryview) -> None:
+    def _delivered(self, handle: OpenFile, read: ByteRange, data: memoryview) -> None:
+        self._tools.counters.reads += 1
         self._tools.counters.bytes_delivered += len(data)
+        handle.note_read(read)
         next_offset = handle.state.next_offset
         if abs(next_offset - handle.swept_stop) < _SWEEP_NBYTES or not handle.state.is_sequential:
             return
         handle.swept_stop = next_offset
         self._holdings.was_passed(min(other.state.next_offset for other in self._handles if other.state.is_sequential))
 
+    def _settle(self, fetch: Fetch) -> None:
+        """An answer of it ended, or was left, without proving wrong."""
+        self._holdings.settle(fetch.came, unproven=[other.came for other in self._fetches if other is not fetch])
+
     def _ended(self, fetch: Fetch, error: CffsError | None) -> None:
         """A fetch is over; called before its waiters are woken."""
         self._tools.running_streams -= fetch.stream_weight
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)
+            self._holdings.arrived(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
         self._arrived_nbytes = max(self._arrived_nbytes, fetch.position if fetch.has_head else 0)
         if isinstance(error, MalformedAnswer):
-            self._holdings.forget(ByteRange(fetch.begin, max(fetch.begin, fetch.position)))
+            self._holdings.forget(fetch.came)
+        else:
+            self._settle(fetch)
         if isinstance(error, RemoteObjectChanged) and not self.identity.is_changed:
             self._tools.listener.changed(self.identity.key)
             self.forget()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cffs.callfire.checks import Pinned
 from cffs.core.byte_range import ByteRange
-from cffs.core.source import Source
+from cffs.core.source import Api, Source
 
 
 class Answer(Protocol):
@@ -34,4 +34,8 @@ class RangeOpener(Protocol):
     ) -> AbstractAsyncContextManager[Answer]:
         """Asks for `byte_range`, or all without a Range header. Raises RemoteObjectChanged when the answer is not of
         the version `pinned`, RangeNotSatisfiable, and the rest of CffsError."""
+        ...
+
+    async def warm(self, api: Api, *, connections: int) -> None:
+        """Connects ahead of need, to have so many idle; asks nothing. Never raises but when cancelled."""
         ...

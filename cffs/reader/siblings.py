@@ -1,25 +1,32 @@
-"""Reading a folder's files in order brings the next ones early: who reads so, and how far ahead to go.
+"""Reading a folder's files in order brings the next ones early: who reads so, how far ahead, and how much of each.
 
 It owns what it knows of each folder's opens and the handles of what it brought; it must not know paths or listings.
 `fuse/` tells it each open of a remote file and where the file lies in its folder. Measured: readpath.md section 3.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import trio
 
+from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
 from cffs.reader.facts import Known
 from cffs.reader.objects import Objects
 from cffs.reader.open_file import OpenFile
+from cffs.reader.planner import PAGE_NBYTES, SMALL_FILE_NBYTES, TAIL_NBYTES
 
 FIRST_AHEAD = 2
 MAX_AHEAD = 16
 #: `xargs -P4` opens a little out of order.
 _TOLERANCE = 4
-#: Larger files are worth their own stream, and little is won at their start.
+#: So many files, closed again, tell what of each is read.
+_SEEN = 3
+#: Where less of them than that was read, it is heads that are read.
+_HEAD_SHARE = 0.5
+_HEAD_UNIT_NBYTES = 128 * 1024
+#: Larger files are worth their own stream, and little is won at their start, unless it is all that is read.
 MAX_FILE_NBYTES = 16 * 1024 * 1024
 #: Brought and not opened yet: this much, or this share of what the run has opened, whichever is more; and never more
 #: than that share of the memory. It bounds what is wasted when the reader stops (0.24 of what it read).
@@ -56,8 +63,8 @@ class FolderRun:
     opened_nbytes: int = 0
 
     def opened(self, index: int, nbytes: int, *, was_brought: bool) -> "FolderRun":
-        """The run after an open at `index`. The second open in order begins to look ahead; each that was brought
-        doubles how far; any other open starts over."""
+        """The run after an open at `index` of a file of which `nbytes` will be read, as far as can be told. The second
+        open in order begins to look ahead; each that was brought doubles how far; any other open starts over."""
         if self.high_index >= 0 and abs(index - self.high_index) <= _TOLERANCE:
             if index <= self.high_index:
                 return self  # overtaken by its neighbour, or opened again
@@ -68,6 +75,48 @@ class FolderRun:
     def allowance_nbytes(self, memory_nbytes: int) -> int:
         """How much may be brought and unopened."""
         return int(min(max(_FREE_NBYTES, _SHARE_OF_RUN * self.opened_nbytes), _SHARE_OF_MEMORY * memory_nbytes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habit:
+    """What of each file is read; pure. `head_nbytes` is None where it is all, or nobody knows yet; 0 where they are
+    opened and not read (or the kernel has what is read)."""
+
+    head_nbytes: int | None = None
+    reads_tail: bool = False
+
+    def pieces(self, nbytes: int, *, is_exact: bool) -> list[ByteRange]:
+        """What to bring of a file of `nbytes`, or about so many. A small one is one request: whole, or not at all."""
+        if self.head_nbytes is None or (self.head_nbytes and nbytes <= SMALL_FILE_NBYTES):
+            # a hint says too little at times: one request brings a small file whole whatever it is
+            return [ByteRange(0, max(nbytes, SMALL_FILE_NBYTES))]
+        if not self.head_nbytes:
+            return []
+        head = ByteRange(0, min(self.head_nbytes, nbytes))
+        tail = ByteRange(nbytes - TAIL_NBYTES, nbytes).aligned(PAGE_NBYTES).clamped(nbytes)
+        return [head, tail] if self.reads_tail and is_exact and head.stop <= tail.start else [head]
+
+    def read_nbytes(self, nbytes: int, *, is_exact: bool) -> int:
+        """How much of such a file is read, as far as can be told."""
+        return min(nbytes, sum(piece.nbytes for piece in self.pieces(nbytes, is_exact=is_exact)))
+
+
+def habit_of(files: Iterable[OpenFile], *, least_nbytes: int) -> Habit:
+    """What the files that were opened last, and are closed, tell of the next; a head is at least `least_nbytes`."""
+    seen = [file for file in files if file.is_closed and file.total_nbytes]
+    if not seen or any(file.furthest_stop >= _HEAD_SHARE * (file.total_nbytes or 0) for file in seen):
+        return Habit()
+    longest = max(file.furthest_stop for file in seen)
+    if not longest:
+        return Habit(head_nbytes=0)
+    head_nbytes = max(longest + -longest % _HEAD_UNIT_NBYTES, least_nbytes)
+    return Habit(head_nbytes=head_nbytes, reads_tail=any(file.has_read_tail for file in seen))
+
+
+@dataclass(slots=True)
+class _Folder:
+    run: FolderRun = field(default_factory=FolderRun)
+    seen: deque[OpenFile] = field(default_factory=lambda: deque(maxlen=_SEEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +132,7 @@ class Siblings:
     def __init__(self, objects: Objects, *, memory_nbytes: int) -> None:
         self._objects = objects
         self._memory_nbytes = memory_nbytes
-        self._runs: OrderedDict[Hashable, FolderRun] = OrderedDict()
+        self._folders: OrderedDict[Hashable, _Folder] = OrderedDict()
         self._brought: OrderedDict[str, _Brought] = OrderedDict()
 
     def opened(
@@ -92,38 +141,49 @@ class Siblings:
         index: int,
         *,
         key: str,
-        nbytes: int | None,
+        file: OpenFile,
         following: Callable[[int], Sequence[Sibling]],
     ) -> None:
-        """The file `key`, the `index`-th of `folder` in listing order, was opened (its handle is open already).
+        """The file `key`, the `index`-th of `folder` in listing order, was opened as `file`.
 
         `following(n)` gives up to `n` remote files after it, in order; asked only when somebody reads in order.
         """
         self._let_go(trio.current_time())
         brought = self._brought.pop(key, None)
         if brought is not None:
+            file.early = brought.handle.early  # what is still on its way is its own now
             brought.handle.close()
-        run = self._runs.pop(folder, FolderRun()).opened(index, nbytes or 0, was_brought=brought is not None)
-        self._runs[folder] = run
-        if len(self._runs) > _MAX_FOLDERS:
-            self._runs.popitem(last=False)
-        if run.ahead:
-            self._bring(following(run.ahead), run.allowance_nbytes(self._memory_nbytes))
+        known = self._folders[folder] = self._folders.pop(folder, _Folder())
+        if len(self._folders) > _MAX_FOLDERS:
+            self._folders.popitem(last=False)
+        habit = habit_of(known.seen, least_nbytes=self._objects.first_nbytes)
+        known.seen.append(file)
+        known.run = known.run.opened(
+            index, habit.read_nbytes(file.total_nbytes or 0, is_exact=True), was_brought=brought is not None
+        )
+        if known.run.ahead:
+            self._objects.warm(file.api, known.run.ahead)
+            self._bring(following(known.run.ahead), habit, known.run.allowance_nbytes(self._memory_nbytes))
 
     def close(self) -> None:
         """Lets everything go."""
         self._let_go(float("inf"))
 
-    def _bring(self, siblings: Sequence[Sibling], allowance_nbytes: int) -> None:
+    def _bring(self, siblings: Sequence[Sibling], habit: Habit, allowance_nbytes: int) -> None:
         unopened_nbytes = sum(brought.nbytes for brought in self._brought.values())
         for sibling in siblings:
-            nbytes = sibling.expected_nbytes
-            if nbytes is None or nbytes > MAX_FILE_NBYTES or sibling.key in self._brought:
+            expected_nbytes = sibling.expected_nbytes
+            if expected_nbytes is None or sibling.key in self._brought:
+                continue
+            is_exact = sibling.known is not None
+            pieces = habit.pieces(expected_nbytes, is_exact=is_exact)
+            nbytes = habit.read_nbytes(expected_nbytes, is_exact=is_exact)
+            if not nbytes or nbytes > MAX_FILE_NBYTES:
                 continue
             unopened_nbytes += nbytes
             if unopened_nbytes > allowance_nbytes:
                 return
-            handle = self._objects.bring(sibling.key, sibling.sources, known=sibling.known, hint_nbytes=nbytes)
+            handle = self._objects.bring(sibling.key, sibling.sources, known=sibling.known, pieces=pieces)
             self._brought[sibling.key] = _Brought(handle, nbytes, trio.current_time() + HOLD_SECONDS)
 
     def _let_go(self, now: float) -> None:

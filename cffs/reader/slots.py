@@ -3,28 +3,25 @@
 It must not know what is received. `reader/receiving` claims one for each answer.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import trio
 
-#: A connection that moved no byte for so long does not count any more: a dozen stalled ones stop nobody (contract 2).
-STALLED_SECONDS = 1.0
+from cffs.callfire.gate import STALLED_SECONDS, Slot, is_crowded
+from cffs.core.waiting import waits_for
 
 
-class Claim:
+class Claim(Slot):
     """One connection wanted or held. `is_demand` is asked each time a connection gets free."""
 
-    __slots__ = ("granted", "is_demand", "key", "progress_at")
+    __slots__ = ("granted", "is_demand", "key")
 
     def __init__(self, key: str, is_demand: Callable[[], bool]) -> None:
+        super().__init__()
         self.key = key
         self.is_demand = is_demand
         self.granted = trio.Event()
-        self.progress_at = 0.0
-
-    def note_progress(self) -> None:
-        """Bytes arrived."""
-        self.progress_at = trio.current_time()
 
 
 class ConnectionSlots:
@@ -38,9 +35,11 @@ class ConnectionSlots:
 
     def is_contended(self, key: str) -> bool:
         """True when somebody waits for a connection that a holder on `key` could give."""
-        return any(
-            claim.key == key or self._count(claim.key) < self.per_object for claim in self._waiting if claim.is_demand()
-        )
+        demands = [claim.key for claim in self._waiting if claim.is_demand()]
+        if not demands:
+            return False
+        counting, _ = self._counting()
+        return any(other == key or counting[other] < self.per_object for other in demands)
 
     async def acquire(self, claim: Claim) -> None:
         """Returns when `claim` holds a connection. A checkpoint only if it has to wait; cancelled, it holds none."""
@@ -48,7 +47,7 @@ class ConnectionSlots:
         self._admit()
         try:
             while not claim.granted.is_set():
-                with trio.move_on_after(self._until_next_stall_seconds()):
+                with waits_for("a connection to be free"), trio.move_on_after(self._counting()[1]):
                     await claim.granted.wait()
                 self._admit()
         except BaseException:
@@ -62,22 +61,27 @@ class ConnectionSlots:
         self._admit()
 
     def _admit(self) -> None:
+        if not self._waiting:
+            return
+        counting, _ = self._counting()
         for wants_demand in (True, False):
             for claim in [claim for claim in self._waiting if claim.is_demand() is wants_demand]:
-                if self._count(None) >= self._connections:
+                if counting.total() >= self._connections:
                     return
-                if self._count(claim.key) < self.per_object:
+                if counting[claim.key] < self.per_object:
                     del self._waiting[claim]
                     self._held[claim] = None
-                    claim.note_progress()
+                    claim.progressed()
+                    counting[claim.key] += 1
                     claim.granted.set()
 
-    def _count(self, key: str | None) -> int:
-        moving_since = trio.current_time() - STALLED_SECONDS
-        return sum(1 for claim in self._held if claim.progress_at > moving_since and (key is None or claim.key == key))
-
-    def _until_next_stall_seconds(self) -> float:
-        now = trio.current_time()
-        ages = [now - claim.progress_at for claim in self._held if now - claim.progress_at < STALLED_SECONDS]
-        # never 0: a float's rounding must not spin
-        return max(STALLED_SECONDS - max(ages), 0.001) if ages else STALLED_SECONDS
+    def _counting(self) -> tuple[Counter[str], float]:
+        """How many count on each object, and in how many seconds the next of them may stop to."""
+        now, counting, seconds = trio.current_time(), Counter[str](), STALLED_SECONDS
+        crowded = is_crowded(self._held, limit=self._connections, now=now)
+        for claim in self._held:
+            left = claim.counts_for(now, is_crowded=crowded)
+            if left > 0:
+                counting[claim.key] += 1
+                seconds = min(seconds, left)
+        return counting, max(seconds, 0.001)  # never 0: a float's rounding must not spin

@@ -14,7 +14,7 @@ from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
 from cffs.reader.open_file import OpenFile
 from cffs.reader.pace import StreamWatch
-from cffs.reader.planner import MIN_WINDOW_NBYTES, SMALL_FILE_NBYTES, goes_on, plan, receive_stop_of
+from cffs.reader.planner import MIN_WINDOW_NBYTES, goes_on, plan, receive_stop_of
 from cffs.reader.tools import Tools
 
 #: A stream that is to be cut goes on for so long, so that the ranges that follow it begin before it ends.
@@ -53,13 +53,14 @@ class Steering:
             fetch = self._fetches.covering(missing.start)
         return fetch or self.begin(missing, is_stream=False)
 
-    def bring(self, hint_nbytes: int) -> None:
-        """Begins to fetch what is missing of the whole, said to be of about `hint_nbytes`."""
+    def bring(self, pieces: Iterable[ByteRange]) -> None:
+        """Begins to fetch what is missing of them, for nobody yet."""
         total_nbytes = self._identity.total_nbytes
-        whole = ByteRange(0, max(hint_nbytes, SMALL_FILE_NBYTES) if total_nbytes is None else total_nbytes)
-        while (gap := self.first_missing(whole)) is not None:
-            self._tools.counters.prefetch_started += 1
-            self.begin(gap, is_stream=False)
+        for piece in pieces:
+            wanted = piece if total_nbytes is None else piece.clamped(total_nbytes)
+            while (gap := self.first_missing(wanted)) is not None:
+                self._tools.counters.prefetch_started += 1
+                self.begin(gap, is_stream=False, is_brought=True)
 
     def first_missing(self, within: ByteRange) -> ByteRange | None:
         """The planner's Coverage: neither held nor on its way."""
@@ -74,7 +75,9 @@ class Steering:
             position = gap.stop
         return None
 
-    def begin(self, wanted: ByteRange, *, is_stream: bool, stream_weight: float = 1.0) -> Fetch:
+    def begin(
+        self, wanted: ByteRange, *, is_stream: bool, stream_weight: float = 1.0, is_brought: bool = False
+    ) -> Fetch:
         """Begins a fetch. The caller knows that nothing of it is on its way."""
         if self._identity.ignores_ranges:
             total_nbytes = self._identity.total_nbytes
@@ -82,6 +85,7 @@ class Steering:
             fetch = Fetch(whole, is_stream=True, limit=wanted.stop, is_whole=True)
         else:
             fetch = Fetch(wanted, is_stream=is_stream, limit=wanted.start if is_stream else wanted.stop)
+        fetch.is_brought = is_brought
         if fetch.is_stream:
             self._tools.counters.prefetch_started += 1
             fetch.stream_weight = stream_weight

@@ -5,14 +5,18 @@ It must not know a single object. `reader/objects` makes one.
 
 from dataclasses import dataclass, field
 
+import trio
+
 from cffs.cache.memory import MemoryCache
 from cffs.core.background import Background
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api
 from cffs.reader.disk_tier import DiskTier
+from cffs.reader.expected import Expected
 from cffs.reader.facts import FactsListener
 from cffs.reader.pace import Pace
 from cffs.reader.planner import (
+    FIRST_NBYTES,
     LONG_NBYTES,
     MAX_WINDOW_NBYTES,
     MIN_WINDOW_NBYTES,
@@ -72,12 +76,23 @@ class Tools:
     settings: ReaderSettings
     listener: FactsListener
     slots: ConnectionSlots
-    first_nbytes: int
+    #: Of handles that are opened from now on.
+    first_nbytes: int = FIRST_NBYTES
     counters: ReaderCounters = field(default_factory=ReaderCounters)
     link: LinkEstimate = field(default_factory=LinkEstimate)
     #: Long requests on their way; the parts of one stream count as one together.
     running_streams: float = 0.0
     paces: dict[Api, Pace] = field(default_factory=dict)
+    #: The APIs that ignore ranges, as an earlier look found.
+    without_ranges: set[Api] = field(default_factory=set)
+
+    def expect(self, api: Api, expected: Expected) -> None:
+        """Begins where an earlier look at the origin ended."""
+        if expected.latency_seconds is not None and not self.link.latency_seconds:
+            self.link.latency_seconds = expected.latency_seconds
+        if expected.parallel_gain is not None:
+            self.pace_of(api).expect(expected.parallel_gain, trio.current_time())
+        (self.without_ranges.add if expected.ignores_ranges else self.without_ranges.discard)(api)
 
     def pace_of(self, api: Api) -> Pace:
         """How many connections a stream from that host gets."""
@@ -91,7 +106,6 @@ class Tools:
         share_nbytes = self.cache.limit_nbytes // 2 // max(1, round(self.running_streams))
         most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
         return PlannerLimits(
-            first_nbytes=self.first_nbytes,
             window_cap_nbytes=max(PAGE_NBYTES, min(share_nbytes, most_nbytes)),
             lead_nbytes=self.link.lead_nbytes,
             depth=depth,

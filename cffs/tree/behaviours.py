@@ -106,7 +106,9 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         resolve_in=_in_calls(recordings.resolve_call_recording_json),
         content=audio.recording_json,
     ),
-    Kind.RECORDINGS: Behaviour(resolve=_there(Kind.RECORDINGS), listing="calls", entries=recordings.recordings_entries),
+    Kind.RECORDINGS: Behaviour(
+        resolve=_there(Kind.RECORDINGS), listing="recordings", entries=recordings.recordings_entries
+    ),
     Kind.DYNAMIC: Behaviour(resolve=dynamic.resolve_root, entries=dynamic.root_entries),
     Kind.DYNAMIC_HASH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
     Kind.DYNAMIC_YEAR: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
@@ -175,19 +177,19 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         writing=me_credentials.CREATED_JSON_WRITING,
     ),
     Kind.BY_DATE: Behaviour(
-        resolve=_there_with_v2(Kind.BY_DATE), listing="calls", prepare=dates.prepare, entries=dates.years
+        resolve=_there_with_v2(Kind.BY_DATE), listing="recordings", prepare=dates.prepare, entries=dates.years
     ),
     Kind.YEAR: Behaviour(
-        resolve=dates.resolve_folder, listing="calls", prepare=dates.prepare, entries=dates.months, is_whole=True
+        resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.months, is_whole=True
     ),
     Kind.MONTH: Behaviour(
-        resolve=dates.resolve_folder, listing="calls", prepare=dates.prepare, entries=dates.days, is_whole=True
+        resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.days, is_whole=True
     ),
-    Kind.DAY: Behaviour(resolve=dates.resolve_folder, listing="calls", prepare=dates.prepare, entries=dates.files),
-    Kind.BY_NUMBER: Behaviour(resolve=_there_with_v2(Kind.BY_NUMBER), listing="calls", entries=views.folders),
-    Kind.ONE_NUMBER: Behaviour(resolve=views.resolve_folder, listing="calls", entries=views.files),
-    Kind.BY_LABEL: Behaviour(resolve=_there_with_v2(Kind.BY_LABEL), listing="calls", entries=views.folders),
-    Kind.ONE_LABEL: Behaviour(resolve=views.resolve_folder, listing="calls", entries=views.files),
+    Kind.DAY: Behaviour(resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.files),
+    Kind.BY_NUMBER: Behaviour(resolve=_there_with_v2(Kind.BY_NUMBER), listing="recordings", entries=views.folders),
+    Kind.ONE_NUMBER: Behaviour(resolve=views.resolve_folder, listing="recordings", entries=views.files),
+    Kind.BY_LABEL: Behaviour(resolve=_there_with_v2(Kind.BY_LABEL), listing="recordings", entries=views.folders),
+    Kind.ONE_LABEL: Behaviour(resolve=views.resolve_folder, listing="recordings", entries=views.files),
     Kind.BY_NAME: Behaviour(
         resolve=_there_with_v2(Kind.BY_NAME),
         listing="campaigns",
@@ -204,7 +206,7 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         resolve=views.resolve_call, prepare=views.prepare_call, entries=views.call_entries, is_whole=True
     ),
     Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.nothing),
-    Kind.SEARCH: Behaviour(resolve=search.resolve_search, listing="calls", entries=search.files),
+    Kind.SEARCH: Behaviour(resolve=search.resolve_search, listing="recordings", entries=search.files),
     Kind.MOMENT: Behaviour(resolve=moments.resolve, content=moments.content),
     Kind.MANIFEST: Behaviour(resolve=manifests.resolve, content=manifests.content),
     Kind.PLAYLIST: Behaviour(resolve=playlists.resolve, content=playlists.content),

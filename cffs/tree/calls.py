@@ -9,7 +9,6 @@ from collections.abc import Awaitable
 import trio
 
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
-from cffs.catalog.rows import CallRow
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.wire_json import encode
 from cffs.tree.behaviour import Parts
@@ -32,14 +31,14 @@ def campaign_node(campaign_id: int, seq: int) -> Node:
     return Node(Kind.CAMPAIGN, (campaign_id,), place(CAMPAIGNS_GROUP, seq, CAMPAIGN_SLOT) if seq else 0)
 
 
-def call_node(row: CallRow) -> Node:
+def call_node(campaign_id: int, call_id: int, seq: int) -> Node:
     """A call's folder below its campaign."""
-    return Node(Kind.CALL, (row.campaign_id, row.id), place(CALLS_GROUP, row.seq, CALL_SLOT))
+    return Node(Kind.CALL, (campaign_id, call_id), place(CALLS_GROUP, seq, CALL_SLOT))
 
 
-def lone_call_node(row: CallRow) -> Node:
+def lone_call_node(call_id: int, seq: int) -> Node:
     """A call's folder below calls/."""
-    return Node(Kind.LONE_CALL, (row.id,), place(CALLS_GROUP, row.seq, LONE_CALL_SLOT))
+    return Node(Kind.LONE_CALL, (call_id,), place(CALLS_GROUP, seq, LONE_CALL_SLOT))
 
 
 async def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node:
@@ -60,17 +59,17 @@ async def resolve_call(context: Context, parent: Node, parts: Parts) -> Node:
     (campaign_id,), call_id = parent.args, int(parts["call"])
     row = context.catalog.call(call_id)
     if row is not None and row.campaign_id == campaign_id:
-        return call_node(row)
+        return call_node(row.campaign_id, row.id, row.seq)
     v2_says, v1_says = await _both(
         context.account.find_call(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS),
         context.account.find_files(int(campaign_id), call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS),
     )
     row = context.catalog.call(call_id)
     if row is not None and row.campaign_id == campaign_id:
-        return call_node(row)
+        return call_node(row.campaign_id, row.id, row.seq)
     if v2_says is None:
         raise RemoteObjectMissing(f"call {call_id} is not of campaign {campaign_id}")
-    if isinstance(v2_says, NotInTree | OperationNotOffered):
+    if isinstance(v2_says, NotInTree | OperationNotOffered) or context.only_v1_answers:
         # Nothing but v1 can deny it, and an empty list of v1 denies nothing
         if v1_says is None or isinstance(v1_says, NotInTree):
             return Node(Kind.CALL, (campaign_id, call_id))
@@ -94,7 +93,7 @@ async def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> No
         except OperationNotOffered:
             return Node(Kind.LONE_CALL, (call_id,))
         row = context.catalog.call(call_id)
-    return lone_call_node(row) if row is not None else Node(Kind.LONE_CALL, (call_id,))
+    return lone_call_node(row.id, row.seq) if row is not None else Node(Kind.LONE_CALL, (call_id,))
 
 
 async def _both(*questions: Awaitable[object]) -> list[CffsError | None]:
@@ -135,13 +134,14 @@ def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
     playlist = Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id), list_wish)
     first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,), wish)), ("playlist.m3u8", playlist))
     rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
-    return past([*first, *(Entry(row_offset(r.seq, 0), str(r.id), call_node(r)) for r in rows)], after)
+    folders = [Entry(row_offset(seq, 0), str(ident), call_node(campaign_id, ident, seq)) for seq, ident in rows]
+    return past(first + folders, after)
 
 
 def calls_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The calls that belong to no campaign."""
     rows = context.catalog.calls(campaign_id=0, after_seq=seq_before(after))
-    return past([Entry(row_offset(r.seq, 0), str(r.id), lone_call_node(r)) for r in rows], after)
+    return past([Entry(row_offset(seq, 0), str(ident), lone_call_node(ident, seq)) for seq, ident in rows], after)
 
 
 def campaign_json(context: Context, node: Node) -> Content:

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from cffs.catalog.account import Account
+from cffs.catalog.offered import Family
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
-from cffs.core.source import Source
+from cffs.core.source import Api, Source
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
 from cffs.writer.acts import Acts
@@ -43,6 +44,19 @@ class Context:
     is_writable: bool = False
     #: None where media cannot be written: on a read-only mount, or without v2.
     uploads: Uploads | None = None
+    #: Whether an API refuses the credentials, as far as is known now.
+    is_refused: Callable[[Api], bool] = lambda _api: False
+
+    @property
+    def v2_lists_calls(self) -> bool:
+        """False where there is no v2, where it has no listing of calls, or where it refuses the login."""
+        has_list = self.account.v2 is not None and self.account.offered.get(Family.CALLS) is not False
+        return has_list and not self.is_refused(Api.V2)
+
+    @property
+    def only_v1_answers(self) -> bool:
+        """True where v2 refuses the login and v1 does not refuse the key: what v1 tells is then taken for all."""
+        return self.account.v1 is not None and self.is_refused(Api.V2) and not self.is_refused(Api.V1)
 
     async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
         """Return once the origin is known to have the object; one question at most, none where it answered before.

@@ -60,7 +60,7 @@ async def resolve_folder(_context: Context, parent: Node, parts: Parts) -> Node:
 
 async def prepare(context: Context, _node: Node) -> None:
     """Years and days are listed in order, so all must be known first; without v2's first listing that takes one."""
-    await know(context, "calls", patience_seconds=None)
+    await know(context, "recordings", patience_seconds=None)
 
 
 def _next_day(context: Context, start_ms: int, stop_ms: int) -> date | None:

@@ -65,9 +65,13 @@ class InodeTable:
     def hold(self, node: Node) -> Inode:
         """Count one more lookup of the node by the kernel; returns its number."""
         number = self.number(node)
+        self.hold_as(number, node)
+        return number
+
+    def hold_as(self, number: Inode, node: Node) -> None:
+        """The same where the number was asked for just now."""
         held = self._held.get(number)
         self._held[number] = (node, 1 if held is None else held[1] + 1)
-        return number
 
     def forget(self, number: Inode, lookups: int) -> None:
         """The kernel drops `lookups` of its references; the root is never forgotten, too many are taken as all."""

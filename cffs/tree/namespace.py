@@ -117,7 +117,8 @@ class Namespace:
         """Whether more entries may have come: waits for the next page of a first listing.
 
         False at once where the folder has been listed before (a refresh goes on behind the caller) or nothing lists
-        it. Raises what stopped the first listing if it left nothing to show. A checkpoint where it waits.
+        it. Raises what stopped the first listing if it left nothing to show, or stopped it in its middle: who lists has
+        got what is known then, and must hear that it is not all. A checkpoint where it waits.
         """
         behaviour, account = BEHAVIOURS[folder.kind], self._context.account
         name, campaign_id = behaviour.listing, behaviour.campaign_of(folder)
@@ -129,7 +130,7 @@ class Namespace:
         if listing.running:
             await listing.wait_for_progress()
             return True
-        if listing.failure is not None and not self.entries(folder, after=_LAST_FIXED_OFFSET):
+        if listing.failure is not None and (listing.is_partial or not self.entries(folder, after=_LAST_FIXED_OFFSET)):
             raise listing.failure
         return False
 
@@ -149,6 +150,7 @@ class Namespace:
             return Description(
                 is_folder=False,
                 nbytes=content.nbytes,
+                is_exact=False,
                 is_volatile=True,
                 is_passing=True,
                 modified_ns=_ns(content.modified_ms),
@@ -157,6 +159,7 @@ class Namespace:
             return Description(
                 is_folder=False,
                 nbytes=None if content.body is None else len(content.body),
+                is_exact=False,  # rendered anew at each open, under the same inode
                 is_volatile=content.volatile,
                 modified_ns=_ns(content.modified_ms),
             )

@@ -5,8 +5,9 @@ The namespace calls it. v1 gives WAVs by file id, v2 MP3s and metadata by name o
 is decided in `shown_forms`, lookup finds every form.
 """
 
+from operator import attrgetter
+
 from cffs.catalog.file_ids import Verdict
-from cffs.catalog.offered import Family
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import CallRow, FileRow, RecordingRow
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
@@ -146,20 +147,22 @@ def _known_in_call(context: Context, call_id: int, stem: str) -> RecordingRow | 
 async def prepare_call(context: Context, node: Node) -> None:
     """Ask v2 for the call's recordings, and v1 for its files where listings show WAVs; nothing that is known."""
     campaign_id, call_id = call_of(context, node)
-    account, row = context.account, context.catalog.call(call_id)
+    account, row = context.account, context.catalog.call_folder(call_id)[0]
     if account.v2 is not None and row is not None and row.recordings_known:
         await _refresh_recordings(context, row.campaign_id, call_id)
     elif account.v2 is not None:
         try:
             await account.find_recordings(call_id, patience_seconds=None)
-        except (OperationNotOffered, RemoteObjectMissing):
-            pass  # v1 may know it, and what was looked up is shown
+        except (OperationNotOffered, RemoteObjectMissing, AccessRefused) as failure:
+            if isinstance(failure, AccessRefused) and not context.only_v1_answers:
+                raise
+            # v1 may know it, and what was looked up is shown
     if Form.WAV not in shown_forms(context) or account.v1 is None or not campaign_id:
         return
     if row is not None and row.recordings_known and _needs_no_list(context, call_id):
         return
     files_known = row is not None and row.files_known
-    if files_known and account.v2 is not None and account.offered.get(Family.CALLS) is not False:
+    if files_known and context.v2_lists_calls:
         return
     try:
         await account.find_files(
@@ -172,7 +175,7 @@ async def prepare_call(context: Context, node: Node) -> None:
 
 def _needs_no_list(context: Context, call_id: int) -> bool:
     """v1's list of a call that v2 listed tells nothing: the call has no recordings, or it is settled what v1 has."""
-    if context.account.v2 is None or context.account.offered.get(Family.CALLS) is False:
+    if not context.v2_lists_calls:
         return False
     settled = context.account.file_ids.verdict is not Verdict.OPEN
     return settled or not context.catalog.recordings_of_call(call_id)
@@ -194,18 +197,16 @@ def shown_forms(context: Context) -> tuple[Form, ...]:
     """The forms that listings show: those asked for, else MP3 where v2 lists recordings and WAV otherwise."""
     if context.settings.formats:
         return tuple(Form(name) for name in context.settings.formats)
-    v2_lists = context.account.v2 is not None and context.account.offered.get(Family.CALLS) is not False
-    return (Form.MP3,) if v2_lists else (Form.MP3, Form.WAV)
+    return (Form.MP3,) if context.v2_lists_calls else (Form.MP3, Form.WAV)
 
 
 def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
     """call.json, the recordings of v2 with their metadata, then the files of v1, as far as listings show them."""
     campaign_id, call_id = call_of(context, node)
     forms = shown_forms(context)
-    row = context.catalog.call(call_id)
+    row, recordings = context.catalog.call_folder(call_id)
     node_of_json = _call_json_node(row, campaign_id, call_id)
     entries = [Entry(1, "call.json", node_of_json, call_json_of(context, row, campaign_id, call_id))]
-    recordings = context.catalog.recordings_of_call(call_id)
     names = [recording.name for recording in recordings]
     for recording in recordings:
         if Form.MP3 in forms:
@@ -213,7 +214,8 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
             entries.append(Entry(row_offset(recording.seq, 0), f"{recording.stem}.mp3", mp3_node(recording), mp3))
         metadata = json_of(recording)
         entries.append(Entry(row_offset(recording.seq, 1), f"{recording.stem}.json", json_node(recording), metadata))
-    files = context.catalog.files_of_call(call_id) if Form.WAV in forms or not recordings else []
+    may_have_files = row is not None and row.files_known and (Form.WAV in forms or not recordings)
+    files = context.catalog.files_of_call(call_id) if may_have_files else []
     if Form.WAV in forms and wavs_are_sure(context):
         listed = {file.id for file in files}
         for recording in recordings:
@@ -226,11 +228,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
             for file in files
             if _is_file_of(file, node, call_id)
         ]
-    return past(sorted(entries, key=_by_place), after)
-
-
-def _by_place(entry: Entry) -> int:
-    return entry.offset
+    return past(sorted(entries, key=attrgetter("offset")), after)
 
 
 def wavs_are_sure(context: Context) -> bool:
@@ -282,7 +280,9 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
     forms = shown_forms(context)
     entries: list[Entry] = []
     if after < _FILES_OFFSET:
-        for row in context.catalog.recordings(after_seq=seq_before(after)):
+        rows = context.catalog.recordings(after_seq=seq_before(after))
+        context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
+        for row in rows:
             if Form.MP3 in forms:
                 # its sources are not asked for by stat: a listing need not count the namesakes in each call
                 content = mp3_of(context, row, is_only_of_name=False)

@@ -120,7 +120,7 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
             raise RemoteObjectMissing("no file of a view is called so")
         row = context.catalog.views.recording(recording_id)
         if row is None:
-            await know(context, "calls")
+            await know(context, "recordings")
             row = context.catalog.views.recording(recording_id)
         if row is None or not is_member(context, parent, row) or name_of(context, row, form) != name:
             raise RemoteObjectMissing("no recording of that name is known here")

@@ -40,7 +40,7 @@ async def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node:
     view, kind = _VIEWS[parent.kind]
     row = context.catalog.views.folder(view, name)
     if row is None:
-        await know(context, "calls")
+        await know(context, "recordings")
         row = context.catalog.views.folder(view, name)
     if row is None:
         raise RemoteObjectMissing(f"no {view} of that name is known")

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from cffs.cache import disk_format
 from cffs.cache.disk import DiskCache
-from cffs.cache.disk_file import WouldBlock, verify_file
+from cffs.cache.disk_check import verify_file
+from cffs.cache.disk_file import WouldBlock
 from cffs.cache.disk_format import BLOCK_NBYTES, Layout
 from cffs.cache.disk_index import files_below
 from cffs.cache.version import ObjectVersion
@@ -44,10 +45,22 @@ def block(of: ObjectVersion, index: int) -> bytes:
 
 
 def put(cache: DiskCache, of: ObjectVersion, index: int, *, is_wanted: bool = True) -> None:
-    write = cache.begin_write(of, index, memoryview(block(of, index)))
+    """Writes a block as a thread does, and settles it."""
+    run = range(index, index + 1)
+    if cache.lacking(of, run) is None:
+        return
+    write = cache.begin_write(of, run, memoryview(block(of, index)))
     if write is not None:
         write.transfer.run()
-        cache.was_written(write, is_wanted=is_wanted)
+        cache.was_written(write, unwanted=() if is_wanted else run)
+        settle(cache, of, index)
+
+
+def settle(cache: DiskCache, of: ObjectVersion, index: int) -> None:
+    """As when the block's answer proved right."""
+    transfer = cache.begin_settle(of, [index])
+    if transfer is not None:
+        transfer.run()
 
 
 def take(cache: DiskCache, of: ObjectVersion, index: int) -> bytes | None:
@@ -390,7 +403,7 @@ def test_a_file_closed_while_a_thread_writes(tmp_path):
     """A write that ends after its file was evicted, or closed for others, harms no other file."""
     cache, of = opened(tmp_path), version()
     put(cache, of, 0)
-    write = cache.begin_write(of, 1, memoryview(block(of, 1)))
+    write = cache.begin_write(of, range(1, 2), memoryview(block(of, 1)))
     assert write is not None
     cache.drop_object(of.key)
     put(cache, version(9), 0)

@@ -25,8 +25,8 @@ def true_bytes(version: ObjectVersion, wanted: ByteRange) -> bytes:
     return bytes(true_byte(version, offset) for offset in range(wanted.start, wanted.stop))
 
 
-def fill(cache: MemoryCache, version: ObjectVersion, wanted: ByteRange, *, is_speculative: bool = False) -> bool:
-    lease = cache.lease(version, wanted, is_urgent=False, is_speculative=is_speculative)
+def fill(cache: MemoryCache, version: ObjectVersion, wanted: ByteRange, *, is_passing: bool = False) -> bool:
+    lease = cache.lease(version, wanted, is_urgent=False, is_passing=is_passing, is_ahead=is_passing)
     if lease is None:
         return False
     lease.vacant[:] = true_bytes(version, wanted)
@@ -55,9 +55,9 @@ class MemoryCacheMachine(RuleBasedStateMachine):
         version=st.sampled_from(VERSIONS),
         wanted=RANGES,
         is_urgent=st.booleans(),
-        is_speculative=st.booleans(),
+        is_passing=st.booleans(),
     )
-    def lease(self, version: ObjectVersion, wanted: ByteRange, is_urgent: bool, is_speculative: bool) -> None:
+    def lease(self, version: ObjectVersion, wanted: ByteRange, is_urgent: bool, is_passing: bool) -> None:
         if not wanted:
             return
         is_free, stop = self.cache.free_run(version, wanted.start, wanted.stop)
@@ -65,9 +65,9 @@ class MemoryCacheMachine(RuleBasedStateMachine):
         free = ByteRange(wanted.start, stop)
         if not is_free:
             with pytest.raises(ValueError, match="cannot lease"):
-                self.cache.lease(version, free, is_urgent=is_urgent, is_speculative=is_speculative)
+                self.cache.lease(version, free, is_urgent=is_urgent, is_passing=is_passing)
             return
-        lease = self.cache.lease(version, free, is_urgent=is_urgent, is_speculative=is_speculative)
+        lease = self.cache.lease(version, free, is_urgent=is_urgent, is_passing=is_passing)
         if lease is not None:
             assert len(lease.vacant) == free.nbytes
             self.leases.append((version, lease))
@@ -177,7 +177,7 @@ def test_unread_bytes_survive_what_was_read() -> None:
     assert fill(cache, other, ByteRange(0, 10_000))
     assert cache.first_missing(version, ByteRange(0, 40_000)) == ByteRange(0, 10_000)
     assert not fill(cache, other, ByteRange(10_000, 20_000))
-    assert cache.lease(other, ByteRange(10_000, 20_000), is_urgent=True, is_speculative=False) is not None
+    assert cache.lease(other, ByteRange(10_000, 20_000), is_urgent=True, is_passing=False) is not None
     assert cache.first_missing(version, ByteRange(0, 40_000)) == ByteRange(0, 40_000)
 
 
@@ -186,11 +186,11 @@ def test_consumed_stream_goes_before_what_is_kept() -> None:
     cache, version, other = MemoryCache(30_000), VERSIONS[0], VERSIONS[2]
     fill(cache, other, ByteRange(0, 10_000))
     cache.get(other, ByteRange(0, 10_000))
-    fill(cache, version, ByteRange(0, 10_000), is_speculative=True)
+    fill(cache, version, ByteRange(0, 10_000), is_passing=True)
     cache.get(version, ByteRange(0, 10_000))
-    fill(cache, version, ByteRange(10_000, 20_000), is_speculative=True)
+    fill(cache, version, ByteRange(10_000, 20_000), is_passing=True)
     cache.abandon(version)
-    fill(cache, version, ByteRange(20_000, 40_000), is_speculative=True)
+    fill(cache, version, ByteRange(20_000, 40_000), is_passing=True)
     assert cache.first_missing(other, ByteRange(0, 10_000)) is None
     assert cache.counters.prefetch_used_nbytes == 10_000
     assert cache.counters.prefetch_wasted_nbytes == 10_000
@@ -237,7 +237,7 @@ def test_viewed_slab_is_not_recycled() -> None:
 def test_dropped_lease_leads_nowhere() -> None:
     """A receiver may go on writing into a lease whose version was dropped; nobody ever sees it."""
     cache, version = MemoryCache(LIMIT_NBYTES), VERSIONS[0]
-    lease = cache.lease(version, ByteRange(0, 100), is_urgent=True, is_speculative=False)
+    lease = cache.lease(version, ByteRange(0, 100), is_urgent=True, is_passing=False)
     assert lease is not None
     cache.drop(version)
     lease.vacant[:] = bytes(100)

@@ -11,6 +11,7 @@ from cffs.callfire.gate import Gate
 from cffs.callfire.v2 import V2Client
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
+from cffs.core.settings import Credentials
 from cffs.core.source import Api, Source
 
 SOURCE = Source(Api.V2, ("calls", "recordings", "5.mp3"))
@@ -81,7 +82,7 @@ async def test_bad_credentials_are_asked_about_once_a_minute(mocked, autojump_cl
                 await v2.get_account()
             await trio.sleep(1)
         assert len(sent) == 10
-        transport.reset_health()
+        transport.use_credentials(Credentials(login="l", password="p"))
         with pytest.raises(errors.AccessRefused):
             await v2.get_call(5)
         assert len(sent) == 11
@@ -361,7 +362,7 @@ async def test_a_cancelled_request_leaves_no_trace(mocked, autojump_clock):
 
 async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
     """Two of two slots make no progress: a third request waits one second, not for ever; moving ones count."""
-    gate = Gate(2)
+    gate = Gate(2, most=4)
     entered = []
 
     async def hold(name, moving):
@@ -386,8 +387,6 @@ async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
 
 async def test_an_api_without_credentials_is_never_asked(mocked):
     """No key, no question: refused here, at once."""
-    from cffs.core.settings import Credentials
-
     async with mocked(lambda request: 1 / 0, credentials=Credentials(apikey="k")) as transport:
         with pytest.raises(errors.AccessRefused):
             await V2Client(transport).get_account()

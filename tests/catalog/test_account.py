@@ -221,6 +221,22 @@ async def test_listing_fills_rows_page_by_page(make: Callable[..., Account], cat
     assert account.offered.get(Family.CALLS) is True
 
 
+@pytest.mark.parametrize("embeds", [True, False])
+async def test_a_silent_page_behind_one_that_embeds(
+    make: Callable[..., Account], catalog: Catalog, *, embeds: bool
+) -> None:
+    """A later page without a recording means "none" where an earlier one embedded any, else nothing at all."""
+    first = call(1, recordings=(recording(11, call_id=1),)) if embeds else call(1)
+    pages = {0: [first, *(call(n) for n in range(2, 1001))], 1000: [call(2001), call(2002)]}
+
+    def find_calls(*, limit: int, offset: int, interval_begin_ms: int | None = None) -> Any:
+        return page(pages[offset], limit=limit, total=1002)
+
+    await whole(make(FakeV2(find_calls=find_calls)), "calls")
+    rows = [catalog.call(number) for number in (2, 2001, 2002)]
+    assert [row is not None and row.recordings_known for row in rows] == [embeds] * 3
+
+
 async def test_later_refreshes_ask_for_what_is_new(make: Callable[..., Account], wall: Wall) -> None:
     """A refresh asks from a day before the last one; the whole list again once a day, or when the clock went back."""
     v2 = FakeV2(find_calls=lambda **_: page([]))

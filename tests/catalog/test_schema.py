@@ -8,8 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
 from cffs.catalog import schema, writes
+from cffs.catalog.soundness import LARGE_NBYTES
 from cffs.catalog.store import Catalog
 from tests.catalog.making import campaign
 
@@ -178,3 +180,29 @@ async def test_rows_older_than_the_views_are_in_them(tmp_path: Path) -> None:
             assert [row.recording.id for row in catalog.views.of_folder(folder.seq, after_seq=0)] == [9]
         assert catalog.views.named_campaigns(after_seq=0) == [(1, 5, "a%2Fb")]
     assert not list(tmp_path.glob("*.set-aside"))
+
+
+async def test_a_large_file_is_looked_over_behind_the_mount(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, announced: list[str]
+) -> None:
+    """A large catalogue opens without being read whole; damage found behind the mount sets it aside at the next."""
+    announced += ["catalogue damaged", "catalogue set aside"]
+    path = tmp_path / "catalog.sqlite"
+    async with Catalog.opened(path) as catalog:
+        await catalog.write(lambda db: [writes.put_campaign(db, campaign(number)) for number in range(1, 2000)])
+    pages = path.read_bytes()
+    with path.open("r+b") as file:  # an inner page of the table, found only by reading all of it
+        file.seek(len(pages) - 8192)
+        file.write(b"\xff" * 4096)
+        file.truncate(LARGE_NBYTES + 1)
+    async with Catalog.opened(path) as catalog, trio.open_nursery() as nursery:
+        assert catalog.campaign(1) is not None
+        nursery.start_soon(catalog.tend_forever)
+        with trio.fail_after(30):
+            while not (tmp_path / "catalog.sqlite.damaged").exists():
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    async with Catalog.opened(path) as catalog:
+        assert catalog.campaign(1) is None
+    assert (tmp_path / "catalog.sqlite.set-aside").exists()
+    assert not (tmp_path / "catalog.sqlite.damaged").exists()

@@ -24,7 +24,7 @@ def cffs(home: Path, *arguments: object, **variables: str) -> subprocess.Complet
     """Runs `cffs`; its status, stdout and stderr."""
     command = [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=home, env=environment(home, **variables), capture_output=True, text=True, timeout=30
+        command, cwd=home, env=environment(home, **variables), capture_output=True, text=True, timeout=60
     )
 
 

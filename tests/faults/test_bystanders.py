@@ -12,12 +12,15 @@ import pytest
 
 from tests.faults.bench import NOISE, TIMEOUT_SECONDS, make_account, until
 from tests.faults.conftest import MakeBench
+from tests.mount.mounting import contention
 
 READERS = 100
 #: The project's goal for everything that needs no answer of the stalled objects.
 QUICK_SECONDS = 0.1
 #: Long enough that all of the looks below happen while all hundred hang.
-LONG_TIMEOUT_SECONDS = 12
+LONG_TIMEOUT_SECONDS = 16
+#: `--connections`, by default.
+CONNECTIONS = 16
 
 
 @pytest.mark.parametrize("fault", ["hang", "stall"])
@@ -43,8 +46,8 @@ def test_a_hundred_hanging_readers_delay_nobody(home: Path, make_bench: MakeBenc
             reader.start()
         inflight = bench.mount.path / ".cffs/inflight.json"
         # --connections 16 of them are asked at first; the others get their turn when those count as stalled
-        until(lambda: len(json.loads(inflight.read_bytes())) >= READERS * 0.9, seconds=5)
-        time.sleep(1.2)
+        until(lambda: len(json.loads(inflight.read_bytes())) >= READERS * 0.9)
+        until(lambda: sum(map(len, map(bench.requests, stalled))) > CONNECTIONS)
 
         def drop_and_read(path: Path) -> None:
             with path.open("rb") as file:
@@ -62,16 +65,21 @@ def test_a_hundred_hanging_readers_delay_nobody(home: Path, make_bench: MakeBenc
             "metrics": (bench.mount.path / ".cffs/metrics").read_bytes,
         }
         worst = dict.fromkeys(looks, 0.0)
-        for _ in range(10):
+        for _ in range(5):
             for name, look in looks.items():
                 looked_at = time.monotonic()
                 look()
                 worst[name] = max(worst[name], time.monotonic() - looked_at)
-        assert {name: wait for name, wait in worst.items() if wait >= QUICK_SECONDS * NOISE} == {}
+        most = QUICK_SECONDS * NOISE * contention()
+        assert {name: wait for name, wait in worst.items() if wait >= most} == {}
         assert time.monotonic() - began_at < LONG_TIMEOUT_SECONDS / 2, "they must have hung until here"
         assert len(json.loads(inflight.read_bytes())) >= READERS * 0.9
-        # 64 sockets are the most: what is cold and healthy may wait for one of them, and is read in time
+        # by now the hundred hold connections that do not count; what is cold and healthy waits for none of them, but
+        # where the kernel may not pass more than a dozen reads at a time (contract 2) for one of these
+        looked_at = time.monotonic()
         bench.succeeds(healthy)
+        if (bench.mount.status()["kernel"]["max_background"] or 0) > READERS:
+            assert time.monotonic() - looked_at < QUICK_SECONDS * NOISE
         for reader in readers:
             reader.join(LONG_TIMEOUT_SECONDS + TIMEOUT_SECONDS)
         assert len(outcomes) == READERS

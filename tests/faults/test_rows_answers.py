@@ -5,7 +5,6 @@ What is one object's trouble uses the module's mount; what changes the state of 
 
 import errno
 import os
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,7 +14,7 @@ import pytest
 
 from cffs.standin.request_log import RequestRecord
 from cffs.standin.thread import StandinThread
-from tests.faults.bench import CANARIES, NOISE, Bench, Target, make_account, until
+from tests.faults.bench import CANARIES, NOISE, PATIENT_SECONDS, Bench, Target, make_account, until
 from tests.faults.conftest import MakeBench
 from tests.mount.conftest import canary_forms
 
@@ -36,9 +35,10 @@ def test_busy_429(home: Path, make_bench: MakeBench):
     absurd one is 60 s, EIO at once, and no request; cached reads and the other API go on."""
 
     def soon() -> str:
-        return format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+        # a date has whole seconds: up to one from now
+        return format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
 
-    with make_bench(home) as bench:
+    with make_bench(home, timeout_seconds=PATIENT_SECONDS) as bench:
         for retry_after, shortest in (("1", 0.9), (soon, 0.0), ("0", 0.0), ("soon", 0.5), ("-5", 0.0), (None, 0.5)):
             target = bench.fresh()
             told = retry_after() if callable(retry_after) else retry_after
@@ -52,7 +52,7 @@ def test_busy_429(home: Path, make_bench: MakeBench):
         cached, held, other = bench.fresh(), bench.fresh("wav"), bench.fresh()
         bench.succeeds(cached)
         bench.inject(held, "status", code=429, retry_after="99999999999")
-        assert bench.fails(held, errno.EIO).slowest_seconds < 1
+        assert bench.fails(held, errno.EIO).slowest_seconds < 0.2 * NOISE
         bench.hits(held, "status")
         assert 50 < bench.origin()["held_until"] <= MOST_HOLD_SECONDS
         bench.standin.log.clear()
@@ -63,7 +63,7 @@ def test_busy_429(home: Path, make_bench: MakeBench):
         bench.succeeds(other)
         assert bench.origin()["state"] == "degraded"
         bench.alive()
-    with make_bench(home) as bench:
+    with make_bench(home, timeout_seconds=PATIENT_SECONDS) as bench:
         target = bench.fresh()
         bench.inject(target, "status", code=503, retry_after=1, times=1)
         bench.succeeds(target)
@@ -86,7 +86,7 @@ def test_bursts_of_5xx(bench: Bench):
     # by the object's own number, and where that fails by its name: never more than four each
     for path in {record.path for record in bench.requests(target)}:
         assert len([record for record in bench.requests(target) if record.path == path]) <= MOST_TRIES
-    assert seen.slowest_seconds < 2
+    assert seen.slowest_seconds < 0.5 * NOISE
     bench.recovers(target)
 
 
@@ -223,13 +223,13 @@ def test_malformed_bodies(home: Path, make_bench: MakeBench):
             except OSError:
                 return False
 
-        until(works, seconds=5)
+        until(works)
         bench.alive()
 
 
 def test_huge_headers(bench: Bench):
     """A head of 300 kB, or of 20,000 short lines' size, is EIO at once."""
-    assert bench.standing(bench.fresh(), "bighead", errno.EIO, is_a_lie=False).slowest_seconds < 2
+    assert bench.standing(bench.fresh(), "bighead", errno.EIO, is_a_lie=False).slowest_seconds < 0.5 * NOISE
     bench.standing(bench.fresh(), "bighead", errno.EIO, nbytes=20_000_000, is_a_lie=False)
 
 
@@ -239,13 +239,13 @@ def test_redirect_loop(bench: Bench):
     bench.inject(target, "redirect")
     seen = bench.fails(target, errno.EIO)
     assert len(bench.hits(target, "redirect")) <= (MOST_HOPS + 1) * MOST_TRIES
-    assert seen.slowest_seconds < 3
+    assert seen.slowest_seconds < 0.7 * NOISE
     bench.recovers(target)
 
 
 def test_redirect_to_another_host(bench: Bench):
     """Bytes that lie on another host are read from there, and that host's log holds no key, password, cookie or
-    referrer; what redirects to a host that is none is an error."""
+    referrer; a target that may not be asked is EIO, one where nobody listens EHOSTUNREACH, one that refuses EACCES."""
     with StandinThread(make_account(calls=90), credentials=CANARIES) as elsewhere:
         for form in ("mp3", "wav"):
             target = bench.fresh(form)
@@ -264,16 +264,24 @@ def test_redirect_to_another_host(bench: Bench):
             assert "apikey" not in record.query
     bench.standin.faults.clear()
     target = bench.fresh()
-    for location in (
-        "http://169.254.169.254/x",
-        "file:///etc/passwd",
-        "//[",
-        "ftp://127.0.0.1/x",
-        "http://127.0.0.1:1/",
+    for location, expected in (
+        ("http://169.254.169.254/x", errno.EIO),
+        ("file:///etc/passwd", errno.EIO),
+        ("//[", errno.EIO),
+        ("ftp://127.0.0.1/x", errno.EIO),
+        ("http://127.0.0.1:1/", errno.EHOSTUNREACH),  # nobody listens: no trouble of the API's, which goes on
     ):
         bench.inject(target, "redirect", location=location)
-        began_at = time.monotonic()
-        bench.fails(target, errno.EIO, errno.EACCES, errno.EHOSTUNREACH, errno.ETIMEDOUT)
-        assert time.monotonic() - began_at < bench.timeout_seconds
+        bench.fails(target, expected)
+        bench.hits(target, "redirect")
+        assert bench.origin()["v2"] == "online"
         bench.standin.faults.clear()
+    bench.recovers(target)
+    target = bench.fresh()
+    with StandinThread(make_account(calls=1), credentials=CANARIES) as elsewhere:
+        elsewhere.faults.add("status", code=403)
+        bench.inject(target, "redirect", location=f"{elsewhere.base_url}/store")
+        bench.fails(target, errno.EACCES)
+        assert elsewhere.requests
+        assert bench.origin()["v2"] == "online"
     bench.recovers(target)

@@ -8,6 +8,7 @@ import pyfuse3
 import pytest
 import trio
 
+from cffs.catalog.absences import APART_MS
 from tests.fuse.kernel import CONTEXT, refused
 from tests.fuse.test_reading import MIB, account, first_recording, mp3, recordings, wav
 
@@ -210,3 +211,23 @@ async def test_stat_after_a_change_without_a_hint(world):
         mount.objects.forget(f"recording/{number}.mp3")
         inode = await mount.kernel.inode(path)
         assert (await mount.operations.getattr(inode, CONTEXT)).st_size == 1003
+
+
+async def test_a_file_denied_for_an_hour_leaves(world):
+    """Open of a file that the service denies is ENOENT; where it was denied an hour ago already, its name leaves the
+    listing, and its neighbours stay."""
+    made = account()
+    number = recordings(made)[0]
+    async with world(made) as mount:
+        listed = await mount.kernel.listing("recordings")
+        inode = await mount.kernel.inode(f"recordings/{number}.mp3")
+        call_id = made.recording_row(number)["callId"]
+        mount.standin.faults.add("absent", path=rf"{number}\.mp3$|calls/{call_id}/recordings/")
+        with refused(errno.ENOENT):
+            await mount.kernel.open(inode)
+        assert await mount.kernel.listing("recordings") == listed
+        await mount.catalog.write(lambda db: db.execute("UPDATE absences SET first_ms = first_ms - ?", (APART_MS,)))
+        with refused(errno.ENOENT):
+            await mount.kernel.open(inode)
+        left = set(listed) - set(await mount.kernel.listing("recordings"))
+        assert left == {f"{number}.mp3", f"{number}.json"}

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import State
 from cffs.callfire.transport import Transport
@@ -63,8 +64,10 @@ class World:
 
 
 @asynccontextmanager
-async def built(standin: Standin, settings: Settings, folder: Path, budget_seconds: float) -> AsyncIterator[World]:
-    """The mount of that stand-in with these settings; its catalogue lies in `folder`."""
+async def built(
+    standin: Standin, settings: Settings, folder: Path, budget_seconds: float, *, disk: DiskCache | None = None
+) -> AsyncIterator[World]:
+    """The mount of that stand-in with these settings; its catalogue lies in `folder`, its blocks in `disk`."""
     async with (
         open_background() as background,
         Transport(settings.origin()) as transport,
@@ -73,7 +76,12 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
         cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(), []
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
-            opener=transport, cache=cache, background=background, settings=settings.reader(), listener=listener
+            opener=transport,
+            cache=cache,
+            disk=disk,
+            background=background,
+            settings=settings.reader(),
+            listener=listener,
         )
 
         async def probe(key: str, sources: tuple[Source, ...]) -> None:
@@ -116,6 +124,7 @@ async def built(standin: Standin, settings: Settings, folder: Path, budget_secon
         )
         listener.handles = operations.handles
         background.start(drain_changes, catalog, kernel_view)
+        background.start(catalog.write_facts_forever)
         yield World(
             standin=standin,
             kernel=Kernel(operations),

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from cffs.standin.thread import StandinThread
 ROOT = Path(__file__).resolve().parents[2]
 #: A call that takes longer than this hangs, which is what the watchdog is for.
 WATCHDOG_SECONDS = 60
+#: Enough to be interrupted often by whoever else works.
+CONTENTION_SECONDS = 0.2
 #: A folder of a home that is the service's side, where the key may lie.
 RIGHT_ORIGIN = "right-origin"
 #: Unmistakable, with characters that each encoding spells differently.
@@ -93,6 +96,14 @@ def run(said: Said, home: Path, *arguments: object, **variables: str) -> subproc
     )
     said.outputs.append(done.stdout + done.stderr)
     return done
+
+
+def contention() -> float:
+    """How many times longer than its processor time work takes on this machine now: 1 where nobody else works."""
+    began_at, worked = time.monotonic(), time.process_time()
+    while time.process_time() - worked < CONTENTION_SECONDS:
+        pass
+    return max(1.0, (time.monotonic() - began_at) / CONTENTION_SECONDS)
 
 
 @contextmanager

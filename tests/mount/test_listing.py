@@ -10,7 +10,7 @@ import pytest
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.thread import StandinThread
-from tests.mount.mounting import CANARIES, WATCHDOG_SECONDS, account_variables, mounted
+from tests.mount.mounting import CANARIES, WATCHDOG_SECONDS, account_variables, contention, mounted
 
 #: A noisy machine gets five times what the project aims at.
 NOISE = 5
@@ -39,13 +39,13 @@ def test_ten_thousand_calls(said, home):
         with mounted(said, home, variables) as mount:
             started = time.monotonic()
             names = walk(mount.path / "campaigns")
-            assert time.monotonic() - started < 3 * NOISE
+            assert time.monotonic() - started < 3 * NOISE * contention()
             assert names > 3 * 9000
             walk(mount.path / "recordings")
             assert len(standin.requests) <= 15
             standin.log.clear()
             folders = [mount.path / "campaigns" / name for name in os.listdir(mount.path / "campaigns")]
-            assert ls_l(*folders) < 0.15 * NOISE
+            assert min(ls_l(*folders) for _ in range(3)) < 0.15 * NOISE * contention()
             assert standin.requests == []
         with mounted(said, home, variables) as mount:
             standin.log.clear()
@@ -110,7 +110,7 @@ def test_a_hundred_thousand_calls(said, home):
             (campaign,) = os.listdir(mount.path / "campaigns")
             folder = mount.path / "campaigns" / campaign
             assert len(os.listdir(folder)) > 80_000
-            assert ls_l(folder) < 5 * NOISE
+            assert ls_l(folder) < 5 * NOISE * contention()
             rollup = Path(f"/proc/{mount.pid}/smaps_rollup").read_text()
             pss = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
             assert pss * 1024 < 200e6
@@ -145,7 +145,8 @@ def test_sizes_before_and_after_open(said, home):
 
 
 def test_sizes_of_a_folder_are_asked_by_eights(said, home):
-    """`ls -l` of a folder whose sizes nobody told asks for eight at a time: 40 files at 100 ms take well under 4 s."""
+    """`ls -l` of a folder whose sizes nobody told asks for eight at a time: 40 files at 250 ms take less than half of
+    one after the other."""
     account = Account(seed=9, calls=40)
     for call_id in account.call_ids():
         account.set_recording(account.recording_ids(call_id)[0], lengthInBytes=0)
@@ -153,7 +154,7 @@ def test_sizes_of_a_folder_are_asked_by_eights(said, home):
         with mounted(said, home, account_variables(standin)) as mount:
             os.listdir(mount.path / "recordings")
             standin.log.clear()
-            standin.standin.link.latency_seconds = 0.1
-            assert ls_l(mount.path / "recordings") < 40 * 0.1 / 2
+            standin.standin.link.latency_seconds = 0.25
+            assert ls_l(mount.path / "recordings") < 40 * 0.25 / 2
             assert len(standin.requests) == 40
             assert {record.range for record in standin.requests} == {"bytes=0-0"}

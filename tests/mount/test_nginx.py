@@ -1,9 +1,7 @@
 """A server that nobody here wrote: Debian's nginx with recordings of real speech as static files under v1's paths."""
 
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.mount.mounting import RIGHT_ORIGIN, WATCHDOG_SECONDS, mounted
+from tests.mount.nginx import free_port, serving
 
 SENTENCES = ("Thank you for calling, all our agents are busy.", "Please leave a message after the tone. " * 12)
 DYNAMIC = "0123456789abcdef0123456789abcdef/2026/8/4490010003"
-START_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,6 @@ class Site:
     url: str
     root: Path
     requests: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def speak(text: str, wav: Path) -> None:
@@ -63,41 +55,16 @@ def site(home: Path) -> Iterator[Site]:
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<fileResponse><description>Recordings Fetched'
         f"</description><successful>true</successful><callid>7</callid><campaignid>5</campaignid>{listed}</fileResponse>"
     )
-    config = tmp_path / "nginx.conf"
-    config.write_text(f"""
-        daemon off; master_process off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;
-        {"user root;" if os.geteuid() == 0 else ""}
-        events {{ }}
-        http {{
-            access_log {tmp_path}/access.log;
-            client_body_temp_path {tmp_path}/t1; proxy_temp_path {tmp_path}/t2; fastcgi_temp_path {tmp_path}/t3;
-            uwsgi_temp_path {tmp_path}/t4; scgi_temp_path {tmp_path}/t5;
-            types {{ }}
-            server {{
-                listen 127.0.0.1:{port};
-                location ~ ^/cloud/1/files/recording/dynamic/(.*)/mp3$ {{
-                    default_type audio/mp3; alias {tmp_path}/made.mp3;
-                }}
-                location ~ ^/cloud/1/files/recording/list/(.*)$ {{
-                    default_type application/xml; alias {recording}/list/$1;
-                }}
-                location /cloud/1/ {{ default_type audio/x-wav; alias {root}/; }}
-            }}
-        }}""")
-    server = subprocess.Popen(["/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(config)], stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "error.log").read_text()
-                assert time.monotonic() < deadline
+    locations = f"""
+        location ~ ^/cloud/1/files/recording/dynamic/(.*)/mp3$ {{
+            default_type audio/mp3; alias {tmp_path}/made.mp3;
+        }}
+        location ~ ^/cloud/1/files/recording/list/(.*)$ {{
+            default_type application/xml; alias {recording}/list/$1;
+        }}
+        location /cloud/1/ {{ default_type audio/x-wav; alias {root}/; }}"""
+    with serving(tmp_path, port, locations):
         yield Site(url, root, tmp_path / "access.log")
-    finally:
-        server.terminate()
-        server.wait(START_SECONDS)
 
 
 def test_real_speech_from_nginx(said, home, site):

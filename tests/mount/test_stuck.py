@@ -9,7 +9,7 @@ from cffs.cli.mounts import mount_at
 from tests.mount.mounting import account_variables, run
 
 #: Each command gives up after 2 s a question; a noisy machine takes longer to start them.
-LIMIT_SECONDS = 20
+LIMIT_SECONDS = 30
 
 
 def test_a_stopped_daemon(said, home, standin):

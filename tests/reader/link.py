@@ -21,10 +21,9 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.settings import ReaderSettings
-from cffs.core.source import Source, v2_recording
+from cffs.core.source import Api, Source, v2_recording
 from cffs.reader.facts import Known, Learned
 from cffs.reader.objects import Objects
-from cffs.reader.planner import FIRST_NBYTES
 
 MIB = 1024 * 1024
 _CHUNK_NBYTES = 256 * 1024
@@ -81,7 +80,9 @@ class Origin:
     sent_nbytes: int = 0
     connections: int = 0
     most_connections: int = 0
-    open_faults: Callable[[Source], Fault | None] | None = None
+    #: Objects that never answer.
+    hanging: set[str] = field(default_factory=set)
+    warmed: list[tuple[Api, int]] = field(default_factory=list)
     _free_at: float = 0.0
 
     @property
@@ -97,7 +98,7 @@ class Origin:
         self.connections += 1
         self.most_connections = max(self.most_connections, self.connections)
         try:
-            await trio.sleep(self.latency_seconds)
+            await trio.sleep(float("inf") if source.key in self.hanging else self.latency_seconds)
             if fault.head is not None:
                 raise fault.head
             remote = self.objects.get(source.key)
@@ -106,6 +107,11 @@ class Origin:
             yield self._answer(remote, byte_range, pinned, fault)
         finally:
             self.connections -= 1
+
+    async def warm(self, api: Api, *, connections: int) -> None:
+        """Counts."""
+        await trio.lowlevel.checkpoint()
+        self.warmed.append((api, connections))
 
     def _answer(
         self, remote: Remote, byte_range: ByteRange | None, pinned: Pinned | None, fault: Fault
@@ -232,7 +238,7 @@ async def laboratory(
     memory_nbytes: int = 64 * MIB,
     connections: int = 16,
     timeout_seconds: float = 30.0,
-    first_nbytes: int = FIRST_NBYTES,
+    read_ahead_nbytes: int = 128 * 1024,
     disk: DiskCache | None = None,
 ) -> AsyncIterator[Lab]:
     """Everything of the reader over a simulated link; what is still running at the end is cancelled."""
@@ -248,8 +254,8 @@ async def laboratory(
             ),
             listener=facts,
             disk=disk,
-            first_nbytes=first_nbytes,
         )
+        objects.note_read_ahead(read_ahead_nbytes)
         yield Lab(origin, objects, cache, facts)
         nursery.cancel_scope.cancel()
 

@@ -1,6 +1,7 @@
 """The disk below the reader: nothing on it is fetched again, nothing wrong comes from it, it never disturbs a READ."""
 
 import os
+import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -115,6 +116,37 @@ async def test_no_byte_of_a_malformed_answer_stays(tmp_path, autojump_clock: Moc
         await read_all(lab, remote)
 
 
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_killed_before_the_verdict(tmp_path, is_slow):
+    """Killed while an answer is on its way, a mount leaves no byte of it that the next one would serve: it may have
+    been malformed. Once the answer has ended as it should, its blocks are found again."""
+    remote = Remote(total=4 * MIB)
+    async with mounted(tmp_path / "blocks", remote) as (lab, disk):
+        if is_slow:
+            lab.objects._tools.disk._slow_until = float("inf")
+        lab.origin.latency_seconds = 0
+        lab.origin.faults = [Fault(after_nbytes=3 * MIB, stalls=True, corrupts=True)]
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        with trio.fail_after(10):
+            assert await handle.read(0, 2 * MIB) != remote.content(0, 2 * MIB)
+            while disk.held_nbytes(lab.key) < MIB:
+                await trio.sleep(0.001)
+        shutil.copytree(tmp_path / "blocks", tmp_path / "as-killed")
+        lab.objects.forget(lab.key)
+        handle.close()
+        await read_all(lab, remote)
+        with trio.fail_after(10):
+            while lab.objects._tools.disk._is_writing:
+                await trio.sleep(0.001)
+        shutil.copytree(tmp_path / "blocks", tmp_path / "killed-later")
+    async with mounted(tmp_path / "as-killed", remote) as (lab, _disk):
+        await read_all(lab, remote)
+        assert lab.origin.sent_nbytes == remote.total
+    async with mounted(tmp_path / "killed-later", remote) as (lab, _disk):
+        await read_all(lab, remote)
+        assert lab.origin.requests == 0
+
+
 async def test_a_changed_object_leaves_the_disk(tmp_path, autojump_clock: MockClock):
     """When the origin has another version, the old one's bytes go, and the new one is kept."""
     old, new = Remote(total=8 * MIB), Remote(total=8 * MIB, seed=5, validator='"v2"')
@@ -186,14 +218,12 @@ class BadDisk(DiskCache):
 
     problem: OSError | None = None
 
-    def begin_write(self, *arguments):
-        """Runs on a descriptor that refuses."""
-        write = super().begin_write(*arguments)
-        if write is not None and self.problem is not None:
-            write.transfer.discard()
-            self.was_written(write, self.problem)
-            return None
-        return write
+    def _writable(self, version, nbytes):
+        """Refuses."""
+        file = super()._writable(version, nbytes)
+        if file is not None and self.problem is not None:
+            raise self.problem
+        return file
 
 
 @pytest.mark.parametrize("number", [28, 5, 30])
@@ -214,8 +244,10 @@ async def test_a_disk_that_refuses(tmp_path, number, caplog, autojump_clock: Moc
         disk.problem = None
         handle.close()
         await trio.sleep(60)
+        lab.cache.drop_object(lab.key)  # what memory has is not written later
         await read_all(lab, remote)
         await read_all(lab, remote)
+        await trio.sleep(1)  # the disk is written behind the reader
         assert lab.objects.held_nbytes(lab.key) == remote.total
     caplog.clear()
 
@@ -295,3 +327,17 @@ async def test_a_stalled_answer_leaves_what_came_on_disk(tmp_path, autojump_cloc
     async with mounted(tmp_path, remote) as (lab, _disk):
         await read_all(lab, remote)
         assert lab.origin.sent_nbytes == remote.total - BLOCK_NBYTES
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+async def test_bytes_of_what_is_gone(tmp_path, is_pinned, autojump_clock: MockClock):
+    """Of an object that the service has no more no byte is kept, in memory or on disk, unless it is pinned."""
+    remote = Remote(total=300_001)
+    async with mounted(tmp_path, remote) as (lab, disk):
+        await read_all(lab, remote)
+        await trio.sleep(1)  # the disk is written behind the reader
+        assert disk.set_pinned(lab.key, pinned=is_pinned)
+        lab.objects.let_go(lab.key)
+        assert (disk.held_nbytes(lab.key) > 0) is is_pinned
+        lab.objects.forget(lab.key)
+        assert disk.held_nbytes(lab.key) == 0

@@ -66,13 +66,12 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
         ]
     )
     limits = PlannerLimits(
-        first_nbytes=data.draw(st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES])),
         window_cap_nbytes=data.draw(st.integers(4096, 8 * MIB)),
         lead_nbytes=data.draw(st.integers(0, 32 * MIB)),
         depth=data.draw(st.sampled_from([1, 1, 2, 8])),
     )
     widest_nbytes = MAX_WINDOW_NBYTES if limits.depth == 1 else limits.depth * PART_NBYTES
-    state = ReaderState()
+    state = ReaderState(first_nbytes=data.draw(st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES])))
     for _ in range(data.draw(st.integers(1, 8))):
         start = data.draw(st.one_of(offsets, st.just(state.next_offset), st.just(0)))
         read = ByteRange(start, start + data.draw(st.integers(0, MIB)))
@@ -86,7 +85,7 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
             assert not any(fetch.wanted.overlaps(other) for other in taken)
             taken.append(fetch.wanted)
             if not fetch.is_stream:
-                whole_or_first = max(SMALL_FILE_NBYTES, limits.first_nbytes)
+                whole_or_first = max(SMALL_FILE_NBYTES, state.first_nbytes)
                 assert fetch.wanted.nbytes <= max(whole_or_first, wanted.nbytes + 32 * KIB)
             assert fetch.wanted.nbytes <= LONG_NBYTES * 5 // 4
         assert not list(wanted.minus(taken))

@@ -3,11 +3,14 @@
 import random
 from functools import partial
 
+import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from cffs.core.source import Source, v2_recording
+from cffs.reader.facts import Known
 from cffs.reader.remote_file import OpenFile
-from tests.reader.link import MIB, Lab, Remote, laboratory
+from tests.reader.link import MIB, Fault, Lab, Remote, laboratory
 
 KIB = 1024
 
@@ -51,6 +54,19 @@ async def test_probe_of_big_file(autojump_clock: MockClock) -> None:
             await trio.sleep(10)
             assert lab.origin.requests == 1
             assert lab.origin.sent_nbytes <= 256 * KIB
+
+
+async def test_probe_of_big_file_with_wide_read_ahead(autojump_clock: MockClock) -> None:
+    """The same where the kernel reads 1 MiB ahead, and so 416 KiB for who wants 64: one request of 512 KiB."""
+    async with laboratory(latency_seconds=0.05, read_ahead_nbytes=MIB) as lab:
+        remote = lab.add(Remote(total=100 * MIB))
+        handle = await opened(lab)
+        for start, stop in ((0, 32 * KIB), (32 * KIB, 160 * KIB), (160 * KIB, 416 * KIB)):
+            await stream(handle, remote, start, stop, read_nbytes=256 * KIB)
+        handle.close()
+        await trio.sleep(10)
+        assert lab.origin.requests == 1
+        assert lab.origin.sent_nbytes <= 512 * KIB
 
 
 async def test_random_reads_are_exact(autojump_clock: MockClock) -> None:
@@ -155,6 +171,56 @@ async def test_first_byte_takes_one_latency(autojump_clock: MockClock) -> None:
         handle = await opened(lab)
         await stream(handle, remote, 0, 64 * KIB)
         assert trio.current_time() - began_at < 0.055
+
+
+@pytest.mark.parametrize("stalls_after_nbytes", [None, 4096])
+async def test_hanging_objects_delay_nobody(stalls_after_nbytes: int | None, autojump_clock: MockClock) -> None:
+    """With 150 objects that hang, before their heads or in their bodies, a cold good one that is asked last waits for
+    a second at most, a tenth or so for each 16 of them, and its latency; once they all hang, hardly at all."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+        remote = lab.add(Remote(total=300 * KIB))
+        hanging = [v2_recording(1000 + number) for number in range(150)]
+        for source in hanging:
+            lab.origin.objects[source.key] = Remote(total=300 * KIB)
+        if stalls_after_nbytes is None:
+            lab.origin.hanging = {source.key for source in hanging}
+        else:
+            lab.origin.faults = [Fault(after_nbytes=stalls_after_nbytes, stalls=True) for _ in hanging]
+
+        async def hang(source: Source) -> None:
+            known = Known(total_nbytes=300 * KIB, validator=remote.validator, source=source)
+            await (await lab.objects.open(source.key, (source,), known=known)).read(0, 128 * KIB)
+
+        async with trio.open_nursery() as nursery:
+            for source in hanging:
+                nursery.start_soon(hang, source)
+            await wait_all_tasks_blocked()
+            for most_seconds in (1 + 0.15 * 10 + 0.2, 0.3):
+                began_at = trio.current_time()
+                handle = await opened(lab)
+                await stream(handle, remote, 0, remote.total)
+                handle.close()
+                assert trio.current_time() - began_at <= most_seconds
+                lab.objects.forget(lab.key)
+            assert len(lab.origin.asked) == 152
+            nursery.cancel_scope.cancel()
+
+
+async def test_moving_connections_count(autojump_clock: MockClock) -> None:
+    """However many files are read at once, no more than `--connections` move, 8 of one file."""
+    async with laboratory(latency_seconds=0.3, bytes_per_second=10e6) as lab:
+        sources = [v2_recording(1000 + number) for number in range(100)]
+
+        async def read(source: Source) -> None:
+            lab.origin.objects[source.key] = remote = Remote(total=300 * KIB)
+            known = Known(total_nbytes=remote.total, validator=remote.validator, source=source)
+            handle = await lab.objects.open(source.key, (source,), known=known)
+            await stream(handle, remote, 0, remote.total)
+
+        async with trio.open_nursery() as nursery:
+            for source in sources:
+                nursery.start_soon(read, source)
+        assert lab.origin.most_connections <= 16
 
 
 async def test_paused_reader_is_not_run_away_from(autojump_clock: MockClock) -> None:

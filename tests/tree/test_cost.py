@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cffs.core.names import encode_name
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind
 from tests.tree.facts import MISSING, Facts, Open, Serve, folder_paths
@@ -93,6 +94,17 @@ async def test_silent_cap(served: Serve, world: Open, options: dict[str, Any]) -
         assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 450
 
 
+async def test_not_embedded_is_listed_all_the_same(served: Serve, world: Open) -> None:
+    """Where calls do not carry their recordings, recordings/ and the views ask for each call's, once, and show them."""
+    async with world(served(calls=12, embed_recordings=False)) as tree:
+        assert sum(node.kind is Kind.MP3 for node in (await tree.walk("by-date")).values()) == 24
+        assert tree.requests("getCallRecordings") == 12
+        before = tree.requests()
+        assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 24
+        assert {node.kind for node in (await tree.walk("by-number")).values()} >= {Kind.MP3}
+        assert tree.requests() == before
+
+
 async def test_not_embedded(served: Serve, world: Open) -> None:
     """Where calls do not carry their recordings, each call's own list is asked, once."""
     async with world(served(calls=6, embed_recordings=False)) as tree:
@@ -103,3 +115,21 @@ async def test_not_embedded(served: Serve, world: Open) -> None:
         before = tree.requests()
         await tree.walk("campaigns")
         assert tree.requests() == before
+
+
+async def test_one_call_of_a_million(served: Serve, world: Open) -> None:
+    """A lookup of one call, in a campaign of a million that nobody listed, costs one question to each API and no page;
+    so does everything in its folder."""
+    standin = served(calls=1_000_000, recordings_per_call=1, campaigns=1)
+    call_id = standin.account.call_ids()[777_777]
+    row = standin.account.call_row(call_id)
+    assert row is not None
+    async with world(standin) as tree:
+        path = f"campaigns/{row['campaignId']}/{call_id}"
+        await tree.node(path)
+        (name,) = (row["name"] for row in standin.account.recording_rows(call_id) or [])
+        await tree.node(f"{path}/{encode_name(name)}.mp3")
+        await tree.text(f"{path}/call.json")
+        assert tree.requests("getCall") == tree.requests("listRecordings") == tree.requests() / 2 == 1
+        await tree.names(path)
+        assert tree.requests() <= 3

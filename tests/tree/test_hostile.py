@@ -1,13 +1,19 @@
 """Rows of the service that cannot be names: none hides another, none opens as something else."""
 
+import tracemalloc
 from typing import Any
 
+import pytest
+
+from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.core.wire_json import decode
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind
 from tests.tree.facts import Facts, Open, Serve, mp3_bytes
 
 HOSTILE_IDS: tuple[Any, ...] = (None, "", "abc", -1, 0, 1.5, True, [], {}, 2**63, 10**30, "007", "-5", "1\0")
+#: A folder that each listing fills.
+LISTED_BY = {"findCalls": "recordings", "findCallBroadcasts": "campaigns", "findMedia": "media"}
 HOSTILE_NAMES = (
     "",
     ".",
@@ -24,9 +30,12 @@ HOSTILE_NAMES = (
 )
 
 
-async def test_hostile_calls_hide_nobody(world: Open, standin: StandinThread) -> None:
+async def test_hostile_calls_hide_nobody(
+    world: Open, standin: StandinThread, announced: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """Calls and recordings with ids that are none, or names that no folder can hold, hide no other; every name listed
-    opens and holds its own bytes."""
+    opens and holds its own bytes; what is left out is counted in one warning."""
+    announced.append("rows left out listing=calls count=")
     call_id = standin.account.add_call(recordings=0, campaignId=5)
     for name in HOSTILE_NAMES:
         standin.account.add_recording(call_id, seconds=5, name=name)
@@ -45,11 +54,78 @@ async def test_hostile_calls_hide_nobody(world: Open, standin: StandinThread) ->
             assert await tree.data(path) == mp3_bytes(standin, entry.node.args[0]), path
         found = await tree.walk()
         assert sum(node.kind in (Kind.CALL, Kind.LONE_CALL) for node in found.values()) == 24 + 2
+    assert [record.args for record in caplog.records if "left out" in record.msg] == [("calls", 3 + len(HOSTILE_IDS))]
 
 
-async def test_hostile_media_hide_nobody(world: Open, standin: StandinThread) -> None:
+#: Fields of a recording that no recording can have; each is shown by what is left of it.
+SILLY_FIELDS: tuple[dict[str, Any], ...] = (
+    {"created": 9 * 10**18},
+    {"created": -(2**63)},
+    {"created": "yesterday"},
+    {"lengthInBytes": -(2**31), "lengthInSeconds": -1},
+    {"lengthInBytes": 2**63, "lengthInSeconds": 2**63},
+    {"state": "MELTING"},
+    {"state": None},
+    {"name": "\u202egnp.3pm"},
+    {"name": None},
+    {"name": ["a"]},
+    {"hash": {"a": [{}]}},
+)
+
+
+async def test_silly_fields_hide_nobody(world: Open, standin: StandinThread) -> None:
+    """Times of the year 285 million, negative sizes, a state unheard of, names that turn the text around: each such
+    recording is listed, opens, and holds its own bytes."""
+    call_id = standin.account.add_call(recordings=0, campaignId=5)
+    idents = [standin.account.add_recording(call_id, seconds=5, name="n") for _ in SILLY_FIELDS]
+    for ident, fields in zip(idents, SILLY_FIELDS, strict=True):
+        standin.account.set_recording(ident, **fields)
+    async with world() as tree:
+        entries = {entry.node.args[0]: entry for entry in await tree.entries(f"campaigns/5/{call_id}")}
+        for ident in idents:
+            assert not set(entries[ident].name) & {"\u202e", "/", "\0"}
+        for entry in await tree.entries(f"campaigns/5/{call_id}"):
+            if entry.node.kind is Kind.MP3:
+                path = f"campaigns/5/{call_id}/{entry.name}"
+                assert await tree.data(path) == mp3_bytes(standin, entry.node.args[0]), path
+        for view in ("by-date", "by-number"):
+            assert await tree.walk(view)
+
+
+@pytest.mark.parametrize("items", ["x", 5, {"id": 1}, True, [[]], [None] * 3, None], ids=str)
+async def test_items_that_are_none(world: Open, standin: StandinThread, announced: list[str], items: Any) -> None:
+    """A page whose `items` is no list, or a list of no records, ends the listing and harms nothing else."""
+    announced += ["listing failed", "rows left out"]
+    standin.faults.add("rows", kind="findCalls", change=lambda page: {**page, "items": items})
+    async with world() as tree:
+        try:
+            assert await tree.names("recordings") == []
+        except CffsError as failure:
+            assert isinstance(failure, MalformedAnswer)  # noqa: PT017 - a list of no records is a list
+        assert await tree.names("campaigns")
+        assert await tree.names("media")
+
+
+@pytest.mark.parametrize("kind", ["findCalls", "findCallBroadcasts", "findMedia", "getCall"])
+async def test_a_bomb_is_not_unpacked(served: Serve, world: Open, announced: list[str], kind: str) -> None:
+    """210 MB of JSON behind 200 KB of gzip are an error at once: nobody asked for gzip, and nothing is unpacked."""
+    announced += ["listing failed", "not what was asked"]
+    standin = served()
+    facts = Facts(standin)
+    standin.faults.add("bomb", kind=kind)
+    async with world(standin, v1=False) as tree:
+        tracemalloc.start()
+        with pytest.raises(CffsError):
+            await (tree.node(facts.folder) if kind == "getCall" else tree.names(LISTED_BY[kind]))
+        _now, peak_nbytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_nbytes < 20e6
+
+
+async def test_hostile_media_hide_nobody(world: Open, standin: StandinThread, announced: list[str]) -> None:
     """Media with ids, types, names or public URLs that cannot be are left out, or shown by what they have; every name
     that is listed opens."""
+    announced.append("rows left out listing=media")
     library = standin.account.library
     bad_rows = [{"id": bad, "name": "bad", "mediaType": "image/png"} for bad in HOSTILE_IDS]
     standin.faults.add("rows", kind="findMedia", change=lambda page: {**page, "items": [*bad_rows, *page["items"]]})

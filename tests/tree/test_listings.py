@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cffs.catalog.listings import RETRY_SECONDS
+from cffs.core.errors import CffsError
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
 from tests.tree.facts import Facts, Open, Serve
@@ -16,10 +19,10 @@ async def test_new_calls_appear(world: Open, facts: Facts, standin: StandinThrea
     """Past the listing's time a new call and its recording appear, at the end of the listing, for one page."""
     async with world(dir_ttl_seconds=0.0) as tree:
         before = await tree.names("recordings")
-        await tree.account._listings["calls"].wait_whole()
+        await tree.account._listings["recordings"].wait_whole()
         call_id = standin.account.add_call(recordings=1, campaignId=facts.campaign)
         await tree.names("recordings")  # starts a refresh behind the caller
-        listing = tree.account._listings["calls"]
+        listing = tree.account._listings["recordings"]
         await listing.wait_whole()
         after = await tree.names("recordings")
         assert after[: len(before)] == before
@@ -67,6 +70,25 @@ async def test_streaming_first_listing(served: Serve, world: Open) -> None:
         names = await tree.names("recordings")
         assert len(names) == len(set(names)) == 1000
         assert [entry.name for entry in first] == names[: len(first)]
+
+
+async def test_a_first_listing_that_breaks(served: Serve, world: Open, announced: list[str]) -> None:
+    """Where the service fails in the middle of the first listing, what came is shown and its end is the error, again
+    and again until all of it came; from then on a failing refresh is nobody's trouble."""
+    announced.append("listing failed")
+    standin = served(calls=500, recordings_per_call=1, max_limit=100)
+    standin.faults.add("status", kind="findCalls", after=4, code=500)  # one fell back to 100 a page
+    async with world(standin, dir_ttl_seconds=0.0) as tree:
+        node = await tree.node("recordings")
+        for _ in range(2):
+            with pytest.raises(CffsError):
+                await tree.entries_of(node)
+            assert 0 < len(tree.namespace.entries(node, after=0)) < 1000
+        standin.faults.clear()
+        await trio.sleep(RETRY_SECONDS)
+        assert len(await tree.names("recordings")) == 1000
+        standin.faults.add("status", kind="findCalls", code=500)
+        assert len(await tree.names("recordings")) == 1000
 
 
 @pytest.fixture

@@ -213,7 +213,8 @@ def test_every_kind_has_its_row() -> None:
         assert set(behaviour.resolve_in) <= {route.parent for route in ROUTES if route.kind is kind}
     assert {route.parent for route in ROUTES} <= FOLDERS
     assert {route.kind for route in ROUTES} | {Kind.ROOT} == set(Kind)
-    assert {behaviour.listing for behaviour in BEHAVIOURS.values()} == {"", "campaigns", "calls", "media"}
+    listings = {behaviour.listing for behaviour in BEHAVIOURS.values()}
+    assert listings == {"", "campaigns", "calls", "recordings", "media"}
 
 
 def test_picture() -> None:

@@ -173,7 +173,7 @@ async def test_changed_labels_move_a_recording(world: Open, standin: StandinThre
         assert len(await tree.names("by-label/old")) == 1
         standin.account.set_call(ident, labels=["new"])
         await tree.names("by-label/old")
-        await tree.account._listings["calls"].wait_whole()
+        await tree.account._listings["recordings"].wait_whole()
         assert await tree.names("by-label/old") == []
         assert len(await tree.names("by-label/new")) == 1
         assert "old" not in await tree.names("by-label")

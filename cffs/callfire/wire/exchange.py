@@ -144,6 +144,10 @@ class Exchange:
         self._wires = wires
         self._keyring = keyring
 
+    def host_of(self, api: Api) -> str:
+        """Where it is asked, for people."""
+        return self._wires[api].base.host
+
     async def open(self, request: WireRequest) -> Opened:
         """The head of the answer, redirects followed; the caller closes it.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import trio
 
-from cffs.callfire.gate import MAX_SLOTS
+from cffs.callfire.gate import MAX_BODIES, MAX_METADATA
 from cffs.callfire.targets import Origin
 from cffs.callfire.wire.http1 import Body, converse, seconds_of
 from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS, Wires
@@ -34,7 +34,7 @@ def own_wires(bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None
     context = tls_context(ca_bundle)
     scratch = memoryview(bytearray(PULL_NBYTES))  # all of them live in one thread
     # The gates outside count; what they let through, stalled requests of both included, must find a socket.
-    make = partial(OwnWire, connections=connections + 2 * MAX_SLOTS, scratch=scratch)
+    make = partial(OwnWire, connections=connections + MAX_BODIES + MAX_METADATA, scratch=scratch)
     anywhere = Dialler(context, scratch=scratch)
     return {
         api: Wires(

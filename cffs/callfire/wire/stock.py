@@ -13,7 +13,7 @@ import httpcore
 import httpx
 import trio
 
-from cffs.callfire.gate import MAX_SLOTS
+from cffs.callfire.gate import MAX_BODIES, MAX_METADATA
 from cffs.callfire.targets import Origin
 from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS, Wires
 from cffs.callfire.wire.trust import Resolve, permitted_addresses, resolved, tls_context
@@ -30,7 +30,7 @@ def stock_wires(
     """The wires of each API over httpx's own transport; no I/O but reading the trust store."""
     context = tls_context(ca_bundle)
     # The gates outside count; what they let through, stalled requests of both included, must find a socket.
-    sockets = connections + 2 * MAX_SLOTS
+    sockets = connections + MAX_BODIES + MAX_METADATA
     return {
         api: Wires(
             base_url=base_url,

@@ -1,8 +1,9 @@
-"""Runs before anything else in a daemon whose PYTHONPATH leads here: a wall clock, a resolver and a disk that go wrong.
+"""Runs before anything else in a daemon whose PYTHONPATH leads here: clocks, a resolver and a disk that go wrong.
 
 It owns nothing but the wrapping; what goes wrong is told by files in the folder FAULT_SHIM names, read at each call:
 
     clock      seconds that the wall clock is ahead
+    later      seconds that have gone by unseen: what trio measures all durations with is ahead by so much
     resolves   names under .invalid are this machine while it exists
     disk       `FUNCTION,... ERRNO`: those functions of os fail on the cache folder's files; open where it may write
     kill       `FUNCTION N`: the Nth call from then on of that function of os writes half and is the process's last
@@ -32,6 +33,11 @@ def _wrap_clock() -> None:
     now, now_ns = time.time, time.time_ns
     time.time = lambda: now() + _ahead_seconds()
     time.time_ns = lambda: now_ns() + int(_ahead_seconds()) * 10**9
+
+
+def _wrap_durations() -> None:
+    now = time.perf_counter
+    time.perf_counter = lambda: now() + float(_told("later") or 0)
 
 
 def _wrap_resolver() -> None:
@@ -76,6 +82,7 @@ def _wrap_disk(name: str) -> None:
 
 if FOLDER is not None:
     _wrap_clock()
+    _wrap_durations()
     _wrap_resolver()
     for _name in ("pwrite", "pread", "preadv", "open", "mkdir", "unlink", "rename"):
         _wrap_disk(_name)

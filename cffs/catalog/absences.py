@@ -1,0 +1,108 @@
+"""What the service says it does not have any more, though a row tells of it: told twice, an hour apart, the row leaves.
+
+It must not know who asked, nor what is cached of the object.
+`catalog/store` calls it inside a transaction. Contract section 6: nothing but 404 and 410 makes a name disappear.
+"""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+
+from cffs.core.names import decode_name
+
+#: A service that restores a backup, or one node of it that lags behind, says "not found" for minutes.
+APART_MS = 3_600_000
+
+_Leave = Callable[[sqlite3.Connection, tuple[str, ...]], None]
+
+
+def note(db: sqlite3.Connection, key: str, *, now_ms: int) -> bool:
+    """The service said just now that it does not have the object; True where that made its row leave.
+
+    The first time is remembered.
+    """
+    found = _found(db, key)
+    if found is None:  # left meanwhile
+        return False
+    leave, parts = found
+    first = db.execute("SELECT first_ms FROM absences WHERE key = ?", (key,)).fetchone()
+    if first is None or first[0] > now_ms:  # a clock that was set back starts anew
+        db.execute("INSERT OR REPLACE INTO absences (key, first_ms) VALUES (?, ?)", (key, now_ms))
+        return False
+    if now_ms - first[0] < APART_MS:
+        return False
+    leave(db, parts)
+    db.execute("DELETE FROM absences WHERE key = ?", (key,))
+    db.execute("DELETE FROM facts WHERE object_key = ?", (key,))
+    return True
+
+
+def has_row(db: sqlite3.Connection, key: str) -> bool:
+    """Whether there is a row that may leave: what has none is not remembered, for a program that asks at random must
+    not cost memory."""
+    return _found(db, key) is not None
+
+
+def forget(db: sqlite3.Connection, keys: Iterable[str]) -> None:
+    """The service has these objects after all."""
+    db.executemany("DELETE FROM absences WHERE key = ?", [(key,) for key in keys])
+
+
+def _found(db: sqlite3.Connection, key: str) -> tuple[_Leave, tuple[str, ...]] | None:
+    for pattern, exists, leave in _KINDS:
+        match = pattern.fullmatch(key)
+        if match is not None:
+            parts = tuple(decode_name(part) for part in match.groups())
+            return (leave, parts) if db.execute(exists, parts).fetchone() else None
+    return None
+
+
+def _recording_leaves(db: sqlite3.Connection, parts: tuple[str, ...]) -> None:
+    _recordings_leave(db, "id = ?", parts)
+
+
+def _recordings_leave(db: sqlite3.Connection, which: str, parts: tuple[str, ...]) -> None:
+    # the condition is one of ours; `watch` remembers sequence numbers, so that of a row that left is not given again
+    rows = db.execute(f"SELECT seq, id FROM recordings WHERE {which}", parts).fetchall()  # noqa: S608
+    for seq, recording_id in rows:
+        db.execute("UPDATE recordings_left SET seq = max(seq, ?)", (seq,))
+        db.execute("DELETE FROM view_rows WHERE recording = ?", (seq,))
+        db.execute("DELETE FROM recordings WHERE seq = ?", (seq,))
+        db.execute("DELETE FROM facts WHERE object_key = ?", (f"recording/{recording_id}.mp3",))
+
+
+def _call_leaves(db: sqlite3.Connection, parts: tuple[str, ...]) -> None:
+    _recordings_leave(db, "call_id = ?", parts)
+    db.execute("DELETE FROM files WHERE call_id = ?", parts)
+    db.execute("DELETE FROM calls WHERE id = ?", parts)
+
+
+def _one(statement: str) -> _Leave:
+    def leaves(db: sqlite3.Connection, parts: tuple[str, ...]) -> None:
+        db.execute(statement, parts)
+
+    return leaves
+
+
+_DYNAMIC = "FROM dynamic_files WHERE hash = ? AND year = ? AND month = ? AND campaign = ? AND filename = ?"
+#: Keys of objects, whether a row tells of one, and what its leaving takes along. Other forms of an object (a media file
+#: as another type, a moment of a recording) say nothing about it.
+_KINDS: tuple[tuple[re.Pattern[str], str, _Leave], ...] = (
+    (re.compile(r"recording/([0-9]+)\.mp3"), "SELECT 1 FROM recordings WHERE id = ?", _recording_leaves),
+    (
+        re.compile(r"recording/([0-9]+)\.wav"),
+        "SELECT 1 FROM files WHERE id = ?",
+        _one("DELETE FROM files WHERE id = ?"),
+    ),
+    (
+        re.compile(r"media/([0-9]+)\.(\w+)"),
+        "SELECT 1 FROM media WHERE id = ? AND extension = ?",
+        _one("DELETE FROM media WHERE id = ? AND extension = ?"),
+    ),
+    (
+        re.compile(r"dynamic/([^/]*)/([^/]*)/([^/]*)/([^/]*)/([^/]*)"),
+        f"SELECT 1 {_DYNAMIC}",
+        _one(f"DELETE {_DYNAMIC}"),
+    ),
+    (re.compile(r"call/([0-9]+)"), "SELECT 1 FROM calls WHERE id = ?", _call_leaves),
+)

@@ -1,0 +1,61 @@
+"""Whether the file of a catalogue is whole: looked at before it is used, or behind the mount.
+
+It must not know tables or rows.
+`catalog/schema` asks before use, `catalog/store` behind it. Reading all of a file of a million calls takes seconds, and
+minutes from a cold disk: nobody waits for that. What is found late is told to the next mount by a mark beside the file.
+"""
+
+import logging
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+
+log = logging.getLogger(__name__)
+
+#: 100,000 calls, 0.3 s.
+LARGE_NBYTES = 256 * 2**20
+
+
+def is_large(path: Path) -> bool:
+    """True for a file that is looked over behind the mount."""
+    return path.stat().st_size > LARGE_NBYTES
+
+
+def is_sound(connection: sqlite3.Connection) -> bool:
+    """Whether SQLite finds the file whole. Raises sqlite3.Error."""
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return bool(verdict == "ok")
+
+
+def mark_of(path: Path) -> Path:
+    """What lies beside a file that was found damaged."""
+    return path.with_name(path.name + ".damaged")
+
+
+async def look_over(path: Path) -> None:
+    """Read the whole file in a thread; if it is damaged, log so and have the next mount set it aside. Always a
+    checkpoint; cancelled, the thread is told to stop and not waited for. Raises OSError and sqlite3.OperationalError.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        sound = await trio.to_thread.run_sync(_verdict, connection, abandon_on_cancel=True)
+    except trio.Cancelled:
+        with suppress(sqlite3.ProgrammingError):  # it ended just now
+            connection.interrupt()
+        raise
+    if not sound:
+        mark_of(path).touch(mode=0o600)
+        log.error("catalogue damaged file=%s; the next mount sets it aside and asks the service again", path)
+
+
+def _verdict(connection: sqlite3.Connection) -> bool:
+    try:
+        return is_sound(connection)
+    except sqlite3.OperationalError:
+        raise  # a full or failing disk says nothing of the file
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.close()

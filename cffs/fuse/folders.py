@@ -1,0 +1,61 @@
+"""Folders as the kernel reads them: what a READDIR is replied with, and what it did not take, kept for the next.
+
+It must not know who waits for entries that are still to come: `fuse/operations` does, and calls it.
+"""
+
+import os
+from collections.abc import Callable
+
+import pyfuse3
+
+from cffs.core.ids import Inode
+from cffs.fuse.handles import FolderHandle
+from cffs.fuse.neighbours import Neighbours
+from cffs.tree.namespace import Namespace
+from cffs.tree.nodes import Content, Node
+
+#: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
+ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
+#: (number, node, content where it is at hand) -> what the kernel is told of it.
+AttributesOf = Callable[[Inode, Node, Content | None], pyfuse3.EntryAttributes]
+
+
+class Folders:
+    """Replies to READDIR. No method is a checkpoint."""
+
+    def __init__(
+        self, namespace: Namespace, neighbours: Neighbours, *, attributes_of: AttributesOf, readdir_reply: ReaddirReply
+    ) -> None:
+        self._namespace = namespace
+        self._inodes = namespace.inodes
+        self._neighbours = neighbours
+        self._attributes_of = attributes_of
+        self._readdir_reply = readdir_reply
+
+    def reply(self, handle: FolderHandle, token: pyfuse3.ReaddirToken, *, after: int) -> bool:
+        """Give the kernel what is known past the place `after`, as much as it takes; False where nothing is.
+
+        A READDIR takes some 150 entries of the thousand that one look at the rows gives: the others wait in the handle.
+        """
+        folder, is_answered = handle.node, False
+        while True:
+            entries = handle.ahead
+            if not entries or handle.ahead_after != after:
+                entries = self._namespace.entries(folder, after=after)
+            handle.ahead = []
+            for index, entry in enumerate(entries):
+                node = entry.node
+                number = self._inodes.number(node)
+                attributes = self._attributes_of(number, node, entry.content)
+                if not self._readdir_reply(token, pyfuse3.FileNameT(os.fsencode(entry.name)), attributes, entry.offset):
+                    handle.ahead, handle.ahead_after = entries[index:], after
+                    return True
+                self._inodes.hold_as(number, node)
+                self._neighbours.listed(folder, number, node)
+                after = entry.offset
+                is_answered = True
+            if not entries:
+                return is_answered
+            if self._namespace.is_whole(folder):
+                handle.end = after
+                return True

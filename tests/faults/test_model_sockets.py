@@ -1,0 +1,176 @@
+"""The naive model against everything but the kernel, over real sockets, on a clock that can be put forward."""
+
+import os
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pyfuse3
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+
+from cffs.cache.disk_index import files_below
+from cffs.core.settings import Credentials, Settings
+from cffs.standin.account import Account
+from cffs.standin.server import Standin
+from tests.conftest import EXPLORES
+from tests.faults.naive import SCHEDULES, Play, Step
+from tests.faults.test_model_virtual import flip
+from tests.fuse.kernel import CONTEXT
+from tests.fuse.world import World, built
+from tests.reader.link import MIB, disk_in
+
+#: What fails by time fails soon: an idle service here answers in milliseconds.
+TIMEOUT_SECONDS = 2.0
+
+
+class Forward(trio.abc.Clock):
+    """Real time, and what was skipped of it."""
+
+    def __init__(self) -> None:
+        self.skipped_seconds = 0.0
+
+    def start_clock(self) -> None:
+        pass
+
+    def current_time(self) -> float:
+        return time.monotonic() + self.skipped_seconds
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return deadline - self.current_time()
+
+
+class Sockets:
+    """The mount without a kernel, and the stand-in in the same loop."""
+
+    faults_hit_all = False
+
+    def __init__(self, stack: AsyncExitStack, folder: Path, clock: Forward) -> None:
+        self._outer, self._folder, self._clock = stack, folder, clock
+        self._inner = AsyncExitStack()
+        self._account = Account(seed=3, calls=0, media=0, dynamic=0)
+        self._numbers: list[int] = []
+        self._rules: dict[int, int] = {}
+
+    async def begin(self, contents: dict[int, bytes]) -> None:
+        for thing, content in contents.items():
+            self._numbers.append(self._account.add_recording(self._account.add_call(recordings=0)))
+            await self.serve(thing, content)
+        self._standin = await self._outer.enter_async_context(Standin(self._account))
+        await self._enter()
+        self._outer.push_async_callback(lambda: self._inner.aclose())
+        await self._world.kernel.listing("recordings")
+
+    async def _enter(self) -> None:
+        self._inner = AsyncExitStack()
+        self._disk = disk_in(self._folder / "blocks", limit_nbytes=3 * MIB)
+        self._inner.callback(self._disk.close)
+        given, standin = self._standin.credentials, self._standin
+        told = Settings(
+            credentials=Credentials(apikey=given.apikey, login=given.login, password=given.password),
+            cache_dir=self._folder,
+            state_dir=self._folder,
+            runtime_dir=self._folder,
+            uid=0,
+            gid=0,
+            v1_url=standin.v1_url,
+            v2_url=standin.v2_url,
+            timeout_seconds=TIMEOUT_SECONDS,
+            memory_nbytes=4 * MIB,
+        )
+        self._world: World = await self._inner.enter_async_context(
+            built(standin, told, self._folder, TIMEOUT_SECONDS / 2, disk=self._disk)
+        )
+
+    def _path(self, thing: int) -> str:
+        return f"recordings/{self._numbers[thing]}.mp3"
+
+    def _remote(self, thing: int) -> str:
+        return f"/v2/calls/recordings/{self._numbers[thing]}.mp3"
+
+    async def names(self) -> set[int]:
+        try:
+            names = await self._world.kernel.listing("recordings")
+        except pyfuse3.FUSEError as error:
+            raise OSError(error.errno_, os.strerror(error.errno_)) from None
+        return {self._numbers.index(int(name.partition(".")[0])) for name in names if name.endswith(".mp3")}
+
+    async def stat(self, thing: int) -> int:
+        try:
+            return (await self._world.kernel.stat(self._path(thing))).st_size
+        except pyfuse3.FUSEError as error:
+            raise OSError(error.errno_, os.strerror(error.errno_)) from None
+
+    async def open(self, thing: int) -> tuple[Any, int]:
+        stack = AsyncExitStack()
+        try:
+            inode, info = await stack.enter_async_context(self._world.kernel.opened(self._path(thing)))
+            return (stack, info), (await self._world.operations.getattr(inode, CONTEXT)).st_size
+        except pyfuse3.FUSEError as error:
+            await stack.aclose()
+            raise OSError(error.errno_, os.strerror(error.errno_)) from None
+
+    async def read(self, handle: Any, offset: int, nbytes: int) -> bytes:
+        try:
+            return bytes(await self._world.operations.read(handle[1].fh, offset, nbytes))
+        except pyfuse3.FUSEError as error:
+            raise OSError(error.errno_, os.strerror(error.errno_)) from None
+
+    async def close(self, handle: Any) -> None:
+        await handle[0].aclose()
+
+    async def serve(self, thing: int, content: bytes | None) -> None:
+        if content is None:
+            self._account.delete_recording(self._numbers[thing])
+        else:
+            self._account.replace_object(self._remote(thing), data=content)
+
+    async def fault(self, thing: int, name: str, options: dict[str, Any], times: int) -> None:
+        if thing in self._rules:
+            self._standin.faults.remove(self._rules[thing])
+        pattern = rf"/{self._numbers[thing]}\.mp3$|/{self._account.recording_row(self._numbers[thing])['callId']}/"
+        self._rules[thing] = self._standin.faults.add(name, path=pattern, times=times, **options)
+
+    async def calm(self) -> None:
+        self._standin.faults.clear()
+
+    async def later(self, seconds: float) -> None:
+        self._clock.skipped_seconds += seconds
+        await trio.sleep(0.01)
+
+    async def restart(self, *, forget: bool) -> None:
+        self._world.honest()
+        await self._inner.aclose()
+        if forget:
+            for path in files_below(self._folder / "blocks"):
+                path.unlink()
+        await self._enter()
+
+    async def corrupt(self, seed: int) -> None:
+        flip(list(files_below(self._folder / "blocks")), seed)
+
+    async def evict(self) -> None:
+        self._disk.index.clear(pinned_too=True)
+
+
+@pytest.mark.timeout(600)
+@settings(
+    max_examples=300 if EXPLORES else 20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(SCHEDULES)
+def test_sockets(steps: list[Step]) -> None:
+    """Whatever happens on the wire: true bytes of the version opened, never an older one than was seen, errors only
+    while there is trouble, everything known listed, and in peace everything."""
+
+    async def main(folder: Path, clock: Forward) -> None:
+        async with AsyncExitStack() as stack:
+            await Play(Sockets(stack, folder, clock)).run(steps)
+
+    clock = Forward()
+    with tempfile.TemporaryDirectory() as folder:
+        trio.run(main, Path(folder), clock, clock=clock)

@@ -1,0 +1,130 @@
+"""Every promise of the README is a line, every line has tests that execute it, and each of them is run every time."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_CHARACTERS = 120
+BYTES, ANSWERS, NETWORK = (f"faults/test_rows_{name}.py" for name in ("bytes", "answers", "network"))
+STORAGE, ENDS = "faults/test_rows_storage.py", "faults/test_rows_ends.py"
+READING, BEHAVING, OFFLINE = "mount/test_reading.py", "mount/test_behaving.py", "faults/test_offline.py"
+
+#: The beginning of each line, and the tests that execute it: file and name.
+PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "Bytes are the service's, or an error": (
+        (READING, "test_both_apis_give_every_listed_file_whole"),
+        ("faults/test_model_mount.py", "test_mount"),
+        (BYTES, "test_truncated_close_delimited"),
+        (BYTES, "test_error_page_with_200"),
+    ),
+    "What changed at the service is ESTALE": ((BYTES, "test_object_replaced_between_ranges"),),
+    "After `open()` fstat is exact": (
+        ("mount/test_listing.py", "test_sizes_before_and_after_open"),
+        (BYTES, "test_size_lies_both_ways"),
+    ),
+    "No call takes longer than `--timeout`": (
+        (NETWORK, "test_stalled_head"),
+        (NETWORK, "test_stalled_body"),
+        (NETWORK, "test_slow_drip"),
+    ),
+    "A lookup waits at most 2 s": (
+        ("catalog/test_questions.py", "test_patience"),
+        ("catalog/test_questions.py", "test_three_lookups_of_a_hanging_api"),
+    ),
+    "Not found is ENOENT": (
+        (ANSWERS, "test_listed_object_is_gone"),
+        (ANSWERS, "test_refused_object"),
+        (NETWORK, "test_stalled_head"),
+        (OFFLINE, "test_a_service_that_refuses_connections"),
+        (BYTES, "test_object_replaced_between_ranges"),
+        (ANSWERS, "test_bursts_of_5xx"),
+        (ANSWERS, "test_malformed_bodies"),
+    ),
+    "No program ever meets EAGAIN": (
+        ("fuse/test_errnos.py", "test_no_errno_makes_programs_loop"),
+        (BEHAVING, "test_everything_that_writes_is_refused_as_read_only"),
+    ),
+    "A failing file or folder disturbs no other": (
+        (BEHAVING, "test_a_failing_recording_disturbs_no_other"),
+        ("faults/test_bystanders.py", "test_a_hundred_hanging_readers_delay_nobody"),
+        ("mount/test_attending.py", "test_status_while_the_origin_hangs"),
+    ),
+    "No passing fault is remembered longer than 5 s": (
+        (NETWORK, "test_error_is_not_cached"),
+        (NETWORK, "test_name_does_not_resolve"),
+        (OFFLINE, "test_a_network_that_swallows_everything"),
+    ),
+    "Only 404 and 410 make a name absent": (
+        (ANSWERS, "test_transient_is_never_absent"),
+        ("faults/test_refused_credentials.py", "test_v1_alone_answers_while_v2_refuses"),
+    ),
+    "A service that refuses the credentials": (
+        ("faults/test_refused_credentials.py", "test_refused_while_it_was_mounted"),
+        (ANSWERS, "test_refused_account"),
+    ),
+    "What was read once is read again": (("mount/test_disk.py", "test_remount_without_the_network"),),
+    "Damaged, cut, foreign or removed cache files": (
+        (STORAGE, "test_damaged_cache"),
+        (STORAGE, "test_cache_folder_full"),
+        (STORAGE, "test_cache_folder_fails"),
+        (STORAGE, "test_cache_folder_vanished"),
+    ),
+    "After `kill -9` at any moment": (
+        (ENDS, "test_kill_9"),
+        ("faults/test_crash_points.py", "test_a_few_crash_points"),
+    ),
+    "Ctrl-C, SIGTERM and `cffs umount --lazy`": ((ENDS, "test_signals_with_open_files"),),
+    "A closed laptop": ((NETWORK, "test_suspend"), (ENDS, "test_clock_jump")),
+    "The mount is `ro,nosuid,nodev,noexec`": (
+        (BEHAVING, "test_mount_table_entry"),
+        (BEHAVING, "test_everything_that_writes_is_refused_as_read_only"),
+    ),
+    "A file of up to 512 KiB costs one request": (
+        (READING, "test_a_small_file_costs_one_request"),
+        (READING, "test_a_hundred_readers_fetch_one_copy"),
+    ),
+    "Names that file managers probe by habit": ((BEHAVING, "test_names_that_are_none"),),
+    "Keys and passwords go to the configured service only": (
+        (ANSWERS, "test_redirect_to_another_host"),
+        (BEHAVING, "test_own_files_are_honest"),
+    ),
+    "Plain http to another machine": (("core/test_settings.py", "test_refusals"),),
+}
+
+
+def lines() -> list[str]:
+    """The promises, as the README states them."""
+    section = (ROOT / "README.md").read_text().partition("## What you can rely on\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\* (.*)$", section, re.MULTILINE)
+
+
+@cache
+def found_in(file: str) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The tests in a file, by name."""
+    tree = ast.parse((ROOT / "tests" / file).read_text())
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {node.name: node for node in found if node.name.startswith("test_")}
+
+
+def test_lines_and_tests_are_equal():
+    """Each line begins as exactly one row here does, each row is a line, and a line is one line."""
+    stated = lines()
+    assert [[row for row in PROMISES if line.startswith(row)] for line in stated] == [[row] for row in PROMISES]
+    assert [line for line in stated if len(line) + 2 > MOST_CHARACTERS or not line.endswith(".")] == []
+    text = (ROOT / "README.md").read_text()
+    assert all(f"* {line}\n  " not in text for line in stated), "a promise is one line"
+
+
+def test_each_is_executed():
+    """The tests exist, say what they hold, and run in every `scripts/test`: none is slow or skipped."""
+    for row, tests in PROMISES.items():
+        assert tests, row
+        for file, name in tests:
+            node = found_in(file).get(name)
+            assert node is not None, f"{row}: no {name} in {file}"
+            assert ast.get_docstring(node), name
+            marks = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
+            assert "slow" not in marks, name

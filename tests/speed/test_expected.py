@@ -1,0 +1,76 @@
+"""What an earlier look at an origin is worth: a stream that starts right, ranges that are not asked for nothing."""
+
+import trio
+from trio.testing import MockClock
+
+from cffs.core.source import Api
+from cffs.daemon.probing import expected_of
+from cffs.reader.expected import Expected
+from cffs.reader.siblings import Siblings
+from tests.reader.link import MIB, Remote, laboratory
+from tests.speed.test_gates import KIB, opened, stream
+from tests.speed.test_parallel import seconds_of
+from tests.speed.test_siblings import copy, folder_of
+
+
+async def test_a_gain_that_is_known_is_taken_at_once(autojump_clock: MockClock) -> None:
+    """Where several connections were found to pay, a file of 8 MiB has them from its start, in less than half of the
+    time: it would be over before that is found out."""
+    seconds = []
+    for gain in (None, 4.0):
+        async with laboratory(latency_seconds=0.05) as lab:
+            lab.origin.connection_bytes_per_second = 4e6
+            lab.objects.expect(Api.V2, Expected(parallel_gain=gain))
+            seconds.append(await seconds_of(lab, lab.add(Remote(total=8 * MIB))))
+    assert seconds[1] < 0.4 * seconds[0], seconds
+
+
+async def test_a_gain_that_is_none_is_not_tried(autojump_clock: MockClock) -> None:
+    """Where several were found to be no faster, a slow link is not cut into ranges to learn it again."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=10e6) as lab:
+        lab.objects.expect(Api.V2, Expected(parallel_gain=1.0))
+        await seconds_of(lab, lab.add(Remote(total=64 * MIB)))
+        assert lab.origin.requests <= 2
+        assert lab.origin.most_connections <= 2
+
+
+async def test_ranges_known_to_be_ignored_are_not_asked(autojump_clock: MockClock) -> None:
+    """Where every range is answered with the whole, the whole is asked: a look at head and end costs one request."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
+        lab.objects.expect(Api.V2, Expected(ignores_ranges=True))
+        remote = lab.add(Remote(total=4 * MIB, ignores_ranges=True))
+        handle = await opened(lab)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream, handle, remote, 0, 64 * KIB)
+            nursery.start_soon(stream, handle, remote, remote.total - 64 * KIB, remote.total)
+        assert lab.origin.asked == [(lab.key, None)]
+        assert lab.origin.sent_nbytes == remote.total
+
+
+async def test_connections_are_warmed_without_a_request(autojump_clock: MockClock) -> None:
+    """Who reads a folder in order has connections made ready, once a second at most, and not one request more."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
+        files = folder_of(lab, 60, least=100_000, most=400_000)
+        began_at = trio.current_time()
+        await copy(lab, Siblings(lab.objects, memory_nbytes=64 * MIB), files, list(range(60)))
+        seconds = trio.current_time() - began_at
+        assert 1 <= len(lab.origin.warmed) <= 1 + seconds
+        assert all(api is Api.V2 and 1 <= connections <= 8 for api, connections in lab.origin.warmed)
+        assert lab.origin.requests == 60
+
+
+def test_what_is_made_of_findings() -> None:
+    """The least gain of any kind, the shortest first byte; ranges are ignored only where every kind says so."""
+    kept = {
+        "v1": {"probed_at": "x", "wav": {"range": "ignored", "first_byte_ms": 80.0}},
+        "v2": {
+            "length_in_bytes": "mp3",
+            "mp3": {"range": "ignored", "first_byte_ms": 70.5, "parallel_gain": 3.9},
+            "media": {"range": "honoured", "first_byte_ms": 50, "parallel_gain": 1.1},
+        },
+    }
+    assert expected_of(kept) == {
+        Api.V1: Expected(latency_seconds=0.08, ignores_ranges=True),
+        Api.V2: Expected(latency_seconds=0.05, parallel_gain=1.1),
+    }
+    assert expected_of({}) == dict.fromkeys(Api, Expected())
