@@ -124,7 +124,6 @@ async def _build(
         missing = require_some(denied, v1=v1, v2=v2)
         for api in denied:
             transport.refuse(api)
-
         cache = MemoryCache(settings.memory_nbytes)
         disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
         inodes = InodeTable()
@@ -152,7 +151,6 @@ async def _build(
             ttl_seconds=settings.dir_ttl_seconds,
             wall_ms=_wall_ms,
         )
-
         own_files: dict[str, Callable[[], bytes]] = {}
         kernel = KernelView()
         uploads, left = await stack.enter_async_context(

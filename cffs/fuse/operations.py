@@ -249,11 +249,11 @@ class Operations(Mutations):
             )
         except CffsError as problem:
             stand_in = await self._namespace.writing.stand_in(node, problem)
-            if stand_in is None:
-                if isinstance(problem, RemoteObjectMissing):
-                    await self._is_missing(content)
-                raise
-            return self._opened_here(node, stand_in, writes=False)
+            if stand_in is not None:
+                return self._opened_here(node, stand_in, writes=False)
+            if isinstance(problem, RemoteObjectMissing):
+                await self._is_missing(content)
+            raise
         self._namespace.writing.served(node)
         fact = self._catalog.fact(content.key)
         if not self._paged.admits(Inode(inode), fact.version if fact is not None else 0):

@@ -164,10 +164,12 @@ NO_PATHS = (
 
 
 def kinds_of(path: str) -> list[Kind]:
-    """Every kind that the last name of a path matches, names before it taken as their first match."""
+    """Every kind that the last name of a path matches, names before it taken as their first match; but for what is
+    being written, which may have any name."""
     kinds = [Kind.ROOT]
     for name in path.split("/"):
         kinds = [route.kind for route in routes_of(kinds[0]) if route.match(name) is not None] if kinds else []
+        kinds = [kind for kind in kinds if kind is not Kind.UPLOAD]
     return kinds
 
 
@@ -180,8 +182,16 @@ def test_every_path_of_the_contract(path: str) -> None:
 
 
 def test_paths_cover_the_table() -> None:
-    """The list above has every kind that there is."""
-    assert set(PATHS.values()) | {Kind.ROOT} == set(Kind)
+    """The list above has every kind that there is, but for what is being written."""
+    assert set(PATHS.values()) | {Kind.ROOT, Kind.UPLOAD} == set(Kind)
+
+
+@pytest.mark.parametrize("name", ["song.mp3", ".song.mp3.x8Yz2Q", "5.png", "song.mp3.part"])
+def test_what_is_written_comes_last(name: str) -> None:
+    """In media/, and there alone, any name may be one that is being written; what the service has is tried before."""
+    matches = [route.kind for route in routes_of(Kind.MEDIA) if route.match(name) is not None]
+    assert matches[-1] is Kind.UPLOAD
+    assert [route.parent for route in ROUTES if route.kind is Kind.UPLOAD] == [Kind.MEDIA]
 
 
 @pytest.mark.parametrize("path", NO_PATHS, ids=ascii)
