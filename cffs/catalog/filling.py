@@ -36,7 +36,7 @@ async def list_recordings(account: "Account", listing: "Listing") -> None:
         return
     while calls.running:
         await calls.wait_for_progress()
-        if calls.running or calls.is_partial:
+        if calls.is_partial:
             listing.progressed()
     if calls.failure is not None:
         raise calls.failure

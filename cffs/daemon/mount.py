@@ -117,11 +117,7 @@ async def _build(
     settings: Settings, mountpoint: Path, folders: AccountFolders, background: NurseryBackground, reread: Reread | None
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
-    async with (
-        Transport(settings.origin()) as transport,
-        _catalog(folders.state) as catalog,
-        AsyncExitStack() as stack,
-    ):
+    async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog, AsyncExitStack() as stack:
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         denied = set() if settings.offline else await refused(v1, v2)

@@ -150,6 +150,7 @@ class Namespace:
             return Description(
                 is_folder=False,
                 nbytes=content.nbytes,
+                is_exact=False,
                 is_volatile=True,
                 is_passing=True,
                 modified_ns=_ns(content.modified_ms),

@@ -92,6 +92,11 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("mount/test_uploads.py", "test_a_killed_writer_sends_nothing"),
         ("mount/test_uploads.py", "test_what_a_killed_mount_left"),
     ),
+    "A credential and a telephone call are one request": (
+        ("mount/test_every_operation.py", "test_every_operation_of_the_documents"),
+        ("mount/test_acting.py", "test_a_lost_answer_is_eio_and_one_line"),
+        ("callfire/test_acts.py", "test_every_act_is_sent_once"),
+    ),
     "A file of up to 512 KiB costs one request": (
         (READING, "test_a_small_file_costs_one_request"),
         (READING, "test_a_hundred_readers_fetch_one_copy"),
