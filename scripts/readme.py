@@ -39,7 +39,7 @@ USED_BY: dict[str, str] = {
     "findCalls": "`ls campaigns/{campaign}`, `calls/`, `recordings/`: a thousand calls a request",
     "getCall": "lookup of an unlisted call",
     "getCallRecordings": "`ls` of a call whose recordings no listing embedded",
-    "getCallRecording": "lookup of an unlisted `recordings/{id}.mp3` or `.json`",
+    "getCallRecording": "lookup of an unlisted `recordings/{id}.mp3` or `.json`; once a second while one is being made",
     "getCallRecordingMp3": "every MP3 of a recording",
     "findCallBroadcasts": "`ls campaigns`",
     "getCallBroadcast": "lookup of an unlisted campaign; `campaign.json`",

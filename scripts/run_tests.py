@@ -55,7 +55,7 @@ GROUPS = (
     Group(name="speed", budget_seconds=60, paths=("tests/speed",)),
     Group(name="fuse", budget_seconds=60, paths=("tests/fuse",)),
     Group(name="cli", budget_seconds=60, paths=("tests/cli", "tests/daemon"), lane=1),
-    Group(name="faults", budget_seconds=150, paths=("tests/faults",)),
+    Group(name="faults", budget_seconds=210, paths=("tests/faults",)),
     Group(name="mount-root", budget_seconds=150, paths=("tests/mount",), identity="root", lane=1),
     Group(name="mount-user", budget_seconds=150, paths=("tests/mount",), identity="user", lane=1),
 )

@@ -6,6 +6,7 @@ It must not know where rows come from nor what the tree makes of them.
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cffs.core.values import RecordingState
@@ -114,6 +115,10 @@ class Fact:
     version: int = 0
 
 
+#: Names repeat: most recordings of an account are called the same.
+_text = lru_cache(4096)(json.loads)
+
+
 def call_row(
     seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
 ) -> CallRow:
@@ -129,7 +134,7 @@ def recording_row(seq: int, ident: int, call_id: int, campaign_id: int, name: st
         ident,
         call_id,
         campaign_id,
-        json.loads(name),
+        _text(name),
         stem,
         created_ms,
         hint_nbytes,

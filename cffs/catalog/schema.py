@@ -72,6 +72,27 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX media_by_public_key ON media (public_key);
     CREATE INDEX calls_without_recordings ON calls (created_ms) WHERE recordings_known = 0;
     """,
+    # A file name in the views holds a time and a number. Where the service corrects one of them later, the name keeps
+    # what it was given: triggers, so that no statement can forget it. What was unknown may still become known.
+    """
+    CREATE TABLE kept_names (recording INTEGER PRIMARY KEY, created_ms INTEGER, number TEXT);
+    CREATE TRIGGER recordings_keep_names BEFORE UPDATE OF created_ms ON recordings
+    WHEN OLD.created_ms IS NOT NULL AND NEW.created_ms IS NOT OLD.created_ms
+    BEGIN
+        INSERT INTO kept_names (recording, created_ms, number)
+        SELECT OLD.seq, OLD.created_ms,
+            (SELECT nullif(iif(inbound, from_number, to_number), '') FROM calls WHERE id = OLD.call_id)
+        WHERE NOT EXISTS (SELECT 1 FROM kept_names WHERE recording = OLD.seq);
+    END;
+    CREATE TRIGGER calls_keep_names BEFORE UPDATE OF from_number, to_number, inbound ON calls
+    WHEN iif(OLD.inbound, OLD.from_number, OLD.to_number) <> ''
+        AND iif(OLD.inbound, OLD.from_number, OLD.to_number) <> iif(NEW.inbound, NEW.from_number, NEW.to_number)
+    BEGIN
+        INSERT INTO kept_names (recording, created_ms, number)
+        SELECT seq, created_ms, iif(OLD.inbound, OLD.from_number, OLD.to_number) FROM recordings
+        WHERE call_id = OLD.id AND NOT EXISTS (SELECT 1 FROM kept_names WHERE recording = seq);
+    END;
+    """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
 _FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: views_writes.fill}

@@ -68,10 +68,7 @@ class Taking:
 
     async def calls(self, listing: Listing) -> None:
         """The calls since shortly before the last time, or all of them where that is long ago."""
-        now_ms = self._wall_ms()
-        since_ms, full_ms = self._catalog.listed_ms("calls"), self._catalog.listed_ms("calls:full")
-        whole = since_ms is None or full_ms is None or now_ms - full_ms > FULL_PASS_MS or now_ms < full_ms
-        begin_ms = None if whole or since_ms is None else max(0, since_ms - OVERLAP_MS)
+        now_ms, begin_ms = self._wall_ms(), self._begin_ms("calls")
 
         settle = _settling()
 
@@ -89,17 +86,33 @@ class Taking:
             self._offered.set(Family.CALLS, offered=True)
             await self._catalog.write(lambda db: _put_all(db, writes.put_call, items))
             return
-        if whole:
-            await self._catalog.write(lambda db: writes.mark_listed(db, "calls:full", now_ms=now_ms))
+        await self._mark_full(listing.name, begin_ms, now_ms=now_ms)
 
     async def calls_of_campaign(self, listing: Listing, campaign_id: int) -> None:
-        """The calls of one campaign of a large account (0: of none)."""
+        """The same of one campaign of a large account (0: of none)."""
+        now_ms, begin_ms = self._wall_ms(), self._begin_ms(listing.name)
         settle = _settling()
 
         async def ask(limit: int, offset: int) -> Page[Any]:
-            return settle(await self._v2.find_calls(limit=limit, offset=offset, campaign_id=campaign_id))
+            page = await self._v2.find_calls(
+                limit=limit, offset=offset, campaign_id=campaign_id, interval_begin_ms=begin_ms
+            )
+            return settle(page)
 
         await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
+        await self._mark_full(listing.name, begin_ms, now_ms=now_ms)
+
+    def _begin_ms(self, name: str) -> int | None:
+        """Since when the listing asks: None for all of it, where that was not taken for a day."""
+        now_ms, since_ms = self._wall_ms(), self._catalog.listed_ms(name)
+        full_ms = self._catalog.listed_ms(f"{name}:full")
+        if since_ms is None or full_ms is None or now_ms - full_ms > FULL_PASS_MS or now_ms < full_ms:
+            return None
+        return max(0, since_ms - OVERLAP_MS)
+
+    async def _mark_full(self, name: str, begin_ms: int | None, *, now_ms: int) -> None:
+        if begin_ms is None:
+            await self._catalog.write(lambda db: writes.mark_listed(db, f"{name}:full", now_ms=now_ms))
 
     async def _take_pages(
         self,

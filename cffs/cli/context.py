@@ -24,6 +24,9 @@ from cffs.daemon.identity import acting_as
 #: What a mount without a profile is called in the mount table.
 _DEFAULT = "default"
 
+#: Floors whose options matter to nobody but a mount.
+_OF_MOUNTS = frozenset({"fuse", "tree", "writer"})
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -59,13 +62,27 @@ def complete_folder(_context: click.Context, _parameter: click.Parameter, incomp
 def settings_options(command: Command) -> Command:
     """Gives a command every option of the table, and `-o`; they arrive as one mapping, `given`, of those given.
 
-    Options of later versions are accepted so that they can refuse with their own line, and not shown.
+    What only a mount shows or does is accepted, as everywhere, and not shown: each help has one screen. So are options
+    of later versions, so that they can refuse with their own line.
     """
+    return _with_options(command, lambda option: bool(_OF_MOUNTS.issuperset(option.floors)))
+
+
+def mount_options(command: Command) -> Command:
+    """The same for the command whose options they are: all are shown."""
+    return _with_options(command, lambda _option: False)
+
+
+def _with_options(command: Command, is_elsewhere: Callable[[Option], bool]) -> Command:
     command = click.option(
         "-o", "option_lists", multiple=True, metavar="OPT,OPT", help="The same options, as in /etc/fstab."
     )(command)
     for option in reversed(OPTIONS):
-        shown: dict[str, Any] = {"help": option.help, "default": None, "hidden": option.name in NOT_YET}
+        shown: dict[str, Any] = {
+            "help": option.help,
+            "default": None,
+            "hidden": option.name in NOT_YET or is_elsewhere(option),
+        }
         if option.kind is Kind.FLAG:
             command = click.option(option.flag, option.name, is_flag=True, **shown)(command)
         else:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "cache": ("cffs.cli.cache", "cache", "Look after the disk cache."),
     "catalog": ("cffs.cli.catalog", "catalog", "Add recordings that nothing lists."),
     "watch": ("cffs.cli.watch", "watch", "Print a line per new recording."),
+    "why": ("cffs.cli.why", "why", "Tell the story of one file."),
     "verify": ("cffs.cli.verify", "verify", "Compare files with their manifest."),
     "config": ("cffs.cli.config_show", "config", "Show the effective settings."),
     "completion": ("cffs.cli.completion", "completion", "Print a shell's completion script."),

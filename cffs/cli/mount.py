@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cffs.cli.context import complete_folder, given_options, load, settings_options
+from cffs.cli.context import complete_folder, given_options, load, mount_options
 from cffs.cli.fstab import parse_mount_options
 from cffs.cli.launch import run_in_foreground, start_in_background
 from cffs.cli.messages import tell
@@ -18,13 +18,13 @@ from cffs.core.errors import UsageError
 
 
 @click.command(short_help="Mount an account's recordings and media.")
-@settings_options
+@mount_options
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
 @click.argument("mountpoint", type=Path, shell_complete=complete_folder)
 def mount(mountpoint: Path, foreground: bool, **parameters: Any) -> int:
     """Mount an account on MOUNTPOINT; returns once it answers. Sizes take K, M, G.
 
-    Credentials: CFFS_APIKEY (v1), CFFS_LOGIN and CFFS_PASSWORD (v2), or the config file.
+    Credentials: CFFS_APIKEY (v1), CFFS_LOGIN, CFFS_PASSWORD (v2); config file.
     """
     return mount_with(given_options(parameters), mountpoint, foreground=foreground)
 

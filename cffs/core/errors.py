@@ -32,6 +32,7 @@ credential. Every floor raises these and nothing else on purpose.
     ├── OperationRefused           the mount does not do that
     │   ├── ReadOnlyMount          writing without --writable
     │   ├── NotSupported           extended attributes and the like
+    │   ├── NoSuchAttribute        an extended attribute that the file does not have
     │   ├── NeverAskAgain          the same, so that the kernel stops asking for the life of the mount
     │   ├── NotPermitted           links, device nodes
     │   ├── NotAFolder / IsAFolder
@@ -197,6 +198,10 @@ class ReadOnlyMount(OperationRefused):
 
 class NotSupported(OperationRefused):
     """Something that this file system does not have."""
+
+
+class NoSuchAttribute(OperationRefused):
+    """An extended attribute that the file does not have."""
 
 
 class NeverAskAgain(OperationRefused):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import is_loopback
+from cffs.core.source import Api, Source
 
 #: The cache's block (contract section 5); a cache that cannot hold a few of them works for nothing (style.md F8).
 BLOCK_NBYTES = 128 * 1024
@@ -59,6 +60,10 @@ class OriginSettings:
     offline: bool
     wire: str = "own"
 
+    def url_of(self, source: Source) -> str:
+        """Where an object is found, without what proves who we are: v1's key is no part of it."""
+        return f"{self.v1_url if source.api is Api.V1 else self.v2_url}/{source.path}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
@@ -67,6 +72,7 @@ class ReaderSettings:
     memory_nbytes: int
     connections: int
     timeout_seconds: float
+    revalidate_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +198,10 @@ class Settings:
     def reader(self) -> ReaderSettings:
         """What `reader/` and `cache/` need."""
         return ReaderSettings(
-            memory_nbytes=self.memory_nbytes, connections=self.connections, timeout_seconds=self.timeout_seconds
+            memory_nbytes=self.memory_nbytes,
+            connections=self.connections,
+            timeout_seconds=self.timeout_seconds,
+            revalidate_seconds=self.revalidate_seconds,
         )
 
     def tree(self) -> TreeSettings:

@@ -74,7 +74,14 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "dir_ttl", Kind.SECONDS, "60", "catalog tree", "How long a listing is fresh  [60]", field="dir_ttl_seconds"
     ),
-    _option("revalidate", Kind.SECONDS, "0", "reader", "Ask again for cached objects.", field="revalidate_seconds"),
+    _option(
+        "revalidate",
+        Kind.SECONDS,
+        "0",
+        "reader",
+        "Ask at open if a cached file changed  [off]",
+        field="revalidate_seconds",
+    ),
     _option("connections", Kind.COUNT, "16", "callfire reader", "Connections at most  [16]"),
     _option("formats", Kind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
     _option("timezone", Kind.TIMEZONE, "UTC", "tree", "Time zone of the by-date view  [UTC]"),
@@ -85,7 +92,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("xattrs", Kind.FLAG, "no", "fuse", "Show extended attributes."),
     _option("ca_bundle", Kind.PATH, "", "callfire", "Trust these certificate authorities (PEM)."),
     _option("insecure_http", Kind.FLAG, "no", "callfire", "Allow plain http to hosts other than this one."),
-    _option("wire", Kind.WIRE, "own", "callfire", "HTTP by our own sockets, or by httpx's: own or stock  [own]"),
+    _option("wire", Kind.WIRE, "own", "callfire", "HTTP by sockets of our own, or stock httpx  [own]"),
     _option("allow_other", Kind.FLAG, "no", "fuse daemon", "Let other users in."),
     _option("thumbnailers", Kind.THUMBNAILERS, "allow", "daemon", "Thumbnailers read: allow, or head only  [allow]"),
     _option("uid", Kind.ID, "", "fuse daemon", "Owner shown; root mounting becomes that user."),
@@ -105,8 +112,6 @@ CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password
 #: Options of the contract whose feature this version lacks. Set to anything but the value here, they refuse: an option
 #: that silently does nothing would be a lie.
 NOT_YET: Mapping[str, str] = {
-    "revalidate": "0",
-    "xattrs": "no",
     "audit_log": "",
 }
 

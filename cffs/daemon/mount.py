@@ -41,6 +41,7 @@ from cffs.daemon.report import Report
 from cffs.daemon.session import open_session
 from cffs.daemon.status import Status, config_toml
 from cffs.daemon.thumbnailers import HeadForThumbnailers
+from cffs.daemon.why import Why
 from cffs.daemon.writing import opened_uploads
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
@@ -53,6 +54,7 @@ from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.uploads import tell_names
+from cffs.tree.xattrs import attributes_teller
 from cffs.writer.acts import Acts
 
 log = logging.getLogger(__name__)
@@ -193,6 +195,9 @@ async def _build(
                 limit_seconds=None if limit_seconds is None else limit_seconds / 2,
             ),
             now_ns=time.time_ns,
+            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
+            if settings.xattrs
+            else None,
         )
         listener.handles = operations.handles
         status = Status(
@@ -222,8 +227,7 @@ async def _build(
         status.more.append(attending.told)
         if uploads is not None:
             status.more.append(uploads.told)
-        # what returns to its baseline in a soak
-        living = trio.lowlevel.current_statistics
+        living = trio.lowlevel.current_statistics  # what returns to its baseline in a soak
         status.more.append(
             lambda: {"held": {"tasks": living().tasks_living, "inodes": len(inodes), "lookups": inodes.lookups}}
         )
@@ -237,15 +241,12 @@ async def _build(
             expect=objects.expect,
         )
         attending.add_command("probe", probing.probe)
+        story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
+        attending.add_command("why", story.why)
         own_files.update(status.files())
         own_files["config.toml"] = lambda: config_toml(live.now).encode()
-        yield Graph(
-            operations=operations,
-            catalog=catalog,
-            kernel=kernel,
-            notices=missing + left,
-            attending=attending,
-        )
+        notices = missing + left
+        yield Graph(operations=operations, catalog=catalog, kernel=kernel, notices=notices, attending=attending)
 
 
 @asynccontextmanager

@@ -38,6 +38,8 @@ class KernelCaching:
     hint_seconds: float = 60.0
     missing_seconds: float = 30.0
     never_ours_seconds: float = 300.0
+    #: Names of what changes by itself: a recording that is made becomes another inode when it is finished.
+    volatile_seconds: float = 1.0
 
 
 class AttributeMaker:
@@ -81,6 +83,8 @@ class AttributeMaker:
         attributes.st_size = description.nbytes or 0
         attributes.st_blocks = blocks(attributes.st_size, held_nbytes)
         attributes.attr_timeout = self._attr_seconds(description)
+        if description.is_volatile:
+            attributes.entry_timeout = self._caching.volatile_seconds
         return attributes
 
     def missing(self, *, never_ours: bool) -> pyfuse3.EntryAttributes:

@@ -34,6 +34,7 @@ ERRNOS: dict[type[errors.CffsError], int] = {
     errors.AlreadySent: errno.EIO,
     errors.ReadOnlyMount: errno.EROFS,
     errors.NotSupported: errno.ENOTSUP,
+    errors.NoSuchAttribute: errno.ENODATA,
     errors.NeverAskAgain: errno.ENOSYS,
     errors.NotPermitted: errno.EPERM,
     errors.NotAFolder: errno.ENOTDIR,

@@ -21,7 +21,7 @@ AttributesOf = Callable[[Inode, Node, Content | None], pyfuse3.EntryAttributes]
 
 
 class Folders:
-    """Replies to READDIR. No method is a checkpoint."""
+    """Replies to READDIR. Only `bring` is ever a checkpoint."""
 
     def __init__(
         self, namespace: Namespace, neighbours: Neighbours, *, attributes_of: AttributesOf, readdir_reply: ReaddirReply
@@ -32,6 +32,16 @@ class Folders:
         self._attributes_of = attributes_of
         self._readdir_reply = readdir_reply
 
+    def is_apart(self, handle: FolderHandle) -> bool:
+        """True where `bring` must be awaited before each reply."""
+        return self._namespace.is_apart(handle.node)
+
+    async def bring(self, handle: FolderHandle, *, after: int) -> None:
+        """Have the next entries at hand where finding them may mean looking at every row; else nothing, and no
+        checkpoint."""
+        if self.is_apart(handle) and (not handle.ahead or handle.ahead_after != after):
+            handle.ahead, handle.ahead_after = await self._namespace.page(handle.node, after=after), after
+
     def reply(self, handle: FolderHandle, token: pyfuse3.ReaddirToken, *, after: int) -> bool:
         """Give the kernel what is known past the place `after`, as much as it takes; False where nothing is.
 
@@ -41,7 +51,7 @@ class Folders:
         while True:
             entries = handle.ahead
             if not entries or handle.ahead_after != after:
-                entries = self._namespace.entries(folder, after=after)
+                entries = [] if self.is_apart(handle) else self._namespace.entries(folder, after=after)
             handle.ahead = []
             for index, entry in enumerate(entries):
                 node = entry.node

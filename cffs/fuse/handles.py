@@ -9,6 +9,7 @@ from itertools import count
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import HandleId, Inode
+from cffs.reader.living import LivingFile
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.behaviour_writing import WritableFile
 from cffs.tree.nodes import Entry, Node
@@ -22,6 +23,15 @@ class RemoteHandle:
     node: Node
     key: str
     file: OpenFile
+
+
+@dataclass(frozen=True, slots=True)
+class LivingHandle:
+    """An open recording that was still being made at open."""
+
+    inode: Inode
+    node: Node
+    file: LivingFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class FolderHandle:
     ahead_after: int = 0
 
 
-Handle = RemoteHandle | SnapshotHandle | WrittenHandle | FolderHandle
+Handle = RemoteHandle | LivingHandle | SnapshotHandle | WrittenHandle | FolderHandle
 
 
 class HandleTable:

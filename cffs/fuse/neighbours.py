@@ -27,6 +27,8 @@ _UNSTEADY = frozenset({RecordingState.RECORDING, RecordingState.ERROR})
 _MOST_FILES = 50_000
 #: Twice as far as anybody looks ahead, for some folders at once.
 _MADE = 256
+#: Folders being listed at the same time.
+_ALONE = 64
 
 
 #: Sizes asked for together.
@@ -49,6 +51,9 @@ class Neighbours:
         self._catalog = catalog
         self._siblings = siblings
         self._listings: dict[Node, _Listing] = {}
+        #: The first file of folders of which no second one was listed yet: most calls have one recording, which has no
+        #: neighbour, and a table for each of 100,000 calls is 40 MB.
+        self._alone: LRUCache[Node, tuple[Inode, Node]] = LRUCache(_ALONE)
         self._files = 0
         self._folders: dict[Inode, Node] = {}
         self._made: LRUCache[Node, Sibling] = LRUCache(_MADE)
@@ -59,7 +64,15 @@ class Neighbours:
             return
         listing = self._listings.get(folder)
         if listing is None:
+            first = self._alone.pop(folder, (inode, node))
+            if first[0] == inode:
+                self._alone[folder] = first
+                return
             listing = self._listings[folder] = _Listing()
+            self._add(folder, listing, *first)
+        self._add(folder, listing, inode, node)
+
+    def _add(self, folder: Node, listing: _Listing, inode: Inode, node: Node) -> None:
         self._folders[inode] = folder
         if inode in listing.places:
             return
@@ -103,7 +116,9 @@ class Neighbours:
         return [
             content
             for content in contents
-            if isinstance(content, Remote) and self._namespace.describe_content(content).nbytes is None
+            if isinstance(content, Remote)
+            and content.state not in _UNSTEADY
+            and self._namespace.describe_content(content).nbytes is None
         ]
 
     def _siblings_of(self, nodes: Sequence[Node], place: int) -> list[Sibling]:

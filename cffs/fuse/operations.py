@@ -22,16 +22,19 @@ from cffs.core.errors import (
     StaleHandle,
 )
 from cffs.core.ids import Inode
-from cffs.core.values import RecordingState
-from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, file_info, made_up_statfs
+from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, made_up_statfs
 from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, handler, instant_handler
-from cffs.fuse.handles import FolderHandle, HandleTable, RemoteHandle, SnapshotHandle, WrittenHandle, told
-from cffs.fuse.invalidation import KernelView, PagedVersions
+from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, WrittenHandle, told
+from cffs.fuse.invalidation import KernelView
+from cffs.fuse.living import Living
 from cffs.fuse.mutations import WRITING_FLAGS, Mutations
-from cffs.fuse.neighbours import Neighbours, known_of
+from cffs.fuse.neighbours import Neighbours
+from cffs.fuse.opening import Opening
+from cffs.fuse.xattrs import AttributesOf, Xattrs
 from cffs.reader.objects import Objects
 from cffs.reader.siblings import Siblings
+from cffs.tree.living import is_being_made
 from cffs.tree.namespace import FOLDER, Description, Namespace
 from cffs.tree.nodes import Content, Document, Node, Remote, Spooled
 from cffs.tree.routes import FOLDERS
@@ -55,21 +58,36 @@ class Operations(Mutations):
         calls: CallTable,
         now_ns: Callable[[], int],
         readdir_reply: ReaddirReply = pyfuse3.readdir_reply,
+        attributes_of: AttributesOf | None = None,
     ) -> None:
-        """`readdir_reply` is pyfuse3's own; tests take the entries themselves."""
+        """`readdir_reply` is pyfuse3's own; tests take the entries themselves. Extended attributes are what
+        `attributes_of` tells; None: there are none."""
         super().__init__()
         self.calls = calls
         self.handles = HandleTable()
         self._namespace = namespace
         self._inodes = namespace.inodes
+        self.xattrs = Xattrs(namespace.inodes, attributes_of)
         self._objects = objects
         self._catalog = catalog
         self._attributes = attributes
         self._kernel = kernel
         self._now_ns = now_ns
-        self._paged = PagedVersions()
+        self._living = Living(
+            namespace=namespace, objects=objects, catalog=catalog, kernel=kernel, handles=self.handles
+        )
         siblings = Siblings(objects, memory_nbytes=objects.memory_nbytes)
         self._neighbours = Neighbours(namespace, catalog, siblings)
+        self._opening = Opening(
+            namespace=namespace,
+            objects=objects,
+            catalog=catalog,
+            kernel=kernel,
+            handles=self.handles,
+            neighbours=self._neighbours,
+            living=self._living,
+            now_ns=now_ns,
+        )
         self._folders = Folders(
             namespace, self._neighbours, attributes_of=self._attributes_of, readdir_reply=readdir_reply
         )
@@ -114,7 +132,7 @@ class Operations(Mutations):
             try:
                 self._inodes.node(Inode(number))
             except StaleHandle:
-                self._paged.forget(Inode(number))
+                self._opening.forget(Inode(number))
 
     @handler
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
@@ -124,7 +142,7 @@ class Operations(Mutations):
     async def _attributes_asked(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
             return self._attributes_of(inode, node)
-        content = self._namespace.content(node)
+        content = await self._living.content(inode, node)
         description = self._namespace.describe_content(content)
         if description.nbytes is None:
             description = await self._measured(inode, node, content)
@@ -136,20 +154,17 @@ class Operations(Mutations):
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             return replace(self._namespace.describe_content(content), nbytes=len(body))
-        if not self.handles.of_object(content.key):
+        if is_being_made(content):
+            await self._living.measure(content)
+        elif not self.handles.of_object(content.key):
             for other in self._neighbours.unsized_behind(inode):
                 self._objects.probe_soon(other.key, other.sources)
             try:
                 await self._namespace.measure(content)
             except RemoteObjectMissing:
-                await self._is_missing(content)
+                await self._opening.is_missing(content)
                 raise
         return self._namespace.describe(node)
-
-    async def _is_missing(self, content: Remote) -> None:
-        """The service does not have it: once its row leaves for that, no byte of it is kept but a pinned one."""
-        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // 1_000_000):
-            self._objects.let_go(content.key)
 
     def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
@@ -166,7 +181,10 @@ class Operations(Mutations):
     def _shown(self, inode: Inode, node: Node, content: Content, description: Description) -> pyfuse3.EntryAttributes:
         if isinstance(content, Remote):
             held_nbytes = self._objects.held_nbytes(content.key)
-            description = self._never_too_small(content, description)
+            if is_being_made(content):
+                description = replace(description, nbytes=self._living.nbytes(content))
+            else:
+                description = self._never_too_small(content, description)
             if not description.is_exact:
                 self._kernel.note(content.key, inode)
         else:
@@ -200,10 +218,16 @@ class Operations(Mutations):
         handle = self.handles.get(fh)
         if not isinstance(handle, FolderHandle):
             raise NotAFolder(str(fh))
-        if (start_id and start_id == handle.end) or self._folders.reply(handle, token, after=start_id):
+        if start_id and start_id == handle.end:
+            return
+        if self._folders.is_apart(handle):
+            with trio.fail_after(self.calls.budget_seconds):
+                await self._folders.bring(handle, after=start_id)
+        if self._folders.reply(handle, token, after=start_id):
             return  # `find` asks this twice a folder, so a deadline is made only where something is waited for
         with trio.fail_after(self.calls.budget_seconds):
             while await self._namespace.wait_for_entries(handle.node):
+                await self._folders.bring(handle, after=start_id)
                 if self._folders.reply(handle, token, after=start_id):
                     return
 
@@ -226,9 +250,9 @@ class Operations(Mutations):
             return await self._open_written(node, flags, ctx)
         if node.kind in FOLDERS:
             raise IsAFolder(node.kind.name)
+        content = await self._living.content(Inode(inode), node)
         if self._inodes.is_stale(Inode(inode)):
             raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
-        content = self._namespace.content(node)
         if isinstance(content, Spooled):
             return await self._open_written(node, flags, ctx)
         if isinstance(content, Document):
@@ -237,38 +261,15 @@ class Operations(Mutations):
             self._kernel.forget_attributes(Inode(inode))
             # no pages: they would end where the size of an earlier rendering does, and mix two snapshots
             return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
-        self._namespace.require_readable(content)
-        known = known_of(self._catalog, content)
         try:
-            file = await self._objects.open(
-                content.key,
-                content.sources,
-                known=known,
-                hint_nbytes=content.hint_nbytes,
-                may_be_kept=content.state is not RecordingState.RECORDING,
-            )
+            info = await self._opening.open(Inode(inode), node, content)
         except CffsError as problem:
             stand_in = await self._namespace.writing.stand_in(node, problem)
-            if stand_in is not None:
-                return self._opened_here(node, stand_in, writes=False)
-            if isinstance(problem, RemoteObjectMissing):
-                await self._is_missing(content)
-            raise
+            if stand_in is None:
+                raise
+            return self._opened_here(node, stand_in, writes=False)
         self._namespace.writing.served(node)
-        fact = self._catalog.fact(content.key)
-        if not self._paged.admits(Inode(inode), fact.version if fact is not None else 0):
-            # one inode is one version: a change was noticed while nobody had the file open
-            file.close()
-            if not self._inodes.is_stale(Inode(inode)):
-                self._inodes.retire(node)
-            raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
-        number = self.handles.add(RemoteHandle(Inode(inode), node, content.key, file))
-        if known is None:
-            self._kernel.forget_attributes(Inode(inode))
-        else:
-            self._kernel.forget_attributes_of(content.key)  # learned just now, and not yet told to the kernel
-        self._neighbours.opened(Inode(inode), content, file)
-        return file_info(number, file)
+        return info
 
     @instant_handler
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -281,6 +282,9 @@ class Operations(Mutations):
                 with trio.fail_after(self.calls.budget_seconds):
                     data = await handle.file.read(off, size)
             return data  # type: ignore[return-value]  # pyfuse3 takes any buffer, without a copy; its stub says bytes
+        if isinstance(handle, LivingHandle):
+            with trio.fail_after(self.calls.budget_seconds):
+                return await self._living.read(handle, off, size)
         if isinstance(handle, SnapshotHandle):
             return handle.body[off : off + size]
         if isinstance(handle, WrittenHandle):

@@ -1,7 +1,7 @@
 """Every operation that is never possible, refused with the errno that fits: never ENOSYS to an application.
 
-It must not know anything of the tree. With the mount option `ro` the kernel refuses most of them itself; these are
-for what slips through. `fuse/mutations` inherits it.
+It must not know anything of the tree; extended attributes, which can only be read, are `fuse/xattrs`. With the mount
+option `ro` the kernel refuses most of them itself; these are for what slips through. `fuse/mutations` inherits it.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import pyfuse3
 
 from cffs.core.errors import BadArgument, NeverAskAgain, NotPermitted, NotSupported
 from cffs.fuse.guard import CallTable, handler
+from cffs.fuse.xattrs import Xattrs
 
 _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
@@ -19,6 +20,7 @@ class Refusals(pyfuse3.Operations):
     """What no mount does (contract section 6)."""
 
     calls: CallTable
+    xattrs: Xattrs
 
     def subject_of(self, number: int) -> str:
         """What an inode stands for, for people."""
@@ -62,13 +64,13 @@ class Refusals(pyfuse3.Operations):
 
     @handler
     async def getxattr(self, inode: int, name: pyfuse3.XAttrNameT, ctx: _Context) -> bytes:
-        """Asking twice per entry costs `ls -l` a factor of 22 (measured): the kernel is told never to ask again."""
-        raise NeverAskAgain("getxattr")
+        """With `--xattrs` only: asking twice per entry costs `ls -l` a factor of 22 (measured)."""
+        return self.xattrs.get(inode, name)
 
     @handler
     async def listxattr(self, inode: int, ctx: _Context) -> Sequence[pyfuse3.XAttrNameT]:
         """As getxattr."""
-        raise NeverAskAgain("listxattr")
+        return self.xattrs.names(inode)
 
     @handler
     async def poll(self, inode: int, fh: int, poll_handle: pyfuse3.PollHandle | None, ctx: _Context) -> int:

@@ -33,6 +33,7 @@ SLOW_FOR_SECONDS = 1.0
 #: What waits for the writing thread before receivers do (what they have in hand comes on top): its memory is counted
 #: nowhere else once it is evicted.
 MAX_QUEUED_NBYTES = 4 * 1024 * 1024
+_BATCH = 8
 #: Receivers wait for a disk that is slow, as long as it writes at all; one that stood still for so long is left alone.
 STUCK_SECONDS = 1.0
 #: How long the end of a mount may take for what is still queued (contract 10 allows 2 s for everything).
@@ -41,7 +42,7 @@ REST_SECONDS = 0.5
 _READERS = 4
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Queued:
     """Blocks to be written, or, without a write, to be settled; those `wanted` of them."""
 
@@ -198,10 +199,11 @@ class DiskTier:
     async def _write_queued(self) -> None:
         try:
             while self._queue:
-                queued = self._queue[0]
-                transfer = self._transfer_of(queued)
-                problem = await trio.to_thread.run_sync(_run, transfer, abandon_on_cancel=True) if transfer else None
-                self._was_done(problem)
+                batch = self._batch()
+                transfers = [self._transfer_of(queued) for queued in batch]
+                problems = await trio.to_thread.run_sync(_run_all, transfers, abandon_on_cancel=True)
+                for queued, problem in zip(batch, problems, strict=True):
+                    self._was_done(queued, problem)
                 self._is_stuck = False
                 self._room.set()
         except trio.Cancelled:
@@ -215,10 +217,21 @@ class DiskTier:
         until = trio.current_time() + REST_SECONDS
         while self._queue and trio.current_time() < until:
             transfer = self._transfer_of(self._queue[0])
-            self._was_done(_run(transfer) if transfer is not None else None)
+            self._was_done(self._queue[0], _run(transfer) if transfer is not None else None)
+
+    def _batch(self) -> list["_Queued"]:
+        """What goes to the thread at once: each time costs as much as writing a block. What is to be settled waits for
+        the writes before it."""
+        batch: list[_Queued] = []
+        for queued in self._queue:
+            if queued.write is not None or not any(before.write is not None for before in batch):
+                batch.append(queued)
+            if len(batch) == _BATCH:
+                break
+        return batch
 
     def _transfer_of(self, queued: "_Queued") -> Transfer | None:
-        """What is to be done for the first in the queue; None where nothing is wanted of it any more."""
+        """What is to be done for it; None where nothing is wanted of it any more."""
         if queued.write is None:
             return None if self._disk is None else self._disk.begin_settle(queued.version, sorted(queued.wanted))
         if queued.wanted:
@@ -226,8 +239,8 @@ class DiskTier:
         queued.write.transfer.discard()
         return None
 
-    def _was_done(self, problem: OSError | None) -> None:
-        queued = self._queue.popleft()
+    def _was_done(self, queued: "_Queued", problem: OSError | None) -> None:
+        self._queue.remove(queued)
         self._queued_nbytes -= queued.nbytes
         if self._disk is None:
             return
@@ -261,6 +274,10 @@ class DiskTier:
 def _waits_so_far() -> int:
     """How often this thread waited for something: one that is slow without that only shares its processor."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def _run_all(transfers: list[Transfer | None]) -> list[OSError | None]:
+    return [None if transfer is None else _run(transfer) for transfer in transfers]
 
 
 def _run(transfer: Transfer) -> OSError | None:

@@ -65,7 +65,7 @@ class Holdings:
             return False
         if self._memory.held_nbytes(identity.key) == identity.total_nbytes:
             return True
-        return identity.may_be_kept and self._disk.holds_all(identity.version)
+        return self._disk.holds_all(identity.version)
 
     async def beyond_memory(self, wanted: ByteRange) -> memoryview | None:
         """The bytes of `wanted` from its start on, as far as disk (or memory, before it) has them in one piece; None
@@ -82,8 +82,6 @@ class Holdings:
         return await self._disk.read(self._identity.version, missing)
 
     def _on_disk_missing(self, within: ByteRange) -> ByteRange | None:
-        if not self._identity.may_be_kept:
-            return within
         return self._disk.first_missing(self._identity.version, within)
 
     # -- what arrives --
@@ -92,7 +90,7 @@ class Holdings:
         """The bytes of `since` have been committed: the blocks that are complete with them go to disk."""
         identity = self._identity
         total_nbytes = identity.total_nbytes
-        if total_nbytes is None or not self._disk.is_on or not identity.may_be_kept or identity.is_changed:
+        if total_nbytes is None or not self._disk.is_on or identity.is_changed:
             return
         blocks = blocks_of(since)
         begin = blocks.start
@@ -108,7 +106,7 @@ class Holdings:
     def settle(self, proven: ByteRange, *, unproven: Iterable[ByteRange]) -> None:
         """The answers that brought `proven` ended as they should; those that brought `unproven` go on. What is on disk
         of the former alone outlasts a crash from now on."""
-        if not self._identity.may_be_kept or not self._disk.is_on or self._identity.is_changed:
+        if not self._disk.is_on or self._identity.is_changed:
             return
         going_on = [blocks_of(other) for other in unproven if other]
         indexes = [index for index in blocks_of(proven) if not any(index in other for other in going_on)]

@@ -30,8 +30,6 @@ class Identity:
         self.ignores_ranges = False
         #: Another version was seen at the origin: no byte of this one can be had any more.
         self.is_changed = False
-        #: False for what is still being made (a call that goes on): it is never kept on disk.
-        self.may_be_kept = True
         #: What its bytes are cached under. May change at a checkpoint: ask again, never keep it.
         self.version = self._version()
 

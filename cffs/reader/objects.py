@@ -20,10 +20,13 @@ from cffs.core.source import Api, Source
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.expected import Expected
 from cffs.reader.facts import FactsListener, Known, Learned
+from cffs.reader.living import LivingFiles
 from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.remote_file import OpenFile, RemoteFile
+from cffs.reader.revalidation import Revalidation
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
+from cffs.reader.stories import Told
 from cffs.reader.tools import ReaderCounters, Tools
 
 #: What an object was is remembered for so long after its last close.
@@ -73,6 +76,10 @@ class Objects:
             listener=listener,
             slots=ConnectionSlots(connections=settings.connections),
         )
+        #: Of objects that are still being made.
+        self.living = LivingFiles(opener, self._tools.stories)
+        #: Of objects of which everything is known.
+        self.revalidation = Revalidation(opener, after_seconds=settings.revalidate_seconds, changed=self._is_another)
         self._files: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._probes: dict[str, _Probe] = {}
@@ -121,6 +128,18 @@ class Objects:
         # not their sum: most of what memory holds is on disk too
         return max(self._tools.cache.held_nbytes(key), self._tools.disk.held_nbytes(key))
 
+    def told(self, key: str) -> Told:
+        """Everything that there is to tell of the object's bytes. No checkpoint."""
+        file, story = self._files.get(key), self._tools.stories.of(key)
+        return Told(
+            memory_nbytes=self._tools.cache.held_nbytes(key),
+            disk_nbytes=self._tools.disk.held_nbytes(key),
+            is_open=file is not None and file.is_open,
+            fetched=tuple(story.fetched),
+            tier=(file.tier if file is not None else "") or story.tier,
+            failure=story.failure,
+        )
+
     async def open(
         self,
         key: str,
@@ -128,7 +147,6 @@ class Objects:
         *,
         known: Known | None = None,
         hint_nbytes: int | None = None,
-        may_be_kept: bool = True,
     ) -> OpenFile:
         """A handle whose `total_nbytes` is exact, or None where the origin does not tell it in time.
 
@@ -137,7 +155,6 @@ class Objects:
         Raises CffsError.
         """
         file = self._file(key, sources, known)
-        file.identity.may_be_kept = file.identity.may_be_kept and may_be_kept
         handle = file.attach()
         try:
             await file.learn(hint_nbytes)
@@ -205,6 +222,10 @@ class Objects:
         self._tools.cache.drop_object(key)
         self._tools.disk.drop_object(key)
 
+    def _is_another(self, key: str) -> None:
+        self._tools.listener.changed(key)
+        self.forget(key)
+
     def _file(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
         self._forget_expired()
         file = self._files.get(key)
@@ -241,6 +262,7 @@ class Objects:
                 self._tools.listener.learned(probe.learned)
         except CffsError as exc:
             probe.error = exc
+            self._tools.stories.failed(key, exc)
         finally:
             if self._probes.get(key) is probe:
                 del self._probes[key]

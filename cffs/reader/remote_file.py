@@ -56,6 +56,8 @@ class RemoteFile:
         receiver.on_arrived, receiver.on_answered = self._steering.arrived, self._settle
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
+        #: Which of memory, disk and service answered the last READ; told to the stories when nobody reads any more.
+        self.tier = ""
 
     @property
     def is_open(self) -> bool:
@@ -84,6 +86,8 @@ class RemoteFile:
         self._steering.drop_unwanted()
         if not self._handles:
             self.closed_at = trio.current_time()
+            if self.tier:
+                self._tools.stories.served(self.identity.key, self.tier)
             self._steering.watch.left()
             self._tools.cache.abandon(self.identity.version)
             if self.identity.total_nbytes is None:  # the next open must not take it for its own
@@ -118,6 +122,7 @@ class RemoteFile:
         if data:
             self._steering.follow(handle, read, is_here=True)
             self._delivered(handle, read, data)
+            self.tier = "memory"
         return data
 
     async def read(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview:
@@ -145,6 +150,7 @@ class RemoteFile:
                 position += len(data)
         if not was_asked:
             self._tools.disk.hits += 1
+        self.tier = "service" if was_asked else "disk"
         return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
     async def _from_origin(self, handle: OpenFile, wanted: ByteRange) -> memoryview:
@@ -226,6 +232,7 @@ class RemoteFile:
             self._tools.cache.seal(fetch.lease)
             self._holdings.arrived(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
         self._arrived_nbytes = max(self._arrived_nbytes, fetch.position if fetch.has_head else 0)
+        self._note(fetch, error)
         if isinstance(error, MalformedAnswer):
             self._holdings.forget(fetch.came)
         else:
@@ -235,3 +242,10 @@ class RemoteFile:
             self.forget()
         elif not self._handles:
             self._tools.cache.abandon(self.identity.version)
+
+    def _note(self, fetch: Fetch, error: CffsError | None) -> None:
+        key, stories = self.identity.key, self._tools.stories
+        if fetch.has_head and self.identity.source is not None:
+            stories.fetched(key, ByteRange(fetch.begin, max(fetch.begin, fetch.position)), self.identity.source.key)
+        if error is not None:
+            stories.failed(key, error)

@@ -26,6 +26,7 @@ from cffs.reader.planner import (
 )
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
+from cffs.reader.stories import Stories
 
 #: Of the newest measurement in the running mean.
 _WEIGHT = 0.3
@@ -79,6 +80,7 @@ class Tools:
     #: Of handles that are opened from now on.
     first_nbytes: int = FIRST_NBYTES
     counters: ReaderCounters = field(default_factory=ReaderCounters)
+    stories: Stories = field(default_factory=Stories)
     link: LinkEstimate = field(default_factory=LinkEstimate)
     #: Long requests on their way; the parts of one stream count as one together.
     running_streams: float = 0.0

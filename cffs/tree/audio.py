@@ -8,6 +8,7 @@ from cffs.catalog.offered import Family
 from cffs.catalog.rows import CallRow, RecordingRow
 from cffs.core.errors import RemoteObjectMissing
 from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name
+from cffs.core.values import RecordingState
 from cffs.core.wire_json import encode
 from cffs.tree.context import Context
 from cffs.tree.hints import Form, usable
@@ -53,9 +54,17 @@ def wav_content(context: Context, node: Node) -> Remote:
     key, sources = f"recording/{file_id}.wav", (v1_recording(file_id),)
     row = context.catalog.recording(file_id)
     if row is None:
-        return Remote(key=key, sources=sources)
+        return Remote(key=key, sources=sources, state=_state_of_call(context, file_id))
     hint = _hint(context, row, Form.WAV)
     return Remote(key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=row.state)
+
+
+def _state_of_call(context: Context, file_id: int) -> RecordingState:
+    """Where v1 numbers its files otherwise than v2, one of a call whose recording is being made may be that one."""
+    file = context.catalog.listed_file(file_id)
+    rows = context.catalog.recordings_of_call(file.call_id) if file is not None else []
+    is_growing = any(row.state is RecordingState.RECORDING for row in rows)
+    return RecordingState.RECORDING if is_growing else RecordingState.READY
 
 
 def recording_json(context: Context, node: Node) -> Content:
@@ -68,7 +77,8 @@ def recording_json(context: Context, node: Node) -> Content:
 
 def json_of(row: RecordingRow) -> Document:
     """The same from a row at hand."""
-    return Document(body=row.document, modified_ms=row.created_ms)
+    is_growing = row.state is RecordingState.RECORDING
+    return Document(body=row.document, modified_ms=row.created_ms, volatile=is_growing)
 
 
 def call_json(context: Context, node: Node) -> Content:

@@ -17,6 +17,8 @@ Parts = dict[str, str]
 Resolve = Callable[[Context, Node, Parts], Awaitable[Node]]
 #: (context, folder, offset) -> the next entries past that place, ascending; [] at the end of what is known.
 Entries = Callable[[Context, Node, int], list[Entry]]
+#: The same where finding them may mean looking at every row: not on the loop.
+EntriesApart = Callable[[Context, Node, int], Awaitable[list[Entry]]]
 #: (context, folder) -> ask what must be asked before its first entry can be shown.
 Prepare = Callable[[Context, Node], Awaitable[None]]
 #: (context, file) -> its content, from what is known, without a question.
@@ -56,5 +58,6 @@ class Behaviour:
     campaign_of: Callable[[Node], int | None] = all_campaigns
     prepare: Prepare = nothing_to_prepare
     entries: Entries = no_entries
+    entries_apart: EntriesApart | None = None
     content: Fill = no_content
     writing: Writing = NO_WRITING

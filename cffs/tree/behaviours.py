@@ -206,7 +206,9 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         resolve=views.resolve_call, prepare=views.prepare_call, entries=views.call_entries, is_whole=True
     ),
     Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.nothing),
-    Kind.SEARCH: Behaviour(resolve=search.resolve_search, listing="recordings", entries=search.files),
+    Kind.SEARCH: Behaviour(
+        resolve=search.resolve_search, listing="recordings", entries=search.files, entries_apart=search.files_apart
+    ),
     Kind.MOMENT: Behaviour(resolve=moments.resolve, content=moments.content),
     Kind.MANIFEST: Behaviour(resolve=manifests.resolve, content=manifests.content),
     Kind.PLAYLIST: Behaviour(resolve=playlists.resolve, content=playlists.content),

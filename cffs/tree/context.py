@@ -5,7 +5,7 @@ The modules of the tree get it as their first argument.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cffs.catalog.account import Account
 from cffs.catalog.offered import Family
@@ -13,8 +13,10 @@ from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
 from cffs.core.source import Api, Source
+from cffs.core.values import RecordingState
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
+from cffs.tree.rendering import Renderings
 from cffs.writer.acts import Acts
 from cffs.writer.uploads import Uploads
 
@@ -44,6 +46,7 @@ class Context:
     is_writable: bool = False
     #: None where media cannot be written: on a read-only mount, or without v2.
     uploads: Uploads | None = None
+    renderings: Renderings = field(default_factory=Renderings)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False
 
@@ -59,10 +62,13 @@ class Context:
         return self.account.v1 is not None and self.is_refused(Api.V2) and not self.is_refused(Api.V1)
 
     async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
-        """Return once the origin is known to have the object; one question at most, none where it answered before.
+        """Return once the origin is known to have the object; one question at most, none where it answered before,
+        nor for a recording that is being made: what was true of its bytes must not be remembered.
 
         Raises RemoteObjectMissing, or what stops an answer.
         """
+        if remote.state is RecordingState.RECORDING:
+            return
         fact = self.catalog.fact(remote.key)
         if fact is not None and (fact.nbytes is not None or not fact.version):
             return  # of a changed object nothing is known but that it changed

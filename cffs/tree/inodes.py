@@ -36,8 +36,10 @@ class InodeTable:
         self._next = ROOT_INODE + 1
         #: Numbers of nodes without a place, and of nodes whose place was retired; kept for the mount's life.
         self._given: dict[Node, Inode] = {ROOT: ROOT_INODE}
-        #: What the kernel holds: the node of a number, and how many lookups it must forget.
-        self._held: dict[Inode, tuple[Node, int]] = {ROOT_INODE: (ROOT, 1)}
+        #: What the kernel holds: the node of a number, and where it must forget more than one lookup of it, how many
+        #: more (`find` makes the kernel hold every name there is, once).
+        self._held: dict[Inode, Node] = {ROOT_INODE: ROOT}
+        self._more: dict[Inode, int] = {}
         self._stale: set[Inode] = set()
 
     def __len__(self) -> int:
@@ -47,7 +49,7 @@ class InodeTable:
     @property
     def lookups(self) -> int:
         """What the kernel owes in forgets, of all inodes."""
-        return sum(count for _node, count in self._held.values())
+        return len(self._held) + sum(self._more.values())
 
     def number(self, node: Node) -> Inode:
         """The node's number; the same at every call until the node is retired."""
@@ -55,7 +57,7 @@ class InodeTable:
         if given is not None:
             return given
         holder = self._held.get(Inode(node.place))
-        if node.place and (holder is None or holder[0] == node):
+        if node.place and (holder is None or holder == node):
             return Inode(node.place)  # unless another node of the row (a call that changed its campaign) has it still
         number = Inode(self._next)
         self._next += 1
@@ -70,18 +72,18 @@ class InodeTable:
 
     def hold_as(self, number: Inode, node: Node) -> None:
         """The same where the number was asked for just now."""
-        held = self._held.get(number)
-        self._held[number] = (node, 1 if held is None else held[1] + 1)
+        if number in self._held:
+            self._more[number] = self._more.get(number, 0) + 1
+        self._held[number] = node
 
     def forget(self, number: Inode, lookups: int) -> None:
         """The kernel drops `lookups` of its references; the root is never forgotten, too many are taken as all."""
-        held = self._held.get(number)
-        if held is None or number == ROOT_INODE:
+        if number not in self._held or number == ROOT_INODE:
             return
-        node, count = held
-        if count > lookups:
-            self._held[number] = (node, count - lookups)
-        else:
+        left = 1 + self._more.pop(number, 0) - lookups
+        if left > 1:
+            self._more[number] = left - 1
+        if left < 1:
             del self._held[number]
             self._stale.discard(number)
 
@@ -90,7 +92,7 @@ class InodeTable:
         held = self._held.get(number)
         if held is None:
             raise StaleHandle(f"inode {number}")
-        return held[0]
+        return held
 
     def is_stale(self, number: Inode) -> bool:
         """True where the number belongs to an earlier version of its node."""

@@ -5,6 +5,8 @@ It must not know how digests are made (`reader/digests`). The namespace calls it
 
 from collections.abc import Iterator
 
+import trio
+
 from cffs.catalog.views import UNDATED_MS
 from cffs.reader.facts import Known
 from cffs.tree import audio, dynamic, views
@@ -15,6 +17,8 @@ from cffs.tree.nodes import Content, Document, Kind, Node, Remote
 from cffs.tree.playlists import LISTED
 from cffs.tree.recordings import mp3_node, shown_forms
 
+#: Lines made before others have their turn.
+_AT_ONCE = 50
 _CONTENTS: dict[Kind, Fill] = {
     Kind.MP3: audio.mp3_content,
     Kind.WAV: audio.wav_content,
@@ -36,6 +40,8 @@ def content(context: Context, node: Node) -> Content:
         lines = ["# what is wholly here, by SHA-256; `sha256sum -c` compares\n"]
         for path, file in _files(context, folder):
             lines.append(_line(path, await _digest(context, file)))
+            if len(lines) % _AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         return "".join(lines).encode()
 
     return Document(body=None, load=load, volatile=True)

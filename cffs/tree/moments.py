@@ -6,9 +6,11 @@ It must not know how it is cut (`reader/moments`). The namespace calls it.
 from fractions import Fraction
 
 from cffs.core.errors import NotInTree, RemoteObjectMissing
+from cffs.core.values import RecordingState
 from cffs.reader.moments import moment_source
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
+from cffs.tree.living import ask_state
 from cffs.tree.nodes import Kind, Node, Remote
 
 
@@ -18,6 +20,10 @@ async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
         raise NotInTree("WAVs are v1's")
     if Fraction(parts["start"]) >= Fraction(parts["end"]):
         raise RemoteObjectMissing("a moment that ends before it begins")
+    await ask_state(context, int(parts["id"]))
+    row = context.catalog.recording(int(parts["id"]))
+    if row is not None and row.state is RecordingState.RECORDING:
+        raise RemoteObjectMissing("the recording is still being made")
     node = Node(Kind.MOMENT, (int(parts["id"]), parts["start"], parts["end"]))
     await context.require_remote(content(context, node))
     return node

@@ -21,6 +21,7 @@ from cffs.core.values import RecordingState
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.inodes import InodeTable
+from cffs.tree.living import Looks, is_being_made
 from cffs.tree.namespace_writing import NamespaceWriting
 from cffs.tree.nodes import Content, Document, Entry, Node, Remote, Spooled
 from cffs.tree.routes import FOLDERS, routes_of
@@ -60,6 +61,7 @@ class Namespace:
         self.inodes = inodes
         self.writing = NamespaceWriting(context)
         self._context = context
+        self._looks = Looks(context)
 
     async def lookup(self, parent: Node, name: str) -> Node:
         """The node that `name` stands for in the folder `parent`.
@@ -109,6 +111,15 @@ class Namespace:
         """
         return BEHAVIOURS[folder.kind].entries(self._context, folder, after)
 
+    def is_apart(self, folder: Node) -> bool:
+        """True where finding entries may mean looking at every row: `page`, not `entries`, is then to be asked."""
+        return BEHAVIOURS[folder.kind].entries_apart is not None
+
+    async def page(self, folder: Node, *, after: int) -> list[Entry]:
+        """The same for who can wait: a checkpoint where many rows must be looked at."""
+        apart = BEHAVIOURS[folder.kind].entries_apart
+        return self.entries(folder, after=after) if apart is None else await apart(self._context, folder, after)
+
     def is_whole(self, folder: Node) -> bool:
         """True where one call of `entries` gives all that the folder has."""
         return BEHAVIOURS[folder.kind].is_whole
@@ -138,6 +149,12 @@ class Namespace:
         """What the file holds, from what is known. Raises IsAFolder; RemoteObjectMissing where its row is gone."""
         return BEHAVIOURS[file.kind].content(self._context, file)
 
+    async def content_of_now(self, file: Node) -> Content:
+        """The same, asked again first where the recording is being made (at most once a second). Raises the same; what
+        stops an answer is not told. A checkpoint where it asks."""
+        content = self.content(file)
+        return self.content(file) if await self._looks.look(file, content) else content
+
     def describe(self, node: Node) -> Description:
         """What stat can say now, without a question."""
         if node.kind in FOLDERS:
@@ -158,10 +175,14 @@ class Namespace:
         if isinstance(content, Document):
             return Description(
                 is_folder=False,
-                nbytes=None if content.body is None else len(content.body),
+                nbytes=content.nbytes if content.body is None else len(content.body),
                 is_exact=False,  # rendered anew at each open, under the same inode
                 is_volatile=content.volatile,
                 modified_ns=_ns(content.modified_ms),
+            )
+        if is_being_made(content):
+            return Description(
+                is_folder=False, nbytes=None, is_exact=False, is_volatile=True, modified_ns=_ns(content.created_ms)
             )
         fact = self._context.catalog.fact(content.key)
         exact = fact.nbytes if fact is not None else None
@@ -173,7 +194,6 @@ class Namespace:
             is_folder=False,
             nbytes=hint if exact is None else exact,
             is_exact=exact is not None,
-            is_volatile=content.state is RecordingState.RECORDING,
             modified_ns=modified_ns,
         )
 

@@ -109,10 +109,12 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """The content of a file rendered from what is known. `body` is None where it must be asked first, by `load`."""
+    """The content of a file rendered from what is known. `body` is None where it must be asked first, by `load`;
+    `nbytes` is its size where that is known all the same."""
 
     body: bytes | None
     load: Callable[[], Awaitable[bytes]] | None = None
+    nbytes: int | None = None
     modified_ms: int | None = None
     volatile: bool = False
 

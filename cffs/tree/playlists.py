@@ -4,11 +4,13 @@ It must not know how the folders find their files: it asks the same functions th
 The namespace calls it. A playlist costs no request; what it holds is rendered at stat and open, page by page.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
 
 import trio
 
-from cffs.catalog.views import UNDATED_MS, ViewRow
+from cffs.catalog.views import UNDATED_MS, ViewRow, Views
 from cffs.core.names import encode_name
 from cffs.core.printable import printable_line
 from cffs.core.source import quote_segment
@@ -28,10 +30,16 @@ from cffs.tree.hints import Form
 from cffs.tree.inodes import place
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 from cffs.tree.recordings import shown_forms
-from cffs.tree.view_files import is_dated, other_number, stamp_of
+from cffs.tree.rendering import Step
+from cffs.tree.view_files import files_of, is_dated, name_of, other_number, stamp_of
 
 NAME = "playlist.m3u8"
-_HEAD = "#EXTM3U\n"
+_HEAD = b"#EXTM3U\n"
+#: Rows read at a time in a thread, and lines made at a time on the loop (2 ms).
+_PAGE_ROWS = 500
+_AT_ONCE = 100
+#: (place behind the last row: its time and sequence number, views) -> the next rows.
+Find = Callable[[tuple[int, int], Views], list[ViewRow]]
 _AUDIO = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE})
 #: The folder's own listing tells what it plays.
 LISTED: dict[Kind, Callable[[Context, Node, int], list[Entry]]] = {
@@ -71,54 +79,106 @@ async def resolve(context: Context, parent: Node, _parts: Parts) -> Node:
 
 
 def content(context: Context, node: Node) -> Content:
-    """Rendered when its size or its bytes are asked for."""
+    """Rendered when its bytes are asked for, or its size where that is not known from before."""
     folder = Node(Kind[str(node.args[0])], node.args[1:])
+    state = (context.catalog.state, shown_forms(context), recordings.wavs_are_sure(context))
 
     async def load() -> bytes:
-        return await _rendered(context, folder)
+        return await context.renderings.render(folder, _step_of(context, folder), state=state)
 
-    return Document(body=None, load=load, modified_ms=_modified_ms(context, folder))
-
-
-async def _rendered(context: Context, folder: Node) -> bytes:
-    """All of it; always a checkpoint, one a page of rows, so that a long one holds nobody up."""
-    pieces = [_HEAD.encode()]
-    pages = _campaign_pages(context, folder) if folder.kind is Kind.CAMPAIGN else _listed_pages(context, folder)
-    for page in pages:
-        pieces.append(page.encode())
-        await trio.lowlevel.checkpoint()
-    return b"".join(pieces)
+    nbytes = context.renderings.nbytes(folder, state=state)
+    return Document(body=None, load=load, nbytes=nbytes, modified_ms=_modified_ms(context, folder))
 
 
-def _campaign_pages(context: Context, folder: Node) -> Iterator[str]:
-    """The campaign's recordings, newest last, in the folders of their calls."""
-    campaign_id, from_ms, seq = int(folder.args[0]), UNDATED_MS, 0
-    form = Form.MP3 if Form.MP3 in shown_forms(context) else Form.WAV
-    while rows := context.catalog.views.of_campaign(campaign_id, from_ms=from_ms, after_seq=seq):
-        yield "".join(
-            _item(context, row, f"{row.recording.call_id}/{quote_segment(f'{row.recording.stem}.{form}')}")
-            for row in rows
-            if row.recording.call_id
-        )
+def _step_of(context: Context, folder: Node) -> Step:
+    """How the folder is rendered page by page: that of a million rows is read in a thread, and nobody is held up."""
+    find = _FOUND.get(folder.kind)
+
+    async def of_rows(at: Any) -> tuple[bytes, Any] | None:
+        if at is None:
+            return _HEAD, (UNDATED_MS, 0)
+        if at[1] is None or find is None:  # behind the rows: what has none
+            return await of_listing(at[0])
+        question = partial(find(context, folder), at)
+        rows = await context.catalog.ask_apart(question, page_rows=_PAGE_ROWS, is_lean=True)
+        if not rows:
+            return (b"", (recordings.FILES_OFFSET, None)) if folder.kind is Kind.RECORDINGS else None
+        pieces = []
+        for start in range(0, len(rows), _AT_ONCE):
+            pieces.append("".join(_line(context, folder, row) for row in rows[start : start + _AT_ONCE]))
+            await trio.lowlevel.checkpoint()
         last = rows[-1].recording
-        seq, from_ms = last.seq, UNDATED_MS if last.created_ms is None else last.created_ms
+        return "".join(pieces).encode(), (UNDATED_MS if last.created_ms is None else last.created_ms, last.seq)
+
+    async def of_listing(at: Any) -> tuple[bytes, Any] | None:
+        await trio.lowlevel.checkpoint()
+        after = at[0] if isinstance(at, tuple) else at
+        if after is None:
+            return _HEAD, 0
+        entries = LISTED[folder.kind](context, folder, after)
+        if not entries:
+            return None
+        behind = entries[-1].offset
+        return _listed(context, entries).encode(), (behind, None) if find is not None else behind
+
+    return of_listing if find is None else of_rows
 
 
-def _listed_pages(context: Context, folder: Node) -> Iterator[str]:
-    """What the folder lists, in its order, one form of each."""
-    after, shown = 0, LISTED[folder.kind]
+def _of_campaign(_context: Context, folder: Node) -> Find:
+    """Newest last."""
+    campaign_id = int(folder.args[0])
+    return lambda at, views: views.of_campaign(campaign_id, from_ms=at[0], after_seq=at[1])
+
+
+def _of_folder(_context: Context, folder: Node) -> Find:
+    """In the order in which they became known."""
+    seq = int(folder.args[0])
+    return lambda at, views: views.of_folder(seq, after_seq=at[1])
+
+
+def _of_search(context: Context, folder: Node) -> Find:
+    find = search.matching(context, folder)
+    return lambda at, views: find(at[1], views)
+
+
+def _of_all(_context: Context, _folder: Node) -> Find:
+    return lambda at, views: views.matching([], folders=[], after_seq=at[1])
+
+
+_FOUND: dict[Kind, Callable[[Context, Node], Find]] = {
+    Kind.CAMPAIGN: _of_campaign,
+    Kind.ONE_NUMBER: _of_folder,
+    Kind.ONE_LABEL: _of_folder,
+    Kind.SEARCH: _of_search,
+    Kind.RECORDINGS: _of_all,
+}
+
+
+def _line(context: Context, folder: Node, row: ViewRow) -> str:
+    """The item of a row, by the name that its folder shows it under; "" where it shows no audio of it."""
+    form = next((form for form, _node in files_of(context, row)), None)
+    if folder.kind is Kind.CAMPAIGN:
+        form = Form.MP3 if Form.MP3 in shown_forms(context) else Form.WAV
+        path = f"{row.recording.call_id}/{quote_segment(f'{row.recording.stem}.{form}')}"
+        return _item(context, row, path) if row.recording.call_id else ""
+    if form is None:
+        return ""
+    name = f"{row.recording.id}.{form}" if folder.kind is Kind.RECORDINGS else name_of(context, row, form)
+    return _item(context, row, quote_segment(name))
+
+
+def _listed(context: Context, entries: list[Entry]) -> str:
+    """What a folder lists, in its order, one form of each."""
     both = len(shown_forms(context)) > 1 and context.account.v2 is not None
-    while entries := shown(context, folder, after):
-        after = entries[-1].offset
-        lines = []
-        for entry in entries:
-            if entry.node.kind not in _AUDIO or (both and entry.node.kind is Kind.WAV and _has_mp3(context, entry)):
-                continue
-            row = None
-            if entry.node.kind is not Kind.DYNAMIC_FILE:
-                row = context.catalog.views.recording(int(entry.node.args[0]))
-            lines.append(_item(context, row, quote_segment(entry.name), entry.name))
-        yield "".join(lines)
+    lines = []
+    for entry in entries:
+        if entry.node.kind not in _AUDIO or (both and entry.node.kind is Kind.WAV and _has_mp3(context, entry)):
+            continue
+        row = None
+        if entry.node.kind is not Kind.DYNAMIC_FILE:
+            row = context.catalog.views.recording(int(entry.node.args[0]))
+        lines.append(_item(context, row, quote_segment(entry.name), entry.name))
+    return "".join(lines)
 
 
 def _has_mp3(context: Context, entry: Entry) -> bool:
@@ -126,11 +186,17 @@ def _has_mp3(context: Context, entry: Entry) -> bool:
 
 
 def _item(context: Context, row: ViewRow | None, path: str, name: str = "") -> str:
-    seconds, title = -1, name
-    if row is not None:
-        seconds = -1 if row.recording.seconds is None else row.recording.seconds
-        title = f"{stamp_of(context, row)} {other_number(row)} {encode_name(row.recording.name)}"
-    return f"#EXTINF:{seconds},{printable_line(title)}\n{path}\n"
+    if row is None:
+        return f"#EXTINF:-1,{printable_line(name)}\n{path}\n"
+    seconds = -1 if row.recording.seconds is None else row.recording.seconds
+    title = _title(other_number(row), row.recording.name)
+    return f"#EXTINF:{seconds},{stamp_of(context, row)} {title}\n{path}\n"
+
+
+@lru_cache(4096)
+def _title(number: str, name: str) -> str:
+    """The same for most recordings of a caller, and dear to make."""
+    return printable_line(f"{number} {encode_name(name)}")
 
 
 def _modified_ms(context: Context, folder: Node) -> int | None:

@@ -27,10 +27,11 @@ from cffs.tree.groups import (
 )
 from cffs.tree.hints import Form
 from cffs.tree.inodes import place
+from cffs.tree.living import require_with_state
 from cffs.tree.nodes import Entry, Kind, Node
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
-_FILES_OFFSET = 1 << 56
+FILES_OFFSET = 1 << 56
 
 
 def mp3_node(row: RecordingRow) -> Node:
@@ -224,7 +225,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
                 entries.append(Entry(place_of_wav, f"{recording.id}.wav", wav_node(recording.id, None)))
     if files:
         entries += [
-            Entry(_FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file))
+            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file))
             for file in files
             if _is_file_of(file, node, call_id)
         ]
@@ -256,7 +257,7 @@ async def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node:
     file_id = int(parts["id"])
     node = wav_node(file_id, context.catalog.file(file_id))
     if not node.place:
-        await context.require_remote(wav_content(context, node))
+        await require_with_state(context, wav_content(context, node), file_id)
     return node
 
 
@@ -279,7 +280,7 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
     """The recordings known from v2 with their metadata, then the files known from v1 alone."""
     forms = shown_forms(context)
     entries: list[Entry] = []
-    if after < _FILES_OFFSET:
+    if after < FILES_OFFSET:
         rows = context.catalog.recordings(after_seq=seq_before(after))
         context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
         for row in rows:
@@ -292,8 +293,8 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
                 entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id, None)))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:
-        files = context.catalog.files(after_seq=seq_before(max(0, after - _FILES_OFFSET)))
+        files = context.catalog.files(after_seq=seq_before(max(0, after - FILES_OFFSET)))
         entries = [
-            Entry(_FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file)) for file in files
+            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file)) for file in files
         ]
     return past(entries, after)

@@ -8,17 +8,26 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from cffs.catalog.views import Condition, ViewRow
+from cffs.catalog.views import Condition, ViewRow, Views
 from cffs.catalog.views_writes import LABELS, NUMBERS
 from cffs.core.errors import NotInTree
 from cffs.core.printable import printable_line
 from cffs.tree.behaviour import Parts
-from cffs.tree.context import Context
+from cffs.tree.context import Context, past
 from cffs.tree.hints import Form
 from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.search_terms import BadSearch, Term, parse_terms
-from cffs.tree.view_files import entries_after, resolver, row_place, seq_done, zone_of
+from cffs.tree.view_files import (
+    entries_after,
+    entries_of,
+    last_place,
+    resolver,
+    row_place,
+    seq_done,
+    zone_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +59,34 @@ def nothing(_context: Context, _node: Node, _after: int) -> list[Entry]:
 
 def files(context: Context, node: Node, after: int) -> list[Entry]:
     """What is found, in the order in which it became known."""
-    return entries_after(context, after, lambda at: matching(context, node, after_seq=seq_done(at)), row_place)
+    return entries_after(
+        context, after, lambda at: matching(context, node)(seq_done(at), context.catalog.views), row_place
+    )
 
 
-def matching(context: Context, node: Node, *, after_seq: int) -> list[ViewRow]:
-    """The next rows that are found."""
+async def files_apart(context: Context, node: Node, after: int) -> list[Entry]:
+    """The same. A checkpoint: what is rarely met is looked for in a thread."""
+    found, at = matching(context, node), after
+    while rows := await context.catalog.ask_apart(partial(found, seq_done(at))):
+        if entries := past(entries_of(context, rows, row_place), after):
+            return entries
+        at = last_place(rows, row_place)
+    return []
+
+
+def matching(context: Context, node: Node) -> Callable[[int, Views], list[ViewRow]]:
+    """What finds the next rows past a sequence number, in the views it is given."""
     asked = _question(context, node)
-    return context.catalog.views.matching(asked.conditions, folders=asked.folders, after_seq=after_seq)
+
+    def find(after_seq: int, views: Views) -> list[ViewRow]:
+        return views.matching(asked.conditions, folders=asked.folders, after_seq=after_seq)
+
+    return find
 
 
 def _is_found(context: Context, node: Node, row: ViewRow) -> bool:
     asked = _question(context, node)
-    this = Condition("r.id = ?", (row.recording.id,))
-    return bool(context.catalog.views.matching([*asked.conditions, this], folders=asked.folders, after_seq=0))
+    return context.catalog.views.meets(row.recording.id, asked.conditions, folders=asked.folders)
 
 
 resolve_mp3 = resolver(Form.MP3, _is_found)

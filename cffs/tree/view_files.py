@@ -45,16 +45,17 @@ def is_dated(created_ms: int | None) -> bool:
 
 
 def stamp_of(context: Context, row: ViewRow) -> str:
-    """How the names of the row's files begin."""
-    created_ms = row.recording.created_ms
+    """How the names of the row's files begin, whatever its time is by now."""
+    created_ms = row.recording.created_ms if row.named_ms is None else row.named_ms
     if created_ms is None or not is_dated(created_ms):
         return "undated"
     return file_stamp(created_ms * _NS_A_MS, zone=zone_of(context))
 
 
 def other_number(row: ViewRow) -> str:
-    """The other side's number as the service spells it."""
-    return (row.from_number if row.inbound else row.to_number).strip() or "unknown"
+    """The other side's number as the service spells it, or spelt it when the name was given."""
+    number = row.from_number if row.inbound else row.to_number
+    return (row.named_number or number).strip() or "unknown"
 
 
 def name_of(context: Context, row: ViewRow, form: Form) -> str:
@@ -83,19 +84,27 @@ def entries_after(
     one it is given, `place_of` a row's first place (the second is the next number)."""
     at = after
     while rows := rows_after(at):
-        entries = []
-        for row in rows:
-            for form, node in files_of(context, row):
-                # what a listing shows needs no sources: the namesakes in each call are not counted
-                is_mp3 = form is Form.MP3
-                content = (
-                    mp3_of(context, row.recording, is_only_of_name=False) if is_mp3 else wav_content(context, node)
-                )
-                entries.append(Entry(place_of(row) + int(not is_mp3), name_of(context, row, form), node, content))
-        if found := past(entries, after):
+        if found := past(entries_of(context, rows, place_of), after):
             return found
-        at = place_of(rows[-1]) + _LAST_SLOT
+        at = last_place(rows, place_of)
     return []
+
+
+def entries_of(context: Context, rows: list[ViewRow], place_of: Callable[[ViewRow], int]) -> list[Entry]:
+    """The files of some rows, in their order."""
+    entries = []
+    for row in rows:
+        for form, node in files_of(context, row):
+            # what a listing shows needs no sources: the namesakes in each call are not counted
+            is_mp3 = form is Form.MP3
+            content = mp3_of(context, row.recording, is_only_of_name=False) if is_mp3 else wav_content(context, node)
+            entries.append(Entry(place_of(row) + int(not is_mp3), name_of(context, row, form), node, content))
+    return entries
+
+
+def last_place(rows: list[ViewRow], place_of: Callable[[ViewRow], int]) -> int:
+    """Behind all that some rows make."""
+    return place_of(rows[-1]) + _LAST_SLOT
 
 
 def row_place(row: ViewRow) -> int:

@@ -40,7 +40,8 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
     async with Transport(settings_for(standin, timeout_seconds=0.8)) as transport:
         try:
             with_total = None if asked is None else asked.clamped(len(content))
-            with trio.move_on_after(0.9) as scope:
+            # a drip ends with its caller's patience alone; the others with ours, however busy the machine is
+            with trio.move_on_after(0.9 if fault == "drip" else 4.0) as scope:
                 start, received = await drain(transport, source, asked)
                 now = standin.account.object_for("/v2/" + source.path).read()
                 stop = start + len(received)
@@ -53,7 +54,7 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
         except (errors.OriginFault, errors.DeadlineExceeded, errors.OriginUnreachable, errors.RemoteObjectMissing):
             pass
     assert len(standin.requests) <= (MAX_HOPS if fault == "redirect" else MAX_TRIES)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
         ("stall", {}, errors.DeadlineExceeded),
         ("hang", {}, errors.DeadlineExceeded),
         ("stall_head", {}, errors.DeadlineExceeded),
-        ("reset_before", {}, errors.OriginUnreachable),
+        ("reset_before", {}, errors.TruncatedAnswer),
         ("cr_wrong", {}, errors.MalformedAnswer),
         ("cr_missing", {}, errors.MalformedAnswer),
         ("long206", {}, errors.MalformedAnswer),

@@ -66,8 +66,8 @@ BAD = {
     "switching protocols": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", errors.MalformedAnswer),
     "a NUL in a line": (sized(b"hello", b"X: a\0b"), errors.MalformedAnswer),
     "a line without colon": (sized(b"hello", b"what"), errors.MalformedAnswer),
-    "closed before": ((b"",), errors.OriginUnreachable),
-    "closed in the head": ((OK + b"Content-Le",), errors.OriginUnreachable),
+    "closed before": ((b"",), errors.TruncatedAnswer),
+    "closed in the head": ((OK + b"Content-Le",), errors.TruncatedAnswer),
     "closed in the body": ((OK + b"Content-Length: 6\r\n\r\nhello",), errors.TruncatedAnswer),
     "closed in a chunk": ((OK + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhello",), errors.TruncatedAnswer),
     "closed before the last chunk": (

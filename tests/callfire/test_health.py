@@ -129,3 +129,17 @@ def test_failures_of_one_object_leave_the_api_as_it_is():
         health.report(Event.FAILED, 0.0, subject=subject, began_at=0.0)
     assert health.state is State.DEGRADED
     assert health.admit(0.0) is Admission.GO
+
+
+def test_refused_at_the_start():
+    """One plain refusal of a mount's first question is enough: asked again after a minute, and well with an answer."""
+    health = Health()
+    health.refuse(5.0)
+    assert health.state is State.AUTH_FAILED
+    assert health.admit(64.9) is Admission.REFUSED
+    assert health.admit(65.0) is Admission.PROBE
+    health.report(Event.REFUSED, 65.1, subject="a", began_at=65.0)
+    assert (health.state, health.admit(70.0)) == (State.AUTH_FAILED, Admission.REFUSED)
+    assert health.admit(125.0) is Admission.PROBE
+    health.report(Event.ANSWERED, 125.1, subject="a", began_at=125.0)
+    assert (health.state, health.admit(125.2)) == (State.ONLINE, Admission.GO)

@@ -78,7 +78,7 @@ async def test_a_certificate_that_expires_later_is_refused_from_then_on(settings
         ("trunc_nolen", errors.TruncatedAnswer),
         ("trunc_chunk", errors.TruncatedAnswer),
         ("reset", errors.TruncatedAnswer),
-        ("reset_before", errors.OriginUnreachable),
+        ("reset_before", errors.TruncatedAnswer),
         ("stall", errors.DeadlineExceeded),
         ("garbage", errors.MalformedAnswer),
     ],

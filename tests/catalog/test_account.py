@@ -406,12 +406,12 @@ async def test_against_the_standin(make: Callable[..., Account], catalog: Catalo
 
 async def test_a_large_account_lists_one_campaign_alone(make: Callable[..., Account], catalog: Catalog) -> None:
     """`ls` of a campaign in an account of a million calls asks for the first page and that campaign's pages alone."""
-    asked: list[tuple[int, int | None]] = []
+    asked: list[tuple[int, int | None, int | None]] = []
 
     async def find_calls(
         *, limit: int, offset: int, interval_begin_ms: int | None = None, campaign_id: int | None = None
     ) -> Any:
-        asked.append((offset, campaign_id))
+        asked.append((offset, campaign_id, interval_begin_ms))
         if campaign_id is None:
             return page([call(n, recordings=()) for n in range(1, 1001)], limit=limit, total=10**6)
         return page([call(n, recordings=()) for n in range(5001, 5011)], limit=limit, total=10)
@@ -427,8 +427,14 @@ async def test_a_large_account_lists_one_campaign_alone(make: Callable[..., Acco
     assert account.was_listed("calls", 5)
     assert account.keeps_fresh("calls", 5)
     assert not account.was_listed("calls", 6)
-    assert asked == [(0, None), (0, 5)]
+    assert asked == [(0, None, None), (0, 5, None)]
     assert catalog.counts()["calls"] == 1010
+    again = make(FakeV2(find_calls=find_calls), ttl_seconds=0)
+    for _ in range(2):  # a later mount finds out first that the account is large
+        listing = again.listing("calls", 5)
+        assert listing is not None
+        await listing.wait_whole()
+    assert asked[2:] == [(0, None, None), (0, 5, NOW_MS - OVERLAP_MS)]
 
 
 async def test_whoever_wants_all_of_a_large_account_gets_it(make: Callable[..., Account], catalog: Catalog) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 KIB: Final = 1024
 MOST_NBYTES: Final = 1_400_000
 _NOISE: Final = random.Random(5).randbytes(MOST_NBYTES + 97 * KIB)
-SIZES: Final = (1, 5000, 128 * KIB, 300_001, 512 * KIB, 1_100_000)
-THINGS: Final = 4
+#: Of one request, and of more: what is here in part can be met by a change.
+SIZES: Final = (1, 300_001, 700_000, 1_300_000)
+THINGS: Final = len(SIZES)
 #: Past everything that a passing fault may leave behind (contract, section 6: 5 s).
 QUIET_SECONDS: Final = 6
 #: What each is on the wire is `cffs/standin`'s; none of them is an answer that says "absent" or "refused".
@@ -27,6 +28,9 @@ FAULTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("status", {"code": 503}),
     ("status", {"code": 429, "retry_after": 1}),
 )
+#: These end with the client's patience alone: its clock is put forward, so that nobody waits for it.
+SILENT: Final = ("hang", "stall")
+SILENT_SECONDS: Final = 0.3
 #: These say something about the whole API.
 OF_ALL: Final = ("status",)
 TROUBLE: Final = {errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH}
@@ -35,7 +39,7 @@ _thing, _slot = st.integers(0, THINGS - 1), st.integers(0, 3)
 _read = st.tuples(
     st.just("read"),
     _slot,
-    st.one_of(st.integers(0, 1_200_000), st.sampled_from([0, 128 * KIB, 512 * KIB])),
+    st.one_of(st.integers(0, 1_300_000), st.sampled_from([0, 128 * KIB, 512 * KIB, 1_200_000])),
     st.sampled_from([1, 4096, 128 * KIB]),
 )
 _open = st.tuples(st.just("open"), _thing, _slot, st.just(0))
@@ -49,6 +53,7 @@ STEPS = st.one_of(
     st.tuples(st.just("list"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("stat"), _thing, st.just(0), st.just(0)),
     st.tuples(st.sampled_from(["replace", "grow", "shrink", "delete"]), _thing, st.just(0), st.just(0)),
+    st.tuples(st.sampled_from(["replace_under", "corrupt_under"]), _thing, st.integers(0, 1_300_000), st.just(0)),
     st.tuples(st.just("fault"), _thing, st.integers(0, len(FAULTS) - 1), st.integers(1, 6)),
     st.tuples(st.just("calm"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("later"), st.sampled_from([1, 6, 61]), st.just(0), st.just(0)),
@@ -150,7 +155,7 @@ class Play:
     async def run(self, steps: list[Step]) -> None:
         """All of it: the steps, then peace, then an empty cache."""
         for number in range(THINGS):
-            self.things.append(Thing([_NOISE[number : number + SIZES[number + 1] + number]]))
+            self.things.append(Thing([_NOISE[number : number + SIZES[number]]]))
         await self.side.begin({number: thing.versions[0] for number, thing in enumerate(self.things)})
         for name, first, second, third in steps:
             await getattr(self, f"_{name}")(first, second, third)
@@ -261,6 +266,22 @@ class Play:
         if self.things[number].is_there:
             await self.side.serve(number, self.things[number].add(nbytes))
 
+    async def _replace_under(self, number: int, offset: int, _third: int) -> None:
+        """What chance brings together too seldom: a change between two reads of one handle."""
+        await self._open(number, 3)
+        await self._read(3, 0, 4096)
+        await self._replace(number)
+        await self._read(3, offset, 4096)
+
+    async def _corrupt_under(self, number: int, offset: int, _third: int) -> None:
+        """The same of the disk: what was read whole is read again, by another mount, from where it was damaged."""
+        await self._open(number, 3)
+        await self._whole(3)
+        await self._restart()
+        await self._corrupt(offset)
+        await self._open(number, 3)
+        await self._read(3, offset, 4096)
+
     async def _delete(self, number: int, *_: int) -> None:
         if sum(thing.is_there for thing in self.things) > 1:
             self.things[number].is_there = False
@@ -268,6 +289,8 @@ class Play:
 
     async def _fault(self, number: int, fault: int, times: int) -> None:
         name, options = FAULTS[fault]
+        if not self.things[number].is_there:
+            return
         self.troubled |= set(range(THINGS)) if self.side.faults_hit_all or name in OF_ALL else {number}
         await self.side.fault(number, name, options, times)
 

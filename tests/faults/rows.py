@@ -9,7 +9,7 @@ from typing import Final
 ROWS: Final[dict[str, str]] = {
     # -- the bytes of an answer (test_rows_bytes) --
     "reset_before_the_answer": "retried; standing: EIO",
-    "reset_in_the_body": "resumed at the verified byte; standing: EIO or right bytes",
+    "reset_in_the_body": "resumed at the verified byte; standing: EIO",
     "truncated_with_length": "resumed; never a short file",
     "truncated_close_delimited": "an end that only a closed connection tells is confirmed; never a short file",
     "truncated_chunked": "resumed; never a short file",

@@ -161,7 +161,7 @@ def test_transient_is_never_absent(bench: Bench):
         rule = bench.standin.faults.add(fault, path=f"/{number}|calls/", **options)
         with pytest.raises(OSError) as raised:
             os.stat(target.path)
-        assert raised.value.errno in (errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH), fault
+        assert raised.value.errno == errno.EIO, fault
         assert bench.standin.faults.fired(rule) >= 1
         bench.recovers(target)
     with pytest.raises(FileNotFoundError):
@@ -201,7 +201,7 @@ def test_malformed_bodies(home: Path, make_bench: MakeBench):
             assert faults.fired(rule) >= 1, path
         faults.clear()
         target = bench.fresh()
-        bench.standing(target, "garbage", errno.EIO, errno.EHOSTUNREACH, is_a_lie=False)
+        bench.standing(target, "garbage", errno.EIO, is_a_lie=False)
         # v1's list of a call's recordings is XML
         call_id = bench.standin.account.add_call()
         campaign = bench.standin.account.call_row(call_id)["campaignId"]

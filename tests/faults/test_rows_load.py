@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.faults.bench import NOISE, PATIENT_SECONDS, make_account, pss_nbytes, until
 from tests.faults.conftest import MakeBench
+from tests.mount.mounting import contention
 
 READERS = 64
 OPENS = 10_000
@@ -54,7 +55,7 @@ def test_many_readers(home: Path, make_bench: MakeBench):
         assert len(outcomes) == READERS
         assert sum(map(bench.standin.faults.fired, faults)) > 0
         if len(waits) > 20:
-            assert statistics.quantiles(waits, n=100)[-1] < STAT_P99_SECONDS * NOISE
+            assert statistics.quantiles(waits, n=100)[-1] < STAT_P99_SECONDS * NOISE * contention()
         bench.alive()
 
 
@@ -71,7 +72,7 @@ def test_ten_thousand_opens(home: Path, make_bench: MakeBench):
             before, memory = descriptors(bench.mount.pid), pss_nbytes(bench.mount.pid)
             began_at = time.monotonic()
             opened = [os.open(targets[number % 8].path, os.O_RDONLY) for number in range(count)]
-            assert time.monotonic() - began_at < 5 * NOISE
+            assert time.monotonic() - began_at < 5 * NOISE * contention()
             assert bench.mount.status()["open_files"] >= count
             assert descriptors(bench.mount.pid) - before < 40
             assert pss_nbytes(bench.mount.pid) - memory < 20_000_000
@@ -79,7 +80,7 @@ def test_ten_thousand_opens(home: Path, make_bench: MakeBench):
                 assert len(os.pread(descriptor, 4096, 100_000)) == 4096
             for descriptor in opened:
                 os.close(descriptor)
-            until(lambda: bench.mount.status()["open_files"] <= 1)
+            until(lambda: bench.mount.status()["open_files"] <= 1, seconds=60)  # the kernel tells of each in its time
             bench.alive()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -28,6 +28,7 @@ from cffs.standin.server import Standin
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
+from cffs.tree.xattrs import attributes_teller
 from cffs.writer.acts import Acts
 from tests.fuse.kernel import Kernel, take_entry
 
@@ -111,9 +112,9 @@ async def built(
             own_files=own_files,
             acts=Acts(account, wall_ms=lambda: NOW_NS // 10**6),
         )
-        kernel_view = KernelView(invalidated.append)
+        kernel_view, namespace = KernelView(invalidated.append), Namespace(context, inodes)
         operations = Operations(
-            namespace=Namespace(context, inodes),
+            namespace=namespace,
             objects=objects,
             catalog=catalog,
             attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=NOW_NS),
@@ -121,6 +122,9 @@ async def built(
             calls=CallTable(budget_seconds=budget_seconds),
             now_ns=lambda: NOW_NS,
             readdir_reply=take_entry,
+            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
+            if settings.xattrs
+            else None,
         )
         listener.handles = operations.handles
         background.start(drain_changes, catalog, kernel_view)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cffs.standin.live import LiveRecording
 from cffs.standin.rows import is_mulaw
 from cffs.standin.thread import StandinThread
 from tests.tree.facts import MISSING, Facts, Open, Serve
@@ -82,6 +83,23 @@ async def test_missing_moments(world: Open, facts: Facts, standin: StandinThread
     async with world(v1=False) as tree:
         with pytest.raises(MISSING):
             await tree.node(f"recordings/{facts.file}@0-1.wav")
+
+
+async def test_still_being_made(world: Open, standin: StandinThread) -> None:
+    """A recording that is being made has no moments, known before or not: a cut of a part would be taken for the cut of
+    the whole; finished, it has them."""
+    live = LiveRecording(standin.account, standin.account.call_ids()[0], seconds=5)
+    path = f"recordings/{live.id}@1-60.wav"
+    async with world() as tree:
+        for _ in range(2):
+            with pytest.raises(MISSING):
+                await tree.node(path)
+        live.grow(30)
+        live.finish()
+        await tree.account.find_recording(live.id, patience_seconds=None)
+        cut = cut_of(whole_of(standin, live.id), 1, 60)
+        assert len(cut) >= 34 * 8000
+        assert (await tree.data(path)).endswith(cut)
 
 
 async def test_never_listed(world: Open, facts: Facts, served: Serve) -> None:

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cffs.catalog.writes import put_call
 from cffs.core.names import encode_name
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind, Node
+from cffs.tree.routes import FOLDERS
+from tests.catalog.making import call as new_call
+from tests.catalog.making import recording as new_recording
 from tests.tree.facts import MISSING, VIEWS, Facts, Open, Serve
 from tests.tree.world import World
 
@@ -62,6 +66,35 @@ async def test_every_recording_once_where_it_belongs(served: Serve, world: Open,
         assert len(mp3s) == 600
         numbers = {tree.namespace.inodes.number(node) for node in mp3s}
         assert numbers == {tree.namespace.inodes.number(n) for n in elsewhere if n.kind is Kind.MP3}
+        assert tree.requests() == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_every_recording_of_a_large_account(served: Serve, world: Open) -> None:
+    """The same of 100,000 calls."""
+    standin = served(calls=100_000, recordings_per_call=1)
+    async with world(standin, timeout_seconds=120.0) as tree:
+        await tree.names("recordings")
+        await tree.names("by-name")
+        before = tree.requests()
+        found: Counter[tuple[str, int]] = Counter()
+        inodes: dict[int, int] = {}
+
+        async def walk(path: str, folder: Node) -> None:
+            for entry in await tree.entries_of(folder):
+                if entry.node.kind is Kind.MP3:
+                    ident, number = int(entry.node.args[0]), tree.namespace.inodes.number(entry.node)
+                    found[path, ident] += 1
+                    assert inodes.setdefault(ident, number) == number
+                elif entry.node.kind in FOLDERS:
+                    await walk(f"{path}/{entry.name}", entry.node)
+
+        for view in VIEWS:
+            await walk(view, await tree.node(view))
+        by_name = {place for place in found if place[0].startswith("by-name/")}
+        assert found - Counter(by_name) == expected(standin)
+        assert len(inodes) == 100_000
         assert tree.requests() == before
 
 
@@ -179,6 +212,65 @@ async def test_changed_labels_move_a_recording(world: Open, standin: StandinThre
         assert "old" not in await tree.names("by-label")
 
 
+async def test_read_while_rows_change(world: Open, standin: StandinThread) -> None:
+    """A folder that is read page by page while calls come, go to another label and change shows each recording that
+    stays exactly once, and what came meanwhile at most once."""
+    account = standin.account
+    stay = [account.add_call(recordings=1, labels=["both"]) for _ in range(450)]
+    async with world() as tree:
+        await tree.names("recordings")
+        listing = tree.account.listing("calls")
+        assert listing is not None
+        await listing.wait_whole()
+        node = await tree.node("by-label/both")
+        found: list[int] = []
+        after, page = 0, 0
+        while entries := await tree.namespace.page(node, after=after):
+            found += [int(entry.node.args[0]) for entry in entries]
+            after, page = entries[-1].offset, page + 1
+
+            def change(db: Any, page: int = page) -> None:
+                put_call(db, new_call(page, labels=("both",), recordings=(new_recording(page, call_id=page),)))
+                put_call(db, new_call(stay[page], labels=("both", "more"), from_number="1"))
+
+            if page < 5:
+                await tree.catalog.write(change)
+        assert page >= 3
+        assert max(Counter(found).values()) == 1
+        assert set(found) >= {ident for call in stay for ident in account.recording_ids(call)}
+
+
+async def test_names_are_kept(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A file's name in a view is given once: where the service corrects numbers or times later, the recording moves to
+    the folders that it belongs to by now, under the name it has; what was unknown becomes part of a name once."""
+    standin.account.set_call(facts.call, fromNumber="", toNumber="")
+    async with world(dir_ttl_seconds=0.0) as tree:
+
+        async def shown(view: str) -> list[str]:
+            """Where the recording is, once what is new was taken."""
+            listing = tree.account.listing("calls")
+            assert listing is not None
+            await listing.wait_whole()
+            found = [path for path, node in (await tree.walk(view)).items() if node.kind is Kind.MP3]
+            return [path for path in found if path.endswith(f"_{facts.id}.mp3")]
+
+        (unknown,) = await shown("by-date")
+        assert "_unknown_" in unknown
+        row = standin.account.recording_row(facts.id) or {}
+        standin.account.set_call(facts.call, fromNumber="12135550001", toNumber="12135550002", inbound=False)
+        (first,) = await shown("by-date")
+        assert "_12135550002_" in first
+        standin.account.set_call(facts.call, fromNumber="12135550003", toNumber="12135550004", inbound=True)
+        standin.account.set_recording(facts.id, created=row["created"] + 86_400_000)
+        (second,) = await shown("by-date")
+        name = first.rpartition("/")[2]
+        assert second.rpartition("/")[2] == name
+        assert second.rpartition("/")[0] != first.rpartition("/")[0]
+        numbers = {path.split("/")[1] for path in await shown("by-number") if path.endswith(name)}
+        assert numbers == {"12135550003", "12135550004"}
+        assert await tree.node(second)
+
+
 async def test_wav_form(world: Open, facts: Facts) -> None:
     """Where listings show WAVs a view lists those that v1 told of; a lookup finds the other form in any case."""
     async with world(formats=("mp3", "wav")) as tree:
@@ -243,6 +335,9 @@ async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: Sta
     )
     async with world() as tree:
         await tree.names("recordings")
+        listing = tree.account.listing("calls")
+        assert listing is not None
+        await listing.wait_whole()  # a refresh goes on behind who lists
         before = tree.requests()
         found = await tree.entries(f"search/{name}")
         assert sorted(int(entry.node.args[0]) for entry in found) == expected_ids

@@ -62,7 +62,7 @@ class World:
         await self.namespace.prepare(node)
         found: list[Entry] = []
         while True:
-            more = self.namespace.entries(node, after=found[-1].offset if found else 0)
+            more = await self.namespace.page(node, after=found[-1].offset if found else 0)
             if more:
                 found += more
             elif not await self.namespace.wait_for_entries(node):

@@ -266,7 +266,8 @@ def _translated(error: Exception, *, foreign: bool) -> TryFailed:
         return TryFailed(MalformedAnswer(f"{where} answered with no readable HTTP"), sent=True, foreign=foreign)
     if isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol):
         return TryFailed(MalformedAnswer("the request cannot be written as HTTP"), sent=False, foreign=foreign)
-    return TryFailed(OriginUnreachable(f"the connection to {where} broke"), sent=True, foreign=foreign)
+    # There was a connection, so there is a network: EIO, as of an answer that broke off later
+    return TryFailed(TruncatedAnswer(f"the connection to {where} broke before it answered"), sent=True, foreign=foreign)
 
 
 def _is_untrusted(error: BaseException | None) -> bool:

@@ -1,0 +1,86 @@
+"""`cffs why`: the story of one file in ten lines.
+
+It must not know how the story is found: the mount tells it. `cli/main` registers it.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cffs.cli.control import ask
+from cffs.cli.messages import Failed, one_line
+from cffs.cli.prefetch import mount_of
+from cffs.cli.show import duration, size
+
+#: A lookup of a name that nobody knows waits this long for the service, and the answer must still arrive.
+_LIMIT_SECONDS = 20.0
+#: Ranges shown; --json has all that are remembered.
+_RANGES = 4
+
+
+@click.command(short_help="Tell the story of one file.")
+@click.argument("path", type=Path)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def why(path: Path, as_json: bool) -> int:
+    """Tell where the size of PATH came from, what of it is here, what was fetched when, who served the last read, the
+    service's last error in its words, and what happens next. Works for a file that was never opened."""
+    mount = mount_of(path)
+    below = _below(path, mount.mountpoint)
+    told = ask(mount, "why", {"path": below}, limit_seconds=_LIMIT_SECONDS)
+    if not isinstance(told, dict):
+        raise Failed("the daemon told nothing; remount with this version")
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for line in lines_of(told):
+            click.echo(one_line(line))
+    return 0
+
+
+def _below(path: Path, mountpoint: Path) -> str:
+    whole = Path(os.path.abspath(path))
+    if not whole.is_relative_to(mountpoint):
+        whole = Path(os.path.realpath(path))
+    below = whole.relative_to(mountpoint)
+    return "" if below == Path() else str(below)
+
+
+def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
+    """One fact a line, those that say nothing left out."""
+    state = f", state {told['state']}" if told.get("state") else ""
+    yield f"{told.get('path')}: {told.get('file')}{state}"
+    found = told.get("size") or {}
+    nbytes = found.get("bytes")
+    shown = "unknown" if nbytes is None else f"{nbytes} bytes ({'exact' if found.get('exact') else 'not exact'})"
+    yield f"size      {shown}, from {found.get('from')}"
+    if sources := told.get("sources"):
+        yield f"service   {', else '.join(sources)}"
+    if api := told.get("api"):
+        yield f"api       {api.get('name')} is {api.get('state')}"
+    if "held" in told:
+        held = told["held"]
+        yield f"held      {size(held['memory_bytes'])} in memory, {size(held['disk_bytes'])} on disk{_open(told)}"
+        ranges = list(told.get("fetched") or ())
+        yield f"fetched   {', '.join(map(_range, ranges[-_RANGES:])) if ranges else 'nothing since the mount began'}"
+        yield f"last read {_served(told.get('last_read_from'))}"
+        error = told.get("last_error")
+        yield f"error     {error['text']} ({duration(error['seconds_ago'])} ago)" if error else "error     none"
+    yield f"next      {told.get('next')}"
+
+
+def _open(told: Mapping[str, Any]) -> str:
+    return "; open now" if told.get("open") else ""
+
+
+def _range(one: Mapping[str, Any]) -> str:
+    return f"{one['start']}-{one['stop']} {duration(one['seconds_ago'])} ago"
+
+
+def _served(tier: str | None) -> str:
+    if tier is None:
+        return "none of cffs since the mount began (the kernel may have answered from its own cache)"
+    return "by the service" if tier == "service" else f"from {tier}"

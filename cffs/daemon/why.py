@@ -1,0 +1,147 @@
+"""The control socket's `why`: the story of one file, from what is known; nothing is asked but what a lookup asks.
+
+It must not know how a path is spelt outside the mount, nor how the story is printed (`cli/why`).
+`daemon/mount` adds it to the attendants.
+"""
+
+from collections.abc import Mapping
+
+import trio
+
+from cffs.callfire.stats import ApiHealth
+from cffs.callfire.transport import Transport
+from cffs.catalog.store import Catalog
+from cffs.core.errors import NotInTree, RemoteObjectMissing, UsageError
+from cffs.core.settings import Settings
+from cffs.core.values import RecordingState
+from cffs.daemon.control import Tell
+from cffs.fuse.handles import told as name_of
+from cffs.reader.objects import Objects
+from cffs.reader.stories import Told
+from cffs.tree.inodes import ROOT
+from cffs.tree.living import is_being_made
+from cffs.tree.namespace import Description, Namespace
+from cffs.tree.nodes import Remote
+
+
+class Why:
+    """Tells the story of files of one mount."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        namespace: Namespace,
+        catalog: Catalog,
+        objects: Objects,
+        transport: Transport,
+    ) -> None:
+        self._settings = settings
+        self._namespace = namespace
+        self._catalog = catalog
+        self._objects = objects
+        self._transport = transport
+
+    async def why(self, arguments: Mapping[str, object], _tell: Tell) -> object:
+        """Of `path`, below the mount point. Raises UsageError for a folder, and what a lookup raises."""
+        path = arguments.get("path")
+        if not isinstance(path, str):
+            raise UsageError("why needs a path")
+        node = ROOT
+        try:
+            for name in filter(None, path.split("/")):
+                node = await self._namespace.lookup(node, name)
+        except (NotInTree, RemoteObjectMissing) as missing:
+            raise UsageError(f"there is no /{path}: {missing}") from missing
+        description = self._namespace.describe(node)
+        if description.is_folder:
+            raise UsageError(f"/{path} is a folder; give a file")
+        content = self._namespace.content(node)
+        story: dict[str, object] = {"path": path, "file": name_of(node)}
+        if not isinstance(content, Remote):
+            return story | _of_rendered(description)
+        return story | self._of_remote(content, description)
+
+    def _of_remote(self, content: Remote, description: Description) -> dict[str, object]:
+        told, fact = self._objects.told(content.key), self._catalog.fact(content.key)
+        now, settings = trio.current_time(), self._settings
+        api = content.sources[0].api
+        nbytes = description.nbytes
+        if is_being_made(content):
+            nbytes = self._objects.living.last_nbytes(content.key)
+        return {
+            "state": content.state.value,
+            "size": {
+                "bytes": nbytes,
+                "exact": description.is_exact,
+                "from": size_from(content, description, source=fact.source if fact is not None else ""),
+            },
+            "sources": [settings.origin().url_of(source) for source in content.sources],
+            "api": {"name": str(api), "state": self._transport.health()[api].state},
+            "held": {"memory_bytes": told.memory_nbytes, "disk_bytes": told.disk_nbytes},
+            "open": told.is_open,
+            "fetched": [
+                {
+                    "start": one.run.start,
+                    "stop": one.run.stop,
+                    "seconds_ago": round(now - one.at, 1),
+                    "source": one.source,
+                }
+                for one in told.fetched
+            ],
+            "last_read_from": told.tier or None,
+            "last_error": None
+            if told.failure is None
+            else {"text": told.failure.text, "seconds_ago": round(now - told.failure.at, 1)},
+            "next": what_next(
+                content,
+                description,
+                told,
+                health=self._transport.health()[api],
+                revalidate_seconds=settings.revalidate_seconds,
+            ),
+        }
+
+
+def _of_rendered(description: Description) -> dict[str, object]:
+    where = "made from what is known when it is asked for" if description.nbytes is None else "made from what is known"
+    return {
+        "state": None,
+        "size": {"bytes": description.nbytes, "exact": description.nbytes is not None, "from": where},
+        "sources": [],
+        "next": "each open shows what is known then",
+    }
+
+
+def size_from(content: Remote, description: Description, *, source: str) -> str:
+    """Where the size that stat shows came from."""
+    if is_being_made(content):
+        return "the service, asked again each second while somebody looks"
+    if description.is_exact:
+        return f"an answer of {source}"
+    if description.nbytes is not None:
+        return "the service's own listing: a hint until the first open"
+    return "nobody yet: the next stat or open asks for it"
+
+
+def what_next(
+    content: Remote, description: Description, told: Told, *, health: ApiHealth, revalidate_seconds: float
+) -> str:
+    """What an open and a read of it would do now."""
+    held_nbytes = max(told.memory_nbytes, told.disk_nbytes)
+    if content.state is RecordingState.ERROR:
+        return "open fails with EIO: the service calls the recording broken (its .json may tell why)"
+    if is_being_made(content):
+        return "reads go to the service and are kept nowhere until it is finished"
+    if description.is_exact and held_nbytes >= (description.nbytes or 0):
+        if revalidate_seconds:
+            return f"open asks whether it changed, once it is {revalidate_seconds:g} s old; reading asks nothing"
+        return "opening and reading it ask nothing"
+    missing = "what of it is not here"
+    if description.is_exact and description.nbytes is not None:
+        missing = f"the {description.nbytes - held_nbytes} bytes that are not here"
+    if health.state == "held":
+        return f"the service asked for a pause: {missing} can be had in {health.held_until:.0f} s"
+    if health.state in ("offline", "auth-failed"):
+        return f"the service is {health.state}: {missing} cannot be read now; it is asked again by itself"
+    return f"reading asks {'for ' if description.is_exact else 'the service for '}{missing}"

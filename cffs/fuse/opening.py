@@ -1,0 +1,91 @@
+"""Opening a file whose bytes are the service's: what is known is used, one inode stays one version.
+
+It must not know names or how bytes are fetched.
+`fuse/operations` hands it every open of such a file, and what the kernel forgets.
+"""
+
+from collections.abc import Callable
+
+import pyfuse3
+
+from cffs.catalog.store import Catalog
+from cffs.core.errors import RemoteObjectChanged, RemoteObjectMissing
+from cffs.core.ids import Inode
+from cffs.fuse.attributes import file_info
+from cffs.fuse.handles import HandleTable, RemoteHandle
+from cffs.fuse.invalidation import KernelView, PagedVersions
+from cffs.fuse.living import Living
+from cffs.fuse.neighbours import Neighbours, known_of
+from cffs.reader.objects import Objects
+from cffs.tree.living import is_being_made
+from cffs.tree.namespace import Namespace
+from cffs.tree.nodes import Node, Remote
+
+
+class Opening:
+    """Opens files of one mount. Owned by the operations."""
+
+    def __init__(
+        self,
+        *,
+        namespace: Namespace,
+        objects: Objects,
+        catalog: Catalog,
+        kernel: KernelView,
+        handles: HandleTable,
+        neighbours: Neighbours,
+        living: Living,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._namespace = namespace
+        self._inodes = namespace.inodes
+        self._objects = objects
+        self._catalog = catalog
+        self._kernel = kernel
+        self._handles = handles
+        self._neighbours = neighbours
+        self._living = living
+        self._now_ns = now_ns
+        self._paged = PagedVersions()
+
+    def forget(self, inode: Inode) -> None:
+        """The kernel does not hold the inode any more."""
+        self._paged.forget(inode)
+
+    async def is_missing(self, content: Remote) -> None:
+        """The service does not have it: once its row leaves for that, no byte of it is kept but a pinned one."""
+        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // 1_000_000):
+            self._objects.let_go(content.key)
+
+    async def open(self, inode: Inode, node: Node, content: Remote) -> pyfuse3.FileInfo:
+        """A handle whose size is exact, but for an origin that tells none and for what is still being made.
+
+        A checkpoint unless the size is known. Raises RecordingBroken, RemoteObjectChanged where the inode is of an
+        earlier version (the next lookup gives another), and what stops an answer. Cancelled, nothing is open.
+        """
+        self._namespace.require_readable(content)
+        if is_being_made(content):
+            return await self._living.open(inode, node, content)
+        known = known_of(self._catalog, content)
+        try:
+            if known is not None and await self._objects.revalidation.is_another(content.key, content.sources, known):
+                known = None
+            file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
+        except RemoteObjectMissing:
+            await self.is_missing(content)
+            raise
+        fact = self._catalog.fact(content.key)
+        if not self._paged.admits(inode, fact.version if fact is not None else 0):
+            # one inode is one version: a change was noticed while nobody had the file open
+            file.close()
+            if not self._inodes.is_stale(inode):
+                self._inodes.retire(node)
+            raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
+        number = self._handles.add(RemoteHandle(inode, node, content.key, file))
+        if known is None:
+            self._objects.revalidation.confirm(content.key)
+            self._kernel.forget_attributes(inode)
+        else:
+            self._kernel.forget_attributes_of(content.key)  # learned just now, and not yet told to the kernel
+        self._neighbours.opened(inode, content, file)
+        return file_info(number, file)

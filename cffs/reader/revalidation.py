@@ -1,0 +1,87 @@
+"""`--revalidate`: whether an object of which everything is known is still the same at the origin, asked now and then.
+
+It must not know who opens what. `reader/objects` has the one instance, `fuse/opening` asks it before it opens.
+Off (0 seconds) nothing is ever asked: a finished recording is immutable for its id and validator.
+"""
+
+import logging
+from collections.abc import Callable
+
+import trio
+from cachetools import LRUCache
+
+from cffs.callfire.checks import Pinned
+from cffs.core.byte_range import ByteRange
+from cffs.core.errors import (
+    CffsError,
+    OperationNotOffered,
+    RangeNotSatisfiable,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+)
+from cffs.core.source import Source
+from cffs.reader.facts import Known
+from cffs.reader.seam import RangeOpener
+
+log = logging.getLogger(__name__)
+
+#: Objects of which it is remembered when they were asked; the others are asked at their next open.
+_KEPT = 50_000
+
+
+class Revalidation:
+    """When each object was last found to be what it was."""
+
+    def __init__(self, opener: RangeOpener, *, after_seconds: float, changed: Callable[[str], None]) -> None:
+        """`changed` is told the key of an object that is another one now."""
+        self._opener = opener
+        self._after_seconds = after_seconds
+        self._changed = changed
+        self._confirmed_at: LRUCache[str, float] = LRUCache(_KEPT)
+
+    def confirm(self, key: str) -> None:
+        """An answer has just told what the object is."""
+        if self._after_seconds:
+            self._confirmed_at[key] = trio.current_time()
+
+    async def is_another(self, key: str, sources: tuple[Source, ...], known: Known) -> bool:
+        """Ask for the object's first byte where that is due; True where it is not of the version `known` any more.
+
+        What stops an answer leaves the object as it is known: what is cached stays readable. Raises RemoteObjectMissing
+        where the origin says that there is no such object. A checkpoint where it asks; cancelled, it is asked again.
+        """
+        if not self._after_seconds:
+            return False
+        confirmed_at = self._confirmed_at.get(key)
+        if confirmed_at is not None and trio.current_time() - confirmed_at < self._after_seconds:
+            return False
+        try:
+            await self._ask((known.source,) if known.source is not None else sources, known)
+        except RemoteObjectChanged:
+            self._changed(key)
+            self.confirm(key)
+            return True
+        except RemoteObjectMissing:
+            raise
+        except CffsError as problem:
+            log.info("not revalidated object=%s reason=%s", key, problem)
+            return False
+        self.confirm(key)
+        return False
+
+    async def _ask(self, sources: tuple[Source, ...], known: Known) -> None:
+        pinned = Pinned(validator=known.validator, total=known.total_nbytes)
+        missing: CffsError | None = None
+        for source in sources:
+            try:
+                async with self._opener.open_range(source, ByteRange(0, 1), pinned=pinned):
+                    return
+            except RangeNotSatisfiable as beyond:
+                if known.total_nbytes:
+                    raise RemoteObjectChanged("the object is empty now") from beyond
+                return
+            except (RemoteObjectMissing, OperationNotOffered) as problem:
+                if missing is None or isinstance(problem, RemoteObjectMissing):
+                    missing = problem
+        if missing is not None:
+            raise missing

@@ -1,0 +1,98 @@
+"""Recordings that are still being made: what the service says of them is asked again while somebody looks.
+
+It must not know bytes. The namespace owns the one instance and `fuse/` has it look.
+"""
+
+from contextlib import suppress
+
+import trio
+from cachetools import TTLCache
+
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.rows import RecordingRow
+from cffs.core.errors import CffsError, OperationNotOffered
+from cffs.core.values import RecordingState
+from cffs.tree.context import Context
+from cffs.tree.nodes import Content, Document, Kind, Node, Remote
+
+#: Asked again no oftener (contract section 4).
+LOOK_SECONDS = 1.0
+#: Recordings being made at a time; past it some are asked oftener.
+_MOST = 10_000
+_KINDS = frozenset({Kind.MP3, Kind.WAV, Kind.RECORDING_JSON})
+
+
+def is_being_made(content: Content) -> bool:
+    """True for bytes that the service is still writing."""
+    return isinstance(content, Remote) and content.state is RecordingState.RECORDING
+
+
+def recordings_behind(context: Context, node: Node) -> list[RecordingRow]:
+    """The recordings being made that decide whether a file is finished."""
+    ident = int(node.args[0])
+    row = context.catalog.recording(ident)
+    found = [row] if row is not None else []
+    if row is None and node.kind is Kind.WAV and (file := context.catalog.listed_file(ident)) is not None:
+        # where v1 numbers its files otherwise, nothing tells which of the call's recordings it is
+        found = context.catalog.recordings_of_call(file.call_id)
+    return [row for row in found if row.state is RecordingState.RECORDING]
+
+
+async def ask_state(context: Context, recording_id: int) -> None:
+    """Have v2 tell of a recording of which no row is known, so that what is there now is not taken for all of it. A
+    checkpoint where it asks; what v2 does not know, or does not answer within a lookup's patience, stays unknown."""
+    account = context.account
+    if account.v2 is None or context.catalog.recording(recording_id) is not None:
+        return
+    with suppress(CffsError):
+        await account.find_recording(recording_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+
+
+async def require_with_state(context: Context, remote: Remote, recording_id: int) -> None:
+    """As `require_remote` for a WAV of which no row may be known, whose state is asked at the same time. A checkpoint.
+    Raises what `require_remote` raises."""
+    missing: CffsError | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_state, context, recording_id)
+        try:
+            await context.require_remote(remote)
+        except CffsError as problem:
+            missing = problem  # not through the nursery, which would wrap it
+    if missing is not None:
+        raise missing
+
+
+class Looks:
+    """When each recording was asked for last."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._looked: TTLCache[int, bool] = TTLCache(_MOST, LOOK_SECONDS, timer=trio.current_time)
+
+    async def look(self, node: Node, content: Content) -> bool:
+        """Have v2 asked for the state of a file that is being made, at most once a second; False where nothing was.
+
+        An answer that does not come, or says that v2 has no such recording, changes nothing. A checkpoint where it
+        asks.
+        """
+        if node.kind not in _KINDS or not (is_being_made(content) or _tells_of_one(content)):
+            return False
+        rows = [row for row in recordings_behind(self._context, node) if row.id not in self._looked]
+        for row in rows:
+            self._looked[row.id] = True
+            try:
+                await self._ask(row)
+            except CffsError:
+                continue
+        return bool(rows)
+
+    async def _ask(self, row: RecordingRow) -> None:
+        account = self._context.account
+        try:
+            await account.find_recording(row.id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+        except OperationNotOffered:
+            await account.find_recording_by_name(row.call_id, row.name, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+
+
+def _tells_of_one(content: Content) -> bool:
+    return isinstance(content, Document) and content.volatile

@@ -1,0 +1,128 @@
+"""Extended attributes of files: what is known of a recording or media file as names and values, without a question.
+
+It must not know the kernel. `fuse/xattrs` shows them where `--xattrs` asks for it (contract section 4).
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+from cffs.catalog.views import ViewRow
+from cffs.core.media_types import MIME_TYPES, extension_of
+from cffs.core.names import encode_name
+from cffs.core.source import Source, v1_recording
+from cffs.tree.context import Context
+from cffs.tree.namespace import Description, Namespace
+from cffs.tree.nodes import Kind, Node, Remote
+from cffs.tree.view_files import is_dated
+
+#: What file managers and players know the forms of the tree by (shared-mime-info).
+_MIME_TYPES = {
+    **MIME_TYPES,
+    "mp3": "audio/mpeg",
+    "json": "application/json",
+    "m3u8": "application/vnd.apple.mpegurl",
+    "sha256": "text/plain",
+}
+_EXTENSIONS = {
+    Kind.MP3: "mp3",
+    Kind.WAV: "wav",
+    Kind.MOMENT: "wav",
+    Kind.CAMPAIGN_JSON: "json",
+    Kind.CALL_JSON: "json",
+    Kind.RECORDING_JSON: "json",
+    Kind.MEDIA_JSON: "json",
+    Kind.PLAYLIST: "m3u8",
+    Kind.MANIFEST: "sha256",
+}
+_OF_RECORDING = frozenset({Kind.MP3, Kind.WAV, Kind.MOMENT, Kind.RECORDING_JSON})
+_OF_CALL = _OF_RECORDING | {Kind.CALL_JSON}
+_WITH_ID = _OF_RECORDING | {Kind.MEDIA_FILE, Kind.MEDIA_RAW, Kind.MEDIA_JSON}
+#: (key, how much of it is held).
+Held = Callable[[str], int]
+UrlOf = Callable[[Source], str]
+
+
+def attributes_teller(
+    context: Context, namespace: Namespace, held: Held, url_of: UrlOf
+) -> Callable[[Node], dict[str, str]]:
+    """`attributes_of` for one mount."""
+    return partial(attributes_of, context, namespace, held=held, url_of=url_of)
+
+
+def attributes_of(context: Context, namespace: Namespace, node: Node, *, held: Held, url_of: UrlOf) -> dict[str, str]:
+    """Every attribute of a file, by its whole name; what is not known is absent.
+
+    What the service spells (numbers, labels) is spelt as in file names. Raises what the namespace's `content` raises.
+    """
+    return {f"user.{name}": value for name, value in _told(context, namespace, node, held, url_of) if value}
+
+
+def _told(
+    context: Context, namespace: Namespace, node: Node, held: Held, url_of: UrlOf
+) -> Iterator[tuple[str, str | None]]:
+    content = namespace.content(node)
+    yield "mime_type", _mime_type(context, node)
+    if isinstance(content, Remote):
+        yield "xdg.origin.url", url_of(_source(context, node, content))
+    if node.kind in _WITH_ID:
+        yield "cffs.id", str(node.args[0])
+    if node.kind in _OF_RECORDING:
+        ident = int(node.args[0])
+        row, file = context.catalog.views.recording(ident), context.catalog.listed_file(ident)
+        if row is not None:
+            yield from _of_recording(row)
+        elif file is not None:
+            yield "cffs.call_id", str(file.call_id)
+            yield "cffs.campaign_id", str(file.campaign_id or "")
+    if node.kind is Kind.CALL_JSON:
+        yield "cffs.call_id", str(node.args[0])
+        yield "cffs.campaign_id", str(node.args[1] or "")
+    if node.kind in _OF_CALL and (labels := _labels(context, node)):
+        yield "cffs.labels", labels
+    if isinstance(content, Remote):
+        description = namespace.describe_content(content)
+        yield "cffs.size", "exact" if description.is_exact else "hint"
+        yield "cffs.cached", _cached(held(content.key), description)
+
+
+def _source(context: Context, node: Node, content: Remote) -> Source:
+    if node.kind is Kind.MOMENT:
+        return v1_recording(int(node.args[0]))
+    fact = context.catalog.fact(content.key)
+    return next((one for one in content.sources if fact is not None and one.key == fact.source), content.sources[0])
+
+
+def _mime_type(context: Context, node: Node) -> str | None:
+    extension = _EXTENSIONS.get(node.kind)
+    if node.kind in (Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE, Kind.DYNAMIC_FILE):
+        extension = extension_of(str(node.args[-1]).rpartition(".")[2])
+    if node.kind is Kind.MEDIA_RAW and (row := context.catalog.media_file(int(node.args[0]))) is not None:
+        extension = row.extension
+    return _MIME_TYPES.get(extension or "")
+
+
+def _of_recording(row: ViewRow) -> Iterator[tuple[str, str | None]]:
+    recording = row.recording
+    yield "cffs.call_id", str(recording.call_id or "")
+    yield "cffs.campaign_id", str(recording.campaign_id or "")
+    yield "cffs.from", encode_name(row.from_number)
+    yield "cffs.to", encode_name(row.to_number)
+    if recording.created_ms is not None and is_dated(recording.created_ms):
+        yield "cffs.created", datetime.fromtimestamp(recording.created_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    yield "cffs.seconds", None if recording.seconds is None else str(recording.seconds)
+    yield "cffs.state", recording.state.value
+
+
+def _labels(context: Context, node: Node) -> str:
+    call_id = int(node.args[0])
+    if node.kind is not Kind.CALL_JSON:
+        row = context.catalog.recording(call_id)
+        call_id = row.call_id if row is not None else 0
+    return ",".join(encode_name(label).replace(",", "%2C") for label in context.catalog.views.labels_of_call(call_id))
+
+
+def _cached(held_nbytes: int, description: Description) -> str:
+    if not held_nbytes:
+        return "full" if description.is_exact and not description.nbytes else "none"
+    return "full" if description.is_exact and held_nbytes >= (description.nbytes or 0) else "partial"

@@ -1,0 +1,60 @@
+"""What `cffs why` says happens next, and where a size came from: a sentence for every case."""
+
+import pytest
+
+from cffs.callfire.stats import ApiHealth
+from cffs.core.source import v2_recording
+from cffs.core.values import RecordingState
+from cffs.daemon.why import size_from, what_next
+from cffs.reader.stories import Told
+from cffs.tree.namespace import Description
+from cffs.tree.nodes import Remote
+
+EXACT = Description(is_folder=False, nbytes=1000, is_exact=True)
+HINT = Description(is_folder=False, nbytes=1000, is_exact=False)
+UNKNOWN = Description(is_folder=False, nbytes=None, is_exact=False)
+
+
+def remote(state: RecordingState = RecordingState.READY) -> Remote:
+    """A recording's MP3."""
+    return Remote(key="recording/1.mp3", sources=(v2_recording(1),), state=state)
+
+
+def told(held_nbytes: int = 0) -> Told:
+    """A story in which so much is held."""
+    return Told(memory_nbytes=held_nbytes, disk_nbytes=0, is_open=False, fetched=(), tier="", failure=None)
+
+
+@pytest.mark.parametrize(
+    ("state", "description", "held", "health", "revalidate", "expected"),
+    [
+        (RecordingState.ERROR, HINT, 0, "online", 0, "EIO"),
+        (RecordingState.RECORDING, UNKNOWN, 0, "online", 0, "kept nowhere"),
+        (RecordingState.READY, EXACT, 1000, "offline", 0, "ask nothing"),
+        (RecordingState.READY, EXACT, 1000, "online", 60, "once it is 60 s old"),
+        (RecordingState.READY, EXACT, 400, "online", 0, "600 bytes"),
+        (RecordingState.READY, EXACT, 400, "offline", 0, "cannot be read now"),
+        (RecordingState.READY, HINT, 0, "auth-failed", 0, "auth-failed"),
+        (RecordingState.READY, HINT, 0, "held", 0, "in 7 s"),
+        (RecordingState.READY, UNKNOWN, 0, "online", 0, "asks the service"),
+    ],
+)
+def test_what_happens_next(state, description, held, health, revalidate, expected):
+    """The sentence names what decides."""
+    found = what_next(
+        remote(state),
+        description,
+        told(held),
+        health=ApiHealth(state=health, held_until=7.0),
+        revalidate_seconds=revalidate,
+    )
+    assert expected in found
+    assert "\n" not in found
+
+
+def test_where_a_size_came_from():
+    """An answer is named by its source; a hint and nothing say that they are."""
+    assert size_from(remote(), EXACT, source="v2:calls/recordings/1.mp3") == "an answer of v2:calls/recordings/1.mp3"
+    assert "hint" in size_from(remote(), HINT, source="")
+    assert "nobody" in size_from(remote(), UNKNOWN, source="")
+    assert "each second" in size_from(remote(RecordingState.RECORDING), UNKNOWN, source="")

@@ -1,0 +1,202 @@
+"""Recordings that are still being made: shown with their size of now, cached nowhere, ordinary files once finished."""
+
+import errno
+import json
+
+import pytest
+from trio.testing import MockClock
+
+from cffs.standin.account import Account
+from cffs.standin.answers import Options
+from cffs.standin.live import LiveRecording
+from tests.fuse.kernel import CONTEXT, refused
+from tests.fuse.world import World
+
+A_SECOND = 1.01
+
+
+def made(seconds: float = 3.0, **shape: object) -> tuple[Account, LiveRecording]:
+    """An account and a recording that is being made in it."""
+    account = Account(seed=5, calls=12, media=2, dynamic=2, **shape)  # type: ignore[arg-type]  # a test's shorthand
+    return account, LiveRecording(account, account.call_ids()[0], seconds=seconds)
+
+
+def path_of(live: LiveRecording, form: str) -> str:
+    """Where it is opened."""
+    return f"recordings/{live.id}.{form}"
+
+
+def cached_nbytes(found: World, live: LiveRecording) -> int:
+    """What is held of it, wherever."""
+    return sum(found.objects.held_nbytes(f"recording/{live.id}.{form}") for form in ("mp3", "wav"))
+
+
+@pytest.mark.parametrize("form", ["mp3", "wav"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(honour_ranges=False),
+        Options(send_length=False),
+        Options(send_etag=False, send_last_modified=False),
+        Options(seed_only=True),
+    ],
+    ids=["ranges", "no ranges", "no length", "no validators", "seeds alone"],
+)
+async def test_grows_then_is_whole(world, mock_clock: MockClock, form, options):
+    """stat and read give what there is now, a second later what there is then; READY, the file is whole and exact."""
+    account, live = made()
+    if options.seed_only and form == "mp3":
+        path = f"calls/{live.call_id}/{account.recording_row(live.id)['name']}.mp3"
+    else:
+        path = path_of(live, form)
+    async with world(account, options=options) as found:
+        if options.seed_only:
+            await found.kernel.inode(f"calls/{live.call_id}/{account.recording_row(live.id)['name']}.json")
+        for _ in range(3):
+            body = live.object(form).read()
+            assert (await found.kernel.stat(path)).st_size == len(body)
+            assert await found.kernel.read(path) == body
+            live.grow(2.5)
+            mock_clock.jump(A_SECOND)
+        assert cached_nbytes(found, live) == 0
+        fact = found.catalog.fact(f"recording/{live.id}.{form}")
+        assert fact is None or fact.nbytes is None
+        live.finish()
+        mock_clock.jump(A_SECOND)
+        body = live.object(form).read()
+        async with found.kernel.opened(path) as (inode, info):
+            assert not info.direct_io or not options.send_length
+            assert (await found.operations.getattr(inode, CONTEXT)).st_size == len(body)
+            assert await found.kernel.read_handle(inode, info) == body
+        assert cached_nbytes(found, live) == len(body)
+
+
+@pytest.mark.parametrize("form", ["mp3", "wav"])
+async def test_a_tail_follows_to_the_true_end(world, mock_clock: MockClock, form):
+    """A handle that was opened while it grew reads on, past READY, to the end: every byte once, the head's apart."""
+    account, live = made(seconds=40)
+    async with world(account) as found, found.kernel.opened(path_of(live, form)) as (_inode, info):
+        body = await found.kernel.read_handle(_inode, info)
+        assert info.direct_io
+        for step in range(4):
+            live.grow(7)
+            if step == 3:
+                live.finish()
+            mock_clock.jump(A_SECOND)
+            while piece := await found.operations.read(info.fh, len(body), 65536):
+                body += piece
+        true = live.object(form).read()
+        assert len(body) == len(true)
+        assert body[4096:] == true[4096:]
+
+
+async def test_another_recording_in_its_place(world, mock_clock: MockClock):
+    """A reader whose bytes are not those of the object any more gets ESTALE and not a mixture."""
+    account, live = made(seconds=40)
+    async with world(account) as found, found.kernel.opened(path_of(live, "mp3")) as (_inode, info):
+        body = await found.kernel.read_handle(_inode, info)
+        account.replace_object(f"/v2/calls/recordings/{live.id}.mp3")
+        live.grow(5)
+        mock_clock.jump(A_SECOND)
+        for _ in range(2):
+            with refused(errno.ESTALE):
+                await found.operations.read(info.fh, len(body), 65536)
+
+
+async def test_at_most_once_a_second(world, mock_clock: MockClock):
+    """However many look and read within a second, the state and the size are asked once, a piece once a handle."""
+    account, live = made()
+    path = path_of(live, "mp3")
+    async with world(account) as found:
+        await found.kernel.stat(path)
+        before = len(found.standin.requests)
+        for _ in range(20):
+            await found.kernel.stat(path)
+        assert len(found.standin.requests) == before
+        async with found.kernel.opened(path) as (inode, info):
+            for _ in range(20):
+                await found.kernel.read_handle(inode, info)
+        assert len(found.standin.requests) == before + 1
+        mock_clock.jump(A_SECOND)
+        for _ in range(20):
+            await found.kernel.stat(path)
+        assert len(found.standin.requests) == before + 3
+
+
+async def test_new_number_once_finished(world, mock_clock: MockClock):
+    """The number that was opened while it grew is stale once it is finished, so no page of then can be served."""
+    account, live = made()
+    path = path_of(live, "mp3")
+    async with world(account) as found:
+        await found.kernel.read(path)
+        old = await found.kernel.inode(path)
+        live.grow(1)
+        live.finish()
+        mock_clock.jump(A_SECOND)
+        with refused(errno.ESTALE):
+            await found.kernel.open(old)
+        assert await found.kernel.inode(path) != old
+        assert await found.kernel.read(path) == live.object("mp3").read()
+
+
+async def test_known_too_early(world, mock_clock: MockClock):
+    """A WAV that was read before anybody knew that it grows does not stay as short as it was."""
+    account, live = made()
+    path = path_of(live, "wav")
+    async with world(account) as found:
+        assert await found.kernel.read(path) == live.object("wav").read()
+        await found.kernel.stat(f"recordings/{live.id}.json")
+        live.grow(5)
+        mock_clock.jump(A_SECOND)
+        assert await found.kernel.read(path) == live.object("wav").read()
+        live.grow(5)
+        live.finish()
+        mock_clock.jump(A_SECOND)
+        assert await found.kernel.read(path) == live.object("wav").read()
+
+
+@pytest.mark.parametrize("form", ["mp3", "wav"])
+async def test_fails(world, mock_clock: MockClock, caplog, form):
+    """In state ERROR the reason is in its .json; open is EIO, and so is a read of who has it open."""
+    account, live = made()
+    path = path_of(live, form)
+    async with world(account) as found:
+        await found.kernel.stat(f"recordings/{live.id}.json")
+        async with found.kernel.opened(path) as (inode, info):
+            assert await found.kernel.read_handle(inode, info)
+            live.fail("the caller hung up at once")
+            mock_clock.jump(A_SECOND)
+            with refused(errno.EIO):
+                await found.operations.read(info.fh, 0, 4096)
+        with refused(errno.EIO):
+            await found.kernel.read(path)
+        told = json.loads(await found.kernel.read(f"recordings/{live.id}.json"))
+        assert (told["state"], told["stateReason"]) == ("ERROR", "the caller hung up at once")
+    assert "state ERROR" in caplog.text
+
+
+async def test_nothing_given_out_yet(world, mock_clock: MockClock):
+    """While the origin has no byte of it the file is empty, not missing; it is there as soon as they are."""
+    account, live = made()
+    path = path_of(live, "mp3")
+    async with world(account) as found:
+        found.standin.faults.add("status", path=rf"{live.id}\.mp3$|recordings/[a-z_%0-9]*\.mp3$", code=404)
+        assert (await found.kernel.stat(path)).st_size == 0
+        assert await found.kernel.read(path) == b""
+        found.standin.faults.clear()
+        mock_clock.jump(A_SECOND)
+        assert await found.kernel.read(path) == live.object("mp3").read()
+
+
+async def test_other_file_ids(world, mock_clock: MockClock):
+    """Where v1 numbers its files otherwise, a call's WAVs are cached only when none of its recordings is being made."""
+    account, live = made(v1_ids_differ=True)
+    row = account.call_row(live.call_id)
+    path = f"campaigns/{row['campaignId']}/{live.call_id}/{account.v1_file_id(live.id)}.wav"
+    async with world(account) as found:
+        assert await found.kernel.read(path) == live.object("wav").read()
+        live.grow(3)
+        live.finish()
+        mock_clock.jump(A_SECOND)
+        assert await found.kernel.read(path) == live.object("wav").read()
