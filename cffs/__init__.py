@@ -7,6 +7,7 @@ The floors; a folder imports only from folders below it (import-linter holds tha
     fuse/       the kernel's dialect: operations, attributes, handles, errnos, invalidation
     tree/       the namespace: route table, inodes, rendered files            (writes no SQL)
     reader/     the bytes of one remote object: read-ahead, fetches, remote file
+    writer/     what the account is asked to make or do: uploads and their spool, acts      (beside reader)
     catalog/    what is known of the account: rows, questions to the API, learned facts
     cache/      bytes in memory, within a budget                  (knows no HTTP, no FUSE)
     callfire/   the service: transport (the only importer of httpx), checks, retry, clients

@@ -23,15 +23,15 @@ USED_BY: dict[str, str] = {
     "getCallRecordingMp3ByName": "`campaigns/{campaign}/{call}/{name}.mp3` where there is no by-id form",
     "getAccount": "`me/account.json`; whether the login is good, at mount",
     "findApiCredentials": "`ls me/api/credentials`",
-    "createApiCredential": "not yet (needs `--writable`)",
-    "deleteApiCredential": "not yet (needs `--writable`)",
+    "createApiCredential": "`mkdir me/api/credentials/NAME` (`--writable`)",
+    "deleteApiCredential": "`rm me/api/credentials/{id}.json` (`--writable`)",
     "getApiCredential": "`me/api/credentials/{id}.json`",
     "getCreditUsage": "`me/billing/credit-usage.json`, `me/billing/credit-usage/{YYYY-MM}.json`, `…/{from}..{to}.json`",
     "getBillingPlanUsage": "`me/billing/plan-usage.json`",
     "getCallerIds": "`ls me/callerids`",
-    "sendVerificationCodeToCallerId": "not yet (needs `--writable`)",
-    "verifyCallerId": "not yet (needs `--writable`)",
-    "createMedia": "not yet (needs `--writable`)",
+    "sendVerificationCodeToCallerId": "`mkdir me/callerids/NUMBER` (`--writable`)",
+    "verifyCallerId": "`echo CODE > me/callerids/NUMBER/verification-code` (`--writable`)",
+    "createMedia": "`cp song.mp3 media/` (`--writable`)",
     "getMediaDataByKey": "`media/public/{key}.{ext}`",
     "getMedia": "lookup of `media/{id}.{ext}`; `media/{id}.json`",
     "getMediaData": "`media/{id}.{ext}`, `media/by-name/{name}.{ext}`",
@@ -43,10 +43,9 @@ USED_BY: dict[str, str] = {
     "getCallRecordingMp3": "every MP3 of a recording",
     "findCallBroadcasts": "`ls campaigns`",
     "getCallBroadcast": "lookup of an unlisted campaign; `campaign.json`",
-    "getCallBroadcastCalls": "nothing: `/calls` gives the same calls with their recordings",
     "findMedia": "`ls media`",
 }
-#: Parameters that are not simply parts of the path: how each is used.
+#: Parameters that are not simply parts of the path: how each is used, where need be by one operation alone.
 PARAMETERS: dict[str, str] = {
     "apikey": "the credential",
     "fields": "not sent: the `.json` files show every field there is",
@@ -54,8 +53,9 @@ PARAMETERS: dict[str, str] = {
     "offset": "page by page",
     "intervalBegin": "the start of the interval; for calls, what is new since the last listing",
     "intervalEnd": "the end of the interval; not sent for calls",
-    "body": "not yet",
-    "file": "not yet",
+    "body": "the `NAME`, or the `CODE`",
+    "file": "the bytes, as they are spooled",
+    "createMedia.name": "the file's name without its extension",
 }
 
 
@@ -69,12 +69,8 @@ def operations_table() -> str:
 def _row(operation: Operation) -> str:
     told = []
     for parameter in operation.parameters:
-        if f"{{{parameter}}}" in operation.path:
-            told.append(f"`{parameter}`: part of the path")
-        elif parameter in PARAMETERS:
-            told.append(f"`{parameter}`: {PARAMETERS[parameter]}")
-        else:
-            told.append(f"`{parameter}`: not sent")
+        use = PARAMETERS.get(f"{operation.name}.{parameter}") or PARAMETERS.get(parameter) or "not sent"
+        told.append(f"`{parameter}`: {'part of the path' if f'{{{parameter}}}' in operation.path else use}")
     request = f"{operation.api} `{operation.method} {operation.path}`"
     return f"| {operation.name} | {request} | {'; '.join(told) or '—'} | {USED_BY[operation.name]} |"
 

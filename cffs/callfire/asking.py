@@ -20,8 +20,11 @@ from cffs.callfire.stats import Stats
 from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
 from cffs.core.errors import (
     AccessRefused,
+    ActRefused,
+    ActUncertain,
     CffsError,
     DeadlineExceeded,
+    DuplicateMedia,
     OperationNotOffered,
     OriginBusy,
     OriginUnreachable,
@@ -29,6 +32,7 @@ from cffs.core.errors import (
     RemoteObjectChanged,
     RemoteObjectMissing,
     ServerFailure,
+    UploadTooLarge,
 )
 from cffs.core.source import Api
 from cffs.core.waiting import waits_for
@@ -125,7 +129,7 @@ class Asker:
             if pause is None or (not sent and self._health[ask.api].state is State.OFFLINE):
                 if isinstance(error, OriginBusy):  # the pause that is kept, not the one that was named
                     raise OriginBusy(self._health[ask.api].held_seconds(trio.current_time()))
-                raise error
+                raise _ending(ask, error, sent=sent)
             self._stats.retries += 1
             with waits_for(f"another try after {type(error).__name__}"):
                 await trio.sleep(pause)
@@ -239,6 +243,14 @@ def _deadline(own_deadline: float) -> float:
     return min(own_deadline, trio.current_effective_deadline())
 
 
+def _ending(ask: Ask, error: CffsError, *, sent: bool) -> CffsError:
+    """What the last try's error is to whoever asked: of an act that was sent and not answered, that nobody knows."""
+    kind = retry.kind_of(error, sent=sent)
+    if ask.idempotent or not sent or kind in (retry.ErrorKind.FINAL, retry.ErrorKind.HELD):
+        return error
+    return ActUncertain(ask.what, str(error), status=error.status if isinstance(error, ServerFailure) else None)
+
+
 def _event_of(failed: TryFailed, ask: Ask) -> Event:
     """What a failed try says of its API."""
     error = failed.error
@@ -253,6 +265,8 @@ def _event_of(failed: TryFailed, ask: Ask) -> Event:
     if failed.connecting:
         return Event.UNREACHABLE
     if isinstance(error, RemoteObjectMissing | OperationNotOffered | RangeNotSatisfiable | RemoteObjectChanged):
+        return Event.ANSWERED
+    if isinstance(error, ActRefused | DuplicateMedia | UploadTooLarge):
         return Event.ANSWERED
     if isinstance(error, ServerFailure) and error.status < 500:
         return Event.ANSWERED

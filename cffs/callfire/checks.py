@@ -12,6 +12,8 @@ from enum import Enum
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     AccessRefused,
+    ActRefused,
+    DuplicateMedia,
     MalformedAnswer,
     OperationNotOffered,
     OriginBusy,
@@ -19,6 +21,7 @@ from cffs.core.errors import (
     RemoteObjectChanged,
     RemoteObjectMissing,
     ServerFailure,
+    UploadTooLarge,
 )
 from cffs.core.times import parse_http_date, parse_retry_after
 
@@ -28,6 +31,8 @@ MAX_OBJECT_NBYTES = 2**40
 _MAX_VALIDATOR_LENGTH = 512
 #: ASCII, since `\d` takes digits of other scripts; 13 digits hold 2^40.
 _NUMBER = re.compile(r"[0-9]{1,13}", re.ASCII)
+#: Statuses that say: understood, and not done. Only 400 is documented; the others are what a gateway says for it.
+_READ_AND_REFUSED = (400, 409, 415, 422)
 _CONTENT_RANGE = re.compile(r"bytes +([0-9]{1,13})-([0-9]{1,13})/([0-9]{1,13}|\*)", re.ASCII | re.IGNORECASE)
 _UNSATISFIED_RANGE = re.compile(r"bytes +\*/([0-9]{1,13})", re.ASCII | re.IGNORECASE)
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"', re.ASCII)
@@ -86,6 +91,16 @@ def check_status(status: int, headers: Mapping[str, str], *, what: str, not_foun
         seconds = parse_retry_after(headers["retry-after"], now_ns=now_ns) if "retry-after" in headers else None
         raise OriginBusy(-1.0 if seconds is None else seconds)
     raise ServerFailure(status, what)
+
+
+def check_act(status: int, *, what: str, duplicate_media_id: int | None) -> None:
+    """Raise what a status means that only an act can have; return for every other, which `check_status` knows."""
+    if status == 413:
+        raise UploadTooLarge(f"the service answered 413, too large, for {what}")
+    if status in _READ_AND_REFUSED:
+        if duplicate_media_id is not None:
+            raise DuplicateMedia(duplicate_media_id)
+        raise ActRefused(f"the service answered {status} for {what}")
 
 
 def check_body(

@@ -130,12 +130,6 @@ OPERATIONS: tuple[Operation, ...] = (
             ("/calls/recordings/{id}.mp3", "getCallRecordingMp3", "id", "source.v2_recording"),
             ("/calls/broadcasts", "findCallBroadcasts", _CAMPAIGN_FILTERS, "V2Client.find_campaigns"),
             ("/calls/broadcasts/{id}", "getCallBroadcast", "fields id", "V2Client.get_campaign"),
-            (
-                "/calls/broadcasts/{id}/calls",
-                "getCallBroadcastCalls",
-                "fields limit offset batchId id",
-                "V2Client.get_campaign_calls",
-            ),
             ("/media", "findMedia", "fields limit offset filter", "V2Client.find_media"),
         )
     ),

@@ -15,7 +15,7 @@ from typing import Self
 import trio
 
 from cffs.callfire.asking import IDLE_SECONDS, Ask
-from cffs.callfire.checks import NotFoundMeans, Pinned, check_body, check_status, require_identity
+from cffs.callfire.checks import NotFoundMeans, Pinned, check_act, check_body, check_status, require_identity
 from cffs.callfire.gate import MAX_BODIES, MAX_METADATA, Gate, Slot
 from cffs.callfire.line import USUAL_HEADERS, Line
 from cffs.callfire.ranges import RangeAnswer
@@ -35,17 +35,13 @@ from cffs.core.errors import (
 )
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source, quote_segment
-from cffs.core.wire_v2 import parse_error_message
+from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message
 
-#: The same bound as the JSON parser's: a page of a thousand calls is about a megabyte.
-MAX_METADATA_NBYTES = 8 * 2**20
-#: Contract, section 2: "and two more for metadata".
-_METADATA_CONNECTIONS = 2
-#: Enough of an error's body for its message; reading it to its end keeps the connection.
-_MAX_ERROR_NBYTES = 16 * 2**10
+MAX_METADATA_NBYTES = 8 * 2**20  # a page of a thousand calls is about a megabyte
+_METADATA_CONNECTIONS = 2  # contract, section 2: "and two more for metadata"
+_MAX_ERROR_NBYTES = 16 * 2**10  # enough for its message
 _ERROR_BODY_SECONDS = 0.5
-#: Contract, section 8: an upload ends after 30 s without progress.
-_UPLOAD_IDLE_SECONDS = 30.0
+UPLOAD_IDLE_SECONDS = 30.0  # contract, section 8: without progress for so long
 _SCRATCH_NBYTES = 64 * 2**10
 #: A parameter may be there more than once (`id` of findCalls), so pairs will do as well.
 Query = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -55,7 +51,7 @@ _SILENCED_LOGGERS = ("httpx", "httpcore")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The answer to a question or an act: its status (2xx), its whole body, its media type in lower case."""
+    """A whole answer; `content_type` is in lower case, `status` is 2xx."""
 
     status: int
     body: bytes
@@ -72,12 +68,14 @@ class Transport:
         make_wires: WireMaker | None = None,
         dice: Callable[[], float] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        upload_idle_seconds: float = UPLOAD_IDLE_SECONDS,
     ) -> None:
         """No I/O. Raises UsageError for a base URL that is none, plain http to another machine, or a bad CA bundle."""
         for name in _SILENCED_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._settings = settings
         self._now_ns = now_ns
+        self._upload_idle_seconds = upload_idle_seconds
         self._line = Line(
             settings,
             connections=settings.connections + _METADATA_CONNECTIONS,
@@ -142,10 +140,10 @@ class Transport:
         not_found: NotFoundMeans = NotFoundMeans.OBJECT,
         own_endpoint: bool = False,
     ) -> Answer:
-        """The answer to a question about metadata, retried within `timeout_seconds`.
+        """The answer to a question about metadata, retried within `timeout_seconds`; raises any CffsError of its side.
 
         `own_endpoint` marks the account's own: its refusal alone means that the credentials are bad.
-        Always a checkpoint; if cancelled, nothing stays open. Raises any CffsError of the service's side.
+        Always a checkpoint; if cancelled, nothing stays open.
         """
         pairs = tuple(query.items() if isinstance(query, Mapping) else query)
         ask = self._ask("GET", api, segments, {"accept": accept}, as_account=as_account)
@@ -165,22 +163,22 @@ class Transport:
     ) -> Answer:
         """The answer to an act (POST, DELETE): sent at most once, again only where it was provably not sent.
 
-        A streamed `content` has no total time, it ends after 30 s without progress; the caller's scope bounds it.
-        Always a checkpoint; if cancelled, or DeadlineExceeded, OriginUnreachable or TruncatedAnswer is raised, the act
-        may have happened.
+        It has half of `timeout_seconds`; the other half is for asking what became of it. A streamed `content` raises
+        CffsErrors only; it has no total time, but ends after `upload_idle_seconds` without progress. Raises
+        ActUncertain where the act may have happened; after every other CffsError it did not.
+        Always a checkpoint; if cancelled, it may have, too.
         """
         headers = {"accept": "application/json"}
-        streamed = content is not None and not isinstance(content, bytes)
-        if content is not None:
-            headers["content-type"] = content_type
-        if content_nbytes is not None:
-            headers["content-length"] = str(content_nbytes)
+        headers |= {} if content is None else {"content-type": content_type}
+        headers |= {} if content_nbytes is None else {"content-length": str(content_nbytes)}
         ask = self._ask(method, api, segments, headers, as_account=as_account)
-        ask = ask.with_changes(content=content, idempotent=False)
-        if streamed:
-            ask = ask.with_changes(total_seconds=float("inf"), idle_seconds=_UPLOAD_IDLE_SECONDS)
-        gate = self._bodies if streamed else self._metadata
-        return await self._whole(ask, max_nbytes=MAX_METADATA_NBYTES, not_found=NotFoundMeans.OBJECT, gate=gate)
+        ask = ask.with_changes(content=content, idempotent=False, total_seconds=self._settings.timeout_seconds / 2)
+        gate = self._metadata
+        if content is not None and not isinstance(content, bytes):
+            ask = ask.with_changes(total_seconds=float("inf"), idle_seconds=self._upload_idle_seconds)
+            gate = self._bodies
+        not_found = NotFoundMeans.OPERATION if method == "POST" else NotFoundMeans.OBJECT
+        return await self._whole(ask, max_nbytes=MAX_METADATA_NBYTES, not_found=not_found, gate=gate)
 
     @asynccontextmanager
     async def open_range(
@@ -279,6 +277,8 @@ class Transport:
                 body += chunk
         message = self._line.keyring.redacted(parse_error_message(bytes(body)))
         what = f"{ask.what}: {message}" if message else ask.what
+        if not ask.idempotent:
+            check_act(opened.status, what=what, duplicate_media_id=parse_duplicate_media_id(body))
         check_status(opened.status, opened.headers, what=what, not_found=not_found, now_ns=self._now_ns())
 
     def _ask(

@@ -3,10 +3,12 @@
 It must not know any operation. `v2_calls`, `v2_media` and `v2_me` are built on it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from cffs.callfire.checks import NotFoundMeans
 from cffs.callfire.transport import Transport
+from cffs.core.errors import ActUncertain, MalformedAnswer
 from cffs.core.source import Api
 from cffs.core.values import Item, Page
 from cffs.core.wire_v2 import parse_document, parse_page
@@ -21,6 +23,15 @@ def query_of(**parameters: Parameter) -> dict[str, str]:
         for name, value in parameters.items()
         if value is not None
     }
+
+
+@contextmanager
+def answer_to(act: str) -> Iterator[None]:
+    """Around the parsing of an act's answer: one that cannot be read says that it happened, and not what came of it."""
+    try:
+        yield
+    except MalformedAnswer as error:
+        raise ActUncertain(act, str(error)) from error
 
 
 class V2Asking:

@@ -124,16 +124,6 @@ class V2Calls(V2Asking):
         require_id(campaign.id, campaign_id, what="campaign")
         return campaign
 
-    async def get_campaign_calls(
-        self, campaign_id: int, *, limit: int, offset: int, batch_id: int | None = None, fields: str | None = None
-    ) -> Page[Call]:
-        """A page of the calls of a broadcast (public "getCallBroadcastCalls")."""
-        segments = ("calls", "broadcasts", str(campaign_id), "calls")
-        query = query_of(fields=fields, limit=limit, offset=offset, batchId=batch_id)
-        answer = await self._transport.get(Api.V2, segments, query=query)
-        page = parse_call_page(answer.body, what="/".join(segments))
-        return _only(page, [call for call in page.items if call.campaign_id in (None, campaign_id)])
-
 
 def _only(page: Page[Item], kept: Sequence[Item]) -> Page[Item]:
     return replace(page, items=tuple(kept), refused=page.received - len(kept))

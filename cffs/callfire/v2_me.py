@@ -2,12 +2,13 @@
 
 It must not know who may see a password or when an act is wanted. Credentials are asked with the account's own login.
 All operations are of the second document, named in quotes; every method is a checkpoint and raises any CffsError of the
-service's side. Acts are sent at most once; if cancelled, or the answer is lost, they may have happened.
+service's side. Acts are sent at most once: after ActUncertain, or when cancelled, they may have happened, after any
+other error they have not.
 """
 
 from collections.abc import Mapping
 
-from cffs.callfire.v2_asking import V2Asking, query_of
+from cffs.callfire.v2_asking import V2Asking, answer_to, query_of
 from cffs.core.source import Api
 from cffs.core.values import Page
 from cffs.core.wire_json import as_object, encode
@@ -42,10 +43,11 @@ class V2Me(V2Asking):
         await self._transport.send("POST", Api.V2, ("me", "callerids", number))
 
     async def verify_caller_id(self, number: str, code: str) -> bool:
-        """Whether `code` was the one spoken ("verifyCallerId")."""
+        """Whether `code` was the one spoken ("verifyCallerId"); ActRefused where the service will not even compare."""
         segments = ("me", "callerids", number, "verification-code")
         answer = await self._transport.send("POST", Api.V2, segments, content=encode({"verificationCode": code}))
-        return parse_boolean(answer.body)
+        with answer_to("the verification"):
+            return parse_boolean(answer.body)
 
     async def find_credentials(
         self, *, limit: int, offset: int, name: str | None = None, fields: str | None = None
@@ -66,8 +68,9 @@ class V2Me(V2Asking):
         answer = await self._transport.send(
             "POST", Api.V2, ("me", "api", "credentials"), content=encode({"name": name}), as_account=True
         )
-        document = parse_document(answer.body, what="created credential")
-        parse_identified(document, what="created credential")
+        with answer_to("the creation of a credential"):
+            document = parse_document(answer.body, what="created credential")
+            parse_identified(document, what="created credential")
         return document
 
     async def delete_credential(self, credential_id: int) -> None:

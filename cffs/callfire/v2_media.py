@@ -5,13 +5,16 @@ opened by `Transport.open_range`. Quoted operations are of the second document, 
 """
 
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing
 
-from cffs.callfire.v2_asking import V2Asking, query_of
+from cffs.callfire.v2_asking import V2Asking, answer_to, query_of
 from cffs.core.source import Api
 from cffs.core.values import Media, Page
 from cffs.core.wire_v2 import parse_media, parse_resource_id, require_id
+
+#: Handed to the socket at a time: what a slow network must take within the idle limit (30 s) to count as moving.
+PIECE_NBYTES = 16 * 2**10
 
 
 class V2Media(V2Asking):
@@ -38,15 +41,19 @@ class V2Media(V2Asking):
         filename: str,
         name: str | None = None,
         content_type: str = "application/octet-stream",
+        progress: Callable[[int], None] | None = None,
     ) -> int:
         """Upload a file of exactly `nbytes` ("createMedia"); the id it was given. `name` is the media's own name.
 
-        Sent at most once. Always a checkpoint; if cancelled, or the answer is lost, it may or may not exist. A refusal
-        is ServerFailure with its status (400 type or duplicate, 413 too large) and the service's words.
+        Sent at most once, and never whole in memory: `content` is asked for its next bytes when those before were taken
+        by the network, and `progress` is told how many of its bytes were, after each piece. `content` may raise
+        CffsErrors only. There is no total limit, only one on time without progress (`Transport.send`).
+        Always a checkpoint. Raises DuplicateMedia, UploadTooLarge, ActRefused (a refused type, say) where the service
+        refused it, ActUncertain where it may exist or not, as it may when cancelled; after any other error it does not.
         """
         boundary = secrets.token_hex(16)
         head, tail = _multipart(boundary, filename=filename, name=name, content_type=content_type)
-        async with aclosing(_joined(head, content, tail)) as body:
+        async with aclosing(_joined(head, content, tail, progress or _ignore)) as body:
             answer = await self._transport.send(
                 "POST",
                 Api.V2,
@@ -55,7 +62,8 @@ class V2Media(V2Asking):
                 content_type=f"multipart/form-data; boundary={boundary}",
                 content_nbytes=len(head) + nbytes + len(tail),
             )
-        return parse_resource_id(answer.body)
+        with answer_to(f"the upload of {nbytes} bytes"):
+            return parse_resource_id(answer.body)
 
 
 def _multipart(boundary: str, *, filename: str, name: str | None, content_type: str) -> tuple[bytes, bytes]:
@@ -72,8 +80,19 @@ def _multipart(boundary: str, *, filename: str, name: str | None, content_type: 
     return "".join(parts).encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode("ascii")
 
 
-async def _joined(head: bytes, content: AsyncIterable[bytes], tail: bytes) -> AsyncGenerator[bytes, None]:
+def _ignore(_nbytes: int) -> None:
+    """Nobody watches the progress."""
+
+
+async def _joined(
+    head: bytes, content: AsyncIterable[bytes], tail: bytes, progress: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
     yield head
+    taken_nbytes = 0
     async for chunk in content:
-        yield chunk
+        for position in range(0, len(chunk), PIECE_NBYTES):
+            piece = chunk[position : position + PIECE_NBYTES]
+            yield piece
+            taken_nbytes += len(piece)
+            progress(taken_nbytes)
     yield tail

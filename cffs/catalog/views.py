@@ -182,7 +182,7 @@ class Views:
         clauses += ["EXISTS (SELECT 1 FROM view_rows WHERE folder = ? AND recording = r.seq)"] * len(folders)
         values = [value for condition in conditions for value in condition.values]
         # every clause is one of ours; what was asked for is bound
-        statement = f"SELECT 1 FROM recordings r {_JOINS} WHERE {' AND '.join(clauses)}"  # noqa: S608
+        statement = f"SELECT 1 FROM recordings r {_JOINS} WHERE {' AND '.join(clauses)}"  # nosec B608  # noqa: S608
         return self._reading.execute(statement, (recording_id, *values, *folders)).fetchone() is not None
 
     def matching(self, conditions: Sequence[Condition], *, folders: Sequence[int], after_seq: int) -> list[ViewRow]:

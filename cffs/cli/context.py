@@ -17,7 +17,7 @@ from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import Failed, tell
 from cffs.cli.places import find_places
 from cffs.core.errors import UsageError
-from cffs.core.settings_options import NOT_YET, OPTIONS, Kind, Option, parse
+from cffs.core.settings_options import OPTIONS, Kind, Option, parse
 from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
 from cffs.daemon.identity import acting_as
 
@@ -81,7 +81,7 @@ def _with_options(command: Command, is_elsewhere: Callable[[Option], bool]) -> C
         shown: dict[str, Any] = {
             "help": option.help,
             "default": None,
-            "hidden": option.name in NOT_YET or is_elsewhere(option),
+            "hidden": is_elsewhere(option),
         }
         if option.kind is Kind.FLAG:
             command = click.option(option.flag, option.name, is_flag=True, **shown)(command)

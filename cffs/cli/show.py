@@ -50,6 +50,13 @@ def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
     catalog, kernel = _table(told, "catalog"), _table(told, "kernel")
     yield from _row("catalog", _named(catalog, *catalog))
     yield from _row("kernel", _named(kernel, *kernel))
+    uploads = _table(told, "uploads")
+    yield from _row("uploads", _named(uploads, *(name for name in uploads if name != "active")))
+    active = uploads.get("active")
+    for one in active if isinstance(active, list) else []:
+        if isinstance(one, Mapping):
+            far = f"{size(one.get('sent_bytes'))} of {size(one.get('bytes'))}"
+            yield f"    {one_line(str(one.get('name')))}  {one_line(str(one.get('state')))}, {far} sent"
     for name, found in _table(origin, "capabilities").items():
         if isinstance(found, Mapping):
             yield from _row(name, _named(found, *(key for key in found if not isinstance(found[key], Mapping))))

@@ -17,7 +17,18 @@ credential. Every floor raises these and nothing else on purpose.
     │   ├── TruncatedAnswer        fewer bytes than promised
     │   ├── RangeNotSatisfiable    the asked range lies beyond the object's end (416), with its total where told
     │   ├── OperationNotOffered    the operation does not exist at this origin (405, 501; 404 of a listing)
+    │   ├── ActUncertain           an upload, a credential or a phone call that may have happened, or not
+    │   ├── ActRefused             the same, read and refused by the service (400, 409, 415, 422)
+    │   ├── DuplicateMedia         an upload of what is there already, with the id of that
+    │   ├── UploadTooLarge         an upload of more than the service takes (413)
     │   └── RecordingBroken        the service itself calls the recording broken (state ERROR)
+    ├── WriteRefused               what is being written here cannot be taken; nothing was sent
+    │   ├── ContentRefused         a name, a type or a content that is none of those accepted
+    │   ├── AlreadyExists          it is there already, or was asked for just now
+    │   ├── TooLarge               more bytes than --upload-limit
+    │   ├── SpoolFull              no room on this machine
+    │   ├── SpoolFailed            this machine's disk failed, or whoever wrote was killed
+    │   └── AlreadySent            bytes that came after the file was sent
     ├── OperationRefused           the mount does not do that
     │   ├── ReadOnlyMount          writing without --writable
     │   ├── NotSupported           extended attributes and the like
@@ -25,6 +36,8 @@ credential. Every floor raises these and nothing else on purpose.
     │   ├── NeverAskAgain          the same, so that the kernel stops asking for the life of the mount
     │   ├── NotPermitted           links, device nodes
     │   ├── NotAFolder / IsAFolder
+    │   ├── FolderNotEmpty
+    │   ├── Busy                   what is being sent cannot be opened, renamed or removed
     │   ├── NameTooLong            over 255 bytes
     │   ├── StaleHandle            a handle of an earlier life
     │   └── BadArgument
@@ -61,7 +74,7 @@ class RemoteObjectChanged(CffsError):
 
 
 class OriginFault(CffsError):
-    """The service answered, but not with what it must."""
+    """The service answered, but not with what was asked for; or what it made of an act is not known."""
 
 
 class ServerFailure(OriginFault):
@@ -110,8 +123,69 @@ class OperationNotOffered(OriginFault):
     """This origin does not have the operation at all (405, 501, or 404 of a listing)."""
 
 
+class ActUncertain(OriginFault):
+    """An act was sent, at least in part, and nothing tells whether it happened: the state must be asked, and the act
+    never sent again. `status` is that of a 5xx, None where no answer came or none that could be read."""
+
+    def __init__(self, what: str, why: str, *, status: int | None = None) -> None:
+        super().__init__(what, why, status)
+        self.what = what
+        self.why = why
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"uncertain whether {self.what} happened: {self.why}"
+
+
+class ActRefused(OriginFault):
+    """The service read the act and refused it; nothing happened."""
+
+
+class DuplicateMedia(OriginFault):
+    """The service has the content of an upload already, as the media `media_id`; nothing happened."""
+
+    def __init__(self, media_id: int) -> None:
+        super().__init__(media_id)
+        self.media_id = media_id
+
+    def __str__(self) -> str:
+        return f"the service has this content already, as media {self.media_id}"
+
+
+class UploadTooLarge(OriginFault):
+    """The upload is larger than the service takes (413); nothing happened."""
+
+
 class RecordingBroken(OriginFault):
     """The service itself reports the recording as broken (state ERROR)."""
+
+
+class WriteRefused(CffsError):
+    """What is being written here cannot be taken; nothing was sent."""
+
+
+class ContentRefused(WriteRefused):
+    """A name, a type or a content that is none of those accepted, seen before anything was sent."""
+
+
+class AlreadyExists(WriteRefused):
+    """It is there already, or was asked for just now."""
+
+
+class TooLarge(WriteRefused):
+    """More bytes than `--upload-limit` allows."""
+
+
+class SpoolFull(WriteRefused):
+    """The disk of this machine has no room for what is being written."""
+
+
+class SpoolFailed(WriteRefused):
+    """The disk of this machine failed, or whoever wrote was killed half-way."""
+
+
+class AlreadySent(WriteRefused):
+    """Bytes came after the file was sent."""
 
 
 class OperationRefused(CffsError):
@@ -144,6 +218,14 @@ class NotAFolder(OperationRefused):
 
 class IsAFolder(OperationRefused):
     """A folder used as a file."""
+
+
+class FolderNotEmpty(OperationRefused):
+    """A folder that holds something is to be removed."""
+
+
+class Busy(OperationRefused):
+    """What is on its way to the service can be neither opened, renamed nor removed meanwhile."""
 
 
 class NameTooLong(OperationRefused):

@@ -167,6 +167,12 @@ class Settings:
         """What names the mount to people and in the mount table: the profile, or `default`."""
         return self.profile or "default"
 
+    @property
+    def kernel_checks_modes(self) -> bool:
+        """Whether the mount has `default_permissions`. A private writable mount has not: by modes alone its one user
+        would get EACCES where EROFS is promised; other users are let in by modes only."""
+        return not self.writable or self.allow_other
+
     def require_credentials(self) -> None:
         """Raises UsageError when neither API can be asked and nothing is to be served offline either."""
         if not self.credentials.has_v1 and not self.credentials.has_v2:

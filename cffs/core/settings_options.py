@@ -86,7 +86,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("formats", Kind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
     _option("timezone", Kind.TIMEZONE, "UTC", "tree", "Time zone of the by-date view  [UTC]"),
     _option("writable", Kind.FLAG, "no", "writer fuse", "Allow uploads, credentials and caller ids."),
-    _option("upload_limit", Kind.SIZE, "100M", "writer", "Largest upload.", field="upload_limit_nbytes"),
+    _option("upload_limit", Kind.SIZE, "100M", "writer", "Largest upload  [100M]", field="upload_limit_nbytes"),
     _option("offline", Kind.FLAG, "no", "callfire tree", "Serve only what is known; ask nothing."),
     _option("exact_sizes", Kind.FLAG, "no", "tree", "stat shows exact sizes too, at a request each."),
     _option("xattrs", Kind.FLAG, "no", "fuse", "Show extended attributes."),
@@ -108,13 +108,6 @@ BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
 #: What proves who we are: in the environment and the config, each also as `..._file`; never on the command line.
 CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password")
-
-#: Options of the contract whose feature this version lacks. Set to anything but the value here, they refuse: an option
-#: that silently does nothing would be a lie.
-NOT_YET: Mapping[str, str] = {
-    "writable": "no",
-    "upload_limit": "100M",
-}
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _SIZE = re.compile(r"(\d{1,18})([KMG]?)(?:i?B)?", re.ASCII | re.IGNORECASE)

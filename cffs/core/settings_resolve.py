@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cffs.core.errors import UsageError
 from cffs.core.settings import Credentials, Settings
-from cffs.core.settings_options import BY_NAME, CREDENTIALS, NOT_YET, OPTIONS, Kind, Option, Value, parse
+from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, Kind, Option, Value, parse
 
 #: A header value and a query value: longer is a mistake (a whole file pasted).
 MAX_SECRET_CHARACTERS = 4096
@@ -159,14 +159,12 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 def _resolve_option(option: Option, stack: tuple[_Layer, ...], places: Places) -> tuple[Value | Path, str]:
     layer = next((layer for layer in stack if option.name in layer.values), None)
-    raw: object = layer.values[option.name] if layer else NOT_YET.get(option.name, option.default)
+    raw: object = layer.values[option.name] if layer else option.default
     spelt = layer.spell(option.name) if layer else option.flag
     try:
         value = parse(option, raw)
     except UsageError as error:
         raise UsageError(f"{spelt}: {error}") from error
-    if option.name in NOT_YET and value != parse(option, NOT_YET[option.name]):
-        raise UsageError(f"{spelt} is not available in this version")
     source = layer.title if layer else "default"
     if option.kind is not Kind.PATH or not isinstance(value, str):
         return value, source

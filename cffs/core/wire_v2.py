@@ -7,11 +7,12 @@ Facts are of the public OpenAPI document and CallFire's own samples (api.md sect
 there, so each parser names what it cannot do without: an id.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from cffs.core.errors import MalformedAnswer
-from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId
+from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId, parse_id
 from cffs.core.media_types import extension_of, public_parts
 from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line
 from cffs.core.values import Call, Campaign, Item, Media, Page, Recording, RecordingState
@@ -30,6 +31,7 @@ from cffs.core.wire_json import (
 MAX_HINT_NBYTES = 2**40
 #: Counts are int32 in the OpenAPI document; what is above is no count.
 _MAX_COUNT = 2**31 - 1
+_MEDIA_ID = re.compile(r"mediaId[\"\s:=]{0,8}([0-9]{1,19})(?![0-9])", re.ASCII | re.IGNORECASE)
 
 
 def parse_page(body: bytes, parse_item: Callable[[object], Item], *, what: str) -> Page[Item]:
@@ -282,3 +284,12 @@ def parse_error_message(body: bytes) -> str:
         # Four times the line: tags and blanks still have to go, and a body may be megabytes.
         text = body[: 4 * MAX_LINE_CHARACTERS].decode("utf-8", "replace")
     return printable_line(text)
+
+
+def parse_duplicate_media_id(body: bytes | bytearray) -> int | None:
+    """The id that an error body names as `mediaId` (the refusal of an upload that is there already); None without one.
+
+    Searched in the text, not in a field: which one holds it is not documented. Never raises.
+    """
+    found = _MEDIA_ID.search(body.decode("utf-8", "replace"))
+    return None if found is None else parse_id(found[1])

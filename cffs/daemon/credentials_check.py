@@ -1,7 +1,7 @@
 """Whether the credentials are refused, tried for at most a second before the mount is reported.
 
 It must not know what is mounted.
-`daemon/mount` calls it (contract section 2: a plain refusal from every API given is an error, anything else mounts).
+`daemon/graph` calls it (contract section 2: a plain refusal from every API given is an error, anything else mounts).
 """
 
 import trio

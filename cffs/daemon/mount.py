@@ -1,6 +1,6 @@
-"""One mount from start to end: the object graph, the kernel's session, signals, and the orderly way out.
+"""One mount from start to end: the kernel's session, signals, and the orderly way out.
 
-It must not know how settings were found or how reports travel.
+It must not know how settings were found, how reports travel, or what the mount is made of (`daemon/graph`).
 `daemon/main` runs it. The order of the way out was measured: pyfuse3's `terminate()` alone waits for calls in flight,
 so after a grace the scope around its loop is cancelled, and only then is the mount point released.
 """
@@ -9,55 +9,27 @@ import gc
 import logging
 import os
 import signal
-import sqlite3
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pyfuse3
 import trio
 
-from cffs.cache.memory import MemoryCache
-from cffs.callfire.health import State
-from cffs.callfire.transport import Transport
-from cffs.callfire.v1 import V1Client
-from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account
-from cffs.catalog.questions import Questions
-from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
-from cffs.core.source import Source
-from cffs.daemon.account_folder import AccountFolders, taken
+from cffs.daemon.account_folder import taken
 from cffs.daemon.attending import Attending, ending_signals
 from cffs.daemon.audited import operations_for
-from cffs.daemon.background import NurseryBackground, open_background
-from cffs.daemon.blocks import commands, opened_blocks
-from cffs.daemon.credentials_check import refused, require_some
-from cffs.daemon.kernel import handler_budget, request_limit_seconds
-from cffs.daemon.probing import Probing
-from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
+from cffs.daemon.background import open_background
+from cffs.daemon.graph import built
+from cffs.daemon.reload import Reread
 from cffs.daemon.report import Report
-from cffs.daemon.status import Status, config_toml
-from cffs.daemon.why import Why
-from cffs.fuse.attributes import AttributeMaker, KernelCaching
-from cffs.fuse.guard import CallTable
-from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
-from cffs.fuse.operations import Operations
-from cffs.reader.digests import Digests
-from cffs.reader.moments import Moments
-from cffs.reader.objects import Objects
-from cffs.tree.context import Context
-from cffs.tree.inodes import InodeTable
-from cffs.tree.namespace import Namespace
-from cffs.tree.xattrs import attributes_teller
+from cffs.daemon.session import open_session
+from cffs.fuse.invalidation import drain_changes
 
 log = logging.getLogger(__name__)
 
-#: A failed read is asked of us twice by the kernel, so a handler has half of what the application was promised.
-HANDLER_SHARE = 0.5
 #: Calls of the kernel handled at once. With pyfuse3's default of 99, a hundred hanging opens stopped the whole mount.
 MAX_CALLS = 1000
 #: Calls in flight get this long to end by themselves when the mount ends; contract section 10 allows 2 s for all.
@@ -66,17 +38,6 @@ GRACE_SECONDS = 0.5
 #: New containers before the collector looks at the youngest (Python's own is 700): a walk of 10,000 folders makes half
 #: a million, nearly all gone by themselves, and the collector took a seventh of its time.
 _GARBAGE_THRESHOLD = 20_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
-    """What a mount is made of, ready to be handed to the kernel."""
-
-    operations: Operations
-    catalog: Catalog
-    kernel: KernelView
-    missing: tuple[str, ...]
-    attending: Attending
 
 
 async def run_mount(
@@ -96,12 +57,12 @@ async def run_mount(
         folders = stack.enter_context(taken(settings, mountpoint))
         background = await stack.enter_async_context(open_background())
         make = stack.enter_context(operations_for(settings))
-        graph = await stack.enter_async_context(_build(settings, mountpoint, folders, background, reread, make))
-        for line in graph.missing:
+        graph = await stack.enter_async_context(built(settings, mountpoint, folders, background, reread, make))
+        for line in graph.notices:
             report(Report.notice(line))
         background.start(graph.catalog.tend_forever)
         background.start(drain_changes, graph.catalog, graph.kernel)
-        _init(graph.operations, settings, mountpoint, fuse_descriptor)
+        open_session(graph.operations, settings, mountpoint, fuse_descriptor)
         # What stands now stands until the end; and a page of calls makes 60,000 containers that mostly stay
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
@@ -110,163 +71,6 @@ async def run_mount(
             await _serve(mountpoint, report, graph.attending, ending_signals(settings))
         finally:
             pyfuse3.close(unmount=True)
-
-
-@asynccontextmanager
-async def _build(
-    settings: Settings,
-    mountpoint: Path,
-    folders: AccountFolders,
-    background: NurseryBackground,
-    reread: Reread | None,
-    make: Callable[..., Operations],
-) -> AsyncIterator[Graph]:
-    mounted_at = trio.current_time()
-    async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog:
-        v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
-        v2 = V2Client(transport) if settings.credentials.has_v2 else None
-        denied = set() if settings.offline else await refused(v1, v2)
-        missing = require_some(denied, v1=v1, v2=v2)
-        for api in denied:
-            transport.refuse(api)
-
-        cache = MemoryCache(settings.memory_nbytes)
-        disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
-        inodes = InodeTable()
-        listener = FactsToCatalog(catalog, inodes)
-        objects = Objects(
-            opener=Moments(transport),
-            cache=cache,
-            disk=disk,
-            background=background,
-            settings=settings.reader(),
-            listener=listener,
-        )
-        account = Account(
-            catalog=catalog,
-            questions=Questions(
-                background,
-                timeout_seconds=settings.timeout_seconds,
-                is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
-            ),
-            background=background,
-            v1=v1,
-            v2=v2,
-            has_account_login=settings.credentials.has_account,
-            ttl_seconds=settings.dir_ttl_seconds,
-            wall_ms=_wall_ms,
-        )
-
-        async def probe(key: str, sources: tuple[Source, ...]) -> None:
-            await objects.probe(key, sources)
-
-        own_files: dict[str, Callable[[], bytes]] = {}
-        context = Context(
-            account=account,
-            catalog=catalog,
-            settings=settings.tree(),
-            probe=probe,
-            own_files=own_files,
-            digest=Digests(objects).digest,
-            is_refused=lambda api: transport.health()[api].state == State.AUTH_FAILED,
-        )
-        namespace = Namespace(context, inodes)
-        kernel = KernelView()
-        operations = make(
-            namespace=namespace,
-            objects=objects,
-            catalog=catalog,
-            attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=time.time_ns()),
-            kernel=kernel,
-            calls=CallTable(
-                budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, request_limit_seconds())
-            ),
-            now_ns=time.time_ns,
-            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
-            if settings.xattrs
-            else None,
-        )
-        listener.handles = operations.handles
-        status = Status(
-            settings=settings,
-            mountpoint=mountpoint,
-            mounted_at=mounted_at,
-            transport=transport,
-            cache=cache,
-            disk=disk,
-            objects=objects,
-            catalog=catalog,
-            operations=operations,
-            background=background,
-        )
-        live = LiveSettings(
-            settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
-        )
-        transport.renew_by(lambda: reload_and_log(live), background)
-        attending = Attending(
-            live=live,
-            mountpoint=mountpoint,
-            inflight=status.inflight,
-            status=status.status,
-            note_read_ahead=objects.note_read_ahead,
-        )
-        for name, command in commands(disk, namespace).items():
-            attending.add_command(name, command)
-        status.more.append(attending.told)
-        living = trio.lowlevel.current_statistics  # what returns to its baseline in a soak
-        status.more.append(
-            lambda: {"held": {"tasks": living().tasks_living, "inodes": len(inodes), "lookups": inodes.lookups}}
-        )
-        probing = Probing(
-            settings=settings,
-            transport=transport,
-            catalog=catalog,
-            namespace=namespace,
-            kept=status.capabilities,
-            wall_ms=_wall_ms,
-            expect=objects.expect,
-        )
-        attending.add_command("probe", probing.probe)
-        story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
-        attending.add_command("why", story.why)
-        own_files.update(status.files())
-        own_files["config.toml"] = lambda: config_toml(live.now).encode()
-        yield Graph(operations=operations, catalog=catalog, kernel=kernel, missing=missing, attending=attending)
-
-
-@asynccontextmanager
-async def _catalog(state: Path) -> AsyncIterator[Catalog]:
-    async with AsyncExitStack() as stack:
-        try:
-            catalog = await stack.enter_async_context(Catalog.opened(state / "catalog.sqlite"))
-        except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"cannot use the folder {state}: {reason}") from error
-        yield catalog
-
-
-def _init(operations: Operations, settings: Settings, mountpoint: Path, fuse_descriptor: int | None) -> None:
-    options = {
-        "default_permissions",
-        f"fsname=callfire:{settings.label}",
-        "subtype=cffs",
-        "ro",
-        "nosuid",
-        "nodev",
-        "noexec",
-    }
-    if settings.allow_other:
-        options.add("allow_other")
-    try:
-        pyfuse3.init(operations, str(mountpoint) if fuse_descriptor is None else f"/dev/fd/{fuse_descriptor}", options)
-    except RuntimeError as error:
-        if os.geteuid() != 0 and settings.allow_other:
-            hint = "is user_allow_other in /etc/fuse.conf?"
-        elif not os.path.exists("/dev/fuse"):
-            hint = "there is no /dev/fuse; load the fuse module"
-        else:
-            hint = "is fuse3 installed, and the mount point yours?"
-        raise UsageError(f"cannot mount on {mountpoint}: {hint}") from error
 
 
 async def _serve(
@@ -300,7 +104,3 @@ async def _tell_when_it_answers(mountpoint: Path, report: Callable[[Report], Non
     report(Report.ready())
     log.info("mounted mountpoint=%s", mountpoint)
     await attending.answered()
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,6 +1,6 @@
 """The control socket's `probe`: looks at the objects behind a path of the mount, and keeps what it found.
 
-It must not know how an object is looked at. `daemon/mount` adds it to the attendants; `cli/doctor` asks for it.
+It must not know how an object is looked at. `daemon/graph` adds it to the attendants; `cli/doctor` asks for it.
 """
 
 import json

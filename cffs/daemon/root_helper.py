@@ -23,8 +23,10 @@ from cffs.daemon.report import Report, ReportKind
 
 log = logging.getLogger(__name__)
 
-#: <sys/mount.h>: MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC.
-_FLAGS = 1 | 2 | 4 | 8
+#: <sys/mount.h>.
+_MS_RDONLY = 1
+#: MS_NOSUID, MS_NODEV, MS_NOEXEC.
+_FLAGS = 2 | 4 | 8
 _MNT_DETACH = 2
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 #: The child's report pipe is the helper's own business.
@@ -70,12 +72,15 @@ def run_as_user(
 
 def _mount(settings: Settings, mountpoint: Path, device: int) -> None:
     root_mode = stat.S_IFDIR
-    data = f"fd={device},rootmode={root_mode:o},user_id={settings.uid},group_id={settings.gid},default_permissions"
+    data = f"fd={device},rootmode={root_mode:o},user_id={settings.uid},group_id={settings.gid}"
+    if settings.kernel_checks_modes:
+        data += ",default_permissions"
     if settings.allow_other:
         data += ",allow_other"
     libc = ctypes.CDLL(None, use_errno=True)
     arguments = (f"callfire:{settings.label}".encode(), os.fsencode(mountpoint), b"fuse.cffs")
-    if libc.mount(*arguments, ctypes.c_ulong(_FLAGS), data.encode()) != 0:
+    flags = _FLAGS if settings.writable else _FLAGS | _MS_RDONLY
+    if libc.mount(*arguments, ctypes.c_ulong(flags), data.encode()) != 0:
         reason = os.strerror(ctypes.get_errno())
         os.close(device)
         raise UsageError(f"cannot mount on {mountpoint}: {reason}")

@@ -1,7 +1,7 @@
 """The mount's own files: status.json, metrics, inflight.json and config.toml, rendered from counters.
 
 It must not ask anybody anything: every file is readable while the origin hangs.
-`daemon/mount` builds it; the tree shows what it renders (contract section 7).
+`daemon/graph` builds it; the tree shows what it renders (contract section 7).
 """
 
 import json

@@ -1,7 +1,7 @@
 """The control socket's `why`: the story of one file, from what is known; nothing is asked but what a lookup asks.
 
 It must not know how a path is spelt outside the mount, nor how the story is printed (`cli/why`).
-`daemon/mount` adds it to the attendants.
+`daemon/graph` adds it to the attendants.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from cffs.reader.stories import Told
 from cffs.tree.inodes import ROOT
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Description, Namespace
-from cffs.tree.nodes import Document, Remote
+from cffs.tree.nodes import Remote
 
 
 class Why:
@@ -58,7 +58,7 @@ class Why:
             raise UsageError(f"/{path} is a folder; give a file")
         content = self._namespace.content(node)
         story: dict[str, object] = {"path": path, "file": name_of(node)}
-        if isinstance(content, Document):
+        if not isinstance(content, Remote):
             return story | _of_rendered(description)
         return story | self._of_remote(content, description)
 

@@ -49,11 +49,18 @@ class AttributeMaker:
         self._settings = settings
         self._caching = caching
         self._mounted_ns = mounted_ns
-        self._file_mode = stat.S_IFREG | (0o444 & ~settings.umask)
-        self._folder_mode = stat.S_IFDIR | (0o555 & ~settings.umask)
 
-    def make(self, inode: Inode, description: Description, *, held_nbytes: int, now_ns: int) -> pyfuse3.EntryAttributes:
-        """The attributes of an inode. `held_nbytes` is what of it is held locally."""
+    def make(
+        self,
+        inode: Inode,
+        description: Description,
+        *,
+        held_nbytes: int,
+        now_ns: int,
+        permissions: int | None = None,
+    ) -> pyfuse3.EntryAttributes:
+        """The attributes of an inode. `held_nbytes` is what of it is held locally; `permissions` are its mode bits
+        where writing makes them other than read-only."""
         attributes = pyfuse3.EntryAttributes()
         attributes.st_ino = pyfuse3.InodeT(inode)
         attributes.generation = 0
@@ -62,17 +69,17 @@ class AttributeMaker:
         attributes.st_gid = self._settings.gid
         attributes.st_rdev = 0
         attributes.st_blksize = BLOCK_NBYTES
-        attributes.entry_timeout = self._caching.entry_seconds
+        attributes.entry_timeout = 0.0 if description.is_passing else self._caching.entry_seconds
         at_ns = self._mounted_ns
         if description.modified_ns is not None:
             at_ns = clamped_ns(description.modified_ns // 1_000_000, now_ns=now_ns)
         attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = at_ns
         if description.is_folder:
-            attributes.st_mode = pyfuse3.ModeT(self._folder_mode)
+            attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFDIR, permissions, 0o555))
             attributes.st_size = attributes.st_blocks = 0
             attributes.attr_timeout = self._caching.exact_seconds
             return attributes
-        attributes.st_mode = pyfuse3.ModeT(self._file_mode)
+        attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFREG, permissions, 0o444))
         attributes.st_size = description.nbytes or 0
         attributes.st_blocks = blocks(attributes.st_size, held_nbytes)
         attributes.attr_timeout = self._attr_seconds(description)
@@ -87,6 +94,9 @@ class AttributeMaker:
         attributes.entry_timeout = self._caching.never_ours_seconds if never_ours else self._caching.missing_seconds
         attributes.attr_timeout = attributes.entry_timeout
         return attributes
+
+    def _mode(self, kind: int, permissions: int | None, read_only: int) -> int:
+        return kind | ((read_only if permissions is None else permissions) & ~self._settings.umask)
 
     def _attr_seconds(self, description: Description) -> float:
         if description.is_volatile or description.nbytes is None:

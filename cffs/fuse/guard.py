@@ -10,13 +10,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import signature
+from math import inf
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import pyfuse3
 import trio
 
 from cffs.core import waiting
-from cffs.core.errors import CffsError, OriginFault
+from cffs.core.errors import ActUncertain, CffsError, OriginFault
 from cffs.fuse.errnos import errno_of
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,10 @@ class Call:
 class CallTable:
     """The calls in flight, the bugs so far, and the time a handler may take. Owned by the operations object."""
 
-    def __init__(self, *, budget_seconds: float) -> None:
+    def __init__(self, *, budget_seconds: float, limit_seconds: float | None = None) -> None:
+        """`limit_seconds` is what no call may outlast, whatever it waits for; None where nothing ends it."""
         self.budget_seconds = budget_seconds
+        self.limit_seconds = inf if limit_seconds is None else limit_seconds
         self.bugs = 0
         self._calls: dict[Call, None] = {}
 
@@ -97,6 +100,36 @@ def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Argumen
         raise trio.TooSlowError
 
     return instant_handler(within_budget)  # type: ignore[arg-type]  # functools.wraps keeps the names of self and number
+
+
+def acting_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
+    """The same for a handler that changes something: the kernel does not ask a second time, so it has twice the
+    budget; and when that ends nobody knows what became of it, which is EIO."""
+
+    @wraps(function)
+    async def within_limit(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        try:
+            with trio.fail_after(min(2 * self.calls.budget_seconds, self.calls.limit_seconds)):
+                return await function(self, number, *args, **kwargs)
+        except trio.TooSlowError as error:
+            raise ActUncertain(function.__name__, "it was not answered in time") from error
+
+    return instant_handler(within_limit)  # type: ignore[arg-type]  # as above
+
+
+def patient_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
+    """The same for a handler that lasts as long as bytes of the caller's move (contract section 8); only the kernel's
+    own limit ends it."""
+
+    @wraps(function)
+    async def within_limit(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        try:
+            with trio.fail_after(self.calls.limit_seconds):
+                return await function(self, number, *args, **kwargs)
+        except trio.TooSlowError as error:
+            raise ActUncertain(function.__name__, "the kernel's limit on a call was met") from error
+
+    return instant_handler(within_limit)  # type: ignore[arg-type]  # as above
 
 
 def instant_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:

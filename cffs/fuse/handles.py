@@ -11,6 +11,7 @@ from cffs.core.errors import StaleHandle
 from cffs.core.ids import HandleId, Inode
 from cffs.reader.living import LivingFile
 from cffs.reader.remote_file import OpenFile
+from cffs.tree.behaviour_writing import WritableFile
 from cffs.tree.nodes import Entry, Node
 
 
@@ -41,6 +42,15 @@ class SnapshotHandle:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenHandle:
+    """An open file that is, or was, written here; `writes` says how this handle was opened."""
+
+    node: Node
+    file: WritableFile
+    writes: bool
+
+
 @dataclass(slots=True, eq=False)
 class FolderHandle:
     """An open folder; `end` is the place behind its last entry once the kernel has been given that, so that its next
@@ -53,7 +63,7 @@ class FolderHandle:
     ahead_after: int = 0
 
 
-Handle = RemoteHandle | LivingHandle | SnapshotHandle | FolderHandle
+Handle = RemoteHandle | LivingHandle | SnapshotHandle | WrittenHandle | FolderHandle
 
 
 class HandleTable:
@@ -75,6 +85,10 @@ class HandleTable:
         if isinstance(handle, RemoteHandle):
             self._remote_by_key.setdefault(handle.key, {})[number] = handle
         return number
+
+    def find(self, number: int) -> Handle | None:
+        """The handle of that number, None where it is gone."""
+        return self._open.get(HandleId(number))
 
     def get(self, number: int) -> Handle:
         """The handle of that number. Raises StaleHandle."""

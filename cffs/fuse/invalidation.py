@@ -6,6 +6,7 @@ hears from the reader that an object is another one.
 """
 
 import logging
+import os
 from collections.abc import Callable
 
 import pyfuse3
@@ -30,9 +31,14 @@ _AT_A_TIME = 500
 class KernelView:
     """What the kernel was shown that may have to be taken back."""
 
-    def __init__(self, forget: Callable[[Inode], None] | None = None) -> None:
+    def __init__(
+        self,
+        forget: Callable[[Inode], None] | None = None,
+        forget_name: Callable[[Inode, str], None] | None = None,
+    ) -> None:
         self._inexact: LRUCache[str, Inode] = LRUCache(_NOTED)
         self._forget = forget or _forget_attributes
+        self._forget_name = forget_name or _forget_entry
 
     def note(self, key: str, inode: Inode) -> None:
         """The kernel was shown a size of the object `key` that is not exact."""
@@ -54,6 +60,14 @@ class KernelView:
         inode = self._inexact.pop(key, None)
         if inode is not None:
             self._forget(inode)
+
+    def forget_name(self, folder: Inode, name: str) -> None:
+        """Have the kernel look the name up anew. Allowed inside a handler: done by a thread, waited for by nobody."""
+        self._forget_name(folder, name)
+
+
+def _forget_entry(folder: Inode, name: str) -> None:
+    pyfuse3.invalidate_entry_async(pyfuse3.InodeT(folder), pyfuse3.FileNameT(os.fsencode(name)), ignore_enoent=True)
 
 
 def _forget_attributes(inode: Inode) -> None:

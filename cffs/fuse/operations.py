@@ -1,4 +1,4 @@
-"""Every operation of the kernel, answered on purpose: reading here, refusing in `fuse/refusals`.
+"""Every operation of the kernel, answered on purpose: reading here, changing in `fuse/mutations`.
 
 It must not know how names are resolved, sizes learned or bytes fetched: it calls the namespace and the reader.
 `daemon/mount` hands the one instance to pyfuse3.
@@ -17,7 +17,6 @@ from cffs.core.errors import (
     IsAFolder,
     NotAFolder,
     NotInTree,
-    ReadOnlyMount,
     RemoteObjectChanged,
     RemoteObjectMissing,
     StaleHandle,
@@ -26,25 +25,22 @@ from cffs.core.ids import Inode
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, made_up_statfs
 from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, handler, instant_handler
-from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, told
+from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, WrittenHandle, told
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
+from cffs.fuse.mutations import WRITING_FLAGS, Mutations
 from cffs.fuse.neighbours import Neighbours
 from cffs.fuse.opening import Opening
-from cffs.fuse.refusals import Refusals
 from cffs.fuse.xattrs import AttributesOf, Xattrs
 from cffs.reader.objects import Objects
 from cffs.reader.siblings import Siblings
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import FOLDER, Description, Namespace
-from cffs.tree.nodes import Content, Document, Node, Remote
+from cffs.tree.nodes import Content, Document, Node, Remote, Spooled
 from cffs.tree.routes import FOLDERS
 
-#: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
-_WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 
-
-class Operations(Refusals):
+class Operations(Mutations):
     """The file system as the kernel sees it. No handler keeps state across an await that another may change."""
 
     supports_dot_lookup = False  # no NFS export: `.` and `..` never reach lookup
@@ -141,16 +137,20 @@ class Operations(Refusals):
     @handler
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What is known; a size that nobody knows is asked of the origin once."""
-        node = self._inodes.node(Inode(inode))
+        return await self._attributes_asked(Inode(inode), self._inodes.node(Inode(inode)))
+
+    async def _attributes_asked(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
-            return self._attributes_of(Inode(inode), node)
-        content = await self._living.content(Inode(inode), node)
+            return self._attributes_of(inode, node)
+        content = await self._living.content(inode, node)
         description = self._namespace.describe_content(content)
         if description.nbytes is None:
-            description = await self._measured(Inode(inode), node, content)
-        return self._shown(Inode(inode), content, description)
+            description = await self._measured(inode, node, content)
+        return self._shown(inode, node, content, description)
 
     async def _measured(self, inode: Inode, node: Node, content: Content) -> Description:
+        if isinstance(content, Spooled):
+            return self._namespace.describe_content(content)
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             return replace(self._namespace.describe_content(content), nbytes=len(body))
@@ -168,11 +168,17 @@ class Operations(Refusals):
 
     def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
-            return self._attributes.make(inode, FOLDER, held_nbytes=0, now_ns=self._now_ns())
+            return self._made(inode, node, FOLDER, held_nbytes=0)
         content = content or self._namespace.content(node)
-        return self._shown(inode, content, self._namespace.describe_content(content))
+        return self._shown(inode, node, content, self._namespace.describe_content(content))
 
-    def _shown(self, inode: Inode, content: Content, description: Description) -> pyfuse3.EntryAttributes:
+    def _made(self, inode: Inode, node: Node, description: Description, *, held_nbytes: int) -> pyfuse3.EntryAttributes:
+        permissions = self._namespace.writing.permissions(node)
+        return self._attributes.make(
+            inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
+        )
+
+    def _shown(self, inode: Inode, node: Node, content: Content, description: Description) -> pyfuse3.EntryAttributes:
         if isinstance(content, Remote):
             held_nbytes = self._objects.held_nbytes(content.key)
             if is_being_made(content):
@@ -183,7 +189,7 @@ class Operations(Refusals):
                 self._kernel.note(content.key, inode)
         else:
             held_nbytes = description.nbytes or 0
-        return self._attributes.make(inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns())
+        return self._made(inode, node, description, held_nbytes=held_nbytes)
 
     def _never_too_small(self, content: Remote, description: Description) -> Description:
         """While an origin tells no total, stat is beyond what has arrived, so that rsync and tar fail aloud."""
@@ -240,20 +246,30 @@ class Operations(Refusals):
     async def open(self, inode: int, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """After it returns, fstat is exact, but for an origin that tells no total until its end (direct I/O then)."""
         node = self._inodes.node(Inode(inode))
-        if flags & _WRITING_FLAGS:
-            raise ReadOnlyMount(node.kind.name)
+        if flags & WRITING_FLAGS:
+            return await self._open_written(node, flags, ctx)
         if node.kind in FOLDERS:
             raise IsAFolder(node.kind.name)
         content = await self._living.content(Inode(inode), node)
         if self._inodes.is_stale(Inode(inode)):
             raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
+        if isinstance(content, Spooled):
+            return await self._open_written(node, flags, ctx)
         if isinstance(content, Document):
             body = await self._namespace.load(content)
             number = self.handles.add(SnapshotHandle(node, body))
             self._kernel.forget_attributes(Inode(inode))
             # no pages: they would end where the size of an earlier rendering does, and mix two snapshots
             return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
-        return await self._opening.open(Inode(inode), node, content)
+        try:
+            info = await self._opening.open(Inode(inode), node, content)
+        except CffsError as problem:
+            stand_in = await self._namespace.writing.stand_in(node, problem)
+            if stand_in is None:
+                raise
+            return self._opened_here(node, stand_in, writes=False)
+        self._namespace.writing.served(node)
+        return info
 
     @instant_handler
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -271,29 +287,11 @@ class Operations(Refusals):
                 return await self._living.read(handle, off, size)
         if isinstance(handle, SnapshotHandle):
             return handle.body[off : off + size]
+        if isinstance(handle, WrittenHandle):
+            return await handle.file.read(off, size)
         raise IsAFolder(str(fh))
 
-    @instant_handler
-    async def flush(self, fh: int) -> None:
-        """Nothing to write; never ENOSYS, which would end FLUSH for the whole mount."""
-
-    @instant_handler
-    async def fsync(self, fh: int, datasync: bool) -> None:
-        """Nothing is ever unwritten."""
-
-    @instant_handler
-    async def release(self, fh: int) -> None:
-        """The last descriptor of a handle is closed."""
-        handle = self.handles.remove(fh)
-        if isinstance(handle, RemoteHandle):
-            handle.file.close()
-
     # -- the file system --
-
-    @instant_handler
-    async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
-        """The kernel checks modes itself (default_permissions); asked all the same, anyone may read."""
-        return not mode & os.W_OK
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         """Made up: the service tells neither size nor room, and asking would cost a request."""

@@ -1,14 +1,14 @@
-"""Every operation that changes something, refused with the errno that fits: never ENOSYS to an application.
+"""Every operation that is never possible, refused with the errno that fits: never ENOSYS to an application.
 
 It must not know anything of the tree; extended attributes, which can only be read, are `fuse/xattrs`. With the mount
-option `ro` the kernel refuses most of them itself; these are for what slips through. `fuse/operations` inherits it.
+option `ro` the kernel refuses most of them itself; these are for what slips through. `fuse/mutations` inherits it.
 """
 
 from collections.abc import Sequence
 
 import pyfuse3
 
-from cffs.core.errors import BadArgument, NeverAskAgain, NotPermitted, NotSupported, ReadOnlyMount
+from cffs.core.errors import BadArgument, NeverAskAgain, NotPermitted, NotSupported
 from cffs.fuse.guard import CallTable, handler
 from cffs.fuse.xattrs import Xattrs
 
@@ -17,7 +17,7 @@ _Name = pyfuse3.FileNameT
 
 
 class Refusals(pyfuse3.Operations):
-    """The refusing half of the operations (contract section 6)."""
+    """What no mount does (contract section 6)."""
 
     calls: CallTable
     xattrs: Xattrs
@@ -29,55 +29,6 @@ class Refusals(pyfuse3.Operations):
     def subject_of_handle(self, number: int) -> str:
         """What a handle stands for, for people."""
         return f"handle {number}"
-
-    @handler
-    async def setattr(
-        self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: _Context
-    ) -> pyfuse3.EntryAttributes:
-        """Sizes, modes, owners and times are the service's."""
-        raise ReadOnlyMount("setattr")
-
-    @handler
-    async def create(
-        self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, flags: pyfuse3.FlagT, ctx: _Context
-    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
-        """Read-only."""
-        raise ReadOnlyMount("create")
-
-    @handler
-    async def write(self, fh: int, off: int, buf: bytes) -> int:
-        """Read-only."""
-        raise ReadOnlyMount("write")
-
-    @handler
-    async def mkdir(
-        self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, ctx: _Context
-    ) -> pyfuse3.EntryAttributes:
-        """Read-only."""
-        raise ReadOnlyMount("mkdir")
-
-    @handler
-    async def unlink(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
-        """Read-only."""
-        raise ReadOnlyMount("unlink")
-
-    @handler
-    async def rmdir(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
-        """Read-only."""
-        raise ReadOnlyMount("rmdir")
-
-    @handler
-    async def rename(
-        self,
-        parent_inode_old: int,
-        name_old: _Name,
-        parent_inode_new: int,
-        name_new: _Name,
-        flags: pyfuse3.FlagT,
-        ctx: _Context,
-    ) -> None:
-        """Read-only."""
-        raise ReadOnlyMount("rename")
 
     @handler
     async def mknod(

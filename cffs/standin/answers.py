@@ -68,6 +68,10 @@ class Options:
     """Objects carry Content-Length; otherwise a whole object is chunked and ranges are ignored."""
     answer_head: bool = True
     max_upload_nbytes: int = 20_000_000
+    unavailable_seconds: float = 0
+    """For so long after an upload its bytes are "currently unavailable"."""
+    transcode_uploads: bool = False
+    """What is downloaded has other bytes than what was uploaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

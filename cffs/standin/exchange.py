@@ -12,7 +12,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from typing import Final
 
 from cffs.standin import v1, v2
-from cffs.standin.answers import Answer, BadParameter, Request, Site, basic_pair, error, find_operation
+from cffs.standin.answers import Answer, BadParameter, Found, Request, Site, basic_pair, error, find_operation
 from cffs.standin.audio import Content, StoredContent
 from cffs.standin.objects import StandinObject
 
@@ -88,19 +88,39 @@ def reply_to(site: Site, request: Request) -> Reply:
     return reply
 
 
+def kind_of(site: Site, request: Request) -> str:
+    """The operationId that a request, of which the body may not be here yet, asks for."""
+    found = _found(site, request)
+    return UNKNOWN_KIND if found is None or found.operation is None else found.operation.kind
+
+
+def refusal_of(kind: str, status: int) -> Reply:
+    """The reply that says no in the API's own words, whatever was asked."""
+    reply = Reply(status=status, kind=kind, close_after=True)
+    reply.set_body(error(status).body, content_type="application/json")
+    return reply
+
+
+def _found(site: Site, request: Request) -> Found | None:
+    """What the path leads to; None outside of both APIs."""
+    options = site.options
+    for is_there, base, table in ((options.v1, v1.BASE, v1.OPERATIONS), (options.v2, v2.BASE, v2.OPERATIONS)):
+        if is_there and request.path.startswith(base + "/"):
+            below = request.path.removeprefix(base)
+            return find_operation(table, method=request.method, path=below, seed_only=options.seed_only)
+    return None
+
+
 def _answer(site: Site, request: Request) -> tuple[str, Answer]:
     """(operationId, answer): the table first, then the login, then the handler."""
     options = site.options
-    if options.v1 and request.path.startswith(v1.BASE + "/"):
-        table, below, is_v1 = v1.OPERATIONS, request.path.removeprefix(v1.BASE), True
-    elif options.v2 and request.path.startswith(v2.BASE + "/"):
-        table, below, is_v1 = v2.OPERATIONS, request.path.removeprefix(v2.BASE), False
-    else:
+    found = _found(site, request)
+    if found is None:
         return UNKNOWN_KIND, error(404)
-    found = find_operation(table, method=request.method, path=below, seed_only=options.seed_only)
     if found.operation is None:
         if found.other_methods and not options.seed_only:
             return UNKNOWN_KIND, error(405, headers=(("Allow", ", ".join(found.other_methods)),))
+        is_v1 = request.path.startswith(v1.BASE + "/")
         return UNKNOWN_KIND, v1.failure(404, "not found") if is_v1 else error(404)
     kind = found.operation.kind
     if request.method == "HEAD" and not options.answer_head:

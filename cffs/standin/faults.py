@@ -1,24 +1,28 @@
 """Misbehaviour by name: which requests it hits, and how it bends an honest reply.
 
 This module owns the rules that are in force and their counting; the bending itself is in `mischief_*`.
-It must not know sockets: every fault is a change to a `Reply`, which `wire` then sends as told.
-Tests and `--fault` options add rules from any thread; `server` asks once per request.
+It must not know sockets: every fault is a change to a `Reception`, by which the request is received, or to a `Reply`,
+which `wire` then sends as told.
+Tests and `--fault` options add rules from any thread; `server` asks once per request for each of the two.
 """
 
 import random
 import re
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from cffs.standin import mischief_answers, mischief_bytes
+from cffs.standin import mischief_answers, mischief_bytes, mischief_requests
 from cffs.standin.answers import Request, Site
 from cffs.standin.bending import Bending
 from cffs.standin.exchange import Reply
+from cffs.standin.reception import Reception
 
 FAULTS: Final = {**mischief_answers.FAULTS, **mischief_bytes.FAULTS}
-NAMES: Final = tuple(sorted(FAULTS))
+REQUEST_FAULTS: Final = mischief_requests.FAULTS
+NAMES: Final = tuple(sorted({**FAULTS, **REQUEST_FAULTS}))
 """Every fault there is."""
 
 
@@ -85,7 +89,7 @@ class Faults:
         **options: Any,
     ) -> int:
         """A rule in force from the next request on; its number. Raises KeyError for a fault that does not exist."""
-        if fault not in FAULTS:
+        if fault not in NAMES:
             raise KeyError(f"no fault named {fault}; there are: {', '.join(NAMES)}")
         rule = FaultRule(
             fault=fault,
@@ -120,13 +124,27 @@ class Faults:
         with self._lock:
             return self._fired.get(number, 0)
 
-    def bend(self, site: Site, request: Request, reply: Reply) -> str | None:
-        """Applies every rule that hits; the names of those, joined by `+`."""
-        with self._lock:
-            hits = [rule for number, rule in self._rules.items() if self._hits(number, rule, request, reply.kind)]
+    def meet(self, request: Request, kind: str, reception: Reception) -> list[str]:
+        """Applies every rule about requests that hits one of which only the head is here; the names of those."""
+        hits = self._hitting(REQUEST_FAULTS, request, kind)
+        for rule in hits:
+            REQUEST_FAULTS[rule.fault](request, reception, rule.options)
+        return [rule.fault for rule in hits]
+
+    def bend(self, site: Site, request: Request, reply: Reply) -> list[str]:
+        """Applies every rule about answers that hits; the names of those."""
+        hits = self._hitting(FAULTS, request, reply.kind)
         for rule in hits:
             FAULTS[rule.fault](Bending(site=site, request=request, reply=reply, options=rule.options))
-        return "+".join(rule.fault for rule in hits) or None
+        return [rule.fault for rule in hits]
+
+    def _hitting(self, faults: Collection[str], request: Request, kind: str) -> list[FaultRule]:
+        with self._lock:
+            return [
+                rule
+                for number, rule in self._rules.items()
+                if rule.fault in faults and self._hits(number, rule, request, kind)
+            ]
 
     def _hits(self, number: int, rule: FaultRule, request: Request, kind: str) -> bool:
         if not rule.matches(request, kind):

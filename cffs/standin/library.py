@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from cffs.standin.audio import StoredContent, mp3_nbytes, wav_nbytes
+from cffs.standin.audio import Content, StoredContent, mp3_nbytes, wav_nbytes
 from cffs.standin.media_files import CONTENT_TYPES, EXTENSIONS, media_content
 from cffs.standin.objects import StandinObject, Versions
 from cffs.standin.rows import MEDIA_BASE, NEWEST_MS, Row, mixed
@@ -70,6 +70,8 @@ class Library:
         self._keys: dict[str, int] = {}
         self._digests: dict[str, int] = {}
         self._digested = False
+        self.unavailable_until: dict[int, float] = {}
+        """Media whose bytes the service will have only then, in time.monotonic's seconds."""
         self.dynamic: dict[DynamicName, float] = {}
         for n in range(media):
             self._generate_media(n)
@@ -134,8 +136,11 @@ class Library:
             modified_ms=int(self._media[media_id].get("created", NEWEST_MS)),
         )
 
-    def upload(self, data: bytes, *, name: str, extension: str, account_id: int) -> int:
-        """A new medium's id. Raises MediaRefused for an unknown type, an empty file or content that is there."""
+    def upload(self, data: bytes, *, name: str, extension: str, account_id: int, transcode: bool = False) -> int:
+        """A new medium's id; with `transcode` its bytes are others than those sent, of the same type.
+
+        Raises MediaRefused for an unknown type, an empty file or content that is there.
+        """
         extension = "jpg" if extension == "jpeg" else extension
         if extension not in EXTENSIONS:
             raise MediaRefused("media file type is not supported, acceptable formats: " + ", ".join(EXTENSIONS))
@@ -152,7 +157,10 @@ class Library:
             raise MediaRefused(f"duplicate media file, mediaId: {self._digests[digest]}")
         media_id = max(self._media, default=MEDIA_BASE) + 1000
         self._insert(media_id, extension=extension, name=name, account_id=account_id, created_ms=NEWEST_MS)
-        self._versions.replace(f"media/{media_id}", StoredContent(data))
+        content: Content = StoredContent(data)
+        if transcode:
+            content = media_content(extension, seed=digest, filler_nbytes=len(data) // 2)
+        self._versions.replace(f"media/{media_id}", content)
         self._digests[digest] = media_id
         return media_id
 

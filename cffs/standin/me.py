@@ -31,6 +31,8 @@ class Me:
         self._passwords: dict[int, str] = {}
         self.caller_ids: list[str] = list(OWN_NUMBERS[:3])
         self._codes: dict[str, str] = {}
+        self.verification_calls: list[str] = []
+        """Every number that was rung, as often as it was."""
         for name in ("nightly export", "Ops / dashboard", "nightly export"):
             self.create_credential(name)
 
@@ -71,6 +73,7 @@ class Me:
 
     def call_with_code(self, number: str) -> None:
         """What the service does by telephone: from now on `verification_code` tells the code."""
+        self.verification_calls.append(number)
         self._codes[number] = self.verification_code(number)
 
     def verification_code(self, number: str) -> str:

@@ -7,7 +7,7 @@ It must not know how an answer came about.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -32,6 +32,12 @@ class RequestRecord:
     range: str | None
     """The Range header."""
     body_nbytes_received: int = 0
+    body_sha256: str | None = None
+    """Of the request's body, where all of it came; None for an empty one."""
+    form: Mapping[str, str] = field(default_factory=dict)
+    """The plain fields of a multipart body."""
+    file_sha256: str | None = None
+    """Of the bytes in its field `file`."""
     status: int = 0
     """0 while it is being answered, or where nothing was answered."""
     body_nbytes: int = 0

@@ -1,6 +1,6 @@
 """The stand-in as a server: connections on 127.0.0.1, one request after another, each logged.
 
-This module owns listeners, connections, reading a request, and the order honest reply, faults, wire.
+This module owns listeners, connections, and the order reception, honest reply, faults, wire.
 It must not know what any operation answers.
 `thread` and `run` start it; asynchronous tests use it as a context manager.
 """
@@ -8,10 +8,9 @@ It must not know what any operation answers.
 import ssl
 import time
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import parse_qs, urlsplit
 
 import h11
 import trio
@@ -19,19 +18,20 @@ import trio
 from cffs.standin import v1, v2
 from cffs.standin.account import Account
 from cffs.standin.answers import Credentials, Options, Request, Site
-from cffs.standin.exchange import reply_to
+from cffs.standin.exchange import kind_of, refusal_of, reply_to
 from cffs.standin.faults import Faults
+from cffs.standin.reception import RECEIVE_NBYTES, Received, Reception, receive_body, receive_head
 from cffs.standin.request_log import RequestLog, RequestRecord
 from cffs.standin.rows import mixed
-from cffs.standin.wire import Sent, send
+from cffs.standin.wire import Sent, reset, send
 
 HOST: Final = "127.0.0.1"
 """Never reachable from elsewhere: it gives out what it calls secrets."""
 
-RECEIVE_NBYTES: Final = 64 * 1024
 MAX_HEAD_NBYTES: Final = 64 * 1024
 CLOSE_SECONDS: Final = 1.0
 """A connection that cannot be closed politely in that time is just closed."""
+LINGER_SECONDS: Final = 2.0
 
 
 def default_credentials(seed: int) -> Credentials:
@@ -154,7 +154,7 @@ class Standin:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_NBYTES)
         try:
             while True:
-                request = await self._read_request(stream, connection)
+                request = await receive_head(stream, connection)
                 if request is None or not await self._answer(stream, connection, request, number):
                     break
                 connection.start_next_cycle()
@@ -164,43 +164,13 @@ class Standin:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await trio.aclose_forcefully(stream) if connection.our_state is h11.ERROR else await _close(stream)
 
-    async def _read_request(self, stream: trio.abc.Stream, connection: h11.Connection) -> Request | None:
-        """The next request whole; None when the client ended the connection."""
-        head: h11.Request | None = None
-        body = bytearray()
-        keep_nbytes = self.site.options.max_upload_nbytes + RECEIVE_NBYTES
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                if connection.they_are_waiting_for_100_continue:
-                    go_on = connection.send(h11.InformationalResponse(status_code=100, headers=[]))
-                    await stream.send_all(go_on or b"")
-                connection.receive_data(bytes(await stream.receive_some(RECEIVE_NBYTES)))
-            elif isinstance(event, h11.Request):
-                head = event
-            elif isinstance(event, h11.Data):
-                # What is beyond the limit is read and dropped: the answer is 413 either way.
-                body += event.data[: max(0, keep_nbytes - len(body))]
-            elif isinstance(event, h11.EndOfMessage) and head is not None:
-                break
-            else:
-                return None
-        target = urlsplit(head.target.decode("latin-1"))
-        return Request(
-            method=head.method.decode("ascii"),
-            path=target.path,
-            query=parse_qs(target.query, keep_blank_values=True),
-            headers={name.decode("ascii").lower(): value.decode("latin-1") for name, value in head.headers},
-            body=bytes(body),
-        )
-
     async def _answer(
         self, stream: trio.abc.Stream, connection: h11.Connection, request: Request, connection_number: int
     ) -> bool:
-        """True when the connection may carry another request."""
+        """Receive the rest of the request, answer it; True when the connection may carry another."""
         started_at = time.monotonic()
-        reply = reply_to(self.site, request)
-        fault = self.faults.bend(self.site, request, reply)
+        kind, reception, received, sent = kind_of(self.site, request), Reception(), Received(), Sent()
+        faults = self.faults.meet(request, kind, reception)
         number = self.log.open(
             connection=connection_number,
             started_at=started_at,
@@ -208,26 +178,50 @@ class Standin:
             path=request.path,
             query={name: values[0] for name, values in request.query.items()},
             headers=request.headers,
-            kind=reply.kind,
+            kind=kind,
             range=request.headers.get("range"),
-            body_nbytes_received=len(request.body),
-            fault=fault,
+            fault="+".join(faults) or None,
         )
-        sent = Sent(body_crc=None if fault is None else 0)
         try:
+            keep_nbytes = self.site.options.max_upload_nbytes + RECEIVE_NBYTES
+            await receive_body(stream, connection, reception, received, keep_nbytes=keep_nbytes)
+            facts = received.facts(request.headers.get("content-type", ""))
+            if received.was_cut:
+                await reset(stream) if reception.end == "reset" else None
+                return False
+            if reception.end == "refuse":
+                reply = refusal_of(kind, reception.code)
+            else:
+                request = replace(request, body=bytes(received.body))
+                reply = reply_to(self.site, request)
+                faults += self.faults.bend(self.site, request, reply)
+            self.log.change(number, fault="+".join(faults) or None, **facts)
+            sent.body_crc = 0 if faults else None
             if self.link.latency_seconds:
                 await trio.sleep(self.link.latency_seconds)
             head = request.method == "HEAD"
             await send(stream, connection, reply, sent, head=head, bandwidth=self.link.bandwidth)
+            if not received.is_whole:
+                await _linger(stream)
         finally:
             self.log.change(
                 number,
                 status=sent.status,
+                body_nbytes_received=received.nbytes,
                 body_nbytes=sent.body_nbytes,
                 body_crc=sent.body_crc,
                 seconds=time.monotonic() - started_at,
             )
         return sent.keep_alive and connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+
+async def _linger(stream: trio.abc.Stream) -> None:
+    """Take what a client still sends behind its answer: a connection closed on it would be reset, the answer lost."""
+    if isinstance(stream, trio.SocketStream):
+        await stream.send_eof()
+    with trio.move_on_after(LINGER_SECONDS):
+        while await stream.receive_some(RECEIVE_NBYTES):
+            pass
 
 
 async def _close(stream: trio.abc.Stream) -> None:

@@ -1,16 +1,16 @@
 """CallFire v2, media: upload, details, downloads by id, by key and raw, and the listing.
 
-This module owns the multipart grammar and which extension answers which type.
+This module owns which extension answers which type, and when a file that was just uploaded can be had.
 It must not know v1, ranges or sockets.
 `v2` puts its rows into the one table.
 """
 
-import re
+import time
 from dataclasses import replace
-from email.message import Message
 from typing import Final
 
 from cffs.standin.answers import Answer, Operation, Request, Site, error, json_answer, operation, paged, selected
+from cffs.standin.forms import form_parts
 from cffs.standin.library import MediaRefused
 from cffs.standin.media_files import EXTENSIONS
 
@@ -23,8 +23,6 @@ _MAGIC: Final = (
     (b"BM", "bmp"),
 )
 """First bytes of each type, for uploads whose file name says nothing (python-callfire names every file `file`)."""
-
-_DISPOSITION: Final = re.compile(rb"content-disposition:([^\r\n]*)", re.IGNORECASE)
 
 
 def _create(site: Site, request: Request, _parameters: dict[str, str]) -> Answer:
@@ -41,35 +39,17 @@ def _create(site: Site, request: Request, _parameters: dict[str, str]) -> Answer
     account = site.account
     try:
         media_id = account.library.upload(
-            data, name=name, extension=extension.lower(), account_id=account.me.account_row["id"]
+            data,
+            name=name,
+            extension=extension.lower(),
+            account_id=account.me.account_row["id"],
+            transcode=site.options.transcode_uploads,
         )
     except MediaRefused as refused:
         return error(refused.status, refused.message)
+    if site.options.unavailable_seconds:
+        account.library.unavailable_until[media_id] = time.monotonic() + site.options.unavailable_seconds
     return json_answer({"id": media_id}, status=201)
-
-
-def form_parts(content_type: str, body: bytes) -> dict[str, tuple[str, bytes]]:
-    """{field: (file name, bytes)} of a multipart body; fields that cannot be read are left out."""
-    header = Message()
-    header["content-type"] = content_type
-    boundary = header.get_param("boundary")
-    if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
-        return {}
-    parts: dict[str, tuple[str, bytes]] = {}
-    for piece in (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1", "replace"))[1:]:
-        if piece.startswith(b"--"):
-            break
-        head, _, data = piece.partition(b"\r\n\r\n")
-        match = _DISPOSITION.search(head)
-        if match is None:
-            continue
-        disposition = Message()
-        disposition["content-disposition"] = match[1].decode("utf-8", "surrogateescape").strip()
-        field = disposition.get_param("name", header="content-disposition")
-        filename = disposition.get_filename("")
-        if isinstance(field, str):
-            parts[field] = filename, data
-    return parts
 
 
 def sniffed(data: bytes) -> str | None:
@@ -92,6 +72,8 @@ def _download(site: Site, media_id: int | None, *, extension: str | None) -> Ans
     found = None if media_id is None else library.media_object(media_id)
     if found is None or media_id is None:
         return error(404, "media not found")
+    if time.monotonic() < library.unavailable_until.get(media_id, 0):
+        return error(400, f"file currently unavailable for mediaId: {media_id}")
     if extension is None:
         return Answer(download=replace(found, content_type="application/binary"))
     if extension not in (*EXTENSIONS, "jpeg"):

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from cffs.core.errors import IsAFolder, NotAFolder
+from cffs.tree.behaviour_writing import NO_WRITING, Writing
 from cffs.tree.context import Context
 from cffs.tree.nodes import Content, Entry, Kind, Node
 
@@ -47,7 +48,8 @@ def all_campaigns(_node: Node) -> int | None:
 class Behaviour:
     """`resolve` holds for every folder that can show the kind, but for those in `resolve_in`; `listing` names the
     catalogue's listing whose rows the folder shows, "" for none; `is_whole` says that one call of `entries` gives all
-    that the folder has; `campaign_of` names the one campaign whose calls it shows (0: those of none), None for all."""
+    that the folder has; `campaign_of` names the one campaign whose calls it shows (0: those of none), None for all;
+    `writing` says what a writable mount lets be done to it."""
 
     resolve: Resolve
     resolve_in: Mapping[Kind, Resolve] = field(default_factory=dict)
@@ -58,3 +60,4 @@ class Behaviour:
     entries: Entries = no_entries
     entries_apart: EntriesApart | None = None
     content: Fill = no_content
+    writing: Writing = NO_WRITING

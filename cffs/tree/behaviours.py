@@ -12,12 +12,15 @@ from cffs.tree import (
     dynamic,
     manifests,
     me,
+    me_caller_ids,
+    me_credentials,
     media,
     moments,
     own,
     playlists,
     recordings,
     search,
+    uploads,
     views,
 )
 from cffs.tree.behaviour import Behaviour, Parts, Resolve
@@ -112,9 +115,18 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.DYNAMIC_MONTH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
     Kind.DYNAMIC_CAMPAIGN: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.file_entries),
     Kind.DYNAMIC_FILE: Behaviour(resolve=dynamic.resolve_file, content=dynamic.content),
-    Kind.MEDIA: Behaviour(resolve=_there_with_v2(Kind.MEDIA), listing="media", entries=media.media_entries),
+    Kind.MEDIA: Behaviour(
+        resolve=_there_with_v2(Kind.MEDIA),
+        listing="media",
+        entries=media.media_entries,
+        writing=uploads.MEDIA_WRITING,
+    ),
+    Kind.UPLOAD: Behaviour(resolve=uploads.resolve, content=uploads.content, writing=uploads.UPLOAD_WRITING),
     Kind.MEDIA_FILE: Behaviour(
-        resolve=media.resolve_file, resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name}, content=media.file_content
+        resolve=media.resolve_file,
+        resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name},
+        content=media.file_content,
+        writing=uploads.MEDIA_FILE_WRITING,
     ),
     Kind.MEDIA_RAW: Behaviour(resolve=media.resolve_raw, content=media.raw_content),
     Kind.MEDIA_JSON: Behaviour(resolve=media.resolve_json, content=media.json_content),
@@ -133,14 +145,37 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.CREDIT_USAGE: Behaviour(resolve=_there_with_v2(Kind.CREDIT_USAGE), entries=me.nothing),
     Kind.CREDIT_USAGE_INTERVAL_JSON: Behaviour(resolve=me.resolve_interval, content=me.interval_json),
     Kind.CALLER_IDS: Behaviour(
-        resolve=_there_with_v2(Kind.CALLER_IDS), prepare=me.prepare_caller_ids, entries=me.caller_id_entries
+        resolve=_there_with_v2(Kind.CALLER_IDS),
+        prepare=me_caller_ids.prepare,
+        entries=me_caller_ids.entries,
+        is_whole=True,
+        writing=me_caller_ids.FOLDER_WRITING,
     ),
-    Kind.CALLER_ID: Behaviour(resolve=me.resolve_caller_id, entries=me.nothing),
+    Kind.CALLER_ID: Behaviour(
+        resolve=me_caller_ids.resolve, entries=me_caller_ids.number_entries, writing=me_caller_ids.NUMBER_WRITING
+    ),
+    Kind.VERIFICATION_CODE: Behaviour(
+        resolve=me_caller_ids.resolve_code, content=me_caller_ids.code_content, writing=me_caller_ids.CODE_WRITING
+    ),
     Kind.ME_API: Behaviour(resolve=me.resolve_me_api, entries=me.me_api_entries),
     Kind.CREDENTIALS: Behaviour(
-        resolve=_there_with_v2(Kind.CREDENTIALS), prepare=me.prepare_credentials, entries=me.credential_entries
+        resolve=_there_with_v2(Kind.CREDENTIALS),
+        prepare=me_credentials.prepare,
+        entries=me_credentials.entries,
+        is_whole=True,
+        writing=me_credentials.FOLDER_WRITING,
     ),
-    Kind.CREDENTIAL_JSON: Behaviour(resolve=me.resolve_credential, content=me.credential_json),
+    Kind.CREDENTIAL_JSON: Behaviour(resolve=me_credentials.resolve_listed, content=me_credentials.credential_json),
+    Kind.CREATED_CREDENTIAL: Behaviour(
+        resolve=me_credentials.resolve_created,
+        entries=me_credentials.created_entries,
+        writing=me_credentials.CREATED_WRITING,
+    ),
+    Kind.CREATED_CREDENTIAL_JSON: Behaviour(
+        resolve=me_credentials.resolve_created_json,
+        content=me_credentials.created_json,
+        writing=me_credentials.CREATED_JSON_WRITING,
+    ),
     Kind.BY_DATE: Behaviour(
         resolve=_there_with_v2(Kind.BY_DATE), listing="recordings", prepare=dates.prepare, entries=dates.years
     ),

@@ -17,10 +17,16 @@ from cffs.core.values import RecordingState
 from cffs.reader.facts import Known
 from cffs.tree.nodes import Entry, Node, Remote
 from cffs.tree.rendering import Renderings
+from cffs.writer.acts import Acts
+from cffs.writer.uploads import Uploads
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
 FIRST_ROW_OFFSET = 64
 _ENTRIES_A_ROW = 8
+
+
+def _nobody_told(_folder: Node, _name: str) -> None:
+    """Without a kernel nobody keeps names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +36,16 @@ class Context:
     account: Account
     catalog: Catalog
     settings: TreeSettings
-    probe: Callable[[str, tuple[Source, ...]], Awaitable[None]]
+    probe: Callable[[str, tuple[Source, ...]], Awaitable[object]]
     own_files: Mapping[str, Callable[[], bytes]]
+    acts: Acts
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
+    #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.
+    name_changed: Callable[[Node, str], None] = _nobody_told
+    is_writable: bool = False
+    #: None where media cannot be written: on a read-only mount, or without v2.
+    uploads: Uploads | None = None
     renderings: Renderings = field(default_factory=Renderings)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False

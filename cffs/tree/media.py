@@ -25,7 +25,8 @@ def _listed(extension: str) -> str:
     return "jpg" if extension == "jpeg" else extension
 
 
-def _file_node(row: MediaRow) -> Node:
+def file_node(row: MediaRow) -> Node:
+    """The file of a row; the raw one where its type is not known."""
     if not row.extension:
         return _raw_node(row)
     wish = place(MEDIA_GROUP, row.seq, MEDIA_FILE_SLOT)
@@ -57,7 +58,7 @@ async def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node:
     row = await _find(context, int(parts["id"]))
     extension = _listed(parts["ext"])
     if extension == _listed(row.extension):
-        return _file_node(row)
+        return file_node(row)
     node = Node(Kind.MEDIA_FILE, (row.id, extension))
     await context.require_remote(file_content(context, node))
     return node
@@ -90,7 +91,7 @@ async def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node
         row = context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
     if row is None:
         raise RemoteObjectMissing("no media of that name is known")
-    return _file_node(row)
+    return file_node(row)
 
 
 async def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node:
@@ -117,7 +118,7 @@ def media_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     for row in context.catalog.media(after_seq=seq_before(after)):
         extension = _listed(row.extension)
         name = f"{row.id}.{extension}" if extension else str(row.id)
-        entries.append(Entry(row_offset(row.seq, 0), name, _file_node(row)))
+        entries.append(Entry(row_offset(row.seq, 0), name, file_node(row)))
         entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", _json_node(row)))
     return past(entries, after)
 
@@ -127,7 +128,7 @@ def by_name_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     return _entries_of(
         context,
         after,
-        lambda row: (f"{row.stem}.{_listed(row.extension)}", _file_node(row)) if row.extension else None,
+        lambda row: (f"{row.stem}.{_listed(row.extension)}", file_node(row)) if row.extension else None,
     )
 
 
@@ -171,9 +172,15 @@ def file_content(context: Context, node: Node) -> Remote:
     return Remote(
         key=f"media/{media_id}.{extension}",
         sources=tuple(sources),
-        hint_nbytes=row.hint_nbytes if row is not None and own else None,
+        hint_nbytes=_hint_nbytes(context, row) if row is not None and own else None,
         created_ms=row.created_ms if row is not None else None,
     )
+
+
+def _hint_nbytes(context: Context, row: MediaRow) -> int | None:
+    """What the service told, or how long that is which is read until the service gives the file out."""
+    draft = context.uploads.sent.stand_in(row.id) if context.uploads is not None else None
+    return row.hint_nbytes if draft is None else draft.nbytes
 
 
 def raw_content(context: Context, node: Node) -> Remote:

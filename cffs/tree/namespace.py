@@ -22,7 +22,8 @@ from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.living import Looks, is_being_made
-from cffs.tree.nodes import Content, Document, Entry, Node, Remote
+from cffs.tree.namespace_writing import NamespaceWriting
+from cffs.tree.nodes import Content, Document, Entry, Node, Remote, Spooled
 from cffs.tree.routes import FOLDERS, routes_of
 
 #: linux/limits.h NAME_MAX.
@@ -37,13 +38,15 @@ class Description:
     """What stat can say of a node without a question.
 
     `nbytes` is None where nobody knows the size yet, `is_exact` False where it is a hint; `is_volatile` marks what
-    changes by itself; `modified_ns` is None where nothing tells a time.
+    changes by itself, `is_passing` a name that may soon stand for something else; `modified_ns` is None where nothing
+    tells a time.
     """
 
     is_folder: bool
     nbytes: int | None = 0
     is_exact: bool = True
     is_volatile: bool = False
+    is_passing: bool = False
     modified_ns: int | None = None
 
 
@@ -56,6 +59,7 @@ class Namespace:
 
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
+        self.writing = NamespaceWriting(context)
         self._context = context
         self._looks = Looks(context)
 
@@ -70,11 +74,10 @@ class Namespace:
             raise NameTooLong(name[:MAX_NAME_NBYTES])
         if parent.kind not in FOLDERS:
             raise NotAFolder(parent.kind.name)
-        if is_junk(name):
-            raise NotInTree(name)
+        junk = is_junk(name)
         missing: CffsError = NotInTree(name)
         for route in routes_of(parent.kind):
-            parts = route.match(name)
+            parts = None if junk and route.asks else route.match(name)
             if parts is None:
                 continue
             behaviour = BEHAVIOURS[route.kind]
@@ -160,6 +163,15 @@ class Namespace:
 
     def describe_content(self, content: Content) -> Description:
         """The same of a file whose content is at hand."""
+        if isinstance(content, Spooled):
+            return Description(
+                is_folder=False,
+                nbytes=content.nbytes,
+                is_exact=False,
+                is_volatile=True,
+                is_passing=True,
+                modified_ns=_ns(content.modified_ms),
+            )
         if isinstance(content, Document):
             return Description(
                 is_folder=False,

@@ -43,6 +43,7 @@ class Kind(Enum):
     MEDIA_BY_NAME = auto()
     MEDIA_PUBLIC = auto()
     MEDIA_PUBLIC_FILE = auto()
+    UPLOAD = auto()
     ME = auto()
     ACCOUNT_JSON = auto()
     BILLING = auto()
@@ -52,9 +53,12 @@ class Kind(Enum):
     CREDIT_USAGE_INTERVAL_JSON = auto()
     CALLER_IDS = auto()
     CALLER_ID = auto()
+    VERIFICATION_CODE = auto()
     ME_API = auto()
     CREDENTIALS = auto()
     CREDENTIAL_JSON = auto()
+    CREATED_CREDENTIAL = auto()
+    CREATED_CREDENTIAL_JSON = auto()
     BY_DATE = auto()
     YEAR = auto()
     MONTH = auto()
@@ -115,7 +119,15 @@ class Document:
     volatile: bool = False
 
 
-Content = Remote | Document
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """The content of a file that is being written: its bytes lie on this machine, and change."""
+
+    nbytes: int
+    modified_ms: int | None = None
+
+
+Content = Remote | Document | Spooled
 
 
 @dataclass(frozen=True, slots=True)

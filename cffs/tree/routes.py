@@ -27,7 +27,9 @@ _PLACEHOLDERS = {
     "campaign digits": r"[0-9]{1,19}",  # part of an address, kept as spelt: no id to compare with others
     "filename": r".+",
     "name": r".+",
+    "NAME": r"(?!.*\.json\Z).+",  # of a credential: those listed are called {id}.json
     "key": r"[0-9A-Za-z_.~-]{1,128}",
+    "new name": r".+",
     "ext": "|".join((*MEDIA_EXTENSIONS, "jpeg")),
     "YYYY-MM": r"[0-9]{4}-(?:0[1-9]|1[0-2])",
     "from": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
@@ -51,7 +53,8 @@ _IDS = frozenset({"id", "campaign", "call", "file"})
 class Route:
     """One row: in a folder of kind `parent`, names of the form `pattern` are nodes of `kind`.
 
-    `is_listed` is False for what opens by lookup only; `api` names what it is made of; `about` is one line for people.
+    `is_listed` is False for what opens by lookup only; `asks` is False where only what this mount did itself can have
+    such names, so that no question is behind them; `about` is one line for people.
     """
 
     parent: Kind
@@ -60,6 +63,7 @@ class Route:
     is_folder: bool
     about: str
     is_listed: bool = True
+    asks: bool = True
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
@@ -155,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
     _manifest(Kind.DYNAMIC_CAMPAIGN),
     _file(Kind.DYNAMIC_CAMPAIGN, "{filename}", Kind.DYNAMIC_FILE, "v1: dynamic recording; .mp3 gives its MP3 form"),
     _folder(Kind.ROOT, "media", Kind.MEDIA, "v2 media of the account"),
+    Route(Kind.MEDIA, "{new name}", Kind.UPLOAD, False, "what is written here (--writable)", False, False),
     _folder(Kind.MEDIA, "by-name", Kind.MEDIA_BY_NAME, "the same files by their names"),
     _folder(Kind.MEDIA, "public", Kind.MEDIA_PUBLIC, "media by the key of its public URL"),
     _file(Kind.MEDIA, "{id}.{ext}", Kind.MEDIA_FILE, "v2: media by id and type"),
@@ -171,10 +176,13 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.CREDIT_USAGE, "{YYYY-MM}.json", Kind.CREDIT_USAGE_INTERVAL_JSON, "v2: of a month", is_listed=False),
     _file(Kind.CREDIT_USAGE, "{from}..{to}.json", Kind.CREDIT_USAGE_INTERVAL_JSON, "v2: of some days", is_listed=False),
     _folder(Kind.ME, "callerids", Kind.CALLER_IDS, "v2: verified numbers"),
-    _folder(Kind.CALLER_IDS, "{number}", Kind.CALLER_ID, "one verified number"),
+    _folder(Kind.CALLER_IDS, "{number}", Kind.CALLER_ID, "one of them, or one that waits; mkdir has it rung"),
+    _file(Kind.CALLER_ID, "verification-code", Kind.VERIFICATION_CODE, "where a waiting number's code is written"),
     _folder(Kind.ME, "api", Kind.ME_API, "needs the account login; absent without it"),
     _folder(Kind.ME_API, "credentials", Kind.CREDENTIALS, "v2: API credentials"),
-    _file(Kind.CREDENTIALS, "{id}.json", Kind.CREDENTIAL_JSON, "v2: one of them, its password masked"),
+    _file(Kind.CREDENTIALS, "{id}.json", Kind.CREDENTIAL_JSON, "v2: one of them, its password masked; rm deletes"),
+    _folder(Kind.CREDENTIALS, "{NAME}", Kind.CREATED_CREDENTIAL, "mkdir creates one"),
+    _file(Kind.CREATED_CREDENTIAL, "credential.json", Kind.CREATED_CREDENTIAL_JSON, "with its password, until rmdir"),
     _folder(Kind.ROOT, "by-date", Kind.BY_DATE, "recordings by the day they were made (--timezone)"),
     _folder(Kind.BY_DATE, "{YYYY}", Kind.YEAR, "a year that has any"),
     _folder(Kind.YEAR, "{MM}", Kind.MONTH, "a month"),

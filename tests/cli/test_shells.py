@@ -183,3 +183,11 @@ def test_status_of_another_version():
     assert not any("\x1b" in line or "\n" in line for line in lines)
     assert any("range honoured" in line for line in lines)
     assert list(lines_of({})) == ["?  ?"]
+
+
+def test_uploads_under_way():
+    """Who waits for an upload sees how far it is; nonsense from another version is no trouble."""
+    active = [{"name": "tune\n.wav", "state": "sending", "bytes": 2048, "sent_bytes": 1024}, 3]
+    lines = list(lines_of({"uploads": {"sent": 2, "refused": 0, "active": active}}))
+    assert lines[1:] == ["  uploads   sent 2, refused 0", "    tune .wav  sending, 1.0K of 2.0K sent"]
+    assert list(lines_of({"uploads": {"active": 7}})) == ["?  ?"]

@@ -8,7 +8,7 @@ import pytest
 
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
-from cffs.core.settings_options import BY_NAME, CREDENTIALS, NOT_YET, OPTIONS, parse
+from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, parse
 from cffs.core.settings_resolve import Layers, Places, Resolved, holds_secrets, resolve
 
 HOME = Path("/home/someone")
@@ -69,7 +69,6 @@ def test_every_option_has_a_field_and_a_default_that_parses():
     assert names - {option.field for option in OPTIONS} == {"credentials", "state_dir", "runtime_dir", "foreground"}
     for option in OPTIONS:
         parse(option, option.default)
-    assert NOT_YET.keys() <= BY_NAME.keys()
 
 
 def test_nothing_given_is_the_contract():
@@ -99,18 +98,6 @@ def test_repr_shows_no_secret():
     """A settings value that gets into a log line shows no secret."""
     environment = {"CFFS_APIKEY": "CANARYKEY", "CFFS_LOGIN": "me", "CFFS_PASSWORD": "CANARYPASS"}
     assert "CANARY" not in repr(settings(environment=environment))
-
-
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_unbuilt_options_refuse(name):
-    """An option whose feature is missing says so in every layer; its neutral value passes."""
-    other = "yes" if NOT_YET[name] == "no" else "77M" if "size" in name else "77"
-    option = BY_NAME[name]
-    assert refusal(options={name: other}) == f"{option.flag} is not available in this version"
-    assert refusal(environment={option.variable: other}) == f"{option.variable} is not available in this version"
-    assert "not available in this version" in refusal(config={name: other})
-    if NOT_YET[name]:
-        settings(config={name: NOT_YET[name]})
 
 
 @pytest.mark.parametrize(
@@ -204,3 +191,10 @@ def test_slices_carry_the_values():
     assert made.tree().formats == ("wav",)
     assert made.reader().memory_nbytes == 8 * 2**20
     assert made.origin().timeout_seconds == 5
+
+
+def test_who_checks_modes():
+    """Modes are the kernel's to check, but on a private writable mount, where EROFS is told from EPERM."""
+    assert settings().kernel_checks_modes
+    assert not settings(options={"writable": True}).kernel_checks_modes
+    assert settings(options={"writable": True, "allow_other": True}).kernel_checks_modes

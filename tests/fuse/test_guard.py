@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from cffs.core.errors import OriginFault, ReadOnlyMount, RemoteObjectMissing, ServerFailure
-from cffs.fuse.guard import CallTable, handler
+from cffs.fuse.guard import CallTable, acting_handler, handler, patient_handler
 from cffs.fuse.operations import Operations
 from tests.fuse.kernel import refused
 
@@ -22,8 +22,8 @@ OVERRIDDEN = CALLS - {"init", "stacktrace"}
 class Subject:
     """A class with handlers that do as they are told."""
 
-    def __init__(self, budget_seconds: float = 15.0) -> None:
-        self.calls = CallTable(budget_seconds=budget_seconds)
+    def __init__(self, budget_seconds: float = 15.0, limit_seconds: float | None = None) -> None:
+        self.calls = CallTable(budget_seconds=budget_seconds, limit_seconds=limit_seconds)
 
     def subject_of(self, number: int) -> str:
         return f"inode {number}"
@@ -41,6 +41,15 @@ class Subject:
     @handler
     async def read(self, fh: int) -> None:
         await trio.sleep_forever()
+
+    @acting_handler
+    async def mkdir(self, parent_inode: int) -> None:
+        await trio.sleep_forever()
+
+    @patient_handler
+    async def flush(self, fh: int, *, seconds: float = float("inf")) -> str:
+        await trio.sleep(seconds)
+        return "closed"
 
 
 @pytest.mark.parametrize("name", sorted(OVERRIDDEN))
@@ -130,3 +139,22 @@ async def test_calls_in_flight(autojump_clock):
         assert [now - call.started_at for call in waiting] == pytest.approx([3, 1])
         nursery.cancel_scope.cancel()
     assert subject.calls.waiting() == []
+
+
+async def test_an_act_has_twice_the_budget(autojump_clock):
+    """The kernel asks an act once, so it has all of the promised time; what became of it then is not known: EIO."""
+    subject = Subject(budget_seconds=15)
+    begun_at = trio.current_time()
+    with refused(errno.EIO):
+        await subject.mkdir(1)
+    assert trio.current_time() - begun_at == pytest.approx(30)
+    assert subject.calls.bugs == 0
+
+
+async def test_a_close_has_all_the_time_it_needs(autojump_clock):
+    """A close lasts as long as bytes move; only the kernel's own limit on a request ends it."""
+    assert await Subject().flush(1, seconds=3600) == "closed"
+    begun_at = trio.current_time()
+    with refused(errno.EIO):
+        await Subject(limit_seconds=60).flush(1)
+    assert trio.current_time() - begun_at == pytest.approx(60)

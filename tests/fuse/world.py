@@ -29,6 +29,7 @@ from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.xattrs import attributes_teller
+from cffs.writer.acts import Acts
 from tests.fuse.kernel import Kernel, take_entry
 
 #: 2026-11-21, in ns.
@@ -103,7 +104,14 @@ async def built(
             wall_ms=lambda: NOW_NS // 10**6,
         )
         own_files = {"status.json": lambda: b"{}\n", "inflight.json": lambda: b"[]\n"}
-        context = Context(account=account, catalog=catalog, settings=settings.tree(), probe=probe, own_files=own_files)
+        context = Context(
+            account=account,
+            catalog=catalog,
+            settings=settings.tree(),
+            probe=probe,
+            own_files=own_files,
+            acts=Acts(account, wall_ms=lambda: NOW_NS // 10**6),
+        )
         kernel_view, namespace = KernelView(invalidated.append), Namespace(context, inodes)
         operations = Operations(
             namespace=namespace,

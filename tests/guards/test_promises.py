@@ -82,6 +82,21 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (BEHAVING, "test_mount_table_entry"),
         (BEHAVING, "test_everything_that_writes_is_refused_as_read_only"),
     ),
+    "With it an upload is one request": (
+        ("mount/test_uploads.py", "test_each_program_sends_once"),
+        ("mount/test_uploads.py", "test_what_the_service_refuses"),
+    ),
+    "Nothing is sent for": (
+        ("mount/test_uploads.py", "test_what_is_never_sent"),
+        ("mount/test_uploads.py", "test_a_full_spool"),
+        ("mount/test_uploads.py", "test_a_killed_writer_sends_nothing"),
+        ("mount/test_uploads.py", "test_what_a_killed_mount_left"),
+    ),
+    "A credential and a telephone call are one request": (
+        ("mount/test_every_operation.py", "test_every_operation_of_the_documents"),
+        ("mount/test_acting.py", "test_a_lost_answer_is_eio_and_one_line"),
+        ("callfire/test_acts.py", "test_every_act_is_sent_once"),
+    ),
     "A file of up to 512 KiB costs one request": (
         (READING, "test_a_small_file_costs_one_request"),
         (READING, "test_a_hundred_readers_fetch_one_copy"),

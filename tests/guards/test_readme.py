@@ -1,10 +1,13 @@
 """The README says what the code says."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 from cffs.callfire.operations import OPERATIONS
+from cffs.tree.nodes import Kind
+from cffs.tree.routes import routes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +31,42 @@ def test_generated_parts_are_fresh():
 def test_every_operation_has_a_row():
     """Every operation that the client speaks says which path or command uses it, and no row is of another."""
     assert set(readme_script().USED_BY) == {operation.name for operation in OPERATIONS}
+
+
+def patterns(parent: Kind, above: str = "") -> set[str]:
+    """Every path of the route table."""
+    found: set[str] = set()
+    for route in routes_of(parent):
+        path = above + route.pattern
+        found |= {path, *(patterns(route.kind, path + "/") if route.is_folder else ())}
+    return found
+
+
+def test_every_operation_of_the_documents_is_used_by_a_path_that_exists():
+    """Each operation of the second document, as parsed, and each of the first: its row names paths, all of them in the
+    route table, and none says that it is yet to come."""
+    document = (ROOT / "tests/callfire/seeds/second.txt").read_text()
+    names = re.findall(r"^      operationId: (\S+)$", document, flags=re.MULTILINE)
+    assert len(names) == 17
+    names += [operation.name for operation in OPERATIONS if operation.document == "first"]
+    used_by, known = readme_script().USED_BY, patterns(Kind.ROOT)
+    for name in names:
+        assert "not yet" not in used_by[name]
+        assert not used_by[name].startswith("nothing")
+        told = [text.split(" ")[-1].rstrip("/") for text in re.findall(r"`([^`]+)`", used_by[name])]
+        paths = [
+            text.replace("NUMBER", "{number}")
+            .replace("/NAME", "/{NAME}")
+            .replace("/{campaign}/{filename}", "/{campaign digits}/{filename}")
+            for text in told
+            if text not in ("--writable", ".mp3")
+        ]
+        for path in paths:
+            ending = path.removeprefix("…/")
+            assert any(
+                one == path or (ending != path and one.endswith(ending)) or one.endswith("/" + path) for one in known
+            ), (name, path)
+        assert paths or "the same" in used_by[name]
 
 
 def test_the_two_commands_come_first():

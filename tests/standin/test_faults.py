@@ -15,6 +15,7 @@ from cffs.standin.faults import NAMES
 from cffs.standin.thread import StandinThread
 
 START, STOP = 5000, 25_000
+BODY_NBYTES = 40_000
 WAIT_SECONDS = 0.4
 """How long silence must last to be called a stall."""
 
@@ -39,9 +40,14 @@ def ask(standin: StandinThread, path: str, *, method: str = "GET", ranged: bool 
         lines.append("Connection: close")
     if ranged:
         lines.append(f"Range: bytes={START}-{STOP - 1}")
+    return talk(standin, ("\r\n".join(lines) + "\r\n\r\n").encode(), seconds=WAIT_SECONDS)
+
+
+def talk(standin: StandinThread, said: bytes, *, seconds: float) -> Raw:
+    """What is answered to bytes on a socket of their own, until it ends or is silent for so long."""
     port = int(standin.base_url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        connection.sendall(said)
         received, end = bytearray(), "close"
         while True:
             try:
@@ -307,6 +313,48 @@ def test_rules_hit_what_they_say(standin: StandinThread, target: tuple[str, byte
     assert standin.requests[-1].fault == "no_etag+short_by_one"
     with pytest.raises(KeyError):
         faults.add("no such fault")
+
+
+def post(standin: StandinThread, *, stop_after_nbytes: int = BODY_NBYTES, seconds: float = 3.0) -> Raw:
+    """An upload on a socket of its own, of which the client sends only so many bytes of the body."""
+    login = base64.b64encode(f"{standin.credentials.login}:{standin.credentials.password}".encode()).decode()
+    head = (
+        f"POST /v2/media HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {BODY_NBYTES}\r\n\r\n"
+    )
+    before = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'
+    body = before + b"x" * (BODY_NBYTES - len(before) - 9) + b"\r\n--b--\r\n"
+    return talk(standin, head.encode() + body[:stop_after_nbytes], seconds=seconds)
+
+
+def test_requests_that_are_not_taken_whole(standin: StandinThread) -> None:
+    """Reset, closed or stalled half-way, or slow: the log has the request, and only the whole one did something."""
+    before = standin.account.library.media_ids()
+    for fault, end in (("reset_request", "reset"), ("close_request", ("close", "reset")), ("stall_request", "silence")):
+        standin.faults.clear()
+        standin.faults.add(fault, kind="createMedia")
+        raw = post(standin, seconds=0.4 if fault == "stall_request" else 3.0)
+        assert (raw.status, raw.end in end) == (0, True)
+        record = standin.requests[-1]
+        assert (record.kind, record.fault, record.status, record.body_sha256) == ("createMedia", fault, 0, None)
+        assert record.body_nbytes_received >= BODY_NBYTES // 2 or fault == "stall_request"
+    assert standin.account.library.media_ids() == before
+    standin.faults.clear()
+    standin.faults.add("slow_request", kind="createMedia", nbytes=BODY_NBYTES // 4, seconds=0.01)
+    assert post(standin).status == 201
+    assert len(standin.account.library.media_ids()) == len(before) + 1
+
+
+def test_requests_that_are_refused(standin: StandinThread) -> None:
+    """Behind the head, half-way or behind the whole body: an answer, and nothing was done."""
+    before = standin.account.library.media_ids()
+    for after_nbytes, sent_nbytes in ((0, 0), (1000, 2000), (None, BODY_NBYTES)):
+        standin.faults.clear()
+        standin.faults.add("refuse", kind="createMedia", code=413, after_nbytes=after_nbytes)
+        raw = post(standin, stop_after_nbytes=sent_nbytes)
+        assert (raw.status, json.loads(raw.body)["httpStatusCode"]) == (413, 413)
+        assert standin.requests[-1].fault == "refuse"
+    assert standin.account.library.media_ids() == before
 
 
 def test_every_fault_is_tested_here() -> None:

@@ -71,9 +71,12 @@ PATHS: dict[str, Kind] = {
     "me/billing/credit-usage/2016-09-01..2016-09-13.json": Kind.CREDIT_USAGE_INTERVAL_JSON,
     "me/callerids": Kind.CALLER_IDS,
     "me/callerids/12135550100": Kind.CALLER_ID,
+    "me/callerids/12135550100/verification-code": Kind.VERIFICATION_CODE,
     "me/api": Kind.ME_API,
     "me/api/credentials": Kind.CREDENTIALS,
     "me/api/credentials/5.json": Kind.CREDENTIAL_JSON,
+    "me/api/credentials/nightly export": Kind.CREATED_CREDENTIAL,
+    "me/api/credentials/nightly export/credential.json": Kind.CREATED_CREDENTIAL_JSON,
     "by-date": Kind.BY_DATE,
     "by-date/2026": Kind.YEAR,
     "by-date/2026/11": Kind.MONTH,
@@ -161,10 +164,12 @@ NO_PATHS = (
 
 
 def kinds_of(path: str) -> list[Kind]:
-    """Every kind that the last name of a path matches, names before it taken as their first match."""
+    """Every kind that the last name of a path matches, names before it taken as their first match; but for what only
+    this mount can have made."""
     kinds = [Kind.ROOT]
     for name in path.split("/"):
-        kinds = [route.kind for route in routes_of(kinds[0]) if route.match(name) is not None] if kinds else []
+        routes = [route for route in routes_of(kinds[0]) if route.asks] if kinds else []
+        kinds = [route.kind for route in routes if route.match(name) is not None]
     return kinds
 
 
@@ -177,8 +182,17 @@ def test_every_path_of_the_contract(path: str) -> None:
 
 
 def test_paths_cover_the_table() -> None:
-    """The list above has every kind that there is."""
-    assert set(PATHS.values()) | {Kind.ROOT} == set(Kind)
+    """The list above has every kind that there is, but for what has any name at all."""
+    assert set(PATHS.values()) | {Kind.ROOT, Kind.UPLOAD} == set(Kind)
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_any_name_may_be_written(name: str) -> None:
+    """In media/ a file that is being written is looked for first, whatever its name; no question is behind that."""
+    first = routes_of(Kind.MEDIA)[0]
+    assert (first.kind, first.asks) == (Kind.UPLOAD, False)
+    assert first.match(name) == {"new_name": name}
+    assert [route.kind for route in ROUTES if not route.asks] == [Kind.UPLOAD]
 
 
 @pytest.mark.parametrize("path", NO_PATHS, ids=ascii)

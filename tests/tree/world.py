@@ -26,6 +26,7 @@ from cffs.tree.inodes import ROOT, InodeTable
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Document, Entry, Node, Remote
 from cffs.tree.routes import FOLDERS
+from cffs.writer.acts import Acts
 
 TIMEOUT = 5.0
 
@@ -224,6 +225,7 @@ def _built(
         settings=settings,
         probe=probe,
         own_files=own_files,
+        acts=Acts(account, wall_ms=wall_ms),
         digest=Digests(objects).digest,
     )
     namespace = Namespace(context, InodeTable())

@@ -12,7 +12,7 @@ import httpx
 import trio
 
 from cffs.callfire.wire.seam import DirectBody
-from cffs.callfire.wire.streams import Stream
+from cffs.callfire.wire.streams import LOOK_SECONDS, Stalled, Stream
 
 #: As httpcore's: more than this without a head, or in one chunk's header, is refused.
 MAX_HEAD_NBYTES = 100 * 1024
@@ -49,47 +49,86 @@ async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryvie
     """
     parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_NBYTES)
     write_seconds, read_seconds = seconds_of(request, "write"), seconds_of(request, "read")
-    is_sent = False
+    is_sent, answer = False, None
+    buffer = scratch[:_HEAD_PIECE_NBYTES]
     try:
-        await _send(stream, parser, request, write_seconds)
-        is_sent = True
+        answer = await _send(stream, parser, request, write_seconds, buffer)
+        is_sent = answer is None
     except h11.LocalProtocolError as error:
         raise httpx.LocalProtocolError(str(error)) from error
+    except h11.RemoteProtocolError as error:
+        raise httpx.RemoteProtocolError(str(error)) from error
     except OSError:
         pass  # the peer may have answered before it closed: "too large", say
-    with trio.move_on_after(read_seconds):  # for the whole of a head: one that drips is no head
-        try:
-            while not isinstance(event := parser.next_event(), h11.Response):
-                if event is h11.NEED_DATA:
-                    await _receive_head(stream, parser, scratch[:_HEAD_PIECE_NBYTES])
-                elif not isinstance(event, h11.InformationalResponse):
-                    raise httpx.RemoteProtocolError("an answer of no known kind")
-        except h11.RemoteProtocolError as error:
-            raise httpx.RemoteProtocolError(str(error)) from error
-        except OSError as error:
-            raise httpx.ReadError(str(error)) from error
-        return Head(parser, event, method=request.method, is_sent=is_sent)
+    # For the whole of a head, since one that drips is none; but what the kernel still has to send is progress.
+    left_nbytes, moved_at = stream.unsent_nbytes(), trio.current_time()
+    while trio.current_time() < moved_at + read_seconds:
+        with trio.move_on_after(min(LOOK_SECONDS, moved_at + read_seconds - trio.current_time())):
+            try:
+                while (answer := answer or _head_so_far(parser)) is None:
+                    await _receive_head(stream, parser, buffer)
+            except h11.RemoteProtocolError as error:
+                raise httpx.RemoteProtocolError(str(error)) from error
+            except OSError as error:
+                raise httpx.ReadError(str(error)) from error
+            return Head(parser, answer, method=request.method, is_sent=is_sent)
+        if (nbytes := stream.unsent_nbytes()) < left_nbytes:
+            left_nbytes, moved_at = nbytes, trio.current_time()
     raise httpx.ReadTimeout("no head in time")
 
 
-async def _send(stream: Stream, parser: h11.Connection, request: httpx.Request, seconds: float) -> None:
-    """Send head and body. WriteTimeout where nothing moves for too long, OSError where the connection breaks."""
+async def _send(
+    stream: Stream, parser: h11.Connection, request: httpx.Request, seconds: float, buffer: memoryview
+) -> h11.Response | None:
+    """Send head and body; the answer where one came before the end of a body, which is then not sent any further.
+
+    WriteTimeout where nothing moves for too long, OSError where the connection breaks.
+    """
     event = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
     unsent = parser.send(event) or b""
     if not isinstance(request.stream, AsyncIterable):
         raise TypeError("not an asynchronous body")
     async for chunk in request.stream:
         if chunk:
-            await _send_piece(stream, unsent + (parser.send(h11.Data(data=chunk)) or b""), seconds)
+            try:
+                await _send_piece(stream, unsent + (parser.send(h11.Data(data=chunk)) or b""), seconds)
+            except httpx.WriteTimeout:
+                if (answer := _early_answer(stream, parser, buffer)) is not None:
+                    return answer  # that is why it takes no more
+                raise
             unsent = b""
+            if parser.our_state is h11.SEND_BODY and (answer := _early_answer(stream, parser, buffer)) is not None:
+                return answer
     await _send_piece(stream, unsent + (parser.send(h11.EndOfMessage()) or b""), seconds)
+    return None
+
+
+def _early_answer(stream: Stream, parser: h11.Connection, buffer: memoryview) -> h11.Response | None:
+    """The answer to a request that is not sent whole, where it is here already: "too large", say."""
+    nbytes = stream.receive_nowait(buffer)
+    if nbytes is None:
+        return None
+    if not nbytes:
+        raise OSError("the peer closed in the middle of the request")
+    parser.receive_data(bytes(buffer[:nbytes]))
+    return _head_so_far(parser)
+
+
+def _head_so_far(parser: h11.Connection) -> h11.Response | None:
+    """The head of the answer out of what was received; None where its end is not here."""
+    while not isinstance(event := parser.next_event(), h11.Response):
+        if event is h11.NEED_DATA:
+            return None
+        if not isinstance(event, h11.InformationalResponse):
+            raise httpx.RemoteProtocolError("an answer of no known kind")
+    return event
 
 
 async def _send_piece(stream: Stream, data: bytes, seconds: float) -> None:
-    with trio.move_on_after(seconds):
-        await stream.send_all(data)
-        return
-    raise httpx.WriteTimeout("the peer takes nothing")
+    try:
+        await stream.send_all(data, idle_seconds=seconds)
+    except Stalled as error:
+        raise httpx.WriteTimeout("the peer takes nothing") from error
 
 
 async def _receive_head(stream: Stream, parser: h11.Connection, buffer: memoryview) -> None:

@@ -16,7 +16,7 @@ import trio
 from cffs.callfire.gate import MAX_BODIES, MAX_METADATA
 from cffs.callfire.targets import Origin
 from cffs.callfire.wire.http1 import Body, converse, seconds_of
-from cffs.callfire.wire.seam import Wires
+from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS, Wires
 from cffs.callfire.wire.streams import PULL_NBYTES, Dialler, Stream
 from cffs.callfire.wire.trust import guard_for, tls_context
 from cffs.core.source import Api
@@ -41,7 +41,7 @@ def own_wires(bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None
             base_url=base_url,
             base=base,
             origin=make(anywhere),
-            acts=make(anywhere, reuse=False),
+            acts=make(Dialler(context, scratch=scratch, socket_options=ACT_SOCKET_OPTIONS), reuse=False),
             bare=make(Dialler(context, scratch=scratch, permitted=guard_for(base))),
         )
         for api, (base_url, base) in bases.items()

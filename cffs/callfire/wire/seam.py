@@ -3,6 +3,7 @@
 It must not know how. `wire/own` and `wire/stock` make wires, `wire/exchange` and `callfire/transport` use them.
 """
 
+import socket
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ from cffs.callfire.targets import Origin
 from cffs.core.source import Api
 
 _PIECE_NBYTES = 64 * 1024
+#: What an act may have waiting in the kernel: bytes there are sent as far as we can tell, and megabytes of them may
+#: need longer than the 30 s for which an answer is awaited behind the last one. It does not limit what is on its way,
+#: and slows nothing (measured on loopback, in pieces of 16 KiB: 1.5 GB/s with and without).
+ACT_SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * 1024),)
 #: What connecting ahead of need may take: nobody waits for it.
 _WARM_SECONDS = 10.0
 

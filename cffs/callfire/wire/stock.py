@@ -5,7 +5,7 @@ be told every key). `callfire/transport` makes them; anything else of the type `
 """
 
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import trio
 
 from cffs.callfire.gate import MAX_BODIES, MAX_METADATA
 from cffs.callfire.targets import Origin
-from cffs.callfire.wire.seam import Wires
+from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS, Wires
 from cffs.callfire.wire.trust import Resolve, permitted_addresses, resolved, tls_context
 from cffs.core.source import Api
 
@@ -46,7 +46,9 @@ def stock_wires(
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
     """A wire to a configured origin. Without `reuse` each request has a connection of its own: one that was kept may
     be dead already, and then nobody knows whether an act arrived."""
-    return _StockWire(context, connections=connections, kept=connections if reuse else 0)
+    if reuse:
+        return _StockWire(context, connections=connections, kept=connections)
+    return _StockWire(context, connections=connections, kept=0, socket_options=ACT_SOCKET_OPTIONS)
 
 
 def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
@@ -66,19 +68,32 @@ class _StockWire(httpx.AsyncHTTPTransport):
         connections: int,
         kept: int,
         backend: httpcore.AsyncNetworkBackend | None = None,
+        socket_options: Sequence[Any] = (),
     ) -> None:
         super().__init__(verify=context, trust_env=False)
         if not isinstance(self._pool, httpcore.AsyncConnectionPool):  # another httpx: better no wire than no guard
             raise RuntimeError("this version of httpx keeps its pool elsewhere")
-        self._pool = _Pool(context, connections=connections, kept=kept, backend=backend or httpcore.TrioBackend())
+        self._pool = _Pool(
+            context,
+            connections=connections,
+            kept=kept,
+            backend=backend or httpcore.TrioBackend(),
+            socket_options=socket_options,
+        )
 
 
 class _Pool(httpcore.AsyncConnectionPool):
     def __init__(
-        self, context: ssl.SSLContext, *, connections: int, kept: int, backend: httpcore.AsyncNetworkBackend
+        self,
+        context: ssl.SSLContext,
+        *,
+        connections: int,
+        kept: int,
+        backend: httpcore.AsyncNetworkBackend,
+        socket_options: Sequence[Any],
     ) -> None:
         super().__init__(max_connections=connections, max_keepalive_connections=kept)
-        self._context, self._backend = context, backend
+        self._context, self._backend, self._options = context, backend, socket_options
 
     def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
         return _Connection(
@@ -86,6 +101,7 @@ class _Pool(httpcore.AsyncConnectionPool):
             ssl_context=self._context,
             keepalive_expiry=_KEEPALIVE_SECONDS,
             network_backend=self._backend,
+            socket_options=self._options,
         )
 
 

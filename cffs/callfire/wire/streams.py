@@ -4,9 +4,13 @@ It owns non-blocking sockets and the pump between them and OpenSSL; it must not 
 `wire/own` dials, `wire/http1` sends and receives. Errors are OSError, ssl.SSLError included.
 """
 
+import fcntl
+import math
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+import sys
+import termios
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import trio
@@ -15,6 +19,14 @@ import trio
 PULL_NBYTES = 256 * 1024
 #: Encrypted at a time, so that a long piece of an upload is not in memory twice.
 _PUSH_NBYTES = 64 * 1024
+
+
+#: How often a send or an answer that is waited for asks whether bytes still leave this machine.
+LOOK_SECONDS = 1.0
+
+
+class Stalled(Exception):
+    """Nothing of what was sent was taken by the peer's machine for too long. Never leaves `wire/`."""
 
 
 class Stream:
@@ -34,17 +46,35 @@ class Stream:
         """Return when `receive_nowait` is worth a look. Always a checkpoint; harmless to cancel."""
         await trio.lowlevel.wait_readable(self._socket)
 
-    async def send_all(self, data: bytes) -> None:
-        """Send it. A checkpoint where the peer is slow; if cancelled, nobody knows how much was sent."""
-        await self._send_raw(data)
+    async def send_all(self, data: bytes, *, idle_seconds: float = math.inf) -> None:
+        """Send it. A checkpoint where the peer is slow; if cancelled, nobody knows how much was sent.
 
-    async def _send_raw(self, data: bytes) -> None:
+        Raises Stalled where for `idle_seconds` no byte was taken.
+        """
+        await self._send_raw(data, idle_seconds)
+
+    async def _send_raw(self, data: bytes, idle_seconds: float) -> None:
         rest = memoryview(data)
         while rest:
             try:
                 rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
+                await self._wait_writable(idle_seconds)
+
+    async def _wait_writable(self, idle_seconds: float) -> None:
+        # The kernel calls for more only when a good part of what it has is gone, which on a slow network takes minutes.
+        left_nbytes, moved_at = self.unsent_nbytes(), trio.current_time()
+        while trio.current_time() < moved_at + idle_seconds:
+            with trio.move_on_after(min(LOOK_SECONDS, idle_seconds)):
                 await trio.lowlevel.wait_writable(self._socket)
+                return
+            if (nbytes := self.unsent_nbytes()) < left_nbytes:
+                left_nbytes, moved_at = nbytes, trio.current_time()
+        raise Stalled
+
+    def unsent_nbytes(self) -> int:
+        """How much of what was sent the peer's machine has not acknowledged."""
+        return int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def is_silent(self) -> bool:
         """True where an idle connection is as it should be: open, and nothing came that nobody asked for."""
@@ -79,7 +109,7 @@ class TlsStream(Stream):
                 is_done = True
             except ssl.SSLWantReadError:
                 is_done = False
-            await self._send_raw(self._outgoing.read())
+            await self._send_raw(self._outgoing.read(), math.inf)
             if is_done:
                 return
             await self.wait_readable()
@@ -109,14 +139,14 @@ class TlsStream(Stream):
             filled_nbytes += nbytes
         return filled_nbytes
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes, *, idle_seconds: float = math.inf) -> None:
         """As of `Stream`."""
         rest = memoryview(data)
         while rest:
             written = 0
             while written < min(len(rest), _PUSH_NBYTES):
                 written += self._tls.write(rest[written:_PUSH_NBYTES])
-            await self._send_raw(self._outgoing.read())
+            await self._send_raw(self._outgoing.read(), idle_seconds)
             rest = rest[written:]
 
     def _pull(self) -> bool:
@@ -148,11 +178,13 @@ class Dialler:
         scratch: memoryview,
         permitted: Callable[[str, int], Awaitable[list[str]]] | None = None,
         dial: Callable[[str, int], Awaitable[trio.SocketStream]] = trio.open_tcp_stream,
+        socket_options: Sequence[tuple[int, int, int]] = (),
     ) -> None:
         self._context = context
         self._scratch = scratch
         self._permitted = permitted
         self._dial = dial
+        self._socket_options = socket_options
 
     async def connect(self, scheme: str, host: str, port: int) -> Stream:
         """A connection, TLS done and verified where `scheme` is https. Always a checkpoint.
@@ -164,6 +196,8 @@ class Dialler:
         connected = socket.socket(fileno=dialled.socket.detach())
         try:
             connected.setblocking(False)
+            for option in self._socket_options:
+                connected.setsockopt(*option)
             if scheme != "https":
                 return Stream(connected)
             stream = TlsStream(connected, self._context, host, self._scratch)

@@ -1,0 +1,52 @@
+"""The account's own lists as they are kept: ids of API credentials, verified numbers, numbers that wait for a code.
+
+It must not know paths, nor when an act is wanted. No password is in any of them, since they lie on disk.
+`tree/` shows them, `writer/` changes them by what it did.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cffs.callfire.v2 import V2Client
+from cffs.catalog import writes
+from cffs.catalog.paging import walk_pages
+from cffs.catalog.store import Catalog
+from cffs.core.ids import parse_id
+from cffs.core.values import Page
+from cffs.core.wire_json import as_list, decode, encode
+
+#: Keys of kept documents. The last is ours alone: the service does not tell which numbers wait.
+CREDENTIALS = "me/api/credentials"
+CALLER_IDS = "me/callerids"
+WAITING = "me/callerids/waiting"
+
+
+async def ask_credentials(v2: V2Client) -> dict[int, str]:
+    """The names of all API credentials by their ids, asked page by page."""
+    found: dict[int, str] = {}
+
+    async def ask(limit: int, offset: int) -> Page[Any]:
+        return await v2.find_credentials(limit=limit, offset=offset)
+
+    async def take(items: Sequence[Mapping[str, object]]) -> int:
+        before = len(found)
+        for item in items:
+            credential_id = parse_id(str(item.get("id")))
+            if credential_id is not None:
+                found[credential_id] = str(item.get("name"))
+        return len(found) - before
+
+    await walk_pages(ask, take)
+    return found
+
+
+def kept_list(catalog: Catalog, key: str) -> list[object]:
+    """The list kept under `key`, empty where there is none."""
+    kept = catalog.document(key)
+    return as_list(decode(kept.body, what="a kept list")) if kept is not None else []
+
+
+async def keep_list(catalog: Catalog, key: str, rows: Sequence[object], *, now_ms: int) -> None:
+    """From now on `rows` are the list kept under `key`: an answer, or what an act of ours made of one."""
+    body = encode(list(rows))
+    await catalog.write(lambda db: writes.put_document(db, key=key, body=body, now_ms=now_ms))

@@ -1,0 +1,217 @@
+"""What a mount is made of: every part of it, made and wired together, ready to be handed to the kernel.
+
+It must not know how a mount starts and ends; it opens nothing of the kernel's. `daemon/mount` builds it.
+"""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from cffs.cache.memory import MemoryCache
+from cffs.callfire.health import State
+from cffs.callfire.transport import Transport
+from cffs.callfire.v1 import V1Client
+from cffs.callfire.v2 import V2Client
+from cffs.catalog.account import Account
+from cffs.catalog.questions import Questions
+from cffs.catalog.store import Catalog
+from cffs.core.errors import UsageError
+from cffs.core.settings import Settings
+from cffs.daemon.account_folder import AccountFolders
+from cffs.daemon.attending import Attending
+from cffs.daemon.background import NurseryBackground
+from cffs.daemon.blocks import commands, opened_blocks
+from cffs.daemon.credentials_check import refused, require_some
+from cffs.daemon.kernel import handler_budget, request_limit_seconds
+from cffs.daemon.probing import Probing
+from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
+from cffs.daemon.status import Status, config_toml
+from cffs.daemon.why import Why
+from cffs.daemon.writing import opened_uploads
+from cffs.fuse.attributes import AttributeMaker, KernelCaching
+from cffs.fuse.guard import CallTable
+from cffs.fuse.invalidation import FactsToCatalog, KernelView
+from cffs.fuse.operations import Operations
+from cffs.reader.digests import Digests
+from cffs.reader.moments import Moments
+from cffs.reader.objects import Objects
+from cffs.tree.context import Context
+from cffs.tree.inodes import InodeTable
+from cffs.tree.namespace import Namespace
+from cffs.tree.uploads import tell_names
+from cffs.tree.xattrs import attributes_teller
+from cffs.writer.acts import Acts
+
+#: A failed read is asked of us twice by the kernel, so a handler has half of what the application was promised.
+HANDLER_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """What a mount is made of, ready to be handed to the kernel."""
+
+    operations: Operations
+    catalog: Catalog
+    kernel: KernelView
+    notices: tuple[str, ...]
+    attending: Attending
+
+
+@asynccontextmanager
+async def built(
+    settings: Settings,
+    mountpoint: Path,
+    folders: AccountFolders,
+    background: NurseryBackground,
+    reread: Reread | None,
+    make: Callable[..., Operations],
+) -> AsyncIterator[Graph]:
+    mounted_at = trio.current_time()
+    async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog, AsyncExitStack() as stack:
+        v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
+        v2 = V2Client(transport) if settings.credentials.has_v2 else None
+        denied = set() if settings.offline else await refused(v1, v2)
+        missing = require_some(denied, v1=v1, v2=v2)
+        for api in denied:
+            transport.refuse(api)
+        cache = MemoryCache(settings.memory_nbytes)
+        disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
+        inodes = InodeTable()
+        listener = FactsToCatalog(catalog, inodes)
+        objects = Objects(
+            opener=Moments(transport),
+            cache=cache,
+            disk=disk,
+            background=background,
+            settings=settings.reader(),
+            listener=listener,
+        )
+        questions = Questions(
+            background,
+            timeout_seconds=settings.timeout_seconds,
+            is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
+        )
+        account = Account(
+            catalog=catalog,
+            questions=questions,
+            background=background,
+            v1=v1,
+            v2=v2,
+            has_account_login=settings.credentials.has_account,
+            ttl_seconds=settings.dir_ttl_seconds,
+            wall_ms=_wall_ms,
+        )
+        own_files: dict[str, Callable[[], bytes]] = {}
+        kernel = KernelView()
+        uploads, left = await stack.enter_async_context(
+            opened_uploads(
+                settings,
+                folders.cache / "spool",
+                v2=account.v2,
+                catalog=catalog,
+                questions=questions,
+                background=background,
+                inodes=inodes,
+                wall_ms=_wall_ms,
+                appeared=lambda media_id: tell_names(context, media_id),
+            )
+        )
+        context = Context(
+            account=account,
+            catalog=catalog,
+            settings=settings.tree(),
+            probe=objects.probe,
+            own_files=own_files,
+            acts=Acts(account, wall_ms=_wall_ms),
+            digest=Digests(objects).digest,
+            name_changed=lambda folder, name: kernel.forget_name(inodes.number(folder), name),
+            is_writable=settings.writable,
+            uploads=uploads,
+            is_refused=lambda api: transport.health()[api].state == State.AUTH_FAILED,
+        )
+        namespace = Namespace(context, inodes)
+        limit_seconds = request_limit_seconds()
+        operations = make(
+            namespace=namespace,
+            objects=objects,
+            catalog=catalog,
+            attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=time.time_ns()),
+            kernel=kernel,
+            calls=CallTable(
+                budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, limit_seconds),
+                limit_seconds=None if limit_seconds is None else limit_seconds / 2,
+            ),
+            now_ns=time.time_ns,
+            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
+            if settings.xattrs
+            else None,
+        )
+        listener.handles = operations.handles
+        status = Status(
+            settings=settings,
+            mountpoint=mountpoint,
+            mounted_at=mounted_at,
+            transport=transport,
+            cache=cache,
+            disk=disk,
+            objects=objects,
+            catalog=catalog,
+            operations=operations,
+            background=background,
+        )
+        live = LiveSettings(
+            settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
+        )
+        transport.renew_by(lambda: reload_and_log(live), background)
+        attending = Attending(
+            live=live,
+            mountpoint=mountpoint,
+            inflight=status.inflight,
+            status=status.status,
+            note_read_ahead=objects.note_read_ahead,
+        )
+        for name, command in commands(disk, namespace).items():
+            attending.add_command(name, command)
+        status.more.append(attending.told)
+        if uploads is not None:
+            status.more.append(uploads.told)
+        living = trio.lowlevel.current_statistics  # what returns to its baseline in a soak
+        status.more.append(
+            lambda: {"held": {"tasks": living().tasks_living, "inodes": len(inodes), "lookups": inodes.lookups}}
+        )
+        probing = Probing(
+            settings=settings,
+            transport=transport,
+            catalog=catalog,
+            namespace=namespace,
+            kept=status.capabilities,
+            wall_ms=_wall_ms,
+            expect=objects.expect,
+        )
+        attending.add_command("probe", probing.probe)
+        story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
+        attending.add_command("why", story.why)
+        own_files.update(status.files())
+        own_files["config.toml"] = lambda: config_toml(live.now).encode()
+        notices = missing + left
+        yield Graph(operations=operations, catalog=catalog, kernel=kernel, notices=notices, attending=attending)
+
+
+@asynccontextmanager
+async def _catalog(state: Path) -> AsyncIterator[Catalog]:
+    async with AsyncExitStack() as stack:
+        try:
+            catalog = await stack.enter_async_context(Catalog.opened(state / "catalog.sqlite"))
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"cannot use the folder {state}: {reason}") from error
+        yield catalog
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,82 @@
+"""What a writable mount has besides: the spool, the uploads, and the word about what an earlier mount did not send.
+
+It must not know how anything is written. `daemon/graph` builds it.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from cffs.callfire.v2 import V2Client
+from cffs.catalog.questions import Questions
+from cffs.catalog.store import Catalog
+from cffs.core.background import Background
+from cffs.core.ids import Inode
+from cffs.core.settings import Settings
+from cffs.daemon.hardening import private_folder
+from cffs.tree.inodes import InodeTable
+from cffs.tree.nodes import Kind, Node
+from cffs.writer.sending import Sending
+from cffs.writer.spool import Leftover, Spool
+from cffs.writer.uploads import Uploads
+
+log = logging.getLogger(__name__)
+
+#: Named one by one in a line; the others are counted.
+_MOST_NAMED = 5
+
+
+def leftovers_line(found: list[Leftover], folder: Path) -> str:
+    """One line for people: what an earlier mount left unsent, and what to do."""
+    named = [
+        f"{left.path.name!a} ({left.nbytes} bytes{', may have arrived' if left.may_have_arrived else ''})"
+        for left in found[:_MOST_NAMED]
+    ]
+    rest = len(found) - len(named)
+    more = f" and {rest} more" if rest > 0 else ""
+    what = "an upload of an earlier mount was not finished" if len(found) == 1 else "uploads were not finished"
+    return f"{what}: {', '.join(named)}{more}; nothing was sent again, the bytes are kept in {folder}"
+
+
+@asynccontextmanager
+async def opened_uploads(
+    settings: Settings,
+    folder: Path,
+    *,
+    v2: V2Client | None,
+    catalog: Catalog,
+    questions: Questions,
+    background: Background,
+    inodes: InodeTable,
+    wall_ms: Callable[[], int],
+    appeared: Callable[[int], None],
+) -> AsyncIterator[tuple[Uploads | None, tuple[str, ...]]]:
+    """The uploads of one mount, None where there can be none, and a line about what is left of earlier ones, also
+    where nothing can be written; at the end what was sent leaves the spool."""
+    spool = Spool(private_folder(folder))
+    left = await trio.to_thread.run_sync(spool.leftovers)
+    told = (leftovers_line(left, folder),) if left else ()
+    for line in told:
+        log.warning("%s", line)
+    if not settings.writable or v2 is None:
+        yield None, told
+        return
+
+    def inode_of(number: int) -> Inode:
+        return inodes.number(Node(Kind.UPLOAD, (number,)))
+
+    uploads = Uploads(
+        spool=spool,
+        sending=Sending(v2, catalog=catalog, questions=questions, wall_ms=wall_ms, appeared=appeared),
+        background=background,
+        limit_nbytes=settings.upload_limit_nbytes,
+        inode_of=inode_of,
+        wall_ms=wall_ms,
+    )
+    try:
+        yield uploads, told
+    finally:
+        await uploads.aclose()

@@ -1,0 +1,171 @@
+"""Every operation that changes something, handed to the tree; where the mount is read-only the tree refuses it.
+
+It must not know what a change means: the namespace's writing half does.
+`fuse/operations` inherits it. What can never be done is in `fuse/refusals`.
+"""
+
+import os
+import stat
+from abc import abstractmethod
+
+import pyfuse3
+
+from cffs.core.errors import BadArgument, ReadOnlyMount
+from cffs.core.ids import Inode
+from cffs.fuse.guard import acting_handler, instant_handler, patient_handler
+from cffs.fuse.handles import HandleTable, RemoteHandle, WrittenHandle
+from cffs.fuse.refusals import Refusals
+from cffs.tree.behaviour_writing import Change, Opening, WritableFile
+from cffs.tree.inodes import InodeTable
+from cffs.tree.namespace import Namespace
+from cffs.tree.nodes import Node
+from cffs.tree.routes import FOLDERS
+
+_Context = pyfuse3.RequestContext
+_Name = pyfuse3.FileNameT
+
+#: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
+WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
+
+
+def opening(flags: int, context: _Context) -> Opening:
+    """What an open asks for."""
+    return Opening(writes=bool(flags & WRITING_FLAGS), truncates=bool(flags & os.O_TRUNC), pid=context.pid)
+
+
+class Mutations(Refusals):
+    """The changing half of the operations (contract sections 6 and 8)."""
+
+    handles: HandleTable
+    _namespace: Namespace
+    _inodes: InodeTable
+
+    @abstractmethod
+    def _attributes_of(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
+        """The attributes of a node, from what is known."""
+
+    @abstractmethod
+    async def _attributes_asked(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
+        """The same; what nobody knows is asked."""
+
+    # -- names --
+
+    @acting_handler
+    async def create(
+        self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, flags: pyfuse3.FlagT, ctx: _Context
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        """A new file and its handle; the mode given is not kept."""
+        folder = self._inodes.node(Inode(parent_inode))
+        node, file = await self._namespace.writing.create_file(folder, os.fsdecode(name), opening(flags, ctx))
+        info = self._opened_here(node, file, writes=True)
+        return info, self._attributes_of(self._inodes.hold(node), node)
+
+    @acting_handler
+    async def mkdir(
+        self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, ctx: _Context
+    ) -> pyfuse3.EntryAttributes:
+        """What a new folder means is the tree's."""
+        folder = self._inodes.node(Inode(parent_inode))
+        node = await self._namespace.writing.make_folder(folder, os.fsdecode(name))
+        return self._attributes_of(self._inodes.hold(node), node)
+
+    @acting_handler
+    async def unlink(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
+        """The name goes; what is open under it stays open."""
+        await self._namespace.writing.remove_file(self._inodes.node(Inode(parent_inode)), os.fsdecode(name))
+
+    @acting_handler
+    async def rmdir(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
+        """The same of a folder."""
+        await self._namespace.writing.remove_folder(self._inodes.node(Inode(parent_inode)), os.fsdecode(name))
+
+    @patient_handler
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: _Name,
+        parent_inode_new: int,
+        name_new: _Name,
+        flags: pyfuse3.FlagT,
+        ctx: _Context,
+    ) -> None:
+        """A new name, which may be what sends the file; two files cannot be exchanged."""
+        if flags & ~pyfuse3.RENAME_NOREPLACE:
+            raise BadArgument("only a plain rename is possible")
+        await self._namespace.writing.rename(
+            self._inodes.node(Inode(parent_inode_old)),
+            os.fsdecode(name_old),
+            self._inodes.node(Inode(parent_inode_new)),
+            os.fsdecode(name_new),
+            replaces=not flags,
+        )
+
+    @acting_handler
+    async def setattr(
+        self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: _Context
+    ) -> pyfuse3.EntryAttributes:
+        """A length; times, owner and mode are the service's, and accepted only where something was just written."""
+        node = self._inodes.node(Inode(inode))
+        handle = self.handles.find(fh) if fh is not None else None
+        await self._namespace.writing.change(
+            node,
+            Change(
+                nbytes=attr.st_size if fields.update_size else None,
+                file=handle.file if isinstance(handle, WrittenHandle) else None,
+            ),
+        )
+        return await self._attributes_asked(Inode(inode), node)
+
+    @instant_handler
+    async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
+        """The kernel checks modes itself (default_permissions) but on a private writable mount, where its one user must
+        be told EROFS from EPERM: there all may be read, and writing is for where it means something."""
+        node = self._inodes.node(Inode(inode))
+        if mode & os.X_OK and node.kind not in FOLDERS:
+            return False
+        if not mode & os.W_OK or (self._namespace.writing.permissions(node) or 0) & stat.S_IWUSR:
+            return True
+        raise ReadOnlyMount(f"inode {inode}")
+
+    # -- bytes --
+
+    async def _open_written(self, node: Node, flags: int, context: _Context) -> pyfuse3.FileInfo:
+        wanted = opening(flags, context)
+        file = await self._namespace.writing.open_file(node, wanted)
+        return self._opened_here(node, file, writes=wanted.writes)
+
+    def _opened_here(self, node: Node, file: WritableFile, *, writes: bool) -> pyfuse3.FileInfo:
+        number = self.handles.add(WrittenHandle(node, file, writes))
+        # no pages: what is written must reach the spool at once and in order, and a shared mmap is refused
+        return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
+
+    @acting_handler
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        """All of it, or an error."""
+        handle = self.handles.find(fh)
+        if not isinstance(handle, WrittenHandle):
+            raise ReadOnlyMount(f"handle {fh}")
+        return await handle.file.write(off, buf)
+
+    @patient_handler
+    async def flush(self, fh: int) -> None:
+        """A descriptor was closed. Never ENOSYS, which would end FLUSH for the whole mount."""
+        handle = self.handles.find(fh)
+        if isinstance(handle, WrittenHandle) and handle.writes:
+            await handle.file.flush()
+
+    @patient_handler
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        """What was written is on this machine's disk; nothing else is ever unwritten."""
+        handle = self.handles.find(fh)
+        if isinstance(handle, WrittenHandle) and handle.writes:
+            await handle.file.fsync()
+
+    @instant_handler
+    async def release(self, fh: int) -> None:
+        """The last descriptor of a handle is closed. Nobody waits for this answer."""
+        handle = self.handles.remove(fh)
+        if isinstance(handle, RemoteHandle):
+            handle.file.close()
+        elif isinstance(handle, WrittenHandle):
+            await handle.file.release()

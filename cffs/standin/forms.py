@@ -1,0 +1,35 @@
+"""The multipart grammar of uploads.
+
+This module owns how a form's body comes apart; it must not know what its fields mean.
+`v2_media` reads uploads with it, `reception` notes them for the log.
+"""
+
+import re
+from email.message import Message
+from typing import Final
+
+_DISPOSITION: Final = re.compile(rb"content-disposition:([^\r\n]*)", re.IGNORECASE)
+
+
+def form_parts(content_type: str, body: bytes) -> dict[str, tuple[str, bytes]]:
+    """{field: (file name, bytes)} of a multipart body; fields that cannot be read are left out."""
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_param("boundary")
+    if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+        return {}
+    parts: dict[str, tuple[str, bytes]] = {}
+    for piece in (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1", "replace"))[1:]:
+        if piece.startswith(b"--"):
+            break
+        head, _, data = piece.partition(b"\r\n\r\n")
+        match = _DISPOSITION.search(head)
+        if match is None:
+            continue
+        disposition = Message()
+        disposition["content-disposition"] = match[1].decode("utf-8", "surrogateescape").strip()
+        field = disposition.get_param("name", header="content-disposition")
+        filename = disposition.get_filename("")
+        if isinstance(field, str):
+            parts[field] = filename, data
+    return parts

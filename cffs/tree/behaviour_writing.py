@@ -1,0 +1,142 @@
+"""What writing to the nodes of a kind means: making, filling, renaming and removing, as one value a kind.
+
+It must not know any particular kind, nor the kernel.
+`Behaviour.writing` holds one; the namespace calls it where the mount is writable. Every function raises a CffsError
+for its errno, ReadOnlyMount (EROFS) where the kind does not say otherwise.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from cffs.core.errors import CffsError, NotPermitted, ReadOnlyMount
+from cffs.tree.context import Context
+from cffs.tree.nodes import Node
+
+
+class WritableFile(Protocol):
+    """An open file that takes bytes: what one `open` or `create` gave. Its bytes bypass the kernel's pages.
+
+    Every method may be a checkpoint, and raises a CffsError for its errno.
+    """
+
+    async def read(self, offset: int, nbytes: int) -> bytes:
+        """What was written there; fewer bytes only at the end."""
+        ...
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Take all of `data` at `offset`; returns how many bytes that were."""
+        ...
+
+    async def truncate(self, nbytes: int) -> None:
+        """Make it exactly that long."""
+        ...
+
+    async def flush(self) -> None:
+        """A descriptor of it was closed: one of several, or the last (then what was written takes effect, and this
+        lasts as long as that does). What it raises is the error of close()."""
+        ...
+
+    async def fsync(self) -> None:
+        """What was written so far is kept safe, and what is already known to be wrong with it is raised."""
+        ...
+
+    async def release(self) -> None:
+        """Nothing has it open any more. What it raises is logged only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How a file is opened: what is wanted, and the process (a thread's id) that asked."""
+
+    writes: bool
+    truncates: bool
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What setattr asks for: a length, or with None only times, owner or mode. `file` where it came by a handle."""
+
+    nbytes: int | None
+    file: WritableFile | None
+
+
+async def _read_only_create(
+    _context: Context, folder: Node, _name: str, _opening: Opening
+) -> tuple[Node, WritableFile]:
+    raise ReadOnlyMount(folder.kind.name)
+
+
+async def _read_only_make(_context: Context, folder: Node, _name: str) -> Node:
+    raise ReadOnlyMount(folder.kind.name)
+
+
+async def _read_only(_context: Context, folder: Node, _name: str) -> None:
+    raise ReadOnlyMount(folder.kind.name)
+
+
+async def _read_only_rename(_context: Context, folder: Node, _old: str, _new: str, _replaces: bool) -> None:
+    raise ReadOnlyMount(folder.kind.name)
+
+
+async def _read_only_open(_context: Context, file: Node, _opening: Opening) -> WritableFile:
+    raise ReadOnlyMount(file.kind.name)
+
+
+async def _read_only_change(_context: Context, node: Node, _change: Change) -> None:
+    raise ReadOnlyMount(node.kind.name)
+
+
+async def _nothing_stands_in(_context: Context, _file: Node, _problem: CffsError) -> WritableFile | None:
+    return None
+
+
+def _nobody_cares(_context: Context, _file: Node) -> None:
+    """Nothing stood in for it."""
+
+
+def not_permitted(what: str) -> Callable[..., Awaitable[NoReturn]]:
+    """A function for any of these fields that raises NotPermitted (EPERM): a writable place that does not do that."""
+
+    async def refuse(*_arguments: object) -> NoReturn:
+        raise NotPermitted(what)
+
+    return refuse
+
+
+async def change_ignored(_context: Context, node: Node, change: Change) -> None:
+    """For `change`: times, owner and mode are accepted and ignored, a length is NotPermitted."""
+    if change.nbytes is not None:
+        raise NotPermitted(f"{node.kind.name} cannot be given another length")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """What a writable mount does with nodes of a kind. Names are as the kernel gave them, at most 255 bytes.
+
+    Of a folder: `create_file` returns the node and its open file, `make_folder` the node, `rename` stays within the
+    folder. Of a file: `open_file` for writing (and for reading where its content is `Spooled`). Of both: `change`.
+    Where the service refuses a file to a reader, `stand_in` may give what is read instead; once the service gives it
+    out, `served` hears of that.
+    `permissions` are the mode bits where the mount is writable, None for those of a read-only one.
+
+    The kernel knows what its own call made, renamed or removed; whatever else appeared or vanished by it is told with
+    `Context.name_changed`.
+    """
+
+    permissions: int | None = None
+    create_file: Callable[[Context, Node, str, Opening], Awaitable[tuple[Node, WritableFile]]] = _read_only_create
+    make_folder: Callable[[Context, Node, str], Awaitable[Node]] = _read_only_make
+    remove_file: Callable[[Context, Node, str], Awaitable[None]] = _read_only
+    remove_folder: Callable[[Context, Node, str], Awaitable[None]] = _read_only
+    rename: Callable[[Context, Node, str, str, bool], Awaitable[None]] = _read_only_rename
+    open_file: Callable[[Context, Node, Opening], Awaitable[WritableFile]] = _read_only_open
+    change: Callable[[Context, Node, Change], Awaitable[None]] = _read_only_change
+    stand_in: Callable[[Context, Node, CffsError], Awaitable[WritableFile | None]] = _nothing_stands_in
+    served: Callable[[Context, Node], None] = _nobody_cares
+
+
+#: What most kinds do.
+NO_WRITING = Writing()

@@ -1,0 +1,146 @@
+"""me/callerids/: a folder for each verified number, and for each that waits for its code.
+
+It must not know how numbers are rung or verified. The namespace calls it.
+"""
+
+from cffs.catalog.own_lists import CALLER_IDS, kept_list
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.core.errors import ActUncertain, CffsError, NotInTree, NotPermitted, RemoteObjectMissing
+from cffs.tree.behaviour import Parts
+from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing, not_permitted
+from cffs.tree.context import Context, fixed, past
+from cffs.tree.me import v2_of
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.routes import routes_of
+
+_CODE_NAME = "verification-code"
+
+
+async def prepare(context: Context, _node: Node) -> None:
+    """Ask for the list where it is not known or old."""
+    await _ask(context, patience_seconds=None)
+
+
+async def _ask(context: Context, *, patience_seconds: float | None) -> None:
+    v2 = v2_of(context)
+
+    async def fetch() -> object:
+        return list(await v2.get_caller_ids())
+
+    await context.account.document(CALLER_IDS, fetch, patience_seconds=patience_seconds)
+
+
+def _verified(context: Context) -> list[str]:
+    """Those that can be names of folders: a number of the service that holds a slash must not spoil the listing."""
+    (route,) = routes_of(Kind.CALLER_IDS)
+    return [str(number) for number in kept_list(context.catalog, CALLER_IDS) if route.match(str(number))]
+
+
+async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A number that waits (which costs no request), or that the service lists as verified."""
+    number = parts["number"]
+    if number not in context.acts.caller_ids.waiting():
+        await _ask(context, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+        if number not in _verified(context):
+            raise RemoteObjectMissing("not a verified number")
+    return Node(Kind.CALLER_ID, (number,))
+
+
+def entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """The verified numbers of the last answer, and those that wait."""
+    numbers = dict.fromkeys([*_verified(context), *context.acts.caller_ids.waiting()])
+    return past(fixed(*((number, Node(Kind.CALLER_ID, (number,))) for number in numbers)), after)
+
+
+async def resolve_code(context: Context, parent: Node, _parts: Parts) -> Node:
+    """Only a number that waits has it."""
+    if parent.args[0] not in context.acts.caller_ids.waiting():
+        raise NotInTree("the number does not wait for a code")
+    return Node(Kind.VERIFICATION_CODE, parent.args)
+
+
+def number_entries(context: Context, node: Node, after: int) -> list[Entry]:
+    """Where the code goes, as long as it is waited for; a verified number's folder holds nothing."""
+    if node.args[0] not in context.acts.caller_ids.waiting():
+        return []
+    return past(fixed((_CODE_NAME, Node(Kind.VERIFICATION_CODE, node.args))), after)
+
+
+def code_content(_context: Context, _node: Node) -> Content:
+    """Nothing to read."""
+    return Document(body=b"")
+
+
+class _CodeFile:
+    """An open `verification-code`. Each write is a code and is sent at once: a shell looks at what its write says, and
+    at what its close says it does not. A program that writes again, when it closes, what was refused (Python's files
+    do) is told the same again, and nothing is sent."""
+
+    def __init__(self, context: Context, number: str) -> None:
+        self._context = context
+        self._number = number
+        self._refused: tuple[bytes, CffsError] | None = None
+
+    async def read(self, _offset: int, _nbytes: int) -> bytes:
+        return b""
+
+    async def write(self, _offset: int, data: bytes) -> int:
+        if self._refused is not None and self._refused[0] == data:
+            raise self._refused[1]
+        try:
+            await self._context.acts.caller_ids.verify(self._number, data.decode("utf-8", "replace").strip())
+        except CffsError as error:
+            self._refused = bytes(data), error
+            raise
+        finally:
+            if self._number not in self._context.acts.caller_ids.waiting():
+                self._context.name_changed(Node(Kind.CALLER_ID, (self._number,)), _CODE_NAME)
+        return len(data)
+
+    async def truncate(self, _nbytes: int) -> None:
+        pass
+
+    async def flush(self) -> None:
+        pass
+
+    async def fsync(self) -> None:
+        pass
+
+    async def release(self) -> None:
+        pass
+
+
+async def _ring(context: Context, folder: Node, number: str) -> Node:
+    try:
+        await context.acts.caller_ids.ask_for_call(number)
+    except ActUncertain:
+        context.name_changed(folder, number)  # the kernel thinks that nothing came of it, but the number waits
+        raise
+    return Node(Kind.CALLER_ID, (number,))
+
+
+async def _forget(context: Context, _folder: Node, number: str) -> None:
+    if number in _verified(context) and number not in context.acts.caller_ids.waiting():
+        raise NotPermitted("the service has no way to take a verified number back")
+    await context.acts.caller_ids.forget(number)
+
+
+async def _open_code(context: Context, file: Node, _opening: Opening) -> WritableFile:
+    return _CodeFile(context, str(file.args[0]))
+
+
+async def _change_code(_context: Context, _file: Node, change: Change) -> None:
+    if change.nbytes:
+        raise NotPermitted("a code file has no length")
+
+
+#: mkdir rings, rmdir forgets one that waits.
+FOLDER_WRITING = Writing(
+    permissions=0o755,
+    create_file=not_permitted("a number is rung by mkdir"),
+    make_folder=_ring,
+    remove_folder=_forget,
+    rename=not_permitted("a number cannot be renamed"),
+)
+NUMBER_WRITING = Writing(remove_file=not_permitted("rmdir of the number's folder ends the wait for its code"))
+CODE_WRITING = Writing(permissions=0o200, open_file=_open_code, change=_change_code)

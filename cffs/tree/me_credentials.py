@@ -1,0 +1,132 @@
+"""me/api/credentials/: those that the service lists, and those that this mount created, with their passwords.
+
+It must not know how they are created. The namespace calls it.
+"""
+
+from cffs.catalog.own_lists import CREDENTIALS, ask_credentials, kept_list
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.core.errors import ActUncertain, NotInTree, RemoteObjectMissing
+from cffs.tree.behaviour import Parts
+from cffs.tree.behaviour_writing import Writing, not_permitted
+from cffs.tree.context import FIRST_ROW_OFFSET, Context, fixed, past
+from cffs.tree.me import asked, v2_of
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.routes import routes_of
+
+_MASK = "*" * 16
+_DOCUMENT_NAME = "credential.json"
+#: Behind every place of a listed credential.
+_CREATED_OFFSET = 2**32
+
+
+def credential_json(context: Context, node: Node) -> Content:
+    """GET /me/api/credentials/{id}; the service masks the password."""
+    credential_id = int(node.args[0])
+
+    async def fetch() -> object:
+        # Kept on disk: whatever the service sends as a password is masked here too
+        row = await v2_of(context).get_credential(credential_id)
+        return {name: _MASK if name == "password" else value for name, value in row.items()}
+
+    return asked(context, f"me/api/credentials/{credential_id}", fetch)
+
+
+def created_json(context: Context, node: Node) -> Content:
+    """What the service told of a credential when this mount created it, out of memory: no request, nothing on disk."""
+    return Document(body=context.acts.credentials.document(str(node.args[0])))
+
+
+async def _ids(context: Context, *, patience_seconds: float | None) -> list[int]:
+    v2 = v2_of(context)
+
+    async def fetch() -> object:
+        # Ids only: what is kept on disk must not hold even a masked password
+        return list(await ask_credentials(v2))
+
+    await context.account.document(CREDENTIALS, fetch, patience_seconds=patience_seconds)
+    return _kept_ids(context)
+
+
+def _kept_ids(context: Context) -> list[int]:
+    kept = kept_list(context.catalog, CREDENTIALS)
+    return [number for number in kept if isinstance(number, int) and number > 0]
+
+
+async def prepare(context: Context, _node: Node) -> None:
+    """Ask for the list where it is not known or old."""
+    await _ids(context, patience_seconds=None)
+
+
+async def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A credential that the service lists."""
+    credential_id = int(parts["id"])
+    if credential_id not in await _ids(context, patience_seconds=LOOKUP_PATIENCE_SECONDS):
+        raise RemoteObjectMissing(f"credential {credential_id}")
+    return Node(Kind.CREDENTIAL_JSON, (credential_id,))
+
+
+async def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A credential that this mount created and has not forgotten; costs no request."""
+    if parts["NAME"] not in [name for _number, name in context.acts.credentials.numbered()]:
+        raise NotInTree("not a credential that was created here")
+    return Node(Kind.CREATED_CREDENTIAL, (parts["NAME"],))
+
+
+async def resolve_created_json(context: Context, parent: Node, _parts: Parts) -> Node:
+    """Its document."""
+    context.acts.credentials.document(str(parent.args[0]))
+    return Node(Kind.CREATED_CREDENTIAL_JSON, parent.args)
+
+
+def entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """The credentials of the last answer, then the folders of those created here."""
+    created = [
+        Entry(_CREATED_OFFSET + number, name, Node(Kind.CREATED_CREDENTIAL, (name,)))
+        for number, name in context.acts.credentials.numbered()
+    ]
+    listed = [
+        Entry(FIRST_ROW_OFFSET + index, f"{credential_id}.json", Node(Kind.CREDENTIAL_JSON, (credential_id,)))
+        for index, credential_id in enumerate(_kept_ids(context))
+    ]
+    return past([*listed, *created], after)
+
+
+def created_entries(_context: Context, node: Node, after: int) -> list[Entry]:
+    """The one document."""
+    return past(fixed((_DOCUMENT_NAME, Node(Kind.CREATED_CREDENTIAL_JSON, node.args))), after)
+
+
+async def _create(context: Context, folder: Node, name: str) -> Node:
+    credential_id = await context.acts.credentials.create(name)
+    context.name_changed(folder, f"{credential_id}.json")
+    return Node(Kind.CREATED_CREDENTIAL, (name,))
+
+
+async def _forget(context: Context, _folder: Node, name: str) -> None:
+    context.acts.credentials.forget(name)
+
+
+async def _delete(context: Context, folder: Node, name: str) -> None:
+    (route,) = (route for route in routes_of(Kind.CREDENTIALS) if route.kind is Kind.CREDENTIAL_JSON)
+    parts = route.match(name)
+    if parts is None:
+        raise NotInTree(name)
+    try:
+        for created in await context.acts.credentials.delete(int(parts["id"])):
+            context.name_changed(folder, created)
+    except ActUncertain:
+        context.name_changed(folder, name)  # the kernel thinks that it is still there
+        raise
+
+
+#: mkdir creates, rmdir forgets the password, rm of `{id}.json` deletes.
+FOLDER_WRITING = Writing(
+    permissions=0o755,
+    create_file=not_permitted("credentials are created by mkdir"),
+    make_folder=_create,
+    remove_file=_delete,
+    remove_folder=_forget,
+    rename=not_permitted("a credential keeps its name"),
+)
+CREATED_WRITING = Writing(remove_file=not_permitted("a password is forgotten by rmdir of its folder"))
+CREATED_JSON_WRITING = Writing(permissions=0o400)

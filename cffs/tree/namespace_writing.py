@@ -1,0 +1,85 @@
+"""The namespace's writing half: what is asked to be made, renamed or removed goes to the kind it concerns.
+
+It must not know the kernel, nor any one kind: it reads the table.
+`fuse/mutations` calls it.
+"""
+
+from cffs.core.errors import CffsError, NameTooLong, NotAFolder, NotPermitted, ReadOnlyMount
+from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
+from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing
+from cffs.tree.behaviours import BEHAVIOURS
+from cffs.tree.context import Context
+from cffs.tree.nodes import Node
+from cffs.tree.routes import FOLDERS
+
+
+class NamespaceWriting:
+    """Every method raises ReadOnlyMount where the mount or the place is read-only, else what the kind raises.
+
+    Cancelled, an act that was sent may have happened; the kinds keep that short of repeating it.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def permissions(self, node: Node) -> int | None:
+        """The mode bits of a node that writing makes different, else None."""
+        return BEHAVIOURS[node.kind].writing.permissions if self._context.is_writable else None
+
+    async def create_file(self, folder: Node, name: str, opening: Opening) -> tuple[Node, WritableFile]:
+        """A new file, opened for writing."""
+        return await self._of_folder(folder, name).create_file(self._context, folder, name, opening)
+
+    async def make_folder(self, folder: Node, name: str) -> Node:
+        """A new folder."""
+        return await self._of_folder(folder, name).make_folder(self._context, folder, name)
+
+    async def remove_file(self, folder: Node, name: str) -> None:
+        """The name is gone; what that means is the kind's."""
+        await self._of_folder(folder, name).remove_file(self._context, folder, name)
+
+    async def remove_folder(self, folder: Node, name: str) -> None:
+        """The same of a folder."""
+        await self._of_folder(folder, name).remove_folder(self._context, folder, name)
+
+    async def rename(self, old_folder: Node, old: str, new_folder: Node, new: str, *, replaces: bool) -> None:
+        """The file `old` is called `new`; without `replaces` AlreadyExists where there is one of that name."""
+        writing, target = self._of_folder(old_folder, old), self._of_folder(new_folder, new)
+        for folder, its in ((old_folder, writing), (new_folder, target)):
+            if not its.permissions:
+                raise ReadOnlyMount(folder.kind.name)
+        if old_folder != new_folder:
+            raise NotPermitted("none of our folders takes in what another holds")
+        await writing.rename(self._context, old_folder, old, new, replaces)
+
+    async def open_file(self, file: Node, opening: Opening) -> WritableFile:
+        """The file opened for writing, or for reading what is being written."""
+        return await self._of(file).open_file(self._context, file, opening)
+
+    async def change(self, node: Node, change: Change) -> None:
+        """A new length, or times, owner or mode."""
+        await self._of(node).change(self._context, node, change)
+
+    async def stand_in(self, file: Node, problem: CffsError) -> WritableFile | None:
+        """What is read in place of a file that the service refuses; None where there is nothing."""
+        if not self._context.is_writable:
+            return None
+        return await BEHAVIOURS[file.kind].writing.stand_in(self._context, file, problem)
+
+    def served(self, file: Node) -> None:
+        """The service gave the file out. Never a checkpoint."""
+        if self._context.is_writable:
+            BEHAVIOURS[file.kind].writing.served(self._context, file)
+
+    def _of_folder(self, folder: Node, name: str) -> Writing:
+        if folder.kind not in FOLDERS:
+            raise NotAFolder(folder.kind.name)
+        writing = self._of(folder)
+        if name_nbytes(name) > MAX_NAME_NBYTES:
+            raise NameTooLong(name[:MAX_NAME_NBYTES])
+        return writing
+
+    def _of(self, node: Node) -> Writing:
+        if not self._context.is_writable:
+            raise ReadOnlyMount(node.kind.name)
+        return BEHAVIOURS[node.kind].writing

@@ -1,0 +1,175 @@
+"""media/ where it is written: files until they are sent, and the names written for as long as the mount lives.
+
+It must not know how a file is spooled or sent; the writer does.
+The namespace calls it. An upload's node is told by its number: a rename keeps the inode, and whoever has it open.
+"""
+
+from cffs.core.errors import (
+    AlreadyExists,
+    CffsError,
+    NotInTree,
+    NotPermitted,
+    OriginBusy,
+    ReadOnlyMount,
+    RemoteObjectMissing,
+    ServerFailure,
+)
+from cffs.core.media_types import extension_of
+from cffs.tree.behaviour import Parts
+from cffs.tree.behaviour_writing import (
+    Change,
+    Opening,
+    WritableFile,
+    Writing,
+    change_ignored,
+    not_permitted,
+)
+from cffs.tree.context import Context
+from cffs.tree.media import file_node
+from cffs.tree.nodes import Kind, Node, Spooled
+from cffs.tree.routes import routes_of
+from cffs.writer.draft import Draft
+from cffs.writer.uploads import Uploads
+
+_WRITABLE_FOLDER, _WRITABLE_FILE = 0o755, 0o644
+#: What a service says that does not give out yet what was just sent to it (its words: "currently unavailable").
+_NOT_YET = (RemoteObjectMissing, ServerFailure, OriginBusy)
+
+
+def _uploads(context: Context) -> Uploads:
+    if context.uploads is None:
+        raise ReadOnlyMount("media")
+    return context.uploads
+
+
+def _node(draft: Draft) -> Node:
+    return Node(Kind.UPLOAD, (draft.number,))
+
+
+async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
+    """A file that is being written, or was sent by this mount under that name. Never a question."""
+    if context.uploads is None:
+        raise NotInTree("nothing is written here")
+    name = parts["new_name"]
+    draft = context.uploads.find(name)
+    if draft is not None:
+        return _node(draft)
+    media_id = context.uploads.sent.media_id(name)
+    row = context.catalog.media_file(media_id) if media_id is not None else None
+    if row is None:
+        raise NotInTree(name)
+    return file_node(row)
+
+
+def content(context: Context, node: Node) -> Spooled:
+    """What was written so far."""
+    draft = _uploads(context).draft(int(node.args[0]))
+    return Spooled(nbytes=draft.nbytes, modified_ms=draft.modified_ms)
+
+
+async def _create(context: Context, _folder: Node, name: str, opening: Opening) -> tuple[Node, WritableFile]:
+    if _is_there(context, name):
+        raise NotPermitted("media cannot be changed")
+    draft, handle = await _uploads(context).create(name, opening.pid)
+    return _node(draft), handle
+
+
+async def _open(context: Context, node: Node, opening: Opening) -> WritableFile:
+    uploads = _uploads(context)
+    handle = uploads.open(uploads.draft(int(node.args[0])), writes=opening.writes, pid=opening.pid)
+    if opening.truncates:
+        try:
+            await handle.truncate(0)
+        except CffsError:
+            await handle.release()
+            raise
+    return handle
+
+
+async def _remove(context: Context, _folder: Node, name: str) -> None:
+    uploads = _uploads(context)
+    draft = uploads.find(name)
+    if draft is None:
+        raise NotPermitted("media cannot be deleted")
+    uploads.remove(draft)
+
+
+async def _rename(context: Context, folder: Node, old: str, new: str, replaces: bool) -> None:
+    uploads = _uploads(context)
+    draft = uploads.find(old)
+    if draft is None:
+        raise NotPermitted("media cannot be renamed")
+    if _is_there(context, new):
+        raise NotPermitted("media cannot be replaced") if replaces else AlreadyExists(new)
+    await uploads.rename(draft, new, replaces=replaces)
+
+
+def tell_names(context: Context, media_id: int) -> None:
+    """Have the kernel look anew for every name under which a media file appeared."""
+    row = context.catalog.media_file(media_id)
+    if row is None:
+        return
+    media, by_name, public = Node(Kind.MEDIA), Node(Kind.MEDIA_BY_NAME), Node(Kind.MEDIA_PUBLIC)
+    for name in (f"{row.id}.{row.extension}", f"{row.id}.json", str(row.id)):
+        context.name_changed(media, name)
+    context.name_changed(by_name, f"{row.stem}.{row.extension}")
+    if row.public_key:
+        context.name_changed(public, f"{row.public_key}.{row.public_extension}")
+
+
+def _is_there(context: Context, name: str) -> bool:
+    """Whether a media file has the name, by its id or because it was written here."""
+    if _uploads(context).sent.media_id(name) is not None:
+        return True
+    for route in routes_of(Kind.MEDIA):
+        parts = route.match(name)
+        if parts is not None and parts.get("id"):
+            row = context.catalog.media_file(int(parts["id"]))
+            return row is not None and extension_of(row.extension) == extension_of(parts.get("ext", row.extension))
+    return False
+
+
+async def _change(context: Context, node: Node, change: Change) -> None:
+    """A length is the draft's business; times, owner and mode are accepted and not kept."""
+    if change.nbytes is None:
+        return
+    if change.file is not None:
+        await change.file.truncate(change.nbytes)
+    else:
+        await _uploads(context).draft(int(node.args[0])).truncate(change.nbytes)
+
+
+async def _change_media(context: Context, node: Node, change: Change) -> None:
+    """Times, owner and mode of what was just written are accepted and ignored; nothing else changes."""
+    if change.nbytes is not None or not _uploads(context).sent.is_made_here(int(node.args[0])):
+        raise NotPermitted("media cannot be changed")
+
+
+async def _stand_in(context: Context, node: Node, problem: CffsError) -> WritableFile | None:
+    if context.uploads is None or not isinstance(problem, _NOT_YET):
+        return None
+    return context.uploads.stand_in(int(node.args[0]))
+
+
+def _served(context: Context, node: Node) -> None:
+    if context.uploads is not None:
+        context.uploads.served(int(node.args[0]))
+
+
+MEDIA_WRITING = Writing(
+    permissions=_WRITABLE_FOLDER,
+    create_file=_create,
+    make_folder=not_permitted("media/ has no folders of one's own"),
+    remove_file=_remove,
+    remove_folder=not_permitted("the folders of media/ stay"),
+    rename=_rename,
+    change=change_ignored,
+)
+MEDIA_FILE_WRITING = Writing(
+    permissions=_WRITABLE_FILE,
+    open_file=not_permitted("media cannot be changed"),
+    change=_change_media,
+    stand_in=_stand_in,
+    served=_served,
+)
+UPLOAD_WRITING = Writing(permissions=_WRITABLE_FILE, open_file=_open, change=_change)

@@ -1,0 +1,18 @@
+"""What is done to the account by one request each, beside uploads: credentials and caller ids.
+
+It must not know more of them than that. The mount's graph owns one, the tree's context hands it round.
+"""
+
+from collections.abc import Callable
+
+from cffs.catalog.account import Account
+from cffs.writer.caller_ids import CallerIds
+from cffs.writer.credentials import ApiCredentials
+
+
+class Acts:
+    """Both, on one account. `wall_ms` is the time of day in Unix milliseconds."""
+
+    def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
+        self.credentials = ApiCredentials(account, wall_ms=wall_ms)
+        self.caller_ids = CallerIds(account, wall_ms=wall_ms)

@@ -1,0 +1,128 @@
+"""Caller ids: a number is rung once and waits for its code, until the code verifies it.
+
+It must not know paths or the kernel. `tree/me_caller_ids` calls it. Which numbers wait is kept in the catalogue, and
+noted there before the telephone rings: a mount that dies in between leaves a number that waits, and rings no second
+time by itself.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+
+from cffs.callfire.v2 import V2Client
+from cffs.catalog.account import Account
+from cffs.catalog.own_lists import CALLER_IDS, WAITING, keep_list, kept_list
+from cffs.core.errors import (
+    ActRefused,
+    ActUncertain,
+    AlreadyExists,
+    CffsError,
+    ContentRefused,
+    RemoteObjectMissing,
+)
+from cffs.core.wire_json import as_object
+from cffs.writer.lately import PAUSE_SECONDS
+
+log = logging.getLogger(__name__)
+
+#: E.164 without the plus, as the document asks for; nothing else is ever sent into the path of a request.
+_NUMBER = re.compile(r"[1-9][0-9]{10}", re.ASCII)
+#: What the voice says are digits; how many is not documented.
+_CODE = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
+
+
+class CallerIds:
+    """The numbers that wait. No state but what is kept; one owner: the mount's graph."""
+
+    def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
+        self._account = account
+        self._wall_ms = wall_ms
+
+    def waiting(self) -> list[str]:
+        """The numbers that were rung and not verified since."""
+        verified = kept_list(self._account.catalog, CALLER_IDS)
+        return [number for number, (_asked_ms, waits) in self._rows().items() if waits and number not in verified]
+
+    async def ask_for_call(self, number: str) -> None:
+        """Have the service ring `number` and speak a code; the number waits for it from then on.
+
+        One request, never repeated: AlreadyExists where it waits or was asked for within a minute. After ActUncertain
+        (the state was asked, and is in the log) it waits, too, since the telephone may ring. Raises ContentRefused for
+        what is no number, before anything is sent. Always a checkpoint; if cancelled, it may have been rung.
+        """
+        if _NUMBER.fullmatch(number) is None:
+            raise ContentRefused("a caller id is 11 digits: country code and number, without a plus")
+        v2, now_ms = self._v2(), self._wall_ms()
+        asked_ms, waits = self._rows().get(number, (0, False))
+        if waits or abs(now_ms - asked_ms) < PAUSE_SECONDS * 1000:
+            raise AlreadyExists(f"{number} waits for its code, or was rung less than {PAUSE_SECONDS:.0f} s ago")
+        await self._keep(number, (now_ms, True))
+        try:
+            await v2.send_verification_code(number)
+        except ActUncertain:
+            await self._tell_state(v2, f"whether {number} was rung", number)
+            raise
+        except CffsError:
+            await self._keep(number, None)
+            raise
+
+    async def verify(self, number: str, code: str) -> None:
+        """Have the service compare the code that it spoke.
+
+        One request. Raises ContentRefused for what cannot be a code, ActRefused for the wrong one, ActUncertain as
+        `ask_for_call`. Always a checkpoint; if cancelled, the number may be verified.
+        """
+        if _CODE.fullmatch(code) is None:
+            raise ContentRefused("a verification code is a few digits")
+        v2 = self._v2()
+        try:
+            is_right = await v2.verify_caller_id(number, code)
+        except ActUncertain:
+            await self._tell_state(v2, f"whether {number} was verified", number)
+            raise
+        if not is_right:
+            raise ActRefused(f"the service says that this is not the code it spoke to {number}")
+        verified = kept_list(self._account.catalog, CALLER_IDS)
+        await self._keep_list(CALLER_IDS, [*verified, number])
+        await self._keep(number, None)
+
+    async def forget(self, number: str) -> None:
+        """The number waits no more; nothing is sent. Raises RemoteObjectMissing where it does not wait."""
+        asked_ms, waits = self._rows().get(number, (0, False))
+        if not waits:
+            raise RemoteObjectMissing(f"{number} does not wait for a code")
+        await self._keep(number, (asked_ms, False))
+
+    async def _tell_state(self, v2: V2Client, question: str, number: str) -> None:
+        try:
+            verified = await v2.get_caller_ids()
+        except CffsError as error:
+            log.warning("uncertain %s: the service could not be asked: %s", question, error)
+            return
+        await self._keep_list(CALLER_IDS, verified)
+        state = "verified" if number in verified else "not verified; if the telephone rings, the code can be given"
+        log.warning("uncertain %s: the service lists it as %s", question, state)
+
+    def _rows(self) -> dict[str, tuple[int, bool]]:
+        """(when it was asked for in Unix milliseconds, whether it waits) by number."""
+        rows = [as_object(row) or {} for row in kept_list(self._account.catalog, WAITING)]
+        return {
+            str(row.get("number")): (int(str(row.get("asked_ms"))), row.get("waits") is True) for row in rows if row
+        }
+
+    async def _keep(self, number: str, row: tuple[int, bool] | None) -> None:
+        oldest_ms = self._wall_ms() - PAUSE_SECONDS * 1000
+        rows = {known: old for known, old in self._rows().items() if old[1] or old[0] > oldest_ms}
+        rows.pop(number, None)
+        if row is not None:
+            rows[number] = row
+        told = [{"number": known, "asked_ms": asked_ms, "waits": waits} for known, (asked_ms, waits) in rows.items()]
+        await self._keep_list(WAITING, told)
+
+    async def _keep_list(self, key: str, rows: Sequence[object]) -> None:
+        await keep_list(self._account.catalog, key, rows, now_ms=self._wall_ms())
+
+    def _v2(self) -> V2Client:
+        if self._account.v2 is None:
+            raise RemoteObjectMissing("caller ids are v2's")
+        return self._account.v2

@@ -1,0 +1,139 @@
+"""API credentials: created and deleted, each by one request; the passwords of those created are in memory only.
+
+It must not know paths or the kernel. `tree/me_credentials` calls it. Nothing here logs, keeps on disk or shows
+anything of an answer but its id.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from cffs.callfire.v2 import V2Client
+from cffs.catalog.account import Account
+from cffs.catalog.own_lists import CREDENTIALS, ask_credentials, keep_list, kept_list
+from cffs.core.errors import ActUncertain, AlreadyExists, CffsError, ContentRefused, RemoteObjectMissing
+from cffs.core.ids import parse_id
+from cffs.core.junk import is_junk
+from cffs.core.wire_json import encode
+from cffs.writer.lately import Lately
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A credential of this mount's making, the how many-th, and all that the service told, the password included."""
+
+    number: int
+    credential_id: int
+    document: bytes = field(repr=False)
+
+
+def require_name(name: str) -> None:
+    """Raise ContentRefused for what cannot be the name of a credential: unprintable, blank at an end, or meant for
+    something else (a listed credential, a folder that file managers make by habit)."""
+    if not name.isprintable() or name != name.strip():
+        raise ContentRefused("the name of a credential must be printable, without blanks at its ends")
+    if name.endswith(".json") or is_junk(name):
+        raise ContentRefused(f"{name!r} is no name for a credential")
+
+
+class ApiCredentials:
+    """Those created in this mount's life, by name. One owner: the mount's graph."""
+
+    def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
+        self._account = account
+        self._wall_ms = wall_ms
+        self._created: dict[str, Created] = {}
+        self._lately = Lately()
+        self._numbers = count(1)
+
+    def numbered(self) -> list[tuple[int, str]]:
+        """The names under which passwords are still known, each with its number, ascending."""
+        return [(created.number, name) for name, created in self._created.items()]
+
+    def document(self, name: str) -> bytes:
+        """All that the service told when it created `name`. Raises RemoteObjectMissing once forgotten."""
+        created = self._created.get(name)
+        if created is None:
+            raise RemoteObjectMissing(f"no credential {name!r} was created by this mount")
+        return created.document
+
+    async def create(self, name: str) -> int:
+        """Have the service create one; its id.
+
+        One request, never repeated: AlreadyExists within a minute of the last try, ActUncertain (the state was asked,
+        and is in the log) where nobody knows. Always a checkpoint; if cancelled, it may have been created.
+        """
+        require_name(name)
+        if name in self._created:
+            raise AlreadyExists(f"the credential {name!r} is there")
+        v2 = self._v2()
+        self._lately.begin(name)
+        before = self._kept_ids()
+        try:
+            document = await v2.create_credential(name)
+        except ActUncertain:
+            await self._tell_state(v2, f"whether the credential {name!r} was created", before, name=name)
+            raise
+        except CffsError:
+            self._lately.undo(name)
+            raise
+        credential_id = _id_of(document)
+        self._created[name] = Created(next(self._numbers), credential_id, encode(document))
+        await self._keep([*self._kept_ids(), credential_id])
+        return credential_id
+
+    def forget(self, name: str) -> None:
+        """Forget the password; the credential stays. Raises RemoteObjectMissing where none is known."""
+        if self._created.pop(name, None) is None:
+            raise RemoteObjectMissing(f"no credential {name!r} was created by this mount")
+
+    async def delete(self, credential_id: int) -> list[str]:
+        """Have the service delete one; the names under which its password was known until now.
+
+        One request, never repeated. Raises RemoteObjectMissing where the service has none such, ActUncertain as
+        `create`. Always a checkpoint; if cancelled, it may have been deleted.
+        """
+        v2 = self._v2()
+        try:
+            await v2.delete_credential(credential_id)
+        except RemoteObjectMissing:
+            await self._keep([known for known in self._kept_ids() if known != credential_id])
+            raise
+        except ActUncertain:
+            await self._tell_state(v2, f"whether the credential {credential_id} was deleted", self._kept_ids())
+            raise
+        names = [name for name, created in self._created.items() if created.credential_id == credential_id]
+        for name in names:
+            del self._created[name]
+        await self._keep([known for known in self._kept_ids() if known != credential_id])
+        return names
+
+    async def _tell_state(self, v2: V2Client, question: str, before: list[int], *, name: str | None = None) -> None:
+        """Ask what there is now, keep it, and say it in one line."""
+        try:
+            names = await ask_credentials(v2)
+        except CffsError as error:
+            log.warning("uncertain %s: the service could not be asked: %s", question, error)
+            return
+        await self._keep(list(names))
+        gone = [known for known in before if known not in names]
+        new = [known for known in names if known not in before and (name is None or names[known] == name)]
+        log.warning("uncertain %s: the service now lists %d, new ids=%s gone ids=%s", question, len(names), new, gone)
+
+    def _kept_ids(self) -> list[int]:
+        return [known for known in kept_list(self._account.catalog, CREDENTIALS) if isinstance(known, int)]
+
+    async def _keep(self, ids: list[int]) -> None:
+        await keep_list(self._account.catalog, CREDENTIALS, ids, now_ms=self._wall_ms())
+
+    def _v2(self) -> V2Client:
+        if self._account.v2 is None:
+            raise RemoteObjectMissing("credentials are v2's")
+        return self._account.v2
+
+
+def _id_of(document: Mapping[str, object]) -> int:
+    return parse_id(str(document.get("id"))) or 0

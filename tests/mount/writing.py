@@ -1,0 +1,40 @@
+"""What tests of a writable mount share: files of true types, and the stand-in's log and library as witnesses.
+
+It must not know what a test asserts.
+"""
+
+import random
+import struct
+from pathlib import Path
+
+from cffs.standin.request_log import RequestRecord
+from cffs.standin.thread import StandinThread
+
+
+def wav(seed: int, *, nbytes: int = 100_000) -> bytes:
+    """A true WAV file, another one for each seed."""
+    data = random.Random(seed).randbytes(nbytes)
+    head = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16) + b"data" + struct.pack("<I", nbytes)
+    return b"RIFF" + struct.pack("<I", len(head) + nbytes) + head + data
+
+
+def posts(standin: StandinThread) -> list[RequestRecord]:
+    """The uploads that were asked for, whatever became of them."""
+    return [record for record in standin.requests if record.kind == "createMedia"]
+
+
+def stored(standin: StandinThread) -> dict[int, tuple[str, bytes]]:
+    """Every file that the service has: id to name and bytes."""
+    library = standin.account.library
+    found = {}
+    for media_id in library.media_ids():
+        row, media = library.media_row(media_id, root_url=""), library.media_object(media_id)
+        assert row is not None
+        assert media is not None
+        found[media_id] = str(row["name"]), media.read()
+    return found
+
+
+def spooled(home: Path) -> list[Path]:
+    """What lies in the spool."""
+    return [path for path in (home / "cache").glob("**/spool/**/*") if path.is_file()]
