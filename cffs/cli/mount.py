@@ -22,9 +22,8 @@ from cffs.core.errors import UsageError
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
 @click.argument("mountpoint", type=Path, shell_complete=complete_folder)
 def mount(mountpoint: Path, foreground: bool, **parameters: Any) -> int:
-    """Mount an account on MOUNTPOINT; returns once it answers. Sizes take K, M, G.
-
-    Credentials: CFFS_APIKEY (v1), CFFS_LOGIN, CFFS_PASSWORD (v2); config file.
+    """Mount an account on MOUNTPOINT; returns once it answers. Credentials come
+    from the config file, or CFFS_APIKEY (v1), CFFS_LOGIN + CFFS_PASSWORD (v2).
     """
     return mount_with(given_options(parameters), mountpoint, foreground=foreground)
 

@@ -37,7 +37,10 @@ def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
     another folder in its place.
     """
     try:
-        path.parent.mkdir(mode=parents_mode, parents=True, exist_ok=True)
+        for above in reversed(path.parents):
+            # mkdir(parents=True) would leave their modes to the umask, and one of 0 opens them to everybody
+            if not above.exists():
+                above.mkdir(mode=parents_mode, exist_ok=True)
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:

@@ -39,6 +39,7 @@ def test_private_folder(tmp_path, umask):
     finally:
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not stat.S_IMODE(folder.parent.stat().st_mode) & 0o022
     assert private_folder(folder) == folder
 
 

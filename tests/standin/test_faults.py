@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from cffs.standin.faults import NAMES
+from cffs.standin.request_log import RequestRecord
 from cffs.standin.thread import StandinThread
 
 START, STOP = 5000, 25_000
@@ -327,6 +328,15 @@ def post(standin: StandinThread, *, stop_after_nbytes: int = BODY_NBYTES, second
     return talk(standin, head.encode() + body[:stop_after_nbytes], seconds=seconds)
 
 
+def logged(standin: StandinThread, *, is_ended: bool) -> RequestRecord:
+    """The last request of the log, which writes its end a moment after the client saw it."""
+    deadline = time.monotonic() + 10
+    while is_ended and standin.requests[-1].seconds is None:
+        assert time.monotonic() < deadline, "the log never saw its end"
+        time.sleep(0.01)
+    return standin.requests[-1]
+
+
 def test_requests_that_are_not_taken_whole(standin: StandinThread) -> None:
     """Reset, closed or stalled half-way, or slow: the log has the request, and only the whole one did something."""
     before = standin.account.library.media_ids()
@@ -335,7 +345,7 @@ def test_requests_that_are_not_taken_whole(standin: StandinThread) -> None:
         standin.faults.add(fault, kind="createMedia")
         raw = post(standin, seconds=0.4 if fault == "stall_request" else 3.0)
         assert (raw.status, raw.end in end) == (0, True)
-        record = standin.requests[-1]
+        record = logged(standin, is_ended=fault != "stall_request")
         assert (record.kind, record.fault, record.status, record.body_sha256) == ("createMedia", fault, 0, None)
         assert record.body_nbytes_received >= BODY_NBYTES // 2 or fault == "stall_request"
     assert standin.account.library.media_ids() == before

@@ -95,6 +95,10 @@ def test_one_connection_serves_many_requests_and_the_log_says_so(standin: Standi
     for _ in range(3):
         v2.get(path, headers={"Range": "bytes=1-4"}, params={"q": "1"})
     v2.get("/nothing")
+    deadline = time.monotonic() + 10
+    while standin.requests[-1].seconds is None:  # written a moment after the client has its answer
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     records = standin.requests
     assert len({record.connection for record in records}) == 1
     first = records[0]
