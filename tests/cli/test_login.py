@@ -146,11 +146,13 @@ def on_a_terminal(home: Path, *answers: str) -> tuple[int, str]:
         command = [sys.executable, "-P", "-m", "cffs.cli", "login", "--no-check"]
         os.chdir(home)
         os.execve(sys.executable, command, environment(home))  # noqa: S606  # after a fork
-    screen, waiting = "", list(answers)
+    screen, waiting, last = "", list(answers), ""
     deadline = time.monotonic() + 60
     try:
         while time.monotonic() < deadline:
             if not select.select([master], [], [], 1)[0]:
+                if last == "\x03":  # Python's input() misses one that comes while readline starts; people press again
+                    os.write(master, last.encode())
                 continue
             try:
                 piece = os.read(master, 4096).decode()
@@ -158,7 +160,8 @@ def on_a_terminal(home: Path, *answers: str) -> tuple[int, str]:
                 break
             screen += piece
             if screen.rstrip(" ").endswith(":") and piece.strip() and waiting:
-                os.write(master, waiting.pop(0).encode())  # getpass asks once the echo is off and old input dropped
+                last = waiting.pop(0)
+                os.write(master, last.encode())  # getpass asks once the echo is off and old input dropped
         else:
             os.kill(pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen
