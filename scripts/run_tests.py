@@ -50,14 +50,14 @@ class Group:
 GROUPS = (
     Group(name="core", budget_seconds=30, paths=("tests/core",)),
     Group(name="standin", budget_seconds=60, paths=("tests/standin",)),
-    Group(name="callfire", budget_seconds=130, paths=("tests/callfire",)),
+    Group(name="callfire", budget_seconds=180, paths=("tests/callfire",)),
     Group(name="data", budget_seconds=120, paths=("tests/cache", "tests/reader", "tests/catalog", "tests/tree")),
     Group(name="speed", budget_seconds=60, paths=("tests/speed",)),
     Group(name="fuse", budget_seconds=60, paths=("tests/fuse",)),
-    Group(name="cli", budget_seconds=60, paths=("tests/cli", "tests/daemon"), lane=1),
+    Group(name="cli", budget_seconds=90, paths=("tests/cli", "tests/daemon"), lane=1),
     Group(name="faults", budget_seconds=210, paths=("tests/faults",)),
-    Group(name="mount-root", budget_seconds=150, paths=("tests/mount",), identity="root", lane=1),
-    Group(name="mount-user", budget_seconds=150, paths=("tests/mount",), identity="user", lane=1),
+    Group(name="mount-root", budget_seconds=240, paths=("tests/mount",), identity="root", lane=1),
+    Group(name="mount-user", budget_seconds=200, paths=("tests/mount",), identity="user", lane=1),
 )
 
 

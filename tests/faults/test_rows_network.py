@@ -201,8 +201,7 @@ def sleep_and_wake(
             reader = subprocess.Popen(
                 ["cat", blocked.path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
-            until(lambda: bench.requests(blocked))
-            bench.hits(blocked, "hang")
+            until(lambda: any("hang" in (record.fault or "") for record in bench.requests(blocked)))
             os.kill(bench.mount.pid, signal.SIGSTOP)
             port = int(standin.base_url.rpartition(":")[2])
             standin.close()

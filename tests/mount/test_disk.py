@@ -71,7 +71,8 @@ def test_flips_in_the_cache_cost_only_requests(said, home, standin):
     variables = account_variables(standin)
     large = add_large(standin, 6 * 2**20)
     with mounted(said, home, variables) as mount:
-        files = [*some_files(standin, mount.path), mount.path / f"recordings/{large}.wav"]
+        # backwards, so that nothing is brought early: what is cached is what was read
+        files = [*reversed(some_files(standin, mount.path)), mount.path / f"recordings/{large}.wav"]
         before = read_all(files)
     dice = random.Random(4)
     paths = sorted(cache_files(home))

@@ -12,6 +12,10 @@ import pytest
 from tests.mount.mounting import RIGHT_ORIGIN, Mounted, mounted
 from tests.mount.nginx import free_port, serving
 
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="what a daemon takes that nobody may trace is told to root only; runs in mount-root"
+)
+
 MIB = 1024 * 1024
 #: The default of `--memory-size`, and what everything else may take.
 MOST_NBYTES = (64 + 60) * MIB

@@ -71,7 +71,7 @@ def test_cache_without_a_mount(said, home, standin):
     assert run(said, home, "cache", "stats").returncode == 0
     with mounted(said, home, account_variables(standin)) as mount:
         files = sorted(path for path in (mount.path / "recordings").iterdir() if path.suffix == ".mp3")[:4]
-        read_all(files)
+        read_all(reversed(files))  # forwards the next ones would be brought too
         assert run(said, home, "cache", "verify").returncode == 0
     assert stats(said, home)["files"] == 4
     assert stats(said, home)["mountpoint"] is None

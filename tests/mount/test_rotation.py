@@ -35,7 +35,8 @@ def test_a_new_password_needs_no_remount(said, home, standin):
     secret = configured(home, standin)
     port = int(standin.base_url.rpartition(":")[2])
     with mounted(said, home, {}) as mount:
-        first, second, third = sorted((mount.path / "recordings").glob("*.mp3"))[:3]
+        # backwards: read forwards, the third would be here before its turn
+        third, second, first = sorted((mount.path / "recordings").glob("*.mp3"))[:3]
         assert first.read_bytes()
         account = standin.account
         standin.close()
