@@ -118,11 +118,12 @@ class Asker:
                 await stack.aclose()
                 raise
             self._count(ask, error)
+            limit = _hold_limit(ask, own_deadline) if isinstance(error, OriginBusy) else _deadline(own_deadline)
             pause = retry.pause_seconds(
                 retry.kind_of(error, sent=sent),
                 tries_made=tries_made,
                 idempotent=ask.idempotent,
-                seconds_left=_deadline(own_deadline) - trio.current_time(),
+                seconds_left=limit - trio.current_time(),
                 dice=self._dice(),
             )
             # Offline is known now, and the next try would be told so: no pause for nothing.
@@ -190,7 +191,7 @@ class Asker:
                 await stack.aclose()
                 self._require_open(ask, admission)
                 seconds = health.seconds_to_wait(trio.current_time())
-                if trio.current_time() + seconds > _deadline(own_deadline):
+                if trio.current_time() + seconds > _hold_limit(ask, own_deadline):
                     raise OriginBusy(seconds)
                 with waits_for(f"the end of the pause that {ask.api} asked for"):
                     await trio.sleep(seconds)
@@ -237,6 +238,12 @@ class Asker:
         line = self._keyring.redacted(f"{type(error).__name__} for {what}: {error}")
         self._stats.failed(type(error).__name__, line, at_ns=self._now_ns())
         logger.debug("request failed %s", line)
+
+
+def _hold_limit(ask: Ask, own_deadline: float) -> float:
+    """Until when a pause that the service asked for may last. Whoever reads has half of the time, because the kernel
+    asks a failed READ twice: what would be answered behind that is told at once to be busy."""
+    return min(_deadline(own_deadline), own_deadline - ask.total_seconds / 2 if ask.idempotent else own_deadline)
 
 
 def _deadline(own_deadline: float) -> float:
