@@ -67,10 +67,10 @@ ROWS: Final[dict[str, str]] = {
 }
 """Name to promise; the test is `test_` and the name."""
 
-NOT_APPLICABLE: Final[dict[str, str]] = {
-    "partial_upload": "no upload without --writable, which this version refuses",
-    "rm_of_a_credential": "no rm without --writable: EROFS, no DELETE is ever sent",
-    "staging_full": "ENOSPC of the spool: nothing is spooled without --writable",
-    "act_sent_twice": "no act is sent without --writable; tests/callfire has the rule itself",
+OF_WRITING: Final[dict[str, tuple[str, str]]] = {
+    "partial_upload": ("tests/mount/test_uploads.py", "test_what_the_service_refuses"),
+    "rm_of_a_credential": ("tests/mount/test_acting.py", "test_credentials_as_people_use_them"),
+    "staging_full": ("tests/mount/test_uploads.py", "test_a_full_spool"),
+    "act_sent_twice": ("tests/mount/test_acting.py", "test_a_lost_answer_is_eio_and_one_line"),
 }
-"""Rows that begin to count with --writable, and why they do not now."""
+"""Rows that count with --writable only, and the tests, beside the others of writing, that are theirs."""
