@@ -67,6 +67,26 @@ async def test_a_hold_longer_than_the_deadline_fails_at_once(mocked, autojump_cl
             await transport.get(Api.V1, ("x",))
 
 
+@pytest.mark.parametrize(("named_seconds", "is_waited_for"), [(14, True), (16, False), (29, False)])
+async def test_a_hold_longer_than_a_readers_half_fails_at_once(mocked, autojump_clock, named_seconds, is_waited_for):
+    """A handler has half of the 30 s: a pause that ends behind that is told as busy before it, a shorter one is kept."""
+    sent = []
+
+    def handler(request):
+        sent.append(trio.current_time())
+        return json("{}", 429, **{"retry-after": str(named_seconds)}) if len(sent) == 1 else json('{"id": 1}')
+
+    async with mocked(handler) as transport:
+        began = trio.current_time()
+        for _ in range(2):
+            if is_waited_for:
+                await V2Client(transport).get_account()
+            else:
+                with pytest.raises(errors.OriginBusy):
+                    await V2Client(transport).get_account()
+        assert (sent[1] - began == pytest.approx(named_seconds)) if is_waited_for else (trio.current_time() == began)
+
+
 async def test_bad_credentials_are_asked_about_once_a_minute(mocked, autojump_clock):
     """After the account's own endpoint is refused, one request a minute, whatever is asked."""
     sent = []

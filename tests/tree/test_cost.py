@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from cffs.catalog.filling import MOST_CALLS
+from cffs.core.errors import ServerFailure
 from cffs.core.names import encode_name
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind
@@ -103,6 +105,27 @@ async def test_not_embedded_is_listed_all_the_same(served: Serve, world: Open) -
         assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 24
         assert {node.kind for node in (await tree.walk("by-number")).values()} >= {Kind.MP3}
         assert tree.requests() == before
+
+
+async def test_not_embedded_asks_of_so_many_at_most(served: Serve, world: Open, announced: list[str]) -> None:
+    """With more such calls than one listing may ask about, the newest are asked, and one line says so."""
+    standin = served(calls=MOST_CALLS + 30, recordings_per_call=1, embed_recordings=False)
+    async with world(standin) as tree:
+        announced.append("newest")
+        assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == MOST_CALLS
+        assert tree.requests("getCallRecordings") == MOST_CALLS
+
+
+async def test_not_embedded_and_broken(served: Serve, world: Open, announced: list[str]) -> None:
+    """A failure half-way ends the listing with its error, though recordings came before it."""
+    standin = served(calls=40, recordings_per_call=1, embed_recordings=False)
+    announced += ["listing failed"]
+    standin.faults.add("status", kind="getCallRecordings", after=20, code=500)
+    async with world(standin) as tree:
+        with pytest.raises(ServerFailure):
+            await tree.names("recordings")
+        assert tree.catalog.counts()["recordings"] > 0
+        assert tree.requests("getCallRecordings") < 40 * 2
 
 
 async def test_not_embedded(served: Serve, world: Open) -> None:
