@@ -164,42 +164,49 @@ async def built(
             operations=operations,
             background=background,
         )
+        if uploads is not None:
+            status.more.append(uploads.told)
         live = LiveSettings(
             settings, reread=reread, use_credentials=lambda new: transport.use_credentials(new.credentials)
         )
         transport.renew_by(lambda: reload_and_log(live), background)
-        attending = Attending(
-            live=live,
-            mountpoint=mountpoint,
-            inflight=status.inflight,
-            status=status.status,
-            note_read_ahead=objects.note_read_ahead,
-        )
-        for name, command in commands(disk, namespace).items():
-            attending.add_command(name, command)
-        status.more.append(attending.told)
-        if uploads is not None:
-            status.more.append(uploads.told)
-        living = trio.lowlevel.current_statistics  # what returns to its baseline in a soak
-        status.more.append(
-            lambda: {"held": {"tasks": living().tasks_living, "inodes": len(inodes), "lookups": inodes.lookups}}
-        )
-        probing = Probing(
-            settings=settings,
-            transport=transport,
-            catalog=catalog,
-            namespace=namespace,
-            kept=status.capabilities,
-            wall_ms=_wall_ms,
-            expect=objects.expect,
-        )
-        attending.add_command("probe", probing.probe)
-        story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
-        attending.add_command("why", story.why)
+        attending = _attending(live, status, namespace)
         own_files.update(status.files())
         own_files["config.toml"] = lambda: config_toml(live.now).encode()
         notices = missing + left
         yield Graph(operations=operations, catalog=catalog, kernel=kernel, notices=notices, attending=attending)
+
+
+def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> Attending:
+    """Who answers the control socket, and what it can be asked."""
+    settings, transport, catalog, objects = status.settings, status.transport, status.catalog, status.objects
+    attending = Attending(
+        live=live,
+        mountpoint=status.mountpoint,
+        inflight=status.inflight,
+        status=status.status,
+        note_read_ahead=objects.note_read_ahead,
+    )
+    for name, command in commands(status.disk, namespace).items():
+        attending.add_command(name, command)
+    probing = Probing(
+        settings=settings,
+        transport=transport,
+        catalog=catalog,
+        namespace=namespace,
+        kept=status.capabilities,
+        wall_ms=_wall_ms,
+        expect=objects.expect,
+    )
+    attending.add_command("probe", probing.probe)
+    story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
+    attending.add_command("why", story.why)
+    inodes, living = namespace.inodes, trio.lowlevel.current_statistics  # what returns to its baseline in a soak
+    status.more.append(attending.told)
+    status.more.append(
+        lambda: {"held": {"tasks": living().tasks_living, "inodes": len(inodes), "lookups": inodes.lookups}}
+    )
+    return attending
 
 
 @asynccontextmanager

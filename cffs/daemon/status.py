@@ -1,4 +1,4 @@
-"""The mount's own files: status.json, metrics, inflight.json and config.toml, rendered from counters.
+"""The mount's own files: status.json, metrics and inflight.json from counters, and how config.toml is rendered.
 
 It must not ask anybody anything: every file is readable while the origin hangs.
 `daemon/graph` builds it; the tree shows what it renders (contract section 7).
@@ -57,7 +57,6 @@ class Status:
             "status.json": lambda: _json(self.status()),
             "metrics": lambda: metrics(self.status()).encode(),
             "inflight.json": lambda: _json(self.inflight()),
-            "config.toml": lambda: config_toml(self.settings).encode(),
         }
 
     def status(self) -> dict[str, object]:

@@ -69,7 +69,7 @@ async def test_a_hold_longer_than_the_deadline_fails_at_once(mocked, autojump_cl
 
 @pytest.mark.parametrize(("named_seconds", "is_waited_for"), [(14, True), (16, False), (29, False)])
 async def test_a_hold_longer_than_a_readers_half_fails_at_once(mocked, autojump_clock, named_seconds, is_waited_for):
-    """A handler has half of the 30 s: a pause that ends behind that is told as busy before it, a shorter one is kept."""
+    """A handler has half of the 30 s: a pause that ends behind that is told as busy, a shorter one is waited for."""
     sent = []
 
     def handler(request):
