@@ -69,16 +69,22 @@ class Context:
         """
         if remote.state is RecordingState.RECORDING:
             return
-        fact = self.catalog.fact(remote.key)
-        if fact is not None and (fact.nbytes is not None or not fact.version):
-            return  # of a changed object nothing is known but that it changed
+        if self._is_known(remote):
+            return
 
         async def question() -> None:
-            await self.probe(remote.key, remote.sources)
+            # again: a neighbour's question may have brought the answer before this one's turn came
+            if not self._is_known(remote):
+                await self.probe(remote.key, remote.sources)
 
         await self.account.ask_anything(
             ("object", remote.key), remote.sources[0].api, question, patience_seconds=patience_seconds
         )
+
+    def _is_known(self, remote: Remote) -> bool:
+        fact = self.catalog.fact(remote.key)
+        # of a changed object nothing is known but that it changed
+        return fact is not None and (fact.nbytes is not None or not fact.version)
 
 
 def row_offset(seq: int, slot: int) -> int:

@@ -1,5 +1,7 @@
 """How many requests the tree costs: lookups, walks, long listings, names asked by habit."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +96,33 @@ async def test_silent_cap(served: Serve, world: Open, options: dict[str, Any]) -
     silent = {"echo_paging": False, "know_total": False, "max_limit": 100, "over_limit": "cap"}
     async with world(served(calls=450, recordings_per_call=1, **silent)) as tree:
         assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 450
+
+
+class Overtaken:
+    """An account whose questions wait for their turn until somebody else's answer has come."""
+
+    def __init__(self, answer: Callable[[], object]) -> None:
+        self._answer = answer
+
+    async def ask_anything(self, _key: object, _api: object, question: Callable[[], Awaitable[None]], **_: Any) -> None:
+        """The answer, and then the question."""
+        self._answer()
+        await question()
+
+
+async def test_an_answer_that_came_meanwhile_is_not_asked_for(world: Open, facts: Facts) -> None:
+    """A size that a neighbour's question brought while this one waited for its turn costs no second request."""
+    async with world() as tree:
+        remote = await tree.remote(f"recordings/{facts.id}.mp3")
+
+        def learn() -> None:
+            source = remote.sources[0].key
+            tree.catalog.learn(object_key=remote.key, source=source, nbytes=9, validator=None, modified_ns=None)
+
+        before = tree.requests()
+        account: Any = Overtaken(learn)
+        await replace(tree.namespace._context, account=account).require_remote(remote, patience_seconds=None)
+        assert tree.requests() == before
 
 
 async def test_not_embedded_is_listed_all_the_same(served: Serve, world: Open) -> None:
