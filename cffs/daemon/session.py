@@ -10,6 +10,7 @@ import pyfuse3
 
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
+from cffs.fuse.kernel_turns import KernelTurns
 
 
 def open_session(
@@ -23,6 +24,7 @@ def open_session(
         options.add("default_permissions")
     if settings.allow_other:
         options.add("allow_other")
+    pyfuse3.trio = KernelTurns()  # type: ignore[attr-defined]  # the seam of pyfuse3.asyncio, which it does not export
     try:
         pyfuse3.init(operations, str(mountpoint) if fuse_descriptor is None else f"/dev/fd/{fuse_descriptor}", options)
     except RuntimeError as error:
