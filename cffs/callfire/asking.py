@@ -6,7 +6,6 @@ answer is (`take` says so) nor how bytes travel (`wire/` does). `callfire/transp
 
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
@@ -15,6 +14,7 @@ import trio
 from cffs.callfire import retry
 from cffs.callfire.gate import Gate, Slot
 from cffs.callfire.health import Admission, Event, Health, State
+from cffs.callfire.held import Held
 from cffs.callfire.keyring import Keyring
 from cffs.callfire.stats import Stats
 from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
@@ -96,10 +96,8 @@ class Asker:
         self._dice = dice
         self._now_ns = now_ns
 
-    async def run(
-        self, ask: Ask, *, gate: Gate, take: Callable[[Opened, Slot], Awaitable[T]]
-    ) -> tuple[T, AsyncExitStack]:
-        """What `take` made of the first good answer, and the stack that closes it, which the caller now owns.
+    async def run(self, ask: Ask, *, gate: Gate, take: Callable[[Opened, Slot], Awaitable[T]]) -> tuple[T, Held]:
+        """What `take` made of the first good answer, and what it holds, which the caller now owns and closes.
 
         Always a checkpoint. If cancelled, nothing stays open, and a probe is given back. Raises a CffsError: that of
         the last try, DeadlineExceeded after `total_seconds`, or at once what health says.
@@ -108,14 +106,14 @@ class Asker:
         tries_made = 0
         while True:
             tries_made += 1
-            stack = AsyncExitStack()
+            held = Held(gate)
             try:
-                return await self._try(ask, gate=gate, take=take, stack=stack, own_deadline=own_deadline), stack
+                return await self._try(ask, take=take, held=held, own_deadline=own_deadline), held
             except TryFailed as failed:
-                await stack.aclose()
+                await held.aclose()
                 error, sent = failed.error, failed.sent
             except BaseException:
-                await stack.aclose()
+                await held.aclose()
                 raise
             self._count(ask, error)
             limit = _hold_limit(ask, own_deadline) if isinstance(error, OriginBusy) else _deadline(own_deadline)
@@ -136,24 +134,17 @@ class Asker:
                 await trio.sleep(pause)
 
     async def _try(
-        self,
-        ask: Ask,
-        *,
-        gate: Gate,
-        take: Callable[[Opened, Slot], Awaitable[T]],
-        stack: AsyncExitStack,
-        own_deadline: float,
+        self, ask: Ask, *, take: Callable[[Opened, Slot], Awaitable[T]], held: Held, own_deadline: float
     ) -> T:
         """One try. Raises TryFailed for what another try may mend, CffsError for what health says."""
-        slot, probing, began_at = await self._admitted(ask, gate=gate, stack=stack, own_deadline=own_deadline)
+        slot, probing, began_at = await self._admitted(ask, held=held, own_deadline=own_deadline)
         event, hold_seconds = Event.ABANDONED, -1.0
         try:
             with trio.CancelScope(deadline=own_deadline) as scope:
                 self._stats.requests[ask.api] += 1
                 request = self._wire_request(ask, slot, probing=probing, own_deadline=own_deadline)
                 with waits_for(lambda: f"{self._exchange.host_of(ask.api)} to answer"):
-                    opened = await self._exchange.open(request)
-                stack.push_async_callback(opened.aclose)
+                    opened = held.opened = await self._exchange.open(request)
                 slot.progressed()
                 try:
                     with waits_for(lambda: f"bytes from {self._exchange.host_of(ask.api)}"):
@@ -174,21 +165,19 @@ class Asker:
         finally:
             self._report(ask, event, began_at=began_at, hold_seconds=hold_seconds)
 
-    async def _admitted(
-        self, ask: Ask, *, gate: Gate, stack: AsyncExitStack, own_deadline: float
-    ) -> tuple[Slot, bool, float]:
+    async def _admitted(self, ask: Ask, *, held: Held, own_deadline: float) -> tuple[Slot, bool, float]:
         """A slot on the wire, whether the request probes an API that is offline, and when it was admitted."""
         health = self._health[ask.api]
         while True:
             self._require_open(ask, health.would_admit(trio.current_time()))
             with trio.CancelScope(deadline=own_deadline):
                 with waits_for("a connection to be free"):
-                    slot = await stack.enter_async_context(gate.slot())
+                    slot = await held.enter()
                 state, now = health.state, trio.current_time()
                 admission = health.admit(now)  # again: much may have happened in the queue
                 if admission in (Admission.GO, Admission.PROBE):
                     return slot, state is State.OFFLINE, now
-                await stack.aclose()
+                await held.aclose()
                 self._require_open(ask, admission)
                 seconds = health.seconds_to_wait(trio.current_time())
                 if trio.current_time() + seconds > _hold_limit(ask, own_deadline):

@@ -8,8 +8,7 @@ The bound: however many objects hang, a healthy request waits a second for the f
 and then a tenth for each `limit` more, as long as fewer than `most` hang.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 import trio
 
@@ -61,21 +60,27 @@ class Gate:
         self._turn = trio.Lock()  # trio's lock is fair: the head of the queue alone looks at the slots
         self._left = trio.Event()
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Slot]:
-        """Hold a slot. Always a checkpoint; if cancelled while waiting, nothing is held."""
-        async with self._turn:
-            while (wait_seconds := self._seconds_to_wait()) > 0:
-                with trio.move_on_after(wait_seconds):
-                    await self._left.wait()
-            slot = Slot()
-            self._slots.add(slot)
-        try:
-            yield slot
-        finally:
-            self._slots.discard(slot)
+    async def enter(self) -> Slot:
+        """A slot, held until `leave`. A checkpoint where it has to wait; if cancelled, nothing is held."""
+        if self._turn.locked() or self._seconds_to_wait() > 0:
+            async with self._turn:
+                while (wait_seconds := self._seconds_to_wait()) > 0:
+                    with trio.move_on_after(wait_seconds):
+                        await self._left.wait()
+                return self._taken()
+        return self._taken()
+
+    def leave(self, slot: Slot) -> None:
+        """It is off the wire. Nothing where it was left before."""
+        self._slots.discard(slot)
+        if self._turn.locked():  # else nobody waits
             self._left.set()
             self._left = trio.Event()
+
+    def _taken(self) -> Slot:
+        slot = Slot()
+        self._slots.add(slot)
+        return slot
 
     def _seconds_to_wait(self) -> float:
         """0.0 where there is room now, else the time until a slot may count as stalled."""

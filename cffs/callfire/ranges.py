@@ -11,6 +11,7 @@ from cffs.callfire.checks import BodyPlan
 from cffs.callfire.gate import Slot
 from cffs.callfire.sniffing import SNIFF_NBYTES, looks_like_error_page
 from cffs.callfire.stats import Stats
+from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, TruncatedAnswer
 
 #: What the first look takes in at most: it is copied once more.
@@ -124,3 +125,10 @@ class RangeAnswer:
         if await self._body.receive_into(memoryview(bytearray(1))):
             raise MalformedAnswer("more bytes came than the answer promised")
         self._ended = True
+
+
+def range_headers(byte_range: ByteRange | None) -> dict[str, str]:
+    """What asks for `byte_range`, or for all. HTTP names the last byte; nowhere else in cffs does that form exist."""
+    if byte_range is None:
+        return {"accept": "*/*"}
+    return {"accept": "*/*", "range": f"bytes={byte_range.start}-{byte_range.stop - 1}"}

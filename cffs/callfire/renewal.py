@@ -4,13 +4,13 @@ It must not know where credentials are found. `callfire/line` owns one and makes
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import TypeVar
 
 import trio
 
 from cffs.callfire.asking import Ask, Asker
 from cffs.callfire.gate import Gate, Slot
+from cffs.callfire.held import Held
 from cffs.callfire.wire.exchange import Opened
 from cffs.core.background import Background
 from cffs.core.errors import AccessRefused
@@ -66,9 +66,7 @@ class RenewingAsker(Asker):
 
     renewal: Renewal
 
-    async def run(
-        self, ask: Ask, *, gate: Gate, take: Callable[[Opened, Slot], Awaitable[T]]
-    ) -> tuple[T, AsyncExitStack]:
+    async def run(self, ask: Ask, *, gate: Gate, take: Callable[[Opened, Slot], Awaitable[T]]) -> tuple[T, Held]:
         """As of Asker; a body that was streamed cannot be sent twice."""
         try:
             return await super().run(ask, gate=gate, take=take)

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,8 +17,9 @@ import trio
 from cffs.callfire.asking import IDLE_SECONDS, Ask
 from cffs.callfire.checks import NotFoundMeans, Pinned, check_act, check_body, check_status, require_identity
 from cffs.callfire.gate import MAX_BODIES, MAX_METADATA, Gate, Slot
+from cffs.callfire.held import Held
 from cffs.callfire.line import USUAL_HEADERS, Line
-from cffs.callfire.ranges import RangeAnswer
+from cffs.callfire.ranges import RangeAnswer, range_headers
 from cffs.callfire.stats import ApiHealth
 from cffs.callfire.wire.exchange import Opened
 from cffs.callfire.wire.seam import WireMaker
@@ -192,23 +193,19 @@ class Transport:
         """
         if byte_range is not None and not byte_range:
             raise ValueError("an empty range cannot be asked")
-        ask = self._ask("GET", source.api, source.segments, {"accept": "*/*"}, as_account=False)
-        answer, stack = await self._open(ask, byte_range, pinned, confirm=True)
+        ask = self._ask("GET", source.api, source.segments, range_headers(byte_range), as_account=False)
+        answer, held = await self._open(ask, byte_range, pinned, confirm=True)
         try:
             yield answer
         except (OriginFault, DeadlineExceeded) as error:
             self._line.asker.failed(error, what=ask.what)
             raise
         finally:
-            await stack.aclose()
+            await held.aclose()
 
     async def _open(
         self, ask: Ask, byte_range: ByteRange | None, pinned: Pinned | None, *, confirm: bool
-    ) -> tuple[RangeAnswer, AsyncExitStack]:
-        if byte_range is not None:
-            # HTTP's ranges name their last byte; nowhere else in cffs does that form exist.
-            ask = ask.with_changes(headers={**ask.headers, "range": f"bytes={byte_range.start}-{byte_range.stop - 1}"})
-
+    ) -> tuple[RangeAnswer, Held]:
         async def confirm_end(total: int) -> None:
             await self._confirm_end(ask, total, pinned)
 
@@ -231,10 +228,10 @@ class Transport:
 
         For a body that ended with its connection, without length or chunks: it may have been cut anywhere.
         """
-        headers = {name: value for name, value in ask.headers.items() if name != "range"}
+        beyond = ByteRange(total, total + 1)
         try:
-            answer, stack = await self._open(
-                ask.with_changes(headers=headers), ByteRange(total, total + 1), pinned, confirm=False
+            answer, held = await self._open(
+                ask.with_changes(headers={**ask.headers, **range_headers(beyond)}), beyond, pinned, confirm=False
             )
         except RangeNotSatisfiable as error:
             if error.total not in (None, total):
@@ -247,7 +244,7 @@ class Transport:
             if answer.start != 0 or answer.offset != total:
                 raise TruncatedAnswer("the body ended early, and nothing in its head told")
         finally:
-            await stack.aclose()
+            await held.aclose()
 
     async def _whole(self, ask: Ask, *, max_nbytes: int, not_found: NotFoundMeans, gate: Gate) -> Answer:
         async def take(opened: Opened, slot: Slot) -> Answer:
@@ -263,8 +260,8 @@ class Transport:
             content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
             return Answer(status=opened.status, body=bytes(body), content_type=content_type)
 
-        answer, stack = await self._line.asker.run(ask, gate=gate, take=take)
-        await stack.aclose()
+        answer, held = await self._line.asker.run(ask, gate=gate, take=take)
+        await held.aclose()
         return answer
 
     async def _require_success(self, opened: Opened, ask: Ask, not_found: NotFoundMeans) -> None:

@@ -6,6 +6,7 @@ The tree builds sources, `callfire/transport` turns them into requests, the cach
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import quote
 
 
@@ -37,6 +38,11 @@ class Source:
         return f"{self.api}:{self.path}"
 
 
+#: Most requests are for an object that was just asked.
+_REMEMBERED_SEGMENTS = 1024
+
+
+@lru_cache(_REMEMBERED_SEGMENTS)
 def quote_segment(segment: str) -> str:
     """One path segment percent-encoded, dots of `.` and `..` included (HTTP clients collapse those: api.md 0.10a)."""
     if segment in (".", ".."):

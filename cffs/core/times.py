@@ -7,6 +7,7 @@ The catalogue, the tree and the transport call it.
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 NS_PER_SECOND = 1_000_000_000
 _NS_PER_MS = 1_000_000
@@ -28,6 +29,11 @@ def clamped_ns(unix_ms: int, *, now_ns: int) -> int:
     return max(0, min(unix_ms * _NS_PER_MS, now_ns + _NS_PER_DAY))
 
 
+#: The answers for one object all tell the same date.
+_REMEMBERED_DATES = 256
+
+
+@lru_cache(_REMEMBERED_DATES)
 def parse_http_date(text: str) -> int | None:
     """A Last-Modified or Date header in unix milliseconds, or None where it is no date (RFC 9110's three forms).
 

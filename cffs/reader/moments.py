@@ -6,7 +6,7 @@ moment as for any object. A recording's head is asked once; a moment of a minute
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -57,15 +57,18 @@ class Moments:
         self._opener = opener
         self._places: LRUCache[Source, _Place] = LRUCache(_KEPT)
 
-    @asynccontextmanager
-    async def open_range(
+    def open_range(
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
-    ) -> AsyncIterator[Answer]:
+    ) -> AbstractAsyncContextManager[Answer]:
         """As the opener behind it. RemoteObjectMissing for a moment that the recording does not have."""
         if not _is_moment(source):
-            async with self._opener.open_range(source, byte_range, pinned=pinned) as answer:
-                yield answer
-            return
+            return self._opener.open_range(source, byte_range, pinned=pinned)
+        return self._open_moment(source, byte_range, pinned)
+
+    @asynccontextmanager
+    async def _open_moment(
+        self, source: Source, byte_range: ByteRange | None, pinned: Pinned | None
+    ) -> AsyncIterator[Answer]:
         place = self._places.get(source)
         if place is None:
             place = self._places[source] = await self._place(source)

@@ -87,6 +87,10 @@ class OpenFile:
         """
         return await self._file.read(self, offset, nbytes)
 
+    async def read_missing(self, offset: int, nbytes: int) -> memoryview:
+        """As `read`, for who was just told by `read_now` that memory lacks some of it."""
+        return await self._file.read_missing(self, offset, nbytes)
+
     def bring(self, pieces: Iterable[ByteRange]) -> None:
         """Begins to fetch what is missing of them, after all that somebody waits for. Never a checkpoint."""
         self.early = tuple(pieces)

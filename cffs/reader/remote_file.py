@@ -128,12 +128,15 @@ class RemoteFile:
     async def read(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview:
         """See OpenFile.read."""
         data = self.read_now(handle, offset, nbytes)
-        if data is None:
-            self._tools.cache.counters.misses += 1
-            read = self._clamped(ByteRange(offset, offset + nbytes))
-            self._steering.follow(handle, read, is_here=False)
-            data = await self._arriving(handle, read)
-            self._delivered(handle, read, data)
+        return await self.read_missing(handle, offset, nbytes) if data is None else data
+
+    async def read_missing(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview:
+        """See OpenFile.read_missing."""
+        self._tools.cache.counters.misses += 1
+        read = self._clamped(ByteRange(offset, offset + nbytes))
+        self._steering.follow(handle, read, is_here=False)
+        data = await self._arriving(handle, read)
+        self._delivered(handle, read, data)
         return data
 
     async def _arriving(self, handle: OpenFile, read: ByteRange) -> memoryview:

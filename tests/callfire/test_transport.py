@@ -386,12 +386,13 @@ async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
     entered = []
 
     async def hold(name, moving):
-        async with gate.slot() as slot:
-            entered.append((name, trio.current_time()))
-            for _ in range(20):
-                await trio.sleep(0.5)
-                if moving:
-                    slot.progressed()
+        slot = await gate.enter()
+        entered.append((name, trio.current_time()))
+        for _ in range(20):
+            await trio.sleep(0.5)
+            if moving:
+                slot.progressed()
+        gate.leave(slot)
 
     async with trio.open_nursery() as nursery:
         began = trio.current_time()

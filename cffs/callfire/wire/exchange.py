@@ -5,7 +5,7 @@ No cookie is kept and no Referer sent, since httpx's client is not used at all: 
 """
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,7 +76,7 @@ class Opened:
 
     def __init__(self, response: httpx.Response, *, foreign: bool) -> None:
         self.status = response.status_code
-        self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.headers = _readable(response.headers.raw)
         self.foreign = foreign
         self._response = response
         self._direct = response.stream if isinstance(response.stream, DirectBody) else None
@@ -193,11 +193,7 @@ class Exchange:
         }
         failure: TryFailed
         try:
-            built = httpx.Request(
-                request.method, _parsed(url), headers=headers, content=request.content, extensions={"timeout": timeout}
-            )
-            if request.content is not None:
-                built.stream = _Upload(request.content)
+            built = _built(request, _parsed(url), headers, timeout)
             opened = Opened(await wire.handle_async_request(built), foreign=api is None)
             if not {"content-length", "transfer-encoding"} <= opened.headers.keys():
                 return opened
@@ -225,6 +221,31 @@ def _parsed(url: str) -> httpx.URL:
 _remembered_origin_of = lru_cache(_REMEMBERED_URLS)(origin_of)
 
 
+def _built(
+    request: WireRequest, url: httpx.URL, headers: Mapping[str, str], timeout: dict[str, float]
+) -> httpx.Request:
+    """With its stream given, httpx adds no headers of its own: it reads and encodes each of them three times else."""
+    if request.content is not None:
+        built = httpx.Request(
+            request.method, url, headers=headers, content=request.content, extensions={"timeout": timeout}
+        )
+        built.stream = _Upload(request.content)
+        return built
+    raw = [(b"Host", url.netloc), *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())]
+    if request.method == "POST":
+        raw.append((b"Content-Length", b"0"))
+    return httpx.Request(request.method, url, headers=raw, stream=_NOTHING, extensions={"timeout": timeout})
+
+
+def _readable(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name, those of one name joined as RFC 9110, 5.3 allows; bytes beyond ASCII as Latin-1."""
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
 class _Upload(httpx.AsyncByteStream):
     """What httpx makes of a request's content, but no generator: one that is left early warns when collected."""
 
@@ -242,6 +263,9 @@ class _Upload(httpx.AsyncByteStream):
             raise StopAsyncIteration
         whole, self._whole = self._whole, None
         return whole
+
+
+_NOTHING = httpx.ByteStream(b"")
 
 
 def _broken(error: httpx.HTTPError) -> CffsError:
