@@ -170,22 +170,23 @@ class Asker:
         health = self._health[ask.api]
         while True:
             self._require_open(ask, health.would_admit(trio.current_time()))
-            with trio.CancelScope(deadline=own_deadline):
-                with waits_for("a connection to be free"):
+            slot = held.enter_now()
+            if slot is None:
+                with waits_for("a connection to be free"), trio.move_on_at(own_deadline):
                     slot = await held.enter()
-                state, now = health.state, trio.current_time()
-                admission = health.admit(now)  # again: much may have happened in the queue
-                if admission in (Admission.GO, Admission.PROBE):
-                    return slot, state is State.OFFLINE, now
-                await held.aclose()
-                self._require_open(ask, admission)
-                seconds = health.seconds_to_wait(trio.current_time())
-                if trio.current_time() + seconds > _hold_limit(ask, own_deadline):
-                    raise OriginBusy(seconds)
-                with waits_for(f"the end of the pause that {ask.api} asked for"):
-                    await trio.sleep(seconds)
-                continue
-            raise DeadlineExceeded(f"no connection became free in time for {ask.what}")
+            if slot is None:
+                raise DeadlineExceeded(f"no connection became free in time for {ask.what}")
+            state, now = health.state, trio.current_time()
+            admission = health.admit(now)  # again: much may have happened in the queue
+            if admission in (Admission.GO, Admission.PROBE):
+                return slot, state is State.OFFLINE, now
+            await held.aclose()
+            self._require_open(ask, admission)
+            seconds = health.seconds_to_wait(now)
+            if now + seconds > _hold_limit(ask, own_deadline):
+                raise OriginBusy(seconds)
+            with waits_for(f"the end of the pause that {ask.api} asked for"):
+                await trio.sleep(seconds)
 
     def _require_open(self, ask: Ask, admission: Admission) -> None:
         if admission is Admission.OFFLINE:

@@ -60,15 +60,17 @@ class Gate:
         self._turn = trio.Lock()  # trio's lock is fair: the head of the queue alone looks at the slots
         self._left = trio.Event()
 
+    def enter_now(self) -> Slot | None:
+        """A slot, held until `leave`; None where there is no room, or others wait already."""
+        return None if self._turn.locked() or self._seconds_to_wait() > 0 else self._taken()
+
     async def enter(self) -> Slot:
-        """A slot, held until `leave`. A checkpoint where it has to wait; if cancelled, nothing is held."""
-        if self._turn.locked() or self._seconds_to_wait() > 0:
-            async with self._turn:
-                while (wait_seconds := self._seconds_to_wait()) > 0:
-                    with trio.move_on_after(wait_seconds):
-                        await self._left.wait()
-                return self._taken()
-        return self._taken()
+        """The same once there is one. Always a checkpoint; if cancelled, nothing is held."""
+        async with self._turn:
+            while (wait_seconds := self._seconds_to_wait()) > 0:
+                with trio.move_on_after(wait_seconds):
+                    await self._left.wait()
+            return self._taken()
 
     def leave(self, slot: Slot) -> None:
         """It is off the wire. Nothing where it was left before."""

@@ -15,6 +15,11 @@ class Held:
         self._gate = gate
         self._slot: Slot | None = None
 
+    def enter_now(self) -> Slot | None:
+        """As of Gate."""
+        self._slot = self._gate.enter_now()
+        return self._slot
+
     async def enter(self) -> Slot:
         """As of Gate."""
         self._slot = await self._gate.enter()

@@ -78,7 +78,7 @@ class _Steps(trio.abc.Instrument):
     """Tells of every step of a task. An attribute, not a method: it is called some 50,000 times a second."""
 
     def __init__(self, stepped: Callable[[trio.lowlevel.Task], None]) -> None:
-        self.after_task_step = stepped  # type: ignore[method-assign]
+        self.after_task_step = stepped  # type: ignore[assignment]
 
 
 class KernelTurns:
