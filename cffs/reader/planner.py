@@ -5,7 +5,7 @@ It must not know tasks, clocks, HTTP or memory; it sees what is held or on its w
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from cffs.core.byte_range import ByteRange
@@ -178,7 +178,9 @@ def observe(state: ReaderState, wanted: ByteRange, total_nbytes: int | None) -> 
 
 
 def _run_of(state: ReaderState, wanted: ByteRange) -> ReaderState:
-    return replace(state, run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1)
+    return ReaderState(
+        run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1, first_nbytes=state.first_nbytes
+    )
 
 
 def _gone_on(state: ReaderState, stop: int) -> ReaderState:

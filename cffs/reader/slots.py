@@ -43,6 +43,9 @@ class ConnectionSlots:
 
     async def acquire(self, claim: Claim) -> None:
         """Returns when `claim` holds a connection. A checkpoint only if it has to wait; cancelled, it holds none."""
+        if self._has_room(claim):
+            self._hold(claim)
+            return
         self._waiting[claim] = None
         self._admit()
         try:
@@ -60,6 +63,16 @@ class ConnectionSlots:
         self._waiting.pop(claim, None)
         self._admit()
 
+    def _has_room(self, claim: Claim) -> bool:
+        """True where nobody waits and there is room even if all that is held counts: most claims need no more."""
+        if self._waiting or len(self._held) >= self._connections:
+            return False
+        return sum(held.key == claim.key for held in self._held) < self.per_object
+
+    def _hold(self, claim: Claim) -> None:
+        self._held[claim] = None
+        claim.progressed()
+
     def _admit(self) -> None:
         if not self._waiting:
             return
@@ -70,8 +83,7 @@ class ConnectionSlots:
                     return
                 if counting[claim.key] < self.per_object:
                     del self._waiting[claim]
-                    self._held[claim] = None
-                    claim.progressed()
+                    self._hold(claim)
                     counting[claim.key] += 1
                     claim.granted.set()
 
