@@ -57,6 +57,7 @@ class Neighbours:
         self._files = 0
         self._folders: dict[Inode, Node] = {}
         self._made: LRUCache[Node, Sibling] = LRUCache(_MADE)
+        self._keys: LRUCache[Node, str] = LRUCache(_MADE)
 
     def listed(self, folder: Node, inode: Inode, node: Node) -> None:
         """A listing of `folder` showed the file; a folder is listed from its start, and what is new comes last."""
@@ -129,12 +130,16 @@ class Neighbours:
         made = self._made.get(node)
         if made is not None:
             return made
+        key = self._keys.get(node)
+        if key is not None and self._siblings.has_brought(key):
+            return None  # each open looks at the next sixteen, fifteen of them again
         try:
             content = self._namespace.content(node)
         except CffsError:
             return None  # its row is gone
         if not isinstance(content, Remote) or content.state in _UNSTEADY:
             return None
+        self._keys[node] = content.key
         known, hint_nbytes = known_of(self._catalog, content), content.hint_nbytes
         sibling = Sibling(index=place, key=content.key, sources=content.sources, known=known, hint_nbytes=hint_nbytes)
         if known is not None:

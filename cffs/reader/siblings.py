@@ -165,6 +165,10 @@ class Siblings:
             self._objects.warm(file.api, known.run.ahead)
             self._bring(following(known.run.ahead), habit, known.run.allowance_nbytes(self._memory_nbytes))
 
+    def has_brought(self, key: str) -> bool:
+        """True while the object was brought and nobody has opened it: looking at it again changes nothing."""
+        return key in self._brought
+
     def close(self) -> None:
         """Lets everything go."""
         self._let_go(float("inf"))
@@ -173,7 +177,7 @@ class Siblings:
         unopened_nbytes = sum(brought.nbytes for brought in self._brought.values())
         for sibling in siblings:
             expected_nbytes = sibling.expected_nbytes
-            if expected_nbytes is None or sibling.key in self._brought:
+            if expected_nbytes is None or self.has_brought(sibling.key):
                 continue
             is_exact = sibling.known is not None
             pieces = habit.pieces(expected_nbytes, is_exact=is_exact)

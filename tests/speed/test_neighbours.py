@@ -1,0 +1,49 @@
+"""What looking at the files behind an opened one costs."""
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
+
+from trio.testing import MockClock
+
+from cffs.core.ids import Inode
+from cffs.core.source import v2_recording
+from cffs.fuse.neighbours import Neighbours
+from cffs.reader.siblings import MAX_AHEAD, Siblings
+from cffs.tree.nodes import Kind, Node, Remote
+from tests.reader.link import MIB, laboratory
+from tests.reader.link import Remote as Served
+
+COUNT = 100
+
+
+async def test_each_file_behind_is_looked_at_once_or_twice(autojump_clock: MockClock) -> None:
+    """A folder read in order: each file's row is asked for a few times, not for each of the sixteen opens before it."""
+    looks: Counter[Node] = Counter()
+
+    def content(node: Node) -> Remote:
+        looks[node] += 1
+        source = v2_recording(int(node.args[0]))
+        return Remote(key=source.key, sources=(source,), hint_nbytes=100_000)
+
+    nodes = [Node(Kind.MP3, (number,)) for number in range(COUNT)]
+    namespace, catalog = SimpleNamespace(content=content), SimpleNamespace(fact=lambda _key: None)
+    async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
+        for number in range(COUNT):
+            source = v2_recording(number)
+            lab.origin.objects[source.key] = Served(total=100_000, seed=number)
+        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
+        neighbours = Neighbours(cast(Any, namespace), cast(Any, catalog), siblings)
+        neighbours.listed(
+            Node(Kind.RECORDINGS), [(Inode(100 + number), node) for number, node in enumerate(nodes)], is_all=True
+        )
+        for number, node in enumerate(nodes):
+            remote = content(node)
+            looks[node] -= 1
+            handle = await lab.objects.open(remote.key, remote.sources, known=None)
+            neighbours.opened(Inode(100 + number), remote, handle)
+            await handle.read(0, 100_000)
+            handle.close()
+        siblings.close()
+        assert lab.origin.requests <= COUNT + 2
+    assert looks.total() < COUNT * MAX_AHEAD / 4, looks.most_common(5)
