@@ -158,8 +158,8 @@ _FOUND: dict[Kind, Callable[[Context, Node], Find]] = {
 def _line(context: Context, folder: Node, row: ViewRow) -> str:
     """The item of a row, by the name that its folder shows it under; "" where it shows no audio of it."""
     if folder.kind is Kind.CAMPAIGN:
-        form = Form.MP3 if Form.MP3 in shown_forms(context) else Form.WAV
-        path = f"{row.recording.call_id}/{_quoted(f'{row.recording.stem}.{form}')}"
+        shown = Form.MP3 if Form.MP3 in shown_forms(context) else Form.WAV
+        path = f"{row.recording.call_id}/{_quoted(f'{row.recording.stem}.{shown}')}"
         return _item(context, row, path) if row.recording.call_id else ""
     form = next((form for form, _node in files_of(context, row)), None)
     if form is None:
