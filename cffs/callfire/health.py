@@ -153,6 +153,11 @@ class Health:
         """The state of now."""
         return self._record.state
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the credentials are refused."""
+        return self._record.state is State.AUTH_FAILED
+
     def seconds_to_wait(self, now: float) -> float:
         """How long a request that was told WAIT sleeps before it asks again; never 0."""
         return max(self._record.not_before - now, _PROBE_POLL_SECONDS)

@@ -97,11 +97,12 @@ class Transport:
 
     def health(self) -> dict[Api, ApiHealth]:
         """How each API is doing now."""
-        now = trio.current_time()
-        return {
-            api: ApiHealth(state=health.state, held_until=health.held_seconds(now))
-            for api, health in self._line.health.items()
-        }
+        now, health = trio.current_time(), self._line.health.items()
+        return {api: ApiHealth(state=one.state, held_until=one.held_seconds(now)) for api, one in health}
+
+    def is_refused(self, api: Api) -> bool:
+        """Whether the API refuses the credentials, as far as is known now. A listing asks this of every folder."""
+        return self._line.health[api].is_refused
 
     def use_credentials(self, credentials: Credentials) -> None:
         """From now on, health forgotten; what is on its way ends as it began. Never a checkpoint."""

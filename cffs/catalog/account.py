@@ -120,6 +120,8 @@ class Account:
 
     def keeps_fresh(self, name: str, campaign_id: int | None = None) -> bool:
         """True where the listing was taken whole once, or is being taken: what it tells need not be asked singly."""
+        if name in self._were_listed:
+            return True
         names = (name, f"{name}:{campaign_id}")
         return any(self.was_listed(one) or (one in self._listings and self._listings[one].running) for one in names)
 

@@ -6,23 +6,25 @@ It must not know what a folder shows.
 
 import sqlite3
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import Any
 
 from cffs.catalog.rows import CallRow, RecordingRow, call_row, recording_row
 
-#: Calls read together: a walk of the tree then costs one statement a hundred folders, and a single `ls` half a
-#: millisecond.
-_CALLS = 64
-#: Joined rows that one read may return; calls whose recordings are cut off by it are not kept.
-_ROWS = 1000
+#: Joined rows read together: a walk of the tree then costs one statement a hundred folders, and a single `ls` half a
+#: millisecond; and as many for a call that has more recordings than that. Calls whose recordings are cut off by it are
+#: not kept.
+_ROWS = (128, 1000)
 #: Calls kept, so that a few walks at a time do not drive out each other's; about a kilobyte each.
 _KEPT = 1024
 
+#: In the order of an index: sorting them costs as much as reading them.
 _AHEAD = (
     "SELECT c.seq, c.id, c.campaign_id, c.created_ms, c.document, c.recordings_known, c.files_known,"
     " r.seq, r.id, r.call_id, r.campaign_id, r.name, r.stem, r.created_ms, r.hint_nbytes, r.seconds, r.state,"
-    " r.document FROM (SELECT n.* FROM calls f CROSS JOIN calls n WHERE f.id = ?1 AND n.campaign_id = f.campaign_id"
-    " AND n.seq >= f.seq ORDER BY n.seq LIMIT ?2) c LEFT JOIN recordings r ON r.call_id = c.id"
-    " ORDER BY c.seq, r.seq LIMIT ?3"
+    " r.document FROM calls f CROSS JOIN calls c LEFT JOIN recordings r ON r.call_id = c.id"
+    " WHERE f.id = ?1 AND c.campaign_id = f.campaign_id AND c.seq >= f.seq ORDER BY c.seq LIMIT ?2"
 )
 _CALL_COLUMNS = 7
 
@@ -52,17 +54,29 @@ class CallFolders:
     def read(self, reading: sqlite3.Connection, call_id: int) -> list[RecordingRow]:
         """Keep the call and the next ones; returns their recordings. Not kept is what there is not, and a call with
         more recordings than one read may return."""
+        rows, is_cut = self._rows(reading, call_id)
         recordings: list[RecordingRow] = []
-        rows = reading.execute(_AHEAD, (call_id, _CALLS, _ROWS)).fetchall()
-        folder = None
-        for row in rows:
-            if folder is None or folder.call.id != row[1]:
-                folder = self._kept[row[1]] = CallFolder(call_row(*row[:_CALL_COLUMNS]))
-            if row[_CALL_COLUMNS] is not None:
-                recordings.append(recording_row(*row[_CALL_COLUMNS:]))
-                folder.recordings.append(recordings[-1])
-        if folder is not None and len(rows) == _ROWS:
-            del self._kept[folder.call.id]
+        for ident, joined in groupby(rows, key=itemgetter(1)):
+            first, *others = joined
+            found = [] if first[_CALL_COLUMNS] is None else [recording_row(*first[_CALL_COLUMNS:])]
+            if others:
+                found += [recording_row(*row[_CALL_COLUMNS:]) for row in others]
+                found.sort(key=attrgetter("seq"))
+            self._kept[ident] = CallFolder(call_row(*first[:_CALL_COLUMNS]), found)
+            recordings += found
+        if is_cut:
+            del self._kept[rows[-1][1]]
         while len(self._kept) > _KEPT:
             del self._kept[next(iter(self._kept))]
         return recordings
+
+    def _rows(self, reading: sqlite3.Connection, call_id: int) -> tuple[list[tuple[Any, ...]], bool]:
+        """The joined rows, and whether the last call's may have been cut off."""
+        rows: list[tuple[Any, ...]] = []
+        for limit in _ROWS:
+            rows = reading.execute(_AHEAD, (call_id, limit)).fetchall()
+            if len(rows) < limit:
+                return rows, False
+            if rows[-1][1] != call_id:
+                break
+        return rows, True

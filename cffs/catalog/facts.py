@@ -9,10 +9,10 @@ import logging
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import trio
-from cachetools import LRUCache
 
 from cffs.catalog import absences, rows, writes
 from cffs.catalog.changes import Changes
@@ -28,6 +28,8 @@ FACTS_PAUSE_SECONDS = 0.5
 REFUSED_PAUSE_SECONDS = 10.0
 #: Facts, and that there is none, kept in memory: a listing asks for one a file, and a row costs 20 us. About 10 MB.
 KEPT_FACTS = 20_000
+#: What is forgotten when more come: those read longest ago, so many at a time that it costs nothing a fact.
+_FORGOTTEN_FACTS = 2_000
 
 
 class Facts(Database):
@@ -36,7 +38,7 @@ class Facts(Database):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._unwritten: dict[str, Fact] = {}
-        self._facts: LRUCache[str, Fact | None] = LRUCache(KEPT_FACTS)
+        self._facts: dict[str, Fact | None] = {}
         #: What the sizes that listings tell measure.
         self.hints = HintMeasure()
         for form, hint_nbytes, exact_nbytes in self._reading.execute(rows.HINTS_AND_SIZES):
@@ -56,15 +58,23 @@ class Facts(Database):
             return self._facts[object_key]
         except KeyError:
             fact = self._facts[object_key] = self._one(_fact, rows.FACT, object_key)
+            self._forget_facts()
             return fact
 
     def read_facts(self, object_keys: Iterable[str]) -> None:
         """Have what is known of these objects at hand, in one statement: a folder is about to ask for each."""
         missing = [key for key in object_keys if key not in self._facts and key not in self._unwritten]
-        for key in missing:
-            self._facts[key] = None
+        if not missing:
+            return
+        self._facts.update(dict.fromkeys(missing))
         for fact in self._all(_fact, rows.FACTS, json.dumps(missing)):
             self._facts[fact.object_key] = fact
+        self._forget_facts()
+
+    def _forget_facts(self) -> None:
+        if len(self._facts) > KEPT_FACTS:
+            for key in list(islice(self._facts, _FORGOTTEN_FACTS)):
+                del self._facts[key]
 
     def learn(
         self, *, object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None
@@ -142,6 +152,7 @@ class Facts(Database):
 
     def _keep_fact(self, fact: Fact) -> None:
         self._unwritten[fact.object_key] = self._facts[fact.object_key] = fact
+        self._forget_facts()
         self._facts_arrived.set()
         self.changes.add(fact.object_key)
 

@@ -17,15 +17,18 @@ class HintMeasure:
     def __init__(self) -> None:
         self._equal: Counter[str] = Counter()
         self._different: Counter[str] = Counter()
+        #: What the votes say, told afresh at each: a listing asks it of every file.
+        self._measured: str | None = None
 
     def note(self, form: str, *, hint_nbytes: int, exact_nbytes: int) -> None:
         """A file of that form has this size, and its listing said that."""
         (self._equal if hint_nbytes == exact_nbytes else self._different)[form] += 1
+        ((leading, witnesses),) = self._equal.most_common(1) or [("", 0)]
+        self._measured = leading if witnesses > self._different[leading] else None
 
     def measured_form(self) -> str | None:
         """The form that hints were seen to measure, None before any witness."""
-        ((form, witnesses),) = self._equal.most_common(1) or [("", 0)]
-        return form if witnesses > self._different[form] else None
+        return self._measured
 
     def is_not(self, form: str) -> bool:
         """True where hints were seen not to measure that form."""

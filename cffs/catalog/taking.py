@@ -5,6 +5,7 @@ It must not know when a listing is wanted or who waits for it (`catalog/listings
 """
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from cffs.callfire.v2 import V2Client
 from cffs.catalog import writes
 from cffs.catalog.listings import Listing
 from cffs.catalog.offered import Family, Offered
+from cffs.catalog.page_writes import put_calls
 from cffs.catalog.paging import walk_pages
 from cffs.catalog.store import Catalog
 from cffs.core.errors import OperationNotOffered
@@ -20,6 +22,8 @@ from cffs.core.values import Call, Page
 from cffs.core.wire_v2 import embeds_recordings, settled
 
 log = logging.getLogger(__name__)
+
+PutAll = Callable[[sqlite3.Connection, Sequence[Any]], None]
 
 #: A later refresh of the calls asks from this long before the last one: which of a call's times the interval is
 #: compared with is undocumented (api.md section 2), and a long call is created well before it is finished.
@@ -56,7 +60,7 @@ class Taking:
         async def ask(limit: int, offset: int) -> Page[Any]:
             return await self._v2.find_campaigns(limit=limit, offset=offset)
 
-        await self._take_pages(listing, Family.BROADCASTS, ask, writes.put_campaign)
+        await self._take_pages(listing, Family.BROADCASTS, ask, _each(writes.put_campaign))
 
     async def media(self, listing: Listing) -> None:
         """The media."""
@@ -64,7 +68,7 @@ class Taking:
         async def ask(limit: int, offset: int) -> Page[Any]:
             return await self._v2.find_media(limit=limit, offset=offset)
 
-        await self._take_pages(listing, Family.MEDIA, ask, writes.put_media)
+        await self._take_pages(listing, Family.MEDIA, ask, _each(writes.put_media))
 
     async def calls(self, listing: Listing) -> None:
         """The calls since shortly before the last time, or all of them where that is long ago."""
@@ -79,12 +83,12 @@ class Taking:
             return page
 
         try:
-            await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
+            await self._take_pages(listing, Family.CALLS, ask, put_calls)
         except _TooLarge as first_page:
             items = first_page.items
             self.is_large = True
             self._offered.set(Family.CALLS, offered=True)
-            await self._catalog.write(lambda db: _put_all(db, writes.put_call, items))
+            await self._catalog.write(lambda db: _put_all(db, put_calls, items))
             return
         await self._mark_full(listing.name, begin_ms, now_ms=now_ms)
 
@@ -99,7 +103,7 @@ class Taking:
             )
             return settle(page)
 
-        await self._take_pages(listing, Family.CALLS, ask, writes.put_call)
+        await self._take_pages(listing, Family.CALLS, ask, put_calls)
         await self._mark_full(listing.name, begin_ms, now_ms=now_ms)
 
     def _begin_ms(self, name: str) -> int | None:
@@ -119,7 +123,7 @@ class Taking:
         listing: Listing,
         family: Family,
         ask: Callable[[int, int], Awaitable[Page[Any]]],
-        put: Callable[..., None],
+        put: PutAll,
     ) -> None:
         seen: set[int] = set()
         pages = refused = 0
@@ -168,8 +172,15 @@ def _settling() -> Callable[[Page[Call]], Page[Call]]:
     return settle
 
 
-def _put_all(db: Any, put: Callable[..., None], items: Sequence[Any]) -> None:
+def _each(put: Callable[[sqlite3.Connection, Any], None]) -> PutAll:
+    def put_each(db: sqlite3.Connection, items: Sequence[Any]) -> None:
+        for item in items:
+            put(db, item)
+
+    return put_each
+
+
+def _put_all(db: sqlite3.Connection, put: PutAll, items: Sequence[Any]) -> None:
     # Pages come newest first. Rows are listed in the order of their insertion, so this makes a folder's order that of
     # its names within a page: who reads a folder by name (a shell does) then reads in order, and is read ahead for.
-    for item in sorted(items, key=lambda item: int(item.id)):
-        put(db, item)
+    put(db, sorted(items, key=lambda item: int(item.id)))

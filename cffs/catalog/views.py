@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cffs.catalog.rows import RecordingRow, recording_row
 
@@ -16,8 +16,7 @@ from cffs.catalog.rows import RecordingRow, recording_row
 PAGE_ROWS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class ViewRow:
+class ViewRow(NamedTuple):
     """A recording with what the views tell of its call; `file_seq` is the row of v1's file of the same id, if any.
     `named_ms` and `named_number` are what its file name was given, where the service tells something else by now."""
 

@@ -9,6 +9,7 @@ A folder's name is given once and kept. A recording is in a folder once, whichev
 import json
 import sqlite3
 import zlib
+from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii
 
 from cffs.core.junk import is_junk
@@ -32,15 +33,15 @@ def memberships(db: sqlite3.Connection, call_id: int) -> Memberships | None:
 
 def place_call(db: sqlite3.Connection, call_id: int) -> None:
     """Put the known recordings of a call into its folders, and out of those that are not its any more."""
-    folders = _folders(db, memberships(db, call_id))
+    folders_of_call = folders(db, memberships(db, call_id))
     for (seq,) in db.execute("SELECT seq FROM recordings WHERE call_id = ?", (call_id,)).fetchall():
         db.execute("DELETE FROM view_rows WHERE recording = ?", (seq,))
-        _place(db, seq, folders)
+        _place(db, seq, folders_of_call)
 
 
 def place_recording(db: sqlite3.Connection, seq: int, call_id: int, *, of_call: Memberships | None = None) -> None:
     """The same for one recording that is in no folder yet; `of_call` is what is known of its call, if at hand."""
-    _place(db, seq, _folders(db, of_call or memberships(db, call_id)))
+    _place(db, seq, folders(db, of_call or memberships(db, call_id)))
 
 
 def name_campaign(db: sqlite3.Connection, campaign_id: int, name: str) -> None:
@@ -66,16 +67,31 @@ def fill(db: sqlite3.Connection) -> None:
         place_call(db, call_id)
 
 
-def _place(db: sqlite3.Connection, seq: int, folders: list[int]) -> None:
-    db.executemany("INSERT OR IGNORE INTO view_rows (folder, recording) VALUES (?, ?)", [(f, seq) for f in folders])
+def place_all(db: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> None:
+    """Put recordings into folders: (folder, sequence number of the recording) of each."""
+    db.executemany("INSERT OR IGNORE INTO view_rows (folder, recording) VALUES (?, ?)", places)
 
 
-def _folders(db: sqlite3.Connection, of_call: Memberships | None) -> list[int]:
+def _place(db: sqlite3.Connection, seq: int, folders_of_call: list[int]) -> None:
+    place_all(db, [(folder, seq) for folder in folders_of_call])
+
+
+def folders(
+    db: sqlite3.Connection, of_call: Memberships | None, *, known: dict[tuple[str, str], int] | None = None
+) -> list[int]:
+    """The folders that a call's recordings belong into, made where there are none yet. `known` remembers them for the
+    calls of one transaction."""
     if of_call is None:
         return []
     from_number, to_number, labels = of_call
-    numbers = [_folder(db, NUMBERS, text) for text in (from_number, to_number) if text.strip()]
-    return numbers + [_folder(db, LABELS, text) for text in json.loads(labels)[:MAX_LABELS] if text.strip()]
+    wanted = [(NUMBERS, text) for text in (from_number, to_number) if text.strip()]
+    if labels != "[]":
+        wanted += [(LABELS, text) for text in json.loads(labels)[:MAX_LABELS] if text.strip()]
+    known = {} if known is None else known
+    for folder in wanted:
+        if folder not in known:
+            known[folder] = _folder(db, *folder)
+    return [known[folder] for folder in wanted]
 
 
 def _folder(db: sqlite3.Connection, view: str, text: str) -> int:

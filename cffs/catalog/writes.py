@@ -50,28 +50,73 @@ def note_campaign(db: sqlite3.Connection, campaign_id: int) -> None:
         db.execute("INSERT OR IGNORE INTO campaigns (id) VALUES (?)", (campaign_id,))
 
 
+INSERT_CALL = (
+    "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
+    " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_RECORDING = (
+    "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
+    " stem, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def memberships_of(call: Call) -> views_writes.Memberships:
+    """What decides in which folders of the views the call's recordings are."""
+    return _sql_text(call.from_number), _sql_text(call.to_number), json.dumps(call.labels) if call.labels else "[]"
+
+
+def call_values(call: Call, memberships: views_writes.Memberships) -> tuple[object, ...]:
+    """What `INSERT_CALL` binds."""
+    from_number, to_number, labels = memberships
+    return (
+        call.id,
+        call.campaign_id or 0,
+        call.created_ms,
+        from_number,
+        to_number,
+        call.inbound,
+        labels,
+        encode(call.document),
+        call.recordings is not None,
+    )
+
+
+def recording_values(recording: Recording, campaign_id: int) -> tuple[object, ...]:
+    """The first six of what `INSERT_RECORDING` binds: those that change."""
+    return (
+        campaign_id,
+        recording.created_ms,
+        recording.hint_nbytes,
+        recording.seconds,
+        recording.state.value,
+        encode(recording.document),
+    )
+
+
+def recording_stem(name: str, *, identity: int, taken: Iterable[str]) -> str:
+    """The file name, without an extension, of a recording in its call's folder, where others have those `taken`."""
+    return _stem(name, identity=identity, extensions=_RECORDING_EXTENSIONS, taken={*taken, *RESERVED_CALL_STEMS})
+
+
+def next_recording_seq(db: sqlite3.Connection) -> int:
+    """What no recording was numbered, those that left among them."""
+    (seq,) = db.execute(
+        "SELECT 1 + max((SELECT seq FROM recordings_left), (SELECT coalesce(max(seq), 0) FROM recordings))"
+    ).fetchone()
+    return int(seq)
+
+
 def put_call(db: sqlite3.Connection, call: Call) -> None:
     """Insert or refresh a call that v2 described, with the recordings embedded in it where it says what they are."""
     campaign_id = call.campaign_id or 0
     before = views_writes.memberships(db, call.id)
-    now = (_sql_text(call.from_number), _sql_text(call.to_number), json.dumps(call.labels) if call.labels else "[]")
+    now = memberships_of(call)
     db.execute(
-        "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
-        " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        f"{INSERT_CALL} ON CONFLICT (id) DO UPDATE SET"
         " campaign_id = excluded.campaign_id, created_ms = excluded.created_ms, from_number = excluded.from_number,"
         " to_number = excluded.to_number, inbound = excluded.inbound, labels = excluded.labels,"
         " document = excluded.document, recordings_known = max(recordings_known, excluded.recordings_known)",
-        (
-            call.id,
-            campaign_id,
-            call.created_ms,
-            now[0],
-            now[1],
-            call.inbound,
-            now[2],
-            encode(call.document),
-            call.recordings is not None,
-        ),
+        call_values(call, now),
     )
     note_campaign(db, campaign_id)
     if before is not None and before != now:
@@ -100,14 +145,7 @@ def put_recording(
 ) -> None:
     """Insert or refresh a recording; its stem is given once, unique in its call's folder. `of_call` spares a look at
     the call that it was embedded in."""
-    values = (
-        campaign_id,
-        recording.created_ms,
-        recording.hint_nbytes,
-        recording.seconds,
-        recording.state.value,
-        encode(recording.document),
-    )
+    values = recording_values(recording, campaign_id)
     updated = db.execute(
         "UPDATE recordings SET campaign_id = ?, created_ms = ?, hint_nbytes = ?, seconds = ?, state = ?, document = ?"
         " WHERE id = ?",
@@ -116,22 +154,16 @@ def put_recording(
     is_known = bool(updated.rowcount)
     if is_known and not (call_id and _is_without_call(db, recording.id)):
         return
-    taken = {stem for (stem,) in db.execute("SELECT stem FROM recordings WHERE call_id = ?", (call_id,))}
-    stem = _stem(
-        recording.name, identity=recording.id, extensions=_RECORDING_EXTENSIONS, taken=taken | RESERVED_CALL_STEMS
-    )
+    taken = [stem for (stem,) in db.execute("SELECT stem FROM recordings WHERE call_id = ?", (call_id,))]
+    stem = recording_stem(recording.name, identity=recording.id, taken=taken)
     if is_known:  # found by its id before anything told its call: it moves into the call's folder
         db.execute("UPDATE recordings SET call_id = ?, stem = ? WHERE id = ?", (call_id, stem, recording.id))
         (seq,) = db.execute("SELECT seq FROM recordings WHERE id = ?", (recording.id,)).fetchone()
         views_writes.place_recording(db, seq, call_id, of_call=of_call)
         return
-    done = db.execute(
-        "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
-        " stem, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT 1 + max("
-        "(SELECT seq FROM recordings_left), (SELECT coalesce(max(seq), 0) FROM recordings))))",
-        (*values, recording.id, call_id, encode_basestring_ascii(recording.name), stem),
-    )
-    views_writes.place_recording(db, done.lastrowid or 0, call_id, of_call=of_call)
+    seq = next_recording_seq(db)
+    db.execute(INSERT_RECORDING, (*values, recording.id, call_id, encode_basestring_ascii(recording.name), stem, seq))
+    views_writes.place_recording(db, seq, call_id, of_call=of_call)
 
 
 def _is_without_call(db: sqlite3.Connection, recording_id: int) -> bool:

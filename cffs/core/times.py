@@ -61,7 +61,7 @@ def parse_retry_after(text: str, *, now_ns: int) -> float | None:
 
 
 def _local(at_ns: int, zone: tzinfo) -> datetime:
-    return datetime.fromtimestamp(max(0, min(at_ns, _MAX_NS)) // NS_PER_SECOND, tz=UTC).astimezone(zone)
+    return datetime.fromtimestamp(max(0, min(at_ns, _MAX_NS)) // NS_PER_SECOND, tz=zone)
 
 
 def date_folders(at_ns: int, *, zone: tzinfo) -> tuple[str, str, str]:
@@ -72,8 +72,7 @@ def date_folders(at_ns: int, *, zone: tzinfo) -> tuple[str, str, str]:
 
 def file_stamp(at_ns: int, *, zone: tzinfo) -> str:
     """The moment as the views' file names begin: `2016-09-13T154957`."""
-    moment = _local(at_ns, zone)
-    return f"{moment.year:04}-{moment.month:02}-{moment.day:02}T{moment.hour:02}{moment.minute:02}{moment.second:02}"
+    return _local(at_ns, zone).isoformat()[: len("2016-09-13T15:49:57")].replace(":", "")
 
 
 def parse_day(text: str) -> date | None:

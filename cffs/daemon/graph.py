@@ -132,7 +132,7 @@ async def built(
             name_changed=lambda folder, name: kernel.forget_name(inodes.number(folder), name),
             is_writable=settings.writable,
             uploads=uploads,
-            is_refused=lambda api: transport.health()[api].state == State.AUTH_FAILED,
+            is_refused=transport.is_refused,
         )
         namespace = Namespace(context, inodes)
         limit_seconds = request_limit_seconds()

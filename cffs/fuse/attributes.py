@@ -49,6 +49,8 @@ class AttributeMaker:
         self._settings = settings
         self._caching = caching
         self._mounted_ns = mounted_ns
+        self._listed_folders: dict[int | None, pyfuse3.EntryAttributes] = {}
+        self._listed_file = self._blank()
 
     def make(
         self,
@@ -61,31 +63,75 @@ class AttributeMaker:
     ) -> pyfuse3.EntryAttributes:
         """The attributes of an inode. `held_nbytes` is what of it is held locally; `permissions` are its mode bits
         where writing makes them other than read-only."""
-        attributes = pyfuse3.EntryAttributes()
+        if description.is_folder:
+            return self._of_folder(inode, permissions)
+        attributes = self._blank()
+        self._tell_file(attributes, inode, description, held_nbytes, now_ns, permissions)
+        return attributes
+
+    def listed_folder(self, inode: Inode, permissions: int | None = None) -> pyfuse3.EntryAttributes:
+        """The same of a folder, in an object that the next call changes: a listing's reply copies it at once, and all
+        folders differ by their number alone."""
+        attributes = self._listed_folders.get(permissions)
+        if attributes is None:
+            attributes = self._listed_folders[permissions] = self._of_folder(inode, permissions)
         attributes.st_ino = pyfuse3.InodeT(inode)
+        return attributes
+
+    def listed_file(
+        self,
+        inode: Inode,
+        description: Description,
+        *,
+        held_nbytes: int,
+        now_ns: int,
+        permissions: int | None = None,
+    ) -> pyfuse3.EntryAttributes:
+        """The same of a file."""
+        self._tell_file(self._listed_file, inode, description, held_nbytes, now_ns, permissions)
+        return self._listed_file
+
+    def _blank(self) -> pyfuse3.EntryAttributes:
+        """What is the same for all."""
+        attributes = pyfuse3.EntryAttributes()
         attributes.generation = 0
         attributes.st_nlink = 1
         attributes.st_uid = self._settings.uid
         attributes.st_gid = self._settings.gid
         attributes.st_rdev = 0
         attributes.st_blksize = BLOCK_NBYTES
-        attributes.entry_timeout = 0.0 if description.is_passing else self._caching.entry_seconds
-        at_ns = self._mounted_ns
+        return attributes
+
+    def _of_folder(self, inode: Inode, permissions: int | None) -> pyfuse3.EntryAttributes:
+        attributes = self._blank()
+        attributes.st_ino = pyfuse3.InodeT(inode)
+        attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFDIR, permissions, 0o555))
+        attributes.st_size = attributes.st_blocks = 0
+        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = self._mounted_ns
+        attributes.entry_timeout = self._caching.entry_seconds
+        attributes.attr_timeout = self._caching.exact_seconds
+        return attributes
+
+    def _tell_file(
+        self,
+        attributes: pyfuse3.EntryAttributes,
+        inode: Inode,
+        description: Description,
+        held_nbytes: int,
+        now_ns: int,
+        permissions: int | None,
+    ) -> None:
+        """Everything that a file has of its own: an object that told of another is told all of it."""
+        at_ns, nbytes = self._mounted_ns, description.nbytes or 0
         if description.modified_ns is not None:
             at_ns = clamped_ns(description.modified_ns // 1_000_000, now_ns=now_ns)
-        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = at_ns
-        if description.is_folder:
-            attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFDIR, permissions, 0o555))
-            attributes.st_size = attributes.st_blocks = 0
-            attributes.attr_timeout = self._caching.exact_seconds
-            return attributes
+        attributes.st_ino = pyfuse3.InodeT(inode)
         attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFREG, permissions, 0o444))
-        attributes.st_size = description.nbytes or 0
-        attributes.st_blocks = blocks(attributes.st_size, held_nbytes)
+        attributes.st_size = nbytes
+        attributes.st_blocks = blocks(nbytes, held_nbytes)
+        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = at_ns
         attributes.attr_timeout = self._attr_seconds(description)
-        if description.is_volatile:
-            attributes.entry_timeout = self._caching.volatile_seconds
-        return attributes
+        attributes.entry_timeout = self._entry_seconds(description)
 
     def missing(self, *, never_ours: bool) -> pyfuse3.EntryAttributes:
         """A negative entry: the kernel remembers for a while that the name does not exist."""
@@ -97,6 +143,11 @@ class AttributeMaker:
 
     def _mode(self, kind: int, permissions: int | None, read_only: int) -> int:
         return kind | ((read_only if permissions is None else permissions) & ~self._settings.umask)
+
+    def _entry_seconds(self, description: Description) -> float:
+        if description.is_volatile:
+            return self._caching.volatile_seconds
+        return 0.0 if description.is_passing else self._caching.entry_seconds
 
     def _attr_seconds(self, description: Description) -> float:
         if description.is_volatile or description.nbytes is None:

@@ -10,13 +10,14 @@ import pyfuse3
 
 from cffs.core.ids import Inode
 from cffs.fuse.handles import FolderHandle
-from cffs.fuse.neighbours import Neighbours
+from cffs.fuse.neighbours import BROUGHT, Neighbours, Shown
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Content, Node
 
 #: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
 ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
-#: (number, node, content where it is at hand) -> what the kernel is told of it.
+#: (number, node, content where it is at hand) -> what the kernel is told of it, in an object that is good until the
+#: next is made.
 AttributesOf = Callable[[Inode, Node, Content | None], pyfuse3.EntryAttributes]
 
 
@@ -47,22 +48,31 @@ class Folders:
 
         A READDIR takes some 150 entries of the thousand that one look at the rows gives: the others wait in the handle.
         """
+        files: list[Shown] = []
+        is_answered = self._give(handle, token, after, files)
+        if files:
+            self._neighbours.listed(handle.node, files, is_all=not after and bool(handle.end))
+        return is_answered
+
+    def _give(self, handle: FolderHandle, token: pyfuse3.ReaddirToken, after: int, files: list[Shown]) -> bool:
         folder, is_answered = handle.node, False
+        number_of, hold = self._inodes.number, self._inodes.hold_as
+        attributes_of, readdir_reply = self._attributes_of, self._readdir_reply
         while True:
             entries = handle.ahead
             if not entries or handle.ahead_after != after:
                 entries = [] if self.is_apart(handle) else self._namespace.entries(folder, after=after)
             handle.ahead = []
-            for index, entry in enumerate(entries):
-                node = entry.node
-                number = self._inodes.number(node)
-                attributes = self._attributes_of(number, node, entry.content)
-                if not self._readdir_reply(token, pyfuse3.FileNameT(os.fsencode(entry.name)), attributes, entry.offset):
+            for index, (offset, name, node, content) in enumerate(entries):
+                number = number_of(node)
+                attributes = attributes_of(number, node, content)
+                if not readdir_reply(token, pyfuse3.FileNameT(os.fsencode(name)), attributes, offset):
                     handle.ahead, handle.ahead_after = entries[index:], after
                     return True
-                self._inodes.hold_as(number, node)
-                self._neighbours.listed(folder, number, node)
-                after = entry.offset
+                hold(number, node)
+                if node.kind in BROUGHT:
+                    files.append((number, node))
+                after = offset
                 is_answered = True
             if not entries:
                 return is_answered

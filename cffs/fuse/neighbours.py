@@ -20,7 +20,7 @@ from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Kind, Node, Remote
 
 #: What a folder shows beside these costs no request to read.
-_REMOTE = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE, Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE})
+BROUGHT = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE, Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE})
 #: What is still being made, or never will be, is not brought.
 _UNSTEADY = frozenset({RecordingState.RECORDING, RecordingState.ERROR})
 #: Files remembered in all (about 200 bytes each); past it the folder listed longest ago is forgotten.
@@ -33,6 +33,8 @@ _ALONE = 64
 
 #: Sizes asked for together.
 _SIZES_AT_ONCE = 8
+#: A file that the kernel was shown, and its number.
+Shown = tuple[Inode, Node]
 
 
 @dataclass(slots=True)
@@ -53,25 +55,27 @@ class Neighbours:
         self._listings: dict[Node, _Listing] = {}
         #: The first file of folders of which no second one was listed yet: most calls have one recording, which has no
         #: neighbour, and a table for each of 100,000 calls is 40 MB.
-        self._alone: LRUCache[Node, tuple[Inode, Node]] = LRUCache(_ALONE)
+        self._alone: LRUCache[Node, Shown] = LRUCache(_ALONE)
         self._files = 0
         self._folders: dict[Inode, Node] = {}
         self._made: LRUCache[Node, Sibling] = LRUCache(_MADE)
         self._keys: LRUCache[Node, str] = LRUCache(_MADE)
 
-    def listed(self, folder: Node, inode: Inode, node: Node) -> None:
-        """A listing of `folder` showed the file; a folder is listed from its start, and what is new comes last."""
-        if node.kind not in _REMOTE:
-            return
+    def listed(self, folder: Node, files: list[Shown], *, is_all: bool) -> None:
+        """A listing of `folder` showed these files, of the kinds that are `BROUGHT`; a folder is listed from its start,
+        and what is new comes last. `is_all`: it has no others."""
         listing = self._listings.get(folder)
         if listing is None:
-            first = self._alone.pop(folder, (inode, node))
-            if first[0] == inode:
+            if is_all and len(files) == 1:
+                return
+            first = self._alone.pop(folder, files[0])
+            if first[0] == files[-1][0]:
                 self._alone[folder] = first
                 return
             listing = self._listings[folder] = _Listing()
             self._add(folder, listing, *first)
-        self._add(folder, listing, inode, node)
+        for inode, node in files:
+            self._add(folder, listing, inode, node)
 
     def _add(self, folder: Node, listing: _Listing, inode: Inode, node: Node) -> None:
         self._folders[inode] = folder

@@ -6,7 +6,6 @@ It must not know how names are resolved, sizes learned or bytes fetched: it call
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pyfuse3
 import trio
@@ -22,7 +21,7 @@ from cffs.core.errors import (
     StaleHandle,
 )
 from cffs.core.ids import Inode
-from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, made_up_statfs
+from cffs.fuse.attributes import AttributeMaker, made_up_statfs
 from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, handler, instant_handler
 from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, WrittenHandle, told
@@ -31,12 +30,13 @@ from cffs.fuse.living import Living
 from cffs.fuse.mutations import WRITING_FLAGS, Mutations
 from cffs.fuse.neighbours import Neighbours
 from cffs.fuse.opening import Opening
+from cffs.fuse.showing import Showing
 from cffs.fuse.xattrs import AttributesOf, Xattrs
 from cffs.reader.objects import Objects
 from cffs.reader.siblings import Siblings
 from cffs.tree.living import is_being_made
-from cffs.tree.namespace import FOLDER, Description, Namespace
-from cffs.tree.nodes import Content, Document, Node, Remote, Spooled
+from cffs.tree.namespace import Description, Namespace
+from cffs.tree.nodes import Content, Document, Node, Spooled
 from cffs.tree.routes import FOLDERS
 
 
@@ -69,7 +69,6 @@ class Operations(Mutations):
         self._inodes = namespace.inodes
         self.xattrs = Xattrs(namespace.inodes, attributes_of)
         self._objects = objects
-        self._catalog = catalog
         self._attributes = attributes
         self._kernel = kernel
         self._now_ns = now_ns
@@ -88,8 +87,18 @@ class Operations(Mutations):
             living=self._living,
             now_ns=now_ns,
         )
+        self._showing = Showing(
+            namespace=namespace,
+            objects=objects,
+            catalog=catalog,
+            attributes=attributes,
+            kernel=kernel,
+            handles=self.handles,
+            living=self._living,
+            now_ns=now_ns,
+        )
         self._folders = Folders(
-            namespace, self._neighbours, attributes_of=self._attributes_of, readdir_reply=readdir_reply
+            namespace, self._neighbours, attributes_of=self._showing.listed, readdir_reply=readdir_reply
         )
 
     def subject_of_handle(self, number: int) -> str:
@@ -146,14 +155,14 @@ class Operations(Mutations):
         description = self._namespace.describe_content(content)
         if description.nbytes is None:
             description = await self._measured(inode, node, content)
-        return self._shown(inode, node, content, description)
+        return self._showing.file(inode, node, content, description)
 
     async def _measured(self, inode: Inode, node: Node, content: Content) -> Description:
         if isinstance(content, Spooled):
             return self._namespace.describe_content(content)
         if isinstance(content, Document):
             body = await self._namespace.load(content)
-            return replace(self._namespace.describe_content(content), nbytes=len(body))
+            return self._namespace.describe_content(content)._replace(nbytes=len(body))
         if is_being_made(content):
             await self._living.measure(content)
         elif not self.handles.of_object(content.key):
@@ -166,50 +175,21 @@ class Operations(Mutations):
                 raise
         return self._namespace.describe(node)
 
-    def _attributes_of(self, inode: Inode, node: Node, content: Content | None = None) -> pyfuse3.EntryAttributes:
-        if node.kind in FOLDERS:
-            return self._made(inode, node, FOLDER, held_nbytes=0)
-        content = content or self._namespace.content(node)
-        return self._shown(inode, node, content, self._namespace.describe_content(content))
-
-    def _made(self, inode: Inode, node: Node, description: Description, *, held_nbytes: int) -> pyfuse3.EntryAttributes:
-        permissions = self._namespace.writing.permissions(node)
-        return self._attributes.make(
-            inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
-        )
-
-    def _shown(self, inode: Inode, node: Node, content: Content, description: Description) -> pyfuse3.EntryAttributes:
-        if isinstance(content, Remote):
-            held_nbytes = self._objects.held_nbytes(content.key)
-            if is_being_made(content):
-                description = replace(description, nbytes=self._living.nbytes(content))
-            else:
-                description = self._never_too_small(content, description)
-            if not description.is_exact:
-                self._kernel.note(content.key, inode)
-        else:
-            held_nbytes = description.nbytes or 0
-        return self._made(inode, node, description, held_nbytes=held_nbytes)
-
-    def _never_too_small(self, content: Remote, description: Description) -> Description:
-        """While an origin tells no total, stat is beyond what has arrived, so that rsync and tar fail aloud."""
-        if description.is_exact:
-            return description
-        arrived = [handle.file.arrived_nbytes for handle in self.handles.of_object(content.key)]
-        if not arrived and self._catalog.fact(content.key) is None:
-            return description
-        least = max(arrived, default=0) + BLOCK_NBYTES
-        return replace(description, nbytes=max(description.nbytes or 0, least), is_volatile=True)
+    def _attributes_of(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
+        return self._showing.known(inode, node)
 
     # -- folders --
 
-    @handler
+    @instant_handler
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
-        """Waits for what a first listing needs; not under the kernel's lock of the folder, as readdir is."""
+        """Waits for what a first listing needs; not under the kernel's lock of the folder, as readdir is. A deadline is
+        opened only where there is something to wait for: it costs a third of what `find` pays a folder."""
         node = self._inodes.node(Inode(inode))
         if node.kind not in FOLDERS:
             raise NotAFolder(node.kind.name)
-        await self._namespace.prepare(node)
+        if not self._namespace.is_prepared(node):
+            with trio.fail_after(self.calls.budget_seconds):
+                await self._namespace.prepare(node)
         return pyfuse3.FileHandleT(self.handles.add(FolderHandle(node)))
 
     @instant_handler

@@ -21,6 +21,8 @@ Entries = Callable[[Context, Node, int], list[Entry]]
 EntriesApart = Callable[[Context, Node, int], Awaitable[list[Entry]]]
 #: (context, folder) -> ask what must be asked before its first entry can be shown.
 Prepare = Callable[[Context, Node], Awaitable[None]]
+#: (context, folder) -> whether that would ask nothing, nor wait, and what it starts behind the caller is started.
+IsPrepared = Callable[[Context, Node], bool]
 #: (context, file) -> its content, from what is known, without a question.
 Fill = Callable[[Context, Node], Content]
 
@@ -48,7 +50,8 @@ def all_campaigns(_node: Node) -> int | None:
 class Behaviour:
     """`resolve` holds for every folder that can show the kind, but for those in `resolve_in`; `listing` names the
     catalogue's listing whose rows the folder shows, "" for none; `is_whole` says that one call of `entries` gives all
-    that the folder has; `campaign_of` names the one campaign whose calls it shows (0: those of none), None for all;
+    that the folder has; `is_prepared` spares `prepare` a deadline where folders are opened by the ten thousand;
+    `campaign_of` names the one campaign whose calls it shows (0: those of none), None for all;
     `writing` says what a writable mount lets be done to it."""
 
     resolve: Resolve
@@ -57,6 +60,7 @@ class Behaviour:
     is_whole: bool = False
     campaign_of: Callable[[Node], int | None] = all_campaigns
     prepare: Prepare = nothing_to_prepare
+    is_prepared: IsPrepared | None = None
     entries: Entries = no_entries
     entries_apart: EntriesApart | None = None
     content: Fill = no_content

@@ -7,6 +7,7 @@ The namespace reads it. To add a path: one row in `routes`, one here, one client
 from cffs.core.errors import NotInTree
 from cffs.tree import (
     audio,
+    call_preparing,
     calls,
     dates,
     dynamic,
@@ -78,13 +79,21 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     ),
     Kind.CAMPAIGN_JSON: Behaviour(resolve=calls.resolve_campaign_json, content=calls.campaign_json),
     Kind.CALL: Behaviour(
-        resolve=calls.resolve_call, prepare=recordings.prepare_call, entries=recordings.call_entries, is_whole=True
+        resolve=calls.resolve_call,
+        prepare=call_preparing.prepare,
+        is_prepared=call_preparing.is_prepared,
+        entries=recordings.call_entries,
+        is_whole=True,
     ),
     Kind.CALLS: Behaviour(
         resolve=_there_with_v2(Kind.CALLS), listing="calls", campaign_of=lambda _node: 0, entries=calls.calls_entries
     ),
     Kind.LONE_CALL: Behaviour(
-        resolve=calls.resolve_lone_call, prepare=recordings.prepare_call, entries=recordings.call_entries, is_whole=True
+        resolve=calls.resolve_lone_call,
+        prepare=call_preparing.prepare,
+        is_prepared=call_preparing.is_prepared,
+        entries=recordings.call_entries,
+        is_whole=True,
     ),
     Kind.CALL_JSON: Behaviour(
         resolve=recordings.resolve_call_json,
@@ -203,7 +212,11 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         entries=views.campaign_entries,
     ),
     Kind.NAMED_CALL: Behaviour(
-        resolve=views.resolve_call, prepare=views.prepare_call, entries=views.call_entries, is_whole=True
+        resolve=views.resolve_call,
+        prepare=views.prepare_call,
+        is_prepared=views.is_call_prepared,
+        entries=views.call_entries,
+        is_whole=True,
     ),
     Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.nothing),
     Kind.SEARCH: Behaviour(

@@ -36,6 +36,9 @@ class InodeTable:
         self._next = ROOT_INODE + 1
         #: Numbers of nodes without a place, and of nodes whose place was retired; kept for the mount's life.
         self._given: dict[Node, Inode] = {ROOT: ROOT_INODE}
+        #: Their kinds: a node of another kind is not looked for among them, for that costs a hash of all its parts, for
+        #: each entry of a listing.
+        self._given_kinds: set[Kind] = {ROOT.kind}
         #: What the kernel holds: the node of a number, and where it must forget more than one lookup of it, how many
         #: more (`find` makes the kernel hold every name there is, once).
         self._held: dict[Inode, Node] = {ROOT_INODE: ROOT}
@@ -53,15 +56,18 @@ class InodeTable:
 
     def number(self, node: Node) -> Inode:
         """The node's number; the same at every call until the node is retired."""
-        given = self._given.get(node)
-        if given is not None:
+        if node.kind in self._given_kinds and (given := self._given.get(node)) is not None:
             return given
         holder = self._held.get(Inode(node.place))
         if node.place and (holder is None or holder == node):
             return Inode(node.place)  # unless another node of the row (a call that changed its campaign) has it still
+        return self._give(node)
+
+    def _give(self, node: Node) -> Inode:
         number = Inode(self._next)
         self._next += 1
         self._given[replace(node, place=0)] = number
+        self._given_kinds.add(node.kind)
         return number
 
     def hold(self, node: Node) -> Inode:
@@ -103,7 +109,5 @@ class InodeTable:
         old = self.number(node)
         if old in self._held:
             self._stale.add(old)
-        number = Inode(self._next)
-        self._next += 1
-        self._given[replace(node, place=0)] = number
+        self._give(node)
         return old

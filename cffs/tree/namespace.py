@@ -4,7 +4,7 @@ It must not know the kernel, SQL or HTTP, nor any one kind: it reads the tables.
 `fuse/operations` calls it.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cffs.core.errors import (
     CffsError,
@@ -33,8 +33,7 @@ _NS_A_MS = 1_000_000
 _LAST_FIXED_OFFSET = FIRST_ROW_OFFSET - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class Description(NamedTuple):
     """What stat can say of a node without a question.
 
     `nbytes` is None where nobody knows the size yet, `is_exact` False where it is a hint; `is_volatile` marks what
@@ -89,6 +88,15 @@ class Namespace:
             except (RemoteObjectMissing, OperationNotOffered) as problem:
                 missing = RemoteObjectMissing(str(problem))
         raise missing
+
+    def is_prepared(self, folder: Node) -> bool:
+        """True where `prepare` would neither ask nor wait; what it starts behind the caller is started then."""
+        behaviour = BEHAVIOURS[folder.kind]
+        if behaviour.is_prepared is None or not behaviour.is_prepared(self._context, folder):
+            return False
+        if behaviour.listing:
+            self._context.account.listing(behaviour.listing, behaviour.campaign_of(folder))
+        return True
 
     async def prepare(self, folder: Node) -> None:
         """Have asked what must be asked before the folder can be listed; nothing where it was listed before.

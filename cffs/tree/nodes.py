@@ -1,12 +1,14 @@
 """What a name of the tree stands for: nodes, the entries of folders, and the contents of files, as values.
 
 It must not know how they are found.
-Every module of `tree/` makes them, `fuse/` shows them.
+Every module of `tree/` makes them, `fuse/` shows them. Those that a listing makes for each entry are named tuples,
+which are made in C.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from cffs.core.source import Source
 from cffs.core.values import RecordingState
@@ -92,8 +94,7 @@ class Node:
     place: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class Remote(NamedTuple):
     """The content of a file whose bytes are the service's.
 
     `key` identifies the object in caches and facts; `sources` are tried in order until one has it; `hint_nbytes` is
@@ -107,8 +108,7 @@ class Remote:
     state: RecordingState = RecordingState.READY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(NamedTuple):
     """The content of a file rendered from what is known. `body` is None where it must be asked first, by `load`;
     `nbytes` is its size where that is known all the same."""
 
@@ -130,14 +130,14 @@ class Spooled:
 Content = Remote | Document | Spooled
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A folder's entry. `offset` is its place in the folder: ascending, stable for the life of the folder, > 0.
 
-    `content` is what a file holds where the row that told the name told that too; None leaves it to be looked up.
+    `content` is what stat shows of a file where the row that told the name told that too: its sources may be left out.
+    None leaves it to be looked up.
     """
 
     offset: int
     name: str
     node: Node
-    content: Content | None = field(default=None, compare=False)
+    content: Content | None = None

@@ -8,7 +8,7 @@ by-name/ shows is what campaigns/ shows, in folders of its own.
 from cffs.catalog.views import ViewFolder, ViewRow
 from cffs.catalog.views_writes import LABELS, NUMBERS
 from cffs.core.errors import RemoteObjectMissing
-from cffs.tree import calls, recordings
+from cffs.tree import call_preparing, calls, recordings
 from cffs.tree.behaviour import Parts, Resolve
 from cffs.tree.context import Context, past, row_offset, seq_before
 from cffs.tree.groups import (
@@ -130,7 +130,12 @@ def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
 
 async def prepare_call(context: Context, node: Node) -> None:
     """As below campaigns/."""
-    await recordings.prepare_call(context, canonical(node))
+    await call_preparing.prepare(context, canonical(node))
+
+
+def is_call_prepared(context: Context, node: Node) -> bool:
+    """As below campaigns/."""
+    return call_preparing.is_prepared(context, node)
 
 
 def call_entries(context: Context, node: Node, after: int) -> list[Entry]:

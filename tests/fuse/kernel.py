@@ -8,6 +8,7 @@ import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 
 import pyfuse3
@@ -33,7 +34,7 @@ def take_entry(token: Token, name: bytes, attributes: pyfuse3.EntryAttributes, p
     """Stands in for pyfuse3.readdir_reply."""
     if len(token.taken) >= token.room:
         return False
-    token.taken.append((name, attributes, place))
+    token.taken.append((name, copy(attributes), place))  # the mount changes the object for the next entry
     return True
 
 

@@ -1,0 +1,104 @@
+"""A page of calls put into rows: what is new goes in by a few statements a page, all else as a single call does.
+
+It must not know threads or transactions, nor who asked.
+`catalog/taking` calls it. A first listing is all new rows, and a statement for each of them was most of its cost.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+from cffs.catalog import views_writes, writes
+from cffs.core.values import Call, Recording
+
+_KNOWN_CALLS = "SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))"
+#: By their own id, or by that of a call that nothing told of yet.
+_KNOWN_RECORDINGS = "SELECT id FROM recordings WHERE id IN (SELECT value FROM json_each(?))"
+_CALLS_WITH_RECORDINGS = "SELECT DISTINCT call_id FROM recordings WHERE call_id IN (SELECT value FROM json_each(?))"
+
+
+def put_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
+    """Insert or refresh calls with the recordings embedded in them: the rows are those that `writes.put_call` makes of
+    one after the other."""
+    new = _NewRows(db, calls)
+    for call in calls:
+        if not new.take(call):
+            new.flush()  # rows are numbered in the order of the calls
+            writes.put_call(db, call)
+    new.flush()
+
+
+class _NewRows:
+    """Calls and recordings of which there is no row yet, until they are written together. Owned by `put_calls`."""
+
+    def __init__(self, db: sqlite3.Connection, calls: Sequence[Call]) -> None:
+        self._db = db
+        call_ids = [call.id for call in calls]
+        self._call_ids = _ids(db, _KNOWN_CALLS, call_ids) | _ids(db, _CALLS_WITH_RECORDINGS, call_ids)
+        self._recording_ids = _ids(
+            db, _KNOWN_RECORDINGS, [recording.id for call in calls for recording in call.recordings or ()]
+        )
+        self._folders: dict[tuple[str, str], int] = {}
+        self._campaigns: set[int] = set()
+        self._calls: list[tuple[Any, ...]] = []
+        self._recordings: list[tuple[Any, ...]] = []
+        self._places: list[tuple[int, int]] = []
+        self._seq = 0
+
+    def take(self, call: Call) -> bool:
+        """Keep it to be written; False where it, or a recording of it, has a row, or will have."""
+        recordings = call.recordings or ()
+        ids = {recording.id for recording in recordings}
+        is_known = call.id in self._call_ids or len(ids) < len(recordings) or not ids.isdisjoint(self._recording_ids)
+        self._call_ids.add(call.id)
+        self._recording_ids |= ids
+        if is_known:
+            return False
+        campaign_id = call.campaign_id or 0
+        if campaign_id not in self._campaigns:
+            self._campaigns.add(campaign_id)
+            writes.note_campaign(self._db, campaign_id)
+        memberships = writes.memberships_of(call)
+        self._calls.append(writes.call_values(call, memberships))
+        if recordings:
+            folders = views_writes.folders(self._db, memberships, known=self._folders)
+            stems: set[str] = set()
+            for recording in recordings:
+                self._add(recording, call.id, campaign_id, stems, folders)
+        return True
+
+    def _add(
+        self, recording: Recording, call_id: int, campaign_id: int, stems: set[str], folders: Iterable[int]
+    ) -> None:
+        if not self._recordings:
+            self._seq = writes.next_recording_seq(self._db)
+        seq = self._seq + len(self._recordings)
+        stem = _usual_stem(recording.name)
+        if stem is None or stem in stems:
+            stem = writes.recording_stem(recording.name, identity=recording.id, taken=stems)
+        stems.add(stem)
+        values = writes.recording_values(recording, campaign_id)
+        self._recordings.append((*values, recording.id, call_id, encode_basestring_ascii(recording.name), stem, seq))
+        self._places += [(folder, seq) for folder in folders]
+
+    def flush(self) -> None:
+        """Write what was kept."""
+        self._db.executemany(writes.INSERT_CALL, self._calls)
+        self._db.executemany(writes.INSERT_RECORDING, self._recordings)
+        views_writes.place_all(self._db, self._places)
+        self._calls, self._recordings, self._places = [], [], []
+
+
+def _ids(db: sqlite3.Connection, statement: str, ids: list[Any]) -> set[int]:
+    return {found for (found,) in db.execute(statement, (json.dumps(ids),))}
+
+
+@lru_cache(4096)
+def _usual_stem(name: str) -> str | None:
+    """The stem of a recording whose call has no other of that name; None where it holds the recording's id. Most
+    recordings of an account are called the same."""
+    one, other = (writes.recording_stem(name, identity=identity, taken=()) for identity in (1, 2))
+    return one if one == other else None

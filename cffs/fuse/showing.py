@@ -1,0 +1,93 @@
+"""What stat and listings show of a node: its description, what is held of it here, how long the kernel may believe it.
+
+It must not know who asks, nor ask anything itself: `fuse/operations` has asked what must be asked first.
+"""
+
+from collections.abc import Callable
+
+import pyfuse3
+
+from cffs.catalog.store import Catalog
+from cffs.core.ids import Inode
+from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker
+from cffs.fuse.handles import HandleTable
+from cffs.fuse.invalidation import KernelView
+from cffs.fuse.living import Living
+from cffs.reader.objects import Objects
+from cffs.tree.living import is_being_made
+from cffs.tree.namespace import FOLDER, Description, Namespace
+from cffs.tree.nodes import Content, Node, Remote
+from cffs.tree.routes import FOLDERS
+
+
+class Showing:
+    """Makes attributes of nodes, and notes which sizes may have to be taken back. No method is a checkpoint."""
+
+    def __init__(
+        self,
+        *,
+        namespace: Namespace,
+        objects: Objects,
+        catalog: Catalog,
+        attributes: AttributeMaker,
+        kernel: KernelView,
+        handles: HandleTable,
+        living: Living,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._namespace = namespace
+        self._objects = objects
+        self._catalog = catalog
+        self._attributes = attributes
+        self._kernel = kernel
+        self._handles = handles
+        self._living = living
+        self._now_ns = now_ns
+
+    def known(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
+        """What is known now. Raises what the namespace's `content` raises."""
+        if node.kind in FOLDERS:
+            permissions = self._namespace.writing.permissions(node)
+            return self._attributes.make(inode, FOLDER, held_nbytes=0, now_ns=self._now_ns(), permissions=permissions)
+        content = self._namespace.content(node)
+        return self.file(inode, node, content, self._namespace.describe_content(content))
+
+    def listed(self, inode: Inode, node: Node, content: Content | None) -> pyfuse3.EntryAttributes:
+        """The same for a listing, in an object that the next call may change; `content` where it is at hand."""
+        if node.kind in FOLDERS:
+            return self._attributes.listed_folder(inode, self._namespace.writing.permissions(node))
+        if content is None:
+            content = self._namespace.content(node)
+        description, held_nbytes = self._held(inode, content, self._namespace.describe_content(content))
+        permissions = self._namespace.writing.permissions(node)
+        return self._attributes.listed_file(
+            inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
+        )
+
+    def file(self, inode: Inode, node: Node, content: Content, description: Description) -> pyfuse3.EntryAttributes:
+        """The same of a file whose content and description are at hand."""
+        description, held_nbytes = self._held(inode, content, description)
+        permissions = self._namespace.writing.permissions(node)
+        return self._attributes.make(
+            inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
+        )
+
+    def _held(self, inode: Inode, content: Content, description: Description) -> tuple[Description, int]:
+        """The description as it is shown, and how much of the file is held here."""
+        if not isinstance(content, Remote):
+            return description, description.nbytes or 0
+        if is_being_made(content):
+            description = description._replace(nbytes=self._living.nbytes(content))
+        elif not description.is_exact:
+            description = self._never_too_small(content, description)
+        if not description.is_exact:
+            self._kernel.note(content.key, inode)
+        return description, self._objects.held_nbytes(content.key)
+
+    def _never_too_small(self, content: Remote, description: Description) -> Description:
+        """While an origin tells no total, stat is beyond what has arrived, so that rsync and tar fail aloud."""
+        arrived = [handle.file.arrived_nbytes for handle in self._handles.of_object(content.key)]
+        if not arrived and self._catalog.fact(content.key) is None:
+            return description
+        least = max(arrived, default=0) + BLOCK_NBYTES
+        return description._replace(nbytes=max(description.nbytes or 0, least), is_volatile=True)

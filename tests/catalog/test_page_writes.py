@@ -1,0 +1,74 @@
+"""Pages of calls: the very rows that one call after the other would make, by a few statements where all are new."""
+
+import sqlite3
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cffs.catalog import writes
+from cffs.catalog.page_writes import put_calls
+from cffs.core.values import Call
+from tests.catalog.making import call, recording
+from tests.catalog.test_writes import database, names
+
+TABLES = ("calls", "campaigns", "recordings", "view_folders", "view_rows", "kept_names", "recordings_left")
+numbers = st.sampled_from(["", " ", "1", "2", "\ud800", "-rf", "a/b"])
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> Call:
+    """A call of few ids, so that pages meet what is there, and each other."""
+    ident = draw(st.integers(1, 5))
+    held = draw(st.none() | st.lists(st.tuples(st.integers(1, 6), names), max_size=3))
+    return call(
+        ident,
+        campaign_id=draw(st.sampled_from([None, 5, 6])),
+        from_number=draw(numbers),
+        to_number=draw(numbers),
+        labels=draw(st.sampled_from([(), ("a",), ("a", "b", " ")])),
+        created_ms=draw(st.sampled_from([None, 1, 2])),
+        recordings=None if held is None else tuple(recording(number, name, call_id=ident) for number, name in held),
+    )
+
+
+def rows_of(db: sqlite3.Connection) -> dict[str, list[Any]]:
+    """Everything that was put."""
+    return {table: sorted(db.execute(f"SELECT * FROM {table}"), key=repr) for table in TABLES}  # noqa: S608
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(calls(), max_size=5), max_size=3),
+    st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), max_size=2),
+    st.integers(0, 3),
+)
+def test_as_one_after_the_other(pages: list[list[Call]], found: list[tuple[int, int]], left: int) -> None:
+    """Whatever was known before, and however calls and recordings repeat: all rows, numbers, names and places in the
+    views are those of one call after the other."""
+    dumps = []
+    for is_paged in (False, True):
+        with database() as db:
+            db.execute("UPDATE recordings_left SET seq = ?", (left,))
+            for recording_id, call_id in found:
+                writes.put_recording(db, recording(recording_id, "x"), call_id=call_id, campaign_id=0)
+            for page in pages:
+                if is_paged:
+                    put_calls(db, page)
+                else:
+                    for one in page:
+                        writes.put_call(db, one)
+            dumps.append(rows_of(db))
+    assert dumps[0] == dumps[1]
+
+
+def test_a_first_page_costs_few_statements() -> None:
+    """A thousand new calls with a recording each are not a statement each."""
+    with database() as db:
+        asked: list[str] = []
+        db.set_trace_callback(asked.append)
+        put_calls(db, [call(number, recordings=(recording(number, call_id=number),)) for number in range(1, 1001)])
+        inserts = [statement for statement in asked if statement.startswith("INSERT")]
+        assert len(asked) - len(inserts) < 20
+        db.set_trace_callback(None)
+        assert db.execute("SELECT count(*), max(seq) FROM recordings").fetchone() == (1000, 1000)
