@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.disk_check import held_nbytes_in
-from cffs.cache.disk_file import WouldBlock
+from cffs.cache.disk_file import Transfer, WouldBlock
 from cffs.cache.disk_format import BLOCK_NBYTES, Layout
 from cffs.cache.disk_index import files_below
+from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.reader.remote_file import OpenFile
@@ -345,6 +349,7 @@ class CountedDisk(DiskCache):
         super().__init__(folder, limit_nbytes=2**30, timer=trio.current_time, wall_seconds=trio.current_time)
         self.reads: list[range] = []
         self.is_cold = False
+        self.hangs: threading.Event | None = None
 
     def read_now(self, version, indexes, buffer=None):
         """Notes it."""
@@ -352,6 +357,26 @@ class CountedDisk(DiskCache):
         if self.is_cold:
             raise WouldBlock
         return super().read_now(version, indexes, buffer)
+
+    def begin_read(self, version, indexes, buffer=None):
+        """With `hangs`, threads wait for it."""
+        read = super().begin_read(version, indexes, buffer)
+        return read if read is None or self.hangs is None else replace(read, transfer=Hung(read.transfer, self.hangs))
+
+
+class Hung(Transfer):
+    """One that a thread runs when told to."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self, transfer: Transfer, told: threading.Event) -> None:
+        super().__init__(transfer._owned.pop(), transfer.pieces, is_write=False)
+        self._told = told
+
+    def run(self) -> int:
+        """Waits first."""
+        self._told.wait(10)
+        return super().run()
 
 
 @asynccontextmanager
@@ -446,6 +471,52 @@ async def test_a_piece_given_up_is_brought_for_others(tmp_path):
             await wait_all_tasks_blocked()
             tier._readers.total_tokens += 4
         assert given_up.cancelled_caught
+
+
+async def test_a_disk_that_hangs_costs_its_reader_alone(tmp_path):
+    """A READ for which the disk hangs ends when it is given up; the thread's bytes, which come later, reach no buffer
+    that is in use again."""
+    remote, other = Remote(total=4 * MIB), Remote(total=8 * MIB, seed=3)
+    async with remounted(tmp_path, remote) as (lab, disk, handle):
+        await compare(handle, remote, 0, 2 * MIB)
+        ahead = lab.cache.first_missing(handle._file.identity.version, ByteRange(2 * MIB, remote.total))
+        disk.is_cold, disk.hangs = True, threading.Event()
+        with trio.move_on_after(0.05) as given_up:
+            await handle.read(ahead.start, 128 * KIB)
+        assert given_up.cancelled_caught
+        told, disk.hangs = disk.hangs, None
+        version = ObjectVersion("other", None, other.total)
+        leases = [
+            lab.cache.lease(version, ByteRange(at, at + MIB), is_urgent=True, is_passing=True)
+            for at in range(0, other.total, MIB)
+        ]
+        for lease in leases:
+            lease.vacant[:] = other.content(lease.start, MIB)
+        told.set()
+        await compare(handle, remote, 2 * MIB, 4 * MIB)
+        assert all(lease.buffer == other.content(lease.start, MIB) for lease in leases)
+
+
+async def test_a_slow_disk_holds_no_read_for_a_piece(tmp_path, autojump_clock: MockClock):
+    """Where a piece takes long, the READs that follow wait for their own bytes alone; a quick one has pieces again."""
+    remote = Remote(total=20 * MIB)
+    async with remounted(tmp_path, remote) as (lab, disk, handle):
+        tier = lab.objects._tools.disk
+        await compare(handle, remote, 0, 4 * MIB)
+        assert max(len(read) for read in disk.reads) == 8
+        disk.reads.clear()
+        quick_read, tier.read_into = tier.read_into, partial(_slowly, tier.read_into)
+        await compare(handle, remote, 4 * MIB, 8 * MIB)
+        assert sorted(len(read) for read in disk.reads)[-3] == 1
+        disk.reads.clear()
+        tier.read_into = quick_read
+        await compare(handle, remote, 8 * MIB, 16 * MIB)
+        assert max(len(read) for read in disk.reads) == 8
+
+
+async def _slowly(read_into, *arguments) -> int:
+    await trio.sleep(0.5)
+    return await read_into(*arguments)
 
 
 async def test_a_damaged_block_within_a_piece(tmp_path):
