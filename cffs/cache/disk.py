@@ -88,28 +88,31 @@ class DiskCache:
 
     # -- reading --
 
-    def read_now(self, version: ObjectVersion, indexes: range) -> tuple[range, memoryview] | None:
+    def read_now(
+        self, version: ObjectVersion, indexes: range, buffer: memoryview | None = None
+    ) -> tuple[range, memoryview] | None:
         """The blocks that are here from the first of `indexes` on, checked, as one piece; None where that one is not.
-        Raises WouldBlock where the disk would have to be waited for; `begin_read` then."""
+        They are read to `buffer`, which has room for them, or to memory of their own. Raises WouldBlock where the disk
+        would have to be waited for; `begin_read` then."""
         file = self._file(version)
         run = file.run_at(indexes) if file is not None else range(0)
         if file is None or not run:
             return None
         try:
-            data = file.read_now(run)
+            data = file.read_now(run, buffer)
         except OSError as problem:
             self._unreadable(file, run, problem)
             return None
         return self._checked(file, run, data)
 
-    def begin_read(self, version: ObjectVersion, indexes: range) -> BlockRead | None:
+    def begin_read(self, version: ObjectVersion, indexes: range, buffer: memoryview | None = None) -> BlockRead | None:
         """The same for a thread."""
         file = self._file(version)
         run = file.run_at(indexes) if file is not None else range(0)
         if file is None or not run:
             return None
         try:
-            return BlockRead(file, run, *file.reading(run))
+            return BlockRead(file, run, *file.reading(run, buffer))
         except OSError as problem:
             self._unreadable(file, run, problem)
             return None
@@ -121,7 +124,7 @@ class DiskCache:
             return None
         return self._checked(read.file, read.run, read.data)
 
-    def _checked(self, file: DiskFile, run: range, data: bytearray) -> tuple[range, memoryview] | None:
+    def _checked(self, file: DiskFile, run: range, data: memoryview) -> tuple[range, memoryview] | None:
         before = file.corrupt_blocks
         right = file.checked(run, data)
         entry = self.index.get(name_of(file.version.key))

@@ -18,13 +18,12 @@ from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
-#: Read ahead where a reader met a block that is not in the system's page cache (measured: section 6 of the notes).
-_READ_AHEAD_NBYTES = 4 * 1024 * 1024
 _HERE, _MISSING = b"\1", b"\0"
 
 
 class WouldBlock(Exception):
-    """The block is not in the system's page cache; its read-ahead has been started."""
+    """The block is not in the system's page cache; the system has begun to read it, and what follows where a reader
+    goes on. (Asking it to by `posix_fadvise` fills the cache with single pages: four times the processor.)"""
 
 
 class Transfer:
@@ -126,10 +125,10 @@ class DiskFile:
 
     # -- reading --
 
-    def read_now(self, run: range) -> bytearray:
-        """The bytes of the blocks of `run`, unchecked. Raises WouldBlock where the disk would have to be waited for,
-        and OSError."""
-        target, offset = self._target(run), self._layout.block_offset(run.start)
+    def read_now(self, run: range, buffer: memoryview | None = None) -> memoryview:
+        """The bytes of the blocks of `run`, unchecked, in `buffer` where there is one. Raises WouldBlock where the disk
+        would have to be waited for, and OSError."""
+        target, offset = self._target(run, buffer), self._layout.block_offset(run.start)
         try:
             got = os.preadv(self._descriptor, [target], offset, os.RWF_NOWAIT)
         except OSError as problem:
@@ -137,19 +136,18 @@ class DiskFile:
                 raise
             got = 0  # EOPNOTSUPP: a file system that cannot tell, tmpfs among them
         if got < len(target):
-            os.posix_fadvise(self._descriptor, offset, len(target) + _READ_AHEAD_NBYTES, os.POSIX_FADV_WILLNEED)
             raise WouldBlock
         return target
 
-    def reading(self, run: range) -> tuple[bytearray, Transfer]:
-        """The same for a thread: the buffer that is filled when the transfer has run."""
-        target = self._target(run)
-        pieces = ((memoryview(target), self._layout.block_offset(run.start)),)
+    def reading(self, run: range, buffer: memoryview | None = None) -> tuple[memoryview, Transfer]:
+        """The same for a thread: where the bytes are when the transfer has run."""
+        target = self._target(run, buffer)
+        pieces = ((target, self._layout.block_offset(run.start)),)
         return target, Transfer(os.dup(self._descriptor), pieces, is_write=False)
 
-    def checked(self, run: range, data: bytearray) -> memoryview | None:
-        """What of `data`, read for `run`, is right: all up to the first damaged block, which is forgotten."""
-        view, position = memoryview(data), 0
+    def checked(self, run: range, view: memoryview) -> memoryview | None:
+        """What of `view`, read for `run`, is right: all up to the first damaged block, which is forgotten."""
+        position = 0
         for index in run:
             block = view[position : position + self.block_range(index).nbytes]
             if not disk_format.slot_matches(self._slot(index), block, seed=self._seed, index=index):
@@ -159,8 +157,9 @@ class DiskFile:
             position += len(block)
         return view[:position].toreadonly() if position else None
 
-    def _target(self, run: range) -> bytearray:
-        return bytearray(self._nbytes_of(run))
+    def _target(self, run: range, buffer: memoryview | None) -> memoryview:
+        nbytes = self._nbytes_of(run)
+        return memoryview(bytearray(nbytes)) if buffer is None else buffer[:nbytes]
 
     def _nbytes_of(self, run: range) -> int:
         return self.block_range(run.stop - 1).stop - self.block_range(run.start).start

@@ -33,7 +33,7 @@ class BlockRead:
 
     file: DiskFile
     run: range
-    data: bytearray
+    data: memoryview
     transfer: Transfer
 
 

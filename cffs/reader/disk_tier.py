@@ -97,30 +97,36 @@ class DiskTier:
     async def read(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
         """The bytes of `wanted` from its start on, as far as the disk has them without a gap; None where it has not
         the first. A checkpoint only where the disk has to be waited for; cancelled, nothing is changed."""
-        if self._disk is None:
-            return None
-        indexes = blocks_of(wanted)
-        try:
-            found = self._disk.read_now(version, indexes)
-        except WouldBlock:
-            found = await self._read_in_thread(self._disk, version, indexes)
+        found = await self._read(version, blocks_of(wanted), None)
         if found is None:
             return None
         run, data = found
         begin = wanted.start - run.start * BLOCK_NBYTES
         return data[begin : begin + wanted.nbytes] if len(data) > begin else None
 
-    async def _read_in_thread(
-        self, disk: DiskCache, version: ObjectVersion, indexes: range
-    ) -> tuple[range, memoryview] | None:
-        with waits_for("the disk cache"):
-            return await self._read_when_free(disk, version, indexes)
+    async def read_into(self, buffer: memoryview, version: ObjectVersion, indexes: range) -> int:
+        """The blocks of `indexes`, as far as the disk has them without a gap, to the start of `buffer`, which has room
+        for them; returns how many bytes of them are right. A checkpoint as `read` is; cancelled, a thread may still
+        write to the buffer, and holds a view of it for as long."""
+        found = await self._read(version, indexes, buffer)
+        return len(found[1]) if found is not None else 0
 
-    async def _read_when_free(
-        self, disk: DiskCache, version: ObjectVersion, indexes: range
+    async def _read(
+        self, version: ObjectVersion, indexes: range, buffer: memoryview | None
+    ) -> tuple[range, memoryview] | None:
+        if self._disk is None:
+            return None
+        try:
+            return self._disk.read_now(version, indexes, buffer)
+        except WouldBlock:
+            with waits_for("the disk cache"):
+                return await self._read_in_thread(self._disk, version, indexes, buffer)
+
+    async def _read_in_thread(
+        self, disk: DiskCache, version: ObjectVersion, indexes: range, buffer: memoryview | None
     ) -> tuple[range, memoryview] | None:
         async with self._readers:
-            read = disk.begin_read(version, indexes)
+            read = disk.begin_read(version, indexes, buffer)
             if read is None:
                 return None
             try:

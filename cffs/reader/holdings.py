@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.reader.disk_pieces import Pieces
 from cffs.reader.identity import Identity
 from cffs.reader.tools import Tools
 
@@ -30,6 +31,7 @@ class Holdings:
         self._identity = identity
         self._memory = tools.cache
         self._disk = tools.disk
+        self._pieces = Pieces(tools.cache, tools.disk)
 
     # -- what is here --
 
@@ -71,15 +73,15 @@ class Holdings:
         """The bytes of `wanted` from its start on, as far as disk (or memory, before it) has them in one piece; None
         where the first byte that memory lacks is not on disk either. A checkpoint only where the disk has to be waited
         for."""
-        missing = self.missing_in_memory(wanted)
-        if missing is None:
-            return self.get_arrived(wanted)
-        on_disk_missing = self._on_disk_missing(missing)
-        if on_disk_missing is not None and on_disk_missing.start == missing.start:
-            return None
-        if missing.start > wanted.start:
-            return self.get_arrived(ByteRange(wanted.start, missing.start))
-        return await self._disk.read(self._identity.version, missing)
+        while (missing := self.missing_in_memory(wanted)) is not None:
+            on_disk_missing = self._on_disk_missing(missing)
+            if on_disk_missing is not None and on_disk_missing.start == missing.start:
+                return None
+            if missing.start > wanted.start:
+                return self.get_arrived(ByteRange(wanted.start, missing.start))
+            if not await self._pieces.bring(self._identity.version, missing):
+                return await self._disk.read(self._identity.version, missing)
+        return self.get_arrived(wanted)
 
     def _on_disk_missing(self, within: ByteRange) -> ByteRange | None:
         return self._disk.first_missing(self._identity.version, within)

@@ -301,7 +301,7 @@ async def test_a_reader_that_leaves_while_the_disk_is_read(tmp_path):
         for _ in range(20):
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await lab.objects._tools.disk._read_in_thread(disk, version, range(8))
+                await lab.objects._tools.disk._read_in_thread(disk, version, range(8), None)
         assert len(os.listdir("/proc/self/fd")) == descriptors
         await compare(handle, remote, 0, remote.total)
         handle.close()
