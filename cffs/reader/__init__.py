@@ -26,22 +26,28 @@ without a shield; (5) say what it waits for (`core/waiting`): inflight.json show
 Where the time goes. py-spy (500 Hz, native frames) and strace of the daemon, nginx and dd beside it on 2 cores that
 others used as well; shares of the daemon's samples, epoll's waiting apart.
 
-A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.43 s of processor.
-    36 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,055 of them
-    13 %  pyfuse3's and trio's own part of a READ: a lock, a readiness, a task woken
-     9 %  our handler: guard, handle, extent, window (it was 15 % when a READ that memory serves opened a deadline)
-    12 %  recv from the socket into the block's own buffer: 1,044 of at most 256 KiB
-    10 %  around it: counting the body, leasing, the stall test, waking who waits
-     4 %  heads: seven requests; the rest is trio's loop
-A READ costs five system calls (epoll_wait, read, writev, epoll_wait, epoll_ctl); with read-ahead of 1 MiB there are 264
-of them and 0.25 s of processor in all.
+A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.35 s of processor.
+    45 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,058 of them
+    19 %  recv from the socket into the block's own buffer: 1,062 of at most 256 KiB
+    15 %  our handler: guard, handle, extent, window
+     8 %  libfuse, pyfuse3's loop and `fuse/kernel_turns`
+     7 %  around recv: counting the body, leasing, the stall test, waking who waits
+     6 %  trio's loop; heads are 0.2 %
+Two thirds are the kernel's copies, which curl needs one of. A READ costs three system calls (read, writev, poll), and
+half an epoll_wait; it was five and 0.43 s as long as pyfuse3's tasks waited by trio's lock and epoll for each.
 With the disk cache: 0.12 s more for 256 pwrite of 1 MiB, one for the slots of each answer, and the checksums.
 Before blocks were written by runs there were 4,099 pwrite, 2,060 dup and 2,048 close: 0.2 s.
 From the disk alone, nothing in the system's page cache: 0.2 s by some 260 preadv of up to a MiB into slabs used again;
 READ by READ into fresh buffers, read ahead by fadvise, it was 0.4 to 0.8 s (a page that is touched first costs most).
 
+64 KiB here and there in a cold file, 0 ms: 0.7 ms of processor a READ, one request each, 2,200 calls of functions.
+    21 %  asking: gate, health, tries, httpx's request and response, checks of the head
+    20 %  receiving: the task of a fetch, its lease, the wakers
+    13 %  our handler and the plan; 13 % writev, 11 % send, 10 % h11, 7 % trio's loop, 3 % recv
+No part stands out: less would mean fewer layers, or a request for more than was asked.
+
 cp -r of 200 files (106 MB) at 50 ms, sizes known: 201 requests. The latency is paid by eight to sixteen connections at
-once; what is left is 3 to 5 ms of processor a file:
+once; what is left is 3 ms of processor a file:
     40 %  the kernel's calls: some 5 a file besides the READs; of that writev 13 %, open 5 %
     17 %  receiving, of which 7 % is making and filling a cache file (mkdir, open, header, blocks)
     13 %  asking: h11 and the send 5 %, the loop of tries and its gate 4 %
