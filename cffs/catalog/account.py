@@ -120,10 +120,12 @@ class Account:
 
     def keeps_fresh(self, name: str, campaign_id: int | None = None) -> bool:
         """True where the listing was taken whole once, or is being taken: what it tells need not be asked singly."""
-        if name in self._were_listed:
-            return True
-        names = (name, f"{name}:{campaign_id}")
-        return any(self.was_listed(one) or (one in self._listings and self._listings[one].running) for one in names)
+        return self.was_listed(name, campaign_id) or self.running(name, campaign_id) is not None
+
+    def running(self, name: str, campaign_id: int | None = None) -> Listing | None:
+        """The listing that takes those rows just now; starts none."""
+        found = (self._listings.get(one) for one in (name, f"{name}:{campaign_id}"))
+        return next((listing for listing in found if listing is not None and listing.running), None)
 
     # -- single objects --
 
@@ -180,8 +182,7 @@ class Account:
         v2 = self._v2()
 
         async def question() -> None:
-            recording = await v2.get_recording_by_name(call_id, name)
-            await self._keep_recording(recording, call_id=call_id)
+            await self._keep_recording(await v2.get_recording_by_name(call_id, name), call_id=call_id)
 
         key = ("recording-by-name", call_id, name)
         await self._questions.ask(key, Api.V2, question, patience_seconds=patience_seconds)
@@ -254,9 +255,8 @@ class Account:
     # -- help --
 
     async def _keep_recording(self, recording: Recording, *, call_id: int) -> None:
-        campaign_id = recording.campaign_id or 0
-
         def batch(db: Any) -> None:
+            campaign_id = recording.campaign_id or 0
             if call_id:
                 writes.note_call(db, call_id=call_id, campaign_id=campaign_id)
             writes.put_recording(db, recording, call_id=call_id, campaign_id=campaign_id)

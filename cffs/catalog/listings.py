@@ -5,7 +5,7 @@ It must not know folders; a listing has a name ("campaigns", "calls", "media") a
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 
 import trio
 
@@ -45,6 +45,7 @@ class Listing:
         self._whole_at = None if age_seconds is None else trio.current_time() - age_seconds
         self._failed_at: float | None = None
         self._progress = trio.Event()
+        self._followers: dict[Hashable, Callable[[], Awaitable[None]]] = {}
 
     @property
     def running(self) -> bool:
@@ -69,6 +70,11 @@ class Listing:
             return
         self._running = True
         background.start(self._run)
+
+    def follow(self, key: Hashable, what: Callable[[], Awaitable[None]]) -> None:
+        """Once it has been taken whole, `what` is awaited behind everybody, once for each `key`; where this run of it
+        fails, not at all."""
+        self._followers[key] = what
 
     async def wait_for_progress(self) -> None:
         """Return when a page was taken or the listing ended, at once where it does not run. A checkpoint if it waits;
@@ -99,3 +105,6 @@ class Listing:
             else:
                 self._failed_at = now
             self._wake()
+            followers, self._followers = self._followers, {}
+        for what in followers.values() if failure is None else ():
+            await what()

@@ -54,6 +54,13 @@ INSERT_CALL = (
     "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
     " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+# both parts are ours; what was told is bound
+_PUT_CALL = INSERT_CALL + (  # nosec B608
+    " ON CONFLICT (id) DO UPDATE SET"
+    " campaign_id = excluded.campaign_id, created_ms = excluded.created_ms, from_number = excluded.from_number,"
+    " to_number = excluded.to_number, inbound = excluded.inbound, labels = excluded.labels,"
+    " document = excluded.document, recordings_known = max(recordings_known, excluded.recordings_known)"
+)
 INSERT_RECORDING = (
     "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
     " stem, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -111,13 +118,7 @@ def put_call(db: sqlite3.Connection, call: Call) -> None:
     campaign_id = call.campaign_id or 0
     before = views_writes.memberships(db, call.id)
     now = memberships_of(call)
-    db.execute(
-        f"{INSERT_CALL} ON CONFLICT (id) DO UPDATE SET"
-        " campaign_id = excluded.campaign_id, created_ms = excluded.created_ms, from_number = excluded.from_number,"
-        " to_number = excluded.to_number, inbound = excluded.inbound, labels = excluded.labels,"
-        " document = excluded.document, recordings_known = max(recordings_known, excluded.recordings_known)",
-        call_values(call, now),
-    )
+    db.execute(_PUT_CALL, call_values(call, now))
     note_campaign(db, campaign_id)
     if before is not None and before != now:
         views_writes.place_call(db, call.id)

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -81,17 +81,19 @@ def _int(text: str) -> int | str:
 
 
 def _require_shallow(document: object, *, what: str) -> None:
-    level = [document]
-    for _depth in range(MAX_DEPTH):
+    # Level by level, and of each the containers alone: a page of 1,000 calls has 60,000 values, few of them containers
+    level: list[Any] = [document] if isinstance(document, (dict, list)) else []
+    for _depth in range(MAX_DEPTH - 1):
         level = [
             child
             for parent in level
-            if isinstance(parent, (dict, list))
-            for child in (parent.values() if isinstance(parent, dict) else parent)
+            for child in (parent.values() if type(parent) is dict else parent)
+            if type(child) is dict or type(child) is list
         ]
         if not level:
             return
-    raise MalformedAnswer(f"{what}: JSON nested deeper than {MAX_DEPTH}")
+    if any(level):
+        raise MalformedAnswer(f"{what}: JSON nested deeper than {MAX_DEPTH}")
 
 
 def encode(document: object) -> bytes:
@@ -101,7 +103,7 @@ def encode(document: object) -> bytes:
     as its `\\uXXXX` escape. Mappings and tuples are taken as objects and arrays.
     Raises TypeError or ValueError for values that no JSON text could have given.
     """
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, default=_plain)
+    text = _ENCODER.encode(document)
     try:
         # Python's own indenting encoder is not in C: five times slower, 0.8 s for 10,000 calls
         return msgspec.json.format(text.encode(), indent=2) + b"\n"
@@ -115,6 +117,9 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def as_object(value: object) -> Mapping[str, object] | None:

@@ -41,7 +41,15 @@ def mp3_of(context: Context, row: RecordingRow, *, is_only_of_name: bool) -> Rem
     )
 
 
+def mp3_listed(context: Context, row: RecordingRow) -> Remote:
+    """What a listing shows of it: without its sources, which nobody reads by."""
+    hint_nbytes = _hint(context, row, Form.MP3)
+    return Remote(f"recording/{row.id}.mp3", (), hint_nbytes, row.created_ms, row.state)
+
+
 def _hint(context: Context, row: RecordingRow, form: Form) -> int | None:
+    if row.hint_nbytes is None:
+        return None
     measured = context.catalog.hints.measured_form()
     if context.catalog.hints.is_not(form):
         return None

@@ -99,7 +99,7 @@ def seq_before(offset: int) -> int:
 
 def past(entries: list[Entry], offset: int) -> list[Entry]:
     """Those of the entries whose place lies past `offset`."""
-    return [entry for entry in entries if entry.offset > offset]
+    return [entry for entry in entries if entry.offset > offset] if offset else entries
 
 
 def fixed(*named: tuple[str, Node]) -> list[Entry]:

@@ -4,7 +4,9 @@ It must not know how the folders find their files: it asks the same functions th
 The namespace calls it. A playlist costs no request; what it holds is rendered at stat and open, page by page.
 """
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -39,6 +41,8 @@ _HEAD = b"#EXTM3U\n"
 #: (1 ms).
 _PAGE_ROWS = 2000
 _AT_ONCE = 200
+#: A hundred thousand lines; whoever asks for a longer one has it made further on.
+_AHEAD_SECONDS = 1.0
 #: (place behind the last row: its time and sequence number, views) -> the next rows.
 Find = Callable[[tuple[int, int], Views], list[ViewRow]]
 _AUDIO = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE})
@@ -82,13 +86,34 @@ async def resolve(context: Context, parent: Node, _parts: Parts) -> Node:
 def content(context: Context, node: Node) -> Content:
     """Rendered when its bytes are asked for, or its size where that is not known from before."""
     folder = Node(Kind[str(node.args[0])], node.args[1:])
-    state = (context.catalog.state, shown_forms(context), recordings.wavs_are_sure(context))
+    state = _state(context)
 
     async def load() -> bytes:
+        _make_again_when_whole(context, folder)
         return await context.renderings.render(folder, _step_of(context, folder), state=state)
 
     nbytes = context.renderings.nbytes(folder, state=state)
     return Document(body=None, load=load, nbytes=nbytes, modified_ms=_modified_ms(context, folder))
+
+
+def _make_again_when_whole(context: Context, folder: Node) -> None:
+    """Who asks for a campaign's playlist while its calls are being listed, as the first `ls -l` does for its size, will
+    ask again: it is made behind everybody once all of it is known, as far as that takes a second."""
+    listing = context.account.running("calls", int(folder.args[0])) if folder.kind is Kind.CAMPAIGN else None
+    if listing is None:
+        return
+
+    async def make() -> None:
+        state = _state(context)
+        with trio.move_on_after(_AHEAD_SECONDS), suppress(sqlite3.Error):
+            await context.renderings.render(folder, _step_of(context, folder), state=state)
+
+    listing.follow(folder, make)
+
+
+def _state(context: Context) -> Hashable:
+    """Another one where playlists may be other ones."""
+    return context.catalog.state, shown_forms(context), recordings.wavs_are_sure(context)
 
 
 def _step_of(context: Context, folder: Node) -> Step:

@@ -13,7 +13,7 @@ from cffs.catalog.rows import CallRow, FileRow, RecordingRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
-from cffs.tree.audio import call_json_of, json_of, mp3_of, wav_content
+from cffs.tree.audio import call_json_of, json_of, mp3_listed, wav_content
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, past, row_offset, seq_before
 from cffs.tree.groups import (
@@ -159,13 +159,12 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
     row, recordings = context.catalog.call_folder(call_id)
     node_of_json = _call_json_node(row, campaign_id, call_id)
     entries = [Entry(1, "call.json", node_of_json, call_json_of(context, row, campaign_id, call_id))]
-    names = [recording.name for recording in recordings]
     for recording in recordings:
+        first = row_offset(recording.seq, 0)
         if Form.MP3 in forms:
-            mp3 = mp3_of(context, recording, is_only_of_name=names.count(recording.name) == 1)
-            entries.append(Entry(row_offset(recording.seq, 0), f"{recording.stem}.mp3", mp3_node(recording), mp3))
-        metadata = json_of(recording)
-        entries.append(Entry(row_offset(recording.seq, 1), f"{recording.stem}.json", json_node(recording), metadata))
+            mp3 = mp3_listed(context, recording)
+            entries.append(Entry(first, f"{recording.stem}.mp3", mp3_node(recording), mp3))
+        entries.append(Entry(first + 1, f"{recording.stem}.json", json_node(recording), json_of(recording)))
     may_have_files = row is not None and row.files_known and (Form.WAV in forms or not recordings)
     files = context.catalog.files_of_call(call_id) if may_have_files else []
     if Form.WAV in forms and wavs_are_sure(context):
@@ -236,9 +235,7 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
         context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
         for row in rows:
             if Form.MP3 in forms:
-                # its sources are not asked for by stat: a listing need not count the namesakes in each call
-                content = mp3_of(context, row, is_only_of_name=False)
-                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row), content))
+                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row), mp3_listed(context, row)))
             entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)))
             if Form.WAV in forms and wavs_are_sure(context) and context.catalog.file(row.id) is None:
                 entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id, None)))

@@ -15,7 +15,7 @@ from cffs.core.ids import parse_id
 from cffs.core.names import encode_name, file_name
 from cffs.core.source import Api
 from cffs.core.times import file_stamp
-from cffs.tree.audio import mp3_of, wav_content
+from cffs.tree.audio import mp3_listed, wav_content
 from cffs.tree.behaviour import Parts, Resolve
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset
 from cffs.tree.hints import Form
@@ -95,9 +95,8 @@ def entries_of(context: Context, rows: list[ViewRow], place_of: Callable[[ViewRo
     entries = []
     for row in rows:
         for form, node in files_of(context, row):
-            # what a listing shows needs no sources: the namesakes in each call are not counted
             is_mp3 = form is Form.MP3
-            content = mp3_of(context, row.recording, is_only_of_name=False) if is_mp3 else wav_content(context, node)
+            content = mp3_listed(context, row.recording) if is_mp3 else wav_content(context, node)
             entries.append(Entry(place_of(row) + int(not is_mp3), name_of(context, row, form), node, content))
     return entries
 

@@ -125,3 +125,25 @@ async def test_cancelled_waiter(autojump_clock: MockClock, made: Make) -> None:
     await refreshed().wait_whole()
     assert taker.runs == 1
     assert not isinstance(refreshed().failure, CffsError)
+
+
+@pytest.mark.parametrize("outcome", [None, ServerFailure(500, "x")], ids=["whole", "failed"])
+async def test_followers(
+    outcome: CffsError | None, autojump_clock: MockClock, made: Make, announced: list[str]
+) -> None:
+    """What follows a listing is done once it was taken whole, once for each key, and nobody waits for it; what follows
+    one that fails is forgotten."""
+    announced += ["listing failed"] if outcome else []
+    taker, done = Taker(outcome=outcome), []
+
+    async def what() -> None:
+        await trio.sleep(100)
+        done.append(listing.running)
+
+    listing = made(taker)()
+    for key in ("a", "b", "a"):
+        listing.follow(key, what)
+    await listing.wait_whole()
+    assert trio.current_time() < 50
+    await trio.sleep(RETRY_SECONDS + 250)
+    assert done == ([] if outcome else [False, False])

@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cffs.catalog import writes
+from cffs.catalog import facts, writes
 from cffs.catalog.rows import Fact
 from cffs.catalog.store import PAGE_ROWS, Catalog
 from cffs.core.errors import DeadlineExceeded
-from tests.catalog.making import campaign
+from tests.catalog.making import call, campaign, recording
 
 
 def learn(catalog: Catalog, key: str = "recording/1.mp3", **told: Any) -> Fact:
@@ -348,3 +348,42 @@ async def test_closed_under_a_write(tmp_path: Path) -> None:
 async def _set_when_all_wait(event: trio.Event) -> None:
     await trio.testing.wait_all_tasks_blocked()
     event.set()
+
+
+async def test_facts_beyond_what_memory_keeps(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for a few in memory, all that was learned is known, written or not, read one by one or together; and
+    what is kept stays few."""
+    monkeypatch.setattr(facts, "KEPT_FACTS", 10)
+    monkeypatch.setattr(facts, "_FORGOTTEN_FACTS", 3)
+    keys = [f"recording/{number}.mp3" for number in range(50)]
+    for number, key in enumerate(keys):
+        catalog.learn(object_key=key, source="s", nbytes=number, validator=None, modified_ns=None)
+        if number == 30:
+            await catalog.flush_facts()
+    for number, key in enumerate(keys):
+        catalog.read_facts(keys[number : number + 5])
+        fact = catalog.fact(key)
+        assert fact is not None
+        assert fact.nbytes == number
+        assert len(catalog._facts) <= 10 + 5
+    assert catalog.fact("recording/50.mp3") is None
+
+
+@pytest.mark.parametrize("count", [1, 127, 128, 129, 1000, 1001])
+async def test_call_folders_of_any_length(catalog: Catalog, count: int) -> None:
+    """Calls before and behind one with many recordings: each folder has its own, all of them, in the order told,
+    whatever their names' order is."""
+    held = {5: 3, 6: count, 7: 0, 8: 2}
+
+    def batch(db: sqlite3.Connection) -> None:
+        for ident, many in held.items():
+            numbers = range(ident * 10_000, ident * 10_000 + many)
+            told = tuple(recording(number, f"name {number % 7}", call_id=ident) for number in numbers)
+            writes.put_call(db, call(ident, recordings=told))
+
+    await catalog.write(batch)
+    for ident in (5, 6, 7, 8, 6):
+        row, recordings = catalog.call_folder(ident)
+        assert row == catalog.call(ident)
+        assert recordings == catalog.recordings_of_call(ident)
+        assert len(recordings) == held[ident]

@@ -92,3 +92,47 @@ def test_negative_entries():
     for never_ours, seconds in ((False, 30), (True, 300)):
         attributes = maker().missing(never_ours=never_ours)
         assert (attributes.st_ino, attributes.entry_timeout) == (0, seconds)
+
+
+FIELDS = [
+    "st_ino",
+    "generation",
+    "entry_timeout",
+    "attr_timeout",
+    "st_mode",
+    "st_nlink",
+    "st_uid",
+    "st_gid",
+    "st_rdev",
+    "st_size",
+    "st_blocks",
+    "st_blksize",
+    "st_atime_ns",
+    "st_mtime_ns",
+    "st_ctime_ns",
+]
+descriptions = st.builds(
+    Description,
+    is_folder=st.booleans(),
+    nbytes=st.none() | SIZES,
+    is_exact=st.booleans(),
+    is_volatile=st.booleans(),
+    is_passing=st.booleans(),
+    modified_ns=st.none() | st.integers(-(2**62), 2**62),
+)
+
+
+@given(st.lists(st.tuples(st.integers(2, 2**62), descriptions, SIZES, st.sampled_from([None, 0o640, 0o755]))))
+def test_a_listing_tells_what_stat_does(entries):
+    """In whatever order a listing shows files and folders, each is told as a stat of it alone is: nothing of the entry
+    before is left in the object that is told again and again."""
+    making = maker(0o022)
+    for inode, description, held_nbytes, permissions in entries:
+        alone = making.make(Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions)
+        if description.is_folder:
+            listed = making.listed_folder(Inode(inode), permissions)
+        else:
+            listed = making.listed_file(
+                Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions
+            )
+        assert [getattr(listed, field) for field in FIELDS] == [getattr(alone, field) for field in FIELDS]

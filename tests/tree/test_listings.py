@@ -134,3 +134,30 @@ async def test_listed_in_the_order_of_names(world: Open, facts: Facts) -> None:
         assert len(names) > 1
         assert names == sorted(names)
         assert numbers == sorted(numbers)
+
+
+async def test_a_known_call_folder_waits_for_nothing(world: Open, facts: Facts) -> None:
+    """Once the calls were listed, a call's folder is opened without a question; before, and where listings show WAVs as
+    well, it is not taken to be so."""
+    async with world() as tree:
+        call = await tree.node(facts.folder)
+        assert not tree.namespace.is_prepared(call)
+        await tree.names(f"campaigns/{facts.campaign}")
+        before = tree.requests()
+        assert tree.namespace.is_prepared(call)
+        assert tree.requests() == before
+    async with world(formats=("mp3", "wav")) as tree:
+        await tree.names(f"campaigns/{facts.campaign}")
+        assert not tree.namespace.is_prepared(await tree.node(facts.folder))
+
+
+async def test_a_known_call_folder_starts_the_refresh_that_is_due(world: Open, facts: Facts) -> None:
+    """Opening it is a look at the calls: past their time to live they are listed anew behind whoever opens it."""
+    async with world(dir_ttl_seconds=0.0) as tree:
+        await tree.names(f"campaigns/{facts.campaign}")
+        call = await tree.node(facts.folder)
+        listing = tree.account.running("calls", facts.campaign)
+        if listing is not None:
+            await listing.wait_whole()
+        assert tree.namespace.is_prepared(call)
+        assert tree.account.running("calls", facts.campaign) is not None

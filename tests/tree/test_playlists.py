@@ -4,6 +4,7 @@ from posixpath import normpath
 from urllib.parse import unquote
 
 import pytest
+import trio
 
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
@@ -126,3 +127,29 @@ async def test_dynamic_and_v1(world: Open, facts: Facts) -> None:
         assert len(await played(tree, facts.dynamic_folder)) == 1
         assert await played(tree, "campaigns/99") == []
         assert ROOT.kind is Kind.ROOT
+
+
+async def test_made_again_when_all_is_known(world: Open, served: Serve) -> None:
+    """A campaign's playlist that was asked for while its calls are listed for the first time is at hand, whole, when
+    they are: nobody asks for it anew."""
+    standin = served(calls=3000, campaigns=1)
+    async with world(standin) as tree:
+        (campaign,) = await tree.names("campaigns")
+        folder = await tree.node(f"campaigns/{campaign}")
+        path = f"campaigns/{campaign}/playlist.m3u8"
+        await tree.namespace.prepare(folder)
+        await tree.text(path)
+        listing = tree.account.running("calls", int(campaign))
+        assert listing is not None
+        await listing.wait_whole()
+        with trio.fail_after(10):
+            while (content := tree.namespace.content(await tree.node(path))).nbytes is None:  # type: ignore[union-attr]
+                await trio.lowlevel.checkpoint()
+        assert isinstance(content, Document)
+        assert len(await tree.text(path)) == content.nbytes > 3000
+        assert (await tree.text(path)).count(b"#EXTINF:") == tree.catalog.counts()["recordings"] - await _lone(tree)
+
+
+async def _lone(tree: World) -> int:
+    """Recordings of calls that belong to no campaign."""
+    return sum(node.kind is Kind.MP3 for node in (await tree.walk("calls")).values())
