@@ -7,16 +7,14 @@ It owns what is measured and how it is printed. No network, no mount. `scripts/b
 
 import argparse
 import resource
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import trio
 
-from cffs.catalog import writes
+from cffs.catalog.page_writes import put_calls
 from cffs.catalog.store import Catalog
 from cffs.core.values import Call
 from cffs.core.wire_v2 import parse_call
@@ -41,7 +39,7 @@ async def catalogue(path: Path, rows: int) -> None:
     async with Catalog.opened(path) as catalog:
         started = time.perf_counter()
         for calls in pages(account, rows):
-            await catalog.write(partial(put_all, calls))
+            await catalog.write(lambda db, calls=calls: put_calls(db, calls))
         seconds = time.perf_counter() - started
     print(f"taking {rows} calls: {seconds:.1f} s, {rows / seconds:.0f} a second")
     started = time.perf_counter()
@@ -56,12 +54,6 @@ async def catalogue(path: Path, rows: int) -> None:
         show("its recordings", lambda: catalog.recordings_of_call(middle))
         show("counting everything", catalog.counts)
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
-
-
-def put_all(calls: list[Call], db: sqlite3.Connection) -> None:
-    """One page, as a listing puts it."""
-    for call in calls:
-        writes.put_call(db, call)
 
 
 def pages(account: Account, rows: int) -> Iterator[list[Call]]:

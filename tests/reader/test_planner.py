@@ -50,14 +50,14 @@ def asked(planned: Plan) -> list[tuple[int, int]]:
     return [(fetch.wanted.start, fetch.wanted.stop) for fetch in planned.fetches]
 
 
-TOTALS = st.one_of(st.none(), st.integers(0, 300 * MIB), st.integers(0, 2 * SMALL_FILE_NBYTES))
+TOTALS = st.one_of(st.none(), st.integers(0, 900 * MIB), st.integers(0, 2 * SMALL_FILE_NBYTES))
 
 
 @given(total=TOTALS, data=st.data())
 def test_laws(total: int | None, data: st.DataObject) -> None:
     """Never beyond the end, never what is covered, never twice, never more than the window; all that a READ needs is
     covered afterwards; and the same question has the same answer."""
-    size = 300 * MIB if total is None else total
+    size = 900 * MIB if total is None else total
     offsets = st.integers(0, size + MIB)
     covered = Covered(
         [
@@ -110,14 +110,14 @@ def test_small_file_is_one_request(total: int) -> None:
 
 def test_first_read_of_big_file() -> None:
     """A first READ of up to 256 KiB asks for 256 KiB; a larger one is a bulk reader's and asks for a long request."""
-    assert asked(run([(0, 128 * KIB)], total=100 * MIB)[0]) == [(0, 256 * KIB)]
-    assert asked(run([(0, MIB)], total=100 * MIB)[0]) == [(0, LONG_NBYTES)]
+    assert asked(run([(0, 128 * KIB)], total=600 * MIB)[0]) == [(0, 256 * KIB)]
+    assert asked(run([(0, MIB)], total=600 * MIB)[0]) == [(0, LONG_NBYTES)]
 
 
 def test_reading_on_is_a_long_request() -> None:
     """The READ that ends beyond the first 256 KiB begins a long request behind them, and none follows until its end."""
     reads = [(offset, 128 * KIB) for offset in range(0, 4 * MIB, 128 * KIB)]
-    plans = run(reads, total=100 * MIB)
+    plans = run(reads, total=600 * MIB)
     assert [asked(planned) for planned in plans[:3]] == [
         [(0, 256 * KIB)],
         [],
