@@ -179,9 +179,7 @@ def observe(state: ReaderState, wanted: ByteRange, total_nbytes: int | None) -> 
 
 
 def _run_of(state: ReaderState, wanted: ByteRange) -> ReaderState:
-    return ReaderState(
-        run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1, first_nbytes=state.first_nbytes
-    )
+    return ReaderState(run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1, first_nbytes=state.first_nbytes)
 
 
 def _gone_on(state: ReaderState, stop: int) -> ReaderState:
