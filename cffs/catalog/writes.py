@@ -14,7 +14,7 @@ from cffs.catalog.rows import DynamicRow, Fact
 from cffs.core.junk import is_junk
 from cffs.core.names import encode_name, file_name
 from cffs.core.values import Call, Campaign, Media, Recording, RecordingList
-from cffs.core.wire_json import encode
+from cffs.core.wire_json import encode_decoded
 
 #: Names in a call's folder that are ours whatever a recording is called.
 RESERVED_CALL_STEMS = frozenset({"call"})
@@ -39,7 +39,7 @@ def put_campaign(db: sqlite3.Connection, campaign: Campaign) -> None:
     db.execute(
         "INSERT INTO campaigns (id, name, modified_ms, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
         " name = excluded.name, modified_ms = excluded.modified_ms, document = excluded.document",
-        (campaign.id, json.dumps(campaign.name), campaign.modified_ms, encode(campaign.document)),
+        (campaign.id, json.dumps(campaign.name), campaign.modified_ms, encode_decoded(campaign.document)),
     )
     views_writes.name_campaign(db, campaign.id, campaign.name)
 
@@ -83,7 +83,7 @@ def call_values(call: Call, memberships: views_writes.Memberships) -> tuple[obje
         to_number,
         call.inbound,
         labels,
-        encode(call.document),
+        encode_decoded(call.document),
         call.recordings is not None,
     )
 
@@ -96,7 +96,7 @@ def recording_values(recording: Recording, campaign_id: int) -> tuple[object, ..
         recording.hint_nbytes,
         recording.seconds,
         recording.state.value,
-        encode(recording.document),
+        encode_decoded(recording.document),
     )
 
 
@@ -196,7 +196,13 @@ def put_files(db: sqlite3.Connection, listing: RecordingList, *, campaign_id: in
 
 def put_media(db: sqlite3.Connection, media: Media) -> None:
     """Insert or refresh a media file; its by-name stem is given once, unique beside its extension."""
-    values = (media.created_ms, media.hint_nbytes, media.public_key, media.public_extension, encode(media.document))
+    values = (
+        media.created_ms,
+        media.hint_nbytes,
+        media.public_key,
+        media.public_extension,
+        encode_decoded(media.document),
+    )
     updated = db.execute(
         "UPDATE media SET created_ms = ?, hint_nbytes = ?, public_key = ?, public_extension = ?, document = ?"
         " WHERE id = ?",

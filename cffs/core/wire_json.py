@@ -113,6 +113,15 @@ def encode(document: object) -> bytes:
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
+def encode_decoded(document: object) -> bytes:
+    """As `encode`, of what `decode` gave, in a third of its time; numbers may be spelt otherwise (1e22 for 1e+22).
+    Nothing else may be given: of a NaN it would make null."""
+    try:
+        return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    except (UnicodeEncodeError, OverflowError, TypeError, msgspec.DecodeError):
+        return encode(document)  # a lone surrogate, an integer beyond 64 bits
+
+
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)

@@ -22,6 +22,7 @@ from cffs.core.wire_json import (
     as_time_ms,
     decode,
     encode,
+    encode_decoded,
 )
 
 #: Any document JSON can carry, numbers beyond 64 bits and lone surrogates included.
@@ -36,6 +37,16 @@ DOCUMENTS = st.recursive(
 def surrogates_paired(document: object) -> object:
     """What JSON makes of two surrogates that stand as a pair: one character."""
     return json.loads(json.dumps(document))
+
+
+@given(DOCUMENTS.map(surrogates_paired))
+def test_the_quick_way_writes_the_same_document(document: object) -> None:
+    """Whatever was decoded, a lone surrogate and an integer of any length among it, comes back from either spelling."""
+    body = encode_decoded(decode(encode(document), what="x"))
+    assert decode(body, what="x") == document
+    assert body.endswith(b"\n")
+    if not any(character in body for character in b"eE."):  # no number that is spelt with an exponent or a point
+        assert body == encode(document)
 
 
 @given(DOCUMENTS.map(surrogates_paired))
