@@ -170,7 +170,7 @@ class Asker:
         health = self._health[ask.api]
         while True:
             self._require_open(ask, health.would_admit(trio.current_time()))
-            slot = held.enter_now()
+            slot = held.enter_now() if trio.current_time() < own_deadline else None
             if slot is None:
                 with waits_for("a connection to be free"), trio.move_on_at(own_deadline):
                     slot = await held.enter()

@@ -72,8 +72,7 @@ class Listing:
         background.start(self._run)
 
     def follow(self, key: Hashable, what: Callable[[], Awaitable[None]]) -> None:
-        """Once it has been taken whole, `what` is awaited behind everybody, once for each `key`; where this run of it
-        fails, not at all."""
+        """When it ends without a failure, `what` is awaited behind everybody, one after another, each `key` once."""
         self._followers[key] = what
 
     async def wait_for_progress(self) -> None:

@@ -33,14 +33,18 @@ def clamped_ns(unix_ms: int, *, now_ns: int) -> int:
 _REMEMBERED_DATES = 256
 
 
-@lru_cache(_REMEMBERED_DATES)
 def parse_http_date(text: str) -> int | None:
     """A Last-Modified or Date header in unix milliseconds, or None where it is no date (RFC 9110's three forms).
 
     Without a zone, UTC is meant. Dates before 1970 are None.
     """
+    return _parsed_date(text[:64])
+
+
+@lru_cache(_REMEMBERED_DATES)
+def _parsed_date(text: str) -> int | None:
     try:
-        moment = parsedate_to_datetime(text[:64])
+        moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         unix_ms = (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -133,7 +133,7 @@ def patient_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self,
 
 
 def instant_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
-    """The same for a handler that never waits: no deadline is needed, and none is paid for."""
+    """The same for a handler that mostly never waits: where it does, it opens its own deadline."""
     takes_handle = _parameters(function)[1] == "fh"
     operation = function.__name__
 

@@ -17,7 +17,7 @@ import trio
 
 #: Twice what the next call of a program that waits for each answer takes; longer gave nothing (100 us: the same).
 LINGER_SECONDS = 50e-6
-#: So many times in vain, and only each thirty-second call is lingered for: a program that computes between its calls
+#: So many times in vain, and only one call in some thirty is lingered for: a program that computes between its calls
 #: would pay with a processor that it could use.
 _VAIN_LIMIT = 4
 _RETRY_CALLS = 32

@@ -53,10 +53,14 @@ class Pieces:
         self._next.pop(missing.start // BLOCK_NBYTES, None)
         piece = self._piece_for(version, missing) if is_going_on else ByteRange(0, 0)
         self._expect((piece or missing).stop // BLOCK_NBYTES)
-        return bool(piece) and await self._read(version, piece)
+        if piece and await self._read(version, piece):
+            return True
+        self._expect(missing.stop // BLOCK_NBYTES)
+        return False
 
     async def _read(self, version: ObjectVersion, piece: ByteRange) -> bool:
-        self._memory.drop_consumed(version, piece.start)  # its buffer is the one that is taken, and warm
+        # its buffer is the one that is taken, and warm; the kernel may still ask for what is just behind
+        self._memory.drop_consumed(version, max(0, piece.start - SLAB_NBYTES))
         lease = self._memory.lease(version, piece, is_urgent=True, is_passing=True)
         if lease is None:
             return False

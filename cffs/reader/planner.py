@@ -19,7 +19,8 @@ FIRST_NBYTES = 256 * 1024
 FIRST_NBYTES_WIDE_READ_AHEAD = 512 * 1024
 WIDE_READ_AHEAD_NBYTES = 512 * 1024
 #: As long as the longest recordings are (four hours of WAV). Where one ends, a fast stream waits for the next: with
-#: 64 MiB, 256 MiB took 0.44 s at 50 ms, 0.35 s so. Closed early, no more is lost than what is under way.
+#: 64 MiB, 256 MiB took 0.44 s at 50 ms, 0.35 s so. Closed early, no more is lost than what is under way; killed in the
+#: middle, what this answer brought to the disk.
 LONG_NBYTES = 256 * 1024 * 1024
 MIN_WINDOW_NBYTES = 1024 * 1024
 MAX_WINDOW_NBYTES = 8 * 1024 * 1024

@@ -17,7 +17,6 @@ from cffs.reader.facts import FactsListener
 from cffs.reader.pace import Pace
 from cffs.reader.planner import (
     FIRST_NBYTES,
-    LONG_NBYTES,
     MAX_WINDOW_NBYTES,
     MIN_WINDOW_NBYTES,
     PAGE_NBYTES,
@@ -30,6 +29,8 @@ from cffs.reader.stories import Stories
 
 #: Of the newest measurement in the running mean.
 _WEIGHT = 0.3
+#: A request that begins further ahead would only hold its connection for longer: half a second of a gigabit link.
+_MOST_LEAD_NBYTES = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class LinkEstimate:
     def lead_nbytes(self) -> int:
         """How far ahead the next request must start, so that its head is there in time (readpath.md, 8.4)."""
         nbytes = int(self.bytes_per_second * (1.3 * self.latency_seconds + 0.005))
-        return min(max(nbytes, MIN_WINDOW_NBYTES), LONG_NBYTES // 2)
+        return min(max(nbytes, MIN_WINDOW_NBYTES), _MOST_LEAD_NBYTES)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -104,6 +104,8 @@ def _make_again_when_whole(context: Context, folder: Node) -> None:
         return
 
     async def make() -> None:
+        if not context.account.was_listed("calls", int(folder.args[0])):
+            return  # a listing that was left for that of the campaign alone
         state = _state(context)
         with trio.move_on_after(_AHEAD_SECONDS), suppress(sqlite3.Error):
             await context.renderings.render(folder, _step_of(context, folder), state=state)
