@@ -3,6 +3,7 @@
 It must not know what a test asserts.
 """
 
+import os
 import random
 import struct
 from pathlib import Path
@@ -37,4 +38,6 @@ def stored(standin: StandinThread) -> dict[int, tuple[str, bytes]]:
 
 def spooled(home: Path) -> list[Path]:
     """What lies in the spool."""
-    return [path for path in (home / "cache").glob("**/spool/**/*") if path.is_file()]
+    # os.walk, since a folder may go while it is looked at: glob raises then
+    walked = [Path(folder) / name for folder, _folders, names in os.walk(home / "cache") for name in names]
+    return [path for path in walked if "spool" in path.parent.parts and path.is_file()]
