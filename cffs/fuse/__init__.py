@@ -5,6 +5,7 @@ and what those raise into one errno.
 `daemon/mount` hands the operations object to pyfuse3.
 
 Facts that bend it (measured, shared notes of the project; pyfuse3 3.5, kernel 6.18):
+* half of a small call's time is waking up for it: `kernel_turns` is how pyfuse3's tasks wait;
 * handlers run concurrently, but lookups and listings of one folder come one after the other;
 * a handler that raises anything but FUSEError ends the whole mount, so `guard.handler` wraps every one;
 * a blocked caller cannot be interrupted through pyfuse3, so every handler has a deadline of half the promised time
