@@ -20,6 +20,12 @@ UNKNOWN_STOP = 2**62
 #: Less than a connection is worth.
 _WORTH_FINISHING_NBYTES = 256 * 1024
 _MOVING_SECONDS = 1.0
+#: The smallest buffer worth receiving into where more is to come.
+_LEAST_BUFFER_NBYTES = 256 * 1024
+#: Buffers end on multiples of the kernel's READ, so that a READ is one view of one of them.
+_BUFFER_UNIT_NBYTES = 128 * 1024
+#: A stream that has come so far has a window of several slabs.
+_RUNNING_NBYTES = 4 * 1024 * 1024
 #: What nobody waits for and is let in ends after so long, there or not.
 _FINISHING_SECONDS = 5.0
 
@@ -92,6 +98,17 @@ class Fetch:
         """True where `other`, of the whole as well, still brings `missing`, the first that is not here of what this one
         is for. It does not where a reader went back to what was evicted."""
         return other is not None and other is not self and (missing is None or other.position <= missing.start)
+
+    def buffer_stop(self, most_nbytes: int) -> int:
+        """Where the next buffer for it ends, if at most `most_nbytes` are to be had at once: the smaller the window,
+        the smaller the buffer. A running stream gets whole slabs on one grid: none is fresh memory, and a READ of 1 MiB
+        is a view of one (measured, 256 MiB: 0.15 s of processor, 0.23 where two are joined)."""
+        if self.is_stream and self.position - self.begin >= _RUNNING_NBYTES:
+            return min(self.stop, self.position + most_nbytes - self.position % most_nbytes)
+        stop = min(self.stop, self.position + min(max(self.limit - self.position, _LEAST_BUFFER_NBYTES), most_nbytes))
+        if stop == self.stop:
+            return stop
+        return max(stop - stop % _BUFFER_UNIT_NBYTES, min(stop, self.position + _BUFFER_UNIT_NBYTES))
 
     def advance(self, nbytes: int) -> None:
         """The next `nbytes` are there (in the cache, or were there already)."""

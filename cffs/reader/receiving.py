@@ -34,10 +34,6 @@ from cffs.reader.seam import Answer
 from cffs.reader.slots import Claim
 from cffs.reader.tools import Tools
 
-#: The receiving task hogs the loop otherwise: 34 ms for a window while readers waited (readpath.md, section 1).
-CHECKPOINT_NBYTES = 256 * 1024
-#: Extents end on multiples of the kernel's READ, so that a READ is one view of one extent.
-_EXTENT_UNIT_NBYTES = 128 * 1024
 #: A paused answer looks this often whether its connection is needed elsewhere, and ends itself after so many looks:
 #: an open file that nobody reads costs no socket.
 _PAUSE_LOOK_SECONDS = 1.0
@@ -48,7 +44,7 @@ _TURN_SECONDS = 2.0
 _ROOM_LOOK_SECONDS = 0.02
 #: What is received and not needed (held already, or before the wanted start of a whole answer) lands here; shared,
 #: nobody reads it.
-_SCRATCH = memoryview(bytearray(CHECKPOINT_NBYTES))
+_SCRATCH = memoryview(bytearray(256 * 1024))
 
 
 class _Superseded(Exception):  # control flow within this module: another fetch brings these bytes
@@ -188,7 +184,7 @@ class Receiver:
         """Receives the body; what lies before the fetch's position, or is held already, goes nowhere."""
         if not await self._skip(fetch, answer, claim):
             return _Outcome.SHORT
-        began_at, unyielded_nbytes = trio.current_time(), 0
+        began_at = trio.current_time()
         while fetch.position < fetch.stop and not fetch.has_ended():
             if not await self._may_go_on(fetch, began_at):
                 return _Outcome.YIELDED
@@ -201,7 +197,7 @@ class Receiver:
             leased_at, leased_nbytes = trio.current_time(), len(target)
             try:
                 while target and not fetch.has_ended():
-                    nbytes = await answer.receive_into(target[:CHECKPOINT_NBYTES])
+                    nbytes = await answer.receive_into(target)
                     if fetch.has_ended():
                         return _Outcome.OVER
                     if not nbytes:
@@ -214,17 +210,16 @@ class Receiver:
                     fetch.advance(nbytes)
                     self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
-                    unyielded_nbytes += nbytes
-                    if unyielded_nbytes >= CHECKPOINT_NBYTES:
-                        unyielded_nbytes = 0
-                        await trio.lowlevel.checkpoint()
-                        await self._holdings.keep_up()
             finally:
                 if lease is not None:
                     self._tools.cache.seal(lease)
                     self._holdings.arrived(ByteRange(lease.start, lease.filled_stop))
                 fetch.lease = None
             self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
+            if fetch.position < fetch.stop:
+                # a slab takes 0.2 ms; without this a whole window came first, in 34 (readpath.md, section 1)
+                await trio.lowlevel.checkpoint()
+                await self._holdings.keep_up()
         return _Outcome.OVER
 
     async def _skip(self, fetch: Fetch, answer: Answer, claim: Claim) -> bool:
@@ -246,11 +241,7 @@ class Receiver:
     def _target(self, fetch: Fetch) -> tuple[memoryview | None, Extent | None]:
         """Where the next bytes go: a lease; scratch where they are held already; None while there is no room."""
         cache, version = self._tools.cache, self._identity.version
-        # the smaller the window, the smaller the buffers
-        nbytes = min(max(fetch.limit - fetch.position, CHECKPOINT_NBYTES), cache.largest_lease_nbytes)
-        stop = min(fetch.stop, fetch.position + nbytes)
-        if stop < fetch.stop:
-            stop = max(stop - stop % _EXTENT_UNIT_NBYTES, min(stop, fetch.position + _EXTENT_UNIT_NBYTES))
+        stop = fetch.buffer_stop(cache.largest_lease_nbytes)
         is_free, stop = cache.free_run(version, fetch.position, stop)
         if not is_free:
             return _SCRATCH[: stop - fetch.position], None

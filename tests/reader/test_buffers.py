@@ -1,0 +1,53 @@
+"""Where the buffers of a fetch end: laws of a pure function, and what it means for READs."""
+
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cffs.core.byte_range import ByteRange
+from cffs.reader.fetches import Fetch
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+async def _fetch(wanted: ByteRange, came_nbytes: int, window_nbytes: int, *, is_stream: bool) -> Fetch:
+    fetch = Fetch(wanted, is_stream=is_stream, limit=wanted.start)
+    fetch.advance(came_nbytes)
+    fetch.raise_limit(fetch.position + window_nbytes)
+    return fetch
+
+
+fetches = st.builds(
+    lambda start, nbytes, came, window, is_stream: trio.run(
+        lambda: _fetch(ByteRange(start, start + nbytes), came % nbytes, window, is_stream=is_stream)
+    ),
+    st.integers(0, 16 * MIB),
+    st.integers(1, 64 * MIB),
+    st.integers(0, 64 * MIB),
+    st.integers(0, 16 * MIB),
+    st.booleans(),
+)
+
+
+@given(fetches, st.integers(1, MIB))
+def test_buffer_is_never_empty_nor_beyond_what_is_to_come(fetch: Fetch, most_nbytes: int) -> None:
+    """Every buffer holds at least a byte, at most what may be had at once, and nothing behind the fetch's end."""
+    stop = fetch.buffer_stop(most_nbytes)
+    assert fetch.position < stop <= min(fetch.stop, fetch.position + most_nbytes)
+
+
+@given(fetches)
+def test_no_read_of_128_kib_lies_in_two_full_buffers(fetch: Fetch) -> None:
+    """A buffer that ends before its fetch does ends on a multiple of 128 KiB, where the kernel's READs end too."""
+    stop = fetch.buffer_stop(MIB)
+    assert stop in (fetch.stop, fetch.position + 128 * KIB) or stop % (128 * KIB) == 0
+
+
+@given(st.integers(0, 16 * MIB), st.integers(4 * MIB, 32 * MIB), st.integers(0, 16 * MIB))
+def test_running_stream_gets_whole_slabs(start: int, came_nbytes: int, window_nbytes: int) -> None:
+    """From its second buffer on a stream that has come far fills slabs of the grid, wherever its window ends."""
+    wanted = ByteRange(start, start + came_nbytes + 8 * MIB)
+    fetch = trio.run(lambda: _fetch(wanted, came_nbytes, window_nbytes, is_stream=True))
+    fetch.position = fetch.buffer_stop(MIB)
+    assert fetch.position % MIB == 0
+    assert fetch.buffer_stop(MIB) == fetch.position + MIB
