@@ -51,6 +51,10 @@ class Extent:
         """Where the bytes end that it has or, while it fills, will have."""
         return self.start + (len(self.buffer) if self.standing is Standing.FILLING else self.filled_nbytes)
 
+    def bytes_of(self, wanted: ByteRange) -> memoryview:
+        """Those bytes, read-only; the caller knows that they are here."""
+        return memoryview(self.buffer)[wanted.start - self.start : wanted.stop - self.start].toreadonly()
+
     @property
     def vacant(self) -> memoryview:
         """The part still to be received; empty when full."""
@@ -84,16 +88,22 @@ class Blob:
         del self.starts[index]
         del self.extents[index]
 
-    def bytes_of(self, wanted: ByteRange) -> memoryview | None:
-        """Those bytes, read-only, or None when any is missing; zero-copy where one extent has them all."""
-        index = self.index_at(wanted.start)
+    def extent_of(self, wanted: ByteRange) -> Extent | None:
+        """The extent that has all of it, or None."""
+        start, stop = wanted
+        index = bisect_right(self.starts, start) - 1
         if index < 0:
             return None
         extent = self.extents[index]
-        if wanted.stop <= extent.filled_stop:
-            begin = wanted.start - extent.start
-            return memoryview(extent.buffer)[begin : begin + wanted.nbytes].toreadonly()
-        return None if self.first_missing(wanted) is not None else self._joined(index, wanted)
+        return extent if stop <= extent.start + extent.filled_nbytes else None
+
+    def bytes_of(self, wanted: ByteRange) -> memoryview | None:
+        """Those bytes, read-only, or None when any is missing; zero-copy where one extent has them all."""
+        extent = self.extent_of(wanted)
+        if extent is not None:
+            return extent.bytes_of(wanted)
+        index = self.index_at(wanted.start)
+        return None if index < 0 or self.first_missing(wanted) is not None else self._joined(index, wanted)
 
     def _joined(self, index: int, wanted: ByteRange) -> memoryview:
         joined = bytearray(wanted.nbytes)

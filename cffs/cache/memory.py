@@ -71,11 +71,17 @@ class MemoryCache:
         if not wanted:
             return _EMPTY
         blob = self._blobs.get(version)
-        data = blob.bytes_of(wanted) if blob is not None else None
-        if blob is not None and data is not None:
-            index = blob.index_at(wanted.start)
-            while index < len(blob.extents) and (extent := blob.extents[index]).start < wanted.stop:
-                index += 1
+        if blob is None:
+            return None
+        extent = blob.extent_of(wanted)
+        if extent is not None:
+            self._note_read(extent, wanted.stop)
+            return extent.bytes_of(wanted)
+        data = blob.bytes_of(wanted)
+        if data is not None:
+            for extent in blob.extents[blob.index_at(wanted.start) :]:
+                if extent.start >= wanted.stop:
+                    break
                 if extent.filled_nbytes:
                     self._note_read(extent, min(extent.filled_stop, wanted.stop))
         return data

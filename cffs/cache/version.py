@@ -4,11 +4,10 @@ It must not know how a version is told from another (that is `callfire/checks`).
 Caches key by it, `reader/` makes it.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectVersion:
+class ObjectVersion(NamedTuple):
     """The version of object `key` that the origin names by `validator` and that has `total_nbytes` bytes.
 
     `total_nbytes` is None only while an answer that does not tell its length is still arriving; what arrives then

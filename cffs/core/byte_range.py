@@ -1,26 +1,30 @@
 """Half-open byte ranges and their arithmetic: the only place where offsets are added, split and rounded.
 
 It must not know HTTP's inclusive form (that is `callfire/transport`'s) nor what the bytes are.
-Cache, reader and transport speak in these.
+Cache, reader and transport speak in these; some ten are made for each READ, hence a tuple.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ByteRange:
+class _Range(NamedTuple):
+    start: int
+    stop: int
+
+
+class ByteRange(_Range):
     """The bytes from `start` up to, and without, `stop`. Empty when both are equal.
 
     Raises ValueError for a negative start or a stop before the start.
     """
 
-    start: int
-    stop: int
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.start <= self.stop:
-            raise ValueError(f"not a byte range: {self.start}..{self.stop}")
+    def __new__(cls, start: int, stop: int) -> Self:
+        if not 0 <= start <= stop:
+            raise ValueError(f"not a byte range: {start}..{stop}")
+        return tuple.__new__(cls, (start, stop))
 
     @property
     def nbytes(self) -> int:
@@ -43,7 +47,7 @@ class ByteRange:
 
     def clamped(self, nbytes: int) -> "ByteRange":
         """What of it lies in an object of `nbytes` bytes; empty at its end when nothing does."""
-        return ByteRange(min(self.start, nbytes), min(self.stop, nbytes))
+        return self if self.stop <= nbytes else ByteRange(min(self.start, nbytes), nbytes)
 
     def aligned(self, unit_nbytes: int) -> "ByteRange":
         """The smallest range that holds this one and starts and stops on multiples of `unit_nbytes`."""

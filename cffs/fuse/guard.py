@@ -144,21 +144,51 @@ def instant_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self,
         waiting.begin(call.waits_for)
         try:
             return await function(self, number, *args, **kwargs)
-        except CffsError as error:
-            if isinstance(error, OriginFault):
-                log.warning("%s failed subject=%s reason=%s", operation, call.subject, error)
-            raise pyfuse3.FUSEError(errno_of(error)) from error
-        except trio.TooSlowError as error:
-            raise pyfuse3.FUSEError(errno.ETIMEDOUT) from error
         except Exception as error:
-            calls.bugs += 1
-            log.exception("bug in %s subject=%s", operation, call.subject)
-            raise pyfuse3.FUSEError(errno.EIO) from error
+            raise _told(calls, operation, call.tell, number, error) from error
         finally:
             calls.end(call)
 
     wrapper.is_guarded = True  # type: ignore[attr-defined]  # read by the test that holds every handler wrapped
     return wrapper  # type: ignore[return-value]  # as above
+
+
+def first_at_once(
+    at_once: Callable[[Self, int, int, int], Answer | None],
+) -> Callable[[Handler[Self, [int, int], Answer]], Handler[Self, [int, int], Answer]]:
+    """Of READ: `instant_handler`, but what `at_once` has is answered with no call noted, which costs as much as the
+    answer. It gives None where the handler is to answer, and may raise what a handler may."""
+
+    def decorate(function: Handler[Self, [int, int], Answer]) -> Handler[Self, [int, int], Answer]:
+        guarded = instant_handler(function)
+
+        @wraps(function)
+        async def wrapper(self: Self, number: int, offset: int, nbytes: int) -> Answer:
+            try:
+                answer = at_once(self, number, offset, nbytes)
+            except Exception as error:
+                raise _told(self.calls, function.__name__, self.subject_of_handle, number, error) from error
+            return await guarded(self, number, offset, nbytes) if answer is None else answer
+
+        wrapper.is_guarded = True  # type: ignore[attr-defined]  # as above
+        return wrapper
+
+    return decorate
+
+
+def _told(
+    calls: CallTable, operation: str, tell: Callable[[int], str], number: int, error: Exception
+) -> pyfuse3.FUSEError:
+    """The errno for what a handler raised; what people should know of it goes to the log."""
+    if isinstance(error, CffsError):
+        if isinstance(error, OriginFault):
+            log.warning("%s failed subject=%s reason=%s", operation, tell(number), error)
+        return pyfuse3.FUSEError(errno_of(error))
+    if isinstance(error, trio.TooSlowError):
+        return pyfuse3.FUSEError(errno.ETIMEDOUT)
+    calls.bugs += 1
+    log.error("bug in %s subject=%s", operation, tell(number), exc_info=error)
+    return pyfuse3.FUSEError(errno.EIO)
 
 
 def _parameters(function: Callable[..., object]) -> list[str]:

@@ -23,7 +23,7 @@ from cffs.core.errors import (
 from cffs.core.ids import Inode
 from cffs.fuse.attributes import AttributeMaker, made_up_statfs
 from cffs.fuse.folders import Folders, ReaddirReply
-from cffs.fuse.guard import CallTable, handler, instant_handler
+from cffs.fuse.guard import CallTable, first_at_once, handler, instant_handler
 from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, WrittenHandle, told
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
@@ -251,20 +251,22 @@ class Operations(Mutations):
         self._namespace.writing.served(node)
         return info
 
-    @instant_handler
+    def _read_at_once(self, fh: int, off: int, size: int) -> bytes | None:
+        handle = self.handles.find(fh)
+        if isinstance(handle, RemoteHandle):
+            return handle.file.read_now(off, size)  # type: ignore[return-value]  # pyfuse3 takes any buffer, uncopied
+        return None
+
+    @first_at_once(_read_at_once)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """The bytes there; fewer only at the true end. A deadline costs as much as a READ that memory serves, and is
         opened where it has to wait."""
         handle = self.handles.get(fh)
         if isinstance(handle, RemoteHandle):
-            data = handle.file.read_now(off, size)
-            if data is None:
-                # `fail_after` is this as well; its two generators cost a tenth of a read of the network
-                with trio.CancelScope(deadline=trio.current_time() + self.calls.budget_seconds):
-                    data = await handle.file.read_missing(off, size)
-            if data is None:
-                raise trio.TooSlowError
-            return data  # type: ignore[return-value]  # pyfuse3 takes any buffer, without a copy; its stub says bytes
+            # `fail_after` is this as well; its two generators cost a tenth of a read of the network
+            with trio.CancelScope(deadline=trio.current_time() + self.calls.budget_seconds):
+                return await handle.file.read_missing(off, size)  # type: ignore[return-value]  # as above
+            raise trio.TooSlowError
         if isinstance(handle, LivingHandle):
             with trio.fail_after(self.calls.budget_seconds):
                 return await self._living.read(handle, off, size)

@@ -25,6 +25,8 @@ class OpenFile:
         self.state = ReaderState(first_nbytes=first_nbytes)
         self.receive_stop = 0
         self.quiet_stop = 0
+        #: Its window stands where it is until the reader has come so far.
+        self.window_due = 0
         #: Up to here what lies behind the reader was looked at for being freed.
         self.swept_stop = 0
         #: The furthest byte it read, and whether it looked at the end as programs that look for tags do.

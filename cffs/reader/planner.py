@@ -6,7 +6,7 @@ It must not know tasks, clocks, HTTP or memory; it sees what is held or on its w
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cffs.core.byte_range import ByteRange
 
@@ -48,8 +48,7 @@ class Coverage(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReaderState:
+class ReaderState(NamedTuple):
     """Where one open handle is: the run of READs in order that it is in."""
 
     run_start: int = 0

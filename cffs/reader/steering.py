@@ -22,6 +22,8 @@ _CUT_SECONDS = 0.3
 _CUT_UNIT_NBYTES = 1024 * 1024
 #: With less than that left, a stream is over before ranges beside it have won anything.
 _WORTH_CUTTING_NBYTES = 8 * 1024 * 1024
+#: A window moves when its reader has read one such part of it.
+_WINDOW_STEPS = 8
 
 
 class Steering:
@@ -146,11 +148,14 @@ class Steering:
         if state is None:
             return False
         handle.state = state
-        self._move_window(handle, receive_stop_of(state, self._tools.planner_limits(self._depth())))
+        if state.next_offset >= handle.window_due:
+            self._move_window(handle, receive_stop_of(state, self._tools.planner_limits(self._depth())))
         return True
 
     def _move_window(self, handle: OpenFile, receive_stop: int) -> None:
         handle.receive_stop = receive_stop
+        # in steps here too: what a window may be now is asked of all streams together
+        handle.window_due = handle.state.next_offset + (receive_stop - handle.state.next_offset) // _WINDOW_STEPS
         for fetch in self._fetches:
             if fetch.position <= receive_stop and handle.state.next_offset <= fetch.stop:
                 # in steps: a receiver that wakes for each READ would fill small buffers

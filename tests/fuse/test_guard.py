@@ -8,8 +8,8 @@ import pyfuse3
 import pytest
 import trio
 
-from cffs.core.errors import OriginFault, ReadOnlyMount, RemoteObjectMissing, ServerFailure
-from cffs.fuse.guard import CallTable, acting_handler, handler, patient_handler
+from cffs.core.errors import OriginFault, ReadOnlyMount, RemoteObjectMissing, ServerFailure, StaleHandle
+from cffs.fuse.guard import CallTable, acting_handler, first_at_once, handler, patient_handler
 from cffs.fuse.operations import Operations
 from tests.fuse.kernel import refused
 
@@ -158,3 +158,45 @@ async def test_a_close_has_all_the_time_it_needs(autojump_clock):
     with refused(errno.EIO):
         await Subject(limit_seconds=60).flush(1)
     assert trio.current_time() - begun_at == pytest.approx(60)
+
+
+class Shelf:
+    """READs of what is at hand (even numbers), of what is fetched, and of what makes the quick way raise (7, 9)."""
+
+    def __init__(self) -> None:
+        self.calls = CallTable(budget_seconds=15.0)
+        self.looks = 0
+
+    def subject_of(self, number: int) -> str:
+        return f"inode {number}"
+
+    subject_of_handle = subject_of
+
+    def _at_once(self, fh: int, off: int, size: int) -> bytes | None:
+        self.looks += 1
+        if fh in (7, 9):
+            raise ZeroDivisionError if fh == 7 else StaleHandle("9")
+        return None if fh % 2 else bytes(size)
+
+    @first_at_once(_at_once)
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        assert [call.operation for call in self.calls.waiting()] == ["read"]
+        await trio.lowlevel.checkpoint()
+        return b"fetched"
+
+
+@pytest.mark.parametrize(("fh", "answer"), [(2, bytes(3)), (3, b"fetched")])
+async def test_what_is_at_hand_needs_no_guard(autojump_clock, fh, answer):
+    """A READ is looked for once, and is a call in flight only where it has to wait; nothing found is no end of file."""
+    shelf = Shelf()
+    assert await shelf.read(fh, 0, 3) == answer
+    assert (shelf.looks, shelf.calls.waiting()) == (1, [])
+
+
+@pytest.mark.parametrize(("fh", "code", "bugs"), [(7, errno.EIO, 1), (9, errno.ESTALE, 0)])
+async def test_what_the_quick_way_raises_is_told_as_of_a_handler(autojump_clock, fh, code, bugs):
+    """One of our exceptions is its errno, anything else a bug: EIO, counted; the handler is not asked again."""
+    shelf = Shelf()
+    with refused(code):
+        await shelf.read(fh, 0, 3)
+    assert shelf.calls.bugs == bugs

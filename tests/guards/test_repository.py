@@ -18,7 +18,7 @@ LONGEST_MODULE = 300
 OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "own.py", "streams.py"), 660
 #: The only places that may catch everything (style.md 10): handler boundary, background tasks, and the command line's.
 BROAD_EXCEPTS = {
-    "cffs/fuse/guard.py": 1,
+    "cffs/fuse/guard.py": 2,  # around a handler, and around what answers a READ at once; one function tells both
     "cffs/daemon/background.py": 1,
     "cffs/cli/main.py": 1,
 }
