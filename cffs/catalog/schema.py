@@ -93,6 +93,12 @@ MIGRATIONS: tuple[str, ...] = (
         WHERE call_id = OLD.id AND NOT EXISTS (SELECT 1 FROM kept_names WHERE recording = seq);
     END;
     """,
+    # A campaign's folder shows ids alone: read from the index, not from rows with their documents (13 MB a look at
+    # 10,000 calls).
+    """
+    DROP INDEX calls_by_campaign;
+    CREATE INDEX calls_by_campaign ON calls (campaign_id, seq, id);
+    """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
 _FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: views_writes.fill}
