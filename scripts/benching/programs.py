@@ -161,9 +161,11 @@ def _end(process: subprocess.Popen[bytes], point: Path) -> None:
 
 
 def _set_read_ahead(point: Path, kib: int | None) -> None:
-    """What the kernel reads ahead on this mount; None leaves what the program did."""
-    if kib is None:
-        return
+    """What the kernel reads ahead on this mount of ours; None leaves what it did as root, which is waited for: it comes
+    a moment after the mount, and would undo ours."""
     setting = Path(f"/sys/class/bdi/0:{os.minor(point.stat().st_dev)}/read_ahead_kb")
-    if int(setting.read_text()) != kib:
+    until = time.monotonic() + START_SECONDS
+    while os.geteuid() == 0 and int(setting.read_text()) <= DEFAULT_READ_AHEAD_KB and time.monotonic() < until:
+        time.sleep(0.01)  # noqa: TID251  # as above
+    if kib is not None and int(setting.read_text()) != kib:
         setting.write_text(f"{kib}\n")
