@@ -23,24 +23,24 @@ fetch may have been dropped; (2) in a reader, ask the cache and the table again:
 object may have changed; (3) never between looking for a covering fetch and beginning one; (4) never in `finally`
 without a shield; (5) say what it waits for (`core/waiting`): inflight.json shows it.
 
-Where the time goes. py-spy (500 Hz, native frames) and strace of the daemon, nginx and dd beside it on 2 cores that
-others used as well; shares of the daemon's samples, epoll's waiting apart.
+Where the time goes. py-spy (500 Hz, native frames), perf and strace of the daemon, nginx and dd beside it on 2 cores
+that others used as well; shares of the daemon's samples, epoll's waiting apart.
 
-A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.35 s of processor.
-    45 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,058 of them
-    19 %  recv from the socket into the block's own buffer: 1,062 of at most 256 KiB
-    15 %  our handler: guard, handle, extent, window
-     8 %  libfuse, pyfuse3's loop and `fuse/kernel_turns`
-     7 %  around recv: counting the body, leasing, the stall test, waking who waits
-     6 %  trio's loop; heads are 0.2 %
-Two thirds are the kernel's copies, which curl needs one of. A READ costs three system calls (read, writev, poll), and
-half an epoll_wait; it was five and 0.43 s as long as pyfuse3's tasks waited by trio's lock and epoll for each.
-With the disk cache: 0.12 s more for 256 pwrite of 1 MiB, one for the slots of each answer, and the checksums.
+A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.22 s of processor (perf: py-spy stops the process for each
+look, and finds half as many system calls again).
+    34 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,058 of them; a sixth of it wakes the reader
+    26 %  recv from the socket, a slab of 1 MiB each: 256 of them
+    32 %  Python: pyfuse3's loop, `fuse/kernel_turns`, trio, receiving; our handler is 4 us of a READ
+     5 %  read, poll and epoll
+Two thirds are the kernel's, which curl needs half of. A READ costs three system calls (read, writev, poll). It was 0.43 s
+as long as pyfuse3's tasks waited by trio's lock and epoll for each, and 0.30 s while bytes were received by 256 KiB
+into buffers that ended where the window did. With root's read-ahead of 1 MiB 0.16 s: an eighth of the READs.
+With the disk cache: 0.07 s more for 256 pwrite of 1 MiB, one for the slots of each answer, and the checksums.
 Before blocks were written by runs there were 4,099 pwrite, 2,060 dup and 2,048 close: 0.2 s.
 From the disk alone, nothing in the system's page cache: 0.2 s by some 260 preadv of up to a MiB into slabs used again;
 READ by READ into fresh buffers, read ahead by fadvise, it was 0.4 to 0.8 s (a page that is touched first costs most).
 
-64 KiB here and there in a cold file, 0 ms: 0.7 ms of processor a READ, one request each, 2,200 calls of functions.
+64 KiB here and there in a cold file, 0 ms: 0.6 ms of processor a READ, one request each, 1,750 calls of functions.
     21 %  asking: gate, health, tries, httpx's request and response, checks of the head
     20 %  receiving: the task of a fetch, its lease, the wakers
     13 %  our handler and the plan; 13 % writev, 11 % send, 10 % h11, 7 % trio's loop, 3 % recv
@@ -57,5 +57,8 @@ Tried, and not kept: draining the socket from the READ's handler (no gain: readp
 thread for every write of a block (readpath.md: slower than in place); taking any write of over 5 ms for a slow disk
 (on busy cores the writer had only lost its processor, and a second of thread hops followed: now it must have waited);
 a thread for every write of a MiB (0.14 s more), RWF_DONTCACHE for writes (no gain);
+windows of 2, 4 or 16 MiB, less kept behind the reader, waiting awake for 200 us instead of 50 (no difference that outlasts
+a second look); the reader and the caches compiled by mypyc (a fifth of the time in Python, and it broke an `await`);
+telling the system to forget what was just read from the cache's file (no gain); huge pages by glibc's tunable (none);
 glibc's own mmap threshold (it climbs to 32 MiB and leaves holes: 134 MiB with 64 readers, 108 since it is fixed).
 """
