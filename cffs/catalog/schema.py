@@ -96,7 +96,7 @@ MIGRATIONS: tuple[str, ...] = (
     # A campaign's folder shows ids alone: read from the index, not from rows with their documents (13 MB a look at
     # 10,000 calls).
     """
-    DROP INDEX calls_by_campaign;
+    DROP INDEX IF EXISTS calls_by_campaign;
     CREATE INDEX calls_by_campaign ON calls (campaign_id, seq, id);
     """,
 )

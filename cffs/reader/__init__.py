@@ -26,15 +26,15 @@ without a shield; (5) say what it waits for (`core/waiting`): inflight.json show
 Where the time goes. py-spy (500 Hz, native frames), perf and strace of the daemon, nginx and dd beside it on 2 cores
 that others used as well; shares of the daemon's samples, epoll's waiting apart.
 
-A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.22 s of processor (perf: py-spy stops the process for each
-look, and finds half as many system calls again).
+A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.22 s of processor (perf: py-spy stops the process for
+each look, and finds half as many system calls again).
     34 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,058 of them; a sixth of it wakes the reader
     26 %  recv from the socket, a slab of 1 MiB each: 256 of them
     32 %  Python: pyfuse3's loop, `fuse/kernel_turns`, trio, receiving; our handler is 4 us of a READ
      5 %  read, poll and epoll
-Two thirds are the kernel's, which curl needs half of. A READ costs three system calls (read, writev, poll). It was 0.43 s
-as long as pyfuse3's tasks waited by trio's lock and epoll for each, and 0.30 s while bytes were received by 256 KiB
-into buffers that ended where the window did. With root's read-ahead of 1 MiB 0.16 s: an eighth of the READs.
+Two thirds are the kernel's, which curl needs half of. A READ costs three system calls (read, writev, poll). It was
+0.43 s as long as pyfuse3's tasks waited by trio's lock and epoll for each, and 0.30 s while bytes were received by
+256 KiB into buffers that ended where the window did. With root's read-ahead of 1 MiB 0.16 s: an eighth of the READs.
 With the disk cache: 0.07 s more for 256 pwrite of 1 MiB, one for the slots of each answer, and the checksums.
 Before blocks were written by runs there were 4,099 pwrite, 2,060 dup and 2,048 close: 0.2 s.
 From the disk alone, nothing in the system's page cache: 0.2 s by some 260 preadv of up to a MiB into slabs used again;
@@ -57,8 +57,8 @@ Tried, and not kept: draining the socket from the READ's handler (no gain: readp
 thread for every write of a block (readpath.md: slower than in place); taking any write of over 5 ms for a slow disk
 (on busy cores the writer had only lost its processor, and a second of thread hops followed: now it must have waited);
 a thread for every write of a MiB (0.14 s more), RWF_DONTCACHE for writes (no gain);
-windows of 2, 4 or 16 MiB, less kept behind the reader, waiting awake for 200 us instead of 50 (no difference that outlasts
-a second look); the reader and the caches compiled by mypyc (a fifth of the time in Python, and it broke an `await`);
+windows of 2, 4 or 16 MiB, less kept behind the reader, waiting awake for 200 us instead of 50 (no difference that
+outlasts a second look); reader and caches compiled by mypyc (a fifth of the time in Python, and an `await` broke);
 telling the system to forget what was just read from the cache's file (no gain); huge pages by glibc's tunable (none);
 glibc's own mmap threshold (it climbs to 32 MiB and leaves holes: 134 MiB with 64 readers, 108 since it is fixed).
 """

@@ -23,7 +23,7 @@ _MOVING_SECONDS = 1.0
 #: The smallest buffer worth receiving into where more is to come.
 _LEAST_BUFFER_NBYTES = 256 * 1024
 #: Buffers end on multiples of the kernel's READ, so that a READ is one view of one of them.
-_BUFFER_UNIT_NBYTES = 128 * 1024
+BUFFER_UNIT_NBYTES = 128 * 1024
 #: A stream that has come so far has a window of several slabs.
 _RUNNING_NBYTES = 4 * 1024 * 1024
 #: What nobody waits for and is let in ends after so long, there or not.
@@ -108,7 +108,7 @@ class Fetch:
         stop = min(self.stop, self.position + min(max(self.limit - self.position, _LEAST_BUFFER_NBYTES), most_nbytes))
         if stop == self.stop:
             return stop
-        return max(stop - stop % _BUFFER_UNIT_NBYTES, min(stop, self.position + _BUFFER_UNIT_NBYTES))
+        return max(stop - stop % BUFFER_UNIT_NBYTES, min(stop, self.position + BUFFER_UNIT_NBYTES))
 
     def advance(self, nbytes: int) -> None:
         """The next `nbytes` are there (in the cache, or were there already)."""

@@ -210,16 +210,17 @@ class Receiver:
                     fetch.advance(nbytes)
                     self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
+                self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
+                if fetch.position < fetch.stop:
+                    # a slab takes 0.2 ms; without this a whole window came first, in 34 (readpath.md, section 1)
+                    await trio.lowlevel.checkpoint()
+                # before the blocks are handed over: those for which the disk's queue has no room are lost
+                await self._holdings.keep_up()
             finally:
                 if lease is not None:
                     self._tools.cache.seal(lease)
                     self._holdings.arrived(ByteRange(lease.start, lease.filled_stop))
                 fetch.lease = None
-            self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
-            if fetch.position < fetch.stop:
-                # a slab takes 0.2 ms; without this a whole window came first, in 34 (readpath.md, section 1)
-                await trio.lowlevel.checkpoint()
-                await self._holdings.keep_up()
         return _Outcome.OVER
 
     async def _skip(self, fetch: Fetch, answer: Answer, claim: Claim) -> bool:
@@ -241,7 +242,7 @@ class Receiver:
     def _target(self, fetch: Fetch) -> tuple[memoryview | None, Extent | None]:
         """Where the next bytes go: a lease; scratch where they are held already; None while there is no room."""
         cache, version = self._tools.cache, self._identity.version
-        stop = fetch.buffer_stop(cache.largest_lease_nbytes)
+        stop = fetch.buffer_stop(self._tools.stream_buffer_nbytes if fetch.is_stream else cache.largest_lease_nbytes)
         is_free, stop = cache.free_run(version, fetch.position, stop)
         if not is_free:
             return _SCRATCH[: stop - fetch.position], None

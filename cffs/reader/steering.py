@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import trio
 
+from cffs.cache.slabs import SLAB_NBYTES
 from cffs.core.byte_range import ByteRange
 from cffs.reader.fetches import UNKNOWN_STOP, Fetch, Fetches
 from cffs.reader.holdings import Holdings
@@ -19,7 +20,8 @@ from cffs.reader.tools import Tools
 
 #: A stream that is to be cut goes on for so long, so that the ranges that follow it begin before it ends.
 _CUT_SECONDS = 0.3
-_CUT_UNIT_NBYTES = 1024 * 1024
+#: No buffer that is being filled reaches beyond a cut.
+_CUT_UNIT_NBYTES = SLAB_NBYTES
 #: With less than that left, a stream is over before ranges beside it have won anything.
 _WORTH_CUTTING_NBYTES = 8 * 1024 * 1024
 #: A window moves when its reader has read one such part of it.

@@ -14,6 +14,7 @@ from cffs.core.source import Api
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.expected import Expected
 from cffs.reader.facts import FactsListener
+from cffs.reader.fetches import BUFFER_UNIT_NBYTES
 from cffs.reader.pace import Pace
 from cffs.reader.planner import (
     FIRST_NBYTES,
@@ -103,6 +104,14 @@ class Tools:
         if pace is None:
             pace = self.paces[api] = Pace(most=self.slots.per_object)
         return pace
+
+    @property
+    def stream_buffer_nbytes(self) -> int:
+        """The largest buffer for a stream: all streams together fill a quarter of the budget with those that are not
+        read yet. Of 128 KiB, twice that and so on, which lie on one grid; less only with a tiny budget."""
+        share_nbytes = self.cache.limit_nbytes // 4 // max(1, round(self.running_streams))
+        most_nbytes = min(self.cache.largest_lease_nbytes, max(share_nbytes, BUFFER_UNIT_NBYTES))
+        return 1 << (most_nbytes.bit_length() - 1) if most_nbytes > BUFFER_UNIT_NBYTES else most_nbytes
 
     def planner_limits(self, depth: int) -> PlannerLimits:
         """What one reader may have on its way now: half of the budget, shared by the streams there are."""

@@ -165,7 +165,9 @@ def _set_read_ahead(point: Path, kib: int | None) -> None:
     a moment after the mount, and would undo ours."""
     setting = Path(f"/sys/class/bdi/0:{os.minor(point.stat().st_dev)}/read_ahead_kb")
     until = time.monotonic() + START_SECONDS
-    while os.geteuid() == 0 and int(setting.read_text()) <= DEFAULT_READ_AHEAD_KB and time.monotonic() < until:
+    while os.geteuid() == 0 and int(setting.read_text()) <= DEFAULT_READ_AHEAD_KB:
+        if time.monotonic() > until:
+            raise RuntimeError(f"{setting} is not raised")
         time.sleep(0.01)  # noqa: TID251  # as above
     if kib is not None and int(setting.read_text()) != kib:
         setting.write_text(f"{kib}\n")

@@ -174,6 +174,7 @@ class Shelf:
 
     def _at_once(self, fh: int, off: int, size: int) -> bytes | None:
         self.looks += 1
+        assert self.calls.waiting() == []
         if fh in (7, 9):
             raise ZeroDivisionError if fh == 7 else StaleHandle("9")
         return None if fh % 2 else bytes(size)
