@@ -100,12 +100,13 @@ class Blob:
     def bytes_of(self, wanted: ByteRange) -> memoryview | None:
         """Those bytes, read-only, or None when any is missing; zero-copy where one extent has them all."""
         extent = self.extent_of(wanted)
-        if extent is not None:
-            return extent.bytes_of(wanted)
-        index = self.index_at(wanted.start)
-        return None if index < 0 or self.first_missing(wanted) is not None else self._joined(index, wanted)
+        return self.joined(wanted) if extent is None else extent.bytes_of(wanted)
 
-    def _joined(self, index: int, wanted: ByteRange) -> memoryview:
+    def joined(self, wanted: ByteRange) -> memoryview | None:
+        """The same where no single extent has them all: a copy."""
+        index = self.index_at(wanted.start)
+        if index < 0 or self.first_missing(wanted) is not None:
+            return None
         joined = bytearray(wanted.nbytes)
         for extent in self.extents[index:]:
             start, stop = max(extent.start, wanted.start), min(extent.filled_stop, wanted.stop)

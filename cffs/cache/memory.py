@@ -77,7 +77,7 @@ class MemoryCache:
         if extent is not None:
             self._note_read(extent, wanted.stop)
             return extent.bytes_of(wanted)
-        data = blob.bytes_of(wanted)
+        data = blob.joined(wanted)
         if data is not None:
             for extent in blob.extents[blob.index_at(wanted.start) :]:
                 if extent.start >= wanted.stop:

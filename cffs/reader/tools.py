@@ -106,19 +106,23 @@ class Tools:
         return pace
 
     @property
+    def _share_nbytes(self) -> int:
+        """Half of the budget, shared by the streams there are."""
+        return self.cache.limit_nbytes // 2 // max(1, round(self.running_streams))
+
+    @property
     def stream_buffer_nbytes(self) -> int:
         """The largest buffer for a stream: all streams together fill a quarter of the budget with those that are not
         read yet. Of 128 KiB, twice that and so on, which lie on one grid; less only with a tiny budget."""
-        share_nbytes = self.cache.limit_nbytes // 4 // max(1, round(self.running_streams))
+        share_nbytes = self._share_nbytes // 2
         most_nbytes = min(self.cache.largest_lease_nbytes, max(share_nbytes, BUFFER_UNIT_NBYTES))
         return 1 << (most_nbytes.bit_length() - 1) if most_nbytes > BUFFER_UNIT_NBYTES else most_nbytes
 
     def planner_limits(self, depth: int) -> PlannerLimits:
         """What one reader may have on its way now: half of the budget, shared by the streams there are."""
-        share_nbytes = self.cache.limit_nbytes // 2 // max(1, round(self.running_streams))
         most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
         return PlannerLimits(
-            window_cap_nbytes=max(PAGE_NBYTES, min(share_nbytes, most_nbytes)),
+            window_cap_nbytes=max(PAGE_NBYTES, min(self._share_nbytes, most_nbytes)),
             lead_nbytes=self.link.lead_nbytes,
             depth=depth,
         )

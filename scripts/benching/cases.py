@@ -28,8 +28,8 @@ RANDOM_READS = {NEAR: 800, FAR: 120}
 CURL_PARALLEL = 8
 RUN_SECONDS = 300
 
-#: From disk, one after another: a virtual machine gives free memory back to its host, and the pages that a first pass
-#: takes may cost more than all the rest (0.14 to 0.56 s for the same work, in turn).
+#: From disk, one after another: the same work takes 0.14 or 0.56 s, and mostly a first pass is slow (perf: in copying
+#: out of the page cache; probably a virtual machine that gave free memory back to its host).
 DISK_PASSES = 3
 
 MOUNTS: dict[str, Any] = {
