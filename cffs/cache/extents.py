@@ -26,7 +26,7 @@ class Extent:
 
     __slots__ = ("blob", "buffer", "filled_nbytes", "is_ahead", "is_passing", "read_nbytes", "standing", "start")
 
-    def __init__(self, *, blob: "Blob", start: int, buffer: bytearray, is_passing: bool, is_ahead: bool) -> None:
+    def __init__(self, *, blob: "Blob", start: int, buffer: memoryview, is_passing: bool, is_ahead: bool) -> None:
         self.blob = blob
         self.start = start
         self.buffer = buffer
@@ -53,12 +53,12 @@ class Extent:
 
     def bytes_of(self, wanted: ByteRange) -> memoryview:
         """Those bytes, read-only; the caller knows that they are here."""
-        return memoryview(self.buffer)[wanted.start - self.start : wanted.stop - self.start].toreadonly()
+        return self.buffer[wanted.start - self.start : wanted.stop - self.start].toreadonly()
 
     @property
     def vacant(self) -> memoryview:
         """The part still to be received; empty when full."""
-        return memoryview(self.buffer)[self.filled_nbytes :]
+        return self.buffer[self.filled_nbytes :]
 
 
 class Blob:
@@ -113,10 +113,7 @@ class Blob:
             if start >= wanted.stop:
                 break
             if stop > start:
-                with memoryview(extent.buffer) as view:
-                    joined[start - wanted.start : stop - wanted.start] = view[
-                        start - extent.start : stop - extent.start
-                    ]
+                joined[start - wanted.start : stop - wanted.start] = extent.bytes_of(ByteRange(start, stop))
         return memoryview(joined).toreadonly()
 
     def first_missing(self, within: ByteRange) -> ByteRange | None:

@@ -28,7 +28,7 @@ class MemoryCache:
         self.counters = MemoryCounters()
         self._blobs: dict[ObjectVersion, Blob] = {}
         self._held_nbytes: dict[str, int] = {}
-        self._slabs = SlabPool()
+        self._slabs = SlabPool(lambda: self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes)
         self._extents_nbytes = 0
         self._evictable_nbytes = 0
         self._unread_nbytes = 0
@@ -116,12 +116,13 @@ class MemoryCache:
         blob = self._blobs.get(version)
         if not wanted or (blob is not None and blob.free_run(wanted.start, wanted.stop) != (True, wanted.stop)):
             raise ValueError(f"cannot lease {wanted} of {version.key}")
-        buffer = self._slabs.take() if wanted.nbytes == SLAB_NBYTES else None
+        is_slab = wanted.nbytes == SLAB_NBYTES
+        buffer = self._slabs.take_idle() if is_slab else None
         if buffer is None:
             if not self._make_room(wanted.nbytes, is_urgent=is_urgent):
                 return None
             # what was just evicted may have been a slab
-            buffer = (self._slabs.take() if wanted.nbytes == SLAB_NBYTES else None) or bytearray(wanted.nbytes)
+            buffer = self._slabs.take() if is_slab else memoryview(bytearray(wanted.nbytes))
         blob = self._blobs.setdefault(version, Blob(version))
         extent = Extent(blob=blob, start=wanted.start, buffer=buffer, is_passing=is_passing, is_ahead=is_ahead)
         blob.insert(extent)
@@ -147,13 +148,10 @@ class MemoryCache:
             return
         spare_nbytes = extent.capacity_nbytes - extent.filled_nbytes
         if spare_nbytes >= _WORTH_SHRINKING_NBYTES:
-            # the receiver may still hold a view of the old buffer: then it is not recycled, and what is written to
-            # it goes nowhere
-            old = extent.buffer
-            extent.buffer = bytearray(memoryview(old)[: extent.filled_nbytes])
-            self._extents_nbytes -= spare_nbytes
-            if self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes:
-                self._slabs.give(old)
+            # the receiver may still hold a view of the old buffer: what is written to it goes nowhere
+            kept = memoryview(bytearray(extent.buffer[: extent.filled_nbytes]))
+            self._extents_nbytes -= spare_nbytes  # first: a slab that comes back asks whether there is room
+            extent.buffer = kept
         self._enlist(extent, self._standing_of(extent))
 
     def protect(self, version: ObjectVersion) -> None:
@@ -275,8 +273,6 @@ class MemoryCache:
             self._held_nbytes.pop(key, None)
         if extent.is_ahead:
             self.counters.prefetch_wasted_nbytes += max(0, extent.filled_nbytes - extent.read_nbytes)
-        if self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes:
-            self._slabs.give(extent.buffer)
 
     def _first_to_go(self) -> Extent:
         if self._consumed:

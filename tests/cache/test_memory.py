@@ -1,7 +1,5 @@
 """The memory cache against a dict of bytes, and its promises about budget, eviction and views."""
 
-import gc
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -9,7 +7,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cffs.cache.extents import Extent
 from cffs.cache.memory import MemoryCache
-from cffs.cache.slabs import MAX_IDLE, SLAB_NBYTES, SlabPool
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
@@ -215,23 +212,6 @@ def test_rename_keeps_the_bytes() -> None:
     cache.rename(early, late)
     assert cache.get(late, ByteRange(0, 5000)) == true_bytes(late, ByteRange(0, 5000))
     assert cache.get(early, ByteRange(0, 1)) is None
-
-
-def test_viewed_slab_is_not_recycled() -> None:
-    """A slab is given out again only when no view of it is alive."""
-    pool = SlabPool()
-    slab = bytearray(SLAB_NBYTES)
-    view = memoryview(slab)[:10]
-    assert not pool.give(slab)
-    view.release()
-    del view
-    gc.collect()
-    assert pool.give(slab)
-    assert pool.take() is slab
-    assert len(slab) == SLAB_NBYTES
-    for _ in range(2 * MAX_IDLE):
-        pool.give(bytearray(SLAB_NBYTES))
-    assert pool.idle_nbytes == MAX_IDLE * SLAB_NBYTES
 
 
 def test_dropped_lease_leads_nowhere() -> None:
