@@ -69,6 +69,7 @@ def cases() -> list[Case]:
     add("stream 0 ms", ["curl"], partial(_fetch, NEAR))
     add("stream 0 ms", ["httpdirfs"], partial(_stream, NEAR, set_name="short"), rounds=3)
     add("disk cache written", ["cffs, disk cache", "rclone full"], _kept)
+    add("disk cache written", ["local"], _kept_locally)
     add("stream 50 ms", (*streaming, "rclone full"), partial(_stream, FAR))
     add("stream 50 ms", ["curl"], partial(_fetch, FAR))
     add("slow link", ["cffs"], partial(_stream, SLOW), rounds=3)
@@ -129,6 +130,20 @@ def _kept(row: str, program: str, site: Site) -> Iterator[Sample]:
                 if kept.is_file():
                     _evict(kept)
             yield _dd(path, Sample("from disk cache", program), site, mount, nbytes)
+
+
+def _kept_locally(row: str, program: str, site: Site) -> Iterator[Sample]:
+    """What the kernel and the disk need for the two rows behind `row`: the same bytes in a file of this machine."""
+    [name] = site.names("big")
+    path, nbytes = site.folder / "local", SETS["big"].most_nbytes
+    try:
+        _run("cp", site.folder / "plain/big" / name, path)
+        yield _dd(path, Sample("second read", program), site, None, nbytes)
+        for _ in range(DISK_PASSES):
+            _evict(path)
+            yield _dd(path, Sample("from disk cache", program), site, None, nbytes)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _first(row: str, program: str, site: Site) -> Iterator[Sample]:
@@ -237,7 +252,7 @@ def _listed(mount: Mounted) -> list[str]:
         return sorted(entry.name for entry in entries if entry.name.endswith(".mp3") and entry.stat().st_size)
 
 
-def _dd(path: Path, sample: Sample, site: Site, mount: Mounted, nbytes: int) -> Sample:
+def _dd(path: Path, sample: Sample, site: Site, mount: Mounted | None, nbytes: int) -> Sample:
     sample.nbytes = nbytes
     with measuring(sample, site, mount):
         _run("dd", f"if={path}", "of=/dev/null", "bs=1M", f"count={nbytes // MIB}", "status=none")
