@@ -13,9 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_MODULE = 300
-#: HTTP of our own making, which people rightly distrust: so little that it can be read in one sitting. What only reads
-#: took 576 lines; sending uploads (an answer before their end, a network that is slow and not stuck) took 73 more.
-OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "own.py", "streams.py"), 660
+#: HTTP of our own making, which people rightly distrust: so little that it can be read in one sitting.
+OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "own.py", "streams.py"), 600
 #: The only places that may catch everything (style.md 10): handler boundary, background tasks, and the command line's.
 BROAD_EXCEPTS = {
     "cffs/fuse/guard.py": 2,  # around a handler, and around what answers a READ at once; one function tells both

@@ -5,6 +5,6 @@ what a good answer is, or any client above. Only `callfire/transport` calls it; 
 
 Two wires fit, `choice` names them. `stock` is httpx's own transport behind the same checks. `own` is ours, because
 stock moves bodies at a quarter of curl's speed and TLS at a third: `streams` (sockets, the TLS pump), `http1` (heads by
-h11, bodies counted and received into the caller's buffer) and `own` (the pool), 650 lines together. Every test
+h11, bodies counted and received into the caller's buffer) and `own` (the pool), under 600 lines together. Every test
 that asks a real socket runs on both.
 """

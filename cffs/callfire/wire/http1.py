@@ -6,13 +6,14 @@ what is asked. `wire/own` calls it. Errors are httpx's own, as its stock transpo
 
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
+from typing import cast
 
 import h11
 import httpx
 import trio
 
 from cffs.callfire.wire.seam import DirectBody
-from cffs.callfire.wire.streams import LOOK_SECONDS, Stalled, Stream
+from cffs.callfire.wire.streams import LOOK_SECONDS, Stream
 
 #: As httpcore's: more than this without a head, or in one chunk's header, is refused.
 MAX_HEAD_NBYTES = 100 * 1024
@@ -29,12 +30,13 @@ class Head:
     """The head of an answer, and what came behind it. `length` is None where chunks or the connection's end tell it."""
 
     def __init__(self, parser: h11.Connection, response: h11.Response, *, method: str, is_sent: bool) -> None:
-        told = dict(response.headers)  # h11 has refused lengths that differ, and codings other than chunked
-        self.response = response
+        self.status = response.status_code
+        self.headers = list(response.headers)
+        told = dict(self.headers)  # h11 has refused lengths that differ, and codings other than chunked
         self.parser = parser
         self.is_chunked = b"transfer-encoding" in told
         self.length: int | None = None
-        if method == "HEAD" or response.status_code in _BODILESS:
+        if method == "HEAD" or self.status in _BODILESS:
             self.length, self.is_chunked = 0, False
         elif b"content-length" in told and not self.is_chunked:
             self.length = int(told[b"content-length"])
@@ -48,34 +50,32 @@ async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryvie
     Always a checkpoint. If cancelled or failed, the stream must be closed. Raises httpx's TransportErrors.
     """
     parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_NBYTES)
-    write_seconds, read_seconds = seconds_of(request, "write"), seconds_of(request, "read")
-    is_sent, answer = False, None
-    buffer = scratch[:_HEAD_PIECE_NBYTES]
+    is_sent, answer, buffer = False, None, scratch[:_HEAD_PIECE_NBYTES]
     try:
-        answer = await _send(stream, parser, request, write_seconds, buffer)
-        is_sent = answer is None
+        try:
+            answer = await _send(stream, parser, request, seconds_of(request, "write"), buffer)
+            is_sent = answer is None
+        except TimeoutError as error:
+            raise httpx.WriteTimeout("the peer takes nothing") from error
+        except OSError:
+            pass  # the peer may have answered before it closed: "too large", say
+        # For the whole of a head, since one that drips is none; but what the kernel still has to send is progress.
+        read_seconds, left_nbytes, moved_at = seconds_of(request, "read"), stream.unsent_nbytes(), trio.current_time()
+        while trio.current_time() < moved_at + read_seconds:
+            # `move_on_after` is this as well; its generator costs half as much again
+            with trio.CancelScope(deadline=min(trio.current_time() + LOOK_SECONDS, moved_at + read_seconds)):
+                while answer is None:
+                    await stream.wait_readable()  # before the first look too: an answer is never there at once
+                    answer = _head_so_far(stream, parser, buffer)
+                return Head(parser, answer, method=request.method, is_sent=is_sent)
+            if (nbytes := stream.unsent_nbytes()) < left_nbytes:
+                left_nbytes, moved_at = nbytes, trio.current_time()
     except h11.LocalProtocolError as error:
         raise httpx.LocalProtocolError(str(error)) from error
     except h11.RemoteProtocolError as error:
         raise httpx.RemoteProtocolError(str(error)) from error
-    except OSError:
-        pass  # the peer may have answered before it closed: "too large", say
-    # For the whole of a head, since one that drips is none; but what the kernel still has to send is progress.
-    left_nbytes, moved_at = stream.unsent_nbytes(), trio.current_time()
-    while trio.current_time() < moved_at + read_seconds:
-        # `move_on_after` is this as well; its generator costs half as much again
-        with trio.CancelScope(deadline=min(trio.current_time() + LOOK_SECONDS, moved_at + read_seconds)):
-            try:
-                while answer is None:
-                    await _receive_head(stream, parser, buffer)
-                    answer = _head_so_far(parser)
-            except h11.RemoteProtocolError as error:
-                raise httpx.RemoteProtocolError(str(error)) from error
-            except OSError as error:
-                raise httpx.ReadError(str(error)) from error
-            return Head(parser, answer, method=request.method, is_sent=is_sent)
-        if (nbytes := stream.unsent_nbytes()) < left_nbytes:
-            left_nbytes, moved_at = nbytes, trio.current_time()
+    except OSError as error:
+        raise httpx.ReadError(str(error)) from error
     raise httpx.ReadTimeout("no head in time")
 
 
@@ -84,63 +84,39 @@ async def _send(
 ) -> h11.Response | None:
     """Send head and body; the answer where one came before the end of a body, which is then not sent any further.
 
-    WriteTimeout where nothing moves for too long, OSError where the connection breaks.
+    TimeoutError where nothing moves for too long, OSError where the connection breaks.
     """
     event = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
     unsent = parser.send(event) or b""
-    if not isinstance(request.stream, AsyncIterable):
-        raise TypeError("not an asynchronous body")
-    async for chunk in request.stream:
+    async for chunk in cast(AsyncIterable[bytes], request.stream):
         if chunk:
             try:
-                await _send_piece(stream, unsent + (parser.send(h11.Data(data=chunk)) or b""), seconds)
-            except httpx.WriteTimeout:
-                if (answer := _early_answer(stream, parser, buffer)) is not None:
+                await stream.send_all(unsent + (parser.send(h11.Data(data=chunk)) or b""), idle_seconds=seconds)
+            except TimeoutError:
+                if (answer := _head_so_far(stream, parser, buffer)) is not None:
                     return answer  # that is why it takes no more
                 raise
             unsent = b""
-            if parser.our_state is h11.SEND_BODY and (answer := _early_answer(stream, parser, buffer)) is not None:
+            if parser.our_state is h11.SEND_BODY and (answer := _head_so_far(stream, parser, buffer)) is not None:
                 return answer
-    await _send_piece(stream, unsent + (parser.send(h11.EndOfMessage()) or b""), seconds)
+    await stream.send_all(unsent + (parser.send(h11.EndOfMessage()) or b""), idle_seconds=seconds)
     return None
 
 
-def _early_answer(stream: Stream, parser: h11.Connection, buffer: memoryview) -> h11.Response | None:
-    """The answer to a request that is not sent whole, where it is here already: "too large", say."""
+def _head_so_far(stream: Stream, parser: h11.Connection, buffer: memoryview) -> h11.Response | None:
+    """The head of the answer out of what is here by now; None where its end is not."""
     nbytes = stream.receive_nowait(buffer)
     if nbytes is None:
         return None
     if not nbytes:
-        raise OSError("the peer closed in the middle of the request")
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
     parser.receive_data(bytes(buffer[:nbytes]))
-    return _head_so_far(parser)
-
-
-def _head_so_far(parser: h11.Connection) -> h11.Response | None:
-    """The head of the answer out of what was received; None where its end is not here."""
     while not isinstance(event := parser.next_event(), h11.Response):
         if event is h11.NEED_DATA:
             return None
         if not isinstance(event, h11.InformationalResponse):
             raise httpx.RemoteProtocolError("an answer of no known kind")
     return event
-
-
-async def _send_piece(stream: Stream, data: bytes, seconds: float) -> None:
-    try:
-        await stream.send_all(data, idle_seconds=seconds)
-    except Stalled as error:
-        raise httpx.WriteTimeout("the peer takes nothing") from error
-
-
-async def _receive_head(stream: Stream, parser: h11.Connection, buffer: memoryview) -> None:
-    nbytes = None
-    while nbytes is None:
-        await stream.wait_readable()  # before the first look too: an answer is never there at once
-        nbytes = stream.receive_nowait(buffer)
-    if not nbytes:
-        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-    parser.receive_data(bytes(buffer[:nbytes]))
 
 
 def seconds_of(request: httpx.Request, what: str) -> float:

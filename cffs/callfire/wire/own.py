@@ -4,55 +4,36 @@ It owns the pool; it must not know credentials, redirects or what is asked. The 
 `callfire/transport` makes them; `wire/stock` does the same with httpx's own parts.
 """
 
-from collections.abc import Mapping
+import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import httpx
 import trio
 
-from cffs.callfire.gate import MAX_BODIES, MAX_METADATA
 from cffs.callfire.targets import Origin
 from cffs.callfire.wire.http1 import Body, converse, seconds_of
-from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS, Wires
+from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS
 from cffs.callfire.wire.streams import PULL_NBYTES, Dialler, Stream
-from cffs.callfire.wire.trust import guard_for, tls_context
-from cffs.core.source import Api
+from cffs.callfire.wire.trust import guard_for
 
 #: As of the stock wire: for as long as servers commonly keep theirs.
 _KEEPALIVE_SECONDS = 15.0
 _PORTS = {"http": 80, "https": 443}
-
-
 _Place = tuple[str, str, int]
+#: Of all wires: they live in one thread, and nobody holds it across an await.
+_SCRATCH = memoryview(bytearray(PULL_NBYTES))
 
 
-def own_wires(bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int) -> dict[Api, Wires]:
-    """The wires of each API over our own transport; no I/O but reading the trust store."""
-    context = tls_context(ca_bundle)
-    scratch = memoryview(bytearray(PULL_NBYTES))  # all of them live in one thread
-    # The gates outside count; what they let through, stalled requests of both included, must find a socket.
-    make = partial(OwnWire, connections=connections + MAX_BODIES + MAX_METADATA, scratch=scratch)
-    anywhere = Dialler(context, scratch=scratch)
-    return {
-        api: Wires(
-            base_url=base_url,
-            base=base,
-            origin=make(anywhere),
-            acts=make(Dialler(context, scratch=scratch, socket_options=ACT_SOCKET_OPTIONS), reuse=False),
-            bare=make(Dialler(context, scratch=scratch, permitted=guard_for(base))),
-        )
-        for api, (base_url, base) in bases.items()
-    }
+def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
+    """A wire to a configured origin; `reuse` as of the stock wire."""
+    dialler = Dialler(context, _SCRATCH, socket_options=() if reuse else ACT_SOCKET_OPTIONS)
+    return OwnWire(dialler, connections=connections, scratch=_SCRATCH, reuse=reuse)
 
 
-@dataclass(frozen=True, slots=True)
-class _Idle:
-    place: _Place
-    stream: Stream
-    idle_since: float
+def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
+    """A wire to anywhere public, as of the stock wire."""
+    return OwnWire(Dialler(context, _SCRATCH, permitted=guard_for(base)), connections=connections, scratch=_SCRATCH)
 
 
 class OwnWire(httpx.AsyncBaseTransport):
@@ -64,7 +45,8 @@ class OwnWire(httpx.AsyncBaseTransport):
         self._limit = connections
         self._reuse = reuse
         self._busy = trio.Semaphore(connections)
-        self._idle: list[_Idle] = []
+        #: With since when.
+        self._idle: list[tuple[_Place, Stream, float]] = []
         self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -90,7 +72,7 @@ class OwnWire(httpx.AsyncBaseTransport):
             idle_seconds=seconds_of(request, "read"),
             release=partial(self._leave, place, stream),
         )
-        return httpx.Response(head.response.status_code, headers=list(head.response.headers), stream=body)
+        return httpx.Response(head.status, headers=head.headers, stream=body)
 
     async def warm(self, url: str, *, connections: int, seconds: float) -> None:
         """Have so many idle connections to where `url` lies, TLS done; those that fail are left out.
@@ -99,7 +81,7 @@ class OwnWire(httpx.AsyncBaseTransport):
         """
         place = _place_of(httpx.URL(url))
         self._drop_old()
-        missing = connections - sum(idle.place == place for idle in self._idle)
+        missing = connections - sum(idle_at == place for idle_at, _, _ in self._idle)
         async with trio.open_nursery() as nursery:
             for _ in range(missing):
                 nursery.start_soon(self._warm_one, place, seconds)
@@ -109,7 +91,7 @@ class OwnWire(httpx.AsyncBaseTransport):
         """Close what is idle, and what is busy when it comes back."""
         self._is_closed = True
         while self._idle:
-            self._idle.pop().stream.close()
+            self._idle.pop()[1].close()
         await trio.lowlevel.checkpoint()
 
     async def _warm_one(self, place: _Place, seconds: float) -> None:
@@ -131,8 +113,8 @@ class OwnWire(httpx.AsyncBaseTransport):
         """The idle connection used last that is still good; those found dead are closed."""
         self._drop_old()
         for index in range(len(self._idle) - 1, -1, -1):
-            if self._idle[index].place == place:
-                stream = self._idle.pop(index).stream
+            if self._idle[index][0] == place:
+                _, stream, _ = self._idle.pop(index)
                 if stream.is_silent():
                     return stream
                 stream.close()
@@ -158,14 +140,14 @@ class OwnWire(httpx.AsyncBaseTransport):
         if self._is_closed:
             stream.close()
         else:
-            self._idle.append(_Idle(place, stream, trio.current_time()))
+            self._idle.append((place, stream, trio.current_time()))
 
     def _drop_old(self) -> None:
         """Close what was idle too long, and the oldest where idle and busy (whoever asks included) are too many."""
         busy = self._limit - self._busy.value
         oldest_good = trio.current_time() - _KEEPALIVE_SECONDS
-        while self._idle and (self._idle[0].idle_since < oldest_good or len(self._idle) + busy > self._limit):
-            self._idle.pop(0).stream.close()
+        while self._idle and (self._idle[0][2] < oldest_good or len(self._idle) + busy > self._limit):
+            self._idle.pop(0)[1].close()
 
 
 def _place_of(url: httpx.URL) -> _Place:

@@ -5,42 +5,20 @@ be told every key). `callfire/transport` makes them; anything else of the type `
 """
 
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import httpcore
 import httpx
 import trio
 
-from cffs.callfire.gate import MAX_BODIES, MAX_METADATA
 from cffs.callfire.targets import Origin
-from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS, Wires
-from cffs.callfire.wire.trust import Resolve, permitted_addresses, resolved, tls_context
-from cffs.core.source import Api
+from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS
+from cffs.callfire.wire.trust import Resolve, permitted_addresses, resolved
 
 #: An idle connection is kept for as long as servers commonly keep theirs; a request on one that the server closed
 #: meanwhile costs a retry.
 _KEEPALIVE_SECONDS = 15.0
-
-
-def stock_wires(
-    bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int
-) -> dict[Api, Wires]:
-    """The wires of each API over httpx's own transport; no I/O but reading the trust store."""
-    context = tls_context(ca_bundle)
-    # The gates outside count; what they let through, stalled requests of both included, must find a socket.
-    sockets = connections + MAX_BODIES + MAX_METADATA
-    return {
-        api: Wires(
-            base_url=base_url,
-            base=base,
-            origin=origin_wire(context, connections=sockets),
-            acts=origin_wire(context, connections=sockets, reuse=False),
-            bare=bare_wire(context, connections=sockets, base=base),
-        )
-        for api, (base_url, base) in bases.items()
-    }
 
 
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:

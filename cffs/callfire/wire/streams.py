@@ -11,6 +11,7 @@ import ssl
 import sys
 import termios
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import trio
@@ -19,14 +20,8 @@ import trio
 PULL_NBYTES = 256 * 1024
 #: Encrypted at a time, so that a long piece of an upload is not in memory twice.
 _PUSH_NBYTES = 64 * 1024
-
-
 #: How often a send or an answer that is waited for asks whether bytes still leave this machine.
 LOOK_SECONDS = 1.0
-
-
-class Stalled(Exception):
-    """Nothing of what was sent was taken by the peer's machine for too long. Never leaves `wire/`."""
 
 
 class Stream:
@@ -49,7 +44,7 @@ class Stream:
     async def send_all(self, data: bytes, *, idle_seconds: float = math.inf) -> None:
         """Send it. A checkpoint where the peer is slow; if cancelled, nobody knows how much was sent.
 
-        Raises Stalled where for `idle_seconds` no byte was taken.
+        Raises TimeoutError where for `idle_seconds` no byte was taken.
         """
         await self._send_raw(data, idle_seconds)
 
@@ -70,7 +65,7 @@ class Stream:
                 return
             if (nbytes := self.unsent_nbytes()) < left_nbytes:
                 left_nbytes, moved_at = nbytes, trio.current_time()
-        raise Stalled
+        raise TimeoutError("the peer takes nothing")
 
     def unsent_nbytes(self) -> int:
         """How much of what was sent the peer's machine has not acknowledged."""
@@ -171,23 +166,15 @@ class TlsStream(Stream):
                 raise OSError("the peer sends but does not receive")
 
 
+@dataclass(frozen=True, slots=True)
 class Dialler:
     """Connects. `permitted` gives the addresses that may be dialled for a host; None dials what the name means."""
 
-    def __init__(
-        self,
-        context: ssl.SSLContext,
-        *,
-        scratch: memoryview,
-        permitted: Callable[[str, int], Awaitable[list[str]]] | None = None,
-        dial: Callable[[str, int], Awaitable[trio.SocketStream]] = trio.open_tcp_stream,
-        socket_options: Sequence[tuple[int, int, int]] = (),
-    ) -> None:
-        self._context = context
-        self._scratch = scratch
-        self._permitted = permitted
-        self._dial = dial
-        self._socket_options = socket_options
+    context: ssl.SSLContext
+    scratch: memoryview
+    permitted: Callable[[str, int], Awaitable[list[str]]] | None = None
+    dial: Callable[[str, int], Awaitable[trio.SocketStream]] = trio.open_tcp_stream
+    socket_options: Sequence[tuple[int, int, int]] = ()
 
     async def connect(self, scheme: str, host: str, port: int) -> Stream:
         """A connection, TLS done and verified where `scheme` is https. Always a checkpoint.
@@ -199,11 +186,11 @@ class Dialler:
         connected = socket.socket(fileno=dialled.socket.detach())
         try:
             connected.setblocking(False)
-            for option in self._socket_options:
+            for option in self.socket_options:
                 connected.setsockopt(*option)
             if scheme != "https":
                 return Stream(connected)
-            stream = TlsStream(connected, self._context, host, self._scratch)
+            stream = TlsStream(connected, self.context, host, self.scratch)
             await stream.handshake()
         except BaseException:
             connected.close()
@@ -211,12 +198,12 @@ class Dialler:
         return stream
 
     async def _dialled(self, host: str, port: int) -> trio.SocketStream:
-        if self._permitted is None:
-            return await self._dial(host, port)
+        if self.permitted is None:
+            return await self.dial(host, port)
         failure = OSError("name without an address")
-        for address in await self._permitted(host, port):
+        for address in await self.permitted(host, port):
             try:
-                return await self._dial(address, port)
+                return await self.dial(address, port)
             except OSError as error:
                 failure = error
         raise failure
