@@ -28,7 +28,7 @@ class MemoryCache:
         self.counters = MemoryCounters()
         self._blobs: dict[ObjectVersion, Blob] = {}
         self._held_nbytes: dict[str, int] = {}
-        self._slabs = SlabPool(lambda: self.used_nbytes + SLAB_NBYTES <= self.limit_nbytes)
+        self._slabs = SlabPool()
         self._extents_nbytes = 0
         self._evictable_nbytes = 0
         self._unread_nbytes = 0
@@ -40,6 +40,7 @@ class MemoryCache:
     @property
     def used_nbytes(self) -> int:
         """All memory that counts against the budget."""
+        self._slabs.settle(self.limit_nbytes - self._extents_nbytes)
         return self._extents_nbytes + self._slabs.idle_nbytes
 
     @property
@@ -149,9 +150,8 @@ class MemoryCache:
         spare_nbytes = extent.capacity_nbytes - extent.filled_nbytes
         if spare_nbytes >= _WORTH_SHRINKING_NBYTES:
             # the receiver may still hold a view of the old buffer: what is written to it goes nowhere
-            kept = memoryview(bytearray(extent.buffer[: extent.filled_nbytes]))
-            self._extents_nbytes -= spare_nbytes  # first: a slab that comes back asks whether there is room
-            extent.buffer = kept
+            extent.buffer = memoryview(bytearray(extent.buffer[: extent.filled_nbytes]))
+            self._extents_nbytes -= spare_nbytes
         self._enlist(extent, self._standing_of(extent))
 
     def protect(self, version: ObjectVersion) -> None:

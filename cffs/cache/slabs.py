@@ -1,4 +1,4 @@
-"""Buffers of 1 MiB that are used again, two of them in each huge page.
+"""Buffers of 1 MiB that are used again, two of them in a huge page.
 
 It must not know what is in them. `cache/memory` takes them; they come back by themselves.
 
@@ -10,7 +10,6 @@ these (fresh mounts, ten of each by turns).
 import ctypes
 import mmap
 import weakref
-from collections.abc import Callable
 from contextlib import suppress
 
 #: Larger buffers run cold (a 4 MiB buffer measured a sixth of the speed), smaller ones cost more calls per byte.
@@ -26,29 +25,46 @@ _Place = tuple[mmap.mmap, int]
 
 class SlabPool:
     """Where slabs come from, owned by one MemoryCache. Never gives out one that is still viewed: each is an object of
-    its own over its place in memory, which is free again when the last view of that object is gone."""
+    its own over its place in memory, which is free again when the last view of that object is gone. (So nothing that
+    views one may have a `__del__`: the collector calls those later.)
 
-    def __init__(self, has_room: Callable[[], bool]) -> None:
-        """`has_room` says, when a slab comes back, whether its memory may be kept; asked in any thread."""
-        self._has_room = has_room
+    Not counted: the other half of a huge page of which only one was ever taken, of one page at most.
+    """
+
+    def __init__(self) -> None:
         self._idle: list[_Place] = []
-        #: Addresses without memory, for as long as the process lives: at most as many as were ever in use together.
-        self._bare: list[_Place] = []
+        #: Came back in whatever thread let go of them; nobody has looked at them yet.
+        self._returned: list[_Place] = []
+        #: Halves without memory whose other half is in use.
+        self._bare: dict[mmap.mmap, int] = {}
 
     @property
     def idle_nbytes(self) -> int:
-        """The memory held by slabs nobody uses."""
+        """The memory held by slabs nobody uses, as of the last `settle`."""
         return len(self._idle) * SLAB_NBYTES
+
+    def settle(self, room_nbytes: int) -> None:
+        """Of the slabs that came back by now, keeps what fits into `room_nbytes` with those that are idle already."""
+        while self._returned:
+            place = self._returned.pop()
+            if len(self._idle) < min(MAX_IDLE, room_nbytes // SLAB_NBYTES):
+                self._idle.append(place)
+            else:
+                self._free(place)
 
     def take_idle(self) -> memoryview | None:
         """A slab with arbitrary bytes in it, or None when there is no idle one."""
         return self._lent(self._idle.pop()) if self._idle else None
 
     def take(self) -> memoryview:
-        """An idle slab, else a fresh one."""
-        if not self._idle and not self._bare:
-            self._bare = _mapped()
-        return self._lent((self._idle or self._bare).pop())
+        """An idle slab, else a fresh one. Raises OSError where the system has no more memory."""
+        if self._idle:
+            return self._lent(self._idle.pop())
+        if self._bare:
+            return self._lent(self._bare.popitem())
+        mapping = _mapped()
+        self._bare[mapping] = SLAB_NBYTES
+        return self._lent((mapping, 0))
 
     def trim(self, nbytes: int) -> None:
         """Frees idle slabs of at least `nbytes` together, or all."""
@@ -59,24 +75,23 @@ class SlabPool:
 
     def _lent(self, place: _Place) -> memoryview:
         slab = _Slab.from_buffer(*place)
-        weakref.finalize(slab, self._came_back, place).atexit = False
+        # the list's method and not ours: what the registry of finalisers holds is never collected
+        weakref.finalize(slab, self._returned.append, place).atexit = False
         return memoryview(slab).cast("B")
-
-    def _came_back(self, place: _Place) -> None:
-        if len(self._idle) < MAX_IDLE and self._has_room():
-            self._idle.append(place)
-        else:
-            self._free(place)
 
     def _free(self, place: _Place) -> None:
         mapping, offset = place
+        if self._bare.pop(mapping, None) is not None:
+            return  # both halves: the system has it back with the last name for it
         mapping.madvise(mmap.MADV_DONTNEED, offset, SLAB_NBYTES)
-        self._bare.append(place)
+        with suppress(OSError):  # as below; else the system fills it again, to make the page a huge one
+            mapping.madvise(mmap.MADV_NOHUGEPAGE, offset, SLAB_NBYTES)
+        self._bare[mapping] = offset
 
 
-def _mapped() -> list[_Place]:
+def _mapped() -> mmap.mmap:
     """A huge page's worth of addresses, which the kernel aligns (since 6.7) and fills when they are touched first."""
     mapping = mmap.mmap(-1, _HUGE_PAGE_NBYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):  # a kernel without them
         mapping.madvise(mmap.MADV_HUGEPAGE)
-    return [(mapping, offset) for offset in range(0, _HUGE_PAGE_NBYTES, SLAB_NBYTES)]
+    return mapping

@@ -1,12 +1,20 @@
-"""Slabs: never two owners of one place, kept while there is room, and no memory held by those that were freed."""
+"""Slabs: never two owners of one place, kept while there is room and freed where there is none."""
 
+import gc
+import mmap
 import threading
+import weakref
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule
 
+from cffs.cache.memory import MemoryCache
 from cffs.cache.slabs import MAX_IDLE, SLAB_NBYTES, SlabPool
+from cffs.cache.version import ObjectVersion
+from cffs.core.byte_range import ByteRange
 
 _MARKED_NBYTES = 64
 
@@ -26,8 +34,7 @@ class SlabMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.has_room = True
-        self.pool = SlabPool(lambda: self.has_room)
+        self.pool = SlabPool()
         self.marks = 0
 
     @rule(target=slabs, takes_idle=st.booleans())
@@ -53,9 +60,11 @@ class SlabMachine(RuleBasedStateMachine):
         assert held[0] == held[1]
         held.clear()
 
-    @rule(has_room=st.booleans())
-    def room_changes(self, has_room: bool) -> None:
-        self.has_room = has_room
+    @rule(room=st.integers(-1, 5))
+    def settle(self, room: int) -> None:
+        before_nbytes = self.pool.idle_nbytes
+        self.pool.settle(room * SLAB_NBYTES)
+        assert before_nbytes <= self.pool.idle_nbytes <= max(before_nbytes, room * SLAB_NBYTES)
 
     @rule(nbytes=st.integers(0, 3 * SLAB_NBYTES))
     def trim(self, nbytes: int) -> None:
@@ -68,50 +77,112 @@ class SlabMachine(RuleBasedStateMachine):
         slab, told = held
         assert slab[:_MARKED_NBYTES] == slab[-_MARKED_NBYTES:] == told
 
-    @invariant()
-    def few_are_idle(self) -> None:
-        assert self.pool.idle_nbytes <= MAX_IDLE * SLAB_NBYTES
-
 
 TestSlabs = SlabMachine.TestCase
 TestSlabs.settings = settings(stateful_step_count=40, deadline=None)
 
 
 def test_a_viewed_slab_is_nobody_elses() -> None:
-    """A slab that its owner left comes back with its last view, and not before."""
-    pool = SlabPool(lambda: True)
+    """A slab that its owner left comes back with its last view, and not before; its memory is given out again."""
+    pool = SlabPool()
     slab = pool.take()
+    told = marked(slab, 7)
     view = slab[5:10]
     del slab
+    pool.settle(SLAB_NBYTES)
     assert pool.take_idle() is None
     del view
-    assert pool.idle_nbytes == SLAB_NBYTES
+    pool.settle(SLAB_NBYTES)
+    for again in (pool.take_idle, pool.take):
+        slab = again()
+        assert slab is not None
+        assert slab[:_MARKED_NBYTES] == told
+        del slab
+        pool.settle(SLAB_NBYTES)
 
 
-def test_where_there_is_no_room_memory_goes_back_to_the_system() -> None:
-    """Of slabs that are freed no byte is held: whoever takes their places finds zeros."""
-    pool = SlabPool(lambda: False)
-    slabs = [pool.take() for _ in range(4)]
+def resident_nbytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+def test_what_has_no_room_goes_back_to_the_system() -> None:
+    """Of slabs that are freed no byte is held, whether the other half of their page is in use or not: whoever takes
+    their places finds zeros, and the process is as small as before."""
+    pool = SlabPool()
+    slabs = [pool.take() for _ in range(48)]
     for slab in slabs:
         slab[:] = b"x" * SLAB_NBYTES
-    del slab, slabs
+    full_nbytes = resident_nbytes()
+    del slab, slabs[::2]
+    pool.settle(0)
+    half_nbytes = resident_nbytes()
     assert pool.idle_nbytes == 0
-    assert not any(any(slab) for slab in [pool.take() for _ in range(4)])
+    assert full_nbytes - half_nbytes > 20 * SLAB_NBYTES
+    again = [pool.take() for _ in range(24)]
+    assert not any(any(slab) for slab in again)
+    del again, slabs
+    pool.settle(0)
+    assert half_nbytes - resident_nbytes() > 20 * SLAB_NBYTES
 
 
 def test_idle_ones_are_few() -> None:
     """However many come back, no more than MAX_IDLE hold memory."""
-    pool = SlabPool(lambda: True)
+    pool = SlabPool()
     slabs = [pool.take() for _ in range(2 * MAX_IDLE)]
     del slabs
+    pool.settle(4 * MAX_IDLE * SLAB_NBYTES)
     assert pool.idle_nbytes == MAX_IDLE * SLAB_NBYTES
 
 
 def test_the_last_view_may_end_in_a_thread() -> None:
     """A thread that wrote a slab to the disk may be the last to let go of it."""
-    pool = SlabPool(lambda: True)
+    pool = SlabPool()
     held = [pool.take()]
     thread = threading.Thread(target=held.clear)
     thread.start()
     thread.join()
+    pool.settle(SLAB_NBYTES)
     assert pool.idle_nbytes == SLAB_NBYTES
+
+
+VERSION = ObjectVersion("a", None, None)
+
+
+def keep(cache: MemoryCache, offset: int, nbytes: int, *, filled_nbytes: int) -> None:
+    """Leases, fills and seals; the budget holds whenever it is looked at."""
+    lease = cache.lease(VERSION, ByteRange(offset, offset + nbytes), is_urgent=True, is_passing=True)
+    assert lease is not None
+    assert cache.used_nbytes <= cache.limit_nbytes
+    cache.commit(lease, filled_nbytes)
+    cache.seal(lease)
+    assert cache.used_nbytes <= cache.limit_nbytes
+
+
+def test_slabs_stay_within_the_budget() -> None:
+    """Slabs that are evicted, dropped or left half full are kept as far as the budget allows, and no further."""
+    cache = MemoryCache(3 * SLAB_NBYTES)
+    for index in range(6):
+        keep(cache, index * SLAB_NBYTES, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES)
+    cache.drop(VERSION)
+    assert cache.used_nbytes == 3 * SLAB_NBYTES
+    for index in range(3):
+        keep(cache, index * SLAB_NBYTES, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES // 2)
+    keep(cache, 10 * SLAB_NBYTES, SLAB_NBYTES - 5000, filled_nbytes=SLAB_NBYTES - 5000)
+
+
+@pytest.mark.parametrize(("limit_nbytes", "is_kept"), [(SLAB_NBYTES + 5000, True), (SLAB_NBYTES + 4999, False)])
+def test_a_slab_that_was_hardly_filled_is_used_again(limit_nbytes: int, is_kept: bool) -> None:
+    """What came is copied out of it, and the slab is idle where both fit."""
+    cache = MemoryCache(limit_nbytes)
+    keep(cache, 0, SLAB_NBYTES, filled_nbytes=5000)
+    assert cache.used_nbytes == 5000 + is_kept * SLAB_NBYTES
+
+
+def test_a_cache_that_is_let_go_is_gone() -> None:
+    """Nothing holds a cache, or its memory, but its owner."""
+    cache = MemoryCache(3 * SLAB_NBYTES)
+    keep(cache, 0, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES)
+    gone = weakref.ref(cache)
+    del cache
+    gc.collect()
+    assert gone() is None

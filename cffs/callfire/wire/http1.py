@@ -55,7 +55,7 @@ async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryvie
         try:
             answer = await _send(stream, parser, request, seconds_of(request, "write"), buffer)
             is_sent = answer is None
-        except TimeoutError as error:
+        except trio.TooSlowError as error:
             raise httpx.WriteTimeout("the peer takes nothing") from error
         except OSError:
             pass  # the peer may have answered before it closed: "too large", say
@@ -84,7 +84,7 @@ async def _send(
 ) -> h11.Response | None:
     """Send head and body; the answer where one came before the end of a body, which is then not sent any further.
 
-    TimeoutError where nothing moves for too long, OSError where the connection breaks.
+    trio.TooSlowError where nothing moves for too long, OSError where the connection breaks.
     """
     event = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
     unsent = parser.send(event) or b""
@@ -92,7 +92,7 @@ async def _send(
         if chunk:
             try:
                 await stream.send_all(unsent + (parser.send(h11.Data(data=chunk)) or b""), idle_seconds=seconds)
-            except TimeoutError:
+            except trio.TooSlowError:
                 if (answer := _head_so_far(stream, parser, buffer)) is not None:
                     return answer  # that is why it takes no more
                 raise
@@ -145,13 +145,11 @@ class Body(DirectBody):
         self._idle_seconds = idle_seconds
         self._release = release
         self._is_over = False
-        self._rest = memoryview(b"")
-        if not head.is_chunked:
-            self._rest = memoryview(head.parser.trailing_data[0])
-            if self._left is not None and len(self._rest) > self._left:
-                self._rest, self._goes_on = self._rest[: self._left], False  # what follows is nobody's
-            if self._left == 0:
-                self._end(may_go_on=self._goes_on)
+        self._rest = memoryview(b"" if head.is_chunked else head.parser.trailing_data[0])
+        if self._left is not None and len(self._rest) > self._left:
+            self._rest, self._goes_on = self._rest[: self._left], False  # what follows is nobody's
+        if self._left == 0:
+            self._end(may_go_on=self._goes_on)
 
     @property
     def has_at_hand(self) -> bool:

@@ -1,7 +1,7 @@
 """The own wires: httpx's transport interface over a small pool of our streams, bodies received without a copy.
 
 It owns the pool; it must not know credentials, redirects or what is asked. The environment is never consulted.
-`callfire/transport` makes them; `wire/stock` does the same with httpx's own parts.
+`wire/choice` makes them; `wire/stock` does the same with httpx's own parts.
 """
 
 import ssl
@@ -27,17 +27,19 @@ _SCRATCH = memoryview(bytearray(PULL_NBYTES))
 
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
     """A wire to a configured origin; `reuse` as of the stock wire."""
-    dialler = Dialler(context, _SCRATCH, socket_options=() if reuse else ACT_SOCKET_OPTIONS)
+    dialler = Dialler(context, scratch=_SCRATCH, socket_options=() if reuse else ACT_SOCKET_OPTIONS)
     return OwnWire(dialler, connections=connections, scratch=_SCRATCH, reuse=reuse)
 
 
 def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
     """A wire to anywhere public, as of the stock wire."""
-    return OwnWire(Dialler(context, _SCRATCH, permitted=guard_for(base)), connections=connections, scratch=_SCRATCH)
+    dialler = Dialler(context, scratch=_SCRATCH, permitted=guard_for(base))
+    return OwnWire(dialler, connections=connections, scratch=_SCRATCH)
 
 
 class OwnWire(httpx.AsyncBaseTransport):
-    """A pool of connections. Its list of idle ones, oldest first, is changed by itself alone, never across an await."""
+    """A pool of connections. Its list of idle ones and since when they are, oldest first, is changed by itself alone,
+    never across an await."""
 
     def __init__(self, dialler: Dialler, *, connections: int, scratch: memoryview, reuse: bool = True) -> None:
         self._dialler = dialler
@@ -45,7 +47,6 @@ class OwnWire(httpx.AsyncBaseTransport):
         self._limit = connections
         self._reuse = reuse
         self._busy = trio.Semaphore(connections)
-        #: With since when.
         self._idle: list[tuple[_Place, Stream, float]] = []
         self._is_closed = False
 

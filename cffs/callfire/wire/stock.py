@@ -1,7 +1,7 @@
 """The stock wires: httpx's own transport to the configured origins, and one that dials public addresses only.
 
 It must not know credentials, redirects or what is asked. The environment is never consulted (no proxy: a proxy would
-be told every key). `callfire/transport` makes them; anything else of the type `httpx.AsyncBaseTransport` fits as well.
+be told every key). `wire/choice` makes them; anything else of the type `httpx.AsyncBaseTransport` fits as well.
 """
 
 import ssl

@@ -11,7 +11,7 @@ import ssl
 import sys
 import termios
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import cast
 
 import trio
@@ -44,7 +44,7 @@ class Stream:
     async def send_all(self, data: bytes, *, idle_seconds: float = math.inf) -> None:
         """Send it. A checkpoint where the peer is slow; if cancelled, nobody knows how much was sent.
 
-        Raises TimeoutError where for `idle_seconds` no byte was taken.
+        Raises trio.TooSlowError where for `idle_seconds` no byte was taken.
         """
         await self._send_raw(data, idle_seconds)
 
@@ -65,7 +65,7 @@ class Stream:
                 return
             if (nbytes := self.unsent_nbytes()) < left_nbytes:
                 left_nbytes, moved_at = nbytes, trio.current_time()
-        raise TimeoutError("the peer takes nothing")
+        raise trio.TooSlowError("the peer takes nothing")
 
     def unsent_nbytes(self) -> int:
         """How much of what was sent the peer's machine has not acknowledged."""
@@ -171,6 +171,7 @@ class Dialler:
     """Connects. `permitted` gives the addresses that may be dialled for a host; None dials what the name means."""
 
     context: ssl.SSLContext
+    _: KW_ONLY
     scratch: memoryview
     permitted: Callable[[str, int], Awaitable[list[str]]] | None = None
     dial: Callable[[str, int], Awaitable[trio.SocketStream]] = trio.open_tcp_stream
