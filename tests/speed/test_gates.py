@@ -101,6 +101,17 @@ async def test_stream_of_256_mib(autojump_clock: MockClock) -> None:
             assert lab.cache.used_nbytes <= lab.cache.limit_nbytes
 
 
+async def test_stream_of_a_fast_link(autojump_clock: MockClock) -> None:
+    """256 MiB at 50 ms and 1.5 GB/s in READs of 1 MiB: behind the first latency hardly a moment without bytes, though a
+    request holds less than a latency brings."""
+    async with laboratory(latency_seconds=0.05, bytes_per_second=1.5e9) as lab:
+        remote = lab.add(Remote(total=256 * MIB))
+        handle = await opened(lab)
+        began_at = trio.current_time()
+        await stream(handle, remote, 0, remote.total, read_nbytes=MIB)
+        assert trio.current_time() - began_at <= 0.05 + remote.total / 1.5e9 + 0.008
+
+
 async def test_second_read_is_free(autojump_clock: MockClock) -> None:
     """A second read of what fits the budget costs no request, also by another handle and after the grace period."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
