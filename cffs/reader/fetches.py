@@ -177,7 +177,8 @@ class Fetch:
         if self._has(waiter):
             return
         self._waiters[waiter] = None
-        self.scope.deadline = math.inf
+        if self.scope.deadline != math.inf:  # trio does not look whether it is another
+            self.scope.deadline = math.inf
         self.nudged.set()
         try:
             with waiting.waits_for(self.waits_for.told):
