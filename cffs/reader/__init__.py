@@ -26,19 +26,23 @@ without a shield; (5) say what it waits for (`core/waiting`): inflight.json show
 Where the time goes. py-spy (500 Hz, native frames), perf and strace of the daemon, nginx and dd beside it on 2 cores
 that others used as well; shares of the daemon's samples, epoll's waiting apart.
 
-A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.22 s of processor (perf: py-spy stops the process for
+A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.18 s of processor (perf: py-spy stops the process for
 each look, and finds half as many system calls again).
-    34 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,058 of them; a sixth of it wakes the reader
-    26 %  recv from the socket, a slab of 1 MiB each: 256 of them
-    32 %  Python: pyfuse3's loop, `fuse/kernel_turns`, trio, receiving; our handler is 4 us of a READ
+    29 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,058 of them; a sixth of it wakes the reader
+    22 %  recv from the socket, a slab of 1 MiB each: 256 of them
+    38 %  Python: pyfuse3's loop, `fuse/kernel_turns`, trio, receiving; our handler is 4 us of a READ
      5 %  read, poll and epoll
-Two thirds are the kernel's, which curl needs half of. A READ costs three system calls (read, writev, poll). It was
-0.43 s as long as pyfuse3's tasks waited by trio's lock and epoll for each, and 0.30 s while bytes were received by
-256 KiB into buffers that ended where the window did. With root's read-ahead of 1 MiB 0.16 s: an eighth of the READs.
-With the disk cache: 0.07 s more for 256 pwrite of 1 MiB, one for the slots of each answer, and the checksums.
+More than half is the kernel's, of which curl needs half. A READ costs three system calls (read, writev, poll). It was
+0.43 s as long as pyfuse3's tasks waited by trio's lock and epoll for each, 0.30 s while bytes were received by
+256 KiB into buffers that ended where the window did, and 0.22 s before slabs lay in huge pages. With root's read-ahead
+of 1 MiB 0.15 s: an eighth of the READs. The daemon's thread is busy for nine tenths of a stream, nginx, dd and their
+copies fill half of the other processor.
+With the disk cache: 0.06 s more for 256 pwrite of 1 MiB, one for the slots of each answer, and the checksums.
 Before blocks were written by runs there were 4,099 pwrite, 2,060 dup and 2,048 close: 0.2 s.
-From the disk alone, nothing in the system's page cache: 0.2 s by some 260 preadv of up to a MiB into slabs used again;
-READ by READ into fresh buffers, read ahead by fadvise, it was 0.4 to 0.8 s (a page that is touched first costs most).
+From the disk alone, nothing in the system's page cache: 0.15 s by some 260 preadv of up to a MiB into slabs used again,
+as long as dd needs for a file of this machine; READ by READ into fresh buffers, read ahead by fadvise, it was 0.4 to
+0.8 s. A first pass may still take that: on this virtual machine a page that was never used, or given back to the host,
+costs 12 us to touch and not 2, and two page caches want 512 MiB of them.
 
 64 KiB here and there in a cold file, 0 ms: 0.6 ms of processor a READ, one request each, 1,750 calls of functions.
     21 %  asking: gate, health, tries, httpx's request and response, checks of the head
@@ -59,6 +63,10 @@ thread for every write of a block (readpath.md: slower than in place); taking an
 a thread for every write of a MiB (0.14 s more), RWF_DONTCACHE for writes (no gain);
 windows of 2, 4 or 16 MiB, less kept behind the reader, waiting awake for 200 us instead of 50 (no difference that
 outlasts a second look); reader and caches compiled by mypyc (a fifth of the time in Python, and an `await` broke);
-telling the system to forget what was just read from the cache's file (no gain); huge pages by glibc's tunable (none);
+telling the system to forget what was just read from the cache's file (no gain, looked at twice); reading that file
+past the system's cache (dd with O_DIRECT needs 0.27 to 0.42 s for 256 MiB, without 0.15); huge pages by glibc's
+tunable (no gain); taking a first READ of 256 KiB (cat, cp: posix_fadvise) for a reader in order (a latency less only
+where the size is known, else the open has asked for as much already); 3 MiB brought early without a run to show for it
+(4 % of `cp -r`, and half as much again is wasted by who stops);
 glibc's own mmap threshold (it climbs to 32 MiB and leaves holes: 134 MiB with 64 readers, 108 since it is fixed).
 """
