@@ -3,6 +3,8 @@
 It must not know HTTP, FUSE, tasks or time. `reader/` leases a buffer, commits what it received and gets.
 """
 
+from collections.abc import Callable
+
 from cachetools import LRUCache
 
 from cffs.cache.counters import MemoryCounters
@@ -23,12 +25,13 @@ class MemoryCache:
     evicted or dropped meanwhile (only then their memory is not counted any more).
     """
 
-    def __init__(self, limit_nbytes: int) -> None:
+    def __init__(self, limit_nbytes: int, *, give_back: Callable[[], None] = lambda: None) -> None:
+        """`give_back`: see SlabPool."""
         self.limit_nbytes = limit_nbytes
         self.counters = MemoryCounters()
         self._blobs: dict[ObjectVersion, Blob] = {}
         self._held_nbytes: dict[str, int] = {}
-        self._slabs = SlabPool()
+        self._slabs = SlabPool(give_back)
         self._extents_nbytes = 0
         self._evictable_nbytes = 0
         self._unread_nbytes = 0
@@ -265,6 +268,7 @@ class MemoryCache:
         if not blob.extents:
             del self._blobs[blob.version]
         self._extents_nbytes -= extent.capacity_nbytes
+        self._slabs.note_gone(extent.capacity_nbytes)
         key = blob.version.key
         left_nbytes = self._held_nbytes.get(key, 0) - extent.filled_nbytes
         if left_nbytes > 0:

@@ -10,6 +10,7 @@ these (fresh mounts, ten of each by turns).
 import ctypes
 import mmap
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 
 #: Larger buffers run cold (a 4 MiB buffer measured a sixth of the speed), smaller ones cost more calls per byte.
@@ -18,6 +19,8 @@ SLAB_NBYTES = 1024 * 1024
 MAX_IDLE = 16
 #: x86 and most others; where it is another size the pages are small ones.
 _HUGE_PAGE_NBYTES = 2 * 1024 * 1024
+#: So much of small buffers is worth telling the allocator: half a millisecond.
+_WORTH_GIVING_BACK_NBYTES = 8 * 1024 * 1024
 
 _Slab = ctypes.c_ubyte * SLAB_NBYTES
 _Place = tuple[mmap.mmap, int]
@@ -31,7 +34,11 @@ class SlabPool:
     Not counted: the other half of a huge page of which only one was ever taken, of one page at most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        """`give_back` tells the allocator that much of what was freed will not be wanted again: of small buffers that
+        gave way to slabs it keeps the memory (measured: 56 MiB of 64)."""
+        self._give_back = give_back
+        self._loose_nbytes = 0
         self._idle: list[_Place] = []
         #: Came back in whatever thread let go of them; nobody has looked at them yet.
         self._returned: list[_Place] = []
@@ -60,11 +67,19 @@ class SlabPool:
         """An idle slab, else a fresh one. Raises OSError where the system has no more memory."""
         if self._idle:
             return self._lent(self._idle.pop())
+        if self._loose_nbytes >= _WORTH_GIVING_BACK_NBYTES:
+            self._loose_nbytes = 0
+            self._give_back()
         if self._bare:
             return self._lent(self._bare.popitem())
         mapping = _mapped()
         self._bare[mapping] = SLAB_NBYTES
         return self._lent((mapping, 0))
+
+    def note_gone(self, nbytes: int) -> None:
+        """A buffer of the cache's was freed; what is no slab lay in the heap."""
+        if nbytes != SLAB_NBYTES:
+            self._loose_nbytes += nbytes
 
     def trim(self, nbytes: int) -> None:
         """Frees idle slabs of at least `nbytes` together, or all."""

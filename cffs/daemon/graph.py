@@ -22,6 +22,7 @@ from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
+from cffs.daemon import allocator
 from cffs.daemon.account_folder import AccountFolders
 from cffs.daemon.attending import Attending
 from cffs.daemon.background import NurseryBackground
@@ -79,7 +80,7 @@ async def built(
         missing = require_some(denied, v1=v1, v2=v2)
         for api in denied:
             transport.refuse(api)
-        cache = MemoryCache(settings.memory_nbytes)
+        cache = MemoryCache(settings.memory_nbytes, give_back=allocator.give_back)
         disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
         inodes = InodeTable()
         listener = FactsToCatalog(catalog, inodes)

@@ -34,7 +34,7 @@ class SlabMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = SlabPool()
+        self.pool = SlabPool(lambda: None)
         self.marks = 0
 
     @rule(target=slabs, takes_idle=st.booleans())
@@ -84,7 +84,7 @@ TestSlabs.settings = settings(stateful_step_count=40, deadline=None)
 
 def test_a_viewed_slab_is_nobody_elses() -> None:
     """A slab that its owner left comes back with its last view, and not before; its memory is given out again."""
-    pool = SlabPool()
+    pool = SlabPool(lambda: None)
     slab = pool.take()
     told = marked(slab, 7)
     view = slab[5:10]
@@ -108,7 +108,7 @@ def resident_nbytes() -> int:
 def test_what_has_no_room_goes_back_to_the_system() -> None:
     """Of slabs that are freed no byte is held, whether the other half of their page is in use or not: whoever takes
     their places finds zeros, and the process is as small as before."""
-    pool = SlabPool()
+    pool = SlabPool(lambda: None)
     slabs = [pool.take() for _ in range(48)]
     for slab in slabs:
         slab[:] = b"x" * SLAB_NBYTES
@@ -127,7 +127,7 @@ def test_what_has_no_room_goes_back_to_the_system() -> None:
 
 def test_idle_ones_are_few() -> None:
     """However many come back, no more than MAX_IDLE hold memory."""
-    pool = SlabPool()
+    pool = SlabPool(lambda: None)
     slabs = [pool.take() for _ in range(2 * MAX_IDLE)]
     del slabs
     pool.settle(4 * MAX_IDLE * SLAB_NBYTES)
@@ -136,7 +136,7 @@ def test_idle_ones_are_few() -> None:
 
 def test_the_last_view_may_end_in_a_thread() -> None:
     """A thread that wrote a slab to the disk may be the last to let go of it."""
-    pool = SlabPool()
+    pool = SlabPool(lambda: None)
     held = [pool.take()]
     thread = threading.Thread(target=held.clear)
     thread.start()
@@ -186,3 +186,17 @@ def test_a_cache_that_is_let_go_is_gone() -> None:
     del cache
     gc.collect()
     assert gone() is None
+
+
+def test_what_slabs_displace_goes_back_to_the_system() -> None:
+    """Memory that small buffers had in the heap is given back for slabs in their place: once for many, and not where
+    small ones follow small ones."""
+    given_back: list[int] = []
+    cache = MemoryCache(32 * SLAB_NBYTES, give_back=lambda: given_back.append(cache.used_nbytes))
+    small_nbytes = SLAB_NBYTES // 32
+    for index in range(2 * 32 * 32):
+        keep(cache, index * small_nbytes, small_nbytes, filled_nbytes=small_nbytes)
+    assert not given_back
+    for index in range(32):
+        keep(cache, (64 + index) * SLAB_NBYTES, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES)
+    assert 1 <= len(given_back) <= 4
