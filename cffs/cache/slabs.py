@@ -65,8 +65,9 @@ class SlabPool:
 
     def take(self) -> memoryview:
         """An idle slab, else a fresh one. Raises OSError where the system has no more memory."""
-        if self._idle:
-            return self._lent(self._idle.pop())
+        idle = self.take_idle()
+        if idle is not None:
+            return idle
         if self._loose_nbytes >= _WORTH_GIVING_BACK_NBYTES:
             self._loose_nbytes = 0
             self._give_back()
@@ -77,7 +78,7 @@ class SlabPool:
         return self._lent((mapping, 0))
 
     def note_gone(self, nbytes: int) -> None:
-        """A buffer of the cache's was freed; what is no slab lay in the heap."""
+        """A buffer of the cache's was freed; one that is no slab may have lain in the heap."""
         if nbytes != SLAB_NBYTES:
             self._loose_nbytes += nbytes
 

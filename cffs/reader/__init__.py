@@ -39,10 +39,10 @@ of 1 MiB 0.15 s: an eighth of the READs. The daemon's thread is busy for nine te
 copies fill half of the other processor.
 With the disk cache: 0.06 s more for 256 pwrite of 1 MiB, one for the slots of each answer, and the checksums.
 Before blocks were written by runs there were 4,099 pwrite, 2,060 dup and 2,048 close: 0.2 s.
-From the disk alone, nothing in the system's page cache: 0.15 s by some 260 preadv of up to a MiB into slabs used again,
-as long as dd needs for a file of this machine; READ by READ into fresh buffers, read ahead by fadvise, it was 0.4 to
-0.8 s. A first pass may still take that: on this virtual machine a page that was never used, or given back to the host,
-costs 12 us to touch and not 2, and two page caches want 512 MiB of them.
+From the disk alone, nothing in the system's page cache: 0.15 s by some 260 preadv of up to a MiB into slabs used again
+(dd needs 0.11 to 0.15 s for a file of this machine); READ by READ into fresh buffers, read ahead by fadvise, it was 0.4
+to 0.8 s. A first pass may still take that: on this virtual machine a page that was never used, or given back to the
+host, costs 12 us to touch and not 2, and two page caches want 512 MiB of them.
 
 64 KiB here and there in a cold file, 0 ms: 0.6 ms of processor a READ, one request each, 1,750 calls of functions.
     21 %  asking: gate, health, tries, httpx's request and response, checks of the head

@@ -28,8 +28,9 @@ RANDOM_READS = {NEAR: 800, FAR: 120}
 CURL_PARALLEL = 8
 RUN_SECONDS = 300
 
-#: From disk, one after another: the same work takes 0.14 or 0.56 s, and mostly a first pass is slow (perf: in copying
-#: out of the page cache; probably a virtual machine that gave free memory back to its host).
+#: From disk, one after another: the same work takes 0.14 or 0.56 s, and mostly a first pass is slow. Memory that a
+#: virtual machine never used, or gave back to its host, costs 12 us a page to touch and not 2 (measured), and the
+#: file's two page caches want it.
 DISK_PASSES = 3
 
 MOUNTS: dict[str, Any] = {
