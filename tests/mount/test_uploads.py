@@ -339,6 +339,7 @@ def test_a_full_spool(said, home, standin):
             done = subprocess.run(["cp", home / "large.wav", target], capture_output=True, text=True)
             assert (done.returncode, "No space left" in done.stderr) == (1, True)
             assert gone(target)
+            assert only_left(home, [])  # its room is there again
             assert posts(standin) == []
             write_file(target, wav(1))
             assert len(posts(standin)) == 1
