@@ -1,5 +1,5 @@
 # ruff: noqa: T201  # a script prints
-"""Wall-clock figures on this machine, for the README and for whoever changes something. It gates nothing.
+"""Wall-clock figures on this machine, for cffs/docs/performance.md and for developers. It gates nothing.
 
 It owns the command line and the order of rounds; `benching/` owns the rest. `scripts/bench` calls it.
 """
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from benching.site import Site
 
 HERE = Path(__file__).resolve().parent
-README, PICTURE, KEPT = HERE.parent / "README.md", HERE / "measured.svg", HERE / "measured.json"
+DOCUMENTS = HERE.parent / "cffs/docs"
+REPORT, PICTURE, KEPT = DOCUMENTS / "performance.md", DOCUMENTS / "measured.svg", HERE / "measured.json"
 LATEST = HERE.parent / ".bench.json"
 ROUNDS = 5
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds  [{ROUNDS}]")
     parser.add_argument("--rows", action="append", metavar="TEXT", help="only rows with this in their name; repeatable")
     parser.add_argument("--json", type=Path, default=LATEST, metavar="FILE", help="raw samples  [.bench.json]")
-    parser.add_argument("--write", action="store_true", help="measure nothing: put FILE's figures into the README")
+    parser.add_argument("--write", action="store_true", help="measure nothing: put FILE's figures into the document")
     arguments = parser.parse_args()
     if arguments.write:
         write(arguments.json)
@@ -126,16 +127,16 @@ def run(case: "Case", site: "Site", taken: "Samples", number: int) -> None:
 
 
 def write(path: Path) -> None:
-    """The README's table and picture, from the samples in `path`, which are kept beside the picture."""
+    """The document's table and picture, from the samples in `path`, which are kept beside the picture."""
     from benching import plot, report, samples
 
     taken = samples.Samples.read(path)
-    text = README.read_text()
+    text = REPORT.read_text()
     start, stop = text.index(MARKERS[0]) + len(MARKERS[0]), text.index(MARKERS[1])
-    README.write_text(text[:start] + report.markdown(taken) + text[stop:])
+    REPORT.write_text(text[:start] + report.markdown(taken) + text[stop:])
     plot.draw(taken, PICTURE)
     taken.write(KEPT)
-    print(f"bench: written: {README}, {PICTURE}, {KEPT}", file=sys.stderr)
+    print(f"bench: written: {REPORT}, {PICTURE}, {KEPT}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The table of every operation cffs speaks: what the documents call it, and which method here asks it.
 
-It must not know requests: it is data. The README's table is rendered from it, a test holds it against the documents.
+It must not know requests: it is data. The table of cffs/docs/operations.md is rendered from it; a test holds it
+against the service's documents.
 """
 
 from dataclasses import dataclass

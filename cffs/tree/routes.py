@@ -1,7 +1,7 @@
 """The table of every path: which names a folder of each kind can hold, and what they stand for. Pure.
 
 It must not know whether a name exists; a match only says that the name is well formed.
-The namespace matches lookups with it; the README's picture of the tree and the table of paths are rendered from it.
+The namespace matches lookups with it; the documents' picture of the tree is rendered from it.
 """
 
 import re
@@ -223,7 +223,7 @@ def routes_of(parent: Kind) -> tuple[Route, ...]:
 
 
 def picture() -> str:
-    """The tree as the README shows it, one line a row."""
+    """The tree as cffs/docs/semantics.md shows it, one line a row."""
     lines: list[str] = ["/"]
 
     def walk(parent: Kind, indent: str) -> None:

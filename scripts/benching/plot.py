@@ -1,5 +1,6 @@
-"""The README's picture: bytes a second of each program, row by row, as an SVG that is small and the same for the same
-samples.
+"""The picture of cffs/docs/performance.md: bytes a second of each program, row by row.
+
+It is an SVG that is small, and equal for equal samples.
 
 It owns matplotlib, a development dependency, which nothing else imports.
 """

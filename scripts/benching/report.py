@@ -1,4 +1,4 @@
-"""The samples as text: every figure for the terminal, what was demanded and reached, and the README's table.
+"""The samples as text: every figure for the terminal, what was demanded and reached, and a table.
 
 It must not know how anything was measured.
 """
@@ -12,7 +12,7 @@ from benching.samples import Sample, Samples
 MIB = 1024 * 1024
 #: Above it other work shares the cores, and the table says so.
 QUIET_LOAD = 1.0
-#: The README's columns: what a reader may know.
+#: The document's columns: what a reader may know.
 COLUMNS = {
     "cffs": ("cffs", "cffs, disk cache"),
     "as root": ("cffs as root",),
@@ -50,7 +50,7 @@ def verdicts(samples: Samples) -> str:
 
 
 def markdown(samples: Samples) -> str:
-    """The README's table, and what it was measured with."""
+    """The document's table, and what it was measured with."""
     about, rows = samples.about, list(dict.fromkeys(sample.row for sample in samples.taken))
     machine, versions = about["machine"], about["versions"]
     busy = f" (busy: load {machine['load_before']} before)" if machine["load_before"] > QUIET_LOAD else ""

@@ -1,4 +1,4 @@
-"""What scripts/bench says of its samples: verdicts as shown, and a README that shows the samples kept beside it."""
+"""What scripts/bench says of its samples: verdicts as shown, and a document that shows the kept samples."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ def _scripts_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
-def test_readme_shows_the_kept_samples():
-    """The README's figures are those of scripts/measured.json, rendered by today's code."""
+def test_the_document_shows_the_kept_samples():
+    """The figures of cffs/docs/performance.md are those of scripts/measured.json, rendered by today's code."""
     from benching import report, samples
 
-    text = (SCRIPTS.parent / "README.md").read_text()
+    text = (SCRIPTS.parent / "cffs/docs/performance.md").read_text()
     shown = text.partition("made by scripts/bench --write -->\n")[2].partition("<!-- /measured -->")[0]
     assert shown == report.markdown(samples.Samples.read(SCRIPTS / "measured.json"))
 

@@ -1,4 +1,4 @@
-"""Every promise of the README is a line, every line has tests that execute it, and each of them is run every time."""
+"""Every promise of cffs/docs/semantics.md is a line, every line has tests, and each of them is run every time."""
 
 import ast
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT = Path(__file__).resolve().parents[2]
+SEMANTICS = ROOT / "cffs/docs/semantics.md"
 MOST_CHARACTERS = 120
 BYTES, ANSWERS, NETWORK = (f"faults/test_rows_{name}.py" for name in ("bytes", "answers", "network"))
 STORAGE, ENDS = "faults/test_rows_storage.py", "faults/test_rows_ends.py"
@@ -111,8 +112,8 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 
 
 def lines() -> list[str]:
-    """The promises, as the README states them."""
-    section = (ROOT / "README.md").read_text().partition("## What you can rely on\n")[2].partition("\n## ")[0]
+    """The promises, as the document states them."""
+    section = SEMANTICS.read_text().partition("## Promises\n")[2].partition("\n## ")[0]
     return re.findall(r"^\* (.*)$", section, re.MULTILINE)
 
 
@@ -129,7 +130,7 @@ def test_lines_and_tests_are_equal():
     stated = lines()
     assert [[row for row in PROMISES if line.startswith(row)] for line in stated] == [[row] for row in PROMISES]
     assert [line for line in stated if len(line) + 2 > MOST_CHARACTERS or not line.endswith(".")] == []
-    text = (ROOT / "README.md").read_text()
+    text = SEMANTICS.read_text()
     assert all(f"* {line}\n  " not in text for line in stated), "a promise is one line"
 
 

@@ -1,4 +1,4 @@
-"""The README says what the code says."""
+"""The documents say what the code says."""
 
 import importlib.util
 import re
@@ -12,9 +12,9 @@ from cffs.tree.routes import routes_of
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def readme_script() -> ModuleType:
-    """scripts/readme.py as a module: scripts/ is no package."""
-    spec = importlib.util.spec_from_file_location("readme_script", ROOT / "scripts/readme.py")
+def script() -> ModuleType:
+    """scripts/documents.py as a module: scripts/ is no package."""
+    spec = importlib.util.spec_from_file_location("documents_script", ROOT / "scripts/documents.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -23,14 +23,17 @@ def readme_script() -> ModuleType:
 
 
 def test_generated_parts_are_fresh():
-    """The picture of the tree and the table of operations are what scripts/readme.py renders today."""
-    text = (ROOT / "README.md").read_text()
-    assert readme_script().rendered(text) == text
+    """The picture of the tree and the table of operations are what scripts/documents.py renders today."""
+    documents = script()
+    assert set(documents.PARTS) == {"tree", "operations"}
+    for name, (file, _) in documents.PARTS.items():
+        text = (ROOT / "cffs/docs" / file).read_text()
+        assert documents.rendered(name, text) == text, file
 
 
 def test_every_operation_has_a_row():
     """Every operation that the client speaks says which path or command uses it, and no row is of another."""
-    assert set(readme_script().USED_BY) == {operation.name for operation in OPERATIONS}
+    assert set(script().USED_BY) == {operation.name for operation in OPERATIONS}
 
 
 def patterns(parent: Kind, above: str = "") -> set[str]:
@@ -49,7 +52,7 @@ def test_every_operation_of_the_documents_is_used_by_a_path_that_exists():
     names = re.findall(r"^      operationId: (\S+)$", document, flags=re.MULTILINE)
     assert len(names) == 17
     names += [operation.name for operation in OPERATIONS if operation.document == "first"]
-    used_by, known = readme_script().USED_BY, patterns(Kind.ROOT)
+    used_by, known = script().USED_BY, patterns(Kind.ROOT)
     for name in names:
         assert "not yet" not in used_by[name]
         assert not used_by[name].startswith("nothing")
@@ -75,3 +78,21 @@ def test_the_two_commands_come_first():
     first_block = text.split("```")[1]
     assert "scripts/demo" in first_block
     assert "scripts/test" in first_block
+
+
+def test_every_link_leads_somewhere():
+    """Each relative link of the README and of the documents names a file of the repository, and an anchor of it."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "cffs/docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if "://" in target:
+                continue
+            file, _, anchor = target.partition("#")
+            linked = page if not file else page.parent / file
+            assert linked.exists(), (page.name, target)
+            assert not anchor or anchor in anchors(linked), (page.name, target)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings give it: lower case, blanks as hyphens, other signs left out."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""A real user manager of systemd runs the unit as the README tells: start, reload, crash, refused credentials, stop.
+"""A real user manager of systemd runs the unit as cffs/docs/operations.md says: start, reload, crash, refusal, stop.
 
 The manager lives in a mount table of its own with an empty /run, so it needs no systemd on the machine, only the
 package, and touches nothing of the machine's. Only root can make that table; the unit's text is the same for all.
@@ -110,8 +110,10 @@ def configure(home: Path, standin: StandinThread, *, password: str) -> None:
 
 
 def readme_block() -> str:
-    """What the README says to type for a mount at boot, without the line that is the login manager's."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    """What the document says to type for a mount at boot, without the line that is the login manager's."""
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "cffs/docs/operations.md").read_text(), flags=re.MULTILINE | re.DOTALL
+    )
     (block,) = [block for block in blocks if "systemctl --user" in block]
     lines = [line for line in block.splitlines() if not line.startswith("loginctl")]
     assert len(lines) >= 2
@@ -119,7 +121,7 @@ def readme_block() -> str:
 
 
 def test_the_readme_mounts_at_boot(home):
-    """The README's lines start a mount that systemd knows as ready; reload, crash and stop do what is promised."""
+    """The document's lines start a mount that systemd knows as ready; reload, crash and stop do what is promised."""
     unit = "cffs@default"
     recordings = f"{home}/CallFire/default/recordings"
     with StandinThread(Account(seed=4, calls=12), credentials=CANARIES) as standin, manager(home) as systemd:

@@ -1,17 +1,18 @@
 # ruff: noqa: T201  # a script prints
-"""Renders the README's generated parts: the picture of the tree and the table of operations.
+"""Renders the generated parts of cffs/docs/: the picture of the tree and the table of operations.
 
-It owns which path uses which operation. `scripts/readme.py` rewrites the README in place; a guard test holds the two
-equal, and that every operation of the documents has its row.
+It owns which path uses which operation. It rewrites the documents in place; a guard test holds both equal, and that
+every operation of the documents has its row.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cffs.callfire.operations import OPERATIONS, Operation
 from cffs.tree.routes import picture
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+DOCUMENTS = Path(__file__).resolve().parent.parent / "cffs/docs"
 
 #: Operation -> the path or command that uses it.
 USED_BY: dict[str, str] = {
@@ -75,16 +76,22 @@ def _row(operation: Operation) -> str:
     return f"| {operation.name} | {request} | {'; '.join(told) or '—'} | {USED_BY[operation.name]} |"
 
 
-def rendered(text: str) -> str:
-    """The README with its generated parts made anew. Raises ValueError where a marker is missing."""
-    parts = {"tree": f"```\n{picture()}```\n", "operations": operations_table()}
-    for name, part in parts.items():
-        begin, end = f"<!-- {name}: made by scripts/readme.py -->\n", f"<!-- /{name} -->"
-        start, stop = text.index(begin) + len(begin), text.index(end)
-        text = text[:start] + part + text[stop:]
-    return text
+#: Generated part -> the document that holds it, and what renders it.
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "tree": ("semantics.md", lambda: f"```\n{picture()}```\n"),
+    "operations": ("operations.md", operations_table),
+}
+
+
+def rendered(name: str, text: str) -> str:
+    """The text of a document with its generated part `name` made anew. Raises ValueError where a marker is missing."""
+    begin, end = f"<!-- {name}: made by scripts/documents.py -->\n", f"<!-- /{name} -->"
+    start, stop = text.index(begin) + len(begin), text.index(end)
+    return text[:start] + PARTS[name][1]() + text[stop:]
 
 
 if __name__ == "__main__":
-    README.write_text(rendered(README.read_text()))
-    print(f"{README.name}: made anew", file=sys.stderr)
+    for name, (file, _) in PARTS.items():
+        document = DOCUMENTS / file
+        document.write_text(rendered(name, document.read_text()))
+        print(f"{document.name}: made anew: {name}", file=sys.stderr)
