@@ -28,6 +28,8 @@ _UNIT = re.compile(
     re.DOTALL,
 )
 _ESCAPES = re.compile("(?:%[0-9A-F]{2})+")
+#: A byte that is no UTF-8, as `surrogateescape` writes it (PEP 383).
+_LONE_BYTE = re.compile("[\udc80-\udcff]")
 
 
 def encode_name(text: str) -> str:
@@ -111,5 +113,12 @@ def _cut(name: str, max_nbytes: int) -> str:
 
 
 def name_nbytes(name: str) -> int:
-    """How many bytes the name has in UTF-8 (for a name that the kernel passed, count the bytes it passed)."""
-    return len(name.encode("utf-8", "surrogatepass"))
+    """How many bytes the name has, in UTF-8 or, where the kernel passed bytes that are none, as it passed them."""
+    if name.isascii():
+        return len(name)
+    return len(name.encode("utf-8", "surrogatepass")) - 2 * len(_LONE_BYTE.findall(name))
+
+
+def is_text(name: str) -> bool:
+    """False for a name or text that UTF-8 cannot spell: the kernel passed other bytes, or it has a lone surrogate."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)

@@ -7,7 +7,7 @@ The namespace calls it. Which remote name a local one stands for is contract sec
 from cffs.catalog import writes
 from cffs.catalog.rows import DynamicRow
 from cffs.core.errors import NotInTree
-from cffs.core.names import decode_name, encode_name
+from cffs.core.names import decode_name, encode_name, is_text
 from cffs.core.source import Source, v1_dynamic
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset
@@ -39,6 +39,8 @@ async def resolve_root(context: Context, _parent: Node, _parts: Parts) -> Node:
 async def resolve_file(context: Context, parent: Node, parts: Parts) -> Node:
     """A known name wins; else the first of the remote names it may stand for that answers, which is remembered."""
     location, filename = _location(parent), decode_name(parts["filename"])
+    if not is_text(filename):
+        raise NotInTree("a dynamic recording is named by its URL, which is UTF-8")
     row = context.catalog.dynamic_file(location, filename)
     if row is None:
         node = Node(Kind.DYNAMIC_FILE, (*location, filename))

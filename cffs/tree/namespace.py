@@ -16,7 +16,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
 )
 from cffs.core.junk import is_junk
-from cffs.core.names import name_nbytes
+from cffs.core.names import is_text, name_nbytes
 from cffs.core.values import RecordingState
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
@@ -67,16 +67,18 @@ class Namespace:
 
         Raises NameTooLong, NotAFolder, NotInTree or RemoteObjectMissing where there is none, DeadlineExceeded or
         OriginUnreachable where the service did not answer within a lookup's patience, or what it answered instead.
-        Names that file managers probe by habit cost nothing. Cancelled, a question goes on for the next lookup.
+        Names that file managers probe by habit, or that are no UTF-8, cost nothing. Cancelled, a question goes on for
+        the next lookup.
         """
         if name_nbytes(name) > MAX_NAME_NBYTES:
             raise NameTooLong(name[:MAX_NAME_NBYTES])
         if parent.kind not in FOLDERS:
             raise NotAFolder(parent.kind.name)
-        junk = is_junk(name)
+        # the service can have neither; what this mount wrote itself may be called so
+        never_asked = is_junk(name) or not is_text(name)
         missing: CffsError = NotInTree(name)
         for route in routes_of(parent.kind):
-            parts = None if junk and route.asks else route.match(name)
+            parts = None if never_asked and route.asks else route.match(name)
             if parts is None:
                 continue
             behaviour = BEHAVIOURS[route.kind]

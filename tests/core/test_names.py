@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cffs.core.errors import NotInTree
 from cffs.core.junk import is_junk
-from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, file_name
+from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, file_name, is_text, name_nbytes
 
 #: Any text that JSON can carry, lone surrogates and the rule's own characters included, often.
 TEXTS = st.text(
@@ -50,6 +50,31 @@ def test_an_encoded_name_is_safe(text: str) -> None:
             "PDI",
         )
     name.encode("utf-8")
+
+
+@given(st.binary(max_size=40))
+@example(b"a\xff\xed\xa0\x80")
+def test_a_name_of_any_bytes_is_counted_and_told_from_text(passed: bytes) -> None:
+    """Of the bytes that the kernel passes, all are counted, and those that are no UTF-8 are no text."""
+    name = passed.decode("utf-8", "surrogateescape")
+    assert name_nbytes(name) == len(passed)
+    try:
+        passed.decode("utf-8")
+    except UnicodeDecodeError:
+        assert not is_text(name)
+    else:
+        assert is_text(name)
+
+
+@given(TEXTS)
+def test_what_sqlite_can_hold_is_text(text: str) -> None:
+    """Text is what UTF-8 can spell."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        assert not is_text(text)
+    else:
+        assert is_text(text)
 
 
 @pytest.mark.parametrize(

@@ -357,3 +357,18 @@ def test_an_upload_that_stalls(said, home, standin):
         assert failure_of(lambda: write_file(mount.path / "media/tune.wav", body)) == "EIO"
         assert 25 < time.monotonic() - begun_at < 30 * 3
         assert len(posts(standin)) == 1
+
+
+def test_names_that_are_no_utf8(writable):
+    """A file called by bytes that are no UTF-8 is sent and found again by them; any other such name is ENOENT in every
+    folder, and none is a bug."""
+    name = b"caf\xe9 14.wav"
+    with open(os.fsencode(writable.media) + b"/" + name, "wb", buffering=0) as file:
+        file.write(wav(14))
+    assert ("caf\ufffd 14", wav(14)) in stored(writable.standin).values()
+    assert os.stat(os.fsencode(writable.media) + b"/" + name).st_size == len(wav(14))
+    for folder in ("", "campaigns", "calls", "recordings", "media", "media/by-name", "by-number", "by-label", "search"):
+        for other in (b"\xff", b"\xed\xa0\x80.mp3", b"\xe9" * 255):
+            path = os.fsencode(writable.mount.path / folder) + b"/" + other
+            assert failure_of(lambda path=path: os.lstat(path)) == "ENOENT"
+    assert writable.mount.status()["bugs"] == 0

@@ -13,9 +13,12 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
 )
+from cffs.core.names import is_text
 from cffs.core.wire_json import decode
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
+from cffs.tree.nodes import Kind
+from cffs.tree.routes import FOLDERS
 from tests.tree.facts import MISSING, VIEWS, Facts, Open, Serve
 
 
@@ -54,6 +57,33 @@ async def test_missing(world: Open, facts: Facts) -> None:
             with pytest.raises(MISSING):
                 await tree.node(path)
         assert tree.requests() == before
+
+
+#: Bytes that are no UTF-8, alone and before each suffix that a folder looks for, and escapes of a lone surrogate.
+NO_NAMES = tuple(
+    name.decode("utf-8", "surrogateescape") + suffix
+    for name in (b"\xff", b"a\xffb", b"\xed\xa0\x80", b"\xff" * 200, b"%ED%A0%80", b"88%ED%BF%BF", b"2025_\xff_88")
+    for suffix in ("", ".mp3", ".wav", ".json", ".jpg")
+)
+
+
+async def test_names_that_are_no_text(world: Open, facts: Facts, announced: list[str]) -> None:
+    """A name that is no UTF-8 is missing in every folder at no request; so is an escaped lone surrogate."""
+    announced.append("no search name=")
+    async with world() as tree:
+        await tree.node(f"{facts.dynamic_folder}/{facts.dynamic.parts[4]}")
+        found = await tree.walk()
+        folders = {node.kind: node for node in found.values() if node.kind in FOLDERS}
+        for path in ("search", "search/state=READY", "media/public", ".cffs"):
+            node = await tree.node(path)
+            folders[node.kind] = node
+        assert {Kind.CALL, Kind.DAY, Kind.ONE_LABEL, Kind.MEDIA_BY_NAME, Kind.DYNAMIC_CAMPAIGN} <= folders.keys()
+        before = tree.requests()
+        for name in sorted(NO_NAMES, key=is_text):
+            assert is_text(name) or tree.requests() == before
+            for folder in folders.values():
+                with pytest.raises(MISSING):
+                    await tree.namespace.lookup(folder, name)
 
 
 async def test_refused_without_a_question(world: Open, facts: Facts) -> None:
