@@ -26,7 +26,11 @@ class RecordingState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A recording of a call, as v2 describes it; `document` is every field the API sent."""
+    """A recording of a call, as v2 describes it; `document` is every field the API sent.
+
+    `to_number` and `labels` are those of the attempt in which it was made (`records[]` of its call, each with a number
+    of its own); "" and () where it did not come within its call.
+    """
 
     id: RecordingId
     call_id: CallId | None
@@ -37,6 +41,8 @@ class Recording:
     seconds: int | None
     state: RecordingState
     document: Mapping[str, object]
+    to_number: str = ""
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

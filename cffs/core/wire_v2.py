@@ -121,7 +121,7 @@ def parse_call(value: object) -> Call:
 
     `recordings` is a tuple where at least one of `records[]` has a list `recordings`: all of them together, in order,
     each once. Else it is None (no records, or records that say nothing): see `settled`. An embedded recording gets
-    its call's ids where it has none, and is left out where it names another call.
+    its call's ids where it has none, the number and labels of its record, and is left out where it names another call.
     """
     id_, document = parse_identified(value, what="call")
     call_id = CallId(id_)
@@ -134,7 +134,7 @@ def parse_call(value: object) -> Call:
         inbound=as_boolean(document.get("inbound")),
         created_ms=as_time_ms(document.get("created")),
         modified_ms=as_time_ms(document.get("modified")),
-        labels=tuple(dict.fromkeys(label for label in as_list(document.get("labels")) if isinstance(label, str))),
+        labels=_labels(document),
         recordings=_embedded(document, call_id=call_id, campaign_id=campaign_id),
         document=document,
     )
@@ -144,18 +144,23 @@ def _embedded(
     call_document: Mapping[str, object], *, call_id: CallId, campaign_id: CampaignId | None
 ) -> tuple[Recording, ...] | None:
     records = [record for entry in as_list(call_document.get("records")) if (record := as_object(entry)) is not None]
-    lists = [found for record in records if isinstance(found := record.get("recordings"), list)]
-    if not lists:
+    holding = [record for record in records if isinstance(record.get("recordings"), list)]
+    if not holding:
         return None
     by_id: dict[RecordingId, Recording] = {}
-    for recording in _parsed((entry for entries in lists for entry in entries), parse_recording):
-        if recording.call_id in (None, call_id):
-            # The campaign of its call is the folder it stands in, whatever the recording says.
-            campaign = campaign_id or recording.campaign_id
-            if (recording.call_id, recording.campaign_id) != (call_id, campaign):
-                recording = replace(recording, call_id=call_id, campaign_id=campaign)
-            by_id.setdefault(recording.id, recording)
+    for record in holding:
+        to_number, labels = as_text(record.get("toNumber")), _labels(record)
+        for recording in _parsed(as_list(record.get("recordings")), parse_recording):
+            if recording.call_id in (None, call_id):
+                # The campaign of its call is the folder it stands in, whatever the recording says.
+                campaign = campaign_id or recording.campaign_id
+                known = replace(recording, call_id=call_id, campaign_id=campaign, to_number=to_number, labels=labels)
+                by_id.setdefault(recording.id, known)
     return tuple(by_id.values())
+
+
+def _labels(document: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label for label in as_list(document.get("labels")) if isinstance(label, str)))
 
 
 def parse_recording(value: object) -> Recording:

@@ -40,6 +40,7 @@ class Account(CallBook):
         recordings_per_call: int = 1,
         campaigns: int = 8,
         uncampaigned_every: int = 10,
+        attempts_every: int = 5,
         media: int = 16,
         dynamic: int = 12,
         v1_ids_differ: bool = False,
@@ -51,6 +52,7 @@ class Account(CallBook):
             recordings_per_call=recordings_per_call,
             campaigns=campaigns,
             uncampaigned_every=uncampaigned_every,
+            attempts_every=attempts_every,
         )
         super().__init__(shape, length_measures=length_measures)
         self.v1_ids_differ = v1_ids_differ

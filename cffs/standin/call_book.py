@@ -22,6 +22,10 @@ KEPT_ORDERS: Final = 32
 """Filtered orders kept until the next change: paging through one filter scans the calls once."""
 
 
+_ATTEMPT: Final = "_attempt"
+"""The key of a kept recording that tells which of the call's records it belongs to; never sent."""
+
+
 class CallBook:
     """Every call of an account. Building it costs the same for 10 and for 1,000,000 of them."""
 
@@ -174,9 +178,13 @@ class CallBook:
         seconds: float = 10,
         mp3_nbytes: int | None = None,
         wav_nbytes: int | None = None,
+        attempt: int = -1,
         **fields: Any,
     ) -> int:
-        """Another recording of a call, of exact sizes where given; `fields` set further keys. Its id."""
+        """Another recording of a call, of exact sizes where given; `fields` set further keys. Its id.
+
+        `attempt` is the position in `records` of the attempt that it was made in, counted as Python does.
+        """
         with self.lock:
             call = self.call_row(call_id, embed=False) or {}
             recording_id = self._next_recording_id
@@ -190,6 +198,7 @@ class CallBook:
                 "lengthInSeconds": round(seconds),
                 "hash": "",
                 "state": "READY",
+                _ATTEMPT: attempt,
                 **fields,
             }
             for form, nbytes in (("mp3", mp3_nbytes), ("wav", wav_nbytes)):
@@ -244,14 +253,18 @@ class CallBook:
         """A copy of the row with its changes, and with its recordings where they are embedded."""
         row = self._changes.applied("call", row)
         records = row.get("records")
-        if not isinstance(records, list) or not records or not isinstance(records[0], dict):
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             return row
-        first = {name: value for name, value in records[0].items() if name != "recordings"}
-        if embed:
-            recordings = [self._told(one) for one in self._kept(row["id"])] if number_of(row) != NO_ID else []
-            own = records[0].get("recordings")
-            first["recordings"] = [*own, *recordings] if isinstance(own, list) else own
-        return {**row, "records": [first, *records[1:]]}
+        recordings = self._kept(row["id"]) if embed and number_of(row) != NO_ID else []
+        dressed = []
+        for position, record in enumerate(records):
+            bare = {name: value for name, value in record.items() if name != "recordings"}
+            own = record.get("recordings")
+            if embed:
+                found = [self._told(one) for one in recordings if _attempt_of(one, len(records)) == position]
+                bare["recordings"] = [*own, *found] if isinstance(own, list) else own
+            dressed.append(bare)
+        return {**row, "records": dressed}
 
     def _knows(self, call_id: int) -> bool:
         if self._changes.is_deleted_id("call", call_id):
@@ -276,7 +289,7 @@ class CallBook:
 
     def _told(self, row: Row) -> Row:
         """The recording as the API sends it: hint and address unless it brings its own, then the changes."""
-        row = dict(row)
+        row = {name: value for name, value in row.items() if name != _ATTEMPT}
         if self.length_measures and isinstance(row.get("id"), int) and "lengthInBytes" not in row:
             row["lengthInBytes"] = self._nbytes(row, self.length_measures)
         # Really without /v2 and without .mp3, as in CallFire's own samples.
@@ -295,3 +308,9 @@ class CallBook:
         with self.lock:
             self._changes.set_fields(kind, object_id, fields)
             self._orders.clear()
+
+
+def _attempt_of(recording: Row, records: int) -> int:
+    """The position of the record that a recording is embedded in: the last one where nothing else was said."""
+    attempt = recording.get(_ATTEMPT, -1)
+    return int(attempt) % records

@@ -53,10 +53,19 @@ CAMPAIGN_NAMES: Final = (
 )
 """Free text as users type it, one name twice."""
 
+DIALPLAN_XML: Final = (
+    '<dialplan name="Root"><menu name="main" maxDigits="1"><play type="tts" voice="female1">Press 1 &amp; hold</play>'
+    '<keypress pressed="1"><record name="customerResponse" varname="reply"/></keypress></menu></dialplan>'
+)
+"""What an IVR broadcast carries instead of sounds: markup within JSON."""
+
 LABELS: Final = ("survey", "follow up", "Müller & Co", "vip/gold", "do not call")
 OWN_NUMBERS: Final = tuple(f"1213555{n:04d}" for n in range(100, 105))
 OTHER_NUMBERS: Final = 400
 RESULTS: Final = ("LA", "AM", "LA", "XFER", "NO_ANS")
+FAILED_RESULTS: Final = ("NO_ANS", "BUSY", "CARRIER_ERROR")
+ATTEMPT_LABELS: Final = ("second number", "transferred")
+"""Labels of single attempts: of an outbound call's further number, of a caller put through."""
 
 _MASK: Final = (1 << 64) - 1
 
@@ -82,6 +91,8 @@ class Shape:
     campaigns: int = 8
     uncampaigned_every: int = 10
     """Every n-th call (by hash) belongs to no campaign; 0 for none."""
+    attempts_every: int = 0
+    """Every n-th call (by hash) has two records, one per number that was tried; 0 for none."""
 
     def call_id(self, index: int) -> int:
         """The id of call `index`: 11 digits."""
@@ -145,6 +156,13 @@ class Shape:
             return own, other
         return ("" if mixed(self.seed, index, 8) % 53 == 0 else other), own
 
+    def attempt_numbers(self, index: int) -> list[str]:
+        """The number of each attempt of a call, in order: the call's own `toNumber` first."""
+        _from_number, to_number = self.numbers(index)
+        if not self.attempts_every or mixed(self.seed, index, 16) % self.attempts_every:
+            return [to_number]
+        return [to_number, f"1628{5_000_000 + mixed(self.seed, index, 17) % OTHER_NUMBERS * 137:07d}"]
+
     def labels(self, index: int) -> list[str]:
         """None, one or two labels."""
         first = mixed(self.seed, index, 9) % (2 * len(LABELS))
@@ -153,33 +171,29 @@ class Shape:
         return [LABELS[first]] if first % 2 else [LABELS[first], LABELS[(first + 1) % len(LABELS)]]
 
     def call_row(self, index: int) -> Row:
-        """The call as the API sends it, `records` empty of recordings."""
+        """The call as the API sends it, `records` empty of recordings.
+
+        What was recorded belongs to the last attempt; those before it reached nobody, or put a caller through.
+        """
         from_number, to_number = self.numbers(index)
         created = self.created_ms(index)
         seconds = sum(self.duration_seconds(index, position) for position in range(self.recordings_per_call)) or 7
         call_id = self.call_id(index)
         result = RESULTS[mixed(self.seed, index, 10) % len(RESULTS)]
-        record = {
-            "id": call_id + 1_000_000_000,
-            "originateTime": created,
-            "answerTime": created + 4000,
-            "finishTime": created + 4000 + 1000 * seconds,
-            "duration": seconds,
-            "billedAmount": 1.0,
-            "toNumber": to_number,
-            "callerName": "",
-            "result": result,
-            "labels": [],
-            "questionResponses": [],
-            "notes": [],
-            "recordings": [],
-        }
+        numbers = self.attempt_numbers(index)
+        records = [
+            self._record(
+                index, attempt, to_number=number, seconds=seconds, result=result, is_last=number == numbers[-1]
+            )
+            for attempt, number in enumerate(numbers)
+        ]
         row: Row = {
             "id": call_id,
             "toNumber": to_number,
             "state": "FINISHED",
             "campaignId": self.campaign_of(index),
             "batchId": 0,
+            "contact": {"id": call_id + 2_000_000_000, "homePhone": from_number if self.inbound(index) else to_number},
             "inbound": self.inbound(index),
             "created": created,
             "modified": created + 5000 + 1000 * seconds,
@@ -187,11 +201,33 @@ class Shape:
             "labels": self.labels(index),
             "attributes": {},
             "notes": [],
-            "records": [record],
+            "records": records,
+            "agentCall": False,
         }
         if from_number:
             row["fromNumber"] = from_number
         return row
+
+    def _record(self, index: int, attempt: int, *, to_number: str, seconds: int, result: str, is_last: bool) -> Row:
+        """One attempt; one that is not the last took no time, unless it is that of a caller who was put through."""
+        inbound, began_ms = self.inbound(index), self.created_ms(index) + 1000 * attempt
+        failed = FAILED_RESULTS[mixed(self.seed, index, 18) % len(FAILED_RESULTS)]
+        lasted = seconds if is_last or inbound else 0
+        return {
+            "id": self.call_id(index) + 1_000_000_000 + attempt,
+            "originateTime": began_ms,
+            "answerTime": began_ms + 4000,
+            "finishTime": began_ms + 4000 + 1000 * lasted,
+            "duration": lasted,
+            "billedAmount": 1.0 if lasted else 0.0,
+            "toNumber": to_number,
+            "callerName": "",
+            "result": result if is_last else "XFER" if inbound else failed,
+            "labels": [ATTEMPT_LABELS[inbound]] if attempt else [],
+            "questionResponses": [],
+            "notes": [],
+            "recordings": [],
+        }
 
     def recording_row(self, index: int, position: int) -> Row:
         """A recording as the API sends it, without `lengthInBytes` and `mp3Url` (both are the account's)."""
@@ -233,6 +269,13 @@ class Shape:
             "labels": [LABELS[n % len(LABELS)]] if n % 2 else [],
             "maxActive": 100,
             "resumeNextDay": False,
+            "localTimeRestriction": {"enabled": False},
+            "retryConfig": {"maxAttempts": 2, "minutesBetweenAttempts": 60, "retryPhoneTypes": ["FIRST_NUMBER"]},
+            **(
+                {"dialplanXml": DIALPLAN_XML}
+                if n % 4 == 3
+                else {"sounds": {"liveSoundText": "Hello! This is a test.", "liveSoundId": campaign_id + 64}}
+            ),
         }
 
 

@@ -45,7 +45,7 @@ def _create_credential(site: Site, request: Request, _parameters: dict[str, str]
     name = _body(request).get("name")
     if not isinstance(name, str) or not name.strip():
         return error(400, "name is required")
-    return json_answer(site.account.me.create_credential(name), status=201)
+    return json_answer(site.account.me.create_credential(name))
 
 
 def _credential(site: Site, request: Request, parameters: dict[str, str]) -> Answer:

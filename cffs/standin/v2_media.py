@@ -49,7 +49,7 @@ def _create(site: Site, request: Request, _parameters: dict[str, str]) -> Answer
         return error(refused.status, refused.message)
     if site.options.unavailable_seconds:
         account.library.unavailable_until[media_id] = time.monotonic() + site.options.unavailable_seconds
-    return json_answer({"id": media_id}, status=201)
+    return json_answer({"id": media_id})
 
 
 def sniffed(data: bytes) -> str | None:

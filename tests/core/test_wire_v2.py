@@ -225,6 +225,17 @@ def test_an_embedded_recording_gets_its_calls_ids() -> None:
     assert recording.document == {"id": 1}
 
 
+def test_an_embedded_recording_has_the_number_and_the_labels_of_its_own_record() -> None:
+    """Each record of a call is an attempt with a number of its own; one that says nothing gives nothing."""
+    records = (
+        {"toNumber": "12135550101", "labels": [], "recordings": []},
+        {"toNumber": 12135550102, "labels": ["b", "b", 7], "recordings": [{"id": 1}]},
+        {"recordings": [{"id": 2}, {"id": 1}]},
+    )
+    recordings = call_of(*records, toNumber="12135550101", labels=["a"]).recordings or ()
+    assert [(one.id, one.to_number, one.labels) for one in recordings] == [(1, "12135550102", ("b",)), (2, "", ())]
+
+
 def test_one_call_settles_its_page() -> None:
     """Where one call embeds, silence of the others means none; a garbled one stays open; without proof all do."""
     loud = {"id": 1, "records": [{"recordings": [{"id": 5}]}]}

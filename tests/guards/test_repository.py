@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST_MODULE = 300
+LONGEST_MODULE = 400
 #: HTTP of our own making, which people rightly distrust: so little that it can be read in one sitting.
 OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "own.py", "streams.py"), 600
 #: The only places that may catch everything (style.md 10): handler boundary, background tasks, and the command line's.
@@ -50,7 +50,7 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
 def test_modules_are_short():
-    """No module is longer than 300 lines."""
+    """No module is longer than 400 lines."""
     assert [name_of(path) for path in MODULES if len(path.read_text().splitlines()) > LONGEST_MODULE] == []
 
 

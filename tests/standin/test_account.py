@@ -108,6 +108,41 @@ def test_changes_show_everywhere() -> None:
     assert account.object_for(f"/v2/calls/recordings/{big}.mp3") is None
 
 
+def test_a_call_has_a_record_for_each_number_that_was_tried() -> None:
+    """Generated calls with several records: numbers and labels of their own, what was recorded in the last one."""
+    account = Account(seed=2, calls=200)
+    rows, _total = account.call_page(CallFilter(), offset=0, limit=200)
+    several = [row for row in rows if len(row["records"]) > 1]
+    assert 20 <= len(several) <= 60
+    assert {row["inbound"] for row in several} == {True, False}
+    for row in several:
+        first, last = row["records"]
+        assert first["toNumber"] == row["toNumber"] != last["toNumber"]
+        assert (first["recordings"], first["labels"]) == ([], [])
+        assert last["labels"]
+        assert last["recordings"] == account.recording_rows(row["id"])
+    assert all(
+        len(row["records"]) == 1
+        for row in Account(seed=2, calls=50, attempts_every=0).call_page(CallFilter(), offset=0, limit=50)[0]
+    )
+
+
+def test_recordings_are_embedded_in_the_record_that_they_were_added_to() -> None:
+    """`attempt` names the record by its position; the recordings list of the call has them all, without that word."""
+    account = Account(seed=2, calls=3)
+    records = [
+        {"id": 1, "toNumber": "13105550100", "recordings": []},
+        {"id": 2, "toNumber": "13105550101", "recordings": []},
+    ]
+    call = account.add_call(recordings=0, records=records)
+    first, last = account.add_recording(call, attempt=0), account.add_recording(call)
+    row = account.call_row(call)
+    assert row is not None
+    assert [[one["id"] for one in record["recordings"]] for record in row["records"]] == [[first], [last]]
+    assert [one["id"] for one in account.recording_rows(call) or []] == [first, last]
+    assert "_attempt" not in str(row)
+
+
 def test_a_replaced_object_has_other_bytes_and_another_validator() -> None:
     """replace_object changes both forms; a resize changes size and validator."""
     account = Account(seed=2)

@@ -67,7 +67,7 @@ def test_campaigns(standin: StandinThread, api: Any) -> None:
     assert calls
     assert all(row["campaignId"] == campaign_id for row in calls)
     assert value(api.get_call_broadcast_batches(campaign_id))["items"] == []
-    assert value(api.get_call_broadcast_stats(campaign_id))["usageStats"]["callsAttempted"] == len(calls)
+    assert value(api.get_call_broadcast_stats(campaign_id))["callsAttempted"] == len(calls)
 
 
 def test_media(standin: StandinThread, api: Any) -> None:
