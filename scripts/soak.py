@@ -1,9 +1,10 @@
 # ruff: noqa: T201, S311, TID251  # a script prints, waits, and its dice make a schedule that --seed repeats
-"""Readers, listers, faults, evictions and remounts at random; what a mount holds must come back to where it was.
+"""Readers, writers, listers, faults, evictions and remounts at random; what a mount holds must come back.
 
-One mount lives from start to end and is measured at rest once a minute: memory, descriptors, tasks, inodes, lookups. A
-second one with a cache of its own is unmounted or killed and mounted again all the time. Every byte read is compared.
-`scripts/soak` calls it.
+Three mounts, each with a cache of its own. One has small caches, lives from start to end and is measured at rest once a
+minute: memory, descriptors, tasks, inodes, lookups. One is unmounted or killed and mounted again all the time. One has
+the default memory, so that recordings of up to 60 MB reach its buffer pool, and takes uploads. Every byte read is
+compared, and so is every upload that its `close` reported as done.
 """
 
 import argparse
@@ -29,30 +30,51 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from cffs.standin.thread import StandinThread  # noqa: E402 - the checkout is found first
+from cffs.standin import faults  # noqa: E402 - the checkout is found first
+from cffs.standin.objects import StandinObject  # noqa: E402
+from cffs.standin.thread import StandinThread  # noqa: E402
 from tests.faults.bench import CANARIES, TIMEOUT_SECONDS, make_account, pss_nbytes, recordings  # noqa: E402
 from tests.mount.mounting import account_variables, environment  # noqa: E402
 
 READERS, LISTERS, CALLS = 6, 2, 40
+#: Readers of large recordings, how many of those there are, and how large: the buffer pool begins at 32 MiB of memory.
+LARGE_READERS, LARGE_RECORDINGS, LARGE_NBYTES = 2, 4, (20_000_000, 60_000_000)
+#: What the slower of a shared machine's cores makes of a file of 60 MB read whole is not worth the time: a slice of it.
+MOST_OF_LARGE_NBYTES = 24_000_000
+#: One call of a program, however many READs the kernel makes of it.
+READ_NBYTES, LARGE_READ_NBYTES = (4096, 65_536, 131_072), (4096, 131_072, 1 << 20)
+UPLOAD_NBYTES = (20_000, 400_000)
 #: Far less than there is to read, so that both caches evict all the time.
-CACHES = ("--cache-size", "24M", "--memory-size", "16M", "--dir-ttl", "5")
+SMALL_CACHES = ("--cache-size", "24M", "--memory-size", "16M", "--dir-ttl", "5")
+#: The default memory; a disk cache that holds some of the large recordings and not all.
+DEFAULT_MEMORY = ("--cache-size", "150M", "--dir-ttl", "5", "--writable")
 ROUND_SECONDS, REST_SECONDS = 55.0, 5.0
 #: What a plateau may differ from the first one; memory by the allocator's habits.
 MORE_MEMORY_NBYTES, MORE_OF_ANYTHING = 15_000_000, 8
-FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    *(
-        (name, {})
-        for name in ("reset_before", "reset", "trunc", "trunc_nolen", "trunc_chunk", "cr_wrong", "cr_missing")
+#: Faults that no client can notice, or that need a function of the test that uses them.
+NOT_DRAWN = {
+    "shift": "the head is right and the bytes are others: no client can tell",
+    "body": "its default is an empty body of the right kind; `html200` and `garbage` are bodies that are wrong",
+    "rows": "it bends JSON by a function that its test gives",
+    "replace": "the soak replaces recordings itself, so that it knows every version",
+    "bomb": "200 MB of processor a time would be the whole soak",
+}
+#: Options of a fault; every other fault of the stand-in is drawn with its defaults.
+OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
+    "status": (
+        *({"code": code} for code in (500, 502, 503, 403, 405)),
+        {"code": 429, "retry_after": 1},
+        {"code": 503, "retry_after": 1},
     ),
-    *((name, {}) for name in ("long206", "html200", "gzip", "garbage", "bighead", "416", "redirect", "short_by_one")),
-    *((name, {}) for name in ("full200", "nolen", "close", "no_etag", "weak_etag", "drip", "drip_head", "interim")),
-    *((name, {}) for name in ("stall", "stall_head", "hang", "slow", "absent")),
-    *(("status", {"code": code}) for code in (500, 502, 503, 403)),
-    ("status", {"code": 429, "retry_after": 1}),
-    ("status", {"code": 503, "retry_after": 1}),
+    "refuse": ({"code": 400}, {"code": 413}, {"code": 500}),
+}
+FAULTS: tuple[tuple[str, dict[str, Any]], ...] = tuple(
+    (name, options) for name in faults.NAMES if name not in NOT_DRAWN for options in OPTIONS.get(name, ({},))
 )
 #: What a reader may meet while faults are on.
 EXPECTED = {errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ESTALE, errno.EACCES, errno.ENOENT}
+#: And who uploads.
+REFUSED = {errno.EINVAL, errno.EFBIG, errno.EEXIST}
 #: And where its mount is being killed or unmounted.
 ENDING = {errno.ENOTCONN, errno.ECONNABORTED, errno.EBADF}
 
@@ -89,8 +111,8 @@ class Tally:
 class Mount:
     """A mount of the service in a home of its own."""
 
-    def __init__(self, home: Path, standin: StandinThread) -> None:
-        self.home, self.path = home, home / "mnt"
+    def __init__(self, home: Path, standin: StandinThread, *options: str) -> None:
+        self.home, self.path, self._options = home, home / "mnt", options
         self.path.mkdir(parents=True)
         self._variables = {**account_variables(standin), "CFFS_TIMEOUT": str(TIMEOUT_SECONDS)}
         self.pid = 0
@@ -108,7 +130,7 @@ class Mount:
         return done.returncode
 
     def start(self) -> None:
-        if self.run("mount", *CACHES, "--log-file", self.home / "log", self.path) != 0:
+        if self.run("mount", *self._options, "--log-file", self.home / "log", self.path) != 0:
             raise RuntimeError("the mount did not come")
         self.pid = int(self.status()["pid"])
 
@@ -133,12 +155,21 @@ class Soak:
         self.account = make_account(calls=CALLS)
         self.standin = StandinThread(self.account, credentials=CANARIES, fault_seed=seed)
         self.tally, self.seed = Tally(), seed
-        self.steady, self.restless = Mount(folder / "steady", self.standin), Mount(folder / "restless", self.standin)
-        self.numbers = recordings(self.account)
-        self.versions: dict[str, list[bytes]] = {}
+        self.steady = Mount(folder / "steady", self.standin, *SMALL_CACHES)
+        self.restless = Mount(folder / "restless", self.standin, *SMALL_CACHES)
+        self.spacious = Mount(folder / "spacious", self.standin, *DEFAULT_MEMORY)
+        numbers = recordings(self.account)
+        self.large, self.numbers = numbers[:LARGE_RECORDINGS], numbers[LARGE_RECORDINGS:]
+        dice = random.Random(f"{seed}/sizes")
+        for number in self.large:
+            for form in ("mp3", "wav"):
+                self.account.resize_recording(number, form=form, total_nbytes=dice.randrange(*LARGE_NBYTES))
+        self.versions: dict[str, list[StandinObject]] = {}
         self.versions_lock = threading.Lock()
         self.over, self.resting = threading.Event(), threading.Event()
         self.idle: dict[str, bool] = {}
+        #: How often each fault hit; only the thread of faults writes it.
+        self.fired: Counter[str] = Counter()
 
     # -- truth --
 
@@ -146,12 +177,18 @@ class Soak:
         stem, _, form = name.partition(".")
         return f"/cloud/1/files/recording/{stem}" if form == "wav" else f"/v2/calls/recordings/{name}"
 
-    def truths(self, name: str) -> list[bytes]:
+    def truths(self, name: str) -> list[StandinObject]:
         """Every version that the file ever had."""
         with self.versions_lock:
             if name not in self.versions:
-                self.versions[name] = [self.account.object_for(self.remote(name)).read()]  # type: ignore[union-attr]
+                self.versions[name] = [self.now(name)]
             return list(self.versions[name])
+
+    def now(self, name: str) -> StandinObject:
+        found = self.account.object_for(self.remote(name))
+        if found is None:
+            raise RuntimeError(f"the stand-in has no {name}")
+        return found
 
     def replace(self, number: int) -> None:
         names = [f"{number}.mp3", f"{number}.wav"]
@@ -160,7 +197,7 @@ class Soak:
         with self.versions_lock:
             self.account.replace_object(self.remote(names[0]))
             for name in names:
-                self.versions[name].append(self.account.object_for(self.remote(name)).read())  # type: ignore[union-attr]
+                self.versions[name].append(self.now(name))
         self.tally.add("replaced")
 
     # -- threads --
@@ -188,16 +225,24 @@ class Soak:
 
     def read(self, dice: random.Random) -> None:
         mount = dice.choice([self.steady, self.steady, self.restless])
-        name = f"{dice.choice(self.numbers)}.{dice.choice(['mp3', 'wav'])}"
-        truths = self.truths(name)
+        self.read_one(dice, mount, dice.choice(self.numbers), READ_NBYTES, limit_nbytes=1 << 40)
+
+    def read_large(self, dice: random.Random) -> None:
+        self.read_one(dice, self.spacious, dice.choice(self.large), LARGE_READ_NBYTES, MOST_OF_LARGE_NBYTES)
+
+    def read_one(
+        self, dice: random.Random, mount: Mount, number: int, sizes: tuple[int, ...], limit_nbytes: int
+    ) -> None:
+        name = f"{number}.{dice.choice(['mp3', 'wav'])}"
+        self.truths(name)
         whole, pieces, position = dice.random() < 0.6, list[tuple[int, bytes]](), 0
         descriptor = -1
         try:
             descriptor = self.timed(name, lambda: os.open(mount.path / "recordings" / name, os.O_RDONLY))
             total = os.fstat(descriptor).st_size
-            while whole or len(pieces) < 5:
+            while position < limit_nbytes if whole else len(pieces) < 5:
                 offset = position if whole else dice.randrange(total)
-                nbytes = dice.choice([4096, 65_536, 131_072])
+                nbytes = dice.choice(sizes)
                 piece = self.timed(name, lambda o=offset, n=nbytes: os.pread(descriptor, n, o))
                 pieces.append((offset, piece))
                 position = offset + len(piece)
@@ -206,19 +251,38 @@ class Soak:
         except OSError as error:
             self.tally.failed(error, ends=mount is self.restless)
         else:
-            if position < total and whole:
+            if position < min(total, limit_nbytes) and whole:
                 self.tally.add("wrong")
                 self.tally.trouble.append(f"{name}: a short file, {position} of {total}")
         finally:
             if descriptor >= 0:
                 with suppress(OSError):
                     os.close(descriptor)
-        truths = self.truths(name)
-        if pieces and not any(all(t[o : o + len(p)] == p for o, p in pieces) for t in truths):
+        if pieces and not any(all(t.read(o, len(p)) == p for o, p in pieces) for t in self.truths(name)):
             self.tally.add("wrong")
             self.tally.trouble.append(f"{name}: wrong bytes")
         self.tally.add("reads", len(pieces))
         self.tally.add("bytes", sum(len(piece) for _offset, piece in pieces))
+
+    def upload(self, dice: random.Random) -> None:
+        """A WAV written into media/: once its close reports success, the service has exactly these bytes, once."""
+        stem, data = f"soak-{dice.getrandbits(48):012x}", self.now(f"{dice.choice(self.numbers)}.wav")
+        written = data.read(0, dice.randrange(*UPLOAD_NBYTES))
+        try:
+            # close waits for the service: it has no deadline of --timeout
+            (self.spacious.path / "media" / f"{stem}.wav").write_bytes(written)
+        except OSError as error:
+            if error.errno not in REFUSED:
+                raise
+            self.tally.add("refused")
+        else:
+            media = [self.account.library.media_object(number) for number in self.account.library.media_ids()]
+            found = sum(one is not None and one.total_nbytes == len(written) and one.read() == written for one in media)
+            if found != 1:
+                self.tally.add("wrong")
+                self.tally.trouble.append(f"{stem}: the service has {found} of an upload that was reported as done")
+            self.tally.add("uploads")
+        time.sleep(dice.random())
 
     def timed(self, what: object, call: Callable[[], Any]) -> Any:
         began_at = time.monotonic()
@@ -242,19 +306,23 @@ class Soak:
         time.sleep(dice.random() * 0.1)
 
     def misbehave(self, dice: random.Random) -> None:
-        rules = []
-        for _ in range(dice.randrange(1, 4)):
+        rules = list[tuple[str, int]]()
+        for _ in range(dice.randrange(2, 6)):
             fault, options = dice.choice(FAULTS)
-            number = dice.choice(self.numbers)
-            path = dice.choice([rf"{number}", rf"{number}", r"/recording", r"/v2/calls", r"/v2/media|broadcasts"])
-            chance = dice.choice([0.05, 0.3, 1.0]) if path == str(number) else 0.05
-            rules.append(self.standin.faults.add(fault, path=path, probability=chance, **options))
+            number = dice.choice([dice.choice(self.numbers), dice.choice(self.large)])
+            path = dice.choice([str(number), str(number), r"/recording", r"/v2/calls", r"/v2/media|broadcasts"])
+            if fault in faults.REQUEST_FAULTS:
+                path = r"/v2/media"
+            chance = dice.choice([0.05, 0.3, 1.0]) if path == str(number) else dice.choice([0.05, 0.2])
+            rules.append((fault, self.standin.faults.add(fault, path=path, probability=chance, **options)))
         if dice.random() < 0.1:
             self.replace(dice.choice(self.numbers[:5]))
         self.standin.link.latency_seconds = dice.choice([0, 0, 0.01, 0.1])
         time.sleep(dice.random() * 2)
-        for rule in rules:
-            self.tally.add("faults", self.standin.faults.fired(rule))
+        for fault, rule in rules:
+            fired = self.standin.faults.fired(rule)
+            self.tally.add("faults", fired)
+            self.fired[fault] += fired
             self.standin.faults.remove(rule)
 
     def remount(self, dice: random.Random) -> None:
@@ -315,9 +383,12 @@ def main() -> int:
     try:
         soak.steady.start()
         soak.restless.start()
+        soak.spacious.start()
         threads = [soak.thread(f"reader {number}", soak.read) for number in range(READERS)]
         threads += [soak.thread(f"lister {number}", soak.list_) for number in range(LISTERS)]
-        threads += [soak.thread("faults", soak.misbehave), soak.thread("remounts", soak.remount)]
+        threads += [soak.thread(f"large reader {number}", soak.read_large) for number in range(LARGE_READERS)]
+        threads += [soak.thread("uploads", soak.upload), soak.thread("remounts", soak.remount)]
+        threads += [soak.thread("faults", soak.misbehave)]
         for thread in threads:
             thread.start()
         print(f"{'minute':>6}{'reads':>9}{'faults':>8}{'wrong':>6}{'late':>5}{'Pss MB':>8}{'fds':>5}{'thr':>4}", end="")
@@ -335,7 +406,7 @@ def main() -> int:
             thread.join(60)
     finally:
         soak.over.set()
-        for mount in (soak.steady, soak.restless):
+        for mount in (soak.steady, soak.restless, soak.spacious):
             with suppress(OSError, subprocess.TimeoutExpired):
                 mount.end(kill=False)
         soak.standin.close()
@@ -351,8 +422,11 @@ def judged(soak: Soak, rows: list[dict[str, float]]) -> list[str]:
     """Prints the sums; what was not as promised."""
     counts, tally = soak.tally.counts, soak.tally
     print(f"{counts['reads']} reads of {counts['bytes'] / 1e6:.0f} MB, {counts['listings']} listings,", end=" ")
-    print(f"{counts['faults']} faults, {counts['replaced']} replaced, {counts['remounts']} remounts;", end=" ")
+    print(f"{counts['faults']} faults, {counts['replaced']} replaced, {counts['remounts']} remounts,", end=" ")
+    print(f"{counts['uploads']} uploads, {counts['refused']} refused;", end=" ")
     print(f"slowest call {tally.slowest_seconds:.2f} s of {TIMEOUT_SECONDS}; errors {dict(tally.errors)}")
+    silent = sorted({name for name, _options in FAULTS} - set(+soak.fired))
+    print(f"faults that never hit a request: {', '.join(silent) or 'none'}")
     found = [f"{name}: {counts[name]}" for name in ("wrong", "late", "unexpected") if counts[name]]
     first, last = rows[0], rows[-1]
     if last["bugs"]:
