@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,17 +33,19 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         schema.prepare(path)
-        self._reading = schema.connect(path)
-        self._writing = schema.connect(path)
+        self._reading, self._writing = _pair(path)
         self._one_writer = trio.CapacityLimiter(1)
         self._is_closed = False
         self._has_moved = False
+        self._moved_from: sqlite3.Connection | None = None
 
     async def aclose(self) -> None:
         """Close both connections, in the writer's turn: closing under a write that a background task left running
         would crash SQLite."""
         await trio.to_thread.run_sync(self._close, limiter=self._one_writer)
         self._reading.close()
+        if self._moved_from is not None:
+            self._moved_from.close()
 
     def _close(self) -> None:
         self._is_closed = True
@@ -92,14 +95,26 @@ class Database:
         try:
             path = folder / "catalog.sqlite"
             path.touch(mode=0o600)
-            writing = schema.connect(path)
-            self._writing.backup(writing)
-            reading = schema.connect(path)
-            for connection in (writing, reading):  # each opens all its files now
-                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            reading, writing = _pair(path, copy_of=self._writing)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._has_moved = True
         self._writing.close()
+        self._moved_from = self._reading  # the loop may be in the middle of a statement on it
         self._writing, self._reading = writing, reading
         log.warning("catalogue kept in memory until the next mount: its folder fails reason=%s", problem)
+
+
+def _pair(path: Path, *, copy_of: sqlite3.Connection | None = None) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """One connection that reads and one that writes, with all their files open; neither stays open where it fails."""
+    with ExitStack() as opened:
+        writing = schema.connect(path)
+        opened.callback(writing.close)
+        if copy_of is not None:
+            copy_of.backup(writing)
+        reading = schema.connect(path)
+        opened.callback(reading.close)
+        for connection in (writing, reading):
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        opened.pop_all()
+    return reading, writing

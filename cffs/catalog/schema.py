@@ -9,6 +9,8 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from cffs.catalog import views_writes
@@ -124,11 +126,20 @@ BUSY_TIMEOUT_SECONDS = 5.0
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode with the pragmas of this catalogue; usable from any one thread at a time."""
+    """A connection in autocommit mode with the pragmas of this catalogue; usable from any one thread at a time.
+
+    The caller closes it. Raises sqlite3.Error, after which nothing is left open.
+    """
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    # A lost tail costs a request, never a wrong answer: fsync at checkpoints is enough
-    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A lost tail costs a request, never a wrong answer: fsync at checkpoints is enough
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException as problem:
+        connection.close()
+        if isinstance(problem, UnicodeDecodeError):  # SQLite's message quotes the statement that it cannot read
+            raise sqlite3.DatabaseError("malformed statements in the schema") from problem
+        raise
     return connection
 
 
@@ -165,8 +176,7 @@ def _no_fill(_connection: sqlite3.Connection) -> None:
 
 
 def _migrate(path: Path) -> None:
-    connection = connect(path)
-    try:
+    with closing(connect(path)) as connection:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -176,6 +186,8 @@ def _migrate(path: Path) -> None:
             raise ForeignFile(f"schema {version} of a newer cffs")
         if mark_of(path).exists() or not (is_large(path) or is_sound(connection)):
             raise ForeignFile("damaged")
+        if _statements(connection) != _statements_of_version(version):
+            raise ForeignFile("its tables are not those of its version")
         for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(
                 f"BEGIN IMMEDIATE; {migration} PRAGMA application_id = {APPLICATION_ID};"
@@ -183,5 +195,19 @@ def _migrate(path: Path) -> None:
             )
             _FILLS.get(number, _no_fill)(connection)
             connection.execute("COMMIT")
-    finally:
-        connection.close()
+
+
+@cache
+def _statements_of_version(version: int) -> frozenset[tuple[str, ...]]:
+    """What `_statements` finds in a whole file of that version. (SQLite's own check reads no statement: a flipped
+    letter in the name of a column passes it.)"""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for migration in MIGRATIONS[: max(0, version)]:
+            connection.executescript(migration)
+        return _statements(connection)
+
+
+def _statements(connection: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+    """Kind, name, table and statement of every table, index and trigger of ours, with blanks run together."""
+    found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'")
+    return frozenset(tuple(" ".join(str(text).split()) for text in row) for row in found)

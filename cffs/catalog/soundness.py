@@ -7,7 +7,7 @@ minutes from a cold disk: nobody waits for that. What is found late is told to t
 
 import logging
 import sqlite3
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 
 import trio
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: 100,000 calls, 0.3 s.
 LARGE_NBYTES = 256 * 2**20
+#: Steps of SQLite's machine between two looks whether the mount still lives: a few milliseconds.
+_LOOK_STEPS = 100_000
 
 
 def is_large(path: Path) -> bool:
@@ -38,12 +40,17 @@ async def look_over(path: Path) -> None:
     """Read the whole file in a thread; if it is damaged, log so and have the next mount set it aside. Always a
     checkpoint; cancelled, the thread is told to stop and not waited for. Raises OSError and sqlite3.OperationalError.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    is_unwanted = False
+
+    def look() -> bool:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.set_progress_handler(lambda: is_unwanted, _LOOK_STEPS)
+            return _verdict(connection)
+
     try:
-        sound = await trio.to_thread.run_sync(_verdict, connection, abandon_on_cancel=True)
+        sound = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
     except trio.Cancelled:
-        with suppress(sqlite3.ProgrammingError):  # it ended just now
-            connection.interrupt()
+        is_unwanted = True
         raise
     if not sound:
         mark_of(path).touch(mode=0o600)
@@ -57,5 +64,3 @@ def _verdict(connection: sqlite3.Connection) -> bool:
         raise  # a full or failing disk says nothing of the file
     except sqlite3.DatabaseError:
         return False
-    finally:
-        connection.close()

@@ -2,13 +2,18 @@
 
 import logging
 import os
+import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cffs.catalog import schema, writes
 from cffs.catalog.soundness import LARGE_NBYTES
@@ -107,7 +112,37 @@ def _newer(path: Path) -> None:
         newer.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
 
 
-@pytest.mark.parametrize("spoil", [_garbage, _cut, _overwritten, _foreign, _newer], ids=lambda make: make.__name__)
+def _flipped_column(path: Path) -> None:
+    _flip(path, b"refreshed_ms", b"refreshed_mt")
+
+
+def _flipped_to_no_text(path: Path) -> None:
+    _flip(path, b"refreshed_ms", b"refreshed\xe5ms")
+
+
+def _flipped_trigger(path: Path) -> None:
+    _flip(path, b"SELECT OLD.seq, OLD.created_ms", b"SELECT OLD.seq, OLD.created_mr")
+
+
+def _flipped_keyword(path: Path) -> None:
+    _flip(path, b"CREATE TABLE facts", b"CREATE TABLG facts")
+
+
+def _flip(path: Path, old: bytes, new: bytes) -> None:
+    schema.prepare(path)
+    with closing(schema.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+
+
+_FLIPPED = [_flipped_column, _flipped_to_no_text, _flipped_trigger, _flipped_keyword]
+
+
+@pytest.mark.parametrize(
+    "spoil", [_garbage, _cut, _overwritten, _foreign, _newer, *_FLIPPED], ids=lambda make: make.__name__
+)
 async def test_set_aside(tmp_path: Path, spoil: object, caplog: pytest.LogCaptureFixture, announced: list[str]) -> None:
     """A damaged, foreign or newer file is kept beside, told in one line, and replaced by an empty one that works."""
     announced.append("catalogue set aside")
@@ -122,6 +157,86 @@ async def test_set_aside(tmp_path: Path, spoil: object, caplog: pytest.LogCaptur
     assert (tmp_path / "catalog.sqlite.set-aside").read_bytes()[:16] == spoilt[:16]
     assert [record.levelname for record in caplog.records if record.name.startswith("cffs")] == ["WARNING"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_any_flipped_bit_is_set_aside_or_harmless(announced: list[str]) -> None:
+    """Whichever bit of a catalogue flips: what is opened has every table as this version reads and writes it."""
+    announced.append("catalogue set aside")
+    _open_with_a_flipped_bit()
+
+
+@given(place=st.integers(min_value=0), bit=st.integers(0, 7))
+@settings(max_examples=60)
+def _open_with_a_flipped_bit(place: int, bit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sqlite"
+        data = bytearray(_whole())
+        written = [at for at, byte in enumerate(data) if byte]
+        data[written[place % len(written)]] ^= 1 << bit
+        path.write_bytes(data)
+        schema.prepare(path)
+        with closing(schema.connect(path)) as db:
+            assert _tables(db) == _tables_of_new_file()
+
+
+@cache
+def _whole() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sqlite"
+        schema.prepare(path)
+        with closing(schema.connect(path)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return path.read_bytes()
+
+
+@cache
+def _tables_of_new_file() -> list[tuple[object, ...]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sqlite"
+        schema.prepare(path)
+        with closing(schema.connect(path)) as db:
+            return _tables(db)
+
+
+def _tables(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    return [(name, *column) for name in tables for column in db.execute(f"PRAGMA table_xinfo({name})")]
+
+
+@pytest.mark.parametrize("spoil", [_garbage, _flipped_to_no_text, _flipped_column], ids=lambda make: make.__name__)
+def test_nothing_stays_open_where_a_file_is_refused(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    """A connection that cannot be used is closed: Python 3.13 warns of each that is not."""
+    path = tmp_path / "catalog.sqlite"
+    spoil(path)
+    with suppress(sqlite3.Error):
+        schema.connect(path).close()
+    assert _open_below(tmp_path) == []
+
+
+async def test_a_catalogue_that_cannot_be_opened_twice_leaves_nothing_open(tmp_path: Path) -> None:
+    """Where there are descriptors for one connection and not for the second, both are closed."""
+    path = tmp_path / "catalog.sqlite"
+    schema.prepare(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for spare in range(1, 8):
+        most = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most + 1 + spare, hard))
+        try:
+            with suppress(OSError, sqlite3.OperationalError):
+                await Catalog(path).aclose()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert _open_below(tmp_path) == []
+
+
+def _open_below(folder: Path) -> list[str]:
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{number}")
+            if target.startswith(str(folder)):
+                found.append(target)
+    return found
 
 
 def test_symlink_refused(tmp_path: Path) -> None:

@@ -293,15 +293,14 @@ async def test_refusing_disk_keeps_facts_in_memory(catalog: Catalog, announced: 
     """Facts that cannot be written are told in one log line, stay known, and are written when the disk is back."""
     announced.append("facts not written")
     learn(catalog, nbytes=10)
-    other = sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)
-    other.execute("ALTER TABLE facts RENAME TO hidden")
-    await catalog.flush_facts()
-    other.execute("ALTER TABLE hidden RENAME TO facts")
-    assert other.execute("SELECT count(*) FROM facts").fetchone() == (0,)
-    assert catalog.fact("recording/1.mp3") is not None
-    await catalog.flush_facts()
-    assert other.execute("SELECT nbytes FROM facts").fetchall() == [(10,)]
-    other.close()
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)) as other:
+        other.execute("ALTER TABLE facts RENAME TO hidden")
+        await catalog.flush_facts()
+        other.execute("ALTER TABLE hidden RENAME TO facts")
+        assert other.execute("SELECT count(*) FROM facts").fetchone() == (0,)
+        assert catalog.fact("recording/1.mp3") is not None
+        await catalog.flush_facts()
+        assert other.execute("SELECT nbytes FROM facts").fetchall() == [(10,)]
 
 
 async def test_pages(catalog: Catalog) -> None:

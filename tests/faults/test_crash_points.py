@@ -10,7 +10,7 @@ import os
 import sqlite3
 import subprocess
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +100,7 @@ class Lives:
                     assert (seen.errno, seen.data) == (None, bench.truth(target)), str(seen)
             bench.alive()
         for catalog in self.home.glob("state/cffs/**/catalog.sqlite"):
-            with sqlite3.connect(f"file:{catalog}?mode=ro", uri=True) as database:
+            with closing(sqlite3.connect(f"file:{catalog}?mode=ro", uri=True)) as database:
                 assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -160,7 +160,7 @@ def test_kill_9(home: Path, make_bench: MakeBench, said: Said, standin: StandinT
         walk.wait(END_SECONDS * NOISE)
         assert time.monotonic() - began_at < END_SECONDS * NOISE < bench.timeout_seconds / 2
         for catalog in home.glob("state/cffs/**/catalog.sqlite"):
-            with sqlite3.connect(f"file:{catalog}?mode=ro", uri=True) as database:
+            with closing(sqlite3.connect(f"file:{catalog}?mode=ro", uri=True)) as database:
                 assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         with make_bench(home, standin=standin) as again:
             (line,) = [text for text in said.outputs if "dead mount" in text][-1].splitlines()

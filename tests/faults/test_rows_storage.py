@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -221,7 +221,7 @@ def test_damaged_cache(home: Path, make_bench: MakeBench, standin: StandinThread
         for number in numbers[:3]:
             bench.succeeds(bench.target(number))
         bench.alive()
-    with sqlite3.connect(catalog) as database:
+    with closing(sqlite3.connect(catalog)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
