@@ -19,10 +19,11 @@ import click
 from cffs.cli.ages import parse_age
 from cffs.cli.context import given_options, load, settings_options
 from cffs.cli.control import ask
-from cffs.cli.messages import Failed, tell
+from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import mount_at
 from cffs.cli.show import size as shown_size
 from cffs.core.errors import UsageError
+from cffs.core.printable import visible
 from cffs.core.settings_options import parse_size
 
 #: Removing many files takes a while; each wait for a line of the daemon is bounded by this.
@@ -78,10 +79,10 @@ def stats(as_json: bool, **parameters: Any) -> int:
             }
         )
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json_text(rows, indent=2))
         return 0
     for row in rows:
-        where = f", mounted at {row['mountpoint']}" if row["mountpoint"] else ""
+        where = visible(f", mounted at {row['mountpoint']}") if row["mountpoint"] else ""
         click.echo(
             f"{row['account']}: {shown_size(row['bytes'])} in {row['files']} files, {row['pinned_files']} pinned "
             f"({shown_size(row['pinned_bytes'])}){where}"
@@ -114,7 +115,7 @@ def verify(as_json: bool, **parameters: Any) -> int:
             else:
                 right, damaged = right + found[0], damaged + found[1]
     if as_json:
-        click.echo(json.dumps({"right_blocks": right, "damaged_blocks": damaged, "foreign_files": foreign}))
+        click.echo(json_text({"right_blocks": right, "damaged_blocks": damaged, "foreign_files": foreign}))
     else:
         click.echo(f"{right} blocks right, {damaged} damaged, {foreign} files that are none of the cache's")
     return 1 if damaged else 0

@@ -5,7 +5,6 @@ It must not know what a URL of a recording looks like (`catalog/found_urls`).
 """
 
 import codecs
-import json
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,9 +18,10 @@ import click
 from cffs.catalog.found_urls import Finding, UrlFinder
 from cffs.catalog.importing import CatalogFile, Tally, is_busy
 from cffs.cli.context import given_options, load, settings_options
-from cffs.cli.messages import Failed, tell
+from cffs.cli.messages import Failed, json_text, tell
 from cffs.core.errors import UsageError
 from cffs.core.names import encode_name
+from cffs.core.printable import visible
 from cffs.core.settings import Settings
 
 _PIECE_NBYTES = 1 << 20
@@ -70,12 +70,12 @@ def list_(as_json: bool, **parameters: Any) -> int:
         paths = _paths(opened)
         if not as_json:
             for path in paths:
-                click.echo(path)
+                click.echo(visible(path))
             return 0
         # a million of them are not held at once
         start = "["
         for path in paths:
-            click.echo(f"{start}\n  {json.dumps(path)}", nl=False)
+            click.echo(f"{start}\n  {json_text(path)}", nl=False)
             start = ","
         click.echo("[]" if start == "[" else "\n]")
     return 0
@@ -98,7 +98,7 @@ def _take(pieces: Iterable[bytes], length_nbytes: int | None, parameters: dict[s
         for _ in opened.take(reading.findings(finder), tally):
             pass
     if as_json:
-        click.echo(json.dumps({"found": tally.found, "new": tally.new, "refused": dict(tally.refused)}))
+        click.echo(json_text({"found": tally.found, "new": tally.new, "refused": dict(tally.refused)}))
     else:
         click.echo(str(tally))
     return 0 if tally.found or not tally.refused else 1

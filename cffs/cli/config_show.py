@@ -3,7 +3,6 @@
 It must not show a secret, not even its length. `cli/main` registers it.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 import click
 
 from cffs.cli.context import given_options, load, settings_options
+from cffs.cli.messages import json_text
 from cffs.cli.unit import unit
+from cffs.core.printable import visible
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind
 from cffs.core.settings_resolve import Resolved
 
@@ -32,7 +33,7 @@ def show(as_json: bool, **parameters: Any) -> int:
     """The effective settings, and where each came from."""
     rows = list(settings_rows(load(given_options(parameters))))
     if as_json:
-        click.echo(json.dumps({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))
+        click.echo(json_text({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))
         return 0
     widths = [max(len(_shown(row[column])) for row in rows) for column in range(2)]
     for name, value, source in rows:
@@ -60,4 +61,4 @@ def settings_rows(resolved: Resolved) -> Iterator[tuple[str, object, str]]:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else str(value)
+    return "-" if value is None else visible(str(value))

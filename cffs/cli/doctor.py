@@ -3,7 +3,6 @@
 It must not know how anything is checked. `cli/main` registers it.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ import click
 
 from cffs.cli.checks import COLOURS, Check, State, fail, has_failed, ok
 from cffs.cli.context import given_options, load, settings_options
-from cffs.cli.messages import Failed
+from cffs.cli.messages import Failed, json_text
 from cffs.cli.places import find_places
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
@@ -44,7 +43,7 @@ def doctor(probe: str | None, as_json: bool, **parameters: Any) -> int:
         if not as_json:
             _print(check)
     if as_json:
-        click.echo(json.dumps([check.plain() for check in checks], indent=2))
+        click.echo(json_text([check.plain() for check in checks], indent=2))
     else:
         click.echo(_verdict(checks))
     return 1 if has_failed(checks) else 0

@@ -5,8 +5,7 @@ It must not know commands. Every command calls it.
 
 import sys
 
-#: As the service's text or a path may hold them: a terminal would obey them.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
+from cffs.core.printable import visible, visible_json
 
 
 class Failed(Exception):
@@ -24,4 +23,11 @@ def tell(line: str) -> None:
 
 def one_line(text: str) -> str:
     """The text as a single line that no terminal obeys."""
-    return " ".join(text.split()).translate(_CONTROLS)
+    return visible(" ".join(text.split()))
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """The value as JSON for stdout: no terminal obeys it, and a stdout that cannot say every letter gets escapes that
+    JSON knows."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
+    return visible_json(value, indent=indent, is_ascii=encoding != "utf8")

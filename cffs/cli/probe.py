@@ -3,7 +3,6 @@
 It must not know what is looked at. `cli/doctor` calls it.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from cffs.cli.control import ask
-from cffs.cli.messages import Failed, one_line, tell
+from cffs.cli.messages import Failed, json_text, one_line, tell
 from cffs.cli.mounts import Mount, absolute, mounts_now
 from cffs.core.settings import Settings
 
@@ -27,7 +26,7 @@ def run_probe(what: str, settings: Settings, *, as_json: bool) -> int:
     objects = told.get("objects")
     found = [one for one in objects if isinstance(one, Mapping)] if isinstance(objects, list) else []
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json_text(told, indent=2))
     else:
         for one in found:
             _print(one)

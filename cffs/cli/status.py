@@ -12,7 +12,7 @@ import click
 
 from cffs.cli.context import complete_folder
 from cffs.cli.control import NoAnswer, NoSocket, ask
-from cffs.cli.messages import Failed
+from cffs.cli.messages import Failed, json_text
 from cffs.cli.mounts import Mount, absolute, mount_at, mounts_now, read_status
 from cffs.cli.show import lines_of
 
@@ -28,7 +28,7 @@ def status(mountpoint: Path | None, as_json: bool, watch: bool) -> int:
     if watch:
         return _watch(mountpoint, as_json=as_json)
     if as_json:
-        click.echo(json.dumps(collect(mountpoint), indent=2))
+        click.echo(json_text(collect(mountpoint), indent=2))
     else:
         click.echo("\n".join(_rendered(mountpoint)))
     return 0
@@ -41,7 +41,7 @@ def _watch(mountpoint: Path | None, *, as_json: bool) -> int:
         if as_json or not sys.stdout.isatty():
             while True:
                 found = collect(mountpoint)
-                click.echo(json.dumps(found) if as_json else "\n".join(_rendered(mountpoint)))
+                click.echo(json_text(found) if as_json else "\n".join(_rendered(mountpoint)))
                 sys.stdout.flush()
                 pause.wait(_WATCH_SECONDS)
         from rich.live import Live

@@ -4,14 +4,13 @@ It must not know mounts. `cli/main` registers it.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from cffs.cli.messages import Failed, one_line
+from cffs.cli.messages import Failed, json_text, one_line
 
 _NAME = "MANIFEST.sha256"
 _LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
@@ -32,7 +31,7 @@ def verify(path: Path, as_json: bool) -> int:
     for verdict, name in _compared(manifest):
         told[verdict].append(name)
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json_text(told, indent=2))
     else:
         for verdict in ("differs", "absent", "not compared"):
             for name in told[verdict]:

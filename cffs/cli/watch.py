@@ -20,7 +20,7 @@ from cffs.catalog.importing import CatalogFile
 from cffs.catalog.views import Condition, ViewRow
 from cffs.cli.catalog import opened_catalog
 from cffs.cli.context import complete_folder, given_options, load, settings_options
-from cffs.cli.messages import Failed, tell
+from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import absolute, mount_at
 from cffs.cli.status import cffs_mount
 from cffs.core.names import encode_name
@@ -80,7 +80,7 @@ def _follow(
         for row in _new(opened, cursor, conditions):
             cursor = row.recording.seq
             with _unbroken():
-                click.echo(json.dumps(_line(opened, where, row), ensure_ascii=False))
+                click.echo(json_text(_line(opened, where, row)))
                 _keep(state, cursor)
         if once:
             _keep(state, max(cursor, opened.newest_seq()))

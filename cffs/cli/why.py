@@ -3,7 +3,6 @@
 It must not know how the story is found: the mount tells it. `cli/main` registers it.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from cffs.cli.control import ask
-from cffs.cli.messages import Failed, one_line
+from cffs.cli.messages import Failed, json_text, one_line
 from cffs.cli.prefetch import mount_of
 from cffs.cli.show import duration, size
 
@@ -34,7 +33,7 @@ def why(path: Path, as_json: bool) -> int:
     if not isinstance(told, dict):
         raise Failed("the daemon told nothing; remount with this version")
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json_text(told, indent=2))
     else:
         for line in lines_of(told):
             click.echo(one_line(line))

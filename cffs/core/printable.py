@@ -1,18 +1,47 @@
-"""Text of strangers made fit for a log line or a terminal: one line, short, printable, without secrets.
+"""Text of strangers made fit for a log line, a terminal or a playlist: the one printable form of all that leaves.
 
-It must not know where the text came from. Wire formats use it for what an error body or a description says.
+It must not know where the text came from, or where it goes. A name of a file, an answer of the service and the name of
+a process may all hold line ends, escape sequences and marks that turn the direction of writing round: printed as they
+are, they forge lines and rule a terminal.
 """
 
+import json
 import re
 
 #: What fits a log line beside its own words.
 MAX_LINE_CHARACTERS = 200
+#: What may not be printable; the others surely are.
+_UNPRINTABLE = re.compile(r"[^ -~]+")
 _TAG = re.compile(r"<[^<>]{0,200}>")
 #: An error page may echo the request: a URL loses its query and userinfo, a named secret its value.
 _URL_SECRETS = re.compile(r"(?i)\b(https?://)(?:[^\s/?#@\"'<>]*@)?([^\s?#\"'<>]*)(?:[?#][^\s\"'<>]*)?")
 _NAMED_SECRET = re.compile(
     r"(?i)\b(api[ _-]?key|password|passwd|token|secret|authorization)(\"?\s*[:=]\s*)(?:(?:basic|bearer)\s+)?[^\s&,;<>]+"
 )
+
+
+def visible(text: str) -> str:
+    """The text with every character that is not printable (control, format, bidi and separator characters, lone
+    surrogates) spelt as Python spells it: `\\n`, `\\x1b`, `\\u202e`. Always one line; nothing is left out."""
+    return text if text.isprintable() else "".join(map(_spelt, text))
+
+
+def _spelt(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+def visible_json(value: object, *, indent: int | None = None, is_ascii: bool = False) -> str:
+    """The value as JSON, in which nothing but printable characters stands (and, with `indent`, line ends): the rest is
+    escaped as JSON does it, so that it reads back as it was. `is_ascii` escapes every letter that is not ASCII too."""
+    text = json.dumps(value, ensure_ascii=is_ascii, indent=indent)
+    return _UNPRINTABLE.sub(lambda match: "".join(map(_json_spelt, match[0])), text)
+
+
+def _json_spelt(character: str) -> str:
+    if character.isprintable() or character == "\n":  # a line end inside a text is escaped already
+        return character
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def printable_line(text: str, *, max_characters: int = MAX_LINE_CHARACTERS) -> str:

@@ -1,10 +1,10 @@
-"""Where log lines go and what they look like: stderr, syslog or a file; text or JSON; never a secret in any of them.
+"""Where log lines go and what they look like: stderr, syslog or a file; text or JSON; never a secret in any of them,
+and nothing that a terminal would obey or that looks like another line.
 
-It must not know who logs. `daemon/main` calls `configure` once, before anything else logs. The redaction sits in the
+It must not know who logs. `daemon/main` calls `configure` once, before anything else logs. Both are seen to in the
 handlers' formatter, the last thing before the bytes leave: so it covers loggers of libraries that nobody named here.
 """
 
-import json
 import logging
 import logging.handlers
 import os
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from cffs.core.printable import visible, visible_json
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import open_to_append
 from cffs.daemon.redaction import Redactor
@@ -23,10 +24,13 @@ _TALKATIVE = ("httpx", "httpcore", "h11", "trio", "asyncio")
 _SYSLOG_SOCKET = Path("/dev/log")
 #: A line longer than this is a body that somebody logged.
 _LONGEST_LINE = 16_384
+#: Before each line of a traceback: what its exception says may hold line ends, and none of them begins an entry.
+_INDENT = "    "
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats a record (message, arguments, exception, stack) and then takes the secrets out of the finished text."""
+    """Formats a record (message, arguments, exception, stack), takes the secrets out of the text, and spells out what
+    is not printable in it."""
 
     def __init__(self, redactor: Redactor, *, line_format: str, as_json: bool) -> None:
         super().__init__(line_format)
@@ -34,25 +38,36 @@ class RedactingFormatter(logging.Formatter):
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        """One text entry (a traceback makes it several lines), or one JSON line."""
+        """One text entry of one line (a traceback adds more, indented), or one JSON line."""
         if not self._as_json:
-            return self._redactor(super().format(record))[:_LONGEST_LINE]
+            return super().format(record)[:_LONGEST_LINE]
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self._redactor(record.getMessage()),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             entry["stack"] = self.formatStack(record.stack_info)
         # each value on its own: JSON's escapes would otherwise hide a secret from the redactor
-        return json.dumps({name: self._redactor(text)[:_LONGEST_LINE] for name, text in entry.items()})
+        return visible_json({name: text[:_LONGEST_LINE] for name, text in entry.items()}, is_ascii=True)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """The first line."""
+        return visible(self._redactor(super().formatMessage(record)))
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
         """The traceback, redacted by itself: logging keeps this text on the record, where other handlers find it."""
-        return self._redactor(super().formatException(ei))  # type: ignore[arg-type]  # logging's own union
+        return self._below(super().formatException(ei))  # type: ignore[arg-type]  # logging's own union
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  # logging's name
+        """Where it was logged."""
+        return self._below(super().formatStack(stack_info))
+
+    def _below(self, text: str) -> str:
+        return "\n".join(_INDENT + visible(line) for line in self._redactor(text).split("\n"))
 
 
 class _QuietHandlerErrors:

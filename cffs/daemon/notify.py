@@ -7,6 +7,8 @@ import os
 import socket
 import time
 
+from cffs.core.printable import visible
+
 _VARIABLE = "NOTIFY_SOCKET"
 
 
@@ -52,4 +54,4 @@ class Notifier:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))

@@ -4,7 +4,6 @@ It must not ask anybody anything: every file is readable while the origin hangs.
 `daemon/graph` builds it; the tree shows what it renders (contract section 7).
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.transport import Transport
 from cffs.catalog.store import Catalog
+from cffs.core.printable import visible_json
 from cffs.core.settings import Settings
 from cffs.core.settings_options import OPTIONS, Kind
 from cffs.core.source import Api
@@ -133,7 +133,7 @@ def _public_state(state: str) -> str:
 
 
 def _json(document: object) -> bytes:
-    return (json.dumps(document, indent=2) + "\n").encode()
+    return (visible_json(document, indent=2, is_ascii=True) + "\n").encode()
 
 
 def metrics(status: Mapping[str, object]) -> str:
@@ -183,10 +183,12 @@ def _toml(value: object) -> str:
 
 
 def _toml_character(character: str) -> str:
-    """TOML's basic strings are not JSON's: DEL must be escaped, and a surrogate (a byte of a path that is no UTF-8)
-    cannot be said at all."""
+    """TOML's basic strings are not JSON's: they have no pairs of surrogates, and a surrogate alone (a byte of a path
+    that is no UTF-8) cannot be said at all."""
     if character in '"\\':
         return "\\" + character
-    if character < " " or character == "\x7f":
-        return f"\\u{ord(character):04x}"
-    return "\ufffd" if "\ud800" <= character <= "\udfff" else character
+    if "\ud800" <= character <= "\udfff":
+        return "\ufffd"
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"

@@ -1,8 +1,63 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line
+from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line, visible, visible_json
+
+#: Characters of every kind that a terminal obeys, or a reader mistakes.
+ODD = st.text(st.one_of(st.characters(), st.characters(categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Co", "Cn"])))
+
+
+@given(ODD)
+def test_visible_text_is_one_printable_line(text: str) -> None:
+    """Whatever it holds it becomes one printable line, of which nothing is left out."""
+    line = visible(text)
+    assert line.isprintable()
+    assert len(line) >= len(text)
+    assert visible(line) == line
+    if "\\" not in text:
+        assert line.encode("latin-1", "backslashreplace").decode("unicode_escape") == text
+
+
+@given(st.text(st.characters().filter(str.isprintable)))
+def test_printable_text_stays_as_it_is(text: str) -> None:
+    """Letters of every script, and blanks, are not spelt out."""
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\n2026 ERROR b", "a\\n2026 ERROR b"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x9b31m\x7f", "\\x9b31m\\x7f"),
+        ("wav.\u202e3pm", "wav.\\u202e3pm"),
+        ("a\u2028b\u200bc", "a\\u2028b\\u200bc"),
+        ("\udcff\U000e0041", "\\udcff\\U000e0041"),
+    ],
+)
+def test_what_is_spelt_out(text: str, line: str) -> None:
+    """Line ends, escape sequences, C1, DEL, bidi overrides, separators, lone surrogates and tags."""
+    assert visible(text) == line
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | ODD,
+        lambda inner: st.lists(inner) | st.dictionaries(ODD, inner),
+        max_leaves=8,
+    ),
+    st.sampled_from([None, 2]),
+    st.booleans(),
+)
+def test_visible_json_reads_back(value: object, indent: int | None, is_ascii: bool) -> None:
+    """It is the same value to a program, and printable to a terminal."""
+    text = visible_json(value, indent=indent, is_ascii=is_ascii)
+    assert json.loads(text) == value
+    assert text.replace("\n", "" if indent else "\n").isprintable()
+    assert text.isascii() or not is_ascii
 
 
 @given(st.text(st.one_of(st.characters(), st.characters(categories=["Cs", "Cc", "Cf"]), st.sampled_from("<>/:@?&= "))))

@@ -149,3 +149,30 @@ def test_unformattable_record(tmp_path, capsys):
     written = capsys.readouterr().err
     assert "could not be written" in written
     assert "CANARY" not in written
+
+
+FORGED = "a\n2026-01-01 00:00:00,000 ERROR forged\x1b[31m\x9b\x7f\u202e\u2028\x85\r.wav"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_text_forges_a_line_or_rules_a_terminal(tmp_path, capsys, log_format):
+    """A name in a message, an argument, an exception or a stack begins no line of its own, and nothing that is printed
+    is obeyed by a terminal."""
+    configure(make_settings(tmp_path, foreground=True, log_format=log_format))
+    logger = logging.getLogger("x")
+    logger.warning("told %s", FORGED)
+    logger.warning(FORGED, stack_info=True)
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        logger.exception("failed")
+    lines = capsys.readouterr().err.split("\n")
+    assert lines.pop() == ""
+    assert all(line.isprintable() for line in lines)
+    entries = [line for line in lines if not line.startswith("    ")]
+    assert len(entries) == 3
+    assert not [line for line in lines if line.startswith("2026-01-01")]
+    if log_format == "json":
+        told, _stack, failed = map(json.loads, lines)
+        assert told["message"] == f"told {FORGED}"
+        assert "forged" in failed["exception"]

@@ -210,6 +210,17 @@ def test_what_the_service_refuses(writable):
     assert only_left(writable.home, left)
 
 
+def test_a_name_forges_no_line(writable):
+    """The name of a file that the service refuses is in the log, on the line that tells of it."""
+    rule = writable.standin.faults.add("refuse", kind="createMedia", times=1, code=400)
+    name = "a\n2026-01-01 00:00:00,000 ERROR forged\x1b[31m\x9b\x7f.wav"
+    assert failure_of(lambda: write_file(writable.media / name, wav(150))) == "EINVAL"
+    writable.standin.faults.remove(rule)
+    lines = writable.mount.log().split("\n")
+    assert [line.isprintable() for line in lines if "forged" in line] == [True]
+    assert not [line for line in lines if line.startswith("2026-01-01 00:00:00,000 ERROR forged")]
+
+
 def killed_while_writing(mount: Mounted, home: Path, command: str, *, nbytes: int) -> int:
     """Runs the command in the shell, which copies from the pipe `fifo` of its folder into media/killed.wav and says in
     `pid` who does; kills that process once `nbytes` are with the mount. Returns what the shell ended with."""

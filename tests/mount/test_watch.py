@@ -71,6 +71,21 @@ def test_each_new_recording_once(said, home, standin):
         assert (none.returncode, none.stdout) == (0, "")
 
 
+def test_a_terminal_obeys_nothing_of_the_service(said, home, standin):
+    """Labels and numbers of the service with C1 controls, DEL, escape sequences and bidi overrides are printed spelt
+    out, and read back as they are."""
+    odd = "\x9b31m\x7f\x1b]0;t\x07\u202eabc\u2028é"
+    variables = account_variables(standin)
+    call = standin.account.add_call(labels=[odd], toNumber=f"1{odd}")
+    with mounted(said, home, variables) as mount:
+        os.listdir(mount.path / "recordings")
+        done = run(said, home, "watch", "--once", "--since", "start", mount.path, **variables)
+        lines = done.stdout.split("\n")[:-1]
+        assert all(line.isprintable() for line in lines)
+        (line,) = [told for told in map(json.loads, lines) if told["call_id"] == call]
+        assert (line["labels"], line["to"]) == ([odd], f"1{odd}")
+
+
 def test_wrong_use(said, home, standin):
     """What is no mount, another account's, or no place to start from is one line and an exit status."""
     variables = account_variables(standin)
