@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cffs.cli.messages import Failed
+from cffs.daemon.hardening import make_folders
 
 _TABLE = re.compile(r"\s*\[")
 
@@ -87,9 +88,7 @@ def replace_file(path: Path, text: str) -> None:
     replaced."""
     target = Path(os.path.realpath(path))
     try:
-        for above in reversed(target.parents):
-            if not above.exists():
-                above.mkdir(mode=0o700, exist_ok=True)  # whatever the umask, as mkdir(parents=True) would not
+        make_folders(target.parent)
         if target.exists() and (not stat.S_ISREG(target.stat().st_mode) or target.stat().st_uid != os.geteuid()):
             raise Failed(f"{target} is not a plain file of your own; it was not changed")
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".config-")

@@ -62,7 +62,10 @@ def demo_settings(standin: StandinChild, folder: Path, *, foreground: bool, debu
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A private folder that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="cffs-demo-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="cffs-demo-"))
+    except OSError as error:
+        raise Failed(f"cannot make a temporary folder: {error.strerror}; set TMPDIR to a folder of your own") from error
     try:
         yield folder
     finally:

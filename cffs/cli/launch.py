@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,6 +37,7 @@ def run_in_foreground(settings: Settings, mountpoint: Path, *, options: Mapping[
     """
     task = _task(settings, mountpoint, options)
     _forget_variables()
+    os.umask(0o077)  # one of 0177 would make folders that we cannot enter
     from cffs.daemon.hardening import harden
     from cffs.daemon.start import start
 
@@ -73,7 +73,8 @@ def start_in_background(
     """
     task = json.dumps(_task(settings, mountpoint, options)).encode()
     reports, child_end = os.pipe2(os.O_CLOEXEC)
-    with tempfile.TemporaryFile() as last_words, os.fdopen(reports, "rb", buffering=0) as stream:
+    # in memory: no folder for temporary files needs to be writable
+    with os.fdopen(os.memfd_create("last words"), "rb") as last_words, os.fdopen(reports, "rb", buffering=0) as stream:
         # on SIGTERM the same as on Ctrl-C: the child must not outlive the command that nobody hears any more
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         child = None

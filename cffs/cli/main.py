@@ -17,6 +17,7 @@ import click
 import cffs
 from cffs.cli.messages import Failed, one_line, tell
 from cffs.core.errors import CffsError
+from cffs.daemon.inherited import put_right
 
 #: Where each command lives; imported when it is asked for.
 _COMMANDS = {
@@ -76,11 +77,13 @@ def cli(context: click.Context) -> None:
 
 def main() -> NoReturn:
     """The command `cffs`."""
+    put_right()
     sys.exit(run(cli, sys.argv[1:], name="cffs"))
 
 
 def main_mount_helper() -> NoReturn:
     """The command `mount.cffs`, which mount(8) runs for `-t cffs` and for /etc/fstab."""
+    put_right()
     from cffs.cli.mount import mount_helper
 
     sys.exit(run(mount_helper, sys.argv[1:], name="mount.cffs"))
@@ -107,10 +110,14 @@ def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
         tell("interrupted")
         return 1
     except BrokenPipeError:
-        # the reader of our output is gone (`| head`): no line, and no second complaint at the interpreter's end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # the reader of our output is gone (`| head`): no line
+        _give_up_stdout()
         return 1
     except Exception as error:  # the boundary of the command line: a bug is one line too
+        if (reason := _unwritten()) is not None:
+            _give_up_stdout()
+            tell(f"cannot write the output: {reason}")
+            return 1
         if debug:
             traceback.print_exc()
         # the type alone: the text of a foreign exception may hold a URL with a key
@@ -118,3 +125,19 @@ def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
         tell(f"bug: {type(error).__name__}; run again with --debug and report it")
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _unwritten() -> str | None:
+    """Why stdout does not take what it was given (a full disk, a closed stream), or None where it does."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        return error.strerror if isinstance(error, OSError) else str(error)
+    return None
+
+
+def _give_up_stdout() -> None:
+    """The interpreter would complain about what is not written once more at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

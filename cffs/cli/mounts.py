@@ -11,6 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from cffs.cli.messages import Failed
+
 FILESYSTEM = "fuse.cffs"
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -56,8 +58,11 @@ def parse_mountinfo(text: str) -> list[Mount]:
 
 
 def mounts_now() -> list[Mount]:
-    """The mount table as it is."""
-    return parse_mountinfo(_MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
+    """The mount table as it is; raises Failed where the kernel does not show it."""
+    try:
+        return parse_mountinfo(_MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise Failed(f"cannot read {_MOUNTINFO}: {error.strerror}; is /proc mounted?") from error
 
 
 def mount_at(mountpoint: Path) -> Mount | None:
@@ -68,7 +73,10 @@ def mount_at(mountpoint: Path) -> Mount | None:
 def absolute(path: Path) -> Path:
     """The path with symbolic links resolved, except that its last part is not touched: that may be a dead or hung
     mount, where any question fails or waits."""
-    whole = Path(os.path.abspath(path))
+    try:
+        whole = Path(os.path.abspath(path))
+    except OSError as error:  # the kernel does not tell where we are
+        raise Failed(f"{path} is relative, and the current folder is gone; write it from /") from error
     parent = Path(os.path.realpath(whole.parent))
     plain = parent / whole.name if whole.name else parent
     try:

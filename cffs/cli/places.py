@@ -10,14 +10,16 @@ from pathlib import Path
 
 import platformdirs
 
+from cffs.cli.messages import Failed
 from cffs.core.settings_resolve import Places
+from cffs.daemon.inherited import NO_HOME
 
 
 def find_places(environment: Mapping[str, str], *, uid: int | None, config: str | None) -> Places:
     """The places of this user; or, when root names another `uid`, those of that user (contract section 2: the daemon
     becomes that user after mounting, with that user's config and cache)."""
     effective = os.geteuid()
-    working_folder = Path.cwd()
+    working_folder = current_folder()
     if effective == 0 and uid not in (None, 0):
         home, gid = _account(uid or 0)
         config_home, cache_home, state_home = home / ".config", home / ".cache", home / ".local/state"
@@ -33,7 +35,7 @@ def find_places(environment: Mapping[str, str], *, uid: int | None, config: str 
     return Places(
         home=home,
         working_folder=working_folder,
-        config_file=working_folder / Path(config).expanduser() if config else config_home / "cffs/config.toml",
+        config_file=_config_file(config, working_folder) if config else config_home / "cffs/config.toml",
         cache_dir=cache_dir,
         state_dir=state_home / "cffs",
         runtime_dir=Path(runtime) / "cffs" if runtime else cache_dir,
@@ -42,10 +44,28 @@ def find_places(environment: Mapping[str, str], *, uid: int | None, config: str 
     )
 
 
+def current_folder() -> Path | None:
+    """Where relative paths start; None where that folder is gone, or was in a mount that is."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+def _config_file(given: str, working_folder: Path | None) -> Path:
+    try:
+        path = Path(given).expanduser()
+    except RuntimeError:
+        raise Failed(f"--config: {given} names the home of a user that is not known here") from None
+    if working_folder is None and not path.is_absolute():
+        raise Failed(f"--config: {given} is relative, and the current folder is gone; write it from /")
+    return path if working_folder is None else working_folder / path
+
+
 def _account(uid: int) -> tuple[Path, int]:
     """Home and primary group; a uid without an account has no home, which must not become root's."""
     try:
         account = pwd.getpwuid(uid)
     except KeyError:
-        return Path("/nonexistent"), uid
+        return Path(NO_HOME), uid
     return Path(account.pw_dir), account.pw_gid

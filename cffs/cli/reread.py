@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cffs.cli.context import load
 from cffs.cli.messages import Failed
+from cffs.cli.places import current_folder
 from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import harden
@@ -31,7 +32,7 @@ def recipe(options: Mapping[str, object], settings: Settings) -> dict[str, objec
     task = {
         "options": {**options, "config": str(settings.config)} if settings.config else dict(options),
         "environment": environment,
-        "working_folder": str(Path.cwd()),
+        "working_folder": str(current_folder() or "/"),  # where there is none, no path is relative
         "must_exist": "config" in options,
     }
     return {"command": [sys.executable, "-P", "-m", "cffs.cli.reread"], "task": json.dumps(task)}

@@ -22,10 +22,11 @@ _NOT_IN_CONFIG = frozenset({"config", "profile"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """What the process supplies: where relative paths start, and the defaults that are not constants."""
+    """What the process supplies: where relative paths start (None: nowhere, the current folder is gone), and the
+    defaults that are not constants."""
 
     home: Path
-    working_folder: Path
+    working_folder: Path | None
     config_file: Path
     cache_dir: Path
     state_dir: Path
@@ -177,6 +178,10 @@ def _absolute(text: str, *, spelt: str, relative: bool, places: Places) -> Path:
     path = Path(text)
     if not path.is_absolute() and not relative:
         raise UsageError(f"{spelt}: {text} is relative; write it from / or ~/")
+    if path.is_absolute():
+        return path
+    if places.working_folder is None:
+        raise UsageError(f"{spelt}: {text} is relative, and the current folder is gone; write it from /")
     return places.working_folder / path
 
 

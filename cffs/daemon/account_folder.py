@@ -110,14 +110,21 @@ def _folder_key(cache: Path) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """All of it or nothing: another mount may look meanwhile, and a crash must not leave half a key."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="key.")  # 0600 by itself
+    """All of it or nothing: another mount may look meanwhile, and a crash must not leave half a key. The folder's lock
+    has one of several makers win, where link(2) would not do on every file system."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(secrets.token_bytes(_KEY_NBYTES))
-        os.link(temporary, path)
-    except FileExistsError:
-        return  # another mount was faster: its key holds
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if os.path.lexists(path):
+            return  # another mount was faster: its key holds
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="key.")  # 0600 by itself
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o600)
+                file.write(secrets.token_bytes(_KEY_NBYTES))
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     finally:
-        os.unlink(temporary)
+        os.close(folder)

@@ -28,30 +28,23 @@ def harden(*, debug: bool) -> None:
             raise OSError(number, os.strerror(number))
 
 
-def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
+def private_folder(path: Path) -> Path:
     """Makes sure that `path` is a folder of ours that nobody else can enter; returns it.
 
-    Missing folders are made, the last one 0700 whatever the umask; an empty one that others can only look into, as
-    `mkdir` makes them, is closed to 0700. Raises UsageError, one line, where it is a symbolic link, not a folder,
-    somebody else's, open to others with something in it or to write to, cannot be made, or lies where anybody may put
-    another folder in its place.
+    Missing folders are made, all of them 0700 whatever the umask, as the XDG specification asks; an empty one that
+    others can only look into, as `mkdir` makes them, is closed to 0700. Raises UsageError, one line, where it is a
+    symbolic link, not a folder, somebody else's, open to others with something in it or to write to, cannot be made, or
+    lies where anybody may put another folder in its place.
     """
     try:
-        for above in reversed(path.parents):
-            # mkdir(parents=True) would leave their modes to the umask, and one of 0 opens them to everybody
-            if not above.exists():
-                above.mkdir(mode=parents_mode, exist_ok=True)
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            pass
+        make_folders(path)
         # O_NOFOLLOW: what is checked is what is there, not where a link planted meanwhile leads
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except NotADirectoryError as error:
         what = "is a symbolic link" if path.is_symlink() else "is not a folder"
         raise UsageError(f"{path} {what}; name a folder of your own") from error
     except OSError as error:
-        raise UsageError(f"cannot use the folder {path}: {error.strerror}") from error
+        raise UsageError(f"cannot use the folder {path}: {error.strerror}; name another") from error
     try:
         found = os.fstat(descriptor)
         if found.st_uid == os.geteuid() and is_open_and_unused(found, descriptor):
@@ -69,6 +62,18 @@ def private_folder(path: Path, *, parents_mode: int = 0o755) -> Path:
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise UsageError(f"{above} can be written by everybody, so {path} is not safe there; name another folder")
     return path
+
+
+def make_folders(path: Path) -> None:
+    """Makes the folder and those above it where they are missing, each 0700 whatever the umask. Raises OSError."""
+    # mkdir's mode loses what the umask holds: one of 0177 would leave folders that even we cannot enter
+    before = os.umask(0o077)
+    try:
+        for folder in (*reversed(path.parents), path):
+            if not os.path.lexists(folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
+    finally:
+        os.umask(before)
 
 
 def is_open_and_unused(found: os.stat_result, folder: Path | int) -> bool:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cffs.daemon.hardening import harden
+from cffs.daemon.inherited import NO_HOME
 
 
 def become(uid: int, gid: int, *, debug: bool) -> None:
@@ -32,7 +33,7 @@ def account_of(uid: int) -> tuple[str, Path]:
     try:
         account = pwd.getpwuid(uid)
     except KeyError:
-        return str(uid), Path("/nonexistent")
+        return str(uid), Path(NO_HOME)
     return account.pw_name, Path(account.pw_dir)
 
 

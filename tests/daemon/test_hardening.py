@@ -30,16 +30,17 @@ print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0,
     assert done.stdout == f"(0, 0) {dumpable}\n"
 
 
-@pytest.mark.parametrize("umask", [0, 0o077])
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o177, 0o777], ids=oct)
 def test_private_folder(tmp_path, umask):
-    """A made folder is 0700 whatever the umask, and is accepted the second time."""
+    """A made folder and those above it that were missing are 0700 whatever the umask, and accepted the second time."""
     before = os.umask(umask)
     try:
-        folder = private_folder(tmp_path / "a/b")
+        folder = private_folder(tmp_path / "a/b/c")
+        assert os.umask(umask) == umask
     finally:
         os.umask(before)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert not stat.S_IMODE(folder.parent.stat().st_mode) & 0o022
+    for made in (folder, *folder.parents[:2]):
+        assert stat.S_IMODE(made.stat().st_mode) == 0o700
     assert private_folder(folder) == folder
 
 

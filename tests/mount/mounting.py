@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +98,22 @@ def contention() -> float:
     while time.process_time() - worked < CONTENTION_SECONDS:
         pass
     return max(1.0, (time.monotonic() - began_at) / CONTENTION_SECONDS)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Returns once the condition holds; fails where it takes too long."""
+    deadline = time.monotonic() + WATCHDOG_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    """The process has ended; one that its parent has not asked for yet has, too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 @contextmanager
