@@ -64,6 +64,8 @@ class Ask:
     content: bytes | AsyncIterable[bytes] | None = None
     idempotent: bool = True
     total_seconds: float
+    #: For the head of an answer and for the first byte of its body; then for each further piece.
+    head_seconds: float
     idle_seconds: float
 
     @property
@@ -111,7 +113,7 @@ class Asker:
                 return await self._try(ask, take=take, held=held, own_deadline=own_deadline), held
             except TryFailed as failed:
                 await held.aclose()
-                error, sent = failed.error, failed.sent
+                error, sent, is_late = failed.error, failed.sent, failed.late
             except BaseException:
                 await held.aclose()
                 raise
@@ -124,8 +126,9 @@ class Asker:
                 seconds_left=limit - trio.current_time(),
                 dice=self._dice(),
             )
+            # A service that needs so long for its answer would begin it anew: whoever waits has waited long enough.
             # Offline is known now, and the next try would be told so: no pause for nothing.
-            if pause is None or (not sent and self._health[ask.api].state is State.OFFLINE):
+            if pause is None or is_late or (not sent and self._health[ask.api].state is State.OFFLINE):
                 if isinstance(error, OriginBusy):  # the pause that is kept, not the one that was named
                     raise OriginBusy(self._health[ask.api].held_seconds(trio.current_time()))
                 raise _ending(ask, error, sent=sent)
@@ -208,6 +211,7 @@ class Asker:
             content=content if content is None or isinstance(content, bytes) else _Counted(content, slot),
             follow=ask.idempotent,
             connect_seconds=max(connect_seconds, _SHORTEST_CONNECT_SECONDS),
+            head_seconds=ask.head_seconds,
             idle_seconds=ask.idle_seconds,
         )
 

@@ -83,6 +83,7 @@ class Line:
             headers={**USUAL_HEADERS, "accept": "*/*", **headers},
             follow=follow,
             connect_seconds=_RAW_CONNECT_SECONDS,
+            head_seconds=_RAW_IDLE_SECONDS,
             idle_seconds=_RAW_IDLE_SECONDS,
         )
         self.stats.requests[source.api] += 1

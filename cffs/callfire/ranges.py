@@ -64,6 +64,11 @@ class RangeAnswer:
         self._rest = memoryview(b"")
         self._ended = False
 
+    @property
+    def has_begun(self) -> bool:
+        """True once a byte of the body came."""
+        return self._received_stop > self.start
+
     async def look(self) -> None:
         """Take in enough of the body to tell an error page from audio. Called once, before anything is handed out.
 

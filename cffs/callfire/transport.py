@@ -21,7 +21,7 @@ from cffs.callfire.held import Held
 from cffs.callfire.line import USUAL_HEADERS, Line
 from cffs.callfire.ranges import RangeAnswer, range_headers
 from cffs.callfire.stats import ApiHealth
-from cffs.callfire.wire.exchange import Opened
+from cffs.callfire.wire.exchange import Opened, TryFailed
 from cffs.callfire.wire.seam import WireMaker
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
@@ -177,7 +177,8 @@ class Transport:
         ask = ask.with_changes(content=content, idempotent=False, total_seconds=self._settings.timeout_seconds / 2)
         gate = self._metadata
         if content is not None and not isinstance(content, bytes):
-            ask = ask.with_changes(total_seconds=float("inf"), idle_seconds=self._upload_idle_seconds)
+            seconds = self._upload_idle_seconds
+            ask = ask.with_changes(total_seconds=float("inf"), head_seconds=seconds, idle_seconds=seconds)
             gate = self._bodies
         not_found = NotFoundMeans.OPERATION if method == "POST" else NotFoundMeans.OBJECT
         return await self._whole(ask, max_nbytes=MAX_METADATA_NBYTES, not_found=not_found, gate=gate)
@@ -219,7 +220,10 @@ class Transport:
             answer = RangeAnswer(
                 plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None
             )
-            await answer.look()
+            try:
+                await answer.look()
+            except DeadlineExceeded as error:
+                raise TryFailed(error, sent=True, foreign=opened.foreign, late=not answer.has_begun) from None
             return answer
 
         return await self._line.asker.run(ask, gate=self._bodies, take=take)
@@ -293,5 +297,7 @@ class Transport:
             headers={**USUAL_HEADERS, **headers},
             as_account=as_account,
             total_seconds=self._settings.timeout_seconds,
+            # what a call into the mount may take; the service may have to make what it is asked for
+            head_seconds=self._settings.timeout_seconds / 2,
             idle_seconds=min(IDLE_SECONDS, self._settings.timeout_seconds),
         )

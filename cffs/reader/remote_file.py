@@ -26,6 +26,8 @@ from cffs.reader.tools import Tools
 #: too long; contract 5: a file of up to 512 KiB costs one request).
 _SURELY_LARGE_HINT_NBYTES = 16 * SMALL_FILE_NBYTES
 _SWEEP_NBYTES = 1024 * 1024
+#: Where the first byte took long and the end is not told: what follows comes quickly as a rule.
+_LEAST_WAIT_FOR_END_SECONDS = 1.0
 #: After a timeout the handles opened before it fail at once for so long (contract 2, `--timeout`).
 FAIL_AT_ONCE_SECONDS = 5.0
 _EMPTY = memoryview(b"")
@@ -53,7 +55,7 @@ class RemoteFile:
         self._fetches = Fetches(tools.background, receiver.receive, self._ended)
         self._handles: dict[OpenFile, None] = {}
         self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
-        receiver.on_arrived, receiver.on_answered = self._steering.arrived, self._settle
+        receiver.on_arrived, receiver.on_answered = self._arrived, self._settle
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
         #: Which of memory, disk and service answered the last READ; told to the stories when nobody reads any more.
@@ -99,6 +101,7 @@ class RemoteFile:
 
         A checkpoint unless it is known. Cancelled, the question is dropped unless others wait. Raises CffsError.
         """
+        until = trio.current_time() + self._tools.settings.timeout_seconds / 3
         while self.identity.total_nbytes is None:
             fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
             if fetch is None:
@@ -108,7 +111,7 @@ class RemoteFile:
                 )
             await self._await(fetch, 0)
             if self.identity.total_nbytes is None and fetch.error is None and fetch.has_head:
-                with trio.move_on_after(self._tools.settings.timeout_seconds / 3) as waiting:
+                with trio.move_on_at(max(until, trio.current_time() + _LEAST_WAIT_FOR_END_SECONDS)) as waiting:
                     # not through _await: giving up here takes nothing from the handle that is about to be opened
                     await fetch.until_over()
                 if waiting.cancelled_caught:
@@ -223,6 +226,11 @@ class RemoteFile:
             return
         handle.swept_stop = next_offset
         self._holdings.was_passed(min(other.state.next_offset for other in self._handles if other.state.is_sequential))
+
+    def _arrived(self, fetch: Fetch, nbytes: int) -> None:
+        """Bytes came: whatever timed out before, it answers now."""
+        self._timed_out_at = float("-inf")
+        self._steering.arrived(fetch, nbytes)
 
     def _settle(self, fetch: Fetch) -> None:
         """An answer of it ended, or was left, without proving wrong."""

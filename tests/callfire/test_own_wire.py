@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from cffs.callfire.keyring import Keyring
 from cffs.callfire.targets import origin_of
+from cffs.callfire.transport import Transport
 from cffs.callfire.wire.exchange import Exchange, TryFailed, WireRequest
 from cffs.callfire.wire.http1 import MAX_HEAD_NBYTES, Body, Head
 from cffs.callfire.wire.own import OwnWire
 from cffs.callfire.wire.seam import Wires
 from cffs.callfire.wire.streams import Stream
-from cffs.core.errors import CffsError
+from cffs.core.errors import CffsError, DeadlineExceeded
 from cffs.core.settings import Credentials
-from cffs.core.source import Api
+from cffs.core.source import Api, v2_recording
 
 URL = "http://v2.example.com/v2/x"
-TIMEOUT = {"connect": 5.0, "pool": 1.0, "read": 3.0, "write": 3.0}
+TIMEOUT = {"connect": 5.0, "pool": 1.0, "head": 7.0, "read": 3.0, "write": 3.0}
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -180,19 +181,51 @@ async def test_cancelled_anywhere_leaves_the_pool_clean(peers, where, autojump_c
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
-    [(b"", httpx.ReadTimeout), (HELLO[:20], httpx.ReadTimeout), (HELLO[:-1], httpx.ReadTimeout)],
-    ids=["nothing", "half a head", "half a body"],
+    ("answer", "seconds"),
+    [(b"", 7), (HELLO[:20], 7), (HELLO[:-5], 7), (HELLO[:-1], 3)],
+    ids=["nothing", "half a head", "no body", "half a body"],
 )
-async def test_silence_ends_in_time(peers, answer, error, autojump_clock):
-    """Three seconds without a head, or without a byte of the body, are the end."""
+async def test_silence_ends_in_time(peers, answer, seconds, autojump_clock):
+    """Seven seconds without a head or without the first byte of the body are the end, and three within the body."""
     peers.answer = answer
     wire = wire_to(peers)
     began = trio.current_time()
-    with pytest.raises(error):
+    with pytest.raises(httpx.ReadTimeout):
         await ask(wire)
-    assert trio.current_time() - began == pytest.approx(3)
+    assert trio.current_time() - began == pytest.approx(seconds)
     assert peers.is_closed(0)
+
+
+@pytest.mark.parametrize("said_early", [0, 20, len(HELLO) - 5])
+@pytest.mark.parametrize(("late_seconds", "is_in_time"), [(12.0, True), (29.0, True), (31.0, False)])
+async def test_a_late_first_byte_is_waited_for(peers, said_early, late_seconds, is_in_time, settings, autojump_clock):
+    """What the service has to make first is waited for within half of the timeout, by one request: also where that
+    ends in vain, and where a part of the head, or all of it, comes at once."""
+    peers.answer = HELLO[:said_early]
+
+    def wires(bases, *, ca_bundle, connections):
+        wire = wire_to(peers)
+        made = {"origin": wire, "acts": wire, "bare": wire}
+        return {api: Wires(base_url=url, base=base, **made) for api, (url, base) in bases.items()}
+
+    async def answer_later():
+        await trio.sleep(late_seconds)
+        peers.say(0, HELLO[said_early:])
+
+    async with (
+        Transport(settings(timeout_seconds=60.0), make_wires=wires) as transport,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(answer_later)
+        buffer = memoryview(bytearray(10))
+        try:
+            async with transport.open_range(v2_recording(1), None) as answer:
+                assert is_in_time
+                assert buffer[: await answer.receive_into(buffer)] == b"hello"
+        except DeadlineExceeded:
+            assert not is_in_time
+        nursery.cancel_scope.cancel()
+        assert transport.stats.requests[Api.V2] == 1
 
 
 async def test_a_head_that_drips_is_no_head(peers, autojump_clock):
@@ -211,7 +244,7 @@ async def test_a_head_that_drips_is_no_head(peers, autojump_clock):
         with pytest.raises(httpx.ReadTimeout):
             await ask(wire)
         nursery.cancel_scope.cancel()
-    assert trio.current_time() - began == pytest.approx(3)
+    assert trio.current_time() - began == pytest.approx(7)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +339,8 @@ async def receive_all(peers: Peers, step: int) -> None:
     """Ask through the exchange, take the body in; nothing but its errors, its length, its places and closed ends."""
     wire = wire_to(peers)
     asked = WireRequest(
-        method="GET", api=Api.V2, path="x", query=(), headers={}, connect_seconds=1.0, idle_seconds=1.0
+        method="GET", api=Api.V2, path="x", query=(), headers={},
+        connect_seconds=1.0, head_seconds=1.0, idle_seconds=1.0
     )  # fmt: skip
     with trio.fail_after(60), suppress(TryFailed):
         opened = await exchange_with(wire).open(asked)
@@ -362,9 +396,7 @@ async def test_single_bytes_do_not_hold_the_loop(peers):
     parser.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 10_000)
     head = Head(parser, parser.next_event(), method="GET", is_sent=True)
     stream = await peers.connect("http", "x", 80)
-    body = Body(
-        stream, head, scratch=memoryview(bytearray(10)), idle_seconds=1, release=lambda _kept: stream.close()
-    )  # fmt: skip
+    body = Body(stream, head, request(), memoryview(bytearray(10)), lambda _kept: stream.close())
     turns, buffer = [], memoryview(bytearray(100))
     async with trio.open_nursery() as nursery:
 

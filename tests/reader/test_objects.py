@@ -229,6 +229,39 @@ async def test_origin_without_length_that_takes_too_long(autojump_clock: MockClo
         assert lab.cache.used_nbytes <= 16 * MIB
 
 
+async def test_origin_without_length_that_begins_late(autojump_clock: MockClock) -> None:
+    """Where the first byte needs more than the third of the timeout that open waits for an end, an end that follows at
+    once is still waited for."""
+    async with laboratory(latency_seconds=12, bytes_per_second=10e6) as lab:
+        remote = lab.add(Remote(total=5 * MIB, ignores_ranges=True, tells_length=False))
+        with trio.fail_after(15):
+            handle = await opened(lab, knows=False)
+        assert handle.total_nbytes == remote.total
+        await check_all(handle, remote)
+        assert lab.origin.requests == 1
+
+
+async def test_late_answer_serves_who_came_later(autojump_clock: MockClock) -> None:
+    """An answer that the first opener did not live to see serves the one that came meanwhile, and its READs too."""
+    async with laboratory(latency_seconds=16) as lab:
+        remote = lab.add(Remote(total=10 * MIB))
+
+        async def wait_in_vain() -> None:
+            with trio.move_on_after(15):
+                await opened(lab, knows=False)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_in_vain)
+            await trio.sleep(14)
+            with trio.fail_after(15):
+                handle = await opened(lab, knows=False)
+        assert lab.origin.requests == 1
+        lab.origin.latency_seconds = 0.05
+        await check(handle, remote, 0, 4096)
+        await check(handle, remote, 5 * MIB, 4096)
+        assert lab.origin.requests == 2
+
+
 async def test_range_without_total(autojump_clock: MockClock) -> None:
     """A 206 that does not tell the total is not trusted with the rest: the whole is asked for."""
     async with laboratory() as lab:

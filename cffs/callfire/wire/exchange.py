@@ -52,19 +52,24 @@ class WireRequest:
     content: bytes | AsyncIterable[bytes] | None = None
     follow: bool = True
     connect_seconds: float
+    head_seconds: float
     idle_seconds: float
 
 
 class TryFailed(Exception):
-    """One try came to nothing: why, whether the request may have been `sent`, and whether it was lost at a `foreign`
-    host that we had been redirected to. Never leaves `callfire/`."""
+    """One try came to nothing: why, whether the request may have been `sent`, whether it was lost at a `foreign` host
+    that we had been redirected to, and whether its head was waited for until it was too `late`. Never leaves
+    `callfire/`."""
 
-    def __init__(self, error: CffsError, *, sent: bool, foreign: bool, connecting: bool = False) -> None:
+    def __init__(
+        self, error: CffsError, *, sent: bool, foreign: bool, connecting: bool = False, late: bool = False
+    ) -> None:
         super().__init__(error)
         self.error = error
         self.sent = sent
         self.foreign = foreign
         self.connecting = connecting
+        self.late = late
 
 
 class Opened:
@@ -188,6 +193,7 @@ class Exchange:
         timeout = {
             "connect": request.connect_seconds,
             "pool": request.connect_seconds,
+            "head": request.head_seconds,
             "read": request.idle_seconds,
             "write": request.idle_seconds,
         }
@@ -285,7 +291,8 @@ def _translated(error: Exception, *, foreign: bool) -> TryFailed:
     if isinstance(error, httpx.PoolTimeout):
         return TryFailed(DeadlineExceeded("no connection became free in time"), sent=False, foreign=foreign)
     if isinstance(error, httpx.TimeoutException):
-        return TryFailed(DeadlineExceeded(f"{where} did not answer in time"), sent=True, foreign=foreign)
+        late = isinstance(error, httpx.ReadTimeout)
+        return TryFailed(DeadlineExceeded(f"{where} did not answer in time"), sent=True, foreign=foreign, late=late)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return TryFailed(MalformedAnswer(f"{where} answered with no readable HTTP"), sent=True, foreign=foreign)
     if isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol):

@@ -60,10 +60,10 @@ async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryvie
         except OSError:
             pass  # the peer may have answered before it closed: "too large", say
         # For the whole of a head, since one that drips is none; but what the kernel still has to send is progress.
-        read_seconds, left_nbytes, moved_at = seconds_of(request, "read"), stream.unsent_nbytes(), trio.current_time()
-        while trio.current_time() < moved_at + read_seconds:
+        head_seconds, left_nbytes, moved_at = seconds_of(request, "head"), stream.unsent_nbytes(), trio.current_time()
+        while trio.current_time() < moved_at + head_seconds:
             # `move_on_after` is this as well; its generator costs half as much again
-            with trio.CancelScope(deadline=min(trio.current_time() + LOOK_SECONDS, moved_at + read_seconds)):
+            with trio.CancelScope(deadline=min(trio.current_time() + LOOK_SECONDS, moved_at + head_seconds)):
                 while answer is None:
                     await stream.wait_readable()  # before the first look too: an answer is never there at once
                     answer = _head_so_far(stream, parser, buffer)
@@ -132,9 +132,8 @@ class Body(DirectBody):
         self,
         stream: Stream,
         head: Head,
-        *,
+        request: httpx.Request,
         scratch: memoryview,
-        idle_seconds: float,
         release: Callable[[bool], None],
     ) -> None:
         self._stream = stream
@@ -142,7 +141,7 @@ class Body(DirectBody):
         self._left = head.length
         self._goes_on = head.goes_on
         self._scratch = scratch
-        self._idle_seconds = idle_seconds
+        self._seconds, self._idle_seconds = seconds_of(request, "head"), seconds_of(request, "read")
         self._release = release
         self._is_over = False
         self._rest = memoryview(b"" if head.is_chunked else head.parser.trailing_data[0])
@@ -164,7 +163,7 @@ class Body(DirectBody):
         try:
             nbytes = self._take(buffer)
             if nbytes is None:
-                with trio.CancelScope(deadline=trio.current_time() + self._idle_seconds):
+                with trio.CancelScope(deadline=trio.current_time() + self._seconds):
                     while nbytes is None:
                         await self._stream.wait_readable()
                         nbytes = self._take(buffer)
@@ -174,6 +173,7 @@ class Body(DirectBody):
             raise httpx.ReadError(str(error)) from error
         if nbytes is None:
             raise httpx.ReadTimeout("nothing came")
+        self._seconds = self._idle_seconds
         if nbytes < _SMALL_NBYTES and not self._is_over:
             await trio.lowlevel.checkpoint()
         return nbytes

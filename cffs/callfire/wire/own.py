@@ -66,13 +66,7 @@ class OwnWire(httpx.AsyncBaseTransport):
                 stream.close()
             self._busy.release()
             raise
-        body = Body(
-            stream,
-            head,
-            scratch=self._scratch,
-            idle_seconds=seconds_of(request, "read"),
-            release=partial(self._leave, place, stream),
-        )
+        body = Body(stream, head, request, self._scratch, partial(self._leave, place, stream))
         return httpx.Response(head.status, headers=head.headers, stream=body)
 
     async def warm(self, url: str, *, connections: int, seconds: float) -> None:

@@ -59,6 +59,15 @@ class _StockWire(httpx.AsyncHTTPTransport):
             socket_options=socket_options,
         )
 
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """As httpx's, which has one limit for the head of an answer and for each piece of its body."""
+        timeout = request.extensions.get("timeout", {})
+        idle_seconds = timeout.get("read")
+        timeout["read"] = timeout.get("head", idle_seconds)
+        response = await super().handle_async_request(request)
+        timeout["read"] = idle_seconds
+        return response
+
 
 class _Pool(httpcore.AsyncConnectionPool):
     def __init__(
