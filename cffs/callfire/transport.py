@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import trio
@@ -43,6 +43,7 @@ _METADATA_CONNECTIONS = 2  # contract, section 2: "and two more for metadata"
 _MAX_ERROR_NBYTES = 16 * 2**10  # enough for its message
 _ERROR_BODY_SECONDS = 0.5
 UPLOAD_IDLE_SECONDS = 30.0  # contract, section 8: without progress for so long
+_FIRST_ANSWER_NBYTES = 64 * 2**10  # no account is larger; a web page is known by its beginning
 _SCRATCH_NBYTES = 64 * 2**10
 #: A parameter may be there more than once (`id` of findCalls), so pairs will do as well.
 Query = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -57,6 +58,20 @@ class Answer:
     status: int
     body: bytes
     content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstAnswer:
+    """An answer of whatever status, its body cut to 64 KiB; `error` is what the status means, None for 2xx.
+
+    `is_foreign` is True where the answer is another host's, to which the service had redirected without credentials.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+    is_foreign: bool
+    error: CffsError | None = None
 
 
 class Transport:
@@ -152,6 +167,48 @@ class Transport:
         ask = ask.with_changes(query=pairs, own_endpoint=own_endpoint)
         return await self._whole(ask, max_nbytes=max_nbytes, not_found=not_found, gate=self._metadata)
 
+    async def first_answer(
+        self,
+        api: Api,
+        segments: tuple[str, ...],
+        *,
+        query: Query = (),
+        accept: str = "application/json",
+        as_account: bool = False,
+        own_endpoint: bool = False,
+    ) -> FirstAnswer:
+        """What is answered to a question, whatever the status: for who must tell this service from another.
+
+        Asked, retried and counted as `get` does. Always a checkpoint; if cancelled, nothing stays open. Raises a
+        CffsError where no whole head came, or where a redirect leads where none may.
+        """
+        pairs = tuple(query.items() if isinstance(query, Mapping) else query)
+        ask = self._ask("GET", api, segments, {"accept": accept}, as_account=as_account)
+        ask = ask.with_changes(query=pairs, own_endpoint=own_endpoint)
+        answered: FirstAnswer | None = None
+
+        async def take(opened: Opened, slot: Slot) -> FirstAnswer:
+            nonlocal answered
+            body = b"" if _is_success(opened) else await _error_body(opened)
+            while _is_success(opened) and len(body) < _FIRST_ANSWER_NBYTES and (chunk := await opened.receive()):
+                slot.progressed()
+                body += chunk
+            content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
+            answered = FirstAnswer(
+                status=opened.status, content_type=content_type, body=body, is_foreign=opened.foreign
+            )
+            self._require_success(opened, ask, NotFoundMeans.OBJECT, body)
+            return answered
+
+        try:
+            answer, held = await self._line.asker.run(ask, gate=self._metadata, take=take)
+        except CffsError as error:
+            if answered is None:
+                raise
+            return replace(answered, error=error)
+        await held.aclose()
+        return answer
+
     async def send(
         self,
         method: str,
@@ -213,7 +270,7 @@ class Transport:
 
         async def take(opened: Opened, slot: Slot) -> RangeAnswer:
             if opened.status != 416:
-                await self._require_success(opened, ask, NotFoundMeans.OBJECT)
+                self._require_success(opened, ask, NotFoundMeans.OBJECT, await _error_body(opened))
             plan = check_body(
                 byte_range, opened.status, opened.headers, what=ask.what, pinned=pinned, now_ns=self._now_ns()
             )
@@ -253,7 +310,7 @@ class Transport:
 
     async def _whole(self, ask: Ask, *, max_nbytes: int, not_found: NotFoundMeans, gate: Gate) -> Answer:
         async def take(opened: Opened, slot: Slot) -> Answer:
-            await self._require_success(opened, ask, not_found)
+            self._require_success(opened, ask, not_found, await _error_body(opened))
             require_identity(opened.headers, what=ask.what)
             body = bytearray()
             while chunk := await opened.receive():
@@ -269,15 +326,11 @@ class Transport:
         await held.aclose()
         return answer
 
-    async def _require_success(self, opened: Opened, ask: Ask, not_found: NotFoundMeans) -> None:
-        """Return for 2xx; else read a little of the body, for its words and to keep the connection, and raise."""
-        if 200 <= opened.status <= 299:
+    def _require_success(self, opened: Opened, ask: Ask, not_found: NotFoundMeans, body: bytes) -> None:
+        """Return for 2xx; else raise what the status means, with the words of `body`."""
+        if _is_success(opened):
             return
-        body = bytearray()
-        with suppress(CffsError), trio.move_on_after(_ERROR_BODY_SECONDS):  # the status has said enough
-            while len(body) < _MAX_ERROR_NBYTES and (chunk := await opened.receive()):
-                body += chunk
-        message = self._line.keyring.redacted(parse_error_message(bytes(body)))
+        message = self._line.keyring.redacted(parse_error_message(body))
         what = f"{ask.what}: {message}" if message else ask.what
         if not ask.idempotent:
             check_act(opened.status, what=what, duplicate_media_id=parse_duplicate_media_id(body))
@@ -301,3 +354,17 @@ class Transport:
             head_seconds=self._settings.timeout_seconds / 2,
             idle_seconds=min(IDLE_SECONDS, self._settings.timeout_seconds),
         )
+
+
+def _is_success(opened: Opened) -> bool:
+    return 200 <= opened.status <= 299
+
+
+async def _error_body(opened: Opened) -> bytes:
+    """A little of a failure's body, for its words and to keep the connection; b"" for a success, whose body stays."""
+    body = bytearray()
+    if not _is_success(opened):
+        with suppress(CffsError), trio.move_on_after(_ERROR_BODY_SECONDS):  # the status has said enough
+            while len(body) < _MAX_ERROR_NBYTES and (chunk := await opened.receive()):
+                body += chunk
+    return bytes(body)

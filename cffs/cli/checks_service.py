@@ -15,13 +15,19 @@ from urllib.parse import urlsplit
 
 from cffs.cli.checks import Check, fail, ok, skip, warn
 from cffs.core.settings import Settings
-from cffs.core.source import Api
+from cffs.core.settings_options import BY_NAME
 
 _NAME_SECONDS = 5.0
 _CONNECT_SECONDS = 8.0
 #: Basic credentials do not care; certificates and Retry-After dates do.
 _CLOCK_SECONDS = 120.0
 _EXPIRES_DAYS = 14
+#: What a mount lacks without each of the proofs.
+_LOST = {
+    "v1": "WAVs and dynamic/",
+    "v2": "listings, MP3s, media/ and me/",
+    "account": "me/api/credentials/",
+}
 
 
 def service_checks(settings: Settings) -> Iterator[Check]:
@@ -136,18 +142,26 @@ def _clock(date: str | None) -> Check:
 
 
 def _accounts(settings: Settings) -> Iterator[Check]:
-    from cffs.cli.checking import ask_both
+    from cffs.callfire.credential_check import Outcome, Proof
+    from cffs.cli.checking import ask_all
 
-    verdicts = {verdict.api: verdict for verdict in ask_both(settings)}
-    refused = [verdict for verdict in verdicts.values() if verdict.accepted is False]
-    for api, lost in ((Api.V1, "WAVs and dynamic/"), (Api.V2, "listings, MP3s, media/ and me/")):
-        name, verdict = f"{api} credentials", verdicts.get(api)
+    verdicts = {verdict.proof: verdict for verdict in ask_all(settings)}
+    tried = [verdict for proof, verdict in verdicts.items() if proof is not Proof.ACCOUNT]
+    # the account's own login opens one folder; without it a mount works
+    make_hopeless = fail if all(verdict.is_hopeless for verdict in tried) else warn
+    for proof, lost in _LOST.items():
+        name, verdict = f"{proof} credentials", verdicts.get(Proof(proof))
         if verdict is None:
             yield skip(name, f"not set: no {lost}")
-        elif verdict.accepted:
+        elif verdict.outcome is Outcome.ACCEPTED:
             yield ok(name, f"accepted, answered in {verdict.seconds * 1000:.0f} ms")
-        elif verdict.accepted is False:
-            make = fail if len(refused) == len(verdicts) else warn
-            yield make(name, f"refused: no {lost}", "cffs login")
+        elif verdict.is_hopeless:
+            refused = verdict.outcome is Outcome.REFUSED
+            option = BY_NAME[f"{verdict.proof.api}_url"]
+            mend = "cffs login" if refused else f"give the API's base to {option.flag}, by default {option.default}"
+            make = make_hopeless if verdict in tried else warn
+            yield make(name, f"{'refused' if refused else verdict.why}: no {lost}", mend)
+        elif verdict.outcome is Outcome.UNDECIDED:
+            yield ok(name, f"the service answers and does not say whether it accepts them ({verdict.why})")
         else:
-            yield warn(name, f"not told: {verdict.why}", "try again; a mount comes and recovers by itself")
+            yield warn(name, f"{verdict.outcome}: {verdict.why}", "try again; a mount comes and recovers by itself")

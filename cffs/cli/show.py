@@ -18,7 +18,11 @@ _A_MINUTE, _AN_HOUR, _A_DAY = 60, 3600, 86_400
 def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
     """One mount."""
     origin, cache, reads = _table(told, "origin"), _table(told, "cache"), _table(told, "reads")
-    yield f"{one_line(str(told.get('mountpoint', '?')))}  {one_line(str(origin.get('state', '?')))}"
+    asked_for = " (asked for)" if told.get("offline_asked_for") is True else ""
+    yield f"{one_line(str(told.get('mountpoint', '?')))}  {one_line(str(origin.get('state', '?')))}{asked_for}"
+    notes = told.get("notes")
+    for note in notes if isinstance(notes, list) else []:
+        yield f"    {one_line(str(note))}"
     uptime = told.get("uptime_seconds")
     yield from _row(
         "daemon",

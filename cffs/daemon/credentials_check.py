@@ -1,61 +1,111 @@
-"""Whether the credentials are refused, tried for at most a second before the mount is reported.
+"""What the credential check means for a mount: refuse to start, start with a line, ask again until it is known.
 
-It must not know what is mounted.
-`daemon/graph` calls it (contract section 2: a plain refusal from every API given is an error, anything else mounts).
+It owns the verdicts of a running mount. It must not know how an answer is read (`callfire/credential_check` does).
 """
+
+import logging
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import trio
 
-from cffs.callfire.v1 import V1Client
-from cffs.callfire.v2 import V2Client
-from cffs.core.errors import AccessRefused, CffsError, UsageError
+from cffs.callfire.credential_check import Outcome, Proof, Verdict, check, given_proofs
+from cffs.callfire.transport import Transport
+from cffs.core.errors import UsageError
+from cffs.core.settings import OriginSettings
 from cffs.core.source import Api
 
+log = logging.getLogger(__name__)
+
+#: How long a mount waits for the answers before it is reported.
 TRY_SECONDS = 1.0
-#: v1 has no operation without an id; any list it answers, or denies, proves the key.
-_ANY_ID = 1
+#: What is not known then is asked again after so long, then after twice as long each time, up to a minute: a laptop
+#: that was mounted without a network learns soon, and a service that is down is left in peace.
+_FIRST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 60.0
+#: How long each of these later questions may take; no one waits for them.
+_LATER_SECONDS = 10.0
+
+_LOST = {Api.V1: "WAVs and dynamic/", Api.V2: "listings, MP3s, media/ and me/"}
+_NOT_SETTLED = frozenset({Outcome.UNREACHABLE, Outcome.SILENT, Outcome.NOT_THE_SERVICE})
 
 
-async def refused(v1: V1Client | None, v2: V2Client | None) -> set[Api]:
-    """The APIs that plainly refused their credentials within a second; slow or failing ones are not among them."""
-    found: set[Api] = set()
+class CredentialsCheck:
+    """The verdicts of one mount, at its start and as they become known later."""
 
-    async def ask_v1(client: V1Client) -> None:
-        try:
-            await client.list_recordings(_ANY_ID, _ANY_ID)
-        except AccessRefused:
-            found.add(Api.V1)
-        except CffsError:
-            pass  # down, slow, or without such a call: the mount comes and recovers by itself
+    def __init__(self, transport: Transport, settings: OriginSettings) -> None:
+        self._transport = transport
+        self._settings = settings
+        self._verdicts: dict[Proof, Verdict] = {}
 
-    async def ask_v2(client: V2Client) -> None:
-        try:
-            await client.get_account()
-        except AccessRefused:
-            found.add(Api.V2)
-        except CffsError:
-            pass  # as above
+    async def start(self) -> tuple[str, ...]:
+        """Ask, for at most a second; lines for the user where a part of the mount is missing or not known yet.
 
-    with trio.move_on_after(TRY_SECONDS):
-        async with trio.open_nursery() as nursery:
-            if v1 is not None:
-                nursery.start_soon(ask_v1, v1)
-            if v2 is not None:
-                nursery.start_soon(ask_v2, v2)
-    return found
+        Asks nothing with --offline. Always a checkpoint otherwise. Raises UsageError where every API that has
+        credentials refuses them or cannot be this service.
+        """
+        if self._settings.offline:
+            return ()
+        await self._ask(_wanted(self._settings), limit_seconds=TRY_SECONDS)
+        return start_notices(list(self._verdicts.values()), self._settings)
+
+    async def repeat_until_known(self) -> None:
+        """Ask again while an API has not answered, or answers as another service would. Ends when all is known."""
+        pause = _FIRST_PAUSE_SECONDS
+        while open_ones := [proof for proof, told in self._verdicts.items() if told.outcome in _NOT_SETTLED]:
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            await self._ask(open_ones, limit_seconds=_LATER_SECONDS)
+
+    def told(self) -> dict[str, object]:
+        """What of it belongs into status.json."""
+        notes = [told.why for told in self._verdicts.values() if told.outcome is Outcome.NOT_THE_SERVICE]
+        return {"offline_asked_for": self._settings.offline, "notes": notes}
+
+    async def _answers(self, proofs: Sequence[Proof], *, limit_seconds: float) -> list[Verdict]:
+        return await check(self._transport, self._settings, proofs, limit_seconds=limit_seconds)
+
+    async def _ask(self, proofs: Sequence[Proof], *, limit_seconds: float) -> None:
+        for told in await self._answers(proofs, limit_seconds=limit_seconds):
+            before = self._verdicts.get(told.proof)
+            self._verdicts[told.proof] = told
+            if told.is_hopeless:
+                # What another service denies is no denial: its 404s would empty the tree
+                self._transport.refuse(told.proof.api)
+            if before is not None and before.outcome is not told.outcome:
+                level = logging.WARNING if told.is_hopeless else logging.INFO
+                log.log(level, "credentials %s: %s %s", told.proof, told.outcome, told.why)
 
 
-def require_some(denied: set[Api], *, v1: V1Client | None, v2: V2Client | None) -> tuple[str, ...]:
-    """What is missing where one of the APIs refused, a line each. Raises UsageError where all that were given did."""
-    given = {api for api, client in ((Api.V1, v1), (Api.V2, v2)) if client is not None}
-    if given and denied >= given:
-        names = " and ".join(
-            {Api.V1: "v1 refuses the key", Api.V2: "v2 refuses the login"}[api] for api in sorted(given)
+def _wanted(settings: OriginSettings) -> list[Proof]:
+    """The account's own login opens one folder only, and is tried there."""
+    return [proof for proof in given_proofs(settings) if proof is not Proof.ACCOUNT]
+
+
+def start_notices(verdicts: Sequence[Verdict], settings: OriginSettings) -> tuple[str, ...]:
+    """What a mount with these verdicts says, a line each. Raises UsageError, one line, where it must not start."""
+    if verdicts and all(told.is_hopeless for told in verdicts):
+        refused = any(told.outcome is Outcome.REFUSED for told in verdicts)
+        mend = "; check the credentials (`cffs config show` tells where they come from)" if refused else ""
+        raise UsageError(" and ".join(told.why for told in verdicts) + mend)
+    lines = [
+        f"{told.why}; mounted without {_LOST[told.proof.api]} but what is cached, and asked again once a minute"
+        for told in verdicts
+        if told.is_hopeless
+    ]
+    # one that is merely slow is not worth a line at each mount
+    unreachable = [told for told in verdicts if told.outcome is Outcome.UNREACHABLE]
+    if unreachable:
+        urls = {Api.V1: settings.v1_url, Api.V2: settings.v2_url}
+        hosts = " and ".join(dict.fromkeys(_host(urls[told.proof.api]) for told in unreachable))
+        why = "; ".join(dict.fromkeys(told.why for told in unreachable))
+        lines.append(
+            f"{hosts} cannot be reached ({why}); mounted with what is known here, the rest comes by itself once the"
+            " network is there (`cffs doctor` looks closer)"
         )
-        raise UsageError(f"{names}; check the credentials (`cffs config show` tells where they come from)")
-    what = {
-        Api.V1: "v1 refuses the key, is asked once a minute: mounted without WAVs and dynamic/ but what is cached",
-        Api.V2: "v2 refuses the login, is asked once a minute: mounted without listings, MP3s, media/ and me/ but what"
-        " is cached",
-    }
-    return tuple(what[api] for api in sorted(denied))
+    return tuple(lines)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc or url

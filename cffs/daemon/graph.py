@@ -27,7 +27,7 @@ from cffs.daemon.account_folder import AccountFolders
 from cffs.daemon.attending import Attending
 from cffs.daemon.background import NurseryBackground
 from cffs.daemon.blocks import commands, opened_blocks
-from cffs.daemon.credentials_check import refused, require_some
+from cffs.daemon.credentials_check import CredentialsCheck
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
 from cffs.daemon.probing import Probing
 from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
@@ -76,10 +76,9 @@ async def built(
     async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog, AsyncExitStack() as stack:
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
-        denied = set() if settings.offline else await refused(v1, v2)
-        missing = require_some(denied, v1=v1, v2=v2)
-        for api in denied:
-            transport.refuse(api)
+        credentials_check = CredentialsCheck(transport, settings.origin())
+        missing = await credentials_check.start()
+        background.start(credentials_check.repeat_until_known)
         cache = MemoryCache(settings.memory_nbytes, give_back=allocator.give_back)
         disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
         inodes = InodeTable()
@@ -165,6 +164,7 @@ async def built(
             operations=operations,
             background=background,
         )
+        status.more.append(credentials_check.told)
         if uploads is not None:
             status.more.append(uploads.told)
         live = LiveSettings(

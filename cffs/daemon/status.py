@@ -97,7 +97,8 @@ class Status:
             Api.V1: self.settings.credentials.has_v1,
             Api.V2: self.settings.credentials.has_v2,
         }
-        states = {api: _public_state(health[api].state) for api in Api if used[api]}
+        offline = "offline" if self.settings.offline else None
+        states = {api: offline or _public_state(health[api].state) for api in Api if used[api]}
         return {
             "state": max(states.values(), key=_STATES.index, default="online"),
             **{str(api): states.get(api, "not configured") for api in Api},

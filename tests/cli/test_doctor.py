@@ -87,6 +87,21 @@ def test_refused_credentials(tmp_path):
         assert (told["v2 credentials"]["state"], told["v2 credentials"]["mend"]) == ("FAIL", "cffs login")
 
 
+def test_wrong_addresses(tmp_path):
+    """A base that is not the service's is told as such: a warning beside a good API, a failure where none is good."""
+    with StandinThread(credentials=TOLD) as standin:
+        one = variables(standin) | {"CFFS_V2_URL": standin.base_url}
+        told = {line["check"]: line for line in json.loads(cffs(tmp_path, "doctor", "--json", **one).stdout)}
+        assert told["v1 credentials"]["state"] == "ok"
+        assert told["v2 credentials"]["state"] == "warn"
+        assert "does not look like the service; is /v2 missing?" in told["v2 credentials"]["found"]
+        assert "--v2-url" in told["v2 credentials"]["mend"]
+        done = cffs(tmp_path, "doctor", **one | {"CFFS_V1_URL": standin.base_url})
+        assert done.returncode == 1
+        assert re.search(r"^FAIL  v1 credentials .* is /cloud/1 missing\?", done.stdout, re.MULTILINE)
+        assert done.stdout.splitlines()[-1] == "to be mended before a mount works: v1 credentials, v2 credentials"
+
+
 def test_a_broken_configuration_does_not_stop_the_rest(tmp_path):
     """A config that is not TOML is a line; the machine is checked all the same."""
     config = tmp_path / "config/cffs/config.toml"

@@ -1,19 +1,96 @@
-"""Whether credentials are refused, against the stand-in."""
+"""What the verdicts on credentials and addresses mean for a mount, against the stand-in."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 import trio
+from trio.testing import MockClock
 
+from cffs.callfire.credential_check import Outcome, Proof, Verdict
 from cffs.callfire.transport import Transport
-from cffs.callfire.v1 import V1Client
-from cffs.callfire.v2 import V2Client
+from cffs.core.errors import UsageError
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api
-from cffs.daemon.credentials_check import TRY_SECONDS, refused
+from cffs.daemon.credentials_check import TRY_SECONDS, CredentialsCheck, start_notices
 from cffs.standin.account import Account
 from cffs.standin.server import Standin
+
+SETTINGS = OriginSettings(
+    v1_url="https://one.example/cloud/1",
+    v2_url="https://two.example/v2",
+    credentials=Credentials(apikey="k", login="l", password="p"),
+    timeout_seconds=10.0,
+    connections=4,
+    ca_bundle=None,
+    insecure_http=False,
+    offline=False,
+)
+
+
+def verdicts(v1: Outcome | None, v2: Outcome | None) -> list[Verdict]:
+    """One for each API that has credentials."""
+    told = [(Proof.V1, v1), (Proof.V2, v2)]
+    return [
+        Verdict(proof=proof, outcome=outcome, why="" if outcome is Outcome.ACCEPTED else f"{proof} {outcome}")
+        for proof, outcome in told
+        if outcome is not None
+    ]
+
+
+@pytest.mark.parametrize("v1", [None, *Outcome])
+@pytest.mark.parametrize("v2", [None, *Outcome])
+def test_a_mount_starts_unless_all_is_hopeless(v1, v2):
+    """It fails where every API that has credentials refuses them or is another service, with a line that names each;
+    else it starts, and what refuses, is another service or cannot be reached is in its lines, the rest in none."""
+    told = verdicts(v1, v2)
+    hopeless = {Outcome.REFUSED, Outcome.NOT_THE_SERVICE}
+    if told and {verdict.outcome for verdict in told} <= hopeless:
+        with pytest.raises(UsageError) as raised:
+            start_notices(told, SETTINGS)
+        assert all(verdict.why in str(raised.value) for verdict in told)
+        return
+    lines = start_notices(told, SETTINGS)
+    assert all("\n" not in line for line in lines)
+    for verdict in told:
+        host = {Proof.V1: "one.example", Proof.V2: "two.example"}[verdict.proof]
+        mentioned = sum(verdict.why in line for line in lines) if verdict.why else 0
+        assert mentioned == (verdict.outcome in hopeless | {Outcome.UNREACHABLE})
+        if verdict.outcome is Outcome.UNREACHABLE:
+            assert any(host in line for line in lines)
+
+
+def test_one_line_for_one_trouble():
+    """Two hosts that cannot be reached are one line, and so is one host behind both APIs."""
+    told = [Verdict(proof=proof, outcome=Outcome.UNREACHABLE, why="no connection") for proof in (Proof.V1, Proof.V2)]
+    (line,) = start_notices(told, SETTINGS)
+    assert line.startswith("one.example and two.example cannot be reached (no connection); mounted with")
+
+
+@asynccontextmanager
+async def checking(standin: Standin, **changes: str) -> AsyncIterator[tuple[CredentialsCheck, Transport]]:
+    """The check of a mount of the stand-in, with its credentials and addresses but for `changes`."""
+    given = standin.credentials
+    settings = OriginSettings(
+        v1_url=changes.get("v1_url", standin.v1_url),
+        v2_url=changes.get("v2_url", standin.v2_url),
+        credentials=Credentials(
+            apikey=changes.get("apikey", given.apikey),
+            login=given.login,
+            password=changes.get("password", given.password),
+            account_login="not",
+            account_password="asked",
+        ),
+        timeout_seconds=10.0,
+        connections=4,
+        ca_bundle=None,
+        insecure_http=False,
+        offline="offline" in changes,
+    )
+    async with Transport(settings) as transport:
+        yield CredentialsCheck(transport, settings), transport
 
 
 @pytest.fixture
@@ -22,86 +99,80 @@ async def standin() -> AsyncIterator[Standin]:
         yield running
 
 
-@asynccontextmanager
-async def clients(standin: Standin, *, apikey: str = "", login: str = "") -> AsyncIterator[tuple[V1Client, V2Client]]:
-    """Both, with the stand-in's credentials unless others are given."""
-    given = standin.credentials
-    settings = OriginSettings(
-        v1_url=standin.v1_url,
-        v2_url=standin.v2_url,
-        credentials=Credentials(apikey=apikey or given.apikey, login=login or given.login, password=given.password),
-        timeout_seconds=10.0,
-        connections=4,
-        ca_bundle=None,
-        insecure_http=False,
-        offline=False,
-    )
-    async with Transport(settings) as transport:
-        yield V1Client(transport, base_url=settings.v1_url), V2Client(transport)
+async def test_all_is_well(standin):
+    """One request to each API, no line, and nothing is asked later."""
+    async with checking(standin) as (credentials, transport):
+        assert await credentials.start() == ()
+        assert len(standin.requests) == 2
+        await credentials.repeat_until_known()
+        assert len(standin.requests) == 2
+        assert not transport.is_refused(Api.V1)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [
-        ({}, set()),
-        ({"apikey": "wrong"}, {Api.V1}),
-        ({"login": "wrong"}, {Api.V2}),
-        ({"apikey": "wrong", "login": "wrong"}, {Api.V1, Api.V2}),
-    ],
-)
-async def test_exactly_the_wrong_ones_are_named(standin, wrong, expected):
-    """A plain refusal names its API, and only it."""
-    async with clients(standin, **wrong) as (v1, v2):
-        assert await refused(v1, v2) == expected
-
-
-async def test_each_alone(standin):
-    """An API without credentials is not asked."""
-    async with clients(standin, apikey="wrong", login="wrong") as (v1, v2):
-        assert await refused(v1, None) == {Api.V1}
-        assert await refused(None, v2) == {Api.V2}
-        standin.log.clear()
-        assert await refused(None, None) == set()
+async def test_offline_asks_nothing(standin):
+    """With --offline no request is made, and the status says that it was asked for."""
+    async with checking(standin, offline="yes") as (credentials, _):
+        assert await credentials.start() == ()
         assert standin.requests == []
+        assert credentials.told()["offline_asked_for"] is True
+
+
+async def test_another_service_behind_one_api(standin):
+    """The other API is mounted, what the wrong one would answer is not believed, and the status says what is wrong."""
+    async with checking(standin, v2_url=standin.base_url) as (credentials, transport):
+        (line,) = await credentials.start()
+        assert f"v2 at {standin.base_url} does not look like the service; is /v2 missing?" in line
+        assert "media/" in line
+        assert transport.is_refused(Api.V2)
+        assert not transport.is_refused(Api.V1)
+        assert credentials.told()["notes"] == [
+            f"v2 at {standin.base_url} does not look like the service; is /v2 missing?"
+        ]
+
+
+async def test_both_are_wrong(standin):
+    """No API looks right: the mount does not start, and its line names both."""
+    async with checking(standin, v2_url=standin.base_url, apikey="wrong") as (credentials, _):
+        with pytest.raises(UsageError, match=r"v1 refuses the key and v2 at .* does not look like the service"):
+            await credentials.start()
 
 
 @pytest.mark.parametrize("fault", ["hang", "stall_head", "drip"])
-async def test_a_slow_service_refuses_nothing(standin, fault):
-    """Within a second there is an answer, and silence is none."""
+async def test_a_slow_service_holds_no_mount_up(standin, fault):
+    """After a second the mount goes on, without a line: it may answer in the next."""
     standin.faults.add(fault)
-    async with clients(standin) as (v1, v2):
+    async with checking(standin) as (credentials, _):
         started = trio.current_time()
-        assert await refused(v1, v2) == set()
+        assert await credentials.start() == ()
         assert trio.current_time() - started < 5 * TRY_SECONDS
 
 
-async def test_one_slow_one_refused(standin):
-    """The refusal of one API is known although the other hangs."""
-    standin.faults.add("hang", path="/v2/")
-    async with clients(standin, apikey="wrong") as (v1, v2):
-        assert await refused(v1, v2) == {Api.V1}
+async def test_it_becomes_known_later(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture):
+    """What was not known at the start is asked again, ever more rarely and at most once a minute, until it is known;
+    what then proves wrong is refused and logged once."""
+    asked: list[float] = []
+    answers = [Outcome.SILENT] * 8 + [Outcome.NOT_THE_SERVICE] * 2 + [Outcome.ACCEPTED]
+    refused: list[Api] = []
 
+    class Scripted(CredentialsCheck):
+        async def _answers(self, proofs: list[Proof], *, limit_seconds: float) -> list[Verdict]:
+            asked.append(trio.current_time())
+            return [Verdict(proof=proof, outcome=answers[len(asked) - 1], why="why") for proof in proofs]
 
-@pytest.mark.parametrize(
-    ("fault", "options"),
-    [
-        ("status", {"code": 500}),
-        ("status", {"code": 429}),
-        ("absent", {}),
-        ("html200", {}),
-        ("garbage", {}),
-        ("reset", {}),
-    ],
-)
-async def test_failures_refuse_nothing(standin, fault, options):
-    """Only a plain 401 or 403 is a refusal."""
-    standin.faults.add(fault, **options)
-    async with clients(standin) as (v1, v2):
-        assert await refused(v1, v2) == set()
+    class Refusing:
+        def refuse(self, api: Api) -> None:
+            refused.append(api)
 
-
-async def test_a_403_is_a_refusal(standin):
-    """403 counts as 401 does."""
-    standin.faults.add("status", code=403)
-    async with clients(standin) as (v1, v2):
-        assert await refused(v1, v2) == {Api.V1, Api.V2}
+    settings = OriginSettings(
+        **{name: getattr(SETTINGS, name) for name in OriginSettings.__dataclass_fields__ if name != "credentials"},
+        credentials=Credentials(login="l", password="p"),
+    )
+    credentials = Scripted(Refusing(), settings)  # type: ignore[arg-type]
+    with caplog.at_level(logging.INFO):
+        await credentials.start()
+        await credentials.repeat_until_known()
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert pauses == [5, 10, 20, 40, 60, 60, 60, 60, 60, 60]
+    assert refused == [Api.V2, Api.V2]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert credentials.told()["notes"] == []
