@@ -17,7 +17,7 @@ from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import Failed, tell
 from cffs.cli.places import find_places
 from cffs.core.errors import UsageError
-from cffs.core.settings_options import OPTIONS, Kind, Option, parse
+from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind, Option, parse
 from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
 from cffs.daemon.identity import acting_as
 
@@ -106,13 +106,24 @@ def given_options(parameters: Mapping[str, Any]) -> dict[str, object]:
     return options
 
 
-def load(options: Mapping[str, object], *, foreground: bool = False) -> Resolved:
-    """The settings of this process; raises Failed or UsageError, one line each. Tells the notices."""
+def load(
+    options: Mapping[str, object], *, foreground: bool = False, credentials: Mapping[str, str] | None = None
+) -> Resolved:
+    """The settings of this process; raises Failed or UsageError, one line each. Tells the notices.
+
+    With `credentials` these are the only ones: what the environment and the config file hold of others is not read.
+    """
     environment = dict(os.environ)
+    if credentials is not None:
+        environment = {name: value for name, value in environment.items() if not _is_secret(name)}
+        environment |= {f"CFFS_{name.upper()}": value for name, value in credentials.items()}
     config = str(options.get("config") or environment.get("CFFS_CONFIG") or "") or None
     uid = options.get("uid", environment.get("CFFS_UID") or None)
     shown_uid = int(str(uid)) if uid is not None and str(uid).isdecimal() else None
-    resolved, places = _resolved(options, environment, config=config, uid=shown_uid, foreground=foreground)
+    given = credentials is not None
+    resolved, places = _resolved(
+        options, environment, config=config, uid=shown_uid, foreground=foreground, secrets_given=given
+    )
     if os.geteuid() == 0 and shown_uid is None and resolved.settings.uid != 0:
         # root's own config names the user: the folders are that user's then, the config stays the one that said so
         resolved, places = _resolved(
@@ -121,6 +132,7 @@ def load(options: Mapping[str, object], *, foreground: bool = False) -> Resolved
             config=config or str(places.config_file),
             uid=resolved.settings.uid,
             foreground=foreground,
+            secrets_given=given,
         )
     for notice in resolved.notices:
         tell(notice)
@@ -144,6 +156,7 @@ def _resolved(
     config: str | None,
     uid: int | None,
     foreground: bool,
+    secrets_given: bool,
 ) -> tuple[Resolved, Places]:
     """One pass through the layers for the user `uid`. Root reads with that user's rights what that user could have
     written: a config must not make root read a file for its owner."""
@@ -161,9 +174,30 @@ def _resolved(
         with acting_as(None if trusted else uid, places.gid):
             return read_secret(path, owners=owners)
 
+    if secrets_given:
+        read = _without_secrets(read)
     options, environment = _without_default_profile(options, environment, read)
     layers = Layers(options=options, environment=environment, config=read, places=places, read_secret=read_as_owner)
     return resolve(layers, foreground=foreground), places
+
+
+def _is_secret(variable: str) -> bool:
+    return variable.startswith("CFFS_") and _names_secret(variable.removeprefix("CFFS_").lower())
+
+
+def _names_secret(key: str) -> bool:
+    return key.removesuffix("_file") in CREDENTIALS
+
+
+def _without_secrets(config: Mapping[str, object]) -> dict[str, object]:
+    """The config without its credentials and the names of their files, at its top and in every profile."""
+    kept = {name: value for name, value in config.items() if not _names_secret(name)}
+    tables = kept.get("profile")
+    if isinstance(tables, Mapping):
+        kept["profile"] = {
+            name: _without_secrets(table) if isinstance(table, Mapping) else table for name, table in tables.items()
+        }
+    return kept
 
 
 def _without_default_profile(

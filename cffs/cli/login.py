@@ -7,7 +7,7 @@ import getpass
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from cffs.cli.context import given_options, load, settings_options
 from cffs.cli.messages import Failed, tell
 from cffs.cli.places import find_places
 from cffs.core.errors import UsageError
-from cffs.core.settings_options import CREDENTIALS
+from cffs.core.settings_options import BY_NAME, CREDENTIALS
 from cffs.core.settings_resolve import MAX_SECRET_CHARACTERS
 
 _QUESTIONS = {
-    "apikey": ("v1 API key (empty: none)", True),
-    "login": ("v2 API login (empty: none)", False),
+    "apikey": ("v1 API key (empty: leave it as it is)", True),
+    "login": ("v2 API login (empty: leave it as it is)", False),
     "password": ("v2 API password", True),
-    "account_login": ("account login, only to manage API credentials (empty: none)", False),
+    "account_login": ("account login, only to manage API credentials (empty: leave it)", False),
     "account_password": ("account password", True),
 }
+#: What is tried, and stored, as one.
+_NAMES = {"v1": ("apikey",), "v2": ("login", "password"), "account": ("account_login", "account_password")}
+_KEYS = (*CREDENTIALS, *(f"{name}_file" for name in CREDENTIALS))
 _NEEDS = {"password": "login", "account_password": "account_login"}
 
 
@@ -51,14 +54,20 @@ def login(no_check: bool, **parameters: Any) -> int:
             raise Failed(f"{name} and {password} work only together; nothing was changed")
     if ":" in (given.get("login") or "") + (given.get("account_login") or ""):
         raise Failed("a login holds no colon; nothing was changed")
-    verdict = "" if no_check else _verdict(options, given)
-    values: dict[str, str | None] = {name: given.get(name) or None for name in CREDENTIALS}
+    given = {name: value for name, value in given.items() if value}
+    words, refusals = ("", {}) if no_check else _verdicts(options, given)
+    kept = [proof for proof, names in _NAMES.items() if names[0] in given and proof not in refusals]
+    if not kept:
+        raise Failed(f"{'; '.join(refusals.values())}; nothing was changed (--no-check stores them all the same)")
+    values: dict[str, str | None] = {name: given[name] for proof in kept for name in _NAMES[proof]}
     # a file named earlier would contradict what is stored now
-    values |= {f"{name}_file": None for name in CREDENTIALS}
-    # with them the place they are meant for: stored alone, they would be sent to the default one
-    values |= {name: str(options[name]) for name in ("v1_url", "v2_url") if name in options}
+    values |= {f"{name}_file": None for name in list(values)}
+    values |= _addresses(options, kept, held=_held(path, profile), refused=refusals)
     _edit(path, values, profile)
-    tell(f"stored in {path}{f', [profile.{profile}]' if profile else ''}{verdict}; cffs mount MOUNTPOINT uses it")
+    stored = f"stored in {path}{f', [profile.{profile}]' if profile else ''}{words}"
+    if refusals:
+        raise Failed(f"{'; '.join(refusals.values())}, so that was not stored; {stored}")
+    tell(f"{stored}; cffs mount MOUNTPOINT uses it")
     return 0
 
 
@@ -67,15 +76,14 @@ def login(no_check: bool, **parameters: Any) -> int:
 def logout(**parameters: Any) -> int:
     """Take the credentials of --profile, or those outside any profile, out of the config file."""
     path, profile = _place(given_options(parameters))
-    names = [*CREDENTIALS, *(f"{name}_file" for name in CREDENTIALS)]
-    held = credentials_in(read_config(path, owners={os.geteuid()}, must_exist=False), profile, names)
+    held = _held(path, profile)
     remove_leftovers(path)
     if not held:
         tell(f"{path} holds no credentials{f' for {profile}' if profile else ''}; nothing was changed")
     else:
-        _edit(path, dict.fromkeys(names), profile)
+        _edit(path, dict.fromkeys(_KEYS), profile)
         tell(f"removed {', '.join(held)} from {path}; running mounts keep theirs until they end")
-    left = [f"CFFS_{name.upper()}" for name in names if os.environ.get(f"CFFS_{name.upper()}")]
+    left = [f"CFFS_{name.upper()}" for name in _KEYS if os.environ.get(f"CFFS_{name.upper()}")]
     if left:
         tell(f"still set in the environment: {', '.join(left)}")
     return 0
@@ -96,6 +104,31 @@ def _edit(path: Path, values: Mapping[str, str | None], profile: str | None) -> 
         path.unlink()
     elif changed != text:
         replace_file(path, changed)
+
+
+def _held(path: Path, profile: str | None) -> list[str]:
+    """The credentials that the file holds now, and the files of such that it names."""
+    return credentials_in(read_config(path, owners={os.geteuid()}, must_exist=False), profile, _KEYS)
+
+
+def _addresses(
+    options: Mapping[str, object], kept: Collection[str], *, held: Collection[str], refused: Collection[str]
+) -> dict[str, str]:
+    """The base URLs given here, to be stored with the credentials that are meant for them: stored alone, these would be
+    sent to the default one. Raises Failed where credentials that stay in the file would be sent to the new place."""
+    found = {}
+    for option, proofs in (("v1_url", ("v1",)), ("v2_url", ("v2", "account"))):
+        if option not in options:
+            continue
+        replaced = [name for proof in proofs if proof in kept for name in _NAMES[proof]]
+        names = [name for proof in proofs for name in _NAMES[proof] if name not in replaced]
+        stay = sorted({plain for name in held if (plain := name.removesuffix("_file")) in names})
+        if replaced and stay:
+            url, others = BY_NAME[option].flag, " and ".join(stay)
+            raise Failed(f"{url} would be sent the {others} stored before; give them too, or use --profile NAME")
+        if replaced or not (stay or any(proof in refused for proof in proofs)):
+            found[option] = str(options[option])
+    return found
 
 
 def _from_terminal() -> dict[str, str]:
@@ -143,30 +176,27 @@ def _checked(name: str, text: str) -> str:
     return text
 
 
-def _verdict(options: Mapping[str, object], given: Mapping[str, str]) -> str:
-    """What the service says of them, in a few words; raises Failed where it plainly refuses all."""
-    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("CFFS_") and _is_secret(name)}
-    profile = options.get("profile")
+def _verdicts(options: Mapping[str, object], given: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """What the service says of what was given: a few words on what may be stored, and why the rest may not."""
     try:
-        os.environ.update({f"CFFS_{name.upper()}": value for name, value in given.items() if value})
-        try:
-            settings = load(options).settings
-        except (Failed, UsageError):
-            # the profile is about to be made: its other settings are the defaults
-            if profile is None:
-                raise
-            settings = load({name: value for name, value in options.items() if name != "profile"}).settings
-    finally:
-        for name in [name for name in os.environ if name.startswith("CFFS_") and _is_secret(name)]:
-            del os.environ[name]
-        os.environ.update(before)
+        settings = load(options, credentials=given).settings
+    except (Failed, UsageError):
+        # the profile is about to be made: its other settings are the defaults
+        if options.get("profile") is None:
+            raise
+        without = {name: value for name, value in options.items() if name != "profile"}
+        settings = load(without, credentials=given).settings
     if settings.offline:
-        return " (not checked: offline)"
-    from cffs.cli.checking import accepted
+        return " (not checked: offline)", {}
+    from cffs.callfire.credential_check import Outcome
+    from cffs.cli.checking import ask_all
 
-    return accepted(settings)
-
-
-def _is_secret(variable: str) -> bool:
-    name = variable.removeprefix("CFFS_").lower().removesuffix("_file")
-    return name in CREDENTIALS
+    words = {
+        Outcome.ACCEPTED: "accepted",
+        Outcome.UNREACHABLE: "cannot be reached, so not checked",
+        Outcome.SILENT: "did not answer, so not checked",
+        Outcome.UNDECIDED: "does not say whether it accepts it",
+    }
+    verdicts = ask_all(settings)
+    told = "".join(f", {one.proof} {words[one.outcome]}" for one in verdicts if not one.is_hopeless)
+    return told, {str(one.proof): one.why for one in verdicts if one.is_hopeless}

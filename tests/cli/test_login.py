@@ -100,18 +100,123 @@ def test_refused_input(tmp_path, given, says):
     assert not config_of(tmp_path).exists()
 
 
+GOOD = Credentials(apikey="goodkey-1", login="good", password="goodpass", account_login="o", account_password="pp")
+#: What the file held before: of both APIs, with comments and another profile.
+BEFORE = """# mine
+timeout = 20
+apikey = "OLDKEY"
+login = "old"
+password_file = "/old/file"  # there
+
+[profile.work]
+password = "x"
+login = "y"
+"""
+
+
+def prepared(home: Path, text: str = BEFORE) -> Path:
+    """The config file with this text."""
+    config = config_of(home)
+    config.parent.mkdir(parents=True)
+    config.write_text(text)
+    config.chmod(0o600)
+    return config
+
+
+def addresses(standin: StandinThread) -> dict[str, str]:
+    return {"CFFS_V1_URL": standin.v1_url, "CFFS_V2_URL": standin.v2_url}
+
+
 def test_the_service_is_asked(tmp_path):
     """Credentials that every API refuses are not stored; what it accepts is, and a mount's settings have it."""
-    told = Credentials(apikey="goodkey-1", login="good", password="goodpass", account_login="o", account_password="pp")
-    with StandinThread(credentials=told) as standin:
-        urls = {"CFFS_V1_URL": standin.v1_url, "CFFS_V2_URL": standin.v2_url}
+    with StandinThread(credentials=GOOD) as standin:
+        urls = addresses(standin)
         done = login(tmp_path, "apikey = wrong", **urls)
         assert done.returncode == 1
-        assert "v1 refuses them; nothing was changed" in done.stderr
+        assert "v1 refuses the key; nothing was changed" in done.stderr
         assert not config_of(tmp_path).exists()
         done = login(tmp_path, "apikey = goodkey-1\nlogin = good\npassword = goodpass", **urls)
         assert done.returncode == 0, done.stderr
         assert "v1 accepted, v2 accepted" in done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["v1", "v2", "account"])
+def test_only_what_was_accepted_is_stored(tmp_path, wrong):
+    """Of several given the refused one changes nothing of its own in the file, the others are stored, status 1, and one
+    line says both."""
+    given = {"v1": "goodkey-1", "v2": "goodpass", "account": "pp"} | {wrong: "CANARYWRONG"}
+    config = prepared(tmp_path)
+    with StandinThread(credentials=GOOD) as standin:
+        lines = f"apikey = {given['v1']}\nlogin = good\npassword = {given['v2']}\n"
+        lines += f"account_login = o\naccount_password = {given['account']}\n"
+        done = login(tmp_path, lines, **addresses(standin))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "refuses" in line
+    assert "not stored; stored in" in line
+    assert "CANARY" not in line
+    expected = tomllib.loads(BEFORE)
+    if wrong != "v1":
+        expected["apikey"] = "goodkey-1"
+    if wrong != "v2":
+        del expected["password_file"]
+        expected |= {"login": "good", "password": "goodpass"}
+    if wrong != "account":
+        expected |= {"account_login": "o", "account_password": "pp"}
+    assert tomllib.loads(config.read_text()) == expected
+    assert "# mine" in config.read_text()
+
+
+def test_what_was_not_given_stays(tmp_path):
+    """A new key for v1 leaves v2's login where it is, in the file or in a file that it names."""
+    config = prepared(tmp_path)
+    with StandinThread(credentials=GOOD) as standin:
+        done = login(tmp_path, "apikey = goodkey-1", **addresses(standin))
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(config.read_text()) == tomllib.loads(BEFORE) | {"apikey": "goodkey-1"}
+    assert config.read_text().replace("goodkey-1", "OLDKEY").splitlines()[0] == "# mine"
+    assert 'password_file = "/old/file"  # there' in config.read_text()
+
+
+@pytest.mark.parametrize("path", ["", "/v3"])
+def test_another_service_is_not_logged_in_to(tmp_path, path):
+    """A base URL that is not the service's is said, and nothing is stored for it."""
+    with StandinThread(credentials=GOOD) as standin:
+        urls = {"CFFS_V1_URL": standin.v1_url, "CFFS_V2_URL": standin.base_url + path}
+        line = one_line(login(tmp_path, "login = good\npassword = goodpass", **urls), 1)
+        assert (
+            f"v2 at {urls['CFFS_V2_URL']} does not look like the service; is /v2 missing?; nothing was changed" in line
+        )
+        assert not config_of(tmp_path).exists()
+        both = "apikey = goodkey-1\nlogin = good\npassword = goodpass"
+        assert "v1 accepted" in one_line(login(tmp_path, both, **urls), 1)
+        assert tomllib.loads(config_of(tmp_path).read_text()) == {"apikey": "goodkey-1"}
+
+
+def test_an_unreachable_service(tmp_path):
+    """Without a network the credentials are stored, and the line says that they were not checked."""
+    dead = {"CFFS_V1_URL": "http://127.0.0.1:9/cloud/1", "CFFS_V2_URL": "http://127.0.0.1:9/v2"}
+    line = one_line(login(tmp_path, "apikey = CANARYKEY", **dead), 0)
+    assert "v1 cannot be reached, so not checked" in line
+    assert tomllib.loads(config_of(tmp_path).read_text()) == {"apikey": "CANARYKEY"}
+
+
+def test_a_right_to_one_campaign_proves_nothing(tmp_path):
+    """A key that may not see the campaign it is tried with is stored."""
+    with StandinThread(credentials=GOOD) as standin:
+        standin.faults.add("status", code=403, path="^/cloud/")
+        line = one_line(login(tmp_path, "apikey = goodkey-1", **addresses(standin)), 0)
+    assert "does not say whether" in line
+    assert tomllib.loads(config_of(tmp_path).read_text()) == {"apikey": "goodkey-1"}
+
+
+def test_a_broken_secret_can_be_replaced(tmp_path):
+    """What the file or the environment held before, a missing secret file included, does not stand in the way."""
+    config = prepared(tmp_path, 'apikey_file = "/none/at/all"\n')
+    with StandinThread(credentials=GOOD) as standin:
+        done = login(tmp_path, "apikey = goodkey-1", CFFS_LOGIN="half", **addresses(standin))
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(config.read_text()) == {"apikey": "goodkey-1"}
 
 
 def test_the_place_is_stored_with_them(tmp_path):
@@ -120,6 +225,16 @@ def test_the_place_is_stored_with_them(tmp_path):
     assert login(tmp_path, "apikey = CANARYKEY", "--no-check", "--profile", "other", *urls).returncode == 0
     table = tomllib.loads(config_of(tmp_path).read_text())["profile"]["other"]
     assert table == {"apikey": "CANARYKEY", "v1_url": urls[1], "v2_url": urls[3]}
+
+
+def test_no_new_place_for_what_stays(tmp_path):
+    """A base given for an API whose credentials are not replaced is not stored: they would be sent there."""
+    config = prepared(tmp_path)
+    urls = ("--v1-url", "https://one.example/1", "--v2-url", "https://two.example/2")
+    assert login(tmp_path, "apikey = CANARYKEY", "--no-check", *urls).returncode == 0
+    assert tomllib.loads(config.read_text()) == {**tomllib.loads(BEFORE), "apikey": "CANARYKEY", "v1_url": urls[1]}
+    one_line(login(tmp_path, "account_login = o\naccount_password = CANARYPASS", "--no-check", *urls), 1)
+    assert tomllib.loads(config.read_text())["login"] == "old"
 
 
 def test_open_config_is_refused(tmp_path):
