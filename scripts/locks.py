@@ -18,19 +18,23 @@ LOCKS = {
     "build": ROOT / "scripts/requirements-build.txt",
     "run": ROOT / "scripts/requirements.txt",
     "dev": ROOT / "scripts/requirements-dev.txt",
+    "mutation": ROOT / "scripts/requirements-mutation.txt",
 }
+#: The extras that each lock installs beside the run-time dependencies. A tool that few runs need has a lock of its own,
+#: so that `scripts/test` does not install it.
+_EXTRAS = {"run": (), "dev": ("dev",), "mutation": ("dev", "mutation")}
 _PREFIX = "# dependencies sha256:"
 
 
 def fingerprint(lock: str) -> str:
     """The hash that the header of a fresh lock holds."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lists = {
-        "build": list(BUILD_REQUIREMENTS),
-        "run": sorted(project["dependencies"]),
-        "dev": sorted(project["dependencies"]) + sorted(project["optional-dependencies"]["dev"]),
-    }
-    return hashlib.sha256(json.dumps(lists[lock]).encode()).hexdigest()
+    asked = list(BUILD_REQUIREMENTS)
+    if lock != "build":
+        asked = sorted(project["dependencies"])
+        for extra in _EXTRAS[lock]:
+            asked += sorted(project["optional-dependencies"][extra])
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def header(lock: str) -> str:

@@ -34,6 +34,23 @@ def test_pauses_grow_and_are_jittered(die):
     assert sum(pauses) < 0.71
 
 
+def test_the_dice_decide_half_of_a_pause():
+    """The first pause is 50 ms and up to 50 ms more by the dice; it is taken where exactly enough time is left."""
+
+    def first(die: float, seconds_left: float = 60.0) -> float | None:
+        return pause_seconds(ErrorKind.SERVER, tries_made=1, idempotent=True, seconds_left=seconds_left, dice=die)
+
+    assert first(0.0) == pytest.approx(0.05)
+    assert first(0.5) == pytest.approx(0.075)
+    assert first(0.0, seconds_left=0.1) == pytest.approx(0.05)
+    assert first(0.0, seconds_left=0.099) is None
+
+
+def test_a_hold_is_followed_at_once():
+    """Where the health of the API keeps the pause, the next try adds none."""
+    assert pause_seconds(ErrorKind.HELD, tries_made=1, idempotent=True, seconds_left=60, dice=0.5) == 0
+
+
 def test_a_malformed_answer_is_asked_twice_only():
     """What was wrong twice is wrong."""
     assert pause_seconds(ErrorKind.MALFORMED, tries_made=1, idempotent=True, seconds_left=9, dice=0) is not None
@@ -49,6 +66,8 @@ def test_a_malformed_answer_is_asked_twice_only():
         (errors.OperationNotOffered("x"), ErrorKind.FINAL),
         (errors.RangeNotSatisfiable(5), ErrorKind.FINAL),
         (errors.ServerFailure(400, "x"), ErrorKind.FINAL),
+        (errors.ServerFailure(499, "x"), ErrorKind.FINAL),
+        (errors.ServerFailure(500, "x"), ErrorKind.SERVER),
         (errors.ServerFailure(503, "x"), ErrorKind.SERVER),
         (errors.OriginBusy(1), ErrorKind.HELD),
         (errors.TruncatedAnswer("x"), ErrorKind.UNANSWERED),

@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from cffs.core.byte_range import ByteRange
@@ -43,6 +43,7 @@ def test_aligning_gives_the_smallest_aligned_superset(a: ByteRange, unit: int) -
 
 
 @given(RANGES, st.lists(RANGES, max_size=8))
+@example(ByteRange(0, 10), [ByteRange(2, 3), ByteRange(20, 30)])
 def test_minus_is_set_difference_in_maximal_pieces(a: ByteRange, taken: list[ByteRange]) -> None:
     """minus yields the difference, ascending, in non-empty pieces that do not touch."""
     pieces = list(a.minus(taken))

@@ -67,6 +67,8 @@ def test_a_name_of_any_bytes_is_counted_and_told_from_text(passed: bytes) -> Non
 
 
 @given(TEXTS)
+@example("\ud800")
+@example("\udfff")
 def test_what_sqlite_can_hold_is_text(text: str) -> None:
     """Text is what UTF-8 can spell."""
     try:
