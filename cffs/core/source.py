@@ -56,6 +56,11 @@ def v1_recording(file_id: int) -> Source:
     return Source(Api.V1, ("files", "recording", str(file_id)))
 
 
+def wav_key(file_id: int) -> str:
+    """What a recording's WAV is called in caches and facts."""
+    return f"recording/{file_id}.wav"
+
+
 def v1_dynamic(location: tuple[str, str, str, str], filename: str, *, mp3: bool = False) -> Source:
     """A dynamic recording: `location` is (hash, year, month, campaign) as spelt; `mp3` asks the service's MP3 form."""
     return Source(Api.V1, ("files", "recording", "dynamic", *location, filename, *(("mp3",) if mp3 else ())))

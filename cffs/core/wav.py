@@ -1,90 +1,237 @@
 """The head of a WAV file: where its samples lie, which of them a moment is, and a head for those alone. Pure.
 
-It must not know where the bytes come from. `reader/moments` calls it.
-PCM and mu-law, the two forms that the service makes (api.md section 6), of any rate, width and number of channels.
+It must not know where the bytes come from.
+Frames of one size (PCM, float, A-law, mu-law, plain or extensible) are cut exactly. GSM 6.10 and the ADPCM of IMA and
+Microsoft pack many samples into a block that can only be decoded whole: those are cut on blocks, outwards, and the
+head's `fact` says how many samples there are. RF64 and BW64 are WAVs of more than 4 GiB (EBU Tech 3306).
 """
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from cffs.core.byte_range import ByteRange
+from cffs.core.errors import MalformedAnswer
 
-#: Enough for the chunks before the samples, unless somebody put a picture there.
-HEAD_NBYTES = 4096
-_PCM = 1
-_MULAW = 7
 _RIFF_NBYTES = 12
 _CHUNK_NBYTES = 8
 _FORMAT = struct.Struct("<HHIIHH")
-#: What a writer that does not know the length says (0, or the largest).
-_UNTOLD = frozenset({0, 0xFFFFFFFF, 0x7FFFFFFF})
+#: The largest `fmt ` of a known codec has 50 bytes; it is read whole and copied.
+_MAX_FORMAT_NBYTES = 1024
+#: More chunks than any program writes before the samples; what has more was made to be walked for ever.
+_MAX_CHUNKS = 256
+_PCM = 0x0001
+_MS_ADPCM = 0x0002
+_IMA_ADPCM = 0x0011
+_GSM = 0x0031
+_EXTENSIBLE = 0xFFFE
+_FLOAT, _ALAW, _MULAW = 0x0003, 0x0006, 0x0007
+#: Every frame has as many bytes.
+_OF_FRAMES = frozenset({_PCM, _FLOAT, _ALAW, _MULAW})
+#: A `fmt ` of WAVE_FORMAT_EXTENSIBLE holds the codec's number and this (KSDATAFORMAT_SUBTYPE_…).
+_SUBTYPE_OFFSET, _SUBTYPE_TAIL, _EXTENSION_NBYTES = 24, bytes.fromhex("000000001000800000aa00389b71"), 22
+#: A float of 64 bits is the widest there is.
+_MAX_SAMPLE_NBYTES = 8
+#: A GSM block of a WAV file: two frames of 160 samples in 65 bytes.
+_GSM_NBYTES, _GSM_FRAMES = 65, 320
+#: What a writer that does not know the length says: 0, or about the largest number that it takes for one (0x7ffff000
+#: by SoX, 0x7fffffff less a head, 0xffffffff by ffmpeg).
+_UNTOLD_FROM = 0x7FFF0000
 _MAX_NBYTES = 0xFFFFFFFF
+#: No recording is larger; a `ds64` that says so was never filled in.
+_MAX_LARGE_NBYTES = 2**40
+#: Codecs that telephone systems and encoders put into WAV files, for who reads why they were not cut (mmreg.h).
+_NAMES = {
+    0x0010: "OKI ADPCM", 0x0014: "G.723 ADPCM", 0x0017: "Dialogic OKI ADPCM", 0x0020: "Yamaha ADPCM",
+    0x0022: "TrueSpeech", 0x0040: "G.721 ADPCM", 0x0042: "G.723.1", 0x0045: "G.726 ADPCM", 0x0050: "MPEG audio",
+    0x0055: "MP3", 0x0064: "G.726 ADPCM", 0x0065: "G.722 ADPCM", 0x0083: "G.729", 0x00FF: "AAC",
+    0x0130: "ACELP.net", 0x0160: "Windows Media Audio", 0x0161: "Windows Media Audio", 0x028F: "G.722",
+    0x674F: "Ogg Vorbis", 0x704F: "Opus", 0xA109: "Speex", 0xF1AC: "FLAC",
+}  # fmt: skip
+#: Yields the bytes of the file that it needs next and is sent them, fewer only where the file ends.
+Walk = Generator[ByteRange, bytes, "WavLayout"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WavLayout:
-    """Where the samples lie in the file, and what one frame of them is."""
+    """Where the samples lie in the file, and how they are packed: `block_frames` frames in each `block_nbytes` bytes.
 
-    samples: ByteRange
-    tag: int
-    channels: int
+    `nbytes` counts their bytes, None where the head does not tell it. `form` is the `fmt ` chunk of a file of such
+    samples; `told_frames` is what a `fact` chunk says of their number, 0 without one.
+    """
+
+    offset: int
+    nbytes: int | None
+    form: bytes
+    codec: int
     rate: int
-    frame_nbytes: int
-    bits: int
+    channels: int
+    block_nbytes: int
+    block_frames: int
+    told_frames: int
+
+    def within(self, total_nbytes: int) -> "WavLayout":
+        """The layout in a file of so many bytes: what the head tells beyond them is not there."""
+        rest = max(0, total_nbytes - self.offset)
+        return replace(self, nbytes=rest if self.nbytes is None else min(self.nbytes, rest))
+
+    def frames_in(self, nbytes: int) -> int:
+        """How many frames so many bytes of samples hold, a last block that is cut short included."""
+        blocks, rest = divmod(nbytes, self.block_nbytes)
+        return blocks * self.block_frames + self._frames_of_short_block(rest)
+
+    def _frames_of_short_block(self, nbytes: int) -> int:
+        """ADPCM alone has such blocks: a header for each channel, then four bits a sample."""
+        header_nbytes = {_IMA_ADPCM: 4, _MS_ADPCM: 7}.get(self.codec, 0) * self.channels
+        if not header_nbytes or nbytes < header_nbytes:
+            return 0
+        frames = (nbytes - header_nbytes) * 2 // self.channels
+        return frames // 8 * 8 + 1 if self.codec == _IMA_ADPCM else frames + 2
 
 
-def parse_head(head: bytes, *, total_nbytes: int) -> WavLayout | None:
-    """The layout that the first bytes of a file of `total_nbytes` tell; None for what is no WAV of PCM or mu-law."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return None
-    offset, found = _RIFF_NBYTES, None
-    while offset + _CHUNK_NBYTES <= len(head):
-        name, nbytes = head[offset : offset + 4], int.from_bytes(head[offset + 4 : offset + 8], "little")
+def read_head() -> Walk:
+    """Walk a file's chunks up to its samples, whatever lies before them, an ID3 tag included.
+
+    Raises MalformedAnswer, which names what it found, for what is no WAV, has no samples, or holds a codec that cannot
+    be cut.
+    """
+    offset, riff = 0, (yield ByteRange(0, _RIFF_NBYTES))
+    if riff[:3] == b"ID3" and len(riff) == _RIFF_NBYTES:
+        # its length in four groups of seven bits, without its own head
+        offset = 10 + sum(byte << shift for byte, shift in zip(riff[6:10], (21, 14, 7, 0), strict=True))
+        riff = yield ByteRange(offset, offset + _RIFF_NBYTES)
+    if riff[:4] not in (b"RIFF", b"RF64", b"BW64") or riff[8:12] != b"WAVE":
+        raise MalformedAnswer(f"no moment can be cut from what is no WAV file (it begins with {riff[:4].hex()})")
+    offset += _RIFF_NBYTES
+    form, sizes, told_frames = b"", b"", 0
+    for _ in range(_MAX_CHUNKS):
+        head = yield ByteRange(offset, offset + _CHUNK_NBYTES)
+        if len(head) < _CHUNK_NBYTES:
+            break
+        name, nbytes = head[:4], int.from_bytes(head[4:], "little")
         offset += _CHUNK_NBYTES
-        if name == b"fmt " and nbytes >= _FORMAT.size and offset + _FORMAT.size <= len(head):
-            found = _FORMAT.unpack_from(head, offset)
         if name == b"data":
-            rest = max(0, total_nbytes - offset)
-            told = rest if nbytes in _UNTOLD else min(nbytes, rest)
-            return None if found is None else _layout(found, offset, told)
-        offset += nbytes + nbytes % 2
-    return None
+            if nbytes == _MAX_NBYTES and len(sizes) >= 16:
+                nbytes = int.from_bytes(sizes[8:16], "little")
+            is_told = 0 < nbytes < (_MAX_LARGE_NBYTES if sizes else _UNTOLD_FROM)
+            return _layout(form, offset, nbytes if is_told else None, told_frames)
+        if name == b"fmt " and nbytes <= _MAX_FORMAT_NBYTES:
+            form = yield ByteRange(offset, offset + nbytes)
+        elif name == b"ds64":
+            sizes = yield ByteRange(offset, offset + min(nbytes, 24))
+        elif name == b"fact":
+            told_frames = int.from_bytes((yield ByteRange(offset, offset + min(nbytes, 4))), "little")
+        offset += nbytes
+        if nbytes % 2:
+            offset += not _is_name((yield ByteRange(offset, offset + 4)))
+    raise MalformedAnswer("no moment can be cut from a WAV file without samples")
 
 
-def _layout(found: tuple[int, ...], offset: int, nbytes: int) -> WavLayout | None:
-    tag, channels, rate, _bytes_a_second, frame_nbytes, bits = found
-    if tag not in (_PCM, _MULAW) or not (channels and rate and bits) or frame_nbytes * 8 != channels * bits:
-        return None
-    samples = ByteRange(offset, offset + nbytes - nbytes % frame_nbytes)
-    return WavLayout(samples=samples, tag=tag, channels=channels, rate=rate, frame_nbytes=frame_nbytes, bits=bits)
+def _is_name(tail: bytes) -> bool:
+    """Whether a chunk begins here: some writers leave out the 0 that a chunk of an odd length is padded with."""
+    return len(tail) == 4 and all(0x20 <= byte < 0x7F for byte in tail)
+
+
+def _layout(form: bytes, offset: int, nbytes: int | None, told_frames: int) -> WavLayout:
+    if len(form) < _FORMAT.size:
+        raise MalformedAnswer("no moment can be cut from a WAV file that does not tell its codec")
+    tag, channels, rate, nbytes_a_second, block_nbytes, bits = _FORMAT.unpack_from(form)
+    codec = tag
+    if tag == _EXTENSIBLE and form[_SUBTYPE_OFFSET + 2 : _SUBTYPE_OFFSET + 16] == _SUBTYPE_TAIL:
+        codec = int.from_bytes(form[_SUBTYPE_OFFSET : _SUBTYPE_OFFSET + 2], "little")
+    if not channels or not rate:
+        raise MalformedAnswer("no moment can be cut from a WAV file of no channels or of no samples a second")
+    if codec in _OF_FRAMES:
+        block_nbytes, block_frames = _frame_nbytes(codec, channels, block_nbytes, bits), 1
+        nbytes_a_second = min(rate * block_nbytes, _MAX_NBYTES)
+    else:
+        block_nbytes, block_frames = _block(codec, channels, block_nbytes, form)
+    if not block_nbytes or not block_frames:
+        name = _NAMES.get(codec, {_MS_ADPCM: "MS ADPCM", _IMA_ADPCM: "IMA ADPCM", _GSM: "GSM 6.10"}.get(codec, "codec"))
+        raise MalformedAnswer(f"no moment can be cut from a WAV file of {name} (0x{codec:04x})")
+    fixed = _FORMAT.pack(tag, channels, rate, nbytes_a_second, block_nbytes, bits)
+    return WavLayout(
+        offset=offset,
+        nbytes=nbytes,
+        form=fixed + _extension(codec, form, block_frames) if tag != _PCM else fixed,
+        codec=codec,
+        rate=rate,
+        channels=channels,
+        block_nbytes=block_nbytes,
+        block_frames=block_frames,
+        told_frames=told_frames,
+    )
+
+
+def _frame_nbytes(codec: int, channels: int, told_nbytes: int, bits: int) -> int:
+    """The width of a frame: as told where the samples fit into that (24 bits may lie in 32), else what they need; 0
+    where nothing tells it."""
+    if codec in (_ALAW, _MULAW):
+        return channels
+    least = channels * -(-bits // 8)
+    is_right = least <= told_nbytes <= channels * _MAX_SAMPLE_NBYTES and told_nbytes % channels == 0
+    return told_nbytes if is_right else least
+
+
+def _block(codec: int, channels: int, told_nbytes: int, form: bytes) -> tuple[int, int]:
+    """The bytes and the frames of a block; 0 where the codec has none, or not of that size."""
+    if codec == _GSM:
+        nbytes = told_nbytes or _GSM_NBYTES
+        return (nbytes, nbytes // _GSM_NBYTES * _GSM_FRAMES) if nbytes % _GSM_NBYTES == 0 and channels == 1 else (0, 0)
+    if codec == _IMA_ADPCM:
+        most = (told_nbytes - 4 * channels) * 2 // channels + 1
+    elif codec == _MS_ADPCM:
+        most = (told_nbytes - 7 * channels) * 2 // channels + 2
+    else:
+        return 0, 0
+    told_frames = int.from_bytes(form[18:20], "little")
+    return told_nbytes, told_frames if 0 < told_frames <= most else max(0, most)
+
+
+def _extension(codec: int, form: bytes, block_frames: int) -> bytes:
+    """What follows the fixed part of `fmt `: as it was, else the least that the codec must have."""
+    nbytes = int.from_bytes(form[16:18], "little")
+    if codec != int.from_bytes(form[:2], "little"):
+        return struct.pack("<H", _EXTENSION_NBYTES) + form[18 : 18 + _EXTENSION_NBYTES]
+    if len(form) >= 18 + nbytes and (nbytes or block_frames == 1):
+        return form[16 : 18 + nbytes] + b"\0" * (nbytes % 2)
+    return b"\0\0" if block_frames == 1 else struct.pack("<HH", 2, block_frames)
 
 
 def cut(layout: WavLayout, start_seconds: Fraction, stop_seconds: Fraction) -> tuple[bytes, ByteRange] | None:
     """The head of a file of that moment alone, and where its samples lie; None where the recording has none there.
 
-    The frames are those from `start` up to, and without, `stop`, each rounded down; what lies behind the end is cut.
+    The frames are those from `start` up to, and without, `stop`, each rounded down, and with them the rest of their
+    blocks; what lies behind the end is cut. `layout.nbytes` must be known.
     """
-    first = int(start_seconds * layout.rate) * layout.frame_nbytes
-    last = min(int(stop_seconds * layout.rate) * layout.frame_nbytes, layout.samples.nbytes)
-    if first >= last:
+    first, last = int(start_seconds * layout.rate), int(stop_seconds * layout.rate)
+    all_nbytes = layout.nbytes or 0
+    all_frames = layout.frames_in(all_nbytes)
+    if all_frames - layout.block_frames < layout.told_frames < all_frames:  # the last block is not full
+        all_frames = layout.told_frames
+    if first >= min(last, all_frames):
         return None
-    samples = ByteRange(layout.samples.start + first, layout.samples.start + last)
-    return _head(layout, samples.nbytes), samples
+    first_block, last_block = first // layout.block_frames, -(-last // layout.block_frames)
+    begin, end = first_block * layout.block_nbytes, last_block * layout.block_nbytes
+    if end > all_nbytes:
+        short = all_nbytes % layout.block_nbytes
+        end = all_nbytes if layout.frames_in(short) else all_nbytes - short
+    frames = min(layout.frames_in(end), all_frames) - first_block * layout.block_frames
+    return _head(layout, end - begin, frames), ByteRange(layout.offset + begin, layout.offset + end)
 
 
-def _head(layout: WavLayout, nbytes: int) -> bytes:
-    form = _FORMAT.pack(
-        layout.tag,
-        layout.channels,
-        layout.rate,
-        min(layout.rate * layout.frame_nbytes, _MAX_NBYTES),
-        layout.frame_nbytes,
-        layout.bits,
-    )
-    chunks = b""
-    if layout.tag != _PCM:  # other forms tell the length of their extension, and how many frames there are
-        form += b"\0\0"
-        chunks = b"fact" + struct.pack("<II", 4, nbytes // layout.frame_nbytes)
-    chunks = b"fmt " + struct.pack("<I", len(form)) + form + chunks + b"data" + struct.pack("<I", nbytes)
-    return b"RIFF" + struct.pack("<I", min(4 + len(chunks) + nbytes, _MAX_NBYTES)) + b"WAVE" + chunks
+def _head(layout: WavLayout, nbytes: int, frames: int) -> bytes:
+    chunks = _chunk(b"fmt ", layout.form)
+    if layout.form[:2] != _PCM.to_bytes(2, "little"):  # all others tell how many samples there are
+        chunks += _chunk(b"fact", struct.pack("<I", min(frames, _MAX_NBYTES)))
+    riff_nbytes = 4 + len(chunks) + _CHUNK_NBYTES + nbytes
+    if riff_nbytes <= _MAX_NBYTES:
+        return b"RIFF" + struct.pack("<I", riff_nbytes) + b"WAVE" + chunks + b"data" + struct.pack("<I", nbytes)
+    sizes = _chunk(b"ds64", struct.pack("<QQQI", riff_nbytes + 36, nbytes, frames, 0))
+    unsaid = struct.pack("<I", _MAX_NBYTES)
+    return b"RF64" + unsaid + b"WAVE" + sizes + chunks + b"data" + unsaid
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content

@@ -39,7 +39,6 @@ from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView
 from cffs.fuse.operations import Operations
 from cffs.reader.digests import Digests
-from cffs.reader.moments import Moments
 from cffs.reader.objects import Objects
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
@@ -84,7 +83,7 @@ async def built(
         inodes = InodeTable()
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
-            opener=Moments(transport),
+            opener=transport,
             cache=cache,
             disk=disk,
             background=background,

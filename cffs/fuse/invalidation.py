@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.fuse.handles import HandleTable
-from cffs.reader.facts import Learned
+from cffs.reader.facts import Known, Learned
 from cffs.tree.inodes import InodeTable
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,13 @@ class FactsToCatalog:
         self._catalog = catalog
         self._inodes = inodes
         self.handles: HandleTable | None = None
+
+    def known(self, key: str) -> Known | None:
+        """What an answer told before; also one of an earlier mount."""
+        fact = self._catalog.fact(key)
+        if fact is None or fact.nbytes is None:
+            return None
+        return Known(total_nbytes=fact.nbytes, validator=fact.validator, last_modified_ns=fact.modified_ns)
 
     def learned(self, learned: Learned) -> None:
         """An answer told size and validator."""

@@ -43,7 +43,11 @@ class Learned:
 
 
 class FactsListener(Protocol):
-    """Who is told. Never a checkpoint, never raises."""
+    """Who is told, and remembers. Never a checkpoint, never raises."""
+
+    def known(self, key: str) -> Known | None:
+        """What was learned of `key`, its source left out; None where its size is not known."""
+        ...
 
     def learned(self, learned: Learned) -> None:
         """An answer told (or confirmed differently) what `learned` says."""

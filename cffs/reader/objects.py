@@ -21,6 +21,8 @@ from cffs.reader.disk_tier import DiskTier
 from cffs.reader.expected import Expected
 from cffs.reader.facts import FactsListener, Known, Learned
 from cffs.reader.living import LivingFiles
+from cffs.reader.moment_heads import Held
+from cffs.reader.moments import Moments
 from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.remote_file import OpenFile, RemoteFile
 from cffs.reader.revalidation import Revalidation
@@ -68,7 +70,7 @@ class Objects:
     ) -> None:
         """Without `disk`, or with one whose limit is 0, nothing is kept on disk."""
         self._tools = Tools(
-            opener=opener,
+            opener=Moments(opener, self),
             cache=cache,
             disk=DiskTier(disk, background),
             background=background,
@@ -79,7 +81,11 @@ class Objects:
         #: Of objects that are still being made.
         self.living = LivingFiles(opener, self._tools.stories)
         #: Of objects of which everything is known.
-        self.revalidation = Revalidation(opener, after_seconds=settings.revalidate_seconds, changed=self._is_another)
+        self.revalidation = Revalidation(
+            Moments(opener, self, remembers=False),
+            after_seconds=settings.revalidate_seconds,
+            changed=self.is_another,
+        )
         self._files: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._probes: dict[str, _Probe] = {}
@@ -222,7 +228,21 @@ class Objects:
         self._tools.cache.drop_object(key)
         self._tools.disk.drop_object(key)
 
-    def _is_another(self, key: str) -> None:
+    def held(self, key: str) -> Held | None:
+        """See reader/moments: what is here of an object whose size is known, in the version that is known."""
+        file = self._files.get(key)
+        if file is not None and not file.identity.is_changed:
+            known = file.identity.learned(file.identity.sources[0]).known
+        else:
+            known = self._tools.listener.known(key)
+        return None if known is None else Held(key, known, self._tools.cache, self._tools.disk)
+
+    def learned(self, learned: Learned) -> None:
+        """See reader/moments: an answer told what an object is."""
+        self._tools.listener.learned(learned)
+
+    def is_another(self, key: str) -> None:
+        """The object was found to be another one: open handles are stale, no byte is kept, nothing is known of it."""
         self._tools.listener.changed(key)
         self.forget(key)
 

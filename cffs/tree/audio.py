@@ -7,7 +7,7 @@ It must not know folders or names.
 from cffs.catalog.offered import Family
 from cffs.catalog.rows import CallRow, RecordingRow
 from cffs.core.errors import RemoteObjectMissing
-from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name
+from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name, wav_key
 from cffs.core.values import RecordingState
 from cffs.core.wire_json import encode
 from cffs.tree.context import Context
@@ -59,7 +59,7 @@ def _hint(context: Context, row: RecordingRow, form: Form) -> int | None:
 def wav_content(context: Context, node: Node) -> Remote:
     """By file id; what v2 tells of the recording of the same id dates it, and sizes it where the hint is of a WAV."""
     file_id = int(node.args[0])
-    key, sources = f"recording/{file_id}.wav", (v1_recording(file_id),)
+    key, sources = wav_key(file_id), (v1_recording(file_id),)
     row = context.catalog.recording(file_id)
     if row is None:
         return Remote(key=key, sources=sources, state=_state_of_call(context, file_id))

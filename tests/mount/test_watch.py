@@ -1,17 +1,14 @@
-"""`cffs watch`: every new recording once, also over restarts of the watch and of the mount; moments through ffmpeg."""
+"""`cffs watch`: every new recording once, also over restarts of the watch and of the mount."""
 
 import json
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import threading
 import time
-import wave
 from contextlib import contextmanager
 
-from cffs.standin.rows import is_mulaw
 from tests.mount.mounting import account_variables, environment, mounted, run
 
 WAIT_SECONDS = 30
@@ -95,35 +92,6 @@ def test_wrong_use(said, home, standin):
         assert other.returncode == 1
         assert "another account" in other.stderr
         assert run(said, home, "watch", "--since", "soon", mount.path, **variables).returncode == 2
-
-
-def test_moments_play(said, home, standin):
-    """A moment is the same cut of the whole file, sample for sample: by Python's reader, and through ffmpeg where it is
-    installed, for PCM and mu-law."""
-    call = standin.account.call_ids()[0]
-    idents = {}
-    while len(idents) < 2:
-        ident = standin.account.add_recording(call, seconds=90, name=f"n{len(idents)}")
-        idents.setdefault(is_mulaw(ident), ident)
-    with mounted(said, home, account_variables(standin)) as mount:
-        folder = mount.path / "recordings"
-        with wave.open(str(folder / f"{idents[False]}.wav")) as whole:
-            with wave.open(str(folder / f"{idents[False]}@60.5-62.wav")) as part:
-                whole.setpos(int(60.5 * whole.getframerate()))
-                frames = part.getnframes()
-                assert frames == int(1.5 * part.getframerate())
-                assert part.readframes(frames) == whole.readframes(frames)
-        ffmpeg = shutil.which("ffmpeg")
-        for ident in idents.values() if ffmpeg else ():
-            decoded = [
-                subprocess.run(
-                    [ffmpeg, "-v", "error", "-i", folder / name, "-f", "s16le", "-"], capture_output=True, check=True
-                ).stdout
-                for name in (f"{ident}.wav", f"{ident}@60.5-62.wav")
-            ]
-            assert decoded[0][int(60.5 * 8000) * 2 : 62 * 8000 * 2] == decoded[1]
-        assert (folder / f"{idents[False]}@1-2.wav").stat().st_size == 16_044
-        assert not (folder / f"{idents[False]}@100-200.wav").exists()
 
 
 def test_manifest(said, home, standin):

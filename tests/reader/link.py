@@ -200,6 +200,11 @@ class Facts:
     learned_facts: list[Learned] = field(default_factory=list)
     changed_keys: list[str] = field(default_factory=list)
 
+    def known(self, key: str) -> Known | None:
+        """What it was told last of the object."""
+        last = next((learned for learned in reversed(self.learned_facts) if learned.key == key), None)
+        return last.known if last is not None else None
+
     def learned(self, learned: Learned) -> None:
         self.learned_facts.append(learned)
 
@@ -239,6 +244,7 @@ async def laboratory(
     connections: int = 16,
     timeout_seconds: float = 30.0,
     read_ahead_nbytes: int = 128 * 1024,
+    revalidate_seconds: float = 0.0,
     disk: DiskCache | None = None,
 ) -> AsyncIterator[Lab]:
     """Everything of the reader over a simulated link; what is still running at the end is cancelled."""
@@ -250,7 +256,10 @@ async def laboratory(
             cache=cache,
             background=NurseryBackground(nursery),
             settings=ReaderSettings(
-                memory_nbytes=memory_nbytes, connections=connections, timeout_seconds=timeout_seconds
+                memory_nbytes=memory_nbytes,
+                connections=connections,
+                timeout_seconds=timeout_seconds,
+                revalidate_seconds=revalidate_seconds,
             ),
             listener=facts,
             disk=disk,

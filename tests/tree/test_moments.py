@@ -2,9 +2,11 @@
 
 import pytest
 
+from cffs.core.errors import MalformedAnswer
 from cffs.standin.live import LiveRecording
 from cffs.standin.rows import is_mulaw
 from cffs.standin.thread import StandinThread
+from tests.core.test_wav import form, wav
 from tests.tree.facts import MISSING, Facts, Open, Serve
 
 
@@ -63,7 +65,7 @@ async def test_origin_without_ranges(world: Open, served: Serve) -> None:
 
 
 async def test_missing_moments(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """Reversed, empty, beyond the end, of what is no WAV, of what is not there: missing."""
+    """Reversed, empty, beyond the end, or of a recording that is not there: missing."""
     for path in ("1-1", "2-1", "600-700", "0-0.00001"):
         async with world() as tree:
             with pytest.raises(MISSING):
@@ -76,10 +78,6 @@ async def test_missing_moments(world: Open, facts: Facts, standin: StandinThread
         ):
             with pytest.raises(MISSING):
                 await tree.node(path)
-    standin.account.replace_object(f"/cloud/1/files/recording/{facts.file}", data=b"\xff\xfb\x90\0" * 4000)
-    async with world() as tree:
-        with pytest.raises(MISSING):
-            await tree.node(f"recordings/{facts.file}@0-1.wav")
     async with world(v1=False) as tree:
         with pytest.raises(MISSING):
             await tree.node(f"recordings/{facts.file}@0-1.wav")
@@ -111,3 +109,69 @@ async def test_never_listed(world: Open, facts: Facts, served: Serve) -> None:
         with pytest.raises(MISSING):
             await tree.node(f"recordings/{facts.file}@2-1.wav")
         assert tree.requests() == before
+
+
+async def test_one_object_however_it_is_spelt(world: Open, facts: Facts) -> None:
+    """`@3-4`, `@03.0-4.00` and `@3.-…` with more zeros are one object: one node, one key, no request more."""
+    async with world() as tree:
+        path = f"recordings/{facts.file}"
+        node = await tree.node(f"{path}@0-0.5.wav")
+        before = tree.requests()
+        for start, stop in (("00", "0.50"), ("0.0", "000.5"), ("0.000", "0.500000")):
+            again = await tree.node(f"{path}@{start}-{stop}.wav")
+            assert again == node
+            assert tree.namespace.content(again) == tree.namespace.content(node)
+        assert tree.requests() == before
+        assert await tree.node(f"{path}@0-0.05.wav") != node
+
+
+async def test_cost(world: Open, standin: StandinThread, facts: Facts) -> None:
+    """Forty moments of one recording cost its head once and their samples; once it was read whole, those that
+    nobody read before cost nothing, also where the network is gone."""
+    ident = standin.account.add_recording(facts.call, seconds=150, name="n")
+    async with world() as tree:
+        await tree.account.find_recording(ident, patience_seconds=None)
+        before = tree.requests()
+        for number in range(40):
+            await tree.data(f"recordings/{ident}@{number}-{number + 1}.wav")
+        assert tree.requests() == before + 1 + 40
+        whole = await tree.data(f"recordings/{ident}.wav")
+        before = tree.requests()
+        standin.faults.add("status", status=500)
+        for number in range(100, 140):
+            data = await tree.data(f"recordings/{ident}@{number}-{number + 1}.wav")
+            assert data.endswith(cut_of(whole, number, number + 1))
+        assert tree.requests() == before
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\xff\xfb\x90\0" * 4000, "no WAV file"),
+        (wav(form(0x83, block=10, bits=0), bytes(range(1, 251)) * 100), "G.729"),
+    ],
+    ids=["MP3", "G.729"],
+)
+async def test_a_recording_that_cannot_be_cut(
+    world: Open, facts: Facts, standin: StandinThread, data: bytes, says: str
+) -> None:
+    """A recording that is there is never missing: what cannot be cut is an answer that cannot be used, and says why."""
+    standin.account.replace_object(f"/cloud/1/files/recording/{facts.file}", data=data)
+    async with world() as tree:
+        for _ in range(2):
+            with pytest.raises(MalformedAnswer, match=says):
+                await tree.node(f"recordings/{facts.file}@0-1.wav")
+
+
+async def test_another_version_is_another_object(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """Once the mount has noticed that a recording changed, its moments are of the new one, those that were kept too;
+    under the same name they are other nodes, so that no page of the one is shown as the other's."""
+    path = f"recordings/{facts.file}"
+    async with world() as tree:
+        node, old = await tree.node(f"{path}@0-1.wav"), await tree.data(f"{path}@0-1.wav")
+        standin.account.replace_object(f"/cloud/1/files/recording/{facts.file}")
+        tree.objects.is_another(f"{path.replace('recordings', 'recording')}.wav")
+        assert await tree.node(f"{path}@0-1.wav") != node
+        new = await tree.data(f"{path}@0-1.wav")
+        assert new != old
+        assert new.endswith(cut_of(whole_of(standin, facts.file), 0, 1))

@@ -18,7 +18,6 @@ from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.fuse.invalidation import FactsToCatalog
 from cffs.reader.digests import Digests
-from cffs.reader.moments import Moments
 from cffs.reader.objects import Objects
 from cffs.standin.thread import StandinThread
 from cffs.tree.context import Context
@@ -208,7 +207,7 @@ def _built(
         wall_ms=wall_ms,
     )
     objects = Objects(
-        opener=Moments(transport),
+        opener=transport,
         cache=MemoryCache(8 * 2**20),
         background=background,
         settings=ReaderSettings(memory_nbytes=8 * 2**20, connections=4, timeout_seconds=timeout_seconds),
