@@ -1,7 +1,7 @@
 # ruff: noqa: T201  # a script prints
-"""Renders the generated parts of cffs/docs/: the picture of the tree and the table of operations.
+"""Renders the generated parts of cffs/docs/: the picture of the tree, the options, the table of operations.
 
-It owns which path uses which operation. It rewrites the documents in place; a guard test holds both equal, and that
+It owns which path uses which operation. It rewrites the documents in place; a guard test holds them equal, and that
 every operation of the documents has its row.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cffs.callfire.operations import OPERATIONS, Operation
+from cffs.core.settings_options import OPTIONS
 from cffs.tree.routes import picture
 
 DOCUMENTS = Path(__file__).resolve().parent.parent / "cffs/docs"
@@ -76,10 +77,18 @@ def _row(operation: Operation) -> str:
     return f"| {operation.name} | {request} | {'; '.join(told) or '—'} | {USED_BY[operation.name]} |"
 
 
+def options_list() -> str:
+    """Every option and its help, a line each, as a help page shows them; the texts are the option table's."""
+    spelt = {option: f"{option.flag} {option.metavar}".rstrip() for option in OPTIONS}
+    width = max(map(len, spelt.values()))
+    return "".join(f"{text:<{width}}  {option.help}\n" for option, text in spelt.items())
+
+
 #: Generated part -> the document that holds it, and what renders it.
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "tree": ("semantics.md", lambda: f"```\n{picture()}```\n"),
     "operations": ("operations.md", operations_table),
+    "options": ("options.md", lambda: f"```\n{options_list()}```\n"),
 }
 
 

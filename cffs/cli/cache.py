@@ -19,6 +19,7 @@ import click
 from cffs.cli.ages import parse_age
 from cffs.cli.context import given_options, load, settings_options
 from cffs.cli.control import ask
+from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import mount_at
 from cffs.cli.show import size as shown_size
@@ -45,7 +46,7 @@ class Account:
         return self.folder / _BLOCKS
 
 
-@click.group(short_help="Look after the disk cache.", invoke_without_command=True)
+@click.group(cls=SuggestingGroup, short_help="Look after the disk cache.", invoke_without_command=True)
 @click.pass_context
 def cache(context: click.Context) -> None:
     """The audio kept on disk, of all accounts in the cache folder; with or without a mount."""

@@ -18,6 +18,7 @@ import click
 from cffs.catalog.found_urls import Finding, UrlFinder
 from cffs.catalog.importing import CatalogFile, Tally, is_busy
 from cffs.cli.context import given_options, load, settings_options
+from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.core.errors import UsageError
 from cffs.core.names import encode_name
@@ -30,7 +31,7 @@ _TELL_SECONDS = 5.0
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-@click.group(short_help="Add recordings that nothing lists.", invoke_without_command=True)
+@click.group(cls=SuggestingGroup, short_help="Add recordings that nothing lists.", invoke_without_command=True)
 @click.pass_context
 def catalog(context: click.Context) -> None:
     """Recordings that no API lists: what is added here, dynamic/ and recordings/ show."""

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cffs.cli.context import given_options, load, settings_options
+from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import json_text
 from cffs.cli.unit import unit
 from cffs.core.printable import visible
@@ -17,7 +18,7 @@ from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind
 from cffs.core.settings_resolve import Resolved
 
 
-@click.group(short_help="Show the effective settings.", invoke_without_command=True)
+@click.group(cls=SuggestingGroup, short_help="Show the effective settings.", invoke_without_command=True)
 @click.pass_context
 def config(context: click.Context) -> None:
     """The configuration."""

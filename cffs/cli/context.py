@@ -24,9 +24,6 @@ from cffs.daemon.identity import acting_as
 #: What a mount without a profile is called in the mount table.
 _DEFAULT = "default"
 
-#: Floors whose options matter to nobody but a mount.
-_OF_MOUNTS = frozenset({"fuse", "tree", "writer"})
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -59,36 +56,40 @@ def complete_folder(_context: click.Context, _parameter: click.Parameter, incomp
     return [CompletionItem(incomplete, type="dir")]
 
 
+class _QuietOption(click.Option):
+    """Accepted and completed, and not in the help: `cffs help options` has them all."""
+
+    def get_help_record(self, ctx: click.Context) -> None:
+        """None keeps it out of the list."""
+        return
+
+
 def settings_options(command: Command) -> Command:
     """Gives a command every option of the table, and `-o`; they arrive as one mapping, `given`, of those given.
 
-    What only a mount shows or does is accepted, as everywhere, and not shown: each help has one screen. So are options
-    of later versions, so that they can refuse with their own line.
+    Its help shows those that say which account is meant, so that it fits a screen.
     """
-    return _with_options(command, lambda option: bool(_OF_MOUNTS.issuperset(option.floors)))
+    return settings_options_showing("profile", "config", "cache_dir", "v1_url", "v2_url")(command)
 
 
-def mount_options(command: Command) -> Command:
-    """The same for the command whose options they are: all are shown."""
-    return _with_options(command, lambda _option: False)
+def settings_options_showing(*names: str) -> Callable[[Command], Command]:
+    """The same, with these options in the help."""
 
+    def decorate(command: Command) -> Command:
+        all_of_them = "More options, as in fstab; `cffs help options` lists all."
+        command = click.option("-o", "option_lists", multiple=True, metavar="OPT,OPT", help=all_of_them)(command)
+        for option in reversed(OPTIONS):
+            shown: dict[str, Any] = {"help": option.help, "default": None}
+            if option.name not in names:
+                shown["cls"] = _QuietOption
+            if option.kind is Kind.FLAG:
+                command = click.option(option.flag, option.name, is_flag=True, **shown)(command)
+            else:
+                shown |= {"type": _Checked(option), "metavar": option.metavar}
+                command = click.option(option.flag, option.name, **shown)(command)
+        return command
 
-def _with_options(command: Command, is_elsewhere: Callable[[Option], bool]) -> Command:
-    command = click.option(
-        "-o", "option_lists", multiple=True, metavar="OPT,OPT", help="The same options, as in /etc/fstab."
-    )(command)
-    for option in reversed(OPTIONS):
-        shown: dict[str, Any] = {
-            "help": option.help,
-            "default": None,
-            "hidden": is_elsewhere(option),
-        }
-        if option.kind is Kind.FLAG:
-            command = click.option(option.flag, option.name, is_flag=True, **shown)(command)
-        else:
-            metavar = option.kind.value.upper().replace(" ", "_")
-            command = click.option(option.flag, option.name, type=_Checked(option), metavar=metavar, **shown)(command)
-    return command
+    return decorate
 
 
 def given_options(parameters: Mapping[str, Any]) -> dict[str, object]:

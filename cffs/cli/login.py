@@ -15,7 +15,7 @@ import click
 
 from cffs.cli.config_file import read_config
 from cffs.cli.config_write import credentials_in, remove_leftovers, replace_file, with_values
-from cffs.cli.context import given_options, load, settings_options
+from cffs.cli.context import given_options, load, settings_options_showing
 from cffs.cli.messages import Failed, tell
 from cffs.cli.places import find_places
 from cffs.core.errors import UsageError
@@ -37,7 +37,7 @@ _NEEDS = {"password": "login", "account_password": "account_login"}
 
 @click.command(short_help="Store credentials in the config file.")
 @click.option("--no-check", is_flag=True, help="Do not ask the service whether it accepts them.")
-@settings_options
+@settings_options_showing("profile", "config", "v1_url", "v2_url", "ca_bundle")
 def login(no_check: bool, **parameters: Any) -> int:
     """Store credentials in the config file (0600), for --profile where one is given.
 
@@ -72,7 +72,7 @@ def login(no_check: bool, **parameters: Any) -> int:
 
 
 @click.command(short_help="Take the credentials out of the config file.")
-@settings_options
+@settings_options_showing("profile", "config", "v1_url", "v2_url", "ca_bundle")
 def logout(**parameters: Any) -> int:
     """Take the credentials of --profile, or those outside any profile, out of the config file."""
     path, profile = _place(given_options(parameters))

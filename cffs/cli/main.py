@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 import cffs
+from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, one_line, tell
 from cffs.core.errors import CffsError
 from cffs.daemon.inherited import put_right
@@ -37,11 +38,20 @@ _COMMANDS = {
     "verify": ("cffs.cli.verify", "verify", "Compare files with their manifest."),
     "config": ("cffs.cli.config_show", "config", "Show the effective settings."),
     "completion": ("cffs.cli.completion", "completion", "Print a shell's completion script."),
+    "help": ("cffs.cli.help", "help_command", "Show a document; alone, what there is."),
 }
 
 
-class _Commands(click.Group):
+class _Commands(SuggestingGroup):
     """The group of all commands, each imported when it is used."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One screen: what it is, the commands, where more is told."""
+        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS] [ARGS]...")
+        self.format_help_text(ctx, formatter)
+        self.format_commands(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text("`cffs COMMAND --help` tells more, `cffs help` lists documents; --version.")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table."""
@@ -56,8 +66,9 @@ class _Commands(click.Group):
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table as it stands, without importing anything."""
-        with formatter.section("Commands"):
+        """The table as it stands, without importing anything; no heading, so that a screen holds it."""
+        formatter.write_paragraph()
+        with formatter.indentation():
             formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
 
 

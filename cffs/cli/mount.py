@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cffs.cli.context import complete_folder, given_options, load, mount_options
+from cffs.cli.context import complete_folder, given_options, load, settings_options_showing
 from cffs.cli.fstab import parse_mount_options
 from cffs.cli.launch import run_in_foreground, start_in_background
 from cffs.cli.messages import tell
@@ -18,7 +18,7 @@ from cffs.core.errors import UsageError
 
 
 @click.command(short_help="Mount an account's recordings and media.")
-@mount_options
+@settings_options_showing("profile", "cache_size", "writable", "offline", "allow_other")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
 @click.argument("mountpoint", type=Path, shell_complete=complete_folder)
 def mount(mountpoint: Path, foreground: bool, **parameters: Any) -> int:

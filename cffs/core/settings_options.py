@@ -52,6 +52,11 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def metavar(self) -> str:
+        """How help spells its value; empty for a flag."""
+        return "" if self.kind is Kind.FLAG else self.kind.value.upper().replace(" ", "_")
+
+    @property
     def variable(self) -> str:
         """How the environment spells it."""
         return "CFFS_" + self.name.upper()

@@ -10,28 +10,6 @@ from tests.cli.helpers import cffs, one_line
 from tests.mount.mounting import contention
 
 KEYS = {"CFFS_APIKEY": "CANARYKEY", "CFFS_LOGIN": "somebody", "CFFS_PASSWORD": "CANARYPASS"}
-MORE = [
-    ["login"],
-    ["logout"],
-    ["doctor"],
-    ["completion"],
-    ["config", "unit"],
-    ["prefetch"],
-    ["cache", "stats"],
-    ["cache", "prune"],
-]
-
-
-@pytest.mark.parametrize(
-    "words", [[], ["mount"], ["umount"], ["demo"], ["standin"], ["status"], ["config", "show"], *MORE]
-)
-def test_help_fits_a_screen(tmp_path, words):
-    """Every --help is at most 40 lines of 80 columns, on stdout."""
-    done = cffs(tmp_path, *words, "--help")
-    assert done.returncode == 0
-    lines = done.stdout.splitlines()
-    assert len(lines) <= 40
-    assert max(map(len, lines)) <= 80
 
 
 def test_help_is_quick_and_light(tmp_path):
