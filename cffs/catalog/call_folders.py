@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from cffs.catalog.rows import CallRow, RecordingRow, call_row, recording_row
+from cffs.catalog.rows import CALL_COLUMNS, RECORDING_COLUMNS, CallRow, RecordingRow, call_row, recording_row
 
 #: Joined rows read together: a walk of the tree then costs one statement a hundred folders, and a single `ls` half a
 #: millisecond; and as many for a call that has more recordings than that. Calls whose recordings are cut off by it are
@@ -21,12 +21,11 @@ _KEPT = 1024
 
 #: In the order of an index: sorting them costs as much as reading them.
 _AHEAD = (
-    "SELECT c.seq, c.id, c.campaign_id, c.created_ms, c.document, c.recordings_known, c.files_known,"
-    " r.seq, r.id, r.call_id, r.campaign_id, r.name, r.stem, r.created_ms, r.hint_nbytes, r.seconds, r.state,"
-    " r.document FROM calls f CROSS JOIN calls c LEFT JOIN recordings r ON r.call_id = c.id"
+    f"{CALL_COLUMNS}, {RECORDING_COLUMNS} FROM calls f CROSS JOIN calls c LEFT JOIN recordings r"
+    " ON r.call_id = c.id"
     " WHERE f.id = ?1 AND c.campaign_id = f.campaign_id AND c.seq >= f.seq ORDER BY c.seq LIMIT ?2"
 )
-_CALL_COLUMNS = 7
+_CALL_COLUMNS = len(CallRow._fields)
 
 
 @dataclass(frozen=True, slots=True)

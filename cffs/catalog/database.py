@@ -31,8 +31,8 @@ _MEMORY = Path("/dev/shm")  # nosec B108  # noqa: S108 - a folder of ours is mad
 class Database:
     """Two connections to one file: one loop, one reader, one writer thread. Raises OSError from the constructor."""
 
-    def __init__(self, path: Path) -> None:
-        schema.prepare(path)
+    def __init__(self, path: Path, *, timezone: str) -> None:
+        schema.prepare(path, timezone=timezone)
         self._reading, self._writing = _pair(path)
         self._one_writer = trio.CapacityLimiter(1)
         self._is_closed = False

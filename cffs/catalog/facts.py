@@ -7,7 +7,8 @@ It must not know who learned something, nor what a fact is used for.
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -35,8 +36,9 @@ _FORGOTTEN_FACTS = 2_000
 class Facts(Database):
     """The facts of one account, and the changes that others are told."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, timezone: str, wall_ms: Callable[[], int]) -> None:
+        super().__init__(path, timezone=timezone)
+        self._wall_ms = wall_ms
         self._unwritten: dict[str, Fact] = {}
         self._facts: dict[str, Fact | None] = {}
         #: What the sizes that listings tell measure.
@@ -86,10 +88,11 @@ class Facts(Database):
         """
         self.note_there(object_key)
         known = self.fact(object_key)
-        version = 0
+        version, seen_ms = 0, None
         if known is not None:
             changed = _contradicts(known.nbytes, nbytes) or _contradicts(known.validator, validator)
             version = known.version + int(changed)
+            seen_ms = None if changed else known.seen_ms
             if not changed:  # an answer that leaves something out does not make it unknown again
                 nbytes = known.nbytes if nbytes is None else nbytes
                 validator = known.validator if validator is None else validator
@@ -101,6 +104,7 @@ class Facts(Database):
             validator=validator,
             modified_ns=modified_ns,
             version=version,
+            seen_ms=self._wall_ms() if seen_ms is None else seen_ms,
         )
         if fact != known:
             self._keep_fact(fact)
@@ -111,7 +115,8 @@ class Facts(Database):
         """The object was found to be another one: nothing is known of it but that its version is a new one."""
         known = self.fact(object_key)
         if known is not None:
-            fact = replace(known, nbytes=None, validator=None, modified_ns=None, version=known.version + 1)
+            unknown = replace(known, nbytes=None, validator=None, modified_ns=None)
+            fact = replace(unknown, version=known.version + 1, seen_ms=self._wall_ms())
             self._keep_fact(fact)
 
     async def note_missing(self, key: str, *, now_ms: int) -> bool:
@@ -204,7 +209,13 @@ def _contradicts(known: object, new: object) -> bool:
 
 
 def _fact(
-    object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None, version: int
+    object_key: str,
+    source: str,
+    nbytes: int | None,
+    validator: str | None,
+    modified_ns: int | None,
+    version: int,
+    seen_ms: int | None,
 ) -> Fact:
     return Fact(
         object_key=object_key,
@@ -213,4 +224,10 @@ def _fact(
         validator=validator,
         modified_ns=modified_ns,
         version=version,
+        seen_ms=seen_ms,
     )
+
+
+def wall_clock_ms() -> int:
+    """The time of this machine, in unix milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -4,7 +4,6 @@ It must not know the command line, nor trio: it is SQLite alone, and a mount see
 `cli/catalog` calls it.
 """
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,8 +18,11 @@ from cffs.catalog.views import Views
 
 #: Rows a transaction: the mount's own writer waits for one at most some milliseconds.
 _BATCH_ROWS = 2000
-_DYNAMIC = "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename) VALUES (?, ?, ?, ?, ?)"
-_FILE = "INSERT OR IGNORE INTO files (id, call_id, campaign_id) VALUES (?, 0, 0)"
+_DYNAMIC = (
+    "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename, seen_ms)"
+    " VALUES (?, ?, ?, ?, ?, unixepoch() * 1000)"
+)
+_FILE = "INSERT OR IGNORE INTO files (id, call_id, campaign_id, seen_ms) VALUES (?, 0, 0, unixepoch() * 1000)"
 _ALL_DYNAMIC = "SELECT seq, hash, year, month, campaign, filename FROM dynamic_files ORDER BY seq"
 _ALL_FILES = "SELECT id FROM files WHERE call_id = 0 ORDER BY seq"
 
@@ -96,11 +98,6 @@ class CatalogFile:
     def is_listed(self) -> bool:
         """True where the calls were listed whole at least once."""
         return self._connection.execute("SELECT 1 FROM listings WHERE name = 'calls'").fetchone() is not None
-
-    def labels_of(self, call_id: int) -> list[str]:
-        """The labels of a call."""
-        found = self._connection.execute("SELECT labels FROM calls WHERE id = ?", (call_id,)).fetchone()
-        return [] if found is None else [str(label) for label in json.loads(found[0])]
 
     def dynamic_files(self) -> Iterator[DynamicRow]:
         """Every dynamic recording that is known."""

@@ -6,12 +6,12 @@ It must not know threads or transactions, nor who asked.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from cffs.catalog import views_writes, writes
+from cffs.catalog import naming, views_writes, writes
 from cffs.core.values import Call, Recording
 
 _KNOWN_CALLS = "SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))"
@@ -41,11 +41,12 @@ class _NewRows:
         self._recording_ids = _ids(
             db, _KNOWN_RECORDINGS, [recording.id for call in calls for recording in call.recordings or ()]
         )
+        self._zone = naming.zone_of(db)
         self._folders: dict[tuple[str, str], int] = {}
         self._campaigns: set[int] = set()
         self._calls: list[tuple[Any, ...]] = []
         self._recordings: list[tuple[Any, ...]] = []
-        self._places: list[tuple[int, int]] = []
+        self._places: list[tuple[int, int, int | None]] = []
         self._seq = 0
 
     def take(self, call: Call) -> bool:
@@ -62,17 +63,14 @@ class _NewRows:
             self._campaigns.add(campaign_id)
             writes.note_campaign(self._db, campaign_id)
         memberships = writes.memberships_of(call)
-        self._calls.append(writes.call_values(call, memberships))
-        if recordings:
-            folders = views_writes.folders(self._db, memberships, known=self._folders)
-            stems: set[str] = set()
-            for recording in recordings:
-                self._add(recording, call.id, campaign_id, stems, folders)
+        given = naming.new_call(naming.parts_of_call(call), call.id, self._zone)
+        self._calls.append(writes.call_values(call, memberships, given))
+        stems: set[str] = set()
+        for recording in recordings:
+            self._add(recording, call, stems, memberships)
         return True
 
-    def _add(
-        self, recording: Recording, call_id: int, campaign_id: int, stems: set[str], folders: Iterable[int]
-    ) -> None:
+    def _add(self, recording: Recording, call: Call, stems: set[str], memberships: views_writes.Memberships) -> None:
         if not self._recordings:
             self._seq = writes.next_recording_seq(self._db)
         seq = self._seq + len(self._recordings)
@@ -80,9 +78,15 @@ class _NewRows:
         if stem is None or stem in stems:
             stem = writes.recording_stem(recording.name, identity=recording.id, taken=stems)
         stems.add(stem)
-        values = writes.recording_values(recording, campaign_id)
-        self._recordings.append((*values, recording.id, call_id, encode_basestring_ascii(recording.name), stem, seq))
-        self._places += [(folder, seq) for folder in folders]
+        attempt = writes.attempt_of(recording)
+        listed, unsaid, _month = naming.new_recording(
+            naming.parts_of_recording(recording, call), recording.id, recording.name, self._zone
+        )
+        values = writes.recording_values(recording, call.campaign_id or 0)
+        name = encode_basestring_ascii(recording.name)
+        self._recordings.append((*values, recording.id, call.id, name, stem, seq, *attempt, listed, unsaid))
+        folders = views_writes.folders(self._db, memberships, attempt, known=self._folders)
+        self._places += [(folder, seq, recording.created_ms) for folder in folders]
 
     def flush(self) -> None:
         """Write what was kept."""

@@ -15,17 +15,21 @@ from cffs.core.values import RecordingState
 
 @dataclass(frozen=True, slots=True)
 class CampaignRow:
-    """A campaign; `document` is None where only its id is known (v1 alone, or a call told it)."""
+    """A campaign; `document` is None where only its id is known (v1 alone, or a call told it), and so is `folder`, the
+    name that it is listed under. `seen_ms` is when it was first seen."""
 
     seq: int
     id: int
     name: str
     modified_ms: int | None
     document: bytes | None
+    folder: str | None
+    seen_ms: int | None
 
 
 class CallRow(NamedTuple):
-    """A call; `campaign_id` 0 = none. `recordings_known`/`files_known`: v2's/v1's list of it was seen whole."""
+    """A call; `campaign_id` 0 = none. `recordings_known`/`files_known`: v2's/v1's list of it was seen whole.
+    `listed` is the name of its folder, None where only its id is known; `month` is the one that its name says."""
 
     seq: int
     id: int
@@ -34,10 +38,23 @@ class CallRow(NamedTuple):
     document: bytes | None
     recordings_known: bool
     files_known: bool
+    listed: str | None
+    month: int | None
+    seen_ms: int | None
+
+
+class ListedCall(NamedTuple):
+    """What a folder of calls shows of one."""
+
+    seq: int
+    id: int
+    listed: str | None
+    created_ms: int | None
 
 
 class RecordingRow(NamedTuple):
-    """A recording that v2 told of; `stem` is its file name in its call's folder without an extension."""
+    """A recording that v2 told of; `stem` is its file name in its call's folder without an extension, `listed` that in
+    every other folder. `tried_number` is the one of its own attempt."""
 
     seq: int
     id: int
@@ -50,6 +67,9 @@ class RecordingRow(NamedTuple):
     seconds: int | None
     state: RecordingState
     document: bytes
+    listed: str
+    tried_number: str
+    seen_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,7 @@ class FileRow:
     id: int
     call_id: int
     campaign_id: int
+    seen_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,7 @@ class MediaRow:
     public_key: str | None
     public_extension: str | None
     document: bytes
+    seen_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +110,26 @@ class DynamicRow:
     month: str
     campaign: str
     filename: str
+    seen_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """A free-form answer (account, billing) as it is shown: rendered bytes and when they were asked."""
+    """A free-form answer (account, billing) as it is shown: rendered bytes, when they were asked, and when that answer
+    came first."""
 
     key: str
     refreshed_ms: int
     body: bytes
+    seen_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """What the origin's own answers taught about an object's bytes.
 
-    `source` is the key of the source that answered; `version` grows whenever the object is found changed.
+    `source` is the key of the source that answered; `version` grows whenever the object is found changed, and
+    `seen_ms` is when that version was first seen.
     """
 
     object_key: str
@@ -112,6 +138,7 @@ class Fact:
     validator: str | None
     modified_ns: int | None
     version: int = 0
+    seen_ms: int | None = None
 
 
 #: Names repeat: most recordings of an account are called the same.
@@ -120,36 +147,62 @@ _STATES = {state.value: state for state in RecordingState}
 
 
 def call_row(
-    seq: int, call_id: int, campaign_id: int, created_ms: int | None, document: bytes | None, listed: int, files: int
+    seq: int,
+    call_id: int,
+    campaign_id: int,
+    created_ms: int | None,
+    document: bytes | None,
+    are_listed: int,
+    have_files: int,
+    *named: Any,
 ) -> CallRow:
     """A row of `calls` as it was selected."""
-    return CallRow(seq, call_id, campaign_id, created_ms, document, bool(listed), bool(files))
+    return CallRow(seq, call_id, campaign_id, created_ms, document, bool(are_listed), bool(have_files), *named)
 
 
 def recording_row(*row: Any) -> RecordingRow:
     """A row of `recordings` as it was selected."""
-    seq, ident, call_id, campaign_id, name, stem, created_ms, hint_nbytes, seconds, state, document = row
+    seq, ident, call_id, campaign_id, name, stem, created_ms, hint_nbytes, seconds, state, *rest = row
     return RecordingRow(
-        seq, ident, call_id, campaign_id, _text(name), stem, created_ms, hint_nbytes, seconds, _STATES[state], document
+        seq, ident, call_id, campaign_id, _text(name), stem, created_ms, hint_nbytes, seconds, _STATES[state], *rest
     )
 
 
-_CAMPAIGN = "SELECT seq, id, name, modified_ms, document FROM campaigns"
-_CALL = "SELECT seq, id, campaign_id, created_ms, document, recordings_known, files_known FROM calls"
-_RECORDING = (
-    "SELECT seq, id, call_id, campaign_id, name, stem, created_ms, hint_nbytes, seconds, state, document"
-    " FROM recordings"
+#: What is read of a call `c`, and of a recording `r`.
+CALL_COLUMNS = (
+    "SELECT c.seq, c.id, c.campaign_id, c.created_ms, c.document, c.recordings_known, c.files_known, c.listed, c.month,"
+    " c.seen_ms"
 )
-_FILE = "SELECT seq, id, call_id, campaign_id FROM files"
+RECORDING_COLUMNS = (
+    "r.seq, r.id, r.call_id, r.campaign_id, r.name, r.stem, r.created_ms, r.hint_nbytes, r.seconds, r.state,"
+    " r.document, r.listed, r.to_number, r.seen_ms"
+)
+_CAMPAIGN = "SELECT seq, id, name, modified_ms, document, stem, seen_ms FROM campaigns"
+_CALL = f"{CALL_COLUMNS} FROM calls c"
+_LISTED_CALL = "SELECT seq, id, listed, created_ms FROM calls"
+_RECORDING = f"SELECT {RECORDING_COLUMNS} FROM recordings r"  # nosec B608  # noqa: S608 - names of our own
+_FILE = "SELECT f.seq, f.id, f.call_id, f.campaign_id, f.seen_ms FROM files f"
 _MEDIA = (
-    "SELECT seq, id, name, stem, extension, created_ms, hint_nbytes, public_key, public_extension, document FROM media"
+    "SELECT seq, id, name, stem, extension, created_ms, hint_nbytes, public_key, public_extension, document, seen_ms"
+    " FROM media"
 )
-_DYNAMIC = "SELECT seq, hash, year, month, campaign, filename FROM dynamic_files"
+_DYNAMIC = "SELECT seq, hash, year, month, campaign, filename, seen_ms FROM dynamic_files"
 
 CAMPAIGN_BY_ID = f"{_CAMPAIGN} WHERE id = ?"
+CAMPAIGN_BY_FOLDER = f"{_CAMPAIGN} WHERE stem = ?"
 CAMPAIGNS_AFTER = f"{_CAMPAIGN} WHERE seq > ? ORDER BY seq LIMIT ?"
 CALL_BY_ID = f"{_CALL} WHERE id = ?"
-CALLS_OF_CAMPAIGN_AFTER = "SELECT seq, id FROM calls WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+CALLS_OF_CAMPAIGN_AFTER = f"{_LISTED_CALL} WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+CALLS_OF_MONTH_AFTER = f"{_LISTED_CALL} WHERE month IS ? AND seq > ? ORDER BY seq LIMIT ?"
+#: Step by step along the index: not a look at every call.
+MONTHS = (
+    "WITH RECURSIVE months (month) AS (SELECT min(month) FROM calls UNION ALL"
+    " SELECT (SELECT min(month) FROM calls WHERE month > months.month) FROM months WHERE month NOT NULL)"
+    " SELECT month FROM months WHERE month NOT NULL"
+)
+UNDATED_CALL = "SELECT 1 FROM calls WHERE month IS NULL LIMIT 1"
+NEWEST_CALL_OF_CAMPAIGN = "SELECT max(created_ms) FROM calls WHERE campaign_id = ?"
+NEWEST_CALL_OF_MONTH = "SELECT max(created_ms) FROM calls WHERE month IS ?"
 RECORDING_BY_ID = f"{_RECORDING} WHERE id = ?"
 RECORDING_BY_STEM = f"{_RECORDING} WHERE call_id = ? AND stem = ?"
 RECORDINGS_OF_CALL = f"{_RECORDING} WHERE call_id = ? ORDER BY seq"
@@ -157,6 +210,11 @@ RECORDINGS_AFTER = f"{_RECORDING} WHERE seq > ? ORDER BY seq LIMIT ?"
 FILE_BY_ID = f"{_FILE} WHERE id = ?"
 FILES_OF_CALL = f"{_FILE} WHERE call_id = ? ORDER BY seq"
 FILES_AFTER = f"{_FILE} WHERE seq > ? ORDER BY seq LIMIT ?"
+#: Those that no recording of v2 stands for.
+FILES_OF_CAMPAIGN_AFTER = (
+    "SELECT f.seq, f.id, f.call_id, f.campaign_id, f.seen_ms FROM files f WHERE f.campaign_id = ? AND f.seq > ?"
+    " AND NOT EXISTS (SELECT 1 FROM recordings r WHERE r.id = f.id) ORDER BY f.seq LIMIT ?"
+)
 MEDIA_BY_ID = f"{_MEDIA} WHERE id = ?"
 MEDIA_BY_STEM = f"{_MEDIA} WHERE stem = ? AND extension = ?"
 MEDIA_AFTER = f"{_MEDIA} WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -170,11 +228,9 @@ DYNAMIC_FOLDERS = (
     "SELECT min(seq), month FROM dynamic_files WHERE hash = ? AND year = ? GROUP BY month ORDER BY min(seq)",
     "SELECT min(seq), campaign FROM dynamic_files WHERE hash = ? AND year = ? AND month = ? GROUP BY campaign ORDER BY min(seq)",  # noqa: E501  # one statement, one line
 )
-FACT = "SELECT object_key, source, nbytes, validator, modified_ns, version FROM facts WHERE object_key = ?"
-FACTS = (
-    "SELECT f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version FROM json_each(?) k"
-    " CROSS JOIN facts f ON f.object_key = k.value"
-)
+_FACT = "SELECT f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version, f.seen_ms"
+FACT = f"{_FACT} FROM facts f WHERE object_key = ?"
+FACTS = f"{_FACT} FROM json_each(?) k CROSS JOIN facts f ON f.object_key = k.value"
 COUNTS = (
     "SELECT (SELECT count(*) FROM campaigns), (SELECT count(*) FROM calls), (SELECT count(*) FROM recordings),"
     " (SELECT count(*) FROM media)"
@@ -184,11 +240,13 @@ CALLS_WITHOUT_RECORDINGS = (
     "SELECT id FROM calls WHERE recordings_known = 0 AND document IS NOT NULL ORDER BY created_ms DESC LIMIT ?"
 )
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
-DOCUMENT = "SELECT key, refreshed_ms, body FROM documents WHERE key = ?"
+DOCUMENT = "SELECT key, refreshed_ms, body, seen_ms FROM documents WHERE key = ?"
 #: Exact sizes of recordings beside what their listing said; a few tell what hints measure.
 HINTS_AND_SIZES = (
     "SELECT substr(f.object_key, -3), r.hint_nbytes, f.nbytes FROM facts f JOIN recordings r"
     " ON r.id = CAST(substr(f.object_key, 11) AS INTEGER)"
     " WHERE f.object_key LIKE 'recording/%' AND f.nbytes NOT NULL AND r.hint_nbytes NOT NULL LIMIT 64"
 )
+KNOWN_NBYTES = "SELECT nbytes FROM totals"
+SETTING = "SELECT value FROM settings WHERE name = ?"
 HINT_OF_RECORDING = "SELECT hint_nbytes FROM recordings WHERE id = ?"

@@ -13,7 +13,7 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from cffs.catalog import views_writes
+from cffs.catalog import naming, renaming
 from cffs.catalog.soundness import is_large, is_sound, mark_of
 
 log = logging.getLogger(__name__)
@@ -101,9 +101,72 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX IF EXISTS calls_by_campaign;
     CREATE INDEX calls_by_campaign ON calls (campaign_id, seq, id);
     """,
+    # Names for people, given once a row; by whom and when each row was first told. `catalog/naming` fills them.
+    """
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    DROP TRIGGER recordings_keep_names;
+    DROP TRIGGER calls_keep_names;
+    DROP TABLE kept_names;
+    UPDATE campaigns SET stem = NULL;
+    ALTER TABLE campaigns ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE calls ADD COLUMN listed TEXT;
+    ALTER TABLE calls ADD COLUMN unsaid TEXT;
+    ALTER TABLE calls ADD COLUMN month INTEGER;
+    ALTER TABLE calls ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE recordings ADD COLUMN to_number TEXT NOT NULL DEFAULT '';
+    ALTER TABLE recordings ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE recordings ADD COLUMN listed TEXT;
+    ALTER TABLE recordings ADD COLUMN unsaid TEXT;
+    ALTER TABLE recordings ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE files ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE media ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE dynamic_files ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE facts ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE documents ADD COLUMN seen_ms INTEGER;
+    ALTER TABLE view_folders ADD COLUMN newest_ms INTEGER;
+    DROP INDEX calls_by_campaign;
+    CREATE INDEX calls_by_campaign ON calls (campaign_id, seq, id, listed, created_ms);
+    CREATE INDEX calls_by_campaign_and_time ON calls (campaign_id, created_ms);
+    CREATE INDEX calls_by_month ON calls (month, seq, id, listed, created_ms);
+    CREATE INDEX calls_by_month_and_time ON calls (month, created_ms);
+    CREATE INDEX recordings_in_campaign ON recordings (campaign_id, seq);
+    CREATE INDEX files_in_campaign ON files (campaign_id, seq);
+
+    -- How many bytes are known of, for statfs, which may cost nothing: what listings say of recordings and media, and
+    -- what was learned of files that no listing sizes. Triggers, so that no statement can forget it.
+    CREATE TABLE totals (nbytes INTEGER NOT NULL);
+    INSERT INTO totals SELECT (SELECT coalesce(sum(hint_nbytes), 0) FROM recordings)
+        + (SELECT coalesce(sum(hint_nbytes), 0) FROM media)
+        + (SELECT coalesce(sum(nbytes), 0) FROM facts
+            WHERE object_key GLOB 'recording/*.wav' OR object_key GLOB 'dynamic/*');
+    CREATE TRIGGER recordings_come AFTER INSERT ON recordings WHEN NEW.hint_nbytes NOT NULL
+    BEGIN UPDATE totals SET nbytes = nbytes + NEW.hint_nbytes; END;
+    CREATE TRIGGER recordings_change AFTER UPDATE OF hint_nbytes ON recordings
+    WHEN NEW.hint_nbytes IS NOT OLD.hint_nbytes
+    BEGIN UPDATE totals SET nbytes = nbytes + coalesce(NEW.hint_nbytes, 0) - coalesce(OLD.hint_nbytes, 0); END;
+    CREATE TRIGGER recordings_leave AFTER DELETE ON recordings WHEN OLD.hint_nbytes NOT NULL
+    BEGIN UPDATE totals SET nbytes = nbytes - OLD.hint_nbytes; END;
+    CREATE TRIGGER media_come AFTER INSERT ON media WHEN NEW.hint_nbytes NOT NULL
+    BEGIN UPDATE totals SET nbytes = nbytes + NEW.hint_nbytes; END;
+    CREATE TRIGGER media_change AFTER UPDATE OF hint_nbytes ON media WHEN NEW.hint_nbytes IS NOT OLD.hint_nbytes
+    BEGIN UPDATE totals SET nbytes = nbytes + coalesce(NEW.hint_nbytes, 0) - coalesce(OLD.hint_nbytes, 0); END;
+    CREATE TRIGGER media_leave AFTER DELETE ON media WHEN OLD.hint_nbytes NOT NULL
+    BEGIN UPDATE totals SET nbytes = nbytes - OLD.hint_nbytes; END;
+    CREATE TRIGGER sizes_come AFTER INSERT ON facts
+    WHEN NEW.nbytes NOT NULL AND (NEW.object_key GLOB 'recording/*.wav' OR NEW.object_key GLOB 'dynamic/*')
+    BEGIN UPDATE totals SET nbytes = nbytes + NEW.nbytes; END;
+    CREATE TRIGGER sizes_change AFTER UPDATE OF nbytes ON facts
+    WHEN NEW.nbytes IS NOT OLD.nbytes AND (NEW.object_key GLOB 'recording/*.wav' OR NEW.object_key GLOB 'dynamic/*')
+    BEGIN UPDATE totals SET nbytes = nbytes + coalesce(NEW.nbytes, 0) - coalesce(OLD.nbytes, 0); END;
+    CREATE TRIGGER sizes_leave AFTER DELETE ON facts
+    WHEN OLD.nbytes NOT NULL AND (OLD.object_key GLOB 'recording/*.wav' OR OLD.object_key GLOB 'dynamic/*')
+    BEGIN UPDATE totals SET nbytes = nbytes - OLD.nbytes; END;
+    """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
-_FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: views_writes.fill}
+_FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {6: renaming.fill}
+
+_FIRST_WITH_SETTINGS = 6
 
 #: Troubles of the machine, not of the file: a catalogue that is locked or on a full disk is not thrown away.
 _NOT_DAMAGE = frozenset(
@@ -143,8 +206,9 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def prepare(path: Path) -> None:
-    """Make `path` a catalogue of the newest schema, mode 0600, keeping its rows.
+def prepare(path: Path, *, timezone: str = naming.UTC) -> None:
+    """Make `path` a catalogue of the newest schema, mode 0600, keeping its rows. Where it has none yet, `timezone` is
+    from now on the zone that its names tell times in.
 
     A file that is no catalogue, is damaged, or is of a newer cffs is set aside as `NAME.set-aside` with one log line,
     and an empty one takes its place: everything in it can be asked again. Raises OSError where the folder refuses, the
@@ -154,7 +218,7 @@ def prepare(path: Path) -> None:
     os.fchmod(descriptor, 0o600)
     os.close(descriptor)
     try:
-        _migrate(path)
+        _migrate(path, timezone)
     except (sqlite3.DatabaseError, ForeignFile) as problem:
         if getattr(problem, "sqlite_errorcode", 0) & _PRIMARY_CODE in _NOT_DAMAGE:
             raise OSError(errno.EIO, f"the catalogue cannot be used: {problem}", str(path)) from problem
@@ -164,7 +228,7 @@ def prepare(path: Path) -> None:
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         mark_of(path).unlink(missing_ok=True)
-        prepare(path)
+        prepare(path, timezone=timezone)
 
 
 class ForeignFile(Exception):
@@ -175,7 +239,7 @@ def _no_fill(_connection: sqlite3.Connection) -> None:
     """The tables are new and empty, or hold what they held."""
 
 
-def _migrate(path: Path) -> None:
+def _migrate(path: Path, timezone: str) -> None:
     with closing(connect(path)) as connection:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -193,6 +257,9 @@ def _migrate(path: Path) -> None:
                 f"BEGIN IMMEDIATE; {migration} PRAGMA application_id = {APPLICATION_ID};"
                 f" PRAGMA user_version = {number};"
             )
+            if number == _FIRST_WITH_SETTINGS:
+                connection.execute("INSERT INTO settings VALUES (?, ?)", (naming.TIMEZONE, timezone))
+                connection.execute("INSERT INTO settings VALUES (?, unixepoch() * 1000)", (naming.FIRST_SEEN,))
             _FILLS.get(number, _no_fill)(connection)
             connection.execute("COMMIT")
 

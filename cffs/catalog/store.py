@@ -13,11 +13,20 @@ from typing import Any, TypeVar
 
 import trio
 
-from cffs.catalog import rows
+from cffs.catalog import naming, rows
 from cffs.catalog.apart import Apart
 from cffs.catalog.call_folders import CallFolders
-from cffs.catalog.facts import Facts
-from cffs.catalog.rows import CallRow, CampaignRow, DocumentRow, DynamicRow, FileRow, MediaRow, RecordingRow
+from cffs.catalog.facts import Facts, wall_clock_ms
+from cffs.catalog.rows import (
+    CallRow,
+    CampaignRow,
+    DocumentRow,
+    DynamicRow,
+    FileRow,
+    ListedCall,
+    MediaRow,
+    RecordingRow,
+)
 from cffs.catalog.soundness import is_large, look_over
 from cffs.catalog.views import PAGE_ROWS as VIEW_PAGE_ROWS
 from cffs.catalog.views import Views
@@ -34,9 +43,14 @@ class Catalog(Facts):
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path) -> AsyncIterator["Catalog"]:
-        """The catalogue in `path`, closed at the end with every learned fact written. Raises OSError."""
-        catalog = await trio.to_thread.run_sync(cls, path)
+    async def opened(
+        cls, path: Path, *, timezone: str = naming.UTC, wall_ms: Callable[[], int] = wall_clock_ms
+    ) -> AsyncIterator["Catalog"]:
+        """The catalogue in `path`, closed at the end with every learned fact written. Raises OSError.
+
+        In a new one, names tell times in the zone `timezone`; in any other, in that of its first mount.
+        """
+        catalog = await trio.to_thread.run_sync(lambda: cls(path, timezone=timezone, wall_ms=wall_ms))
         try:
             yield catalog
         finally:
@@ -59,8 +73,12 @@ class Catalog(Facts):
         """Another value once anything was written."""
         return self._reading.execute("PRAGMA data_version").fetchone()[0]
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, timezone: str = naming.UTC, wall_ms: Callable[[], int] = wall_clock_ms) -> None:
+        super().__init__(path, timezone=timezone, wall_ms=wall_ms)
+        #: The zone that names tell times in, and days and months begin in.
+        self.zone = naming.zone_of(self._reading)
+        #: When the account was first mounted here.
+        self.first_seen_ms = int(self._reading.execute(rows.SETTING, (naming.FIRST_SEEN,)).fetchone()[0])
         self._path = path
         self._apart = Apart(path)
         self._call_folders = CallFolders()
@@ -111,9 +129,32 @@ class Catalog(Facts):
             return self.call(call_id), self.recordings_of_call(call_id)
         return found.call, found.recordings
 
-    def calls(self, *, campaign_id: int, after_seq: int) -> list[tuple[int, int]]:
-        """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`: (sequence number, id) of each."""
-        return self._reading.execute(rows.CALLS_OF_CAMPAIGN_AFTER, (campaign_id, after_seq, PAGE_ROWS)).fetchall()
+    def campaign_in(self, folder: str) -> CampaignRow | None:
+        """The campaign that is listed under that name."""
+        return self._one(_campaign, rows.CAMPAIGN_BY_FOLDER, folder)
+
+    def calls(self, *, campaign_id: int, after_seq: int) -> list[ListedCall]:
+        """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`."""
+        return self._all(ListedCall, rows.CALLS_OF_CAMPAIGN_AFTER, campaign_id, after_seq, PAGE_ROWS)
+
+    def months(self) -> list[int | None]:
+        """The months that calls have in their names, oldest first; None behind them where there is one without."""
+        found: list[int | None] = [month for (month,) in self._reading.execute(rows.MONTHS)]
+        return [*found, None] if self._reading.execute(rows.UNDATED_CALL).fetchone() else found
+
+    def calls_of_month(self, month: int | None, *, after_seq: int) -> list[ListedCall]:
+        """The next `PAGE_ROWS` calls of a month past `after_seq`."""
+        return self._all(ListedCall, rows.CALLS_OF_MONTH_AFTER, month, after_seq, PAGE_ROWS)
+
+    def newest_call_ms(self, *, campaign_id: int) -> int | None:
+        """When the last call of a campaign was made."""
+        found = self._reading.execute(rows.NEWEST_CALL_OF_CAMPAIGN, (campaign_id,)).fetchone()
+        return None if found[0] is None else int(found[0])
+
+    def newest_call_ms_of_month(self, month: int | None) -> int | None:
+        """The same of a month."""
+        found = self._reading.execute(rows.NEWEST_CALL_OF_MONTH, (month,)).fetchone()
+        return None if found[0] is None else int(found[0])
 
     def calls_without_recordings(self, *, limit: int) -> list[int]:
         """The newest calls that v2 described without telling what was recorded of them."""
@@ -152,6 +193,10 @@ class Catalog(Facts):
         """The next `PAGE_ROWS` files past `after_seq`."""
         return self._all(FileRow, rows.FILES_AFTER, after_seq, PAGE_ROWS)
 
+    def files_of_campaign(self, campaign_id: int, *, after_seq: int) -> list[FileRow]:
+        """The next `PAGE_ROWS` files of a campaign that v2 knows no recording of the same id of."""
+        return self._all(FileRow, rows.FILES_OF_CAMPAIGN_AFTER, campaign_id, after_seq, PAGE_ROWS)
+
     def media_file(self, media_id: int) -> MediaRow | None:
         """The media file of that id, where known."""
         return self._one(_media, rows.MEDIA_BY_ID, media_id)
@@ -188,6 +233,10 @@ class Catalog(Facts):
     def document(self, key: str) -> DocumentRow | None:
         """The last answer kept under `key`, or None."""
         return self._one(DocumentRow, rows.DOCUMENT, key)
+
+    def known_nbytes(self) -> int:
+        """How many bytes there are of all files whose size is known, as the listings tell it, or as it was learned."""
+        return int(self._reading.execute(rows.KNOWN_NBYTES).fetchone()[0])
 
     def counts(self) -> dict[str, int]:
         """How many campaigns, calls, recordings and media are known; counted once a write (0.1 s for a million)."""

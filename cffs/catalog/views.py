@@ -1,4 +1,4 @@
-"""The catalogue's rows by date, number, label, campaign name, and by what a search asks for.
+"""The catalogue's rows by date, number, label, campaign, and by what a search asks for.
 
 It must not know paths, time zones or file names; it is asked for intervals and folders.
 `tree/` reads it through `Catalog.views`. At most `PAGE_ROWS` rows a call, from an index, never OFFSET.
@@ -10,23 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from cffs.catalog.rows import RecordingRow, recording_row
+from cffs.catalog.rows import RECORDING_COLUMNS, RecordingRow, recording_row
 
 #: Rows that one read may return: a READDIR of the kernel takes about 150 entries and throws the rest away.
 PAGE_ROWS = 200
 
 
 class ViewRow(NamedTuple):
-    """A recording with what the views tell of its call; `file_seq` is the row of v1's file of the same id, if any.
-    `named_ms` and `named_number` are what its file name was given, where the service tells something else by now."""
+    """A recording with what the views tell of its call; `file_seq` is the row of v1's file of the same id, if any."""
 
     recording: RecordingRow
     from_number: str
     to_number: str
     inbound: bool
     file_seq: int | None
-    named_ms: int | None
-    named_number: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,9 @@ class Condition:
 
 
 _COLUMNS = (
-    "SELECT coalesce(c.from_number, ''), coalesce(c.to_number, ''), coalesce(c.inbound, 0), f.seq, k.created_ms,"
-    " k.number, r.seq, r.id, r.call_id, r.campaign_id, r.name, r.stem, r.created_ms, r.hint_nbytes, r.seconds, r.state,"
-    " r.document"
+    f"SELECT coalesce(c.from_number, ''), coalesce(c.to_number, ''), coalesce(c.inbound, 0), f.seq, {RECORDING_COLUMNS}"
 )
-_JOINS = (
-    " LEFT JOIN calls c ON c.id = r.call_id LEFT JOIN files f ON f.id = r.id"
-    " LEFT JOIN kept_names k ON k.recording = r.seq"
-)
+_JOINS = " LEFT JOIN calls c ON c.id = r.call_id LEFT JOIN files f ON f.id = r.id"
 _BY_ID = f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.id = ?"
 _BETWEEN = (
     f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.created_ms >= ?2 AND r.created_ms < ?1"
@@ -67,6 +59,7 @@ _OF_FOLDER = (
 #: What a row without a time is ordered by; spelt as in the index (`catalog/schema`).
 UNDATED_MS = -(2**63)
 _TIME = "coalesce(r.created_ms, -9223372036854775808)"
+_IN_CAMPAIGN = f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.campaign_id = ? AND r.seq > ? ORDER BY r.seq LIMIT ?"
 _OF_CAMPAIGN = (
     f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.campaign_id = ?1 AND {_TIME} >= ?2"
     f" AND ({_TIME}, r.seq) > (?2, ?3) ORDER BY {_TIME}, r.seq LIMIT ?4"
@@ -83,16 +76,7 @@ _NEWEST = "SELECT max(created_ms) FROM recordings WHERE created_ms >= ? AND crea
 _NEWEST_OF_CAMPAIGN = (
     "SELECT max(coalesce(r.created_ms, -9223372036854775808)) FROM recordings r WHERE r.campaign_id = ?"
 )
-#: A service lists newest first or oldest first, and what comes later comes last: looking at all rows of a folder of
-#: half a million took 0.4 s.
-_END_ROWS = 100
-_NEWEST_OF_FOLDER = (
-    "SELECT max(r.created_ms) FROM recordings r WHERE r.seq IN"
-    " (SELECT * FROM (SELECT recording FROM view_rows WHERE folder = ?1 ORDER BY recording LIMIT ?2))"
-    " OR r.seq IN (SELECT * FROM (SELECT recording FROM view_rows WHERE folder = ?1 ORDER BY recording DESC LIMIT ?2))"
-)
-_NAMED_CAMPAIGNS = "SELECT seq, id, stem FROM campaigns WHERE stem NOT NULL AND seq > ? ORDER BY seq LIMIT ?"
-_CAMPAIGN_BY_STEM = "SELECT seq, id, stem FROM campaigns WHERE stem = ?"
+_NEWEST_OF_FOLDER = "SELECT newest_ms FROM view_folders WHERE seq = ?"
 
 
 class Views:
@@ -111,7 +95,18 @@ class Views:
 
     def labels_of_call(self, call_id: int) -> list[str]:
         """The labels of a call as the service spells them; [] where it is not known."""
-        found = self._reading.execute("SELECT labels FROM calls WHERE id = ?", (call_id,)).fetchone()
+        return self._labels("SELECT labels FROM calls WHERE id = ?", call_id)
+
+    def labels(self, recording_id: int) -> list[str]:
+        """Those of a recording: its call's, and those of the attempt that it was made in."""
+        own = self._labels("SELECT labels FROM recordings WHERE id = ?", recording_id)
+        found = self._labels(
+            "SELECT c.labels FROM calls c JOIN recordings r ON r.call_id = c.id WHERE r.id = ?", recording_id
+        )
+        return list(dict.fromkeys(found + own))
+
+    def _labels(self, statement: str, ident: int) -> list[str]:
+        found = self._reading.execute(statement, (ident,)).fetchone()
         return [] if found is None else [str(label) for label in json.loads(found[0])]
 
     def next_created_ms(self, from_ms: int) -> int | None:
@@ -126,6 +121,10 @@ class Views:
     def of_campaign(self, campaign_id: int, *, from_ms: int = UNDATED_MS, after_seq: int = 0) -> list[ViewRow]:
         """The next recordings of a campaign, oldest first; those of `from_ms` itself only past `after_seq`."""
         return self._rows(_OF_CAMPAIGN, campaign_id, from_ms, after_seq, self._page_rows)
+
+    def in_campaign(self, campaign_id: int, *, after_seq: int) -> list[ViewRow]:
+        """The next recordings of a campaign, in the order in which they became known."""
+        return self._rows(_IN_CAMPAIGN, campaign_id, after_seq, self._page_rows)
 
     def folders(self, view: str, *, after_seq: int) -> list[ViewFolder]:
         """The next folders of a view that hold something, in the order in which they became known."""
@@ -159,21 +158,12 @@ class Views:
         return None if found == UNDATED_MS else found
 
     def newest_ms_of_folder(self, folder: int) -> int | None:
-        """The same of a number's or a label's folder, of the rows that became known first and last."""
-        return self._newest(_NEWEST_OF_FOLDER, folder, _END_ROWS)
+        """The same of a number's or a label's folder."""
+        return self._newest(_NEWEST_OF_FOLDER, folder)
 
     def _newest(self, statement: str, *values: object) -> int | None:
         found = self._reading.execute(statement, values).fetchone()
-        return None if found[0] is None else int(found[0])
-
-    def named_campaigns(self, *, after_seq: int) -> list[tuple[int, int, str]]:
-        """The next campaigns that have a name: (sequence number, id, name of the folder)."""
-        return self._reading.execute(_NAMED_CAMPAIGNS, (after_seq, PAGE_ROWS)).fetchall()
-
-    def campaign_named(self, stem: str) -> tuple[int, int, str] | None:
-        """The same of the one that is listed under that name."""
-        found: tuple[int, int, str] | None = self._reading.execute(_CAMPAIGN_BY_STEM, (stem,)).fetchone()
-        return found
+        return None if found is None or found[0] is None else int(found[0])
 
     def meets(self, recording_id: int, conditions: Sequence[Condition], *, folders: Sequence[int]) -> bool:
         """True where that recording meets every condition and is in every one of the view's `folders`."""
@@ -216,9 +206,7 @@ def _view_row(
     to_number: str,
     inbound: int,
     file_seq: int | None,
-    named_ms: int | None,
-    named_number: str | None,
     *recording: Any,
 ) -> ViewRow:
     found = recording_row(*recording)
-    return ViewRow(found, from_number, to_number, bool(inbound), file_seq, named_ms, named_number)
+    return ViewRow(found, from_number, to_number, bool(inbound), file_seq)

@@ -1,7 +1,7 @@
 """Which recordings belong into which folder of the views, kept beside the rows as they are written.
 
 It must not know paths or what a view's files are called.
-`catalog/writes` calls it inside its transactions, `catalog/schema` for rows that are older than the views.
+`catalog/writes` calls it inside its transactions, `catalog/renaming` for rows that are older than the views.
 
 A folder's name is given once and kept. A recording is in a folder once, whichever of the call's parties has its number.
 """
@@ -11,8 +11,10 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii
+from typing import NamedTuple
 
 from cffs.core.junk import is_junk
+from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.names import encode_name, file_name
 
 NUMBERS = "number"
@@ -25,6 +27,14 @@ MAX_LABELS = 256
 Memberships = tuple[str, str, str]
 
 
+class Attempt(NamedTuple):
+    """What puts a recording into more folders than those of its call: the number that was tried when it was made, and
+    the labels of that attempt as JSON."""
+
+    to_number: str = ""
+    labels: str = "[]"
+
+
 def memberships(db: sqlite3.Connection, call_id: int) -> Memberships | None:
     """What decides in which folders the call's recordings are; None where there is no such call."""
     found = db.execute("SELECT from_number, to_number, labels FROM calls WHERE id = ?", (call_id,)).fetchone()
@@ -33,65 +43,66 @@ def memberships(db: sqlite3.Connection, call_id: int) -> Memberships | None:
 
 def place_call(db: sqlite3.Connection, call_id: int) -> None:
     """Put the known recordings of a call into its folders, and out of those that are not its any more."""
-    folders_of_call = folders(db, memberships(db, call_id))
+    of_call = memberships(db, call_id)
     for (seq,) in db.execute("SELECT seq FROM recordings WHERE call_id = ?", (call_id,)).fetchall():
-        db.execute("DELETE FROM view_rows WHERE recording = ?", (seq,))
-        _place(db, seq, folders_of_call)
+        displace(db, seq)
+        place_recording(db, seq, of_call)
 
 
-def place_recording(db: sqlite3.Connection, seq: int, call_id: int, *, of_call: Memberships | None = None) -> None:
-    """The same for one recording that is in no folder yet; `of_call` is what is known of its call, if at hand."""
-    _place(db, seq, folders(db, of_call or memberships(db, call_id)))
+def place_recording(db: sqlite3.Connection, seq: int, of_call: Memberships | None) -> None:
+    """Put a recording that is in no folder into those of its call and of its own attempt."""
+    created_ms, *attempt = db.execute(_PLACED, (seq,)).fetchone()
+    wanted = folders(db, of_call, Attempt(*attempt))
+    place_all(db, [(folder, seq, created_ms) for folder in wanted])
 
 
-def name_campaign(db: sqlite3.Connection, campaign_id: int, name: str) -> None:
-    """Give the campaign its name under by-name/, once."""
-    named = db.execute("SELECT 1 FROM campaigns WHERE id = ? AND stem IS NOT NULL", (campaign_id,)).fetchone()
-    if named is None:
-
-        def is_taken(stem: str) -> bool:
-            found = db.execute("SELECT 1 FROM campaigns WHERE stem = ?", (stem,)).fetchone()
-            return is_junk(stem) or found is not None
-
-        stem = file_name(encode_name(name), extension="", id=campaign_id, taken=is_taken)
-        db.execute("UPDATE campaigns SET stem = ? WHERE id = ?", (stem, campaign_id))
+def displace(db: sqlite3.Connection, seq: int) -> None:
+    """Put a recording out of every folder, while its row still tells the time that it was there with."""
+    left = db.execute("SELECT folder FROM view_rows WHERE recording = ?", (seq,)).fetchall()
+    db.execute("DELETE FROM view_rows WHERE recording = ?", (seq,))
+    (created_ms,) = db.execute("SELECT created_ms FROM recordings WHERE seq = ?", (seq,)).fetchone() or (None,)
+    db.executemany(_NEWEST_AGAIN, [(*folder, created_ms, FIRST_DATED_MS, LAST_DATED_MS) for folder in left])
 
 
-def fill(db: sqlite3.Connection) -> None:
-    """Do the same for every row there is."""
-    for campaign_id, name in db.execute(
-        "SELECT id, name FROM campaigns WHERE document NOT NULL ORDER BY seq"
-    ).fetchall():
-        name_campaign(db, campaign_id, json.loads(name))
-    for (call_id,) in db.execute("SELECT DISTINCT call_id FROM recordings").fetchall():
-        place_call(db, call_id)
+_PLACED = "SELECT created_ms, to_number, labels FROM recordings WHERE seq = ?"
+#: Looked for among all of a folder, and so only where the one that left may have been it.
+_NEWEST_AGAIN = (
+    "UPDATE view_folders SET newest_ms = (SELECT max(r.created_ms) FROM view_rows v"
+    " JOIN recordings r ON r.seq = v.recording WHERE v.folder = view_folders.seq"
+    " AND r.created_ms >= ?3 AND r.created_ms < ?4) WHERE seq = ?1 AND newest_ms <= ?2"
+)
+_NEWER = "UPDATE view_folders SET newest_ms = ?2 WHERE seq = ?1 AND (newest_ms IS NULL OR newest_ms < ?2)"
 
 
-def place_all(db: sqlite3.Connection, places: Sequence[tuple[int, int]]) -> None:
-    """Put recordings into folders: (folder, sequence number of the recording) of each."""
-    db.executemany("INSERT OR IGNORE INTO view_rows (folder, recording) VALUES (?, ?)", places)
-
-
-def _place(db: sqlite3.Connection, seq: int, folders_of_call: list[int]) -> None:
-    place_all(db, [(folder, seq) for folder in folders_of_call])
+def place_all(db: sqlite3.Connection, places: Sequence[tuple[int, int, int | None]]) -> None:
+    """Put recordings into folders: (folder, sequence number of the recording, when it was made) of each."""
+    newest: dict[int, int] = {}
+    for folder, _seq, created_ms in places:
+        if created_ms is not None and is_dated(created_ms) and created_ms > newest.get(folder, 0):
+            newest[folder] = created_ms
+    db.executemany("INSERT OR IGNORE INTO view_rows (folder, recording) VALUES (?, ?)", [one[:2] for one in places])
+    db.executemany(_NEWER, list(newest.items()))
 
 
 def folders(
-    db: sqlite3.Connection, of_call: Memberships | None, *, known: dict[tuple[str, str], int] | None = None
+    db: sqlite3.Connection,
+    of_call: Memberships | None,
+    attempt: Attempt,
+    *,
+    known: dict[tuple[str, str], int] | None = None,
 ) -> list[int]:
-    """The folders that a call's recordings belong into, made where there are none yet. `known` remembers them for the
-    calls of one transaction."""
-    if of_call is None:
-        return []
-    from_number, to_number, labels = of_call
-    wanted = [(NUMBERS, text) for text in (from_number, to_number) if text.strip()]
-    if labels != "[]":
-        wanted += [(LABELS, text) for text in json.loads(labels)[:MAX_LABELS] if text.strip()]
+    """The folders that a recording of the call and attempt belongs into, made where there are none yet. `known`
+    remembers them for the calls of one transaction."""
+    from_number, to_number, labels = of_call or ("", "", "[]")
+    wanted = [(NUMBERS, text) for text in (from_number, to_number, attempt.to_number) if text.strip()]
+    for kept in (labels, attempt.labels):
+        if kept != "[]":
+            wanted += [(LABELS, text) for text in json.loads(kept)[:MAX_LABELS] if text.strip()]
     known = {} if known is None else known
     for folder in wanted:
         if folder not in known:
             known[folder] = _folder(db, *folder)
-    return [known[folder] for folder in wanted]
+    return [known[folder] for folder in dict.fromkeys(wanted)]
 
 
 def _folder(db: sqlite3.Connection, view: str, text: str) -> int:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Container, Iterable
 from json.encoder import encode_basestring_ascii
 
-from cffs.catalog import views_writes
+from cffs.catalog import naming, views_writes
 from cffs.catalog.rows import DynamicRow, Fact
 from cffs.core.junk import is_junk
 from cffs.core.names import encode_name, file_name
@@ -37,42 +37,63 @@ def _stem(text: str, *, identity: int, extensions: tuple[str, ...], taken: Conta
 def put_campaign(db: sqlite3.Connection, campaign: Campaign) -> None:
     """Insert or refresh a campaign that v2 described."""
     db.execute(
-        "INSERT INTO campaigns (id, name, modified_ms, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO campaigns (id, name, modified_ms, document, seen_ms) VALUES (?, ?, ?, ?, unixepoch() * 1000)"
+        " ON CONFLICT (id) DO UPDATE SET"
         " name = excluded.name, modified_ms = excluded.modified_ms, document = excluded.document",
         (campaign.id, json.dumps(campaign.name), campaign.modified_ms, encode_decoded(campaign.document)),
     )
-    views_writes.name_campaign(db, campaign.id, campaign.name)
+    naming.name_campaign(db, campaign.id, campaign.name)
 
 
 def note_campaign(db: sqlite3.Connection, campaign_id: int) -> None:
     """Remember that a campaign exists of which only the id is known."""
     if campaign_id:
-        db.execute("INSERT OR IGNORE INTO campaigns (id) VALUES (?)", (campaign_id,))
+        db.execute("INSERT OR IGNORE INTO campaigns (id, seen_ms) VALUES (?, unixepoch() * 1000)", (campaign_id,))
 
 
 INSERT_CALL = (
     "INSERT INTO calls (id, campaign_id, created_ms, from_number, to_number, inbound, labels, document,"
-    " recordings_known) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " recordings_known, listed, unsaid, month, seen_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unixepoch() * 1000)"
 )
 # both parts are ours; what was told is bound
 _PUT_CALL = INSERT_CALL + (  # nosec B608
     " ON CONFLICT (id) DO UPDATE SET"
     " campaign_id = excluded.campaign_id, created_ms = excluded.created_ms, from_number = excluded.from_number,"
     " to_number = excluded.to_number, inbound = excluded.inbound, labels = excluded.labels,"
-    " document = excluded.document, recordings_known = max(recordings_known, excluded.recordings_known)"
+    " document = excluded.document, recordings_known = max(recordings_known, excluded.recordings_known),"
+    " listed = excluded.listed, unsaid = excluded.unsaid, month = excluded.month"
 )
+_BEFORE = "SELECT seq, call_id, created_ms, to_number, labels FROM recordings WHERE id = ?"
+_PUT_RECORDING = (
+    "UPDATE recordings SET campaign_id = ?, created_ms = ?, hint_nbytes = ?, seconds = ?, state = ?, document = ?,"
+    " to_number = ?, labels = ? WHERE id = ?"
+)
+#: A call's recordings go with it into another campaign.
+_MOVE_RECORDINGS = "UPDATE recordings SET campaign_id = ? WHERE call_id = ? AND campaign_id <> ?"
 INSERT_RECORDING = (
     "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
-    " stem, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " stem, seq, to_number, labels, listed, unsaid, seen_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unixepoch() * 1000)"
 )
 
 
 def memberships_of(call: Call) -> views_writes.Memberships:
     """What decides in which folders of the views the call's recordings are."""
-    return _sql_text(call.from_number), _sql_text(call.to_number), json.dumps(call.labels) if call.labels else "[]"
+    return (
+        naming.sql_text(call.from_number),
+        naming.sql_text(call.to_number),
+        json.dumps(call.labels) if call.labels else "[]",
+    )
 
 
-def call_values(call: Call, memberships: views_writes.Memberships) -> tuple[object, ...]:
+def attempt_of(recording: Recording) -> views_writes.Attempt:
+    """The same of the attempt in which a recording was made."""
+    labels = json.dumps(recording.labels) if recording.labels else "[]"
+    return views_writes.Attempt(naming.sql_text(recording.to_number), labels)
+
+
+def call_values(call: Call, memberships: views_writes.Memberships, given: naming.Given) -> tuple[object, ...]:
     """What `INSERT_CALL` binds."""
     from_number, to_number, labels = memberships
     return (
@@ -85,6 +106,7 @@ def call_values(call: Call, memberships: views_writes.Memberships) -> tuple[obje
         labels,
         encode_decoded(call.document),
         call.recordings is not None,
+        *given,
     )
 
 
@@ -118,19 +140,21 @@ def put_call(db: sqlite3.Connection, call: Call) -> None:
     campaign_id = call.campaign_id or 0
     before = views_writes.memberships(db, call.id)
     now = memberships_of(call)
-    db.execute(_PUT_CALL, call_values(call, now))
+    db.execute(_PUT_CALL, call_values(call, now, naming.call_again(db, call)))
     note_campaign(db, campaign_id)
+    db.execute(_MOVE_RECORDINGS, (campaign_id, call.id, campaign_id))
     if before is not None and before != now:
         views_writes.place_call(db, call.id)
     for recording in call.recordings or ():
         put_recording(db, recording, call_id=call.id, campaign_id=campaign_id, of_call=now)
+    naming.complete_recordings(db, call.id)
 
 
 def note_call(db: sqlite3.Connection, *, call_id: int, campaign_id: int) -> None:
     """Remember a call of which only the ids are known (v1, or a recording told it)."""
     note_campaign(db, campaign_id)
     db.execute(
-        "INSERT INTO calls (id, campaign_id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO calls (id, campaign_id, seen_ms) VALUES (?, ?, unixepoch() * 1000) ON CONFLICT (id) DO UPDATE SET"
         " campaign_id = CASE campaign_id WHEN 0 THEN excluded.campaign_id ELSE campaign_id END",
         (call_id, campaign_id),
     )
@@ -144,31 +168,33 @@ def put_recording(
     campaign_id: int,
     of_call: views_writes.Memberships | None = None,
 ) -> None:
-    """Insert or refresh a recording; its stem is given once, unique in its call's folder. `of_call` spares a look at
-    the call that it was embedded in."""
+    """Insert or refresh a recording; its stem is given once, unique in its call's folder. `of_call` says that it was
+    embedded in its call, which tells of the attempt that it was made in, and spares a look at the call."""
     values = recording_values(recording, campaign_id)
-    updated = db.execute(
-        "UPDATE recordings SET campaign_id = ?, created_ms = ?, hint_nbytes = ?, seconds = ?, state = ?, document = ?"
-        " WHERE id = ?",
-        (*values, recording.id),
-    )
-    is_known = bool(updated.rowcount)
-    if is_known and not (call_id and _is_without_call(db, recording.id)):
-        return
-    taken = [stem for (stem,) in db.execute("SELECT stem FROM recordings WHERE call_id = ?", (call_id,))]
-    stem = recording_stem(recording.name, identity=recording.id, taken=taken)
-    if is_known:  # found by its id before anything told its call: it moves into the call's folder
-        db.execute("UPDATE recordings SET call_id = ?, stem = ? WHERE id = ?", (call_id, stem, recording.id))
-        (seq,) = db.execute("SELECT seq FROM recordings WHERE id = ?", (recording.id,)).fetchone()
-        views_writes.place_recording(db, seq, call_id, of_call=of_call)
-        return
-    seq = next_recording_seq(db)
-    db.execute(INSERT_RECORDING, (*values, recording.id, call_id, encode_basestring_ascii(recording.name), stem, seq))
-    views_writes.place_recording(db, seq, call_id, of_call=of_call)
+    before = db.execute(_BEFORE, (recording.id,)).fetchone()
+    if before is None:
+        seq, attempt, name = next_recording_seq(db), attempt_of(recording), encode_basestring_ascii(recording.name)
+        stem = recording_stem(recording.name, identity=recording.id, taken=_stems(db, call_id))
+        db.execute(INSERT_RECORDING, (*values, recording.id, call_id, name, stem, seq, *attempt, None, None))
+        views_writes.place_recording(db, seq, of_call or views_writes.memberships(db, call_id))
+    else:
+        seq, had_call, had_ms, *had_attempt = before
+        attempt = attempt_of(recording) if of_call is not None else views_writes.Attempt(*had_attempt)
+        is_found = bool(call_id) and not had_call  # by its id, before anything told its call: it moves into its folder
+        moves = is_found or had_ms != recording.created_ms or attempt != tuple(had_attempt)
+        if moves:
+            views_writes.displace(db, seq)
+        db.execute(_PUT_RECORDING, (*values, *attempt, recording.id))
+        if is_found:
+            stem = recording_stem(recording.name, identity=recording.id, taken=_stems(db, call_id))
+            db.execute("UPDATE recordings SET call_id = ?, stem = ? WHERE id = ?", (call_id, stem, recording.id))
+        if moves:
+            views_writes.place_recording(db, seq, of_call or views_writes.memberships(db, call_id or had_call))
+    naming.complete_recording(db, recording.id)
 
 
-def _is_without_call(db: sqlite3.Connection, recording_id: int) -> bool:
-    return db.execute("SELECT 1 FROM recordings WHERE id = ? AND call_id = 0", (recording_id,)).fetchone() is not None
+def _stems(db: sqlite3.Connection, call_id: int) -> list[str]:
+    return [stem for (stem,) in db.execute("SELECT stem FROM recordings WHERE call_id = ?", (call_id,))]
 
 
 def put_recordings_of_call(db: sqlite3.Connection, call_id: int, recordings: Iterable[Recording]) -> None:
@@ -187,7 +213,8 @@ def put_files(db: sqlite3.Connection, listing: RecordingList, *, campaign_id: in
     note_call(db, call_id=call_id, campaign_id=campaign_id)
     db.executemany(
         # an imported file had no call so far
-        "INSERT INTO files (id, call_id, campaign_id) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO files (id, call_id, campaign_id, seen_ms) VALUES (?, ?, ?, unixepoch() * 1000)"
+        " ON CONFLICT (id) DO UPDATE SET"
         " call_id = excluded.call_id, campaign_id = excluded.campaign_id WHERE call_id = 0",
         [(file_id, call_id, campaign_id) for file_id in listing.file_ids],
     )
@@ -214,8 +241,8 @@ def put_media(db: sqlite3.Connection, media: Media) -> None:
         media.name, identity=media.id, extensions=(f".{media.extension}",), taken=_MediaStems(db, media.extension)
     )
     db.execute(
-        "INSERT INTO media (created_ms, hint_nbytes, public_key, public_extension, document, id, name, stem, extension)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO media (created_ms, hint_nbytes, public_key, public_extension, document, id, name, stem, extension,"
+        " seen_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, unixepoch() * 1000)",
         (*values, media.id, json.dumps(media.name), stem, media.extension),
     )
 
@@ -235,7 +262,8 @@ class _MediaStems(Container[str]):
 def put_dynamic(db: sqlite3.Connection, row: DynamicRow) -> None:
     """Remember a dynamic recording that answered (its `seq` is given here, not taken)."""
     db.execute(
-        "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename, seen_ms)"
+        " VALUES (?, ?, ?, ?, ?, unixepoch() * 1000)",
         (row.hash, row.year, row.month, row.campaign, row.filename),
     )
 
@@ -243,23 +271,24 @@ def put_dynamic(db: sqlite3.Connection, row: DynamicRow) -> None:
 def put_facts(db: sqlite3.Connection, facts: Iterable[Fact]) -> None:
     """Take learned facts as they are; the newest wins."""
     db.executemany(
-        "INSERT OR REPLACE INTO facts (object_key, source, nbytes, validator, modified_ns, version)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [(f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version) for f in facts],
+        "INSERT INTO facts (object_key, source, nbytes, validator, modified_ns, version, seen_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (object_key) DO UPDATE SET source = excluded.source,"
+        " nbytes = excluded.nbytes, validator = excluded.validator, modified_ns = excluded.modified_ns,"
+        " version = excluded.version, seen_ms = excluded.seen_ms",
+        [(f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version, f.seen_ms) for f in facts],
     )
 
 
 def put_document(db: sqlite3.Connection, *, key: str, body: bytes, now_ms: int) -> None:
-    """Keep a rendered answer under `key`; the newest wins."""
-    db.execute("INSERT OR REPLACE INTO documents (key, refreshed_ms, body) VALUES (?, ?, ?)", (key, now_ms, body))
+    """Keep a rendered answer under `key`; the newest wins. What it says is as old as its first answer."""
+    db.execute(
+        "INSERT INTO documents (key, refreshed_ms, body, seen_ms) VALUES (?1, ?2, ?3, ?2) ON CONFLICT (key) DO UPDATE"
+        " SET seen_ms = iif(body = excluded.body, seen_ms, excluded.seen_ms), refreshed_ms = excluded.refreshed_ms,"
+        " body = excluded.body",
+        (key, now_ms, body),
+    )
 
 
 def mark_listed(db: sqlite3.Connection, name: str, *, now_ms: int) -> None:
     """Note that the listing `name` was taken whole just now."""
     db.execute("INSERT OR REPLACE INTO listings (name, refreshed_ms) VALUES (?, ?)", (name, now_ms))
-
-
-def _sql_text(text: str) -> str:
-    # SQLite stores UTF-8: a lone surrogate would raise at bind time. Names, which must come back as they were sent,
-    # are kept as ASCII JSON instead; for numbers a replacement will do, the document keeps what was sent.
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -172,7 +172,7 @@ def opened_catalog(settings: Settings) -> Iterator[CatalogFile]:
     try:
         try:
             with taken(settings, Path("(cffs catalog)")):
-                schema.prepare(path)
+                schema.prepare(path, timezone=settings.timezone)
         except UsageError:
             if not path.exists():
                 raise

@@ -1,18 +1,23 @@
-"""What the process supplies to the settings: whose home, config, cache and state folders, and which uid is shown.
+"""What the process supplies to the settings: whose home, config, cache and state folders, which uid and time zone.
 
 It must not know options beyond `uid`. `cli/context` calls it.
 """
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
 
 from cffs.cli.messages import Failed
 from cffs.core.settings_resolve import Places
 from cffs.daemon.inherited import NO_HOME
+
+#: Where the zones' files lie, in the path that /etc/localtime leads to.
+_ZONES = "/zoneinfo/"
+_UTC = "UTC"
 
 
 def find_places(environment: Mapping[str, str], *, uid: int | None, config: str | None) -> Places:
@@ -41,6 +46,7 @@ def find_places(environment: Mapping[str, str], *, uid: int | None, config: str 
         runtime_dir=Path(runtime) / "cffs" if runtime else cache_dir,
         uid=uid if uid is not None else effective,
         gid=gid,
+        timezone=machine_timezone(environment),
     )
 
 
@@ -60,6 +66,30 @@ def _config_file(given: str, working_folder: Path | None) -> Path:
     if working_folder is None and not path.is_absolute():
         raise Failed(f"--config: {given} is relative, and the current folder is gone; write it from /")
     return path if working_folder is None else working_folder / path
+
+
+def machine_timezone(environment: Mapping[str, str], *, etc: Path = Path("/etc")) -> str:
+    """The name of the zone that this machine's clock is read in: `TZ`, else the system's; UTC where neither names one
+    that is known."""
+    return next(filter(_is_zone, _zones(environment, etc)), _UTC)
+
+
+def _zones(environment: Mapping[str, str], etc: Path) -> Iterator[str]:
+    given = environment.get("TZ", "").removeprefix(":")
+    yield given.rpartition(_ZONES)[2]
+    yield os.path.realpath(etc / "localtime").rpartition(_ZONES)[2]
+    try:
+        yield (etc / "timezone").read_text("ascii", "replace").strip()
+    except OSError:
+        return
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return bool(name)
 
 
 def _account(uid: int) -> tuple[Path, int]:

@@ -141,7 +141,7 @@ def _line(opened: CatalogFile, where: Path, row: ViewRow) -> dict[str, object]:
         "created": None if created_ms is None else _iso(created_ms),
         "seconds": recording.seconds,
         "state": recording.state.value,
-        "labels": opened.labels_of(recording.call_id),
+        "labels": opened.views.labels(recording.id),
     }
 
 

@@ -77,14 +77,15 @@ class ReaderSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeSettings:
-    """What `catalog/` and `tree/` need. `formats` is () for auto, else the forms listings show, in order."""
+    """What `catalog/` and `tree/` need. `formats` is () for auto, else the forms listings show, in order; `lists_ids`
+    has listings show ids, where they show names for people otherwise."""
 
     dir_ttl_seconds: float
     formats: tuple[str, ...]
-    timezone: str
     exact_sizes: bool
     offline: bool
     timeout_seconds: float
+    lists_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,7 @@ class Settings:
     connections: int = 16
     formats: tuple[str, ...] = ()
     timezone: str = "UTC"
+    names: str = "people"
     writable: bool = False
     upload_limit_nbytes: int = 100 * 2**20
     offline: bool = False
@@ -209,10 +211,10 @@ class Settings:
         return TreeSettings(
             dir_ttl_seconds=self.dir_ttl_seconds,
             formats=self.formats,
-            timezone=self.timezone,
             exact_sizes=self.exact_sizes,
             offline=self.offline,
             timeout_seconds=self.timeout_seconds,
+            lists_ids=self.names == "ids",
         )
 
     def fuse(self) -> FuseSettings:

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     LOG_FORMAT = "form"
     WIRE = "wire"
     THUMBNAILERS = "policy"
+    NAMES = "whose"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option("connections", Kind.COUNT, "16", "callfire reader", "Connections at most  [16]"),
     _option("formats", Kind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
-    _option("timezone", Kind.TIMEZONE, "UTC", "tree", "Time zone of the by-date view  [UTC]"),
+    _option("timezone", Kind.TIMEZONE, "", "tree catalog", "Time zone of names and days  [the machine's]"),
+    _option("names", Kind.NAMES, "people", "tree", "Listings for people, or ids for scripts  [people]"),
     _option("writable", Kind.FLAG, "no", "writer fuse", "Allow uploads, credentials and caller ids."),
     _option("upload_limit", Kind.SIZE, "100M", "writer", "Largest upload  [100M]", field="upload_limit_nbytes"),
     _option("offline", Kind.FLAG, "no", "callfire tree", "Serve only what is known; ask nothing."),
@@ -248,6 +250,12 @@ def _thumbnailers(text: str) -> str:
     return text.lower()
 
 
+def _names(text: str) -> str:
+    if text.lower() not in ("people", "ids"):
+        raise UsageError(f"{text!r} is neither people nor ids")
+    return text.lower()
+
+
 def _url(text: str) -> str:
     """The base without its trailing slash. The message shows no part of the URL: a secret may be in it."""
     try:
@@ -281,6 +289,7 @@ _PARSERS = {
     Kind.LOG_FORMAT: _log_format,
     Kind.THUMBNAILERS: _thumbnailers,
     Kind.WIRE: _wire,
+    Kind.NAMES: _names,
 }
 
 

@@ -33,6 +33,7 @@ class Places:
     runtime_dir: Path
     uid: int
     gid: int
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ def resolve(layers: Layers, *, foreground: bool = False) -> Resolved:
         "uid": places.uid,
         "gid": places.gid,
         "config": places.config_file,
+        "timezone": places.timezone,
     }
     for name, default in defaults.items():
         values[name] = default if values[name] is None else values[name]

@@ -75,8 +75,8 @@ def date_folders(at_ns: int, *, zone: tzinfo) -> tuple[str, str, str]:
 
 
 def file_stamp(at_ns: int, *, zone: tzinfo) -> str:
-    """The moment as the views' file names begin: `2016-09-13T154957`."""
-    return _local(at_ns, zone).isoformat()[: len("2016-09-13T15:49:57")].replace(":", "")
+    """The moment as file names begin: `2016-09-13_15.49.57`."""
+    return _local(at_ns, zone).isoformat("_")[: len("2016-09-13_15:49:57")].replace(":", ".")
 
 
 def parse_day(text: str) -> date | None:

@@ -47,7 +47,8 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A call; `recordings` is None where the answer did not say (not embedded), () where it says there are none."""
+    """A call; `recordings` is None where the answer did not say (not embedded), () where it says there are none.
+    `seconds` is how long all of its attempts lasted, None until it is over."""
 
     id: CallId
     campaign_id: CampaignId | None
@@ -59,6 +60,7 @@ class Call:
     labels: tuple[str, ...]
     recordings: tuple[Recording, ...] | None
     document: Mapping[str, object]
+    seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ from cffs.core.wire_json import (
 MAX_HINT_NBYTES = 2**40
 #: Counts are int32 in the OpenAPI document; what is above is no count.
 _MAX_COUNT = 2**31 - 1
+#: States of a call that has not been made, or not to its end.
+_UNFINISHED = frozenset({"READY", "SELECTED", "CALLBACK"})
 _MEDIA_ID = re.compile(r"mediaId[\"\s:=]{0,8}([0-9]{1,19})(?![0-9])", re.ASCII | re.IGNORECASE)
 
 
@@ -137,7 +139,18 @@ def parse_call(value: object) -> Call:
         labels=_labels(document),
         recordings=_embedded(document, call_id=call_id, campaign_id=campaign_id),
         document=document,
+        seconds=_seconds(document),
     )
+
+
+def _seconds(call_document: Mapping[str, object]) -> int | None:
+    """How long the attempts of a call lasted together, as far as the service tells; None while it is going on."""
+    if as_text(call_document.get("state")).strip().upper() in _UNFINISHED:
+        return None
+    records = (as_object(entry) for entry in as_list(call_document.get("records")))
+    told = (as_count(record.get("duration"), maximum=_MAX_COUNT) for record in records if record is not None)
+    known = [seconds for seconds in told if seconds is not None]
+    return sum(known) if known else None
 
 
 def _embedded(

@@ -72,7 +72,11 @@ async def built(
     make: Callable[..., Operations],
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
-    async with Transport(settings.origin()) as transport, _catalog(folders.state) as catalog, AsyncExitStack() as stack:
+    async with (
+        Transport(settings.origin()) as transport,
+        _catalog(folders.state, settings.timezone) as catalog,
+        AsyncExitStack() as stack,
+    ):
         v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         credentials_check = CredentialsCheck(transport, settings.origin())
@@ -173,8 +177,14 @@ async def built(
         attending = _attending(live, status, namespace)
         own_files.update(status.files())
         own_files["config.toml"] = lambda: config_toml(live.now).encode()
-        notices = missing + left
+        notices = missing + left + _zone_notice(settings.timezone, catalog)
         yield Graph(operations=operations, catalog=catalog, kernel=kernel, notices=notices, attending=attending)
+
+
+def _zone_notice(timezone: str, catalog: Catalog) -> tuple[str, ...]:
+    if catalog.zone.key == timezone:
+        return ()
+    return (f"names tell times in {catalog.zone.key}, the zone of this account's first mount, not in {timezone}",)
 
 
 def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> Attending:
@@ -210,10 +220,11 @@ def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> Atte
 
 
 @asynccontextmanager
-async def _catalog(state: Path) -> AsyncIterator[Catalog]:
+async def _catalog(state: Path, timezone: str) -> AsyncIterator[Catalog]:
     async with AsyncExitStack() as stack:
         try:
-            catalog = await stack.enter_async_context(Catalog.opened(state / "catalog.sqlite"))
+            opened = Catalog.opened(state / "catalog.sqlite", timezone=timezone, wall_ms=_wall_ms)
+            catalog = await stack.enter_async_context(opened)
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"cannot use the folder {state}: {reason}") from error

@@ -134,14 +134,15 @@ def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
     playlist = Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id), list_wish)
     first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,), wish)), ("playlist.m3u8", playlist))
     rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
-    folders = [Entry(row_offset(seq, 0), str(ident), call_node(campaign_id, ident, seq)) for seq, ident in rows]
+    folders = [Entry(row_offset(row.seq, 0), str(row.id), call_node(campaign_id, row.id, row.seq)) for row in rows]
     return past(first + folders, after)
 
 
 def calls_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The calls that belong to no campaign."""
     rows = context.catalog.calls(campaign_id=0, after_seq=seq_before(after))
-    return past([Entry(row_offset(seq, 0), str(ident), lone_call_node(ident, seq)) for seq, ident in rows], after)
+    entries = [Entry(row_offset(row.seq, 0), str(row.id), lone_call_node(row.id, row.seq)) for row in rows]
+    return past(entries, after)
 
 
 def campaign_json(context: Context, node: Node) -> Content:

@@ -10,6 +10,7 @@ from datetime import date
 
 from cffs.catalog.views import ViewRow
 from cffs.core.errors import NotInTree
+from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.times import date_folders, day_interval_ms, month_interval_ms, parse_day
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
@@ -17,15 +18,7 @@ from cffs.tree.groups import DATES_GROUP, DAY_SLOT, MONTH_SLOT, YEAR_SLOT
 from cffs.tree.hints import Form
 from cffs.tree.inodes import place
 from cffs.tree.nodes import Entry, Kind, Node
-from cffs.tree.view_files import (
-    FIRST_DATED_MS,
-    LAST_DATED_MS,
-    entries_after,
-    is_dated,
-    know,
-    resolver,
-    zone_of,
-)
+from cffs.tree.view_files import entries_after, know, resolver, zone_of
 
 _NS_A_MS = 1_000_000
 _MONTHS = 12

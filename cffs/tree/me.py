@@ -6,7 +6,6 @@ where the service cannot be asked.
 """
 
 from collections.abc import Awaitable, Callable
-from zoneinfo import ZoneInfo
 
 from cffs.callfire.v2 import V2Client
 from cffs.core.errors import NotInTree
@@ -36,7 +35,7 @@ async def resolve_me_api(context: Context, _parent: Node, _parts: Parts) -> Node
 async def resolve_interval(context: Context, _parent: Node, parts: Parts) -> Node:
     """A month, or a range of days whose end is not before its start; days that no calendar has are no name."""
     v2_of(context)
-    zone = ZoneInfo(context.settings.timezone)
+    zone = context.catalog.zone
     if "YYYY_MM" in parts:
         month = parse_month(parts["YYYY_MM"])
         if month is None:

@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from cffs.catalog.views import UNDATED_MS, ViewRow, Views
+from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.printable import printable_line
 from cffs.core.source import quote_segment
@@ -33,7 +34,7 @@ from cffs.tree.inodes import place
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 from cffs.tree.recordings import shown_forms
 from cffs.tree.rendering import Step
-from cffs.tree.view_files import files_of, is_dated, name_of, other_number, stamp_of
+from cffs.tree.view_files import files_of, name_of, other_number, stamp_of
 
 NAME = "playlist.m3u8"
 _HEAD = b"#EXTM3U\n"
@@ -191,7 +192,7 @@ def _line(context: Context, folder: Node, row: ViewRow) -> str:
     form = next((form for form, _node in files_of(context, row)), None)
     if form is None:
         return ""
-    name = f"{row.recording.id}.{form}" if folder.kind is Kind.RECORDINGS else name_of(context, row, form)
+    name = f"{row.recording.id}.{form}" if folder.kind is Kind.RECORDINGS else name_of(row, form)
     return _item(context, row, quote_segment(name))
 
 

@@ -108,10 +108,11 @@ def _folder(view: str) -> Callable[[Context, Term, _Question], None]:
     return ask
 
 
-def _party(column: str) -> Callable[[Context, Term, _Question], None]:
+def _party(*columns: str) -> Callable[[Context, Term, _Question], None]:
     def ask(context: Context, term: Term, asked: _Question) -> None:
         _folder(NUMBERS)(context, term, asked)  # the index that leads there
-        asked.conditions.append(Condition(f"{column} = ?", (term.value,)))
+        clause = " OR ".join(f"{column} = ?" for column in columns)
+        asked.conditions.append(Condition(f"({clause})", (term.value,) * len(columns)))
 
     return ask
 
@@ -135,7 +136,7 @@ def _campaign(_context: Context, term: Term, asked: _Question) -> None:
 _ASKED: dict[str, Callable[[Context, Term, _Question], None]] = {
     "number": _folder(NUMBERS),
     "from": _party("c.from_number"),
-    "to": _party("c.to_number"),
+    "to": _party("c.to_number", "r.to_number"),
     "after": _where("+r.created_ms >= ?"),
     "before": _where("+r.created_ms < ?"),
     "label": _folder(LABELS),

@@ -12,7 +12,7 @@ from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.views import ViewRow
 from cffs.core.errors import RemoteObjectMissing
 from cffs.core.ids import parse_id
-from cffs.core.names import encode_name, file_name
+from cffs.core.listed_names import UNKNOWN_NUMBER, is_dated, other_side
 from cffs.core.source import Api
 from cffs.core.times import file_stamp
 from cffs.tree.audio import mp3_listed, wav_content
@@ -22,9 +22,6 @@ from cffs.tree.hints import Form
 from cffs.tree.nodes import Entry, Node
 from cffs.tree.recordings import mp3_node, shown_forms, wav_node, wavs_are_sure
 
-#: Nothing was recorded before the second day of 1970, whatever the zone; the last is a day before 9999 in any zone.
-FIRST_DATED_MS = 86_400_000
-LAST_DATED_MS = 253_370_678_400_000
 _NS_A_MS = 1_000_000
 #: `…_18000000003.mp3`, and with a cut stem `… ~18000000003.mp3`.
 _ID = re.compile(r".*[_~]([1-9][0-9]{0,18})", re.ASCII | re.DOTALL)
@@ -36,33 +33,31 @@ IsMember = Callable[[Context, Node, ViewRow], bool]
 
 def zone_of(context: Context) -> ZoneInfo:
     """The zone that days and times of day are told in."""
-    return ZoneInfo(context.settings.timezone)
-
-
-def is_dated(created_ms: int | None) -> bool:
-    """True for a time that can be a recording's; the others belong to no date."""
-    return created_ms is not None and FIRST_DATED_MS <= created_ms < LAST_DATED_MS
+    return context.catalog.zone
 
 
 def stamp_of(context: Context, row: ViewRow) -> str:
-    """How the names of the row's files begin, whatever its time is by now."""
-    created_ms = row.recording.created_ms if row.named_ms is None else row.named_ms
+    """When the recording was made, as titles begin."""
+    created_ms = row.recording.created_ms
     if created_ms is None or not is_dated(created_ms):
         return "undated"
     return file_stamp(created_ms * _NS_A_MS, zone=zone_of(context))
 
 
 def other_number(row: ViewRow) -> str:
-    """The other side's number as the service spells it, or spelt it when the name was given."""
-    number = row.from_number if row.inbound else row.to_number
-    return (row.named_number or number).strip() or "unknown"
+    """The other side's number as the service spells it."""
+    number = other_side(
+        inbound=row.inbound,
+        from_number=row.from_number,
+        to_number=row.to_number,
+        tried_number=row.recording.tried_number,
+    )
+    return number.strip() or UNKNOWN_NUMBER
 
 
-def name_of(context: Context, row: ViewRow, form: Form) -> str:
-    """`{YYYY-MM-DD}T{HHMMSS}_{number}_{name}_{id}.{form}`, as the contract's names are: the id makes it unique."""
-    recording = row.recording
-    stem = encode_name(f"{stamp_of(context, row)}_{other_number(row)}_{recording.name}_{recording.id}")
-    return file_name(stem, extension=f".{form}", id=recording.id, taken=lambda _name: False)
+def name_of(row: ViewRow, form: Form) -> str:
+    """The name that every folder but its call's lists it under."""
+    return f"{row.recording.listed}.{form}"
 
 
 def files_of(context: Context, row: ViewRow) -> Iterator[tuple[Form, Node]]:
@@ -97,7 +92,7 @@ def entries_of(context: Context, rows: list[ViewRow], place_of: Callable[[ViewRo
         for form, node in files_of(context, row):
             is_mp3 = form is Form.MP3
             content = mp3_listed(context, row.recording) if is_mp3 else wav_content(context, node)
-            entries.append(Entry(place_of(row) + int(not is_mp3), name_of(context, row, form), node, content))
+            entries.append(Entry(place_of(row) + int(not is_mp3), name_of(row, form), node, content))
     return entries
 
 
@@ -130,7 +125,7 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
         if row is None:
             await know(context, "recordings")
             row = context.catalog.views.recording(recording_id)
-        if row is None or not is_member(context, parent, row) or name_of(context, row, form) != name:
+        if row is None or not is_member(context, parent, row) or name_of(row, form) != name:
             raise RemoteObjectMissing("no recording of that name is known here")
         if form is Form.MP3:
             return mp3_node(row.recording)

@@ -80,14 +80,13 @@ def _named(seq: int, campaign_id: int) -> Node:
 async def resolve_named(context: Context, _parent: Node, parts: Parts) -> Node:
     """A campaign that v2 told the name of."""
     (name,) = parts.values()
-    found = context.catalog.views.campaign_named(name)
+    found = context.catalog.campaign_in(name)
     if found is None:
         await know(context, "campaigns")
-        found = context.catalog.views.campaign_named(name)
+        found = context.catalog.campaign_in(name)
     if found is None:
         raise RemoteObjectMissing("no campaign of that name is known")
-    seq, campaign_id, _stem = found
-    return _named(seq, campaign_id)
+    return _named(found.seq, found.id)
 
 
 async def prepare_names(context: Context, _node: Node) -> None:
@@ -98,8 +97,9 @@ async def prepare_names(context: Context, _node: Node) -> None:
 
 def named_campaigns(context: Context, _node: Node, after: int) -> list[Entry]:
     """Every campaign whose name is known."""
-    rows = context.catalog.views.named_campaigns(after_seq=seq_before(after))
-    return past([Entry(row_offset(seq, 0), stem, _named(seq, ident)) for seq, ident, stem in rows], after)
+    rows = context.catalog.campaigns(after_seq=seq_before(after))
+    entries = [Entry(row_offset(row.seq, 0), row.folder, _named(row.seq, row.id)) for row in rows if row.folder]
+    return past(entries, after)
 
 
 def _named_call(context: Context, call: Node) -> Node:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 from cffs.catalog.views import ViewRow
+from cffs.core.listed_names import is_dated
 from cffs.core.media_types import MIME_TYPES, extension_of
 from cffs.core.names import encode_name
 from cffs.core.source import Source, v1_recording
 from cffs.tree.context import Context
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Kind, Node, Remote
-from cffs.tree.view_files import is_dated
 
 #: What file managers and players know the forms of the tree by (shared-mime-info).
 _MIME_TYPES = {
@@ -115,11 +115,9 @@ def _of_recording(row: ViewRow) -> Iterator[tuple[str, str | None]]:
 
 
 def _labels(context: Context, node: Node) -> str:
-    call_id = int(node.args[0])
-    if node.kind is not Kind.CALL_JSON:
-        row = context.catalog.recording(call_id)
-        call_id = row.call_id if row is not None else 0
-    return ",".join(encode_name(label).replace(",", "%2C") for label in context.catalog.views.labels_of_call(call_id))
+    views, ident = context.catalog.views, int(node.args[0])
+    labels = views.labels_of_call(ident) if node.kind is Kind.CALL_JSON else views.labels(ident)
+    return ",".join(encode_name(label).replace(",", "%2C") for label in labels)
 
 
 def _cached(held_nbytes: int, description: Description) -> str:

@@ -121,7 +121,7 @@ def _flipped_to_no_text(path: Path) -> None:
 
 
 def _flipped_trigger(path: Path) -> None:
-    _flip(path, b"SELECT OLD.seq, OLD.created_ms", b"SELECT OLD.seq, OLD.created_mr")
+    _flip(path, b"nbytes - OLD.hint_nbytes", b"nbytes - OLD.hint_nbytet")
 
 
 def _flipped_keyword(path: Path) -> None:
@@ -293,7 +293,10 @@ async def test_rows_older_than_the_views_are_in_them(tmp_path: Path) -> None:
             folder = catalog.views.folder(view, name)
             assert folder is not None
             assert [row.recording.id for row in catalog.views.of_folder(folder.seq, after_seq=0)] == [9]
-        assert catalog.views.named_campaigns(after_seq=0) == [(1, 5, "a%2Fb")]
+        assert [(row.seq, row.id, row.folder) for row in catalog.campaigns(after_seq=0)] == [
+            (1, 5, "a%2Fb"),
+            (2, 6, None),
+        ]
     assert not list(tmp_path.glob("*.set-aside"))
 
 

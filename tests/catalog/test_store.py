@@ -1,6 +1,7 @@
 """Facts that are known at once and written soon; writes that happen whole or not at all."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -112,15 +113,26 @@ async def test_written_soon(
 
 
 class Facts(RuleBasedStateMachine):
-    """Any order of learning, unlearning and flushing agrees with a dict; versions never go down."""
+    """Any order of learning, unlearning and flushing agrees with a dict; versions never go down, and are as old as the
+    first answer that told of them."""
 
     keys = st.sampled_from(["a", "b"])
 
     @initialize()
     def start(self) -> None:
         """In memory: facts do not care where they lie."""
-        self.catalog = trio.run(_in_memory)
+        self.now_ms = 0
+        self.catalog = trio.run(_in_memory, self._wall_ms)
         self.model: dict[str, Fact] = {}
+
+    def _wall_ms(self) -> int:
+        """The clock."""
+        return self.now_ms
+
+    @rule()
+    def time_passes(self) -> None:
+        """What is learned from now on is newer."""
+        self.now_ms += 1
 
     def teardown(self) -> None:
         """Close."""
@@ -144,6 +156,7 @@ class Facts(RuleBasedStateMachine):
             validator=known.validator if keep and known and validator is None else validator,
             modified_ns=None,
             version=(known.version if known else 0) + changed,
+            seen_ms=known.seen_ms if keep and known else self.now_ms,
         )
         learned = self.catalog.learn(object_key=key, source="s", nbytes=nbytes, validator=validator, modified_ns=None)
         assert learned == self.model[key]
@@ -154,7 +167,13 @@ class Facts(RuleBasedStateMachine):
         self.catalog.unlearn(key)
         if (known := self.model.get(key)) is not None:
             self.model[key] = Fact(
-                object_key=key, source="s", nbytes=None, validator=None, modified_ns=None, version=known.version + 1
+                object_key=key,
+                source="s",
+                nbytes=None,
+                validator=None,
+                modified_ns=None,
+                version=known.version + 1,
+                seen_ms=self.now_ms,
             )
 
     @rule()
@@ -169,11 +188,11 @@ class Facts(RuleBasedStateMachine):
             assert self.catalog.fact(key) == self.model.get(key)
 
 
-async def _in_memory() -> Catalog:
+async def _in_memory(wall_ms: Callable[[], int]) -> Catalog:
     from tempfile import NamedTemporaryFile
 
     with NamedTemporaryFile(suffix=".sqlite") as file:
-        return Catalog(Path(file.name))
+        return Catalog(Path(file.name), wall_ms=wall_ms)
 
 
 Facts.TestCase.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)

@@ -82,7 +82,7 @@ def test_folders_follow_the_zone() -> None:
     """One moment lies in the day that the zone counts, and its stamp tells the zone's time."""
     at_ns = 1_473_781_797 * 10**9  # 2016-09-13T15:49:57Z
     assert date_folders(at_ns, zone=UTC) == ("2016", "09", "13")
-    assert file_stamp(at_ns, zone=UTC) == "2016-09-13T154957"
+    assert file_stamp(at_ns, zone=UTC) == "2016-09-13_15.49.57"
     assert date_folders(at_ns + DAY_NS // 3, zone=ZoneInfo("Asia/Kolkata")) == ("2016", "09", "14")
 
 
@@ -90,7 +90,7 @@ def test_folders_follow_the_zone() -> None:
 def test_folders_are_total(at_ns: int, zone: ZoneInfo) -> None:
     """Any moment has a folder of digits and a stamp."""
     assert [len(part) for part in date_folders(at_ns, zone=zone)] == [4, 2, 2]
-    assert len(file_stamp(at_ns, zone=zone)) == len("2016-09-13T154957")
+    assert len(file_stamp(at_ns, zone=zone)) == len("2016-09-13_15.49.57")
 
 
 @given(st.dates(date(1970, 1, 2), date(2100, 1, 1)), st.sampled_from(ZONES))

@@ -27,6 +27,21 @@ def calls_of(standin: StandinThread) -> list[tuple[Any, list[Any]]]:
     return [(row, recordings) for row, recordings in rows if row]
 
 
+def attempt_of(call: Any, recording: Any) -> Any:
+    """The entry of `records[]` that holds the recording."""
+    return next(one for one in call["records"] if recording["id"] in {held["id"] for held in one["recordings"]})
+
+
+def listed(call: Any, recording: Any, zone: str = "UTC") -> str:
+    """What the contract calls the recording, without its extension."""
+    made = datetime.fromtimestamp(recording["created"] / 1000, tz=UTC).astimezone(ZoneInfo(zone))
+    tried = attempt_of(call, recording).get("toNumber") or call["toNumber"]
+    minutes, seconds = divmod(recording["lengthInSeconds"], 60)
+    name = "" if recording["name"] == "call_recording" else f"_{encode_name(recording['name'])}"
+    way, number = ("in", call["fromNumber"]) if call["inbound"] else ("out", tried)
+    return f"{made:%Y-%m-%d_%H.%M.%S}_{way}_{number}_{minutes}m{seconds:02}s{name}_{recording['id']}"
+
+
 def expected(standin: StandinThread, zone: str = "UTC") -> Counter[tuple[str, int]]:
     """(folder, recording id) of every place that a recording has in by-date, by-number and by-label."""
     found: Counter[tuple[str, int]] = Counter()
@@ -34,9 +49,11 @@ def expected(standin: StandinThread, zone: str = "UTC") -> Counter[tuple[str, in
         for recording in recordings:
             made = datetime.fromtimestamp(recording["created"] / 1000, tz=UTC).astimezone(ZoneInfo(zone))
             found[f"by-date/{made:%Y/%m/%d}", recording["id"]] += 1
-            for number in {call.get("fromNumber"), call.get("toNumber")} - {None, ""}:
+            attempt = attempt_of(call, recording)
+            numbers = {call.get("fromNumber"), call.get("toNumber"), attempt.get("toNumber")}
+            for number in numbers - {None, ""}:
                 found[f"by-number/{number}", recording["id"]] += 1
-            for label in set(call["labels"]):
+            for label in {*call["labels"], *attempt.get("labels", ())}:
                 found[f"by-label/{encode_name(label)}", recording["id"]] += 1
     return found
 
@@ -98,17 +115,39 @@ async def test_every_recording_of_a_large_account(served: Serve, world: Open) ->
         assert tree.requests() == before
 
 
-async def test_names(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """A file is named by its moment, the other side's number, its name and its id, and reads as the recording it is."""
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+async def test_names(world: Open, standin: StandinThread, zone: str) -> None:
+    """A file is named by its moment, direction, the other side's number, length, name and id; and reads as the
+    recording that it is."""
+    async with world(timezone=zone) as tree:
+        for call, recordings in calls_of(standin):
+            for recording in recordings:
+                name = f"{listed(call, recording, zone)}.mp3"
+                day = name[:10].replace("-", "/")
+                assert name in await tree.names(f"by-date/{day}")
+                assert name in await tree.names(f"by-number/{call['toNumber']}")
+        assert await tree.data(f"by-date/{day}/{name}") == await tree.data(f"recordings/{recording['id']}.mp3")
+
+
+async def test_the_number_of_another_attempt(world: Open, standin: StandinThread) -> None:
+    """A recording of a call's second attempt is named by the number that was tried in it, and is found under that
+    number and the call's, and under the labels of both."""
+    account = standin.account
+    record = {"id": 1, "toNumber": "12135550001", "labels": ["tried"], "recordings": []}
+    other = {"id": 2, "toNumber": "12135550002", "labels": ["second"], "recordings": []}
+    call = account.add_call(
+        recordings=0, fromNumber="9", toNumber="12135550001", labels=["both"], inbound=False, records=[record, other]
+    )
+    ident = account.add_recording(call, attempt=1)
     async with world() as tree:
-        row = standin.account.call_row(facts.call)
-        assert row
-        other = row["fromNumber"] if row["inbound"] else row["toNumber"]
-        made = datetime.fromtimestamp(facts.recording["created"] / 1000, tz=UTC)
-        name = f"{made:%Y-%m-%dT%H%M%S}_{other}_{encode_name(facts.name)}_{facts.id}.mp3"
-        for folder in (f"by-date/{made:%Y/%m/%d}", f"by-number/{row['toNumber']}"):
+        name = next(name for name in await tree.names("by-number/12135550002") if name.endswith(f"_{ident}.mp3"))
+        assert "_out_12135550002_" in name
+        for folder in ("by-number/12135550001", "by-number/9", "by-label/both", "by-label/second"):
             assert name in await tree.names(folder)
-            assert await tree.data(f"{folder}/{name}") == await tree.data(f"{facts.folder}/{facts.name}.mp3")
+        for search in ("number=12135550001", "number=12135550002", "to=12135550001", "to=12135550002", "label=second"):
+            assert name in await tree.names(f"search/{search}")
+        with pytest.raises(MISSING):
+            await tree.node("by-label/tried")
 
 
 async def test_by_name_is_campaigns(world: Open, facts: Facts) -> None:
@@ -167,7 +206,7 @@ async def test_neither_date_nor_number(world: Open, standin: StandinThread) -> N
     async with world() as tree:
         odd = await tree.walk("by-label/odd")
         assert len(odd) == len(hostile)
-        assert all(path.startswith("by-label/odd/undated_unknown_x_") for path in odd)
+        assert all(path.startswith("by-label/odd/in_unknown_0m05s_x_") for path in odd)
         dated = {node.args[0] for path, node in (await tree.walk("by-date")).items() if node.kind is Kind.MP3}
         assert not dated & {node.args[0] for node in odd.values()}
         numbered = {node.args[0] for node in (await tree.walk("by-number")).values() if node.kind is Kind.MP3}
@@ -243,7 +282,9 @@ async def test_read_while_rows_change(world: Open, standin: StandinThread) -> No
 async def test_names_are_kept(world: Open, facts: Facts, standin: StandinThread) -> None:
     """A file's name in a view is given once: where the service corrects numbers or times later, the recording moves to
     the folders that it belongs to by now, under the name it has; what was unknown becomes part of a name once."""
-    standin.account.set_call(facts.call, fromNumber="", toNumber="")
+    call = standin.account.call_row(facts.call) or {}
+    records = [{**record, "toNumber": "", "recordings": []} for record in call["records"]]
+    standin.account.set_call(facts.call, fromNumber="", toNumber="", records=records)
     async with world(dir_ttl_seconds=0.0) as tree:
 
         async def shown(view: str) -> list[str]:

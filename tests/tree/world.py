@@ -154,7 +154,7 @@ async def opened(
     )
     async with (
         Transport(origin) as transport,
-        Catalog.opened(folder / "catalog.sqlite") as catalog,
+        Catalog.opened(folder / "catalog.sqlite", timezone=timezone) as catalog,
         open_background() as background,
     ):
         yield _built(
@@ -170,7 +170,6 @@ async def opened(
             settings=TreeSettings(
                 dir_ttl_seconds=dir_ttl_seconds,
                 formats=formats,
-                timezone=timezone,
                 exact_sizes=False,
                 offline=False,
                 timeout_seconds=timeout_seconds,

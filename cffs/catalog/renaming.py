@@ -1,0 +1,54 @@
+"""Names for rows that are older than names: once, when a catalogue of cffs 0.1 is opened by a later one.
+
+It must not know the tables' history (`catalog/schema` calls it behind the step that added the columns).
+What the service told of each call is read again, for the rows do not hold all that a name says.
+"""
+
+import json
+import sqlite3
+
+from cffs.catalog import naming, views_writes
+from cffs.catalog.writes import attempt_of
+from cffs.core.errors import MalformedAnswer
+from cffs.core.values import Call
+from cffs.core.wire_json import decode
+from cffs.core.wire_v2 import parse_call
+
+#: Calls read and written together.
+_AT_ONCE = 1000
+_CALLS = "SELECT seq, document FROM calls WHERE seq > ? AND document NOT NULL ORDER BY seq LIMIT ?"
+_WITH_TIMES = ("campaigns", "calls", "recordings", "files", "media", "dynamic_files", "facts")
+
+
+def fill(db: sqlite3.Connection) -> None:
+    """Name every campaign, call and recording, and put each recording into the folders of its numbers and labels."""
+    for table in _WITH_TIMES:
+        db.execute(f"UPDATE {table} SET seen_ms = unixepoch() * 1000")  # nosec B608  # noqa: S608 - names of our own
+    db.execute("UPDATE documents SET seen_ms = refreshed_ms")
+    campaigns = db.execute("SELECT id, name FROM campaigns WHERE document NOT NULL ORDER BY seq").fetchall()
+    for campaign_id, name in campaigns:
+        naming.name_campaign(db, campaign_id, json.loads(name))
+    seq = 0
+    while rows := db.execute(_CALLS, (seq, _AT_ONCE)).fetchall():
+        for seq, document in rows:
+            call = _read(document)
+            if call is not None:
+                _fill_call(db, seq, call)
+    db.execute("DELETE FROM view_rows")
+    for (call_id,) in db.execute("SELECT DISTINCT call_id FROM recordings").fetchall():
+        views_writes.place_call(db, call_id)
+        naming.complete_recordings(db, call_id)
+
+
+def _read(document: bytes) -> Call | None:
+    try:
+        return parse_call(decode(document, what="a kept call"))
+    except MalformedAnswer:  # of a version that took what this one does not: as a call of which only the id is known
+        return None
+
+
+def _fill_call(db: sqlite3.Connection, seq: int, call: Call) -> None:
+    given = naming.new_call(naming.parts_of_call(call), call.id, naming.zone_of(db))
+    db.execute("UPDATE calls SET listed = ?, unsaid = ?, month = ? WHERE seq = ?", (*given, seq))
+    attempts = [(*attempt_of(recording), recording.id, call.id) for recording in call.recordings or ()]
+    db.executemany("UPDATE recordings SET to_number = ?, labels = ? WHERE id = ? AND call_id = ?", attempts)
