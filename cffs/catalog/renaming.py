@@ -23,7 +23,7 @@ _WITH_TIMES = ("campaigns", "calls", "recordings", "files", "media", "dynamic_fi
 def fill(db: sqlite3.Connection) -> None:
     """Name every campaign, call and recording, and put each recording into the folders of its numbers and labels."""
     for table in _WITH_TIMES:
-        db.execute(f"UPDATE {table} SET seen_ms = unixepoch() * 1000")  # noqa: S608 - names of our own
+        db.execute(f"UPDATE {table} SET seen_ms = unixepoch() * 1000")  # nosec B608  # noqa: S608 - names of our own
     db.execute("UPDATE documents SET seen_ms = refreshed_ms")
     campaigns = db.execute("SELECT id, name FROM campaigns WHERE document NOT NULL ORDER BY seq").fetchall()
     for campaign_id, name in campaigns:

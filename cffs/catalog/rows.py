@@ -180,7 +180,7 @@ RECORDING_COLUMNS = (
 _CAMPAIGN = "SELECT seq, id, name, modified_ms, document, stem, seen_ms FROM campaigns"
 _CALL = f"{CALL_COLUMNS} FROM calls c"
 _LISTED_CALL = "SELECT seq, id, listed, created_ms FROM calls"
-_RECORDING = f"SELECT {RECORDING_COLUMNS} FROM recordings r"  # noqa: S608 - names of our own
+_RECORDING = f"SELECT {RECORDING_COLUMNS} FROM recordings r"  # nosec B608  # noqa: S608 - names of our own
 _FILE = "SELECT f.seq, f.id, f.call_id, f.campaign_id, f.seen_ms FROM files f"
 _MEDIA = (
     "SELECT seq, id, name, stem, extension, created_ms, hint_nbytes, public_key, public_extension, document, seen_ms"
