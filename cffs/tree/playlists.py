@@ -1,9 +1,12 @@
-"""playlist.m3u8 in every folder of audio: its recordings as relative, percent-encoded paths, rendered from rows.
+"""playlist.m3u8 in every folder of audio: its recordings as relative paths, rendered from rows.
 
 It must not know how the folders find their files: it asks the same functions that list them.
 The namespace calls it. A playlist costs no request; what it holds is rendered at stat and open, page by page.
+Its lines are the names as they stand: mpv, mplayer and mpg123 open a line as a path and decode nothing (of 18 odd names
+that were percent-encoded they played 2). VLC alone decodes `%`, `#` and `?`, whatever a line looks like.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Hashable
 from contextlib import suppress
@@ -16,7 +19,6 @@ from cffs.catalog.views import UNDATED_MS, ViewRow, Views
 from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.printable import printable_line
-from cffs.core.source import quote_segment
 from cffs.tree import dates, dynamic, recordings, search, views
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
@@ -44,6 +46,8 @@ _PAGE_ROWS = 2000
 _AT_ONCE = 200
 #: A hundred thousand lines; whoever asks for a longer one has it made further on.
 _AHEAD_SECONDS = 1.0
+#: Players take a line that begins so for a comment, cut the blank off, or (VLC) take the colon for a URL's.
+_MISTAKEN = re.compile(r"[#\s]|[^/]*:")
 #: (place behind the last row: its time and sequence number, views) -> the next rows.
 Find = Callable[[tuple[int, int], Views], list[ViewRow]]
 _AUDIO = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE})
@@ -187,13 +191,13 @@ def _line(context: Context, folder: Node, row: ViewRow) -> str:
     """The item of a row, by the name that its folder shows it under; "" where it shows no audio of it."""
     if folder.kind is Kind.CAMPAIGN:
         shown = Form.MP3 if Form.MP3 in shown_forms(context) else Form.WAV
-        path = f"{row.recording.call_id}/{_quoted(f'{row.recording.stem}.{shown}')}"
+        path = f"{row.recording.call_id}/{row.recording.stem}.{shown}"
         return _item(context, row, path) if row.recording.call_id else ""
     form = next((form for form, _node in files_of(context, row)), None)
     if form is None:
         return ""
     name = f"{row.recording.id}.{form}" if folder.kind is Kind.RECORDINGS else name_of(row, form)
-    return _item(context, row, quote_segment(name))
+    return _item(context, row, name)
 
 
 def _listed(context: Context, entries: list[Entry]) -> str:
@@ -206,7 +210,7 @@ def _listed(context: Context, entries: list[Entry]) -> str:
         row = None
         if entry.node.kind is not Kind.DYNAMIC_FILE:
             row = context.catalog.views.recording(int(entry.node.args[0]))
-        lines.append(_item(context, row, quote_segment(entry.name), entry.name))
+        lines.append(_item(context, row, entry.name))
     return "".join(lines)
 
 
@@ -214,16 +218,13 @@ def _has_mp3(context: Context, entry: Entry) -> bool:
     return context.catalog.recording(int(entry.node.args[0])) is not None
 
 
-def _item(context: Context, row: ViewRow | None, path: str, name: str = "") -> str:
+def _item(context: Context, row: ViewRow | None, path: str) -> str:
+    line = f"./{path}" if _MISTAKEN.match(path) else path
     if row is None:
-        return f"#EXTINF:-1,{printable_line(name)}\n{path}\n"
+        return f"#EXTINF:-1,{printable_line(path)}\n{line}\n"
     seconds = -1 if row.recording.seconds is None else row.recording.seconds
     title = _title(other_number(row), row.recording.name)
-    return f"#EXTINF:{seconds},{stamp_of(context, row)} {title}\n{path}\n"
-
-
-#: Most recordings of an account are called the same.
-_quoted = lru_cache(4096)(quote_segment)
+    return f"#EXTINF:{seconds},{stamp_of(context, row)} {title}\n{line}\n"
 
 
 @lru_cache(4096)

@@ -1,7 +1,6 @@
 """playlist.m3u8: what it holds, where it is, what it costs, that its size and time are true."""
 
 from posixpath import normpath
-from urllib.parse import unquote
 
 import pytest
 import trio
@@ -15,16 +14,23 @@ from tests.tree.world import World
 
 async def played(tree: World, folder: str) -> list[str]:
     """The paths that a playlist leads to, from the root."""
-    lines = (await tree.text(f"{folder}/playlist.m3u8")).decode("ascii" if folder else "utf-8", "strict").splitlines()
-    assert lines[0] == "#EXTM3U"
-    return [normpath(f"{folder}/{unquote(line)}") for line in lines[1:] if not line.startswith("#")]
+    first, *lines, last = (await tree.text(f"{folder}/playlist.m3u8")).decode("utf-8", "strict").split("\n")
+    assert (first, last) == ("#EXTM3U", "")
+    return [normpath(f"{folder}/{line}") for line in lines if not line.startswith("#")]
+
+
+#: Names that playlists, URLs or shells read otherwise than as they stand.
+HOSTILE = (
+    "a b#c?.mp3", "100%", "é", "..", "x" * 400, "new\nline", "#1 first", " before", "behind ", "Caller: Bob", "http:x",
+    "C:", "back\\slash", "a/b", "~", "[x]", "<x>", "&amp;", "\u2028", "\u3000wide", "EXTM3U", "日本",
+)  # fmt: skip
 
 
 @pytest.fixture
 def plain(served: Serve) -> StandinThread:
     """An account with hostile recording names."""
     standin = served(calls=12)
-    for name in ("a b#c?.mp3", "100%", "é", "..", "x" * 400, "new\nline"):
+    for name in HOSTILE:
         standin.account.add_recording(Facts(standin).call, seconds=7, name=name)
     return standin
 
@@ -59,13 +65,28 @@ async def test_every_item_opens(world: Open, plain: StandinThread) -> None:
         before = tree.requests()
         for folder in folders:
             text = (await tree.text(f"{folder}/playlist.m3u8")).decode()
-            paths = [unquote(line) for line in text.splitlines() if not line.startswith("#")]
-            nodes = [await tree.node(f"{folder}/{path}") for path in paths]
+            paths = await played(tree, folder)
+            nodes = [await tree.node(path) for path in paths]
             below = [node for node in (await tree.walk(folder)).values() if node.kind is Kind.MP3]
             assert sorted(node.args for node in nodes) == sorted({node.args for node in below}), folder
             assert ("playlist.m3u8" in await tree.names(folder)) == (folder in folders[:1] + folders[7:8])
             assert text.count("#EXTINF:") == len(paths)
         assert tree.requests() == before
+
+
+async def test_lines_are_the_names(world: Open, plain: StandinThread) -> None:
+    """A line is the very name that the folder shows, behind `./` where a player would take it for a comment, cut a
+    blank off its beginning or take it for a URL, and only there."""
+    facts = Facts(plain)
+    async with world(plain) as tree:
+        shown = [entry.name for entry in await tree.entries(facts.folder) if entry.node.kind is Kind.MP3]
+        text = (await tree.text(f"{facts.folder}/playlist.m3u8")).decode()
+        lines = [line for line in text.split("\n")[1:-1] if not line.startswith("#")]
+        assert sorted(line.removeprefix("./") for line in lines) == sorted(shown)
+        for line in lines:
+            name = line.removeprefix("./")
+            assert line.startswith("./") == (name[0] in "# \u2028\u3000" or ":" in name)
+        assert {"./#1 first.mp3", "./Caller: Bob.mp3", "./ before.mp3", "back\\slash.mp3", "100%25.mp3"} <= set(lines)
 
 
 async def test_oldest_first_with_seconds(world: Open, facts: Facts, standin: StandinThread) -> None:
@@ -74,7 +95,7 @@ async def test_oldest_first_with_seconds(world: Open, facts: Facts, standin: Sta
         await tree.names("recordings")
         lines = (await tree.text(f"campaigns/{facts.campaign}/playlist.m3u8")).decode().splitlines()[1:]
         rows = [
-            tree.catalog.recording(int((await tree.node(f"campaigns/{facts.campaign}/{unquote(p)}")).args[0]))
+            tree.catalog.recording(int((await tree.node(f"campaigns/{facts.campaign}/{p}")).args[0]))
             for p in lines[1::2]
         ]
         times = [row.created_ms for row in rows if row and row.created_ms]
