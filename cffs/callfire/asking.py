@@ -52,7 +52,8 @@ _SHORTEST_CONNECT_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One question. `what` names it in messages; `subject` is the object that a refusal or a failure is about."""
+    """One question. `what` names it in messages, and the object that a refusal or a failure is about; `may_be_text`
+    tells of an object's bytes that text is not an error page."""
 
     method: str
     api: Api
@@ -63,6 +64,7 @@ class Ask:
     own_endpoint: bool = False
     content: bytes | AsyncIterable[bytes] | None = None
     idempotent: bool = True
+    may_be_text: bool = False
     total_seconds: float
     #: For the head of an answer and for the first byte of its body; then for each further piece.
     head_seconds: float

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from cffs.callfire.checks import BodyPlan
 from cffs.callfire.gate import Slot
-from cffs.callfire.sniffing import SNIFF_NBYTES, looks_like_error_page
 from cffs.callfire.stats import Stats
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, TruncatedAnswer
+from cffs.core.media_content import MIN_JUDGED_NBYTES, Verdict, judge
 
-#: What the first look takes in at most: it is copied once more.
+#: What the first look takes in at first: enough for a verdict on everything but blanks. It is copied once more.
 _LOOK_NBYTES = 16 * 2**10
 
 
@@ -69,19 +69,25 @@ class RangeAnswer:
         """True once a byte of the body came."""
         return self._received_stop > self.start
 
-    async def look(self) -> None:
-        """Take in enough of the body to tell an error page from audio. Called once, before anything is handed out.
+    async def look(self, *, may_be_text: bool = False) -> None:
+        """Take in enough of the body to tell a page from content. Called once, before anything is handed out.
 
         Only where the body starts at the object's first byte: further in, audio may look like anything. Always a
         checkpoint; raises MalformedAnswer for a page, and what `receive_into` raises.
         """
         if self.start != 0:
             return
-        first, nbytes = memoryview(bytearray(_LOOK_NBYTES)), 0
-        while nbytes < SNIFF_NBYTES and (received := await self._receive(first[nbytes:])):
+        buffer, nbytes, verdict = bytearray(_LOOK_NBYTES), 0, Verdict.OPEN
+        while verdict is Verdict.OPEN:
+            if nbytes == len(buffer):
+                buffer = buffer + bytes(len(buffer))  # blanks, so far: they prove nothing
+            received = await self._receive(memoryview(buffer)[nbytes:])
             nbytes += received
-        self._rest = first[:nbytes]
-        if looks_like_error_page(bytes(first[: min(nbytes, SNIFF_NBYTES)]), self.content_type):
+            if not received and nbytes < MIN_JUDGED_NBYTES and self.total != nbytes and self.stop is not None:
+                break  # too small a piece of an object to tell anything
+            verdict = judge(bytes(buffer[:nbytes]), is_whole=not received, may_be_text=may_be_text)
+        self._rest = memoryview(buffer)[:nbytes]
+        if verdict is Verdict.PAGE:
             raise MalformedAnswer("the answer is a page or a document where audio was asked for")
 
     async def receive_into(self, buffer: memoryview) -> int:

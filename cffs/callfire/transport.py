@@ -253,6 +253,7 @@ class Transport:
         if byte_range is not None and not byte_range:
             raise ValueError("an empty range cannot be asked")
         ask = self._ask("GET", source.api, source.segments, range_headers(byte_range), as_account=False)
+        ask = ask.with_changes(may_be_text=source.may_be_text)
         answer, held = await self._open(ask, byte_range, pinned, confirm=True)
         try:
             yield answer
@@ -278,7 +279,7 @@ class Transport:
                 plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None
             )
             try:
-                await answer.look()
+                await answer.look(may_be_text=ask.may_be_text)
             except DeadlineExceeded as error:
                 raise TryFailed(error, sent=True, foreign=opened.foreign, late=not answer.has_begun) from None
             return answer

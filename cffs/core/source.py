@@ -4,7 +4,7 @@ It must not know base URLs, credentials or how bytes are fetched.
 The tree builds sources, `callfire/transport` turns them into requests, the caches key by them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import quote
@@ -21,11 +21,13 @@ class Api(StrEnum):
 class Source:
     """One GET-able object of one API: `segments` are the decoded path segments below the API's base URL.
 
-    `key` is stable across runs, holds no secret, and is equal only for equal sources.
+    `key` is stable across runs, holds no secret, and is equal only for equal sources. `may_be_text` is for media of
+    types other than sounds, pictures and films: an answer in plain text is not an error page then.
     """
 
     api: Api
     segments: tuple[str, ...]
+    may_be_text: bool = field(default=False, compare=False)
 
     @property
     def path(self) -> str:
@@ -76,16 +78,16 @@ def v2_recording_by_name(call_id: int, name: str) -> Source:
     return Source(Api.V2, ("calls", str(call_id), "recordings", f"{name}.mp3"))
 
 
-def v2_media(media_id: int, extension: str) -> Source:
+def v2_media(media_id: int, extension: str, *, may_be_text: bool = False) -> Source:
     """A media file in the type of `extension` (second document: getMediaData)."""
-    return Source(Api.V2, ("media", f"{media_id}.{extension}"))
+    return Source(Api.V2, ("media", f"{media_id}.{extension}"), may_be_text)
 
 
-def v2_media_raw(media_id: int) -> Source:
+def v2_media_raw(media_id: int, *, may_be_text: bool = False) -> Source:
     """A media file as it is (second document: getMediaDataBinary)."""
-    return Source(Api.V2, ("media", str(media_id), "file"))
+    return Source(Api.V2, ("media", str(media_id), "file"), may_be_text)
 
 
-def v2_media_public(key: str, extension: str) -> Source:
+def v2_media_public(key: str, extension: str, *, may_be_text: bool = False) -> Source:
     """A media file by the key of its public URL (second document: getMediaDataByKey)."""
-    return Source(Api.V2, ("media", "public", f"{key}.{extension}"))
+    return Source(Api.V2, ("media", "public", f"{key}.{extension}"), may_be_text)

@@ -23,7 +23,7 @@ from cffs.core.errors import (
     WriteRefused,
 )
 from cffs.core.ids import MediaId
-from cffs.core.media_content import HEAD_NBYTES, is_content_of
+from cffs.core.media_content import HEAD_NBYTES, Verdict, check_content
 from cffs.core.values import Media, Page
 from cffs.writer.draft import Draft
 from cffs.writer.names import MediaName
@@ -166,10 +166,17 @@ class Sending:
         self._appeared(media.id)
 
 
-async def require_content(draft: Draft, sent_as: MediaName) -> None:
-    """Raises ContentRefused where the first bytes are not those of the type."""
-    head = await draft.read(0, HEAD_NBYTES)
-    if not is_content_of(sent_as.extension, head):
+async def require_content(draft: Draft, sent_as: MediaName, *, is_whole: bool = True) -> None:
+    """Raises ContentRefused where the file is not of its type. Where it may still grow (not `is_whole`), one that has
+    shown nothing but blanks or a tag so far passes. Always a checkpoint; if cancelled, nothing happened."""
+    check = check_content(sent_as.extension)
+    offset, verdict = next(check), Verdict.OPEN
+    try:
+        while True:
+            offset = check.send(await draft.read(offset, HEAD_NBYTES))
+    except StopIteration as told:
+        verdict = told.value
+    if verdict is Verdict.PAGE or (verdict is Verdict.OPEN and is_whole):
         problem = ContentRefused(f"{draft.name} does not begin as a file of type {sent_as.extension}")
         log.warning("upload refused name=%s reason=%s", draft.name, problem)
         raise problem

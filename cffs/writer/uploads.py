@@ -204,7 +204,7 @@ class Uploads:
             raise draft.failure
         sent_as = media_name(draft.name)
         if draft.state is State.WRITING and sent_as is not None and (await draft.read(0, 16)).strip(b"\0"):
-            await require_content(draft, sent_as)
+            await require_content(draft, sent_as, is_whole=False)
 
     def released(self, draft: Draft) -> None:
         """A handle is gone; with the last one whatever is not to be sent goes too."""
