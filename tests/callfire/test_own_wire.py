@@ -26,7 +26,7 @@ from cffs.core.source import Api, v2_recording
 
 URL = "http://v2.example.com/v2/x"
 TIMEOUT = {"connect": 5.0, "pool": 1.0, "head": 7.0, "read": 3.0, "write": 3.0}
-HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh\0llo"
 
 
 class Peers:
@@ -94,14 +94,14 @@ async def ask(wire: OwnWire) -> bytes:
 async def test_a_connection_is_used_again_and_not_too_late(peers, mock_clock):
     """Within fifteen seconds the same one, then a new one; what was kept too long is closed."""
     wire = wire_to(peers)
-    assert await ask(wire) == b"hello"
+    assert await ask(wire) == b"h\0llo"
     peers.say(0)
     # What lies there unasked looks like garbage: so a second answer is given only when it was asked.
-    assert await ask(wire) == b"hello"
+    assert await ask(wire) == b"h\0llo"
     assert len(peers.others) == 2
     assert peers.is_closed(0)
     mock_clock.jump(16)
-    assert await ask(wire) == b"hello"
+    assert await ask(wire) == b"h\0llo"
     assert len(peers.others) == 3
     assert peers.is_closed(1)
     await wire.aclose()
@@ -112,7 +112,7 @@ async def test_a_silent_idle_connection_is_reused(peers):
     """An idle connection on which nothing came carries the next request."""
     wire = wire_to(peers)
     async with trio.open_nursery() as nursery:
-        assert await ask(wire) == b"hello"
+        assert await ask(wire) == b"h\0llo"
 
         async def answer_later():
             while b"GET" not in peers.others[0].recv(65536, socket.MSG_PEEK).removeprefix(first):
@@ -121,7 +121,7 @@ async def test_a_silent_idle_connection_is_reused(peers):
 
         first = peers.others[0].recv(65536, socket.MSG_PEEK)
         nursery.start_soon(answer_later)
-        assert await ask(wire) == b"hello"
+        assert await ask(wire) == b"h\0llo"
     assert len(peers.others) == 1
     await wire.aclose()
 
@@ -143,7 +143,7 @@ async def test_the_pool_is_bounded(peers, autojump_clock):
         with trio.move_on_after(0.5):
             nursery.cancel_scope.cancel()
             await trio.sleep_forever()
-    assert await ask(wire) == b"hello"
+    assert await ask(wire) == b"h\0llo"
     assert [peers.is_closed(0), peers.is_closed(1)] == [True, True]
     await wire.aclose()
 
@@ -155,8 +155,8 @@ async def test_idle_ones_make_room(peers):
     for n in range(3):
         bodies.append(await wire.handle_async_request(request(f"http://h{n}.example.com/")))
     for response in bodies:
-        assert [piece async for piece in response.stream] == [b"hello"]
-    assert await ask(wire) == b"hello"
+        assert [piece async for piece in response.stream] == [b"h\0llo"]
+    assert await ask(wire) == b"h\0llo"
     assert peers.is_closed(0)
     assert len(wire._idle) == 3
     await wire.aclose()
@@ -176,7 +176,7 @@ async def test_cancelled_anywhere_leaves_the_pool_clean(peers, where, autojump_c
         assert wire._busy.value == 1
     assert all(map(peers.is_closed, range(len(peers.others))))
     peers.answer, peers.seconds = HELLO, 0.0
-    assert await ask(wire) == b"hello"
+    assert await ask(wire) == b"h\0llo"
     await wire.aclose()
 
 
@@ -221,7 +221,7 @@ async def test_a_late_first_byte_is_waited_for(peers, said_early, late_seconds, 
         try:
             async with transport.open_range(v2_recording(1), None) as answer:
                 assert is_in_time
-                assert buffer[: await answer.receive_into(buffer)] == b"hello"
+                assert buffer[: await answer.receive_into(buffer)] == b"h\0llo"
         except DeadlineExceeded:
             assert not is_in_time
         nursery.cancel_scope.cancel()
@@ -280,7 +280,7 @@ async def test_a_closed_pool_keeps_nothing(peers):
     wire = wire_to(peers)
     response = await wire.handle_async_request(request())
     await wire.aclose()
-    assert [piece async for piece in response.stream] == [b"hello"]
+    assert [piece async for piece in response.stream] == [b"h\0llo"]
     assert peers.is_closed(0)
 
 
