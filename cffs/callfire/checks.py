@@ -37,8 +37,8 @@ _CONTENT_RANGE = re.compile(r"bytes +([0-9]{1,13})-([0-9]{1,13})/([0-9]{1,13}|\*
 _UNSATISFIED_RANGE = re.compile(r"bytes +\*/([0-9]{1,13})", re.ASCII | re.IGNORECASE)
 #: The registered content codings but identity, and those that servers use without being registered.
 _CODINGS = frozenset(
-    "aes128gcm br bzip2 compress dcb dcz deflate exi gzip lz4 lzma pack200-gzip sdch snappy x-bzip2 x-compress x-deflate"
-    " x-gzip x-zstd xz zstd".split()
+    """aes128gcm br bzip2 compress dcb dcz deflate exi gzip lz4 lzma pack200-gzip sdch snappy
+    x-bzip2 x-compress x-deflate x-gzip x-zstd xz zstd""".split()
 )
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"', re.ASCII)
 
