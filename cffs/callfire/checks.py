@@ -36,9 +36,8 @@ _READ_AND_REFUSED = (400, 409, 415, 422)
 _CONTENT_RANGE = re.compile(r"bytes +([0-9]{1,13})-([0-9]{1,13})/([0-9]{1,13}|\*)", re.ASCII | re.IGNORECASE)
 _UNSATISFIED_RANGE = re.compile(r"bytes +\*/([0-9]{1,13})", re.ASCII | re.IGNORECASE)
 #: The registered content codings but identity, and those that servers use without being registered.
-_CODINGS = frozenset(
-    """aes128gcm br bzip2 compress dcb dcz deflate exi gzip lz4 lzma pack200-gzip sdch snappy
-    x-bzip2 x-compress x-deflate x-gzip x-zstd xz zstd""".split()
+_CODING = re.compile(
+    r"(?:x-)?(?:gzip|compress|deflate|br|zstd|bzip2|xz|lzma|lz4|snappy)|aes128gcm|dcb|dcz|exi|pack200-gzip|sdch"
 )
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"', re.ASCII)
 
@@ -164,8 +163,8 @@ def require_identity(headers: Mapping[str, str], *, what: str) -> None:
 
     A word that names no coding (`none`, `UTF-8`, `binary`, `aws-chunked` kept from an upload) changes no byte.
     """
-    named = {word.partition(";")[0].strip().lower() for word in headers.get("content-encoding", "").split(",")}
-    if named & _CODINGS:
+    words = headers.get("content-encoding", "").lower().split(",")
+    if any(_CODING.fullmatch(word.partition(";")[0].strip()) for word in words):
         raise MalformedAnswer(f"the answer for {what} is encoded, though identity was asked")
 
 
