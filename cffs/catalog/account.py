@@ -65,7 +65,8 @@ class Account:
         self._background = background
         self._ttl_seconds = ttl_seconds
         self._wall_ms = wall_ms
-        self._recent: TTLCache[Hashable, bool] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
+        #: What was told within the time to live, and when.
+        self._recent: TTLCache[Hashable, float] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
         self._listings: dict[str, Listing] = {}
         if v2 is not None:
             self._taking = Taking(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
@@ -148,22 +149,25 @@ class Account:
         async def question() -> None:
             call = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call(call_id))
             await self.catalog.write(lambda db: writes.put_call(db, call))
-            self._recent["call", call_id] = True
+            self._recent["call", call_id] = trio.current_time()
             if call.recordings is not None:
-                self._recent["recordings", call_id] = True
+                self._recent["recordings", call_id] = trio.current_time()
 
         await self._questions.ask(("call", call_id), Api.V2, question, patience_seconds=patience_seconds)
 
-    async def find_recordings(self, call_id: int, *, patience_seconds: float | None) -> None:
-        """Ask v2 for the list of a call's recordings; not again within the listing's time to live."""
+    async def find_recordings(
+        self, call_id: int, *, patience_seconds: float | None, within_seconds: float | None = None
+    ) -> None:
+        """Ask v2 for the list of a call's recordings; not again within the listing's time to live, or
+        `within_seconds`."""
         v2 = self._v2(Family.CALLS)
-        if ("recordings", call_id) in self._recent:
+        if self._is_recent(("recordings", call_id), within_seconds):
             return
 
         async def question() -> None:
             recordings = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call_recordings(call_id))
             await self.catalog.write(lambda db: writes.put_recordings_of_call(db, call_id, recordings.items))
-            self._recent["recordings", call_id] = True
+            self._recent["recordings", call_id] = trio.current_time()
 
         await self._questions.ask(("recordings", call_id), Api.V2, question, patience_seconds=patience_seconds)
 
@@ -187,13 +191,16 @@ class Account:
         key = ("recording-by-name", call_id, name)
         await self._questions.ask(key, Api.V2, question, patience_seconds=patience_seconds)
 
-    async def find_files(self, campaign_id: int, call_id: int, *, patience_seconds: float | None) -> bool:
-        """Ask v1 for the list of a call's files, not again within the time to live; True where it holds any.
+    async def find_files(
+        self, campaign_id: int, call_id: int, *, patience_seconds: float | None, within_seconds: float | None = None
+    ) -> bool:
+        """Ask v1 for the list of a call's files, not again within the time to live, or `within_seconds`; True where it
+        holds any.
 
         An empty list leaves no row: v1 answers for any pair of numbers, so it proves nothing about the call.
         """
         v1 = self._v1()
-        if ("files", campaign_id, call_id) not in self._recent:
+        if not self._is_recent(("files", campaign_id, call_id), within_seconds):
 
             async def question() -> None:
                 listing = await v1.list_recordings(campaign_id, call_id)
@@ -201,7 +208,7 @@ class Account:
                     await self.catalog.write(
                         lambda db: writes.put_files(db, listing, campaign_id=campaign_id, call_id=call_id)
                     )
-                self._recent["files", campaign_id, call_id] = True
+                self._recent["files", campaign_id, call_id] = trio.current_time()
                 recording_ids = [recording.id for recording in self.catalog.recordings_of_call(call_id)]
                 if self.file_ids.note(listing.file_ids, recording_ids):
                     await self.mark_listed(_FILE_IDS + self.file_ids.verdict)
@@ -221,10 +228,39 @@ class Account:
         await self._questions.ask(("media", media_id), Api.V2, question, patience_seconds=patience_seconds)
 
     async def ask_anything(
-        self, key: Hashable, api: Api, question: Callable[[], Awaitable[None]], *, patience_seconds: float | None
-    ) -> None:
+        self,
+        key: Hashable,
+        api: Api | None,
+        question: Callable[[], Awaitable[Answer]],
+        *,
+        patience_seconds: float | None,
+    ) -> Answer:
         """Ask what is not a row of this module (an object's size, say), under the same rules."""
-        await self._questions.ask(key, api, question, patience_seconds=patience_seconds)
+        return await self._questions.ask(key, api, question, patience_seconds=patience_seconds)
+
+    def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> None:
+        """Have the same asked for who is about to ask it. No checkpoint."""
+        self._questions.begin(key, api, question)
+
+    def require_not_denied(self, key: Hashable) -> None:
+        """Raise RemoteObjectMissing where the answer to that question was, lately, that it is not there."""
+        self._questions.require_not_denied(key)
+
+    def patience_seconds(self, api: Api) -> float:
+        """How long a lookup may wait for an answer of that API now."""
+        return self._questions.patience_seconds(api)
+
+    def files_asked_at(self, campaign_id: int, call_id: int) -> float | None:
+        """When v1 told that call's list, if that was within the time to live."""
+        return self._recent.get(("files", campaign_id, call_id))
+
+    def recordings_asked_at(self, call_id: int) -> float | None:
+        """When v2 told that call's recordings, if that was within the time to live."""
+        return self._recent.get(("recordings", call_id))
+
+    def has_fresh_document(self, key: str) -> bool:
+        """True where `document` would ask nothing."""
+        return ("document", key) in self._recent and self.catalog.document(key) is not None
 
     async def document(
         self, key: str, fetch: Callable[[], Awaitable[object]], *, patience_seconds: float | None = None
@@ -238,7 +274,7 @@ class Account:
         async def question() -> None:
             body = encode(await fetch())
             await self.catalog.write(lambda db: writes.put_document(db, key=key, body=body, now_ms=self._wall_ms()))
-            self._recent["document", key] = True
+            self._recent["document", key] = trio.current_time()
 
         try:
             await self._questions.ask(("document", key), Api.V2, question, patience_seconds=patience_seconds)
@@ -253,6 +289,10 @@ class Account:
         return kept.body
 
     # -- help --
+
+    def _is_recent(self, key: Hashable, within_seconds: float | None) -> bool:
+        told_at = self._recent.get(key)
+        return told_at is not None and (within_seconds is None or trio.current_time() - told_at < within_seconds)
 
     async def _keep_recording(self, recording: Recording, *, call_id: int) -> None:
         def batch(db: Any) -> None:

@@ -7,9 +7,10 @@ It must not know what is asked; an answer is a side effect on the catalogue's ro
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any, TypeVar, cast
 
 import trio
-from cachetools import TTLCache
+from cachetools import TLRUCache, TTLCache
 
 from cffs.core.background import Background
 from cffs.core.errors import (
@@ -25,7 +26,9 @@ from cffs.core.errors import (
 from cffs.core.source import Api
 from cffs.core.waiting import Record, begin, waits_for
 
-#: How long "the service does not have it" is remembered (contract section 3).
+Answer = TypeVar("Answer")
+
+#: How long "the service does not have it" is remembered, from its answer on.
 MISSING_SECONDS = 30.0
 #: Names that are remembered as missing; a program that probes at random must not cost memory.
 MISSING_ENTRIES = 20_000
@@ -41,15 +44,35 @@ STUCK_SECONDS = 1.0
 MAX_PENDING = 512
 
 
+@dataclass(frozen=True, slots=True)
+class _Denial:
+    reason: str
+    answered_at: float
+
+    def raised(self) -> RemoteObjectMissing:
+        missing = RemoteObjectMissing(self.reason)
+        missing.answered_at = self.answered_at
+        return missing
+
+
+def _denied_until(_key: Hashable, denial: _Denial, _now: float) -> float:
+    return denial.answered_at + MISSING_SECONDS
+
+
 @dataclass(slots=True, eq=False)
 class _Pending:
-    api: Api
+    api: Api | None
     asked_at: float
     done: trio.Event = field(default_factory=trio.Event)
     waiting: int = 0
     record: Record = field(default_factory=Record)
+    answer: Any = None
     #: What the callers get; until the question ends well it is this, so that a bug in it cannot look like an answer.
     failure: CffsError | None = field(default_factory=lambda: OriginFault("the question ended without an answer"))
+
+    def told(self) -> str:
+        """What it waits for, in words."""
+        return self.record.told() if self.api is None else f"a question to {self.api}: {self.record.told()}"
 
 
 class Questions:
@@ -60,23 +83,31 @@ class Questions:
         self._timeout_seconds = timeout_seconds
         self._is_offline = is_offline
         self._pending: dict[Hashable, _Pending] = {}
-        self._missing: TTLCache[Hashable, str] = TTLCache(MISSING_ENTRIES, MISSING_SECONDS, timer=trio.current_time)
+        self._missing: TLRUCache[Hashable, _Denial] = TLRUCache(
+            MISSING_ENTRIES, ttu=_denied_until, timer=trio.current_time
+        )
         self._failed: TTLCache[Hashable, CffsError] = TTLCache(
             MISSING_ENTRIES, FAILURE_SECONDS, timer=trio.current_time
         )
 
     async def ask(
-        self, key: Hashable, api: Api, question: Callable[[], Awaitable[None]], *, patience_seconds: float | None
-    ) -> None:
-        """Wait until `question` has been answered for `key`; a question under way is joined, not repeated.
+        self,
+        key: Hashable,
+        api: Api | None,
+        question: Callable[[], Awaitable[Answer]],
+        *,
+        patience_seconds: float | None,
+    ) -> Answer:
+        """Wait until `question` has been answered for `key`, and return what it returned; a question under way is
+        joined, not repeated.
 
         `patience_seconds` None waits as long as the caller's own deadline lets it; a number is a lookup's patience.
-        Raises what the question raised, RemoteObjectMissing from memory for 30 s, DeadlineExceeded when patience ends
-        (OriginUnreachable where the API is known to be offline). Cancelled, or out of patience, the question goes on
-        in the background and its answer is there for the next caller. A checkpoint unless answered from memory.
+        `api` is None where the question itself asks others. Raises what the question raised, RemoteObjectMissing from
+        memory for 30 s, DeadlineExceeded when patience ends (OriginUnreachable where the API is known to be offline).
+        Cancelled, or out of patience, the question goes on in the background and its answer is there for the next
+        caller. A checkpoint unless answered from memory.
         """
-        if (reason := self._missing.get(key)) is not None:  # one look: it may expire before a second one
-            raise RemoteObjectMissing(reason)
+        self.require_not_denied(key)
         if (failure := self._failed.pop(key, None)) is not None:
             raise failure
         stuck = patience_seconds is not None and self._is_stuck(api)
@@ -87,7 +118,7 @@ class Questions:
             pending.waiting += 1
             try:
                 with (
-                    waits_for(lambda: f"a question to {api}: {pending.record.told()}"),
+                    waits_for(pending.told),
                     trio.move_on_after(inf if patience_seconds is None else patience_seconds),
                 ):
                     await pending.done.wait()
@@ -97,33 +128,51 @@ class Questions:
             raise self._no_answer(api)
         if pending.failure is not None:
             raise pending.failure
+        return cast(Answer, pending.answer)
+
+    def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> None:
+        """Have the question asked for who is about to ask it: nothing where it is under way, or was denied or failed
+        just now, or where too many are under way. No checkpoint."""
+        is_known = key in self._pending or key in self._missing or key in self._failed
+        if not is_known and len(self._pending) < MAX_PENDING:
+            self._start(key, api, question)
+
+    def require_not_denied(self, key: Hashable) -> None:
+        """Raise RemoteObjectMissing, which tells when that was answered, where the service denied `key` lately."""
+        if (denial := self._missing.get(key)) is not None:  # one look: it may expire before a second one
+            raise denial.raised()
+
+    def patience_seconds(self, api: Api) -> float:
+        """How long a lookup may wait for an answer of that API now."""
+        return 0.0 if self._is_stuck(api) else LOOKUP_PATIENCE_SECONDS
 
     def forget(self, key: Hashable) -> None:
         """Drop what is remembered about `key` (the mount itself changed it)."""
         self._missing.pop(key, None)
         self._failed.pop(key, None)
 
-    def _is_stuck(self, api: Api) -> bool:
+    def _is_stuck(self, api: Api | None) -> bool:
         now = trio.current_time()
         return any(p.api is api and now - p.asked_at >= STUCK_SECONDS for p in self._pending.values())
 
-    def _no_answer(self, api: Api) -> CffsError:
-        if self._is_offline(api):
+    def _no_answer(self, api: Api | None) -> CffsError:
+        if api is not None and self._is_offline(api):
             return OriginUnreachable(f"{api} is offline")
-        return DeadlineExceeded(f"no answer from {api} yet")
+        return DeadlineExceeded(f"no answer from {api or 'the service'} yet")
 
-    def _start(self, key: Hashable, api: Api, question: Callable[[], Awaitable[None]]) -> _Pending:
-        if len(self._pending) >= MAX_PENDING:
+    def _start(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> _Pending:
+        # one that asks others waits for them, which are counted
+        if api is not None and sum(pending.api is not None for pending in self._pending.values()) >= MAX_PENDING:
             raise DeadlineExceeded("too many questions are waiting for the service")
         pending = self._pending[key] = _Pending(api, trio.current_time())
         self._background.start(self._run, key, pending, question)
         return pending
 
-    async def _run(self, key: Hashable, pending: _Pending, question: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, key: Hashable, pending: _Pending, question: Callable[[], Awaitable[object]]) -> None:
         begin(pending.record)
         try:
             with trio.fail_after(self._timeout_seconds):
-                await question()
+                pending.answer = await question()
             pending.failure = None
         except trio.TooSlowError:
             pending.failure = DeadlineExceeded("the service did not answer in time")
@@ -133,7 +182,9 @@ class Questions:
             # No await in here: whoever wakes sees the question gone and its outcome kept
             del self._pending[key]
             if isinstance(pending.failure, RemoteObjectMissing):
-                self._missing[key] = str(pending.failure)
+                if pending.failure.answered_at is None:
+                    pending.failure.answered_at = trio.current_time()
+                self._missing[key] = _Denial(str(pending.failure), pending.failure.answered_at)
             elif pending.failure is not None and not pending.waiting:
                 self._failed[key] = pending.failure
             pending.done.set()

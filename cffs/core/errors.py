@@ -50,7 +50,10 @@ class CffsError(Exception):
 
 
 class RemoteObjectMissing(CffsError):
-    """The service answered that it does not have the object (404, 410)."""
+    """The service answered that it does not have the object (404, 410). `answered_at` is when it said so, on the clock
+    of whoever remembers it; None where that is now."""
+
+    answered_at: float | None = None
 
 
 class NotInTree(CffsError):

@@ -133,12 +133,26 @@ class AttributeMaker:
         attributes.attr_timeout = self._attr_seconds(description)
         attributes.entry_timeout = self._entry_seconds(description)
 
-    def missing(self, *, never_ours: bool) -> pyfuse3.EntryAttributes:
-        """A negative entry: the kernel remembers for a while that the name does not exist."""
+    def missing(self, *, never_ours: bool, known_for_seconds: float = 0.0) -> pyfuse3.EntryAttributes:
+        """A negative entry: the kernel remembers for a while that the name does not exist, for as much less as it has
+        been known for."""
         attributes = pyfuse3.EntryAttributes()
         attributes.st_ino = pyfuse3.InodeT(0)
-        attributes.entry_timeout = self._caching.never_ours_seconds if never_ours else self._caching.missing_seconds
-        attributes.attr_timeout = attributes.entry_timeout
+        seconds = self._caching.never_ours_seconds if never_ours else self._caching.missing_seconds
+        attributes.entry_timeout = attributes.attr_timeout = max(0.0, seconds - known_for_seconds)
+        return attributes
+
+    def promised(self, inode: Inode, *, is_folder: bool) -> pyfuse3.EntryAttributes:
+        """Of what is not known to be there: nothing of it is believed, so that the kernel asks for its attributes
+        before it is used, and for its name the next time. (A name that was believed for a second would look like a file
+        to a program that was told a moment ago that there is none, and now creates it.)"""
+        attributes = self._blank()
+        attributes.st_ino = pyfuse3.InodeT(inode)
+        kind, permissions = (stat.S_IFDIR, 0o555) if is_folder else (stat.S_IFREG, 0o444)
+        attributes.st_mode = pyfuse3.ModeT(self._mode(kind, None, permissions))
+        attributes.st_size = attributes.st_blocks = 0
+        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = self._mounted_ns
+        attributes.entry_timeout = attributes.attr_timeout = 0.0
         return attributes
 
     def _mode(self, kind: int, permissions: int | None, read_only: int) -> int:

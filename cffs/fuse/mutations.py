@@ -12,7 +12,7 @@ import pyfuse3
 
 from cffs.core.errors import BadArgument, ReadOnlyMount
 from cffs.core.ids import Inode
-from cffs.fuse.guard import acting_handler, instant_handler, patient_handler
+from cffs.fuse.guard import acting_handler, handler, instant_handler, patient_handler
 from cffs.fuse.handles import HandleTable, RemoteHandle, WrittenHandle
 from cffs.fuse.refusals import Refusals
 from cffs.tree.behaviour_writing import Change, Opening, WritableFile
@@ -105,7 +105,7 @@ class Mutations(Refusals):
         self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: _Context
     ) -> pyfuse3.EntryAttributes:
         """A length; times, owner and mode are the service's, and accepted only where something was just written."""
-        node = self._inodes.node(Inode(inode))
+        node = await self._proven(Inode(inode))
         handle = self.handles.find(fh) if fh is not None else None
         await self._namespace.writing.change(
             node,
@@ -116,11 +116,11 @@ class Mutations(Refusals):
         )
         return await self._attributes_asked(Inode(inode), node)
 
-    @instant_handler
+    @handler
     async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
         """The kernel checks modes itself (default_permissions) but on a private writable mount, where its one user must
         be told EROFS from EPERM: there all may be read, and writing is for where it means something."""
-        node = self._inodes.node(Inode(inode))
+        node = await self._proven(Inode(inode))
         if mode & os.X_OK and node.kind not in FOLDERS:
             return False
         if not mode & os.W_OK or (self._namespace.writing.permissions(node) or 0) & stat.S_IWUSR:

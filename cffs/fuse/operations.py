@@ -37,6 +37,7 @@ from cffs.reader.siblings import Siblings
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Content, Document, Node, Spooled
+from cffs.tree.question import Unproven
 from cffs.tree.routes import FOLDERS
 
 
@@ -67,7 +68,7 @@ class Operations(Mutations):
         self.handles = HandleTable()
         self._namespace = namespace
         self._inodes = namespace.inodes
-        self.xattrs = Xattrs(namespace.inodes, attributes_of)
+        self.xattrs = Xattrs(attributes_of)
         self._objects = objects
         self._attributes = attributes
         self._kernel = kernel
@@ -118,35 +119,69 @@ class Operations(Mutations):
 
     # -- names --
 
-    @handler
+    @instant_handler
     async def lookup(
         self, parent_inode: int, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        """The node that a name stands for; a name that does not exist is remembered by the kernel for a while."""
+        """The node that a name stands for; a name that does not exist is remembered by the kernel for a while.
+
+        Never waits for the service, for the kernel asks the names of a folder one after the other: what nobody knows is
+        promised (`tree/promises`), but where it may be about to be created.
+        """
         parent = self._inodes.node(Inode(parent_inode))
         try:
-            node = await self._namespace.lookup(parent, os.fsdecode(name))
+            found = self._namespace.find(parent, os.fsdecode(name))
+            if isinstance(found, Unproven) and self._namespace.may_be_created(parent):
+                with trio.fail_after(self.calls.budget_seconds):
+                    found = await self._namespace.lookup_patiently(found)
         except NotInTree:
             return self._attributes.missing(never_ours=True)
-        except RemoteObjectMissing:
-            return self._attributes.missing(never_ours=False)
-        number = self._inodes.hold(node)
+        except RemoteObjectMissing as missing:
+            known_at, now = missing.answered_at, trio.current_time()
+            return self._attributes.missing(
+                never_ours=False, known_for_seconds=now - known_at if known_at is not None else 0.0
+            )
+        if isinstance(found, Unproven):
+            number = self._inodes.promise(found.stand_in)
+            self._namespace.promises.make(found)
+            return self._attributes.promised(number, is_folder=found.kind in FOLDERS)
+        number = self._inodes.hold(found)
+        self._kept(number, found)
         self._neighbours.looked_up(parent, number)
-        return self._attributes_of(number, node)
+        return self._attributes_of(number, found)
 
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
         """The kernel drops references; there is nothing it could be told."""
         for number, lookups in inode_list:
-            self._inodes.forget(Inode(number), lookups)
-            try:
-                self._inodes.node(Inode(number))
-            except StaleHandle:
+            node = self._inodes.forget(Inode(number), lookups)
+            if node is not None:
                 self._opening.forget(Inode(number))
+                self._namespace.promises.end(node)
+
+    async def _proven(self, inode: Inode) -> Node:
+        """The node of an inode, once it is known to be there.
+
+        Raises RemoteObjectMissing where it is not; StaleHandle where it turned out to be a node with a number of its
+        own: the kernel looks the path up anew then, and the program sees no difference. A checkpoint where it waits.
+        """
+        node, promises = self._inodes.node(inode), self._namespace.promises
+        if promises.find(node) is None:
+            return node
+        proven = await promises.prove(node)
+        if self._inodes.number(proven) != inode:
+            raise StaleHandle(f"inode {inode} stood in for {told(proven)}")
+        self._kept(inode, proven)
+        return proven
+
+    def _kept(self, inode: Inode, node: Node) -> None:
+        """The node that was perhaps promised under the number is there."""
+        self._namespace.promises.end(node)
+        self._inodes.keep(inode, node)
 
     @handler
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        """What is known; a size that nobody knows is asked of the origin once."""
-        return await self._attributes_asked(Inode(inode), self._inodes.node(Inode(inode)))
+        """What is known; whether it is there, and a size that nobody knows, are asked of the origin once."""
+        return await self._attributes_asked(Inode(inode), await self._proven(Inode(inode)))
 
     async def _attributes_asked(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         if node.kind in FOLDERS:
@@ -187,8 +222,9 @@ class Operations(Mutations):
         node = self._inodes.node(Inode(inode))
         if node.kind not in FOLDERS:
             raise NotAFolder(node.kind.name)
-        if not self._namespace.is_prepared(node):
+        if self._namespace.promises.find(node) is not None or not self._namespace.is_prepared(node):
             with trio.fail_after(self.calls.budget_seconds):
+                node = await self._proven(Inode(inode))
                 await self._namespace.prepare(node)
         return pyfuse3.FileHandleT(self.handles.add(FolderHandle(node)))
 
@@ -225,7 +261,7 @@ class Operations(Mutations):
     @handler
     async def open(self, inode: int, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """After it returns, fstat is exact, but for an origin that tells no total until its end (direct I/O then)."""
-        node = self._inodes.node(Inode(inode))
+        node = await self._proven(Inode(inode))
         if flags & WRITING_FLAGS:
             return await self._open_written(node, flags, ctx)
         if node.kind in FOLDERS:

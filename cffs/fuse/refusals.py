@@ -4,13 +4,16 @@ It must not know anything of the tree; extended attributes, which can only be re
 option `ro` the kernel refuses most of them itself; these are for what slips through. `fuse/mutations` inherits it.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import pyfuse3
 
 from cffs.core.errors import BadArgument, NeverAskAgain, NotPermitted, NotSupported
+from cffs.core.ids import Inode
 from cffs.fuse.guard import CallTable, handler
 from cffs.fuse.xattrs import Xattrs
+from cffs.tree.nodes import Node
 
 _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
@@ -29,6 +32,10 @@ class Refusals(pyfuse3.Operations):
     def subject_of_handle(self, number: int) -> str:
         """What a handle stands for, for people."""
         return f"handle {number}"
+
+    @abstractmethod
+    async def _proven(self, inode: Inode) -> Node:
+        """The node of an inode, once it is known to be there."""
 
     @handler
     async def mknod(
@@ -65,12 +72,14 @@ class Refusals(pyfuse3.Operations):
     @handler
     async def getxattr(self, inode: int, name: pyfuse3.XAttrNameT, ctx: _Context) -> bytes:
         """With `--xattrs` only: asking twice per entry costs `ls -l` a factor of 22 (measured)."""
-        return self.xattrs.get(inode, name)
+        self.xattrs.require_any()
+        return self.xattrs.get(await self._proven(Inode(inode)), name)
 
     @handler
     async def listxattr(self, inode: int, ctx: _Context) -> Sequence[pyfuse3.XAttrNameT]:
         """As getxattr."""
-        return self.xattrs.names(inode)
+        self.xattrs.require_any()
+        return self.xattrs.names(await self._proven(Inode(inode)))
 
     @handler
     async def poll(self, inode: int, fh: int, poll_handle: pyfuse3.PollHandle | None, ctx: _Context) -> int:

@@ -11,10 +11,12 @@ from cffs.core.errors import IsAFolder, NotAFolder
 from cffs.tree.behaviour_writing import NO_WRITING, Writing
 from cffs.tree.context import Context
 from cffs.tree.nodes import Content, Entry, Kind, Node
+from cffs.tree.question import Question
 
 Parts = dict[str, str]
-#: (context, parent, parts of the name) -> node. Raises NotInTree or RemoteObjectMissing where there is none.
-Resolve = Callable[[Context, Node, Parts], Awaitable[Node]]
+#: (context, parent, parts of the name) -> the node where it is known, else the question that tells. Never a request.
+#: Raises NotInTree or RemoteObjectMissing where it is known that there is none.
+Resolve = Callable[[Context, Node, Parts], Node | Question]
 #: (context, folder, offset) -> the next entries past that place, ascending; [] at the end of what is known.
 Entries = Callable[[Context, Node, int], list[Entry]]
 #: The same where finding them may mean looking at every row: not on the loop.

@@ -32,7 +32,7 @@ from cffs.tree.nodes import Kind, Node
 def _there(kind: Kind) -> Resolve:
     """A node that exists whatever the service says."""
 
-    async def resolve(_context: Context, _parent: Node, _parts: Parts) -> Node:
+    def resolve(_context: Context, _parent: Node, _parts: Parts) -> Node:
         return Node(kind)
 
     return resolve
@@ -41,7 +41,7 @@ def _there(kind: Kind) -> Resolve:
 def _there_with_v2(kind: Kind) -> Resolve:
     """A node that exists wherever v2 can be asked."""
 
-    async def resolve(context: Context, _parent: Node, _parts: Parts) -> Node:
+    def resolve(context: Context, _parent: Node, _parts: Parts) -> Node:
         if context.account.v2 is None:
             raise NotInTree(f"{kind.name} is v2's")
         return Node(kind)

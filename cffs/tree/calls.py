@@ -5,10 +5,11 @@ The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any (co
 """
 
 from collections.abc import Awaitable
+from functools import partial
 
 import trio
 
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.offered import Family
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.wire_json import encode
 from cffs.tree.behaviour import Parts
@@ -24,6 +25,7 @@ from cffs.tree.groups import (
 )
 from cffs.tree.inodes import place
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.question import Question
 
 
 def campaign_node(campaign_id: int, seq: int) -> Node:
@@ -41,28 +43,41 @@ def lone_call_node(call_id: int, seq: int) -> Node:
     return Node(Kind.LONE_CALL, (call_id,), place(CALLS_GROUP, seq, LONE_CALL_SLOT))
 
 
-async def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """Any campaign opens with a v1 key, or where nothing lists campaigns; else v2 decides."""
     campaign_id = int(parts["campaign"])
     row = context.catalog.campaign(campaign_id)
-    if row is None and context.account.v1 is None:
+    nothing_denies = context.account.v1 is not None or context.account.offered.get(Family.BROADCASTS) is False
+    if row is not None or nothing_denies:
+        return campaign_node(campaign_id, row.seq if row else 0)
+
+    async def ask() -> Node:
         try:
-            await context.account.find_campaign(campaign_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+            await context.account.find_campaign(campaign_id, patience_seconds=None)
         except OperationNotOffered:
             pass  # nothing can deny it: the file decides
         row = context.catalog.campaign(campaign_id)
-    return campaign_node(campaign_id, row.seq if row else 0)
+        return campaign_node(campaign_id, row.seq if row else 0)
+
+    return Question(campaign_node(campaign_id, 0), ask)
 
 
-async def resolve_call(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """A call below a campaign: both APIs are asked together, once."""
-    (campaign_id,), call_id = parent.args, int(parts["call"])
+    campaign_id, call_id = int(parent.args[0]), int(parts["call"])
     row = context.catalog.call(call_id)
     if row is not None and row.campaign_id == campaign_id:
         return call_node(row.campaign_id, row.id, row.seq)
+    node = Node(Kind.CALL, (campaign_id, call_id))
+    if context.account.files_asked_at(campaign_id, call_id) is not None and not context.can_deny_calls:
+        return node
+    return Question(node, partial(_ask_call, context, campaign_id, call_id))
+
+
+async def _ask_call(context: Context, campaign_id: int, call_id: int) -> Node:
     v2_says, v1_says = await _both(
-        context.account.find_call(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS),
-        context.account.find_files(int(campaign_id), call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS),
+        context.account.find_call(call_id, patience_seconds=None),
+        context.account.find_files(campaign_id, call_id, patience_seconds=None),
     )
     row = context.catalog.call(call_id)
     if row is not None and row.campaign_id == campaign_id:
@@ -83,17 +98,25 @@ async def resolve_call(context: Context, parent: Node, parts: Parts) -> Node:
 _PROVE_NOTHING = (type(None), RemoteObjectMissing, NotInTree, AccessRefused, OperationNotOffered)
 
 
-async def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A call by its id alone: v2's to say; where it cannot, any number opens and the file decides."""
     call_id = int(parts["call"])
     row = context.catalog.call(call_id)
-    if row is None:
+    if row is not None:
+        return lone_call_node(row.id, row.seq)
+    node = Node(Kind.LONE_CALL, (call_id,))
+    if context.account.offered.get(Family.CALLS) is False:
+        return node
+
+    async def ask() -> Node:
         try:
-            await context.account.find_call(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+            await context.account.find_call(call_id, patience_seconds=None)
         except OperationNotOffered:
-            return Node(Kind.LONE_CALL, (call_id,))
+            return node
         row = context.catalog.call(call_id)
-    return lone_call_node(row.id, row.seq) if row is not None else Node(Kind.LONE_CALL, (call_id,))
+        return lone_call_node(row.id, row.seq) if row is not None else node
+
+    return Question(node, ask)
 
 
 async def _both(*questions: Awaitable[object]) -> list[CffsError | None]:
@@ -112,7 +135,7 @@ async def _both(*questions: Awaitable[object]) -> list[CffsError | None]:
     return outcomes
 
 
-async def resolve_campaign_json(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_campaign_json(context: Context, parent: Node, _parts: Parts) -> Node:
     """Every campaign has one."""
     row = context.catalog.campaign(int(parent.args[0]))
     wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_JSON_SLOT) if row else 0

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from cffs.catalog.account import Account
 from cffs.catalog.offered import Family
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
 from cffs.core.source import Api, Source
@@ -57,31 +56,35 @@ class Context:
         return has_list and not self.is_refused(Api.V2)
 
     @property
+    def can_deny_calls(self) -> bool:
+        """True where v2 can tell whether there is a call of some id."""
+        return self.account.v2 is not None and self.account.offered.get(Family.CALLS) is not False
+
+    @property
     def only_v1_answers(self) -> bool:
         """True where v2 refuses the login and v1 does not refuse the key: what v1 tells is then taken for all."""
         return self.account.v1 is not None and self.is_refused(Api.V2) and not self.is_refused(Api.V1)
 
-    async def require_remote(self, remote: Remote, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
+    async def require_remote(self, remote: Remote) -> None:
         """Return once the origin is known to have the object; one question at most, none where it answered before,
         nor for a recording that is being made: what was true of its bytes must not be remembered.
 
         Raises RemoteObjectMissing, or what stops an answer.
         """
-        if remote.state is RecordingState.RECORDING:
-            return
-        if self._is_known(remote):
+        if self.is_known(remote):
             return
 
         async def question() -> None:
             # again: a neighbour's question may have brought the answer before this one's turn came
-            if not self._is_known(remote):
+            if not self.is_known(remote):
                 await self.probe(remote.key, remote.sources)
 
-        await self.account.ask_anything(
-            ("object", remote.key), remote.sources[0].api, question, patience_seconds=patience_seconds
-        )
+        await self.account.ask_anything(("object", remote.key), remote.sources[0].api, question, patience_seconds=None)
 
-    def _is_known(self, remote: Remote) -> bool:
+    def is_known(self, remote: Remote) -> bool:
+        """True where `require_remote` asks nothing."""
+        if remote.state is RecordingState.RECORDING:
+            return True
         fact = self.catalog.fact(remote.key)
         # of a changed object nothing is known but that it changed
         return fact is not None and (fact.nbytes is not None or not fact.version)

@@ -17,8 +17,9 @@ from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
 from cffs.tree.groups import DATES_GROUP, DAY_SLOT, MONTH_SLOT, YEAR_SLOT
 from cffs.tree.hints import Form
 from cffs.tree.inodes import place
+from cffs.tree.listed import know
 from cffs.tree.nodes import Entry, Kind, Node
-from cffs.tree.view_files import entries_after, know, resolver, zone_of
+from cffs.tree.view_files import entries_after, resolver, zone_of
 
 _NS_A_MS = 1_000_000
 _MONTHS = 12
@@ -44,7 +45,7 @@ def _day_of(node: Node) -> date:
     return day
 
 
-async def resolve_folder(_context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_folder(_context: Context, parent: Node, parts: Parts) -> Node:
     """Any year, month or day that there is."""
     (part,) = parts.values()
     depth = len(parent.args) + 1
@@ -53,7 +54,7 @@ async def resolve_folder(_context: Context, parent: Node, parts: Parts) -> Node:
 
 async def prepare(context: Context, _node: Node) -> None:
     """Years and days are listed in order, so all must be known first; without v2's first listing that takes one."""
-    await know(context, "recordings", patience_seconds=None)
+    await know(context, "recordings")
 
 
 def _next_day(context: Context, start_ms: int, stop_ms: int) -> date | None:

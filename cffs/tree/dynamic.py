@@ -14,13 +14,14 @@ from cffs.tree.context import Context, fixed, past, row_offset
 from cffs.tree.groups import DYNAMIC_FILE_SLOT, DYNAMIC_GROUP
 from cffs.tree.inodes import place
 from cffs.tree.nodes import Entry, Kind, Node, Remote
+from cffs.tree.question import Question
 
 #: Each is the parent of the next; a folder has one argument more than its parent.
 _FOLDER_KINDS = (Kind.DYNAMIC, Kind.DYNAMIC_HASH, Kind.DYNAMIC_YEAR, Kind.DYNAMIC_MONTH, Kind.DYNAMIC_CAMPAIGN)
 Location = tuple[str, str, str, str]
 
 
-async def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node:
     """Any well-formed name; kept as spelt, so `8` and `08` are two folders."""
     if context.account.v1 is None:
         raise NotInTree("dynamic recordings are v1's")
@@ -29,27 +30,32 @@ async def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node:
     return Node(_FOLDER_KINDS[depth], (*parent.args, name))
 
 
-async def resolve_root(context: Context, _parent: Node, _parts: Parts) -> Node:
+def resolve_root(context: Context, _parent: Node, _parts: Parts) -> Node:
     """There with a v1 key."""
     if context.account.v1 is None:
         raise NotInTree("dynamic recordings are v1's")
     return Node(Kind.DYNAMIC)
 
 
-async def resolve_file(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_file(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """A known name wins; else the first of the remote names it may stand for that answers, which is remembered."""
     location, filename = _location(parent), decode_name(parts["filename"])
     if not is_text(filename):
         raise NotInTree("a dynamic recording is named by its URL, which is UTF-8")
     row = context.catalog.dynamic_file(location, filename)
-    if row is None:
-        node = Node(Kind.DYNAMIC_FILE, (*location, filename))
+    if row is not None:
+        return _file_node(row)
+    node = Node(Kind.DYNAMIC_FILE, (*location, filename))
+
+    async def ask() -> Node:
         await context.require_remote(content(context, node))
         if context.catalog.dynamic_file(location, filename) is None:
             found = DynamicRow(0, *location, filename)
             await context.catalog.write(lambda db: writes.put_dynamic(db, found))
         row = context.catalog.dynamic_file(location, filename)
-    return _file_node(row) if row else node
+        return _file_node(row) if row else node
+
+    return Question(node, ask)
 
 
 def _file_node(row: DynamicRow) -> Node:

@@ -43,6 +43,8 @@ class InodeTable:
         #: more (`find` makes the kernel hold every name there is, once).
         self._held: dict[Inode, Node] = {ROOT_INODE: ROOT}
         self._more: dict[Inode, int] = {}
+        #: Numbers of promises, which are given away again once the kernel does not hold them.
+        self._promised: set[Inode] = set()
         self._stale: set[Inode] = set()
 
     def __len__(self) -> int:
@@ -82,16 +84,38 @@ class InodeTable:
             self._more[number] = self._more.get(number, 0) + 1
         self._held[number] = node
 
-    def forget(self, number: Inode, lookups: int) -> None:
-        """The kernel drops `lookups` of its references; the root is never forgotten, too many are taken as all."""
+    def promise(self, node: Node) -> Inode:
+        """As `hold` for a node that may turn out not to be: its number lives only for as long as the kernel holds it,
+        unless it is kept."""
+        is_new = node not in self._given
+        number = self.hold(node)
+        if is_new and self._given.get(node) == number:
+            self._promised.add(number)
+        return number
+
+    def keep(self, number: Inode, node: Node) -> None:
+        """What was promised under the number is there, and is this node."""
+        self._promised.discard(number)
+        self._held[number] = node
+
+    def forget(self, number: Inode, lookups: int) -> Node | None:
+        """The kernel drops `lookups` of its references; the root is never forgotten, too many are taken as all.
+
+        Returns the node where the kernel does not hold it any more.
+        """
         if number not in self._held or number == ROOT_INODE:
-            return
+            return None
         left = 1 + self._more.pop(number, 0) - lookups
         if left > 1:
             self._more[number] = left - 1
-        if left < 1:
-            del self._held[number]
-            self._stale.discard(number)
+        if left >= 1:
+            return None
+        node = self._held.pop(number)
+        self._stale.discard(number)
+        if number in self._promised:
+            self._promised.discard(number)
+            del self._given[node]
+        return node
 
     def node(self, number: Inode) -> Node:
         """The node of a number that the kernel holds. Raises StaleHandle."""

@@ -26,7 +26,7 @@ _CONTENTS: dict[Kind, Fill] = {
 }
 
 
-async def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
     """Every folder of audio has one."""
     folder = views.canonical(parent)
     return Node(Kind.MANIFEST, (folder.kind.name, *folder.args))

@@ -24,7 +24,7 @@ def v2_of(context: Context) -> V2Client:
     return context.account.v2
 
 
-async def resolve_me_api(context: Context, _parent: Node, _parts: Parts) -> Node:
+def resolve_me_api(context: Context, _parent: Node, _parts: Parts) -> Node:
     """Only the account's owner sees it."""
     v2_of(context)
     if not context.account.has_account_login:
@@ -32,7 +32,7 @@ async def resolve_me_api(context: Context, _parent: Node, _parts: Parts) -> Node
     return Node(Kind.ME_API)
 
 
-async def resolve_interval(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_interval(context: Context, _parent: Node, parts: Parts) -> Node:
     """A month, or a range of days whose end is not before its start; days that no calendar has are no name."""
     v2_of(context)
     zone = context.catalog.zone

@@ -4,13 +4,13 @@ It must not know how numbers are rung or verified. The namespace calls it.
 """
 
 from cffs.catalog.own_lists import CALLER_IDS, kept_list
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import ActUncertain, CffsError, NotInTree, NotPermitted, RemoteObjectMissing
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing, not_permitted
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.me import v2_of
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.question import Question
 from cffs.tree.routes import routes_of
 
 _CODE_NAME = "verification-code"
@@ -18,16 +18,16 @@ _CODE_NAME = "verification-code"
 
 async def prepare(context: Context, _node: Node) -> None:
     """Ask for the list where it is not known or old."""
-    await _ask(context, patience_seconds=None)
+    await _ask(context)
 
 
-async def _ask(context: Context, *, patience_seconds: float | None) -> None:
+async def _ask(context: Context) -> None:
     v2 = v2_of(context)
 
     async def fetch() -> object:
         return list(await v2.get_caller_ids())
 
-    await context.account.document(CALLER_IDS, fetch, patience_seconds=patience_seconds)
+    await context.account.document(CALLER_IDS, fetch)
 
 
 def _verified(context: Context) -> list[str]:
@@ -36,14 +36,26 @@ def _verified(context: Context) -> list[str]:
     return [str(number) for number in kept_list(context.catalog, CALLER_IDS) if route.match(str(number))]
 
 
-async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A number that waits (which costs no request), or that the service lists as verified."""
-    number = parts["number"]
-    if number not in context.acts.caller_ids.waiting():
-        await _ask(context, patience_seconds=LOOKUP_PATIENCE_SECONDS)
-        if number not in _verified(context):
+    v2_of(context)
+    node = Node(Kind.CALLER_ID, (parts["number"],))
+
+    def listed() -> Node:
+        if parts["number"] not in _verified(context):
             raise RemoteObjectMissing("not a verified number")
-    return Node(Kind.CALLER_ID, (number,))
+        return node
+
+    if parts["number"] in context.acts.caller_ids.waiting():
+        return node
+    if context.account.has_fresh_document(CALLER_IDS):
+        return listed()
+
+    async def ask() -> Node:
+        await _ask(context)
+        return listed()
+
+    return Question(node, ask)
 
 
 def entries(context: Context, _node: Node, after: int) -> list[Entry]:
@@ -52,7 +64,7 @@ def entries(context: Context, _node: Node, after: int) -> list[Entry]:
     return past(fixed(*((number, Node(Kind.CALLER_ID, (number,))) for number in numbers)), after)
 
 
-async def resolve_code(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_code(context: Context, parent: Node, _parts: Parts) -> Node:
     """Only a number that waits has it."""
     if parent.args[0] not in context.acts.caller_ids.waiting():
         raise NotInTree("the number does not wait for a code")

@@ -4,13 +4,13 @@ It must not know how they are created. The namespace calls it.
 """
 
 from cffs.catalog.own_lists import CREDENTIALS, ask_credentials, kept_list
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import ActUncertain, NotInTree, RemoteObjectMissing
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviour_writing import Writing, not_permitted
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, fixed, past
 from cffs.tree.me import asked, v2_of
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.question import Question
 from cffs.tree.routes import routes_of
 
 _MASK = "*" * 16
@@ -36,15 +36,14 @@ def created_json(context: Context, node: Node) -> Content:
     return Document(body=context.acts.credentials.document(str(node.args[0])))
 
 
-async def _ids(context: Context, *, patience_seconds: float | None) -> list[int]:
+async def _ask(context: Context) -> None:
     v2 = v2_of(context)
 
     async def fetch() -> object:
         # Ids only: what is kept on disk must not hold even a masked password
         return list(await ask_credentials(v2))
 
-    await context.account.document(CREDENTIALS, fetch, patience_seconds=patience_seconds)
-    return _kept_ids(context)
+    await context.account.document(CREDENTIALS, fetch)
 
 
 def _kept_ids(context: Context) -> list[int]:
@@ -54,25 +53,37 @@ def _kept_ids(context: Context) -> list[int]:
 
 async def prepare(context: Context, _node: Node) -> None:
     """Ask for the list where it is not known or old."""
-    await _ids(context, patience_seconds=None)
+    await _ask(context)
 
 
-async def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A credential that the service lists."""
-    credential_id = int(parts["id"])
-    if credential_id not in await _ids(context, patience_seconds=LOOKUP_PATIENCE_SECONDS):
-        raise RemoteObjectMissing(f"credential {credential_id}")
-    return Node(Kind.CREDENTIAL_JSON, (credential_id,))
+    v2_of(context)
+    node = Node(Kind.CREDENTIAL_JSON, (int(parts["id"]),))
+
+    def listed() -> Node:
+        if node.args[0] not in _kept_ids(context):
+            raise RemoteObjectMissing(f"credential {node.args[0]}")
+        return node
+
+    if context.account.has_fresh_document(CREDENTIALS):
+        return listed()
+
+    async def ask() -> Node:
+        await _ask(context)
+        return listed()
+
+    return Question(node, ask)
 
 
-async def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
     """A credential that this mount created and has not forgotten; costs no request."""
     if parts["NAME"] not in [name for _number, name in context.acts.credentials.numbered()]:
         raise NotInTree("not a credential that was created here")
     return Node(Kind.CREATED_CREDENTIAL, (parts["NAME"],))
 
 
-async def resolve_created_json(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_created_json(context: Context, parent: Node, _parts: Parts) -> Node:
     """Its document."""
     context.acts.credentials.document(str(parent.args[0]))
     return Node(Kind.CREATED_CREDENTIAL_JSON, parent.args)

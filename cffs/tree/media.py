@@ -6,16 +6,17 @@ The namespace calls it.
 
 from collections.abc import Callable
 
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import MediaRow
 from cffs.core.errors import NotInTree, RemoteObjectMissing
 from cffs.core.junk import is_junk
-from cffs.core.source import Api, Source, v2_media, v2_media_public, v2_media_raw
+from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
 from cffs.tree.groups import MEDIA_FILE_SLOT, MEDIA_GROUP, MEDIA_JSON_SLOT, MEDIA_PUBLIC_SLOT, MEDIA_RAW_SLOT
 from cffs.tree.inodes import place
+from cffs.tree.listed import of_listing
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote
+from cffs.tree.question import Question
 from cffs.tree.routes import routes_of
 
 
@@ -41,60 +42,72 @@ def _json_node(row: MediaRow) -> Node:
     return Node(Kind.MEDIA_JSON, (row.id,), place(MEDIA_GROUP, row.seq, MEDIA_JSON_SLOT))
 
 
-async def _find(context: Context, media_id: int) -> MediaRow:
+def _known(context: Context, media_id: int) -> MediaRow | None:
     if context.account.v2 is None:
         raise NotInTree("media are v2's")
+    return context.catalog.media_file(media_id)
+
+
+async def _asked(context: Context, media_id: int) -> MediaRow:
     row = context.catalog.media_file(media_id)
     if row is None:
-        await context.account.find_media(media_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+        await context.account.find_media(media_id, patience_seconds=None)
         row = context.catalog.media_file(media_id)
     if row is None:
         raise RemoteObjectMissing(f"media {media_id}")
     return row
 
 
-async def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{id}.{ext}` in its own type; in another type where the service gives it."""
-    row = await _find(context, int(parts["id"]))
-    extension = _listed(parts["ext"])
-    if extension == _listed(row.extension):
+    media_id, extension = int(parts["id"]), _listed(parts["ext"])
+    row, node = _known(context, media_id), Node(Kind.MEDIA_FILE, (media_id, extension))
+    if row is not None and extension == _listed(row.extension):
         return file_node(row)
-    node = Node(Kind.MEDIA_FILE, (row.id, extension))
-    await context.require_remote(file_content(context, node))
-    return node
+    if row is not None and context.is_known(file_content(context, node)):
+        return node
+
+    async def ask() -> Node:
+        row = await _asked(context, media_id)
+        if extension == _listed(row.extension):
+            return file_node(row)
+        await context.require_remote(file_content(context, node))
+        return node
+
+    return Question(node, ask)
 
 
-async def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{id}.json`."""
-    return _json_node(await _find(context, int(parts["id"])))
+    return _of_row(context, int(parts["id"]), Kind.MEDIA_JSON, _json_node)
 
 
-async def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{id}`: the file as it is, whatever its type."""
-    return _raw_node(await _find(context, int(parts["id"])))
+    return _of_row(context, int(parts["id"]), Kind.MEDIA_RAW, _raw_node)
 
 
-async def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node:
+def _of_row(context: Context, media_id: int, kind: Kind, node_of: Callable[[MediaRow], Node]) -> Node | Question:
+    row = _known(context, media_id)
+    if row is not None:
+        return node_of(row)
+
+    async def ask() -> Node:
+        return node_of(await _asked(context, media_id))
+
+    return Question(Node(kind, (media_id,)), ask)
+
+
+def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{name}.{ext}` as listed."""
-    row = context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
-    listing = context.account.listing("media") if row is None else None
-    if listing is not None and not context.account.was_listed("media"):
 
-        async def question() -> None:
-            await listing.wait_whole()
-            if listing.failure is not None:
-                raise listing.failure
+    def known() -> MediaRow | None:
+        return context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
 
-        await context.account.ask_anything(
-            ("listing", "media"), Api.V2, question, patience_seconds=LOOKUP_PATIENCE_SECONDS
-        )
-        row = context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
-    if row is None:
-        raise RemoteObjectMissing("no media of that name is known")
-    return file_node(row)
+    return of_listing(context, "media", known, file_node)
 
 
-async def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{key}.{ext}`: known where it is the account's own, else the file itself is asked."""
     if context.account.v2 is None:
         raise NotInTree("media are v2's")
@@ -103,8 +116,14 @@ async def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node:
     if row is not None and _listed(row.public_extension or "") == extension:
         return _public_node(row)
     node = Node(Kind.MEDIA_PUBLIC_FILE, (parts["key"], extension))
-    await context.require_remote(public_content(context, node))
-    return node
+    if context.is_known(public_content(context, node)):
+        return node
+
+    async def ask() -> Node:
+        await context.require_remote(public_content(context, node))
+        return node
+
+    return Question(node, ask)
 
 
 def _public_node(row: MediaRow) -> Node:

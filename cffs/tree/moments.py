@@ -13,23 +13,36 @@ from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
 from cffs.tree.living import ask_state
 from cffs.tree.nodes import Kind, Node, Remote
+from cffs.tree.question import Question, denied_for_now
 
 
-async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A moment that the recording has, which its head tells; where it has nothing of it, the moment is missing."""
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     if Fraction(parts["start"]) >= Fraction(parts["end"]):
         raise RemoteObjectMissing("a moment that ends before it begins")
-    await ask_state(context, int(parts["id"]))
-    row = context.catalog.recording(int(parts["id"]))
-    if row is not None and row.state is RecordingState.RECORDING:
-        raise RemoteObjectMissing("the recording is still being made")
-    fact = context.catalog.fact(wav_key(int(parts["id"])))
+    recording_id = int(parts["id"])
+    fact = context.catalog.fact(wav_key(recording_id))
     version = fact.version if fact is not None else 0
-    node = Node(Kind.MOMENT, (int(parts["id"]), _spelt(parts["start"]), _spelt(parts["end"]), version))
-    await context.require_remote(content(context, node))
-    return node
+    node = Node(Kind.MOMENT, (recording_id, _spelt(parts["start"]), _spelt(parts["end"]), version))
+
+    async def ask() -> Node:
+        await ask_state(context, recording_id)
+        _require_made(context, recording_id)
+        await context.require_remote(content(context, node))
+        return node
+
+    if context.catalog.recording(recording_id) is None and context.account.v2 is not None:
+        return Question(node, ask)
+    _require_made(context, recording_id)
+    return node if context.is_known(content(context, node)) else Question(node, ask)
+
+
+def _require_made(context: Context, recording_id: int) -> None:
+    row = context.catalog.recording(recording_id)
+    if row is not None and row.state is RecordingState.RECORDING:
+        raise denied_for_now("the recording is still being made")
 
 
 def _spelt(seconds: str) -> str:

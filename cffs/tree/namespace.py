@@ -4,10 +4,16 @@ It must not know the kernel, SQL or HTTP, nor any one kind: it reads the tables.
 `fuse/operations` calls it.
 """
 
+import stat
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
+
+import trio
 
 from cffs.core.errors import (
     CffsError,
+    DeadlineExceeded,
     NameTooLong,
     NotAFolder,
     NotInTree,
@@ -17,14 +23,18 @@ from cffs.core.errors import (
 )
 from cffs.core.junk import is_junk
 from cffs.core.names import is_text, name_nbytes
+from cffs.core.source import Api
 from cffs.core.values import RecordingState
+from cffs.tree.behaviour import Parts
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.living import Looks, is_being_made
 from cffs.tree.namespace_writing import NamespaceWriting
-from cffs.tree.nodes import Content, Document, Entry, Node, Remote, Spooled
-from cffs.tree.routes import FOLDERS, routes_of
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote, Spooled
+from cffs.tree.promises import Promises
+from cffs.tree.question import Question, Unproven
+from cffs.tree.routes import FOLDERS, Route, routes_of
 
 #: linux/limits.h NAME_MAX.
 MAX_NAME_NBYTES = 255
@@ -59,37 +69,85 @@ class Namespace:
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
         self.writing = NamespaceWriting(context)
+        self.promises = Promises(context)
         self._context = context
         self._looks = Looks(context)
 
-    async def lookup(self, parent: Node, name: str) -> Node:
-        """The node that `name` stands for in the folder `parent`.
+    def find(self, parent: Node, name: str) -> Node | Unproven:
+        """The node that `name` stands for in the folder `parent`, or what proves that there is one: never a question,
+        never a checkpoint.
 
-        Raises NameTooLong, NotAFolder, NotInTree or RemoteObjectMissing where there is none, DeadlineExceeded or
-        OriginUnreachable where the service did not answer within a lookup's patience, or what it answered instead.
-        Names that file managers probe by habit, or that are no UTF-8, cost nothing. Cancelled, a question goes on for
-        the next lookup.
+        Raises NameTooLong, NotAFolder, NotInTree or RemoteObjectMissing where it is known that there is none. Names
+        that file managers probe by habit, or that are no UTF-8, are never asked.
         """
         if name_nbytes(name) > MAX_NAME_NBYTES:
             raise NameTooLong(name[:MAX_NAME_NBYTES])
+        promised = self.promises.find(parent)
+        if promised is not None:
+            return self._below(promised, name)
+        return self._resolved(parent, name)
+
+    def _resolved(self, parent: Node, name: str) -> Node | Unproven:
         if parent.kind not in FOLDERS:
             raise NotAFolder(parent.kind.name)
-        # the service can have neither; what this mount wrote itself may be called so
-        never_asked = is_junk(name) or not is_text(name)
         missing: CffsError = NotInTree(name)
-        for route in routes_of(parent.kind):
-            parts = None if never_asked and route.asks else route.match(name)
-            if parts is None:
-                continue
+        questions: list[tuple[Route, Question]] = []
+        for route, parts in _matching(parent.kind, name):
             behaviour = BEHAVIOURS[route.kind]
             resolve = behaviour.resolve_in.get(parent.kind, behaviour.resolve)
             try:
-                return await resolve(self._context, parent, parts)
+                found = resolve(self._context, parent, parts)
             except NotInTree as problem:
                 missing = missing if isinstance(missing, RemoteObjectMissing) else problem
-            except (RemoteObjectMissing, OperationNotOffered) as problem:
-                missing = RemoteObjectMissing(str(problem))
-        raise missing
+            except RemoteObjectMissing as problem:
+                missing = problem
+            else:
+                if isinstance(found, Node):
+                    return found
+                questions.append((route, found))
+        if not questions:
+            raise missing
+        (route, first), asks = questions[0], [question.ask for _route, question in questions]
+        stand_in = first.node or _stand_in(parent, name, is_folder=route.is_folder)
+        unproven = Unproven(parent, name, route.kind, stand_in, partial(_first_found, asks))
+        self.promises.require_not_denied(unproven)
+        return unproven
+
+    def _below(self, promised: Unproven, name: str) -> Unproven:
+        """A name in a folder that is not proven itself: that comes first."""
+        folder = promised.stand_in
+        if promised.kind not in FOLDERS:
+            raise NotAFolder(promised.kind.name)
+
+        async def ask() -> Node:
+            found = self._resolved(await self.promises.ask(promised), name)
+            return await self.promises.ask(found) if isinstance(found, Unproven) else found
+
+        for route, _parts in _matching(promised.kind, name):
+            stand_in = _stand_in(folder, name, is_folder=route.is_folder)
+            unproven = Unproven(folder, name, route.kind, stand_in, partial(_first_found, [ask]))
+            self.promises.require_not_denied(unproven)
+            return unproven
+        raise NotInTree(name)
+
+    async def lookup(self, parent: Node, name: str) -> Node:
+        """The node that `name` stands for in the folder `parent`, asked for where nothing is known of it.
+
+        Raises what `find` raises, and what stops an answer. Cancelled, a question goes on for the next lookup.
+        """
+        found = self.find(parent, name)
+        return await self.promises.ask(found) if isinstance(found, Unproven) else found
+
+    async def lookup_patiently(self, unproven: Unproven) -> Node:
+        """The same for a name that the kernel may be about to create, and must not be promised: for as long as a lookup
+        may hold up its folder. Raises DeadlineExceeded then."""
+        with trio.move_on_after(self._context.account.patience_seconds(Api.V2)):
+            return await unproven.ask()
+        raise DeadlineExceeded("the service has not answered yet")
+
+    def may_be_created(self, folder: Node) -> bool:
+        """True where names of the folder may be about to be created here."""
+        return bool((self.writing.permissions(folder) or 0) & stat.S_IWUSR)
 
     def is_prepared(self, folder: Node) -> bool:
         """True where `prepare` would neither ask nor wait; what it starts behind the caller is started then."""
@@ -217,12 +275,41 @@ class Namespace:
 
     async def measure(self, remote: Remote) -> None:
         """Ask the origin once for the size of a file that has no usable hint; it is remembered for good."""
-        await self._context.require_remote(remote, patience_seconds=None)
+        await self._context.require_remote(remote)
 
     def require_readable(self, remote: Remote) -> None:
         """Raise RecordingBroken for what the service itself calls broken, so that open fails and not a read."""
         if remote.state is RecordingState.ERROR:
             raise RecordingBroken(f"the service reports {remote.key} as broken (state ERROR)")
+
+
+def _matching(kind: Kind, name: str) -> Iterator[tuple[Route, Parts]]:
+    """The rows of a folder of that kind that the name fits, with its parts."""
+    # the service can have neither; what this mount wrote itself may be called so
+    never_asked = is_junk(name) or not is_text(name)
+    for route in routes_of(kind):
+        parts = None if never_asked and route.asks else route.match(name)
+        if parts is not None:
+            yield route, parts
+
+
+def _stand_in(folder: Node, name: str, *, is_folder: bool) -> Node:
+    kind = Kind.UNPROVEN_FOLDER if is_folder else Kind.UNPROVEN_FILE
+    return Node(kind, (folder.kind.name, *folder.args, name))
+
+
+async def _first_found(asks: Sequence[Callable[[], Awaitable[Node]]]) -> Node:
+    """The first node that one of the questions finds. Raises RemoteObjectMissing where none does, whatever its way to
+    say so."""
+    missing = RemoteObjectMissing("not there")
+    for ask in asks:
+        try:
+            return await ask()
+        except RemoteObjectMissing as no:
+            missing = no
+        except (NotInTree, OperationNotOffered) as no:
+            missing = RemoteObjectMissing(str(no))
+    raise missing
 
 
 def _ns(unix_ms: int | None) -> int | None:

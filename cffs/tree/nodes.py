@@ -21,6 +21,10 @@ class Kind(Enum):
     __hash__ = object.__hash__
 
     ROOT = auto()
+    #: What a name stands for that was answered as there before anybody knew, and of which only the answer tells which
+    #: of its kind it is.
+    UNPROVEN_FOLDER = auto()
+    UNPROVEN_FILE = auto()
     CAMPAIGNS = auto()
     CAMPAIGN = auto()
     CAMPAIGN_JSON = auto()

@@ -30,7 +30,7 @@ def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     return past(fixed(*((name, Node(kind)) for name, kind in named)), after)
 
 
-async def resolve_own_file(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_own_file(context: Context, _parent: Node, parts: Parts) -> Node:
     """One of the files that the daemon renders."""
     if parts["own"] not in context.own_files:
         raise NotInTree(parts["own"])

@@ -83,7 +83,7 @@ def _place(context: Context, folder: Node) -> int:
     return 0
 
 
-async def resolve(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve(context: Context, parent: Node, _parts: Parts) -> Node:
     """Every folder of audio has one."""
     return node_of(context, parent)
 

@@ -5,10 +5,13 @@ The namespace calls it. v1 gives WAVs by file id, v2 MP3s and metadata by name o
 is decided in `shown_forms`, lookup finds every form.
 """
 
+from collections.abc import Awaitable, Callable
 from operator import attrgetter
 
+import trio
+
 from cffs.catalog.file_ids import Verdict
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.questions import MISSING_SECONDS
 from cffs.catalog.rows import CallRow, FileRow, RecordingRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
@@ -29,6 +32,7 @@ from cffs.tree.hints import Form
 from cffs.tree.inodes import place
 from cffs.tree.living import require_with_state
 from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.question import Question, denied
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
 FILES_OFFSET = 1 << 56
@@ -61,7 +65,7 @@ def call_of(context: Context, folder: Node) -> tuple[int, int]:
 # -- a call's folder --
 
 
-async def resolve_call_json(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_call_json(context: Context, parent: Node, _parts: Parts) -> Node:
     """Every call has one."""
     campaign_id, call_id = call_of(context, parent)
     return _call_json_node(context.catalog.call(call_id), campaign_id, call_id)
@@ -71,32 +75,61 @@ def _call_json_node(row: CallRow | None, campaign_id: int, call_id: int) -> Node
     return Node(Kind.CALL_JSON, (call_id, campaign_id), place(CALLS_GROUP, row.seq, CALL_JSON_SLOT) if row else 0)
 
 
-async def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """`{file}.wav` by v1's list of the call; `{name}.wav` by the id of the recording of that name."""
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
-    campaign_id, call_id = call_of(context, parent)
     if "file" in parts:
-        file_id = int(parts["file"])
-    else:
-        file_id = (await _find_recording_in_call(context, parent, parts["name"])).id
+        return _wav_in_call(context, parent, int(parts["file"]))
+    named = _recording_in_call(context, parent, parts["name"])
+    if isinstance(named, RecordingRow):
+        return _wav_in_call(context, parent, named.id)
+
+    async def ask() -> Node:
+        found = _wav_in_call(context, parent, (await named()).id)
+        return await found.ask() if isinstance(found, Question) else found
+
+    return Question(None, ask)
+
+
+def _wav_in_call(context: Context, parent: Node, file_id: int) -> Node | Question:
+    campaign_id, call_id = call_of(context, parent)
     known = context.catalog.listed_file(file_id)
-    recording = context.catalog.recording(file_id)
-    if known is None and recording is not None and recording.call_id == call_id and wavs_are_sure(context):
-        return wav_node(file_id, None)
-    if known is None and campaign_id:
-        await context.account.find_files(campaign_id, call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
-        known = context.catalog.listed_file(file_id)
     if known is not None:
         if not _is_file_of(known, parent, call_id):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
         return wav_node(file_id, known)
-    if campaign_id or recording is None or recording.call_id != call_id:
-        raise RemoteObjectMissing(f"v1 lists no file {file_id} for call {call_id}")
-    # v1's list wants a campaign and the call has none: the file itself decides
+    recording = context.catalog.recording(file_id)
+    is_of_call = recording is not None and recording.call_id == call_id
     node = wav_node(file_id, None)
-    await context.require_remote(wav_content(context, node))
-    return node
+    if is_of_call and wavs_are_sure(context):
+        return node
+    reason = f"v1 lists no file {file_id} for call {call_id}"
+    if campaign_id:
+        asked_at = context.account.files_asked_at(campaign_id, call_id)
+        if asked_at is not None and trio.current_time() - asked_at < MISSING_SECONDS:
+            raise denied(reason, answered_at=asked_at)
+
+        async def ask_list() -> Node:
+            account = context.account
+            await account.find_files(campaign_id, call_id, patience_seconds=None, within_seconds=MISSING_SECONDS)
+            found = _wav_in_call(context, parent, file_id)
+            if isinstance(found, Question):  # the list was told too long ago to tell
+                raise RemoteObjectMissing(reason)
+            return found
+
+        return Question(node, ask_list)
+    if not is_of_call:
+        raise RemoteObjectMissing(reason)
+    # v1's list wants a campaign and the call has none: the file itself decides
+    if context.is_known(wav_content(context, node)):
+        return node
+
+    async def ask_file() -> Node:
+        await context.require_remote(wav_content(context, node))
+        return node
+
+    return Question(node, ask_file)
 
 
 def _is_file_of(file: FileRow, folder: Node, call_id: int) -> bool:
@@ -104,31 +137,61 @@ def _is_file_of(file: FileRow, folder: Node, call_id: int) -> bool:
     return file.call_id == call_id and (folder.kind is not Kind.CALL or file.campaign_id == folder.args[0])
 
 
-async def resolve_call_mp3(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_call_mp3(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """`{name}.mp3`, and `{id}.mp3` where no recording of the call is named so."""
-    return mp3_node(await _find_recording_in_call(context, parent, parts["name"]))
+    return _of_recording(_recording_in_call(context, parent, parts["name"]), mp3_node)
 
 
-async def resolve_call_recording_json(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_call_recording_json(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """`{name}.json` beside the MP3."""
-    return json_node(await _find_recording_in_call(context, parent, parts["name"]))
+    return _of_recording(_recording_in_call(context, parent, parts["name"]), json_node)
 
 
-async def _find_recording_in_call(context: Context, parent: Node, stem: str) -> RecordingRow:
+#: A row, or what asks for it.
+_Found = RecordingRow | Callable[[], Awaitable[RecordingRow]]
+
+
+def _of_recording(found: _Found, node_of: Callable[[RecordingRow], Node], node: Node | None = None) -> Node | Question:
+    """The node that `node_of` makes of a row, and what it is called as long as there is none."""
+    if isinstance(found, RecordingRow):
+        return node_of(found)
+
+    async def ask() -> Node:
+        return node_of(await found())
+
+    return Question(node, ask)
+
+
+def _recording_in_call(context: Context, parent: Node, stem: str) -> _Found:
     if context.account.v2 is None:
         raise NotInTree("names of recordings are v2's")
     campaign_id, call_id = call_of(context, parent)
-    row = _known_in_call(context, call_id, stem)
-    if row is None:
-        try:
-            await context.account.find_recordings(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
-        except OperationNotOffered:
-            name = decode_name(stem)
-            await context.account.find_recording_by_name(call_id, name, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+
+    reason = f"call {call_id} has no recording of that name"
+
+    def known() -> RecordingRow | None:
         row = _known_in_call(context, call_id, stem)
-    if row is None or (campaign_id and row.campaign_id and row.campaign_id != campaign_id):
-        raise RemoteObjectMissing(f"call {call_id} has no recording of that name")
-    return row
+        if row is not None and campaign_id and row.campaign_id and row.campaign_id != campaign_id:
+            raise RemoteObjectMissing(reason)
+        return row
+
+    if (row := known()) is not None:
+        return row
+    asked_at = context.account.recordings_asked_at(call_id)
+    if asked_at is not None and trio.current_time() - asked_at < MISSING_SECONDS:
+        raise denied(reason, answered_at=asked_at)
+
+    async def ask() -> RecordingRow:
+        account = context.account
+        try:
+            await account.find_recordings(call_id, patience_seconds=None, within_seconds=MISSING_SECONDS)
+        except OperationNotOffered:
+            await account.find_recording_by_name(call_id, decode_name(stem), patience_seconds=None)
+        if (row := known()) is None:
+            raise RemoteObjectMissing(reason)
+        return row
+
+    return ask
 
 
 def _known_in_call(context: Context, call_id: int, stem: str) -> RecordingRow | None:
@@ -190,40 +253,52 @@ def wavs_are_sure(context: Context) -> bool:
 # -- recordings/ --
 
 
-async def resolve_mp3(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_mp3(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """v2's recording of that id."""
-    return mp3_node(await _find_recording(context, int(parts["id"])))
+    recording_id = int(parts["id"])
+    return _of_recording(_recording(context, recording_id), mp3_node, Node(Kind.MP3, (recording_id,)))
 
 
-async def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """v2's recording of that id."""
-    return json_node(await _find_recording(context, int(parts["id"])))
+    recording_id = int(parts["id"])
+    return _of_recording(_recording(context, recording_id), json_node, Node(Kind.RECORDING_JSON, (recording_id,)))
 
 
-async def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """v1's file of that id: known from a list, else the file itself is asked."""
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     file_id = int(parts["id"])
     node = wav_node(file_id, context.catalog.file(file_id))
-    if not node.place:
+    if node.place or context.is_known(wav_content(context, node)):
+        return node
+
+    async def ask() -> Node:
         await require_with_state(context, wav_content(context, node), file_id)
-    return node
+        return node
+
+    return Question(node, ask)
 
 
-async def _find_recording(context: Context, recording_id: int) -> RecordingRow:
+def _recording(context: Context, recording_id: int) -> _Found:
     if context.account.v2 is None:
         raise NotInTree("MP3s and metadata are v2's")
     row = context.catalog.recording(recording_id)
-    if row is None:
+    if row is not None:
+        return row
+
+    async def ask() -> RecordingRow:
         try:
-            await context.account.find_recording(recording_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
+            await context.account.find_recording(recording_id, patience_seconds=None)
         except OperationNotOffered as missing:
             raise RemoteObjectMissing("this origin has no recordings by id") from missing
         row = context.catalog.recording(recording_id)
-    if row is None:
-        raise RemoteObjectMissing(f"recording {recording_id}")
-    return row
+        if row is None:
+            raise RemoteObjectMissing(f"recording {recording_id}")
+        return row
+
+    return ask
 
 
 def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]:

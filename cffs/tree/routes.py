@@ -214,7 +214,7 @@ _BY_PARENT: dict[Kind, tuple[Route, ...]] = {
     kind: tuple(route for route in ROUTES if route.parent is kind) for kind in Kind
 }
 #: The kinds that are folders; every other kind is a file.
-FOLDERS = frozenset({Kind.ROOT, *(route.kind for route in ROUTES if route.is_folder)})
+FOLDERS = frozenset({Kind.ROOT, Kind.UNPROVEN_FOLDER, *(route.kind for route in ROUTES if route.is_folder)})
 
 
 def routes_of(parent: Kind) -> tuple[Route, ...]:

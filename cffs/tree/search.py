@@ -41,7 +41,7 @@ class _Question:
     folders: list[int] = field(default_factory=list)
 
 
-async def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
     """A name that is a search; any other is missing, with a line in the log that says why."""
     (name,) = parts.values()
     try:

@@ -46,7 +46,7 @@ def _node(draft: Draft) -> Node:
     return Node(Kind.UPLOAD, (draft.number,))
 
 
-async def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
     """A file that is being written, or was sent by this mount under that name. Never a question."""
     if context.uploads is None:
         raise NotInTree("nothing is written here")

@@ -8,18 +8,18 @@ import re
 from collections.abc import Callable, Iterator
 from zoneinfo import ZoneInfo
 
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.views import ViewRow
 from cffs.core.errors import RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.listed_names import UNKNOWN_NUMBER, is_dated, other_side
-from cffs.core.source import Api
 from cffs.core.times import file_stamp
 from cffs.tree.audio import mp3_listed, wav_content
 from cffs.tree.behaviour import Parts, Resolve
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset
 from cffs.tree.hints import Form
-from cffs.tree.nodes import Entry, Node
+from cffs.tree.listed import of_listing
+from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.question import Question
 from cffs.tree.recordings import mp3_node, shown_forms, wav_node, wavs_are_sure
 
 _NS_A_MS = 1_000_000
@@ -115,42 +115,35 @@ def seq_done(place: int) -> int:
 def resolver(form: Form, is_member: IsMember) -> Resolve:
     """How `{name}.{form}` is found in a folder that holds what `is_member` says."""
 
-    async def resolve(context: Context, parent: Node, parts: Parts) -> Node:
+    def resolve(context: Context, parent: Node, parts: Parts) -> Node | Question:
         name = f"{parts['name']}.{form}"
         found = _ID.fullmatch(parts["name"])
         recording_id = parse_id(found[1]) if found else None
         if recording_id is None:
             raise RemoteObjectMissing("no file of a view is called so")
-        row = context.catalog.views.recording(recording_id)
-        if row is None:
-            await know(context, "recordings")
+
+        def known() -> ViewRow | None:
             row = context.catalog.views.recording(recording_id)
-        if row is None or not is_member(context, parent, row) or name_of(row, form) != name:
-            raise RemoteObjectMissing("no recording of that name is known here")
+            return row if row and is_member(context, parent, row) and name_of(row, form) == name else None
+
         if form is Form.MP3:
-            return mp3_node(row.recording)
+            return of_listing(
+                context, "recordings", known, lambda row: mp3_node(row.recording), Node(Kind.MP3, (recording_id,))
+            )
         if context.account.v1 is None:
             raise RemoteObjectMissing("WAVs are v1's")
         node = wav_node(recording_id, context.catalog.file(recording_id))
-        if not node.place:
-            await context.require_remote(wav_content(context, node))
-        return node
+        listed = of_listing(context, "recordings", known, lambda _row: node, node)
+        if isinstance(listed, Node) and (node.place or context.is_known(wav_content(context, node))):
+            return node
+
+        async def ask() -> Node:
+            if isinstance(listed, Question):
+                await listed.ask()
+            if not context.catalog.file(recording_id):
+                await context.require_remote(wav_content(context, node))
+            return wav_node(recording_id, context.catalog.file(recording_id))
+
+        return Question(node, ask)
 
     return resolve
-
-
-async def know(context: Context, name: str, *, patience_seconds: float | None = LOOKUP_PATIENCE_SECONDS) -> None:
-    """Return once the listing was taken whole: at once where it ever was, or where the origin has none.
-
-    Raises what stopped it, or DeadlineExceeded where patience ends; it goes on.
-    """
-    listing = context.account.listing(name)
-    if listing is None or context.account.was_listed(name):
-        return
-
-    async def question() -> None:
-        await listing.wait_whole()
-        if listing.failure is not None:
-            raise listing.failure
-
-    await context.account.ask_anything(("listing", name), Api.V2, question, patience_seconds=patience_seconds)

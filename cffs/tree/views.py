@@ -7,7 +7,6 @@ by-name/ shows is what campaigns/ shows, in folders of its own.
 
 from cffs.catalog.views import ViewFolder, ViewRow
 from cffs.catalog.views_writes import LABELS, NUMBERS
-from cffs.core.errors import RemoteObjectMissing
 from cffs.tree import call_preparing, calls, recordings
 from cffs.tree.behaviour import Parts, Resolve
 from cffs.tree.context import Context, past, row_offset, seq_before
@@ -21,8 +20,10 @@ from cffs.tree.groups import (
 )
 from cffs.tree.hints import Form
 from cffs.tree.inodes import place
+from cffs.tree.listed import know, of_listing
 from cffs.tree.nodes import Entry, Kind, Node
-from cffs.tree.view_files import entries_after, know, resolver, row_place, seq_done
+from cffs.tree.question import Question
+from cffs.tree.view_files import entries_after, resolver, row_place, seq_done
 
 _VIEWS = {Kind.BY_NUMBER: (NUMBERS, Kind.ONE_NUMBER), Kind.BY_LABEL: (LABELS, Kind.ONE_LABEL)}
 
@@ -34,17 +35,13 @@ def _folder(kind: Kind, row: ViewFolder) -> Node:
     return Node(kind, (row.seq,), place(VIEW_FOLDERS_GROUP, row.seq, VIEW_FOLDER_SLOT))
 
 
-async def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """The folder of that name; not called missing before the calls were listed once."""
     (name,) = parts.values()
     view, kind = _VIEWS[parent.kind]
-    row = context.catalog.views.folder(view, name)
-    if row is None:
-        await know(context, "recordings")
-        row = context.catalog.views.folder(view, name)
-    if row is None:
-        raise RemoteObjectMissing(f"no {view} of that name is known")
-    return _folder(kind, row)
+    return of_listing(
+        context, "recordings", lambda: context.catalog.views.folder(view, name), lambda row: _folder(kind, row)
+    )
 
 
 def folders(context: Context, node: Node, after: int) -> list[Entry]:
@@ -77,22 +74,18 @@ def _named(seq: int, campaign_id: int) -> Node:
     return Node(Kind.NAMED_CAMPAIGN, (campaign_id,), place(CAMPAIGNS_GROUP, seq, NAMED_CAMPAIGN_SLOT))
 
 
-async def resolve_named(context: Context, _parent: Node, parts: Parts) -> Node:
+def resolve_named(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A campaign that v2 told the name of."""
     (name,) = parts.values()
-    found = context.catalog.campaign_in(name)
-    if found is None:
-        await know(context, "campaigns")
-        found = context.catalog.campaign_in(name)
-    if found is None:
-        raise RemoteObjectMissing("no campaign of that name is known")
-    return _named(found.seq, found.id)
+    return of_listing(
+        context, "campaigns", lambda: context.catalog.campaign_in(name), lambda row: _named(row.seq, row.id)
+    )
 
 
 async def prepare_names(context: Context, _node: Node) -> None:
     """Campaigns that calls made known get their names page by page, in another order than they are listed in here: all
     must be known first."""
-    await know(context, "campaigns", patience_seconds=None)
+    await know(context, "campaigns")
 
 
 def named_campaigns(context: Context, _node: Node, after: int) -> list[Entry]:
@@ -113,9 +106,16 @@ def canonical(node: Node) -> Node:
     return Node(kind, node.args)
 
 
-async def resolve_call(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """As below campaigns/, in a folder of its own."""
-    return _named_call(context, await calls.resolve_call(context, canonical(parent), parts))
+    found = calls.resolve_call(context, canonical(parent), parts)
+    if isinstance(found, Node):
+        return _named_call(context, found)
+
+    async def ask() -> Node:
+        return _named_call(context, await found.ask())
+
+    return Question(Node(Kind.NAMED_CALL, (*parent.args, int(parts["call"]))), ask)
 
 
 def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
@@ -146,7 +146,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
 def as_canonical(resolve: Resolve) -> Resolve:
     """A lookup below by-name/ that is answered as below campaigns/."""
 
-    async def resolve_there(context: Context, parent: Node, parts: Parts) -> Node:
-        return await resolve(context, canonical(parent), parts)
+    def resolve_there(context: Context, parent: Node, parts: Parts) -> Node | Question:
+        return resolve(context, canonical(parent), parts)
 
     return resolve_there

@@ -6,16 +6,18 @@ they hold.
 
 import errno
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyfuse3
 import pytest
 
 from cffs.fuse.operations import Operations
 
+T = TypeVar("T")
 ROOT = pyfuse3.ROOT_INODE
 #: The largest READ of a mount.
 READ_NBYTES = 128 * 1024
@@ -46,11 +48,21 @@ def refused(number: int) -> Iterator[None]:
     assert errno.errorcode[raised.value.errno_] == errno.errorcode[number]
 
 
-class Kernel:
-    """One mount as the kernel sees it. `lookups` is what it owes in forgets, by inode."""
+def is_promise(attributes: pyfuse3.EntryAttributes) -> bool:
+    """Whether a lookup was answered before anybody knew."""
+    return bool(attributes.attr_timeout == attributes.entry_timeout == 0)
 
-    def __init__(self, operations: Operations) -> None:
+
+class Kernel:
+    """One mount as the kernel sees it. `lookups` is what it owes in forgets, by inode.
+
+    With `checks_modes` (default_permissions) it asks for attributes that have expired before it goes into a folder or
+    opens a file; without, OPEN comes alone.
+    """
+
+    def __init__(self, operations: Operations, *, checks_modes: bool = True) -> None:
         self.operations = operations
+        self.checks_modes = checks_modes
         self.lookups: dict[int, int] = {}
         self._open_inodes: dict[int, int] = {}
 
@@ -62,14 +74,37 @@ class Kernel:
         return attributes
 
     async def entry(self, path: str) -> pyfuse3.EntryAttributes:
-        """Walk the path; raises FUSEError, ENOENT for a negative entry."""
-        attributes = None
-        for name in path.split("/"):
+        """Walk the path; what is promised there is proven, by ACCESS, and looked up again. Raises FUSEError, ENOENT for
+        what is not there."""
+
+        async def walk() -> pyfuse3.EntryAttributes:
+            found = await self._walk(path)
+            if not is_promise(found):
+                return found
+            await self.operations.access(found.st_ino, os.R_OK, CONTEXT)
+            return await self._walk(path)
+
+        return await self._anew_where_stale(walk)
+
+    async def _walk(self, path: str) -> pyfuse3.EntryAttributes:
+        attributes, names = None, path.split("/")
+        for depth, name in enumerate(names, start=1):
             attributes = await self.lookup(ROOT if attributes is None else attributes.st_ino, name)
             if not attributes.st_ino:
                 raise pyfuse3.FUSEError(errno.ENOENT)
+            if self.checks_modes and is_promise(attributes) and depth < len(names):
+                attributes = await self.operations.getattr(attributes.st_ino, CONTEXT)
         assert attributes is not None
         return attributes
+
+    async def _anew_where_stale(self, walk: Callable[[], Awaitable[T]]) -> T:
+        """ESTALE anywhere makes the kernel walk the path once more, all names looked up anew."""
+        try:
+            return await walk()
+        except pyfuse3.FUSEError as error:
+            if error.errno_ != errno.ESTALE:
+                raise
+        return await walk()
 
     async def inode(self, path: str) -> int:
         """The number behind the path."""
@@ -77,7 +112,11 @@ class Kernel:
 
     async def stat(self, path: str) -> pyfuse3.EntryAttributes:
         """LOOKUP and GETATTR."""
-        return await self.operations.getattr(await self.inode(path), CONTEXT)
+
+        async def walk() -> pyfuse3.EntryAttributes:
+            return await self.operations.getattr((await self._walk(path)).st_ino, CONTEXT)
+
+        return await self._anew_where_stale(walk)
 
     async def open(self, inode: int, flags: int = os.O_RDONLY) -> pyfuse3.FileInfo:
         """OPEN."""
@@ -86,14 +125,12 @@ class Kernel:
     @asynccontextmanager
     async def opened(self, path: str) -> AsyncIterator[tuple[int, pyfuse3.FileInfo]]:
         """The path's inode and an open handle; a stale inode is looked up once more, as the kernel does."""
-        inode = await self.inode(path)
-        try:
-            info = await self.open(inode)
-        except pyfuse3.FUSEError as error:
-            if error.errno_ != errno.ESTALE:
-                raise
-            inode = await self.inode(path)
-            info = await self.open(inode)
+
+        async def walk() -> tuple[int, pyfuse3.FileInfo]:
+            inode = (await self._walk(path)).st_ino
+            return inode, await self.open(inode)
+
+        inode, info = await self._anew_where_stale(walk)
         try:
             yield inode, info
         finally:
@@ -127,8 +164,11 @@ class Kernel:
     @asynccontextmanager
     async def opened_folder(self, path: str) -> AsyncIterator[int]:
         """A folder's handle."""
-        inode = await self.inode(path) if path else ROOT
-        handle = await self.operations.opendir(inode, CONTEXT)
+
+        async def walk() -> int:
+            return await self.operations.opendir((await self._walk(path)).st_ino if path else ROOT, CONTEXT)
+
+        handle = await self._anew_where_stale(walk)
         try:
             yield handle
         finally:

@@ -121,7 +121,7 @@ async def test_an_answer_that_came_meanwhile_is_not_asked_for(world: Open, facts
 
         before = tree.requests()
         account: Any = Overtaken(learn)
-        await replace(tree.namespace._context, account=account).require_remote(remote, patience_seconds=None)
+        await replace(tree.namespace._context, account=account).require_remote(remote)
         assert tree.requests() == before
 
 

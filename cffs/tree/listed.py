@@ -1,0 +1,63 @@
+"""Names that only a listing tells: known from its rows, and not called missing before it was taken whole once.
+
+It must not know which listing, nor what its rows are. The modules of the tree resolve such names with it.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from cffs.core.errors import RemoteObjectMissing
+from cffs.core.source import Api
+from cffs.tree.context import Context
+from cffs.tree.nodes import Node
+from cffs.tree.question import Question
+
+Row = TypeVar("Row")
+
+
+def of_listing(
+    context: Context,
+    listing: str,
+    known: Callable[[], Row | None],
+    node_of: Callable[[Row], Node],
+    node: Node | None = None,
+) -> Node | Question:
+    """What `node_of` makes of the row that `known` finds; `node` is what the name stands for if there is one. Raises
+    RemoteObjectMissing where the listing was taken and there is none."""
+
+    def found() -> Node:
+        row = known()
+        if row is None:
+            raise RemoteObjectMissing(f"no such name is known from the listing of {listing}")
+        return node_of(row)
+
+    if known() is not None or not is_to_come(context, listing):
+        return found()
+
+    async def ask() -> Node:
+        await know(context, listing)
+        return found()
+
+    return Question(node, ask)
+
+
+def is_to_come(context: Context, name: str) -> bool:
+    """True where the listing was never taken whole, and can be; it is being taken then."""
+    return context.account.listing(name) is not None and not context.account.was_listed(name)
+
+
+async def know(context: Context, name: str) -> None:
+    """Return once the listing was taken whole: at once where it ever was, or where the origin has none.
+
+    Raises what stopped it; cancelled, it goes on.
+    """
+    listing = context.account.listing(name)
+    if listing is None or context.account.was_listed(name):
+        return
+
+    async def question() -> None:
+        await listing.wait_whole()
+        if listing.failure is not None:
+            raise listing.failure
+
+    await context.account.ask_anything(("listing", name), Api.V2, question, patience_seconds=None)

@@ -1,0 +1,172 @@
+"""Names of which nothing is known are promised by LOOKUP, and proven by whatever is asked of them next."""
+
+import errno
+import os
+import stat
+
+import pyfuse3
+import pytest
+import trio
+from trio.testing import MockClock
+
+from cffs.core.names import encode_name
+from cffs.standin.answers import Options
+from tests.fuse.kernel import CONTEXT, ROOT, Kernel, is_promise, refused
+from tests.fuse.test_reading import account, first_recording
+from tests.fuse.world import World
+
+HASH = "0123456789abcdef0123456789abcdef"
+
+
+def unknown(mount: World) -> dict[str, bool]:
+    """Well-formed names that no row tells of, in every place of the tree, and whether they are folders."""
+    return {
+        "campaigns/5/7": True,
+        "campaigns/5/7/88.wav": False,
+        "campaigns/5/7/call_recording.mp3": False,
+        "campaigns/5/7/call.json": False,
+        "calls/7": True,
+        "calls/7/x.json": False,
+        "calls/7/call.json": False,
+        "recordings/88.mp3": False,
+        "recordings/88.wav": False,
+        "recordings/88.json": False,
+        "recordings/88@0-1.wav": False,
+        f"dynamic/{HASH}/2012/8/7/a.wav": False,
+        "media/88": False,
+        "media/88.png": False,
+        "media/88.json": False,
+        "media/by-name/holiday.png": False,
+        "media/public/nobody-has-this-key.png": False,
+        "by-number/12135550100": True,
+        "by-label/none such": True,
+        "me/callerids/19990000000": True,
+    }
+
+
+async def looked_up(kernel: Kernel, path: str) -> pyfuse3.EntryAttributes:
+    """LOOKUP after LOOKUP, and nothing else."""
+    attributes = None
+    for name in path.split("/"):
+        attributes = await kernel.lookup(ROOT if attributes is None else attributes.st_ino, name)
+        assert attributes.st_ino, path
+    return attributes
+
+
+async def test_no_lookup_waits(world, mock_clock: MockClock):
+    """Whatever hangs, every well-formed name of the read-only tree is looked up without a checkpoint, as a promise that
+    is not believed, and shown nowhere."""
+    async with world(account()) as mount:
+        mount.standin.faults.add("hang")
+        before = trio.current_time()
+        for path, is_folder in unknown(mount).items():
+            attributes = await looked_up(mount.kernel, path)
+            assert is_promise(attributes), path
+            assert stat.S_ISDIR(attributes.st_mode) is is_folder, path
+        assert trio.current_time() == before
+        assert mount.catalog.counts()["recordings"] == mount.catalog.counts()["calls"] == 0
+        mount.standin.faults.clear()
+    assert mock_clock
+
+
+async def test_a_promise_that_is_denied(world, mock_clock: MockClock):
+    """GETATTR, OPEN, ACCESS and OPENDIR of it are ENOENT; from then on so is LOOKUP, for 30 s from the answer."""
+    async with world(account()) as mount:
+        operations = mount.operations
+        for path, is_folder in unknown(mount).items():
+            if path.startswith(("campaigns/5/7/", "calls/7/", "by-label")):
+                continue  # told by what was asked just before
+            promised = await looked_up(mount.kernel, path)
+            with refused(errno.ENOENT):
+                await operations.getattr(promised.st_ino, CONTEXT)
+            with refused(errno.ENOENT):
+                await operations.access(promised.st_ino, os.R_OK, CONTEXT)
+            with refused(errno.ENOENT):
+                await (operations.opendir if is_folder else operations.open)(
+                    promised.st_ino, *(() if is_folder else (os.O_RDONLY,)), CONTEXT
+                )
+    assert mock_clock
+
+
+async def test_the_kernel_remembers_a_denial_for_what_is_left_of_it(world, mock_clock: MockClock):
+    """The negative entry lasts until 30 s after the service's answer, whenever it is given; then it is asked anew."""
+    async with world(account()) as mount:
+        folder = await mount.kernel.inode("recordings")
+        with refused(errno.ENOENT):
+            await mount.kernel.stat("recordings/88.mp3")
+        mock_clock.jump(27)
+        attributes = await mount.kernel.lookup(folder, "88.mp3")
+        assert attributes.st_ino == 0
+        assert 0 < attributes.entry_timeout <= 3
+        mock_clock.jump(4)
+        assert is_promise(await mount.kernel.lookup(folder, "88.mp3"))
+
+
+async def test_a_promise_that_is_kept(world):
+    """What was proven is looked up as known, under the number it was promised with, and believed for long."""
+    made = account()
+    number = first_recording(made)
+    async with world(made) as mount:
+        folder = await mount.kernel.inode("recordings")
+        for name in (f"{number}.mp3", f"{number}.wav", f"{number}.json"):
+            promised = await mount.kernel.lookup(folder, name)
+            shown = await mount.operations.getattr(promised.st_ino, CONTEXT)
+            assert shown.st_size > 0
+            found = await mount.kernel.lookup(folder, name)
+            assert found.st_ino == shown.st_ino == promised.st_ino
+            assert found.entry_timeout >= 60
+
+
+async def test_a_promise_of_what_only_the_answer_tells(world):
+    """A name behind which only the answer tells what lies leads to the number that the file has everywhere."""
+    made = account()
+    call_id = next(c for c in made.call_ids() if made.recording_ids(c))
+    row = made.recording_rows(call_id)[0]
+    async with world(made, options=Options(embed_recordings=False)) as mount:
+        path = f"calls/{call_id}/{encode_name(row['name'])}.mp3"
+        promised = await mount.kernel._walk(path)
+        assert is_promise(promised)
+        with refused(errno.ESTALE):
+            await mount.operations.getattr(promised.st_ino, CONTEXT)
+        assert await mount.kernel.inode(path) == await mount.kernel.inode(f"recordings/{row['id']}.mp3")
+
+
+@pytest.mark.parametrize("checks_modes", [True, False])
+async def test_below_a_promise(world, checks_modes):
+    """Names in a folder that is a promise itself are promised too, and proven after it, whoever asks first."""
+    made = account()
+    call_id = next(c for c in made.call_ids() if made.call_row(c).get("campaignId") and made.recording_ids(c))
+    campaign_id, row = made.call_row(call_id)["campaignId"], made.recording_rows(call_id)[0]
+    async with world(made) as mount:
+        kernel = Kernel(mount.operations, checks_modes=checks_modes)
+        for name in (f"{encode_name(row['name'])}.mp3", "call.json", "playlist.m3u8"):
+            assert await kernel.read(f"campaigns/{campaign_id}/{call_id}/{name}")
+        for name in ("call.json", "88.wav", "x.mp3"):
+            with refused(errno.ENOENT):
+                await kernel.read(f"campaigns/{campaign_id}/77/{name}")
+            with refused(errno.ENOENT):
+                await kernel.read(f"calls/77/{name}")
+        with refused(errno.ENOENT):
+            await kernel.listing(f"campaigns/{campaign_id}/77")
+
+
+async def test_a_forgotten_promise_leaves_nothing(world):
+    """However many names were promised, once the kernel forgets them neither number nor promise is left."""
+    async with world(account()) as mount:
+        folder = await mount.kernel.inode("recordings")
+        for number in range(200, 300):
+            await mount.kernel.lookup(folder, f"{number}.mp3")
+        await mount.kernel.forget_all()
+        assert len(mount.inodes) == 1
+        assert len(mount.inodes._given) < 10
+        assert not mount.operations._namespace.promises._unproven
+
+
+async def test_a_promise_is_listed_nowhere(world):
+    """What is promised is in no listing, whether it is proven, denied or neither."""
+    made = account()
+    async with world(made) as mount:
+        await mount.kernel.lookup(await mount.kernel.inode("recordings"), "88.mp3")
+        await mount.kernel.lookup(await mount.kernel.inode("calls"), "77")
+        assert "88.mp3" not in await mount.kernel.listing("recordings")
+        assert "77" not in await mount.kernel.listing("calls")

@@ -1,0 +1,115 @@
+"""Names that nobody listed, on a real mount: looked up at once, told by programs as ever whether they are there."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from cffs.standin.account import Account
+from cffs.standin.thread import StandinThread
+from tests.mount.mounting import CANARIES, WATCHDOG_SECONDS, Mounted, account_variables, contention, mounted
+
+#: Enough that what waits for the service can be told from what does not.
+LATENCY_SECONDS = 0.1
+
+
+@contextmanager
+def served(said, home, *options: str, **which: bool) -> Iterator[tuple[StandinThread, Mounted]]:
+    """A stand-in and its mount."""
+    with (
+        StandinThread(Account(seed=11, calls=40, media=4, dynamic=4), credentials=CANARIES) as standin,
+        mounted(said, home, account_variables(standin, owner=False, **which), *options) as mount,
+    ):
+        yield standin, mount
+
+
+def told(*command: object) -> tuple[int, str]:
+    """The exit status of a program, and what it said went wrong."""
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, timeout=WATCHDOG_SECONDS, env={**os.environ, "LC_ALL": "C"}
+    )
+    return done.returncode, done.stderr.decode(errors="replace")
+
+
+@pytest.mark.parametrize("which", [{}, {"v2": False}, {"v1": False}], ids=["both", "v1", "v2"])
+def test_programs_see_no_difference(said, home, which):
+    """Programs say of a name that the service denies what they say of any missing file, in every position of a path."""
+    with served(said, home, **which) as (standin, mount):
+        form = "wav" if which.get("v2", True) is False else "mp3"
+        missing = [mount.path / f"recordings/99{number}.{form}" for number in range(8)]
+        for command, status in (
+            (("cat", missing[0]), 1),
+            (("stat", missing[1]), 1),
+            (("ls", missing[2]), 2),
+            (("ls", "-l", missing[3]), 2),
+            (("cp", missing[4], home / "copy"), 1),
+            (("head", "-c", "1", missing[5]), 1),
+        ):
+            found, said_so = told(*command)
+            assert (found, "No such file or directory" in said_so) == (status, True), (command, said_so)
+        assert told("test", "-e", missing[6])[0] == 1
+        assert not os.access(missing[7], os.R_OK)
+        with pytest.raises(FileNotFoundError):
+            os.open(mount.path / f"recordings/98.{form}", os.O_RDONLY)
+        if which.get("v2", True):
+            assert told("ls", mount.path / "campaigns/5/99")[0] == 2
+            assert told("cat", mount.path / "campaigns/5/99/88.mp3")[0] == 1
+            assert told("cat", mount.path / "calls/99/call.json")[0] == 1
+        assert os.listdir(mount.path / "recordings") == [] or standin.requests
+
+
+def test_a_missing_name_that_is_created_is_refused_as_ever(said, home):
+    """A program that is told that a file is missing, and then creates it, hears of a read-only file system."""
+    with served(said, home) as (_standin, mount):
+        status, said_so = told("cp", "/etc/hostname", mount.path / "recordings/990.mp3")
+        assert (status, "Read-only file system" in said_so) == (1, True), said_so
+
+
+@pytest.mark.parametrize("kind", ["stat", "open"])
+def test_names_of_one_folder_are_asked_side_by_side(said, home, kind):
+    """Sixteen programs that ask forty names of one folder wait for some three answers, not for forty."""
+    with served(said, home) as (standin, mount):
+        account = standin.account
+        ids = [number for call in account.call_ids() for number in account.recording_ids(call)][:40]
+        paths = [mount.path / f"recordings/{number}.wav" for number in ids]
+        standin.link.latency_seconds = LATENCY_SECONDS
+
+        def ask(path) -> int:
+            if kind == "stat":
+                return path.stat().st_size
+            with open(path, "rb") as file:
+                return len(file.read(1))
+
+        started = time.monotonic()
+        with ThreadPoolExecutor(16) as pool:
+            assert all(pool.map(ask, paths))
+        assert time.monotonic() - started < 5 * 4 * LATENCY_SECONDS * contention()
+
+
+def test_a_name_that_hangs_delays_no_other(said, home):
+    """While fifty names of a folder hang, another is looked up, proven and read."""
+    with served(said, home, "--timeout", "20") as (standin, mount):
+        account = standin.account
+        first, *others = [number for call in account.call_ids() for number in account.recording_ids(call)]
+        hanging = [f"{number}" for number in others[:50]]
+        standin.faults.add("hang", path="|".join(f"{number}([.].*)?$" for number in hanging))
+        asking = [
+            subprocess.Popen(["stat", mount.path / f"recordings/{number}.mp3"], stderr=subprocess.DEVNULL)
+            for number in hanging
+        ]
+        try:
+            time.sleep(0.3)
+            started = time.monotonic()
+            assert (mount.path / f"recordings/{first}.mp3").read_bytes()
+            assert time.monotonic() - started < 5 * contention()
+            assert all(one.poll() is None for one in asking)
+        finally:
+            standin.faults.clear()
+            for one in asking:
+                one.kill()
+            for one in asking:
+                one.wait()
