@@ -7,6 +7,7 @@ run where waiting is allowed; everything else is for the event loop.
 A disk that refuses (full, read-only, failing, gone) never disturbs a read: blocks are then not kept, said once.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable
@@ -45,6 +46,8 @@ class DiskCache:
         self._timer = timer
         self._wall_seconds = wall_seconds
         self._open: OpenFiles = OpenFiles(MAX_OPEN_FILES)
+        self.trouble = ""
+        """Why nothing is kept at present, in a few words; "" where all is well, as far as is known."""
         self._refused_until = float("-inf")
         self._unlooked_nbytes = _LOOK_NBYTES
 
@@ -200,6 +203,7 @@ class DiskCache:
         return file if file is not None and self._make_room(nbytes, keep=name_of(version.key)) else None
 
     def _grew(self, version: ObjectVersion, nbytes: int) -> None:
+        self.trouble = ""
         self.index.grow(name_of(version.key), nbytes)
         self._unlooked_nbytes += nbytes
 
@@ -294,5 +298,7 @@ class DiskCache:
         """The disk did not take or give something: reads go on without it for a while."""
         if self._timer() >= self._refused_until:
             log.warning("disk cache pauses folder=%s reason=%s", self._folder, problem.strerror or problem)
+        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        self.trouble = "disk full" if is_full else problem.strerror or str(problem)
         self._refused_until = self._timer() + REFUSED_SECONDS
         self._unlooked_nbytes = _LOOK_NBYTES

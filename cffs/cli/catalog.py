@@ -163,12 +163,27 @@ def _settings(parameters: dict[str, Any]) -> Settings:
 
 @contextmanager
 def opened_catalog(settings: Settings) -> Iterator[CatalogFile]:
-    """The account's catalogue, made where there is none; beside a mount that uses it."""
-    from cffs.catalog import schema
-    from cffs.daemon.account_folder import located, taken
+    """The account's catalogue, made where there is none; beside a mount that uses it. Raises Failed for what goes wrong
+    with the catalogue; what else the block raises, a broken pipe say, is not the catalogue's and passes."""
+    from cffs.daemon.account_folder import located
 
-    folders = located(settings)
-    path = folders.state / "catalog.sqlite"
+    path = located(settings).state / "catalog.sqlite"
+    try:
+        opened = _opened(settings, path)
+        try:
+            yield opened
+        finally:
+            opened.close()
+    except sqlite3.Error as problem:
+        if is_busy(problem):
+            raise Failed("the catalogue is busy; what was found so far is kept, run it again") from problem
+        raise Failed(f"cannot use {path}: {problem}") from problem
+
+
+def _opened(settings: Settings, path: Path) -> CatalogFile:
+    from cffs.catalog import schema
+    from cffs.daemon.account_folder import taken
+
     try:
         try:
             with taken(settings, Path("(cffs catalog)")):
@@ -178,15 +193,9 @@ def opened_catalog(settings: Settings) -> Iterator[CatalogFile]:
                 raise
             # a mount has it, and prepared it
         opened = CatalogFile(path)
-        try:
-            if not opened.is_current():
-                raise Failed("the running mount is of another version of cffs; remount with this one first")
-            yield opened
-        finally:
-            opened.close()
-    except sqlite3.Error as problem:
-        if is_busy(problem):
-            raise Failed("the catalogue is busy; what was found so far is kept, run it again") from problem
-        raise Failed(f"cannot use {path}: {problem}") from problem
     except OSError as problem:
         raise Failed(f"cannot use {path}: {problem.strerror or problem}") from problem
+    if not opened.is_current():
+        opened.close()
+        raise Failed("the running mount is of another version of cffs; remount with this one first")
+    return opened

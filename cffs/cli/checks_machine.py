@@ -11,7 +11,7 @@ import resource
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from cffs.cli.checks import Check, fail, ok, skip, warn
 from cffs.cli.control import NoAnswer, ask
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead
-from cffs.cli.mounts import mounts_now
+from cffs.cli.mounts import Mount, cffs_mounts, mounts_now
 from cffs.cli.show import size
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import is_open_and_unused
@@ -37,18 +37,19 @@ _NETWORK_FILE_SYSTEMS = re.compile(r"nfs|cifs|smb|9p|sshfs|fuse\.|ceph|afs|glust
 _HANDLER_SHARE = 0.5
 
 
-def machine_checks(settings: Settings | None, cache_dir: Path) -> Iterator[Check]:
-    """All of them, in the order in which they matter."""
+def machine_checks(settings: Settings | None, cache_dir: Path, *, of_everyone: bool = False) -> Iterator[Check]:
+    """All of them, in the order in which they matter. Mounts are the user's own, or everyone's."""
+    mounted = cffs_mounts(of_everyone=of_everyone)
     yield _libraries()
     yield _device()
     yield _fusermount()
     yield _allow_other(settings)
     yield _kernel_limit(settings)
-    yield _tuning()
+    yield _tuning(mounted)
     yield _mount_helper()
     yield _open_files()
     yield from _cache_folder(cache_dir)
-    yield from _mounts()
+    yield from _mounts(mounted)
 
 
 def _libraries() -> Check:
@@ -116,9 +117,8 @@ def _kernel_limit(settings: Settings | None) -> Check:
     return ok(name, f"the kernel gives a request {limit} s, enough for this --timeout")
 
 
-def _tuning() -> Check:
+def _tuning(mounted: Sequence[Mount]) -> Check:
     name = "read-ahead"
-    mounted = [mount for mount in mounts_now() if mount.is_cffs]
     if mounted:
         told = []
         for mount in mounted:
@@ -195,8 +195,7 @@ def _file_system(folder: Path) -> str:
     return kind
 
 
-def _mounts() -> Iterator[Check]:
-    mounted = [mount for mount in mounts_now() if mount.is_cffs]
+def _mounts(mounted: Sequence[Mount]) -> Iterator[Check]:
     well = []
     for mount in mounted:
         try:

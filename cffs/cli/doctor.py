@@ -23,8 +23,9 @@ from cffs.core.settings import Settings
 @click.command(short_help="Check this machine and the service; say how to mend.")
 @click.option("--probe", metavar="PATH-OR-URL", help="Ask the origin about these objects too (see below).")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--all", "of_everyone", is_flag=True, help="Look at the mounts of other users too.")
 @settings_options
-def doctor(probe: str | None, as_json: bool, **parameters: Any) -> int:
+def doctor(probe: str | None, as_json: bool, of_everyone: bool, **parameters: Any) -> int:
     """Check FUSE, limits, cache, network, both APIs and the credentials. Exits 1 where a mount would not work.
 
     --probe takes a recording in a mount, a mount point (one object of each kind), or a URL.
@@ -38,7 +39,7 @@ def doctor(probe: str | None, as_json: bool, **parameters: Any) -> int:
 
         return run_probe(probe, settings, as_json=as_json)
     checks = []
-    for check in _checks(settings, configuration, options):
+    for check in _checks(settings, configuration, options, of_everyone=of_everyone):
         checks.append(check)
         if not as_json:
             _print(check)
@@ -49,7 +50,9 @@ def doctor(probe: str | None, as_json: bool, **parameters: Any) -> int:
     return 1 if has_failed(checks) else 0
 
 
-def _checks(settings: Settings | None, configuration: Check, options: dict[str, object]) -> Iterator[Check]:
+def _checks(
+    settings: Settings | None, configuration: Check, options: dict[str, object], *, of_everyone: bool
+) -> Iterator[Check]:
     from cffs.cli.checks_machine import machine_checks
     from cffs.cli.checks_service import service_checks
 
@@ -57,7 +60,9 @@ def _checks(settings: Settings | None, configuration: Check, options: dict[str, 
     given = options.get("cache_dir")
     yield from chain(
         [configuration],
-        machine_checks(settings, Path(str(given)) if settings is None and given else cache_dir),
+        machine_checks(
+            settings, Path(str(given)) if settings is None and given else cache_dir, of_everyone=of_everyone
+        ),
         service_checks(settings) if settings is not None else (),
     )
 

@@ -3,6 +3,7 @@
 It must not know what a command does. The entry points of pyproject.toml call it.
 """
 
+import errno
 import io
 import logging
 import os
@@ -125,6 +126,10 @@ def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
         _give_up_stdout()
         return 1
     except Exception as error:  # the boundary of the command line: a bug is one line too
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _drop_output()
+            tell(f"the output could not be written: {error.strerror}")
+            return 1
         if (reason := _unwritten()) is not None:
             _give_up_stdout()
             tell(f"cannot write the output: {reason}")
@@ -152,3 +157,8 @@ def _give_up_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, 1)
     os.close(nowhere)
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere, so that the interpreter's end has nothing to complain of."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -70,6 +70,11 @@ def mount_at(mountpoint: Path) -> Mount | None:
     return next((mount for mount in reversed(mounts_now()) if mount.mountpoint == mountpoint), None)
 
 
+def cffs_mounts(*, of_everyone: bool) -> list[Mount]:
+    """The cffs mounts in the order they were made: this user's own, or everyone's."""
+    return [mount for mount in mounts_now() if mount.is_cffs and (of_everyone or mount.user_id == os.geteuid())]
+
+
 def absolute(path: Path) -> Path:
     """The path with symbolic links resolved, except that its last part is not touched: that may be a dead or hung
     mount, where any question fails or waits."""

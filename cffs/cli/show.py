@@ -11,6 +11,8 @@ from typing import Any
 from cffs.cli.messages import one_line
 
 _LAST_ERRORS = 10
+#: Of `uploads`, what is not a number.
+_LISTS = ("active", "refusals")
 _UNITS = ("B", "K", "M", "G", "T")
 _A_MINUTE, _AN_HOUR, _A_DAY = 60, 3600, 86_400
 
@@ -55,12 +57,17 @@ def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
     yield from _row("catalog", _named(catalog, *catalog))
     yield from _row("kernel", _named(kernel, *kernel))
     uploads = _table(told, "uploads")
-    yield from _row("uploads", _named(uploads, *(name for name in uploads if name != "active")))
+    yield from _row("uploads", _named(uploads, *(name for name in uploads if name not in _LISTS)))
     active = uploads.get("active")
     for one in active if isinstance(active, list) else []:
         if isinstance(one, Mapping):
             far = f"{size(one.get('sent_bytes'))} of {size(one.get('bytes'))}"
             yield f"    {one_line(str(one.get('name')))}  {one_line(str(one.get('state')))}, {far} sent"
+    refusals = uploads.get("refusals")
+    for one in refusals if isinstance(refusals, list) else []:
+        if isinstance(one, Mapping):
+            when, name, reason = one.get("time"), one.get("name"), one.get("reason")
+            yield f"    {one_line(f'{when} refused {name}: {reason}')}"
     for name, found in _table(origin, "capabilities").items():
         if isinstance(found, Mapping):
             yield from _row(name, _named(found, *(key for key in found if not isinstance(found[key], Mapping))))

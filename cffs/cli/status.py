@@ -6,6 +6,8 @@ It must not know how the daemon counts. `cli/main` registers it; `cli/show` make
 import json
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,35 +15,36 @@ import click
 from cffs.cli.context import complete_folder
 from cffs.cli.control import NoAnswer, NoSocket, ask
 from cffs.cli.messages import Failed, json_text
-from cffs.cli.mounts import Mount, absolute, mount_at, mounts_now, read_status
+from cffs.cli.mounts import Mount, absolute, cffs_mounts, mount_at, read_status
 from cffs.cli.show import lines_of
 
 _WATCH_SECONDS = 1.0
+
+#: What gives the status to be shown.
+Look = Callable[[], list[dict[str, object]] | dict[str, object]]
 
 
 @click.command(short_help="What is mounted and how it is doing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: an object for one MOUNTPOINT, else a list.")
 @click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C; with --json one line each.")
+@click.option("--all", "of_everyone", is_flag=True, help="Also the mounts of other users.")
 @click.argument("mountpoint", type=Path, shell_complete=complete_folder, required=False)
-def status(mountpoint: Path | None, as_json: bool, watch: bool) -> int:
-    """What is mounted (or the one at MOUNTPOINT) and how it is doing."""
+def status(mountpoint: Path | None, as_json: bool, watch: bool, of_everyone: bool) -> int:
+    """What you have mounted (or the one at MOUNTPOINT) and how it is doing."""
+    look = partial(collect, mountpoint, of_everyone=of_everyone)
     if watch:
-        return _watch(mountpoint, as_json=as_json)
-    if as_json:
-        click.echo(json_text(collect(mountpoint), indent=2))
-    else:
-        click.echo("\n".join(_rendered(mountpoint)))
+        return _watch(look, as_json=as_json)
+    click.echo(json_text(look(), indent=2) if as_json else "\n".join(_rendered(look)))
     return 0
 
 
-def _watch(mountpoint: Path | None, *, as_json: bool) -> int:
+def _watch(look: Look, *, as_json: bool) -> int:
     """Until Ctrl-C. A mount that is gone ends it where it was named; where none was, the next one is waited for."""
     pause = threading.Event()
     try:
         if as_json or not sys.stdout.isatty():
             while True:
-                found = collect(mountpoint)
-                click.echo(json_text(found) if as_json else "\n".join(_rendered(mountpoint)))
+                click.echo(json_text(look()) if as_json else "\n".join(_rendered(look)))
                 sys.stdout.flush()
                 pause.wait(_WATCH_SECONDS)
         from rich.live import Live
@@ -49,16 +52,17 @@ def _watch(mountpoint: Path | None, *, as_json: bool) -> int:
 
         with Live(auto_refresh=False, screen=False) as live:
             while True:
-                live.update(Text("\n".join(_rendered(mountpoint))), refresh=True)
+                live.update(Text("\n".join(_rendered(look))), refresh=True)
                 pause.wait(_WATCH_SECONDS)
     except KeyboardInterrupt:
         return 0
 
 
-def collect(mountpoint: Path | None) -> list[dict[str, object]] | dict[str, object]:
-    """The status of one mount, or of all as a list; raises Failed where the one named is none or does not answer."""
+def collect(mountpoint: Path | None, *, of_everyone: bool) -> list[dict[str, object]] | dict[str, object]:
+    """The status of one mount, or as a list of the user's own or everyone's; raises Failed where the one named is none
+    or does not answer."""
     if mountpoint is None:
-        return [_status_of(mount) or _silent(mount) for mount in mounts_now() if mount.is_cffs]
+        return [_status_of(mount) or _silent(mount) for mount in cffs_mounts(of_everyone=of_everyone)]
     mount = cffs_mount(mountpoint)
     found = _status_of(mount)
     if found is None:
@@ -93,7 +97,13 @@ def _silent(mount: Mount) -> dict[str, object]:
     return {"mountpoint": str(mount.mountpoint), "origin": {"state": "no answer"}}
 
 
-def _rendered(mountpoint: Path | None) -> list[str]:
-    found = collect(mountpoint)
-    all_of_them = found if isinstance(found, list) else [found]
-    return [line for one in all_of_them for line in lines_of(one)] or ["nothing is mounted"]
+def _rendered(look: Look) -> list[str]:
+    found = look()
+    shown = [line for one in (found if isinstance(found, list) else [found]) for line in lines_of(one)]
+    return shown or [_nothing(len(cffs_mounts(of_everyone=True)))]
+
+
+def _nothing(others: int) -> str:
+    if not others:
+        return "nothing is mounted"
+    return f"nothing of yours is mounted; `cffs status --all` shows the {others} of other users"

@@ -59,6 +59,8 @@ def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, *
                     pause.wait(_PAUSE_SECONDS)
                     _look(where)
                 cursor = opened.newest_seq()
+            if not conditions:  # a day is no place: there the first line makes it one
+                _keep(state, cursor)
             _follow(opened, where, cursor, conditions, state=state, once=once, pause=pause)
         except KeyboardInterrupt:
             return 0

@@ -31,6 +31,12 @@ async def opened_blocks(account_folder: Path, *, limit_nbytes: int) -> DiskCache
     return disk
 
 
+def notes(disk: DiskCache) -> list[str]:
+    """What of the disk cache a look at the mount should show, a line each."""
+    folder = disk.index.folder
+    return [f"cache: {disk.trouble}; what is read is not kept in {folder}"] if disk.trouble else []
+
+
 def shrink(index: DiskIndex, command: str, arguments: Mapping[str, object]) -> int:
     """What `cache-prune` (`limit_bytes`, `unused_seconds`) and `cache-clear` (`pinned`) do; returns the bytes that came
     free. Raises UsageError for arguments that make no sense."""

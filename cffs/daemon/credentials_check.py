@@ -57,10 +57,9 @@ class CredentialsCheck:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             await self._ask(open_ones, limit_seconds=_LATER_SECONDS)
 
-    def told(self) -> dict[str, object]:
-        """What of it belongs into status.json."""
-        notes = [told.why for told in self._verdicts.values() if told.outcome is Outcome.NOT_THE_SERVICE]
-        return {"offline_asked_for": self._settings.offline, "notes": notes}
+    def notes(self) -> list[str]:
+        """What of it a look at the mount should show, a line each."""
+        return [told.why for told in self._verdicts.values() if told.outcome is Outcome.NOT_THE_SERVICE]
 
     async def _answers(self, proofs: Sequence[Proof], *, limit_seconds: float) -> list[Verdict]:
         return await check(self._transport, self._settings, proofs, limit_seconds=limit_seconds)

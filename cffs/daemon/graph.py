@@ -27,6 +27,7 @@ from cffs.daemon.account_folder import AccountFolders
 from cffs.daemon.attending import Attending
 from cffs.daemon.background import NurseryBackground
 from cffs.daemon.blocks import commands, opened_blocks
+from cffs.daemon.blocks import notes as disk_notes
 from cffs.daemon.credentials_check import CredentialsCheck
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
 from cffs.daemon.probing import Probing
@@ -167,7 +168,8 @@ async def built(
             operations=operations,
             background=background,
         )
-        status.more.append(credentials_check.told)
+        status.more.append(lambda: {"offline_asked_for": settings.offline})
+        status.more.append(lambda: {"notes": [*credentials_check.notes(), *disk_notes(disk)]})
         if uploads is not None:
             status.more.append(uploads.told)
         live = LiveSettings(

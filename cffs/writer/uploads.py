@@ -9,7 +9,10 @@ changed without an await between looking and changing.
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 
 import trio
@@ -36,6 +39,22 @@ log = logging.getLogger(__name__)
 
 #: Threads that may wait for the spool's disk at once; others of the mount have their own.
 _THREADS = 8
+#: As many as status shows of the last errors.
+_KEPT_REFUSALS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that was not taken: when, under which name, and why, for who only saw its close fail."""
+
+    at_ms: int
+    name: str
+    problem: CffsError
+
+    def plain(self) -> dict[str, object]:
+        """For status.json."""
+        at = datetime.fromtimestamp(self.at_ms // 1000, UTC)
+        return {"time": at.isoformat(), "name": self.name, "reason": str(self.problem)}
 
 
 class Uploads:
@@ -64,6 +83,7 @@ class Uploads:
         self._by_name: dict[str, Draft] = {}
         self._by_number: dict[int, Draft] = {}
         self._counts = {State.SENT: 0, State.REFUSED: 0}
+        self._refusals: deque[Refusal] = deque(maxlen=_KEPT_REFUSALS)
 
     # -- names --
 
@@ -80,7 +100,11 @@ class Uploads:
 
     async def create(self, name: str, pid: int) -> tuple[Draft, DraftHandle]:
         """A new file, opened for writing by the thread `pid`. Raises ContentRefused, SpoolFull or SpoolFailed."""
-        media_name(name)
+        try:
+            media_name(name)
+        except ContentRefused as problem:
+            self._note_refusal(name, problem)
+            raise
         draft = self._by_name.get(name)
         if draft is None:
             file = await trio.to_thread.run_sync(self._spool.make, name, limiter=self._threads)
@@ -163,7 +187,8 @@ class Uploads:
             for draft in self._by_number.values()
             if draft.state in (State.WRITING, State.SENDING)
         ]
-        return {"uploads": {**{str(state): number for state, number in self._counts.items()}, "active": active}}
+        counts = {str(state): number for state, number in self._counts.items()}
+        return {"uploads": {**counts, "active": active, "refusals": [one.plain() for one in self._refusals]}}
 
     async def aclose(self) -> None:
         """The mount ends: what was sent or holds nothing is removed, the rest stays and is told of by the next mount.
@@ -211,7 +236,9 @@ class Uploads:
         draft.handles -= 1
         if draft.handles:
             return
-        if draft.state is State.WRITING and not draft.failure:
+        if draft.state is State.WRITING and draft.failure is not None:
+            self._note_refusal(draft.name, draft.failure)  # of a write: too large, no room, the writer killed
+        elif draft.state is State.WRITING:
             sent_as = media_name(draft.name)
             if sent_as is None:
                 return  # kept for the rename that sends it
@@ -252,6 +279,7 @@ class Uploads:
             draft.failure = problem
             draft.state = State.REFUSED
             self._counts[State.REFUSED] += 1
+            self._note_refusal(name, problem)
             raise
         else:
             draft.failure, draft.state, draft.media_id = None, State.SENT, media_id
@@ -266,6 +294,9 @@ class Uploads:
             else:
                 self._forget_name(draft)
             self._forget(draft)
+
+    def _note_refusal(self, name: str, problem: CffsError) -> None:
+        self._refusals.append(Refusal(self._wall_ms(), name, problem))
 
     def _forget_name(self, draft: Draft) -> None:
         if self._by_name.get(draft.name) is draft:

@@ -253,10 +253,14 @@ def test_a_full_disk_disturbs_nobody(tmp_path, caplog):
         put(cache, version(), index)  # the folder does not exist: every write is refused
     assert take(cache, version(), 0) is None
     assert len([record for record in caplog.records if "pauses" in record.message]) == 1
+    assert cache.trouble == "No such file or directory"
+    cache.refuse(OSError(errno.ENOSPC, "No space left on device"))
+    assert cache.trouble == "disk full"
     folder.mkdir()
     clock.now += 60
     put(cache, version(), 0)
     assert take(cache, version(), 0) == block(version(), 0)
+    assert cache.trouble == ""
 
 
 def test_clear_leaves_no_byte(tmp_path):

@@ -74,6 +74,21 @@ def test_completion_of_a_folder_asks_no_file_system(on_path):
     assert told.strip() == "dir,/nowhere"
 
 
+@pytest.mark.parametrize("arguments", [["help", "options"], ["config", "show"], ["--version"]])
+def test_an_output_without_room(tmp_path, arguments):
+    """Where the output goes to a full disk: one line, status 1, no second complaint at the end."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "cffs.cli", *arguments],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (1, "cffs: the output could not be written: No space left on device\n")
+
+
 def test_unknown_shell(tmp_path):
     """Another shell is wrong usage."""
     assert "tcsh" in one_line(cffs(tmp_path, "completion", "tcsh"), 2)
@@ -183,6 +198,20 @@ def test_status_of_another_version():
     assert not any("\x1b" in line or "\n" in line for line in lines)
     assert any("range honoured" in line for line in lines)
     assert list(lines_of({})) == ["?  ?"]
+
+
+def test_what_was_refused():
+    """The last refusals are lines with their reasons, and so is what is wrong with the mount as a whole."""
+    refusals = [{"time": "2026-11-30T10:00:00+00:00", "name": "a\x1b.wav", "reason": "no\ncontent"}, "odd"]
+    told = {"mountpoint": "/m", "origin": {"state": "offline"}, "offline_asked_for": True}
+    told |= {"uploads": {"refused": 1, "active": [], "refusals": refusals}, "notes": ["cache: disk full; x"]}
+    assert list(lines_of(told)) == [
+        "/m  offline (asked for)",
+        "    cache: disk full; x",
+        "  uploads   refused 1",
+        "    2026-11-30T10:00:00+00:00 refused a\\x1b.wav: no content",
+    ]
+    assert list(lines_of({"notes": 3, "uploads": {"refusals": 7}, "offline_asked_for": "x"})) == ["?  ?"]
 
 
 def test_uploads_under_way():

@@ -70,6 +70,15 @@ def status_of(world: World, told: Settings, **changes: Any) -> Status:
     )
 
 
+async def test_offline_is_said(tmp_path):
+    """With --offline the state is offline although no request has failed."""
+    async with Standin() as standin:
+        told = settings(tmp_path, v1_url=standin.v1_url, v2_url=standin.v2_url, offline=True)
+        async with built(standin, told, tmp_path, 10.0) as world:
+            origin = status_of(world, told).status()["origin"]
+            assert (origin["state"], origin["v1"], origin["v2"]) == ("offline", "offline", "offline")
+
+
 async def test_status_has_exactly_the_contracts_keys(tmp_path):
     """status.json is JSON with the keys of the contract, before anything happened and after reads and failures."""
     async with Standin() as standin:

@@ -100,6 +100,7 @@ def test_cache_folder_full(home: Path, make_bench: MakeBench):
                 cold(target.path)
                 bench.succeeds(target)
             assert bench.mount.status()["cache"]["disk_bytes"] > 0
+            assert any(note.startswith("cache: disk full; ") for note in bench.mount.status()["notes"])
             bench.alive()
 
 

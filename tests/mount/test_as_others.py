@@ -137,6 +137,26 @@ def test_both_killed_and_mounted_again(said, home, standin, place, monkeypatch):
 
 
 @as_root
+def test_others_mounts_are_not_listed(said, home, standin, place, monkeypatch):
+    """`cffs status` and doctor show one's own mounts; those of other users with --all, or by name."""
+    path = str(mount_for_user(said, home, place, standin, monkeypatch))
+    variables = {"CFFS_CACHE_DIR": str(place / "cache")}
+    assert "--all" in run(said, home, "status", **variables).stdout
+    assert path not in run(said, home, "status", **variables).stdout
+    assert path in run(said, home, "status", "--all", **variables).stdout
+    assert path in run(said, home, "status", path, **variables).stdout
+    assert json.loads(run(said, home, "status", "--json", **variables).stdout) == []
+    found = json.loads(run(said, home, "doctor", "--json", **variables).stdout)
+    assert {line["check"]: line["found"] for line in found}["mounts"] == "none"
+    found = json.loads(run(said, home, "doctor", "--json", "--all", **variables).stdout)
+    assert path in {line["check"]: line["found"] for line in found}["mounts"]
+    with mounted(said, home, account_variables(standin)) as mount:
+        shown = run(said, home, "status").stdout
+        assert str(mount.path) in shown
+        assert path not in shown
+
+
+@as_root
 def test_the_user_may_unmount(said, home, standin, place, monkeypatch):
     """The mount belongs to the user it was made for: fusermount3 lets that user unmount it."""
     path = mount_for_user(said, home, place, standin, monkeypatch)

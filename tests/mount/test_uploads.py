@@ -121,7 +121,7 @@ def test_each_program_sends_once(writable):
         assert {f"{media_id}.wav", f"{media_id}.json"} <= set(os.listdir(media)), what
         assert (media / f"by-name/tune_{number}.wav").stat().st_ino == (media / f"{media_id}.wav").stat().st_ino
     assert only_left(home, [])
-    assert {record.status for record in posts(standin)} == {201}
+    assert {record.status for record in posts(standin)} == {200}
 
 
 def test_what_is_never_sent(writable):
@@ -203,6 +203,10 @@ def test_what_the_service_refuses(writable):
         os.unlink(media / "refused.part")
         standin.faults.remove(rule)
     assert "uncertain" in mount.log()
+    told = mount.status()["uploads"]["refusals"][-1]
+    assert told["name"] == "refused.wav"
+    assert "uncertain" in told["reason"]
+    assert f"refused refused.wav: {told['reason']}" in run(Said(), writable.home, "status", mount.path).stdout
     media_id, (_name, body) = next(iter(stored(standin).items()))
     extension = standin.account.library.extension(media_id)
     assert failure_of(lambda: write_file(media / f"again.{extension}", body)) == "EEXIST"
@@ -213,12 +217,13 @@ def test_what_the_service_refuses(writable):
 def test_a_name_forges_no_line(writable):
     """The name of a file that the service refuses is in the log, on the line that tells of it."""
     rule = writable.standin.faults.add("refuse", kind="createMedia", times=1, code=400)
-    name = "a\n2026-01-01 00:00:00,000 ERROR forged\x1b[31m\x9b\x7f.wav"
+    name, left = "a\n2026-01-01 00:00:00,000 ERROR forged\x1b[31m\x9b\x7f.wav", spooled(writable.home)
     assert failure_of(lambda: write_file(writable.media / name, wav(150))) == "EINVAL"
     writable.standin.faults.remove(rule)
     lines = writable.mount.log().split("\n")
     assert [line.isprintable() for line in lines if "forged" in line] == [True]
     assert not [line for line in lines if line.startswith("2026-01-01 00:00:00,000 ERROR forged")]
+    assert only_left(writable.home, left)
 
 
 def killed_while_writing(mount: Mounted, home: Path, command: str, *, nbytes: int) -> int:

@@ -83,6 +83,36 @@ def test_a_terminal_obeys_nothing_of_the_service(said, home, standin):
         assert (line["labels"], line["to"]) == ([odd], f"1{odd}")
 
 
+def test_the_place_is_kept_from_the_start(said, home, standin):
+    """A watch that is ended before its first line goes on from where it began: what came meanwhile is printed."""
+    variables = account_variables(standin)
+    state = home / "place"
+    with mounted(said, home, variables, "--dir-ttl", "0.2") as mount:
+        os.listdir(mount.path / "recordings")
+        with watching(home, variables, "--state", state, mount.path) as lines:
+            deadline = time.monotonic() + WAIT_SECONDS
+            while not state.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert lines.empty()
+        (made,) = standin.account.recording_ids(new_call(standin))
+        with watching(home, variables, "--state", state, mount.path) as lines:
+            assert lines.get(timeout=WAIT_SECONDS)["id"] == made
+
+
+def test_a_reader_that_goes_early(said, home, standin):
+    """`cffs watch --once | head -1` prints a line and nothing else, and the place is that of the last line written."""
+    variables = account_variables(standin)
+    with mounted(said, home, variables) as mount:
+        os.listdir(mount.path / "recordings")
+        command = f"{sys.executable} -P -m cffs.cli watch --once --since start {mount.path} | head -1"
+        done = subprocess.run(
+            ["sh", "-c", command], env=environment(home, variables), cwd=home, capture_output=True, text=True
+        )
+        assert done.stderr == ""
+        assert len(done.stdout.splitlines()) == 1
+
+
 def test_wrong_use(said, home, standin):
     """What is no mount, another account's, or no place to start from is one line and an exit status."""
     variables = account_variables(standin)

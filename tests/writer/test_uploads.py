@@ -380,5 +380,35 @@ async def test_what_status_tells(tmp_path):
             "sent": 1,
             "refused": 1,
             "active": [{"name": "now.wav", "state": "writing", "bytes": 4, "sent_bytes": 0}],
+            "refusals": [{"time": "1970-01-01T00:00:00+00:00", "name": "refused.wav", "reason": "no"}],
         }
         await handle.release()
+
+
+async def test_every_refusal_is_told_with_its_reason(tmp_path):
+    """A name that is none of media's, a content of another type, a file that is too large and the service's own no are
+    each there once, under the name written, with why; the last ten are kept."""
+    async with made(tmp_path) as world:
+        with pytest.raises(ContentRefused):
+            await world.write("song.xyz")
+        with pytest.raises(ContentRefused):
+            await world.write("page.wav", b"<html>no audio</html>" * 100)
+        _draft, handle = await world.uploads.create("long.wav", NOBODY)
+        with pytest.raises(TooLarge):
+            await handle.write(0, bytes(LIMIT + 1))
+        with pytest.raises(TooLarge):
+            await handle.flush()
+        await handle.release()
+        world.service.failure = ActRefused("the type is not one of ours")
+        with pytest.raises(ActRefused):
+            await world.write("tune.wav")
+        told = world.uploads.told()["uploads"]["refusals"]
+        assert [one["name"] for one in told] == ["song.xyz", "page.wav", "long.wav", "tune.wav"]
+        assert told[-1]["reason"] == "the type is not one of ours"
+        assert all(one["reason"] for one in told)
+        for number in range(12):
+            with pytest.raises(ContentRefused):
+                await world.write(f"{number}.xyz")
+        assert [one["name"] for one in world.uploads.told()["uploads"]["refusals"]] == [
+            f"{n}.xyz" for n in range(2, 12)
+        ]
