@@ -1,11 +1,16 @@
 """`cffs verify`: compares files with the manifest beside them, as a mount renders it or as it was copied along.
 
-It must not know mounts. `cli/main` registers it.
+It must not know mounts. `cli/main` registers it. Folder and manifest may come from anybody: only regular files in the
+folder are opened, no link is followed, and a name is any bytes.
 """
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import click
@@ -13,8 +18,17 @@ import click
 from cffs.cli.messages import Failed, json_text, one_line
 
 _NAME = "MANIFEST.sha256"
-_LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
-_MISSING = "# missing: "
+_LINE = re.compile(rb"(\\?)([0-9a-fA-F]{64}) [ *](.+)", re.DOTALL)
+_MISSING = b"# missing: "
+#: A path has at most 4,096 bytes (PATH_MAX), each of which may be escaped; what is longer is no line of a manifest.
+_MAX_LINE_NBYTES = 16_384
+#: How sha256sum writes what its lines cannot hold.
+_ESCAPE = re.compile(rb"\\[\\nr]")
+_ESCAPED = {rb"\\": b"\\", rb"\n": b"\n", rb"\r": b"\r"}
+
+
+class _NoFile(OSError):
+    """Something other than a regular file in the folder."""
 
 
 @click.command(short_help="Compare files with their manifest.")
@@ -23,48 +37,80 @@ _MISSING = "# missing: "
 def verify(path: Path, as_json: bool) -> int:
     """Compare the files in the folder PATH, or beside the manifest PATH, with its MANIFEST.sha256.
 
-    Copy the manifest along with the files. Exits 1 where a file differs or is absent, or where none could be compared;
-    files that the mount did not hold whole when it made the manifest are named and not compared.
+    Copy the manifest along with the files. Exits 1 where a file differs, is absent or cannot be read, or where none
+    could be compared; files that the mount did not hold whole when it made the manifest are named and not compared.
+    Links, and whatever is no regular file in the folder, are not read.
     """
-    manifest = path / _NAME if path.is_dir() else path
-    told: dict[str, list[str]] = {"good": [], "differs": [], "absent": [], "not compared": []}
-    for verdict, name in _compared(manifest):
+    told: dict[str, list[str]] = {"good": [], "differs": [], "absent": [], "unreadable": [], "not compared": []}
+    for verdict, raw, why in _compared(path):
+        name = raw.decode("utf-8", "surrogateescape")
         told[verdict].append(name)
+        if verdict != "good" and not as_json:
+            click.echo(f"{verdict}: {one_line(name)}" + (f" ({why})" if why else ""))
+    count = len(told["good"])
     if as_json:
         click.echo(json_text(told, indent=2))
     else:
-        for verdict in ("differs", "absent", "not compared"):
-            for name in told[verdict]:
-                click.echo(f"{verdict}: {one_line(name)}")
-        count = len(told["good"])
         click.echo("1 file as it should be" if count == 1 else f"{count} files as they should be")
-    return 1 if told["differs"] or told["absent"] or not told["good"] else 0
+    return 1 if told["differs"] or told["absent"] or told["unreadable"] or not count else 0
 
 
-def _compared(manifest: Path) -> Iterator[tuple[str, str]]:
+def _compared(path: Path) -> Iterator[tuple[str, bytes, str]]:
+    """The verdict on each file that the manifest names, and why where that is not plain. Raises Failed."""
+    folder, manifest = path, path / _NAME
     try:
-        lines = manifest.read_text("utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        raise Failed(f"cannot read {manifest}: {getattr(error, 'strerror', None) or 'not a manifest'}") from error
-    for line in lines:
-        match = _LINE.fullmatch(line)
-        if line.startswith(_MISSING):
-            yield "not compared", line.removeprefix(_MISSING)
-        elif match is not None:
-            name = match[3].replace("\\\\", "\\") if match[1] else match[3]
-            yield _verdict(manifest.parent, name, match[2]), name
-        elif line and not line.startswith("#"):
-            raise Failed(f"{manifest} is no manifest of SHA-256 digests")
-
-
-def _verdict(folder: Path, name: str, digest: str) -> str:
-    path = folder / name
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise Failed(f"the manifest names a file outside its folder: {name}")
-    try:
-        with path.open("rb") as file:
-            return "good" if hashlib.file_digest(file, "sha256").hexdigest() == digest else "differs"
-    except FileNotFoundError:
-        return "absent"
+        if not stat.S_ISDIR(os.stat(path).st_mode):
+            folder, manifest = path.parent, path
+        with _opened_folder(folder) as within, _opened(within, os.fsencode(manifest.name)) as lines:
+            while raw := lines.readline(_MAX_LINE_NBYTES):
+                line = raw.removesuffix(b"\n")
+                match = _LINE.fullmatch(line)
+                if line.startswith(_MISSING):
+                    yield "not compared", line.removeprefix(_MISSING), ""
+                elif match is not None:
+                    name = _ESCAPE.sub(lambda found: _ESCAPED[found[0]], match[3]) if match[1] else match[3]
+                    yield _verdict(within, name, match[2].lower().decode("ascii"))
+                elif line.strip() and not line.startswith(b"#"):
+                    raise Failed(f"{manifest} is no manifest of SHA-256 digests")
     except OSError as error:
-        raise Failed(f"cannot read {path}: {error.strerror}") from error
+        raise Failed(f"cannot read {manifest}: {error.strerror}") from error
+
+
+def _verdict(within: int, name: bytes, digest: str) -> tuple[str, bytes, str]:
+    if b"\0" in name:
+        return "absent", name, "no file can be called so"
+    try:
+        with _opened(within, name) as file:
+            return "good" if hashlib.file_digest(file, "sha256").hexdigest() == digest else "differs", name, ""
+    except FileNotFoundError:
+        return "absent", name, ""
+    except OSError as error:
+        return "unreadable", name, error.strerror or type(error).__name__
+
+
+@contextmanager
+def _opened_folder(path: Path | bytes, *, within: int | None = None) -> Iterator[int]:
+    """A folder to open others in; below `within` no link is followed."""
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | (0 if within is None else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags, dir_fd=within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opened(within: int, name: bytes) -> Iterator[BufferedReader]:
+    """The regular file of that name in the folder, reached through folders in it alone; nothing else is ever opened,
+    for that may wait for ever or wake a device. Raises OSError."""
+    *above, last = name.split(b"/")
+    if {b"", b".", b".."}.intersection((*above, last)):
+        raise _NoFile(0, "not a name in the folder")
+    with ExitStack() as stack:
+        for part in above:
+            within = stack.enter_context(_opened_folder(part, within=within))
+        found = os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+        stack.callback(os.close, found)
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise _NoFile(0, "not a regular file")
+        yield stack.enter_context(open(f"/proc/self/fd/{found}", "rb"))
