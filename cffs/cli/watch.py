@@ -29,6 +29,7 @@ from cffs.core.settings import Settings
 _PAUSE_SECONDS = 1.0
 #: A cursor of another catalogue is told by this much of it.
 _MAX_STATE_NBYTES = 64
+_MAX_CURSOR_DIGITS = 19
 
 
 @click.command(short_help="Print a line per new recording.")
@@ -113,14 +114,20 @@ def _new(opened: CatalogFile, cursor: int, conditions: list[Condition]) -> Itera
 def _start(since: str) -> tuple[int, list[Condition]]:
     if since == "start":
         return 0, []
-    if since.isascii() and since.isdecimal():
-        return int(since), []
+    if (cursor := _cursor(since)) is not None:
+        return cursor, []
     try:
         day = datetime.fromisoformat(since)
     except ValueError as error:
         raise click.UsageError("--since takes a cursor, `start`, or a day like 2026-11-22") from error
     made = day if day.tzinfo is not None else day.replace(tzinfo=UTC)
     return 0, [Condition("+r.created_ms >= ?", (int(made.timestamp() * 1000),))]
+
+
+def _cursor(text: str) -> int | None:
+    """A sequence number of the catalogue, which has 64 bits."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_CURSOR_DIGITS
+    return int(text) if is_number and int(text) < 2**63 else None
 
 
 def _line(opened: CatalogFile, where: Path, row: ViewRow) -> dict[str, object]:
@@ -180,14 +187,23 @@ def _require_account(settings: Settings, where: Path) -> None:
 
 def _kept(state: Path | None) -> str | None:
     try:
-        text = state.read_text("ascii", "replace")[:_MAX_STATE_NBYTES].strip() if state is not None else ""
+        text = "" if state is None else _read(state).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Failed(f"cannot read {state}: {error.strerror}") from error
-    if text and not text.isdecimal():
+    if text and _cursor(text) is None:
         raise Failed(f"{state} is no place that cffs watch kept; name another file")
     return text or None
+
+
+def _read(state: Path) -> bytes:
+    """As much as a cursor may have; a pipe is not waited for."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _MAX_STATE_NBYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _keep(state: Path | None, cursor: int) -> None:
@@ -196,7 +212,11 @@ def _keep(state: Path | None, cursor: int) -> None:
         return
     new = state.with_name(f"{state.name}.new")
     try:
-        new.write_text(f"{cursor}\n")
+        # made anew each time: what lies there, a link that somebody planted or what a crash left, is not written to
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{cursor}\n")
         new.replace(state)
     except OSError as error:
         raise Failed(f"cannot write {state}: {error.strerror}") from error

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,10 +62,12 @@ def taken(settings: Settings, mountpoint: Path) -> Iterator[AccountFolders]:
     folders = located(settings)
     path = folders.cache / "lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UsageError(f"cannot use {path}: {error.strerror}; remove it") from error
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UsageError(f"{path} is not a file; remove it")
         os.fchmod(descriptor, 0o600)
         _lock(descriptor, folders.cache)
         os.ftruncate(descriptor, 0)
@@ -97,13 +100,19 @@ def _folder_key(cache: Path) -> bytes:
         except OSError as error:
             raise UsageError(f"cannot make {path}: {error.strerror}") from error
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # O_NONBLOCK: a pipe put there must not be waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; remove it") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(descriptor).st_uid != os.geteuid():
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid():
             raise UsageError(f"{path} belongs to another user; remove it")
-        key = file.read(_KEY_NBYTES + 1)
+        if not stat.S_ISREG(found.st_mode):
+            raise UsageError(f"{path} is not a file; remove it")
+        key = os.read(descriptor, _KEY_NBYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(key) != _KEY_NBYTES:
         raise UsageError(f"{path} is damaged; remove it (the account's cache starts afresh)")
     return key

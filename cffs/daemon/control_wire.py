@@ -17,6 +17,8 @@ from pathlib import Path
 PROTOCOL = 1
 #: A command names a few hundred paths at most; more comes in several commands.
 MAX_LINE_NBYTES = 1 << 20
+#: Of a number of 64 bits, with its sign.
+_MAX_DIGITS = 20
 
 
 def socket_name(mountpoint: Path) -> str:
@@ -32,7 +34,7 @@ def encode(message: Mapping[str, object]) -> bytes:
 def decode(line: bytes) -> dict[str, object]:
     """What `encode` wrote; raises ValueError, one line, for anything else and for another version."""
     try:
-        message = json.loads(line)
+        message = json.loads(line, parse_int=_number, parse_float=_number, parse_constant=_number)
     except (ValueError, RecursionError):
         raise ValueError("not a line of JSON") from None
     if not isinstance(message, dict):
@@ -40,3 +42,11 @@ def decode(line: bytes) -> dict[str, object]:
     if message.get("version") != PROTOCOL:
         raise ValueError(f"speaks version {message.get('version')!r} of the control protocol, here is {PROTOCOL}")
     return message
+
+
+def _number(text: str) -> int | float:
+    """What 64 bits hold; a longer one, or one that is none, would fail somewhere in a command. Raises ValueError."""
+    number = int(text) if len(text) <= _MAX_DIGITS and text.removeprefix("-").isdecimal() else float(text)
+    if not -(2.0**63) <= number < 2.0**63:
+        raise ValueError("not a number of 64 bits")
+    return number

@@ -161,6 +161,17 @@ def test_a_symlink_is_never_followed(tmp_path, name):
     assert target.read_bytes() == KEY
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+@pytest.mark.parametrize("name", ["key", "lock"])
+def test_what_is_no_file_is_one_line(tmp_path, name, kind):
+    """A key or lock that is a folder or a pipe is refused in one line that names it, without waiting."""
+    with taken(settings(tmp_path), MOUNTPOINT) as folders:
+        path = tmp_path / "cache/key" if name == "key" else folders.cache / "lock"
+    path.unlink()
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    assert str(path) in fails(tmp_path)
+
+
 def test_a_dangling_key_is_refused(tmp_path):
     """A link to nowhere is not written through."""
     (tmp_path / "cache").mkdir(mode=0o700)

@@ -64,6 +64,11 @@ async def test_progress_then_result(tmp_path):
     [
         (b"nonsense", "not a line of JSON"),
         (b"[" * 100_000, "not a line of JSON"),
+        (b'{"version": 1, "command": "echo", "arguments": {"limit": ' + b"9" * 400 + b"}}", "not a line of JSON"),
+        (b'{"version": 1, "command": "echo", "arguments": {"limit": 1e999}}', "not a line of JSON"),
+        (b'{"version": 1, "command": "echo", "arguments": {"limit": -9223372036854775809}}', "not a line of JSON"),
+        (b'{"version": 1, "command": "echo", "arguments": {"limit": [NaN]}}', "not a line of JSON"),
+        (b'{"version": ' + b"1" * 5000 + b"}", "not a line of JSON"),
         (b"[]", "not a JSON object"),
         (b'{"version": 99, "command": "echo"}', "speaks version 99"),
         (b'{"version": 1, "command": "none"}', "knows: echo, refuse"),
@@ -136,6 +141,12 @@ async def test_long_folders(tmp_path):
     folder = tmp_path / ("n" * 120) / "run"
     async with serving(folder) as path:
         assert len(str(path)) > 107
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63 - 1024, -(2**63), 1.5, -1e-300, 1e18, True])
+def test_numbers_come_back(number):
+    """Every number that 64 bits hold is given on as it is."""
+    assert decode(encode({"arguments": {"n": number}}))["arguments"] == {"n": number}
 
 
 def test_lines_come_back():

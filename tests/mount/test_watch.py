@@ -121,7 +121,31 @@ def test_wrong_use(said, home, standin):
         other = run(said, home, "watch", mount.path, **{**variables, "CFFS_LOGIN": "another"})
         assert other.returncode == 1
         assert "another account" in other.stderr
-        assert run(said, home, "watch", "--since", "soon", mount.path, **variables).returncode == 2
+        for since in ("soon", "9" * 20, "9" * 5000, str(2**63), "-1", "٣", "2026-13-01"):
+            done = run(said, home, "watch", "--once", "--since", since, mount.path, **variables)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "--since takes" in done.stderr
+        (home / "no place").write_text("9" * 30)
+        os.mkfifo(home / "pipe")
+        for state in ("no place", "pipe", "."):
+            done = run(said, home, "watch", "--once", "--state", home / state, mount.path, **variables)
+            assert done.returncode == 1 or state == "pipe"
+            assert "bug" not in done.stderr
+
+
+def test_a_planted_link_is_not_followed(said, home, standin):
+    """The place is written to a file of its own: what somebody put under its name before is left as it is."""
+    variables = account_variables(standin)
+    (home / "mine").write_text("precious")
+    with mounted(said, home, variables) as mount:
+        os.listdir(mount.path / "recordings")
+        for plant in (os.symlink, os.link):
+            plant(home / "mine", home / "place.new")
+            run(said, home, "watch", "--once", "--since", "start", "--state", home / "place", mount.path, **variables)
+            assert (home / "place").read_text().strip().isdecimal()
+            assert (home / "mine").read_text() == "precious"
+            assert not (home / "place").is_symlink()
+            assert not os.path.lexists(home / "place.new")
 
 
 def test_manifest(said, home, standin):
