@@ -36,6 +36,7 @@ from cffs.core.errors import (
 )
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source, quote_segment
+from cffs.core.times import parse_http_date
 from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message
 
 MAX_METADATA_NBYTES = 8 * 2**20  # a page of a thousand calls is about a megabyte
@@ -53,11 +54,12 @@ _SILENCED_LOGGERS = ("httpx", "httpcore")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole answer; `content_type` is in lower case, `status` is 2xx."""
+    """A whole answer; `content_type` is in lower case, `status` is 2xx, `served_ms` is the service's own time."""
 
     status: int
     body: bytes
     content_type: str
+    served_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +323,8 @@ class Transport:
                 if len(body) > max_nbytes:
                     raise MalformedAnswer(f"the answer for {ask.what} is longer than {max_nbytes} bytes")
             content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
-            return Answer(status=opened.status, body=bytes(body), content_type=content_type)
+            served_ms = parse_http_date(opened.headers.get("date", ""))
+            return Answer(status=opened.status, body=bytes(body), content_type=content_type, served_ms=served_ms)
 
         answer, held = await self._line.asker.run(ask, gate=gate, take=take)
         await held.aclose()

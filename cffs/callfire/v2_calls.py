@@ -61,7 +61,7 @@ class V2Calls(V2Asking):
         answer = await self._transport.get(
             Api.V2, ("calls",), query=[*query.items(), *repeated], not_found=NotFoundMeans.OPERATION
         )
-        return parse_call_page(answer.body, what="calls")
+        return replace(parse_call_page(answer.body, what="calls"), served_ms=answer.served_ms)
 
     async def get_call(self, call_id: int, *, fields: str | None = None) -> Call:
         """One call (public "getCall")."""

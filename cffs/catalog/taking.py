@@ -25,11 +25,13 @@ log = logging.getLogger(__name__)
 
 PutAll = Callable[[sqlite3.Connection, Sequence[Any]], None]
 
-#: A later refresh of the calls asks from this long before the last one: which of a call's times the interval is
-#: compared with is undocumented (api.md section 2), and a long call is created well before it is finished.
+#: A later refresh of the calls asks from this long before the newest call that is known: which of a call's times the
+#: interval is compared with is undocumented, and a long call is created well before it is finished.
 OVERLAP_MS = 24 * 3600 * 1000
 #: The whole list of calls is walked again at most this often.
 FULL_PASS_MS = 24 * 3600 * 1000
+#: No call was made later than this past the service's own time: what says so is nonsense, and must not hide others.
+AHEAD_MS = 24 * 3600 * 1000
 #: With more calls than this, `ls` of one campaign asks for that campaign's alone: 20 requests list this many at once,
 #: and a rate-limited account of a million calls must not pay 1000 for a folder of ten.
 LARGE_CALLS = 20_000
@@ -71,13 +73,13 @@ class Taking:
         await self._take_pages(listing, Family.MEDIA, ask, _each(writes.put_media))
 
     async def calls(self, listing: Listing) -> None:
-        """The calls since shortly before the last time, or all of them where that is long ago."""
-        now_ms, begin_ms = self._wall_ms(), self._begin_ms("calls")
-
-        settle = _settling()
+        """The calls since shortly before the newest that is known, or all of them where they were not taken whole for
+        a day."""
+        walk = self._begin("calls")
 
         async def ask(limit: int, offset: int) -> Page[Any]:
-            page = settle(await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=begin_ms))
+            page = await self._v2.find_calls(limit=limit, offset=offset, interval_begin_ms=walk.begin_ms)
+            page = walk.took(page)
             if not offset and (page.total or 0) > LARGE_CALLS and not listing.is_wanted_whole:
                 raise _TooLarge(page.items)
             return page
@@ -90,33 +92,39 @@ class Taking:
             self._offered.set(Family.CALLS, offered=True)
             await self._catalog.write(lambda db: _put_all(db, put_calls, items))
             return
-        await self._mark_full(listing.name, begin_ms, now_ms=now_ms)
+        await self._mark(listing.name, walk)
 
     async def calls_of_campaign(self, listing: Listing, campaign_id: int) -> None:
         """The same of one campaign of a large account (0: of none)."""
-        now_ms, begin_ms = self._wall_ms(), self._begin_ms(listing.name)
-        settle = _settling()
+        walk = self._begin(listing.name)
 
         async def ask(limit: int, offset: int) -> Page[Any]:
             page = await self._v2.find_calls(
-                limit=limit, offset=offset, campaign_id=campaign_id, interval_begin_ms=begin_ms
+                limit=limit, offset=offset, campaign_id=campaign_id, interval_begin_ms=walk.begin_ms
             )
-            return settle(page)
+            return walk.took(page)
 
         await self._take_pages(listing, Family.CALLS, ask, put_calls)
-        await self._mark_full(listing.name, begin_ms, now_ms=now_ms)
+        await self._mark(listing.name, walk)
 
-    def _begin_ms(self, name: str) -> int | None:
-        """Since when the listing asks: None for all of it, where that was not taken for a day."""
-        now_ms, since_ms = self._wall_ms(), self._catalog.listed_ms(name)
+    def _begin(self, name: str) -> "_Walk":
+        """A walk of the listing: of all of it where that was not done for a day, or nothing tells what is new."""
+        now_ms, since_ms = self._wall_ms(), self._catalog.listed_ms(f"{name}:since")
         full_ms = self._catalog.listed_ms(f"{name}:full")
         if since_ms is None or full_ms is None or now_ms - full_ms > FULL_PASS_MS or now_ms < full_ms:
-            return None
-        return max(0, since_ms - OVERLAP_MS)
+            return _Walk(now_ms, begin_ms=None, newest_ms=None)
+        return _Walk(now_ms, begin_ms=max(0, since_ms - OVERLAP_MS), newest_ms=since_ms)
 
-    async def _mark_full(self, name: str, begin_ms: int | None, *, now_ms: int) -> None:
-        if begin_ms is None:
-            await self._catalog.write(lambda db: writes.mark_listed(db, f"{name}:full", now_ms=now_ms))
+    async def _mark(self, name: str, walk: "_Walk") -> None:
+        """Remember how new the newest call is, by the service's own times, and when all of them were taken."""
+
+        def batch(db: sqlite3.Connection) -> None:
+            if walk.newest_ms is not None:
+                writes.mark_listed(db, f"{name}:since", now_ms=walk.newest_ms)
+            if walk.begin_ms is None:
+                writes.mark_listed(db, f"{name}:full", now_ms=walk.started_ms)
+
+        await self._catalog.write(batch)
 
     async def _take_pages(
         self,
@@ -159,17 +167,26 @@ class Taking:
         await self._catalog.write(lambda db: writes.mark_listed(db, listing.name, now_ms=now_ms))
 
 
-def _settling() -> Callable[[Page[Call]], Page[Call]]:
-    """For the pages of one walk: once a page had recordings embedded, a later one that has none says that its calls
-    have none, and their folders need not ask. Another walk learns it anew: an origin may change its mind."""
-    embeds = False
+class _Walk:
+    """One walk over pages of calls: since when it asks, and what it has seen. Owned by the one who walks."""
 
-    def settle(page: Page[Call]) -> Page[Call]:
-        nonlocal embeds
-        embeds = embeds or embeds_recordings(page.items)
-        return replace(page, items=settled(page.items, embeds=embeds))
+    def __init__(self, started_ms: int, *, begin_ms: int | None, newest_ms: int | None) -> None:
+        self.started_ms = started_ms
+        self.begin_ms = begin_ms
+        #: When the newest call was made, of those that this walk and those before it have seen; where none says when,
+        #: the service's own time.
+        self.newest_ms = newest_ms
+        self._embeds = False
 
-    return settle
+    def took(self, page: Page[Call]) -> Page[Call]:
+        """The page as it is meant: once a page had recordings embedded, a later one that has none says that its calls
+        have none, and their folders need not ask. Another walk learns it anew: an origin may change its mind."""
+        latest_ms = (self.started_ms if page.served_ms is None else page.served_ms) + AHEAD_MS
+        made = [call.created_ms for call in page.items if call.created_ms is not None and call.created_ms <= latest_ms]
+        made += [] if self.newest_ms is None else [self.newest_ms]
+        self.newest_ms = max(made, default=page.served_ms)
+        self._embeds = self._embeds or embeds_recordings(page.items)
+        return replace(page, items=settled(page.items, embeds=self._embeds))
 
 
 def _each(put: Callable[[sqlite3.Connection, Any], None]) -> PutAll:

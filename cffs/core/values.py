@@ -92,7 +92,8 @@ class Media:
 class Page(Generic[Item]):
     """One page of a v2 list. `limit`, `offset` and `total` are as echoed, None where absent or nonsense.
 
-    `received` counts the entries on the wire, `refused` those of them that were no usable record.
+    `received` counts the entries on the wire, `refused` those of them that were no usable record. `served_ms` is the
+    time by the service's own clock, where it told it.
     """
 
     items: tuple[Item, ...]
@@ -101,6 +102,7 @@ class Page(Generic[Item]):
     total: int | None
     received: int
     refused: int
+    served_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,9 +238,20 @@ async def test_a_silent_page_behind_one_that_embeds(
     assert [row is not None and row.recordings_known for row in rows] == [embeds] * 3
 
 
-async def test_later_refreshes_ask_for_what_is_new(make: Callable[..., Account], wall: Wall) -> None:
-    """A refresh asks from a day before the last one; the whole list again once a day, or when the clock went back."""
-    v2 = FakeV2(find_calls=lambda **_: page([]))
+MADE_MS = 1_700_000_000_000
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 2 * 3_600_000, 10 * DAY_MS, -10 * DAY_MS])
+@pytest.mark.parametrize("served_ms", [None, MADE_MS + 1000])
+async def test_later_refreshes_ask_for_what_is_new(
+    make: Callable[..., Account], wall: Wall, ahead_ms: int, served_ms: int | None
+) -> None:
+    """A refresh asks from a day before the newest call that is known, however wrong this machine's clock is: what was
+    made since cannot lie before it. The whole list is asked again once a day, or when the clock went back."""
+    start_ms = wall.now_ms = MADE_MS + ahead_ms
+    made = [MADE_MS]
+    v2 = FakeV2(find_calls=lambda **_: replace(page([call(7, created_ms=at) for at in made]), served_ms=served_ms))
 
     async def begin_of_next_refresh() -> Any:
         before = len(v2.asked)
@@ -249,13 +261,31 @@ async def test_later_refreshes_ask_for_what_is_new(make: Callable[..., Account],
 
     assert await begin_of_next_refresh() is None
     wall.now_ms += 3_600_000
-    assert await begin_of_next_refresh() == NOW_MS - OVERLAP_MS
+    # known to be the newest unless it lies further ahead of the time than any call can
+    newest_ms = MADE_MS if ahead_ms >= 0 or served_ms else None
+    assert await begin_of_next_refresh() == (None if newest_ms is None else newest_ms - OVERLAP_MS)
+    made.append(MADE_MS + 5000)
+    await begin_of_next_refresh()
     wall.now_ms += 3_600_000
-    assert await begin_of_next_refresh() == NOW_MS + 3_600_000 - OVERLAP_MS
-    wall.now_ms = NOW_MS + FULL_PASS_MS + 1
+    assert await begin_of_next_refresh() == (None if newest_ms is None else newest_ms + 5000 - OVERLAP_MS)
+    wall.now_ms = start_ms + FULL_PASS_MS + 1
     assert await begin_of_next_refresh() is None
-    wall.now_ms = NOW_MS
+    wall.now_ms = start_ms
     assert await begin_of_next_refresh() is None
+
+
+@pytest.mark.parametrize("created_ms", [None, MADE_MS + 400 * DAY_MS, 2**62])
+async def test_a_call_of_a_time_to_come_hides_no_other(
+    make: Callable[..., Account], wall: Wall, created_ms: int | None
+) -> None:
+    """A call that says that it will be made next year, or not when it was made, does not decide what is new: the
+    service's own time does."""
+    wall.now_ms = MADE_MS
+    told = replace(page([call(7, created_ms=created_ms)]), served_ms=MADE_MS - 5000)
+    v2 = FakeV2(find_calls=lambda **_: told)
+    for _ in range(2):
+        await whole(make(v2, ttl_seconds=0), "calls")
+    assert v2.asked[-1][-1] == MADE_MS - 5000 - OVERLAP_MS
 
 
 @pytest.mark.parametrize("name", ["campaigns", "calls", "media"])
@@ -434,7 +464,7 @@ async def test_a_large_account_lists_one_campaign_alone(make: Callable[..., Acco
         listing = again.listing("calls", 5)
         assert listing is not None
         await listing.wait_whole()
-    assert asked[2:] == [(0, None, None), (0, 5, NOW_MS - OVERLAP_MS)]
+    assert asked[2:] == [(0, None, None), (0, 5, MADE_MS - OVERLAP_MS)]
 
 
 async def test_whoever_wants_all_of_a_large_account_gets_it(make: Callable[..., Account], catalog: Catalog) -> None:
