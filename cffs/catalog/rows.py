@@ -42,6 +42,11 @@ class CallRow(NamedTuple):
     month: int | None
     seen_ms: int | None
 
+    @property
+    def dated_ms(self) -> int | None:
+        """When it was made, else when it was first seen."""
+        return self.seen_ms if self.created_ms is None else self.created_ms
+
 
 class ListedCall(NamedTuple):
     """What a folder of calls shows of one."""
@@ -71,6 +76,11 @@ class RecordingRow(NamedTuple):
     tried_number: str
     seen_ms: int | None
 
+    @property
+    def dated_ms(self) -> int | None:
+        """When it was made, else when it was first seen."""
+        return self.seen_ms if self.created_ms is None else self.created_ms
+
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
@@ -98,6 +108,11 @@ class MediaRow:
     public_extension: str | None
     document: bytes
     seen_ms: int | None
+
+    @property
+    def dated_ms(self) -> int | None:
+        """When it was made, else when it was first seen."""
+        return self.seen_ms if self.created_ms is None else self.created_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +216,8 @@ MONTHS = (
     " SELECT month FROM months WHERE month NOT NULL"
 )
 UNDATED_CALL = "SELECT 1 FROM calls WHERE month IS NULL LIMIT 1"
-NEWEST_CALL_OF_CAMPAIGN = "SELECT max(created_ms) FROM calls WHERE campaign_id = ?"
-NEWEST_CALL_OF_MONTH = "SELECT max(created_ms) FROM calls WHERE month IS ?"
+NEWEST_CALL_OF_CAMPAIGN = "SELECT max(created_ms) FROM calls WHERE campaign_id = ? AND created_ms < ?"
+NEWEST_CALL_OF_MONTH = "SELECT max(created_ms) FROM calls WHERE month IS ? AND created_ms < ?"
 RECORDING_BY_ID = f"{_RECORDING} WHERE id = ?"
 RECORDING_BY_STEM = f"{_RECORDING} WHERE call_id = ? AND stem = ?"
 RECORDINGS_OF_CALL = f"{_RECORDING} WHERE call_id = ? ORDER BY seq"
@@ -246,6 +261,20 @@ HINTS_AND_SIZES = (
     "SELECT substr(f.object_key, -3), r.hint_nbytes, f.nbytes FROM facts f JOIN recordings r"
     " ON r.id = CAST(substr(f.object_key, 11) AS INTEGER)"
     " WHERE f.object_key LIKE 'recording/%' AND f.nbytes NOT NULL AND r.hint_nbytes NOT NULL LIMIT 64"
+)
+#: Their highest numbers: counting a million rows takes 0.1 s.
+KNOWN_FILES = (
+    "SELECT coalesce((SELECT max(seq) FROM recordings), 0) + coalesce((SELECT max(seq) FROM files), 0)"
+    " + coalesce((SELECT max(seq) FROM media), 0) + coalesce((SELECT max(seq) FROM dynamic_files), 0)"
+)
+NEWEST_MEDIA = "SELECT max(coalesce(created_ms, seen_ms)) FROM media"
+#: Of the folder that is that many levels deep: hash, year, month, campaign.
+NEWEST_DYNAMIC = (
+    "SELECT max(seen_ms) FROM dynamic_files",
+    "SELECT max(seen_ms) FROM dynamic_files WHERE hash = ?",
+    "SELECT max(seen_ms) FROM dynamic_files WHERE hash = ? AND year = ?",
+    "SELECT max(seen_ms) FROM dynamic_files WHERE hash = ? AND year = ? AND month = ?",
+    "SELECT max(seen_ms) FROM dynamic_files WHERE hash = ? AND year = ? AND month = ? AND campaign = ?",
 )
 KNOWN_NBYTES = "SELECT nbytes FROM totals"
 SETTING = "SELECT value FROM settings WHERE name = ?"

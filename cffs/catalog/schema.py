@@ -131,6 +131,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX calls_by_month_and_time ON calls (month, created_ms);
     CREATE INDEX recordings_in_campaign ON recordings (campaign_id, seq);
     CREATE INDEX files_in_campaign ON files (campaign_id, seq);
+    CREATE INDEX media_by_time ON media (coalesce(created_ms, seen_ms));
 
     -- How many bytes are known of, for statfs, which may cost nothing: what listings say of recordings and media, and
     -- what was learned of files that no listing sizes. Triggers, so that no statement can forget it.

@@ -30,6 +30,7 @@ from cffs.catalog.rows import (
 from cffs.catalog.soundness import is_large, look_over
 from cffs.catalog.views import PAGE_ROWS as VIEW_PAGE_ROWS
 from cffs.catalog.views import Views
+from cffs.core.listed_names import LAST_DATED_MS
 
 #: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
 PAGE_ROWS = 1000
@@ -148,12 +149,12 @@ class Catalog(Facts):
 
     def newest_call_ms(self, *, campaign_id: int) -> int | None:
         """When the last call of a campaign was made."""
-        found = self._reading.execute(rows.NEWEST_CALL_OF_CAMPAIGN, (campaign_id,)).fetchone()
+        found = self._reading.execute(rows.NEWEST_CALL_OF_CAMPAIGN, (campaign_id, LAST_DATED_MS)).fetchone()
         return None if found[0] is None else int(found[0])
 
     def newest_call_ms_of_month(self, month: int | None) -> int | None:
         """The same of a month."""
-        found = self._reading.execute(rows.NEWEST_CALL_OF_MONTH, (month,)).fetchone()
+        found = self._reading.execute(rows.NEWEST_CALL_OF_MONTH, (month, LAST_DATED_MS)).fetchone()
         return None if found[0] is None else int(found[0])
 
     def calls_without_recordings(self, *, limit: int) -> list[int]:
@@ -234,9 +235,23 @@ class Catalog(Facts):
         """The last answer kept under `key`, or None."""
         return self._one(DocumentRow, rows.DOCUMENT, key)
 
+    def newest_media_ms(self) -> int | None:
+        """When the last media file was made."""
+        found = self._reading.execute(rows.NEWEST_MEDIA).fetchone()
+        return None if found[0] is None else int(found[0])
+
+    def newest_dynamic_ms(self, parents: tuple[str, ...]) -> int | None:
+        """When the last of the known dynamic recordings below (hash, year, month, campaign) or fewer was first seen."""
+        found = self._reading.execute(rows.NEWEST_DYNAMIC[len(parents)], parents).fetchone()
+        return None if found[0] is None else int(found[0])
+
     def known_nbytes(self) -> int:
         """How many bytes there are of all files whose size is known, as the listings tell it, or as it was learned."""
         return int(self._reading.execute(rows.KNOWN_NBYTES).fetchone()[0])
+
+    def known_files(self) -> int:
+        """About how many files there are."""
+        return int(self._reading.execute(rows.KNOWN_FILES).fetchone()[0])
 
     def counts(self) -> dict[str, int]:
         """How many campaigns, calls, recordings and media are known; counted once a write (0.1 s for a million)."""

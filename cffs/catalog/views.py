@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cffs.catalog.rows import RECORDING_COLUMNS, RecordingRow, recording_row
+from cffs.core.listed_names import LAST_DATED_MS
 
 #: Rows that one read may return: a READDIR of the kernel takes about 150 entries and throws the rest away.
 PAGE_ROWS = 200
@@ -73,9 +74,7 @@ _FOLDER_BY_TEXT = "SELECT seq, text, name FROM view_folders WHERE view = ? AND t
 _IN_FOLDER = "SELECT 1 FROM view_rows WHERE folder = ? AND recording = ?"
 _NEXT_CREATED = "SELECT min(created_ms) FROM recordings WHERE created_ms >= ?"
 _NEWEST = "SELECT max(created_ms) FROM recordings WHERE created_ms >= ? AND created_ms < ?"
-_NEWEST_OF_CAMPAIGN = (
-    "SELECT max(coalesce(r.created_ms, -9223372036854775808)) FROM recordings r WHERE r.campaign_id = ?"
-)
+_NEWEST_OF_CAMPAIGN = f"SELECT max({_TIME}) FROM recordings r WHERE r.campaign_id = ? AND {_TIME} < ?"  # noqa: S608
 _NEWEST_OF_FOLDER = "SELECT newest_ms FROM view_folders WHERE seq = ?"
 
 
@@ -154,7 +153,7 @@ class Views:
 
     def newest_ms_of_campaign(self, campaign_id: int) -> int | None:
         """The same of a campaign."""
-        found = self._newest(_NEWEST_OF_CAMPAIGN, campaign_id)
+        found = self._newest(_NEWEST_OF_CAMPAIGN, campaign_id, LAST_DATED_MS)
         return None if found == UNDATED_MS else found
 
     def newest_ms_of_folder(self, folder: int) -> int | None:

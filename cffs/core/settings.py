@@ -90,12 +90,14 @@ class TreeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuseSettings:
-    """What `fuse/` needs: the shown owner, the mode mask, and the time an application may wait."""
+    """What `fuse/` needs: the shown owner, the mode mask, the time an application may wait, and whether the mount
+    itself refuses every write (`ro`)."""
 
     uid: int
     gid: int
     umask: int
     timeout_seconds: float
+    is_read_only: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +221,13 @@ class Settings:
 
     def fuse(self) -> FuseSettings:
         """What `fuse/` needs."""
-        return FuseSettings(uid=self.uid, gid=self.gid, umask=self.umask, timeout_seconds=self.timeout_seconds)
+        return FuseSettings(
+            uid=self.uid,
+            gid=self.gid,
+            umask=self.umask,
+            timeout_seconds=self.timeout_seconds,
+            is_read_only=not self.writable,
+        )
 
     def to_plain(self) -> dict[str, object]:
         """Everything, secrets included, as what JSON can carry: for the pipe from the command to its daemon only."""

@@ -144,7 +144,9 @@ async def built(
             namespace=namespace,
             objects=objects,
             catalog=catalog,
-            attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=time.time_ns()),
+            attributes=AttributeMaker(
+                settings.fuse(), KernelCaching(), first_seen_ns=catalog.first_seen_ms * 1_000_000
+            ),
             kernel=kernel,
             calls=CallTable(
                 budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, limit_seconds),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyfuse3
 
 from cffs.core.ids import Inode
+from cffs.core.names import MAX_NAME_NBYTES
 from cffs.core.settings import FuseSettings
 from cffs.core.times import clamped_ns
 from cffs.reader.open_file import OpenFile
@@ -20,9 +21,14 @@ from cffs.tree.namespace import Description
 BLOCK_NBYTES = 128 * 1024
 #: The unit of st_blocks, whatever the block size (stat(2)).
 SECTOR_NBYTES = 512
-#: What statfs says there is: a pebibyte, half of it free, so that copying tools and file managers go ahead.
-_STATFS_BLOCKS = 2**50 // BLOCK_NBYTES
-_STATFS_FILES = 2**40
+#: What is free where media can be written: nothing tells how much, and copying tools and file managers must go ahead.
+_FREE_NBYTES = 2**40
+_FREE_FILES = 2**20
+#: A 32-bit program's statfs fails where a count does not fit.
+_MOST_BLOCKS = 2**32 - 1
+#: Modes of what nothing is written to. A `ro` mount refuses writes by itself: there modes are those of ordinary files,
+#: so that what is copied out can be changed and deleted.
+_MODES = {True: (0o644, 0o755), False: (0o444, 0o555)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +51,14 @@ class KernelCaching:
 class AttributeMaker:
     """Makes the kernel's attributes for one mount. `now_ns` is the wall clock, injected."""
 
-    def __init__(self, settings: FuseSettings, caching: KernelCaching, *, mounted_ns: int) -> None:
+    def __init__(self, settings: FuseSettings, caching: KernelCaching, *, first_seen_ns: int) -> None:
+        """What no time is known of is as old as `first_seen_ns`, the first mount of the account: the time of this
+        mount would make each mount another version of it."""
         self._settings = settings
         self._caching = caching
-        self._mounted_ns = mounted_ns
+        self._first_seen_ns = first_seen_ns
+        self.is_read_only = settings.is_read_only
+        self._file_mode, self._folder_mode = _MODES[settings.is_read_only]
         self._listed_folders: dict[int | None, pyfuse3.EntryAttributes] = {}
         self._listed_file = self._blank()
 
@@ -64,18 +74,23 @@ class AttributeMaker:
         """The attributes of an inode. `held_nbytes` is what of it is held locally; `permissions` are its mode bits
         where writing makes them other than read-only."""
         if description.is_folder:
-            return self._of_folder(inode, permissions)
+            attributes = self._of_folder(inode, permissions)
+            self._tell_time(attributes, description.modified_ns, now_ns)
+            return attributes
         attributes = self._blank()
         self._tell_file(attributes, inode, description, held_nbytes, now_ns, permissions)
         return attributes
 
-    def listed_folder(self, inode: Inode, permissions: int | None = None) -> pyfuse3.EntryAttributes:
+    def listed_folder(
+        self, inode: Inode, modified_ns: int | None, *, now_ns: int, permissions: int | None = None
+    ) -> pyfuse3.EntryAttributes:
         """The same of a folder, in an object that the next call changes: a listing's reply copies it at once, and all
-        folders differ by their number alone."""
+        folders differ by their number and time alone."""
         attributes = self._listed_folders.get(permissions)
         if attributes is None:
             attributes = self._listed_folders[permissions] = self._of_folder(inode, permissions)
         attributes.st_ino = pyfuse3.InodeT(inode)
+        self._tell_time(attributes, modified_ns, now_ns)
         return attributes
 
     def listed_file(
@@ -105,12 +120,17 @@ class AttributeMaker:
     def _of_folder(self, inode: Inode, permissions: int | None) -> pyfuse3.EntryAttributes:
         attributes = self._blank()
         attributes.st_ino = pyfuse3.InodeT(inode)
-        attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFDIR, permissions, 0o555))
+        attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFDIR, permissions, self._folder_mode))
         attributes.st_size = attributes.st_blocks = 0
-        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = self._mounted_ns
         attributes.entry_timeout = self._caching.entry_seconds
-        attributes.attr_timeout = self._caching.exact_seconds
+        attributes.attr_timeout = self._caching.hint_seconds  # its time moves with what comes
         return attributes
+
+    def _tell_time(self, attributes: pyfuse3.EntryAttributes, modified_ns: int | None, now_ns: int) -> None:
+        at_ns = self._first_seen_ns
+        if modified_ns is not None:
+            at_ns = clamped_ns(modified_ns // 1_000_000, now_ns=now_ns)
+        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = at_ns
 
     def _tell_file(
         self,
@@ -122,14 +142,12 @@ class AttributeMaker:
         permissions: int | None,
     ) -> None:
         """Everything that a file has of its own: an object that told of another is told all of it."""
-        at_ns, nbytes = self._mounted_ns, description.nbytes or 0
-        if description.modified_ns is not None:
-            at_ns = clamped_ns(description.modified_ns // 1_000_000, now_ns=now_ns)
+        nbytes = description.nbytes or 0
         attributes.st_ino = pyfuse3.InodeT(inode)
-        attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFREG, permissions, 0o444))
+        attributes.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFREG, permissions, self._file_mode))
         attributes.st_size = nbytes
         attributes.st_blocks = blocks(nbytes, held_nbytes)
-        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = at_ns
+        self._tell_time(attributes, description.modified_ns, now_ns)
         attributes.attr_timeout = self._attr_seconds(description)
         attributes.entry_timeout = self._entry_seconds(description)
 
@@ -155,8 +173,8 @@ class AttributeMaker:
         attributes.entry_timeout = attributes.attr_timeout = 0.0
         return attributes
 
-    def _mode(self, kind: int, permissions: int | None, read_only: int) -> int:
-        return kind | ((read_only if permissions is None else permissions) & ~self._settings.umask)
+    def _mode(self, kind: int, permissions: int | None, usual: int) -> int:
+        return kind | ((usual if permissions is None else permissions) & ~self._settings.umask)
 
     def _entry_seconds(self, description: Description) -> float:
         if description.is_volatile:
@@ -179,15 +197,20 @@ def blocks(size_nbytes: int, held_nbytes: int) -> int:
     return max(1, min(held_nbytes // SECTOR_NBYTES, (size_nbytes - 1) // SECTOR_NBYTES))
 
 
-def made_up_statfs() -> pyfuse3.StatvfsData:
-    """What statfs answers."""
+def statfs_of(*, known_nbytes: int, known_files: int, is_read_only: bool) -> pyfuse3.StatvfsData:
+    """What statfs answers: the bytes known of are used, and without writing none are free."""
+    free_nbytes = 0 if is_read_only else _FREE_NBYTES
+    block_nbytes = BLOCK_NBYTES
+    while (known_nbytes + free_nbytes) // block_nbytes >= _MOST_BLOCKS:
+        block_nbytes *= 2
     data = pyfuse3.StatvfsData()
-    data.f_bsize = data.f_frsize = BLOCK_NBYTES
-    data.f_blocks = _STATFS_BLOCKS
-    data.f_bfree = data.f_bavail = _STATFS_BLOCKS // 2
-    data.f_files = _STATFS_FILES
-    data.f_ffree = data.f_favail = _STATFS_FILES // 2
-    data.f_namemax = 255
+    data.f_bsize = data.f_frsize = block_nbytes
+    data.f_bfree = data.f_bavail = free_nbytes // block_nbytes
+    # at least one: `df` leaves out what has none
+    data.f_blocks = data.f_bfree + max(1, -(-known_nbytes // block_nbytes))
+    data.f_ffree = data.f_favail = 0 if is_read_only else _FREE_FILES
+    data.f_files = data.f_ffree + max(1, known_files)
+    data.f_namemax = MAX_NAME_NBYTES
     return data
 
 

@@ -12,13 +12,13 @@ from cffs.core.ids import Inode
 from cffs.fuse.handles import FolderHandle
 from cffs.fuse.neighbours import BROUGHT, Neighbours, Shown
 from cffs.tree.namespace import Namespace
-from cffs.tree.nodes import Content, Node
+from cffs.tree.nodes import Content, Folder, Node
 
 #: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
 ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 #: (number, node, content where it is at hand) -> what the kernel is told of it, in an object that is good until the
 #: next is made.
-AttributesOf = Callable[[Inode, Node, Content | None], pyfuse3.EntryAttributes]
+AttributesOf = Callable[[Inode, Node, Content | Folder | None], pyfuse3.EntryAttributes]
 
 #: As `os.fsencode` does, which looks first what it was given.
 _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()

@@ -21,7 +21,7 @@ from cffs.core.errors import (
     StaleHandle,
 )
 from cffs.core.ids import Inode
-from cffs.fuse.attributes import AttributeMaker, made_up_statfs
+from cffs.fuse.attributes import AttributeMaker
 from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, first_at_once, handler, instant_handler
 from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, WrittenHandle, told
@@ -315,5 +315,5 @@ class Operations(Mutations):
     # -- the file system --
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        """Made up: the service tells neither size nor room, and asking would cost a request."""
-        return made_up_statfs()
+        """What the catalogue knows of; it costs no request."""
+        return self._showing.file_system()

@@ -9,14 +9,14 @@ import pyfuse3
 
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
-from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker
+from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, statfs_of
 from cffs.fuse.handles import HandleTable
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
 from cffs.reader.objects import Objects
 from cffs.tree.living import is_being_made
-from cffs.tree.namespace import FOLDER, Description, Namespace
-from cffs.tree.nodes import Content, Node, Remote
+from cffs.tree.namespace import Description, Namespace
+from cffs.tree.nodes import Content, Folder, Node, Remote
 from cffs.tree.routes import FOLDERS
 
 
@@ -47,21 +47,32 @@ class Showing:
     def known(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         """What is known now. Raises what the namespace's `content` raises."""
         if node.kind in FOLDERS:
-            permissions = self._namespace.writing.permissions(node)
-            return self._attributes.make(inode, FOLDER, held_nbytes=0, now_ns=self._now_ns(), permissions=permissions)
+            permissions, description = self._namespace.writing.permissions(node), self._namespace.describe(node)
+            return self._attributes.make(
+                inode, description, held_nbytes=0, now_ns=self._now_ns(), permissions=permissions
+            )
         content = self._namespace.content(node)
         return self.file(inode, node, content, self._namespace.describe_content(content))
 
-    def listed(self, inode: Inode, node: Node, content: Content | None) -> pyfuse3.EntryAttributes:
+    def listed(self, inode: Inode, node: Node, content: Content | Folder | None) -> pyfuse3.EntryAttributes:
         """The same for a listing, in an object that the next call may change; `content` where it is at hand."""
+        permissions = self._namespace.writing.permissions(node)
         if node.kind in FOLDERS:
-            return self._attributes.listed_folder(inode, self._namespace.writing.permissions(node))
-        if content is None:
+            modified_ns = self._namespace.describe_folder(node, content).modified_ns
+            return self._attributes.listed_folder(inode, modified_ns, now_ns=self._now_ns(), permissions=permissions)
+        if content is None or isinstance(content, Folder):
             content = self._namespace.content(node)
         description, held_nbytes = self._held(inode, content, self._namespace.describe_content(content))
-        permissions = self._namespace.writing.permissions(node)
         return self._attributes.listed_file(
             inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
+        )
+
+    def file_system(self) -> pyfuse3.StatvfsData:
+        """The whole of it, as statfs shows it."""
+        return statfs_of(
+            known_nbytes=self._catalog.known_nbytes(),
+            known_files=self._catalog.known_files(),
+            is_read_only=self._attributes.is_read_only,
         )
 
     def file(self, inode: Inode, node: Node, content: Content, description: Description) -> pyfuse3.EntryAttributes:

@@ -38,13 +38,14 @@ def mp3_of(context: Context, row: RecordingRow, *, is_only_of_name: bool) -> Rem
         hint_nbytes=_hint(context, row, Form.MP3),
         created_ms=row.created_ms,
         state=row.state,
+        seen_ms=row.seen_ms,
     )
 
 
 def mp3_listed(context: Context, row: RecordingRow) -> Remote:
     """What a listing shows of it: without its sources, which nobody reads by."""
     hint_nbytes = _hint(context, row, Form.MP3)
-    return Remote(f"recording/{row.id}.mp3", (), hint_nbytes, row.created_ms, row.state)
+    return Remote(f"recording/{row.id}.mp3", (), hint_nbytes, row.created_ms, row.state, row.seen_ms)
 
 
 def _hint(context: Context, row: RecordingRow, form: Form) -> int | None:
@@ -62,9 +63,13 @@ def wav_content(context: Context, node: Node) -> Remote:
     key, sources = wav_key(file_id), (v1_recording(file_id),)
     row = context.catalog.recording(file_id)
     if row is None:
-        return Remote(key=key, sources=sources, state=_state_of_call(context, file_id))
+        file = context.catalog.file(file_id)
+        seen_ms = file.seen_ms if file is not None else None
+        return Remote(key=key, sources=sources, state=_state_of_call(context, file_id), seen_ms=seen_ms)
     hint = _hint(context, row, Form.WAV)
-    return Remote(key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=row.state)
+    return Remote(
+        key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=row.state, seen_ms=row.seen_ms
+    )
 
 
 def _state_of_call(context: Context, file_id: int) -> RecordingState:
@@ -86,7 +91,7 @@ def recording_json(context: Context, node: Node) -> Content:
 def json_of(row: RecordingRow) -> Document:
     """The same from a row at hand."""
     is_growing = row.state is RecordingState.RECORDING
-    return Document(body=row.document, modified_ms=row.created_ms, volatile=is_growing)
+    return Document(body=row.document, modified_ms=row.dated_ms, volatile=is_growing)
 
 
 def call_json(context: Context, node: Node) -> Content:
@@ -98,11 +103,11 @@ def call_json(context: Context, node: Node) -> Content:
 def call_json_of(context: Context, row: CallRow | None, campaign_id: int, call_id: int) -> Document:
     """The same from a row at hand."""
     if row is not None and row.document is not None:
-        return Document(body=row.document, modified_ms=row.created_ms)
+        return Document(body=row.document, modified_ms=row.dated_ms)
     known: dict[str, object] = {"id": call_id}
     if campaign_id:
         known["campaignId"] = campaign_id
     files = [file.id for file in context.catalog.files_of_call(call_id)]
     if files:
         known["files"] = files
-    return Document(body=encode(known))
+    return Document(body=encode(known), modified_ms=row.dated_ms if row is not None else None)

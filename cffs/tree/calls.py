@@ -172,8 +172,9 @@ def campaign_json(context: Context, node: Node) -> Content:
     """What v2 told of the campaign; asked once where only its id is known and v2 can tell."""
     campaign_id = int(node.args[0])
     row = context.catalog.campaign(campaign_id)
+    seen_ms = row.seen_ms if row is not None else None
     if row is not None and row.document is not None:
-        return Document(body=row.document, modified_ms=row.modified_ms)
+        return Document(body=row.document, modified_ms=seen_ms if row.modified_ms is None else row.modified_ms)
 
     async def load() -> bytes:
         try:
@@ -184,5 +185,5 @@ def campaign_json(context: Context, node: Node) -> Content:
         return found.document if found and found.document else encode({"id": campaign_id})
 
     if context.account.v2 is None:
-        return Document(body=encode({"id": campaign_id}))
-    return Document(body=None, load=load)
+        return Document(body=encode({"id": campaign_id}), modified_ms=seen_ms)
+    return Document(body=None, load=load, modified_ms=seen_ms)

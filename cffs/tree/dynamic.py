@@ -71,7 +71,12 @@ def _location(node: Node) -> Location:
 def content(context: Context, node: Node) -> Remote:
     """`N` is remote N; `S.wav` is S.wav, then S; `S.mp3` is the MP3 form of S.wav, then of S, then S.mp3 as it is."""
     location, name = _location(node), str(node.args[4])
-    return Remote(key=f"dynamic/{'/'.join(location)}/{encode_name(name)}", sources=_sources(location, name))
+    row = context.catalog.dynamic_file(location, name)
+    return Remote(
+        key=f"dynamic/{'/'.join(location)}/{encode_name(name)}",
+        sources=_sources(location, name),
+        seen_ms=row.seen_ms if row is not None else None,
+    )
 
 
 def _sources(location: Location, name: str) -> tuple[Source, ...]:

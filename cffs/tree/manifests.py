@@ -10,6 +10,7 @@ import trio
 from cffs.catalog.views import UNDATED_MS
 from cffs.reader.facts import Known
 from cffs.tree import audio, dynamic, views
+from cffs.tree.ages import modified_ms
 from cffs.tree.behaviour import Fill, Parts
 from cffs.tree.context import Context
 from cffs.tree.hints import Form
@@ -44,7 +45,7 @@ def content(context: Context, node: Node) -> Content:
                 await trio.lowlevel.checkpoint()
         return "".join(lines).encode()
 
-    return Document(body=None, load=load, volatile=True)
+    return Document(body=None, load=load, volatile=True, modified_ms=modified_ms(context, folder))
 
 
 def _files(context: Context, folder: Node) -> Iterator[tuple[str, Node]]:

@@ -78,12 +78,13 @@ def interval_json(context: Context, node: Node) -> Content:
 
 
 def asked(context: Context, key: str, fetch: Fetch) -> Document:
-    """The answer of `fetch`, kept under `key`."""
+    """The answer of `fetch`, kept under `key`; as old as the first answer that said the same."""
 
     async def load() -> bytes:
         return await context.account.document(key, fetch)
 
-    return Document(body=None, load=load, volatile=True)
+    kept = context.catalog.document(key)
+    return Document(body=None, load=load, volatile=True, modified_ms=kept.seen_ms if kept is not None else None)
 
 
 # -- folders --

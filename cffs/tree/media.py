@@ -193,6 +193,7 @@ def file_content(context: Context, node: Node) -> Remote:
         sources=tuple(sources),
         hint_nbytes=_hint_nbytes(context, row) if row is not None and own else None,
         created_ms=row.created_ms if row is not None else None,
+        seen_ms=row.seen_ms if row is not None else None,
     )
 
 
@@ -211,6 +212,7 @@ def raw_content(context: Context, node: Node) -> Remote:
         sources=(v2_media_raw(media_id),),
         hint_nbytes=row.hint_nbytes if row else None,
         created_ms=row.created_ms if row else None,
+        seen_ms=row.seen_ms if row else None,
     )
 
 
@@ -226,6 +228,7 @@ def public_content(context: Context, node: Node) -> Remote:
         sources=tuple(v2_media_public(key, spelling) for spelling in spellings),
         hint_nbytes=row.hint_nbytes if row is not None else None,
         created_ms=row.created_ms if row is not None else None,
+        seen_ms=row.seen_ms if row is not None else None,
     )
 
 
@@ -234,4 +237,4 @@ def json_content(context: Context, node: Node) -> Content:
     row = context.catalog.media_file(int(node.args[0]))
     if row is None:
         raise RemoteObjectMissing(f"media {node.args[0]}")
-    return Document(body=row.document, modified_ms=row.created_ms)
+    return Document(body=row.document, modified_ms=row.dated_ms)

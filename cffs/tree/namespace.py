@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import trio
 
+from cffs.catalog.rows import Fact
 from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,
@@ -25,13 +26,14 @@ from cffs.core.junk import is_junk
 from cffs.core.names import is_text, name_nbytes
 from cffs.core.source import Api
 from cffs.core.values import RecordingState
+from cffs.tree.ages import modified_ms
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.living import Looks, is_being_made
 from cffs.tree.namespace_writing import NamespaceWriting
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote, Spooled
+from cffs.tree.nodes import Content, Document, Entry, Folder, Kind, Node, Remote, Spooled
 from cffs.tree.promises import Promises
 from cffs.tree.question import Question, Unproven
 from cffs.tree.routes import FOLDERS, Route, routes_of
@@ -57,10 +59,6 @@ class Description(NamedTuple):
     is_volatile: bool = False
     is_passing: bool = False
     modified_ns: int | None = None
-
-
-#: Every folder looks alike.
-FOLDER = Description(is_folder=True)
 
 
 class Namespace:
@@ -226,8 +224,13 @@ class Namespace:
     def describe(self, node: Node) -> Description:
         """What stat can say now, without a question."""
         if node.kind in FOLDERS:
-            return FOLDER
+            return self.describe_folder(node)
         return self.describe_content(self.content(node))
+
+    def describe_folder(self, folder: Node, content: Content | Folder | None = None) -> Description:
+        """The same of a folder; `content` is what its listing told of it, if it did."""
+        told_ms = content.modified_ms if isinstance(content, Folder) else modified_ms(self._context, folder)
+        return Description(is_folder=True, modified_ns=_ns(told_ms))
 
     def describe_content(self, content: Content) -> Description:
         """The same of a file whose content is at hand."""
@@ -258,6 +261,8 @@ class Namespace:
         modified_ns = _ns(content.created_ms)
         if modified_ns is None and fact is not None:
             modified_ns = fact.modified_ns
+        if modified_ns is None:
+            modified_ns = _ns(_first_seen_ms(content, fact))
         return Description(
             is_folder=False,
             nbytes=hint if exact is None else exact,
@@ -310,6 +315,15 @@ async def _first_found(asks: Sequence[Callable[[], Awaitable[Node]]]) -> Node:
         except (NotInTree, OperationNotOffered) as no:
             missing = RemoteObjectMissing(str(no))
     raise missing
+
+
+def _first_seen_ms(content: Remote, fact: Fact | None) -> int | None:
+    """Either may be the first to have told of the object: a listing, or the object's own answer. An object that changed
+    is as old as its new version."""
+    if fact is not None and fact.version:
+        return fact.seen_ms
+    seen = (content.seen_ms, fact.seen_ms if fact is not None else None)
+    return min((ms for ms in seen if ms is not None), default=None)
 
 
 def _ns(unix_ms: int | None) -> int | None:

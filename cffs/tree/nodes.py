@@ -102,7 +102,7 @@ class Remote(NamedTuple):
     """The content of a file whose bytes are the service's.
 
     `key` identifies the object in caches and facts; `sources` are tried in order until one has it; `hint_nbytes` is
-    what a listing said of the size, already judged usable, or None.
+    what a listing said of the size, already judged usable, or None. `seen_ms` is when its row was first seen.
     """
 
     key: str
@@ -110,6 +110,7 @@ class Remote(NamedTuple):
     hint_nbytes: int | None = None
     created_ms: int | None = None
     state: RecordingState = RecordingState.READY
+    seen_ms: int | None = None
 
 
 class Document(NamedTuple):
@@ -134,14 +135,20 @@ class Spooled:
 Content = Remote | Document | Spooled
 
 
+class Folder(NamedTuple):
+    """What stat shows of a folder: when the newest of what it holds was made; None where nothing tells."""
+
+    modified_ms: int | None
+
+
 class Entry(NamedTuple):
     """A folder's entry. `offset` is its place in the folder: ascending, stable for the life of the folder, > 0.
 
-    `content` is what stat shows of a file where the row that told the name told that too: its sources may be left out.
+    `content` is what stat shows of it where the row that told the name told that too: a file's sources may be left out.
     None leaves it to be looked up.
     """
 
     offset: int
     name: str
     node: Node
-    content: Content | None = None
+    content: Content | Folder | None = None

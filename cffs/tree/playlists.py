@@ -16,10 +16,10 @@ from typing import Any
 import trio
 
 from cffs.catalog.views import UNDATED_MS, ViewRow, Views
-from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.printable import printable_line
 from cffs.tree import dates, dynamic, recordings, search, views
+from cffs.tree.ages import modified_ms
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
 from cffs.tree.groups import (
@@ -98,7 +98,7 @@ def content(context: Context, node: Node) -> Content:
         return await context.renderings.render(folder, _step_of(context, folder), state=state)
 
     nbytes = context.renderings.nbytes(folder, state=state)
-    return Document(body=None, load=load, nbytes=nbytes, modified_ms=_modified_ms(context, folder))
+    return Document(body=None, load=load, nbytes=nbytes, modified_ms=modified_ms(context, folder))
 
 
 def _make_again_when_whole(context: Context, folder: Node) -> None:
@@ -231,20 +231,3 @@ def _item(context: Context, row: ViewRow | None, path: str) -> str:
 def _title(number: str, name: str) -> str:
     """The same for most recordings of a caller, and dear to make."""
     return printable_line(f"{number} {encode_name(name)}")
-
-
-def _modified_ms(context: Context, folder: Node) -> int | None:
-    """When the newest of what it holds was made, as far as an index tells it."""
-    found: int | None = None
-    if folder.kind is Kind.CAMPAIGN:
-        found = context.catalog.views.newest_ms_of_campaign(int(folder.args[0]))
-    elif folder.kind in (Kind.CALL, Kind.LONE_CALL):
-        rows = context.catalog.recordings_of_call(int(folder.args[-1]))
-        found = max((row.created_ms for row in rows if row.created_ms is not None), default=None)
-    elif folder.kind is Kind.DAY:
-        found = context.catalog.views.newest_ms(*dates.interval_of(context, folder))
-    elif folder.kind in (Kind.ONE_NUMBER, Kind.ONE_LABEL):
-        found = context.catalog.views.newest_ms_of_folder(int(folder.args[0]))
-    else:
-        found = context.catalog.views.newest_ms(0, UNDATED_MS * -1 - 1)
-    return found if is_dated(found) else 0

@@ -8,22 +8,22 @@ from hypothesis import strategies as st
 
 from cffs.core.ids import Inode
 from cffs.core.settings import FuseSettings
-from cffs.fuse.attributes import SECTOR_NBYTES, AttributeMaker, KernelCaching, blocks
+from cffs.fuse.attributes import SECTOR_NBYTES, AttributeMaker, KernelCaching, blocks, statfs_of
 from cffs.tree.namespace import Description
 
 NOW_NS = 1_795_000_000 * 10**9
 DAY_NS = 86_400 * 10**9
-MOUNTED_NS = NOW_NS - 5 * 10**9
+FIRST_SEEN_NS = NOW_NS - 5 * 10**9
 SIZES = st.one_of(st.integers(0, 10_000), st.integers(0, 2**40))
 
 
-def maker(umask: int = 0) -> AttributeMaker:
-    settings = FuseSettings(uid=1234, gid=5678, umask=umask, timeout_seconds=30)
-    return AttributeMaker(settings, KernelCaching(), mounted_ns=MOUNTED_NS)
+def maker(umask: int = 0, *, is_read_only: bool = True) -> AttributeMaker:
+    settings = FuseSettings(uid=1234, gid=5678, umask=umask, timeout_seconds=30, is_read_only=is_read_only)
+    return AttributeMaker(settings, KernelCaching(), first_seen_ns=FIRST_SEEN_NS)
 
 
-def made(description: Description, *, held_nbytes: int = 0, umask: int = 0):
-    return maker(umask).make(Inode(42), description, held_nbytes=held_nbytes, now_ns=NOW_NS)
+def made(description: Description, *, held_nbytes: int = 0, umask: int = 0, is_read_only: bool = True):
+    return maker(umask, is_read_only=is_read_only).make(Inode(42), description, held_nbytes=held_nbytes, now_ns=NOW_NS)
 
 
 @given(SIZES, SIZES)
@@ -47,23 +47,34 @@ def test_blocks_grow_with_what_is_held(size_nbytes, one, other):
     assert blocks(size_nbytes, min(one, other)) <= blocks(size_nbytes, max(one, other))
 
 
-@given(st.one_of(st.none(), st.integers(-(2**62), 2**62)))
-def test_times_are_clamped(modified_ns):
-    """Whatever the service says, times lie in [1970, now + 1 day]; without a word it is the time of the mount."""
-    attributes = made(Description(is_folder=False, nbytes=1, modified_ns=modified_ns))
+@given(st.one_of(st.none(), st.integers(-(2**62), 2**62)), st.booleans())
+def test_times_are_clamped(modified_ns, is_folder):
+    """Whatever the service says, times of files and folders lie in [1970, now + 1 day]; without a word it is the time
+    at which the account was first seen."""
+    attributes = made(Description(is_folder=is_folder, nbytes=1, modified_ns=modified_ns))
     assert 0 <= attributes.st_mtime_ns <= NOW_NS + DAY_NS
     assert attributes.st_mtime_ns == attributes.st_ctime_ns == attributes.st_atime_ns
     if modified_ns is None:
-        assert attributes.st_mtime_ns == MOUNTED_NS
+        assert attributes.st_mtime_ns == FIRST_SEEN_NS
     elif 0 <= modified_ns <= NOW_NS:
         assert abs(attributes.st_mtime_ns - modified_ns) < 10**6
 
 
-@pytest.mark.parametrize(("umask", "file", "folder"), [(0, 0o444, 0o555), (0o027, 0o440, 0o550), (0o777, 0, 0)])
-def test_umask(umask, file, folder):
-    """Files are 0444 and folders 0555 less the umask, owned as the settings say, with one link."""
+@pytest.mark.parametrize(
+    ("is_read_only", "umask", "file", "folder"),
+    [
+        (True, 0, 0o644, 0o755),
+        (True, 0o027, 0o640, 0o750),
+        (True, 0o777, 0, 0),
+        (False, 0, 0o444, 0o555),
+        (False, 0o027, 0o440, 0o550),
+    ],
+)
+def test_modes(is_read_only, umask, file, folder):
+    """Files are 0644 and folders 0755 on a mount that refuses writes by itself, 0444 and 0555 on another, less the
+    umask; owned as the settings say, with one link."""
     for is_folder, bits in ((False, file | stat.S_IFREG), (True, folder | stat.S_IFDIR)):
-        attributes = made(Description(is_folder=is_folder, nbytes=3), umask=umask)
+        attributes = made(Description(is_folder=is_folder, nbytes=3), umask=umask, is_read_only=is_read_only)
         assert attributes.st_mode == bits
         assert (attributes.st_uid, attributes.st_gid, attributes.st_nlink) == (1234, 5678, 1)
         assert attributes.st_ino == 42
@@ -83,6 +94,7 @@ def test_how_long_attributes_are_believed():
         (Description(is_folder=False, nbytes=7, is_exact=False), caching.hint_seconds),
         (Description(is_folder=False, nbytes=None, is_exact=False), 0),
         (Description(is_folder=False, nbytes=7, is_volatile=True), 0),
+        (Description(is_folder=True), caching.hint_seconds),
     ):
         assert made(description).attr_timeout == seconds
 
@@ -130,9 +142,24 @@ def test_a_listing_tells_what_stat_does(entries):
     for inode, description, held_nbytes, permissions in entries:
         alone = making.make(Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions)
         if description.is_folder:
-            listed = making.listed_folder(Inode(inode), permissions)
+            listed = making.listed_folder(Inode(inode), description.modified_ns, now_ns=NOW_NS, permissions=permissions)
         else:
             listed = making.listed_file(
                 Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions
             )
         assert [getattr(listed, field) for field in FIELDS] == [getattr(alone, field) for field in FIELDS]
+
+
+@given(st.integers(0, 2**60), st.integers(0, 2**40), st.booleans())
+def test_statfs_tells_what_is_known(known_nbytes, known_files, is_read_only):
+    """What is used is what is known of, to a block, never nothing; none is free where nothing can be written; no count
+    of blocks is too large for a 32-bit program."""
+    told = statfs_of(known_nbytes=known_nbytes, known_files=known_files, is_read_only=is_read_only)
+    used_nbytes = (told.f_blocks - told.f_bfree) * told.f_frsize
+    assert known_nbytes <= used_nbytes <= max(known_nbytes, 1) + told.f_frsize
+    assert told.f_blocks > told.f_bfree
+    assert told.f_files - told.f_ffree == max(1, known_files)
+    assert (told.f_bfree == told.f_bavail == told.f_ffree == 0) == is_read_only
+    assert told.f_blocks < 2**32
+    assert told.f_bsize == told.f_frsize
+    assert told.f_namemax == 255

@@ -217,13 +217,22 @@ async def test_calls_that_have_nothing_to_do(world):
 
 
 async def test_statfs_costs_nothing(world):
-    """statfs is made up: room for whoever checks, names of 255 bytes, no request."""
+    """statfs tells the bytes of all recordings and media that are known, at no request."""
     async with world(account()) as mount:
-        told = await mount.operations.statfs(CONTEXT)
-        assert told.f_namemax == 255
-        assert 0 < told.f_bavail <= told.f_bfree <= told.f_blocks
-        assert told.f_bsize > 0
+        before = await mount.operations.statfs(CONTEXT)
+        assert before.f_blocks == 1
         assert mount.standin.requests == []
+        await mount.kernel.listing("recordings")
+        await mount.kernel.listing("media")
+        standin, asked = mount.account, len(mount.standin.requests)
+        known = sum(row["lengthInBytes"] for call in standin.call_ids() for row in standin.recording_rows(call))
+        known += sum(
+            standin.library.media_row(ident, root_url="")["lengthInBytes"] for ident in standin.library.media_ids()
+        )
+        told = await mount.operations.statfs(CONTEXT)
+        assert known <= told.f_blocks * told.f_frsize < known + told.f_frsize
+        assert told.f_bfree == told.f_bavail == 0
+        assert len(mount.standin.requests) == asked
 
 
 async def test_subjects_are_for_people(world):

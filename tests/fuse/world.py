@@ -117,7 +117,9 @@ async def built(
             namespace=namespace,
             objects=objects,
             catalog=catalog,
-            attributes=AttributeMaker(settings.fuse(), KernelCaching(), mounted_ns=NOW_NS),
+            attributes=AttributeMaker(
+                settings.fuse(), KernelCaching(), first_seen_ns=catalog.first_seen_ms * 1_000_000
+            ),
             kernel=kernel_view,
             calls=CallTable(budget_seconds=budget_seconds),
             now_ns=lambda: NOW_NS,

@@ -104,14 +104,15 @@ async def test_oldest_first_with_seconds(world: Open, facts: Facts, standin: Sta
         assert [line.partition(",")[0] for line in lines[::2]] == [f"#EXTINF:{row.seconds}" for row in rows if row]
 
 
-async def test_time_is_the_newest_recordings(world: Open, facts: Facts) -> None:
-    """The playlist's time is that of the newest recording in it, and does not depend on when it is asked."""
+async def test_as_old_as_its_folder(world: Open, facts: Facts) -> None:
+    """A playlist has the time of the folder that it lies in, and does not depend on when it is asked."""
     async with world() as tree:
         await tree.names("recordings")
-        row = max(tree.catalog.recordings_of_call(facts.call), key=lambda row: row.created_ms or 0)
-        content = tree.namespace.content(await tree.node(f"{facts.folder}/playlist.m3u8"))
-        assert isinstance(content, Document)
-        assert content.modified_ms == row.created_ms
+        for folder in (facts.folder, f"campaigns/{facts.campaign}", "recordings", "by-date/2024/06/01"):
+            content = tree.namespace.content(await tree.node(f"{folder}/playlist.m3u8"))
+            assert isinstance(content, Document)
+            assert content.modified_ms is not None
+            assert content.modified_ms * 10**6 == (await tree.describe(folder)).modified_ns
 
 
 async def test_rendered_again_only_after_a_change(world: Open, facts: Facts) -> None:

@@ -1,0 +1,115 @@
+"""How old a folder is: as old as what it stands for, or as the newest that it holds; never as this mount.
+
+It must not know files, nor how folders are listed. The namespace calls it, and the playlist that lies in a folder is as
+old as that.
+"""
+
+from collections.abc import Callable
+
+from cffs.catalog.rows import CallRow
+from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS
+from cffs.core.times import day_interval_ms, month_interval_ms, parse_day
+from cffs.tree.context import Context
+from cffs.tree.nodes import Kind, Node
+
+#: (context, folder) -> when the newest of it was made (unix ms), None where nothing tells.
+Age = Callable[[Context, Node], int | None]
+
+
+def modified_ms(context: Context, folder: Node) -> int | None:
+    """When the newest of what the folder stands for was made. None where nothing tells: it is then as old as the
+    account here."""
+    return _AGES.get(folder.kind, _nothing_tells)(context, folder)
+
+
+def _nothing_tells(_context: Context, _folder: Node) -> int | None:
+    return None
+
+
+def _newest(context: Context, _folder: Node) -> int | None:
+    return context.catalog.views.newest_ms(FIRST_DATED_MS, LAST_DATED_MS)
+
+
+def _of_campaign(context: Context, folder: Node) -> int | None:
+    """Its newest recording's, else its newest call's, else its own."""
+    campaign_id, catalog = int(folder.args[0]), context.catalog
+    told = [catalog.views.newest_ms_of_campaign(campaign_id), catalog.newest_call_ms(campaign_id=campaign_id)]
+    row = catalog.campaign(campaign_id)
+    told += [row.modified_ms, row.seen_ms] if row is not None else []
+    return next((ms for ms in told if ms is not None), None)
+
+
+def _of_call(context: Context, folder: Node) -> int | None:
+    row = context.catalog.call_folder(call_id_of(folder))[0]
+    return None if row is None else call_ms(context, row)
+
+
+def call_id_of(folder: Node) -> int:
+    """Of a call's folder, wherever it stands."""
+    return int(folder.args[1 if folder.kind in (Kind.CALL, Kind.NAMED_CALL) else 0])
+
+
+def call_ms(context: Context, row: CallRow) -> int | None:
+    """When the call was made; else its newest recording; else when it was first seen."""
+    if row.created_ms is not None:
+        return row.created_ms
+    made = [recording.created_ms for recording in context.catalog.call_folder(row.id)[1]]
+    return max((ms for ms in made if ms is not None), default=row.seen_ms)
+
+
+def _of_view_folder(context: Context, folder: Node) -> int | None:
+    return context.catalog.views.newest_ms_of_folder(int(folder.args[0]))
+
+
+def _of_date(context: Context, folder: Node) -> int | None:
+    """Of a year, a month or a day."""
+    parts = (*map(str, folder.args), "01", "01")
+    first, zone = parse_day("-".join(parts[:3])), context.catalog.zone
+    if first is None:
+        return None
+    start_ms, stop_ms = month_interval_ms(first, zone=zone)
+    if folder.kind is Kind.DAY:
+        start_ms, stop_ms = day_interval_ms(first, zone=zone)
+    elif folder.kind is Kind.YEAR:
+        stop_ms = month_interval_ms(first.replace(month=12), zone=zone)[1]
+    return context.catalog.views.newest_ms(max(start_ms, FIRST_DATED_MS), min(stop_ms, LAST_DATED_MS))
+
+
+def _of_media(context: Context, _folder: Node) -> int | None:
+    return context.catalog.newest_media_ms()
+
+
+def _of_dynamic(context: Context, folder: Node) -> int | None:
+    return context.catalog.newest_dynamic_ms(tuple(map(str, folder.args)))
+
+
+_AGES: dict[Kind, Age] = {
+    Kind.ROOT: _newest,
+    Kind.CAMPAIGNS: _newest,
+    Kind.CAMPAIGN: _of_campaign,
+    Kind.NAMED_CAMPAIGN: _of_campaign,
+    Kind.BY_NAME: _newest,
+    Kind.CALL: _of_call,
+    Kind.NAMED_CALL: _of_call,
+    Kind.CALLS: _newest,
+    Kind.LONE_CALL: _of_call,
+    Kind.RECORDINGS: _newest,
+    Kind.BY_DATE: _newest,
+    Kind.YEAR: _of_date,
+    Kind.MONTH: _of_date,
+    Kind.DAY: _of_date,
+    Kind.BY_NUMBER: _newest,
+    Kind.ONE_NUMBER: _of_view_folder,
+    Kind.BY_LABEL: _newest,
+    Kind.ONE_LABEL: _of_view_folder,
+    Kind.SEARCHES: _newest,
+    Kind.SEARCH: _newest,
+    Kind.MEDIA: _of_media,
+    Kind.MEDIA_BY_NAME: _of_media,
+    Kind.MEDIA_PUBLIC: _of_media,
+    Kind.DYNAMIC: _of_dynamic,
+    Kind.DYNAMIC_HASH: _of_dynamic,
+    Kind.DYNAMIC_YEAR: _of_dynamic,
+    Kind.DYNAMIC_MONTH: _of_dynamic,
+    Kind.DYNAMIC_CAMPAIGN: _of_dynamic,
+}
