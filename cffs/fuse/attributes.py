@@ -166,10 +166,10 @@ class AttributeMaker:
         to a program that was told a moment ago that there is none, and now creates it.)"""
         attributes = self._blank()
         attributes.st_ino = pyfuse3.InodeT(inode)
-        kind, permissions = (stat.S_IFDIR, 0o555) if is_folder else (stat.S_IFREG, 0o444)
-        attributes.st_mode = pyfuse3.ModeT(self._mode(kind, None, permissions))
+        kind, usual = (stat.S_IFDIR, self._folder_mode) if is_folder else (stat.S_IFREG, self._file_mode)
+        attributes.st_mode = pyfuse3.ModeT(self._mode(kind, None, usual))
         attributes.st_size = attributes.st_blocks = 0
-        attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = self._mounted_ns
+        self._tell_time(attributes, None, 0)
         attributes.entry_timeout = attributes.attr_timeout = 0.0
         return attributes
 
