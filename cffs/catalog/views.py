@@ -74,7 +74,10 @@ _FOLDER_BY_TEXT = "SELECT seq, text, name FROM view_folders WHERE view = ? AND t
 _IN_FOLDER = "SELECT 1 FROM view_rows WHERE folder = ? AND recording = ?"
 _NEXT_CREATED = "SELECT min(created_ms) FROM recordings WHERE created_ms >= ?"
 _NEWEST = "SELECT max(created_ms) FROM recordings WHERE created_ms >= ? AND created_ms < ?"
-_NEWEST_OF_CAMPAIGN = f"SELECT max({_TIME}) FROM recordings r WHERE r.campaign_id = ? AND {_TIME} < ?"  # noqa: S608
+_NEWEST_OF_CAMPAIGN = (
+    "SELECT max(coalesce(r.created_ms, -9223372036854775808)) FROM recordings r"
+    " WHERE r.campaign_id = ? AND coalesce(r.created_ms, -9223372036854775808) < ?"
+)
 _NEWEST_OF_FOLDER = "SELECT newest_ms FROM view_folders WHERE seq = ?"
 
 

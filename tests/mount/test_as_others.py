@@ -227,7 +227,7 @@ def test_allow_other_and_umask(said, home, standin, place, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "every user of this machine can read" in done.stderr
     try:
-        assert stat.S_IMODE((place / "mnt/media").stat().st_mode) == 0o550
+        assert stat.S_IMODE((place / "mnt/media").stat().st_mode) == 0o750
         assert "campaigns" in os.listdir(place / "mnt")
     finally:
         assert run(said, home, "umount", place / "mnt", CFFS_CACHE_DIR=str(place / "cache")).returncode == 0
