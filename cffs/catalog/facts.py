@@ -111,13 +111,15 @@ class Facts(Database):
             self._note_hint(fact)
         return fact
 
-    def unlearn(self, object_key: str) -> None:
-        """The object was found to be another one: nothing is known of it but that its version is a new one."""
+    def unlearn(self, object_key: str) -> bool:
+        """The object was found to be another one: nothing is known of it but that its version is a new one. False where
+        nothing was known of it."""
         known = self.fact(object_key)
-        if known is not None:
-            unknown = replace(known, nbytes=None, validator=None, modified_ns=None)
-            fact = replace(unknown, version=known.version + 1, seen_ms=self._wall_ms())
-            self._keep_fact(fact)
+        if known is None:
+            return False
+        unknown = replace(known, nbytes=None, validator=None, modified_ns=None)
+        self._keep_fact(replace(unknown, version=known.version + 1, seen_ms=self._wall_ms()))
+        return True
 
     async def note_missing(self, key: str, *, now_ms: int) -> bool:
         """The service answered 404 or 410 for the object (or "call/{id}"); the second time, an hour after the first,

@@ -157,7 +157,7 @@ async def built(
             if settings.xattrs
             else None,
         )
-        listener.handles = operations.handles
+        listener.attend(kernel, operations.shown)
         status = Status(
             settings=settings,
             mountpoint=mountpoint,

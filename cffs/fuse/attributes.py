@@ -214,7 +214,7 @@ def statfs_of(*, known_nbytes: int, known_files: int, is_read_only: bool) -> pyf
     return data
 
 
-def file_info(number: int, file: OpenFile) -> pyfuse3.FileInfo:
-    """Pages belong to the inode, and an inode is one version: they may be kept. Without a total, no page may be."""
+def file_info(number: int, file: OpenFile, *, keeps_pages: bool) -> pyfuse3.FileInfo:
+    """Pages belong to the inode, and an inode is one version: they may be kept. Without a total none is made."""
     unsized = file.total_nbytes is None
-    return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=unsized, keep_cache=not unsized)
+    return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=unsized, keep_cache=keeps_pages)

@@ -111,6 +111,11 @@ class HandleTable:
         """How many of them are files."""
         return sum(not isinstance(handle, FolderHandle) for handle in self._open.values())
 
+    def is_open(self, inode: Inode) -> bool:
+        """True while a handle on that inode of a remote file is open. Looks at every handle."""
+        remote = (handle for handle in self._open.values() if isinstance(handle, RemoteHandle | LivingHandle))
+        return any(handle.inode == inode for handle in remote)
+
     def of_object(self, key: str) -> list[RemoteHandle]:
         """The open handles of one object."""
         return list(self._remote_by_key.get(key, {}).values())

@@ -7,7 +7,7 @@ hears from the reader that an object is another one.
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pyfuse3
 import trio
@@ -15,7 +15,6 @@ from cachetools import LRUCache
 
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
-from cffs.fuse.handles import HandleTable
 from cffs.reader.facts import Known, Learned
 from cffs.tree.inodes import InodeTable
 
@@ -78,28 +77,18 @@ def _forget_attributes(inode: Inode) -> None:
         log.debug("attributes not invalidated inode=%d reason=%s", inode, problem)
 
 
-class PagedVersions:
-    """Which version of its object the kernel's pages of an inode are of, by the version numbers of facts."""
-
-    def __init__(self) -> None:
-        self._versions: dict[Inode, int] = {}
-
-    def admits(self, inode: Inode, version: int) -> bool:
-        """Whether pages of that version may join those of the inode; the first to come decides."""
-        return self._versions.setdefault(inode, version) == version
-
-    def forget(self, inode: Inode) -> None:
-        """The kernel does not hold the inode any more, nor a page of it."""
-        self._versions.pop(inode, None)
-
-
 class FactsToCatalog:
     """The reader's listener: what an answer taught goes to the catalogue, a changed object gets a new inode."""
 
     def __init__(self, catalog: Catalog, inodes: InodeTable) -> None:
         self._catalog = catalog
         self._inodes = inodes
-        self.handles: HandleTable | None = None
+        self._shown: Callable[[str], Iterable[Inode]] = lambda _key: ()
+        self._kernel = KernelView()
+
+    def attend(self, kernel: KernelView, shown: Callable[[str], Iterable[Inode]]) -> None:
+        """There is a kernel to be told; `shown` gives the inodes of which it may have bytes of an object."""
+        self._kernel, self._shown = kernel, shown
 
     def known(self, key: str) -> Known | None:
         """What an answer told before; also one of an earlier mount."""
@@ -119,12 +108,13 @@ class FactsToCatalog:
         )
 
     def changed(self, key: str) -> None:
-        """The origin has another version: open handles go stale, the next lookup finds a new inode."""
-        self._catalog.unlearn(key)
-        nodes = {handle.node for handle in self.handles.of_object(key)} if self.handles is not None else set()
-        for node in nodes:
-            self._inodes.retire(node)
-        log.info("object changed at the origin object=%s", key)
+        """The origin has another version: whatever is open goes stale, and its names stand for new inodes."""
+        if self._catalog.unlearn(key):
+            log.info("object changed at the origin object=%s", key)
+        for inode in self._shown(key):
+            if not self._inodes.is_stale(inode):
+                self._inodes.retire(self._inodes.node(inode))
+            self._kernel.forget_attributes(inode)
 
 
 async def drain_changes(catalog: Catalog, kernel: KernelView) -> None:

@@ -9,7 +9,6 @@ import trio
 from cachetools import LRUCache
 
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
-from cffs.catalog.store import Catalog
 from cffs.core.errors import CffsError
 from cffs.core.ids import Inode
 from cffs.fuse.handles import HandleTable, LivingHandle
@@ -27,12 +26,9 @@ _MOST = 10_000
 class Living:
     """What was shown as being made, so that it can be taken back. One a mount, owned by the operations."""
 
-    def __init__(
-        self, *, namespace: Namespace, objects: Objects, catalog: Catalog, kernel: KernelView, handles: HandleTable
-    ) -> None:
+    def __init__(self, *, namespace: Namespace, objects: Objects, kernel: KernelView, handles: HandleTable) -> None:
         self._namespace = namespace
         self._objects = objects
-        self._catalog = catalog
         self._kernel = kernel
         self._handles = handles
         #: The key of each inode's object, and whether it was opened.
@@ -48,7 +44,8 @@ class Living:
         if isinstance(content, Remote) and is_being_made(content):
             if inode not in self._shown:
                 self._shown[inode] = (content.key, False)
-                self._forget_bytes(content.key)
+                # what was kept before anybody knew that it is being made is a part of it, and no more
+                self._objects.forget(content.key)
         elif (shown := self._shown.pop(inode, None)) is not None:
             key, was_opened = shown
             self._objects.living.forget(key)
@@ -85,10 +82,3 @@ class Living:
         if isinstance(content, Remote):
             self._namespace.require_readable(content)
         return await handle.file.read(offset, nbytes)
-
-    def _forget_bytes(self, key: str) -> None:
-        """What was kept before anybody knew that it is being made is a part of it, and no more."""
-        fact = self._catalog.fact(key)
-        if fact is not None and fact.nbytes is not None:
-            self._catalog.unlearn(key)
-        self._objects.forget(key)

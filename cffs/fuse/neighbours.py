@@ -58,7 +58,7 @@ class Neighbours:
         self._alone: LRUCache[Node, Shown] = LRUCache(_ALONE)
         self._files = 0
         self._folders: dict[Inode, Node] = {}
-        self._made: LRUCache[Node, Sibling] = LRUCache(_MADE)
+        self._made: LRUCache[Node, Remote] = LRUCache(_MADE)
         self._keys: LRUCache[Node, str] = LRUCache(_MADE)
 
     def listed(self, folder: Node, files: list[Shown], *, is_all: bool) -> None:
@@ -131,9 +131,22 @@ class Neighbours:
         return [sibling for sibling in found if sibling is not None]
 
     def _sibling(self, node: Node, place: int) -> Sibling | None:
-        made = self._made.get(node)
-        if made is not None:
-            return made
+        content = self._made.get(node)
+        # never kept with it: what is known of the object now is another version's than a moment ago
+        known = None if content is None else known_of(self._catalog, content)
+        if content is None or known is None:
+            content = self._content(node)
+            if content is None:
+                return None
+            known = known_of(self._catalog, content)
+            if known is not None:
+                self._made[node] = content
+        return Sibling(
+            index=place, key=content.key, sources=content.sources, known=known, hint_nbytes=content.hint_nbytes
+        )
+
+    def _content(self, node: Node) -> Remote | None:
+        """What may be brought of the file; None where it was already, or cannot be."""
         key = self._keys.get(node)
         if key is not None and self._siblings.has_brought(key):
             return None  # each open looks at the next sixteen, fifteen of them again
@@ -144,11 +157,7 @@ class Neighbours:
         if not isinstance(content, Remote) or content.state in _UNSTEADY:
             return None
         self._keys[node] = content.key
-        known, hint_nbytes = known_of(self._catalog, content), content.hint_nbytes
-        sibling = Sibling(index=place, key=content.key, sources=content.sources, known=known, hint_nbytes=hint_nbytes)
-        if known is not None:
-            self._made[node] = sibling
-        return sibling
+        return content
 
     def _forget(self, folder: Node) -> None:
         listing = self._listings.pop(folder)

@@ -13,10 +13,12 @@ from cffs.core.errors import RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.ids import Inode
 from cffs.fuse.attributes import file_info
 from cffs.fuse.handles import HandleTable, RemoteHandle
-from cffs.fuse.invalidation import KernelView, PagedVersions
+from cffs.fuse.inode_versions import InodeVersions
+from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
 from cffs.fuse.neighbours import Neighbours, known_of
 from cffs.reader.objects import Objects
+from cffs.reader.open_file import OpenFile
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Node, Remote
@@ -35,6 +37,7 @@ class Opening:
         handles: HandleTable,
         neighbours: Neighbours,
         living: Living,
+        versions: InodeVersions,
         now_ns: Callable[[], int],
     ) -> None:
         self._namespace = namespace
@@ -45,12 +48,8 @@ class Opening:
         self._handles = handles
         self._neighbours = neighbours
         self._living = living
+        self._versions = versions
         self._now_ns = now_ns
-        self._paged = PagedVersions()
-
-    def forget(self, inode: Inode) -> None:
-        """The kernel does not hold the inode any more."""
-        self._paged.forget(inode)
 
     async def is_missing(self, content: Remote) -> None:
         """The service does not have it: once its row leaves for that, no byte of it is kept but a pinned one."""
@@ -69,23 +68,34 @@ class Opening:
         known = known_of(self._catalog, content)
         try:
             if known is not None and await self._objects.revalidation.is_another(content.key, content.sources, known):
-                known = None
+                known = known_of(self._catalog, content)
             file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
         except RemoteObjectMissing:
             await self.is_missing(content)
             raise
-        fact = self._catalog.fact(content.key)
-        if not self._paged.admits(inode, fact.version if fact is not None else 0):
-            # one inode is one version: a change was noticed while nobody had the file open
-            file.close()
-            if not self._inodes.is_stale(inode):
-                self._inodes.retire(node)
-            raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
+        keeps_pages = self._tied(inode, node, content.key, file)
         number = self._handles.add(RemoteHandle(inode, node, content.key, file))
         if known is None:
             self._objects.revalidation.confirm(content.key)
-            self._kernel.forget_attributes(inode)
-        else:
-            self._kernel.forget_attributes_of(content.key)  # learned just now, and not yet told to the kernel
         self._neighbours.opened(inode, content, file)
-        return file_info(number, file)
+        return file_info(number, file, keeps_pages=keeps_pages)
+
+    def _tied(self, inode: Inode, node: Node, key: str, file: OpenFile) -> bool:
+        """Ties the inode to the version of `file`, which was opened for it just now; whether the pages that the kernel
+        has of the inode may be kept. Raises RemoteObjectChanged, and closes it, where the inode is of another."""
+        fact, versions = self._catalog.fact(key), self._versions
+        version = fact.version if fact is not None else 0
+        is_stale = self._inodes.is_stale(inode)
+        if is_stale or not versions.admits(inode, key, number=version, nbytes=file.total_nbytes):
+            file.close()
+            if not is_stale:
+                self._inodes.retire(node)
+            raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
+        if versions.of(inode) is not None:
+            return True
+        # until now it was shown what was known: a hint, or what an earlier version had
+        self._kernel.forget_attributes(inode)
+        if file.total_nbytes is None:
+            versions.note_unsized(inode)
+            return False
+        return versions.tie(inode, key, number=version, nbytes=file.total_nbytes)

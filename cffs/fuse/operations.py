@@ -25,6 +25,7 @@ from cffs.fuse.attributes import AttributeMaker
 from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, first_at_once, handler, instant_handler
 from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, WrittenHandle, told
+from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
 from cffs.fuse.mutations import WRITING_FLAGS, Mutations
@@ -73,9 +74,8 @@ class Operations(Mutations):
         self._attributes = attributes
         self._kernel = kernel
         self._now_ns = now_ns
-        self._living = Living(
-            namespace=namespace, objects=objects, catalog=catalog, kernel=kernel, handles=self.handles
-        )
+        self._living = Living(namespace=namespace, objects=objects, kernel=kernel, handles=self.handles)
+        self._versions = InodeVersions()
         siblings = Siblings(objects, memory_nbytes=objects.memory_nbytes)
         self._neighbours = Neighbours(namespace, catalog, siblings)
         self._opening = Opening(
@@ -86,6 +86,7 @@ class Operations(Mutations):
             handles=self.handles,
             neighbours=self._neighbours,
             living=self._living,
+            versions=self._versions,
             now_ns=now_ns,
         )
         self._showing = Showing(
@@ -96,6 +97,7 @@ class Operations(Mutations):
             kernel=kernel,
             handles=self.handles,
             living=self._living,
+            versions=self._versions,
             now_ns=now_ns,
         )
         self._folders = Folders(
@@ -155,7 +157,7 @@ class Operations(Mutations):
         for number, lookups in inode_list:
             node = self._inodes.forget(Inode(number), lookups)
             if node is not None:
-                self._opening.forget(Inode(number))
+                self._versions.forget(Inode(number))
                 self._namespace.promises.end(node)
 
     async def _proven(self, inode: Inode) -> Node:
@@ -187,10 +189,20 @@ class Operations(Mutations):
         if node.kind in FOLDERS:
             return self._attributes_of(inode, node)
         content = await self._living.content(inode, node)
+        self._require_current(inode)
         description = self._namespace.describe_content(content)
         if description.nbytes is None:
             description = await self._measured(inode, node, content)
         return self._showing.file(inode, node, content, description)
+
+    def _require_current(self, inode: Inode) -> None:
+        """Of an inode of an earlier version only who has it open is told anything; a name is looked up anew."""
+        if self._inodes.is_stale(inode) and not self.handles.is_open(inode):
+            raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
+
+    def shown(self, key: str) -> set[Inode]:
+        """The inodes of which the kernel, or who has one open, may have bytes of the object."""
+        return {*self._versions.of_object(key), *(handle.inode for handle in self.handles.of_object(key))}
 
     async def _measured(self, inode: Inode, node: Node, content: Content) -> Description:
         if isinstance(content, Spooled):

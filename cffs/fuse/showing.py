@@ -11,6 +11,7 @@ from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, statfs_of
 from cffs.fuse.handles import HandleTable
+from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
 from cffs.reader.objects import Objects
@@ -33,6 +34,7 @@ class Showing:
         kernel: KernelView,
         handles: HandleTable,
         living: Living,
+        versions: InodeVersions,
         now_ns: Callable[[], int],
     ) -> None:
         self._namespace = namespace
@@ -42,6 +44,7 @@ class Showing:
         self._kernel = kernel
         self._handles = handles
         self._living = living
+        self._versions = versions
         self._now_ns = now_ns
 
     def known(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
@@ -87,7 +90,9 @@ class Showing:
         """The description as it is shown, and how much of the file is held here."""
         if not isinstance(content, Remote):
             return description, description.nbytes or 0
-        if is_being_made(content):
+        if (tied := self._versions.of(inode)) is not None:
+            description = description._replace(nbytes=tied.nbytes, is_exact=True, is_volatile=False)
+        elif is_being_made(content):
             description = description._replace(nbytes=self._living.nbytes(content))
         elif not description.is_exact:
             description = self._never_too_small(content, description)

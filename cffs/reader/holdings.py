@@ -141,8 +141,3 @@ class Holdings:
         """What touches `unwanted` proved not to be trusted."""
         self._memory.forget(self._identity.version, unwanted)
         self._disk.forget(self._identity.version, unwanted)
-
-    def drop(self) -> None:
-        """No byte of the object is worth anything."""
-        self._memory.drop_object(self._identity.key)
-        self._disk.drop_object(self._identity.key)

@@ -45,6 +45,10 @@ class Identity:
         """Where to ask, in order: the source that answered, else all candidates."""
         return self.candidates if self.source is None else (self.source,)
 
+    def is_of(self, known: Known) -> bool:
+        """True where `known` names this version."""
+        return (known.total_nbytes, known.validator) == (self.total_nbytes, self.validator)
+
     def learned(self, source: Source) -> Learned:
         """What is known now, as something to tell."""
         return Learned(
@@ -81,6 +85,11 @@ class Identity:
             raise RemoteObjectChanged(f"{self.key} ended elsewhere than before")
         self.total_nbytes = total_nbytes
         self.version = self._version()
+
+    def end(self) -> None:
+        """Another version was seen: from now on it has a name that nothing is ever kept under."""
+        self.is_changed = True
+        self.version = ObjectVersion(self.key, self.validator, self.total_nbytes, self._instance)
 
     def _version(self) -> ObjectVersion:
         if self.total_nbytes is None:

@@ -49,8 +49,8 @@ class Wholes(Protocol):
         """An answer told what a recording is."""
         ...
 
-    def is_another(self, key: str) -> None:
-        """The recording is another one than was known."""
+    def is_another(self, key: str, pinned: Pinned) -> None:
+        """The recording is not of the version `pinned` any more."""
         ...
 
 
@@ -128,7 +128,7 @@ class Moments:
                 async with self._opener.open_range(whole, samples, pinned=place.pinned) as answer:
                     yield _Spliced(place, wanted, answer, samples)
             except RemoteObjectChanged:
-                self._changed(whole)
+                self._changed(whole, place.pinned)
                 raise
 
     def _here(self, whole: Source, place: _Place, samples: ByteRange) -> Held | None:
@@ -136,9 +136,9 @@ class Moments:
         held = self._wholes.held(_key(whole))
         return held if held is not None and _pinned(held) == place.pinned and held.has(samples) else None
 
-    def _changed(self, whole: Source) -> None:
+    def _changed(self, whole: Source, pinned: Pinned) -> None:
         self._heads.pop(whole, None)
-        self._wholes.is_another(_key(whole))
+        self._wholes.is_another(_key(whole), pinned)
 
     async def _place(self, source: Source) -> _Place:
         """Where the moment lies. A head that does not reach it is asked anew: the recording may have grown."""
@@ -186,10 +186,11 @@ class Moments:
             if layout is not None:
                 return _Head(layout=layout, pinned=_pinned(held), last_modified_ns=held.known.last_modified_ns)
         with waits_for("the recording's head"):
+            pinned = Pinned() if held is None else _pinned(held)
             try:
-                return await self._asked(whole, Pinned() if held is None else _pinned(held))
+                return await self._asked(whole, pinned)
             except RemoteObjectChanged:
-                self._changed(whole)
+                self._changed(whole, pinned)
                 return await self._asked(whole, Pinned())
 
     async def _asked(self, whole: Source, pinned: Pinned) -> _Head:

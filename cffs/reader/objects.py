@@ -1,20 +1,29 @@
 """All remote files of a mount: the one place where an object is opened, asked for its size, or forgotten.
 
-It owns the table of files; it must not know paths, inodes or errnos. `fuse/` and `tree/` call it.
+It must not know paths, inodes or errnos; which file of an object is the current one is `reader/versions`'.
+`fuse/` and `tree/` call it.
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import trio
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
+from cffs.callfire.checks import Pinned
 from cffs.core import waiting
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
-from cffs.core.errors import CffsError, OperationNotOffered, OriginFault, RangeNotSatisfiable, RemoteObjectMissing
+from cffs.core.errors import (
+    CffsError,
+    OperationNotOffered,
+    OriginFault,
+    RangeNotSatisfiable,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+)
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source
 from cffs.reader.disk_tier import DiskTier
@@ -23,16 +32,17 @@ from cffs.reader.facts import FactsListener, Known, Learned
 from cffs.reader.living import LivingFiles
 from cffs.reader.moment_heads import Held
 from cffs.reader.moments import Moments
+from cffs.reader.open_file import OpenFile
 from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
-from cffs.reader.remote_file import OpenFile, RemoteFile
 from cffs.reader.revalidation import Revalidation
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
 from cffs.reader.stories import Told
 from cffs.reader.tools import ReaderCounters, Tools
+from cffs.reader.versions import Versions
 
-#: What an object was is remembered for so long after its last close.
-GRACE_SECONDS = 5.0
+#: An object that changes while it is being opened is opened again, so often at most.
+_OPENINGS = 3
 #: Sizes of a folder's worth of files are asked so many at a time (contract 4).
 _PROBES = 8
 #: Connections kept ready for who reads a folder in order (a handshake of two latencies saved, once a burst).
@@ -80,14 +90,13 @@ class Objects:
         )
         #: Of objects that are still being made.
         self.living = LivingFiles(opener, self._tools.stories)
+        self._versions = Versions(self._tools)
         #: Of objects of which everything is known.
         self.revalidation = Revalidation(
             Moments(opener, self, remembers=False),
             after_seconds=settings.revalidate_seconds,
             changed=self.is_another,
         )
-        self._files: dict[str, RemoteFile] = {}
-        self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._probes: dict[str, _Probe] = {}
         self._probe_turns = trio.CapacityLimiter(_PROBES)
         self._warm_at: dict[Api, float] = {}
@@ -136,7 +145,7 @@ class Objects:
 
     def told(self, key: str) -> Told:
         """Everything that there is to tell of the object's bytes. No checkpoint."""
-        file, story = self._files.get(key), self._tools.stories.of(key)
+        file, story = self._versions.find(key), self._tools.stories.of(key)
         return Told(
             memory_nbytes=self._tools.cache.held_nbytes(key),
             disk_nbytes=self._tools.disk.held_nbytes(key),
@@ -156,25 +165,31 @@ class Objects:
     ) -> OpenFile:
         """A handle whose `total_nbytes` is exact, or None where the origin does not tell it in time.
 
-        No request, and no checkpoint, where `known` is given (or another handle knows). Otherwise one, whose bytes the
-        first READs are served from; it asks `sources` in order until one has the object. Cancelled, nothing is open.
-        Raises CffsError.
+        `known` is what the listener was told last of the object, looked up in the same step. No request, and no
+        checkpoint, where it is given (or another handle knows). Otherwise one, whose bytes the first READs are served
+        from; it asks `sources` in order until one has the object. Cancelled, nothing is open. Raises CffsError.
         """
-        file = self._file(key, sources, known)
-        handle = file.attach()
-        try:
-            await file.learn(hint_nbytes)
-        except BaseException:
-            handle.close()
-            raise
+        for tries_left in reversed(range(_OPENINGS)):
+            handle = self._versions.current(key, sources, known).attach()
+            try:
+                await handle.learn(hint_nbytes)
+                break
+            except RemoteObjectChanged:
+                handle.close()
+                if not tries_left:
+                    raise
+                known = None
+            except BaseException:
+                handle.close()
+                raise
         return handle
 
     def bring(
         self, key: str, sources: tuple[Source, ...], *, known: Known | None, pieces: Iterable[ByteRange]
     ) -> OpenFile:
-        """A handle whose file is being fetched in part, after all that somebody waits for. What fails is not told:
-        whoever opens it asks again. No checkpoint."""
-        handle = self._file(key, sources, known).attach()
+        """A handle whose file is being fetched in part, after all that somebody waits for. `known`: see `open`. What
+        fails is not told: whoever opens it asks again. No checkpoint."""
+        handle = self._versions.current(key, sources, known).attach()
         handle.bring(pieces)
         return handle
 
@@ -184,8 +199,8 @@ class Objects:
 
         Cancelled, the request is dropped unless others wait for it. Raises CffsError.
         """
-        file = self._files.get(key)
-        if file is not None and not file.identity.is_changed and file.identity.total_nbytes is not None:
+        file = self._versions.sized(key)
+        if file is not None:
             return file.identity.learned(file.identity.sources[0])
         probe = self._probes.get(key)
         if probe is None:
@@ -209,8 +224,7 @@ class Objects:
     def probe_soon(self, key: str, sources: tuple[Source, ...]) -> None:
         """Start the same question for a caller who is likely to ask it next, and does not wait. No checkpoint; what it
         finds reaches the listener, what stops it is found again by who really asks."""
-        file = self._files.get(key)
-        if key not in self._probes and (file is None or file.identity.total_nbytes is None):
+        if key not in self._probes and self._versions.sized(key) is None:
             probe = self._probes[key] = _Probe()
             self._tools.background.start(self._run_probe, key, sources, probe)
 
@@ -221,65 +235,33 @@ class Objects:
             self._tools.disk.drop_object(key)
 
     def forget(self, key: str) -> None:
-        """The object is another one now (replaced or removed by us): open handles are stale, no byte is kept."""
-        file = self._files.pop(key, None)
-        if file is not None:
-            file.forget()
-        self._tools.cache.drop_object(key)
-        self._tools.disk.drop_object(key)
+        """The object is another one now (replaced or removed by us): open handles are stale, no byte is kept, and the
+        listener is told."""
+        self._versions.supersede(key)
 
     def held(self, key: str) -> Held | None:
         """See reader/moments: what is here of an object whose size is known, in the version that is known."""
-        file = self._files.get(key)
-        if file is not None and not file.identity.is_changed:
-            known = file.identity.learned(file.identity.sources[0]).known
-        else:
-            known = self._tools.listener.known(key)
+        known = self._versions.known(key)
         return None if known is None else Held(key, known, self._tools.cache, self._tools.disk)
 
     def learned(self, learned: Learned) -> None:
         """See reader/moments: an answer told what an object is."""
-        self._tools.listener.learned(learned)
+        self._versions.probed(learned)
 
-    def is_another(self, key: str) -> None:
-        """The object was found to be another one: open handles are stale, no byte is kept, nothing is known of it."""
-        self._tools.listener.changed(key)
-        self.forget(key)
+    def is_another(self, key: str, pinned: Pinned) -> None:
+        """See reader/moments: the object is not of the version `pinned` any more."""
+        self._versions.supersede(key, only=pinned)
 
-    def _file(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
-        self._forget_expired()
-        file = self._files.get(key)
-        # what nobody waits for and is not known is better asked with the sources of now
-        if (
-            file is not None
-            and not file.identity.is_changed
-            and (file.is_open or file.identity.total_nbytes is not None)
-        ):
-            return file
-        file = self._files[key] = RemoteFile(key, sources, known, self._tools, self._note_closed)
-        return file
-
-    def _note_closed(self, file: RemoteFile) -> None:
-        self._closed.pop(file, None)
-        self._closed[file] = None
-        self._forget_expired()
-
-    def _forget_expired(self) -> None:
-        while self._closed:
-            file = next(iter(self._closed))
-            if trio.current_time() - file.closed_at <= GRACE_SECONDS:
-                return
-            del self._closed[file]
-            if not file.is_open and self._files.get(file.identity.key) is file:
-                del self._files[file.identity.key]
+    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Runs it beside everything else, to the end of the mount at the latest."""
+        self._tools.background.start(function)
 
     async def _run_probe(self, key: str, sources: tuple[Source, ...], probe: _Probe) -> None:
         waiting.begin(probe.waits_for)
         try:
             with probe.scope:
                 async with self._probe_turns:
-                    probe.learned = await self._ask(key, sources)
-                self._tools.listener.learned(probe.learned)
+                    probe.learned = self._versions.probed(await self._ask(key, sources))
         except CffsError as exc:
             probe.error = exc
             self._tools.stories.failed(key, exc)

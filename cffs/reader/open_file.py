@@ -62,6 +62,10 @@ class OpenFile:
         """True once the origin has another version: every further uncached READ raises RemoteObjectChanged."""
         return self._file.identity.is_changed
 
+    async def learn(self, hint_nbytes: int | None) -> None:
+        """See RemoteFile.learn."""
+        await self._file.learn(hint_nbytes)
+
     def wants(self, start: int, stop: int) -> bool:
         """True where its reader, going on, meets a byte of that run within its window, or it was begun for it."""
         if any(start < piece.stop and piece.start < stop for piece in self.early):

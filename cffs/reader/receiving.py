@@ -141,6 +141,8 @@ class Receiver:
             async with self._tools.opener.open_range(source, asked, pinned=pinned) as answer:
                 if fetch.has_ended():
                     return _Outcome.OVER
+                if self._identity.source not in (None, source):
+                    return _Outcome.SHORT  # another fetch's answer came first, and from elsewhere: that is the object
                 claim.progressed()
                 self._tools.link.note_latency(trio.current_time() - asked_at)
                 self._take_head(source, fetch, answer, asked, pinned)
@@ -149,6 +151,8 @@ class Receiver:
                 self.on_answered(fetch)
                 return outcome
         except RangeNotSatisfiable as exc:
+            if fetch.has_ended():
+                return _Outcome.OVER
             if exc.total != 0 or self._identity.total_nbytes not in (None, 0):
                 raise
             self._identity.source = source

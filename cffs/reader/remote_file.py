@@ -43,13 +43,15 @@ class RemoteFile:
         known: Known | None,
         tools: Tools,
         on_closed: Callable[["RemoteFile"], None],
+        on_another: Callable[["RemoteFile"], None],
     ) -> None:
-        """`on_closed` is told when the last handle was closed."""
+        """`on_closed` is told when the last handle was closed, `on_another` when an answer was of another version."""
         self.identity = Identity(key, candidates, known)
         self.identity.ignores_ranges = all(source.api in tools.without_ranges for source in self.identity.sources)
         self.closed_at = trio.current_time()
         self._tools = tools
         self._on_closed = on_closed
+        self._on_another = on_another
         self._holdings = Holdings(self.identity, tools)
         receiver = Receiver(self.identity, self._holdings, tools)
         self._fetches = Fetches(tools.background, receiver.receive, self._ended)
@@ -99,10 +101,12 @@ class RemoteFile:
     async def learn(self, hint_nbytes: int | None) -> None:
         """Returns when the size is known, or when it cannot be for a third of the timeout (total_nbytes stays None).
 
-        A checkpoint unless it is known. Cancelled, the question is dropped unless others wait. Raises CffsError.
+        A checkpoint unless it is known. Cancelled, the question is dropped unless others wait. Raises CffsError,
+        RemoteObjectChanged where another version was noticed meanwhile.
         """
         until = trio.current_time() + self._tools.settings.timeout_seconds / 3
         while self.identity.total_nbytes is None:
+            self._require_current()
             fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
             if fetch is None:
                 is_large = hint_nbytes is not None and hint_nbytes > _SURELY_LARGE_HINT_NBYTES
@@ -148,6 +152,7 @@ class RemoteFile:
         parts, position, was_asked = list[memoryview](), read.start, False
         while wanted := self._clamped(ByteRange(min(position, read.stop), read.stop)):
             data = await self._holdings.beyond_memory(wanted)
+            self._require_current()  # or what lay on disk may be of the next version by now
             if data is None:
                 was_asked = True
                 data = await self._from_origin(handle, wanted)
@@ -177,12 +182,16 @@ class RemoteFile:
         """See OpenFile.bring."""
         self._steering.bring(pieces)
 
-    def forget(self) -> None:
-        """Drops every byte and fetch; handles that are open raise RemoteObjectChanged from now on."""
-        self.identity.is_changed = True
+    def end(self) -> None:
+        """It is not the current file of its object any more: nothing of it is on its way, what is here stays."""
         for fetch in self._fetches:
             self._fetches.drop(fetch)
-        self._holdings.drop()
+
+    def forget(self) -> None:
+        """The origin has another version: it ends, and handles that are open raise RemoteObjectChanged from now on.
+        Whoever calls it drops the bytes."""
+        self.identity.end()
+        self.end()
 
     def _clamped(self, read: ByteRange) -> ByteRange:
         total_nbytes = self.identity.total_nbytes
@@ -206,9 +215,12 @@ class RemoteFile:
         if not fetch.is_awaited and not fetch.has_ended():
             self._fetches.give_up(fetch)
 
-    def _check(self, handle: OpenFile) -> None:
+    def _require_current(self) -> None:
         if self.identity.is_changed:
             raise RemoteObjectChanged(f"{self.identity.key} is not the version that was opened")
+
+    def _check(self, handle: OpenFile) -> None:
+        self._require_current()
         if handle.opened_at <= self._timed_out_at and trio.current_time() < self._timed_out_at + FAIL_AT_ONCE_SECONDS:
             raise DeadlineExceeded(f"{self.identity.key} did not answer in time a moment ago")
 
@@ -249,8 +261,7 @@ class RemoteFile:
         else:
             self._settle(fetch)
         if isinstance(error, RemoteObjectChanged) and not self.identity.is_changed:
-            self._tools.listener.changed(self.identity.key)
-            self.forget()
+            self._on_another(self)
         elif not self._handles:
             self._tools.cache.abandon(self.identity.version)
 

@@ -32,8 +32,8 @@ _KEPT = 50_000
 class Revalidation:
     """When each object was last found to be what it was."""
 
-    def __init__(self, opener: RangeOpener, *, after_seconds: float, changed: Callable[[str], None]) -> None:
-        """`changed` is told the key of an object that is another one now."""
+    def __init__(self, opener: RangeOpener, *, after_seconds: float, changed: Callable[[str, Pinned], None]) -> None:
+        """`changed` is told the key of an object that is not of that version any more."""
         self._opener = opener
         self._after_seconds = after_seconds
         self._changed = changed
@@ -55,10 +55,11 @@ class Revalidation:
         confirmed_at = self._confirmed_at.get(key)
         if confirmed_at is not None and trio.current_time() - confirmed_at < self._after_seconds:
             return False
+        pinned = Pinned(validator=known.validator, total=known.total_nbytes)
         try:
-            await self._ask((known.source,) if known.source is not None else sources, known)
+            await self._ask((known.source,) if known.source is not None else sources, pinned)
         except RemoteObjectChanged:
-            self._changed(key)
+            self._changed(key, pinned)
             self.confirm(key)
             return True
         except RemoteObjectMissing:
@@ -69,15 +70,14 @@ class Revalidation:
         self.confirm(key)
         return False
 
-    async def _ask(self, sources: tuple[Source, ...], known: Known) -> None:
-        pinned = Pinned(validator=known.validator, total=known.total_nbytes)
+    async def _ask(self, sources: tuple[Source, ...], pinned: Pinned) -> None:
         missing: CffsError | None = None
         for source in sources:
             try:
                 async with self._opener.open_range(source, ByteRange(0, 1), pinned=pinned):
                     return
             except RangeNotSatisfiable as beyond:
-                if known.total_nbytes:
+                if pinned.total:
                     raise RemoteObjectChanged("the object is empty now") from beyond
                 return
             except (RemoteObjectMissing, OperationNotOffered) as problem:

@@ -127,13 +127,15 @@ class _Brought:
 
 
 class Siblings:
-    """The folders being read in order, and what was brought early for them. No method is a checkpoint."""
+    """The folders being read in order, and what was brought early for them. No method but the task that lets go is a
+    checkpoint."""
 
     def __init__(self, objects: Objects, *, memory_nbytes: int) -> None:
         self._objects = objects
         self._memory_nbytes = memory_nbytes
         self._folders: OrderedDict[Hashable, _Folder] = OrderedDict()
         self._brought: OrderedDict[str, _Brought] = OrderedDict()
+        self._is_letting_go = False
 
     def opened(
         self,
@@ -149,9 +151,11 @@ class Siblings:
         `following(n)` gives up to `n` remote files after it, in order; asked only when somebody reads in order.
         """
         self._let_go(trio.current_time())
+        was_brought = self.has_brought(key)
         brought = self._brought.pop(key, None)
         if brought is not None:
-            file.early = brought.handle.early  # what is still on its way is its own now
+            if was_brought:
+                file.early = brought.handle.early  # what is still on its way is its own now
             brought.handle.close()
         known = self._folders[folder] = self._folders.pop(folder, _Folder())
         if len(self._folders) > _MAX_FOLDERS:
@@ -159,15 +163,17 @@ class Siblings:
         habit = habit_of(known.seen, least_nbytes=self._objects.first_nbytes)
         known.seen.append(file)
         known.run = known.run.opened(
-            index, habit.read_nbytes(file.total_nbytes or 0, is_exact=True), was_brought=brought is not None
+            index, habit.read_nbytes(file.total_nbytes or 0, is_exact=True), was_brought=was_brought
         )
         if known.run.ahead:
             self._objects.warm(file.api, known.run.ahead)
             self._bring(following(known.run.ahead), habit, known.run.allowance_nbytes(self._memory_nbytes))
 
     def has_brought(self, key: str) -> bool:
-        """True while the object was brought and nobody has opened it: looking at it again changes nothing."""
-        return key in self._brought
+        """True while the object was brought, in its version of now, and nobody has opened it: looking at it again
+        changes nothing."""
+        brought = self._brought.get(key)
+        return brought is not None and not brought.handle.is_changed
 
     def close(self) -> None:
         """Lets everything go."""
@@ -186,9 +192,24 @@ class Siblings:
                 continue
             unopened_nbytes += nbytes
             if unopened_nbytes > allowance_nbytes:
-                return
+                break
+            outdated = self._brought.pop(sibling.key, None)
+            if outdated is not None:
+                outdated.handle.close()
             handle = self._objects.bring(sibling.key, sibling.sources, known=sibling.known, pieces=pieces)
             self._brought[sibling.key] = _Brought(handle, nbytes, trio.current_time() + HOLD_SECONDS)
+        if self._brought and not self._is_letting_go:
+            self._is_letting_go = True
+            self._objects.start(self._let_go_in_time)
+
+    async def _let_go_in_time(self) -> None:
+        """Also where nobody opens anything any more."""
+        try:
+            while self._brought:
+                await trio.sleep_until(next(iter(self._brought.values())).until)
+                self._let_go(trio.current_time())
+        finally:
+            self._is_letting_go = False
 
     def _let_go(self, now: float) -> None:
         while self._brought:

@@ -128,7 +128,7 @@ async def built(
             if settings.xattrs
             else None,
         )
-        listener.handles = operations.handles
+        listener.attend(kernel_view, operations.shown)
         background.start(drain_changes, catalog, kernel_view)
         background.start(catalog.write_facts_forever)
         yield World(

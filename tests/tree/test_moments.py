@@ -170,7 +170,7 @@ async def test_another_version_is_another_object(world: Open, facts: Facts, stan
     async with world() as tree:
         node, old = await tree.node(f"{path}@0-1.wav"), await tree.data(f"{path}@0-1.wav")
         standin.account.replace_object(f"/cloud/1/files/recording/{facts.file}")
-        tree.objects.is_another(f"{path.replace('recordings', 'recording')}.wav")
+        tree.objects.forget(f"{path.replace('recordings', 'recording')}.wav")
         assert await tree.node(f"{path}@0-1.wav") != node
         new = await tree.data(f"{path}@0-1.wav")
         assert new != old

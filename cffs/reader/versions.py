@@ -1,0 +1,124 @@
+"""Which version of each object is the current one: the table of remote files, and the end of those that are over.
+
+It must not know how bytes arrive or who opens. Owned by Objects. No method is a checkpoint.
+
+One version, always. The size that a reader is shown, the pages that the kernel keeps, blocks in memory and on disk,
+learned facts and what was brought early belong to one version of an object. Why that holds, whatever runs beside it:
+
+* A version is one RemoteFile. Its identity names it (validator and total), grows with the first answer and never
+  changes afterwards; an answer that contradicts it ends the file. Memory and disk keep bytes by that name, and every
+  answer is compared with it before its first byte is taken, so a fetch can only bring bytes of its own file's version.
+* At most one file of an object is current. Only the current file is opened, brought early, or told of: whatever leaves
+  the table has ended (`RemoteFile.end`), so that none of its fetches is on its way any more. A fetch that has ended
+  looks at that after each of its checkpoints and then neither keeps nor tells anything.
+* Noticing another version is one step without a checkpoint: the file leaves the table, its fetches end, its name
+  becomes one that nothing is ever kept under, every byte of the object leaves memory and disk, and the listener takes
+  back what it was told. So a READ that waited meanwhile finds nothing of another version under its own name, also where
+  two versions have the same validator and total; what it had put together is thrown away, and it raises.
+* The catalogue's facts are what the current file told last. Whoever opens hands in what the catalogue says in the same
+  step, so that a remembered copy cannot bring an earlier version back. Where the file knows more than the catalogue
+  (what was learned had been forgotten there), opening tells it again before the open is answered.
+* The kernel keeps one size and one set of pages an inode. `fuse/inode_versions` ties an inode to the version that was
+  opened under it first: from then on it is shown that version's size alone, and another version gets another inode.
+"""
+
+import trio
+
+from cffs.callfire.checks import Pinned
+from cffs.core.source import Source
+from cffs.reader.facts import Known, Learned
+from cffs.reader.remote_file import RemoteFile
+from cffs.reader.tools import Tools
+
+#: What an object was is remembered for so long after its last close.
+GRACE_SECONDS = 5.0
+
+
+class Versions:
+    """The current remote file of each object that is open, or was a moment ago."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._current: dict[str, RemoteFile] = {}
+        self._closed: dict[RemoteFile, None] = {}  # the longest closed first
+
+    def find(self, key: str) -> RemoteFile | None:
+        """The current file; None where the object was not open lately."""
+        return self._current.get(key)
+
+    def sized(self, key: str) -> RemoteFile | None:
+        """The same where its size is known."""
+        file = self._current.get(key)
+        return file if file is not None and file.identity.total_nbytes is not None else None
+
+    def known(self, key: str) -> Known | None:
+        """What is true of the object now: by the current file, else as the listener was told last."""
+        file = self.sized(key)
+        if file is None:
+            return self._tools.listener.known(key)
+        return file.identity.learned(file.identity.sources[0]).known
+
+    def current(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
+        """The current file, made where there is none; `known` is what the listener was told last, asked just now."""
+        self._forget_expired()
+        file = self._current.get(key)
+        if file is not None:
+            # what nobody waits for and is not known is better asked with the sources of now
+            if file.is_open or file.identity.total_nbytes is not None:
+                self._tell_again(file, known)
+                return file
+            self._closed.pop(file, None)
+            file.end()
+        file = self._current[key] = RemoteFile(key, sources, known, self._tools, self._note_closed, self._is_another)
+        return file
+
+    def _tell_again(self, file: RemoteFile, known: Known | None) -> None:
+        identity = file.identity
+        if identity.total_nbytes is not None and (known is None or not identity.is_of(known)):
+            self._tools.listener.learned(identity.learned(identity.sources[0]))
+
+    def probed(self, learned: Learned) -> Learned:
+        """A question for the size alone was answered so: what is true of the object now. The validator of an answer
+        that nobody has a byte of names no version where a file is current."""
+        file = self.sized(learned.key)
+        if file is not None and learned.total_nbytes in (None, file.identity.total_nbytes):
+            return file.identity.learned(file.identity.sources[0])
+        if file is not None:
+            self.supersede(learned.key)
+        self._tools.listener.learned(learned)
+        return learned
+
+    def supersede(self, key: str, *, only: Pinned | None = None) -> None:
+        """The object is another one now: open handles are stale, no byte of it is kept, the listener is told. Where it
+        is not the version `only` any more: unless that was noticed before."""
+        file = self.sized(key)
+        if only is not None and file is not None and file.identity.pinned != only:
+            return
+        file = self._current.pop(key, None)
+        if file is not None:
+            self._closed.pop(file, None)
+            file.forget()
+        self._tools.cache.drop_object(key)
+        self._tools.disk.drop_object(key)
+        self._tools.listener.changed(key)
+
+    def _is_another(self, file: RemoteFile) -> None:
+        if self._current.get(file.identity.key) is file:
+            self.supersede(file.identity.key)
+
+    def _note_closed(self, file: RemoteFile) -> None:
+        if self._current.get(file.identity.key) is not file:
+            return
+        self._closed.pop(file, None)
+        self._closed[file] = None
+        self._forget_expired()
+
+    def _forget_expired(self) -> None:
+        while self._closed:
+            file = next(iter(self._closed))
+            if trio.current_time() - file.closed_at <= GRACE_SECONDS:
+                return
+            del self._closed[file]
+            if not file.is_open:
+                del self._current[file.identity.key]
+                file.end()
