@@ -84,7 +84,7 @@ def reply_to(site: Site, request: Request) -> Reply:
         if answer.body:
             reply.set_body(answer.body, content_type=answer.content_type)
         return reply
-    _describe(site, request, reply, answer.download)
+    describe(site, request, reply, answer.download)
     return reply
 
 
@@ -150,8 +150,8 @@ def _refusal(site: Site, request: Request, *, login: str) -> Answer | None:
     return None if is_api else error(401, headers=challenge)
 
 
-def _describe(site: Site, request: Request, reply: Reply, download: StandinObject) -> None:
-    """Validators, conditions and the range."""
+def describe(site: Site, request: Request, reply: Reply, download: StandinObject) -> None:
+    """Makes the reply one about that object: validators, conditions and the range."""
     options = site.options
     total = download.total_nbytes
     reply.headers.append(("Content-Type", download.content_type))

@@ -14,7 +14,7 @@ from typing import Final
 from cffs.standin.answers import error
 from cffs.standin.audio import StoredContent
 from cffs.standin.bending import Bending
-from cffs.standin.exchange import reply_to
+from cffs.standin.exchange import Reply, describe, reply_to
 
 LOGIN_PAGE: Final = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Log in</form></body></html>"
 BIG_HEADER_NBYTES: Final = 300_000
@@ -135,6 +135,18 @@ def _replace(bending: Bending) -> None:
     reply.source, reply.start, reply.stop = fresh.source, fresh.start, fresh.stop
 
 
+def _other_machine(bending: Bending) -> None:
+    """Option: objects (an iterator of them): a service of several machines, each answer is of the next object."""
+    told = bending.reply
+    if told.download is None:
+        return
+    found = next(bending.options["objects"])
+    fresh = Reply(status=200, kind=told.kind, download=found)
+    describe(bending.site, bending.request, fresh, found)
+    told.status, told.headers, told.download, told.framing = fresh.status, fresh.headers, found, fresh.framing
+    told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
+
+
 def _unsatisfiable(bending: Bending) -> None:
     reply = bending.reply
     total = reply.download.total_nbytes if reply.download else 0
@@ -175,6 +187,7 @@ FAULTS: Final[dict[str, Callable[[Bending], None]]] = {
     "weak_etag": _weak_etag,
     "no_head": _no_head,
     "replace": _replace,
+    "other_machine": _other_machine,
     "416": _unsatisfiable,
 }
 """By the name that tests, the request log and the command line use."""

@@ -53,6 +53,7 @@ STEPS = st.one_of(
     st.tuples(st.just("list"), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("stat"), _thing, st.just(0), st.just(0)),
     st.tuples(st.sampled_from(["replace", "grow", "shrink", "delete"]), _thing, st.just(0), st.just(0)),
+    st.tuples(st.just("disagree"), _thing, st.integers(0, 1), st.just(0)),
     st.tuples(st.sampled_from(["replace_under", "corrupt_under"]), _thing, st.integers(0, 1_300_000), st.just(0)),
     st.tuples(st.just("fault"), _thing, st.integers(0, len(FAULTS) - 1), st.integers(1, 6)),
     st.tuples(st.just("calm"), st.just(0), st.just(0), st.just(0)),
@@ -91,6 +92,9 @@ class Side(Protocol):
     async def serve(self, thing: int, content: bytes | None) -> None:
         """The service has another version, or none any more."""
 
+    async def serve_in_turn(self, thing: int, contents: list[bytes]) -> None:
+        """Its machines have these versions, and answer in turn."""
+
     async def fault(self, thing: int, name: str, options: dict[str, Any], times: int) -> None:
         """The next so many requests for it go wrong."""
 
@@ -117,6 +121,8 @@ class Thing:
     versions: list[bytes]
     is_there: bool = True
     newest_seen: int = 0
+    #: The machines of the service disagree: which versions they have.
+    in_turn: set[int] = field(default_factory=set)
 
     @property
     def now(self) -> int:
@@ -127,6 +133,10 @@ class Thing:
         """The versions of that size."""
         return {index for index, data in enumerate(self.versions) if len(data) == nbytes}
 
+    def saw(self, version: int) -> None:
+        """No older one may be seen from now on, but while the machines disagree."""
+        self.newest_seen = max(self.newest_seen, min({version, *self.in_turn}))
+
     def add(self, nbytes: int) -> bytes:
         """A new version of that size, other from its first byte on."""
         first = len(self.versions) * 7919 % (96 * KIB)
@@ -136,11 +146,13 @@ class Thing:
 
 @dataclass
 class Held:
-    """An open handle: of which thing, and of which version it may be by all that it showed."""
+    """An open handle: of which thing, and of which version it may be by all that it showed. `is_shaken`: machines
+    disagreed while it was open."""
 
     thing: int
     versions: set[int]
     handle: Any
+    is_shaken: bool = False
 
 
 @dataclass
@@ -194,8 +206,8 @@ class Play:
             return
         versions = {version for version in thing.of_size(nbytes) if version >= thing.newest_seen}
         assert versions, f"{number} has {nbytes} bytes, which no version has, or an older one than was seen"
-        thing.newest_seen = min(versions)
-        self.held[slot] = Held(number, versions, handle)
+        thing.saw(min(versions))
+        self.held[slot] = Held(number, versions, handle, is_shaken=bool(thing.in_turn))
 
     async def _read(self, slot: int, offset: int, nbytes: int) -> bool:
         held = self.held.get(slot)
@@ -204,7 +216,7 @@ class Play:
         try:
             data = await self.side.read(held.handle, offset, nbytes)
         except OSError as error:
-            self._may_fail(held.thing, error, versions=held.versions)
+            self._may_fail(held.thing, error, versions=set() if held.is_shaken else held.versions)
             return False
         thing, may_be_cut = self.things[held.thing], self._may_be_cut(held)
 
@@ -216,7 +228,7 @@ class Play:
 
         held.versions = set(filter(fits, held.versions))
         assert held.versions, f"{held.thing}: at {offset} are bytes of no version, or of another than before"
-        thing.newest_seen = max(thing.newest_seen, min(held.versions))
+        thing.saw(min(held.versions))
         return True
 
     async def _whole(self, slot: int, _second: int = 0, _third: int = 0) -> bool:
@@ -264,7 +276,20 @@ class Play:
 
     async def _changed(self, number: int, nbytes: int) -> None:
         if self.things[number].is_there:
+            self.things[number].in_turn.clear()
             await self.side.serve(number, self.things[number].add(nbytes))
+
+    async def _disagree(self, number: int, is_longer: int, _third: int) -> None:
+        """Another version, which some machines of the service have and others do not, until all is calm."""
+        thing = self.things[number]
+        if not thing.is_there:
+            return
+        before = thing.versions[-1]
+        thing.add(len(before) + 977 * is_longer)
+        thing.in_turn = {thing.now - 1, thing.now}
+        for held in self.held.values():
+            held.is_shaken |= held.thing == number
+        await self.side.serve_in_turn(number, [before, thing.versions[-1]])
 
     async def _replace_under(self, number: int, offset: int, _third: int) -> None:
         """What chance brings together too seldom: a change between two reads of one handle."""
@@ -285,6 +310,7 @@ class Play:
     async def _delete(self, number: int, *_: int) -> None:
         if sum(thing.is_there for thing in self.things) > 1:
             self.things[number].is_there = False
+            self.things[number].in_turn.clear()
             await self.side.serve(number, None)
 
     async def _fault(self, number: int, fault: int, times: int) -> None:
@@ -296,6 +322,10 @@ class Play:
 
     async def _calm(self, *_: int) -> None:
         await self.side.calm()
+        for number, thing in enumerate(self.things):
+            if thing.in_turn:
+                thing.in_turn.clear()
+                await self.side.serve(number, thing.versions[-1])
         await self.side.later(QUIET_SECONDS)
         self.troubled.clear()
 
@@ -317,7 +347,7 @@ class Play:
 
     def _may_be_cut(self, held: Held) -> bool:
         thing = self.things[held.thing]
-        return held.thing in self.troubled or held.versions != {thing.now} or not thing.is_there
+        return held.thing in self.troubled or held.is_shaken or held.versions != {thing.now} or not thing.is_there
 
     def _may_fail(self, number: int, error: OSError, *, versions: set[int] | None) -> None:
         """`versions` are the handle's; None for what asks by name."""

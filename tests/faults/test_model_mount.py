@@ -1,6 +1,8 @@
 """The naive model through the kernel: a real mount in a process of its own, its durations put forward by the shim."""
 
+import itertools
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -37,6 +39,7 @@ class RealMount:
         self._account = Account(seed=3, calls=0, media=0, dynamic=0)
         self._numbers: list[int] = []
         self._rules: dict[int, int] = {}
+        self._in_turn: dict[int, int] = {}
         self._later_seconds = 0.0
         self._silent: set[int] = set()
 
@@ -106,10 +109,24 @@ class RealMount:
         os.close(handle[0])
 
     async def serve(self, thing: int, content: bytes | None) -> None:
+        self._agree(thing)
         if content is None:
             self._account.delete_recording(self._numbers[thing])
         else:
             self._account.replace_object(f"/v2/calls/recordings/{self._numbers[thing]}.mp3", data=content)
+
+    async def serve_in_turn(self, thing: int, contents: list[bytes]) -> None:
+        self._agree(thing)
+        path, objects = f"/v2/calls/recordings/{self._numbers[thing]}.mp3", []
+        for content in contents:
+            self._account.replace_object(path, data=content)
+            objects.append(self._account.object_for(path))
+        turns = itertools.cycle(objects)
+        self._in_turn[thing] = self._standin.faults.add("other_machine", path=re.escape(path), objects=turns)
+
+    def _agree(self, thing: int) -> None:
+        if thing in self._in_turn:
+            self._standin.faults.remove(self._in_turn.pop(thing))
 
     async def fault(self, thing: int, name: str, options: dict[str, Any], times: int) -> None:
         if thing in self._rules:

@@ -1,6 +1,8 @@
 """The naive model against everything but the kernel, over real sockets, on a clock that can be put forward."""
 
+import itertools
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -14,14 +16,13 @@ import trio
 from hypothesis import HealthCheck, given, settings
 
 from cffs.cache.disk_index import files_below
-from cffs.core.settings import Credentials, Settings
 from cffs.standin.account import Account
 from cffs.standin.server import Standin
 from tests.conftest import EXPLORES
 from tests.faults.naive import SCHEDULES, SILENT, SILENT_SECONDS, Play, Step
 from tests.faults.test_model_virtual import flip
 from tests.fuse.kernel import CONTEXT
-from tests.fuse.world import World, built
+from tests.fuse.world import World, built, settings_of
 from tests.reader.link import MIB, disk_in
 
 #: Far more than a busy machine needs; where the service is silent, the clock is put forward by so much.
@@ -55,6 +56,7 @@ class Sockets:
         self._account = Account(seed=3, calls=0, media=0, dynamic=0)
         self._numbers: list[int] = []
         self._rules: dict[int, int] = {}
+        self._in_turn: dict[int, int] = {}
         self._silent: set[int] = set()
 
     async def begin(self, contents: dict[int, bytes]) -> None:
@@ -70,21 +72,9 @@ class Sockets:
         self._inner = AsyncExitStack()
         self._disk = disk_in(self._folder / "blocks", limit_nbytes=3 * MIB)
         self._inner.callback(self._disk.close)
-        given, standin = self._standin.credentials, self._standin
-        told = Settings(
-            credentials=Credentials(apikey=given.apikey, login=given.login, password=given.password),
-            cache_dir=self._folder,
-            state_dir=self._folder,
-            runtime_dir=self._folder,
-            uid=0,
-            gid=0,
-            v1_url=standin.v1_url,
-            v2_url=standin.v2_url,
-            timeout_seconds=TIMEOUT_SECONDS,
-            memory_nbytes=4 * MIB,
-        )
+        told = settings_of(self._standin, self._folder, timeout_seconds=TIMEOUT_SECONDS, memory_nbytes=4 * MIB)
         self._world: World = await self._inner.enter_async_context(
-            built(standin, told, self._folder, TIMEOUT_SECONDS / 2, disk=self._disk)
+            built(self._standin, told, self._folder, TIMEOUT_SECONDS / 2, disk=self._disk)
         )
 
     def _path(self, thing: int) -> str:
@@ -154,10 +144,24 @@ class Sockets:
         await handle[0].aclose()
 
     async def serve(self, thing: int, content: bytes | None) -> None:
+        self._agree(thing)
         if content is None:
             self._account.delete_recording(self._numbers[thing])
         else:
             self._account.replace_object(self._remote(thing), data=content)
+
+    async def serve_in_turn(self, thing: int, contents: list[bytes]) -> None:
+        self._agree(thing)
+        path, objects = self._remote(thing), []
+        for content in contents:
+            self._account.replace_object(path, data=content)
+            objects.append(self._account.object_for(path))
+        turns = itertools.cycle(objects)
+        self._in_turn[thing] = self._standin.faults.add("other_machine", path=re.escape(path), objects=turns)
+
+    def _agree(self, thing: int) -> None:
+        if thing in self._in_turn:
+            self._standin.faults.remove(self._in_turn.pop(thing))
 
     async def fault(self, thing: int, name: str, options: dict[str, Any], times: int) -> None:
         if thing in self._rules:

@@ -42,6 +42,11 @@ class Told(Remote):
         return self.data[start : start + nbytes]
 
 
+def told(content: bytes) -> Told:
+    """The object of those bytes; its validator is theirs."""
+    return Told(total=len(content), data=content, validator=f'"{zlib.crc32(content)}"')
+
+
 def fault_of(name: str, options: dict[str, Any]) -> Fault:
     """What the simulated link has of the stand-in's faults."""
     match name:
@@ -72,6 +77,7 @@ class Virtual:
     def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
         self._outer, self._folder = stack, folder
         self._objects: dict[str, Remote] = {}
+        self._machines: dict[str, list[Remote]] = {}
         self._inner = AsyncExitStack()
         self._lab: Lab | None = None
 
@@ -88,6 +94,7 @@ class Virtual:
         lab = laboratory(latency_seconds=0.02, bytes_per_second=20e6, memory_nbytes=4 * MIB, disk=self._disk)
         self._lab = await self._inner.enter_async_context(lab)
         self._lab.origin.objects = self._objects
+        self._lab.origin.machines = self._machines
 
     async def names(self) -> None:
         return None
@@ -117,10 +124,14 @@ class Virtual:
 
     async def serve(self, thing: int, content: bytes | None) -> None:
         key = v2_recording(thing + 1).key
+        self._machines.pop(key, None)
         if content is None:
             self._objects.pop(key, None)
         else:
-            self._objects[key] = Told(total=len(content), data=content, validator=f'"{zlib.crc32(content)}"')
+            self._objects[key] = told(content)
+
+    async def serve_in_turn(self, thing: int, contents: list[bytes]) -> None:
+        self._machines[v2_recording(thing + 1).key] = [told(content) for content in contents]
 
     async def fault(self, _thing: int, name: str, options: dict[str, Any], times: int) -> None:
         self._lab.origin.faults += [fault_of(name, options) for _ in range(times)]

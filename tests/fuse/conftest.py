@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from cffs.core.settings import Credentials, Settings
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.server import Standin
 from tests.canary import CANARIES
-from tests.fuse.world import World, built
+from tests.fuse.world import World, built, settings_of
 
 MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
 
@@ -35,22 +34,8 @@ def world(tmp_path: Path) -> MakeWorld:
     ) -> AsyncIterator[World]:
         account = account or Account(seed=5, calls=12, media=8, dynamic=4)
         async with Standin(account, options=options, credentials=CANARIES) as standin:
-            given = standin.credentials
-            settings = Settings(
-                credentials=Credentials(
-                    apikey=given.apikey if v1 else None,
-                    login=given.login if v2 else None,
-                    password=given.password if v2 else None,
-                ),
-                cache_dir=tmp_path,
-                state_dir=tmp_path,
-                runtime_dir=tmp_path,
-                uid=1234,
-                gid=5678,
-                v1_url=standin.v1_url,
-                v2_url=standin.v2_url,
-                timeout_seconds=timeout_seconds,
-                **changes,
+            settings = settings_of(
+                standin, tmp_path, v1=v1, v2=v2, uid=1234, gid=5678, timeout_seconds=timeout_seconds, **changes
             )
             async with built(standin, settings, tmp_path, budget_seconds) as found:
                 yield found

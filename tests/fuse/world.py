@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
@@ -15,7 +16,7 @@ from cffs.catalog.account import Account as CatalogAccount
 from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
-from cffs.core.settings import Settings
+from cffs.core.settings import Credentials, Settings
 from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
@@ -62,6 +63,18 @@ class World:
         """No handler and no task met a bug, and nothing is in flight."""
         assert self.operations.calls.bugs == self.background.bugs == 0
         assert self.operations.calls.waiting() == []
+
+
+def settings_of(standin: Standin, folder: Path, *, v1: bool = True, v2: bool = True, **changes: Any) -> Settings:
+    """What a mount of that stand-in is told, everything of its own below `folder`."""
+    given = standin.credentials
+    credentials = Credentials(
+        apikey=given.apikey if v1 else None,
+        login=given.login if v2 else None,
+        password=given.password if v2 else None,
+    )
+    told = {"uid": 0, "gid": 0, "v1_url": standin.v1_url, "v2_url": standin.v2_url, **changes}
+    return Settings(credentials=credentials, cache_dir=folder, state_dir=folder, runtime_dir=folder, **told)
 
 
 @asynccontextmanager

@@ -75,6 +75,8 @@ class Origin:
     bytes_per_second: float = float("inf")
     connection_bytes_per_second: float = float("inf")
     objects: dict[str, Remote] = field(default_factory=dict)
+    #: Objects that several machines answer for, in turn, each with what it has.
+    machines: dict[str, list[Remote]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     asked: list[tuple[str, ByteRange | None]] = field(default_factory=list)
     sent_nbytes: int = 0
@@ -101,12 +103,19 @@ class Origin:
             await trio.sleep(float("inf") if source.key in self.hanging else self.latency_seconds)
             if fault.head is not None:
                 raise fault.head
-            remote = self.objects.get(source.key)
+            remote = self._served(source.key)
             if remote is None:
                 raise RemoteObjectMissing(source.key)
             yield self._answer(remote, byte_range, pinned, fault)
         finally:
             self.connections -= 1
+
+    def _served(self, key: str) -> Remote | None:
+        machines = self.machines.get(key)
+        if not machines:
+            return self.objects.get(key)
+        machines.append(machines.pop(0))
+        return machines[-1]
 
     async def warm(self, api: Api, *, connections: int) -> None:
         """Counts."""
@@ -195,21 +204,23 @@ class NurseryBackground:
 
 @dataclass
 class Facts:
-    """The listener of the tests."""
+    """The listener of the tests; `kept` is what a catalogue would know now, of what has a size."""
 
     learned_facts: list[Learned] = field(default_factory=list)
     changed_keys: list[str] = field(default_factory=list)
+    kept: dict[str, Known] = field(default_factory=dict)
 
     def known(self, key: str) -> Known | None:
-        """What it was told last of the object."""
-        last = next((learned for learned in reversed(self.learned_facts) if learned.key == key), None)
-        return last.known if last is not None else None
+        return self.kept.get(key)
 
     def learned(self, learned: Learned) -> None:
         self.learned_facts.append(learned)
+        if learned.known is not None:
+            self.kept[learned.key] = learned.known
 
     def changed(self, key: str) -> None:
         self.changed_keys.append(key)
+        self.kept.pop(key, None)
 
 
 @dataclass

@@ -139,11 +139,11 @@ async def test_nothing_for_what_is_here(tmp_path: Path, autojump_clock: MockCloc
         before = lab.origin.requests
         assert chunks_of(await read(lab, *subject("1", "2")))[b"data"] == cut_of(DATA, "1", "2")
         assert lab.origin.requests == before
-        facts = lab.facts.learned_facts
+        kept = lab.facts.kept
     disk.close()
     disk = disk_in(tmp_path)
     async with laboratory(disk=disk) as lab:
-        lab.facts.learned_facts = facts
+        lab.facts.kept = kept
         lab.origin.faults = [Fault(head=OriginUnreachable("gone"))] * 100
         for start, stop in (("1", "2"), ("2.5", "9"), ("0", "99")):
             key, source = subject(start, stop)

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import itertools
 import json
 import re
 import socket
@@ -365,6 +366,22 @@ def test_requests_that_are_refused(standin: StandinThread) -> None:
         assert (raw.status, json.loads(raw.body)["httpStatusCode"]) == (413, 413)
         assert standin.requests[-1].fault == "refuse"
     assert standin.account.library.media_ids() == before
+
+
+def test_several_machines(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """Each answer is of the next object in turn, with its own validator and range."""
+    path, body = target
+    first = standin.account.object_for(path)
+    standin.account.replace_object(path, data=body[::-1][:-7])
+    second = standin.account.object_for(path)
+    assert first is not None
+    assert second is not None
+    standin.faults.add("other_machine", path=path, objects=itertools.cycle([first, second]))
+    for found in (first, second, first):
+        raw = ask(standin, path)
+        assert (raw.status, raw.body) == (206, found.read(START, STOP - START))
+        assert raw.headers["etag"] == found.etag
+        assert raw.headers["content-range"].endswith(f"/{found.total_nbytes}")
 
 
 def test_every_fault_is_tested_here() -> None:
