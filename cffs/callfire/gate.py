@@ -5,46 +5,72 @@ It must not know what a request is. A plain CapacityLimiter would let a few hung
 `callfire/transport` owns one for bodies and one for metadata; `reader/slots` counts its connections by the same rule.
 
 The bound: however many objects hang, a healthy request waits a second for the first `limit` of them to stop counting,
-and then a tenth for each `limit` more, as long as fewer than `most` hang.
+and then 30 ms for each 64 more (16, where they hang behind their head), as long as fewer than `most` hang.
 """
 
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 import trio
 
+AnySlot = TypeVar("AnySlot", bound="Slot")
+
 #: Contract, section 2: a connection without progress for 1 s no longer counts.
 STALLED_SECONDS = 1.0
-#: Where as many as may move are stalled, objects hang by the dozen: one more without progress counts no longer.
-CROWDED_SECONDS = 0.1
+#: Where as many as may move are stalled, objects hang by the dozen: one more that does not move counts for so long, and
+#: so many that have not moved yet may, whatever the limit is. Two hundred questions about a hundred folders that hang
+#: are on the wire within a tenth of a second then, and a healthy one behind them is on it too.
+CROWDED_SECONDS = 0.03
+CROWD = 64
 #: Stalled ones still hold a socket each; from so many on even they count. A process may have 1024 descriptors.
 MAX_BODIES = 384
-MAX_METADATA = 64
+MAX_METADATA = 256
 
 
 class Slot:
     """One place on the wire; whoever holds it says when bytes moved."""
 
-    __slots__ = ("_progress_at",)
+    __slots__ = ("_progress_at", "has_moved")
 
     def __init__(self) -> None:
+        self.taken()
+
+    def taken(self) -> None:
+        """It is held from now on."""
         self._progress_at = trio.current_time()
+        self.has_moved = False
 
     def progressed(self) -> None:
-        """It was taken, or bytes moved, just now."""
+        """Bytes moved just now."""
         self._progress_at = trio.current_time()
+        self.has_moved = True
 
-    def is_stalled(self, now: float) -> bool:
-        """True where nothing moved for so long that it does not count."""
-        return now - self._progress_at >= STALLED_SECONDS
-
-    def counts_for(self, now: float, *, is_crowded: bool) -> float:
-        """For how many more seconds it counts if nothing moves; 0 or less where it does not count now."""
-        return (CROWDED_SECONDS if is_crowded else STALLED_SECONDS) - (now - self._progress_at)
+    def counts_for(self, now: float, *, seconds: float) -> float:
+        """For how many more seconds it counts if nothing moves and one counts for `seconds`; 0 or less where it does
+        not count now."""
+        return seconds - (now - self._progress_at)
 
 
-def is_crowded(slots: Iterable[Slot], *, limit: int, now: float) -> bool:
-    """True where as many as may move do not."""
-    return sum(slot.is_stalled(now) for slot in slots) >= limit
+class Count(Generic[AnySlot]):
+    """Which slots count now, and whether there is room for one more."""
+
+    def __init__(self, slots: Iterable[AnySlot], *, limit: int, now: float) -> None:
+        held = list(slots)
+        moving = [left for slot in held if (left := slot.counts_for(now, seconds=STALLED_SECONDS)) > 0]
+        is_crowded = len(held) - len(moving) >= limit
+        seconds = CROWDED_SECONDS if is_crowded else STALLED_SECONDS
+        lefts = {slot: slot.counts_for(now, seconds=seconds) for slot in held}
+        self._limit = limit
+        self._most = max(limit, CROWD) if is_crowded else limit
+        self.counting = [slot for slot in held if lefts[slot] > 0]
+        #: In how many the next of them may stop to; never 0, for a float's rounding must not spin.
+        self.seconds = max(min((lefts[slot] for slot in self.counting), default=STALLED_SECONDS), 0.001)
+
+    @property
+    def is_full(self) -> bool:
+        """True where one more must wait."""
+        moved = sum(slot.has_moved for slot in self.counting)
+        return moved >= self._limit or len(self.counting) >= self._most
 
 
 class Gate:
@@ -90,7 +116,5 @@ class Gate:
             return 0.0
         if len(self._slots) >= self._most:
             return STALLED_SECONDS
-        now = trio.current_time()
-        crowded = is_crowded(self._slots, limit=self._limit, now=now)
-        counting = [left for slot in self._slots if (left := slot.counts_for(now, is_crowded=crowded)) > 0]
-        return max(min(counting), 0.001) if len(counting) >= self._limit else 0.0  # a float's rounding must not spin
+        count = Count(self._slots, limit=self._limit, now=trio.current_time())
+        return count.seconds if count.is_full else 0.0

@@ -13,8 +13,8 @@ It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes th
 * Bytes enter memory and disk only under the version that the head of their own answer confirmed; those of an answer
   that proves malformed leave both, also where a thread is just writing them; and until an answer has ended without
   proving so, no block of it is found on disk by another process (kill -9).
-* However many objects hang, another waits a second for the first of them to stop counting, and a tenth for every
-  `--connections` more (`callfire/gate`).
+* However many objects hang, another waits a second for the first of them to stop counting, and a tenth for a hundred
+  more (`callfire/gate`).
 * What is on disk is never planned, and a READ asks the disk before the network; the disk refusing, failing or being
   slow costs a READ at most a moment, never a byte.
 

@@ -5,23 +5,25 @@ It must not know what is received. `reader/receiving` claims one for each answer
 
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 
 import trio
 
-from cffs.callfire.gate import STALLED_SECONDS, Slot, is_crowded
+from cffs.callfire.gate import Count, Slot
 from cffs.core.waiting import waits_for
 
 
 class Claim(Slot):
     """One connection wanted or held. `is_demand` is asked each time a connection gets free."""
 
-    __slots__ = ("granted", "is_demand", "key")
+    __slots__ = ("is_demand", "key", "woken")
 
     def __init__(self, key: str, is_demand: Callable[[], bool]) -> None:
         super().__init__()
         self.key = key
         self.is_demand = is_demand
-        self.granted = trio.Event()
+        #: Set when a connection was given to it, or it is to look for one itself.
+        self.woken = trio.Event()
 
 
 class ConnectionSlots:
@@ -32,13 +34,14 @@ class ConnectionSlots:
         self.per_object = min(per_object, connections)
         self._held: dict[Claim, None] = {}
         self._waiting: dict[Claim, None] = {}
+        self._watcher: Claim | None = None
 
     def is_contended(self, key: str) -> bool:
         """True when somebody waits for a connection that a holder on `key` could give."""
         demands = [claim.key for claim in self._waiting if claim.is_demand()]
         if not demands:
             return False
-        counting, _ = self._counting()
+        counting = Counter(claim.key for claim in self._counted().counting)
         return any(other == key or counting[other] < self.per_object for other in demands)
 
     async def acquire(self, claim: Claim) -> None:
@@ -49,13 +52,28 @@ class ConnectionSlots:
         self._waiting[claim] = None
         self._admit()
         try:
-            while not claim.granted.is_set():
-                with waits_for("a connection to be free"), trio.move_on_after(self._counting()[1]):
-                    await claim.granted.wait()
-                self._admit()
+            with waits_for("a connection to be free"):
+                while claim in self._waiting:
+                    # one of those who wait looks at the time for all: each of them would look at every connection
+                    self._watcher = self._watcher or claim
+                    is_watcher = self._watcher is claim
+                    with trio.move_on_after(self._counted().seconds if is_watcher else inf):
+                        await claim.woken.wait()
+                    claim.woken = trio.Event()
+                    if is_watcher:
+                        self._admit()
         except BaseException:
             self.release(claim)
             raise
+        finally:
+            self._watch_on(claim)
+
+    def _watch_on(self, claim: Claim) -> None:
+        """The claim waits no longer: another one looks at the time."""
+        if self._watcher is claim:
+            self._watcher = next(iter(self._waiting), None)
+            if self._watcher is not None:
+                self._watcher.woken.set()
 
     def release(self, claim: Claim) -> None:
         """Gives it back, or stops waiting for it."""
@@ -71,29 +89,23 @@ class ConnectionSlots:
 
     def _hold(self, claim: Claim) -> None:
         self._held[claim] = None
-        claim.progressed()
+        claim.taken()
 
     def _admit(self) -> None:
         if not self._waiting:
             return
-        counting, _ = self._counting()
+        count = self._counted()
+        of_object = Counter(claim.key for claim in count.counting)
         for wants_demand in (True, False):
             for claim in [claim for claim in self._waiting if claim.is_demand() is wants_demand]:
-                if counting.total() >= self._connections:
+                if count.is_full:
                     return
-                if counting[claim.key] < self.per_object:
+                if of_object[claim.key] < self.per_object:
                     del self._waiting[claim]
                     self._hold(claim)
-                    counting[claim.key] += 1
-                    claim.granted.set()
+                    count.counting.append(claim)
+                    of_object[claim.key] += 1
+                    claim.woken.set()
 
-    def _counting(self) -> tuple[Counter[str], float]:
-        """How many count on each object, and in how many seconds the next of them may stop to."""
-        now, counting, seconds = trio.current_time(), Counter[str](), STALLED_SECONDS
-        crowded = is_crowded(self._held, limit=self._connections, now=now)
-        for claim in self._held:
-            left = claim.counts_for(now, is_crowded=crowded)
-            if left > 0:
-                counting[claim.key] += 1
-                seconds = min(seconds, left)
-        return counting, max(seconds, 0.001)  # never 0: a float's rounding must not spin
+    def _counted(self) -> Count[Claim]:
+        return Count(self._held, limit=self._connections, now=trio.current_time())

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import trio
 
-from cffs.callfire.gate import Gate
+from cffs.callfire.gate import CROWDED_SECONDS, Gate
 from cffs.callfire.v2 import V2Client
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
@@ -404,6 +404,62 @@ async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
     assert waits[2] == pytest.approx(1, abs=0.01)
     assert waits[3] == pytest.approx(1, abs=0.01)
     assert waits[4] >= 10
+
+
+@pytest.mark.parametrize("limit", [2, 16])
+@pytest.mark.parametrize("hangs_behind_its_head", [False, True])
+async def test_the_gate_lets_a_healthy_request_by_a_crowd(autojump_clock, limit, hangs_behind_its_head):
+    """Behind two hundred that hang, whether before or behind their head, one more is on the wire after the second in
+    which the first of them stop counting and little more; no more than may move at a time are let in before."""
+    gate = Gate(limit, most=256)
+    began = trio.current_time()
+
+    async def hang():
+        slot = await gate.enter()
+        if hangs_behind_its_head:
+            slot.progressed()
+        await trio.sleep(20)
+        gate.leave(slot)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(200):
+            nursery.start_soon(hang)
+        await trio.sleep(0.9)
+        assert len(gate._slots) == limit
+        slot = await gate.enter()
+        assert trio.current_time() - began < (1.1 + 200 / limit * CROWDED_SECONDS if hangs_behind_its_head else 1.2)
+        gate.leave(slot)
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_moves_counts_also_in_a_crowd(autojump_clock):
+    """While others hang, no more than the limit receive at a time."""
+    gate, moving, most = Gate(3, most=256), 0, 0
+
+    async def hang():
+        await gate.enter()
+        await trio.sleep_forever()
+
+    async def move():
+        nonlocal moving, most
+        slot = await gate.enter()
+        moving += 1
+        for _ in range(100):
+            slot.progressed()
+            most = max(most, moving)
+            await trio.sleep(CROWDED_SECONDS / 3)
+        moving -= 1
+        gate.leave(slot)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(hang)
+        await trio.sleep(1.5)
+        async with trio.open_nursery() as others:
+            for _ in range(12):
+                others.start_soon(move)
+        assert most == 3
+        nursery.cancel_scope.cancel()
 
 
 async def test_an_api_without_credentials_is_never_asked(mocked):

@@ -78,6 +78,8 @@ class Origin:
     #: Objects that several machines answer for, in turn, each with what it has.
     machines: dict[str, list[Remote]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    #: Of every request for an object.
+    faults_of: dict[str, Fault] = field(default_factory=dict)
     asked: list[tuple[str, ByteRange | None]] = field(default_factory=list)
     sent_nbytes: int = 0
     connections: int = 0
@@ -96,7 +98,7 @@ class Origin:
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
     ) -> AsyncIterator["SimulatedAnswer"]:
         self.asked.append((source.key, byte_range))
-        fault = self.faults.pop(0) if self.faults else Fault()
+        fault = self.faults_of.get(source.key) or (self.faults.pop(0) if self.faults else Fault())
         self.connections += 1
         self.most_connections = max(self.most_connections, self.connections)
         try:
