@@ -143,7 +143,7 @@ class Asker:
     ) -> T:
         """One try. Raises TryFailed for what another try may mend, CffsError for what health says."""
         slot, probing, began_at = await self._admitted(ask, held=held, own_deadline=own_deadline)
-        event, hold_seconds = Event.ABANDONED, -1.0
+        event, hold_seconds, reason = Event.ABANDONED, -1.0, ""
         try:
             with trio.CancelScope(deadline=own_deadline) as scope:
                 self._stats.requests[ask.api] += 1
@@ -164,11 +164,12 @@ class Asker:
         except TryFailed as failed:
             if event is Event.ABANDONED:
                 event = _event_of(failed, ask)
+            reason = str(failed.error)
             if isinstance(failed.error, OriginBusy):
                 hold_seconds = failed.error.hold_seconds
             raise
         finally:
-            self._report(ask, event, began_at=began_at, hold_seconds=hold_seconds)
+            self._report(ask, event, began_at=began_at, hold_seconds=hold_seconds, reason=reason)
 
     async def _admitted(self, ask: Ask, *, held: Held, own_deadline: float) -> tuple[Slot, bool, float]:
         """A slot on the wire, whether the request probes an API that is offline, and when it was admitted."""
@@ -217,22 +218,25 @@ class Asker:
             idle_seconds=ask.idle_seconds,
         )
 
-    def _report(self, ask: Ask, event: Event, *, began_at: float, hold_seconds: float) -> None:
+    def _report(self, ask: Ask, event: Event, *, began_at: float, hold_seconds: float, reason: str) -> None:
         health = self._health[ask.api]
         before = health.state
         health.report(event, trio.current_time(), subject=ask.what, began_at=began_at, hold_seconds=hold_seconds)
         if health.state is not before:
-            logger.info("health changed api=%s from=%s to=%s", ask.api, before, health.state)
+            # with its reason: calls that fail because of it get no lines of their own (fuse/guard)
+            reason = self._keyring.redacted(reason) or "-"
+            logger.info("health changed api=%s from=%s to=%s reason=%s", ask.api, before, health.state, reason)
 
     def _count(self, ask: Ask, error: CffsError) -> None:
         if isinstance(error, RemoteObjectMissing | RangeNotSatisfiable):
             return  # answers, not errors
-        self.failed(error, what=ask.what)
+        self.failed(error, ask)
 
-    def failed(self, error: CffsError, *, what: str) -> None:
+    def failed(self, error: CffsError, ask: Ask) -> None:
         """Count one error, of a try or in the middle of a body."""
-        line = self._keyring.redacted(f"{type(error).__name__} for {what}: {error}")
-        self._stats.failed(type(error).__name__, line, at_ns=self._now_ns())
+        line = self._keyring.redacted(f"{type(error).__name__} for {ask.what}: {error}")
+        is_down = self._health[ask.api].state is not State.ONLINE
+        self._stats.failed(type(error).__name__, line, at_ns=self._now_ns(), is_down=is_down)
         logger.debug("request failed %s", line)
 
 

@@ -14,10 +14,13 @@ _KEPT_ERRORS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorLine:
-    """One failed request: wall time and one line without secrets."""
+    """One failed request, or several alike in a row: the last one's wall time and line, without secrets, and how many
+    there were."""
 
     at_ns: int
     line: str
+    kind: str
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,13 @@ class Stats:
     errors: dict[str, int] = field(default_factory=dict)
     last_errors: deque[ErrorLine] = field(default_factory=lambda: deque(maxlen=_KEPT_ERRORS))
 
-    def failed(self, kind: str, line: str, *, at_ns: int) -> None:
-        """Count one failed try."""
+    def failed(self, kind: str, line: str, *, at_ns: int, is_down: bool) -> None:
+        """Count one failed try. Where the whole API fails (`is_down`), one line stands for all that fail alike, so that
+        they do not push out what came before."""
         self.errors[kind] = self.errors.get(kind, 0) + 1
-        self.last_errors.append(ErrorLine(at_ns=at_ns, line=line))
+        last = self.last_errors[-1] if self.last_errors else None
+        times = 1
+        if last is not None and (last.line == line or (is_down and last.kind == kind)):
+            self.last_errors.pop()
+            times = last.times + 1
+        self.last_errors.append(ErrorLine(at_ns=at_ns, line=line, kind=kind, times=times))

@@ -17,6 +17,7 @@ import trio
 from cffs.callfire.asking import IDLE_SECONDS, Ask
 from cffs.callfire.checks import NotFoundMeans, Pinned, check_act, check_body, check_status, require_identity
 from cffs.callfire.gate import MAX_BODIES, MAX_METADATA, Gate, Slot
+from cffs.callfire.health import State
 from cffs.callfire.held import Held
 from cffs.callfire.line import USUAL_HEADERS, Line
 from cffs.callfire.ranges import RangeAnswer, range_headers
@@ -116,6 +117,10 @@ class Transport:
         """How each API is doing now."""
         now, health = trio.current_time(), self._line.health.items()
         return {api: ApiHealth(state=one.state, held_until=one.held_seconds(now)) for api, one in health}
+
+    def failing(self) -> list[Api]:
+        """The APIs of which more fails than single objects: offline, held, refused, or several objects in a row."""
+        return [api for api, one in self._line.health.items() if one.state is not State.ONLINE]
 
     def is_refused(self, api: Api) -> bool:
         """Whether the API refuses the credentials, as far as is known now. A listing asks this of every folder."""
@@ -260,7 +265,7 @@ class Transport:
         try:
             yield answer
         except (OriginFault, DeadlineExceeded) as error:
-            self._line.asker.failed(error, what=ask.what)
+            self._line.asker.failed(error, ask)
             raise
         finally:
             await held.aclose()

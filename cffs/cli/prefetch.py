@@ -8,7 +8,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,14 @@ class Brought:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file, or a folder, that could not be brought, and why."""
+
+    path: str
+    reason: str
+
+
 @click.command(short_help="Bring files into the disk cache ahead of use.")
 @click.option("--pin", "pinned", flag_value=True, type=bool, default=None, help="Keep them from eviction.")
 @click.option("--unpin", "pinned", flag_value=False, type=bool, help="Let them be evicted again; brings nothing.")
@@ -62,7 +70,7 @@ def prefetch(paths: tuple[Path, ...], pinned: bool | None, age: str | None) -> i
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     jobs = [(mount_of(path), path) for path in paths]
-    problems: list[str] = []
+    problems: list[Problem] = []
     for mount, _path in jobs:
         _require_disk(mount, is_needed=pinned is not False)
     seen: set[tuple[Path, int]] = set()
@@ -70,9 +78,21 @@ def prefetch(paths: tuple[Path, ...], pinned: bool | None, age: str | None) -> i
         below = [path for of, path in jobs if of == mount]
         wanted = list(_wanted(below, newer_than, seen, mount, problems))
         problems += _run(mount, wanted, pinned)
-    for problem in problems:
-        tell(problem)
+    for line in lines_of(problems):
+        tell(line)
     return 1 if problems else 0
+
+
+def lines_of(problems: Iterable[Problem]) -> Iterator[str]:
+    """A line for each reason: where a service is down, that is one line and not one a file."""
+    by_reason: dict[str, list[str]] = {}
+    for problem in problems:
+        by_reason.setdefault(problem.reason, []).append(problem.path)
+    for reason, paths in by_reason.items():
+        if len(paths) == 1:
+            yield f"{paths[0]}: {reason}"
+        else:
+            yield f"{len(paths)} files: {reason}; the first is {paths[0]} (`cffs why` and `cffs status` tell more)"
 
 
 def mount_of(path: Path) -> Mount:
@@ -96,7 +116,7 @@ def _require_disk(mount: Mount, *, is_needed: bool) -> None:
 
 
 def _wanted(
-    paths: list[Path], newer_than: float | None, seen: set[tuple[Path, int]], mount: Mount, problems: list[str]
+    paths: list[Path], newer_than: float | None, seen: set[tuple[Path, int]], mount: Mount, problems: list[Problem]
 ) -> Iterator[Wanted]:
     """The files below the paths in the order of their listings, each once however many folders show it."""
     for path in paths:
@@ -104,7 +124,7 @@ def _wanted(
             try:
                 found = os.stat(file)
             except OSError as error:
-                problems.append(f"{file}: {error.strerror}")
+                problems.append(Problem(file, error.strerror or str(error)))
                 continue
             key = (mount.mountpoint, found.st_ino)
             if key not in seen and (newer_than is None or found.st_mtime >= newer_than):
@@ -112,20 +132,20 @@ def _wanted(
                 yield Wanted(file, found.st_size, _is_here(found))
 
 
-def _files(path: Path, problems: list[str]) -> Iterator[str]:
-    if not path.is_dir():
+def _files(path: Path, problems: list[Problem]) -> Iterator[str]:
+    if not os.path.isdir(path):  # which is False where it cannot be asked: stat says why
         yield str(path)
         return
-    walk = os.walk(path, onerror=lambda error: problems.append(f"{error.filename}: {error.strerror}"))
+    walk = os.walk(path, onerror=lambda error: problems.append(Problem(error.filename, error.strerror or str(error))))
     for folder, folders, names in walk:
         folders[:] = [name for name in folders if name != _OWN_FOLDER]
         yield from (os.path.join(folder, name) for name in names if not name.endswith(_RENDERED))
 
 
-def _run(mount: Mount, wanted: list[Wanted], pinned: bool | None) -> list[str]:
-    """Brings them all; what failed, a line each."""
+def _run(mount: Mount, wanted: list[Wanted], pinned: bool | None) -> list[Problem]:
+    """Brings them all; what failed."""
     began_at = time.monotonic()
-    problems: list[str] = []
+    problems: list[Problem] = []
     done = here = nbytes = 0
     pool = ThreadPoolExecutor(_READERS)
     try:
@@ -134,7 +154,7 @@ def _run(mount: Mount, wanted: list[Wanted], pinned: bool | None) -> list[str]:
             for future in as_completed(futures):
                 one, brought = futures.pop(future), future.result()
                 if brought.problem:
-                    problems.append(f"{one.path}: {brought.problem}")
+                    problems.append(Problem(one.path, brought.problem))
                 done, here, nbytes = done + 1, here + brought.was_here, nbytes + brought.nbytes
                 progress.advance(one.nbytes, done)
     finally:

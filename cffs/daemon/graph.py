@@ -151,6 +151,7 @@ async def built(
             calls=CallTable(
                 budget_seconds=handler_budget(settings.timeout_seconds * HANDLER_SHARE, limit_seconds),
                 limit_seconds=None if limit_seconds is None else limit_seconds / 2,
+                failing=transport.failing,
             ),
             now_ns=time.time_ns,
             attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)

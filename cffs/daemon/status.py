@@ -112,7 +112,11 @@ class Status:
 
     def _last_errors(self) -> list[str]:
         lines = self.transport.stats.last_errors
-        return [f"{datetime.fromtimestamp(line.at_ns // 10**9, UTC).isoformat()} {line.line}" for line in lines]
+        return [
+            f"{datetime.fromtimestamp(line.at_ns // 10**9, UTC).isoformat()} {line.line}"
+            + (f" ({line.times} times)" if line.times > 1 else "")
+            for line in lines
+        ]
 
     def inflight(self) -> list[dict[str, object]]:
         """Every call into the mount now waiting, oldest first; a call for one of these files never waits."""

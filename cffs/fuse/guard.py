@@ -6,7 +6,7 @@ It must not know what a handler does.
 
 import errno
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import signature
@@ -17,7 +17,7 @@ import pyfuse3
 import trio
 
 from cffs.core import waiting
-from cffs.core.errors import ActUncertain, CffsError, OriginFault
+from cffs.core.errors import ActUncertain, CffsError, OriginBusy, OriginFault
 from cffs.fuse.errnos import errno_of
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,20 @@ class Call:
 class CallTable:
     """The calls in flight, the bugs so far, and the time a handler may take. Owned by the operations object."""
 
-    def __init__(self, *, budget_seconds: float, limit_seconds: float | None = None) -> None:
-        """`limit_seconds` is what no call may outlast, whatever it waits for; None where nothing ends it."""
+    def __init__(
+        self,
+        *,
+        budget_seconds: float,
+        limit_seconds: float | None = None,
+        failing: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """`limit_seconds` is what no call may outlast, whatever it waits for; None where nothing ends it. `failing`
+        names the APIs that fail as a whole."""
         self.budget_seconds = budget_seconds
         self.limit_seconds = inf if limit_seconds is None else limit_seconds
         self.bugs = 0
+        self._failing = failing
+        self._alike = 0
         self._calls: dict[Call, None] = {}
 
     def waiting(self) -> list[Call]:
@@ -61,6 +70,18 @@ class CallTable:
         call = Call(operation, trio.current_time(), number, tell)
         self._calls[call] = None
         return call
+
+    def is_news(self, error: OriginFault) -> bool:
+        """Whether a failure is worth a line of its own: where an API fails as a whole only the first of those that fail
+        with it is, the others are counted."""
+        text, failing = str(error), self._failing()
+        if any(f"{api}:" in text for api in failing) or (failing and isinstance(error, OriginBusy)):
+            self._alike += 1
+            return self._alike == 1
+        if self._alike > 1:
+            log.info("calls failed with the service, without a line of their own count=%d", self._alike - 1)
+        self._alike = 0
+        return True
 
     def end(self, call: Call) -> None:
         """The call was answered."""
@@ -181,7 +202,7 @@ def _told(
 ) -> pyfuse3.FUSEError:
     """The errno for what a handler raised; what people should know of it goes to the log."""
     if isinstance(error, CffsError):
-        if isinstance(error, OriginFault):
+        if isinstance(error, OriginFault) and calls.is_news(error):
             log.warning("%s failed subject=%s reason=%s", operation, tell(number), error)
         return pyfuse3.FUSEError(errno_of(error))
     if isinstance(error, trio.TooSlowError):

@@ -11,6 +11,7 @@ from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import one_line
 from cffs.cli.mounts import absolute, parse_mountinfo
 from cffs.cli.places import machine_timezone
+from cffs.cli.prefetch import Problem, lines_of
 from cffs.cli.unmounting import holders
 from cffs.core.errors import UsageError
 
@@ -109,3 +110,12 @@ def test_the_zone_of_this_machine(tmp_path, variable, link, text, zone):
         (tmp_path / "timezone").write_text(text)
     environment = {} if variable is None else {"TZ": variable}
     assert machine_timezone(environment, etc=tmp_path) == zone
+
+
+def test_what_could_not_be_brought():
+    """One file is a line of its own; many that fail alike are one line with their number and the first of them."""
+    problems = [Problem("/m/a", "gone"), *(Problem(f"/m/{n}", "No route to host") for n in range(40))]
+    one, many = lines_of(problems)
+    assert one == "/m/a: gone"
+    assert many.startswith("40 files: No route to host; the first is /m/0 ")
+    assert list(lines_of([])) == []

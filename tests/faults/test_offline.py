@@ -11,6 +11,7 @@ import pytest
 from cffs.standin.thread import StandinThread
 from tests.faults.bench import CANARIES, NOISE, Bench, make_account, until
 from tests.faults.conftest import MakeBench
+from tests.mount.mounting import Said, run
 
 #: Contract, section 6, and issue 7.
 KNOWN_SECONDS = 1.0
@@ -125,3 +126,28 @@ def test_a_network_that_swallows_everything(home: Path, make_bench: MakeBench):
                 bench.recovers(target)
             assert time.monotonic() - came_at < RETURN_SECONDS
         bench.alive()
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_service_that_is_down_is_one_line(home: Path, make_bench: MakeBench, said: Said, is_gone: bool):
+    """Thirty files of a service that is gone, or that fails each request, leave a line that it is down, with the
+    reason, and at most three of calls; `cffs status` and `cffs prefetch` say it once."""
+    with make_bench(home, account=make_account(calls=40)) as bench:
+        targets = [bench.fresh() for _ in range(30)]
+        if is_gone:
+            bench.standin.close()
+        else:
+            bench.standin.faults.add("status", code=500)
+        for target in targets:
+            with pytest.raises(OSError):
+                Path(target.path).read_bytes()
+        log = bench.mount.log().splitlines()
+        (down,) = [line for line in log if "health changed" in line]
+        assert f"to={'offline' if is_gone else 'degraded'} reason=" in down
+        assert len([line for line in log if "WARNING" in line or "ERROR" in line]) <= (0 if is_gone else 3), log
+        assert len(bench.mount.status()["last_errors"]) <= 3
+        done = run(said, home, "prefetch", *(target.path for target in targets))
+        assert done.returncode == 1
+        lines = [line for line in done.stderr.splitlines() if str(bench.mount.path) in line]
+        assert len(lines) == 1, done.stderr
+        assert lines[0].startswith("cffs: 30 files: ")

@@ -8,7 +8,7 @@ import pyfuse3
 import pytest
 import trio
 
-from cffs.core.errors import OriginFault, ReadOnlyMount, RemoteObjectMissing, ServerFailure, StaleHandle
+from cffs.core.errors import OriginBusy, OriginFault, ReadOnlyMount, RemoteObjectMissing, ServerFailure, StaleHandle
 from cffs.fuse.guard import CallTable, acting_handler, first_at_once, handler, patient_handler
 from cffs.fuse.operations import Operations
 from tests.fuse.kernel import refused
@@ -83,6 +83,30 @@ async def test_one_of_our_exceptions_is_its_errno(autojump_clock, caplog):
     (line,) = caplog.records
     assert (line.levelno, "503" in line.getMessage(), "inode 7" in line.getMessage()) == (logging.WARNING, True, True)
     assert subject.calls.bugs == 0
+
+
+async def test_a_service_that_is_down_is_one_line(autojump_clock, caplog):
+    """While an API fails as a whole, the first call that fails with it has a line and the others have none; those of
+    the other API do, and afterwards one line says how many there were."""
+    caplog.set_level(logging.INFO)
+    failing: list[str] = []
+    subject = Subject()
+    subject.calls = CallTable(budget_seconds=15.0, failing=lambda: failing)
+
+    async def fails(failure: OriginFault) -> None:
+        with refused(errno.EIO):
+            await subject.getattr(7, failure)
+
+    await fails(ServerFailure(503, "GET v2:a"))
+    failing.append("v2")
+    for name in "bcd":
+        await fails(ServerFailure(503, f"GET v2:{name}"))
+        await fails(OriginBusy(5.0))
+    await fails(ServerFailure(500, "GET v1:e"))
+    failing.clear()
+    await fails(ServerFailure(500, "GET v2:f"))
+    said = [record.getMessage() for record in caplog.records]
+    assert all(text in line for text, line in zip(("v2:a", "v2:b", "count=5", "v1:e", "v2:f"), said, strict=True))
 
 
 async def test_a_bug_is_eio_counted_and_logged(autojump_clock, caplog):
