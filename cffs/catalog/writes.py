@@ -12,6 +12,7 @@ from json.encoder import encode_basestring_ascii
 from cffs.catalog import naming, views_writes
 from cffs.catalog.rows import DynamicRow, Fact
 from cffs.core.junk import is_junk
+from cffs.core.media_types import stem_of
 from cffs.core.names import encode_name, file_name
 from cffs.core.values import Call, Campaign, Media, Recording, RecordingList
 from cffs.core.wire_json import encode_decoded
@@ -222,7 +223,8 @@ def put_files(db: sqlite3.Connection, listing: RecordingList, *, campaign_id: in
 
 
 def put_media(db: sqlite3.Connection, media: Media) -> None:
-    """Insert or refresh a media file; its by-name stem is given once, unique beside its extension."""
+    """Insert or refresh a media file; its by-name stem is given once, unique beside its extension, but that one whose
+    type nothing told so far gets another with its extension."""
     values = (
         media.created_ms,
         media.hint_nbytes,
@@ -230,32 +232,53 @@ def put_media(db: sqlite3.Connection, media: Media) -> None:
         media.public_extension,
         encode_decoded(media.document),
     )
-    updated = db.execute(
+    known = db.execute("SELECT extension FROM media WHERE id = ?", (media.id,)).fetchone()
+    if known is None:
+        db.execute(
+            "INSERT INTO media (created_ms, hint_nbytes, public_key, public_extension, document, id, name, stem,"
+            " extension, seen_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, unixepoch() * 1000)",
+            (*values, media.id, json.dumps(media.name), _media_stem(db, media), media.extension),
+        )
+        return
+    db.execute(
         "UPDATE media SET created_ms = ?, hint_nbytes = ?, public_key = ?, public_extension = ?, document = ?"
         " WHERE id = ?",
         (*values, media.id),
     )
-    if updated.rowcount:
-        return
-    stem = _stem(
-        media.name, identity=media.id, extensions=(f".{media.extension}",), taken=_MediaStems(db, media.extension)
-    )
-    db.execute(
-        "INSERT INTO media (created_ms, hint_nbytes, public_key, public_extension, document, id, name, stem, extension,"
-        " seen_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, unixepoch() * 1000)",
-        (*values, media.id, json.dumps(media.name), stem, media.extension),
-    )
+    if known == ("",) and media.extension:
+        db.execute(
+            "UPDATE media SET stem = ?, extension = ? WHERE id = ?",
+            (_media_stem(db, media), media.extension, media.id),
+        )
+
+
+def _media_stem(db: sqlite3.Connection, media: Media) -> str:
+    extension = f".{media.extension}" if media.extension else ""
+    name, taken = stem_of(media.name, media.extension), _MediaStems(db, media)
+    return _stem(name, identity=media.id, extensions=(extension,), taken=taken)
 
 
 class _MediaStems(Container[str]):
-    """The stems given beside one extension, asked of the table one at a time: an account may have 10^5 media."""
+    """The stems given to others beside one extension, asked of the table one at a time: an account may have 10^5 media.
 
-    def __init__(self, db: sqlite3.Connection, extension: str) -> None:
+    A name without an extension may look as one with it (`a.b`): neither is given where the other is.
+    """
+
+    def __init__(self, db: sqlite3.Connection, media: Media) -> None:
         self._db = db
-        self._extension = extension
+        self._id = media.id
+        self._extension = media.extension
 
     def __contains__(self, stem: object) -> bool:
-        found = self._db.execute("SELECT 1 FROM media WHERE stem = ? AND extension = ?", (stem, self._extension))
+        if self._extension:
+            other = (f"{stem}.{self._extension}", "")
+        else:
+            before, _dot, suffix = str(stem).rpartition(".")
+            other = (before, suffix)
+        found = self._db.execute(
+            "SELECT 1 FROM media WHERE ((stem = ? AND extension = ?) OR (stem = ? AND extension = ?)) AND id <> ?",
+            (stem, self._extension, *other, self._id),
+        )
         return found.fetchone() is not None
 
 

@@ -1,4 +1,4 @@
-"""The eight media formats of the service: their extensions, MIME types, and where a public URL names one.
+"""The media formats of the service: extensions and MIME types of the eight documented ones, suffixes of all others.
 
 It must not know media records or requests. `core/wire_v2`, the tree and uploads call it.
 
@@ -35,6 +35,11 @@ _EXTENSIONS: Mapping[str, str] = {
     }.items()
     for alias in aliases.split()
 }
+#: Suffixes of sounds, films and pictures besides the eight: an answer in plain text is none of these.
+_NO_TEXT = re.compile(
+    "3g2|3gpp?|aac|aiff?|amr|au|avi|awb|flac|heic|jpeg|m4v|mov|oga|ogg|opus|qcp|tiff?|wbmp|webm|webp|wma|wmv",
+    re.IGNORECASE,
+)
 #: `…/media/public/{key}.{extension}`: the key may hold dots, but is one segment.
 _PUBLIC_PATH = re.compile(r"/media/public/([^/]+)\.([0-9A-Za-z]{1,8})\Z")
 #: What may stand in a decoded key: no separator, control character or surrogate; 200 leaves room for an extension.
@@ -44,6 +49,25 @@ _PUBLIC_KEY = re.compile("[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 def extension_of(media_type: str) -> str:
     """The documented extension (`jpg`, `mp3`, …) of a MIME type, a bare word or a file suffix; "" where none fits."""
     return _EXTENSIONS.get(media_type.partition(";")[0].strip().lower(), "")
+
+
+def shown_extension(media_type: str, public_extension: str) -> str:
+    """The extension under which a media file is shown: the documented one of its type or of its public URL's suffix,
+    else that suffix as it is, in lower case; "" where the URL has none."""
+    return extension_of(media_type) or extension_of(public_extension) or public_extension.lower()
+
+
+def may_be_text(extension: str) -> bool:
+    """Whether a media file of that suffix may hold text (a vCard, say): not where a sound, a film or a picture is
+    meant. Without a suffix, too, it may."""
+    return extension.lower() not in MIME_TYPES and not _NO_TEXT.fullmatch(extension)
+
+
+def stem_of(name: str, extension: str) -> str:
+    """`name` without a suffix of that type, as people call their files: `cf.png` of a PNG is `cf`."""
+    stem, _dot, suffix = name.rpartition(".")
+    is_own = suffix.lower() == extension or (extension in MIME_TYPES and extension_of(suffix) == extension)
+    return stem if stem and suffix and is_own else name
 
 
 def public_parts(url: str) -> tuple[str, str] | tuple[None, None]:

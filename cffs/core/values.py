@@ -75,8 +75,8 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A media file of the account; `extension` is one of the eight documented, or "" where nothing tells it;
-    `public_key` and `public_extension` are those of its public URL where it has one."""
+    """A media file of the account; `extension` is one of the eight documented, else the suffix of its public URL, or ""
+    where nothing tells it; `public_key` and `public_extension` are those of its public URL where it has one."""
 
     id: MediaId
     name: str

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from cffs.core.errors import MalformedAnswer
 from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId, parse_id
-from cffs.core.media_types import extension_of, public_parts
+from cffs.core.media_types import public_parts, shown_extension
 from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line
 from cffs.core.values import Call, Campaign, Item, Media, Page, Recording, RecordingState
 from cffs.core.wire_json import (
@@ -208,7 +208,8 @@ def parse_campaign(value: object) -> Campaign:
 def parse_media(value: object) -> Media:
     """A media file. Raises MalformedAnswer without a valid id.
 
-    `extension` comes from `mediaType` (a MIME type or a bare word), else from the suffix of `publicUrl`, else is "".
+    `extension` is the documented one of `mediaType` (a MIME type or a bare word), else the suffix of `publicUrl`, else
+    "".
     `public_key` and `public_extension` are as the public URL spells them; its host is not looked at, because only the
     key is used, on the configured origin.
     """
@@ -219,7 +220,7 @@ def parse_media(value: object) -> Media:
         name=as_text(document.get("name")),
         created_ms=as_time_ms(document.get("created")),
         hint_nbytes=_hint_nbytes(document),
-        extension=extension_of(as_text(document.get("mediaType"))) or extension_of(public_extension or ""),
+        extension=shown_extension(as_text(document.get("mediaType")), public_extension or ""),
         public_key=public_key,
         public_extension=public_extension,
         document=document,

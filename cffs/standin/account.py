@@ -42,6 +42,7 @@ class Account(CallBook):
         uncampaigned_every: int = 10,
         attempts_every: int = 5,
         media: int = 16,
+        other_media: int = 4,
         dynamic: int = 12,
         v1_ids_differ: bool = False,
         length_measures: str | None = "mp3",
@@ -58,7 +59,12 @@ class Account(CallBook):
         self.v1_ids_differ = v1_ids_differ
         self.me = Me(seed=seed)
         self.library = Library(
-            seed=seed, media=media, dynamic=dynamic, campaign_ids=shape.campaign_ids(), versions=self.versions
+            seed=seed,
+            media=media,
+            other_media=other_media,
+            dynamic=dynamic,
+            campaign_ids=shape.campaign_ids(),
+            versions=self.versions,
         )
 
     def object_for(self, path_or_url: str) -> StandinObject | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cffs.standin.audio import Content, StoredContent, mp3_nbytes, wav_nbytes
-from cffs.standin.media_files import CONTENT_TYPES, EXTENSIONS, media_content
+from cffs.standin.media_files import CONTENT_TYPES, EXTENSIONS, OTHER_EXTENSIONS, media_content
 from cffs.standin.objects import StandinObject, Versions
 from cffs.standin.rows import MEDIA_BASE, NEWEST_MS, Row, mixed
 
@@ -62,7 +62,9 @@ class DynamicName:
 class Library:
     """Media and dynamic recordings. Owner: the account, under whose lock it is used."""
 
-    def __init__(self, *, seed: int, media: int, dynamic: int, campaign_ids: list[int], versions: Versions) -> None:
+    def __init__(
+        self, *, seed: int, media: int, other_media: int, dynamic: int, campaign_ids: list[int], versions: Versions
+    ) -> None:
         self._seed = seed
         self._versions = versions
         self._media: dict[int, Row] = {}
@@ -74,7 +76,9 @@ class Library:
         """Media whose bytes the service will have only then, in time.monotonic's seconds."""
         self.dynamic: dict[DynamicName, float] = {}
         for n in range(media):
-            self._generate_media(n)
+            self._generate_media(n, EXTENSIONS[n % len(EXTENSIONS)], other_spelling=n // len(EXTENSIONS) % 2 == 1)
+        for n in range(media, media + other_media):
+            self._generate_media(n, OTHER_EXTENSIONS[n % len(OTHER_EXTENSIONS)])
         for n in range(dynamic):
             campaign = campaign_ids[n % len(campaign_ids)] if campaign_ids else 7654321
             self.add_dynamic(
@@ -100,7 +104,8 @@ class Library:
         key = row.get("_key")
         row = {name: value for name, value in row.items() if name != "_key"}
         if key is not None:
-            row.setdefault("publicUrl", f"{root_url}/v2/media/public/{key}.{self._public_suffix(media_id)}")
+            if self._extensions[media_id]:
+                row.setdefault("publicUrl", f"{root_url}/v2/media/public/{key}.{self._public_suffix(media_id)}")
             media_object = self.media_object(media_id)
             row.setdefault("lengthInBytes", media_object.total_nbytes if media_object else 0)
         return row
@@ -110,7 +115,7 @@ class Library:
         return str(self._media[media_id]["_key"])
 
     def extension(self, media_id: int) -> str | None:
-        """The documented extension of the medium's type."""
+        """The extension of the medium's type; "" where it has none."""
         return self._extensions.get(media_id)
 
     def media_by_key(self, key: str) -> int | None:
@@ -207,15 +212,14 @@ class Library:
             modified_ms=NEWEST_MS,
         )
 
-    def _generate_media(self, n: int) -> None:
-        extension = EXTENSIONS[n % len(EXTENSIONS)]
+    def _generate_media(self, n: int, extension: str, *, other_spelling: bool = False) -> None:
         self._insert(
             MEDIA_BASE + (self._seed % 1000) * 10_000_000 - n * 1000 + 9_000_003,
             extension=extension,
             name=MEDIA_NAMES[mixed(self._seed, n, 24) % len(MEDIA_NAMES)],
             account_id=self._seed,
             created_ms=NEWEST_MS - n * MEDIA_STEP_MS,
-            other_spelling=n // len(EXTENSIONS) % 2 == 1,
+            other_spelling=other_spelling,
         )
 
     def _insert(

@@ -1,4 +1,4 @@
-"""One real file of each of the eight media types, made unique by filler that every decoder skips.
+"""One real file of each media type, made unique by filler that every decoder skips.
 
 This module owns where filler may go in each format, so that two media never share a page of 4 KiB.
 It must not know accounts or HTTP.
@@ -27,7 +27,17 @@ CONTENT_TYPES: Final = {
     "mp4": "video/mp4",
     "png": "image/png",
     "wav": "audio/x-wav",
+    "3gp": "video/3gpp",
+    "amr": "audio/amr",
+    "vcf": "text/vcard",
+    "": "application/octet-stream",
 }
+
+OTHER_EXTENSIONS: Final = ("3gp", "amr", "vcf", "")
+"""What telephones send besides: types that no upload takes, the last one without a suffix in any address."""
+
+_AMR_FRAME_NBYTES: Final = 31
+"""What follows the first byte of a frame of 12.2 kbit/s: 20 ms."""
 
 JPEG_COMMENT_NBYTES: Final = 60_000
 """A JPEG comment holds at most 65,533 bytes; several are written where more filler is wanted."""
@@ -70,6 +80,16 @@ def _file_bytes(extension: str, seed: str, filler_nbytes: int) -> bytes:
         chunk = struct.pack(">I", len(filler)) + kind + filler + struct.pack(">I", zlib.crc32(kind + filler))
         before_end = len(asset) - 12
         return asset[:before_end] + chunk + asset[before_end:]
+    if extension == "amr":
+        frames = (filler[at : at + _AMR_FRAME_NBYTES] for at in range(0, len(filler), _AMR_FRAME_NBYTES))
+        return b"#!AMR\n" + b"".join(b"\x3c" + frame.ljust(_AMR_FRAME_NBYTES, b"\0") for frame in frames)
+    if extension == "vcf":
+        return f"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ada Example\r\nNOTE:{filler[:500].hex()}\r\nEND:VCARD\r\n".encode()
+    if not extension:
+        return b"\0\1" + filler
+    if extension == "3gp":
+        asset = _asset("film.mp4")
+        return asset[:8] + b"3gp4" + asset[12:] + struct.pack(">I", len(filler) + 8) + b"free" + filler
     if extension in ("m4a", "mp4"):
         asset = _asset("sound.m4a" if extension == "m4a" else "film.mp4")
         return asset + struct.pack(">I", len(filler) + 8) + b"free" + filler

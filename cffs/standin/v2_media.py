@@ -12,7 +12,7 @@ from typing import Final
 from cffs.standin.answers import Answer, Operation, Request, Site, error, json_answer, operation, paged, selected
 from cffs.standin.forms import form_parts
 from cffs.standin.library import MediaRefused
-from cffs.standin.media_files import EXTENSIONS
+from cffs.standin.media_files import EXTENSIONS, OTHER_EXTENSIONS
 
 _MAGIC: Final = (
     (b"RIFF", "wav"),
@@ -76,7 +76,7 @@ def _download(site: Site, media_id: int | None, *, extension: str | None) -> Ans
         return error(400, f"file currently unavailable for mediaId: {media_id}")
     if extension is None:
         return Answer(download=replace(found, content_type="application/binary"))
-    if extension not in (*EXTENSIONS, "jpeg"):
+    if extension not in (*EXTENSIONS, *OTHER_EXTENSIONS, "jpeg"):
         return error(400, f"media type {extension} is not supported")
     if ("jpg" if extension == "jpeg" else extension) != library.extension(media_id):
         return error(404, f"media has no {extension} form")

@@ -137,7 +137,9 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         content=media.file_content,
         writing=uploads.MEDIA_FILE_WRITING,
     ),
-    Kind.MEDIA_RAW: Behaviour(resolve=media.resolve_raw, content=media.raw_content),
+    Kind.MEDIA_RAW: Behaviour(
+        resolve=media.resolve_raw, resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name}, content=media.raw_content
+    ),
     Kind.MEDIA_JSON: Behaviour(resolve=media.resolve_json, content=media.json_content),
     Kind.MEDIA_BY_NAME: Behaviour(
         resolve=_there_with_v2(Kind.MEDIA_BY_NAME), listing="media", entries=media.by_name_entries

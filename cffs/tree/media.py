@@ -9,6 +9,7 @@ from collections.abc import Callable
 from cffs.catalog.rows import MediaRow
 from cffs.core.errors import NotInTree, RemoteObjectMissing
 from cffs.core.junk import is_junk
+from cffs.core.media_types import MIME_TYPES, may_be_text
 from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
@@ -20,10 +21,16 @@ from cffs.tree.question import Question
 from cffs.tree.routes import routes_of
 
 
-def _listed(extension: str) -> str:
+def listed(extension: str) -> str:
     """`jpeg` is listed as `jpg`, and all in lower case."""
     extension = extension.lower()
     return "jpg" if extension == "jpeg" else extension
+
+
+def file_name(stem: str, row: MediaRow) -> str:
+    """`stem` with the extension of the file's type, where one is known."""
+    extension = listed(row.extension)
+    return f"{stem}.{extension}" if extension else stem
 
 
 def file_node(row: MediaRow) -> Node:
@@ -31,7 +38,7 @@ def file_node(row: MediaRow) -> Node:
     if not row.extension:
         return _raw_node(row)
     wish = place(MEDIA_GROUP, row.seq, MEDIA_FILE_SLOT)
-    return Node(Kind.MEDIA_FILE, (row.id, _listed(row.extension)), wish)
+    return Node(Kind.MEDIA_FILE, (row.id, listed(row.extension)), wish)
 
 
 def _raw_node(row: MediaRow) -> Node:
@@ -59,22 +66,30 @@ async def _asked(context: Context, media_id: int) -> MediaRow:
 
 
 def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """`{id}.{ext}` in its own type; in another type where the service gives it."""
-    media_id, extension = int(parts["id"]), _listed(parts["ext"])
+    """`{id}.{ext}` in its own type; in another documented type where the service gives it."""
+    media_id, extension = int(parts["id"]), listed(parts["ext"])
     row, node = _known(context, media_id), Node(Kind.MEDIA_FILE, (media_id, extension))
-    if row is not None and extension == _listed(row.extension):
+    if row is not None and extension == listed(row.extension):
         return file_node(row)
+    _require_type(row, extension)
     if row is not None and context.is_known(file_content(context, node)):
         return node
 
     async def ask() -> Node:
         row = await _asked(context, media_id)
-        if extension == _listed(row.extension):
+        if extension == listed(row.extension):
             return file_node(row)
+        _require_type(row, extension)
         await context.require_remote(file_content(context, node))
         return node
 
     return Question(node, ask)
+
+
+def _require_type(row: MediaRow | None, extension: str) -> None:
+    """Raise RemoteObjectMissing for a form that the service gives of no media but those of that type."""
+    if row is not None and extension not in MIME_TYPES:
+        raise RemoteObjectMissing(f"media {row.id} is of another type")
 
 
 def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Question:
@@ -99,10 +114,13 @@ def _of_row(context: Context, media_id: int, kind: Kind, node_of: Callable[[Medi
 
 
 def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """`{name}.{ext}` as listed."""
+    """`{name}.{ext}` as listed, or `{bare name}` where nothing tells the type."""
 
     def known() -> MediaRow | None:
-        return context.catalog.media_by_stem(parts["name"], _listed(parts["ext"]))
+        name, extension = parts.get("name") or parts["bare_name"], parts.get("ext", "")
+        row = context.catalog.media_by_stem(name, listed(extension))
+        # a name with a dot may be all stem
+        return row or (context.catalog.media_by_stem(f"{name}.{extension}", "") if extension else None)
 
     return of_listing(context, "media", known, file_node)
 
@@ -112,9 +130,10 @@ def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node | Ques
     if context.account.v2 is None:
         raise NotInTree("media are v2's")
     row = context.catalog.media_by_public_key(parts["key"])
-    extension = _listed(parts["ext"])
-    if row is not None and _listed(row.public_extension or "") == extension:
+    extension = listed(parts["ext"])
+    if row is not None and listed(row.public_extension or "") == extension:
         return _public_node(row)
+    _require_type(row, extension)
     node = Node(Kind.MEDIA_PUBLIC_FILE, (parts["key"], extension))
     if context.is_known(public_content(context, node)):
         return node
@@ -127,7 +146,7 @@ def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node | Ques
 
 
 def _public_node(row: MediaRow) -> Node:
-    args = (row.public_key or "", _listed(row.public_extension or ""))
+    args = (row.public_key or "", listed(row.public_extension or ""))
     return Node(Kind.MEDIA_PUBLIC_FILE, args, place(MEDIA_GROUP, row.seq, MEDIA_PUBLIC_SLOT))
 
 
@@ -135,20 +154,14 @@ def media_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """by-name/, public/, then each file with its metadata."""
     entries = fixed(("by-name", Node(Kind.MEDIA_BY_NAME)), ("public", Node(Kind.MEDIA_PUBLIC)))
     for row in context.catalog.media(after_seq=seq_before(after)):
-        extension = _listed(row.extension)
-        name = f"{row.id}.{extension}" if extension else str(row.id)
-        entries.append(Entry(row_offset(row.seq, 0), name, file_node(row)))
+        entries.append(Entry(row_offset(row.seq, 0), file_name(str(row.id), row), file_node(row)))
         entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", _json_node(row)))
     return past(entries, after)
 
 
 def by_name_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """Each file whose type is known, by its name."""
-    return _entries_of(
-        context,
-        after,
-        lambda row: (f"{row.stem}.{_listed(row.extension)}", file_node(row)) if row.extension else None,
-    )
+    """Each file by its name."""
+    return _entries_of(context, after, lambda row: (file_name(row.stem, row), file_node(row)))
 
 
 def public_entries(context: Context, _node: Node, after: int) -> list[Entry]:
@@ -157,8 +170,8 @@ def public_entries(context: Context, _node: Node, after: int) -> list[Entry]:
 
 
 def _public_entry(row: MediaRow) -> tuple[str, Node] | None:
-    """A key that is no file name, or a type that is none of the eight, is not listed: it would not open."""
-    name = f"{row.public_key}.{_listed(row.public_extension or '')}"
+    """A key that is no file name is not listed: it would not open."""
+    name = f"{row.public_key}.{listed(row.public_extension or '')}"
     opens = not is_junk(name) and any(route.match(name) for route in routes_of(Kind.MEDIA_PUBLIC))
     return (name, _public_node(row)) if opens and row.public_key else None
 
@@ -180,14 +193,15 @@ def file_content(context: Context, node: Node) -> Remote:
     row = context.catalog.media_file(media_id)
     spellings: list[str] = []
     sources: list[Source] = []
-    if row is not None and row.public_extension and _listed(row.public_extension) == extension:
+    if row is not None and row.public_extension and listed(row.public_extension) == extension:
         spellings.append(row.public_extension)
     spellings += [extension] if extension not in spellings else []
     spellings += ["jpeg"] if extension == "jpg" and "jpeg" not in spellings else []
-    sources += [v2_media(media_id, spelling) for spelling in spellings]
-    own = row is not None and _listed(row.extension) == extension
+    is_text = may_be_text(extension)
+    sources += [v2_media(media_id, spelling, may_be_text=is_text) for spelling in spellings]
+    own = row is not None and listed(row.extension) == extension
     if own:
-        sources.append(v2_media_raw(media_id))
+        sources.append(v2_media_raw(media_id, may_be_text=is_text))
     return Remote(
         key=f"media/{media_id}.{extension}",
         sources=tuple(sources),
@@ -209,7 +223,7 @@ def raw_content(context: Context, node: Node) -> Remote:
     row = context.catalog.media_file(media_id)
     return Remote(
         key=f"media/{media_id}/file",
-        sources=(v2_media_raw(media_id),),
+        sources=(v2_media_raw(media_id, may_be_text=row is None or may_be_text(row.extension)),),
         hint_nbytes=row.hint_nbytes if row else None,
         created_ms=row.created_ms if row else None,
         seen_ms=row.seen_ms if row else None,
@@ -221,11 +235,11 @@ def public_content(context: Context, node: Node) -> Remote:
     key, extension = str(node.args[0]), str(node.args[1])
     row = context.catalog.media_by_public_key(key)
     spellings = [extension, "jpeg"] if extension == "jpg" else [extension]
-    if row is not None and row.public_extension and _listed(row.public_extension) == extension:
+    if row is not None and row.public_extension and listed(row.public_extension) == extension:
         spellings = list(dict.fromkeys((row.public_extension, *spellings)))
     return Remote(
         key=f"media/public/{key}.{extension}",
-        sources=tuple(v2_media_public(key, spelling) for spelling in spellings),
+        sources=tuple(v2_media_public(key, spelling, may_be_text=may_be_text(extension)) for spelling in spellings),
         hint_nbytes=row.hint_nbytes if row is not None else None,
         created_ms=row.created_ms if row is not None else None,
         seen_ms=row.seen_ms if row is not None else None,

@@ -11,9 +11,6 @@ from functools import cached_property
 from cffs.core.ids import parse_id
 from cffs.tree.nodes import Kind
 
-#: The eight media types of the second document, and `jpeg`, which is listed as `jpg`.
-MEDIA_EXTENSIONS = ("bmp", "gif", "jpg", "m4a", "mp3", "mp4", "png", "wav")
-
 #: What a placeholder of a pattern stands for (contract section 3).
 _PLACEHOLDERS = {
     "id": r"[1-9][0-9]{0,18}",
@@ -28,9 +25,10 @@ _PLACEHOLDERS = {
     "filename": r".+",
     "name": r".+",
     "NAME": r"(?!.*\.json\Z).+",  # of a credential: those listed are called {id}.json
+    "bare name": r"(?!.*\.(?!json\Z)[0-9a-z]{1,8}\Z).+",  # none that {name}.{ext} takes
     "key": r"[0-9A-Za-z_.~-]{1,128}",
     "new name": r".+",
-    "ext": "|".join((*MEDIA_EXTENSIONS, "jpeg")),
+    "ext": r"(?!json\Z)[0-9a-z]{1,8}",  # {id}.json is its metadata
     "YYYY-MM": r"[0-9]{4}-(?:0[1-9]|1[0-2])",
     "from": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
     "to": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
@@ -166,6 +164,7 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.MEDIA, "{id}.json", Kind.MEDIA_JSON, "v2: its metadata"),
     _file(Kind.MEDIA, "{id}", Kind.MEDIA_RAW, "v2: the raw file", is_listed=False),
     _file(Kind.MEDIA_BY_NAME, "{name}.{ext}", Kind.MEDIA_FILE, "as under media/"),
+    _file(Kind.MEDIA_BY_NAME, "{bare name}", Kind.MEDIA_RAW, "one whose type nothing tells"),
     _file(Kind.MEDIA_PUBLIC, "{key}.{ext}", Kind.MEDIA_PUBLIC_FILE, "v2: public media"),
     _folder(Kind.ROOT, "me", Kind.ME, "the account itself"),
     _file(Kind.ME, "account.json", Kind.ACCOUNT_JSON, "v2: account details"),

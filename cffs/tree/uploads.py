@@ -14,7 +14,6 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
 )
-from cffs.core.media_types import extension_of
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviour_writing import (
     Change,
@@ -25,7 +24,7 @@ from cffs.tree.behaviour_writing import (
     not_permitted,
 )
 from cffs.tree.context import Context
-from cffs.tree.media import file_node
+from cffs.tree.media import file_name, file_node, listed
 from cffs.tree.nodes import Kind, Node, Spooled
 from cffs.tree.routes import routes_of
 from cffs.writer.draft import Draft
@@ -110,9 +109,9 @@ def tell_names(context: Context, media_id: int) -> None:
     if row is None:
         return
     media, by_name, public = Node(Kind.MEDIA), Node(Kind.MEDIA_BY_NAME), Node(Kind.MEDIA_PUBLIC)
-    for name in (f"{row.id}.{row.extension}", f"{row.id}.json", str(row.id)):
+    for name in (file_name(str(row.id), row), f"{row.id}.json", str(row.id)):
         context.name_changed(media, name)
-    context.name_changed(by_name, f"{row.stem}.{row.extension}")
+    context.name_changed(by_name, file_name(row.stem, row))
     if row.public_key:
         context.name_changed(public, f"{row.public_key}.{row.public_extension}")
 
@@ -125,7 +124,7 @@ def _is_there(context: Context, name: str) -> bool:
         parts = route.match(name)
         if parts is not None and parts.get("id"):
             row = context.catalog.media_file(int(parts["id"]))
-            return row is not None and extension_of(row.extension) == extension_of(parts.get("ext", row.extension))
+            return row is not None and listed(row.extension) == listed(parts.get("ext", row.extension))
     return False
 
 

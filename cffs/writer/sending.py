@@ -24,6 +24,7 @@ from cffs.core.errors import (
 )
 from cffs.core.ids import MediaId
 from cffs.core.media_content import HEAD_NBYTES, Verdict, check_content
+from cffs.core.media_types import stem_of
 from cffs.core.values import Media, Page
 from cffs.writer.draft import Draft
 from cffs.writer.names import MediaName
@@ -142,7 +143,11 @@ class Sending:
         except (CffsError, trio.TooSlowError) as problem:
             log.warning("upload uncertain name=%s; the service does not tell: %s", name, problem)
             return
-        found = [media for media in page.items if media.name == sent_as.stem and media.extension == sent_as.extension]
+        found = [
+            media
+            for media in page.items
+            if stem_of(media.name, sent_as.extension) == sent_as.stem and media.extension == sent_as.extension
+        ]
         for media in found:
             await self._put(media)
         ids = ", ".join(str(media.id) for media in found)

@@ -421,7 +421,7 @@ async def test_against_the_standin(make: Callable[..., Account], catalog: Catalo
         for name in ("campaigns", "calls", "media"):
             await whole(account, name)
             assert account.was_listed(name)
-        assert catalog.counts() == {"campaigns": 8, "calls": 24, "recordings": 24, "media": 16}
+        assert catalog.counts() == {"campaigns": 8, "calls": 24, "recordings": 24, "media": 20}
         assert len(standin.requests) == 3
         for call_id in standin.account.call_ids():
             row = catalog.call(call_id)

@@ -96,14 +96,25 @@ def test_names_of_media(told: list[str]) -> None:
     """Names under by-name/ are unique beside their extension, valid and not junk, whatever media are called."""
     with database() as db:
         for number, name in enumerate(told, start=1):
-            writes.put_media(db, media(number, name, extension=("jpg", "png", "")[number % 3]))
+            writes.put_media(db, media(number, name, extension=("jpg", "b", "")[number % 3]))
         rows = db.execute("SELECT stem, extension FROM media").fetchall()
-        assert len(set(rows)) == len(told)
-        for stem, extension in rows:
-            name = f"{stem}.{extension}"
+        shown = [f"{stem}.{extension}" if extension else stem for stem, extension in rows]
+        assert len(set(shown)) == len(told)
+        for name in shown:
             assert name_nbytes(name) <= MAX_NAME_NBYTES
             assert not is_junk(name)
             assert "/" not in name
+
+
+def test_a_medium_whose_type_is_known_later_gets_its_extension() -> None:
+    """Its name changes that once; a name that ends in the extension is not doubled."""
+    with database() as db:
+        writes.put_media(db, media(1, "cf.png", extension=""))
+        writes.put_media(db, media(2, "cf.png", extension="png"))
+        writes.put_media(db, media(1, "cf.png", extension="png"))
+        writes.put_media(db, media(1, "cf.png", extension=""))
+        rows = db.execute("SELECT id, stem, extension FROM media ORDER BY id").fetchall()
+        assert rows == [(1, "cf", "png"), (2, "cf ~2", "png")]
 
 
 def test_equal_names_in_two_calls() -> None:

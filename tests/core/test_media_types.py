@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.media_types import MIME_TYPES, extension_of, public_parts
+from cffs.core.media_types import MIME_TYPES, extension_of, may_be_text, public_parts, shown_extension, stem_of
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,40 @@ from cffs.core.media_types import MIME_TYPES, extension_of, public_parts
 def test_aliases(media_type: str, extension: str) -> None:
     """MIME types, their aliases and CallFire's bare words give the documented extension, others none."""
     assert extension_of(media_type) == extension
+
+
+@pytest.mark.parametrize(
+    ("media_type", "suffix", "extension"),
+    [
+        ("video/3gpp", "3gp", "3gp"), ("text/vcard", "VCF", "vcf"), ("application/octet-stream", "", ""),
+        ("application/octet-stream", "mp3", "mp3"), ("image/jpeg", "bin", "jpg"), ("", "jpeg", "jpg"),
+        ("audio/amr", "", ""),
+    ],
+)  # fmt: skip
+def test_other_types_are_shown_under_the_suffix_of_their_public_url(
+    media_type: str, suffix: str, extension: str
+) -> None:
+    """Known types as documented; others by the suffix, else without one."""
+    assert shown_extension(media_type, suffix) == extension
+
+
+@pytest.mark.parametrize(
+    ("name", "extension", "stem"),
+    [
+        ("cf.png", "png", "cf"), ("cf.PNG", "png", "cf"), ("cf.jpeg", "jpg", "cf"), ("cf.png", "jpg", "cf.png"),
+        ("a.b.wav", "wav", "a.b"), (".png", "png", ".png"), ("cf.", "", "cf."), ("cf.x", "", "cf.x"), ("", "", ""),
+        ("Ada.vcf", "vcf", "Ada"), ("png", "png", "png"), ("cf.mp4", "3gp", "cf.mp4"),
+    ],
+)  # fmt: skip
+def test_a_name_loses_the_suffix_of_its_own_type(name: str, extension: str, stem: str) -> None:
+    """What is called `cf.png` is shown as such, not as `cf.png.png`."""
+    assert stem_of(name, extension) == stem
+
+
+def test_sounds_films_and_pictures_are_no_text() -> None:
+    """A vCard may be; what has no suffix may be."""
+    assert not any(map(may_be_text, [*MIME_TYPES, "jpeg", "3gp", "AMR", "tif"]))
+    assert all(map(may_be_text, ["vcf", "txt", "", "bin", "ics"]))
 
 
 def test_every_extension_knows_its_own_type() -> None:

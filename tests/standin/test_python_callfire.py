@@ -78,9 +78,10 @@ def test_media(standin: StandinThread, api: Any) -> None:
         assert row["id"] == media_id
         data = expected(standin, f"/v2/media/{media_id}/file")
         assert len(data) == row["lengthInBytes"]
-        assert body(api.get_media_data(media_id, library.extension(media_id))) == data
         assert body(api.get_media_data_binary(media_id)) == data
-        assert body(api.get_media_data_by_key(library.media_key(media_id), library.extension(media_id))) == data
+        if extension := library.extension(media_id):
+            assert body(api.get_media_data(media_id, extension)) == data
+            assert body(api.get_media_data_by_key(library.media_key(media_id), extension)) == data
     picture = b"\x89PNG\r\n\x1a\n made up \r\n--b"
     media_id = value(api.create_media(payload=io.BytesIO(picture)))["id"]
     assert expected(standin, f"/v2/media/{media_id}/file") == picture

@@ -133,8 +133,9 @@ async def test_walk(served: Serve, world: Open, v1: bool, v2: bool, seed_only: b
         if v2 and not seed_only:
             assert kinds.count(Kind.CALL) + kinds.count(Kind.LONE_CALL) == 24
             assert kinds.count(Kind.MP3) == kinds.count(Kind.RECORDING_JSON) == 2 * recordings  # and in recordings/
-            assert kinds.count(Kind.MEDIA_FILE) == 32  # by id and by name
-            assert kinds.count(Kind.MEDIA_PUBLIC_FILE) == 16
+            assert kinds.count(Kind.MEDIA_FILE) == 2 * 19  # by id and by name
+            assert kinds.count(Kind.MEDIA_RAW) == 2  # of no type that anything tells
+            assert kinds.count(Kind.MEDIA_PUBLIC_FILE) == 19
         else:
             assert Kind.MP3 not in kinds
         assert (Kind.DYNAMIC in kinds) == v1
