@@ -20,6 +20,7 @@ from cffs.cli.control import NoAnswer, ask
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead
 from cffs.cli.mounts import Mount, cffs_mounts, mounts_now
+from cffs.cli.root_owned import INSTALL_FOR_THE_MACHINE, weakness_of
 from cffs.cli.show import size
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import is_open_and_unused
@@ -137,13 +138,22 @@ def _tuning(mounted: Sequence[Mount]) -> Check:
     return ok(name, f"128 KiB for mounts of ordinary users (root raises it to {READ_AHEAD_KB}); works all the same")
 
 
-def _mount_helper() -> Check:
+def _mount_helper(helper: Path = _MOUNT_HELPER) -> Check:
+    """mount(8) runs it as root, so nothing of it may lie where a user could change it."""
     name = "mount -t cffs"
-    if os.access(_MOUNT_HELPER, os.X_OK):
-        return ok(name, str(_MOUNT_HELPER))
-    here = Path(sys.argv[0]).resolve().parent / "mount.cffs"
-    where = here if here.exists() else shutil.which("mount.cffs") or "$(command -v mount.cffs)"
-    return warn(name, f"no {_MOUNT_HELPER}, which fstab needs", f"as root: ln -s {where} {_MOUNT_HELPER}")
+    if os.access(helper, os.X_OK):
+        why = weakness_of(helper)
+        if why is None:
+            return ok(name, str(helper))
+        return warn(name, f"root runs {helper}, but {why}", f"rm {helper}; {_link('/opt/cffs/bin', helper)}")
+    here = Path(sys.argv[0]).resolve().parent
+    is_roots = (here / "mount.cffs").exists() and weakness_of(here / "mount.cffs") is None
+    mend = f"as root: ln -s {here / 'mount.cffs'} {helper}" if is_roots else _link("/opt/cffs/bin", helper)
+    return warn(name, f"no {helper}, which fstab needs", mend)
+
+
+def _link(folder: str, helper: Path) -> str:
+    return f"{INSTALL_FOR_THE_MACHINE} && ln -s {folder}/mount.cffs {helper}"
 
 
 def _open_files() -> Check:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from cffs.cli.messages import tell
+from cffs.cli.messages import Failed, tell
+from cffs.cli.root_owned import INSTALL_FOR_THE_MACHINE, weakness_of
 
 _PLACEHOLDER = "/usr/bin/env cffs"
 _NAME = "cffs@.service"
@@ -23,8 +24,14 @@ _INSTALL = {
 @click.command(short_help="Print a systemd unit.")
 @click.argument("kind", type=click.Choice(list(_INSTALL)))
 def unit(kind: str) -> int:
-    """Print the systemd unit for a user's own mounts, or for the machine's."""
-    click.echo(unit_text(kind, command=_command()), nl=False)
+    """Print the systemd unit for a user's own mounts, or for the machine's.
+
+    The machine's is run by root: it is not printed where users could change this installation.
+    """
+    command = _command()
+    if kind == "system" and command is not None and (why := weakness_of(command)) is not None:
+        raise Failed(f"root would run {command}, but {why}; install cffs for the machine: {INSTALL_FOR_THE_MACHINE}")
+    click.echo(unit_text(kind, command=command), nl=False)
     tell(_INSTALL[kind])
     return 0
 
