@@ -18,7 +18,7 @@ import click
 
 from cffs.cli.ages import parse_age
 from cffs.cli.context import given_options, load, settings_options
-from cffs.cli.control import ask
+from cffs.cli.control import NoSocket, ask, unseen
 from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import mount_at
@@ -171,9 +171,13 @@ def _shrunk(folder: Path, command: str, arguments: dict[str, object]) -> int:
 
 def _ask(mountpoint: Path, command: str, arguments: dict[str, object]) -> int:
     mount = mount_at(mountpoint)
-    if mount is None or not mount.is_cffs:
-        raise Failed(f"a mount at {mountpoint} uses this cache and is not to be seen from here; run this where it is")
-    told = ask(mount, command, arguments, limit_seconds=_LIMIT_SECONDS)
+    try:
+        # its path may be another one by now: the daemon is known by the one that it was mounted at
+        told = ask(mount or unseen(mountpoint), command, arguments, limit_seconds=_LIMIT_SECONDS)
+    except NoSocket as error:
+        raise Failed(
+            f"a mount at {mountpoint} uses this cache and cannot be reached from here; run this where it is"
+        ) from error
     freed = told.get("freed_bytes") if isinstance(told, dict) else None
     return freed if isinstance(freed, int) else 0
 

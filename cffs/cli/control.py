@@ -1,19 +1,20 @@
-"""Asks a running mount through its control socket: found by the mount point alone, answered while the origin hangs.
+"""Asks a running mount through its control socket: found by the mount point or through the mount itself, answered while
+the origin hangs.
 
-It must not know what a command does, nor touch the mount. `cli/status`, `cli/umount`, `cli/doctor` and later commands
-call it.
+It must not know what a command does.
 """
 
+import json
 import os
 import pwd
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 
 from cffs.cli.messages import Failed
-from cffs.cli.mounts import Mount
+from cffs.cli.mounts import FILESYSTEM, Mount, mounts_now, read_status
 from cffs.daemon.control_wire import decode, encode, socket_name
 
 #: The daemon answers from memory; a loop that is busy for longer is stuck.
@@ -21,6 +22,8 @@ LIMIT_SECONDS = 2.0
 _RECEIVE_NBYTES = 65_536
 #: Far above a status; no daemon's nonsense may fill our memory.
 _LARGEST_LINE_NBYTES = 2**24
+#: struct ucred of unix(7): pid, uid, gid.
+_PEER = struct.Struct("3i")
 
 
 class NoSocket(Failed):
@@ -29,6 +32,73 @@ class NoSocket(Failed):
 
 class NoAnswer(Failed):
     """Somebody listens and does not answer in time."""
+
+
+class Line:
+    """A conversation with a daemon, open until it is closed; the daemon's end ends it, whatever its pid is here."""
+
+    def __init__(self, connection: socket.socket, mountpoint: Path) -> None:
+        self._connection = connection
+        self._mountpoint = mountpoint
+
+    def __enter__(self) -> "Line":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process as it is numbered here; None where its namespace is not seen from here."""
+        return _peer(self._connection)[0] or None
+
+    def ask(
+        self,
+        command: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        limit_seconds: float = LIMIT_SECONDS,
+        on_progress: Callable[[object], None] | None = None,
+    ) -> object:
+        """As the function `ask`."""
+        self._connection.settimeout(limit_seconds)
+        try:
+            self._connection.sendall(encode({"command": command, "arguments": dict(arguments or {})}))
+            for line in _lines(self._connection, limit_seconds):
+                try:
+                    told = decode(line)
+                except ValueError as error:
+                    raise Failed(f"the daemon of {self._mountpoint} {error}; remount with this version") from None
+                if "progress" in told:
+                    if on_progress is not None:
+                        on_progress(told["progress"])
+                elif told.get("ok") is True:
+                    return told.get("result")
+                else:
+                    raise Failed(str(told.get("error") or "the daemon failed without a reason"))
+        except TimeoutError as error:
+            raise NoAnswer(f"the daemon of {self._mountpoint} does not answer") from error
+        except OSError as error:
+            raise NoSocket(f"the daemon of {self._mountpoint} hung up: {error.strerror}") from error
+        raise NoSocket(f"the daemon of {self._mountpoint} hung up")
+
+    def wait_for_end(self, *, limit_seconds: float) -> bool:
+        """True once the daemon has ended; False where it still lives after the limit."""
+        deadline = time.monotonic() + limit_seconds
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                self._connection.settimeout(left)
+                if not self._connection.recv(_RECEIVE_NBYTES):
+                    return True
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        return False
 
 
 def ask(
@@ -41,26 +111,34 @@ def ask(
 ) -> object:
     """The result of a command. `limit_seconds` bounds each wait for a line. Raises NoSocket, NoAnswer, or Failed with
     what the daemon said."""
-    with closing(_connected(mount, limit_seconds)) as connection:
+    with connected(mount, limit_seconds=limit_seconds) as line:
+        return line.ask(command, arguments, limit_seconds=limit_seconds, on_progress=on_progress)
+
+
+def connected(mount: Mount, *, limit_seconds: float = LIMIT_SECONDS) -> Line:
+    """A line to the mount's daemon: its socket is named after its mount point, in one of a few folders; where none of
+    them has it, or another mount's, the mount itself tells where it is. Raises NoSocket or NoAnswer."""
+    for path in _sockets(mount):
+        connection = _connection(path, mount, limit_seconds)
+        if connection is None:
+            continue
+        line = Line(connection, mount.mountpoint)
         try:
-            connection.sendall(encode({"command": command, "arguments": dict(arguments or {})}))
-            for line in _lines(connection, limit_seconds):
-                try:
-                    told = decode(line)
-                except ValueError as error:
-                    raise Failed(f"the daemon of {mount.mountpoint} {error}; remount with this version") from None
-                if "progress" in told:
-                    if on_progress is not None:
-                        on_progress(told["progress"])
-                elif told.get("ok") is True:
-                    return told.get("result")
-                else:
-                    raise Failed(str(told.get("error") or "the daemon failed without a reason"))
-        except TimeoutError as error:
-            raise NoAnswer(f"the daemon of {mount.mountpoint} does not answer") from error
-        except OSError as error:
-            raise NoSocket(f"the daemon of {mount.mountpoint} hung up: {error.strerror}") from error
-    raise NoSocket(f"the daemon of {mount.mountpoint} hung up")
+            told = line.ask("hello", limit_seconds=limit_seconds)
+        except NoSocket:
+            told = None
+        except BaseException:
+            line.close()
+            raise
+        if isinstance(told, dict) and _is_of(told, mount):
+            return line
+        line.close()
+    raise NoSocket(f"the mount at {mount.mountpoint} has no control socket that can be reached from here")
+
+
+def unseen(mountpoint: Path) -> Mount:
+    """A mount that this mount table does not show (any more), by the path that its daemon knows."""
+    return Mount(mountpoint=mountpoint, filesystem=FILESYSTEM, source="", user_id=None)
 
 
 def folders(mount: Mount) -> Iterator[Path]:
@@ -80,28 +158,62 @@ def folders(mount: Mount) -> Iterator[Path]:
         return  # a uid without an account, or without a home
 
 
-def _connected(mount: Mount, limit_seconds: float) -> socket.socket:
-    name = socket_name(mount.mountpoint)
-    for folder in folders(mount):
-        try:
-            descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(limit_seconds)
-        try:
-            # through the descriptor: a socket's path may have 107 bytes only
-            connection.connect(f"/proc/self/fd/{descriptor}/{name}")
-        except TimeoutError as error:
-            connection.close()
-            raise NoAnswer(f"the daemon of {mount.mountpoint} does not answer") from error
-        except OSError:
-            connection.close()
-            continue
-        finally:
-            os.close(descriptor)
-        return connection
-    raise NoSocket(f"the mount at {mount.mountpoint} has no control socket that can be reached from here")
+def _sockets(mount: Mount) -> Iterator[Path]:
+    """Where it may listen, the likeliest first; the mount itself is asked last, since it may hang."""
+    same = [other.mountpoint for other in mounts_now() if mount.device and other.device == mount.device]
+    for mountpoint in dict.fromkeys((mount.mountpoint, *same)):
+        for folder in folders(mount):
+            yield folder / socket_name(mountpoint)
+    for mountpoint in dict.fromkeys(same):
+        told = _control_in(read_status(mountpoint))
+        if told is not None:
+            yield told
+
+
+def _control_in(status: bytes | None) -> Path | None:
+    try:
+        told = json.loads(status or b"null")
+    except ValueError:
+        return None
+    control = told.get("control") if isinstance(told, dict) else None
+    return Path(control) if isinstance(control, str) and control.startswith("/") else None
+
+
+def _is_of(told: Mapping[str, object], mount: Mount) -> bool:
+    """Whether the daemon that said hello is that of the mount: another namespace may have another at the same path."""
+    if mount.device and told.get("device"):
+        return told["device"] == mount.device
+    return told.get("mountpoint") == str(mount.mountpoint)
+
+
+def _connection(path: Path, mount: Mount, limit_seconds: float) -> socket.socket | None:
+    """Connected to whoever listens there, where that is the user's who mounted, ours or root's; else None."""
+    try:
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(limit_seconds)
+    try:
+        # through the descriptor: a socket's path may have 107 bytes only
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+        if _peer(connection)[1] in (0, os.geteuid(), mount.user_id):
+            return connection
+    except TimeoutError as error:
+        connection.close()
+        raise NoAnswer(f"the daemon of {mount.mountpoint} does not answer") from error
+    except OSError:
+        pass
+    finally:
+        os.close(folder)
+    connection.close()
+    return None
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end, as the kernel numbers them for us."""
+    pid, uid, _gid = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return pid, uid
 
 
 def _lines(connection: socket.socket, limit_seconds: float) -> Iterator[bytes]:

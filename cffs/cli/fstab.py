@@ -13,6 +13,7 @@ _STRIPPED = frozenset(
         *("nosuid", "nodev", "noexec", "async", "atime", "noatime", "relatime", "norelatime", "nodiratime"),
         *("strictatime", "lazytime", "nolazytime", "default_permissions", "sync", "dirsync", "silent", "loud"),
         *("iversion", "noiversion", "mand", "nomand", "nosymfollow", "symfollow", "uhelper", "helper", "context"),
+        "remount",  # seen to by `remounts`
         # FUSE's own: what they ask for is so anyway, or is decided here
         *("fsname", "subtype", "kernel_cache", "auto_cache", "noauto_cache", "async_read", "sync_read", "big_writes"),
         *("attr_timeout", "entry_timeout", "negative_timeout", "ac_attr_timeout", "max_read", "max_readahead"),
@@ -65,6 +66,17 @@ def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]
             raise UsageError("-o ro and -o writable contradict each other")
         options["writable"] = "no"
     return options
+
+
+def remounts(text: str, *, before: tuple[bool, bool] = (False, False)) -> tuple[bool, bool]:
+    """Whether the `-o` arguments up to this one ask for a remount, and for a read-only mount; `before` is what those
+    before it asked for."""
+    is_remount, is_read_only = before
+    for item in _split(text):
+        name = item.strip()
+        is_remount = is_remount or name == "remount"
+        is_read_only = name == "ro" if name in ("ro", "rw") else is_read_only
+    return is_remount, is_read_only
 
 
 def _split(text: str) -> list[str]:

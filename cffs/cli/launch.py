@@ -1,26 +1,29 @@
 """Starts the daemon: in the background as a child of its own session, or in this very process for `--foreground`.
 
 It must not know what a mount is. Settings travel to the child as JSON on its stdin, never in argv or the environment,
-and come back are reports, JSON lines on a pipe. `cli/mount` and the demo call it.
+and come back are reports, JSON lines on a socket. `cli/mount` and the demo call it.
 """
 
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import cffs
 from cffs.cli.messages import Failed, tell
-from cffs.cli.mountpoint import is_dead
-from cffs.cli.mounts import mount_at
 from cffs.cli.reread import recipe
-from cffs.cli.unmounting import end, unmount
+from cffs.cli.unmounting import end
 from cffs.core.settings import Settings
+from cffs.daemon.mount_request import hand_over
+from cffs.daemon.mounting import Connection, Known, free, mount
 from cffs.daemon.report import Report, ReportKind
 
 #: Credentials are tried for 1 s and the mount itself takes milliseconds; a daemon silent for this long is stuck.
@@ -49,7 +52,7 @@ def run_in_foreground(settings: Settings, mountpoint: Path, *, options: Mapping[
         else:
             tell(told.message)
 
-    return start(task, report=report)
+    return start(task, report=report, make_mount=partial(mount, settings, mountpoint))
 
 
 def _task(settings: Settings, mountpoint: Path, options: Mapping[str, object] | None) -> dict[str, object]:
@@ -72,32 +75,41 @@ def start_in_background(
     Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted. `options` as in `run_in_foreground`.
     """
     task = json.dumps(_task(settings, mountpoint, options)).encode()
-    reports, child_end = os.pipe2(os.O_CLOEXEC)
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    made: list[Known] = []
+
+    def make_mount() -> Connection:
+        # here and not in the daemon: see daemon/mounting
+        connection = mount(settings, mountpoint)
+        made.append(connection.known)
+        return connection
+
     # in memory: no folder for temporary files needs to be writable
-    with os.fdopen(os.memfd_create("last words"), "rb") as last_words, os.fdopen(reports, "rb", buffering=0) as stream:
+    with os.fdopen(os.memfd_create("last words"), "rb") as last_words, ours:
         # on SIGTERM the same as on Ctrl-C: the child must not outlive the command that nobody hears any more
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         child = None
         try:
             try:
                 child = subprocess.Popen(
-                    [*(command or (sys.executable, "-P", "-m", "cffs.daemon")), str(child_end)],
+                    [*(command or (sys.executable, "-P", "-m", "cffs.daemon")), str(its.fileno())],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=last_words,
-                    pass_fds=(child_end,),
+                    pass_fds=(its.fileno(),),
                     start_new_session=True,
                     env=child_environment(),
                 )
             finally:
-                os.close(child_end)
+                its.close()
             _hand_over(child, task)
-            _wait_until_ready(child, stream.fileno(), last_words.fileno())
+            _wait_until_ready(child, ours.fileno(), last_words.fileno(), make_mount)
             child.returncode = 0  # it lives on: Popen must not warn about a child that nobody waited for
         except BaseException:
             if child is not None:
                 end(child, grace_seconds=_GRACE_SECONDS)
-                _clear_what_it_left(mountpoint)
+                for known in made:  # a daemon that had to be killed leaves a dead mount behind
+                    free(known)
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -113,12 +125,14 @@ def _hand_over(child: "subprocess.Popen[bytes]", task: bytes) -> None:
         return  # it died at once; what it said is found below
 
 
-def _wait_until_ready(child: "subprocess.Popen[bytes]", reports: int, last_words: int) -> None:
+def _wait_until_ready(
+    child: "subprocess.Popen[bytes]", reports: int, last_words: int, make_mount: Callable[[], Connection]
+) -> None:
     buffered = b""
     while True:
         if not select.select([reports], [], [], READY_SECONDS)[0]:
             raise Failed(f"the daemon did not answer within {READY_SECONDS:.0f} s and was ended")
-        piece = os.read(reports, 65_536)
+        piece = _piece(reports)
         if not piece:
             raise Failed(_death_notice(child, last_words))
         buffered += piece
@@ -130,9 +144,20 @@ def _wait_until_ready(child: "subprocess.Popen[bytes]", reports: int, last_words
                 raise Failed("the daemon's report is not understood; reinstall cffs") from error
             if told.kind is ReportKind.READY:
                 return
+            if told.kind is ReportKind.MOUNT:
+                with suppress(OSError):  # it is gone: what it said is found below
+                    hand_over(make_mount(), reports)
+                continue
             if told.kind is ReportKind.ERROR:
                 raise Failed(told.message or "the daemon failed without a reason")
             tell(told.message)
+
+
+def _piece(reports: int) -> bytes:
+    try:
+        return os.read(reports, 65_536)
+    except ConnectionResetError:
+        return b""  # it ended without having read all that it was told
 
 
 def _death_notice(child: "subprocess.Popen[bytes]", last_words: int) -> str:
@@ -148,16 +173,6 @@ def _death_notice(child: "subprocess.Popen[bytes]", last_words: int) -> str:
     words = [text for line in lines if (text := line.strip(" |+-"))]
     said = f": {words[-1]}" if words else ""
     return f"the daemon ended {how} before the mount was ready{said}"
-
-
-def _clear_what_it_left(mountpoint: Path) -> None:
-    """A daemon that had to be killed leaves a dead mount behind."""
-    existing = mount_at(mountpoint)
-    if existing is not None and existing.is_cffs and is_dead(mountpoint):
-        try:
-            unmount(mountpoint, lazy=True)
-        except subprocess.SubprocessError:
-            return  # the next mount clears it, and says so
 
 
 def child_environment() -> dict[str, str]:

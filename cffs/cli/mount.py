@@ -10,11 +10,15 @@ from typing import Any
 import click
 
 from cffs.cli.context import complete_folder, given_options, load, settings_options_showing
-from cffs.cli.fstab import parse_mount_options
+from cffs.cli.control import ask
+from cffs.cli.fstab import parse_mount_options, remounts
 from cffs.cli.launch import run_in_foreground, start_in_background
-from cffs.cli.messages import tell
-from cffs.cli.mountpoint import prepare
+from cffs.cli.messages import Failed, tell
+from cffs.cli.mountpoint import is_dead, prepare
+from cffs.cli.mounts import absolute, mount_at
 from cffs.core.errors import UsageError
+from cffs.core.settings import Settings
+from cffs.daemon.mounting import set_flags, source_of
 
 
 @click.command(short_help="Mount an account's recordings and media.")
@@ -55,15 +59,49 @@ def mount_helper(
 ) -> int:
     """What mount(8) and /etc/fstab call; SOURCE is callfire:PROFILE, PROFILE, or `default`."""
     options: dict[str, object] = {}
+    is_remount, wants_read_only = False, False
     try:
         for text in option_lists:
+            is_remount, wants_read_only = remounts(text, before=(is_remount, wants_read_only))
             options.update(parse_mount_options(text, sloppy=sloppy))
     except UsageError as error:
         raise click.UsageError(str(error)) from error
+    if is_remount and not fake:
+        remount(mountpoint, is_read_only=wants_read_only)
+        return 0
     profile = source.removeprefix("callfire:")
     if profile not in ("", "none"):
         options.setdefault("profile", profile)
     if fake:
         load(options)
         return 0
-    return mount_with(options, mountpoint, foreground=False)
+    try:
+        return mount_with(options, mountpoint, foreground=False)
+    except (Failed, UsageError):
+        if is_mounted_so(load(options).settings, mountpoint):
+            return 0  # `mount -a` for the second time, or for the second time at this moment
+        raise
+
+
+def is_mounted_so(settings: Settings, mountpoint: Path) -> bool:
+    """True where a living mount of that source, for that user, is there already."""
+    where = absolute(mountpoint)
+    existing = mount_at(where)
+    if existing is None or (existing.source, existing.user_id) != (source_of(settings), settings.uid):
+        return False
+    return existing.is_cffs and not is_dead(where)
+
+
+def remount(mountpoint: Path, *, is_read_only: bool) -> None:
+    """What mount(8) means by -o remount: the kernel's flags alone. Raises Failed, one line."""
+    where = absolute(mountpoint)
+    existing = mount_at(where)
+    if existing is None or not existing.is_cffs:
+        raise Failed(f"{where} is not a cffs mount; nothing to remount")
+    try:
+        told = ask(existing, "hello")
+    except Failed:
+        told = None
+    # "rw" is what mount(8) says where nobody said anything; a mount made without --writable stays what it is
+    is_writable = isinstance(told, dict) and told.get("writable") is True
+    set_flags(where, is_read_only=is_read_only or not is_writable)

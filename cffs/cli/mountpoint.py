@@ -1,4 +1,4 @@
-"""Whether a folder can be mounted on: it is one, is empty, is ours, has no mount yet; a dead mount of ours is cleared.
+"""Whether a folder can be mounted on: it is one, is empty, is ours, has no mount of FUSE yet; a dead one is cleared.
 
 It must not mount. `cli/mount` and the demo call it.
 """
@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from cffs.cli.messages import Failed, tell
-from cffs.cli.mounts import Mount, absolute, mount_at
+from cffs.cli.mounts import Mount, absolute, as_owner, mount_at
 from cffs.cli.unmounting import unmount
 
 #: A daemon that lives answers from memory.
@@ -30,8 +30,8 @@ def prepare(given: Path, *, create: bool = False, private: tuple[Path, ...] = ()
     # bounded: root can stack mounts, and each layer may be dead
     for _ in range(16):
         existing = mount_at(mountpoint)
-        if existing is None:
-            break
+        if existing is None or not existing.filesystem.startswith("fuse"):
+            break  # a folder like any other: an automount trap, a bind mount, a tmpfs
         _clear_if_dead(mountpoint, existing)
     if create:
         try:
@@ -52,9 +52,6 @@ def is_dead(mountpoint: Path) -> bool:
     A child asks: where the daemon is stuck, the question waits in the kernel, and who asked could not even end. Root
     asks as the one who mounted: the kernel tells strangers nothing, root among them.
     """
-    existing, owner, group = mount_at(mountpoint), None, None
-    if os.geteuid() == 0 and existing is not None and existing.user_id:
-        owner, group = existing.user_id, existing.group_id
     command = ["stat", "--file-system", "--", str(mountpoint)]
     child = subprocess.Popen(
         command,
@@ -63,9 +60,7 @@ def is_dead(mountpoint: Path) -> bool:
         stderr=subprocess.PIPE,
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
         start_new_session=True,
-        user=owner,
-        group=group,
-        extra_groups=None if owner is None else [],
+        **as_owner(mount_at(mountpoint)),
     )
     if child.stderr is None:
         raise AssertionError("Popen was asked for a pipe")
@@ -79,11 +74,8 @@ def is_dead(mountpoint: Path) -> bool:
 
 
 def _clear_if_dead(mountpoint: Path, existing: Mount) -> None:
-    if not existing.filesystem.startswith("fuse"):
-        raise Failed(f"{mountpoint} is already a mount point ({existing.filesystem}); choose an empty folder")
     if not existing.is_cffs or not is_dead(mountpoint):
-        hint = f"; unmount it first: cffs umount {mountpoint}" if existing.is_cffs else "; choose an empty folder"
-        raise Failed(f"{mountpoint} is already mounted ({existing.source}){hint}")
+        raise _already_mounted(mountpoint, existing)
     try:
         unmount(mountpoint, lazy=True)
     except subprocess.CalledProcessError as error:
@@ -94,6 +86,9 @@ def _clear_if_dead(mountpoint: Path, existing: Mount) -> None:
 def _check_folder(mountpoint: Path) -> None:
     try:
         found = os.stat(mountpoint)
+        existing = mount_at(mountpoint)
+        if existing is not None and existing.filesystem.startswith("fuse"):  # that look had an automount trap mount it
+            raise _already_mounted(mountpoint, existing)
         if not stat.S_ISDIR(found.st_mode):
             raise Failed(f"{mountpoint} is not a folder")
         if os.geteuid() not in (0, found.st_uid):
@@ -105,3 +100,8 @@ def _check_folder(mountpoint: Path) -> None:
         raise Failed(f"{mountpoint} does not exist; make it: mkdir -p {mountpoint}") from error
     except OSError as error:
         raise Failed(f"cannot use {mountpoint}: {error.strerror}") from error
+
+
+def _already_mounted(mountpoint: Path, existing: Mount) -> Failed:
+    hint = f"unmount it first: cffs umount {mountpoint}" if existing.is_cffs else "choose an empty folder"
+    return Failed(f"{mountpoint} is already mounted ({existing.source}); {hint}")

@@ -8,15 +8,18 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from cffs.cli.context import complete_folder
-from cffs.cli.control import ask
+from cffs.cli.control import Line, NoSocket, connected, unseen
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead
-from cffs.cli.mounts import Mount, absolute, mount_at, read_status
+from cffs.cli.mounts import Mount, absolute, mount_at, mounts_now, read_status
 from cffs.cli.unmounting import holders, open_process, unmount, wait_for_end
 
 #: The daemon ends within 2 s (contract section 10); a loaded machine may take longer to run it.
@@ -39,40 +42,102 @@ def umount(given: Path, *, lazy: bool) -> None:
     mountpoint = absolute(given)
     existing = mount_at(mountpoint)
     if existing is None:
-        raise Failed(f"{mountpoint} is not mounted")
+        _end_unseen(mountpoint, lazy=lazy)
+        return
     if not existing.is_cffs:
         raise Failed(f"{mountpoint} is not a cffs mount but {existing.filesystem}; use umount")
     dead = is_dead(mountpoint)
-    pid = None if dead else daemon_pid(mountpoint)
-    process = open_process(pid) if pid is not None else None
-    try:
+    with ExitStack() as stack:
+        daemon = None if dead else stack.enter_context(_daemon_of(existing))
         try:
             unmount(mountpoint, lazy=lazy or dead)
         except subprocess.CalledProcessError as error:
             raise Failed(_refusal(mountpoint, str(error.stderr))) from error
         except subprocess.TimeoutExpired as error:
             raise Failed(f"unmounting {mountpoint} takes too long; try: cffs umount --lazy {mountpoint}") from error
-        if process is not None and pid is not None:
-            if lazy and _is_its_daemon(pid, existing):
-                # a lazy unmount alone leaves the daemon serving what is open; the signal ends those calls in errors
-                signal.pidfd_send_signal(process, signal.SIGTERM)
-            if not wait_for_end(process, limit_seconds=_END_SECONDS):
-                raise Failed(f"unmounted, but the daemon (pid {pid}) still runs after {_END_SECONDS:.0f} s")
+        if daemon is None or any(other.device == existing.device for other in mounts_now()):
+            return  # it is shown at another place too, and served there
+        if lazy:
+            # a lazy unmount alone leaves the daemon serving what is open; now those calls end in errors
+            daemon.end()
+        if not daemon.wait_for_end(limit_seconds=_END_SECONDS):
+            if lazy:
+                raise Failed(f"unmounted, but the daemon{daemon} still runs after {_END_SECONDS:.0f} s")
+            raise Failed(
+                f"unmounted here, but the daemon{daemon} still serves it to others (another mount namespace, perhaps); "
+                f"end it: cffs umount --lazy {mountpoint}"
+            )
+
+
+def _end_unseen(mountpoint: Path, *, lazy: bool) -> None:
+    """What is not in our mount table may still be served: in another mount namespace, or to who has files open."""
+    try:
+        line = connected(unseen(mountpoint))
+    except Failed:
+        raise Failed(f"{mountpoint} is not mounted") from None
+    with line:
+        daemon = _Daemon(line=line, process=None, pid=line.pid)
+        if not lazy:
+            raise Failed(
+                f"{mountpoint} is not mounted here, but its daemon{daemon} still serves it to others (another mount "
+                f"namespace, perhaps); end it: cffs umount --lazy {mountpoint}"
+            )
+        daemon.end()
+        if not daemon.wait_for_end(limit_seconds=_END_SECONDS):
+            raise Failed(f"the daemon{daemon} of {mountpoint} still runs after {_END_SECONDS:.0f} s")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Daemon:
+    """A mount's daemon: through its line where it has one, else as the process that its status names."""
+
+    line: Line | None
+    process: int | None
+    pid: int | None
+
+    def __str__(self) -> str:
+        return "" if self.pid is None else f" (pid {self.pid})"
+
+    def end(self) -> None:
+        """Have it end, in whatever namespace of processes it is."""
+        if self.line is not None:
+            try:
+                self.line.ask("end")
+                return
+            except NoSocket:
+                return  # it ended meanwhile
+            except Failed:
+                pass  # an older daemon, or a stuck one
+        if self.process is not None:
+            signal.pidfd_send_signal(self.process, signal.SIGTERM)
+
+    def wait_for_end(self, *, limit_seconds: float) -> bool:
+        """False where it still lives after the limit."""
+        if self.process is not None:
+            return wait_for_end(self.process, limit_seconds=limit_seconds)
+        return self.line is None or self.line.wait_for_end(limit_seconds=limit_seconds)
+
+
+@contextmanager
+def _daemon_of(mount: Mount) -> Iterator[_Daemon]:
+    try:
+        line = connected(mount)
+        pid = line.pid
+    except Failed:  # an older daemon, or one that is stuck
+        line, pid = None, _pid_in(read_status(mount.mountpoint))
+        # a status is only a file, and numbers a process as its own namespace does
+        pid = pid if pid is not None and _is_its_daemon(pid, mount) else None
+    process = open_process(pid) if pid is not None else None
+    try:
+        yield _Daemon(line=line, process=process, pid=pid)
     finally:
+        if line is not None:
+            line.close()
         if process is not None:
             os.close(process)
 
 
-def daemon_pid(mountpoint: Path) -> int | None:
-    """The pid that the mount's daemon tells through its socket or its status, or None."""
-    mount = mount_at(mountpoint)
-    try:
-        told = ask(mount, "hello") if mount is not None else None
-        if isinstance(told, dict) and isinstance(told.get("pid"), int) and told["pid"] > 1:
-            return int(told["pid"])
-    except Failed:
-        pass  # an older daemon, or one that is stuck
-    raw = read_status(mountpoint)
+def _pid_in(raw: bytes | None) -> int | None:
     try:
         status = json.loads(raw or b"null")
     except ValueError:
@@ -82,7 +147,7 @@ def daemon_pid(mountpoint: Path) -> int | None:
 
 
 def _is_its_daemon(pid: int, existing: Mount) -> bool:
-    """Guards the signal: a status is only a file, and root must not signal whatever pid another user's mount names."""
+    """Guards the signal: root must not signal whatever process another user's mount names."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         # not the owner of /proc/PID: a process that cannot be dumped shows root there

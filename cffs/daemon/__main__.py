@@ -1,12 +1,13 @@
-"""The daemon's process: reads its settings from stdin, reports through a pipe, and leaves no way back to the terminal.
+"""The daemon's process: reads its settings from stdin, reports through a socket, and leaves its starter's terminal.
 
 It must not know how settings are resolved nor what a mount does. `cli/launch` starts it as
-`python -m cffs.daemon`; argv holds the number of the report pipe and no setting: every user can read argv.
+`python -m cffs.daemon`; argv holds the number of the socket and no setting: every user can read argv.
 """
 
 import json
 import os
 import sys
+from functools import partial
 
 from cffs.core.errors import CffsError
 from cffs.daemon.hardening import harden
@@ -35,9 +36,15 @@ def main() -> int:
 
     try:
         # imported late: a broken installation (no libfuse) is then reported like any other failure
+        from cffs.daemon.mount_request import ask_starter
         from cffs.daemon.start import start
 
-        return start(task, report=report, not_the_childs=(report_descriptor,))
+        return start(
+            task,
+            report=report,
+            make_mount=partial(ask_starter, report, report_descriptor),
+            not_the_childs=(report_descriptor,),
+        )
     except CffsError as error:
         report(Report.error(str(error)))
         return 1
@@ -47,9 +54,9 @@ def main() -> int:
 
 
 def _leave_terminal(report_descriptor: int) -> None:
-    """Points the standard streams and the pipe at /dev/null, so that nothing of the starter's stays open.
+    """Points the standard streams and the socket at /dev/null, so that nothing of the starter's stays open.
 
-    The pipe's number is kept taken: a later write to it must not meet somebody else's file.
+    The socket's number is kept taken: a later write to it must not meet somebody else's file.
     """
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for descriptor in (0, 1, 2, report_descriptor):

@@ -19,7 +19,7 @@ from cffs.core.settings import Settings
 from cffs.daemon.background import NurseryBackground
 from cffs.daemon.control import Command, Control, Tell, open_control
 from cffs.daemon.control_wire import PROTOCOL
-from cffs.daemon.kernel import Tuning, device_of, tune
+from cffs.daemon.kernel import Tuning, device_number, tune
 from cffs.daemon.notify import Notifier
 from cffs.daemon.reload import LiveSettings, reload_and_log
 
@@ -56,8 +56,15 @@ class Attending:
         self._notifier = Notifier.from_environment(foreground=live.now.foreground)
         self._socket: Path | None = None
         self._kernel = Tuning()
+        self._device = ""
         self.control = Control(
-            {"hello": self._hello, "status": self._tell_status, "inflight": self._tell_inflight, "reload": self._reload}
+            {
+                "hello": self._hello,
+                "status": self._tell_status,
+                "inflight": self._tell_inflight,
+                "reload": self._reload,
+                "end": self._end,
+            }
         )
 
     def add_command(self, name: str, command: Command) -> None:
@@ -69,8 +76,9 @@ class Attending:
         return {"control": None if self._socket is None else str(self._socket), "kernel": self._kernel.plain()}
 
     @asynccontextmanager
-    async def opened(self, background: NurseryBackground) -> AsyncIterator[None]:
-        """Attend for the length of the block."""
+    async def opened(self, background: NurseryBackground, device: str) -> AsyncIterator[None]:
+        """Attend for the length of the block. `device` is the mount's, as the mount table calls it."""
+        self._device = device
         settings = self._live.now
         folders = tuple(dict.fromkeys((settings.runtime_dir, settings.cache_dir)))
         async with open_control(folders, self._mountpoint, self.control, background) as path:
@@ -80,7 +88,7 @@ class Attending:
 
     async def answered(self) -> None:
         """The mount answers: raise what the kernel lets us, tell the service manager, and go on telling it."""
-        self._kernel = await trio.to_thread.run_sync(tune, device_of(self._mountpoint))
+        self._kernel = await trio.to_thread.run_sync(tune, device_number(self._device))
         self._note_read_ahead((self._kernel.read_ahead_kb or 0) * 1024)
         self._notifier.ready(self._line())
         while True:
@@ -124,6 +132,8 @@ class Attending:
             "versions": [PROTOCOL],
             "pid": os.getpid(),
             "mountpoint": str(self._mountpoint),
+            "device": self._device,
+            "writable": self._live.now.writable,
             "commands": sorted(self.control.commands),
         }
 
@@ -132,6 +142,11 @@ class Attending:
 
     async def _tell_inflight(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
         return self._inflight()
+
+    async def _end(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+        """As SIGTERM does, for who cannot send one: in another namespace our process has another number, or none."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {}
 
     async def _reload(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
         self._notifier.reloading()

@@ -9,9 +9,10 @@ file belongs to who mounted, and exists where fusectl is mounted.
 """
 
 import logging
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from cffs.daemon.mount_table import mount_at, parse_mountinfo
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,6 @@ MAX_BACKGROUND = 512
 _BDI = Path("/sys/class/bdi")
 _CONNECTIONS = Path("/sys/fs/fuse/connections")
 _LIMITS = Path("/proc/sys/fs/fuse")
-_MOUNTINFO = Path("/proc/self/mountinfo")
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,14 @@ class Tuning:
 
 def device_of(mountpoint: Path, *, mountinfo: str | None = None) -> int | None:
     """N of the device 0:N mounted topmost there; told by the mount table, since a stat would ask the mount itself."""
-    found = None
-    for line in (_MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo).splitlines():
-        fields = line.split(" ")
-        if len(fields) > 5 and _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4]) == str(mountpoint):
-            major, _, minor = fields[2].partition(":")
-            found = int(minor) if major == "0" and minor.isdecimal() else None
-    return found
+    found = mount_at(mountpoint, None if mountinfo is None else parse_mountinfo(mountinfo))
+    return None if found is None else device_number(found.device)
+
+
+def device_number(device: str) -> int | None:
+    """N of 0:N; None for a device with a major number."""
+    major, _, minor = device.partition(":")
+    return int(minor) if major == "0" and minor.isdecimal() else None
 
 
 def look(device: int | None) -> Tuning:

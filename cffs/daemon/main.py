@@ -14,6 +14,7 @@ from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
 from cffs.daemon import allocator, logs
 from cffs.daemon.mount import run_mount
+from cffs.daemon.mounting import Connection
 from cffs.daemon.reload import Reread
 from cffs.daemon.report import Report
 
@@ -25,20 +26,18 @@ def run(
     mountpoint: Path,
     *,
     report: Callable[[Report], None],
+    make_mount: Callable[[], Connection],
     reread: Reread | None = None,
-    fuse_descriptor: int | None = None,
 ) -> int:
     """Run one mount until it ends; returns the exit status, 0 for an orderly end. See `run_mount` for the arguments.
 
-    Raises CffsError for what stops the mount before it is ready.
+    Raises CffsError for what stops the mount before it is ready, or ends it against everybody's will.
     """
     allocator.keep_small()
     logs.configure(settings)
     failure: CffsError | None = None
     try:
-        trio.run(
-            partial(run_mount, settings, mountpoint, report=report, reread=reread, fuse_descriptor=fuse_descriptor)
-        )
+        trio.run(partial(run_mount, settings, mountpoint, report=report, make_mount=make_mount, reread=reread))
     except* CffsError as group:
         # A nursery wraps whatever leaves it; the user is told the one thing that stopped the mount
         failure = _first(group)

@@ -23,6 +23,8 @@ from cffs.daemon.attending import Attending, ending_signals
 from cffs.daemon.audited import operations_for
 from cffs.daemon.background import open_background
 from cffs.daemon.graph import built
+from cffs.daemon.mount_table import Mount
+from cffs.daemon.mounting import Connection, free
 from cffs.daemon.reload import Reread
 from cffs.daemon.report import Report
 from cffs.daemon.session import open_session
@@ -45,13 +47,14 @@ async def run_mount(
     mountpoint: Path,
     *,
     report: Callable[[Report], None],
+    make_mount: Callable[[], Connection],
     reread: Reread | None = None,
-    fuse_descriptor: int | None = None,
 ) -> None:
     """Mount, report ready once the mount answers, serve until a signal or an unmount, leave the mount point free.
 
-    `fuse_descriptor` is /dev/fuse where root has mounted already; then root's helper frees the mount point.
-    Raises UsageError for what stops the mount; what it took is released whatever happens.
+    `make_mount` mounts once everything else is prepared; it may wait, and raises UsageError. Where another user made
+    the mount (root's helper), that one frees the mount point. Raises UsageError for what stops the mount, or ends it
+    against everybody's will; what it took is released whatever happens.
     """
     async with AsyncExitStack() as stack:
         folders = stack.enter_context(taken(settings, mountpoint))
@@ -62,33 +65,57 @@ async def run_mount(
             report(Report.notice(line))
         background.start(graph.catalog.tend_forever)
         background.start(drain_changes, graph.catalog, graph.kernel)
-        open_session(graph.operations, settings, mountpoint, fuse_descriptor)
-        # What stands now stands until the end; and a page of calls makes 60,000 containers that mostly stay
-        gc.freeze()
-        gc.set_threshold(_GARBAGE_THRESHOLD)
+        connection = await trio.to_thread.run_sync(make_mount)
+        was_told = True
         try:
-            await stack.enter_async_context(graph.attending.opened(background))
-            await _serve(mountpoint, report, graph.attending, ending_signals(settings))
+            open_session(graph.operations, settings, connection)
+            try:
+                # What stands now stands until the end; and a page of calls makes 60,000 containers that mostly stay
+                gc.freeze()
+                gc.set_threshold(_GARBAGE_THRESHOLD)
+                await stack.enter_async_context(graph.attending.opened(background, connection.known.device))
+                was_told = await _serve(connection, report, graph.attending, ending_signals(settings))
+            finally:
+                pyfuse3.close(unmount=False)
         finally:
-            pyfuse3.close(unmount=True)
+            connection.close()
+            places = connection.known.places()
+            free(connection.known)
+        _tell_the_end(mountpoint, places, was_told=was_told)
+
+
+def _tell_the_end(mountpoint: Path, places: list[Mount], *, was_told: bool) -> None:
+    """`places` is where it was still mounted when the kernel's end was closed."""
+    if places and not was_told:
+        log.error("the kernel ended the connection, which was aborted mountpoint=%s", places[-1].mountpoint)
+        raise UsageError(f"the kernel ended the mount at {places[-1].mountpoint} (it was aborted); mount it again")
+    log.info("unmounted mountpoint=%s", places[-1].mountpoint if places else mountpoint)
 
 
 async def _serve(
-    mountpoint: Path, report: Callable[[Report], None], attending: Attending, ending: tuple[signal.Signals, ...]
-) -> None:
+    connection: Connection,
+    report: Callable[[Report], None],
+    attending: Attending,
+    ending: tuple[signal.Signals, ...],
+) -> bool:
+    """Serves until the kernel or a signal ends it; True where it was a signal."""
+    told: list[int] = []
     with trio.CancelScope() as session:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, session, attending, ending)
-            nursery.start_soon(_tell_when_it_answers, mountpoint, report, attending)
+            nursery.start_soon(_end_on_signal, session, attending, ending, told)
+            nursery.start_soon(_tell_when_it_answers, connection, report, attending)
             await pyfuse3.main(max_tasks=MAX_CALLS)
             attending.ending()
             nursery.cancel_scope.cancel()
-    log.info("unmounted mountpoint=%s", mountpoint)
+    return bool(told)
 
 
-async def _end_on_signal(session: trio.CancelScope, attending: Attending, ending: tuple[signal.Signals, ...]) -> None:
+async def _end_on_signal(
+    session: trio.CancelScope, attending: Attending, ending: tuple[signal.Signals, ...], told: list[int]
+) -> None:
     with trio.open_signal_receiver(*ending) as signals:
         async for number in signals:
+            told.append(number)
             attending.ending()
             log.info("ending signal=%s", signal.Signals(number).name)
             pyfuse3.terminate()
@@ -96,11 +123,13 @@ async def _end_on_signal(session: trio.CancelScope, attending: Attending, ending
             session.deadline = min(session.deadline, trio.current_time() + GRACE_SECONDS)
 
 
-async def _tell_when_it_answers(mountpoint: Path, report: Callable[[Report], None], attending: Attending) -> None:
-    try:
-        await trio.to_thread.run_sync(os.stat, mountpoint, abandon_on_cancel=True)
-    except PermissionError as error:
-        raise UsageError(f"uid {os.geteuid()} may not reach {mountpoint}; mount where that user may go") from error
+async def _tell_when_it_answers(connection: Connection, report: Callable[[Report], None], attending: Attending) -> None:
+    mountpoint = Path(connection.known.mountpoint)
+    # its root, not its path: an automount trap lets nobody pass until the mount is reported
+    await trio.to_thread.run_sync(os.stat, connection.root, abandon_on_cancel=True)
+    connection.let_go_of_root()
+    if not os.access(mountpoint.parent, os.X_OK, effective_ids=True):
+        raise UsageError(f"uid {os.geteuid()} may not reach {mountpoint}; mount where that user may go")
     report(Report.ready())
     log.info("mounted mountpoint=%s", mountpoint)
     await attending.answered()

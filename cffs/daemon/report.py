@@ -1,6 +1,6 @@
-"""What a starting daemon tells the command that started it: it is ready, it failed, or something is worth a line.
+"""What a starting daemon tells the command that started it: mount now, it is ready, it failed, or a line worth reading.
 
-It must not know how the line travels further. `daemon/main` makes reports, `daemon/__main__` writes them to the pipe
+It must not know how the line travels further. `daemon/main` makes reports, `daemon/__main__` writes them to a socket
 as JSON lines, `cli/launch` reads them there.
 """
 
@@ -10,8 +10,10 @@ from enum import StrEnum
 
 
 class ReportKind(StrEnum):
-    """READY and ERROR end the conversation; any number of NOTICEs may come before."""
+    """READY and ERROR end the conversation; any number of NOTICEs may come before, and one MOUNT, which is answered by
+    the mount itself (`daemon/mount_request`)."""
 
+    MOUNT = "mount"
     READY = "ready"
     ERROR = "error"
     NOTICE = "notice"
@@ -23,6 +25,11 @@ class Report:
 
     kind: ReportKind
     message: str = ""
+
+    @classmethod
+    def mount(cls) -> "Report":
+        """Everything is prepared: mount, and hand over what serves it."""
+        return cls(ReportKind.MOUNT)
 
     @classmethod
     def ready(cls) -> "Report":
@@ -40,8 +47,8 @@ class Report:
         return cls(ReportKind.NOTICE, message)
 
     def to_line(self) -> str:
-        """The JSON line: `{"ready": true}`, `{"error": "..."}` or `{"notice": "..."}`."""
-        told: object = True if self.kind is ReportKind.READY else " ".join(self.message.split())
+        """The JSON line: `{"mount": true}`, `{"ready": true}`, `{"error": "..."}` or `{"notice": "..."}`."""
+        told: object = True if self.kind in (ReportKind.MOUNT, ReportKind.READY) else " ".join(self.message.split())
         return json.dumps({self.kind.value: told}) + "\n"
 
     @classmethod

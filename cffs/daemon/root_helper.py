@@ -5,95 +5,68 @@ secret's use: the daemon is a child that becomes the user before it does anythin
 because nobody else may unmount and set the kernel's read-ahead. It was forked before any network code was imported.
 """
 
-import ctypes
 import logging
 import os
 import signal
-import stat
+import socket
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
-from pathlib import Path
 from types import FrameType
 
-from cffs.core.errors import CffsError, UsageError
+from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
 from cffs.daemon.identity import account_of, become
-from cffs.daemon.kernel import device_of, tune
+from cffs.daemon.kernel import device_number, tune
+from cffs.daemon.mount_request import ask_starter, hand_over
+from cffs.daemon.mounting import Connection, Known, free
 from cffs.daemon.report import Report, ReportKind
 
 log = logging.getLogger(__name__)
 
-#: <sys/mount.h>.
-_MS_RDONLY = 1
-#: MS_NOSUID, MS_NODEV, MS_NOEXEC.
-_FLAGS = 2 | 4 | 8
-_MNT_DETACH = 2
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-#: The child's report pipe is the helper's own business.
+#: The child's reports are the helper's own business.
 _RECEIVE_NBYTES = 65_536
+
+Tell = Callable[[Report], None]
+MakeMount = Callable[[], Connection]
 
 
 def run_as_user(
     settings: Settings,
-    mountpoint: Path,
     *,
-    serve: Callable[[Callable[[Report], None], int], int],
-    report: Callable[[Report], None],
+    serve: Callable[[Tell, MakeMount], int],
+    report: Tell,
+    make_mount: MakeMount,
     not_the_childs: tuple[int, ...] = (),
 ) -> int:
-    """Mounts as root, calls `serve(report, fuse descriptor)` in a child that is `settings.uid`, and unmounts when that
-    ends; the exit status. `not_the_childs` are descriptors that the child closes. Raises UsageError where the mount is
-    refused."""
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    _mount(settings, mountpoint, device)
-    number = device_of(mountpoint)
+    """Calls `serve(report, make_mount)` in a child that is `settings.uid`, mounts for it when it asks, and unmounts
+    when it ends; the exit status. `not_the_childs` are descriptors that the child closes. Raises UsageError where the
+    mount is refused."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        for descriptor in not_the_childs:
+            os.close(descriptor)
+        _be_the_daemon(settings, its.fileno(), serve)
+    its.close()
+    _forward_signals(child)
+    made: list[Known] = []
     try:
-        reports, child_end = os.pipe2(os.O_CLOEXEC)
-        child = os.fork()
-        if child == 0:
-            os.close(reports)
-            for descriptor in not_the_childs:
-                os.close(descriptor)
-            _be_the_daemon(settings, child_end, lambda report: serve(report, device))
-        # a copy left open here would keep the connection alive after the daemon's end
-        os.close(device)
-        os.close(child_end)
-        _forward_signals(child)
         try:
-            _relay(reports, report, number)
+            with ours:
+                _relay(ours.fileno(), report, make_mount, made)
+        finally:  # where the mount was refused, the child hears that nobody answers, and ends
             _pid, status = os.waitpid(child, 0)
-        finally:
-            os.close(reports)
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 1
     finally:
-        _unmount(mountpoint, number)
+        for known in made:
+            free(known)
 
 
-def _mount(settings: Settings, mountpoint: Path, device: int) -> None:
-    root_mode = stat.S_IFDIR
-    data = f"fd={device},rootmode={root_mode:o},user_id={settings.uid},group_id={settings.gid}"
-    if settings.kernel_checks_modes:
-        data += ",default_permissions"
-    if settings.allow_other:
-        data += ",allow_other"
-    libc = ctypes.CDLL(None, use_errno=True)
-    arguments = (f"callfire:{settings.label}".encode(), os.fsencode(mountpoint), b"fuse.cffs")
-    flags = _FLAGS if settings.writable else _FLAGS | _MS_RDONLY
-    if libc.mount(*arguments, ctypes.c_ulong(flags), data.encode()) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        os.close(device)
-        raise UsageError(f"cannot mount on {mountpoint}: {reason}")
-
-
-def _unmount(mountpoint: Path, number: int | None) -> None:
-    """Lazily: whatever still holds it keeps nothing but errors. Only ours: another mount may lie there by now."""
-    if number is not None and device_of(mountpoint) == number:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.umount2(os.fsencode(mountpoint), _MNT_DETACH)
-
-
-def _be_the_daemon(settings: Settings, reports: int, serve: Callable[[Callable[[Report], None]], int]) -> None:
+def _be_the_daemon(settings: Settings, reports: int, serve: Callable[[Tell, MakeMount], int]) -> None:
     """Never returns: what follows in this process is the helper's."""
 
     def tell(told: Report) -> None:
@@ -115,7 +88,7 @@ def _be_the_daemon(settings: Settings, reports: int, serve: Callable[[Callable[[
         import_module("cffs.daemon.main")  # while the installation can be read: that user may not reach it
         become(settings.uid, settings.gid, debug=settings.debug)
         os.chdir("/")
-        status = serve(tell)
+        status = serve(tell, partial(ask_starter, tell, reports))
     except CffsError as error:
         tell(Report.error(str(error)))
     except (ImportError, PermissionError) as error:
@@ -139,14 +112,19 @@ def _forward_signals(child: int) -> None:
         signal.signal(number, forward)
 
 
-def _relay(reports: int, report: Callable[[Report], None], number: int | None) -> None:
-    """Passes the child's reports on until it ends."""
+def _relay(reports: int, report: Tell, make_mount: MakeMount, made: list[Known]) -> None:
+    """Passes the child's reports on until it ends, and mounts where it asks; what was mounted is in `made`."""
     waiting = b""
     while piece := os.read(reports, _RECEIVE_NBYTES):
         waiting += piece
         *lines, waiting = waiting.split(b"\n")
         for line in lines:
             told = Report.from_line(line.decode())
-            if told.kind is ReportKind.READY:
-                tune(number)  # read-ahead: root's alone
+            if told.kind is ReportKind.MOUNT:
+                connection = make_mount()
+                made.append(connection.known)
+                hand_over(connection, reports)
+                continue
+            if told.kind is ReportKind.READY and made:
+                tune(device_number(made[0].device))  # read-ahead: root's alone
             report(told)

@@ -98,7 +98,7 @@ def test_daemon_process(tmp_path):
     """The daemon's process takes settings from stdin, reports through the pipe, then holds no stream of its starter."""
     program = f"""
 import sys, types
-def run(settings, mountpoint, *, report):
+def run(settings, mountpoint, *, report, make_mount):
     from cffs.daemon.report import Report
     import os
     report(Report.ready())

@@ -1,5 +1,6 @@
 """What comes out of a mount that does not come: one exception of ours."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from cffs.core.errors import UsageError
 from cffs.core.settings import Credentials, Settings
 from cffs.daemon import main
+from cffs.daemon.mounting import mount
 from cffs.daemon.report import Report
 from cffs.standin.thread import StandinThread
 
@@ -54,7 +56,7 @@ def stopped(settings: Settings, mountpoint: Path) -> str:
     """The line of the UsageError that `run` raises; nothing may have been reported before."""
     reports: list[Report] = []
     with pytest.raises(UsageError) as raised:
-        main.run(settings, mountpoint, report=reports.append)
+        main.run(settings, mountpoint, report=reports.append, make_mount=partial(mount, settings, mountpoint))
     assert type(raised.value) is UsageError
     assert reports == []
     assert "\n" not in str(raised.value)
@@ -76,7 +78,7 @@ def test_a_refusal_before_the_nursery_is_one_exception(tmp_path):
 
 
 def test_a_mount_point_that_cannot_be_mounted_on(tmp_path):
-    """What libfuse refuses is one line, and the account is free again."""
+    """What the kernel refuses is one line, and the account is free again."""
     line = stopped(settings(tmp_path, offline=True), tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in line
     assert "cannot mount" in stopped(settings(tmp_path, offline=True), tmp_path / "nowhere")
