@@ -14,23 +14,28 @@ import sys
 import threading
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
-from cffs.cli.demo import demo_settings, temporary_folder
+from cffs.cli.demo import demo_settings, temporary_folder, what_next
 from cffs.cli.launch import start_in_background
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import prepare
 from cffs.cli.standin import DEFAULT_CALLS, DEFAULT_SEED, running_standin
 from cffs.cli.umount import umount
 from cffs.core.errors import CffsError
-from cffs.core.names import decode_name
 from cffs.standin.account import Account
+from cffs.standin.friendly import FOUND_PARTY, FOUND_SECONDS, friendly_account
 
 AUDIO = (".m4a", ".mp3", ".wav")
 #: What is shown of each folder of the tree, and how deep.
 SHOWN, DEPTH = 3, 3
+NEXT = (
+    "next: scripts/demo --stay              keeps it mounted, to look around in a file manager",
+    "      .venv/bin/cffs login             takes the key and the login of your own account; then",
+    "      mkdir -p ~/calls && .venv/bin/cffs mount ~/calls",
+)
 
 
 def main() -> int:
@@ -42,12 +47,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the mount goes either way
     try:
         mountpoint = prepare(arguments.path, create=True)
+        today = datetime.now(UTC).astimezone().date()
+        account = friendly_account(seed=DEFAULT_SEED, calls=DEFAULT_CALLS, today=today)
         with running_standin() as standin, temporary_folder() as folder:
             start_in_background(demo_settings(standin, folder, foreground=False), mountpoint)
             try:
-                status = tour(mountpoint)
+                status = tour(mountpoint, account)
                 if arguments.stay:
                     print(f"mounted on {mountpoint} until Ctrl-C", flush=True)
+                    hint(what_next(arguments.path))
                     threading.Event().wait()
             finally:
                 umount(mountpoint, lazy=arguments.stay)
@@ -56,10 +64,16 @@ def main() -> int:
     except (Failed, CffsError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+    hint(NEXT)
     return status
 
 
-def tour(mountpoint: Path) -> int:
+def hint(lines: Iterable[str]) -> None:
+    """For people; stdout ends with the summary."""
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def tour(mountpoint: Path, account: Account) -> int:
     """Shows, plays, compares; prints one summary line."""
     print(f"{mountpoint}/")
     for line in tree(mountpoint, "", DEPTH):
@@ -68,9 +82,8 @@ def tour(mountpoint: Path) -> int:
     if not found:
         print("demo: the mount lists no audio file", file=sys.stderr)
         return 1
-    print(f"\n{play(found[0])}", flush=True)
+    print(f"\n{play(mountpoint)}", flush=True)
     started = time.monotonic()
-    account = Account(seed=DEFAULT_SEED, calls=DEFAULT_CALLS)
     nbytes, wrong = 0, []
     for file in found:
         data = file.read_bytes()
@@ -96,30 +109,37 @@ def tree(folder: Path, indent: str, depth: int) -> Iterator[str]:
 
 
 def audio_files(mountpoint: Path) -> Iterator[Path]:
-    """Every audio file in its first place: calls lie in campaigns/{campaign}/{call}/ or, without one, calls/{call}/."""
-    calls = sorted(mountpoint.glob("campaigns/*/*/"))
-    known = {folder.name for folder in calls}
-    calls += [folder for folder in sorted(mountpoint.glob("calls/*/")) if folder.name not in known]
-    for folder in calls:
-        yield from sorted(file for file in folder.iterdir() if file.suffix in AUDIO)
-    yield from sorted(file for file in mountpoint.glob("media/*") if file.suffix in AUDIO)
+    """Every audio file in its first place: recordings/ has those of all calls, media/ the rest."""
+    for folder in ("recordings", "media"):
+        yield from sorted(file for file in (mountpoint / folder).iterdir() if file.suffix in AUDIO)
 
 
 def expected(account: Account, file: Path) -> bytes | None:
-    """The stand-in's true bytes of the file, told from its path in the mount; None where it has no such object."""
-    name = quote(decode_name(file.stem), safe="")
+    """The stand-in's true bytes of the file, told from its id in the mount; None where it has no such object."""
+    number = id_of(file)
     if file.parent.name == "media":
-        path = f"/v2/media/{file.name}"
+        path = f"/v2/media/{number}{file.suffix}"
     elif file.suffix == ".wav":
-        path = f"/cloud/1/files/recording/{file.stem}"
+        path = f"/cloud/1/files/recording/{number}"
     else:
-        path = f"/v2/calls/{file.parent.name}/recordings/{name}.mp3"
+        path = f"/v2/calls/recordings/{number}.mp3"
     found = account.object_for(path)
     return None if found is None else found.read()
 
 
-def play(file: Path) -> str:
-    """Decodes a whole recording with a real decoder; one line that says what it was. Raises Failed if it is none."""
+def id_of(file: Path) -> str:
+    """A listed name is the id, or ends with it."""
+    return file.stem.rpartition("_")[2]
+
+
+def play(mountpoint: Path) -> str:
+    """Decodes a whole recording with a real decoder; one line that says what it was. Raises Failed if it is none.
+
+    It is one that somebody might look for: a call with one party, of last Tuesday, half a minute long.
+    """
+    party = mountpoint / "by-number" / FOUND_PARTY
+    found = sorted(file for file in party.iterdir() if file.suffix in AUDIO)
+    file = next((file for file in found if f"_0m{FOUND_SECONDS}s_" in file.name), found[0])
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is not None:
         command = [ffmpeg, "-v", "error", "-nostdin", "-i", str(file), "-f", "s16le", "-ac", "1", "-ar", "8000", "-"]
@@ -128,17 +148,18 @@ def play(file: Path) -> str:
             raise Failed(f"ffmpeg cannot play {file}: {done.stderr.decode(errors='replace').strip()}")
         digest = hashlib.sha256(done.stdout).hexdigest()[:12]
         return f"played {file.name} through ffmpeg: {len(done.stdout) / 16000:.1f} s of sound (samples {digest})"
-    # no ffmpeg: the wav form opens by lookup even where only mp3 is listed; recordings/ has it under its id
-    for candidate in (file.with_suffix(".wav"), *sorted(file.parent.glob("*.wav"))):
+    # Python's own reader takes WAV, which opens by its id where only MP3 is listed; one of them may be mu-law
+    for candidate in (file, *found):
+        wav = mountpoint / "recordings" / f"{id_of(candidate)}.wav"
         try:
-            with wave.open(str(candidate), "rb") as sound:
-                sound.readframes(sound.getnframes())
-                return (
-                    f"played {candidate.name} through wave: {sound.getnframes() / sound.getframerate():.1f} s of sound"
-                )
-        except (OSError, wave.Error, EOFError):
+            with wave.open(str(wav), "rb") as sound:
+                samples = sound.readframes(sound.getnframes())
+                seconds = len(samples) / sound.getsampwidth() / sound.getnchannels() / sound.getframerate()
+        except wave.Error:
             continue
-    return "nothing here plays mp3; install ffmpeg"
+        digest = hashlib.sha256(samples).hexdigest()[:12]
+        return f"played {candidate.name} as {wav.name} through wave: {seconds:.1f} s of sound (samples {digest})"
+    raise Failed(f"no recording below {party} can be played")
 
 
 if __name__ == "__main__":

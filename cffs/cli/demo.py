@@ -4,6 +4,7 @@ It must not touch the user's own cache, state or config. `cli/main` registers it
 """
 
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -19,6 +20,7 @@ from cffs.cli.mountpoint import prepare
 from cffs.cli.standin import DEFAULT_CALLS, DEFAULT_SEED, StandinChild, running_standin
 from cffs.core.settings import Settings
 from cffs.core.settings_resolve import Layers, Places, resolve
+from cffs.standin.friendly import FOUND_PARTY, FOUND_SECONDS
 
 
 @click.command(short_help="Mount an embedded stand-in, to look around.")
@@ -34,7 +36,21 @@ def demo(mountpoint: Path, calls: int, seed: int, debug: bool) -> int:
     with running_standin(calls=calls, seed=seed) as standin, temporary_folder() as folder:
         tell(f"the stand-in answers at {standin.base_url}")
         settings = demo_settings(standin, folder, foreground=True, debug=debug)
-        return run_in_foreground(settings, ready)
+        return run_in_foreground(settings, ready, hints=what_next(mountpoint))
+
+
+def what_next(mountpoint: Path) -> list[str]:
+    """What to look at in the demo's mount, and how to mount an account of one's own; examples that exist there."""
+    at = shlex.quote(str(mountpoint))
+    player = next((name for name in ("mpv", "ffplay", "vlc", "mplayer") if shutil.which(name)), "mpv")
+    return [
+        "look around in a file manager, or in another terminal:",
+        f"  ls {at}/campaigns {at}/by-number/{FOUND_PARTY}",
+        f"  {player} {at}/by-number/{FOUND_PARTY}/*_0m{FOUND_SECONDS}s_*",
+        f"  ls '{mountpoint}/search/number={FOUND_PARTY}&min-seconds=20'",
+        "your own account:",
+        "  cffs login && mkdir -p ~/calls && cffs mount ~/calls",
+    ]
 
 
 def demo_settings(standin: StandinChild, folder: Path, *, foreground: bool, debug: bool = False) -> Settings:

@@ -17,10 +17,13 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import click
+
 import cffs
 from cffs.cli.messages import Failed, tell
 from cffs.cli.reread import recipe
 from cffs.cli.unmounting import end
+from cffs.core.printable import visible
 from cffs.core.settings import Settings
 from cffs.daemon.mount_request import hand_over
 from cffs.daemon.mounting import Connection, Known, free, mount
@@ -33,10 +36,17 @@ _GRACE_SECONDS = 5.0
 _LARGEST_LAST_WORDS_NBYTES = 65_536
 
 
-def run_in_foreground(settings: Settings, mountpoint: Path, *, options: Mapping[str, object] | None = None) -> int:
+def run_in_foreground(
+    settings: Settings,
+    mountpoint: Path,
+    *,
+    options: Mapping[str, object] | None = None,
+    hints: Sequence[str] = (),
+) -> int:
     """Runs the daemon here until it ends; returns its exit status. Raises what it raises.
 
-    `options` is the option layer that the settings came from, where they can be read again.
+    `options` is the option layer that the settings came from, where they can be read again; `hints` are lines for the
+    user once the mount answers.
     """
     task = _task(settings, mountpoint, options)
     _forget_variables()
@@ -49,6 +59,8 @@ def run_in_foreground(settings: Settings, mountpoint: Path, *, options: Mapping[
     def report(told: Report) -> None:
         if told.kind is ReportKind.READY:
             tell(f"mounted on {mountpoint}; Ctrl-C unmounts")
+            for line in hints:  # to be copied, so as they stand
+                click.echo(visible(line), err=True)
         else:
             tell(told.message)
 

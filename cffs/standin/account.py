@@ -46,8 +46,11 @@ class Account(CallBook):
         dynamic: int = 12,
         v1_ids_differ: bool = False,
         length_measures: str | None = "mp3",
+        shape: Shape | None = None,
+        media_names: Sequence[str] = (),
     ) -> None:
-        shape = Shape(
+        """`shape` stands for the arguments up to `attempts_every`; `media_names` are Library's."""
+        shape = shape or Shape(
             seed=seed,
             calls=calls,
             recordings_per_call=recordings_per_call,
@@ -57,14 +60,16 @@ class Account(CallBook):
         )
         super().__init__(shape, length_measures=length_measures)
         self.v1_ids_differ = v1_ids_differ
-        self.me = Me(seed=seed)
+        self.me = Me(seed=shape.seed, newest_ms=shape.newest_ms)
         self.library = Library(
-            seed=seed,
+            seed=shape.seed,
             media=media,
             other_media=other_media,
             dynamic=dynamic,
             campaign_ids=shape.campaign_ids(),
             versions=self.versions,
+            newest_ms=shape.newest_ms,
+            media_names=media_names,
         )
 
     def object_for(self, path_or_url: str) -> StandinObject | None:

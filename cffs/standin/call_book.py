@@ -12,7 +12,7 @@ from typing import Any, Final
 from cffs.standin.call_filter import CallFilter, generated_indexes
 from cffs.standin.changes import NO_ID, Changes, number_of
 from cffs.standin.objects import StandinObject, Versions
-from cffs.standin.rows import CALL_STEP_MS, NEWEST_MS, Row, Shape, is_mulaw, recording_nbytes
+from cffs.standin.rows import CALL_STEP_MS, Row, Shape, is_mulaw, recording_nbytes
 
 ADDED_STEP: Final = 1000
 ADDED_RECORDING_BASE: Final = 990_000_000_003
@@ -84,7 +84,7 @@ class CallBook:
         with self.lock:
             number = len(self._added_calls) + 1
             call_id = self.shape.call_id(0) + number * ADDED_STEP
-            created = NEWEST_MS + number * CALL_STEP_MS if created_ms is None else created_ms
+            created = self.shape.newest_ms + number * CALL_STEP_MS if created_ms is None else created_ms
             record = {"id": call_id + 1_000_000_000, "result": "LA", "duration": int(seconds), "recordings": []}
             row: Row = {**self.shape.call_row(0), "id": call_id, "created": created, "modified": created}
             self.add_raw_call({**row, "records": [record], **fields})
@@ -160,7 +160,7 @@ class CallBook:
                 form=form,
                 total_nbytes=self._nbytes(row, form),
                 content_type="audio/x-wav" if form == "wav" else "audio/mpeg",
-                modified_ms=created if isinstance(created, int) else NEWEST_MS,
+                modified_ms=created if isinstance(created, int) else self.shape.newest_ms,
                 mulaw=is_mulaw(recording_id),
             )
 
@@ -194,7 +194,7 @@ class CallBook:
                 "callId": call_id,
                 "campaignId": call.get("campaignId", 0),
                 "name": f"added {recording_id}" if self._kept(call_id) else "call_recording",
-                "created": call.get("created", NEWEST_MS),
+                "created": call.get("created", self.shape.newest_ms),
                 "lengthInSeconds": round(seconds),
                 "hash": "",
                 "state": "READY",

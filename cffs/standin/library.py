@@ -6,13 +6,14 @@ It must not know HTTP: an upload comes as bytes, a refusal leaves as an exceptio
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cffs.standin.audio import Content, StoredContent, mp3_nbytes, wav_nbytes
 from cffs.standin.media_files import CONTENT_TYPES, EXTENSIONS, OTHER_EXTENSIONS, media_content
 from cffs.standin.objects import StandinObject, Versions
-from cffs.standin.rows import MEDIA_BASE, NEWEST_MS, Row, mixed
+from cffs.standin.rows import MEDIA_BASE, Row, mixed
 
 MEDIA_NAMES: Final = (
     "Holiday logo",
@@ -63,9 +64,21 @@ class Library:
     """Media and dynamic recordings. Owner: the account, under whose lock it is used."""
 
     def __init__(
-        self, *, seed: int, media: int, other_media: int, dynamic: int, campaign_ids: list[int], versions: Versions
+        self,
+        *,
+        seed: int,
+        media: int,
+        other_media: int,
+        dynamic: int,
+        campaign_ids: list[int],
+        versions: Versions,
+        newest_ms: int,
+        media_names: Sequence[str] = (),
     ) -> None:
+        """`media_names` are given to media in their order, again from the first one on; without them names are hard."""
         self._seed = seed
+        self._newest_ms = newest_ms
+        self._media_names = media_names
         self._versions = versions
         self._media: dict[int, Row] = {}
         self._extensions: dict[int, str] = {}
@@ -138,7 +151,7 @@ class Library:
             form=extension,
             content=content,
             content_type=CONTENT_TYPES[extension],
-            modified_ms=int(self._media[media_id].get("created", NEWEST_MS)),
+            modified_ms=int(self._media[media_id].get("created", self._newest_ms)),
         )
 
     def upload(self, data: bytes, *, name: str, extension: str, account_id: int, transcode: bool = False) -> int:
@@ -161,7 +174,7 @@ class Library:
         if digest in self._digests:
             raise MediaRefused(f"duplicate media file, mediaId: {self._digests[digest]}")
         media_id = max(self._media, default=MEDIA_BASE) + 1000
-        self._insert(media_id, extension=extension, name=name, account_id=account_id, created_ms=NEWEST_MS)
+        self._insert(media_id, extension=extension, name=name, account_id=account_id, created_ms=self._newest_ms)
         content: Content = StoredContent(data)
         if transcode:
             content = media_content(extension, seed=digest, filler_nbytes=len(data) // 2)
@@ -172,7 +185,7 @@ class Library:
     def add_media(self, *, name: str, extension: str, filler_nbytes: int = MIN_FILLER_NBYTES) -> int:
         """Another generated medium, newest of all; its id."""
         media_id = max(self._media, default=MEDIA_BASE) + 1000
-        self._insert(media_id, extension=extension, name=name, account_id=self._seed, created_ms=NEWEST_MS)
+        self._insert(media_id, extension=extension, name=name, account_id=self._seed, created_ms=self._newest_ms)
         self._versions.resize(f"media/{media_id}", "filler", filler_nbytes)
         return media_id
 
@@ -209,16 +222,17 @@ class Library:
             form=form,
             total_nbytes=wav_nbytes(seconds) if form == "wav" else mp3_nbytes(seconds),
             content_type="audio/x-wav" if form == "wav" else "audio/mp3",
-            modified_ms=NEWEST_MS,
+            modified_ms=self._newest_ms,
         )
 
     def _generate_media(self, n: int, extension: str, *, other_spelling: bool = False) -> None:
+        names = self._media_names
         self._insert(
             MEDIA_BASE + (self._seed % 1000) * 10_000_000 - n * 1000 + 9_000_003,
             extension=extension,
-            name=MEDIA_NAMES[mixed(self._seed, n, 24) % len(MEDIA_NAMES)],
+            name=names[n % len(names)] if names else MEDIA_NAMES[mixed(self._seed, n, 24) % len(MEDIA_NAMES)],
             account_id=self._seed,
-            created_ms=NEWEST_MS - n * MEDIA_STEP_MS,
+            created_ms=self._newest_ms - n * MEDIA_STEP_MS,
             other_spelling=other_spelling,
         )
 

@@ -7,7 +7,7 @@ It must not know HTTP.
 
 from typing import Final
 
-from cffs.standin.rows import NEWEST_MS, OWN_NUMBERS, Row, mixed
+from cffs.standin.rows import OWN_NUMBERS, Row, mixed
 
 CREDENTIAL_BASE: Final = 20_000_000_003
 MASK: Final = "*" * 12
@@ -17,8 +17,9 @@ CODE_DIGITS: Final = 4
 class Me:
     """Owner: the account, under whose lock it is used."""
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, newest_ms: int) -> None:
         self._seed = seed
+        self._newest_ms = newest_ms
         self.account_row: Row = {
             "id": 12_000_000_003 + seed % 1000 * 1000,
             "email": f"owner{seed}@example.com",
@@ -92,8 +93,8 @@ class Me:
     def plan_usage(self) -> Row:
         """The current month, which is the newest call's."""
         return {
-            "intervalStart": NEWEST_MS,
-            "intervalEnd": NEWEST_MS + 30 * 86_400_000,
+            "intervalStart": self._newest_ms,
+            "intervalEnd": self._newest_ms + 30 * 86_400_000,
             "remainingPlanCredits": 2341.5,
             "remainingPayAsYouGoCredits": 150.0,
             "totalRemainingCredits": 2491.5,

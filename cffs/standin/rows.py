@@ -93,6 +93,8 @@ class Shape:
     """Every n-th call (by hash) belongs to no campaign; 0 for none."""
     attempts_every: int = 0
     """Every n-th call (by hash) has two records, one per number that was tried; 0 for none."""
+    newest_ms: int = NEWEST_MS
+    """When the account was last used: no call, campaign or medium is newer."""
 
     def call_id(self, index: int) -> int:
         """The id of call `index`: 11 digits."""
@@ -138,7 +140,7 @@ class Shape:
 
     def created_ms(self, index: int) -> int:
         """When call `index` was made; strictly descending with the index."""
-        return NEWEST_MS - index * CALL_STEP_MS - mixed(self.seed, index, 3) % (CALL_STEP_MS - 1000)
+        return self.newest_ms - index * CALL_STEP_MS - mixed(self.seed, index, 3) % (CALL_STEP_MS - 1000)
 
     def duration_seconds(self, index: int, position: int) -> int:
         """How long a recording lasts: 5 to 60 seconds."""
@@ -264,7 +266,7 @@ class Shape:
             "id": campaign_id,
             "name": name,
             "status": "RUNNING" if n % 2 else "FINISHED",
-            "lastModified": NEWEST_MS - n * 86_400_000,
+            "lastModified": self.newest_ms - n * 86_400_000,
             "fromNumber": OWN_NUMBERS[n % len(OWN_NUMBERS)],
             "labels": [LABELS[n % len(LABELS)]] if n % 2 else [],
             "maxActive": 100,

@@ -6,25 +6,28 @@ It must not know the command line's grammar.
 """
 
 import signal
+from datetime import UTC, datetime
 from typing import Final, TextIO
 
 import trio
 
+from cffs.standin.friendly import friendly_account
 from cffs.standin.server import Standin
 
-DEFAULT_CALLS: Final = 24
+DEFAULT_CALLS: Final = 60
 DEFAULT_SEED: Final = 1
 
 
 def run_standin(
     *, port: int = 0, calls: int = DEFAULT_CALLS, seed: int = DEFAULT_SEED, seed_only: bool = False, stdout: TextIO
 ) -> int:
-    """Serves until SIGINT or SIGTERM; the exit status, 0.
+    """Serves the friendly account of today until SIGINT or SIGTERM; the exit status, 0.
 
     Prints `ready URL` first, then one line per credential as `NAME=value`, then `v1 URL` and `v2 URL`, and flushes.
     Raises OSError when the port is taken.
     """
-    standin = Standin(seed=seed, calls=calls, port=port, seed_only=seed_only)
+    account = friendly_account(seed=seed, calls=calls, today=datetime.now(UTC).astimezone().date())
+    standin = Standin(account, port=port, seed_only=seed_only)
     trio.run(_serve, standin, stdout)
     return 0
 

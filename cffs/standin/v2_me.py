@@ -22,7 +22,6 @@ from cffs.standin.answers import (
     selected,
 )
 from cffs.standin.call_filter import CallFilter
-from cffs.standin.rows import NEWEST_MS
 
 _NUMBER: Final = re.compile(r"[0-9]{11}")
 """E.164 without the plus, as the document asks."""
@@ -66,7 +65,7 @@ def _credit_usage(site: Site, request: Request, _parameters: dict[str, str]) -> 
     )
     row = {
         "intervalBegin": begin or 0,
-        "intervalEnd": NEWEST_MS if end is None else end,
+        "intervalEnd": site.account.shape.newest_ms if end is None else end,
         "callsDurationMinutes": int(calls * ASSUMED_MINUTES_PER_CALL),
         "textsSent": 0,
         "creditsUsed": calls * CREDITS_PER_CALL,

@@ -1,18 +1,21 @@
 """The demo's parts: a stand-in as a child, and settings that touch nothing of the user's."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cffs.cli.demo import demo_settings, temporary_folder
 from cffs.cli.standin import running_standin
-from tests.cli.helpers import environment
+from tests.cli.helpers import cffs, environment
 
 
 def answers(url: str) -> bool:
@@ -25,6 +28,14 @@ def answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Until it is, for 10 s."""
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_standin_child_and_demo_settings():
@@ -40,6 +51,60 @@ def test_standin_child_and_demo_settings():
     assert not answers(standin.base_url)
 
 
+def exported(text: str) -> dict[str, str]:
+    """What a shell has after evaluating it."""
+    done = subprocess.run(
+        ["sh", "-c", f"{text}\nenv"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("CFFS_"))
+
+
+def test_variables_for_a_shell(tmp_path):
+    """`--export` returns at once with lines that a shell evaluates, all credentials and both addresses among them, and
+    ends with how to mount; what it started answers, and ends when it is told to."""
+    done = cffs(tmp_path, "standin", "--export", "--calls", "5", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    assert "cffs mount" in done.stdout.splitlines()[-1]
+    assert "cffs mount" in done.stderr
+    told = exported(done.stdout)
+    names = {"V1_URL", "V2_URL", "APIKEY", "LOGIN", "PASSWORD", "ACCOUNT_LOGIN", "ACCOUNT_PASSWORD", "STANDIN_PID"}
+    assert set(told) == {f"CFFS_{name}" for name in names}
+    pid = int(told.pop("CFFS_STANDIN_PID"))
+    try:
+        shown = json.loads(cffs(tmp_path, "doctor", "--json", **told).stdout)
+        states = {line["check"]: line["state"] for line in shown}
+        assert [states[f"{name} credentials"] for name in ("v1", "v2", "account")] == ["ok"] * 3
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not answers(told["CFFS_V2_URL"]))
+
+
+def test_it_ends_with_the_session(tmp_path):
+    """A shell that is gone takes its stand-in along."""
+    program = (
+        f'eval "$({sys.executable} -P -m cffs.cli standin --export --calls 1 2>/dev/null)"; echo $CFFS_V2_URL; read x'
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        ["sh", "-c", program], env=environment(tmp_path), stdin=pipe, stdout=pipe, text=True, start_new_session=True
+    ) as shell:
+        url = shell.stdout.readline().strip()
+        assert answers(url)
+        shell.stdin.close()
+    wait_until(lambda: not answers(url))
+
+
+def test_a_taken_port_is_one_line(tmp_path):
+    """A stand-in that cannot listen says so, and nothing is exported."""
+    with running_standin(calls=1) as standin:
+        port = standin.base_url.rpartition(":")[2]
+        done = cffs(tmp_path, "standin", "--export", "--port", port)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_standin_ends_with_its_parent(tmp_path, number):
     """However the demo ends, kill -9 included, its stand-in ends too."""
@@ -52,7 +117,4 @@ def test_standin_ends_with_its_parent(tmp_path, number):
         url = parent.stdout.readline().strip()
         assert answers(url)
         parent.send_signal(number)
-    deadline = time.monotonic() + 10
-    while answers(url):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not answers(url))
