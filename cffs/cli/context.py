@@ -20,6 +20,7 @@ from cffs.core.errors import UsageError
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind, Option, parse
 from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
 from cffs.daemon.identity import acting_as
+from cffs.daemon.inherited import spoken
 
 #: What a mount without a profile is called in the mount table.
 _DEFAULT = "default"
@@ -114,7 +115,10 @@ def load(
 
     With `credentials` these are the only ones: what the environment and the config file hold of others is not read.
     """
-    environment = dict(os.environ)
+    environment = {
+        name: spoken(value) if _is_secret(name) and not name.endswith("_FILE") else value
+        for name, value in os.environ.items()
+    }
     if credentials is not None:
         environment = {name: value for name, value in environment.items() if not _is_secret(name)}
         environment |= {f"CFFS_{name.upper()}": value for name, value in credentials.items()}

@@ -32,6 +32,16 @@ _ESCAPES = re.compile("(?:%[0-9A-F]{2})+")
 _LONE_BYTE = re.compile("[\udc80-\udcff]")
 
 
+def from_kernel(name: bytes) -> str:
+    """A file name as a program said it: UTF-8 whatever the locale; bytes that are none stay what they are (PEP 383)."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def to_kernel(name: str) -> bytes:
+    """The inverse of `from_kernel`."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def encode_name(text: str) -> str:
     """The file name of `text`: total, and `decode_name` gives back `text` in NFC.
 

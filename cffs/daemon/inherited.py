@@ -1,8 +1,10 @@
-"""What a process may inherit from an odd starter, put right before anything else runs: streams, signals, a home.
+"""What a process may inherit from an odd starter, put right before anything else runs: streams, signals, home, locale.
 
 It must not know commands. The entry points of `cli/` call it first; the daemon inherits what they put right.
 """
 
+import io
+import locale
 import os
 import pwd
 import signal
@@ -21,7 +23,8 @@ _STREAMS = (
 
 def put_right() -> None:
     """Opens /dev/null for each standard stream that is closed, unblocks every signal, has the ends of children told,
-    and makes sure that there is a HOME."""
+    makes sure that there is a HOME, and that paths and names are UTF-8 whatever the locale. May run the whole program
+    anew, so call it before anything else."""
     for number, name, mode, flags in _STREAMS:
         _open_where_closed(number, flags)
         if getattr(sys, name) is None:
@@ -32,6 +35,34 @@ def put_right() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else no exit status of a child is ever known
     if not os.environ.get("HOME"):
         os.environ["HOME"] = _home_of_account()
+    if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
+        # Python settles how it spells paths when it starts; children are told by the variable
+        os.environ["PYTHONUTF8"] = "1"
+        ourselves = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, ourselves)  # nosec B606  # noqa: S606
+    if (encoding := _spoken_encoding()) is not None:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                lenient = "surrogateescape" if stream is sys.stdin else "backslashreplace"
+                stream.reconfigure(encoding=encoding, errors=lenient)
+
+
+def spoken(text: str) -> str:
+    """A text of the environment that is no path: what is no UTF-8, a terminal spelt in the locale's encoding."""
+    raw, encoding = os.fsencode(text), _spoken_encoding()
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return text if encoding is None else raw.decode(encoding, "surrogateescape")
+
+
+def _spoken_encoding() -> str | None:
+    """The encoding of a locale that is not UTF-8, in which terminals write and want to be written to; None otherwise,
+    also for C and POSIX, whose terminals show UTF-8."""
+    if not sys.flags.utf8_mode or locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX"):
+        return None
+    encoding = locale.getencoding()
+    return None if encoding.lower().replace("-", "") == "utf8" else encoding
 
 
 def _open_where_closed(number: int, flags: int) -> None:

@@ -3,6 +3,7 @@
 It must not know commands or the daemon's calls. Both read it, since a mount that hangs answers no question of its own.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
 def mounts_now() -> list[Mount]:
     """The mount table as it is; raises UsageError where the kernel does not show it."""
     try:
-        return parse_mountinfo(_MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
+        return parse_mountinfo(os.fsdecode(_MOUNTINFO.read_bytes()))
     except OSError as error:
         raise UsageError(f"cannot read {_MOUNTINFO}: {error.strerror}; is /proc mounted?") from error
 

@@ -3,12 +3,12 @@
 It must not know who waits for entries that are still to come: `fuse/operations` does, and calls it.
 """
 
-import sys
 from collections.abc import Callable
 
 import pyfuse3
 
 from cffs.core.ids import Inode
+from cffs.core.names import to_kernel
 from cffs.fuse.handles import FolderHandle
 from cffs.fuse.neighbours import BROUGHT, Neighbours, Shown
 from cffs.tree.namespace import Namespace
@@ -19,9 +19,6 @@ ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryA
 #: (number, node, content where it is at hand) -> what the kernel is told of it, in an object that is good until the
 #: next is made.
 AttributesOf = Callable[[Inode, Node, Content | Folder | None], pyfuse3.EntryAttributes]
-
-#: As `os.fsencode` does, which looks first what it was given.
-_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 
 class Folders:
@@ -69,7 +66,7 @@ class Folders:
             for index, (offset, name, node, content) in enumerate(entries):
                 number = number_of(node)
                 attributes = attributes_of(number, node, content)
-                if not readdir_reply(token, name.encode(_ENCODING, _ERRORS), attributes, offset):
+                if not readdir_reply(token, to_kernel(name), attributes, offset):
                     handle.ahead, handle.ahead_after = entries[index:], after
                     return True
                 hold(number, node)

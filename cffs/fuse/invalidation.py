@@ -6,7 +6,6 @@ hears from the reader that an object is another one.
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterable
 
 import pyfuse3
@@ -15,6 +14,7 @@ from cachetools import LRUCache
 
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
+from cffs.core.names import to_kernel
 from cffs.reader.facts import Known, Learned
 from cffs.tree.inodes import InodeTable
 
@@ -66,7 +66,7 @@ class KernelView:
 
 
 def _forget_entry(folder: Inode, name: str) -> None:
-    pyfuse3.invalidate_entry_async(pyfuse3.InodeT(folder), pyfuse3.FileNameT(os.fsencode(name)), ignore_enoent=True)
+    pyfuse3.invalidate_entry_async(pyfuse3.InodeT(folder), pyfuse3.FileNameT(to_kernel(name)), ignore_enoent=True)
 
 
 def _forget_attributes(inode: Inode) -> None:

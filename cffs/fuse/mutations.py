@@ -12,6 +12,7 @@ import pyfuse3
 
 from cffs.core.errors import BadArgument, ReadOnlyMount
 from cffs.core.ids import Inode
+from cffs.core.names import from_kernel
 from cffs.fuse.guard import acting_handler, handler, instant_handler, patient_handler
 from cffs.fuse.handles import HandleTable, RemoteHandle, WrittenHandle
 from cffs.fuse.refusals import Refusals
@@ -56,7 +57,7 @@ class Mutations(Refusals):
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """A new file and its handle; the mode given is not kept."""
         folder = self._inodes.node(Inode(parent_inode))
-        node, file = await self._namespace.writing.create_file(folder, os.fsdecode(name), opening(flags, ctx))
+        node, file = await self._namespace.writing.create_file(folder, from_kernel(name), opening(flags, ctx))
         info = self._opened_here(node, file, writes=True)
         return info, self._attributes_of(self._inodes.hold(node), node)
 
@@ -66,18 +67,18 @@ class Mutations(Refusals):
     ) -> pyfuse3.EntryAttributes:
         """What a new folder means is the tree's."""
         folder = self._inodes.node(Inode(parent_inode))
-        node = await self._namespace.writing.make_folder(folder, os.fsdecode(name))
+        node = await self._namespace.writing.make_folder(folder, from_kernel(name))
         return self._attributes_of(self._inodes.hold(node), node)
 
     @acting_handler
     async def unlink(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
         """The name goes; what is open under it stays open."""
-        await self._namespace.writing.remove_file(self._inodes.node(Inode(parent_inode)), os.fsdecode(name))
+        await self._namespace.writing.remove_file(self._inodes.node(Inode(parent_inode)), from_kernel(name))
 
     @acting_handler
     async def rmdir(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
         """The same of a folder."""
-        await self._namespace.writing.remove_folder(self._inodes.node(Inode(parent_inode)), os.fsdecode(name))
+        await self._namespace.writing.remove_folder(self._inodes.node(Inode(parent_inode)), from_kernel(name))
 
     @patient_handler
     async def rename(
@@ -94,9 +95,9 @@ class Mutations(Refusals):
             raise BadArgument("only a plain rename is possible")
         await self._namespace.writing.rename(
             self._inodes.node(Inode(parent_inode_old)),
-            os.fsdecode(name_old),
+            from_kernel(name_old),
             self._inodes.node(Inode(parent_inode_new)),
-            os.fsdecode(name_new),
+            from_kernel(name_new),
             replaces=not flags,
         )
 

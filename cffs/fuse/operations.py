@@ -4,7 +4,6 @@ It must not know how names are resolved, sizes learned or bytes fetched: it call
 `daemon/mount` hands the one instance to pyfuse3.
 """
 
-import os
 from collections.abc import Callable, Sequence
 
 import pyfuse3
@@ -21,6 +20,7 @@ from cffs.core.errors import (
     StaleHandle,
 )
 from cffs.core.ids import Inode
+from cffs.core.names import from_kernel
 from cffs.fuse.attributes import AttributeMaker
 from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, first_at_once, handler, instant_handler
@@ -132,7 +132,7 @@ class Operations(Mutations):
         """
         parent = self._inodes.node(Inode(parent_inode))
         try:
-            found = self._namespace.find(parent, os.fsdecode(name))
+            found = self._namespace.find(parent, from_kernel(name))
             if isinstance(found, Unproven) and self._namespace.may_be_created(parent):
                 with trio.fail_after(self.calls.budget_seconds):
                     found = await self._namespace.lookup_patiently(found)

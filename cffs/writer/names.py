@@ -4,11 +4,11 @@ It must not know what is there, nor what becomes of a name.
 `writer/uploads` asks it at create and at rename.
 """
 
-import os
 from dataclasses import dataclass
 
 from cffs.core.errors import ContentRefused
 from cffs.core.media_types import MIME_TYPES
+from cffs.core.names import to_kernel
 
 #: `.jpeg` is the documented `.jpg` in its longer spelling.
 _ALIASES = {"jpeg": "jpg"}
@@ -43,4 +43,4 @@ def media_name(name: str) -> MediaName | None:
     extension = _ALIASES.get(suffix.lower(), suffix.lower())
     if not dot or not stem or extension not in MIME_TYPES:
         raise ContentRefused(f"media are {', '.join(MIME_TYPES)}; a file is told by its suffix")
-    return MediaName(stem=os.fsencode(stem).decode("utf-8", "replace"), extension=extension)
+    return MediaName(stem=to_kernel(stem).decode("utf-8", "replace"), extension=extension)

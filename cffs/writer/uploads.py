@@ -8,7 +8,6 @@ changed without an await between looking and changing.
 """
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from cffs.core.errors import (
     SpoolFailed,
     StaleHandle,
 )
+from cffs.core.names import to_kernel
 from cffs.writer.descriptors import Look, look, process_of
 from cffs.writer.draft import Draft, State
 from cffs.writer.handle import DraftHandle
@@ -259,7 +259,7 @@ class Uploads:
             self._forget(draft)
 
     async def _look(self, draft: Draft) -> Look:
-        name, inode = os.fsencode(draft.name), self._inode_of(draft.number)
+        name, inode = to_kernel(draft.name), self._inode_of(draft.number)
         writers = frozenset(draft.writers)
         return await trio.to_thread.run_sync(lambda: look(name, inode, writers), limiter=self._threads)
 
