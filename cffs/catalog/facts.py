@@ -47,6 +47,8 @@ class Facts(Database):
             self.hints.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
         self._facts_arrived = trio.Event()
         self._refused = False
+        #: The versions of the objects that were ever found changed, by their keys.
+        self.versions: dict[str, int] = dict(self._reading.execute(rows.VERSIONS))
         #: Objects that the service denied once, and those of them that it had after all, not yet written.
         self._denied = {str(key) for (key,) in self._reading.execute(rows.ABSENCES)}
         self._found_again: set[str] = set()
@@ -158,6 +160,8 @@ class Facts(Database):
             self._facts_arrived.set()
 
     def _keep_fact(self, fact: Fact) -> None:
+        if fact.version:
+            self.versions[fact.object_key] = fact.version
         self._unwritten[fact.object_key] = self._facts[fact.object_key] = fact
         self._forget_facts()
         self._facts_arrived.set()

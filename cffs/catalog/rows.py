@@ -246,6 +246,7 @@ DYNAMIC_FOLDERS = (
 _FACT = "SELECT f.object_key, f.source, f.nbytes, f.validator, f.modified_ns, f.version, f.seen_ms"
 FACT = f"{_FACT} FROM facts f WHERE object_key = ?"
 FACTS = f"{_FACT} FROM json_each(?) k CROSS JOIN facts f ON f.object_key = k.value"
+VERSIONS = "SELECT object_key, version FROM facts WHERE version > 0"
 COUNTS = (
     "SELECT (SELECT count(*) FROM campaigns), (SELECT count(*) FROM calls), (SELECT count(*) FROM recordings),"
     " (SELECT count(*) FROM media)"

@@ -85,7 +85,7 @@ async def built(
         background.start(credentials_check.repeat_until_known)
         cache = MemoryCache(settings.memory_nbytes, give_back=allocator.give_back)
         disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
-        inodes = InodeTable()
+        inodes = InodeTable(catalog.versions)
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
             opener=transport,

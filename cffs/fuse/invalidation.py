@@ -112,8 +112,7 @@ class FactsToCatalog:
         if self._catalog.unlearn(key):
             log.info("object changed at the origin object=%s", key)
         for inode in self._shown(key):
-            if not self._inodes.is_stale(inode):
-                self._inodes.retire(self._inodes.node(inode))
+            self._inodes.retire(inode)
             self._kernel.forget_attributes(inode)
 
 

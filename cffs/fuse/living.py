@@ -49,8 +49,8 @@ class Living:
         elif (shown := self._shown.pop(inode, None)) is not None:
             key, was_opened = shown
             self._objects.living.forget(key)
-            if was_opened and not self._namespace.inodes.is_stale(inode):
-                self._namespace.inodes.retire(node)
+            if was_opened:
+                self._namespace.inodes.retire(inode)
             self._kernel.forget_attributes(inode)
         return content
 

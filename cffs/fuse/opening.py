@@ -73,14 +73,14 @@ class Opening:
         except RemoteObjectMissing:
             await self.is_missing(content)
             raise
-        keeps_pages = self._tied(inode, node, content.key, file)
+        keeps_pages = self._tied(inode, content.key, file)
         number = self._handles.add(RemoteHandle(inode, node, content.key, file))
         if known is None:
             self._objects.revalidation.confirm(content.key)
         self._neighbours.opened(inode, content, file)
         return file_info(number, file, keeps_pages=keeps_pages)
 
-    def _tied(self, inode: Inode, node: Node, key: str, file: OpenFile) -> bool:
+    def _tied(self, inode: Inode, key: str, file: OpenFile) -> bool:
         """Ties the inode to the version of `file`, which was opened for it just now; whether the pages that the kernel
         has of the inode may be kept. Raises RemoteObjectChanged, and closes it, where the inode is of another."""
         fact, versions = self._catalog.fact(key), self._versions
@@ -88,8 +88,7 @@ class Opening:
         is_stale = self._inodes.is_stale(inode)
         if is_stale or not versions.admits(inode, key, number=version, nbytes=file.total_nbytes):
             file.close()
-            if not is_stale:
-                self._inodes.retire(node)
+            self._inodes.retire(inode)
             raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
         if versions.of(inode) is not None:
             return True

@@ -144,11 +144,11 @@ class Operations(Mutations):
                 never_ours=False, known_for_seconds=now - known_at if known_at is not None else 0.0
             )
         if isinstance(found, Unproven):
-            number = self._inodes.promise(found.stand_in)
+            number = self._inodes.hold(found.stand_in)
             self._namespace.promises.make(found)
             return self._attributes.promised(number, is_folder=found.kind in FOLDERS)
         number = self._inodes.hold(found)
-        self._kept(number, found)
+        self._namespace.promises.end(found)
         self._neighbours.looked_up(parent, number)
         return self._attributes_of(number, found)
 
@@ -172,13 +172,8 @@ class Operations(Mutations):
         proven = await promises.prove(node)
         if self._inodes.number(proven) != inode:
             raise StaleHandle(f"inode {inode} stood in for {told(proven)}")
-        self._kept(inode, proven)
+        promises.end(proven)
         return proven
-
-    def _kept(self, inode: Inode, node: Node) -> None:
-        """The node that was perhaps promised under the number is there."""
-        self._namespace.promises.end(node)
-        self._inodes.keep(inode, node)
 
     @handler
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:

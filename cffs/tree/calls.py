@@ -14,33 +14,23 @@ from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOf
 from cffs.core.wire_json import encode
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
-from cffs.tree.groups import (
-    CALL_SLOT,
-    CALLS_GROUP,
-    CAMPAIGN_JSON_SLOT,
-    CAMPAIGN_PLAYLIST_SLOT,
-    CAMPAIGN_SLOT,
-    CAMPAIGNS_GROUP,
-    LONE_CALL_SLOT,
-)
-from cffs.tree.inodes import place
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 from cffs.tree.question import Question
 
 
-def campaign_node(campaign_id: int, seq: int) -> Node:
-    """A campaign's folder; `seq` 0 where it has no row."""
-    return Node(Kind.CAMPAIGN, (campaign_id,), place(CAMPAIGNS_GROUP, seq, CAMPAIGN_SLOT) if seq else 0)
+def campaign_node(campaign_id: int) -> Node:
+    """A campaign's folder."""
+    return Node(Kind.CAMPAIGN, (campaign_id,))
 
 
-def call_node(campaign_id: int, call_id: int, seq: int) -> Node:
+def call_node(campaign_id: int, call_id: int) -> Node:
     """A call's folder below its campaign."""
-    return Node(Kind.CALL, (campaign_id, call_id), place(CALLS_GROUP, seq, CALL_SLOT))
+    return Node(Kind.CALL, (campaign_id, call_id))
 
 
-def lone_call_node(call_id: int, seq: int) -> Node:
+def lone_call_node(call_id: int) -> Node:
     """A call's folder below calls/."""
-    return Node(Kind.LONE_CALL, (call_id,), place(CALLS_GROUP, seq, LONE_CALL_SLOT))
+    return Node(Kind.LONE_CALL, (call_id,))
 
 
 def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Question:
@@ -49,17 +39,16 @@ def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Qu
     row = context.catalog.campaign(campaign_id)
     nothing_denies = context.account.v1 is not None or context.account.offered.get(Family.BROADCASTS) is False
     if row is not None or nothing_denies:
-        return campaign_node(campaign_id, row.seq if row else 0)
+        return campaign_node(campaign_id)
 
     async def ask() -> Node:
         try:
             await context.account.find_campaign(campaign_id, patience_seconds=None)
         except OperationNotOffered:
             pass  # nothing can deny it: the file decides
-        row = context.catalog.campaign(campaign_id)
-        return campaign_node(campaign_id, row.seq if row else 0)
+        return campaign_node(campaign_id)
 
-    return Question(campaign_node(campaign_id, 0), ask)
+    return Question(campaign_node(campaign_id), ask)
 
 
 def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Question:
@@ -67,7 +56,7 @@ def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Questio
     campaign_id, call_id = int(parent.args[0]), int(parts["call"])
     row = context.catalog.call(call_id)
     if row is not None and row.campaign_id == campaign_id:
-        return call_node(row.campaign_id, row.id, row.seq)
+        return call_node(row.campaign_id, row.id)
     node = Node(Kind.CALL, (campaign_id, call_id))
     if context.account.files_asked_at(campaign_id, call_id) is not None and not context.can_deny_calls:
         return node
@@ -81,7 +70,7 @@ async def _ask_call(context: Context, campaign_id: int, call_id: int) -> Node:
     )
     row = context.catalog.call(call_id)
     if row is not None and row.campaign_id == campaign_id:
-        return call_node(row.campaign_id, row.id, row.seq)
+        return call_node(row.campaign_id, row.id)
     if v2_says is None:
         raise RemoteObjectMissing(f"call {call_id} is not of campaign {campaign_id}")
     if isinstance(v2_says, NotInTree | OperationNotOffered) or context.only_v1_answers:
@@ -103,7 +92,7 @@ def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> Node | Q
     call_id = int(parts["call"])
     row = context.catalog.call(call_id)
     if row is not None:
-        return lone_call_node(row.id, row.seq)
+        return lone_call_node(row.id)
     node = Node(Kind.LONE_CALL, (call_id,))
     if context.account.offered.get(Family.CALLS) is False:
         return node
@@ -114,7 +103,7 @@ def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> Node | Q
         except OperationNotOffered:
             return node
         row = context.catalog.call(call_id)
-        return lone_call_node(row.id, row.seq) if row is not None else node
+        return lone_call_node(row.id) if row is not None else node
 
     return Question(node, ask)
 
@@ -135,36 +124,31 @@ async def _both(*questions: Awaitable[object]) -> list[CffsError | None]:
     return outcomes
 
 
-def resolve_campaign_json(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_campaign_json(_context: Context, parent: Node, _parts: Parts) -> Node:
     """Every campaign has one."""
-    row = context.catalog.campaign(int(parent.args[0]))
-    wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_JSON_SLOT) if row else 0
-    return Node(Kind.CAMPAIGN_JSON, parent.args, wish)
+    return Node(Kind.CAMPAIGN_JSON, parent.args)
 
 
 def campaigns_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """Every campaign known."""
     rows = context.catalog.campaigns(after_seq=seq_before(after))
-    return past([Entry(row_offset(r.seq, 0), str(r.id), campaign_node(r.id, r.seq)) for r in rows], after)
+    return past([Entry(row_offset(r.seq, 0), str(r.id), campaign_node(r.id)) for r in rows], after)
 
 
 def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
     """campaign.json, then its calls in the order in which they became known."""
     campaign_id = int(node.args[0])
-    row = context.catalog.campaign(campaign_id)
-    wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_JSON_SLOT) if row else 0
-    list_wish = place(CAMPAIGNS_GROUP, row.seq, CAMPAIGN_PLAYLIST_SLOT) if row else 0
-    playlist = Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id), list_wish)
-    first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,), wish)), ("playlist.m3u8", playlist))
+    playlist = Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id))
+    first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,))), ("playlist.m3u8", playlist))
     rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
-    folders = [Entry(row_offset(row.seq, 0), str(row.id), call_node(campaign_id, row.id, row.seq)) for row in rows]
+    folders = [Entry(row_offset(row.seq, 0), str(row.id), call_node(campaign_id, row.id)) for row in rows]
     return past(first + folders, after)
 
 
 def calls_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The calls that belong to no campaign."""
     rows = context.catalog.calls(campaign_id=0, after_seq=seq_before(after))
-    entries = [Entry(row_offset(row.seq, 0), str(row.id), lone_call_node(row.id, row.seq)) for row in rows]
+    entries = [Entry(row_offset(row.seq, 0), str(row.id), lone_call_node(row.id)) for row in rows]
     return past(entries, after)
 
 

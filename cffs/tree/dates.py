@@ -14,9 +14,7 @@ from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.times import date_folders, day_interval_ms, month_interval_ms, parse_day
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
-from cffs.tree.groups import DATES_GROUP, DAY_SLOT, MONTH_SLOT, YEAR_SLOT
 from cffs.tree.hints import Form
-from cffs.tree.inodes import place
 from cffs.tree.listed import know
 from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.view_files import entries_after, resolver, zone_of
@@ -31,9 +29,8 @@ _SEQ_MASK = (1 << _SEQ_BITS) - 1
 
 def _folder(day: date, depth: int) -> Node:
     """The folder of the day's year (1), month (2) or itself (3)."""
-    kind, slot = ((Kind.YEAR, YEAR_SLOT), (Kind.MONTH, MONTH_SLOT), (Kind.DAY, DAY_SLOT))[depth - 1]
     parts = (f"{day.year:04}", f"{day.month:02}", f"{day.day:02}")
-    return Node(kind, parts[:depth], place(DATES_GROUP, day.toordinal(), slot))
+    return Node((Kind.YEAR, Kind.MONTH, Kind.DAY)[depth - 1], parts[:depth])
 
 
 def _day_of(node: Node) -> date:

@@ -11,8 +11,6 @@ from cffs.core.names import decode_name, encode_name, is_text
 from cffs.core.source import Source, v1_dynamic
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset
-from cffs.tree.groups import DYNAMIC_FILE_SLOT, DYNAMIC_GROUP
-from cffs.tree.inodes import place
 from cffs.tree.nodes import Entry, Kind, Node, Remote
 from cffs.tree.question import Question
 
@@ -60,7 +58,7 @@ def resolve_file(context: Context, parent: Node, parts: Parts) -> Node | Questio
 
 def _file_node(row: DynamicRow) -> Node:
     args = (row.hash, row.year, row.month, row.campaign, row.filename)
-    return Node(Kind.DYNAMIC_FILE, args, place(DYNAMIC_GROUP, row.seq, DYNAMIC_FILE_SLOT))
+    return Node(Kind.DYNAMIC_FILE, args)
 
 
 def _location(node: Node) -> Location:

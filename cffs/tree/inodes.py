@@ -1,50 +1,73 @@
-"""Inode numbers: one per node for as long as the mount lives, and how often the kernel holds each. Pure.
+"""Inode numbers: one per version of a node, the same in every mount, and how often the kernel holds each. Pure.
 
-It must not know what a node is beyond being hashable and wishing for a place.
-`fuse/operations` counts lookups and forgets with it; the namespace retires the number of a changed object.
+It must not know what a node is beyond its kind and arguments, nor where versions come from.
+`fuse/operations` counts lookups and forgets with it.
 
-A row's place becomes the number itself, so that numbers ascend in listing order and cost no memory while the kernel
-does not hold them; nodes without a row are numbered as they come, in a range of their own.
+A number is made of what tells the node apart, so nothing need be kept for it: the service's own id where there is one
+(numbers then ascend as ids do, which is how folders list files), else a digest. Incremental archives and backups go by
+numbers: one that changed with each mount would make them say "renamed", and lose files at a restore. A changed object
+has another number, made of its version too, since the kernel's pages belong to the number.
 """
 
-from dataclasses import replace
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
+from cffs.tree.groups import place_of
 from cffs.tree.nodes import Kind, Node
+from cffs.tree.object_keys import WITH_KEYS, object_key
 
 #: The kernel's root inode (FUSE_ROOT_ID in linux/fuse.h).
 ROOT_INODE = Inode(1)
 ROOT = Node(Kind.ROOT)
 
-#: Numbers below this are given as they come; a row's place lies above.
-FIRST_PLACE = 1 << 52
-#: A place is group << 52 | sequence << 3 | slot: 2^49 rows a table, 8 nodes a row, groups 1 to 2047.
-_GROUP_SHIFT = 52
-_SLOT_BITS = 3
+#: A number by id is group << 50 | id << 4 | slot: 4095 groups, ids of up to 13 digits (those seen have 10 to 13), 16
+#: slots. Numbers by digest lie above all of them, and none is above 2^63: some programs take it for signed.
+_GROUP_SHIFT = 50
+_SLOT_BITS = 4
+_LARGEST_ID = 2 ** (_GROUP_SHIFT - _SLOT_BITS) - 1
+_DIGESTED = 1 << 62
 
 
-def place(group: int, seq: int, slot: int) -> int:
-    """The inode number that the `slot`-th node of row `seq` in table `group` wishes for."""
-    return group << _GROUP_SHIFT | seq << _SLOT_BITS | slot
+def number_of(node: Node, *, version: int = 0) -> Inode:
+    """The number of a version of a node, unless that is taken by another."""
+    place = None if version else place_of(node)
+    if place is not None and 0 < place[1] <= _LARGEST_ID:
+        group, ident, slot = place
+        return Inode(group << _GROUP_SHIFT | ident << _SLOT_BITS | slot)
+    return _digested(node, version, 0)
+
+
+#: Fixed folders are asked for all the time.
+@lru_cache(4096)
+def _digested(node: Node, version: int, attempt: int) -> Inode:
+    if node == ROOT:
+        return ROOT_INODE
+    told = json.dumps([node.kind.name, node.args, version, attempt]).encode("ascii")
+    digest = int.from_bytes(blake2b(told, digest_size=8).digest())
+    return Inode(_DIGESTED | digest & (_DIGESTED - 1))
 
 
 class InodeTable:
     """Numbers and lookup counts. No await anywhere in it: callers may mutate it between two checkpoints."""
 
-    def __init__(self) -> None:
-        self._next = ROOT_INODE + 1
-        #: Numbers of nodes without a place, and of nodes whose place was retired; kept for the mount's life.
-        self._given: dict[Node, Inode] = {ROOT: ROOT_INODE}
-        #: Their kinds: a node of another kind is not looked for among them, for that costs a hash of all its parts, for
-        #: each entry of a listing.
-        self._given_kinds: set[Kind] = {ROOT.kind}
+    def __init__(self, versions: Mapping[str, int] | None = None) -> None:
+        """`versions` tells which version objects have by now, of those that were ever found changed, by their keys; it
+        may change at any time, and the numbers of their nodes with it."""
+        self._versions: Mapping[str, int] = {} if versions is None else versions
+        #: How often a node's number was retired while no version said that it is another one.
+        self._retired: dict[Node, int] = {}
+        #: Numbers of nodes of which another node had the number when they came; kept for the mount's life.
+        self._given: dict[tuple[Node, int], Inode] = {}
+        #: Their kinds, so that a node of another kind need not be looked for, which costs a hash of all its parts.
+        self._given_kinds: set[Kind] = set()
         #: What the kernel holds: the node of a number, and where it must forget more than one lookup of it, how many
         #: more (`find` makes the kernel hold every name there is, once).
         self._held: dict[Inode, Node] = {ROOT_INODE: ROOT}
         self._more: dict[Inode, int] = {}
-        #: Numbers of promises, which are given away again once the kernel does not hold them.
-        self._promised: set[Inode] = set()
         self._stale: set[Inode] = set()
 
     def __len__(self) -> int:
@@ -57,18 +80,28 @@ class InodeTable:
         return len(self._held) + sum(self._more.values())
 
     def number(self, node: Node) -> Inode:
-        """The node's number; the same at every call until the node is retired."""
-        if node.kind in self._given_kinds and (given := self._given.get(node)) is not None:
+        """The node's number: the same at every call, and in every mount, until its object is another version, or the
+        node is retired."""
+        version = self._version(node) if self._versions or self._retired else 0
+        if node.kind in self._given_kinds and (given := self._given.get((node, version))) is not None:
             return given
-        holder = self._held.get(Inode(node.place))
-        if node.place and (holder is None or holder == node):
-            return Inode(node.place)  # unless another node of the row (a call that changed its campaign) has it still
-        return self._give(node)
+        number = number_of(node, version=version)
+        holder = self._held.get(number)
+        if holder is None or holder == node:
+            return number
+        return self._give(node, version)
 
-    def _give(self, node: Node) -> Inode:
-        number = Inode(self._next)
-        self._next += 1
-        self._given[replace(node, place=0)] = number
+    def _version(self, node: Node) -> int:
+        version = self._retired.get(node, 0)
+        if node.kind in WITH_KEYS and (key := object_key(node)) is not None:
+            version += self._versions.get(key, 0)
+        return version
+
+    def _give(self, node: Node, version: int) -> Inode:
+        attempt = 1
+        while (number := _digested(node, version, attempt)) in self._held:
+            attempt += 1
+        self._given[node, version] = number
         self._given_kinds.add(node.kind)
         return number
 
@@ -84,20 +117,6 @@ class InodeTable:
             self._more[number] = self._more.get(number, 0) + 1
         self._held[number] = node
 
-    def promise(self, node: Node) -> Inode:
-        """As `hold` for a node that may turn out not to be: its number lives only for as long as the kernel holds it,
-        unless it is kept."""
-        is_new = node not in self._given
-        number = self.hold(node)
-        if is_new and self._given.get(node) == number:
-            self._promised.add(number)
-        return number
-
-    def keep(self, number: Inode, node: Node) -> None:
-        """What was promised under the number is there, and is this node."""
-        self._promised.discard(number)
-        self._held[number] = node
-
     def forget(self, number: Inode, lookups: int) -> Node | None:
         """The kernel drops `lookups` of its references; the root is never forgotten, too many are taken as all.
 
@@ -110,12 +129,8 @@ class InodeTable:
             self._more[number] = left - 1
         if left >= 1:
             return None
-        node = self._held.pop(number)
         self._stale.discard(number)
-        if number in self._promised:
-            self._promised.discard(number)
-            del self._given[node]
-        return node
+        return self._held.pop(number)
 
     def node(self, number: Inode) -> Node:
         """The node of a number that the kernel holds. Raises StaleHandle."""
@@ -125,13 +140,15 @@ class InodeTable:
         return held
 
     def is_stale(self, number: Inode) -> bool:
-        """True where the number belongs to an earlier version of its node."""
+        """True where the number was retired: the kernel may have bytes of an earlier version under it."""
         return number in self._stale
 
-    def retire(self, node: Node) -> Inode:
-        """Give the node a new number from now on (its object changed); returns the old one, which is stale if held."""
-        old = self.number(node)
-        if old in self._held:
-            self._stale.add(old)
-        self._give(node)
-        return old
+    def retire(self, number: Inode) -> None:
+        """The kernel has bytes under the number that are not those of its node any more: the node has another number
+        from now on, also where no version tells that it is another one. Nothing where the kernel does not hold it."""
+        node = self._held.get(number)
+        if node is None:
+            return
+        self._stale.add(number)
+        if self.number(node) == number:
+            self._retired[node] = self._retired.get(node, 0) + 1

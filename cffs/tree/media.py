@@ -13,8 +13,6 @@ from cffs.core.media_types import MIME_TYPES, may_be_text
 from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
-from cffs.tree.groups import MEDIA_FILE_SLOT, MEDIA_GROUP, MEDIA_JSON_SLOT, MEDIA_PUBLIC_SLOT, MEDIA_RAW_SLOT
-from cffs.tree.inodes import place
 from cffs.tree.listed import of_listing
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote
 from cffs.tree.question import Question
@@ -37,16 +35,15 @@ def file_node(row: MediaRow) -> Node:
     """The file of a row; the raw one where its type is not known."""
     if not row.extension:
         return _raw_node(row)
-    wish = place(MEDIA_GROUP, row.seq, MEDIA_FILE_SLOT)
-    return Node(Kind.MEDIA_FILE, (row.id, listed(row.extension)), wish)
+    return Node(Kind.MEDIA_FILE, (row.id, listed(row.extension)))
 
 
 def _raw_node(row: MediaRow) -> Node:
-    return Node(Kind.MEDIA_RAW, (row.id,), place(MEDIA_GROUP, row.seq, MEDIA_RAW_SLOT))
+    return Node(Kind.MEDIA_RAW, (row.id,))
 
 
 def _json_node(row: MediaRow) -> Node:
-    return Node(Kind.MEDIA_JSON, (row.id,), place(MEDIA_GROUP, row.seq, MEDIA_JSON_SLOT))
+    return Node(Kind.MEDIA_JSON, (row.id,))
 
 
 def _known(context: Context, media_id: int) -> MediaRow | None:
@@ -147,7 +144,7 @@ def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node | Ques
 
 def _public_node(row: MediaRow) -> Node:
     args = (row.public_key or "", listed(row.public_extension or ""))
-    return Node(Kind.MEDIA_PUBLIC_FILE, args, place(MEDIA_GROUP, row.seq, MEDIA_PUBLIC_SLOT))
+    return Node(Kind.MEDIA_PUBLIC_FILE, args)
 
 
 def media_entries(context: Context, _node: Node, after: int) -> list[Entry]:

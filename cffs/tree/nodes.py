@@ -6,7 +6,7 @@ which are made in C.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -89,13 +89,11 @@ class Kind(Enum):
 class Node:
     """One file or folder: its kind and what tells it from its like (ids, names as the API spells them).
 
-    A file has the same node in every folder that shows it. `place` is the inode number its row asks for (0: any);
-    it says nothing about identity.
+    A file has the same node in every folder that shows it, and in every mount.
     """
 
     kind: Kind
     args: tuple[int | str, ...] = ()
-    place: int = field(default=0, compare=False)
 
 
 class Remote(NamedTuple):

@@ -22,17 +22,7 @@ from cffs.tree import dates, dynamic, recordings, search, views
 from cffs.tree.ages import modified_ms
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
-from cffs.tree.groups import (
-    CALL_PLAYLIST_SLOT,
-    CALLS_GROUP,
-    CAMPAIGN_PLAYLIST_SLOT,
-    CAMPAIGNS_GROUP,
-    LONE_CALL_PLAYLIST_SLOT,
-    VIEW_FOLDERS_GROUP,
-    VIEW_PLAYLIST_SLOT,
-)
 from cffs.tree.hints import Form
-from cffs.tree.inodes import place
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 from cffs.tree.recordings import shown_forms
 from cffs.tree.rendering import Step
@@ -64,28 +54,15 @@ LISTED: dict[Kind, Callable[[Context, Node, int], list[Entry]]] = {
 }
 
 
-def node_of(context: Context, folder: Node) -> Node:
+def node_of(folder: Node) -> Node:
     """The playlist of a folder; one for both places that a campaign or a call stands in."""
     folder = views.canonical(folder)
-    return Node(Kind.PLAYLIST, (folder.kind.name, *folder.args), _place(context, folder))
+    return Node(Kind.PLAYLIST, (folder.kind.name, *folder.args))
 
 
-def _place(context: Context, folder: Node) -> int:
-    if folder.kind is Kind.CAMPAIGN:
-        campaign = context.catalog.campaign(int(folder.args[0]))
-        return place(CAMPAIGNS_GROUP, campaign.seq, CAMPAIGN_PLAYLIST_SLOT) if campaign else 0
-    if folder.kind in (Kind.CALL, Kind.LONE_CALL):
-        call = context.catalog.call(int(folder.args[-1]))
-        slot = CALL_PLAYLIST_SLOT if folder.kind is Kind.CALL else LONE_CALL_PLAYLIST_SLOT
-        return place(CALLS_GROUP, call.seq, slot) if call else 0
-    if folder.kind in (Kind.ONE_NUMBER, Kind.ONE_LABEL):
-        return place(VIEW_FOLDERS_GROUP, int(folder.args[0]), VIEW_PLAYLIST_SLOT)
-    return 0
-
-
-def resolve(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
     """Every folder of audio has one."""
-    return node_of(context, parent)
+    return node_of(parent)
 
 
 def content(context: Context, node: Node) -> Content:

@@ -12,24 +12,14 @@ import trio
 
 from cffs.catalog.file_ids import Verdict
 from cffs.catalog.questions import MISSING_SECONDS
-from cffs.catalog.rows import CallRow, FileRow, RecordingRow
+from cffs.catalog.rows import FileRow, RecordingRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
 from cffs.tree.audio import call_json_of, json_of, mp3_listed, wav_content
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, past, row_offset, seq_before
-from cffs.tree.groups import (
-    CALL_JSON_SLOT,
-    CALLS_GROUP,
-    FILES_GROUP,
-    MP3_SLOT,
-    RECORDING_JSON_SLOT,
-    RECORDINGS_GROUP,
-    WAV_SLOT,
-)
 from cffs.tree.hints import Form
-from cffs.tree.inodes import place
 from cffs.tree.living import require_with_state
 from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.question import Question, denied
@@ -40,17 +30,17 @@ FILES_OFFSET = 1 << 56
 
 def mp3_node(row: RecordingRow) -> Node:
     """A recording's MP3."""
-    return Node(Kind.MP3, (row.id,), place(RECORDINGS_GROUP, row.seq, MP3_SLOT))
+    return Node(Kind.MP3, (row.id,))
 
 
 def json_node(row: RecordingRow) -> Node:
     """A recording's metadata."""
-    return Node(Kind.RECORDING_JSON, (row.id,), place(RECORDINGS_GROUP, row.seq, RECORDING_JSON_SLOT))
+    return Node(Kind.RECORDING_JSON, (row.id,))
 
 
-def wav_node(file_id: int, row: FileRow | None) -> Node:
+def wav_node(file_id: int) -> Node:
     """A recording's WAV."""
-    return Node(Kind.WAV, (file_id,), place(FILES_GROUP, row.seq, WAV_SLOT) if row else 0)
+    return Node(Kind.WAV, (file_id,))
 
 
 def call_of(context: Context, folder: Node) -> tuple[int, int]:
@@ -68,11 +58,7 @@ def call_of(context: Context, folder: Node) -> tuple[int, int]:
 def resolve_call_json(context: Context, parent: Node, _parts: Parts) -> Node:
     """Every call has one."""
     campaign_id, call_id = call_of(context, parent)
-    return _call_json_node(context.catalog.call(call_id), campaign_id, call_id)
-
-
-def _call_json_node(row: CallRow | None, campaign_id: int, call_id: int) -> Node:
-    return Node(Kind.CALL_JSON, (call_id, campaign_id), place(CALLS_GROUP, row.seq, CALL_JSON_SLOT) if row else 0)
+    return Node(Kind.CALL_JSON, (call_id, campaign_id))
 
 
 def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node | Question:
@@ -98,10 +84,10 @@ def _wav_in_call(context: Context, parent: Node, file_id: int) -> Node | Questio
     if known is not None:
         if not _is_file_of(known, parent, call_id):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
-        return wav_node(file_id, known)
+        return wav_node(file_id)
     recording = context.catalog.recording(file_id)
     is_of_call = recording is not None and recording.call_id == call_id
-    node = wav_node(file_id, None)
+    node = wav_node(file_id)
     if is_of_call and wavs_are_sure(context):
         return node
     reason = f"v1 lists no file {file_id} for call {call_id}"
@@ -220,7 +206,7 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
     campaign_id, call_id = call_of(context, node)
     forms = shown_forms(context)
     row, recordings = context.catalog.call_folder(call_id)
-    node_of_json = _call_json_node(row, campaign_id, call_id)
+    node_of_json = Node(Kind.CALL_JSON, (call_id, campaign_id))
     entries = [Entry(1, "call.json", node_of_json, call_json_of(context, row, campaign_id, call_id))]
     for recording in recordings:
         first = row_offset(recording.seq, 0)
@@ -235,10 +221,10 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
         for recording in recordings:
             if recording.id not in listed:
                 place_of_wav = row_offset(recording.seq, 2)
-                entries.append(Entry(place_of_wav, f"{recording.id}.wav", wav_node(recording.id, None)))
+                entries.append(Entry(place_of_wav, f"{recording.id}.wav", wav_node(recording.id)))
     if files:
         entries += [
-            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file))
+            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id))
             for file in files
             if _is_file_of(file, node, call_id)
         ]
@@ -270,8 +256,8 @@ def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     file_id = int(parts["id"])
-    node = wav_node(file_id, context.catalog.file(file_id))
-    if node.place or context.is_known(wav_content(context, node)):
+    node = wav_node(file_id)
+    if context.catalog.file(file_id) is not None or context.is_known(wav_content(context, node)):
         return node
 
     async def ask() -> Node:
@@ -313,11 +299,9 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
                 entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row), mp3_listed(context, row)))
             entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)))
             if Form.WAV in forms and wavs_are_sure(context) and context.catalog.file(row.id) is None:
-                entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id, None)))
+                entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id)))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:
         files = context.catalog.files(after_seq=seq_before(max(0, after - FILES_OFFSET)))
-        entries = [
-            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id, file)) for file in files
-        ]
+        entries = [Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id)) for file in files]
     return past(entries, after)

@@ -66,7 +66,7 @@ def files_of(context: Context, row: ViewRow) -> Iterator[tuple[Form, Node]]:
     if Form.MP3 in forms:
         yield Form.MP3, mp3_node(row.recording)
     if Form.WAV in forms and (row.file_seq is not None or wavs_are_sure(context)):
-        yield Form.WAV, wav_node(row.recording.id, context.catalog.file(row.recording.id))
+        yield Form.WAV, wav_node(row.recording.id)
 
 
 def entries_after(
@@ -132,9 +132,9 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
             )
         if context.account.v1 is None:
             raise RemoteObjectMissing("WAVs are v1's")
-        node = wav_node(recording_id, context.catalog.file(recording_id))
+        node = wav_node(recording_id)
         listed = of_listing(context, "recordings", known, lambda _row: node, node)
-        if isinstance(listed, Node) and (node.place or context.is_known(wav_content(context, node))):
+        if isinstance(listed, Node) and _is_known_wav(context, node):
             return node
 
         async def ask() -> Node:
@@ -142,8 +142,12 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
                 await listed.ask()
             if not context.catalog.file(recording_id):
                 await context.require_remote(wav_content(context, node))
-            return wav_node(recording_id, context.catalog.file(recording_id))
+            return node
 
         return Question(node, ask)
 
     return resolve
+
+
+def _is_known_wav(context: Context, node: Node) -> bool:
+    return context.catalog.file(int(node.args[0])) is not None or context.is_known(wav_content(context, node))

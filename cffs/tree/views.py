@@ -10,16 +10,7 @@ from cffs.catalog.views_writes import LABELS, NUMBERS
 from cffs.tree import call_preparing, calls, recordings
 from cffs.tree.behaviour import Parts, Resolve
 from cffs.tree.context import Context, past, row_offset, seq_before
-from cffs.tree.groups import (
-    CALLS_GROUP,
-    CAMPAIGNS_GROUP,
-    NAMED_CALL_SLOT,
-    NAMED_CAMPAIGN_SLOT,
-    VIEW_FOLDER_SLOT,
-    VIEW_FOLDERS_GROUP,
-)
 from cffs.tree.hints import Form
-from cffs.tree.inodes import place
 from cffs.tree.listed import know, of_listing
 from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.question import Question
@@ -32,7 +23,7 @@ _VIEWS = {Kind.BY_NUMBER: (NUMBERS, Kind.ONE_NUMBER), Kind.BY_LABEL: (LABELS, Ki
 
 
 def _folder(kind: Kind, row: ViewFolder) -> Node:
-    return Node(kind, (row.seq,), place(VIEW_FOLDERS_GROUP, row.seq, VIEW_FOLDER_SLOT))
+    return Node(kind, (row.seq,))
 
 
 def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node | Question:
@@ -70,16 +61,14 @@ resolve_wav = resolver(Form.WAV, _is_in)
 # -- by-name/ --
 
 
-def _named(seq: int, campaign_id: int) -> Node:
-    return Node(Kind.NAMED_CAMPAIGN, (campaign_id,), place(CAMPAIGNS_GROUP, seq, NAMED_CAMPAIGN_SLOT))
+def _named(campaign_id: int) -> Node:
+    return Node(Kind.NAMED_CAMPAIGN, (campaign_id,))
 
 
 def resolve_named(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A campaign that v2 told the name of."""
     (name,) = parts.values()
-    return of_listing(
-        context, "campaigns", lambda: context.catalog.campaign_in(name), lambda row: _named(row.seq, row.id)
-    )
+    return of_listing(context, "campaigns", lambda: context.catalog.campaign_in(name), lambda row: _named(row.id))
 
 
 async def prepare_names(context: Context, _node: Node) -> None:
@@ -91,13 +80,12 @@ async def prepare_names(context: Context, _node: Node) -> None:
 def named_campaigns(context: Context, _node: Node, after: int) -> list[Entry]:
     """Every campaign whose name is known."""
     rows = context.catalog.campaigns(after_seq=seq_before(after))
-    entries = [Entry(row_offset(row.seq, 0), row.folder, _named(row.seq, row.id)) for row in rows if row.folder]
+    entries = [Entry(row_offset(row.seq, 0), row.folder, _named(row.id)) for row in rows if row.folder]
     return past(entries, after)
 
 
-def _named_call(context: Context, call: Node) -> Node:
-    row = context.catalog.call(int(call.args[1]))
-    return Node(Kind.NAMED_CALL, call.args, place(CALLS_GROUP, row.seq, NAMED_CALL_SLOT) if row else 0)
+def _named_call(call: Node) -> Node:
+    return Node(Kind.NAMED_CALL, call.args)
 
 
 def canonical(node: Node) -> Node:
@@ -110,10 +98,10 @@ def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Questio
     """As below campaigns/, in a folder of its own."""
     found = calls.resolve_call(context, canonical(parent), parts)
     if isinstance(found, Node):
-        return _named_call(context, found)
+        return _named_call(found)
 
     async def ask() -> Node:
-        return _named_call(context, await found.ask())
+        return _named_call(await found.ask())
 
     return Question(Node(Kind.NAMED_CALL, (*parent.args, int(parts["call"]))), ask)
 
@@ -121,7 +109,7 @@ def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Questio
 def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
     """As below campaigns/."""
     return [
-        Entry(entry.offset, entry.name, _named_call(context, entry.node), entry.content)
+        Entry(entry.offset, entry.name, _named_call(entry.node), entry.content)
         if entry.node.kind is Kind.CALL
         else entry
         for entry in calls.campaign_entries(context, canonical(node), after)

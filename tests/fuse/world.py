@@ -87,7 +87,7 @@ async def built(
         Transport(settings.origin()) as transport,
         Catalog.opened(folder / "catalog.sqlite") as catalog,
     ):
-        cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(), []
+        cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(catalog.versions), []
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
             opener=transport,

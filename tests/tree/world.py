@@ -210,7 +210,7 @@ def _built(
         cache=MemoryCache(8 * 2**20),
         background=background,
         settings=ReaderSettings(memory_nbytes=8 * 2**20, connections=4, timeout_seconds=timeout_seconds),
-        listener=FactsToCatalog(catalog, InodeTable()),
+        listener=FactsToCatalog(catalog, InodeTable(catalog.versions)),
     )
 
     async def probe(key: str, sources: tuple[Source, ...]) -> None:
@@ -226,5 +226,5 @@ def _built(
         acts=Acts(account, wall_ms=wall_ms),
         digest=Digests(objects).digest,
     )
-    namespace = Namespace(context, InodeTable())
+    namespace = Namespace(context, InodeTable(catalog.versions))
     return World(standin=standin, namespace=namespace, account=account, catalog=catalog, objects=objects)
