@@ -36,10 +36,12 @@ class LivingHandle:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHandle:
-    """An open rendered file: its bytes as they were at open."""
+    """An open rendered file: its bytes as they were at open. `inode` is the one whose pages are of these bytes, None
+    where they are read past the pages."""
 
     node: Node
     body: bytes
+    inode: Inode | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

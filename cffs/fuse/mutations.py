@@ -14,8 +14,9 @@ from cffs.core.errors import BadArgument, ReadOnlyMount
 from cffs.core.ids import Inode
 from cffs.core.names import from_kernel
 from cffs.fuse.guard import acting_handler, handler, instant_handler, patient_handler
-from cffs.fuse.handles import HandleTable, RemoteHandle, WrittenHandle
+from cffs.fuse.handles import HandleTable, RemoteHandle, SnapshotHandle, WrittenHandle
 from cffs.fuse.refusals import Refusals
+from cffs.fuse.snapshots import Snapshots
 from cffs.tree.behaviour_writing import Change, Opening, WritableFile
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
@@ -40,6 +41,7 @@ class Mutations(Refusals):
     handles: HandleTable
     _namespace: Namespace
     _inodes: InodeTable
+    _snapshots: Snapshots
 
     @abstractmethod
     def _attributes_of(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
@@ -168,5 +170,7 @@ class Mutations(Refusals):
         handle = self.handles.remove(fh)
         if isinstance(handle, RemoteHandle):
             handle.file.close()
+        elif isinstance(handle, SnapshotHandle) and handle.inode is not None:
+            self._snapshots.close(handle.inode)
         elif isinstance(handle, WrittenHandle):
             await handle.file.release()

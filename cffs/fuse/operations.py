@@ -32,12 +32,13 @@ from cffs.fuse.mutations import WRITING_FLAGS, Mutations
 from cffs.fuse.neighbours import Neighbours
 from cffs.fuse.opening import Opening
 from cffs.fuse.showing import Showing
+from cffs.fuse.snapshots import Pages, Snapshots
 from cffs.fuse.xattrs import AttributesOf, Xattrs
 from cffs.reader.objects import Objects
 from cffs.reader.siblings import Siblings
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Description, Namespace
-from cffs.tree.nodes import Content, Document, Node, Spooled
+from cffs.tree.nodes import Content, Document, Kind, Node, Spooled
 from cffs.tree.question import Unproven
 from cffs.tree.routes import FOLDERS
 
@@ -76,6 +77,7 @@ class Operations(Mutations):
         self._now_ns = now_ns
         self._living = Living(namespace=namespace, objects=objects, kernel=kernel, handles=self.handles)
         self._versions = InodeVersions()
+        self._snapshots = Snapshots(namespace.inodes, kernel)
         siblings = Siblings(objects, memory_nbytes=objects.memory_nbytes)
         self._neighbours = Neighbours(namespace, catalog, siblings)
         self._opening = Opening(
@@ -98,6 +100,7 @@ class Operations(Mutations):
             handles=self.handles,
             living=self._living,
             versions=self._versions,
+            snapshots=self._snapshots,
             now_ns=now_ns,
         )
         self._folders = Folders(
@@ -147,6 +150,7 @@ class Operations(Mutations):
             number = self._inodes.hold(found.stand_in)
             self._namespace.promises.make(found)
             return self._attributes.promised(number, is_folder=found.kind in FOLDERS)
+        self._renew_shown(found)
         number = self._inodes.hold(found)
         self._namespace.promises.end(found)
         self._neighbours.looked_up(parent, number)
@@ -175,6 +179,10 @@ class Operations(Mutations):
         promises.end(proven)
         return proven
 
+    def _renew_shown(self, node: Node) -> None:
+        if self._snapshots.nbytes(self._inodes.number(node)) is not None:
+            self._snapshots.renew(node, self._namespace.describe(node).nbytes)
+
     @handler
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What is known; whether it is there, and a size that nobody knows, are asked of the origin once."""
@@ -184,9 +192,10 @@ class Operations(Mutations):
         if node.kind in FOLDERS:
             return self._attributes_of(inode, node)
         content = await self._living.content(inode, node)
-        self._require_current(inode)
+        if not isinstance(content, Document):  # one number of a rendered file is as good as another
+            self._require_current(inode)
         description = self._namespace.describe_content(content)
-        if description.nbytes is None:
+        if description.nbytes is None and self._snapshots.nbytes(inode) is None:
             description = await self._measured(inode, node, content)
         return self._showing.file(inode, node, content, description)
 
@@ -274,16 +283,12 @@ class Operations(Mutations):
         if node.kind in FOLDERS:
             raise IsAFolder(node.kind.name)
         content = await self._living.content(Inode(inode), node)
+        if isinstance(content, Document):
+            return self._open_snapshot(Inode(inode), node, await self._namespace.load(content), ctx)
         if self._inodes.is_stale(Inode(inode)):
             raise RemoteObjectChanged(f"inode {inode} is of an earlier version")
         if isinstance(content, Spooled):
             return await self._open_written(node, flags, ctx)
-        if isinstance(content, Document):
-            body = await self._namespace.load(content)
-            number = self.handles.add(SnapshotHandle(node, body))
-            self._kernel.forget_attributes(Inode(inode))
-            # no pages: they would end where the size of an earlier rendering does, and mix two snapshots
-            return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
         try:
             info = await self._opening.open(Inode(inode), node, content)
         except CffsError as problem:
@@ -293,6 +298,18 @@ class Operations(Mutations):
             return self._opened_here(node, stand_in, writes=False)
         self._namespace.writing.served(node)
         return info
+
+    def _open_snapshot(
+        self, inode: Inode, node: Node, body: bytes, context: pyfuse3.RequestContext
+    ) -> pyfuse3.FileInfo:
+        if node.kind is Kind.OWN_FILE:  # it is another one at every look
+            pages = Pages.BYPASSED
+            self._kernel.forget_attributes(inode)
+        else:
+            pages, body = self._snapshots.open(inode, node, body, thread=context.pid)
+        is_bypassed = pages is Pages.BYPASSED
+        number = self.handles.add(SnapshotHandle(node, body, None if is_bypassed else inode))
+        return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=is_bypassed, keep_cache=pages is Pages.KEPT)
 
     def _read_at_once(self, fh: int, off: int, size: int) -> bytes | None:
         handle = self.handles.find(fh)

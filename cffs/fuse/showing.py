@@ -14,6 +14,7 @@ from cffs.fuse.handles import HandleTable
 from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
+from cffs.fuse.snapshots import Snapshots
 from cffs.reader.objects import Objects
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Description, Namespace
@@ -35,6 +36,7 @@ class Showing:
         handles: HandleTable,
         living: Living,
         versions: InodeVersions,
+        snapshots: Snapshots,
         now_ns: Callable[[], int],
     ) -> None:
         self._namespace = namespace
@@ -45,6 +47,7 @@ class Showing:
         self._handles = handles
         self._living = living
         self._versions = versions
+        self._snapshots = snapshots
         self._now_ns = now_ns
 
     def known(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
@@ -89,6 +92,9 @@ class Showing:
     def _held(self, inode: Inode, content: Content, description: Description) -> tuple[Description, int]:
         """The description as it is shown, and how much of the file is held here."""
         if not isinstance(content, Remote):
+            shown_nbytes = self._snapshots.nbytes(inode)
+            if shown_nbytes is not None:  # pages of it are read or mapped: no other size may be said
+                description = description._replace(nbytes=shown_nbytes)
             return description, description.nbytes or 0
         if (tied := self._versions.of(inode)) is not None:
             description = description._replace(nbytes=tied.nbytes, is_exact=True, is_volatile=False)

@@ -75,7 +75,8 @@ def content(context: Context, node: Node) -> Content:
         return await context.renderings.render(folder, _step_of(context, folder), state=state)
 
     nbytes = context.renderings.nbytes(folder, state=state)
-    return Document(body=None, load=load, nbytes=nbytes, modified_ms=modified_ms(context, folder))
+    # volatile: it is another one with each recording, and stat is to tell the size of now
+    return Document(body=None, load=load, nbytes=nbytes, modified_ms=modified_ms(context, folder), volatile=True)
 
 
 def _make_again_when_whole(context: Context, folder: Node) -> None:

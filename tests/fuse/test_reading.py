@@ -305,26 +305,32 @@ async def test_a_broken_recording_fails_at_open(world, caplog):
 
 
 async def test_rendered_files_are_snapshots(world):
-    """An open rendered file keeps the bytes it had at open; the next open has those of now, under the same inode, and
-    the kernel is told to ask for the size."""
+    """A rendered file is as it was at open, through pages, whatever happens to it; an open meanwhile has that of now,
+    under a number of its own, so that no page and no size of the one is the other's; each fstat is exact."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         path = f"recordings/{number}.json"
         before = await mount.kernel.read(path)
         async with mount.kernel.opened(path) as (inode, info):
-            recording = mount.catalog.recording(number)
             await mount.catalog.write(
                 lambda db: db.execute("UPDATE recordings SET document = ? WHERE id = ?", (b"x" * 99999, number))
             )
-            assert mount.catalog.recording(number) != recording
-            assert await mount.operations.read(info.fh, 0, 1 << 20) == before
-            assert info.direct_io
+            async with mount.kernel.opened(path) as (other, other_info):
+                assert other != inode
+                assert await mount.kernel.read_handle(other, other_info) == b"x" * 99999
+                assert await mount.kernel.read_handle(inode, info) == before
+                assert not info.direct_io
+                assert not other_info.direct_io
+                shown = await mount.kernel.entry(path)
+                assert (shown.st_ino, shown.st_size) == (other, 99999)
+            async with mount.kernel.opened(path) as (again, _info):
+                assert again == other
         mount.invalidated.clear()
         async with mount.kernel.opened(path) as (again, info):
-            assert again == inode
-            assert mount.invalidated == [inode]
-            assert (await mount.operations.getattr(inode, CONTEXT)).st_size == 99999
-            assert await mount.operations.read(info.fh, 0, 1 << 20) == b"x" * 99999
+            assert again == other
+            assert mount.invalidated == [other]
+            assert not info.keep_cache
+            assert (await mount.operations.getattr(other, CONTEXT)).st_size == 99999
 
 
 async def test_rendered_sizes_are_believed_no_longer_than_hints(world):
