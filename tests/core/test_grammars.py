@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.core.ids import MAX_ID
 from cffs.core.times import parse_http_date, parse_retry_after
-from cffs.core.wav import cut, parse_head
+from cffs.core.wav import WavLayout, cut, read_head
 from cffs.core.wire_json import decode, encode
 from cffs.core.wire_v1 import parse_recording_list
 
@@ -110,6 +110,9 @@ def test_json_is_a_document_or_malformed(text: str) -> None:
 
 # -- WAV --
 
+#: Far more pieces of a head than a walk asks for.
+MOST_QUESTIONS = 1000
+
 _NUMBERS_32 = st.sampled_from([0, 1, 2, 15, 16, 17, 18, 100, 2**31 - 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
 _NUMBERS_16 = st.sampled_from([0, 1, 2, 7, 8, 16, 65535])
 _FORMS = st.builds(
@@ -150,20 +153,39 @@ def test_a_wav_is_a_layout_within_the_file_or_none(
     chunks: bytes, riff: int, total: int, start: Fraction, stop: Fraction
 ) -> None:
     """Frames of no bytes, lengths beyond the file, forms twice: a cut lies within the samples, those within the file,
-    and its head is one that can be read."""
+    and its head is one that can be read, of exactly these samples."""
     head = b"RIFF" + struct.pack("<I", riff) + b"WAVE" + chunks
-    layout = parse_head(head, total_nbytes=total)
+    layout = laid_out(head)
     if layout is None:
         return
-    assert layout.frame_nbytes > 0
-    assert layout.samples.stop <= max(total, layout.samples.start)
+    layout = layout.within(total)
+    assert layout.block_nbytes > 0
+    assert layout.nbytes is not None
+    assert layout.offset + layout.nbytes <= max(total, layout.offset)
     found = cut(layout, start, stop)
     if found is None:
         return
     made, samples = found
-    assert layout.samples.start <= samples.start < samples.stop <= layout.samples.stop
-    assert samples.nbytes % layout.frame_nbytes == 0
-    assert parse_head(made, total_nbytes=len(made) + samples.nbytes) is not None
+    assert layout.offset <= samples.start < samples.stop <= layout.offset + layout.nbytes
+    again = laid_out(made)
+    assert again is not None
+    assert again.offset == len(made)
+    assert again.nbytes == samples.nbytes
+
+
+def laid_out(head: bytes) -> WavLayout | None:
+    """What the walk over these bytes finds, None for what is no WAV that can be cut."""
+    walk = read_head()
+    wanted = next(walk)
+    for _ in range(MOST_QUESTIONS):
+        try:
+            wanted = walk.send(head[wanted.start : wanted.stop])
+        except StopIteration as found:
+            layout: WavLayout = found.value
+            return layout
+        except MalformedAnswer:
+            return None
+    raise AssertionError("the walk over a head does not end")
 
 
 # -- dates --
