@@ -172,7 +172,9 @@ async def built(
             background=background,
         )
         status.more.append(lambda: {"offline_asked_for": settings.offline})
-        status.more.append(lambda: {"notes": [*credentials_check.notes(), *disk_notes(disk)]})
+        status.more.append(
+            lambda: {"notes": [*credentials_check.notes(), *disk_notes(disk), *context.search_note.lines()]}
+        )
         if uploads is not None:
             status.more.append(uploads.told)
         live = LiveSettings(

@@ -28,6 +28,17 @@ def _nobody_told(_folder: Node, _name: str) -> None:
     """Without a kernel nobody keeps names."""
 
 
+@dataclass(slots=True)
+class SearchNote:
+    """Why the last name in search/ was no search, for who only sees "no such file"; "" where it was one."""
+
+    text: str = ""
+
+    def lines(self) -> list[str]:
+        """For a look at the mount."""
+        return [f"search: {self.text}"] if self.text else []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """`probe` asks the origin for size and validator of an object, once, and has them learned by the catalogue."""
@@ -48,6 +59,7 @@ class Context:
     renderings: Renderings = field(default_factory=Renderings)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False
+    search_note: SearchNote = field(default_factory=SearchNote)
 
     @property
     def v2_lists_calls(self) -> bool:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: No row has it: what no call was ever labelled, or no party was called, is in no folder.
 _NO_FOLDER = 0
+#: It may name every field there is.
+_LONGEST_REASON = 400
 
 
 @dataclass(slots=True)
@@ -47,8 +49,11 @@ def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
     try:
         parse_terms(name, zone=zone_of(context))
     except BadSearch as problem:
-        log.warning("no search name=%s reason=%s", printable_line(name), printable_line(str(problem)))
+        why = printable_line(str(problem), max_characters=_LONGEST_REASON)
+        log.warning("no search name=%s reason=%s", printable_line(name), why)
+        context.search_note.text = f"{printable_line(name)}: {why}"
         raise NotInTree("not a search") from problem
+    context.search_note.text = ""
     return Node(Kind.SEARCH, (name,))
 
 

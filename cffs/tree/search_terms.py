@@ -4,6 +4,7 @@ It must not know rows or the catalogue.
 `tree/search` turns terms into questions. Values are percent-decoded, so that a label may hold `&`, `=` or `/`.
 """
 
+import difflib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -54,7 +55,9 @@ def _term(part: str, zone: tzinfo) -> Term:
         raise BadSearch(f"{part[:40]!a} is not field=value")
     field, value = match[1], _decoded(match[2])
     if field not in FIELDS:
-        raise BadSearch(f"there is no field {field[:40]!a}; there are {', '.join(FIELDS)}")
+        near = difflib.get_close_matches(field[:40], FIELDS, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise BadSearch(f"there is no field {field[:40]!a}{hint}; there are {', '.join(FIELDS)}")
     if not value:
         raise BadSearch(f"{field} has no value")
     if field in ("after", "before"):

@@ -51,6 +51,13 @@ def test_search_and_playlist(said, home, standin):
         assert 0 < len(found) < 24
         assert os.listdir(mount.path / "search") == []
         assert not (mount.path / "search/nonsense=1").exists()
+        assert not (mount.path / "search/numbr=1&after=2024").exists()
+        shown = run(said, home, "status", mount.path).stdout
+        assert (
+            "search: numbr=1&after=2024: there is no field 'numbr' (did you mean number?); there are number, " in shown
+        )
+        os.listdir(mount.path / "search/min-seconds=31")
+        assert "search: " not in run(said, home, "status", mount.path).stdout
         for folder in (campaign, mount.path / "search/min-seconds=30&state=READY"):
             playlist = folder / "playlist.m3u8"
             for _ in range(2):
