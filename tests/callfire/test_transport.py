@@ -469,3 +469,41 @@ async def test_an_api_without_credentials_is_never_asked(mocked):
             await V2Client(transport).get_account()
         with pytest.raises(errors.AccessRefused):
             await V2Client(transport).find_credentials(limit=1, offset=0)
+
+
+#: A page that repeats what it was asked with, in words by which no secret is known for one.
+ECHO = "no call for CANARYKEYv1&=/?, CANARYKEYv1%26%3D%2F%3F, CANARYTOKENv2 and Q0FOQVJZU0lEdjI6Q0FOQVJZVE9LRU52Mg=="
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 500])
+async def test_no_secret_in_what_a_question_fails_with(mocked, status, caplog, autojump_clock):
+    """The service's own words stand in the error of a question or an act, but no secret that they repeat."""
+    caplog.set_level(logging.DEBUG)
+    asks = (lambda v2: v2.get_account(), lambda v2: v2.send_verification_code("12135550100"))
+    for ask in asks:
+        async with mocked(lambda _request: httpx.Response(status, json={"message": ECHO})) as transport:
+            with pytest.raises(errors.CffsError) as caught:
+                await ask(V2Client(transport))
+            assert "no call for ***" in str(caught.value)
+            seen = [str(caught.value), repr(caught.value.args), repr(transport.stats)]
+            for text in (*seen, *(record.getMessage() for record in caplog.records)):
+                assert "CANARY" not in text
+                assert "Q0FOQVJZ" not in text
+
+
+@pytest.mark.parametrize("status", [500, 403])
+async def test_no_secret_in_a_line_for_people(mocked, status, caplog, autojump_clock):
+    """Questions about something that is called as a secret is: their lines in statistics and log do not show that, nor
+    does the line that says how the API is doing now."""
+    caplog.set_level(logging.DEBUG)
+    async with mocked(lambda _request: httpx.Response(status)) as transport:
+        for call_id in (5, 6, 7):
+            with pytest.raises(errors.CffsError):
+                await V2Client(transport).get_recording_by_name(call_id, "CANARYTOKENv2")
+        said = [record.getMessage() for record in caplog.records]
+        assert any("to=auth-failed" in text for text in said) == (status == 403)
+        assert any("request failed" in text for text in said)
+        for text in (*said, *(line.line for line in transport.stats.last_errors)):
+            assert "CANARY" not in text
+        assert all("***" in line.line for line in transport.stats.last_errors)
+        assert transport.stats.last_errors

@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import stat
+import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -152,3 +154,88 @@ def test_numbers_come_back(number):
 def test_lines_come_back():
     """`decode` gives what `encode` was given, with the version."""
     assert decode(encode({"command": "x"})) == {"version": PROTOCOL, "command": "x"}
+
+
+class _Socket:
+    """What the kernel tells of a peer."""
+
+    def __init__(self, uid: int) -> None:
+        self._uid = uid
+
+    def getsockopt(self, level: int, option: int, nbytes: int) -> bytes:
+        """struct ucred."""
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_PEERCRED)
+        return struct.pack("3i", 4711, self._uid, self._uid)[:nbytes]
+
+
+class _Client(trio.abc.Stream):
+    """A peer of any user who asks one question."""
+
+    def __init__(self, uid: int) -> None:
+        self.socket = _Socket(uid)
+        self.questions = [encode({"command": "echo", "arguments": {"a": 1}})]
+        self.told = b""
+        self.is_closed = False
+
+    async def send_all(self, data: bytes) -> None:
+        self.told += data
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Never waits."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return self.questions.pop() if self.questions else b""
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+class _Listener:
+    """Accepts these clients, then is closed."""
+
+    def __init__(self, clients: list[_Client]) -> None:
+        self._clients = clients[::-1]
+
+    async def accept(self) -> _Client:
+        if not self._clients:
+            raise trio.ClosedResourceError
+        return self._clients.pop()
+
+
+async def test_who_may_ask():
+    """Whoever gets through to the socket is answered only where it is the mount's user, or root."""
+    ours = os.geteuid()
+    strangers = [_Client(uid) for uid in (ours + 1, 65534, 2**31 - 1, ours + 1)]
+    friends = [_Client(ours), _Client(0)]
+    async with open_background() as background:
+        await Control({"echo": _echo}).serve(_Listener([*strangers, *friends, *strangers[:1]]), background)
+    for client in strangers:
+        assert client.is_closed
+        assert client.told == b""
+        assert client.questions
+    for client in friends:
+        assert client.is_closed
+        assert b'"ok": true' in client.told
+
+
+async def test_a_stranger_whom_the_modes_let_in(tmp_path):
+    """With the socket opened to everybody, another user (whom only root can be) is hung up on, and the mount's own is
+    heard."""
+    ask = (
+        "import os, socket, sys; uid = int(sys.argv[1]); uid == os.geteuid() or (os.setgroups([]), os.setuid(uid));"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2]); s.sendall(sys.argv[3].encode());"
+        "s.shutdown(socket.SHUT_WR); print(s.makefile().read())"
+    )
+    heard = {os.geteuid(): True} | ({65534: False} if os.geteuid() == 0 else {})
+    async with serving(tmp_path / "run") as path:
+        path.chmod(0o666)
+        path.parent.chmod(0o711)
+        folder = os.open(path.parent, os.O_PATH)  # past the folders above it, which are closed
+        try:
+            for uid, is_heard in heard.items():
+                line = encode({"command": "echo"}).decode()
+                command = [sys.executable, "-c", ask, str(uid), f"/proc/self/fd/{folder}/{path.name}", line]
+                done = await trio.run_process(command, capture_stdout=True, pass_fds=[folder], check=is_heard)
+                assert (b'"ok": true' in done.stdout) is is_heard
+        finally:
+            os.close(folder)
