@@ -154,14 +154,17 @@ def _decoded(segment: str) -> str | None:
 
 
 def _trimmed(url: bytes) -> bytes:
-    """Without the punctuation of the sentence around it."""
-    while url and (url[-1:] in _PUNCTUATION or _closes_nothing(url)):
-        url = url[:-1]
-    return url
-
-
-def _closes_nothing(url: bytes) -> bool:
-    return any(url.endswith(end) and url.count(begin) < url.count(end) for begin, end in ((b"(", b")"), (b"[", b"]")))
+    """Without the punctuation of the sentence around it: brackets that were opened before it, too."""
+    unopened = {end: url.count(end) - url.count(begin) for begin, end in ((b"(", b")"), (b"[", b"]"))}
+    stop = len(url)
+    while stop:
+        last = url[stop - 1 : stop]
+        if unopened.get(last, 0) > 0:
+            unopened[last] -= 1
+        elif last not in _PUNCTUATION:
+            break
+        stop -= 1
+    return url[:stop]
 
 
 def _last_end(text: bytes) -> int:

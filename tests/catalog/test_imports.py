@@ -1,6 +1,7 @@
 """Imports: which URLs of a text are recordings of the configured origin, and that nothing else gets into the rows."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -54,6 +55,29 @@ def found_in(text: str | bytes, *, piece_nbytes: int = 1 << 20) -> list[Finding]
 def test_found(text: str) -> None:
     """A URL is found in prose, CSV, XML, JSON and binary, its key and what else follows its path left behind."""
     assert found_in(text) == [ROW]
+
+
+@given(st.text(").]:!?&*", max_size=60))
+def test_the_end_of_a_sentence(tail: str) -> None:
+    """Punctuation behind a URL, and brackets that were opened before it, are not of it; those of a name are."""
+    assert found_in(f"(see [{DYNAMIC}{tail}") == [ROW]
+    (row,) = found_in(f"{DYNAMIC}(1)[2]{tail}")
+    assert isinstance(row, DynamicRow)
+    assert row.filename == f"{ROW.filename}(1)[2]"
+
+
+def test_long_tails_cost_what_they_hold() -> None:
+    """Two megabytes of URLs that end in thousands of brackets cost no more than as many bytes of short ones do, within
+    what a busy machine adds."""
+
+    def seconds(tail_nbytes: int) -> float:
+        text = f"{DYNAMIC}{')' * tail_nbytes}\n".encode()
+        count = 2_000_000 // len(text)
+        began_at = time.process_time()
+        assert found_in(text * count) == [ROW] * count
+        return time.process_time() - began_at
+
+    assert seconds(8000) < 5 * seconds(60)
 
 
 @pytest.mark.parametrize(
