@@ -28,6 +28,8 @@ MAX_OPEN_FILES = 64
 REFUSED_SECONDS = 30.0
 #: How many bytes are written between two looks at the free space.
 _LOOK_NBYTES = 8 * 1024 * 1024
+#: What a file system says that has no room, or none for this user.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskCache:
@@ -37,10 +39,16 @@ class DiskCache:
     """
 
     def __init__(
-        self, folder: Path, *, limit_nbytes: int, timer: Callable[[], float], wall_seconds: Callable[[], float]
+        self,
+        folder: Path,
+        *,
+        limit_nbytes: int,
+        timer: Callable[[], float],
+        wall_seconds: Callable[[], float],
+        statvfs: Callable[[Path], os.statvfs_result] = os.statvfs,
     ) -> None:
         self.limit_nbytes = limit_nbytes
-        self.index = DiskIndex(folder, on_remove=self._close_file)
+        self.index = DiskIndex(folder, on_remove=self._close_file, statvfs=statvfs)
         self.corrupt_blocks = 0
         self._folder = folder
         self._timer = timer
@@ -153,24 +161,31 @@ class DiskCache:
     def write_now(self, version: ObjectVersion, run: range, data: memoryview) -> None:
         """Keep the blocks of `run`, none of which is here, if the disk takes them; waits for it. Makes room by last
         use; never raises for what the disk does."""
-        try:
-            file = self._writable(version, len(data))
-            if file is not None:
-                file.write_now(run, data)
-                file.wrote(run, file.slots_of(run, data))
-                self._grew(version, len(data))
-        except OSError as problem:
-            self.refuse(problem)
+        while True:
+            try:
+                file = self._writable(version, len(data))
+                if file is not None:
+                    file.write_now(run, data)
+                    file.wrote(run, file.slots_of(run, data))
+                    self._grew(version, len(data))
+                return
+            except OSError as problem:
+                if not self._others_went(problem, version):
+                    self.refuse(problem)
+                    return
 
     def begin_write(self, version: ObjectVersion, run: range, data: memoryview) -> BlockWrite | None:
         """The same for a thread; None where the disk takes nothing now."""
-        try:
-            file = self._writable(version, len(data))
-            if file is not None:
+        while True:
+            try:
+                file = self._writable(version, len(data))
+                if file is None:
+                    return None
                 return BlockWrite(file, run, file.slots_of(run, data), file.writing(run, data))
-        except OSError as problem:
-            self.refuse(problem)
-        return None
+            except OSError as problem:
+                if not self._others_went(problem, version):
+                    self.refuse(problem)
+                    return None
 
     def was_written(self, write: BlockWrite, problem: OSError | None = None, *, unwanted: Collection[int] = ()) -> None:
         """Takes note of a write whose transfer has run, or failed with `problem`; what is unwanted of it is forgotten
@@ -178,7 +193,8 @@ class DiskCache:
         version = write.file.version
         file = self._file(version)  # it may have been closed, or made anew, while a thread wrote
         if problem is not None:
-            self.refuse(problem)
+            if not self._others_went(problem, version):
+                self.refuse(problem)
         else:
             if file is not None and file is write.file:
                 file.wrote(write.run, write.slots)
@@ -204,7 +220,7 @@ class DiskCache:
 
     def _grew(self, version: ObjectVersion, nbytes: int) -> None:
         self.trouble = ""
-        self.index.grow(name_of(version.key), nbytes)
+        self.index.grow(name_of(version.key), nbytes, used_at=self._wall_seconds())
         self._unlooked_nbytes += nbytes
 
     # -- keeping and forgetting --
@@ -283,9 +299,17 @@ class DiskCache:
         """Evict by last use until `nbytes` fit; False where they cannot. The object being written stays. Raises OSError
         where the file system is full all the same."""
         if self._unlooked_nbytes >= _LOOK_NBYTES:
-            self.index.leave_free_space()
+            self.index.leave_free_space(keep=keep)
             self._unlooked_nbytes = 0
         return self.index.make_room(nbytes, limit_nbytes=self.limit_nbytes, keep=keep)
+
+    def _others_went(self, problem: OSError, version: ObjectVersion) -> bool:
+        """Whether the disk was too full for a block of the version, and others gave way to it: then it is worth another
+        try. Each time something is evicted, so that tries come to an end."""
+        if problem.errno not in _FULL:
+            return False
+        room_nbytes = max(0, self.index.used_nbytes - _LOOK_NBYTES)
+        return self.index.prune(limit_nbytes=room_nbytes, keep=name_of(version.key)) > 0
 
     def _close_file(self, name: str) -> None:
         for key in [key for key in self._open.unsettled if name_of(key) == name]:
@@ -298,7 +322,6 @@ class DiskCache:
         """The disk did not take or give something: reads go on without it for a while."""
         if self._timer() >= self._refused_until:
             log.warning("disk cache pauses folder=%s reason=%s", self._folder, problem.strerror or problem)
-        is_full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
-        self.trouble = "disk full" if is_full else problem.strerror or str(problem)
+        self.trouble = "disk full" if problem.errno in _FULL else problem.strerror or str(problem)
         self._refused_until = self._timer() + REFUSED_SECONDS
         self._unlooked_nbytes = _LOOK_NBYTES

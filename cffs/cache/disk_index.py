@@ -50,9 +50,16 @@ def name_of(key: str) -> str:
 class DiskIndex:
     """The files below `folder`, by name; owned by one DiskCache, or by a command while nothing is mounted."""
 
-    def __init__(self, folder: Path, *, on_remove: Callable[[str], None] | None = None) -> None:
-        """`on_remove` is told the name of each file just before it goes."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        on_remove: Callable[[str], None] | None = None,
+        statvfs: Callable[[Path], os.statvfs_result] = os.statvfs,
+    ) -> None:
+        """`on_remove` is told the name of each file just before it goes; `statvfs` tells what room there is."""
         self.folder = folder
+        self._statvfs = statvfs
         self._on_remove = on_remove
         self.used_nbytes = 0
         self._entries: dict[str, Entry] = {}
@@ -89,10 +96,11 @@ class DiskIndex:
         entry = self._entries[name] = Entry(self.path_of(name), 0, used_at, held_nbytes=0)
         return entry
 
-    def grow(self, name: str, nbytes: int) -> None:
-        """It takes more."""
+    def grow(self, name: str, nbytes: int, *, used_at: float) -> None:
+        """It takes more, and is in use."""
         entry = self._entries.get(name)
         if entry is not None:
+            entry.used_at = used_at
             entry.disk_nbytes += nbytes
             entry.held_nbytes = None
             self.used_nbytes += nbytes
@@ -132,16 +140,17 @@ class DiskIndex:
             self.prune(limit_nbytes=max(0, limit_nbytes - nbytes - int(limit_nbytes * _SPARE_SHARE)), keep=keep)
         return self.used_nbytes + nbytes <= limit_nbytes
 
-    def leave_free_space(self) -> None:
-        """Evict by last use until others have room on the file system. Raises OSError where they have not even so."""
+    def leave_free_space(self, *, keep: str) -> None:
+        """Evict by last use, but for `keep`, until others have room on the file system. Raises OSError where they have
+        not even so."""
         short_nbytes = self._short_nbytes()
         if short_nbytes > 0:
-            self.prune(limit_nbytes=max(0, self.used_nbytes - short_nbytes))
+            self.prune(limit_nbytes=max(0, self.used_nbytes - short_nbytes), keep=keep)
             if self._short_nbytes() > 0:
                 raise OSError(errno.ENOSPC, "the file system is nearly full")
 
     def _short_nbytes(self) -> int:
-        found = os.statvfs(self.folder)
+        found = self._statvfs(self.folder)
         free_nbytes = min(FREE_NBYTES, int(found.f_blocks * found.f_frsize * _FREE_SHARE))
         return free_nbytes - found.f_bavail * found.f_frsize
 

@@ -160,12 +160,12 @@ def folders(mount: Mount) -> Iterator[Path]:
 
 def _sockets(mount: Mount) -> Iterator[Path]:
     """Where it may listen, the likeliest first; the mount itself is asked last, since it may hang."""
-    same = [other.mountpoint for other in mounts_now() if mount.device and other.device == mount.device]
-    for mountpoint in dict.fromkeys((mount.mountpoint, *same)):
+    same = [other for other in mounts_now() if mount.device and other.device == mount.device]
+    for mountpoint in dict.fromkeys((mount.mountpoint, *(other.mountpoint for other in same))):
         for folder in folders(mount):
             yield folder / socket_name(mountpoint)
-    for mountpoint in dict.fromkeys(same):
-        told = _control_in(read_status(mountpoint))
+    for other in same:
+        told = _control_in(read_status(other.mountpoint)) if other.root == Path("/") else None
         if told is not None:
             yield told
 

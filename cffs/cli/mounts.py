@@ -18,6 +18,8 @@ from cffs.daemon.mount_table import parse_mountinfo as parse_mountinfo
 
 #: A status is a few KiB; more is not one.
 _LARGEST_STATUS_NBYTES = 2**20
+#: As the kernel has it.
+_MOST_LINKS = 40
 
 
 def cffs_mounts(*, of_everyone: bool) -> list[Mount]:
@@ -39,6 +41,49 @@ def absolute(path: Path) -> Path:
         return Path(os.path.realpath(plain)) if not mount_at(plain) and plain.is_symlink() else plain
     except OSError:
         return plain
+
+
+def place_in_mount(path: Path) -> tuple[Mount, str]:
+    """The cffs mount that a path leads into, through symbolic links and bind mounts too, and where in its tree it lies
+    ("" for its top). Nothing is asked of that mount, which may hang. Raises Failed where it leads into none."""
+    mounts = mounts_now()
+    try:
+        waiting = list(reversed(Path(path if path.is_absolute() else Path.cwd() / path).parts[1:]))
+    except OSError as error:
+        raise Failed(f"{path} is relative, and the current folder is gone; write it from /") from error
+    here, links = Path("/"), 0
+    while waiting:
+        part = waiting.pop()
+        if part == "..":
+            here = here.parent
+            continue
+        here /= part
+        if _covering(here, mounts).is_cffs:
+            continue  # there are no links in its tree
+        try:
+            target = Path(os.readlink(here))
+        except OSError:
+            continue  # no link; or nothing at all, which whoever opens it finds out
+        links += 1
+        if links > _MOST_LINKS:
+            raise Failed(f"{path} leads through too many symbolic links")
+        here = Path("/") if target.is_absolute() else here.parent
+        waiting += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    mount = _covering(here, mounts)
+    if not mount.is_cffs:
+        raise Failed(f"{path} is not in a cffs mount; cffs status lists what is mounted")
+    below = (mount.root / here.relative_to(mount.mountpoint)).relative_to("/")
+    return mount, "" if below == Path() else str(below)
+
+
+def _covering(path: Path, mounts: list[Mount]) -> Mount:
+    """The mount that a path without links lies in: the innermost, and of those at one place the one made last."""
+    found = Mount(mountpoint=Path("/"), filesystem="", source="", user_id=None)
+    for mount in mounts:
+        is_inner = len(mount.mountpoint.parts) >= len(found.mountpoint.parts)
+        if is_inner and path.is_relative_to(mount.mountpoint):
+            found = mount
+    return found
 
 
 def read_status(mountpoint: Path, *, limit_seconds: float = 2.0) -> bytes | None:

@@ -1,32 +1,37 @@
-"""`cffs prefetch PATH...`: brings files of a mount into its disk cache, in parallel, by reading them.
+"""`cffs prefetch PATH...`: has a mount bring files into its disk cache, in parallel.
 
-It must not know how the mount reads. `cli/main` registers it. What is wholly here already is passed over, so that an
-interrupted run goes on where it ended. Reading is direct: the kernel's pages would hide a read from the mount.
+It must not know how the mount reads. What is wholly on disk already costs nothing, so that an interrupted run goes on
+where it ended. What is said to be here is on disk when it ends.
 """
 
-import mmap
+import errno
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cffs.cli.ages import parse_age
-from cffs.cli.control import ask
+from cffs.cli.control import Line, ask, connected
 from cffs.cli.messages import Failed, tell
-from cffs.cli.mounts import Mount, mounts_now
+from cffs.cli.mounts import Mount, place_in_mount
 from cffs.cli.show import size as shown_size
 from cffs.core.errors import UsageError
 
 #: As many as the mount has connections by default, of which it keeps some for others.
 _READERS = 8
-_PIECE_NBYTES = 1024 * 1024
 _PLAIN_LINE_SECONDS = 5.0
 _SECTOR_NBYTES = 512
+#: The daemon says once a second that it goes on; its loop may be busy.
+_SILENCE_SECONDS = 20.0
+#: Names in one question: far below what a line of the control socket may hold.
+_ASKED_AT_ONCE = 500
 #: Rendered from what is known: nothing of them is kept.
 _RENDERED = (".json", ".m3u8")
 _OWN_FOLDER = ".cffs"
@@ -43,11 +48,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What became of one: bytes read now (0 where it was here), or why not."""
+    """What became of one: bytes brought now (0 where it was here), or why not; `key` names it to the mount, "" where
+    nothing is kept of it."""
 
     nbytes: int = 0
     was_here: bool = False
     problem: str = ""
+    key: str = ""
+    total_nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +77,17 @@ def prefetch(paths: tuple[Path, ...], pinned: bool | None, age: str | None) -> i
         newer_than = None if age is None else time.time_ns() / 1e9 - parse_age(age)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
-    jobs = [(mount_of(path), path) for path in paths]
+    below: dict[str, list[Path]] = {}
+    mounts: dict[str, Mount] = {}
+    for path in paths:
+        mount, _below = place_in_mount(path)
+        below.setdefault(mount.device, []).append(path)  # one and the same through whatever bind mount
+        mounts.setdefault(mount.device, mount)
     problems: list[Problem] = []
-    for mount, _path in jobs:
+    for mount in mounts.values():
         _require_disk(mount, is_needed=pinned is not False)
-    seen: set[tuple[Path, int]] = set()
-    for mount in dict.fromkeys(mount for mount, _path in jobs):
-        below = [path for of, path in jobs if of == mount]
-        wanted = list(_wanted(below, newer_than, seen, mount, problems))
+    for device, mount in mounts.items():
+        wanted = list(_wanted(below[device], newer_than, problems))
         problems += _run(mount, wanted, pinned)
     for line in lines_of(problems):
         tell(line)
@@ -95,19 +106,6 @@ def lines_of(problems: Iterable[Problem]) -> Iterator[str]:
             yield f"{len(paths)} files: {reason}; the first is {paths[0]} (`cffs why` and `cffs status` tell more)"
 
 
-def mount_of(path: Path) -> Mount:
-    """The cffs mount that the path lies in; raises Failed where it lies in none."""
-    whole = Path(os.path.abspath(path))
-    found = [mount for mount in mounts_now() if whole.is_relative_to(mount.mountpoint)]
-    if not found:
-        whole = Path(os.path.realpath(path))
-        found = [mount for mount in mounts_now() if whole.is_relative_to(mount.mountpoint)]
-    mount = max(found, key=lambda one: len(one.mountpoint.parts), default=None)
-    if mount is None or not mount.is_cffs:
-        raise Failed(f"{path} is not in a cffs mount; cffs status lists what is mounted")
-    return mount
-
-
 def _require_disk(mount: Mount, *, is_needed: bool) -> None:
     told = ask(mount, "status")
     cache = told.get("cache") if isinstance(told, dict) else None
@@ -115,10 +113,9 @@ def _require_disk(mount: Mount, *, is_needed: bool) -> None:
         raise Failed(f"the mount at {mount.mountpoint} keeps nothing on disk; mount it with --cache-size above 0")
 
 
-def _wanted(
-    paths: list[Path], newer_than: float | None, seen: set[tuple[Path, int]], mount: Mount, problems: list[Problem]
-) -> Iterator[Wanted]:
+def _wanted(paths: list[Path], newer_than: float | None, problems: list[Problem]) -> Iterator[Wanted]:
     """The files below the paths in the order of their listings, each once however many folders show it."""
+    seen: set[int] = set()
     for path in paths:
         for file in _files(path, problems):
             try:
@@ -126,9 +123,8 @@ def _wanted(
             except OSError as error:
                 problems.append(Problem(file, error.strerror or str(error)))
                 continue
-            key = (mount.mountpoint, found.st_ino)
-            if key not in seen and (newer_than is None or found.st_mtime >= newer_than):
-                seen.add(key)
+            if found.st_ino not in seen and (newer_than is None or found.st_mtime >= newer_than):
+                seen.add(found.st_ino)
                 yield Wanted(file, found.st_size, _is_here(found))
 
 
@@ -147,68 +143,100 @@ def _run(mount: Mount, wanted: list[Wanted], pinned: bool | None) -> list[Proble
     began_at = time.monotonic()
     problems: list[Problem] = []
     done = here = nbytes = 0
+    kept: dict[str, tuple[str, int]] = {}
+    lines = _Lines(mount)
     pool = ThreadPoolExecutor(_READERS)
     try:
-        futures = {pool.submit(_bring, mount, one, pinned): one for one in wanted}
+        futures = {pool.submit(_bring, lines, one, pinned): one for one in wanted}
         with _Progress(len(wanted), sum(one.nbytes for one in wanted)) as progress:
             for future in as_completed(futures):
                 one, brought = futures.pop(future), future.result()
                 if brought.problem:
                     problems.append(Problem(one.path, brought.problem))
+                elif brought.key:
+                    kept[brought.key] = (one.path, brought.total_nbytes)
                 done, here, nbytes = done + 1, here + brought.was_here, nbytes + brought.nbytes
                 progress.advance(one.nbytes, done)
+        problems += _lost(mount, kept)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        lines.close()
     seconds = time.monotonic() - began_at
     verb = {True: ", all pinned", False: ", let go"}.get(pinned, "") if pinned is not None else ""
     right = len(wanted) - len(problems)
     if pinned is False:
         tell(f"{right} files let go")
     else:
-        tell(f"{right} files here{verb}: {right - here} brought ({shown_size(nbytes)}) in {seconds:.1f} s")
+        tell(f"{right} files here{verb}: {max(0, right - here)} brought ({shown_size(nbytes)}) in {seconds:.1f} s")
     return problems
 
 
-def _bring(mount: Mount, wanted: Wanted, pinned: bool | None) -> Brought:
+class _Lines:
+    """A line to the mount's daemon for each thread, so that not every file costs a connection."""
+
+    def __init__(self, mount: Mount) -> None:
+        self._mount = mount
+        self._own = threading.local()
+        self._all: list[Line] = []
+
+    def ask(self, command: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+        """As `Line.ask`; the daemon says at least once a second that it goes on."""
+        line: Line | None = getattr(self._own, "line", None)
+        if line is None:
+            line = self._own.line = connected(self._mount)
+            self._all.append(line)
+        told = line.ask(command, arguments, limit_seconds=_SILENCE_SECONDS)
+        return told if isinstance(told, dict) else {}
+
+    def close(self) -> None:
+        """Hang up all of them; no thread asks any more."""
+        for line in self._all:
+            line.close()
+
+
+def _bring(lines: _Lines, wanted: Wanted, pinned: bool | None) -> Brought:
+    brought = _brought(lines, wanted, pinned)
+    # a new version was noticed: its file is another one, and looked up anew
+    return _brought(lines, wanted, pinned) if brought.problem == os.strerror(errno.ESTALE) else brought
+
+
+def _brought(lines: _Lines, wanted: Wanted, pinned: bool | None) -> Brought:
+    """The mount does it, for a file that we have open: what memory or the kernel has would not be read again."""
     try:
-        descriptor = _opened(wanted.path)
+        descriptor = os.open(wanted.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         return Brought(problem=error.strerror or str(error))
     try:
-        found = os.fstat(descriptor)
-        nbytes = 0
-        was_here = wanted.is_here and _is_here(found)
-        if pinned is not False and not was_here:
-            nbytes = _read(descriptor)
-        if pinned is not None:
-            told = ask(mount, "cache-pin", {"inodes": [found.st_ino], "pinned": pinned})
-            if pinned and isinstance(told, dict) and told.get("missing"):
-                return Brought(problem="nothing of it is on disk; is the cache folder full?")
-        return Brought(nbytes, was_here)
+        inode = os.fstat(descriptor).st_ino
+        if pinned is False:
+            lines.ask("cache-pin", {"inodes": [inode], "pinned": False})
+            return Brought()
+        told = lines.ask("cache-bring", {"inode": inode, "pinned": pinned is True})
     except (OSError, Failed) as error:
         return Brought(problem=(error.strerror if isinstance(error, OSError) else None) or str(error))
     finally:
         os.close(descriptor)
+    if "errno" in told:
+        return Brought(problem=os.strerror(int(told["errno"])))
+    if "problem" in told:
+        return Brought(problem=str(told["problem"]))
+    key, total_nbytes, nbytes = str(told["object"]), int(told["bytes"]), int(told["brought"])
+    was_here = wanted.is_here and not nbytes  # opening it may have brought all of it
+    return Brought(0 if was_here else nbytes or total_nbytes, was_here, key=key, total_nbytes=total_nbytes)
+
+
+def _lost(mount: Mount, kept: Mapping[str, tuple[str, int]]) -> Iterator[Problem]:
+    """What was brought and has left the disk since: those that came after it took its room."""
+    keys = list(kept)
+    for begin in range(0, len(keys), _ASKED_AT_ONCE):
+        some = {key: kept[key][1] for key in keys[begin : begin + _ASKED_AT_ONCE]}
+        told = ask(mount, "cache-lost", {"objects": some}, limit_seconds=_SILENCE_SECONDS)
+        for key in told.get("lost", ()) if isinstance(told, dict) else ():
+            yield Problem(kept[key][0], "the disk cache has no room for all of them; it was evicted (--cache-size)")
 
 
 def _is_here(found: os.stat_result) -> bool:
     return found.st_blocks * _SECTOR_NBYTES >= found.st_size
-
-
-def _opened(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
-    except OSError:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _read(descriptor: int) -> int:
-    """Reads to the end; how much that was. Raises OSError."""
-    nbytes = 0
-    with mmap.mmap(-1, _PIECE_NBYTES) as piece:  # direct reads want whole pages
-        while got := os.preadv(descriptor, [piece], nbytes):
-            nbytes += got
-    return nbytes
 
 
 class _Progress:

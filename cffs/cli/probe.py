@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from cffs.cli.control import ask
-from cffs.cli.messages import Failed, json_text, one_line, tell
-from cffs.cli.mounts import Mount, absolute, mounts_now
+from cffs.cli.messages import json_text, one_line, tell
+from cffs.cli.mounts import place_in_mount
 from cffs.core.settings import Settings
 
 _SHOWN = ("status", "range", "validator", "length", "total", "hint", "head", "redirect_host", "first_byte_ms")
@@ -38,22 +38,9 @@ def run_probe(what: str, settings: Settings, *, as_json: bool) -> int:
 
 
 def _by_path(what: str) -> Mapping[str, Any]:
-    path = absolute(Path(what))
-    mount = _mount_of(path)
-    if mount is None:
-        raise Failed(f"{path} is not in a cffs mount; give a path in one, or a URL")
-    below = "" if path == mount.mountpoint else str(path.relative_to(mount.mountpoint))
+    mount, below = place_in_mount(Path(what))
     told = ask(mount, "probe", {"path": below}, limit_seconds=_LIMIT_SECONDS, on_progress=_progress)
     return told if isinstance(told, dict) else {}
-
-
-def _mount_of(path: Path) -> Mount | None:
-    inside = [
-        mount
-        for mount in mounts_now()
-        if mount.is_cffs and (mount.mountpoint == path or mount.mountpoint in path.parents)
-    ]
-    return max(inside, key=lambda mount: len(mount.mountpoint.parts), default=None)
 
 
 def _progress(told: object) -> None:

@@ -3,7 +3,6 @@
 It must not know how the story is found: the mount tells it. `cli/main` registers it.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import click
 
 from cffs.cli.control import ask
 from cffs.cli.messages import Failed, json_text, one_line
-from cffs.cli.prefetch import mount_of
+from cffs.cli.mounts import place_in_mount
 from cffs.cli.show import duration, size
 
 #: A lookup of a name that nobody knows waits this long for the service, and the answer must still arrive.
@@ -27,8 +26,7 @@ _RANGES = 4
 def why(path: Path, as_json: bool) -> int:
     """Tell where the size of PATH came from, what of it is here, what was fetched when, who served the last read, the
     service's last error in its words, and what happens next. Works for a file that was never opened."""
-    mount = mount_of(path)
-    below = _below(path, mount.mountpoint)
+    mount, below = place_in_mount(path)
     told = ask(mount, "why", {"path": below}, limit_seconds=_LIMIT_SECONDS)
     if not isinstance(told, dict):
         raise Failed("the daemon told nothing; remount with this version")
@@ -38,14 +36,6 @@ def why(path: Path, as_json: bool) -> int:
         for line in lines_of(told):
             click.echo(one_line(line))
     return 0
-
-
-def _below(path: Path, mountpoint: Path) -> str:
-    whole = Path(os.path.abspath(path))
-    if not whole.is_relative_to(mountpoint):
-        whole = Path(os.path.realpath(path))
-    below = whole.relative_to(mountpoint)
-    return "" if below == Path() else str(below)
 
 
 def lines_of(told: Mapping[str, Any]) -> Iterator[str]:

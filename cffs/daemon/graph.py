@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -28,6 +29,7 @@ from cffs.daemon.attending import Attending
 from cffs.daemon.background import NurseryBackground
 from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.blocks import notes as disk_notes
+from cffs.daemon.bringing import Bringing
 from cffs.daemon.credentials_check import CredentialsCheck
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
 from cffs.daemon.probing import Probing
@@ -38,6 +40,7 @@ from cffs.daemon.writing import opened_uploads
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView
+from cffs.fuse.neighbours import known_of
 from cffs.fuse.operations import Operations
 from cffs.reader.digests import Digests
 from cffs.reader.objects import Objects
@@ -204,7 +207,14 @@ def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> Atte
         status=status.status,
         note_read_ahead=objects.note_read_ahead,
     )
-    for name, command in commands(status.disk, namespace).items():
+    bringing = Bringing(
+        namespace=namespace,
+        objects=objects,
+        disk=status.disk,
+        known_of=partial(known_of, catalog),
+        budget_seconds=status.operations.calls.budget_seconds,
+    )
+    for name, command in (commands(status.disk, namespace) | bringing.commands()).items():
         attending.add_command(name, command)
     probing = Probing(
         settings=settings,

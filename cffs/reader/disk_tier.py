@@ -191,7 +191,14 @@ class DiskTier:
     async def keep_up(self) -> None:
         """For who receives: returns when the queue of writes has room, at the latest after a moment. No checkpoint
         where it has."""
-        while self._queued_nbytes >= MAX_QUEUED_NBYTES and not self._is_stuck:
+        await self._until_queued(MAX_QUEUED_NBYTES - 1)
+
+    async def written(self) -> None:
+        """Returns when nothing waits to be written, or the disk takes nothing. No checkpoint where nothing waits."""
+        await self._until_queued(-1)
+
+    async def _until_queued(self, most_nbytes: int) -> None:
+        while self._queue and self._queued_nbytes > most_nbytes and not self._is_stuck:
             if self._room.is_set():
                 self._room = trio.Event()
             with waits_for("the disk cache to take what has come"), trio.move_on_after(STUCK_SECONDS) as waiting:

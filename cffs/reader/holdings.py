@@ -86,6 +86,10 @@ class Holdings:
     def _on_disk_missing(self, within: ByteRange) -> ByteRange | None:
         return self._disk.first_missing(self._identity.version, within)
 
+    def missing_on_disk(self) -> ByteRange | None:
+        """The first maximal piece of the object, its size known, that is not on disk, or None."""
+        return self._on_disk_missing(ByteRange(0, self._identity.total_nbytes or 0))
+
     # -- what arrives --
 
     def arrived(self, since: ByteRange) -> None:
@@ -104,6 +108,31 @@ class Holdings:
             if data is not None:
                 self._disk.keep(identity.version, run, data)
             begin = blocks.stop if gap is None else max(run.stop + 1, gap.stop // BLOCK_NBYTES)
+
+    async def keep_from_memory(self, within: ByteRange, *, unproven: Iterable[ByteRange]) -> int:
+        """What memory has of `within`, which begins with a block, goes to disk; how many bytes that were not there are
+        there now. No checkpoint where there is nothing to do. `unproven`: see `settle`."""
+        missing = self._on_disk_missing(within)
+        version, nbytes = self._identity.version, 0
+        for index in blocks_of(missing) if missing is not None else ():
+            block = _bytes_of(range(index, index + 1)).clamped(within.stop)
+            data = self._memory.peek(version, block) if self._on_disk_missing(block) == block else None
+            if data is not None:
+                await self.keep(block.start, data, unproven=unproven)
+                if version != self._identity.version:
+                    break
+                nbytes += block.nbytes if self._on_disk_missing(block) is None else 0
+        return nbytes
+
+    async def keep(self, start: int, data: memoryview, *, unproven: Iterable[ByteRange]) -> None:
+        """Bytes that are here, wherever from, go to disk; `start` is that of a block, and they end with one or with the
+        object. Returns when the disk has them, or takes nothing. `unproven`: see `settle`."""
+        version, kept = self._identity.version, ByteRange(start, start + len(data))
+        self._disk.keep(version, blocks_of(kept), data)
+        await self._disk.written()
+        if version == self._identity.version:
+            self.settle(kept, unproven=unproven)
+            await self._disk.written()
 
     def settle(self, proven: ByteRange, *, unproven: Iterable[ByteRange]) -> None:
         """The answers that brought `proven` ended as they should; those that brought `unproven` go on. What is on disk

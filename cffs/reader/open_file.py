@@ -32,6 +32,8 @@ class OpenFile:
         #: The furthest byte it read, and whether it looked at the end as programs that look for tags do.
         self.furthest_stop = 0
         self.has_read_tail = False
+        #: Up to here memory was looked through for what is not on disk (see keep_next).
+        self.kept_stop = 0
         self.is_closed = False
         #: What was begun for it before anybody read.
         self.early: tuple[ByteRange, ...] = ()
@@ -96,6 +98,12 @@ class OpenFile:
     async def read_missing(self, offset: int, nbytes: int) -> memoryview:
         """As `read`, for who was just told by `read_now` that memory lacks some of it."""
         return await self._file.read_missing(self, offset, nbytes)
+
+    async def keep_next(self) -> int | None:
+        """Brings the next piece that is not on disk there, from memory or from the service: how many bytes it has, 0
+        where the disk did not take it, None once all of it is there. The size must be known. Cancelled, what came
+        stays. Raises CffsError."""
+        return await self._file.keep_next(self)
 
     def bring(self, pieces: Iterable[ByteRange]) -> None:
         """Begins to fetch what is missing of them, after all that somebody waits for. Never a checkpoint."""

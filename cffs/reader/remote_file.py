@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import trio
 
+from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, DeadlineExceeded, MalformedAnswer, RemoteObjectChanged
 from cffs.core.source import Source
@@ -26,6 +27,8 @@ from cffs.reader.tools import Tools
 #: too long; contract 5: a file of up to 512 KiB costs one request).
 _SURELY_LARGE_HINT_NBYTES = 16 * SMALL_FILE_NBYTES
 _SWEEP_NBYTES = 1024 * 1024
+#: What is brought to disk between two looks at what is still missing: whole blocks, and a small part of the memory.
+_KEPT_AT_ONCE_NBYTES = 8 * BLOCK_NBYTES
 #: Where the first byte took long and the end is not told: what follows comes quickly as a rule.
 _LEAST_WAIT_FOR_END_SECONDS = 1.0
 #: After a timeout the handles opened before it fail at once for so long (contract 2, `--timeout`).
@@ -177,6 +180,30 @@ class RemoteFile:
         if missing is not None and not data:
             self._raise_if(fetch.error)
         return data
+
+    async def keep_next(self, handle: OpenFile) -> int | None:
+        """See OpenFile.keep_next."""
+        missing = self._holdings.missing_on_disk()
+        if missing is None:
+            return None
+        total_nbytes = self.identity.total_nbytes or 0
+        while handle.kept_stop < total_nbytes:  # what memory has goes first: what is fetched may take its place there
+            piece = ByteRange(handle.kept_stop, handle.kept_stop + _KEPT_AT_ONCE_NBYTES).clamped(total_nbytes)
+            handle.kept_stop = piece.stop
+            nbytes = await self._holdings.keep_from_memory(piece, unproven=self._on_their_way())
+            self._require_current()
+            if nbytes:
+                return nbytes
+        piece = ByteRange(missing.start, min(missing.stop, missing.start + _KEPT_AT_ONCE_NBYTES))
+        data = await self.read(handle, piece.start, piece.nbytes)
+        self._require_current()
+        await self._holdings.keep(piece.start, data, unproven=self._on_their_way())
+        self._require_current()
+        still_missing = self._holdings.missing_on_disk()
+        return piece.nbytes if still_missing is None or still_missing.start > piece.start else 0
+
+    def _on_their_way(self) -> list[ByteRange]:
+        return [fetch.came for fetch in self._fetches]
 
     def bring(self, pieces: Iterable[ByteRange]) -> None:
         """See OpenFile.bring."""

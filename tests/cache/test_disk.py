@@ -263,6 +263,76 @@ def test_a_full_disk_disturbs_nobody(tmp_path, caplog):
     assert cache.trouble == ""
 
 
+class SmallFileSystem:
+    """Tells of a file system of so many bytes with nothing but the cache on it."""
+
+    def __init__(self, folder: Path, nbytes: int) -> None:
+        self.folder, self.nbytes = folder, nbytes
+
+    def __call__(self, _folder: Path) -> os.statvfs_result:
+        used = sum(path.stat().st_blocks * 512 for path in files_below(self.folder))
+        free = max(0, self.nbytes - used) // 4096
+        return os.statvfs_result((4096, 4096, self.nbytes // 4096, free, free, 0, 0, 0, 0, 255))
+
+
+def write_now(cache: DiskCache, of: ObjectVersion, index: int) -> None:
+    cache.write_now(of, range(index, index + 1), memoryview(block(of, index)))
+    settle(cache, of, index)
+
+
+@pytest.mark.parametrize("write", [put, write_now])
+def test_room_runs_out_while_a_file_is_written(tmp_path, caplog, write):
+    """Where the file system has no room for others any more, files that are not being written go; a file that needs
+    more than there is ends in one line that calls the disk full, and what is there of it is right."""
+    megabyte = 2**20
+    cache = DiskCache(
+        tmp_path,
+        limit_nbytes=LARGE,
+        timer=lambda: 0.0,
+        wall_seconds=Clock(),
+        statvfs=SmallFileSystem(tmp_path, 24 * megabyte),
+    )
+    cache.scan()
+    old, new, huge = (version(number, total=size * megabyte) for number, size in ((1, 9), (2, 20), (3, 60)))
+    for of in (old, new):
+        for index in range(Layout(of.total_nbytes).blocks):
+            write(cache, of, index)
+    assert cache.holds_all(new)
+    assert cache.held_nbytes(old.key) == 0
+    assert (cache.trouble, caplog.records) == ("", [])
+    for index in range(Layout(huge.total_nbytes).blocks):
+        write(cache, huge, index)
+    assert cache.trouble == "disk full"
+    (record,) = caplog.records
+    assert "nearly full" in record.message
+    missing = cache.first_missing(huge, ByteRange(0, huge.total_nbytes))
+    assert missing is not None
+    assert missing.start > 0
+    assert take(cache, huge, 0) == block(huge, 0)
+
+
+def test_a_file_without_room_has_others_give_way(tmp_path, caplog):
+    """A write that the file system refuses for want of room is tried again once others have gone, and is told of as a
+    full disk where there are none."""
+    cache = opened(tmp_path)
+    old, new = version(1), version(2)
+    put(cache, old, 0)
+    write = cache.begin_write(new, range(1), memoryview(block(new, 0)))
+    assert write is not None
+    write.transfer.discard()
+    cache.was_written(write, OSError(errno.ENOSPC, "No space left on device"))
+    assert cache.held_nbytes(old.key) == 0
+    assert (cache.trouble, caplog.records) == ("", [])
+    put(cache, new, 0)
+    assert take(cache, new, 0) == block(new, 0)
+    write = cache.begin_write(new, range(1, 2), memoryview(block(new, 1)))
+    assert write is not None
+    write.transfer.discard()
+    cache.was_written(write, OSError(errno.ENOSPC, "No space left on device"))
+    assert cache.trouble == "disk full"
+    assert take(cache, new, 0) == block(new, 0)
+
+
 def test_clear_leaves_no_byte(tmp_path):
     """Clearing removes every file; pinned ones only when asked."""
     cache = opened(tmp_path)

@@ -4,10 +4,12 @@ import ctypes
 import fcntl
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,20 +124,25 @@ def automount_trap(path, serve):
         os.close(trap)
 
 
+@pytest.fixture
+def place():
+    """A folder that every user can reach; pytest's own are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="cffs-points-"))
+    folder.chmod(0o755)
+    with clean(folder):
+        yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @as_root
 @pytest.mark.parametrize("user", [[], ["uid=65534,gid=65534"]], ids=["root", "uid"])
-def test_an_automount_trap(said, home, standin, user):
+def test_an_automount_trap(said, home, place, standin, user):
     """The first look at a trap has mount.cffs mount on it, as its own daemon or as another user's; after an unmount the
     next look does so again."""
-    path, told = home / "mnt", []
+    path, cache, told = place / "mnt", place / "cache", []
     path.mkdir()
-    cache = home / "of-user"
-    cache.mkdir()
+    cache.mkdir(mode=0o700)
     if user:
-        home.chmod(0o711)
-        for folder in home.parents:  # pytest's folders are closed to that user
-            if folder != folder.parent and folder.stat().st_uid == 0:
-                folder.chmod(folder.stat().st_mode | 0o011)
         os.chown(cache, 65_534, 65_534)
     config = home / "config/cffs/config.toml"
     config.parent.mkdir(parents=True)
@@ -149,13 +156,13 @@ def test_an_automount_trap(said, home, standin, user):
         told.append((done.returncode, done.stderr))
         return done.returncode == 0
 
-    with clean(home), automount_trap(path, serve):
+    with automount_trap(path, serve):
         for looks in (1, 2):
             seen = sh("ls", path, start_new_session=True)
             assert told == [(0, "")] * looks
             assert user or "campaigns" in seen.stdout, seen.stderr
-            pid = [mount.filesystem for mount in mounts_now() if mount.mountpoint == path]
-            assert pid == ["autofs", "fuse.cffs"]
+            found = [mount.filesystem for mount in mounts_now() if mount.mountpoint == path]
+            assert found == ["autofs", "fuse.cffs"]
             done = run(said, home, "umount", path, CFFS_CACHE_DIR=str(cache))
             assert (done.returncode, done.stderr) == (0, "")
 

@@ -89,3 +89,49 @@ def test_cache_without_a_mount(said, home, standin):
     assert len(cache_files(home)) == 3
     assert run(said, home, "cache", "clear").returncode == 0
     assert cache_files(home) == []
+
+
+def test_what_is_only_in_memory_is_brought_to_disk(said, home, standin):
+    """After the disk was cleared, files that memory and the kernel's pages still have are brought to disk, and pinned;
+    the next mount reads them with the service gone."""
+    variables = account_variables(standin)
+    with mounted(said, home, variables) as mount:
+        files = sorted(path for path in (mount.path / "recordings").iterdir() if path.suffix == ".mp3")[:3]
+        before = read_all(files)
+        assert run(said, home, "cache", "clear").returncode == 0
+        standin.log.clear()
+        done = run(said, home, "prefetch", files[0], files[1])
+        assert (done.returncode, "2 files here: 2 brought" in done.stderr) == (0, True), done.stderr
+        done = run(said, home, "prefetch", "--pin", files[2])
+        assert (done.returncode, "1 files here, all pinned: 1 brought" in done.stderr) == (0, True), done.stderr
+        assert audio_requests(standin) == []
+    standin.faults.add("status", code=500)
+    with mounted(said, home, variables, "--offline"):
+        assert read_all(files) == before
+
+
+def test_a_cache_too_small_for_all_of_it(said, home, standin):
+    """What was brought and then evicted for what came after it is told, with exit 1; what is said to be here is."""
+    with mounted(said, home, account_variables(standin), "--cache-size", "2M") as mount:
+        done = run(said, home, "prefetch", mount.path / "recordings")
+        assert done.returncode == 1
+        assert "no room" in done.stderr
+        told = int(done.stderr.partition(" files here")[0].split()[-1])
+        assert 0 < told <= len(cache_files(home)) < 24
+
+
+def test_the_socket_is_found_through_the_mount(said, home, standin):
+    """From cron, where no variable names a folder, and through a symbolic link, commands find the mount whose cache
+    lies elsewhere."""
+    variables = account_variables(standin)
+    (home / "link").symlink_to(home / "mnt")
+    with mounted(said, home, variables, "--cache-dir", str(home / "elsewhere")) as mount:
+        link = home / "link/recordings"
+        name = min(name for name in os.listdir(link) if name.endswith(".mp3"))
+        bare = {"XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "HOME": str(home / "nowhere")}
+        for command in ("prefetch", "why"):
+            for path in (link / name, home / "link/../link/recordings" / name, mount.path / "recordings" / name):
+                done = run(said, home, command, path, **bare)
+                assert done.returncode == 0, done.stderr
+        done = run(said, home, "status", "--json", home / "link", **bare)
+        assert json.loads(done.stdout)["pid"] == mount.pid

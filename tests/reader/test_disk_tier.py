@@ -14,7 +14,7 @@ from cffs.cache.disk_check import held_nbytes_in
 from cffs.cache.disk_format import BLOCK_NBYTES, Layout
 from cffs.cache.disk_index import files_below
 from cffs.core.byte_range import ByteRange
-from cffs.core.errors import CffsError, MalformedAnswer
+from cffs.core.errors import CffsError, MalformedAnswer, RemoteObjectChanged, TruncatedAnswer
 from cffs.reader.remote_file import OpenFile
 from tests.reader.link import MIB, Fault, Lab, Remote, corrupting_fault, disk_in, laboratory
 
@@ -69,6 +69,87 @@ async def test_second_read_after_a_restart_is_free(tmp_path, total, memory_nbyte
         assert lab.objects.held_nbytes(lab.key) == total
         assert lab.objects.disk_hits > 0
         assert disk.corrupt_blocks == 0
+
+
+async def keep_all(handle: OpenFile) -> int:
+    """Brings all of it to disk; how much was not there. Fails where the disk does not take it."""
+    nbytes = 0
+    while (piece := await handle.keep_next()) is not None:
+        assert piece
+        nbytes += piece
+    return nbytes
+
+
+@pytest.mark.parametrize("total", [1, 128 * KIB, 300_001, 5 * MIB + 7, 20 * MIB])
+@pytest.mark.parametrize("memory_nbytes", [2 * MIB, 64 * MIB])
+async def test_what_memory_has_is_brought_to_disk(tmp_path, total, memory_nbytes, autojump_clock: MockClock):
+    """After the disk was cleared, bringing a file there asks the service for what memory lacks alone; then a restart
+    finds all of it, and bringing it once more does nothing."""
+    remote = Remote(total=total)
+    async with mounted(tmp_path, remote, memory_nbytes=memory_nbytes) as (lab, disk):
+        await read_all(lab, remote)
+        disk.index.clear(pinned_too=True)
+        asked_nbytes, in_memory = lab.origin.sent_nbytes, lab.objects.told(lab.key).memory_nbytes
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        assert await keep_all(handle) == total
+        assert lab.origin.sent_nbytes - asked_nbytes <= total - in_memory + BLOCK_NBYTES
+        assert await keep_all(handle) == 0
+        handle.close()
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+        assert lab.origin.requests == 0
+
+
+async def test_a_slow_disk_is_waited_for(tmp_path):
+    """What a thread writes, because the disk is slow, is there when bringing it ends, and outlasts the mount."""
+    remote = Remote(total=5 * MIB + 7)
+    async with mounted(tmp_path, remote) as (lab, disk):
+        lab.origin.latency_seconds = 0
+        await read_all(lab, remote)
+        disk.index.clear(pinned_too=True)
+        lab.objects._tools.disk._slow_until = float("inf")
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        assert await keep_all(handle) == remote.total
+        assert disk.held_nbytes(lab.key) == remote.total
+        handle.close()
+    async with mounted(tmp_path, remote) as (lab, _disk):
+        await read_all(lab, remote)
+        assert lab.origin.requests == 0
+
+
+async def test_a_disk_that_takes_nothing_is_told(tmp_path, autojump_clock: MockClock):
+    """Bringing a file to a disk that refuses, or has no room for it, says so and does not go on for ever; what cannot
+    be had is the failure that it is."""
+    remote = Remote(total=3 * MIB)
+    async with mounted(tmp_path, remote) as (lab, disk):
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        disk.refuse(OSError(0, "broken"))
+        assert await handle.keep_next() == 0
+        lab.origin.faults = [Fault(head=MalformedAnswer("simulated"))] * 9
+        with pytest.raises(CffsError):
+            while True:
+                assert await handle.keep_next() == 0
+                lab.objects._tools.cache.drop_object(lab.key)
+        handle.close()
+    async with mounted(tmp_path / "small", remote, limit_nbytes=2 * MIB) as (lab, _disk):
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        assert [await handle.keep_next() for _ in range(3)][-1] == 0
+        handle.close()
+
+
+async def test_a_change_ends_bringing(tmp_path, autojump_clock: MockClock):
+    """A new version that is noticed while a file is brought is the changed object's failure, and leaves no byte of the
+    old one."""
+    remote = Remote(total=20 * MIB)
+    async with mounted(tmp_path, remote, memory_nbytes=2 * MIB) as (lab, disk):
+        handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
+        lab.origin.faults = [Fault(after_nbytes=3 * MIB, body=TruncatedAnswer("simulated"))] * 2
+        assert await handle.keep_next()
+        lab.add(Remote(total=20 * MIB, seed=1, validator='"v2"'))
+        with pytest.raises(RemoteObjectChanged):
+            await keep_all(handle)
+        handle.close()
+        assert disk.held_nbytes(lab.key) == 0
 
 
 async def test_what_is_on_disk_is_never_planned(tmp_path, autojump_clock: MockClock):

@@ -1,0 +1,137 @@
+"""What `cffs prefetch` asks a mount for: the whole of a file in the disk cache, whatever of it is where.
+
+It must not know how bytes are found or kept. `daemon/graph` adds its commands to the control socket's.
+
+Reading a file is not enough: what memory has is not read again from anywhere, so nothing would write it to disk.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import trio
+
+from cffs.cache.disk import DiskCache
+from cffs.core.errors import CffsError, DeadlineExceeded, UsageError
+from cffs.core.ids import Inode
+from cffs.daemon.control import Command, Tell
+from cffs.fuse.errnos import errno_of
+from cffs.reader.facts import Known
+from cffs.reader.objects import Objects
+from cffs.reader.open_file import OpenFile
+from cffs.tree.living import is_being_made
+from cffs.tree.namespace import Namespace
+from cffs.tree.nodes import Remote
+
+log = logging.getLogger(__name__)
+
+#: How often the asker hears that it goes on.
+_PROGRESS_SECONDS = 1.0
+#: A piece that the disk did not take is tried once more: making room for it may have failed for a moment.
+_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bringing:
+    """See the module. `budget_seconds` is what one piece may take, as one READ of the kernel may."""
+
+    namespace: Namespace
+    objects: Objects
+    disk: DiskCache
+    known_of: Callable[[Remote], Known | None]
+    budget_seconds: float
+
+    def commands(self) -> dict[str, Command]:
+        """For the control socket."""
+        return {"cache-bring": self.bring, "cache-lost": self.lost}
+
+    async def bring(self, arguments: Mapping[str, object], tell: Tell) -> object:
+        """`inode` of a file that the asker has open, `pinned` or not: `{"object", "bytes", "brought"}` once all of it
+        is on disk; `{"errno"}` or `{"problem"}` where it is not. A file that is only rendered has nothing to bring."""
+        inode, is_pinned = arguments.get("inode"), arguments.get("pinned") is True
+        if not isinstance(inode, int) or isinstance(inode, bool):
+            raise UsageError("inode is a number")
+        content = self._content(inode)
+        if content is None:
+            return {"object": "", "bytes": 0, "brought": 0}
+        is_heard = True
+
+        async def go_on_telling() -> None:
+            nonlocal is_heard
+            try:
+                while True:
+                    await trio.sleep(_PROGRESS_SECONDS)
+                    await tell({"object": content.key})
+            except trio.BrokenResourceError:
+                is_heard = False
+                nursery.cancel_scope.cancel()
+
+        told: Mapping[str, object] = {}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(go_on_telling)
+            told = await self._told(content, is_pinned=is_pinned)
+            nursery.cancel_scope.cancel()
+        if not is_heard:
+            raise trio.BrokenResourceError("who asked for it is gone")
+        return told
+
+    async def _told(self, content: Remote, *, is_pinned: bool) -> Mapping[str, object]:
+        try:
+            self.namespace.require_readable(content)
+            if is_being_made(content):
+                return {"problem": "it is still being recorded, and kept once it is finished"}
+            return await self._brought(content, is_pinned=is_pinned)
+        except CffsError as error:
+            log.info("not brought object=%s reason=%s", content.key, error)
+            return {"errno": errno_of(error)}
+
+    async def lost(self, arguments: Mapping[str, object], _tell: Tell) -> object:
+        """`objects`, as `bring` named them, with their bytes: those of which something has left the disk since."""
+        objects = arguments.get("objects")
+        if not isinstance(objects, Mapping):
+            raise UsageError("objects is a table")
+        return {"lost": [key for key, nbytes in objects.items() if self.disk.held_nbytes(str(key)) != nbytes]}
+
+    def _content(self, inode: int) -> Remote | None:
+        content = self.namespace.content(self.namespace.inodes.node(Inode(inode)))
+        return content if isinstance(content, Remote) else None
+
+    async def _brought(self, content: Remote, *, is_pinned: bool) -> Mapping[str, object]:
+        with _deadline(self.budget_seconds):
+            file = await self.objects.open(
+                content.key, content.sources, known=self.known_of(content), hint_nbytes=content.hint_nbytes
+            )
+        try:
+            if file.total_nbytes is None:
+                return {"problem": "the service does not tell its size, so it cannot be kept"}
+            brought = await self._keep(file)
+            if brought is None:
+                return {"problem": self.disk.trouble or "there is no room for it in the disk cache (--cache-size)"}
+            if is_pinned and file.total_nbytes and not self.disk.set_pinned(content.key, pinned=True):
+                return {"problem": "it cannot be pinned: its file has left the disk cache"}
+            return {"object": content.key, "bytes": file.total_nbytes, "brought": brought}
+        finally:
+            file.close()
+
+    async def _keep(self, file: OpenFile) -> int | None:
+        """How many bytes were not on disk, and are now; None where the disk does not take them."""
+        brought = tries = 0
+        while True:
+            with _deadline(self.budget_seconds):
+                nbytes = await file.keep_next()
+            if nbytes is None:
+                return brought
+            tries = 0 if nbytes else tries + 1
+            if tries == _TRIES:
+                return None
+            brought += nbytes
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError:
+        raise DeadlineExceeded(f"nothing came within {seconds:.0f} s") from None
