@@ -18,7 +18,13 @@ from cachetools import LRUCache
 
 from cffs.callfire.checks import Pinned
 from cffs.core.byte_range import ByteRange
-from cffs.core.errors import RangeNotSatisfiable, RemoteObjectChanged, RemoteObjectMissing, TruncatedAnswer
+from cffs.core.errors import (
+    OriginUnreachable,
+    RangeNotSatisfiable,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+    TruncatedAnswer,
+)
 from cffs.core.source import Api, Source, v1_recording, wav_key
 from cffs.core.waiting import waits_for
 from cffs.core.wav import WavLayout, cut
@@ -141,13 +147,19 @@ class Moments:
         self._wholes.is_another(_key(whole), pinned)
 
     async def _place(self, source: Source) -> _Place:
-        """Where the moment lies. A head that does not reach it is asked anew: the recording may have grown."""
+        """Where the moment lies. A head that does not reach it is asked anew, where somebody answers: the recording may
+        have grown."""
         whole = _whole(source)
         start, _dash, stop = source.segments[-1].removeprefix(_MARK).partition("-")
         head = self._known_head(whole)
         found = cut(head.layout, Fraction(start), Fraction(stop)) if head is not None else None
         if head is None or found is None:
-            head = await self._newer_head(whole, head)
+            try:
+                head = await self._newer_head(whole, head)
+            except OriginUnreachable as unreachable:
+                if head is None:
+                    raise
+                raise RemoteObjectMissing("the recording has no such moment, as far as is known") from unreachable
             found = cut(head.layout, Fraction(start), Fraction(stop))
         if found is None:
             raise RemoteObjectMissing("the recording has no such moment")

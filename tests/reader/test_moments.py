@@ -150,10 +150,12 @@ async def test_nothing_for_what_is_here(tmp_path: Path, autojump_clock: MockCloc
             learned = await lab.objects.probe(key, (source,))
             assert chunks_of(await read(lab, key, source, learned.known))[b"data"] == cut_of(DATA, start, stop)
         assert lab.origin.requests == 0
-        with pytest.raises(RemoteObjectMissing):  # the recording may have grown: that is asked
+        for _ in range(2):  # the recording may have grown: that is asked, where anybody answers
+            with pytest.raises(RemoteObjectMissing):
+                await lab.objects.probe(*_as_candidates(subject("20", "21")))
             lab.origin.faults = []
             serve(lab, file)
-            await lab.objects.probe(*_as_candidates(subject("20", "21")))
+        assert lab.origin.requests > 0
     disk.close()
 
 
