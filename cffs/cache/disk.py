@@ -30,12 +30,15 @@ REFUSED_SECONDS = 30.0
 _LOOK_NBYTES = 8 * 1024 * 1024
 #: What a file system says that has no room, or none for this user.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+#: What the system says where this process, or the whole of it, has no descriptor left.
+_SHORTAGES = (errno.EMFILE, errno.ENFILE)
 
 
 class DiskCache:
     """Blocks of object versions below `folder`, at most about `limit_nbytes` of disk (one block an object more).
 
-    `timer` is monotonic seconds, `wall_seconds` the wall clock. Call `scan` before the first write.
+    `timer` is monotonic seconds, `wall_seconds` the wall clock. At most `most_open_files` are kept open. Call `scan`
+    before the first write.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class DiskCache:
         limit_nbytes: int,
         timer: Callable[[], float],
         wall_seconds: Callable[[], float],
+        most_open_files: int = MAX_OPEN_FILES,
         statvfs: Callable[[Path], os.statvfs_result] = os.statvfs,
     ) -> None:
         self.limit_nbytes = limit_nbytes
@@ -53,7 +57,7 @@ class DiskCache:
         self._folder = folder
         self._timer = timer
         self._wall_seconds = wall_seconds
-        self._open: OpenFiles = OpenFiles(MAX_OPEN_FILES)
+        self._open: OpenFiles = OpenFiles(most_open_files)
         self.trouble = ""
         """Why nothing is kept at present, in a few words; "" where all is well, as far as is known."""
         self._refused_until = float("-inf")
@@ -265,7 +269,7 @@ class DiskCache:
         if entry is None:
             return None
         try:
-            file = DiskFile(entry.path, version, create=False)
+            file = self._opened(entry.path, version, create=False)
             entry.used_at, entry.held_nbytes = self._wall_seconds(), None
             os.utime(entry.path, (entry.used_at,) * 2)
         except OSError as problem:
@@ -288,12 +292,21 @@ class DiskCache:
         self.index.remove(name)
         path = self.index.path_of(name)
         make_folder(path.parent)
-        file = DiskFile(path, version, create=True)
+        file = self._opened(path, version, create=True)
         self.index.add(name, used_at=self._wall_seconds())
         self._open[version.key] = file
         if is_pinned:
             self.index.set_pinned(name, pinned=True)
         return file
+
+    def _opened(self, path: Path, version: ObjectVersion, *, create: bool) -> DiskFile:
+        try:
+            return DiskFile(path, version, create=create)
+        except OSError as problem:
+            if problem.errno not in _SHORTAGES or not self._open:
+                raise
+            self.close()  # one of their descriptors serves this file better
+            return DiskFile(path, version, create=create)
 
     def _make_room(self, nbytes: int, *, keep: str) -> bool:
         """Evict by last use until `nbytes` fit; False where they cannot. The object being written stays. Raises OSError
@@ -319,7 +332,11 @@ class DiskCache:
             del self._open[key]
 
     def refuse(self, problem: OSError) -> None:
-        """The disk did not take or give something: reads go on without it for a while."""
+        """The disk did not take or give something: reads go on without it for a while. Where descriptors are short, it
+        is not the disk's trouble: those of the files go back, and the next block is tried again."""
+        if problem.errno in _SHORTAGES:
+            self.close()
+            return
         if self._timer() >= self._refused_until:
             log.warning("disk cache pauses folder=%s reason=%s", self._folder, problem.strerror or problem)
         self.trouble = "disk full" if problem.errno in _FULL else problem.strerror or str(problem)

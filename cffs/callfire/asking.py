@@ -25,6 +25,7 @@ from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,
     DuplicateMedia,
+    LocalShortage,
     OperationNotOffered,
     OriginBusy,
     OriginUnreachable,
@@ -261,6 +262,8 @@ def _ending(ask: Ask, error: CffsError, *, sent: bool) -> CffsError:
 def _event_of(failed: TryFailed, ask: Ask) -> Event:
     """What a failed try says of its API."""
     error = failed.error
+    if isinstance(error, LocalShortage):
+        return Event.ABANDONED  # says nothing of the API
     if failed.foreign:
         return Event.ANSWERED  # the API itself answered, with the redirect
     if isinstance(error, AccessRefused):

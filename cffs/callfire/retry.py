@@ -9,6 +9,7 @@ from enum import Enum
 from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,
+    LocalShortage,
     MalformedAnswer,
     OriginBusy,
     OriginUnreachable,
@@ -46,6 +47,8 @@ class ErrorKind(Enum):
 
 def kind_of(error: CffsError, *, sent: bool = True) -> ErrorKind:
     """The kind of a failed try; `sent` is False where the request provably never left."""
+    if isinstance(error, LocalShortage):
+        return ErrorKind.UNSENT
     if isinstance(error, OriginUnreachable | DeadlineExceeded) and not sent:
         return ErrorKind.UNSENT
     if isinstance(error, OriginUnreachable | DeadlineExceeded | TruncatedAnswer):

@@ -9,6 +9,7 @@ credential. Every floor raises these and nothing else on purpose.
     ├── AccessRefused              bad credentials or not allowed (401, 403)
     ├── DeadlineExceeded           the time of the call is used up
     ├── OriginUnreachable          no route, DNS, refused, offline and not known here
+    ├── LocalShortage              this machine has no descriptor or memory left for the question
     ├── RemoteObjectChanged        another version than the one opened
     ├── OriginFault                all else that the service does wrong
     │   ├── ServerFailure          a status that no other row takes (5xx, 4xx, 3xx without a target)
@@ -70,6 +71,10 @@ class DeadlineExceeded(CffsError):
 
 class OriginUnreachable(CffsError):
     """No connection to the service: no route, DNS, refused, reset before an answer, or known to be offline."""
+
+
+class LocalShortage(CffsError):
+    """This machine has no descriptor, or no memory, left to ask the service: nothing was asked, nothing is known."""
 
 
 class RemoteObjectChanged(CffsError):

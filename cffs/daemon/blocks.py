@@ -22,11 +22,17 @@ from cffs.tree.nodes import Remote
 FOLDER = "blocks"
 
 
-async def opened_blocks(account_folder: Path, *, limit_nbytes: int) -> DiskCache:
+async def opened_blocks(account_folder: Path, *, limit_nbytes: int, most_open_files: int) -> DiskCache:
     """The account's blocks, looked at and brought within the limit. Always a checkpoint. Raises UsageError where the
     folder is not ours alone."""
     folder = private_folder(account_folder / FOLDER)
-    disk = DiskCache(folder, limit_nbytes=limit_nbytes, timer=trio.current_time, wall_seconds=_wall_seconds)
+    disk = DiskCache(
+        folder,
+        limit_nbytes=limit_nbytes,
+        timer=trio.current_time,
+        wall_seconds=_wall_seconds,
+        most_open_files=most_open_files,
+    )
     await trio.to_thread.run_sync(disk.scan)
     return disk
 

@@ -30,6 +30,8 @@ _MOST_CLIENTS = 32
 #: A client that says nothing for so long is gone; one that does not read an answer neither holds us up longer.
 _IDLE_SECONDS = 60.0
 _RECEIVE_NBYTES = 65_536
+#: Between two looks where this machine has no descriptor for a client.
+_SHORTAGE_SECONDS = 0.1
 _BACKLOG = 16
 #: struct ucred of unix(7): pid, uid, gid.
 _PEER = struct.Struct("3i")
@@ -49,6 +51,10 @@ class Control:
                 stream = await listener.accept()
             except trio.ClosedResourceError:
                 return
+            except OSError as error:  # no descriptor left for a client: later ones are heard again
+                log.debug("control socket waits reason=%s", error.strerror)
+                await trio.sleep(_SHORTAGE_SECONDS)
+                continue
             if self._clients >= _MOST_CLIENTS or not _may_ask(stream):
                 await trio.aclose_forcefully(stream)
             else:

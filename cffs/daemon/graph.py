@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.blocks import notes as disk_notes
 from cffs.daemon.bringing import Bringing
 from cffs.daemon.credentials_check import CredentialsCheck
+from cffs.daemon.descriptors import descriptor_limit, shares
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
 from cffs.daemon.probing import Probing
 from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
@@ -76,8 +77,10 @@ async def built(
     make: Callable[..., Operations],
 ) -> AsyncIterator[Graph]:
     mounted_at = trio.current_time()
+    given = shares(descriptor_limit(), connections=settings.connections)
+    lean = replace(settings, connections=given.connections)
     async with (
-        Transport(settings.origin()) as transport,
+        Transport(lean.origin()) as transport,
         _catalog(folders.state, settings.timezone) as catalog,
         AsyncExitStack() as stack,
     ):
@@ -87,7 +90,7 @@ async def built(
         missing = await credentials_check.start()
         background.start(credentials_check.repeat_until_known)
         cache = MemoryCache(settings.memory_nbytes, give_back=allocator.give_back)
-        disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes)
+        disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes, most_open_files=given.files)
         inodes = InodeTable(catalog.versions)
         listener = FactsToCatalog(catalog, inodes)
         objects = Objects(
@@ -95,7 +98,7 @@ async def built(
             cache=cache,
             disk=disk,
             background=background,
-            settings=settings.reader(),
+            settings=lean.reader(),
             listener=listener,
         )
         questions = Questions(
@@ -188,6 +191,8 @@ async def built(
         own_files.update(status.files())
         own_files["config.toml"] = lambda: config_toml(live.now).encode()
         notices = missing + left + _zone_notice(settings.timezone, catalog)
+        if given.connections < settings.connections:
+            notices += (f"few descriptors (ulimit -n): at most {given.connections} connections at once",)
         yield Graph(operations=operations, catalog=catalog, kernel=kernel, notices=notices, attending=attending)
 
 

@@ -14,6 +14,7 @@ ERRNOS: dict[type[errors.CffsError], int] = {
     errors.AccessRefused: errno.EACCES,
     errors.DeadlineExceeded: errno.ETIMEDOUT,
     errors.OriginUnreachable: errno.EHOSTUNREACH,
+    errors.LocalShortage: errno.EIO,
     errors.RemoteObjectChanged: errno.ESTALE,
     errors.ServerFailure: errno.EIO,
     errors.OriginBusy: errno.EIO,

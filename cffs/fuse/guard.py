@@ -17,7 +17,7 @@ import pyfuse3
 import trio
 
 from cffs.core import waiting
-from cffs.core.errors import ActUncertain, CffsError, OriginBusy, OriginFault
+from cffs.core.errors import ActUncertain, CffsError, LocalShortage, OriginBusy, OriginFault
 from cffs.fuse.errnos import errno_of
 
 log = logging.getLogger(__name__)
@@ -202,7 +202,7 @@ def _told(
 ) -> pyfuse3.FUSEError:
     """The errno for what a handler raised; what people should know of it goes to the log."""
     if isinstance(error, CffsError):
-        if isinstance(error, OriginFault) and calls.is_news(error):
+        if isinstance(error, LocalShortage) or (isinstance(error, OriginFault) and calls.is_news(error)):
             log.warning("%s failed subject=%s reason=%s", operation, tell(number), error)
         return pyfuse3.FUSEError(errno_of(error))
     if isinstance(error, trio.TooSlowError):

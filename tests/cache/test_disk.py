@@ -19,6 +19,7 @@ from cffs.cache.disk_format import BLOCK_NBYTES, Layout
 from cffs.cache.disk_index import files_below
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from tests.exhaustion import no_descriptors
 
 TOTAL = 2 * BLOCK_NBYTES + 1000
 LARGE = 2**30
@@ -331,6 +332,43 @@ def test_a_file_without_room_has_others_give_way(tmp_path, caplog):
     cache.was_written(write, OSError(errno.ENOSPC, "No space left on device"))
     assert cache.trouble == "disk full"
     assert take(cache, new, 0) == block(new, 0)
+
+
+def test_no_descriptor_left_is_no_trouble_of_the_disk(tmp_path, caplog):
+    """Where no file can be opened, those that are open give way; where none is, nothing is kept for the moment, and
+    nothing that was kept is lost; the next block is tried again."""
+    first, second, third = version(1), version(2), version(3)
+    before = opened(tmp_path)
+    for of in (first, second):
+        put(before, of, 0)
+    before.close()
+    cache = opened(tmp_path)
+    with no_descriptors():
+        assert take(cache, first, 0) is None
+        write_now(cache, third, 0)
+    assert cache.held_nbytes(third.key) == 0
+    for of in (first, second):
+        assert take(cache, of, 0) == block(of, 0)
+    with no_descriptors():
+        write_now(cache, third, 0)  # by the descriptors of the other two
+    for of in (first, second, third):
+        assert take(cache, of, 0) == block(of, 0)
+    assert (cache.trouble, caplog.records) == ("", [])
+    cache.close()
+
+
+def test_no_more_files_are_open_than_it_may_have(tmp_path):
+    """The share of descriptors that the cache was given is kept to, whatever is read and written."""
+    cache = DiskCache(tmp_path, limit_nbytes=LARGE, timer=Clock(), wall_seconds=Clock(), most_open_files=3)
+    cache.scan()
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(12):
+        put(cache, version(number), 0)
+        assert len(os.listdir("/proc/self/fd")) <= before + 3
+    for number in range(12):
+        assert take(cache, version(number), 0) == block(version(number), 0)
+        assert len(os.listdir("/proc/self/fd")) <= before + 3
+    cache.close()
 
 
 def test_clear_leaves_no_byte(tmp_path):

@@ -14,6 +14,7 @@ from cffs.core.source import Api, Source
 from cffs.standin import faults as standin_faults
 from cffs.standin.answers import Options
 from cffs.standin.server import Standin
+from tests.exhaustion import no_descriptors
 
 #: `shift` sends other bytes under a right head, `total_wrong` another total, `short_by_one` another length to a whole
 #: GET: no client can tell from one answer. What is pinned shows the last two, the reader's tests hold the first.
@@ -172,6 +173,19 @@ async def test_connections_are_kept_where_bodies_end(standin, transport, drain):
     for n in range(10):
         await drain(transport, source, ByteRange(n, n + 50_000))
     assert len({record.connection for record in standin.requests}) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_no_descriptor_left_is_no_dead_network(settings_for, standin, drain, host):
+    """Where this process may open no socket, and no file to resolve a name by, the question fails as our own trouble;
+    the API stays online, and the next question is asked."""
+    source, content = first_object(standin)
+    base = standin.base_url.replace("127.0.0.1", host)
+    async with Transport(settings_for(standin, v1_url=f"{base}/cloud/1", v2_url=f"{base}/v2")) as transport:
+        with no_descriptors(), pytest.raises(errors.LocalShortage):
+            await drain(transport, source)
+        assert transport.health()[Api.V2].state == "online"
+        assert (await drain(transport, source))[1] == content
 
 
 async def test_a_network_that_returns_is_used_again(settings_for, drain):

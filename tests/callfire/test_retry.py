@@ -79,3 +79,4 @@ def test_each_error_has_its_kind(error, kind):
     """401, 403, 404 and a change are never asked again."""
     assert kind_of(error) is kind
     assert kind_of(errors.OriginUnreachable("x"), sent=False) is ErrorKind.UNSENT
+    assert kind_of(errors.LocalShortage("x"), sent=False) is ErrorKind.UNSENT

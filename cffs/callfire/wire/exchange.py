@@ -4,6 +4,9 @@ It must not know retries, health, slots or what a good answer is. `callfire/tran
 No cookie is kept and no Referer sent, since httpx's client is not used at all: only its transport interface.
 """
 
+import errno
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
@@ -21,6 +24,7 @@ from cffs.callfire.wire.seam import DirectBody, Wires
 from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,
+    LocalShortage,
     MalformedAnswer,
     OriginUnreachable,
     ServerFailure,
@@ -37,6 +41,8 @@ _CLOSE_SECONDS = 1.0
 _DRAINED_CHUNKS = 64
 #: Reading a URL costs more than sending it, and most requests are for a URL that was just asked.
 _REMEMBERED_URLS = 256
+#: What our own kernel says where it has no descriptor or memory for a socket.
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +289,9 @@ def _broken(error: httpx.HTTPError) -> CffsError:
 def _translated(error: Exception, *, foreign: bool) -> TryFailed:
     """Our exception for whatever httpx says; no message of httpx's is repeated, since some hold the URL."""
     where = "the host redirected to" if foreign else "the service"
+    if isinstance(error, httpx.ConnectError) and _is_shortage(error):
+        shortage = LocalShortage("this machine has no descriptor or memory left for a connection (ulimit -n)")
+        return TryFailed(shortage, sent=False, foreign=foreign)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | UnicodeError):
         # The one cause that is told, because its cure is another than that of a dead network.
         why = ": its certificate is not accepted" if _is_untrusted(error) else ""
@@ -299,6 +308,30 @@ def _translated(error: Exception, *, foreign: bool) -> TryFailed:
         return TryFailed(MalformedAnswer("the request cannot be written as HTTP"), sent=False, foreign=foreign)
     # There was a connection, so there is a network: EIO, as of an answer that broke off later
     return TryFailed(TruncatedAnswer(f"the connection to {where} broke before it answered"), sent=True, foreign=foreign)
+
+
+def _is_shortage(error: BaseException) -> bool:
+    """True where it was our own kernel that refused a socket, by whatever exceptions that was wrapped."""
+    causes: list[BaseException | None] = [error]
+    while causes:
+        cause = causes.pop()
+        if isinstance(cause, socket.gaierror) and not _has_descriptors():
+            return True  # the resolver calls it a passing failure of the name
+        if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
+            return True
+        if isinstance(cause, BaseExceptionGroup):
+            causes += cause.exceptions
+        if cause is not None:
+            causes.append(cause.__cause__ or cause.__context__)
+    return False
+
+
+def _has_descriptors() -> bool:
+    try:
+        os.close(os.dup(0))
+    except OSError:
+        return False
+    return True
 
 
 def _is_untrusted(error: BaseException | None) -> bool:
