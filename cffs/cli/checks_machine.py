@@ -28,6 +28,7 @@ from cffs.daemon.kernel import READ_AHEAD_KB, device_of, handler_budget, look, r
 
 _DEV_FUSE = Path("/dev/fuse")
 _FUSE_CONF = Path("/etc/fuse.conf")
+_MTAB = Path("/etc/mtab")
 _MOUNT_HELPER = Path("/sbin/mount.cffs")
 #: Sockets to both APIs, the catalogue, logs, and some air.
 _LEAST_FILES = 256
@@ -77,13 +78,20 @@ def _fusermount() -> Check:
     tool = shutil.which("fusermount3")
     if tool is None:
         return fail("fusermount3", "not found", "apt install fuse3")
-    if os.geteuid() != 0:
-        found = os.stat(tool)
-        if not (found.st_mode & stat.S_ISUID and found.st_uid == 0):
-            return fail("fusermount3", f"{tool} is not setuid root", f"chown root {tool}; chmod 4755 {tool}")
-        if _no_new_privileges():
-            return fail("fusermount3", "this process may gain no privileges", "take NoNewPrivileges= out of the unit")
-    return ok("fusermount3", tool)
+    return ok("fusermount3", tool) if os.geteuid() == 0 else _fusermount_of_user(tool)
+
+
+def _fusermount_of_user(tool: str, mtab: Path = _MTAB) -> Check:
+    """What an ordinary user needs of it, and root does not."""
+    name, found = "fusermount3", os.stat(tool)
+    if not (found.st_mode & stat.S_ISUID and found.st_uid == 0):
+        return fail(name, f"{tool} is not setuid root", f"chown root {tool}; chmod 4755 {tool}")
+    if _no_new_privileges():
+        return fail(name, "this process may gain no privileges", "take NoNewPrivileges= out of the unit")
+    if not mtab.exists():
+        mend = f"as root: ln -s ../proc/self/mounts {mtab}"
+        return warn(name, f"there is no {mtab}, without which it mounts and cannot unmount", mend)
+    return ok(name, tool)
 
 
 def _no_new_privileges() -> bool:

@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import shutil
 import time
 
 import pytest
 
 from cffs.cli.checks import Check, State
-from cffs.cli.checks_machine import machine_checks
+from cffs.cli.checks_machine import _fusermount_of_user, machine_checks
 from cffs.cli.checks_service import _clock, service_checks
 from cffs.core.settings import Credentials, Settings
 from cffs.daemon.kernel import device_of, handler_budget, request_limit_seconds
@@ -135,6 +136,17 @@ def test_bad_cache_folders(tmp_path):
         assert found.state is State.FAIL, name
         assert found.mend
     assert states(machine_checks(None, tmp_path / "none/yet"))["cache folder"].state is State.OK
+
+
+def test_a_system_without_mtab(tmp_path):
+    """Where /etc/mtab is missing, as on a minimal system that never booted, an ordinary user is told that fusermount3
+    will not unmount."""
+    tool = shutil.which("fusermount3")
+    assert tool is not None
+    found = _fusermount_of_user(tool, tmp_path / "mtab")
+    assert (found.state, found.mend) == (State.WARN, f"as root: ln -s ../proc/self/mounts {tmp_path}/mtab")
+    (tmp_path / "mtab").symlink_to("/proc/self/mounts")
+    assert _fusermount_of_user(tool, tmp_path / "mtab").state is State.OK
 
 
 def test_clock():
