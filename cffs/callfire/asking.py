@@ -17,8 +17,10 @@ from cffs.callfire.health import Admission, Event, Health, State
 from cffs.callfire.held import Held
 from cffs.callfire.keyring import Keyring
 from cffs.callfire.stats import Stats
+from cffs.callfire.subjects import object_of
 from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
 from cffs.core.errors import (
+    NOT_FROM_HERE,
     AccessRefused,
     ActRefused,
     ActUncertain,
@@ -53,8 +55,8 @@ _SHORTEST_CONNECT_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One question. `what` names it in messages, and the object that a refusal or a failure is about; `may_be_text`
-    tells of an object's bytes that text is not an error page."""
+    """One question. `what` names it in messages; `may_be_text` tells of an object's bytes that text is not an error
+    page."""
 
     method: str
     api: Api
@@ -75,6 +77,11 @@ class Ask:
     def what(self) -> str:
         """Method and path; no query, no secret."""
         return f"{self.method} {self.api}:{self.path}"
+
+    @property
+    def subject(self) -> str:
+        """The object that a refusal or a failure is about."""
+        return object_of(self.path)
 
     def with_changes(self, **changes: Any) -> "Ask":
         """The same question but for these fields."""
@@ -222,7 +229,7 @@ class Asker:
     def _report(self, ask: Ask, event: Event, *, began_at: float, hold_seconds: float, reason: str) -> None:
         health = self._health[ask.api]
         before = health.state
-        health.report(event, trio.current_time(), subject=ask.what, began_at=began_at, hold_seconds=hold_seconds)
+        health.report(event, trio.current_time(), subject=ask.subject, began_at=began_at, hold_seconds=hold_seconds)
         if health.state is not before:
             # with its reason: calls that fail because of it get no lines of their own (fuse/guard)
             reason = self._keyring.redacted(reason) or "-"
@@ -274,7 +281,7 @@ def _event_of(failed: TryFailed, ask: Ask) -> Event:
         return Event.HELD
     if failed.connecting:
         return Event.UNREACHABLE
-    if isinstance(error, RemoteObjectMissing | OperationNotOffered | RangeNotSatisfiable | RemoteObjectChanged):
+    if isinstance(error, (*NOT_FROM_HERE, RangeNotSatisfiable, RemoteObjectChanged)):
         return Event.ANSWERED
     if isinstance(error, ActRefused | DuplicateMedia | UploadTooLarge):
         return Event.ANSWERED

@@ -15,6 +15,7 @@ from cffs.core.errors import (
     ActRefused,
     DuplicateMedia,
     MalformedAnswer,
+    ObjectRefused,
     OperationNotOffered,
     OriginBusy,
     RangeNotSatisfiable,
@@ -76,13 +77,25 @@ class BodyPlan:
     framed: bool
 
 
-def check_status(status: int, headers: Mapping[str, str], *, what: str, not_found: NotFoundMeans, now_ns: int) -> None:
+def check_status(
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    what: str,
+    not_found: NotFoundMeans,
+    now_ns: int,
+    is_rate_limit: bool = False,
+) -> None:
     """Return for 2xx; raise what any other status means. `what` names the request without its query.
 
-    A hold (429, 503 with Retry-After) raises OriginBusy with the seconds named, negative where none were.
+    A hold (429, 503 with Retry-After, any 4xx whose words are those of a rate limit) raises OriginBusy with the seconds
+    named, negative where none were.
     """
     if 200 <= status <= 299:
         return
+    if status == 429 or (status == 503 and "retry-after" in headers) or (is_rate_limit and 400 <= status <= 499):
+        seconds = parse_retry_after(headers["retry-after"], now_ns=now_ns) if "retry-after" in headers else None
+        raise OriginBusy(-1.0 if seconds is None else seconds)
     if status in (404, 410):
         if not_found is NotFoundMeans.OPERATION and status == 404:
             raise OperationNotOffered(f"this origin has no {what}")
@@ -90,10 +103,9 @@ def check_status(status: int, headers: Mapping[str, str], *, what: str, not_foun
     if status in (401, 403):
         raise AccessRefused(f"the service answered {status} for {what}")
     if status in (405, 501):
+        if not_found is NotFoundMeans.OBJECT:
+            raise ObjectRefused(status, what)
         raise OperationNotOffered(f"the service answered {status} for {what}")
-    if status == 429 or (status == 503 and "retry-after" in headers):
-        seconds = parse_retry_after(headers["retry-after"], now_ns=now_ns) if "retry-after" in headers else None
-        raise OriginBusy(-1.0 if seconds is None else seconds)
     raise ServerFailure(status, what)
 
 

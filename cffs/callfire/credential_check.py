@@ -28,6 +28,7 @@ from cffs.core.errors import (
     ServerFailure,
     UsageError,
 )
+from cffs.core.refusals import is_about_the_key
 from cffs.core.settings import OriginSettings
 from cffs.core.source import Api
 from cffs.core.wire_json import as_id, as_object, decode
@@ -41,13 +42,6 @@ _ACCOUNT_QUESTION: Final = ("me", "api", "credentials")
 USUAL_PATHS: Final = {Api.V1: "/cloud/1", Api.V2: "/v2"}
 #: What an account has (second document), and what nothing but an account has: `name` alone is in every JSON.
 _ACCOUNT_TEXTS: Final = ("email", "firstName", "lastName")
-#: A refusal that names what was asked for, or a right to it, says nothing about the key.
-_ABOUT_THE_CALL: Final = re.compile(r"\b(?:campaigns?|broadcasts?|calls?|permissions?|permitted|privileges?)\b", re.I)
-_ABOUT_THE_KEY: Final = re.compile(
-    r"\b(?:(?:api[ _-]?)?keys?|apikeys?|credentials?|log[ -]?ins?|passwords?|authenticat\w*|unauthenticated"
-    r"|unauthori[sz]ed|not authori[sz]ed)\b",
-    re.I,
-)
 _PAGE: Final = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
@@ -192,7 +186,7 @@ def read_v1(answer: FirstAnswer, *, url: str) -> Verdict:
         return _foreign(proof, url)
     error = answer.error
     try:
-        parse_recording_list(answer.body, base_url=url)
+        parse_recording_list(answer.body)
         if answer.status != 403:
             return _accepted(proof)  # also a denial: the key was good enough for one
     except (AccessRefused, ServerFailure, RemoteObjectMissing) as failure:
@@ -205,11 +199,6 @@ def read_v1(answer: FirstAnswer, *, url: str) -> Verdict:
     if 200 <= answer.status <= 299 or not url.rstrip("/").endswith(USUAL_PATHS[Api.V1]):
         return _foreign(proof, url)
     return _undecided(proof, str(error))  # a denial of that call in words that no document shows
-
-
-def is_about_the_key(text: str) -> bool:
-    """Whether a refusal speaks of who asks, and not of what was asked for."""
-    return _ABOUT_THE_KEY.search(text) is not None and _ABOUT_THE_CALL.search(text) is None
 
 
 def is_page(answer: FirstAnswer) -> bool:

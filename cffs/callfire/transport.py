@@ -22,23 +22,28 @@ from cffs.callfire.held import Held
 from cffs.callfire.line import USUAL_HEADERS, Line
 from cffs.callfire.ranges import RangeAnswer, range_headers
 from cffs.callfire.stats import ApiHealth
+from cffs.callfire.subjects import OperationsAsked
 from cffs.callfire.wire.exchange import Opened, TryFailed
 from cffs.callfire.wire.seam import WireMaker
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
+    AccessRefused,
     CffsError,
     DeadlineExceeded,
     MalformedAnswer,
+    ObjectRefused,
+    OperationNotOffered,
     OriginFault,
     OriginUnreachable,
     RangeNotSatisfiable,
     TruncatedAnswer,
 )
+from cffs.core.refusals import is_about_rate_limit
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source, quote_segment
 from cffs.core.times import parse_http_date
-from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message
+from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message, parse_error_words
 
 MAX_METADATA_NBYTES = 8 * 2**20  # a page of a thousand calls is about a megabyte
 _METADATA_CONNECTIONS = 2  # contract, section 2: "and two more for metadata"
@@ -103,6 +108,7 @@ class Transport:
             now_ns=now_ns,
         )
         self.stats = self._line.stats
+        self._operations = OperationsAsked()
         self._bodies = Gate(settings.connections, most=MAX_BODIES)
         self._metadata = Gate(_METADATA_CONNECTIONS, most=MAX_METADATA)
 
@@ -163,16 +169,18 @@ class Transport:
         as_account: bool = False,
         not_found: NotFoundMeans = NotFoundMeans.OBJECT,
         own_endpoint: bool = False,
+        require: Callable[[bytes], None] | None = None,
     ) -> Answer:
         """The answer to a question about metadata, retried within `timeout_seconds`; raises any CffsError of its side.
 
-        `own_endpoint` marks the account's own: its refusal alone means that the credentials are bad.
+        `own_endpoint` marks the account's own: its refusal alone means that the credentials are bad. `require` is for
+        an API that refuses with status 200: what it raises about a body counts as a status would.
         Always a checkpoint; if cancelled, nothing stays open.
         """
         pairs = tuple(query.items() if isinstance(query, Mapping) else query)
         ask = self._ask("GET", api, segments, {"accept": accept}, as_account=as_account)
         ask = ask.with_changes(query=pairs, own_endpoint=own_endpoint)
-        return await self._whole(ask, max_nbytes=max_nbytes, not_found=not_found, gate=self._metadata)
+        return await self._whole(ask, max_nbytes=max_nbytes, not_found=not_found, gate=self._metadata, require=require)
 
     async def first_answer(
         self,
@@ -316,7 +324,15 @@ class Transport:
         finally:
             await held.aclose()
 
-    async def _whole(self, ask: Ask, *, max_nbytes: int, not_found: NotFoundMeans, gate: Gate) -> Answer:
+    async def _whole(
+        self,
+        ask: Ask,
+        *,
+        max_nbytes: int,
+        not_found: NotFoundMeans,
+        gate: Gate,
+        require: Callable[[bytes], None] | None = None,
+    ) -> Answer:
         async def take(opened: Opened, slot: Slot) -> Answer:
             self._require_success(opened, ask, not_found, await _error_body(opened))
             require_identity(opened.headers, what=ask.what)
@@ -327,6 +343,8 @@ class Transport:
                 body += chunk
                 if len(body) > max_nbytes:
                     raise MalformedAnswer(f"the answer for {ask.what} is longer than {max_nbytes} bytes")
+            if require is not None:
+                require(bytes(body))
             content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
             served_ms = parse_http_date(opened.headers.get("date", ""))
             return Answer(status=opened.status, body=bytes(body), content_type=content_type, served_ms=served_ms)
@@ -338,12 +356,32 @@ class Transport:
     def _require_success(self, opened: Opened, ask: Ask, not_found: NotFoundMeans, body: bytes) -> None:
         """Return for 2xx; else raise what the status means, with the words of `body`."""
         if _is_success(opened):
+            self._operations.answered(ask.api, ask.path)
             return
         message = self._line.keyring.redacted(parse_error_message(body))
         what = f"{ask.what}: {message}" if message else ask.what
+        is_rate_limit = is_about_rate_limit(parse_error_words(body), path=ask.path)
         if not ask.idempotent:
-            check_act(opened.status, what=what, duplicate_media_id=parse_duplicate_media_id(body))
-        check_status(opened.status, opened.headers, what=what, not_found=not_found, now_ns=self._now_ns())
+            duplicate = parse_duplicate_media_id(body)
+            is_rate_limit = is_rate_limit and duplicate is None
+            if not is_rate_limit:
+                check_act(opened.status, what=what, duplicate_media_id=duplicate)
+        try:
+            check_status(
+                opened.status,
+                opened.headers,
+                what=what,
+                not_found=not_found,
+                now_ns=self._now_ns(),
+                is_rate_limit=is_rate_limit,
+            )
+        except ObjectRefused as refusal:
+            if self._operations.denied(ask.api, ask.path):
+                raise OperationNotOffered(str(refusal)) from None  # the same fact, of more than one object
+            raise
+        except AccessRefused:
+            self._operations.answered(ask.api, ask.path)
+            raise
 
     def _ask(
         self, method: str, api: Api, segments: tuple[str, ...], headers: Mapping[str, str], *, as_account: bool

@@ -5,6 +5,7 @@ It must not know paths or inodes; it is asked about ids and names.
 returns nothing: the answer is in the rows.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import Any, TypeVar
@@ -23,12 +24,13 @@ from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.catalog.taking import Taking
 from cffs.core.background import Background
-from cffs.core.errors import CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
+from cffs.core.errors import CffsError, NotInTree, ObjectRefused, OperationNotOffered, RemoteObjectMissing
 from cffs.core.source import Api
 from cffs.core.values import Recording
 from cffs.core.wire_json import encode
 
 Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
 
 #: Calls whose lists were asked just now; bounded, forgotten after the listing's time to live.
 RECENT_ENTRIES = 50_000
@@ -204,6 +206,13 @@ class Account:
 
             async def question() -> None:
                 listing = await v1.list_recordings(campaign_id, call_id)
+                if listing.refused:
+                    log.warning(
+                        "list of recordings read in part call=%d read=%d not_read=%d",
+                        call_id,
+                        len(listing.file_ids),
+                        listing.refused,
+                    )
                 if listing.file_ids:
                     await self.catalog.write(
                         lambda db: writes.put_files(db, listing, campaign_id=campaign_id, call_id=call_id)
@@ -308,6 +317,9 @@ class Account:
         RemoteObjectMissing, which the catalogue is told."""
         try:
             answer = await question
+        except ObjectRefused:
+            await self._require(family)
+            raise
         except RemoteObjectMissing:
             await self._require(family)
             await self.catalog.note_missing(key, now_ms=self._wall_ms())

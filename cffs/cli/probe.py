@@ -65,7 +65,7 @@ async def _look(url: str, settings: Settings) -> Mapping[str, Any]:
 
     async with Transport(settings.origin()) as transport:
         if url.rstrip("/") in (settings.v1_url, settings.v2_url):
-            v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
+            v1 = V1Client(transport) if settings.credentials.has_v1 else None
             targets = await one_of_each(v1, V2Client(transport) if settings.credentials.has_v2 else None)
         else:
             targets = list(with_siblings([source_of(url, settings)], None))

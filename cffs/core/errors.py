@@ -13,7 +13,8 @@ credential. Every floor raises these and nothing else on purpose.
     ├── RemoteObjectChanged        another version than the one opened
     ├── OriginFault                all else that the service does wrong
     │   ├── ServerFailure          a status that no other row takes (5xx, 4xx, 3xx without a target)
-    │   ├── OriginBusy             429, or 503 with Retry-After, longer than the caller can wait
+    │   ├── ObjectRefused          405 or 501 for one object: nothing proves that the operation is not there
+    │   ├── OriginBusy             429, 503 with Retry-After, or words of a rate limit, longer than the caller can wait
     │   ├── MalformedAnswer        an answer that is not what was asked for
     │   ├── TruncatedAnswer        fewer bytes than promised
     │   ├── RangeNotSatisfiable    the asked range lies beyond the object's end (416), with its total where told
@@ -87,6 +88,18 @@ class OriginFault(CffsError):
 
 class ServerFailure(OriginFault):
     """A status that says the service failed or that nothing else covers."""
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(status, what)
+        self.status = status
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"the service answered {self.status} for {self.what}"
+
+
+class ObjectRefused(OriginFault):
+    """The service answered 405 or 501 for one object; nothing proves that it has none of the kind."""
 
     def __init__(self, status: int, what: str) -> None:
         super().__init__(status, what)
@@ -250,3 +263,15 @@ class BadArgument(OperationRefused):
 
 class UsageError(CffsError):
     """What the user asked for cannot be done; the message is one line: what happened and what to do."""
+
+
+#: What one source of an object may answer where another may have it still, those that tell less first: where none has
+#: it, one that is only refused (405) is there all the same, and one that was denied (404) was looked for.
+NOT_FROM_HERE = (OperationNotOffered, RemoteObjectMissing, ObjectRefused)
+
+
+def weightier(known: CffsError | None, problem: CffsError) -> CffsError:
+    """Of two answers of NOT_FROM_HERE the one that tells more; the first of two alike."""
+    if known is None:
+        return problem
+    return max(known, problem, key=lambda error: [isinstance(error, kind) for kind in reversed(NOT_FROM_HERE)])

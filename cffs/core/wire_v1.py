@@ -1,119 +1,61 @@
-"""API v1's list of the recordings of a call: XML or JSON, flags in the body, URLs that must be ours.
+"""API v1's list of the recordings of a call: XML or JSON, flags in the body, entries in any spelling.
 
-It must not know requests or keys: a URL of the answer is only read for its file id and never used.
-`callfire/v1` calls it.
+It must not know requests or keys: a URL of the answer is only read for its file id and never used, so that it may be
+spelt with another host or scheme than the base.
 
 The XML is the first document's. No sample of the JSON is public; its forms are those of CallFire's 1.1 API and of the
-serialisers of that time (api.md section 1A).
+serialisers of that time. Siblings answer a failure, too, with HTTP 200 (`campaignResponse`, `reportResponse`).
 """
 
 import re
-from collections.abc import Iterable
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import unquote, urlsplit
 
-from cffs.core.errors import AccessRefused, MalformedAnswer, ServerFailure
+from cffs.core.errors import AccessRefused, CffsError, MalformedAnswer, OriginBusy, RemoteObjectMissing, ServerFailure
 from cffs.core.ids import CallId, CampaignId, RecordingId, parse_id
 from cffs.core.printable import printable_line
+from cffs.core.refusals import is_about_access, is_about_rate_limit, is_about_the_key
 from cffs.core.values import RecordingList
-from cffs.core.wire_json import MAX_BODY_NBYTES, as_boolean, as_id, as_object, as_text, decode
-from cffs.core.wire_v1_xml import flat_children
+from cffs.core.wire_json import MAX_BODY_NBYTES, as_boolean, as_id, as_int64, as_object, as_text, decode
+from cffs.core.wire_v1_xml import parse_xml
 
 _WHAT = "list of recordings"
-#: Sibling answers of v1 are called `reportResponse` and the like, and say `success`.
-_ROOT_SUFFIX = "response"
+#: Sibling answers of v1 are called `reportResponse` and the like, and say `success`; an error of 1.1 has a name of its
+#: own and a status in the body.
+_ROOT_SUFFIXES = ("response", "exception")
 _SUCCESS_FIELDS = ("successful", "success")
-#: A description that plainly speaks of who asks, not of what was asked for.
-_ABOUT_ACCESS = re.compile(
-    r"\b(?:(?:api[ _-]?)?key|unauthori[sz]ed|authori[sz]\w*|authenticat\w*|credentials?|permissions?|permitted"
-    r"|forbidden|access (?:is )?denied|not allowed)\b",
-    re.IGNORECASE,
-)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DESCRIPTION_FIELDS = ("description", "message", "error")
+_ENTRY_FIELDS = ("recording", "recordings")
+#: Where an entry that is an object tells what it is: what a URL may be called, then what an id may be.
+_URL_FIELDS = ("value", "$", "#text", "url", "@url", "href", "@href", "link", "@link", "uri", "@uri", "location")
+_ID_FIELDS = ("id", "@id", "fileid", "@fileid", "recordingid", "@recordingid", "value", "$", "#text")
+_URL_PATH = re.compile(r"/files/recording/([0-9]+)/?\Z", re.ASCII)
+#: Wrappers of an answer or of its entries; more are no serialiser's.
+_MAX_WRAPPERS = 4
 
 
-def parse_recording_list(body: bytes, *, base_url: str) -> RecordingList:
+def parse_recording_list(body: bytes) -> RecordingList:
     """The file ids of a list of recordings, in the order sent, each once.
 
-    An entry is the id itself or its URL below `base_url` (scheme, host, port and path equal; query and fragment
-    dropped); every other entry is counted in `refused`, also one under another host. Echoed ids that are no numbers
-    (the document prints `XXXXX`) are None.
-    Raises AccessRefused or ServerFailure(200) where the answer says it was not successful, MalformedAnswer for what is
-    no such list; nothing else.
+    An entry is the id itself, or any URL whose path ends in `/files/recording/{id}`, as a text or in an object. Entries
+    of another kind are counted in `refused`. Echoed ids that are no numbers (the document prints `XXXXX`) are None.
+    Raises AccessRefused, OriginBusy, RemoteObjectMissing or ServerFailure(200) where the answer says that it was not
+    successful, MalformedAnswer for what is no such list; nothing else.
     """
-    fields, entries = _read(body)
-    _require_success(fields, has_entries=bool(entries))
-    return _recording_list(fields, entries, base_url=base_url)
-
-
-def _read(body: bytes) -> tuple[dict[str, object], list[object]]:
-    """The answer's fields by lower-case name, and its entries in order, in whichever of the two forms it came."""
-    if len(body) > MAX_BODY_NBYTES:
-        raise MalformedAnswer(f"{_WHAT}: more than {MAX_BODY_NBYTES} bytes")
-    first = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if first == b"<":
-        return _read_xml(body)
-    if first == b"{":
-        return _read_json(body)
-    raise MalformedAnswer(f"{_WHAT}: neither XML nor JSON")
-
-
-def _read_xml(body: bytes) -> tuple[dict[str, object], list[object]]:
-    # Blanks before the declaration are an error in XML, but a common slip of servers.
-    root, children = flat_children(body.removeprefix(b"\xef\xbb\xbf").lstrip(), what=_WHAT)
-    if not root.endswith(_ROOT_SUFFIX):
-        raise MalformedAnswer(f"{_WHAT}: the root element is {printable_line(root, max_characters=40)}")
-    fields: dict[str, object] = {tag: text for tag, text in children if tag != "recording"}
-    return fields, [text for tag, text in children if tag == "recording"]
-
-
-def _read_json(body: bytes) -> tuple[dict[str, object], list[object]]:
-    document = _lowered(decode(body, what=_WHAT))
-    if len(document) == 1:
-        name, inner = next(iter(document.items()))
-        if name.endswith(_ROOT_SUFFIX):
-            document = _lowered(inner)
-    recordings = document.pop("recording", None)
-    if recordings is None:
-        return document, []
-    return document, recordings if isinstance(recordings, list) else [recordings]
-
-
-def _lowered(value: object) -> dict[str, object]:
-    document = as_object(value)
-    if document is None:
-        raise MalformedAnswer(f"{_WHAT}: not a JSON object")
-    return {name.lower(): field for name, field in document.items()}
-
-
-def _require_success(fields: dict[str, object], *, has_entries: bool) -> None:
-    said = next((fields[name] for name in _SUCCESS_FIELDS if name in fields), None)
-    if said is None:
-        # Entries speak for themselves; with neither, an error page's JSON would look like an empty call.
-        if not has_entries:
-            raise MalformedAnswer(f"{_WHAT}: neither a success flag nor recordings")
-        return
-    successful = as_boolean(said)
-    if successful is None:
-        raise MalformedAnswer(f"{_WHAT}: the success flag is no boolean")
-    if not successful:
-        description = printable_line(as_text(fields.get("description")))
-        if _ABOUT_ACCESS.search(description):
-            raise AccessRefused(f"{_WHAT}: {description}")
-        raise ServerFailure(200, f"{_WHAT}, which it calls unsuccessful: {description or 'no description'}")
-
-
-def _recording_list(fields: dict[str, object], entries: Iterable[object], *, base_url: str) -> RecordingList:
-    base = urlsplit(base_url)
-    prefix = base.path.rstrip("/") + "/files/recording/"
+    fields = _read(body)
+    _require_success(fields)
     file_ids: dict[RecordingId, None] = {}
     refused = 0
-    for entry in entries:
-        file_id = _file_id(entry, base=base, prefix=prefix)
+    for entry in _entries(fields):
+        file_id = _file_id(entry)
         if file_id is None:
             refused += 1
         else:
             file_ids[RecordingId(file_id)] = None
-    campaign_id, call_id = as_id(fields.get("campaignid")), as_id(fields.get("callid"))
+    if not file_ids and not refused and not any(name in fields for name in _SUCCESS_FIELDS):
+        # With neither, an error page's JSON would look like an empty call.
+        raise MalformedAnswer(f"{_WHAT}: neither a success flag nor recordings")
+    campaign_id, call_id = as_id(_plain(fields.get("campaignid"))), as_id(_plain(fields.get("callid")))
     return RecordingList(
         campaign_id=None if campaign_id is None else CampaignId(campaign_id),
         call_id=None if call_id is None else CallId(call_id),
@@ -122,22 +64,122 @@ def _recording_list(fields: dict[str, object], entries: Iterable[object], *, bas
     )
 
 
-def _file_id(entry: object, *, base: SplitResult, prefix: str) -> int | None:
-    if not isinstance(entry, str):
-        return as_id(entry)
-    text = entry.strip()
-    if "/" not in text:
-        return parse_id(text)
+def require_service(body: bytes) -> None:
+    """Raise what an answer with HTTP 200 says of the whole service, as a status would say it: OriginBusy for a rate
+    limit, AccessRefused for the key. Return for every other answer, also one that cannot be read."""
     try:
-        url = urlsplit(text)
-        ours = _origin(url) == _origin(base)
-    except ValueError:  # a port that is no number, an unclosed bracket
-        return None
-    # Userinfo would make another request of it; a deeper path is another operation.
-    if not ours or "@" in url.netloc or not url.path.startswith(prefix):
-        return None
-    return parse_id(url.path.removeprefix(prefix))
+        _require_success(_read(body))
+    except (OriginBusy, AccessRefused) as refusal:
+        if isinstance(refusal, OriginBusy) or is_about_the_key(str(refusal)):
+            raise
+    except CffsError:
+        return
 
 
-def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    return url.scheme, url.hostname, url.port if url.port is not None else _DEFAULT_PORTS.get(url.scheme)
+def _read(body: bytes) -> Mapping[str, object]:
+    """The answer's fields by lower-case name, in whichever of the two forms it came."""
+    if len(body) > MAX_BODY_NBYTES:
+        raise MalformedAnswer(f"{_WHAT}: more than {MAX_BODY_NBYTES} bytes")
+    # Blanks before the declaration are an error in XML, but a common slip of servers.
+    body = body.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if body[:1] == b"<":
+        root, document = parse_xml(body, what=_WHAT)
+        if not root.endswith(_ROOT_SUFFIXES):
+            raise MalformedAnswer(f"{_WHAT}: the root element is {printable_line(root, max_characters=40)}")
+        return _lowered(document) if isinstance(document, dict) else {}
+    if body[:1] == b"{":
+        return _unwrapped(_lowered(decode(body, what=_WHAT)))
+    if body[:1] == b"[":
+        return {"recordings": decode(body, what=_WHAT)}
+    raise MalformedAnswer(f"{_WHAT}: neither XML nor JSON")
+
+
+def _unwrapped(document: Mapping[str, object]) -> Mapping[str, object]:
+    for _wrapper in range(_MAX_WRAPPERS):
+        inner = next((field for name, field in document.items() if name.endswith(_ROOT_SUFFIXES)), None)
+        if inner is None or not document.keys().isdisjoint((*_SUCCESS_FIELDS, *_ENTRY_FIELDS)):
+            break
+        document = {"recordings": inner} if isinstance(inner, list) else _lowered(inner)
+    return document
+
+
+def _lowered(value: object) -> Mapping[str, object]:
+    document = as_object(value)
+    if document is None:
+        raise MalformedAnswer(f"{_WHAT}: not a JSON object")
+    return {name.lower(): field for name, field in document.items()}
+
+
+def _require_success(fields: Mapping[str, object]) -> None:
+    said = next((fields[name] for name in _SUCCESS_FIELDS if name in fields), None)
+    successful = as_boolean(_plain(said))
+    if said is not None and successful is None:
+        raise MalformedAnswer(f"{_WHAT}: the success flag is no boolean")
+    status = as_int64(_plain(fields.get("httpstatus")))  # of an error of 1.1
+    if successful or (said is None and status is None):
+        return
+    described = (as_text(_plain(fields.get(name))) for name in _DESCRIPTION_FIELDS)
+    description = printable_line(next(filter(str.strip, described), ""))
+    if is_about_rate_limit(description):
+        raise OriginBusy(-1.0)
+    if status == 401 or is_about_access(description):
+        raise AccessRefused(f"{_WHAT}: {description}")
+    if status in (404, 410):
+        raise RemoteObjectMissing(f"{_WHAT}: {description}")
+    raise ServerFailure(200, f"{_WHAT}, which it calls unsuccessful: {description or 'no description'}")
+
+
+def _plain(value: object) -> object:
+    """The value itself where it came with attributes, as `{"value": …}` (1.1's spelling of simple content)."""
+    document = as_object(value)
+    return value if document is None else next((document[name] for name in _URL_FIELDS if name in document), None)
+
+
+def _entries(fields: Mapping[str, object]) -> Iterator[object]:
+    """Each entry once, in order; what is empty is none (serialisers write an empty list so)."""
+    for name in _ENTRY_FIELDS:
+        yield from _flattened(fields.get(name), wrappers_left=_MAX_WRAPPERS)
+
+
+def _flattened(value: object, *, wrappers_left: int) -> Iterator[object]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _flattened(one, wrappers_left=wrappers_left)
+        return
+    document = as_object(value)
+    if document is not None and wrappers_left:
+        inner = {name.lower(): field for name, field in document.items()}
+        if any(name in inner for name in _ENTRY_FIELDS):
+            for name in _ENTRY_FIELDS:
+                yield from _flattened(inner.get(name), wrappers_left=wrappers_left - 1)
+            return
+    if value not in (None, "", {}) and not (isinstance(value, str) and not value.strip()):
+        yield value
+
+
+def _file_id(entry: object) -> int | None:
+    document = as_object(entry)
+    if document is None:
+        return _id_of_text(entry) if isinstance(entry, str) else as_id(entry)
+    fields = {name.lower(): field for name, field in document.items()}
+    urls = (fields[name] for name in _URL_FIELDS if isinstance(fields.get(name), str))
+    ids = (fields[name] for name in _ID_FIELDS if name in fields)
+    return next(_known([*map(_id_of_url, urls), *map(as_id, ids)]), None)
+
+
+def _known(found: Iterable[int | None]) -> Iterator[int]:
+    return (file_id for file_id in found if file_id is not None)
+
+
+def _id_of_text(text: str) -> int | None:
+    text = text.strip()
+    return _id_of_url(text) if "/" in text else parse_id(text)
+
+
+def _id_of_url(text: object) -> int | None:
+    try:
+        path = unquote(urlsplit(str(text).strip()).path)
+    except ValueError:  # an unclosed bracket and the like
+        return None
+    found = _URL_PATH.search(path)
+    return None if found is None else parse_id(found[1])

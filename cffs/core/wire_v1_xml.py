@@ -1,8 +1,9 @@
-"""The XML of API v1 as a flat list of (tag, text): bounded while it is read, nothing but elements and text.
+"""The XML of API v1 as the JSON that says the same: bounded while it is read, nothing but elements and texts.
 
-It must not know what the tags mean. Only `core/wire_v1` calls it.
+It must not know what the tags mean.
 """
 
+from dataclasses import dataclass, field
 from xml.etree.ElementTree import ParseError  # nosec B405  # the exception's name only; defusedxml parses
 
 from defusedxml.common import DefusedXmlException
@@ -10,45 +11,73 @@ from defusedxml.ElementTree import XMLParser
 
 from cffs.core.errors import MalformedAnswer
 
-#: The document is two levels deep; a wrapper more would be tolerated.
+#: The document is two levels deep; a few wrappers more are tolerated.
 _MAX_DEPTH = 8
 #: A call has a handful of recordings; this is far above any, far below what costs memory.
 _MAX_ELEMENTS = 100_000
+_TEXT_FIELD = "value"
 
 
-class _FlatTarget:
-    """What the parser tells its findings to: the root's tag and its children's texts, no tree. Owned by one parse."""
+@dataclass(slots=True)
+class _Element:
+    """One element while it is open."""
+
+    tag: str
+    fields: dict[str, object] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, name: str, value: object) -> None:
+        """One more child: a name that repeats holds a list."""
+        if name not in self.fields:
+            self.fields[name] = value
+        elif isinstance(held := self.fields[name], _Repeated):
+            held.append(value)
+        else:
+            self.fields[name] = _Repeated([held, value])
+
+    def value(self) -> object:
+        """A text alone is that text; with attributes or children an object, its text in `value`."""
+        text = "".join(self.texts).strip()
+        if not self.fields:
+            return text
+        return {**self.fields, _TEXT_FIELD: text} if text else self.fields
+
+
+class _Repeated(list[object]):
+    """The values of one name, told from an element that is a list by itself (none is)."""
+
+
+class _Target:
+    """What the parser tells its findings to. Owned by one parse."""
 
     def __init__(self, what: str) -> None:
-        self.root = ""
-        self.children: list[tuple[str, str]] = []
+        self.root: _Element | None = None
         self._what = what
-        self._depth = 0
+        self._open: list[_Element] = []
         self._elements = 0
-        self._text: list[str] = []
 
     def start(self, tag: str, attributes: dict[str, str], /) -> None:
-        self._depth += 1
         self._elements += 1
-        if self._depth > _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
+        if len(self._open) == _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
             raise MalformedAnswer(f"{self._what}: XML too deep or too large")
-        if self._depth == 1:
-            self.root = _local_name(tag)
-        elif self._depth == 2:
-            self._text.clear()
+        element = _Element(_local_name(tag))
+        for name, text in attributes.items():
+            element.add("@" + _local_name(name), text)
+        self._open.append(element)
 
     def data(self, text: str, /) -> None:
-        # Text inside a child's own elements counts as the child's.
-        if self._depth >= 2:
-            self._text.append(text)
+        if self._open:
+            self._open[-1].texts.append(text)
 
-    def end(self, tag: str, /) -> None:
-        if self._depth == 2:
-            self.children.append((_local_name(tag), "".join(self._text).strip()))
-        self._depth -= 1
+    def end(self, _tag: str, /) -> None:
+        element = self._open.pop()
+        if self._open:
+            self._open[-1].add(element.tag, element.value())
+        else:
+            self.root = element
 
     def close(self) -> None:
-        """Part of the parser's protocol; the findings are read from the fields."""
+        """Part of the parser's protocol; the findings are read from the field."""
 
 
 def _local_name(tag: str) -> str:
@@ -56,8 +85,9 @@ def _local_name(tag: str) -> str:
     return tag.rpartition("}")[2].lower()
 
 
-def flat_children(body: bytes, *, what: str) -> tuple[str, list[tuple[str, str]]]:
-    """The root's tag and the (tag, text) of its children in order, tags in lower case without namespace.
+def parse_xml(body: bytes, *, what: str) -> tuple[str, object]:
+    """The root's tag and what it holds: a text, or an object of its attributes (`@name`) and children; tags in lower
+    case without namespace, a list where one repeats.
 
     The bytes are taken as UTF-8 whatever the declaration says (the document's own example declares UTF-8), so that no
     encoding can hide markup. Raises MalformedAnswer for a DTD, an entity, an external reference, depth, size, and
@@ -66,11 +96,13 @@ def flat_children(body: bytes, *, what: str) -> tuple[str, list[tuple[str, str]]
     if b"\0" in body:
         # expat takes `<` NUL for UTF-16 even where it is told an encoding
         raise MalformedAnswer(f"{what}: not XML in UTF-8")
-    target = _FlatTarget(what)
+    target = _Target(what)
     parser = XMLParser(target=target, encoding="utf-8", forbid_dtd=True)
     try:
         parser.feed(body)
         parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError) as exc:
         raise MalformedAnswer(f"{what}: not plain XML ({type(exc).__name__})") from exc
-    return target.root, target.children
+    if target.root is None:
+        raise MalformedAnswer(f"{what}: no XML element")
+    return target.root.tag, target.root.value()

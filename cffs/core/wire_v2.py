@@ -33,6 +33,9 @@ MAX_HINT_NBYTES = 2**40
 _MAX_COUNT = 2**31 - 1
 #: States of a call that has not been made, or not to its end.
 _UNFINISHED = frozenset({"READY", "SELECTED", "CALLBACK"})
+#: The fields of an error that hold words; `helpLink` is none.
+_WORDS = ("message", "developermessage", "description", "error", "error_description")
+_MAX_WORDS_NBYTES = 4096
 _MEDIA_ID = re.compile(r"mediaId[\"\s:=]{0,8}([0-9]{1,19})(?![0-9])", re.ASCII | re.IGNORECASE)
 
 
@@ -303,6 +306,20 @@ def parse_error_message(body: bytes) -> str:
         # Four times the line: tags and blanks still have to go, and a body may be megabytes.
         text = body[: 4 * MAX_LINE_CHARACTERS].decode("utf-8", "replace")
     return printable_line(text)
+
+
+def parse_error_words(body: bytes) -> str:
+    """All that an error body says in words: `message`, `developerMessage` and their like (of an ErrorResponse, or of an
+    error of API 1.1 within its wrapper), else the text itself. Never raises; not for people: it may hold anything."""
+    try:
+        document = as_object(decode(body, what="error body"))
+    except MalformedAnswer:
+        document = None
+    if document is None:
+        return body[:_MAX_WORDS_NBYTES].decode("utf-8", "replace")
+    levels = [document, *filter(None, map(as_object, document.values()))]
+    fields = [(name.lower(), as_text(value)) for level in levels for name, value in level.items()]
+    return "\n".join(text for name, text in fields if name in _WORDS)
 
 
 def parse_duplicate_media_id(body: bytes | bytearray) -> int | None:

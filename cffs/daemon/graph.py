@@ -84,7 +84,7 @@ async def built(
         _catalog(folders.state, settings.timezone) as catalog,
         AsyncExitStack() as stack,
     ):
-        v1 = V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None
+        v1 = V1Client(transport) if settings.credentials.has_v1 else None
         v2 = V2Client(transport) if settings.credentials.has_v2 else None
         credentials_check = CredentialsCheck(transport, settings.origin())
         missing = await credentials_check.start()

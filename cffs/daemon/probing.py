@@ -133,7 +133,7 @@ class Probing:
             node = await self._namespace.lookup(node, name)
         if self._namespace.describe(node).is_folder:
             known = self._settings.credentials
-            v1 = V1Client(self._transport, base_url=self._settings.v1_url) if known.has_v1 else None
+            v1 = V1Client(self._transport) if known.has_v1 else None
             return await one_of_each(v1, V2Client(self._transport) if known.has_v2 else None)
         content = self._namespace.content(node)
         if not isinstance(content, Remote):

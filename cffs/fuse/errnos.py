@@ -17,6 +17,7 @@ ERRNOS: dict[type[errors.CffsError], int] = {
     errors.LocalShortage: errno.EIO,
     errors.RemoteObjectChanged: errno.ESTALE,
     errors.ServerFailure: errno.EIO,
+    errors.ObjectRefused: errno.EIO,
     errors.OriginBusy: errno.EIO,
     errors.MalformedAnswer: errno.EIO,
     errors.TruncatedAnswer: errno.EIO,

@@ -13,13 +13,14 @@ from cachetools import LRUCache
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
+    NOT_FROM_HERE,
     CffsError,
-    OperationNotOffered,
     OriginUnreachable,
     RangeNotSatisfiable,
     RemoteObjectChanged,
     RemoteObjectMissing,
     TruncatedAnswer,
+    weightier,
 )
 from cffs.core.source import Source
 from cffs.reader.seam import Answer, RangeOpener
@@ -103,7 +104,7 @@ class LivingFiles:
                     return await _counted(answer)
             except RangeNotSatisfiable:
                 return 0
-            except (RemoteObjectMissing, OperationNotOffered):
+            except NOT_FROM_HERE:
                 continue
         return 0
 
@@ -211,8 +212,8 @@ class LivingFile:
                 if beyond.total is not None and beyond.total > asked.start:
                     raise
                 return b"", True
-            except (RemoteObjectMissing, OperationNotOffered) as error:
-                missing = error
+            except NOT_FROM_HERE as error:
+                missing = weightier(missing, error)
         if not self._files.last_nbytes(self._key):
             return b"", True  # it is being made, and nothing of it is given out yet
         raise missing or RemoteObjectMissing(f"{self._key} has no source")

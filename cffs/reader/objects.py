@@ -17,12 +17,13 @@ from cffs.core import waiting
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
+    NOT_FROM_HERE,
     CffsError,
-    OperationNotOffered,
     OriginFault,
     RangeNotSatisfiable,
     RemoteObjectChanged,
     RemoteObjectMissing,
+    weightier,
 )
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source
@@ -286,7 +287,6 @@ class Objects:
                 if exc.total != 0:
                     raise
                 return Learned(key=key, source=source, total_nbytes=0, validator=None, last_modified_ns=None)
-            except (RemoteObjectMissing, OperationNotOffered) as exc:
-                if missing is None or isinstance(exc, RemoteObjectMissing):
-                    missing = exc
+            except NOT_FROM_HERE as exc:
+                missing = weightier(missing, exc)
         raise missing or RemoteObjectMissing(f"{key} has no source")

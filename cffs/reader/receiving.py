@@ -16,14 +16,15 @@ from cffs.callfire.checks import Pinned
 from cffs.callfire.retry import kind_of, pause_seconds
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
+    NOT_FROM_HERE,
     CffsError,
     DeadlineExceeded,
-    OperationNotOffered,
     OriginUnreachable,
     RangeNotSatisfiable,
     RemoteObjectChanged,
     RemoteObjectMissing,
     TruncatedAnswer,
+    weightier,
 )
 from cffs.core.source import Source
 from cffs.core.waiting import waits_for
@@ -122,9 +123,8 @@ class Receiver:
             for source in self._identity.sources:
                 try:
                     return await self._receive_from(source, fetch, claim)
-                except (RemoteObjectMissing, OperationNotOffered) as exc:
-                    if missing is None or isinstance(exc, RemoteObjectMissing):
-                        missing = exc
+                except NOT_FROM_HERE as exc:
+                    missing = weightier(missing, exc)
             raise missing or RemoteObjectMissing(f"{self._identity.key} has no source")
         finally:
             self._tools.slots.release(claim)

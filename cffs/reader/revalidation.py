@@ -13,11 +13,12 @@ from cachetools import LRUCache
 from cffs.callfire.checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
+    NOT_FROM_HERE,
     CffsError,
-    OperationNotOffered,
     RangeNotSatisfiable,
     RemoteObjectChanged,
     RemoteObjectMissing,
+    weightier,
 )
 from cffs.core.source import Source
 from cffs.reader.facts import Known
@@ -80,8 +81,7 @@ class Revalidation:
                 if pinned.total:
                     raise RemoteObjectChanged("the object is empty now") from beyond
                 return
-            except (RemoteObjectMissing, OperationNotOffered) as problem:
-                if missing is None or isinstance(problem, RemoteObjectMissing):
-                    missing = problem
+            except NOT_FROM_HERE as problem:
+                missing = weightier(missing, problem)
         if missing is not None:
             raise missing

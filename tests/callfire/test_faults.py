@@ -85,7 +85,7 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
         ("status", {"code": 401}, errors.AccessRefused),
         ("status", {"code": 403, "body": "html"}, errors.AccessRefused),
         ("status", {"code": 410}, errors.RemoteObjectMissing),
-        ("status", {"code": 405}, errors.OperationNotOffered),
+        ("status", {"code": 405}, errors.ObjectRefused),
         ("status", {"code": 429, "retry_after": 9}, errors.OriginBusy),
         ("status", {"code": 503, "retry_after": 9}, errors.OriginBusy),
     ],

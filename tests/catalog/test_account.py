@@ -410,7 +410,7 @@ async def _served(standin: Standin) -> Any:
         offline=False,
     )
     async with Transport(origin) as transport:
-        yield V2Client(transport), V1Client(transport, base_url=standin.v1_url)
+        yield V2Client(transport), V1Client(transport)
 
 
 async def test_against_the_standin(make: Callable[..., Account], catalog: Catalog, tmp_path: Path) -> None:

@@ -1,13 +1,21 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.errors import AccessRefused, CffsError, MalformedAnswer, ServerFailure
+from cffs.core.errors import (
+    AccessRefused,
+    CffsError,
+    MalformedAnswer,
+    OriginBusy,
+    RemoteObjectMissing,
+    ServerFailure,
+)
 from cffs.core.values import RecordingList
-from cffs.core.wire_v1 import parse_recording_list
+from cffs.core.wire_v1 import parse_recording_list, require_service
 
 DOCUMENTS = Path(__file__).parent / "documents"
 BASE_URL = "https://www.callfire.com/cloud/1"
@@ -24,7 +32,7 @@ PIECES = st.lists(
 
 
 def parse(text: str | bytes) -> RecordingList:
-    return parse_recording_list(text.encode() if isinstance(text, str) else text, base_url=BASE_URL)
+    return parse_recording_list(text.encode() if isinstance(text, str) else text)
 
 
 def xml(*recordings: str, successful: str = "true", description: str = "Recordings Fetched") -> str:
@@ -91,46 +99,100 @@ def test_spellings_of_one_recording(entry: str) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        "https://evil.example/cloud/1/files/recording/5",
         "https://callfire.com/cloud/1/files/recording/5",
         "http://www.callfire.com/cloud/1/files/recording/5",
-        "https://www.callfire.com:8443/cloud/1/files/recording/5",
+        "https://www.callfire.com:8443/cloud/1/files/recording/5/",
+        "https://user:pw@evil.example/other/files/recording/5?apikey=SECRET",
         "https://www.callfire.com:x/cloud/1/files/recording/5",
-        "https://www.callfire.com@evil.example/cloud/1/files/recording/5",
-        "https://user:pw@www.callfire.com/cloud/1/files/recording/5",
-        "https://www.callfire.com/cloud/2/files/recording/5",
-        "https://www.callfire.com/cloud/1/files/recording/../../5",
-        "https://www.callfire.com/cloud/1/files/recording/dynamic/5",
-        "https://www.callfire.com/cloud/1/files/recording/",
+        "http://10.0.0.7:8080/files/recording/5",
         "//www.callfire.com/cloud/1/files/recording/5",
         "/cloud/1/files/recording/5",
-        "file:///cloud/1/files/recording/5",
+        "https://www.callfire.com/cloud/1/files/recording/%35",
+    ],
+)
+def test_the_host_of_an_entry_says_nothing(entry: str) -> None:
+    """The id of any URL that ends in `/files/recording/{id}`: it is only read, never fetched."""
+    assert parse(xml(entry)).file_ids == (5,)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "https://www.callfire.com/cloud/1/files/recording/../../5",
+        "https://www.callfire.com/cloud/1/files/recording/dynamic/5",
+        "https://www.callfire.com/cloud/1/files/recording/list/9/5",
+        "https://www.callfire.com/cloud/1/files/recording/",
         "https://[::1/5",
         URL + "0",
         URL + "-5",
         URL + "5x",
+        URL + "٥",
         URL + "9" * 30,
         "XXX",
-        "",
     ],
 )
-def test_foreign_and_broken_entries_are_counted(entry: str) -> None:
-    """An entry that is not below the configured base is refused, and hides none of the others."""
+def test_broken_entries_are_counted(entry: str) -> None:
+    """An entry that names no file is refused, and hides none of the others."""
     listing = parse(xml(URL + "1", entry, URL + "2"))
     assert (listing.file_ids, listing.refused) == ((1, 2), 1)
 
 
+ONE, TWO = URL + "5", "http://10.0.0.7/x/files/recording/6"
+NESTINGS: list[object] = [
+    {"recording": [{"value": ONE}, {"value": TWO}]},
+    {"recording": [{"@id": 5, "value": "call_recording"}, {"@id": "6"}]},
+    {"recording": {"value": [], "recording": [ONE, TWO]}},
+    {"recordings": [ONE, TWO]},
+    {"recordings": {"recording": [ONE, TWO]}},
+    {"recordings": {"recording": [{"value": ONE}, {"Value": TWO}]}},
+    {"recordings": [{"recording": ONE}, {"recording": [TWO, ""]}]},
+    {"recordings": [{"recording": {"url": ONE, "id": 99, "seconds": 7}}, {"href": TWO}]},
+    {"Recordings": {"Recording": [[ONE], [{"fileId": 6}]]}, "recording": None},
+    {"recording": [ONE, "", None, {}, [], TWO]},
+]
+
+
+@pytest.mark.parametrize("entries", NESTINGS, ids=str)
+@pytest.mark.parametrize("wrap", ["bare", "fileResponse", "twice", "list"])
+def test_the_nestings_of_entries(entries: dict[str, object], wrap: str) -> None:
+    """Objects with a value, lists in lists, one wrapper more: all entries, in order, and what is empty is none."""
+    document: object = {**FIELDS, **entries}
+    if wrap == "list":
+        document = [entries]
+    elif wrap != "bare":
+        document = {"fileResponse": document}
+    listing = parse(json.dumps({"serviceResponse": document} if wrap == "twice" else document))
+    assert (listing.file_ids, listing.refused) == ((5, 6), 0)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        f"<recordings><recording>{ONE}</recording><recording>{TWO}</recording></recordings>",
+        f"<recordings>{ONE}</recordings><recordings>{TWO}</recordings>",
+        f"<recording><url>{ONE}</url><seconds>7</seconds></recording><recording href='{TWO}'/>",
+        "<recording id='5'>call</recording><Recording><Id>6</Id></Recording><recording/><recordings/>",
+        f"<recording type='wav'>{ONE}</recording><recording type='wav'><![CDATA[{TWO}]]></recording>",
+    ],
+)
+def test_the_nestings_of_elements(entries: str) -> None:
+    """As in JSON: attributes, wrappers and children."""
+    listing = parse(f"<fileResponse><successful>true</successful>{entries}</fileResponse>")
+    assert (listing.file_ids, listing.refused) == ((5, 6), 0)
+
+
+def test_ids_with_attributes() -> None:
+    """The spelling of 1.1: simple content in `value`."""
+    listing = parse(
+        json.dumps({**FIELDS, "callid": {"value": "71"}, "successful": {"value": "true"}, "recording": ONE})
+    )
+    assert (listing.campaign_id, listing.call_id, listing.file_ids) == (9, 71, (5,))
+
+
 def test_json_entries_of_other_types_are_counted() -> None:
-    """Objects, nulls and booleans among the entries are refused one by one."""
+    """Objects that name no file and booleans among the entries are refused one by one."""
     listing = parse(json.dumps({"successful": True, "recording": [{"a": 1}, None, True, 5, -1, 1e30]}))
-    assert (listing.file_ids, listing.refused) == ((5,), 5)
-
-
-def test_a_base_with_a_port_and_another_path() -> None:
-    """The base is the configured one, whatever it is."""
-    body = b"<fileResponse><successful>true</successful><recording>http://127.0.0.1:81/x/files/recording/5</recording></fileResponse>"
-    assert parse_recording_list(body, base_url="http://127.0.0.1:81/x/").file_ids == (5,)
-    assert parse_recording_list(body, base_url="http://127.0.0.1:82/x").refused == 1
+    assert (listing.file_ids, listing.refused) == ((5,), 4)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +213,47 @@ def test_any_other_failure_in_the_body(description: str) -> None:
         parse(xml(URL + "5", successful="false", description=description))
     assert caught.value.status == 200
     assert description in str(caught.value)
+
+
+@pytest.mark.parametrize("root", ["campaignResponse", "reportResponse", "FileResponse", "ServiceException"])
+def test_failures_of_siblings(root: str) -> None:
+    """A failure under another root, in camel case, with status 200."""
+    body = f"<{root}><successful>false</successful><description>Something broke</description></{root}>"
+    with pytest.raises(ServerFailure, match="Something broke"):
+        parse(body)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"HttpStatus": 401, "Message": "no"}, AccessRefused),
+        ({"HttpStatus": "404", "Message": "no"}, RemoteObjectMissing),
+        ({"HttpStatus": 400, "Message": "Rate Limit Reached"}, OriginBusy),
+        ({"HttpStatus": 500, "Message": "no"}, ServerFailure),
+    ],
+)
+def test_errors_of_1_1(error: dict[str, object], kind: type[CffsError]) -> None:
+    """An error object with its status in the body."""
+    with pytest.raises(kind):
+        parse(json.dumps({"ResourceException": error}))
+
+
+@pytest.mark.parametrize(
+    ("description", "kind"),
+    [
+        ("Invalid API key", AccessRefused),
+        ("Rate Limit Reached", OriginBusy),
+        ("You have no permission for campaign 1", None),
+        ("Something broke", None),
+    ],
+)
+def test_what_a_failure_says_of_the_whole_service(description: str, kind: type[CffsError] | None) -> None:
+    """The key and the rate: all else is about the call that was asked for, and so is what cannot be read."""
+    body = xml(successful="false", description=description).encode()
+    with pytest.raises(kind) if kind is not None else nullcontext():
+        require_service(body)
+    require_service(b"<html>")
+    require_service(xml(ONE).encode())
 
 
 def test_a_failure_never_tells_a_secret() -> None:

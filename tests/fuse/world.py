@@ -110,7 +110,7 @@ async def built(
             catalog=catalog,
             questions=questions,
             background=background,
-            v1=V1Client(transport, base_url=settings.v1_url) if settings.credentials.has_v1 else None,
+            v1=V1Client(transport) if settings.credentials.has_v1 else None,
             v2=V2Client(transport) if settings.credentials.has_v2 else None,
             has_account_login=False,
             ttl_seconds=settings.dir_ttl_seconds,

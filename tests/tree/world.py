@@ -162,7 +162,7 @@ async def opened(
             transport,
             catalog,
             background,
-            v1=V1Client(transport, base_url=standin.v1_url) if v1 else None,
+            v1=V1Client(transport) if v1 else None,
             v2=V2Client(transport) if v2 else None,
             account_login=account_login,
             timeout_seconds=timeout_seconds,
