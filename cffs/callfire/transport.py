@@ -8,47 +8,40 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
 import trio
 
 from cffs.callfire.asking import IDLE_SECONDS, Ask
-from cffs.callfire.checks import NotFoundMeans, Pinned, check_act, check_body, check_status, require_identity
+from cffs.callfire.checks import NotFoundMeans, Pinned, check_body, require_identity
 from cffs.callfire.gate import MAX_BODIES, MAX_METADATA, Gate, Slot
 from cffs.callfire.health import State
 from cffs.callfire.held import Held
 from cffs.callfire.line import USUAL_HEADERS, Line
 from cffs.callfire.ranges import RangeAnswer, range_headers
 from cffs.callfire.stats import ApiHealth
-from cffs.callfire.subjects import OperationsAsked
+from cffs.callfire.statuses import Statuses, error_body, is_success
 from cffs.callfire.wire.exchange import Opened, TryFailed
 from cffs.callfire.wire.seam import WireMaker
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
-    AccessRefused,
     CffsError,
     DeadlineExceeded,
     MalformedAnswer,
-    ObjectRefused,
-    OperationNotOffered,
     OriginFault,
     OriginUnreachable,
     RangeNotSatisfiable,
     TruncatedAnswer,
 )
-from cffs.core.refusals import is_about_rate_limit
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source, quote_segment
 from cffs.core.times import parse_http_date
-from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message, parse_error_words
 
 MAX_METADATA_NBYTES = 8 * 2**20  # a page of a thousand calls is about a megabyte
 _METADATA_CONNECTIONS = 2  # contract, section 2: "and two more for metadata"
-_MAX_ERROR_NBYTES = 16 * 2**10  # enough for its message
-_ERROR_BODY_SECONDS = 0.5
 UPLOAD_IDLE_SECONDS = 30.0  # contract, section 8: without progress for so long
 _FIRST_ANSWER_NBYTES = 64 * 2**10  # no account is larger; a web page is known by its beginning
 _SCRATCH_NBYTES = 64 * 2**10
@@ -108,7 +101,7 @@ class Transport:
             now_ns=now_ns,
         )
         self.stats = self._line.stats
-        self._operations = OperationsAsked()
+        self._statuses = Statuses(redacted=lambda text: self._line.keyring.redacted(text), now_ns=now_ns)
         self._bodies = Gate(settings.connections, most=MAX_BODIES)
         self._metadata = Gate(_METADATA_CONNECTIONS, most=MAX_METADATA)
 
@@ -204,15 +197,15 @@ class Transport:
 
         async def take(opened: Opened, slot: Slot) -> FirstAnswer:
             nonlocal answered
-            body = b"" if _is_success(opened) else await _error_body(opened)
-            while _is_success(opened) and len(body) < _FIRST_ANSWER_NBYTES and (chunk := await opened.receive()):
+            body = b"" if is_success(opened) else await error_body(opened)
+            while is_success(opened) and len(body) < _FIRST_ANSWER_NBYTES and (chunk := await opened.receive()):
                 slot.progressed()
                 body += chunk
             content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
             answered = FirstAnswer(
                 status=opened.status, content_type=content_type, body=body, is_foreign=opened.foreign
             )
-            self._require_success(opened, ask, NotFoundMeans.OBJECT, body)
+            self._statuses.require_success(opened, ask, NotFoundMeans.OBJECT, body)
             return answered
 
         try:
@@ -286,7 +279,7 @@ class Transport:
 
         async def take(opened: Opened, slot: Slot) -> RangeAnswer:
             if opened.status != 416:
-                self._require_success(opened, ask, NotFoundMeans.OBJECT, await _error_body(opened))
+                self._statuses.require_success(opened, ask, NotFoundMeans.OBJECT, await error_body(opened))
             plan = check_body(
                 byte_range, opened.status, opened.headers, what=ask.what, pinned=pinned, now_ns=self._now_ns()
             )
@@ -334,7 +327,7 @@ class Transport:
         require: Callable[[bytes], None] | None = None,
     ) -> Answer:
         async def take(opened: Opened, slot: Slot) -> Answer:
-            self._require_success(opened, ask, not_found, await _error_body(opened))
+            self._statuses.require_success(opened, ask, not_found, await error_body(opened))
             require_identity(opened.headers, what=ask.what)
             body = bytearray()
             while chunk := await opened.receive():
@@ -352,36 +345,6 @@ class Transport:
         answer, held = await self._line.asker.run(ask, gate=gate, take=take)
         await held.aclose()
         return answer
-
-    def _require_success(self, opened: Opened, ask: Ask, not_found: NotFoundMeans, body: bytes) -> None:
-        """Return for 2xx; else raise what the status means, with the words of `body`."""
-        if _is_success(opened):
-            self._operations.answered(ask.api, ask.path)
-            return
-        message = self._line.keyring.redacted(parse_error_message(body))
-        what = f"{ask.what}: {message}" if message else ask.what
-        is_rate_limit = is_about_rate_limit(parse_error_words(body), path=ask.path)
-        if not ask.idempotent:
-            duplicate = parse_duplicate_media_id(body)
-            is_rate_limit = is_rate_limit and duplicate is None
-            if not is_rate_limit:
-                check_act(opened.status, what=what, duplicate_media_id=duplicate)
-        try:
-            check_status(
-                opened.status,
-                opened.headers,
-                what=what,
-                not_found=not_found,
-                now_ns=self._now_ns(),
-                is_rate_limit=is_rate_limit,
-            )
-        except ObjectRefused as refusal:
-            if self._operations.denied(ask.api, ask.path):
-                raise OperationNotOffered(str(refusal)) from None  # the same fact, of more than one object
-            raise
-        except AccessRefused:
-            self._operations.answered(ask.api, ask.path)
-            raise
 
     def _ask(
         self, method: str, api: Api, segments: tuple[str, ...], headers: Mapping[str, str], *, as_account: bool
@@ -401,17 +364,3 @@ class Transport:
             head_seconds=self._settings.timeout_seconds / 2,
             idle_seconds=min(IDLE_SECONDS, self._settings.timeout_seconds),
         )
-
-
-def _is_success(opened: Opened) -> bool:
-    return 200 <= opened.status <= 299
-
-
-async def _error_body(opened: Opened) -> bytes:
-    """A little of a failure's body, for its words and to keep the connection; b"" for a success, whose body stays."""
-    body = bytearray()
-    if not _is_success(opened):
-        with suppress(CffsError), trio.move_on_after(_ERROR_BODY_SECONDS):  # the status has said enough
-            while len(body) < _MAX_ERROR_NBYTES and (chunk := await opened.receive()):
-                body += chunk
-    return bytes(body)
