@@ -28,7 +28,6 @@ from cffs.core.errors import (
     DeadlineExceeded,
     DuplicateMedia,
     LocalShortage,
-    OperationNotOffered,
     OriginBusy,
     OriginUnreachable,
     RangeNotSatisfiable,
