@@ -22,6 +22,7 @@ LIMIT_SECONDS = 2.0
 _RECEIVE_NBYTES = 65_536
 #: Far above a status; no daemon's nonsense may fill our memory.
 _LARGEST_LINE_NBYTES = 2**24
+_UNIX_SOCKETS = Path("/proc/net/unix")
 #: struct ucred of unix(7): pid, uid, gid.
 _PEER = struct.Struct("3i")
 
@@ -164,10 +165,23 @@ def _sockets(mount: Mount) -> Iterator[Path]:
     for mountpoint in dict.fromkeys((mount.mountpoint, *(other.mountpoint for other in same))):
         for folder in folders(mount):
             yield folder / socket_name(mountpoint)
+    yield from _bound(socket_name(mount.mountpoint))
     for other in same:
         told = _control_in(read_status(other.mountpoint)) if other.root == Path("/") else None
         if told is not None:
             yield told
+
+
+def _bound(name: str) -> Iterator[Path]:
+    """Sockets of that name wherever they are bound, as far as our network namespace shows them."""
+    try:
+        lines = os.fsdecode(_UNIX_SOCKETS.read_bytes()).split("\n")
+    except OSError:
+        return
+    for line in lines:
+        path = line.partition("/")[2]
+        if path.endswith(f"/{name}"):
+            yield Path("/" + path)
 
 
 def _control_in(status: bytes | None) -> Path | None:

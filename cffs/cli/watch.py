@@ -20,8 +20,9 @@ from cffs.catalog.importing import CatalogFile
 from cffs.catalog.views import Condition, ViewRow
 from cffs.cli.catalog import opened_catalog
 from cffs.cli.context import complete_folder, given_options, load, settings_options
+from cffs.cli.control import NoSocket, ask
 from cffs.cli.messages import Failed, json_text, tell
-from cffs.cli.mounts import absolute, mount_at
+from cffs.cli.mounts import Mount, absolute, mount_at
 from cffs.cli.status import cffs_mount
 from cffs.core.names import encode_name
 from cffs.core.settings import Settings
@@ -46,8 +47,7 @@ def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, *
     settings = load(given_options(parameters)).settings
     settings.require_credentials()
     where = absolute(mountpoint)
-    cffs_mount(where)
-    _require_account(settings, where)
+    _require_account(settings, cffs_mount(where))
     pause = threading.Event()
     with opened_catalog(settings) as opened:
         try:
@@ -173,15 +173,21 @@ def _look(where: Path) -> bool:
     return True
 
 
-def _require_account(settings: Settings, where: Path) -> None:
+def _require_account(settings: Settings, mount: Mount) -> None:
     """The options and credentials given here must be those of the mount: another account has another catalogue."""
     from cffs.daemon.account_folder import located
 
+    where = mount.mountpoint
+    try:
+        told = ask(mount, "hello")  # the daemon's own name for it: it may have been moved since, or be a bind mount
+    except NoSocket:
+        told = None
+    name = told.get("mountpoint") if isinstance(told, dict) else str(where)
     try:
         holder = json.loads((located(settings).cache / "lock").read_bytes() or b"{}")
     except (OSError, ValueError):
         holder = {}
-    if not isinstance(holder, dict) or holder.get("mountpoint") != str(where):
+    if not isinstance(holder, dict) or holder.get("mountpoint") != name:
         raise Failed(f"{where} is a mount of another account or cache folder; give this command the mount's options")
 
 

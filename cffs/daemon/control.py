@@ -33,6 +33,8 @@ _RECEIVE_NBYTES = 65_536
 #: Between two looks where this machine has no descriptor for a client.
 _SHORTAGE_SECONDS = 0.1
 _BACKLOG = 16
+#: What a socket's address has room for (unix(7)).
+_LONGEST_PATH_NBYTES = 107
 #: struct ucred of unix(7): pid, uid, gid.
 _PEER = struct.Struct("3i")
 
@@ -146,8 +148,11 @@ def _listen(folder: Path, mountpoint: Path) -> tuple[Path, socket.socket] | None
             _is_stale(descriptor, name)
         before = os.umask(0o177)
         try:
-            # through the descriptor: a socket's path may have 107 bytes only
-            listening.bind(f"/proc/self/fd/{descriptor}/{name}")
+            path = str(folder / name)
+            # by its path, so that the kernel's list of sockets shows where it is; through the descriptor where that is
+            # too long
+            is_short = len(os.fsencode(path)) <= _LONGEST_PATH_NBYTES
+            listening.bind(path if is_short else f"/proc/self/fd/{descriptor}/{name}")
         finally:
             os.umask(before)
         listening.listen(_BACKLOG)

@@ -109,6 +109,51 @@ def _lives(pid: int) -> bool:
 
 
 @as_root
+def test_that_users_config_and_cache(said, home, standin, place):
+    """Mounted by root with --uid alone: config, cache, catalogue and group are those of that user's account, and a
+    second mount of it is told pid, mount point and --cache-dir."""
+    user_home, uid = place / "home", 54_321
+    (user_home / ".config/cffs").mkdir(parents=True)
+    names = {name.removeprefix("CFFS_").lower(): value for name, value in account_variables(standin).items()}
+    config = user_home / ".config/cffs/config.toml"
+    config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in names.items()))
+    config.chmod(0o600)
+    for path in (user_home, *user_home.rglob("*"), place / "mnt", place / "cache"):
+        os.chown(path, uid, uid + 1)
+    passwd = place / "passwd"
+    passwd.write_text(Path("/etc/passwd").read_text() + f"somebody:x:{uid}:{uid + 1}::{user_home}:/bin/sh\n")
+    script = """
+set -e
+mount --bind "$1" /etc/passwd; shift
+"$@" mount --uid 54321 "$PLACE/mnt"
+setpriv --reuid 54321 --regid 54322 --clear-groups ls "$PLACE/mnt"
+mkdir "$PLACE/other"; chown 54321 "$PLACE/other"
+"$@" mount --uid 54321 "$PLACE/other" || echo "status $?"
+"$@" umount "$PLACE/mnt"
+"""
+    own_table = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", passwd]
+    done = subprocess.run(
+        [*map(str, own_table), sys.executable, "-P", "-m", "cffs.cli"],
+        env=environment(home, {"PLACE": str(place)}),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said.outputs.append(done.stdout + done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert "campaigns" in done.stdout
+    assert done.stdout.endswith("status 1\n")
+    (line,) = done.stderr.splitlines()
+    assert all(part in line for part in ("(pid ", str(place / "mnt"), "--cache-dir"))
+    made = [user_home / ".cache/cffs", user_home / ".local/state/cffs"]
+    for folder in (*made, *(below for one in made for below in one.rglob("*"))):
+        found = folder.lstat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode) & 0o077) == (uid, uid + 1, 0), folder
+    assert not (home / "cache").exists()
+
+
+@as_root
 @pytest.mark.parametrize(
     ("to_helper", "number"), [(True, signal.SIGTERM), (False, signal.SIGTERM), (False, signal.SIGKILL)]
 )

@@ -261,7 +261,7 @@ def test_a_copy_in_another_mount_namespace(said, home, standin):
     path = home / "mnt"
     for first in ("umount", "--lazy"):
         with clean(home):
-            pid = mount_now(said, home, standin, path)
+            pid = mount_now(said, home, standin, path, "--cache-dir", home / "elsewhere")
             other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "600"])
             try:
                 until(lambda other=other: os.readlink(f"/proc/{other.pid}/exe").endswith("sleep"))
