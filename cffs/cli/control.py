@@ -32,7 +32,9 @@ class NoSocket(Failed):
 
 
 class NoAnswer(Failed):
-    """Somebody listens and does not answer in time."""
+    """Somebody listens and does not answer in time: the process `pid`, where that is seen from here."""
+
+    pid: int | None = None
 
 
 class Line:
@@ -128,7 +130,9 @@ def connected(mount: Mount, *, limit_seconds: float = LIMIT_SECONDS) -> Line:
             told = line.ask("hello", limit_seconds=limit_seconds)
         except NoSocket:
             told = None
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, NoAnswer):
+                error.pid = line.pid
             line.close()
             raise
         if isinstance(told, dict) and _is_of(told, mount):

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from cffs.cli.context import complete_folder
-from cffs.cli.control import Line, NoSocket, connected, unseen
+from cffs.cli.control import Line, NoAnswer, NoSocket, connected, unseen
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead
 from cffs.cli.mounts import Mount, absolute, mount_at, mounts_now, read_status
@@ -123,8 +123,8 @@ def _daemon_of(mount: Mount) -> Iterator[_Daemon]:
     try:
         line = connected(mount)
         pid = line.pid
-    except Failed:  # an older daemon, or one that is stuck
-        line, pid = None, _pid_in(read_status(mount.mountpoint))
+    except Failed as error:  # one that is stuck, or an older daemon
+        line, pid = None, error.pid if isinstance(error, NoAnswer) else _pid_in(read_status(mount.mountpoint))
         # a status is only a file, and numbers a process as its own namespace does
         pid = pid if pid is not None and _is_its_daemon(pid, mount) else None
     process = open_process(pid) if pid is not None else None

@@ -6,7 +6,7 @@ import signal
 import time
 
 from cffs.cli.mounts import mount_at
-from tests.mount.mounting import account_variables, run
+from tests.mount.mounting import account_variables, is_gone, run, until
 
 #: Each command gives up after 2 s a question; a noisy machine takes longer to start them.
 LIMIT_SECONDS = 30
@@ -14,7 +14,7 @@ LIMIT_SECONDS = 30
 
 def test_a_stopped_daemon(said, home, standin):
     """With the daemon stopped, status, doctor and a second mount come back with one line each, and `umount --lazy`
-    frees the mount point."""
+    frees the mount point, says who lives on, and has it end as soon as it can."""
     variables = account_variables(standin)
     path = home / "mnt"
     path.mkdir()
@@ -33,6 +33,10 @@ def test_a_stopped_daemon(said, home, standin):
             assert says in done.stdout + done.stderr
         done = run(said, home, "umount", "--lazy", path)
         assert mount_at(path) is None
-        assert len(done.stderr.splitlines()) <= 1
+        (line,) = done.stderr.splitlines()
+        assert (done.returncode, f"(pid {pid}) still runs" in line) == (1, True)
+        os.kill(pid, signal.SIGCONT)
+        until(lambda: is_gone(pid))  # it was told to end
     finally:
-        os.kill(pid, signal.SIGKILL)
+        if not is_gone(pid):
+            os.kill(pid, signal.SIGKILL)
