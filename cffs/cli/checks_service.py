@@ -36,7 +36,7 @@ def service_checks(settings: Settings) -> Iterator[Check]:
         yield skip("service", "not asked: --offline")
         return
     reachable = True
-    for host, port, scheme in dict.fromkeys(map(_place, (settings.v1_url, settings.v2_url))):
+    for host, port, scheme in dict.fromkeys(map(_place, _used_urls(settings))):
         named = _name(host, port)
         yield named
         if named.mend:
@@ -51,6 +51,14 @@ def service_checks(settings: Settings) -> Iterator[Check]:
         yield from _accounts(settings)
     else:
         yield skip("credentials", "not tried: the service is not reached")
+
+
+def _used_urls(settings: Settings) -> list[str]:
+    """The bases of the APIs that have credentials, of both where none has: what is not used need not be reached."""
+    told = settings.credentials
+    v1 = [settings.v1_url] if told.has_v1 else []
+    v2 = [settings.v2_url] if told.has_v2 or told.has_account else []
+    return v1 + v2 or [settings.v1_url, settings.v2_url]
 
 
 def _place(url: str) -> tuple[str, int, str]:

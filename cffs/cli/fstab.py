@@ -3,6 +3,7 @@
 It must not know other layers: what it gives is the option layer. `cli/mount` and `mount.cffs` call it.
 """
 
+from cffs.cli.groups import did_you_mean
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import BY_NAME, CREDENTIALS, Kind, parse
 
@@ -60,7 +61,7 @@ def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]
         elif plain.removeprefix("no") in BY_NAME and BY_NAME[plain.removeprefix("no")].kind is Kind.FLAG and not equals:
             options[plain.removeprefix("no")] = "no"
         elif not sloppy:
-            raise UsageError(f"-o {name}: no such option")
+            raise UsageError(f"-o {name}: no such option{did_you_mean(plain, list(BY_NAME))}")
     if read_only:
         if options.get("writable", "no") != "no":
             raise UsageError("-o ro and -o writable contradict each other")

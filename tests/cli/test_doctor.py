@@ -103,6 +103,17 @@ def test_wrong_addresses(tmp_path):
         assert done.stdout.splitlines()[-1] == "to be mended before a mount works: v1 credentials, v2 credentials"
 
 
+def test_an_api_that_is_not_used(tmp_path):
+    """Where one API has no credentials its host need not be reached for a mount to work."""
+    with StandinThread(credentials=TOLD) as standin:
+        variables_of_v2 = {name: value for name, value in variables(standin).items() if name != "CFFS_APIKEY"}
+        dead = "http://no-such-host.invalid:9/cloud/1"
+        told = variables_of_v2 | {"CFFS_INSECURE_HTTP": "yes", "CFFS_V1_URL": dead}
+        done = cffs(tmp_path, "doctor", **told)
+    assert done.returncode == 0, done.stdout
+    assert "no-such-host" not in done.stdout
+
+
 def test_a_broken_configuration_does_not_stop_the_rest(tmp_path):
     """A config that is not TOML is a line; the machine is checked all the same."""
     config = tmp_path / "config/cffs/config.toml"

@@ -146,6 +146,7 @@ def test_a_terminal_gets_a_pager(tmp_path):
         (["help", "option"], "options"),
         (["help", "cache", "purge"], "prune"),
         (["mount", "--cache-siz", "1G", "x"], "--cache-size"),
+        (["mount", "-o", "ro,cachesize=1G", "x"], "did you mean cache_size"),
     ],
 )
 def test_near_misses(tmp_path, typed, meant):
