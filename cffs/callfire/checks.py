@@ -63,8 +63,9 @@ class BodyPlan:
     """What the body of an accepted answer will be: the object's bytes from `start` up to `stop` (None: to its end).
 
     `validator` is the strong ETag, else Last-Modified, else the weak ETag with its `W/` (good for comparison only).
-    `content_nbytes` is the promised length of the body, None where only its end tells; `framed` is False where even
-    that end is no more than a closed connection.
+    `answered_ms` is when this was, by the service's own clock where it tells it. `content_nbytes` is the promised
+    length of the body, None where only its end tells; `framed` is False where even that end is no more than a closed
+    connection.
     """
 
     start: int
@@ -72,6 +73,7 @@ class BodyPlan:
     total: int | None
     validator: str | None
     last_modified_ns: int | None
+    answered_ms: int
     content_type: str
     content_nbytes: int | None
     framed: bool
@@ -164,6 +166,7 @@ def check_body(
         total=total,
         validator=validator,
         last_modified_ns=None if modified_ms is None else modified_ms * 1_000_000,
+        answered_ms=_answered_ms(headers, now_ns),
         content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
         content_nbytes=length,
         framed=length is not None or "transfer-encoding" in headers,
@@ -178,6 +181,11 @@ def require_identity(headers: Mapping[str, str], *, what: str) -> None:
     words = headers.get("content-encoding", "").lower().split(",")
     if any(_CODING.fullmatch(word.partition(";")[0].strip()) for word in words):
         raise MalformedAnswer(f"the answer for {what} is encoded, though identity was asked")
+
+
+def _answered_ms(headers: Mapping[str, str], now_ns: int) -> int:
+    told_ms = parse_http_date(headers.get("date", ""))
+    return now_ns // 1_000_000 if told_ms is None else told_ms
 
 
 def _bounded(text: str) -> int:

@@ -52,6 +52,7 @@ class RangeAnswer:
         self.total = plan.total
         self.validator = plan.validator
         self.last_modified_ns = plan.last_modified_ns
+        self.answered_ms: int | None = plan.answered_ms
         self.content_type = plan.content_type
         #: The offset of the next byte `receive_into` gives.
         self.offset = plan.start

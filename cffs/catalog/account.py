@@ -121,6 +121,11 @@ class Account:
         """Note that a listing was taken whole now."""
         await self.catalog.write(lambda db: writes.mark_listed(db, name, now_ms=self._wall_ms()))
 
+    def has_failed(self, name: str) -> bool:
+        """True where the listing was never taken whole, and its last try failed."""
+        listing = self._listings.get(name)
+        return listing is not None and listing.failure is not None and not self.was_listed(name)
+
     def keeps_fresh(self, name: str, campaign_id: int | None = None) -> bool:
         """True where the listing was taken whole once, or is being taken: what it tells need not be asked singly."""
         return self.was_listed(name, campaign_id) or self.running(name, campaign_id) is not None
@@ -247,9 +252,9 @@ class Account:
         """Ask what is not a row of this module (an object's size, say), under the same rules."""
         return await self._questions.ask(key, api, question, patience_seconds=patience_seconds)
 
-    def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> None:
-        """Have the same asked for who is about to ask it. No checkpoint."""
-        self._questions.begin(key, api, question)
+    def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> bool:
+        """Have the same asked for who is about to ask it; False where it cannot be now. No checkpoint."""
+        return self._questions.begin(key, api, question)
 
     def require_not_denied(self, key: Hashable) -> None:
         """Raise RemoteObjectMissing where the answer to that question was, lately, that it is not there."""

@@ -130,12 +130,15 @@ class Questions:
             raise pending.failure
         return cast(Answer, pending.answer)
 
-    def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> None:
+    def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> bool:
         """Have the question asked for who is about to ask it: nothing where it is under way, or was denied or failed
-        just now, or where too many are under way. No checkpoint."""
-        is_known = key in self._pending or key in self._missing or key in self._failed
-        if not is_known and len(self._pending) < MAX_PENDING:
-            self._start(key, api, question)
+        just now. False where too many are under way. No checkpoint."""
+        if key in self._pending or key in self._missing or key in self._failed:
+            return True
+        if len(self._pending) >= MAX_PENDING:
+            return False
+        self._start(key, api, question)
+        return True
 
     def require_not_denied(self, key: Hashable) -> None:
         """Raise RemoteObjectMissing, which tells when that was answered, where the service denied `key` lately."""

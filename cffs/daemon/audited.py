@@ -21,7 +21,7 @@ from cffs.core.ids import Inode
 from cffs.core.settings import Settings
 from cffs.daemon.audit_log import AuditLog
 from cffs.daemon.thumbnailers import HeadForThumbnailers
-from cffs.fuse.handles import FolderHandle, RemoteHandle, told
+from cffs.fuse.handles import FolderHandle, RemoteHandle, UnsettledHandle, told
 from cffs.fuse.operations import Operations
 from cffs.tree.inodes import ROOT_INODE
 
@@ -105,7 +105,7 @@ class Audited(Operations):
     async def open(self, inode: int, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """As ever, and the caller is looked at."""
         info = await super().open(inode, flags, ctx)
-        if isinstance(self.handles.get(info.fh), RemoteHandle):
+        if isinstance(self.handles.get(info.fh), RemoteHandle | UnsettledHandle):
             pid, program = caller(ctx.pid)
             self._readings[info.fh] = _Reading(ctx.uid, pid, program, self._path_of(Inode(inode)))
             info.keep_cache = False

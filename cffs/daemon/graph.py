@@ -135,7 +135,7 @@ async def built(
             account=account,
             catalog=catalog,
             settings=settings.tree(),
-            probe=objects.probe,
+            objects=objects,
             own_files=own_files,
             acts=Acts(account, wall_ms=_wall_ms),
             digest=Digests(objects).digest,

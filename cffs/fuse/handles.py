@@ -25,6 +25,18 @@ class RemoteHandle:
     file: OpenFile
 
 
+@dataclass(slots=True, eq=False)
+class UnsettledHandle:
+    """The same of which it was not known at its open whether it is still being made. `read_before` is what was read of
+    it last, and where; `going_on` is how it is read since it proved to be one that is."""
+
+    inode: Inode
+    node: Node
+    file: OpenFile
+    read_before: tuple[int, bytes] = (0, b"")
+    going_on: LivingFile | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LivingHandle:
     """An open recording that was still being made at open."""
@@ -65,7 +77,11 @@ class FolderHandle:
     ahead_after: int = 0
 
 
-Handle = RemoteHandle | LivingHandle | SnapshotHandle | WrittenHandle | FolderHandle
+Handle = RemoteHandle | UnsettledHandle | LivingHandle | SnapshotHandle | WrittenHandle | FolderHandle
+
+
+#: Those of the service's bytes.
+Bytes = RemoteHandle | UnsettledHandle | LivingHandle
 
 
 class HandleTable:
@@ -115,7 +131,7 @@ class HandleTable:
 
     def is_open(self, inode: Inode) -> bool:
         """True while a handle on that inode of a remote file is open. Looks at every handle."""
-        remote = (handle for handle in self._open.values() if isinstance(handle, RemoteHandle | LivingHandle))
+        remote = (handle for handle in self._open.values() if isinstance(handle, Bytes))
         return any(handle.inode == inode for handle in remote)
 
     def of_object(self, key: str) -> list[RemoteHandle]:

@@ -11,9 +11,10 @@ from cachetools import LRUCache
 from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import CffsError
 from cffs.core.ids import Inode
-from cffs.fuse.handles import HandleTable, LivingHandle
+from cffs.fuse.handles import HandleTable, LivingHandle, UnsettledHandle
 from cffs.fuse.invalidation import KernelView
 from cffs.reader.objects import Objects
+from cffs.reader.open_file import OpenFile
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Content, Node, Remote
@@ -31,6 +32,8 @@ class Living:
         self._objects = objects
         self._kernel = kernel
         self._handles = handles
+        #: Inodes that were opened before it was known whether their recording is being made.
+        self._unsettled: LRUCache[Inode, bool] = LRUCache(_MOST)
         #: The key of each inode's object, and whether it was opened.
         self._shown: LRUCache[Inode, tuple[str, bool]] = LRUCache(_MOST)
 
@@ -43,7 +46,7 @@ class Living:
         content = await self._namespace.content_of_now(node)
         if isinstance(content, Remote) and is_being_made(content):
             if inode not in self._shown:
-                self._shown[inode] = (content.key, False)
+                self._shown[inode] = (content.key, inode in self._unsettled)
                 # what was kept before anybody knew that it is being made is a part of it, and no more
                 self._objects.forget(content.key)
         elif (shown := self._shown.pop(inode, None)) is not None:
@@ -75,6 +78,25 @@ class Living:
         self._kernel.forget_attributes(inode)
         number = self._handles.add(LivingHandle(inode, node, file))
         return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
+
+    def open_unsettled(self, inode: Inode, node: Node, file: OpenFile) -> pyfuse3.FileInfo:
+        """The same for what may be one that is being made: its bytes are kept nowhere until that is known."""
+        self._unsettled[inode] = True
+        self._kernel.forget_attributes(inode)
+        number = self._handles.add(UnsettledHandle(inode, node, file))
+        return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
+
+    async def read_unsettled(self, handle: UnsettledHandle, offset: int, nbytes: int) -> bytes:
+        """The bytes of when it was opened, and of now where it proved to be one that is being made. Raises as `read`;
+        RemoteObjectChanged where it is another one now."""
+        if handle.going_on is None:
+            content = await self.content(handle.inode, handle.node)
+            if not isinstance(content, Remote) or not is_being_made(content):
+                data = bytes(await handle.file.read(offset, nbytes))
+                handle.read_before = (offset, data) if data else handle.read_before
+                return data
+            handle.going_on = self._objects.living.open(content.key, content.sources, read_before=handle.read_before)
+        return await handle.going_on.read(offset, nbytes)
 
     async def read(self, handle: LivingHandle, offset: int, nbytes: int) -> bytes:
         """The bytes there now. Raises RecordingBroken once the service calls it so, and what stops an answer."""

@@ -14,7 +14,7 @@ from cffs.core.errors import BadArgument, ReadOnlyMount
 from cffs.core.ids import Inode
 from cffs.core.names import from_kernel
 from cffs.fuse.guard import acting_handler, handler, instant_handler, patient_handler
-from cffs.fuse.handles import HandleTable, RemoteHandle, SnapshotHandle, WrittenHandle
+from cffs.fuse.handles import HandleTable, RemoteHandle, SnapshotHandle, UnsettledHandle, WrittenHandle
 from cffs.fuse.refusals import Refusals
 from cffs.fuse.snapshots import Snapshots
 from cffs.tree.behaviour_writing import Change, Opening, WritableFile
@@ -168,7 +168,7 @@ class Mutations(Refusals):
     async def release(self, fh: int) -> None:
         """The last descriptor of a handle is closed. Nobody waits for this answer."""
         handle = self.handles.remove(fh)
-        if isinstance(handle, RemoteHandle):
+        if isinstance(handle, RemoteHandle | UnsettledHandle):
             handle.file.close()
         elif isinstance(handle, SnapshotHandle) and handle.inode is not None:
             self._snapshots.close(handle.inode)

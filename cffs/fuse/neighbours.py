@@ -58,12 +58,28 @@ class Neighbours:
         self._alone: LRUCache[Node, Shown] = LRUCache(_ALONE)
         self._files = 0
         self._folders: dict[Inode, Node] = {}
+        #: Files that came into the kernel's hands by a lookup, and not by a listing.
+        self._named: set[Inode] = set()
         self._made: LRUCache[Node, Remote] = LRUCache(_MADE)
         self._keys: LRUCache[Node, str] = LRUCache(_MADE)
+
+    def named(self, inode: Inode, *, is_new: bool) -> None:
+        """The file was looked up by its name; `is_new`: and the kernel had not been shown it before."""
+        if is_new:
+            self._named.add(inode)
+
+    def is_named(self, inode: Inode) -> bool:
+        """True where the kernel knows the file by its name alone: who asks for it opens it, as a rule."""
+        return inode in self._named
+
+    def forget(self, inode: Inode) -> None:
+        """The kernel does not hold it any more."""
+        self._named.discard(inode)
 
     def listed(self, folder: Node, files: list[Shown], *, is_all: bool) -> None:
         """A listing of `folder` showed these files, of the kinds that are `BROUGHT`; a folder is listed from its start,
         and what is new comes last. `is_all`: it has no others."""
+        self._named.difference_update(inode for inode, _node in files)
         listing = self._listings.get(folder)
         if listing is None:
             if is_all and len(files) == 1:

@@ -73,6 +73,9 @@ class Opening:
         except RemoteObjectMissing:
             await self.is_missing(content)
             raise
+        if not file.is_settled:
+            self._versions.note_unsized(inode)
+            return self._living.open_unsettled(inode, node, file)
         keeps_pages = self._tied(inode, content.key, file)
         number = self._handles.add(RemoteHandle(inode, node, content.key, file))
         if known is None:

@@ -24,7 +24,16 @@ from cffs.core.names import from_kernel
 from cffs.fuse.attributes import AttributeMaker
 from cffs.fuse.folders import Folders, ReaddirReply
 from cffs.fuse.guard import CallTable, first_at_once, handler, instant_handler
-from cffs.fuse.handles import FolderHandle, HandleTable, LivingHandle, RemoteHandle, SnapshotHandle, WrittenHandle, told
+from cffs.fuse.handles import (
+    FolderHandle,
+    HandleTable,
+    LivingHandle,
+    RemoteHandle,
+    SnapshotHandle,
+    UnsettledHandle,
+    WrittenHandle,
+    told,
+)
 from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.living import Living
@@ -38,7 +47,7 @@ from cffs.reader.objects import Objects
 from cffs.reader.siblings import Siblings
 from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Description, Namespace
-from cffs.tree.nodes import Content, Document, Kind, Node, Spooled
+from cffs.tree.nodes import Content, Document, Kind, Node, Remote, Spooled
 from cffs.tree.question import Unproven
 from cffs.tree.routes import FOLDERS
 
@@ -148,10 +157,13 @@ class Operations(Mutations):
             )
         if isinstance(found, Unproven):
             number = self._inodes.hold(found.stand_in)
+            self._neighbours.named(number, is_new=True)
             self._namespace.promises.make(found)
             return self._attributes.promised(number, is_folder=found.kind in FOLDERS)
         self._renew_shown(found)
-        number = self._inodes.hold(found)
+        number = self._inodes.number(found)
+        self._neighbours.named(number, is_new=not self._inodes.is_held(number))
+        self._inodes.hold_as(number, found)
         self._namespace.promises.end(found)
         self._neighbours.looked_up(parent, number)
         return self._attributes_of(number, found)
@@ -162,6 +174,7 @@ class Operations(Mutations):
             node = self._inodes.forget(Inode(number), lookups)
             if node is not None:
                 self._versions.forget(Inode(number))
+                self._neighbours.forget(Inode(number))
                 self._namespace.promises.end(node)
 
     async def _proven(self, inode: Inode) -> Node:
@@ -171,12 +184,14 @@ class Operations(Mutations):
         own: the kernel looks the path up anew then, and the program sees no difference. A checkpoint where it waits.
         """
         node, promises = self._inodes.node(inode), self._namespace.promises
-        if promises.find(node) is None:
+        promised = promises.find(node)
+        if promised is None:
             return node
         proven = await promises.prove(node)
         if self._inodes.number(proven) != inode:
             raise StaleHandle(f"inode {inode} stood in for {told(proven)}")
-        promises.end(proven)
+        if self._namespace.is_told(promised):  # else, as where its state is not known, it is asked about each time
+            promises.end(proven)
         return proven
 
     def _renew_shown(self, node: Node) -> None:
@@ -196,7 +211,7 @@ class Operations(Mutations):
             self._require_current(inode)
         description = self._namespace.describe_content(content)
         if description.nbytes is None and self._snapshots.nbytes(inode) is None:
-            description = await self._measured(inode, node, content)
+            content, description = await self._measured(inode, node, content)
         return self._showing.file(inode, node, content, description)
 
     def _require_current(self, inode: Inode) -> None:
@@ -208,23 +223,30 @@ class Operations(Mutations):
         """The inodes of which the kernel, or who has one open, may have bytes of the object."""
         return {*self._versions.of_object(key), *(handle.inode for handle in self.handles.of_object(key))}
 
-    async def _measured(self, inode: Inode, node: Node, content: Content) -> Description:
+    async def _measured(self, inode: Inode, node: Node, content: Content) -> tuple[Content, Description]:
         if isinstance(content, Spooled):
-            return self._namespace.describe_content(content)
+            return content, self._namespace.describe_content(content)
         if isinstance(content, Document):
             body = await self._namespace.load(content)
-            return self._namespace.describe_content(content)._replace(nbytes=len(body))
-        if is_being_made(content):
+            return content, self._namespace.describe_content(content)._replace(nbytes=len(body))
+        if not is_being_made(content) and not self.handles.of_object(content.key):
+            await self._asked_for_size(inode, content)
+            content = await self._living.content(inode, node)
+        if isinstance(content, Remote) and is_being_made(content):
             await self._living.measure(content)
-        elif not self.handles.of_object(content.key):
-            for other in self._neighbours.unsized_behind(inode):
-                self._objects.probe_soon(other.key, other.sources)
-            try:
+        return content, self._namespace.describe_content(content)
+
+    async def _asked_for_size(self, inode: Inode, content: Remote) -> None:
+        for other in self._neighbours.unsized_behind(inode):
+            self._objects.probe_soon(other.key, other.sources)
+        try:
+            if self._neighbours.is_named(inode):
+                await self._namespace.look_at(content)
+            else:
                 await self._namespace.measure(content)
-            except RemoteObjectMissing:
-                await self._opening.is_missing(content)
-                raise
-        return self._namespace.describe(node)
+        except RemoteObjectMissing:
+            await self._opening.is_missing(content)
+            raise
 
     def _attributes_of(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         return self._showing.known(inode, node)
@@ -327,6 +349,9 @@ class Operations(Mutations):
             with trio.CancelScope(deadline=trio.current_time() + self.calls.budget_seconds):
                 return await handle.file.read_missing(off, size)  # type: ignore[return-value]  # as above
             raise trio.TooSlowError
+        if isinstance(handle, UnsettledHandle):
+            with trio.fail_after(self.calls.budget_seconds):
+                return await self._living.read_unsettled(handle, off, size)
         if isinstance(handle, LivingHandle):
             with trio.fail_after(self.calls.budget_seconds):
                 return await self._living.read(handle, off, size)

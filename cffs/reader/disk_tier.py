@@ -84,11 +84,11 @@ class DiskTier:
 
     def holds_all(self, version: ObjectVersion) -> bool:
         """True where every byte of the version is on disk."""
-        return self._disk is not None and self._disk.holds_all(version)
+        return self._disk is not None and not version.is_private and self._disk.holds_all(version)
 
     def first_missing(self, version: ObjectVersion, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` that is not on disk, or None."""
-        if self._disk is None:
+        if self._disk is None or version.is_private:
             return within or None
         return self._disk.first_missing(version, within)
 

@@ -50,6 +50,10 @@ class Fetch:
         self.is_stream = is_stream
         #: Begun before anybody asked.
         self.is_brought = False
+        #: Only its head is wanted so far: nothing of its body is received until it is released.
+        self.is_held = False
+        #: Its connection is wanted elsewhere, and it can wait.
+        self._gave_way = False
         #: Asked for without a Range header, or answered as if.
         self.is_whole = is_whole
         self.has_head = False
@@ -132,9 +136,28 @@ class Fetch:
         self.position = 0
         self.stop = UNKNOWN_STOP
 
+    def release(self) -> None:
+        """Its body is wanted as well."""
+        if self.is_held:
+            self.is_held = False
+            self.raise_limit(self.stop)
+
+    def give_way(self) -> bool:
+        """Another one wants its connection: True where it gives it up."""
+        if self.is_held and self.has_head and not self._gave_way:
+            self._gave_way = True
+            self.nudged.set()
+            return True
+        return False
+
+    def has_given_way(self) -> bool:
+        """For its task: True once after that."""
+        gave_way, self._gave_way = self._gave_way, False
+        return gave_way
+
     def raise_limit(self, stop: int) -> None:
         """A reader's window now ends at `stop`."""
-        if stop > self.limit:
+        if stop > self.limit and not self.is_held:
             self.limit = stop
             self.nudged.set()
 
@@ -170,6 +193,8 @@ class Fetch:
     async def until(self, need_stop: int) -> None:
         """Returns when its head and its bytes up to `need_stop` are there, or when it is over. A checkpoint unless it
         is so already; cancelled, the caller decides what becomes of the fetch."""
+        if need_stop > self.position:
+            self.release()
         self.raise_limit(need_stop)
         await self._wait(_Waiter(need_stop))
 

@@ -96,7 +96,7 @@ class Holdings:
         """The bytes of `since` have been committed: the blocks that are complete with them go to disk."""
         identity = self._identity
         total_nbytes = identity.total_nbytes
-        if total_nbytes is None or not self._disk.is_on or identity.is_changed:
+        if total_nbytes is None or not self._disk.is_on or identity.is_changed or identity.version.is_private:
             return
         blocks = blocks_of(since)
         begin = blocks.start
@@ -137,7 +137,7 @@ class Holdings:
     def settle(self, proven: ByteRange, *, unproven: Iterable[ByteRange]) -> None:
         """The answers that brought `proven` ended as they should; those that brought `unproven` go on. What is on disk
         of the former alone outlasts a crash from now on."""
-        if not self._disk.is_on or self._identity.is_changed:
+        if not self._disk.is_on or self._identity.is_changed or self._identity.version.is_private:
             return
         going_on = [blocks_of(other) for other in unproven if other]
         indexes = [index for index in blocks_of(proven) if not any(index in other for other in going_on)]
@@ -149,9 +149,9 @@ class Holdings:
         if new == old:
             return
         self._memory.rename(old, new)
-        if old.total_nbytes is not None:
+        if not old.is_private:
             self._disk.drop_object(new.key)  # it is named by a version that nobody asks for any more
-        elif new.total_nbytes is not None:
+        elif new.total_nbytes is not None and not new.is_private:
             self.arrived(ByteRange(0, min(new.total_nbytes, self._memory.limit_nbytes)))
 
     def was_passed(self, offset: int) -> None:

@@ -18,8 +18,14 @@ _instances = count(1)
 class Identity:
     """What is known of one version of object `key`; grows with each answer, never contradicts an earlier one."""
 
-    def __init__(self, key: str, candidates: tuple[Source, ...], known: Known | None) -> None:
+    def __init__(
+        self, key: str, candidates: tuple[Source, ...], known: Known | None, *, is_settled: bool = True
+    ) -> None:
         self.key = key
+        #: False as long as it is not known whether the object is still being made: its bytes are served and not kept.
+        self.is_settled = is_settled
+        #: When the first answer was given, by the service's own clock.
+        self.answered_ms: int | None = None
         self._instance = next(_instances)
         self.candidates = candidates
         self.source = known.source if known is not None else None
@@ -76,6 +82,8 @@ class Identity:
             self.validator = answer.validator
         if self.last_modified_ns is None:
             self.last_modified_ns = answer.last_modified_ns
+        if self.answered_ms is None:
+            self.answered_ms = answer.answered_ms
         self.version = self._version()
         return before != (self.source, self.total_nbytes, self.validator, self.last_modified_ns)
 
@@ -91,7 +99,12 @@ class Identity:
         self.is_changed = True
         self.version = ObjectVersion(self.key, self.validator, self.total_nbytes, self._instance)
 
+    def settle(self) -> None:
+        """It is not being made any more: its bytes may be kept."""
+        self.is_settled = True
+        self.version = self._version()
+
     def _version(self) -> ObjectVersion:
-        if self.total_nbytes is None:
-            return ObjectVersion(self.key, self.validator, None, self._instance)
+        if self.total_nbytes is None or not self.is_settled:
+            return ObjectVersion(self.key, self.validator, self.total_nbytes, self._instance)
         return ObjectVersion(self.key, self.validator, self.total_nbytes)

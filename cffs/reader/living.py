@@ -82,9 +82,9 @@ class LivingFiles:
             if look.error is not None:
                 raise copy.copy(look.error) from look.error
 
-    def open(self, key: str, sources: tuple[Source, ...]) -> "LivingFile":
-        """A handle. No checkpoint."""
-        return LivingFile(self, self._opener, key, sources)
+    def open(self, key: str, sources: tuple[Source, ...], *, read_before: tuple[int, bytes] = (0, b"")) -> "LivingFile":
+        """A handle. `read_before` is what its reader has read last, and where. No checkpoint."""
+        return LivingFile(self, self._opener, key, sources, read_before)
 
     def note(self, key: str, nbytes: int) -> None:
         """The object reaches so far."""
@@ -142,12 +142,19 @@ class _Piece:
 class LivingFile:
     """An open handle on an object that was being made when it was opened; it reads on to the true end after that."""
 
-    def __init__(self, files: LivingFiles, opener: RangeOpener, key: str, sources: tuple[Source, ...]) -> None:
+    def __init__(
+        self,
+        files: LivingFiles,
+        opener: RangeOpener,
+        key: str,
+        sources: tuple[Source, ...],
+        read_before: tuple[int, bytes],
+    ) -> None:
         self._files = files
         self._opener = opener
         self._key = key
         self._sources = sources
-        self._piece = _Piece(0, b"", is_end=False, asked_at=float("-inf"))
+        self._piece = _Piece(*read_before, is_end=False, asked_at=float("-inf"))
         self._is_changed = False
 
     async def read(self, offset: int, nbytes: int) -> bytes:

@@ -261,6 +261,7 @@ class _AnswerFromHere:
         self.total: int | None = held.known.total_nbytes
         self.validator = held.known.validator
         self.last_modified_ns = held.known.last_modified_ns
+        self.answered_ms: int | None = None
 
     async def receive_into(self, buffer: memoryview) -> int:
         """As any answer."""
@@ -292,6 +293,7 @@ class _Spliced:
         self.total: int | None = place.total_nbytes
         self.validator: str | None = place.validator
         self.last_modified_ns = place.last_modified_ns
+        self.answered_ms: int | None = None
 
     async def receive_into(self, buffer: memoryview) -> int:
         """As the answer behind it."""

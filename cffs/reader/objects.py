@@ -13,6 +13,7 @@ import trio
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.checks import Pinned
+from cffs.callfire.gate import MAX_BODIES, Gate
 from cffs.core import waiting
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
@@ -30,6 +31,7 @@ from cffs.core.source import Api, Source
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.expected import Expected
 from cffs.reader.facts import FactsListener, Known, Learned
+from cffs.reader.first_pieces import FirstPieces
 from cffs.reader.living import LivingFiles
 from cffs.reader.moment_heads import Held
 from cffs.reader.moments import Moments
@@ -98,8 +100,10 @@ class Objects:
             after_seconds=settings.revalidate_seconds,
             changed=self.is_another,
         )
+        #: Of objects that nobody listed.
+        self.first_pieces = FirstPieces(self._versions, self.start)
         self._probes: dict[str, _Probe] = {}
-        self._probe_turns = trio.CapacityLimiter(_PROBES)
+        self._probe_turns = Gate(_PROBES, most=MAX_BODIES)
         self._warm_at: dict[Api, float] = {}
 
     @property
@@ -173,6 +177,8 @@ class Objects:
         for tries_left in reversed(range(_OPENINGS)):
             handle = self._versions.current(key, sources, known).attach()
             try:
+                handle.take_first_piece()
+                self.first_pieces.taken(key)
                 await handle.learn(hint_nbytes)
                 break
             except RemoteObjectChanged:
@@ -261,8 +267,11 @@ class Objects:
         waiting.begin(probe.waits_for)
         try:
             with probe.scope:
-                async with self._probe_turns:
+                turn = await self._probe_turns.enter()
+                try:
                     probe.learned = self._versions.probed(await self._ask(key, sources))
+                finally:
+                    self._probe_turns.leave(turn)
         except CffsError as exc:
             probe.error = exc
             self._tools.stories.failed(key, exc)

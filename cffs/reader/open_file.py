@@ -64,6 +64,33 @@ class OpenFile:
         """True once the origin has another version: every further uncached READ raises RemoteObjectChanged."""
         return self._file.identity.is_changed
 
+    @property
+    def is_settled(self) -> bool:
+        """False as long as it is not known whether the object is still being made."""
+        return self._file.identity.is_settled
+
+    @property
+    def is_shared(self) -> bool:
+        """True where others have the file open as well."""
+        return self._file.is_shared
+
+    @property
+    def answered_ms(self) -> int | None:
+        """When the service told of it first."""
+        return self._file.identity.answered_ms
+
+    async def look(self) -> None:
+        """See RemoteFile.look."""
+        await self._file.look()
+
+    def take_first_piece(self) -> None:
+        """See RemoteFile.take_first_piece."""
+        self._file.take_first_piece(self)
+
+    def leave_first_piece(self) -> None:
+        """See RemoteFile.leave_first_piece."""
+        self._file.leave_first_piece()
+
     async def learn(self, hint_nbytes: int | None) -> None:
         """See RemoteFile.learn."""
         await self._file.learn(hint_nbytes)

@@ -35,6 +35,8 @@ from cffs.reader.seam import Answer
 from cffs.reader.slots import Claim
 from cffs.reader.tools import Tools
 
+#: A body of no more is taken for what it tells of its size: leaving it would cost the connection.
+WORTH_HAVING_NBYTES = 64 * 1024
 #: A paused answer looks this often whether its connection is needed elsewhere, and ends itself after so many looks:
 #: an open file that nobody reads costs no socket.
 _PAUSE_LOOK_SECONDS = 1.0
@@ -116,7 +118,7 @@ class Receiver:
         """One answer, from the first source that has the object."""
         while fetch.has_head and fetch.position >= fetch.limit and not fetch.has_ended():
             await fetch.pause(_PAUSE_LOOK_SECONDS)
-        claim = Claim(self._identity.key, lambda: fetch.is_awaited)
+        claim = Claim(self._identity.key, lambda: fetch.is_awaited, give_way=fetch.give_way)
         await self._tools.slots.acquire(claim)
         try:
             missing: CffsError | None = None
@@ -165,7 +167,7 @@ class Receiver:
         identity, cache, version = self._identity, self._tools.cache, self._identity.version
         is_new = identity.adopt(answer, source, pinned)
         self._holdings.became(version)
-        if is_new:
+        if is_new and identity.is_settled:
             self._tools.listener.learned(identity.learned(source))
         total_nbytes = identity.total_nbytes
         if asked is not None:
@@ -182,6 +184,8 @@ class Receiver:
             fetch.is_stream = total_nbytes is None or total_nbytes > cache.limit_nbytes // 2
             if total_nbytes is None:
                 fetch.raise_limit(cache.limit_nbytes // 2)
+        if fetch.is_held and fetch.stop <= WORTH_HAVING_NBYTES:
+            fetch.release()
         fetch.take_head()
 
     async def _drain(self, fetch: Fetch, answer: Answer, claim: Claim) -> _Outcome:
@@ -262,6 +266,8 @@ class Receiver:
     async def _may_go_on(self, fetch: Fetch, began_at: float) -> bool:
         """Waits while the reader is not near; False when the connection is better given up meanwhile. A whole answer
         would have to be received again from its first byte: it is given up only for others, and late."""
+        if fetch.has_given_way():
+            return False
         slots, key = self._tools.slots, self._identity.key
         had_its_turn = trio.current_time() - began_at > _TURN_SECONDS and fetch.is_stream and not fetch.is_whole
         if had_its_turn and slots.is_contended(key):
@@ -271,6 +277,8 @@ class Receiver:
             await fetch.pause(_PAUSE_LOOK_SECONDS)
             looks += 1
             is_long, is_needed = looks >= _MAX_PAUSE_LOOKS, slots.is_contended(key)
+            if fetch.has_given_way():
+                return False
             if fetch.position >= fetch.limit and (is_long and is_needed if fetch.is_whole else is_long or is_needed):
                 return False
         return True
@@ -291,6 +299,7 @@ class Receiver:
             self._tools.cache.seal(fetch.lease)
         if identity.version != version:
             self._holdings.became(version)
-            self._tools.listener.learned(identity.learned(source))
+            if identity.is_settled:
+                self._tools.listener.learned(identity.learned(source))
         fetch.stop = total_nbytes
         fetch.take_head()

@@ -47,9 +47,12 @@ class RemoteFile:
         tools: Tools,
         on_closed: Callable[["RemoteFile"], None],
         on_another: Callable[["RemoteFile"], None],
+        *,
+        is_settled: bool = True,
     ) -> None:
-        """`on_closed` is told when the last handle was closed, `on_another` when an answer was of another version."""
-        self.identity = Identity(key, candidates, known)
+        """`on_closed` is told when the last handle was closed, `on_another` when an answer was of another version;
+        `is_settled`: see Identity."""
+        self.identity = Identity(key, candidates, known, is_settled=is_settled)
         self.identity.ignores_ranges = all(source.api in tools.without_ranges for source in self.identity.sources)
         self.closed_at = trio.current_time()
         self._tools = tools
@@ -70,6 +73,11 @@ class RemoteFile:
     def is_open(self) -> bool:
         """True while a handle is open."""
         return bool(self._handles)
+
+    @property
+    def is_shared(self) -> bool:
+        """True while more than one handle is open."""
+        return len(self._handles) > 1
 
     @property
     def arrived_nbytes(self) -> int:
@@ -100,6 +108,41 @@ class RemoteFile:
             if self.identity.total_nbytes is None:  # the next open must not take it for its own
                 self._tools.cache.drop(self.identity.version)
             self._on_closed(self)
+
+    async def look(self) -> None:
+        """Returns once the head of an answer is here, whose body is left where it is until somebody opens or reads it.
+
+        A checkpoint unless the size is known. Cancelled, the question is dropped unless others wait. Raises CffsError,
+        RemoteObjectChanged where another version was noticed meanwhile.
+        """
+        while self.identity.total_nbytes is None:
+            self._require_current()
+            fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
+            if fetch is None:
+                fetch = self._steering.begin(ByteRange(0, SMALL_FILE_NBYTES), is_stream=False, is_held=True)
+            await self._await(fetch, 0)
+            self._raise_if(fetch.error)
+            if fetch.has_head:
+                return
+
+    def take_first_piece(self, handle: OpenFile) -> None:
+        """The body that `look` left is the handle's now. Never a checkpoint."""
+        for fetch in self._fetches:
+            if fetch.is_held:
+                fetch.release()
+                handle.early = (fetch.coming,)
+
+    def leave_first_piece(self) -> None:
+        """What `look` left is not waited for any longer. Never a checkpoint."""
+        for fetch in self._fetches:
+            if fetch.is_held:
+                self._fetches.drop(fetch)
+
+    def settle(self) -> None:
+        """The object is not being made any more: what is here of it may be kept. Never a checkpoint."""
+        old = self.identity.version
+        self.identity.settle()
+        self._holdings.became(old)
 
     async def learn(self, hint_nbytes: int | None) -> None:
         """Returns when the size is known, or when it cannot be for a third of the timeout (total_nbytes stays None).

@@ -13,13 +13,14 @@ from cffs.core.source import Api, Source
 
 class Answer(Protocol):
     """One answer whose head was checked; `start` is the object's offset of the first body byte, `stop` where the body
-    will end (None: only its end tells)."""
+    will end (None: only its end tells); `answered_ms` is when this was, as far as the service tells."""
 
     start: int
     stop: int | None
     total: int | None
     validator: str | None
     last_modified_ns: int | None
+    answered_ms: int | None
 
     async def receive_into(self, buffer: memoryview) -> int:
         """Receives at least one byte of the body; 0 only at its verified end. Raises CffsError."""

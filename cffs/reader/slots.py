@@ -16,12 +16,16 @@ from cffs.core.waiting import waits_for
 class Claim(Slot):
     """One connection wanted or held. `is_demand` is asked each time a connection gets free."""
 
-    __slots__ = ("is_demand", "key", "woken")
+    __slots__ = ("give_way", "is_demand", "key", "woken")
 
-    def __init__(self, key: str, is_demand: Callable[[], bool]) -> None:
+    def __init__(
+        self, key: str, is_demand: Callable[[], bool], *, give_way: Callable[[], bool] = lambda: False
+    ) -> None:
         super().__init__()
         self.key = key
         self.is_demand = is_demand
+        #: Asked when another one waits: True where it will be released at once.
+        self.give_way = give_way
         #: Set when a connection was given to it, or it is to look for one itself.
         self.woken = trio.Event()
 
@@ -50,6 +54,7 @@ class ConnectionSlots:
             self._hold(claim)
             return
         self._waiting[claim] = None
+        any(held.give_way() for held in self._held)
         self._admit()
         try:
             with waits_for("a connection to be free"):

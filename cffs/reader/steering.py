@@ -80,7 +80,13 @@ class Steering:
         return None
 
     def begin(
-        self, wanted: ByteRange, *, is_stream: bool, stream_weight: float = 1.0, is_brought: bool = False
+        self,
+        wanted: ByteRange,
+        *,
+        is_stream: bool,
+        stream_weight: float = 1.0,
+        is_brought: bool = False,
+        is_held: bool = False,
     ) -> Fetch:
         """Begins a fetch. The caller knows that nothing of it is on its way."""
         if self._identity.ignores_ranges:
@@ -90,6 +96,8 @@ class Steering:
         else:
             fetch = Fetch(wanted, is_stream=is_stream, limit=wanted.start if is_stream else wanted.stop)
         fetch.is_brought = is_brought
+        if is_held:
+            fetch.is_held, fetch.limit = True, 0
         if fetch.is_stream:
             self._tools.counters.prefetch_started += 1
             fetch.stream_weight = stream_weight

@@ -56,10 +56,18 @@ class Versions:
         file = self.sized(key)
         if file is None:
             return self._tools.listener.known(key)
+        if not file.identity.is_settled:
+            return None
         return file.identity.learned(file.identity.sources[0]).known
 
-    def current(self, key: str, sources: tuple[Source, ...], known: Known | None) -> RemoteFile:
-        """The current file, made where there is none; `known` is what the listener was told last, asked just now."""
+    def current(
+        self, key: str, sources: tuple[Source, ...], known: Known | None, *, is_settled: bool = True
+    ) -> RemoteFile:
+        """The current file, made where there is none; `known` is what the listener was told last, asked just now.
+
+        `is_settled` False says that it is not known whether the object is still being made: until it is, nothing of
+        what is made then is kept or told to the listener.
+        """
         self._forget_expired()
         file = self._current.get(key)
         if file is not None:
@@ -69,11 +77,22 @@ class Versions:
                 return file
             self._closed.pop(file, None)
             file.end()
-        file = self._current[key] = RemoteFile(key, sources, known, self._tools, self._note_closed, self._is_another)
+        file = self._current[key] = RemoteFile(
+            key, sources, known, self._tools, self._note_closed, self._is_another, is_settled=is_settled
+        )
         return file
+
+    def settle(self, key: str) -> None:
+        """The object is not being made any more: what is here of it may be kept, and is told."""
+        file = self._current.get(key)
+        if file is not None and not file.identity.is_settled:
+            file.settle()
+            self._tell_again(file, None)
 
     def _tell_again(self, file: RemoteFile, known: Known | None) -> None:
         identity = file.identity
+        if not identity.is_settled:
+            return
         if identity.total_nbytes is not None and (known is None or not identity.is_of(known)):
             self._tools.listener.learned(identity.learned(identity.sources[0]))
 
@@ -81,6 +100,8 @@ class Versions:
         """A question for the size alone was answered so: what is true of the object now. The validator of an answer
         that nobody has a byte of names no version where a file is current."""
         file = self.sized(learned.key)
+        if file is not None and not file.identity.is_settled:
+            return learned
         if file is not None and learned.total_nbytes in (None, file.identity.total_nbytes):
             return file.identity.learned(file.identity.sources[0])
         if file is not None:
@@ -108,6 +129,9 @@ class Versions:
 
     def _note_closed(self, file: RemoteFile) -> None:
         if self._current.get(file.identity.key) is not file:
+            return
+        if not file.identity.is_settled:
+            self.supersede(file.identity.key)
             return
         self._closed.pop(file, None)
         self._closed[file] = None

@@ -6,6 +6,7 @@ It must not know HTTP; every public method may be called from any thread (one lo
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ class CallBook:
         self._added_recordings: dict[int, list[Row]] = {}
         self._recording_homes: dict[int, int] = {}
         self._next_recording_id = ADDED_RECORDING_BASE
+        self._touched_ms: dict[int, int] = {}
         self._changes = Changes()
         self._orders: dict[CallFilter, tuple[list[Row], Sequence[int]]] = {}
 
@@ -154,7 +156,7 @@ class CallBook:
             row = self._recording(recording_id)
             if row is None:
                 return None
-            created = row.get("created")
+            created = self._touched_ms.get(recording_id, row.get("created"))
             return self.versions.audio(
                 f"recording/{recording_id}",
                 form=form,
@@ -163,6 +165,11 @@ class CallBook:
                 modified_ms=created if isinstance(created, int) else self.shape.newest_ms,
                 mulaw=is_mulaw(recording_id),
             )
+
+    def touch_recording(self, recording_id: int) -> None:
+        """Its bytes were last modified just now."""
+        with self.lock:
+            self._touched_ms[recording_id] = time.time_ns() // 1_000_000
 
     def named_recording(self, call_id: int, name: str) -> StandinObject | None:
         """The MP3 of the first recording of that name in a call."""

@@ -4,6 +4,7 @@ This module owns how the sizes of both forms and the row go together while that 
 It must not know HTTP. Tests and whoever wants to watch a tail grow make one.
 """
 
+import time
 from typing import Final
 
 from cffs.standin.audio import mp3_nbytes, wav_nbytes
@@ -21,7 +22,8 @@ class LiveRecording:
     def __init__(self, book: CallBook, call_id: int, *, seconds: float = 0.0) -> None:
         self._book = book
         self.call_id = call_id
-        self.id = book.add_recording(call_id, state="RECORDING", mp3_nbytes=0, wav_nbytes=0)
+        now_ms = time.time_ns() // 1_000_000
+        self.id = book.add_recording(call_id, state="RECORDING", mp3_nbytes=0, wav_nbytes=0, created=now_ms)
         self.seconds = 0.0
         self.grow(seconds)
 
@@ -35,6 +37,7 @@ class LiveRecording:
             }
             for form in FORMS:
                 self._book.resize_recording(self.id, form=form, total_nbytes=sizes[form])
+            self._book.touch_recording(self.id)
             self._book.set_recording(self.id, lengthInSeconds=round(self.seconds))
 
     def finish(self) -> None:

@@ -14,6 +14,8 @@ from cffs.core.settings import TreeSettings
 from cffs.core.source import Api, Source
 from cffs.core.values import RecordingState
 from cffs.reader.facts import Known
+from cffs.reader.first_pieces import FirstPieces
+from cffs.reader.objects import Objects
 from cffs.tree.nodes import Entry, Node, Remote
 from cffs.tree.rendering import Renderings
 from cffs.writer.acts import Acts
@@ -41,12 +43,12 @@ class SearchNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """`probe` asks the origin for size and validator of an object, once, and has them learned by the catalogue."""
+    """`objects` are asked for sizes and versions, which the catalogue learns."""
 
     account: Account
     catalog: Catalog
     settings: TreeSettings
-    probe: Callable[[str, tuple[Source, ...]], Awaitable[object]]
+    objects: Objects
     own_files: Mapping[str, Callable[[], bytes]]
     acts: Acts
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
@@ -73,13 +75,27 @@ class Context:
         return self.account.v2 is not None and self.account.offered.get(Family.CALLS) is not False
 
     @property
+    def can_tell_states(self) -> bool:
+        """True where v2 can be asked whether a recording is still being made."""
+        return self.can_deny_calls and not self.is_refused(Api.V2)
+
+    @property
+    def first_pieces(self) -> FirstPieces:
+        """Where objects that nobody listed are looked at."""
+        return self.objects.first_pieces
+
+    def forget_bytes(self, key: str) -> None:
+        """What came of the object was not all of it."""
+        self.objects.forget(key)
+
+    @property
     def only_v1_answers(self) -> bool:
         """True where v2 refuses the login and v1 does not refuse the key: what v1 tells is then taken for all."""
         return self.account.v1 is not None and self.is_refused(Api.V2) and not self.is_refused(Api.V1)
 
     async def require_remote(self, remote: Remote) -> None:
-        """Return once the origin is known to have the object; one question at most, none where it answered before,
-        nor for a recording that is being made: what was true of its bytes must not be remembered.
+        """Return once the origin is known to have the object; one question at most, for its first piece, none where it
+        answered before, nor for a recording that is being made: what was true of its bytes must not be remembered.
 
         Raises RemoteObjectMissing, or what stops an answer.
         """
@@ -89,7 +105,7 @@ class Context:
         async def question() -> None:
             # again: a neighbour's question may have brought the answer before this one's turn came
             if not self.is_known(remote):
-                await self.probe(remote.key, remote.sources)
+                await self.first_pieces.look(remote.key, remote.sources, is_settled=True)
 
         await self.account.ask_anything(("object", remote.key), remote.sources[0].api, question, patience_seconds=None)
 

@@ -132,6 +132,10 @@ class InodeTable:
         self._stale.discard(number)
         return self._held.pop(number)
 
+    def is_held(self, number: Inode) -> bool:
+        """True where the kernel holds the number."""
+        return number in self._held
+
     def node(self, number: Inode) -> Node:
         """The node of a number that the kernel holds. Raises StaleHandle."""
         held = self._held.get(number)

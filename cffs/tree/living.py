@@ -48,20 +48,6 @@ async def ask_state(context: Context, recording_id: int) -> None:
         await account.find_recording(recording_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
 
 
-async def require_with_state(context: Context, remote: Remote, recording_id: int) -> None:
-    """As `require_remote` for a WAV of which no row may be known, whose state is asked at the same time. A checkpoint.
-    Raises what `require_remote` raises."""
-    missing: CffsError | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask_state, context, recording_id)
-        try:
-            await context.require_remote(remote)
-        except CffsError as problem:
-            missing = problem  # not through the nursery, which would wrap it
-    if missing is not None:
-        raise missing
-
-
 class Looks:
     """When each recording was asked for last."""
 

@@ -30,6 +30,7 @@ from cffs.tree.ages import modified_ms
 from cffs.tree.behaviour import Parts
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
+from cffs.tree.first_look import state_told
 from cffs.tree.inodes import InodeTable
 from cffs.tree.living import Looks, is_being_made
 from cffs.tree.namespace_writing import NamespaceWriting
@@ -127,6 +128,13 @@ class Namespace:
             self.promises.require_not_denied(unproven)
             return unproven
         raise NotInTree(name)
+
+    def is_told(self, promised: Unproven) -> bool:
+        """True where what is known tells of the name by now, so that it need not be proven again."""
+        try:
+            return isinstance(self._resolved(promised.folder, promised.name), Node)
+        except CffsError:
+            return False
 
     async def lookup(self, parent: Node, name: str) -> Node:
         """The node that `name` stands for in the folder `parent`, asked for where nothing is known of it.
@@ -257,6 +265,15 @@ class Namespace:
             )
         fact = self._context.catalog.fact(content.key)
         exact = fact.nbytes if fact is not None else None
+        if exact is None and (look := self._context.first_pieces.unsettled(content.key)) is not None:
+            modified_ns = look.last_modified_ns if content.created_ms is None else _ns(content.created_ms)
+            return Description(
+                is_folder=False,
+                nbytes=look.nbytes,
+                is_exact=look.nbytes is not None,
+                is_volatile=True,
+                modified_ns=modified_ns,
+            )
         hint = None if self._context.settings.exact_sizes else content.hint_nbytes
         modified_ns = _ns(content.created_ms)
         if modified_ns is None and fact is not None:
@@ -279,8 +296,18 @@ class Namespace:
         return await document.load()
 
     async def measure(self, remote: Remote) -> None:
-        """Ask the origin once for the size of a file that has no usable hint; it is remembered for good."""
-        await self._context.require_remote(remote)
+        """Ask the origin once for the size of a listed file that has no usable hint; it is remembered for good. Nothing
+        of its body is fetched but the first byte."""
+        if not self._context.is_known(remote):
+            await self._context.objects.probe(remote.key, remote.sources)
+
+    async def look_at(self, remote: Remote) -> None:
+        """The same of a file that was not listed: its first piece is asked for, as who opens it does. Where that does
+        not tell its size, and it may be one that is being made, that is waited for. A checkpoint."""
+        if self._context.first_pieces.unsettled(remote.key) is not None:
+            await state_told(self._context, remote)
+        else:
+            await self._context.require_remote(remote)
 
     def require_readable(self, remote: Remote) -> None:
         """Raise RecordingBroken for what the service itself calls broken, so that open fails and not a read."""

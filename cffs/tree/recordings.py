@@ -16,12 +16,12 @@ from cffs.catalog.rows import FileRow, RecordingRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
-from cffs.tree.audio import call_json_of, json_of, mp3_listed, wav_content
+from cffs.tree.audio import call_json_of, json_of, mp3_content, mp3_listed, wav_content
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, past, row_offset, seq_before
+from cffs.tree.first_look import require_recording
 from cffs.tree.hints import Form
-from cffs.tree.living import require_with_state
-from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.nodes import Entry, Kind, Node, Remote
 from cffs.tree.question import Question, denied
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
@@ -241,8 +241,13 @@ def wavs_are_sure(context: Context) -> bool:
 
 def resolve_mp3(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """v2's recording of that id."""
+    if context.account.v2 is None:
+        raise NotInTree("MP3s are v2's")
     recording_id = int(parts["id"])
-    return _of_recording(_recording(context, recording_id), mp3_node, Node(Kind.MP3, (recording_id,)))
+    row = context.catalog.recording(recording_id)
+    if row is None and not context.can_deny_calls:
+        raise RemoteObjectMissing("this origin has no recordings by id")
+    return _file(context, recording_id, Node(Kind.MP3, (recording_id,)), mp3_content, is_listed=row is not None)
 
 
 def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Question:
@@ -256,12 +261,23 @@ def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     file_id = int(parts["id"])
-    node = wav_node(file_id)
-    if context.catalog.file(file_id) is not None or context.is_known(wav_content(context, node)):
+    return _file(context, file_id, wav_node(file_id), wav_content, is_listed=context.catalog.file(file_id) is not None)
+
+
+def _file(
+    context: Context,
+    recording_id: int,
+    node: Node,
+    content: Callable[[Context, Node], Remote],
+    *,
+    is_listed: bool,
+) -> Node | Question:
+    """A file by its id: known where a row tells of it, or the file itself was asked before."""
+    if is_listed or context.is_known(content(context, node)):
         return node
 
     async def ask() -> Node:
-        await require_with_state(context, wav_content(context, node), file_id)
+        await require_recording(context, content(context, node), recording_id)
         return node
 
     return Question(node, ask)

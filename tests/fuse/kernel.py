@@ -78,15 +78,16 @@ class Kernel:
         what is not there."""
 
         async def walk() -> pyfuse3.EntryAttributes:
-            found = await self._walk(path)
+            found = await self.walk(path)
             if not is_promise(found):
                 return found
             await self.operations.access(found.st_ino, os.R_OK, CONTEXT)
-            return await self._walk(path)
+            return await self.walk(path)
 
         return await self._anew_where_stale(walk)
 
-    async def _walk(self, path: str) -> pyfuse3.EntryAttributes:
+    async def walk(self, path: str) -> pyfuse3.EntryAttributes:
+        """LOOKUP after LOOKUP; what a folder on the way promises is proven first, where modes are checked."""
         attributes, names = None, path.split("/")
         for depth, name in enumerate(names, start=1):
             attributes = await self.lookup(ROOT if attributes is None else attributes.st_ino, name)
@@ -114,7 +115,7 @@ class Kernel:
         """LOOKUP and GETATTR."""
 
         async def walk() -> pyfuse3.EntryAttributes:
-            return await self.operations.getattr((await self._walk(path)).st_ino, CONTEXT)
+            return await self.operations.getattr((await self.walk(path)).st_ino, CONTEXT)
 
         return await self._anew_where_stale(walk)
 
@@ -127,7 +128,7 @@ class Kernel:
         """The path's inode and an open handle; a stale inode is looked up once more, as the kernel does."""
 
         async def walk() -> tuple[int, pyfuse3.FileInfo]:
-            inode = (await self._walk(path)).st_ino
+            inode = (await self.walk(path)).st_ino
             return inode, await self.open(inode)
 
         inode, info = await self._anew_where_stale(walk)
@@ -166,7 +167,7 @@ class Kernel:
         """A folder's handle."""
 
         async def walk() -> int:
-            return await self.operations.opendir((await self._walk(path)).st_ino if path else ROOT, CONTEXT)
+            return await self.operations.opendir((await self.walk(path)).st_ino if path else ROOT, CONTEXT)
 
         handle = await self._anew_where_stale(walk)
         try:

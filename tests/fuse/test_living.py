@@ -4,6 +4,7 @@ import errno
 import json
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from cffs.standin.account import Account
@@ -24,6 +25,13 @@ def made(seconds: float = 3.0, **shape: object) -> tuple[Account, LiveRecording]
 def path_of(live: LiveRecording, form: str) -> str:
     """Where it is opened."""
     return f"recordings/{live.id}.{form}"
+
+
+async def state_told(found: World, live: LiveRecording) -> None:
+    """Returns once v2 has told of it: what asks for its state does not wait for the answer."""
+    with trio.fail_after(5):
+        while found.catalog.recording(live.id) is None:
+            await trio.lowlevel.checkpoint()
 
 
 def cached_nbytes(found: World, live: LiveRecording) -> int:
@@ -57,6 +65,7 @@ async def test_grows_then_is_whole(world, mock_clock: MockClock, form, options):
             body = live.object(form).read()
             assert (await found.kernel.stat(path)).st_size == len(body)
             assert await found.kernel.read(path) == body
+            await state_told(found, live)
             live.grow(2.5)
             mock_clock.jump(A_SECOND)
         assert cached_nbytes(found, live) == 0
@@ -79,6 +88,7 @@ async def test_a_tail_follows_to_the_true_end(world, mock_clock: MockClock, form
     async with world(account) as found, found.kernel.opened(path_of(live, form)) as (_inode, info):
         body = await found.kernel.read_handle(_inode, info)
         assert info.direct_io
+        await state_told(found, live)
         for step in range(4):
             live.grow(7)
             if step == 3:
@@ -96,6 +106,7 @@ async def test_another_recording_in_its_place(world, mock_clock: MockClock):
     account, live = made(seconds=40)
     async with world(account) as found, found.kernel.opened(path_of(live, "mp3")) as (_inode, info):
         body = await found.kernel.read_handle(_inode, info)
+        await state_told(found, live)
         account.replace_object(f"/v2/calls/recordings/{live.id}.mp3")
         live.grow(5)
         mock_clock.jump(A_SECOND)
@@ -109,6 +120,8 @@ async def test_at_most_once_a_second(world, mock_clock: MockClock):
     account, live = made()
     path = path_of(live, "mp3")
     async with world(account) as found:
+        await found.kernel.stat(path)
+        await state_told(found, live)
         await found.kernel.stat(path)
         before = len(found.standin.requests)
         for _ in range(20):
@@ -129,6 +142,8 @@ async def test_new_number_once_finished(world, mock_clock: MockClock):
     account, live = made()
     path = path_of(live, "mp3")
     async with world(account) as found:
+        await found.kernel.stat(path)
+        await state_told(found, live)
         await found.kernel.read(path)
         old = await found.kernel.inode(path)
         live.grow(1)

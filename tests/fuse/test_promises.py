@@ -124,7 +124,7 @@ async def test_a_promise_of_what_only_the_answer_tells(world):
     row = made.recording_rows(call_id)[0]
     async with world(made, options=Options(embed_recordings=False)) as mount:
         path = f"calls/{call_id}/{encode_name(row['name'])}.mp3"
-        promised = await mount.kernel._walk(path)
+        promised = await mount.kernel.walk(path)
         assert is_promise(promised)
         with refused(errno.ESTALE):
             await mount.operations.getattr(promised.st_ino, CONTEXT)

@@ -143,6 +143,7 @@ async def test_fstat_is_exact_after_open(world, factor):
     made.set_recording(number, lengthInBytes=int(exact * factor))
     async with world(made) as mount:
         path = f"recordings/{number}.mp3"
+        await mount.kernel.listing("recordings")
         assert (await mount.kernel.stat(path)).st_size == int(exact * factor)
         async with mount.kernel.opened(path) as (inode, info):
             assert mount.invalidated[-1:] == [inode]
@@ -181,6 +182,7 @@ async def test_a_size_nobody_tells_is_asked_once(world, told):
     made.set_recording(number, lengthInBytes=told)
     async with world(made) as mount:
         path = f"recordings/{number}.mp3"
+        await mount.kernel.listing("recordings")
         inode = await mount.kernel.inode(path)
         mount.standin.log.clear()
         for _ in range(3):
@@ -232,8 +234,6 @@ async def test_a_hundred_readers_one_fetch(world):
     true = made.object_for(mp3(number)).read()
     async with world(made) as mount:
         path = f"recordings/{number}.mp3"
-        await mount.kernel.inode(path)
-        mount.standin.log.clear()
 
         async def reader() -> None:
             assert await mount.kernel.read(path) == true
@@ -295,6 +295,7 @@ async def test_a_broken_recording_fails_at_open(world, caplog):
     number = first_recording(made)
     made.set_recording(number, state="ERROR")
     async with world(made) as mount:
+        await mount.kernel.listing("recordings")
         inode = await mount.kernel.inode(f"recordings/{number}.mp3")
         mount.standin.log.clear()
         with refused(errno.EIO):

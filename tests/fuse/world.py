@@ -17,7 +17,6 @@ from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.core.settings import Credentials, Settings
-from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
@@ -98,9 +97,6 @@ async def built(
             listener=listener,
         )
 
-        async def probe(key: str, sources: tuple[Source, ...]) -> None:
-            await objects.probe(key, sources)
-
         questions = Questions(
             background,
             timeout_seconds=settings.timeout_seconds,
@@ -121,7 +117,7 @@ async def built(
             account=account,
             catalog=catalog,
             settings=settings.tree(),
-            probe=probe,
+            objects=objects,
             own_files=own_files,
             acts=Acts(account, wall_ms=lambda: NOW_NS // 10**6),
         )

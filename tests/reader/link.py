@@ -32,6 +32,10 @@ _NOISE = random.Random(7).randbytes(1_048_583) * 2
 _PERIOD = 1_048_583
 
 
+#: When every answer is given, 2026-11-18.
+ANSWERED_MS = 1_795_000_000_000
+
+
 @dataclass(kw_only=True)
 class Remote:
     """One object at the origin; `seed` makes its bytes."""
@@ -42,6 +46,7 @@ class Remote:
     ignores_ranges: bool = False
     tells_length: bool = True
     tells_total: bool = True
+    last_modified_ns: int | None = None
 
     def content(self, start: int, nbytes: int) -> bytes:
         """Its true bytes."""
@@ -171,7 +176,8 @@ class SimulatedAnswer:
         self.stop: int | None = stop if tells_stop else None
         self.total = total
         self.validator = remote.validator
-        self.last_modified_ns: int | None = None
+        self.last_modified_ns = remote.last_modified_ns
+        self.answered_ms: int | None = ANSWERED_MS
 
     async def receive_into(self, buffer: memoryview) -> int:
         fault, start = self._fault, self._position

@@ -14,7 +14,6 @@ from cffs.catalog.account import Account
 from cffs.catalog.questions import Questions
 from cffs.catalog.store import Catalog
 from cffs.core.settings import Credentials, OriginSettings, ReaderSettings, TreeSettings
-from cffs.core.source import Source
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.fuse.invalidation import FactsToCatalog
 from cffs.reader.digests import Digests
@@ -213,15 +212,12 @@ def _built(
         listener=FactsToCatalog(catalog, InodeTable(catalog.versions)),
     )
 
-    async def probe(key: str, sources: tuple[Source, ...]) -> None:
-        await objects.probe(key, sources)
-
     own_files: dict[str, Any] = {"status.json": lambda: b"{}\n", "metrics": lambda: b"up 1\n"}
     context = Context(
         account=account,
         catalog=catalog,
         settings=settings,
-        probe=probe,
+        objects=objects,
         own_files=own_files,
         acts=Acts(account, wall_ms=wall_ms),
         digest=Digests(objects).digest,

@@ -1,0 +1,164 @@
+"""Recordings that nobody listed: their bytes tell whether they are there, v2 whether they are still being made.
+
+It must not know names. `tree/recordings` proves with it what a name promised.
+
+The first question is for the file's first piece, which serves whoever opens it as well; v2's metadata are asked behind
+its head, and only where that does not settle the state: what was last modified over a day ago is not being made any
+more, and where there is no v2, nothing else could tell. Until the state is known the bytes serve their readers and are
+kept nowhere. Where body and metadata contradict each other:
+
+* v2 does not know the recording, its bytes are there: they are the file, and kept (v1 may number its files otherwise).
+* v2 knows it, its bytes are not there: it is missing, unless it is being made, and nothing of it was given out yet.
+* The body is of another size than v2 told: the body is right.
+* v2 says that it is being made, whatever came as its body: what came is dropped, and asked for again each second.
+* v2 calls it broken (ERROR): the bytes are what there is; the MP3 is refused from the next open on.
+* v2 says that it ended a moment ago: the body may have been asked for before that, and is dropped as well.
+* v2 does not answer: nothing is kept, and the next who opens the file asks again.
+* The body does not come, and v2 knows the recording: it is there, and opening it waits.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import trio
+
+from cffs.catalog.questions import ELSEWHERE
+from cffs.catalog.rows import RecordingRow
+from cffs.core.errors import CffsError, OperationNotOffered, RemoteObjectMissing
+from cffs.core.values import RecordingState
+from cffs.reader.first_pieces import Look
+from cffs.tree.context import Context
+from cffs.tree.nodes import Remote
+
+#: No call lasts so long: what was last modified before is whole.
+OLD_MS = 86_400_000
+#: A body whose head has not come by then may be late, or hang: v2 is asked beside it.
+LATE_SECONDS = 1.0
+#: A recording that ended so shortly before its bytes were asked for may not have been whole by then, as far as the
+#: clocks of the service's machines agree.
+_MARGIN_MS = 10_000
+_NS_A_MS = 1_000_000
+_MS_A_SECOND = 1000
+
+
+async def require_recording(context: Context, remote: Remote, recording_id: int) -> None:
+    """Return once the recording's file is known to be there, whether or not its state is.
+
+    Raises RemoteObjectMissing where it is not, and what stops an answer. Cancelled, the question goes on.
+    """
+    if context.is_known(remote):
+        return
+    asks_state = context.can_tell_states and context.catalog.recording(recording_id) is None
+
+    async def ask() -> None:
+        await context.account.ask_anything(
+            ("object", remote.key),
+            remote.sources[0].api,
+            partial(_look, context, remote, recording_id, asks_state=asks_state),
+            patience_seconds=None,
+        )
+
+    if not asks_state:
+        await ask()
+        return
+    try:
+        with trio.move_on_after(LATE_SECONDS) as patience:
+            await ask()
+        if patience.cancelled_caught:
+            await _whichever_comes_first(context, recording_id, ask)
+    except (RemoteObjectMissing, OperationNotOffered):
+        row = await _told(context, recording_id)
+        if row is None or row.state is not RecordingState.RECORDING:
+            raise
+
+
+async def _look(context: Context, remote: Remote, recording_id: int, *, asks_state: bool) -> None:
+    """Ask for the first piece; what its head does not settle is asked of v2 behind it."""
+    if context.is_known(remote):
+        return  # a neighbour's question brought the answer before this one's turn came
+    look = await context.first_pieces.look(remote.key, remote.sources, is_settled=not asks_state)
+    if not asks_state:
+        return
+    if _is_old(look):
+        context.first_pieces.settle(remote.key)
+        if context.account.has_failed("recordings"):  # nothing else would show that it is there
+            context.account.begin(("recording-row", recording_id), None, partial(_told, context, recording_id))
+        return
+    settling = partial(_settle, context, remote.key, recording_id, look)
+    if not context.account.begin(("state", remote.key), None, settling):
+        context.first_pieces.give_up(remote.key)
+
+
+async def state_told(context: Context, remote: Remote) -> None:
+    """Return once it is known whether the recording is being made, or that is not answered in time. A checkpoint."""
+
+    async def nothing() -> None:
+        """It is under way, or answered by now."""
+
+    with trio.move_on_after(LATE_SECONDS):
+        await context.account.ask_anything(("state", remote.key), None, nothing, patience_seconds=None)
+
+
+def _is_old(look: Look) -> bool:
+    if look.last_modified_ns is None or look.answered_ms is None:
+        return False
+    return look.answered_ms - look.last_modified_ns // _NS_A_MS > OLD_MS
+
+
+async def _settle(context: Context, key: str, recording_id: int, look: Look) -> None:
+    try:
+        await context.account.find_recording(recording_id, patience_seconds=None)
+    except ELSEWHERE:
+        pass  # nothing can tell more
+    except CffsError:
+        context.first_pieces.give_up(key)
+        return
+    row = context.catalog.recording(recording_id)
+    if row is None or was_whole(row, look):
+        context.first_pieces.settle(key)
+    else:
+        context.forget_bytes(key)
+
+
+def was_whole(row: RecordingRow, look: Look) -> bool:
+    """True where the recording was not being made any more when its bytes were asked for, as far as anything tells."""
+    if row.state is RecordingState.RECORDING:
+        return False
+    ended_ms = None
+    if look.last_modified_ns is not None:
+        ended_ms = look.last_modified_ns // _NS_A_MS
+    elif row.created_ms is not None and row.seconds is not None:
+        ended_ms = row.created_ms + row.seconds * _MS_A_SECOND
+    return ended_ms is None or look.answered_ms is None or ended_ms + _MARGIN_MS <= look.answered_ms
+
+
+async def _whichever_comes_first(context: Context, recording_id: int, ask: Callable[[], Awaitable[None]]) -> None:
+    """Return once the body's head has come, or v2 knows the recording. Raises what the body's question raises."""
+    problem: CffsError | None = None
+    async with trio.open_nursery() as nursery:
+
+        async def body() -> None:
+            nonlocal problem
+            try:
+                await ask()
+            except CffsError as failure:  # not through the nursery, which would wrap it
+                problem = failure
+            nursery.cancel_scope.cancel()
+
+        async def metadata() -> None:
+            if await _told(context, recording_id) is not None:
+                nursery.cancel_scope.cancel()
+
+        nursery.start_soon(body)
+        nursery.start_soon(metadata)
+    if problem is not None:
+        raise problem
+
+
+async def _told(context: Context, recording_id: int) -> RecordingRow | None:
+    """What v2 tells of the recording; None where it tells nothing."""
+    try:
+        await context.account.find_recording(recording_id, patience_seconds=None)
+    except CffsError:
+        return None
+    return context.catalog.recording(recording_id)
