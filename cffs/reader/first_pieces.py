@@ -83,7 +83,7 @@ class FirstPieces:
     def unsettled(self, key: str) -> Look | None:
         """What was told of an object of which it is not known whether it is still being made; else None."""
         file = self._versions.find(key)
-        if file is None or file.identity.is_settled:
+        if file is None or file.identity.is_settled or file.identity.source is None:
             return None
         return Look(file.identity.total_nbytes, file.identity.last_modified_ns, file.identity.answered_ms)
 

@@ -84,6 +84,7 @@ async def test_useless_hints(world: Open, facts: Facts, standin: StandinThread, 
     """A hint that is negative, zero, absurd or no number is none."""
     standin.account.set_recording(facts.id, lengthInBytes=hint)
     async with world() as tree:
+        await tree.names("recordings")
         assert (await tree.describe(f"recordings/{facts.id}.mp3")).nbytes is None
 
 

@@ -1,0 +1,280 @@
+"""Files that nobody listed: one request for the body, at most one for the metadata, whatever the two say."""
+
+import errno
+from collections import Counter
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from cffs.standin.account import Account
+from cffs.standin.answers import Options
+from cffs.standin.library import DynamicName
+from tests.fuse.kernel import CONTEXT, Kernel, refused
+from tests.fuse.test_reading import account, recordings
+from tests.fuse.world import World
+
+#: Enough that metadata and body are asked for one after the other, and the second is waited for.
+NO_DATE = Options(send_last_modified=False)
+FORMS = ["mp3", "wav"]
+
+
+def asked(mount: World) -> Counter[str]:
+    """How often each operation was asked; the ranges of bodies are the first piece's."""
+    bodies = [record for record in mount.standin.requests if record.range is not None]
+    assert {record.range for record in bodies} <= {"bytes=0-524287"}
+    return Counter(record.kind for record in mount.standin.requests)
+
+
+async def idle(mount: World) -> None:
+    """Returns once nothing is asked behind anybody any more."""
+    with trio.fail_after(5):
+        while mount.operations._namespace._context.account._questions._pending:
+            await trio.lowlevel.checkpoint()
+
+
+def a_small_one(made: Account) -> int:
+    """A recording of both forms of less than 512 KiB."""
+    number = recordings(made)[-1]
+    for form in FORMS:
+        made.resize_recording(number, form=form, total_nbytes=300_000)
+    return number
+
+
+def true(made: Account, number: int, form: str) -> bytes:
+    """Its bytes."""
+    found = made.recording_object(number, form=form)
+    assert found is not None
+    return found.read()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("checks_modes", [True, False])
+@pytest.mark.parametrize("which", [{}, {"v1": False}, {"v2": False}], ids=["both", "v2", "v1"])
+@pytest.mark.parametrize("options", [Options(), NO_DATE], ids=["old", "no date"])
+async def test_what_it_costs(world, form, checks_modes, which, options):
+    """From first look to end: one request for the bytes, one for the metadata only where the answer does not tell that
+    it is old and v2 can be asked; a second look asks nothing."""
+    if {"mp3": "v2", "wav": "v1"}[form] in which:
+        pytest.skip("the other API's")
+    made = account()
+    number = a_small_one(made)
+    async with world(made, options=options, **which) as mount:
+        kernel = Kernel(mount.operations, checks_modes=checks_modes)
+        path = f"recordings/{number}.{form}"
+        assert await kernel.read(path) == true(made, number, form)
+        await idle(mount)
+        body = {"mp3": "getCallRecordingMp3", "wav": "getRecording"}[form]
+        metadata = {"getCallRecording": 1} if options is NO_DATE and which.get("v2", True) else {}
+        assert asked(mount) == {body: 1, **metadata}
+        mount.standin.log.clear()
+        assert await kernel.read(path) == true(made, number, form)
+        assert (await kernel.stat(path)).st_size == 300_000
+        assert asked(mount) == {}
+
+
+async def test_other_files_cost_one_body(world):
+    """Dynamic recordings and public media cost their body alone, media their metadata too, for they are listed then."""
+    made = account()
+    made.library.add_dynamic(DynamicName(hash_code="abcdefgh", year="2012", month="8", campaign="5", filename="a.wav"))
+    async with world(made) as mount:
+        assert await mount.kernel.read("dynamic/abcdefgh/2012/8/5/a.wav")
+        assert asked(mount) == {"getDynamic": 1}
+        mount.standin.log.clear()
+        media_id = made.library.media_ids()[0]
+        row = made.library.media_row(media_id, root_url="http://127.0.0.1")
+        extension = row["publicUrl"].rpartition(".")[2]
+        assert await mount.kernel.read(f"media/{media_id}.{extension}")
+        await idle(mount)
+        assert asked(mount) == {"getMediaData": 1, "getMedia": 1}
+        assert mount.catalog.media_file(media_id) is not None
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_metadata_that_hang(world, form):
+    """Metadata that are not answered hold up nobody: the bytes are read, and kept nowhere."""
+    made = account()
+    number = a_small_one(made)
+    async with world(made, options=NO_DATE) as mount:
+        rule = mount.standin.faults.add("hang", path=f"calls/recordings/{number}$")
+        path = f"recordings/{number}.{form}"
+        with trio.fail_after(1):
+            for _ in range(2):
+                assert await mount.kernel.read(path) == true(made, number, form)
+        assert mount.catalog.fact(f"recording/{number}.{form}") is None
+        mount.standin.faults.remove(rule)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("fault", [{"kind": "status", "code": 500}, {"kind": "reset"}], ids=["500", "reset"])
+async def test_metadata_that_fail(world, form, fault):
+    """Metadata that fail leave the bytes to who reads, and nothing of them behind."""
+    made = account()
+    number = a_small_one(made)
+    async with world(made, options=NO_DATE) as mount:
+        options = dict(fault)
+        mount.standin.faults.add(options.pop("kind"), path=f"calls/recordings/{number}$", **options)
+        path = f"recordings/{number}.{form}"
+        assert await mount.kernel.read(path) == true(made, number, form)
+        await idle(mount)
+        assert mount.objects.held_nbytes(f"recording/{number}.{form}") == 0
+        mount.standin.faults.clear()
+        assert await mount.kernel.read(path) == true(made, number, form)
+        await idle(mount)
+        assert mount.objects.held_nbytes(f"recording/{number}.{form}") == 300_000
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("code", [404, 410, 403, 405])
+async def test_bytes_without_metadata(world, form, code):
+    """Where v2 denies what gives its bytes, the bytes are the file."""
+    made = account()
+    number = a_small_one(made)
+    async with world(made, options=NO_DATE) as mount:
+        mount.standin.faults.add("status", path=f"calls/recordings/{number}$", code=code)
+        path = f"recordings/{number}.{form}"
+        assert await mount.kernel.read(path) == true(made, number, form)
+        await idle(mount)
+        assert mount.objects.held_nbytes(f"recording/{number}.{form}") == 300_000
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("state", ["READY", "ERROR"])
+async def test_metadata_without_bytes(world, form, state):
+    """Where v2 tells of what has no bytes, it is missing."""
+    made = account()
+    number = a_small_one(made)
+    made.set_recording(number, state=state)
+    async with world(made) as mount:
+        mount.standin.faults.add("status", path=rf"{number}\.mp3$|files/recording/{number}$", code=404)
+        with refused(errno.ENOENT):
+            await mount.kernel.read(f"recordings/{number}.{form}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_being_made_and_nothing_given_out(world, form):
+    """Where v2 says that it is being made, it is there and empty, not missing."""
+    made = account()
+    number = a_small_one(made)
+    made.set_recording(number, state="RECORDING")
+    async with world(made) as mount:
+        bodies = rf"{number}\.mp3$|recordings/[^/]*\.mp3$|files/recording/{number}$"
+        mount.standin.faults.add("status", path=bodies, code=404)
+        assert (await mount.kernel.stat(f"recordings/{number}.{form}")).st_size == 0
+        assert await mount.kernel.read(f"recordings/{number}.{form}") == b""
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_being_made_and_a_whole_body(world, form):
+    """Where v2 says that it is being made, a body that looks whole is kept nowhere."""
+    made = account()
+    number = a_small_one(made)
+    made.set_recording(number, state="RECORDING")
+    async with world(made, options=NO_DATE) as mount:
+        assert await mount.kernel.read(f"recordings/{number}.{form}") == true(made, number, form)
+        await idle(mount)
+        assert mount.objects.held_nbytes(f"recording/{number}.{form}") == 0
+        assert mount.catalog.fact(f"recording/{number}.{form}") is None
+
+
+@pytest.mark.parametrize("told_nbytes", [0, 7, 10**9])
+@pytest.mark.parametrize("form", FORMS)
+async def test_another_size_than_told(world, form, told_nbytes):
+    """The size is the body's, whatever v2 told."""
+    made = account()
+    number = a_small_one(made)
+    made.set_recording(number, lengthInBytes=told_nbytes)
+    async with world(made, options=NO_DATE) as mount:
+        path = f"recordings/{number}.{form}"
+        for _ in range(2):
+            assert (await mount.kernel.stat(path)).st_size == 300_000
+            assert await mount.kernel.read(path) == true(made, number, form)
+            await idle(mount)
+
+
+async def test_broken_by_the_metadata(world, caplog):
+    """In state ERROR the MP3 is refused once v2 has told so."""
+    made = account()
+    number = a_small_one(made)
+    made.set_recording(number, state="ERROR")
+    async with world(made, options=NO_DATE) as mount:
+        await mount.kernel.stat(f"recordings/{number}.mp3")
+        await idle(mount)
+        with refused(errno.EIO):
+            await mount.kernel.read(f"recordings/{number}.mp3")
+    assert "state ERROR" in caplog.text
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_body_that_hangs(world, form):
+    """Where the body does not come and v2 knows the recording, stat tells its hint; opening it waits in vain."""
+    made = account()
+    number = a_small_one(made)
+    made.set_recording(number, lengthInBytes=300_000, lengthInSeconds=100)
+    async with world(made, timeout_seconds=6.0, budget_seconds=3.0) as mount:
+        mount.standin.faults.add("hang", path=rf"{number}\.mp3$|files/recording/{number}$")
+        inode = (await mount.kernel.walk(f"recordings/{number}.{form}")).st_ino
+        began = trio.current_time()
+        if form == "mp3":
+            assert (await mount.operations.getattr(inode, CONTEXT)).st_size == 300_000
+            assert trio.current_time() - began < 2.5
+        with refused(errno.ETIMEDOUT):
+            await mount.kernel.open(inode)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_denied_by_both(world, form):
+    """What neither knows is missing for one request to each, and for none within the next 30 s."""
+    async with world(account()) as mount:
+        for _ in range(3):
+            with refused(errno.ENOENT):
+                await mount.kernel.read(f"recordings/88.{form}")
+        assert sum(asked(mount).values()) <= 3  # and, once a mount, whether v2 has recordings by id at all
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_name_denied_then_made(world, mock_clock: MockClock, form):
+    """A recording that appears is there 30 s after it was denied at the latest, and not asked for before."""
+    made = account()
+    number = a_small_one(made)
+    async with world(made) as mount:
+        mount.standin.faults.add("status", path=rf"recordings?/{number}(\.mp3)?$", code=404)
+        path = f"recordings/{number}.{form}"
+        with refused(errno.ENOENT):
+            await mount.kernel.read(path)
+        mount.standin.faults.clear()
+        mount.standin.log.clear()
+        mock_clock.jump(29)
+        with refused(errno.ENOENT):
+            await mount.kernel.read(path)
+        assert asked(mount) == {}
+        mock_clock.jump(2)
+        assert await mount.kernel.read(path) == true(made, number, form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_proven_then_gone(world, mock_clock: MockClock, form):
+    """What was read once, and is gone at the service, stays readable from here, and is missing once it is dropped."""
+    made = account()
+    number = a_small_one(made)
+    async with world(made) as mount:
+        path = f"recordings/{number}.{form}"
+        assert await mount.kernel.read(path) == true(made, number, form)
+        mount.standin.faults.add("status", path=rf"recordings?/{number}(\.mp3)?$", code=404)
+        assert await mount.kernel.read(path) == true(made, number, form)
+        mock_clock.jump(10)
+        mount.cache.drop_object(f"recording/{number}.{form}")
+        with refused(errno.ENOENT):
+            await mount.kernel.read(path)
+
+
+@pytest.mark.parametrize("options", [Options(honour_ranges=False), Options(send_length=False)])
+async def test_odd_origins(world, options):
+    """An origin that ignores ranges or tells no length gives whole files for one request each."""
+    made = account()
+    number = a_small_one(made)
+    async with world(made, options=options) as mount:
+        for form in FORMS:
+            assert await mount.kernel.read(f"recordings/{number}.{form}") == true(made, number, form)
+        await idle(mount)
+        assert asked(mount)["getCallRecordingMp3"] == asked(mount)["getRecording"] == 1
