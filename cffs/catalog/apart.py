@@ -39,7 +39,7 @@ class Apart:
             with closing(schema.connect(self._path)) as connection:
                 # not interrupt(): that does nothing between two statements
                 connection.set_progress_handler(lambda: is_unwanted, _LOOK_STEPS)
-                return question(Views(connection, page_rows=page_rows, is_lean=is_lean))
+                return question(Views(connection, page_rows=page_rows, is_lean=is_lean, path=self._path))
 
         try:
             return await trio.to_thread.run_sync(work, limiter=self._readers, abandon_on_cancel=True)

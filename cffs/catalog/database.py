@@ -8,14 +8,15 @@ import logging
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
 from cffs.catalog import schema
+from cffs.catalog.soundness import UNREADABLE, damaged, is_damage
 from cffs.core.errors import DeadlineExceeded
 
 Row = TypeVar("Row")
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 #: What SQLite says of a state folder that is full, fails, or turned read-only; the low byte is the primary code.
 _PRIMARY_CODE = 0xFF
 _FOLDER_FAILS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 #: Memory, where there is such a folder.
 _MEMORY = Path("/dev/shm")  # nosec B108  # noqa: S108 - a folder of ours is made in it, 0700, and removed at once
 
@@ -38,6 +40,7 @@ class Database:
         self._is_closed = False
         self._has_moved = False
         self._moved_from: sqlite3.Connection | None = None
+        self._path = path
 
     async def aclose(self) -> None:
         """Close both connections, in the writer's turn: closing under a write that a background task left running
@@ -52,17 +55,38 @@ class Database:
         self._writing.close()
 
     def _one(self, make: Callable[..., Row], statement: str, *keys: object) -> Row | None:
-        found = self._reading.execute(statement, keys).fetchone()
-        return None if found is None else make(*found)
+        try:
+            found = self._reading.execute(statement, keys).fetchone()
+            return None if found is None else make(*found)
+        except UNREADABLE as problem:
+            if not is_damage(problem):
+                raise
+            raise damaged(self._path, problem) from problem
 
     def _all(self, make: Callable[..., Row], statement: str, *keys: object) -> list[Row]:
-        return [make(*found) for found in self._reading.execute(statement, keys)]
+        try:
+            return [make(*found) for found in self._reading.execute(statement, keys)]
+        except UNREADABLE as problem:
+            if not is_damage(problem):
+                raise
+            raise damaged(self._path, problem) from problem
+
+    @contextmanager
+    def _closed_where_it_fails(self) -> Iterator[None]:
+        """For what constructors read: nobody gets to close what they opened."""
+        try:
+            yield
+        except BaseException:
+            self._writing.close()
+            self._reading.close()
+            raise
 
     async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
         """Run `batch` in one transaction on the writer thread. Always a checkpoint.
 
-        Cancelled before it starts, nothing happens; once started it is finished whole. Raises sqlite3.Error, after
-        which nothing of the batch is visible, and DeadlineExceeded once the catalogue is closed. Where the folder
+        Cancelled before it starts, nothing happens; once started it is finished whole. Raises sqlite3.Error or, where
+        the file is damaged, CatalogueDamaged, after which nothing of the batch is visible, and DeadlineExceeded once
+        the catalogue is closed. Where the folder
         fails (a full disk), the catalogue moves into memory for as long as the mount lives, and the batch with it.
         """
         await trio.to_thread.run_sync(self._in_transaction, batch, limiter=self._one_writer)
@@ -72,9 +96,11 @@ class Database:
             raise DeadlineExceeded("the catalogue is closed: the mount ends")
         try:
             self._run(batch)
-        except sqlite3.OperationalError as problem:
+        except sqlite3.DatabaseError as problem:
             code = getattr(problem, "sqlite_errorcode", 0) & _PRIMARY_CODE
-            if self._has_moved or code not in _FOLDER_FAILS:
+            if code in _CORRUPT:
+                raise damaged(self._path, problem) from problem
+            if self._has_moved or code not in _FOLDER_FAILS or not isinstance(problem, sqlite3.OperationalError):
                 raise
             self._move(problem)
             self._run(batch)

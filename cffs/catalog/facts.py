@@ -43,14 +43,15 @@ class Facts(Database):
         self._facts: dict[str, Fact | None] = {}
         #: What the sizes that listings tell measure.
         self.hints = HintMeasure()
-        for form, hint_nbytes, exact_nbytes in self._reading.execute(rows.HINTS_AND_SIZES):
-            self.hints.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
         self._facts_arrived = trio.Event()
         self._refused = False
-        #: The versions of the objects that were ever found changed, by their keys.
-        self.versions: dict[str, int] = dict(self._reading.execute(rows.VERSIONS))
-        #: Objects that the service denied once, and those of them that it had after all, not yet written.
-        self._denied = {str(key) for (key,) in self._reading.execute(rows.ABSENCES)}
+        with self._closed_where_it_fails():
+            for form, hint_nbytes, exact_nbytes in self._reading.execute(rows.HINTS_AND_SIZES):
+                self.hints.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
+            #: The versions of the objects that were ever found changed, by their keys.
+            self.versions: dict[str, int] = dict(self._reading.execute(rows.VERSIONS))
+            #: Objects that the service denied once, and those of them that it had after all, not yet written.
+            self._denied = {str(key) for (key,) in self._reading.execute(rows.ABSENCES)}
         self._found_again: set[str] = set()
         self.changes = Changes()
 

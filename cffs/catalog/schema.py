@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from cffs.catalog import naming, renaming
-from cffs.catalog.soundness import is_large, is_sound, mark_of
+from cffs.catalog.soundness import is_damage, is_large, is_sound, mark_of
 
 log = logging.getLogger(__name__)
 
@@ -170,22 +170,6 @@ _FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {6: renaming.fill}
 
 _FIRST_WITH_SETTINGS = 6
 
-#: Troubles of the machine, not of the file: a catalogue that is locked or on a full disk is not thrown away.
-_NOT_DAMAGE = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PERM,
-    }
-)
-#: The primary code lies in the lowest byte of an extended one.
-_PRIMARY_CODE = 0xFF
-
 #: A write that finds the file locked (a second mount of the account, a backup) waits this long before it fails.
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -222,15 +206,22 @@ def prepare(path: Path, *, timezone: str = naming.UTC) -> None:
     try:
         _migrate(path, timezone)
     except (sqlite3.DatabaseError, ForeignFile) as problem:
-        if getattr(problem, "sqlite_errorcode", 0) & _PRIMARY_CODE in _NOT_DAMAGE:
+        # what our statements cannot be run on is damage too, here where the tables themselves are in question
+        is_statement = getattr(problem, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR
+        if not (isinstance(problem, ForeignFile) or is_statement or is_damage(problem)):
             raise OSError(errno.EIO, f"the catalogue cannot be used: {problem}", str(path)) from problem
-        aside = path.with_name(path.name + ".set-aside")
-        log.warning("catalogue set aside file=%s reason=%s; it is rebuilt from the service", aside, problem)
-        path.replace(aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        mark_of(path).unlink(missing_ok=True)
+        set_aside(path, problem)
         prepare(path, timezone=timezone)
+
+
+def set_aside(path: Path, problem: Exception) -> None:
+    """The file goes out of the way, with one log line. Nobody may have it open. Raises OSError."""
+    aside = path.with_name(path.name + ".set-aside")
+    log.warning("catalogue set aside file=%s reason=%s; it is rebuilt from the service", aside, problem)
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    mark_of(path).unlink(missing_ok=True)
 
 
 class ForeignFile(Exception):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from cffs.catalog import naming, rows
+from cffs.catalog import naming, rows, schema
 from cffs.catalog.apart import Apart
 from cffs.catalog.call_folders import CallFolders
 from cffs.catalog.facts import Facts, wall_clock_ms
@@ -27,7 +27,7 @@ from cffs.catalog.rows import (
     MediaRow,
     RecordingRow,
 )
-from cffs.catalog.soundness import is_large, look_over
+from cffs.catalog.soundness import UNREADABLE, damaged, is_damage, is_large, look_over
 from cffs.catalog.views import PAGE_ROWS as VIEW_PAGE_ROWS
 from cffs.catalog.views import Views
 from cffs.core.listed_names import LAST_DATED_MS
@@ -51,13 +51,23 @@ class Catalog(Facts):
 
         In a new one, names tell times in the zone `timezone`; in any other, in that of its first mount.
         """
-        catalog = await trio.to_thread.run_sync(lambda: cls(path, timezone=timezone, wall_ms=wall_ms))
+        catalog = await trio.to_thread.run_sync(lambda: cls._made(path, timezone=timezone, wall_ms=wall_ms))
         try:
             yield catalog
         finally:
             with trio.CancelScope(shield=True):
                 await catalog.flush_facts()
                 await catalog.aclose()
+
+    @classmethod
+    def _made(cls, path: Path, *, timezone: str, wall_ms: Callable[[], int]) -> "Catalog":
+        try:
+            return cls(path, timezone=timezone, wall_ms=wall_ms)
+        except UNREADABLE as problem:
+            if not is_damage(problem):
+                raise
+            schema.set_aside(path, problem)
+            return cls(path, timezone=timezone, wall_ms=wall_ms)
 
     async def ask_apart(
         self, question: Callable[[Views], Found], *, page_rows: int = VIEW_PAGE_ROWS, is_lean: bool = False
@@ -66,7 +76,7 @@ class Catalog(Facts):
         Cancelled, its statement is interrupted. `is_lean` leaves the rows' documents out. Raises sqlite3.Error."""
         if self._has_moved:  # no folder shows the copy in memory
             await trio.lowlevel.checkpoint()
-            return question(Views(self._reading, page_rows=page_rows, is_lean=is_lean))
+            return question(Views(self._reading, page_rows=page_rows, is_lean=is_lean, path=self._path))
         return await self._apart.ask(question, page_rows=page_rows, is_lean=is_lean)
 
     @property
@@ -77,10 +87,13 @@ class Catalog(Facts):
     def __init__(self, path: Path, *, timezone: str = naming.UTC, wall_ms: Callable[[], int] = wall_clock_ms) -> None:
         super().__init__(path, timezone=timezone, wall_ms=wall_ms)
         #: The zone that names tell times in, and days and months begin in.
-        self.zone = naming.zone_of(self._reading)
-        #: When the account was first mounted here.
-        self.first_seen_ms = int(self._reading.execute(rows.SETTING, (naming.FIRST_SEEN,)).fetchone()[0])
-        self._path = path
+        with self._closed_where_it_fails():
+            self.zone = naming.zone_of(self._reading)
+            seen = self._reading.execute(rows.SETTING, (naming.FIRST_SEEN,)).fetchone()
+            if seen is None:
+                raise ValueError("a setting is missing")
+            #: When the account was first mounted here.
+            self.first_seen_ms = int(seen[0])
         self._apart = Apart(path)
         self._call_folders = CallFolders()
         self._counts: dict[str, int] = {}
@@ -104,7 +117,7 @@ class Catalog(Facts):
     @property
     def views(self) -> Views:
         """The same rows by date, number, label and name."""
-        return Views(self._reading)
+        return Views(self._reading, path=self._path)
 
     def campaign(self, campaign_id: int) -> CampaignRow | None:
         """The campaign of that id, where known."""
@@ -123,7 +136,12 @@ class Catalog(Facts):
         found = self._call_folders.get(call_id)
         if found is not None:
             return found.call, found.recordings
-        recordings = self._call_folders.read(self._reading, call_id)
+        try:
+            recordings = self._call_folders.read(self._reading, call_id)
+        except UNREADABLE as problem:
+            if not is_damage(problem):
+                raise
+            raise damaged(self._path, problem) from problem
         self.read_facts(f"recording/{recording.id}.mp3" for recording in recordings)
         found = self._call_folders.get(call_id)
         if found is None:

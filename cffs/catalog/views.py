@@ -8,9 +8,11 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cffs.catalog.rows import RECORDING_COLUMNS, RecordingRow, recording_row
+from cffs.catalog.soundness import UNREADABLE, damaged, is_damage
 from cffs.core.listed_names import LAST_DATED_MS
 
 #: Rows that one read may return: a READDIR of the kernel takes about 150 entries and throws the rest away.
@@ -84,8 +86,17 @@ _NEWEST_OF_FOLDER = "SELECT newest_ms FROM view_folders WHERE seq = ?"
 class Views:
     """Reads one catalogue's views. No read is a checkpoint."""
 
-    def __init__(self, reading: sqlite3.Connection, *, page_rows: int = PAGE_ROWS, is_lean: bool = False) -> None:
-        """With `is_lean` the recordings' documents are left out, which saves half of the reading."""
+    def __init__(
+        self,
+        reading: sqlite3.Connection,
+        *,
+        page_rows: int = PAGE_ROWS,
+        is_lean: bool = False,
+        path: Path | None = None,
+    ) -> None:
+        """With `is_lean` the recordings' documents are left out, which saves half of the reading. Where `path` names
+        the file, damage that is met in it raises CatalogueDamaged."""
+        self._path = path
         self._reading = reading
         self._page_rows = page_rows
         self._is_lean = is_lean
@@ -108,8 +119,13 @@ class Views:
         return list(dict.fromkeys(found + own))
 
     def _labels(self, statement: str, ident: int) -> list[str]:
-        found = self._reading.execute(statement, (ident,)).fetchone()
-        return [] if found is None else [str(label) for label in json.loads(found[0])]
+        try:
+            found = self._reading.execute(statement, (ident,)).fetchone()
+            return [] if found is None else [str(label) for label in json.loads(found[0])]
+        except UNREADABLE as problem:
+            if self._path is None or not is_damage(problem):
+                raise
+            raise damaged(self._path, problem) from problem
 
     def next_created_ms(self, from_ms: int) -> int | None:
         """The first time at or past `from_ms` at which a recording was made."""
@@ -196,11 +212,21 @@ class Views:
     def _rows(self, statement: str, *values: object) -> list[ViewRow]:
         if self._is_lean:
             statement = statement.replace("r.document", "x''")
-        return [_view_row(*found) for found in self._reading.execute(statement, values)]
+        try:
+            return [_view_row(*found) for found in self._reading.execute(statement, values)]
+        except UNREADABLE as problem:
+            if self._path is None or not is_damage(problem):
+                raise
+            raise damaged(self._path, problem) from problem
 
     def _folders(self, statement: str, *values: object) -> list[ViewFolder]:
-        found = self._reading.execute(statement, values)
-        return [ViewFolder(seq, json.loads(text), name) for seq, text, name in found]
+        try:
+            found = self._reading.execute(statement, values)
+            return [ViewFolder(seq, json.loads(text), name) for seq, text, name in found]
+        except UNREADABLE as problem:
+            if self._path is None or not is_damage(problem):
+                raise
+            raise damaged(self._path, problem) from problem
 
 
 def _view_row(

@@ -10,6 +10,7 @@ credential. Every floor raises these and nothing else on purpose.
     ├── DeadlineExceeded           the time of the call is used up
     ├── OriginUnreachable          no route, DNS, refused, offline and not known here
     ├── LocalShortage              this machine has no descriptor or memory left for the question
+    ├── CatalogueDamaged           what is known of the account cannot be read; the next mount begins it anew
     ├── RemoteObjectChanged        another version than the one opened
     ├── OriginFault                all else that the service does wrong
     │   ├── ServerFailure          a status that no other row takes (5xx, 4xx, 3xx without a target)
@@ -76,6 +77,10 @@ class OriginUnreachable(CffsError):
 
 class LocalShortage(CffsError):
     """This machine has no descriptor, or no memory, left to ask the service: nothing was asked, nothing is known."""
+
+
+class CatalogueDamaged(CffsError):
+    """A row of what is known of the account cannot be read: the file was damaged since it was written."""
 
 
 class RemoteObjectChanged(CffsError):

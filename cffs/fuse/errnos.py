@@ -15,6 +15,7 @@ ERRNOS: dict[type[errors.CffsError], int] = {
     errors.DeadlineExceeded: errno.ETIMEDOUT,
     errors.OriginUnreachable: errno.EHOSTUNREACH,
     errors.LocalShortage: errno.EIO,
+    errors.CatalogueDamaged: errno.EIO,
     errors.RemoteObjectChanged: errno.ESTALE,
     errors.ServerFailure: errno.EIO,
     errors.ObjectRefused: errno.EIO,
