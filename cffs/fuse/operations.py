@@ -195,7 +195,8 @@ class Operations(Mutations):
         return proven
 
     def _renew_shown(self, node: Node) -> None:
-        if self._snapshots.nbytes(self._inodes.number(node)) is not None:
+        # mostly nothing is open, and a lookup need not work out the number twice
+        if self._snapshots.are_open and self._snapshots.nbytes(self._inodes.number(node)) is not None:
             self._snapshots.renew(node, self._namespace.describe(node).nbytes)
 
     @handler

@@ -54,6 +54,11 @@ class Snapshots:
             _MOST_SENT_BACK, _BACK_SECONDS, timer=trio.current_time
         )
 
+    @property
+    def are_open(self) -> bool:
+        """True while any rendered file is open."""
+        return bool(self._shown)
+
     def nbytes(self, inode: Inode) -> int | None:
         """The size of the content that the inode shows; None while it is not open."""
         shown = self._shown.get(inode)
