@@ -11,7 +11,7 @@ a bad password.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -67,7 +67,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     NOT_THE_SERVICE = "not the service"
     UNREACHABLE = "unreachable"
-    """No connection: no network, no such host, nobody listens, a certificate that is not accepted."""
+    """No connection: no network, no such host, a closed port, a certificate that is not accepted."""
     SILENT = "no answer"
     """Nothing in time, or a failure that passes (5xx, busy, a broken connection)."""
     UNDECIDED = "undecided"
@@ -95,8 +95,8 @@ class Verdict:
 
 def given_proofs(settings: OriginSettings) -> list[Proof]:
     """Those that the settings hold."""
-    told = settings.credentials
-    held = {Proof.V1: told.has_v1, Proof.V2: told.has_v2, Proof.ACCOUNT: told.has_account}
+    credentials = settings.credentials
+    held = {Proof.V1: credentials.has_v1, Proof.V2: credentials.has_v2, Proof.ACCOUNT: credentials.has_account}
     return [proof for proof in Proof if held[proof]]
 
 
@@ -109,10 +109,10 @@ async def check(
 
     async def ask(proof: Proof) -> None:
         started = trio.current_time()
-        told = Verdict(proof=proof, outcome=Outcome.SILENT, why=f"no answer within {limit_seconds:.0f} s")
+        verdict = Verdict(proof=proof, outcome=Outcome.SILENT, why=f"no answer within {limit_seconds:.0f} s")
         with trio.move_on_after(limit_seconds):
-            told = await _asked(transport, settings, proof)
-        found[proof] = Verdict(proof=proof, outcome=told.outcome, why=told.why, seconds=trio.current_time() - started)
+            verdict = await _asked(transport, settings, proof)
+        found[proof] = replace(verdict, seconds=trio.current_time() - started)
 
     async with trio.open_nursery() as nursery:
         for proof in proofs:

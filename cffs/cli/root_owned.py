@@ -1,4 +1,4 @@
-"""Whether root may run an installation of cffs: whether nobody but root can change what it would execute.
+"""Whether root may run an installation of cffs: whether only root can change what would be executed.
 
 It must not decide what follows. A unit of the machine and /sbin/mount.cffs run as root; where their files, or a folder
 above them, belong to a user, that user's account is root's.
@@ -63,7 +63,7 @@ def _weakness(path: Path, found: os.stat_result) -> str | None:
         return f"{path} belongs to {_name(found.st_uid)}"
     mode = found.st_mode
     if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
-        return None  # in a sticky folder nobody replaces what is root's
+        return None  # in a sticky folder only root replaces what is root's
     if mode & stat.S_IWOTH:
         return f"{path} can be changed by everybody"
     if mode & stat.S_IWGRP and found.st_gid not in _ROOTS_GROUPS:

@@ -71,7 +71,7 @@ def _export(options: Sequence[str]) -> int:
     except BaseException:
         end(child, grace_seconds=2.0)
         raise
-    child.returncode = 0  # it lives on: Popen must not warn about a child that nobody waited for
+    child.returncode = 0  # it lives on: Popen must not warn about a child that was not waited for
     variables = {**told.environment, "CFFS_STANDIN_PID": str(child.pid)}
     for name, value in sorted(variables.items()):
         click.echo(f"export {name}={shlex.quote(value)}")

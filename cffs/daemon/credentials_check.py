@@ -52,28 +52,28 @@ class CredentialsCheck:
     async def repeat_until_known(self) -> None:
         """Ask again while an API has not answered, or answers as another service would. Ends when all is known."""
         pause = _FIRST_PAUSE_SECONDS
-        while open_ones := [proof for proof, told in self._verdicts.items() if told.outcome in _NOT_SETTLED]:
+        while open_ones := [proof for proof, verdict in self._verdicts.items() if verdict.outcome in _NOT_SETTLED]:
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             await self._ask(open_ones, limit_seconds=_LATER_SECONDS)
 
     def notes(self) -> list[str]:
         """What of it a look at the mount should show, a line each."""
-        return [told.why for told in self._verdicts.values() if told.outcome is Outcome.NOT_THE_SERVICE]
+        return [verdict.why for verdict in self._verdicts.values() if verdict.outcome is Outcome.NOT_THE_SERVICE]
 
     async def _answers(self, proofs: Sequence[Proof], *, limit_seconds: float) -> list[Verdict]:
         return await check(self._transport, self._settings, proofs, limit_seconds=limit_seconds)
 
     async def _ask(self, proofs: Sequence[Proof], *, limit_seconds: float) -> None:
-        for told in await self._answers(proofs, limit_seconds=limit_seconds):
-            before = self._verdicts.get(told.proof)
-            self._verdicts[told.proof] = told
-            if told.is_hopeless:
+        for verdict in await self._answers(proofs, limit_seconds=limit_seconds):
+            before = self._verdicts.get(verdict.proof)
+            self._verdicts[verdict.proof] = verdict
+            if verdict.is_hopeless:
                 # What another service denies is no denial: its 404s would empty the tree
-                self._transport.refuse(told.proof.api)
-            if before is not None and before.outcome is not told.outcome:
-                level = logging.WARNING if told.is_hopeless else logging.INFO
-                log.log(level, "credentials %s: %s %s", told.proof, told.outcome, told.why)
+                self._transport.refuse(verdict.proof.api)
+            if before is not None and before.outcome is not verdict.outcome:
+                level = logging.WARNING if verdict.is_hopeless else logging.INFO
+                log.log(level, "credentials %s: %s %s", verdict.proof, verdict.outcome, verdict.why)
 
 
 def _wanted(settings: OriginSettings) -> list[Proof]:
@@ -83,21 +83,21 @@ def _wanted(settings: OriginSettings) -> list[Proof]:
 
 def start_notices(verdicts: Sequence[Verdict], settings: OriginSettings) -> tuple[str, ...]:
     """What a mount with these verdicts says, a line each. Raises UsageError, one line, where it must not start."""
-    if verdicts and all(told.is_hopeless for told in verdicts):
-        refused = any(told.outcome is Outcome.REFUSED for told in verdicts)
+    if verdicts and all(verdict.is_hopeless for verdict in verdicts):
+        refused = any(verdict.outcome is Outcome.REFUSED for verdict in verdicts)
         mend = "; check the credentials (`cffs config show` tells where they come from)" if refused else ""
-        raise UsageError(" and ".join(told.why for told in verdicts) + mend)
+        raise UsageError(" and ".join(verdict.why for verdict in verdicts) + mend)
     lines = [
-        f"{told.why}; mounted without {_LOST[told.proof.api]} but what is cached, and asked again once a minute"
-        for told in verdicts
-        if told.is_hopeless
+        f"{verdict.why}; mounted without {_LOST[verdict.proof.api]} but what is cached, and asked again once a minute"
+        for verdict in verdicts
+        if verdict.is_hopeless
     ]
     # one that is merely slow is not worth a line at each mount
-    unreachable = [told for told in verdicts if told.outcome is Outcome.UNREACHABLE]
+    unreachable = [verdict for verdict in verdicts if verdict.outcome is Outcome.UNREACHABLE]
     if unreachable:
         urls = {Api.V1: settings.v1_url, Api.V2: settings.v2_url}
-        hosts = " and ".join(dict.fromkeys(_host(urls[told.proof.api]) for told in unreachable))
-        why = "; ".join(dict.fromkeys(told.why for told in unreachable))
+        hosts = " and ".join(dict.fromkeys(_host(urls[verdict.proof.api]) for verdict in unreachable))
+        why = "; ".join(dict.fromkeys(verdict.why for verdict in unreachable))
         lines.append(
             f"{hosts} cannot be reached ({why}); mounted with what is known here, the rest comes by itself once the"
             " network is there (`cffs doctor` looks closer)"

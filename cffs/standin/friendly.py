@@ -2,7 +2,7 @@
 
 It owns the names, numbers, days and durations of that account; everything else of it is as `rows` makes it. It must not
 know HTTP, nor the clock: today is given. The account is a function of the seed, the number of calls and today: ids,
-names and sounds are the same on every day, and what was made "last Tuesday" moves with today.
+names and sounds do not change from day to day, and what was made "last Tuesday" moves with today.
 
 The tests' accounts (`rows` alone) are made to be hard instead: equal, empty and hostile names, all on one fixed day.
 """
@@ -110,7 +110,7 @@ class FriendlyShape(Shape):
         return Shape.campaign_of(self, index)
 
     def recording_name(self, index: int, position: int) -> str:
-        """Nearly always what the service calls a recording that nobody named."""
+        """Nearly always what the service calls a recording that has no name of its own."""
         name = "call_recording"
         if index != self.found_index and mixed(self.seed, index, 12) % VOICEMAIL_EVERY == 0:
             name = "voicemail"

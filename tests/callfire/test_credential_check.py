@@ -202,7 +202,7 @@ async def test_exactly_the_wrong_ones_are_refused(standin, wrong):
 
 @pytest.mark.parametrize("path", ["", "/v3", "/v2/me", "/cloud/1"])
 async def test_a_wrong_base_of_v2(standin, path):
-    """Any other path of the right host is told from the service."""
+    """Any other path of the right host is another service."""
     found = await outcomes(origin(standin, v2_url=standin.base_url + path))
     assert found[Proof.V1] is Outcome.ACCEPTED
     assert found[Proof.V2] is found[Proof.ACCOUNT] is Outcome.NOT_THE_SERVICE
@@ -210,7 +210,7 @@ async def test_a_wrong_base_of_v2(standin, path):
 
 @pytest.mark.parametrize("path", ["", "/cloud", "/v2"])
 async def test_a_wrong_base_of_v1(standin, path):
-    """The same for v1."""
+    """A base of v1 that lacks its path, or is v2's, is another service."""
     found = await outcomes(origin(standin, v1_url=standin.base_url + path))
     assert found[Proof.V1] is Outcome.NOT_THE_SERVICE
     assert found[Proof.V2] is Outcome.ACCEPTED

@@ -31,8 +31,8 @@ PARTS = st.tuples(
 
 @given(st.lists(PARTS, min_size=1, max_size=6))
 def test_every_part_of_the_way_counts(parts):
-    """A path is root's alone exactly where every part is, from the root down: owned by root, and writable to nobody
-    else but groups that are as good as root, or sticky."""
+    """A path is root's alone exactly where every part is, from the root down: owned by root, and writable only
+    to root and to groups that are as good as root, or sticky."""
     names = [f"p{number}" for number in range(len(parts) - 1)]
     paths = [Path("/").joinpath(*names[:depth]) for depth in range(len(parts))]
     told = dict(zip(paths, parts, strict=True))

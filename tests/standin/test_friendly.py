@@ -1,4 +1,4 @@
-"""The account of `cffs standin` and the demo: the same for a seed and a day, recent, and with the examples' call."""
+"""The account of `cffs standin` and the demo: a function of seed and day, recent, with the call of the examples."""
 
 from datetime import UTC, date, datetime, timedelta
 
