@@ -84,6 +84,10 @@ class DiskCache:
         file = self._open.get(key)
         return self.index.held_nbytes(name_of(key)) if file is None else file.held_nbytes
 
+    def takes(self, nbytes: int) -> bool:
+        """True where an object of so many bytes is likely to be kept whole."""
+        return nbytes <= self.limit_nbytes // 2 and self._timer() >= self._refused_until
+
     def holds_all(self, version: ObjectVersion) -> bool:
         """True where every byte of the version is here."""
         file = self._file(version)

@@ -15,7 +15,7 @@ class Standing(Enum):
 
     FILLING = auto()  # a receiver writes into it
     UNREAD = auto()  # arrived, and an open reader has not read all of it
-    CONSUMED = auto()  # a passing stream, read to its end, or given up by its readers: first to go
+    CONSUMED = auto()  # a passing stream, read to its end, given up by its readers, or on disk too: first to go
     KEPT = auto()  # read, and worth keeping: least recently used goes first
     GONE = auto()  # no longer in the cache
 

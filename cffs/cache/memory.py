@@ -174,6 +174,17 @@ class MemoryCache:
                 self._delist(extent)
                 self._enlist(extent, Standing.CONSUMED)
 
+    def release(self, version: ObjectVersion, within: ByteRange) -> None:
+        """The bytes of `within` are on disk too: they may go before anybody has read them."""
+        blob = self._blobs.get(version)
+        if blob is None:
+            return
+        for extent in blob.extents[max(0, blob.index_at(within.start)) : blob.index_at(within.stop) + 1]:
+            is_within = within.start <= extent.start and extent.filled_stop <= within.stop
+            if is_within and extent.standing is Standing.UNREAD:
+                self._delist(extent)
+                self._enlist(extent, Standing.CONSUMED)
+
     def drop_consumed(self, version: ObjectVersion, before_offset: int) -> None:
         """Frees the leading extents of a passing stream that were read to their end and stop before `before_offset`."""
         blob = self._blobs.get(version)

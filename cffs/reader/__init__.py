@@ -6,6 +6,10 @@ It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes th
   only in functions without an `await`.
 * No byte of an object is on its way twice: a fetch covers [position, stop) from the moment it is begun until it
   is finished or dropped, and both happen without a checkpoint in between.
+* A recording (up to 16 MiB) costs at most five requests and half a MiB more than its bytes, for all its readers and
+  however often they come: what it has cost is the file's, kept by `Steering` and, behind its last reader, by `Tools`;
+  what was asked for to complete it comes to its end though nobody waits. This does not hold where it cannot be kept,
+  where connections are needed by others meanwhile, or where a READ has waited for seconds (`reader/planner`).
 * A fetch belongs to the mount; whoever waits for it may leave at any checkpoint.
 * Every waiter is woken when its bytes are there or when the fetch ends, however that happens.
 * An origin that ignores ranges has one answer of the whole received at a time, as far as its readers are; going

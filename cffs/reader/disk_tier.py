@@ -82,6 +82,10 @@ class DiskTier:
         """True where the object is kept from eviction."""
         return self._disk is not None and self._disk.is_pinned(key)
 
+    def takes(self, nbytes: int) -> bool:
+        """True where an object of so many bytes is likely to be kept whole."""
+        return self._disk is not None and self._disk.takes(nbytes)
+
     def holds_all(self, version: ObjectVersion) -> bool:
         """True where every byte of the version is on disk."""
         return self._disk is not None and not version.is_private and self._disk.holds_all(version)

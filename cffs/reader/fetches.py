@@ -26,8 +26,11 @@ _LEAST_BUFFER_NBYTES = 256 * 1024
 BUFFER_UNIT_NBYTES = 128 * 1024
 #: A stream that has come so far has a window of several slabs.
 _RUNNING_NBYTES = 4 * 1024 * 1024
-#: What nobody waits for and is let in ends after so long, there or not.
+#: What nobody waits for and is let in ends after so long, there or not, and sooner where it stands still.
 _FINISHING_SECONDS = 5.0
+_STANDSTILL_SECONDS = 2.0
+#: The same where it is kept: by the rate of the link it was to take a third of that.
+_FINISHING_KEPT_SECONDS = 15.0
 
 
 class _Waiter:
@@ -54,6 +57,8 @@ class Fetch:
         self.is_held = False
         #: Its connection is wanted elsewhere, and it can wait.
         self._gave_way = False
+        #: It comes to its end also where its readers leave.
+        self.is_kept = False
         #: Asked for without a Range header, or answered as if.
         self.is_whole = is_whole
         self.has_head = False
@@ -63,6 +68,7 @@ class Fetch:
         self.error: CffsError | None = None
         self.lease: Extent | None = None
         self.scope = trio.CancelScope()
+        self._let_in_until = math.inf
         #: Of the bytes before `position`, where nothing else tells one version of a whole answer from another.
         self.prefix_crc = 0
         self.moved_at = trio.current_time()
@@ -83,15 +89,22 @@ class Fetch:
         return ByteRange(self.begin, max(self.begin, self.position))
 
     @property
-    def is_nearly_there(self) -> bool:
-        """True when three quarters have come, little is left and it still moves: then it is let in."""
+    def fixed_stop(self) -> int:
+        """So far it comes in any case: a buffer is being filled."""
+        return self.position if self.lease is None else max(self.position, self.lease.claimed_stop)
+
+    @property
+    def is_worth_finishing(self) -> bool:
+        """True when it still moves and is kept, or three quarters have come and little is left: then it is let in. Not
+        what is kept of an answer with the whole, which may be anything."""
         left_nbytes = self.stop - self.position
-        return (
+        is_nearly_there = (
             self.has_head
             and left_nbytes <= _WORTH_FINISHING_NBYTES
             and (self.position - self.begin) * 4 >= (self.stop - self.begin) * 3
-            and trio.current_time() - self.moved_at < _MOVING_SECONDS
         )
+        is_kept = self.is_kept and not self.is_whole
+        return (is_kept or is_nearly_there) and trio.current_time() - self.moved_at < _MOVING_SECONDS
 
     @property
     def is_awaited(self) -> bool:
@@ -118,6 +131,8 @@ class Fetch:
         """The next `nbytes` are there (in the cache, or were there already)."""
         self.position += nbytes
         self.moved_at = trio.current_time()
+        if self.scope.deadline != math.inf:
+            self.scope.deadline = min(self.moved_at + _STANDSTILL_SECONDS, self._let_in_until)
         self._wake()
 
     def cut(self, stop: int) -> None:
@@ -139,7 +154,7 @@ class Fetch:
     def release(self) -> None:
         """Its body is wanted as well."""
         if self.is_held:
-            self.is_held = False
+            self.is_held, self.is_kept = False, True
             self.raise_limit(self.stop)
 
     def give_way(self) -> bool:
@@ -161,10 +176,18 @@ class Fetch:
             self.limit = stop
             self.nudged.set()
 
+    def keep(self) -> None:
+        """It is wanted to its end, whoever reads."""
+        self.release()
+        self.is_kept = True
+        self.raise_limit(self.stop)
+
     def let_in(self) -> None:
         """Nobody wants it any more; what is left may come, for a short while, unless somebody waits for it again."""
         self.raise_limit(self.stop)
-        self.scope.deadline = trio.current_time() + _FINISHING_SECONDS
+        now = trio.current_time()
+        self._let_in_until = now + (_FINISHING_KEPT_SECONDS if self.is_kept else _FINISHING_SECONDS)
+        self.scope.deadline = now + _STANDSTILL_SECONDS
 
     def end(self, error: CffsError | None) -> None:
         """It will bring nothing more; wakes everybody."""
@@ -258,8 +281,9 @@ class Fetches:
         return [fetch.coming for fetch in self._running]
 
     def give_up(self, fetch: Fetch) -> None:
-        """Nobody waits for it: the last quarter is let in, with no reader's window to wait for; else it ends."""
-        if fetch.is_nearly_there:
+        """Nobody waits for it: what is kept or nearly there is let in, with no reader's window to wait for; else it
+        ends."""
+        if fetch.is_worth_finishing:
             fetch.let_in()
         else:
             self.drop(fetch)

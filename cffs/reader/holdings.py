@@ -92,8 +92,9 @@ class Holdings:
 
     # -- what arrives --
 
-    def arrived(self, since: ByteRange) -> None:
-        """The bytes of `since` have been committed: the blocks that are complete with them go to disk."""
+    def arrived(self, since: ByteRange, *, may_go: bool = False) -> None:
+        """The bytes of `since` have been committed: the blocks that are complete with them go to disk. `may_go`: memory
+        need not keep those until they are read."""
         identity = self._identity
         total_nbytes = identity.total_nbytes
         if total_nbytes is None or not self._disk.is_on or identity.is_changed or identity.version.is_private:
@@ -107,6 +108,8 @@ class Holdings:
             data = self._memory.peek(identity.version, _bytes_of(run).clamped(total_nbytes)) if run else None
             if data is not None:
                 self._disk.keep(identity.version, run, data)
+                if may_go and self._disk.takes(total_nbytes):
+                    self._memory.release(identity.version, _bytes_of(run).clamped(total_nbytes))
             begin = blocks.stop if gap is None else max(run.stop + 1, gap.stop // BLOCK_NBYTES)
 
     async def keep_from_memory(self, within: ByteRange, *, unproven: Iterable[ByteRange]) -> int:

@@ -1,20 +1,39 @@
 """What to ask the origin for, given what one reader has read so far: pure, deterministic, never awaited.
 
 It must not know tasks, clocks, HTTP or memory; it sees what is held or on its way through `Coverage`.
-`reader/remote_file` calls it once for each READ. The numbers are measured: readpath.md section 8.
+`reader/steering` calls it for each READ that needs a plan. The numbers are measured: readpath.md section 8.
+
+A file of up to 16 MiB, a recording, costs at most five requests however it is read. Up to three are for what is
+plainly wanted and no more: a head, a tail, one piece elsewhere, a stream as far as its reader's window. The READ after
+that, or the second one elsewhere, brings all that is missing (`reader/completion`), and then nothing is missing any
+more. This holds for all readers of the file together, and for those who close it and come again. It is for files
+that can be kept: of one that is larger than its share of the memory, where no disk cache takes it, and of one that was
+evicted after it had been brought whole, only what is read is fetched, as of any larger file: exact ranges for jumps,
+long requests for who goes on. The same holds where the link is so slow that a READ would wait for seconds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from enum import Enum, auto
+from typing import NamedTuple
 
 from cffs.core.byte_range import ByteRange
+from cffs.reader.completion import requests_for
+from cffs.reader.coverage import Coverage, Cut, missing
+from cffs.reader.read_order import FIRST_NBYTES as FIRST_NBYTES
+from cffs.reader.read_order import TAIL_NBYTES as TAIL_NBYTES
+from cffs.reader.read_order import ReaderState as ReaderState
+from cffs.reader.read_order import is_near, observe
 
 PAGE_NBYTES = 4096
-#: One request from open to end (contract 5).
+#: One request from open to end.
 SMALL_FILE_NBYTES = 512 * 1024
-#: Covers every probe of 64 KiB with the kernel's read-ahead of 128 KiB; a READ beyond means a reader in order.
-FIRST_NBYTES = 256 * 1024
+#: A recording: worth having whole where it is read here and there.
+WHOLE_FILE_NBYTES = 16 * 1024 * 1024
+#: What such a file costs at most, and how many of them are for no more than what is plainly wanted: two can always
+#: bring the rest.
+MOST_REQUESTS = 5
+_FRUGAL_REQUESTS = 3
 #: The same where the kernel reads ahead by more.
 FIRST_NBYTES_WIDE_READ_AHEAD = 512 * 1024
 WIDE_READ_AHEAD_NBYTES = 512 * 1024
@@ -30,126 +49,235 @@ _PARALLEL_RAMP = 4
 _MIN_PARALLEL_WINDOW_NBYTES = 8 * 1024 * 1024
 #: How far to look for what is covered already, so that most READs of a stream need no plan.
 _LOOK_AHEAD_NBYTES = 16 * 1024 * 1024
-#: The kernel reorders the READs of one reader by about its read-ahead.
-TOLERANCE_NBYTES = 1024 * 1024
-TOLERANCE_WHILE_UNSURE_NBYTES = 128 * 1024
-#: After a jump: the jump's own READ and two in order.
-READS_TO_BE_SURE = 3
-#: Tags at the end of a file (ID3v1, APE, the last chunk of a WAV): read beside the head's stream, in one piece.
-TAIL_NBYTES = 20 * 1024
+#: What is on its way and no further ahead than this is waited for, however slow the link.
+_SHORT_REACH_NBYTES = 1024 * 1024
+#: A stream of a larger file is pulled along by no more than this for a READ ahead of it: bytes cost too.
+_LONG_REACH_NBYTES = 8 * 1024 * 1024
 
 
-class Coverage(Protocol):
-    """What needs no request: held, or on its way."""
+class Spent(NamedTuple):
+    """What a file has cost so far: requests, and of which kinds."""
 
-    def first_missing(self, within: ByteRange) -> ByteRange | None:
-        """The first maximal piece of `within` that is neither held nor on its way, or None."""
-        ...
+    requests: int = 0
+    #: A piece was fetched alone that is neither of the head nor of the tail.
+    has_jumped: bool = False
+    #: All of it was asked for: what is missing now could not be kept.
+    is_whole: bool = False
 
 
-class ReaderState(NamedTuple):
-    """Where one open handle is: the run of READs in order that it is in."""
-
-    run_start: int = 0
-    next_offset: int = 0
-    reads_in_run: int = 0
-    #: The size of a first request from the file's start; who reads beyond it reads on.
-    first_nbytes: int = FIRST_NBYTES
-
-    @property
-    def in_order_nbytes(self) -> int:
-        """How far the run goes."""
-        return self.next_offset - self.run_start
-
-    @property
-    def is_sequential(self) -> bool:
-        """True for a reader that goes on reading, as far as can be told."""
-        if self.run_start == 0:
-            return self.next_offset > self.first_nbytes
-        return self.reads_in_run >= READS_TO_BE_SURE
+_NOTHING_SPENT = Spent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerLimits:
-    """What the mount allows: the widest window that memory has room for now, how far ahead of the reader the next
-    request must start to arrive in time, and how many connections a stream gets."""
+    """What the mount allows, and what this origin's requests and bytes cost.
+
+    The widest window that memory has room for now; how far ahead of the reader the next request must start to arrive in
+    time; how many connections a stream gets; the largest file that can be kept whole; what comes on a connection in
+    the time that a request of its own would take, and in the time that a READ may be let wait.
+    """
 
     window_cap_nbytes: int = MAX_WINDOW_NBYTES
     lead_nbytes: int = MIN_WINDOW_NBYTES
     depth: int = 1
+    whole_nbytes: int = WHOLE_FILE_NBYTES
+    reach_nbytes: int = _SHORT_REACH_NBYTES
+    patience_nbytes: int = WHOLE_FILE_NBYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFetch:
-    """One request to make. A stream is received only as far as the reader's window; anything else at once."""
+    """One request to make. A stream is received only as far as the reader's window; anything else at once, and what
+    is kept also where its reader leaves meanwhile: it would cost another request."""
 
     wanted: ByteRange
-    is_stream: bool
+    is_stream: bool = False
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What follows from one READ. `receive_stop` is where this reader's window ends; `is_jump` says that the streams
-    it had are of no use to it any more."""
+    it had are of no use to it any more. `cut_at` is where what is on its way to that byte ends now."""
 
     state: ReaderState
+    spent: Spent
     fetches: tuple[PlannedFetch, ...]
     receive_stop: int
     is_jump: bool
+    cut_at: int | None = None
     #: READs that go on in order and end here or before need no plan (see `goes_on`).
     quiet_stop: int = 0
 
 
+class _Place(Enum):
+    """Where a READ lies."""
+
+    ON = auto()  # in order, of a reader that goes on
+    HEAD = auto()
+    TAIL = auto()
+    ELSEWHERE = auto()
+
+
 def plan(
-    state: ReaderState, read: ByteRange, coverage: Coverage, *, total_nbytes: int | None, limits: PlannerLimits
+    state: ReaderState,
+    read: ByteRange,
+    coverage: Coverage,
+    *,
+    total_nbytes: int | None,
+    limits: PlannerLimits,
+    spent: Spent = _NOTHING_SPENT,
+    is_late: bool = False,
 ) -> Plan:
     """What to do about `read`, the next READ of a handle in `state`; all of it is covered afterwards.
 
-    Calling it again with the state it returned and the same READ changes no state (a caller that waited may replan).
+    `spent` is the file's, whoever reads it; the caller counts the requests. `is_late`: it has waited so long already
+    that a request more is worth it. Calling it again with the state it returned and the same READ changes no state (a
+    caller that waited may replan).
     """
     wanted = read if total_nbytes is None else read.clamped(total_nbytes)
     if not wanted:
-        return Plan(state=state, fetches=(), receive_stop=state.next_offset, is_jump=False)
+        return Plan(state=state, spent=spent, fetches=(), receive_stop=state.next_offset, is_jump=False)
     after, is_jump = observe(state, wanted, total_nbytes)
     window_nbytes = _window_nbytes(after, limits)
     receive_stop = after.next_offset + (window_nbytes if after.is_sequential else 0)
-    if total_nbytes is None:
-        fetches = [PlannedFetch(wanted=piece, is_stream=False) for piece in _missing(coverage, wanted)]
-        return Plan(state=after, fetches=tuple(fetches), receive_stop=receive_stop, is_jump=is_jump)
-    whole = ByteRange(0, total_nbytes)
-    fetches = []
-    quiet_stop = 0
-    if total_nbytes <= SMALL_FILE_NBYTES:
-        needed = whole
-    elif after.is_sequential and after.next_offset >= wanted.stop and _is_near(after, wanted):
-        needed = wanted.aligned(PAGE_NBYTES).clamped(total_nbytes)
-        if limits.depth > 1:
-            lead_nbytes = window_nbytes
-            streams, covered_stop = _parts(after, wanted, coverage, total_nbytes, window_nbytes, limits.depth)
-        else:
-            lead_nbytes = max(window_nbytes, limits.lead_nbytes)
-            streams, covered_stop = _stream(after, wanted, coverage, total_nbytes, lead_nbytes)
-        quiet_stop = total_nbytes if covered_stop == total_nbytes else max(0, covered_stop - lead_nbytes)
-        fetches += [PlannedFetch(wanted=stream, is_stream=True) for stream in streams]
-    elif wanted.start == 0 and wanted.nbytes <= state.first_nbytes:
-        needed = ByteRange(0, state.first_nbytes).clamped(total_nbytes)
-    elif total_nbytes - wanted.start <= TAIL_NBYTES:
-        needed = ByteRange(total_nbytes - TAIL_NBYTES, total_nbytes).aligned(PAGE_NBYTES).clamped(total_nbytes)
+    if total_nbytes is None or total_nbytes <= SMALL_FILE_NBYTES:
+        needed = wanted if total_nbytes is None else ByteRange(0, total_nbytes)
+        fetches = _alone(missing(coverage, needed), is_kept=total_nbytes is not None)
+        return Plan(state=after, spent=spent, fetches=fetches, receive_stop=receive_stop, is_jump=is_jump)
+    is_recording = _is_recording(coverage, total_nbytes, limits, spent)
+    place = _place_of(state, after, wanted, total_nbytes, is_recording=is_recording)
+    needed = _needed(place, wanted, state, total_nbytes)
+    cut = None
+    if place is not _Place.ON:
+        cut = _cut(needed, place, coverage, limits, spent, is_recording=is_recording, is_late=is_late)
+    view = coverage if cut is None else Cut(coverage, cut)
+    streams, quiet_stop = list[ByteRange](), 0
+    if place is _Place.ON:
+        streams, quiet_stop = _ahead(after, wanted, coverage, total_nbytes, window_nbytes, limits)
+    pieces = [piece for gap in missing(view, needed) for piece in gap.minus(streams)]
+    if is_recording:
+        spent, fetches = _of_recording(place, streams, pieces, view, total_nbytes, limits, spent)
+    elif spent.is_whole and cut is not None:  # it was to come whole, and still is
+        fetches = _alone(_few(missing(view, cut), cut.start, view, most=1), is_kept=True)
     else:
-        needed = wanted.aligned(PAGE_NBYTES).clamped(total_nbytes)
-    taken = [fetch.wanted for fetch in fetches]
-    for gap in _missing(coverage, needed):
-        fetches.extend(PlannedFetch(wanted=piece, is_stream=False) for piece in gap.minus(taken))
-    return Plan(state=after, fetches=tuple(fetches), receive_stop=receive_stop, is_jump=is_jump, quiet_stop=quiet_stop)
+        fetches = (*_streams(streams), *_alone(pieces))
+    return Plan(
+        state=after,
+        spent=spent,
+        fetches=fetches,
+        receive_stop=receive_stop,
+        is_jump=is_jump and not is_recording and not spent.is_whole,
+        cut_at=None if cut is None else cut.start,
+        quiet_stop=quiet_stop,
+    )
 
 
-def goes_on(state: ReaderState, read: ByteRange, quiet_stop: int) -> ReaderState | None:
-    """The state after `read` where the last plan's `quiet_stop` says that nothing need be planned, else None."""
-    if read.stop > quiet_stop or not state.next_offset - TOLERANCE_NBYTES <= read.start <= state.next_offset:
+def _of_recording(
+    place: _Place,
+    streams: list[ByteRange],
+    pieces: list[ByteRange],
+    coverage: Coverage,
+    total_nbytes: int,
+    limits: PlannerLimits,
+    spent: Spent,
+) -> tuple[Spent, tuple[PlannedFetch, ...]]:
+    """What is plainly wanted while the file has cost little; all that is missing of it after that."""
+    first_offset = min((piece.start for piece in (*streams, *pieces)), default=None)
+    if first_offset is None:
+        return spent, ()
+    wanted = _few(pieces, first_offset, coverage, most=1)
+    has_come_again = spent.has_jumped if place is _Place.ELSEWHERE else limits.depth > 1 and bool(streams)
+    if not has_come_again and spent.requests + len(streams) + len(wanted) <= _FRUGAL_REQUESTS:
+        spent = spent._replace(has_jumped=spent.has_jumped or place is _Place.ELSEWHERE)
+        return spent, (*_streams(streams), *_alone(wanted, is_kept=True))
+    gaps = missing(coverage, ByteRange(0, total_nbytes))
+    most = MOST_REQUESTS - min(spent.requests, _FRUGAL_REQUESTS)
+    wanted = _few(gaps, first_offset, coverage, most=most, depth=limits.depth)
+    return spent._replace(is_whole=True), _alone(wanted, is_kept=True)
+
+
+def _few(
+    gaps: Iterable[ByteRange], first_offset: int, coverage: Coverage, *, most: int, depth: int = 1
+) -> list[ByteRange]:
+    def is_held(between: ByteRange) -> bool:
+        return coverage.first_absent(between) is None
+
+    return requests_for(gaps, first_offset, is_held=is_held, most=most, depth=depth)
+
+
+def _streams(ranges: Iterable[ByteRange]) -> tuple[PlannedFetch, ...]:
+    return tuple(PlannedFetch(wanted=wanted, is_stream=True) for wanted in ranges)
+
+
+def _alone(ranges: Iterable[ByteRange], *, is_kept: bool = False) -> tuple[PlannedFetch, ...]:
+    return tuple(PlannedFetch(wanted=wanted, is_kept=is_kept) for wanted in ranges)
+
+
+def _is_recording(coverage: Coverage, total_nbytes: int, limits: PlannerLimits, spent: Spent) -> bool:
+    """True where the file may be brought whole: it can be kept, was not brought before, and comes soon enough."""
+    if spent.is_whole or total_nbytes > min(limits.whole_nbytes, WHOLE_FILE_NBYTES):
+        return False
+    gaps = missing(coverage, ByteRange(0, total_nbytes))
+    return sum(gap.nbytes for gap in gaps) <= limits.patience_nbytes
+
+
+def _place_of(
+    state: ReaderState, after: ReaderState, wanted: ByteRange, total_nbytes: int, *, is_recording: bool
+) -> _Place:
+    is_in_head = wanted.stop <= state.first_nbytes
+    if is_in_head and is_recording:
+        return _Place.HEAD
+    if after.is_sequential and after.next_offset >= wanted.stop and is_near(after, wanted):
+        return _Place.ON
+    if is_in_head and wanted.start == 0:
+        return _Place.HEAD
+    return _Place.TAIL if total_nbytes - wanted.start <= TAIL_NBYTES else _Place.ELSEWHERE
+
+
+def _needed(place: _Place, wanted: ByteRange, state: ReaderState, total_nbytes: int) -> ByteRange:
+    match place:
+        case _Place.HEAD:
+            needed = ByteRange(0, state.first_nbytes)
+        case _Place.TAIL:
+            needed = ByteRange(total_nbytes - TAIL_NBYTES, total_nbytes)
+        case _:
+            needed = wanted
+    return needed.aligned(PAGE_NBYTES).clamped(total_nbytes)
+
+
+def _cut(
+    needed: ByteRange,
+    place: _Place,
+    coverage: Coverage,
+    limits: PlannerLimits,
+    spent: Spent,
+    *,
+    is_recording: bool,
+    is_late: bool,
+) -> ByteRange | None:
+    """What is taken from a run on its way because a READ would wait too long behind the rest of it, or pull too much of
+    it along."""
+    absent = coverage.first_absent(needed)
+    coming = None if absent is None else coverage.coming(absent.start)
+    if absent is None or coming is None or (is_late and not coming.has_begun):
+        return None  # another request would begin as late
+    reach_nbytes = max(limits.reach_nbytes, _SHORT_REACH_NBYTES)
+    if is_late or (place is _Place.TAIL and not spent.is_whole):
+        reach_nbytes = _SHORT_REACH_NBYTES
+    elif not is_recording and not spent.is_whole:
+        reach_nbytes = min(reach_nbytes, _LONG_REACH_NBYTES)
+    elif spent.requests >= MOST_REQUESTS:
         return None
-    if read.stop <= state.next_offset:
-        return state
-    return _gone_on(state, read.stop)
+    start = absent.start - absent.start % PAGE_NBYTES
+    if start - coming.position <= reach_nbytes or start < coming.fixed_stop:
+        return None
+    return ByteRange(start, coming.stop)
+
+
+def interrupted(spent: Spent) -> Spent:
+    """What a file has cost where something that was to bring all of it ended before: the next READ tries it again."""
+    return spent._replace(requests=_FRUGAL_REQUESTS, is_whole=False) if spent.is_whole else spent
 
 
 def receive_stop_of(state: ReaderState, limits: PlannerLimits) -> int:
@@ -164,36 +292,22 @@ def _window_nbytes(state: ReaderState, limits: PlannerLimits) -> int:
     return min(max(state.in_order_nbytes, MIN_WINDOW_NBYTES), MAX_WINDOW_NBYTES, limits.window_cap_nbytes)
 
 
-def observe(state: ReaderState, wanted: ByteRange, total_nbytes: int | None) -> tuple[ReaderState, bool]:
-    """The state after a READ, and whether it was a jump. A look at the tail is neither in order nor a jump."""
-    if state.reads_in_run == 0:
-        return _run_of(state, wanted), False
-    if _is_near(state, wanted):
-        if wanted.stop <= state.next_offset:
-            return state, False
-        return _gone_on(state, wanted.stop), False
-    if total_nbytes is not None and total_nbytes - wanted.start <= TAIL_NBYTES:
-        return state, False
-    return _run_of(state, wanted), True
-
-
-def _run_of(state: ReaderState, wanted: ByteRange) -> ReaderState:
-    return ReaderState(run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1, first_nbytes=state.first_nbytes)
-
-
-def _gone_on(state: ReaderState, stop: int) -> ReaderState:
-    return ReaderState(
-        run_start=state.run_start,
-        next_offset=stop,
-        reads_in_run=state.reads_in_run + 1,
-        first_nbytes=state.first_nbytes,
-    )
-
-
-def _is_near(state: ReaderState, wanted: ByteRange) -> bool:
-    tolerance_nbytes = TOLERANCE_NBYTES if state.is_sequential else TOLERANCE_WHILE_UNSURE_NBYTES
-    distance = max(wanted.start - state.next_offset, state.next_offset - wanted.stop, 0)
-    return distance <= tolerance_nbytes
+def _ahead(
+    state: ReaderState,
+    wanted: ByteRange,
+    coverage: Coverage,
+    total_nbytes: int,
+    window_nbytes: int,
+    limits: PlannerLimits,
+) -> tuple[list[ByteRange], int]:
+    """The next long requests of a reader in order, and up to where its READs need no plan with them."""
+    if limits.depth > 1:
+        lead_nbytes = window_nbytes
+        streams, covered_stop = _parts(state, wanted, coverage, total_nbytes, window_nbytes, limits.depth)
+    else:
+        lead_nbytes = max(window_nbytes, limits.lead_nbytes)
+        streams, covered_stop = _stream(state, wanted, coverage, total_nbytes, lead_nbytes)
+    return streams, total_nbytes if covered_stop == total_nbytes else max(0, covered_stop - lead_nbytes)
 
 
 def _stream(
@@ -224,19 +338,10 @@ def _parts(
     stop = min(state.next_offset + window_nbytes, total_nbytes)
     last = min(stop + -stop % part_nbytes, total_nbytes)
     parts = []
-    for gap in _missing(coverage, ByteRange(min(wanted.start, last), last)):
+    for gap in missing(coverage, ByteRange(min(wanted.start, last), last)):
         start = gap.start
         while start < gap.stop:
             end = min(start - start % part_nbytes + part_nbytes, gap.stop)
             parts.append(ByteRange(start, end))
             start = end
     return parts, last
-
-
-def _missing(coverage: Coverage, within: ByteRange) -> Iterator[ByteRange]:
-    while within:
-        piece = coverage.first_missing(within)
-        if piece is None:
-            return
-        yield piece
-        within = ByteRange(piece.stop, within.stop)

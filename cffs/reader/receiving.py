@@ -45,6 +45,10 @@ _MAX_PAUSE_LOOKS = 10
 _TURN_SECONDS = 2.0
 #: Where no memory is to be had, how often to look again when nothing nudges.
 _ROOM_LOOK_SECONDS = 0.02
+#: What is brought for later, and would have to wait for room for longer, is not brought.
+_ROOM_SECONDS = 1.0
+#: What the kernel may have received of an answer that was paused: it tells nothing of the link.
+_KERNEL_BUFFER_NBYTES = 6 * 1024 * 1024
 #: What is received and not needed (held already, or before the wanted start of a whole answer) lands here; shared,
 #: nobody reads it.
 _SCRATCH = memoryview(bytearray(256 * 1024))
@@ -89,8 +93,8 @@ class Receiver:
                     if not fetch.has_head:
                         raise  # the opener has made its tries
                     outcome, failure = _Outcome.SHORT, exc
-                if outcome is _Outcome.OVER:
-                    return
+                if outcome is _Outcome.OVER or (outcome is _Outcome.YIELDED and fetch.is_stream and not fetch.is_whole):
+                    return  # a stream that was given up is planned for again when its reader is near
                 if fetch.position > position or outcome is _Outcome.YIELDED:
                     tries_made = 0
                 else:
@@ -192,12 +196,17 @@ class Receiver:
         """Receives the body; what lies before the fetch's position, or is held already, goes nowhere."""
         if not await self._skip(fetch, answer, claim):
             return _Outcome.SHORT
-        began_at = trio.current_time()
+        began_at, metered_from = trio.current_time(), fetch.position
         while fetch.position < fetch.stop and not fetch.has_ended():
+            if fetch.position >= fetch.limit:  # while nothing is received the kernel goes on
+                metered_from = fetch.position + _KERNEL_BUFFER_NBYTES
             if not await self._may_go_on(fetch, began_at):
                 return _Outcome.YIELDED
             target, lease = self._target(fetch)
             if target is None:
+                if fetch.is_kept and not fetch.is_awaited and trio.current_time() - fetch.moved_at > _ROOM_SECONDS:
+                    fetch.is_kept = False  # it cannot be: whoever reads it asks for what is read
+                    return _Outcome.OVER
                 with waits_for("room in memory"):
                     await fetch.pause(_ROOM_LOOK_SECONDS)
                 continue
@@ -218,7 +227,8 @@ class Receiver:
                     fetch.advance(nbytes)
                     self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
-                self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
+                if fetch.position > metered_from:
+                    self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
                 if fetch.position < fetch.stop:
                     # a slab takes 0.2 ms; without this a whole window came first, in 34 (readpath.md, section 1)
                     await trio.lowlevel.checkpoint()
@@ -227,7 +237,7 @@ class Receiver:
             finally:
                 if lease is not None:
                     self._tools.cache.seal(lease)
-                    self._holdings.arrived(ByteRange(lease.start, lease.filled_stop))
+                    self._holdings.arrived(ByteRange(lease.start, lease.filled_stop), may_go=fetch.is_kept)
                 fetch.lease = None
         return _Outcome.OVER
 
@@ -269,7 +279,8 @@ class Receiver:
         if fetch.has_given_way():
             return False
         slots, key = self._tools.slots, self._identity.key
-        had_its_turn = trio.current_time() - began_at > _TURN_SECONDS and fetch.is_stream and not fetch.is_whole
+        may_wait = not fetch.is_whole and (fetch.is_stream or not fetch.is_awaited)
+        had_its_turn = may_wait and trio.current_time() - began_at > _TURN_SECONDS
         if had_its_turn and slots.is_contended(key):
             return False
         looks = 0

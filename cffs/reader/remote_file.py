@@ -5,6 +5,7 @@ It owns the object's identity, its fetches and who has it open; it must not know
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterable
 
 import trio
@@ -20,7 +21,7 @@ from cffs.reader.identity import Identity
 from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
 from cffs.reader.planner import SMALL_FILE_NBYTES
 from cffs.reader.receiving import Receiver
-from cffs.reader.steering import Steering
+from cffs.reader.steering import FAR_NBYTES, Steering
 from cffs.reader.tools import Tools
 
 #: A hint above this is believed as far as that the file is not small (a WAV's length said of its MP3 is 4-16 times
@@ -33,6 +34,8 @@ _KEPT_AT_ONCE_NBYTES = 8 * BLOCK_NBYTES
 _LEAST_WAIT_FOR_END_SECONDS = 1.0
 #: After a timeout the handles opened before it fail at once for so long (contract 2, `--timeout`).
 FAIL_AT_ONCE_SECONDS = 5.0
+#: A READ whose bytes come behind many others is looked at again so often.
+_LOOK_AGAIN_SECONDS = 1.0
 _EMPTY = memoryview(b"")
 
 
@@ -80,6 +83,11 @@ class RemoteFile:
         return len(self._handles) > 1
 
     @property
+    def is_busy(self) -> bool:
+        """True while anything of it is on its way."""
+        return self._fetches.is_busy
+
+    @property
     def arrived_nbytes(self) -> int:
         """The furthest verified byte."""
         return max([self._arrived_nbytes, *(fetch.position for fetch in self._fetches if fetch.has_head)])
@@ -87,6 +95,7 @@ class RemoteFile:
     def attach(self) -> OpenFile:
         """A new handle. Never a checkpoint."""
         handle = OpenFile(self, first_nbytes=self._tools.first_nbytes)
+        self._tools.open_objects += not self._handles
         self._handles[handle] = None
         self._tools.counters.open_files += 1
         self._tools.cache.protect(self.identity.version)
@@ -98,12 +107,13 @@ class RemoteFile:
             return
         del self._handles[handle]
         self._tools.counters.open_files -= 1
+        self._tools.open_objects -= not self._handles
         self._steering.drop_unwanted()
         if not self._handles:
             self.closed_at = trio.current_time()
             if self.tier:
                 self._tools.stories.served(self.identity.key, self.tier)
-            self._steering.watch.left()
+            self._steering.left()
             self._tools.cache.abandon(self.identity.version)
             if self.identity.total_nbytes is None:  # the next open must not take it for its own
                 self._tools.cache.drop(self.identity.version)
@@ -119,7 +129,7 @@ class RemoteFile:
             self._require_current()
             fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
             if fetch is None:
-                fetch = self._steering.begin(ByteRange(0, SMALL_FILE_NBYTES), is_stream=False, is_held=True)
+                fetch = self._steering.begin(ByteRange(0, SMALL_FILE_NBYTES), is_held=True)
             await self._await(fetch, 0)
             self._raise_if(fetch.error)
             if fetch.has_head:
@@ -157,7 +167,7 @@ class RemoteFile:
             if fetch is None:
                 is_large = hint_nbytes is not None and hint_nbytes > _SURELY_LARGE_HINT_NBYTES
                 fetch = self._steering.begin(
-                    ByteRange(0, self._tools.first_nbytes if is_large else SMALL_FILE_NBYTES), is_stream=False
+                    ByteRange(0, self._tools.first_nbytes if is_large else SMALL_FILE_NBYTES), is_kept=True
                 )
             await self._await(fetch, 0)
             if self.identity.total_nbytes is None and fetch.error is None and fetch.has_head:
@@ -196,12 +206,13 @@ class RemoteFile:
         """The bytes of `read` once they are here. What comes in parts is held part by part: with little memory the
         first might be evicted before the last has come."""
         parts, position, was_asked = list[memoryview](), read.start, False
+        late_at = trio.current_time() + self._tools.patience_seconds
         while wanted := self._clamped(ByteRange(min(position, read.stop), read.stop)):
             data = await self._holdings.beyond_memory(wanted)
             self._require_current()  # or what lay on disk may be of the next version by now
             if data is None:
                 was_asked = True
-                data = await self._from_origin(handle, wanted)
+                data = await self._from_origin(handle, wanted, late_at)
             if data:
                 parts.append(data)
                 position += len(data)
@@ -210,12 +221,13 @@ class RemoteFile:
         self.tier = "service" if was_asked else "disk"
         return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
-    async def _from_origin(self, handle: OpenFile, wanted: ByteRange) -> memoryview:
+    async def _from_origin(self, handle: OpenFile, wanted: ByteRange, late_at: float) -> memoryview:
         """The bytes of `wanted` from its start on that are here once the fetch of the first that is missing brought
-        what it can. Raises what that fetch failed with where there are none."""
+        what it can, or after a moment. Raises what that fetch failed with where there are none."""
         self._check(handle)
-        fetch = self._steering.next_fetch(handle, wanted)
-        await self._await(fetch, min(wanted.stop, fetch.stop))
+        fetch = self._steering.next_fetch(handle, wanted, is_late=trio.current_time() >= late_at)
+        seconds = _LOOK_AGAIN_SECONDS if wanted.start - fetch.position > FAR_NBYTES else math.inf
+        await self._await(fetch, min(wanted.stop, fetch.stop), seconds=seconds)
         wanted = self._clamped(wanted)
         missing = self._holdings.missing_in_memory(wanted)
         here = ByteRange(wanted.start, wanted.stop if missing is None else missing.start)
@@ -267,10 +279,17 @@ class RemoteFile:
         total_nbytes = self.identity.total_nbytes
         return read if total_nbytes is None else read.clamped(total_nbytes)
 
-    async def _await(self, fetch: Fetch, need_stop: int) -> None:
+    async def _await(self, fetch: Fetch, need_stop: int, *, seconds: float = math.inf) -> None:
         self._steering.watch.waits(trio.current_time())
         try:
-            await fetch.until(need_stop)
+            if seconds == math.inf:  # most: a scope costs as much as a READ that memory serves
+                await fetch.until(need_stop)
+            else:
+                position, has_head = fetch.position, fetch.has_head
+                with trio.move_on_after(seconds) as patience:
+                    await fetch.until(need_stop)
+                if patience.cancelled_caught and has_head:
+                    self._tools.link.note_rate(fetch.position - position, seconds)
         except trio.Cancelled:
             self._gave_up(fetch)
             raise
@@ -325,6 +344,7 @@ class RemoteFile:
             self._tools.cache.seal(fetch.lease)
             self._holdings.arrived(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
         self._arrived_nbytes = max(self._arrived_nbytes, fetch.position if fetch.has_head else 0)
+        self._steering.ended(fetch)
         self._note(fetch, error)
         if isinstance(error, MalformedAnswer):
             self._holdings.forget(fetch.came)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import trio
+from cachetools import TTLCache
 
 from cffs.cache.memory import MemoryCache
+from cffs.cache.version import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api
@@ -24,7 +26,9 @@ from cffs.reader.planner import (
     MIN_WINDOW_NBYTES,
     PAGE_NBYTES,
     PART_NBYTES,
+    WHOLE_FILE_NBYTES,
     PlannerLimits,
+    Spent,
 )
 from cffs.reader.seam import RangeOpener
 from cffs.reader.slots import ConnectionSlots
@@ -32,6 +36,18 @@ from cffs.reader.stories import Stories
 
 #: Of the newest rate in the running mean.
 _WEIGHT = 0.3
+#: What came tells a rate where it is so much, or took so long.
+_LEAST_RATED_NBYTES = 64 * 1024
+_LEAST_RATED_SECONDS = 0.5
+#: Rates of which the best is what the link gives when it is not shared.
+_RATES = 5
+#: A request costs its reader a latency; its account, which is limited by requests, is worth as much time again.
+_REQUEST_SECONDS = 0.1
+#: A READ is let wait for what is on its way for so long at most, as a share of the timeout: a third of its own budget.
+_PATIENCE_SHARE = 1 / 6
+#: What a file has cost is remembered so long behind its last reader, of so many files.
+_SPENT_SECONDS = 600.0
+_SPENT_OBJECTS = 10_000
 #: The latency is the median of so many: an object that the service has to make first says nothing of the others.
 _LATENCIES = 5
 #: A request that begins further ahead would only hold its connection for longer: what 1.5 GB/s bring in 50 ms and a
@@ -57,16 +73,24 @@ class LinkEstimate:
     bytes_per_second: float = 0.0
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
 
+    _rates: deque[float] = field(default_factory=lambda: deque(maxlen=_RATES))
+
     def note_latency(self, seconds: float) -> None:
         """The time from a request to its head."""
         self._latencies.append(seconds)
         self.latency_seconds = median(self._latencies)
 
     def note_rate(self, nbytes: int, seconds: float) -> None:
-        """A buffer was filled without a pause."""
-        if seconds > 0:
+        """So much came in a row. A little tells nothing, unless it took long."""
+        if seconds > 0 and (nbytes >= _LEAST_RATED_NBYTES or seconds >= _LEAST_RATED_SECONDS):
             rate = nbytes / seconds
+            self._rates.append(rate)
             self.bytes_per_second += (rate - self.bytes_per_second) * (_WEIGHT if self.bytes_per_second else 1.0)
+
+    @property
+    def undivided_bytes_per_second(self) -> float:
+        """What a connection brings that shares the link with no other, as far as was seen lately."""
+        return max(self._rates, default=0.0)
 
     @property
     def lead_nbytes(self) -> int:
@@ -94,6 +118,13 @@ class Tools:
     #: Long requests on their way; the parts of one stream count as one together.
     running_streams: float = 0.0
     paces: dict[Api, Pace] = field(default_factory=dict)
+    #: Files that somebody reads; of those that are brought whole, the bytes that memory alone is to keep.
+    open_objects: int = 0
+    whole_nbytes: int = 0
+    #: What files cost that were closed a while ago: for who opens them again.
+    spent: TTLCache[ObjectVersion, Spent] = field(
+        default_factory=lambda: TTLCache(_SPENT_OBJECTS, ttl=_SPENT_SECONDS, timer=trio.current_time)
+    )
     #: The APIs that ignore ranges, as an earlier look found.
     without_ranges: set[Api] = field(default_factory=set)
 
@@ -113,6 +144,11 @@ class Tools:
         return pace
 
     @property
+    def patience_seconds(self) -> float:
+        """How long a READ is let wait for what is on its way."""
+        return self.settings.timeout_seconds * _PATIENCE_SHARE
+
+    @property
     def _share_nbytes(self) -> int:
         """Half of the budget, shared by the streams there are."""
         return self.cache.limit_nbytes // 2 // max(1, round(self.running_streams))
@@ -125,11 +161,21 @@ class Tools:
         most_nbytes = min(self.cache.largest_lease_nbytes, max(share_nbytes, BUFFER_UNIT_NBYTES))
         return 1 << (most_nbytes.bit_length() - 1) if most_nbytes > BUFFER_UNIT_NBYTES else most_nbytes
 
-    def planner_limits(self, depth: int) -> PlannerLimits:
-        """What one reader may have on its way now: half of the budget, shared by the streams there are."""
+    def planner_limits(self, depth: int, *, is_on_disk: bool = False) -> PlannerLimits:
+        """What one reader may have on its way now: half of the budget, shared by the streams there are. Files that are
+        brought whole share the other half, but for those that come to be on disk."""
         most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
+        half_nbytes = self.cache.limit_nbytes // 2
+        whole_nbytes = min(half_nbytes // max(1, self.open_objects), max(0, half_nbytes - self.whole_nbytes))
+        if is_on_disk:
+            whole_nbytes = WHOLE_FILE_NBYTES
+        rate = self.link.undivided_bytes_per_second
+        patience_nbytes = int(rate * self.patience_seconds) if rate else WHOLE_FILE_NBYTES
         return PlannerLimits(
             window_cap_nbytes=max(PAGE_NBYTES, min(self._share_nbytes, most_nbytes)),
             lead_nbytes=self.link.lead_nbytes,
             depth=depth,
+            whole_nbytes=whole_nbytes,
+            reach_nbytes=int(rate * (self.link.latency_seconds + _REQUEST_SECONDS)),
+            patience_nbytes=patience_nbytes,
         )

@@ -22,6 +22,8 @@ learned facts and what was brought early belong to one version of an object. Why
   opened under it first: from then on it is shown that version's size alone, and another version gets another inode.
 """
 
+from itertools import takewhile
+
 import trio
 
 from cffs.callfire.checks import Pinned
@@ -138,10 +140,10 @@ class Versions:
         self._forget_expired()
 
     def _forget_expired(self) -> None:
-        while self._closed:
-            file = next(iter(self._closed))
-            if trio.current_time() - file.closed_at <= GRACE_SECONDS:
-                return
+        now = trio.current_time()
+        for file in list(takewhile(lambda file: now - file.closed_at > GRACE_SECONDS, self._closed)):
+            if file.is_busy and not file.is_open:
+                continue  # what is being brought of it would be brought a second time
             del self._closed[file]
             if not file.is_open:
                 del self._current[file.identity.key]

@@ -108,6 +108,10 @@ class MemoryCacheMachine(RuleBasedStateMachine):
     def protect(self, version: ObjectVersion) -> None:
         self.cache.protect(version)
 
+    @rule(version=st.sampled_from(VERSIONS), within=RANGES)
+    def release(self, version: ObjectVersion, within: ByteRange) -> None:
+        self.cache.release(version, within)
+
     @rule(version=st.sampled_from(VERSIONS), offset=st.integers(0, OBJECT_NBYTES))
     def drop_consumed(self, version: ObjectVersion, offset: int) -> None:
         self.cache.drop_consumed(version, offset)
@@ -225,3 +229,16 @@ def test_dropped_lease_leads_nowhere() -> None:
     cache.seal(lease)
     assert cache.get(version, ByteRange(0, 100)) is None
     assert cache.used_nbytes == 0
+
+
+def test_what_is_on_disk_too_makes_room():
+    """What nobody has read holds its place, as long as it is nowhere else; what reaches beyond what is, too."""
+    cache, version = MemoryCache(4000), VERSIONS[0]
+    for start in (0, 1000, 2000, 3000):
+        assert fill(cache, version, ByteRange(start, start + 1000))
+    assert not fill(cache, version, ByteRange(4000, 5000))
+    cache.release(version, ByteRange(500, 1900))
+    assert not fill(cache, version, ByteRange(4000, 5000))
+    cache.release(version, ByteRange(1000, 3000))
+    assert fill(cache, version, ByteRange(4000, 6000))
+    assert cache.first_missing(version, ByteRange(0, 6000)) == ByteRange(1000, 3000)

@@ -8,15 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cffs.core.byte_range import ByteRange
+from cffs.reader.coverage import Coming
 from cffs.reader.planner import (
     FIRST_NBYTES,
     LONG_NBYTES,
     MAX_WINDOW_NBYTES,
     PART_NBYTES,
     SMALL_FILE_NBYTES,
+    TAIL_NBYTES,
+    WHOLE_FILE_NBYTES,
     Plan,
     PlannerLimits,
     ReaderState,
+    Spent,
     plan,
 )
 
@@ -26,21 +30,43 @@ LIMITS = PlannerLimits()
 
 @dataclass
 class Covered:
-    """Coverage by a plain list."""
+    """Coverage by plain lists: what is held, and what is on its way."""
 
     ranges: list[ByteRange] = field(default_factory=list)
+    on_its_way: list[Coming] = field(default_factory=list)
+
+    def runs(self) -> list[ByteRange]:
+        return [ByteRange(run.position, run.stop) for run in self.on_its_way]
+
+    def cut(self, offset: int, *, within: ByteRange) -> ByteRange:
+        """As the plan says, and never what cannot be cut, what is near, or in the middle of what the READ needs; what
+        is taken off."""
+        [run] = [run for run in self.on_its_way if run.position <= offset < run.stop]
+        assert offset >= run.fixed_stop
+        assert offset - run.position >= MIB
+        assert offset <= self.first_absent(within).start
+        self.on_its_way[self.on_its_way.index(run)] = run._replace(stop=offset)
+        return ByteRange(offset, run.stop)
+
+    def first_absent(self, within: ByteRange) -> ByteRange | None:
+        return next(iter(within.minus(self.ranges)), None)
 
     def first_missing(self, within: ByteRange) -> ByteRange | None:
-        return next(iter(within.minus(self.ranges)), None)
+        return next(iter(within.minus([*self.ranges, *self.runs()])), None)
+
+    def coming(self, offset: int) -> Coming | None:
+        return next((run for run in self.on_its_way if run.position <= offset < run.stop), None)
 
 
 def run(reads: list[tuple[int, int]], *, total: int | None, covered: Covered | None = None) -> list[Plan]:
-    """The plans for a sequence of READs (offset, nbytes) whose fetches are all begun."""
+    """The plans for a sequence of READs (offset, nbytes) whose fetches have all come by the next."""
     covered = Covered() if covered is None else covered
-    state, plans = ReaderState(), []
+    state, spent, plans = ReaderState(), Spent(), []
     for offset, nbytes in reads:
-        planned = plan(state, ByteRange(offset, offset + nbytes), covered, total_nbytes=total, limits=LIMITS)
+        read = ByteRange(offset, offset + nbytes)
+        planned = plan(state, read, covered, total_nbytes=total, limits=LIMITS, spent=spent)
         state = planned.state
+        spent = planned.spent._replace(requests=spent.requests + len(planned.fetches))
         covered.ranges.extend(fetch.wanted for fetch in planned.fetches)
         plans.append(planned)
     return plans
@@ -50,53 +76,83 @@ def asked(planned: Plan) -> list[tuple[int, int]]:
     return [(fetch.wanted.start, fetch.wanted.stop) for fetch in planned.fetches]
 
 
-TOTALS = st.one_of(st.none(), st.integers(0, 900 * MIB), st.integers(0, 2 * SMALL_FILE_NBYTES))
+TOTALS = st.one_of(
+    st.none(), st.integers(0, 900 * MIB), st.integers(0, 2 * SMALL_FILE_NBYTES), st.integers(0, WHOLE_FILE_NBYTES)
+)
+SPENT = st.builds(Spent, requests=st.integers(0, 9), has_jumped=st.booleans(), is_whole=st.booleans())
+
+
+def overlap_nbytes(one: ByteRange, others: list[ByteRange]) -> int:
+    return one.nbytes - sum(piece.nbytes for piece in one.minus(others))
 
 
 @given(total=TOTALS, data=st.data())
 def test_laws(total: int | None, data: st.DataObject) -> None:
-    """Never beyond the end, never what is covered, never twice, never more than the window; all that a READ needs is
-    covered afterwards; and the same question has the same answer."""
+    """Never beyond the end, never what is on its way, never twice, never more than the window; what is held again only
+    where that saves a recording's request; all that a READ needs is covered afterwards; a run is cut only where it is
+    far from its READ, and all of it that is taken for a recording is asked for; the same question has the same answer.
+    """
     size = 900 * MIB if total is None else total
     offsets = st.integers(0, size + MIB)
-    covered = Covered(
-        [
-            ByteRange(start, start + nbytes)
-            for start, nbytes in data.draw(st.lists(st.tuples(offsets, st.integers(0, 10 * MIB)), max_size=4))
-        ]
-    )
+    runs = st.lists(st.tuples(offsets, st.integers(0, 10 * MIB)), max_size=4)
+    covered = Covered([ByteRange(start, start + nbytes) for start, nbytes in data.draw(runs)])
+    for start, nbytes in data.draw(runs):
+        for gap in ByteRange(start, min(start + nbytes, max(start, size))).minus([*covered.ranges, *covered.runs()]):
+            fixed_stop = data.draw(st.integers(gap.start, gap.stop))
+            covered.on_its_way.append(Coming(gap.start, fixed_stop, gap.stop))
+            break
     limits = PlannerLimits(
         window_cap_nbytes=data.draw(st.integers(4096, 8 * MIB)),
         lead_nbytes=data.draw(st.integers(0, 32 * MIB)),
         depth=data.draw(st.sampled_from([1, 1, 2, 8])),
+        whole_nbytes=data.draw(st.sampled_from([0, MIB, WHOLE_FILE_NBYTES])),
+        reach_nbytes=data.draw(st.integers(0, 32 * MIB)),
+        patience_nbytes=data.draw(st.integers(0, 32 * MIB)),
     )
     widest_nbytes = MAX_WINDOW_NBYTES if limits.depth == 1 else limits.depth * PART_NBYTES
     state = ReaderState(first_nbytes=data.draw(st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES])))
+    spent = data.draw(SPENT)
+    may_be_whole = total is not None and SMALL_FILE_NBYTES < total <= limits.whole_nbytes
     for _ in range(data.draw(st.integers(1, 8))):
         start = data.draw(st.one_of(offsets, st.just(state.next_offset), st.just(0)))
         read = ByteRange(start, start + data.draw(st.integers(0, MIB)))
-        planned = plan(state, read, covered, total_nbytes=total, limits=limits)
-        assert planned == plan(state, read, covered, total_nbytes=total, limits=limits)
+        planned = plan(state, read, covered, total_nbytes=total, limits=limits, spent=spent)
+        assert planned == plan(state, read, covered, total_nbytes=total, limits=limits, spent=spent)
         wanted = read if total is None else read.clamped(total)
-        taken = list(covered.ranges)
+        if planned.cut_at is not None:
+            taken_off = covered.cut(planned.cut_at, within=wanted)
+            if spent.is_whole:
+                brought = [fetch.wanted for fetch in planned.fetches]
+                assert not list(taken_off.minus([*brought, *covered.ranges, *covered.runs()]))
+        taken = covered.runs()
         for fetch in planned.fetches:
             assert fetch.wanted
             assert total is None or fetch.wanted.stop <= total
             assert not any(fetch.wanted.overlaps(other) for other in taken)
             taken.append(fetch.wanted)
-            if not fetch.is_stream:
+            if not fetch.is_stream and not fetch.is_kept:
                 whole_or_first = max(SMALL_FILE_NBYTES, state.first_nbytes)
-                assert fetch.wanted.nbytes <= max(whole_or_first, wanted.nbytes + 32 * KIB)
+                assert fetch.wanted.nbytes <= max(whole_or_first, wanted.nbytes + 8 * KIB, TAIL_NBYTES + 8 * KIB)
             assert fetch.wanted.nbytes <= LONG_NBYTES * 5 // 4
-        assert not list(wanted.minus(taken))
-        if limits.depth > 1:
+        again_nbytes = sum(overlap_nbytes(fetch.wanted, covered.ranges) for fetch in planned.fetches)
+        if not may_be_whole:
+            assert not again_nbytes
+        elif not planned.spent.is_whole:
+            assert again_nbytes <= SMALL_FILE_NBYTES
+        assert not list(wanted.minus([*taken, *covered.ranges]))
+        if planned.spent.is_whole and not spent.is_whole:
+            assert may_be_whole
+            assert not list(ByteRange(0, total).minus([*taken, *covered.ranges]))
+        if limits.depth > 1 and not may_be_whole:
             assert all(fetch.wanted.nbytes <= PART_NBYTES for fetch in planned.fetches if fetch.is_stream)
             assert len([fetch for fetch in planned.fetches if fetch.is_stream]) <= 2 * limits.depth + len(taken) + 2
         assert planned.receive_stop - planned.state.next_offset <= min(limits.window_cap_nbytes, widest_nbytes)
-        covered.ranges = taken
-        again = plan(planned.state, read, covered, total_nbytes=total, limits=limits)
+        covered.ranges += [fetch.wanted for fetch in planned.fetches]
+        spent = planned.spent._replace(requests=spent.requests + len(planned.fetches))
+        again = plan(planned.state, read, covered, total_nbytes=total, limits=limits, spent=spent)
         assert again.state == planned.state
         assert not again.is_jump
+        assert again.cut_at is None
         assert not [fetch for fetch in again.fetches if not fetch.is_stream]
         state = planned.state
 
@@ -148,12 +204,12 @@ def test_jump_is_exact_then_sequential_again() -> None:
 
 
 def test_tail_is_no_jump() -> None:
-    """A look at the last 20 KiB fetches them in one piece and leaves the head's run alone."""
-    total = 10 * MIB + 1234
+    """A look at the last 64 KiB fetches them in one piece and leaves the head's run alone."""
+    total = 40 * MIB + 1234
     plans = run([(0, 16 * KIB), (total - 128, 128), (total - 8 * KIB, 8 * KIB), (16 * KIB, 16 * KIB)], total=total)
     assert not any(planned.is_jump for planned in plans)
     assert [len(planned.fetches) for planned in plans] == [1, 1, 0, 0]
-    assert plans[1].fetches[0].wanted.nbytes < 28 * KIB
+    assert plans[1].fetches[0].wanted.nbytes <= TAIL_NBYTES + 4 * KIB
 
 
 def test_stream_stops_before_what_is_covered() -> None:

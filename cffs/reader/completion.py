@@ -1,0 +1,75 @@
+"""The requests that bring all that is missing of a file, few and with hardly a byte twice: pure.
+
+It must not know readers, clocks or requests on their way but for what its caller says. `reader/planner` asks it once
+it has decided that a file is worth having whole.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+from cffs.core.byte_range import ByteRange
+
+#: One request for what lies before the READ that needs it, one for what follows.
+_USUAL_REQUESTS = 2
+#: So much that is held already may be fetched again where that saves a request.
+SPARE_NBYTES = 512 * 1024
+#: Less is not worth a connection of its own.
+_LEAST_PART_NBYTES = 512 * 1024
+
+
+def requests_for(
+    gaps: Iterable[ByteRange],
+    first_offset: int,
+    *,
+    is_held: Callable[[ByteRange], bool],
+    most: int,
+    depth: int = 1,
+) -> list[ByteRange]:
+    """Ranges that cover `gaps` (ascending, apart), the one first that brings the byte at `first_offset` soonest.
+
+    One begins there where that is possible. They are two, or as many as `depth` connections are worth, and at most
+    `most` as far as what lies between gaps is held; what is on its way is never asked for again.
+    """
+    pieces = list(_split_at(gaps, first_offset))
+    spare_nbytes = SPARE_NBYTES
+    while len(pieces) > _USUAL_REQUESTS:
+        between = _shortest_between(pieces, is_held)
+        if between is None or between.nbytes > spare_nbytes:
+            break
+        spare_nbytes -= between.nbytes
+        pieces = _joined(pieces, between)
+    while len(pieces) > most:
+        between = _shortest_between(pieces, is_held, may_touch=True)
+        if between is None:
+            break
+        pieces = _joined(pieces, between)
+    while pieces and len(pieces) < min(most, depth):
+        longest = max(pieces, key=lambda piece: piece.nbytes)
+        if longest.nbytes < 2 * _LEAST_PART_NBYTES:
+            break
+        middle = longest.start + longest.nbytes // 2
+        pieces = list(_split_at(pieces, middle - middle % _LEAST_PART_NBYTES))
+    return sorted(pieces, key=lambda piece: (not piece.start <= first_offset < piece.stop, piece))
+
+
+def _split_at(pieces: Iterable[ByteRange], offset: int) -> Iterable[ByteRange]:
+    for piece in pieces:
+        if piece.start < offset < piece.stop:
+            yield ByteRange(piece.start, offset)
+            yield ByteRange(offset, piece.stop)
+        else:
+            yield piece
+
+
+def _shortest_between(
+    pieces: list[ByteRange], is_held: Callable[[ByteRange], bool], *, may_touch: bool = False
+) -> ByteRange | None:
+    """What lies between two neighbours and is held; empty where they touch."""
+    between = [ByteRange(one.stop, other.start) for one, other in pairwise(pieces)]
+    held = [gap for gap in between if (is_held(gap) if gap else may_touch)]
+    return min(held, key=lambda gap: gap.nbytes, default=None)
+
+
+def _joined(pieces: list[ByteRange], between: ByteRange) -> list[ByteRange]:
+    index = next(index for index, piece in enumerate(pieces) if piece.stop == between.start)
+    return [*pieces[:index], ByteRange(pieces[index].start, pieces[index + 1].stop), *pieces[index + 2 :]]
