@@ -104,10 +104,12 @@ def _opened(within: int, name: bytes) -> Iterator[BufferedReader]:
     """The regular file of that name in the folder, reached through folders in it alone; nothing else is ever opened,
     for that may wait for ever or wake a device. Raises OSError."""
     *above, last = name.split(b"/")
-    if {b"", b".", b".."}.intersection((*above, last)):
+    if name.startswith(b"/") or b".." in above or last in (b"", b".", b".."):
         raise _NoFile(0, "not a name in the folder")
     with ExitStack() as stack:
         for part in above:
+            if part in (b"", b"."):
+                continue
             within = stack.enter_context(_opened_folder(part, within=within))
         found = os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
         stack.callback(os.close, found)

@@ -77,16 +77,17 @@ def test_what_is_no_regular_file_in_the_folder(received: Path) -> None:
     (received.parent / "outside").write_bytes(GOOD)
     unreadable = (
         b"fifo", b"zero", b"link", b"beyond/below.mp3", b"7", b"../outside", b"7/../plain.mp3", b"/etc/passwd", b"./7",
-        b"7//below.mp3", b"plain.mp3/x", b"..", b"x" * 4000,
+        b"plain.mp3/x", b"7/", b"7/.", b"..", b"x" * 4000,
     )  # fmt: skip
     if os.geteuid() == 0:
         os.mknod(received / "device", 0o020600, os.makedev(1, 5))
         unreadable += (b"device",)
     absent = (b"a\0b", b"none", b"7/none", b"none/none")
-    names = (*unreadable, *absent, b"plain.mp3")
+    good = (b"plain.mp3", b"./plain.mp3", b"7//below.mp3", b"./././7/./below.mp3")
+    names = (*unreadable, *absent, *good)
     (received / "MANIFEST.sha256").write_bytes(b"".join(map(line_of, names)) + b"# missing: away.mp3\n# a comment\n\n")
     expected = {
-        "good": [b"plain.mp3"],
+        "good": list(good),
         "absent": list(absent),
         "unreadable": list(unreadable),
         "not compared": [b"away.mp3"],
@@ -94,7 +95,7 @@ def test_what_is_no_regular_file_in_the_folder(received: Path) -> None:
     assert verified(received) == (1, expected, "")
     done = cffs(HOME, "verify", received)
     assert "unreadable: fifo (not a regular file)" in done.stdout
-    assert done.stdout.endswith("\n1 file as it should be\n")
+    assert done.stdout.endswith("\n4 files as they should be\n")
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "zero", "folder", "none", "text", "long", "binary"])
