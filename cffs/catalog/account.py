@@ -16,6 +16,7 @@ from cachetools import TTLCache
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import writes
+from cffs.catalog.completing import Completing
 from cffs.catalog.file_ids import FileIds, Verdict
 from cffs.catalog.filling import list_recordings
 from cffs.catalog.listings import Listing, age_seconds
@@ -69,6 +70,7 @@ class Account:
         self._wall_ms = wall_ms
         #: What was told within the time to live, and when.
         self._recent: TTLCache[Hashable, float] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
+        self.completing = Completing(self)
         self._listings: dict[str, Listing] = {}
         if v2 is not None:
             self._taking = Taking(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
@@ -154,7 +156,11 @@ class Account:
             return
 
         async def question() -> None:
-            call = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call(call_id))
+            try:
+                call = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call(call_id))
+            except RemoteObjectMissing:
+                self.completing.note_asked("call", call_id)
+                raise
             await self.catalog.write(lambda db: writes.put_call(db, call))
             self._recent["call", call_id] = trio.current_time()
             if call.recordings is not None:
@@ -183,7 +189,13 @@ class Account:
         v2 = self._v2(Family.CALLS)
 
         async def question() -> None:
-            recording = await self._answer(Family.CALLS, f"recording/{recording_id}", v2.get_recording(recording_id))
+            asked = v2.get_recording(recording_id)
+            try:
+                recording = await self._answer(Family.CALLS, f"recording/{recording_id}", asked)
+            except RemoteObjectMissing:
+                self.completing.note_asked("recording", recording_id)
+                raise
+            self.completing.note_asked("recording", recording_id)
             await self._keep_recording(recording, call_id=recording.call_id or 0)
 
         await self._questions.ask(("recording", recording_id), Api.V2, question, patience_seconds=patience_seconds)

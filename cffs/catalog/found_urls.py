@@ -1,8 +1,10 @@
-"""Finds the URLs of recordings in any text: logs, CSV, XML of post-backs; in pieces of any size, in constant memory.
+"""Finds the URLs of recordings in any text: logs, CSV, JSON, XML of post-backs; in pieces, in constant memory.
 
 It must not know where the text comes from nor where findings go, and it gives away no key: only parts that were
 checked one by one leave it. Pure.
-`catalog/importing` feeds it. A URL is never used: what counts is which recording it names at the configured origin.
+
+A URL is never used: what counts is which recording it names at the configured service. So its scheme may be another
+than the base's (the service prints some in plain http), and it may be escaped in whatever way its text escapes.
 """
 
 import re
@@ -11,18 +13,20 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from cffs.callfire.targets import Origin, origin_of
+from cffs.catalog.escapes import unescaped
 from cffs.catalog.rows import DynamicRow
 from cffs.core.ids import parse_id
 from cffs.core.junk import is_junk
 from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, name_nbytes
 
-#: What every such URL holds; searched for first, because a search for a constant runs at the speed of memory.
-_MARK = b"/files/recording/"
+_FILES, _RECORDINGS, _REST = "/files/recording/", "/calls/recordings/", "/rest/call/"
+#: What such URLs hold: v1's, v2's by id and by name within a call, and those of API 1.1.
+_MARK = re.compile(rb"/(?:files/recording|calls/(?:[0-9]{1,19}/)?recordings|rest/call)/")
 #: What may stand in a URL here. Commas, semicolons and apostrophes may by RFC 3986, but in CSV and prose they end it.
 _CHARACTERS = rb"A-Za-z0-9\-._~:/?#\[\]@!$&()*+=%"
-_REST = re.compile(rb"[" + _CHARACTERS + rb"]*(?:(?<=&amp);[" + _CHARACTERS + rb"]*)*")
-_END = re.compile(rb"[^" + _CHARACTERS + rb";]")
-_RUN = re.compile(rb"[" + _CHARACTERS + rb";]*")
+_RUN = re.compile(rb"[" + _CHARACTERS + rb"]*")
+#: What ends a URL in a text as it comes, escapes and all: `&quot;` and `\u002F` may stand in one.
+_END = re.compile(rb"[^" + _CHARACTERS + rb";\\]")
 #: A URL is not longer; a text without an end of one for so long holds none.
 MAX_URL_NBYTES = 8192
 #: Punctuation of a sentence that ends with a URL.
@@ -32,12 +36,28 @@ _YEAR = re.compile(r"[0-9]{4}", re.ASCII)
 _MONTH = re.compile(r"0?[1-9]|1[0-2]", re.ASCII)
 _CAMPAIGN = re.compile(r"[0-9]{1,19}", re.ASCII)
 _CONTROLS = re.compile("[\x00-\x1f\x7f\\\\/]")
+_AUDIO = re.compile(r"\.(?:mp3|wav)\Z", re.ASCII | re.IGNORECASE)
 _DYNAMIC_SEGMENTS = 6
+_USUAL_PORTS = (80, 443)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A single recording by its file id."""
+    """A single recording by its file id in v1."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecording:
+    """A single recording by its id in v2."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCall:
+    """A call whose recording was named by what it is called there."""
 
     id: int
 
@@ -49,67 +69,103 @@ class Refused:
     reason: str
 
 
-Finding = DynamicRow | FoundFile | Refused
+Finding = DynamicRow | FoundFile | FoundRecording | FoundCall | Refused
 
 
 class UrlFinder:
-    """Finds in a stream of pieces. `base_url` is v1's; `secrets` must not be in anything that is found."""
+    """Finds in a stream of pieces. `v1_url` and `v2_url` are the base URLs, `has_v2` tells whether there is a login for
+    v2; `secrets` must not be in anything that is found."""
 
-    def __init__(self, base_url: str, *, secrets: tuple[str, ...] = ()) -> None:
-        self._origin = origin_of(base_url)
-        self._prefix = urlsplit(base_url).path.rstrip("/") + _MARK.decode()
+    def __init__(self, v1_url: str, v2_url: str, *, has_v2: bool, secrets: tuple[str, ...] = ()) -> None:
+        self._origins = (origin_of(v1_url), origin_of(v2_url))
+        self._v1_path, self._v2_path = (urlsplit(url).path.rstrip("/") for url in (v1_url, v2_url))
+        self._has_v2 = has_v2
         self._secrets = ("apikey", *(secret.lower() for secret in secrets if secret))
         self._waiting = b""
 
     def feed(self, piece: bytes) -> Iterator[Finding]:
         """What the text so far holds, but for what may go on in the next piece."""
-        text = (self._waiting + piece).replace(rb"\/", b"/")
+        text = self._waiting + piece
         cut = _last_end(text)
         self._waiting = text[cut:]
-        yield from self._in(text[:cut])
+        yield from self._in(unescaped(text[:cut]))
 
     def finish(self) -> Iterator[Finding]:
         """What the end of the text holds."""
         text, self._waiting = self._waiting, b""
-        yield from self._in(text)
+        yield from self._in(unescaped(text))
 
     def _in(self, text: bytes) -> Iterator[Finding]:
-        at = text.find(_MARK)
-        while at >= 0:
-            begin = _start(text, at)
-            rest = _REST.match(text, at)
-            stop = rest.end() if rest else at + len(_MARK)
+        mark = _MARK.search(text)
+        while mark is not None:
+            begin = _start(text, mark.start())
+            stop = _end(text, mark.start())
             if begin is None:
                 yield Refused("not a whole URL")
             else:
                 finding = self._finding(text[begin:stop])
                 if finding is not None:
                     yield finding
-            at = text.find(_MARK, stop)
+            mark = _MARK.search(text, stop)
 
     def _finding(self, found: bytes) -> Finding | None:
         if len(found) > MAX_URL_NBYTES:
             return Refused("too long")
-        url = _trimmed(found).replace(b"&amp;", b"&").decode("ascii", "replace")
+        url = _trimmed(found).decode("ascii", "replace")
         url = url.partition("?")[0].partition("#")[0]
         try:
             origin, path = origin_of(url), urlsplit(url).path
         except ValueError:
             return Refused("not a plain URL")
-        if origin != self._origin:
-            return Refused(_difference(origin, self._origin))
-        if not path.startswith(self._prefix):
+        if not any(_is_alike(origin, ours) for ours in self._origins):
+            return Refused(_difference(origin, self._origins))
+        base, segments = self._named(path)
+        if base is None:
             return Refused("another path of this host")
-        segments = [_decoded(segment) for segment in path.removeprefix(self._prefix).rstrip("/").split("/")]
-        if segments[0] == "list":
-            return None  # a list of recordings is no recording
         if any(segment is None for segment in segments):
             return Refused("malformed")
-        return self._parsed([segment for segment in segments if segment is not None])
-
-    def _parsed(self, segments: list[str]) -> Finding:
-        if any(secret in segment.lower() for segment in segments for secret in self._secrets):
+        plain = [segment for segment in segments if segment is not None]
+        if any(secret in segment.lower() for segment in plain for secret in self._secrets):
             return Refused("a key in its path")
+        if base == _FILES:
+            return None if plain[0] == "list" else self._file(plain)  # a list of recordings is no recording
+        return self._recording(plain) if base == _RECORDINGS else self._call(plain)
+
+    def _named(self, path: str) -> tuple[str | None, list[str | None]]:
+        """The kind of URL, and the segments behind what all of its kind have; of v2's by-name form, (call, name)."""
+        by_name = re.fullmatch(r"(.*)/calls/([0-9]+)/recordings/([^/]+)/?", path, re.ASCII)
+        if by_name is not None and self._is_v2(by_name[1]):
+            return _REST, [by_name[2], _decoded(by_name[3])]
+        for mark, is_base in ((_FILES, self._is_v1), (_RECORDINGS, self._is_v2), (_REST, self._is_legacy)):
+            before, found, rest = path.partition(mark)
+            if found and is_base(before):
+                return mark, [_decoded(segment) for segment in rest.rstrip("/").split("/")]
+        return None, []
+
+    def _is_v1(self, path: str) -> bool:
+        return path == self._v1_path
+
+    def _is_v2(self, path: str) -> bool:
+        # the service's own samples print such URLs without /v2
+        return path in ("", self._v2_path)
+
+    def _is_legacy(self, path: str) -> bool:
+        return re.fullmatch(r"(?:/api)?/1\.1", path) is not None
+
+    def _recording(self, segments: list[str]) -> Finding:
+        recording_id = parse_id(_AUDIO.sub("", segments[0])) if len(segments) == 1 else None
+        if recording_id is None:
+            return Refused("malformed")
+        # without a login for v2, v1 may know it: most often the two ids are one
+        return FoundRecording(recording_id) if self._has_v2 else FoundFile(recording_id)
+
+    def _call(self, segments: list[str]) -> Finding:
+        call_id = parse_id(segments[0]) if len(segments) == 2 else None
+        if call_id is None:
+            return Refused("malformed")
+        return FoundCall(call_id) if self._has_v2 else Refused("by name, which needs the v2 login")
+
+    def _file(self, segments: list[str]) -> Finding:
         if len(segments) == 1:
             file_id = parse_id(segments[0])
             return Refused("malformed") if file_id is None else FoundFile(file_id)
@@ -138,10 +194,21 @@ def _start(text: bytes, at: int) -> int | None:
     return None if scheme is None else colon - len(scheme)
 
 
-def _difference(origin: Origin, ours: Origin) -> str:
-    if origin.host != ours.host:
-        return "another host"
-    return "another scheme" if origin.scheme != ours.scheme else "another port"
+def _end(text: bytes, at: int) -> int:
+    """Where the URL that goes on at `at` ends."""
+    run = _RUN.match(text, at)
+    return run.end() if run is not None else at + 1
+
+
+def _is_alike(origin: Origin, ours: Origin) -> bool:
+    """Whether the host and port are ours, in whichever scheme; with `www.` or without."""
+    same_port = origin.port == ours.port or (origin.port in _USUAL_PORTS and ours.port in _USUAL_PORTS)
+    return same_port and origin.host.removeprefix("www.") == ours.host.removeprefix("www.")
+
+
+def _difference(origin: Origin, ours: tuple[Origin, ...]) -> str:
+    hosts = [one.host.removeprefix("www.") for one in ours]
+    return "another port" if origin.host.removeprefix("www.") in hosts else "another host"
 
 
 def _decoded(segment: str) -> str | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from cffs.catalog import schema
-from cffs.catalog.found_urls import Finding, FoundFile, Refused
+from cffs.catalog import rows, schema, writes
+from cffs.catalog.found_urls import Finding, FoundCall, FoundFile, FoundRecording, Refused
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.views import Views
 
@@ -23,6 +23,7 @@ _DYNAMIC = (
     " VALUES (?, ?, ?, ?, ?, unixepoch() * 1000)"
 )
 _FILE = "INSERT OR IGNORE INTO files (id, call_id, campaign_id, seen_ms) VALUES (?, 0, 0, unixepoch() * 1000)"
+_NO_LIMIT = -1
 _ALL_DYNAMIC = "SELECT seq, hash, year, month, campaign, filename FROM dynamic_files ORDER BY seq"
 _ALL_FILES = "SELECT id FROM files WHERE call_id = 0 ORDER BY seq"
 
@@ -68,22 +69,31 @@ class CatalogFile:
             tally.new += self._put(taken)
             yield tally
 
-    def _put(self, findings: list[DynamicRow | FoundFile]) -> int:
-        before = self._connection.total_changes
+    def _put(self, findings: list[DynamicRow | FoundFile | FoundRecording | FoundCall]) -> int:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for found in findings:
-                if isinstance(found, FoundFile):
-                    self._connection.execute(_FILE, (found.id,))
-                else:
-                    parts = (found.hash, found.year, found.month, found.campaign, found.filename)
-                    self._connection.execute(_DYNAMIC, parts)
+            new = sum(self._is_new(found) for found in findings)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        return self._connection.total_changes - before
+        return new
+
+    def _is_new(self, found: DynamicRow | FoundFile | FoundRecording | FoundCall) -> bool:
+        """Put one into its rows; whether it was not known."""
+        if isinstance(found, DynamicRow):
+            parts = (found.hash, found.year, found.month, found.campaign, found.filename)
+            return self._connection.execute(_DYNAMIC, parts).rowcount > 0
+        if isinstance(found, FoundFile):
+            return self._connection.execute(_FILE, (found.id,)).rowcount > 0
+        table = "recordings" if isinstance(found, FoundRecording) else "calls"
+        known = self._connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (found.id,)).fetchone()  # nosec B608  # noqa: S608 - a name of ours
+        if known is None and isinstance(found, FoundRecording):
+            writes.put_recording(self._connection, writes.untold_recording(found.id), call_id=0, campaign_id=0)
+        elif known is None:
+            writes.note_call(self._connection, call_id=found.id, campaign_id=0)
+        return known is None
 
     @property
     def views(self) -> Views:
@@ -108,6 +118,16 @@ class CatalogFile:
         """Every recording of which only the file id is known."""
         for (file_id,) in self._connection.execute(_ALL_FILES):
             yield int(file_id)
+
+    def untold_recordings(self) -> Iterator[int]:
+        """Every recording of v2's of which only the id is known."""
+        for (recording_id,) in self._connection.execute(rows.UNTOLD_RECORDINGS, (_NO_LIMIT,)):
+            yield int(recording_id)
+
+    def untold_calls(self) -> Iterator[int]:
+        """Every call of which only the id is known."""
+        for (call_id,) in self._connection.execute(rows.UNTOLD_CALLS, (_NO_LIMIT,)):
+            yield int(call_id)
 
 
 def is_busy(problem: sqlite3.Error) -> bool:

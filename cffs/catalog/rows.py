@@ -81,6 +81,12 @@ class RecordingRow(NamedTuple):
         """When it was made, else when it was first seen."""
         return self.seen_ms if self.created_ms is None else self.created_ms
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether nothing but its id is known."""
+        told = (self.created_ms, self.hint_nbytes, self.seconds)
+        return not self.call_id and self.state is RecordingState.UNKNOWN and told == (None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
@@ -254,6 +260,12 @@ COUNTS = (
 ABSENCES = "SELECT key FROM absences"
 CALLS_WITHOUT_RECORDINGS = (
     "SELECT id FROM calls WHERE recordings_known = 0 AND document IS NOT NULL ORDER BY created_ms DESC LIMIT ?"
+)
+#: Of which only the ids are known: told by a recording, by v1's list, or imported.
+UNTOLD_CALLS = "SELECT id FROM calls WHERE document IS NULL ORDER BY seq DESC LIMIT ?"
+UNTOLD_RECORDINGS = (
+    "SELECT id FROM recordings WHERE call_id = 0 AND created_ms IS NULL AND hint_nbytes IS NULL AND seconds IS NULL"
+    " AND state = 'UNKNOWN' ORDER BY seq DESC LIMIT ?"
 )
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
 DOCUMENT = "SELECT key, refreshed_ms, body, seen_ms FROM documents WHERE key = ?"

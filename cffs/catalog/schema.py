@@ -164,6 +164,10 @@ MIGRATIONS: tuple[str, ...] = (
     WHEN OLD.nbytes NOT NULL AND (OLD.object_key GLOB 'recording/*.wav' OR OLD.object_key GLOB 'dynamic/*')
     BEGIN UPDATE totals SET nbytes = nbytes - OLD.nbytes; END;
     """,
+    # Looked for whenever a view is opened, so that what is known by its id alone is asked once.
+    """
+    CREATE INDEX calls_untold ON calls (seq, id) WHERE document IS NULL;
+    """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
 _FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {6: renaming.fill}

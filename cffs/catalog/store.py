@@ -179,6 +179,14 @@ class Catalog(Facts):
         """The newest calls that v2 described without telling what was recorded of them."""
         return [ident for (ident,) in self._reading.execute(rows.CALLS_WITHOUT_RECORDINGS, (limit,))]
 
+    def untold_calls(self, *, limit: int) -> list[int]:
+        """The calls of which only the ids are known, those that became known last first."""
+        return [ident for (ident,) in self._reading.execute(rows.UNTOLD_CALLS, (limit,))]
+
+    def untold_recordings(self, *, limit: int) -> list[int]:
+        """The same of recordings."""
+        return [ident for (ident,) in self._reading.execute(rows.UNTOLD_RECORDINGS, (limit,))]
+
     def recording(self, recording_id: int) -> RecordingRow | None:
         """The recording of that id, where v2 told of it."""
         return self._one(rows.recording_row, rows.RECORDING_BY_ID, recording_id)

@@ -11,10 +11,11 @@ from json.encoder import encode_basestring_ascii
 
 from cffs.catalog import naming, views_writes
 from cffs.catalog.rows import DynamicRow, Fact
+from cffs.core.ids import RecordingId
 from cffs.core.junk import is_junk
 from cffs.core.media_types import stem_of
 from cffs.core.names import encode_name, file_name
-from cffs.core.values import Call, Campaign, Media, Recording, RecordingList
+from cffs.core.values import Call, Campaign, Media, Recording, RecordingList, RecordingState
 from cffs.core.wire_json import encode_decoded
 
 #: Names in a call's folder that are ours whatever a recording is called.
@@ -188,10 +189,29 @@ def put_recording(
         db.execute(_PUT_RECORDING, (*values, *attempt, recording.id))
         if is_found:
             stem = recording_stem(recording.name, identity=recording.id, taken=_stems(db, call_id))
-            db.execute("UPDATE recordings SET call_id = ?, stem = ? WHERE id = ?", (call_id, stem, recording.id))
+            name = encode_basestring_ascii(recording.name)
+            db.execute(
+                "UPDATE recordings SET call_id = ?, stem = ?, name = ? WHERE id = ?",
+                (call_id, stem, name, recording.id),
+            )
         if moves:
             views_writes.place_recording(db, seq, of_call or views_writes.memberships(db, call_id or had_call))
     naming.complete_recording(db, recording.id)
+
+
+def untold_recording(recording_id: int) -> Recording:
+    """A recording of which only the id is known."""
+    return Recording(
+        id=RecordingId(recording_id),
+        call_id=None,
+        campaign_id=None,
+        name="",
+        created_ms=None,
+        hint_nbytes=None,
+        seconds=None,
+        state=RecordingState.UNKNOWN,
+        document={"id": recording_id},
+    )
 
 
 def _stems(db: sqlite3.Connection, call_id: int) -> list[str]:

@@ -55,9 +55,9 @@ def add(urls: tuple[str, ...], as_json: bool, **parameters: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="The outcome as JSON.")
 @settings_options
 def import_(file: BinaryIO, as_json: bool, **parameters: Any) -> int:
-    """Add every recording whose URL is in FILE (`-` for stdin): logs, CSV, XML of post-backs, any text.
+    """Add every recording whose URL is in FILE (`-` for stdin): logs, CSV, JSON, XML of post-backs, any text.
 
-    Only URLs of the configured v1 API count; keys in them are dropped, never kept.
+    Only URLs of the configured service count; keys in them are dropped, never kept.
     """
     return _take(_pieces(file), _length(file), parameters, as_json=as_json)
 
@@ -66,7 +66,7 @@ def import_(file: BinaryIO, as_json: bool, **parameters: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @settings_options
 def list_(as_json: bool, **parameters: Any) -> int:
-    """The dynamic recordings that are known, and the imported ones, as paths below the mount point."""
+    """The dynamic recordings that are known, and what only the id is known of, as paths below the mount point."""
     with opened_catalog(_settings(parameters)) as opened:
         paths = _paths(opened)
         if not as_json:
@@ -87,12 +87,17 @@ def _paths(opened: CatalogFile) -> Iterator[str]:
         yield f"dynamic/{row.hash}/{row.year}/{row.month}/{row.campaign}/{encode_name(row.filename)}"
     for file_id in opened.imported_files():
         yield f"recordings/{file_id}.wav"
+    for recording_id in opened.untold_recordings():
+        yield f"recordings/{recording_id}.mp3"
+    for call_id in opened.untold_calls():
+        yield f"calls/{call_id}"
 
 
 def _take(pieces: Iterable[bytes], length_nbytes: int | None, parameters: dict[str, Any], *, as_json: bool) -> int:
     settings = _settings(parameters)
     # a v2 login or password has no business in a path either, but may be a common word; the key is random
-    finder = UrlFinder(settings.v1_url, secrets=(settings.credentials.apikey or "",))
+    secrets = (settings.credentials.apikey or "",)
+    finder = UrlFinder(settings.v1_url, settings.v2_url, has_v2=settings.credentials.has_v2, secrets=secrets)
     tally = Tally()
     with opened_catalog(settings) as opened:
         reading = _Reading(pieces, length_nbytes, tally)

@@ -82,12 +82,14 @@ class Me:
         return f"{mixed(self._seed, int(number), 32) % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
 
     def verify(self, number: str, code: str) -> bool:
-        """True for the right code of a number that was called; the number is verified from now on."""
+        """True for the right code of a number that was called, which is verified from now on, and for any code of a
+        number that is verified already."""
+        if number in self.caller_ids:
+            return True
         if self._codes.get(number) != code:
             return False
         del self._codes[number]
-        if number not in self.caller_ids:
-            self.caller_ids.append(number)
+        self.caller_ids.append(number)
         return True
 
     def plan_usage(self) -> Row:

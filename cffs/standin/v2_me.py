@@ -84,6 +84,8 @@ def _caller_ids(site: Site, request: Request, _parameters: dict[str, str]) -> An
 def _call_caller_id(site: Site, _request: Request, parameters: dict[str, str]) -> Answer:
     if not _NUMBER.fullmatch(parameters["number"]):
         return error(400, "caller id must be an E.164 number of 11 digits")
+    if parameters["number"] in site.account.me.caller_ids:
+        return error(400, f"cannot send a code to {parameters['number']} that is already verified")
     site.account.me.call_with_code(parameters["number"])
     return Answer()
 

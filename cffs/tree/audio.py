@@ -6,7 +6,7 @@ It must not know folders or names.
 
 from cffs.catalog.offered import Family
 from cffs.catalog.rows import CallRow, RecordingRow
-from cffs.core.errors import RemoteObjectMissing
+from cffs.core.errors import AccessRefused, OperationNotOffered, OriginUnreachable, RemoteObjectMissing
 from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name, wav_key
 from cffs.core.values import RecordingState
 from cffs.core.wire_json import encode
@@ -67,8 +67,10 @@ def wav_content(context: Context, node: Node) -> Remote:
         seen_ms = file.seen_ms if file is not None else None
         return Remote(key=key, sources=sources, state=_state_of_call(context, file_id), seen_ms=seen_ms)
     hint = _hint(context, row, Form.WAV)
+    # ERROR says that a recording can be broken: its MP3 most likely is, its WAV is the service's to give or refuse
+    state = RecordingState.UNKNOWN if row.state is RecordingState.ERROR else row.state
     return Remote(
-        key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=row.state, seen_ms=row.seen_ms
+        key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=state, seen_ms=row.seen_ms
     )
 
 
@@ -101,13 +103,31 @@ def call_json(context: Context, node: Node) -> Content:
 
 
 def call_json_of(context: Context, row: CallRow | None, campaign_id: int, call_id: int) -> Document:
-    """The same from a row at hand."""
+    """The same from a row at hand; where only the id is known, v2 is asked once."""
+    modified_ms = row.dated_ms if row is not None else None
     if row is not None and row.document is not None:
-        return Document(body=row.document, modified_ms=row.dated_ms)
+        return Document(body=row.document, modified_ms=modified_ms)
+    if not context.account.completing.may_tell_call(call_id):
+        return Document(body=_known_of_call(context, campaign_id, call_id), modified_ms=modified_ms)
+
+    async def load() -> bytes:
+        try:
+            await context.account.find_call(call_id, patience_seconds=None)
+        except (RemoteObjectMissing, OperationNotOffered, AccessRefused, OriginUnreachable):
+            pass  # v2 has nothing to add now; the ids are what is known
+        found = context.catalog.call(call_id)
+        if found is not None and found.document is not None:
+            return found.document
+        return _known_of_call(context, campaign_id, call_id)
+
+    return Document(body=None, load=load, modified_ms=modified_ms)
+
+
+def _known_of_call(context: Context, campaign_id: int, call_id: int) -> bytes:
     known: dict[str, object] = {"id": call_id}
     if campaign_id:
         known["campaignId"] = campaign_id
     files = [file.id for file in context.catalog.files_of_call(call_id)]
     if files:
         known["files"] = files
-    return Document(body=encode(known), modified_ms=row.dated_ms if row is not None else None)
+    return encode(known)

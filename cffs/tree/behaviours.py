@@ -116,7 +116,10 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         content=audio.recording_json,
     ),
     Kind.RECORDINGS: Behaviour(
-        resolve=_there(Kind.RECORDINGS), listing="recordings", entries=recordings.recordings_entries
+        resolve=_there(Kind.RECORDINGS),
+        listing="recordings",
+        prepare=views.prepare,
+        entries=recordings.recordings_entries,
     ),
     Kind.DYNAMIC: Behaviour(resolve=dynamic.resolve_root, entries=dynamic.root_entries),
     Kind.DYNAMIC_HASH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
@@ -197,10 +200,18 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.days, is_whole=True
     ),
     Kind.DAY: Behaviour(resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.files),
-    Kind.BY_NUMBER: Behaviour(resolve=_there_with_v2(Kind.BY_NUMBER), listing="recordings", entries=views.folders),
-    Kind.ONE_NUMBER: Behaviour(resolve=views.resolve_folder, listing="recordings", entries=views.files),
-    Kind.BY_LABEL: Behaviour(resolve=_there_with_v2(Kind.BY_LABEL), listing="recordings", entries=views.folders),
-    Kind.ONE_LABEL: Behaviour(resolve=views.resolve_folder, listing="recordings", entries=views.files),
+    Kind.BY_NUMBER: Behaviour(
+        resolve=_there_with_v2(Kind.BY_NUMBER), listing="recordings", prepare=views.prepare, entries=views.folders
+    ),
+    Kind.ONE_NUMBER: Behaviour(
+        resolve=views.resolve_folder, listing="recordings", prepare=views.prepare, entries=views.files
+    ),
+    Kind.BY_LABEL: Behaviour(
+        resolve=_there_with_v2(Kind.BY_LABEL), listing="recordings", prepare=views.prepare, entries=views.folders
+    ),
+    Kind.ONE_LABEL: Behaviour(
+        resolve=views.resolve_folder, listing="recordings", prepare=views.prepare, entries=views.files
+    ),
     Kind.BY_NAME: Behaviour(
         resolve=_there_with_v2(Kind.BY_NAME),
         listing="campaigns",
@@ -222,7 +233,11 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     ),
     Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.nothing),
     Kind.SEARCH: Behaviour(
-        resolve=search.resolve_search, listing="recordings", entries=search.files, entries_apart=search.files_apart
+        resolve=search.resolve_search,
+        listing="recordings",
+        prepare=views.prepare,
+        entries=search.files,
+        entries_apart=search.files_apart,
     ),
     Kind.MOMENT: Behaviour(resolve=moments.resolve, content=moments.content),
     Kind.MANIFEST: Behaviour(resolve=manifests.resolve, content=manifests.content),

@@ -31,11 +31,15 @@ def of_listing(
             raise RemoteObjectMissing(f"no such name is known from the listing of {listing}")
         return node_of(row)
 
-    if known() is not None or not is_to_come(context, listing):
+    completing = context.account.completing
+    may_be_told = listing == "recordings"  # by a call of which only the id is known so far
+    if known() is not None or not (is_to_come(context, listing) or (may_be_told and completing.is_due())):
         return found()
 
     async def ask() -> Node:
         await know(context, listing)
+        if may_be_told and known() is None:
+            await completing.complete(patience_seconds=None)
         return found()
 
     return Question(node, ask)

@@ -5,6 +5,7 @@ The namespace calls it. Folders are rows of the catalogue, listed in the order i
 by-name/ shows is what campaigns/ shows, in folders of its own.
 """
 
+from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.views import ViewFolder, ViewRow
 from cffs.catalog.views_writes import LABELS, NUMBERS
 from cffs.tree import call_preparing, calls, recordings
@@ -20,6 +21,11 @@ _VIEWS = {Kind.BY_NUMBER: (NUMBERS, Kind.ONE_NUMBER), Kind.BY_LABEL: (LABELS, Ki
 
 
 # -- by-number/ and by-label/ --
+
+
+async def prepare(context: Context, _node: Node) -> None:
+    """Calls of which only the id is known are in no folder until v2 has told of them: each is asked once."""
+    await context.account.completing.complete(patience_seconds=LOOKUP_PATIENCE_SECONDS)
 
 
 def _folder(kind: Kind, row: ViewFolder) -> Node:

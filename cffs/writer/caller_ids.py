@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: E.164 without the plus, as the document asks for; nothing else is ever sent into the path of a request.
 _NUMBER = re.compile(r"[1-9][0-9]{10}", re.ASCII)
+#: The service's 400 for a number that needs no code any more.
+_IS_VERIFIED = re.compile(r"\balready (?:been )?verified\b", re.IGNORECASE)
 #: What the voice says are digits; how many is not documented.
 _CODE = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
 
@@ -46,9 +48,10 @@ class CallerIds:
     async def ask_for_call(self, number: str) -> None:
         """Have the service ring `number` and speak a code; the number waits for it from then on.
 
-        One request, never repeated: AlreadyExists where it waits or was asked for within a minute. After ActUncertain
-        (the state was asked, and is in the log) it waits, too, since the telephone may ring. Raises ContentRefused for
-        what is no number, before anything is sent. Always a checkpoint; if cancelled, it may have been rung.
+        One request, never repeated: AlreadyExists where it waits or was asked for within a minute, and where the
+        service says that it is verified, as which it is listed then. After ActUncertain (the state was asked, and is in
+        the log) it waits, too, since the telephone may ring. Raises ContentRefused for what is no number, before
+        anything is sent. Always a checkpoint; if cancelled, it may have been rung.
         """
         if _NUMBER.fullmatch(number) is None:
             raise ContentRefused("a caller id is 11 digits: country code and number, without a plus")
@@ -62,8 +65,11 @@ class CallerIds:
         except ActUncertain:
             await self._tell_state(v2, f"whether {number} was rung", number)
             raise
-        except CffsError:
+        except CffsError as problem:
             await self._keep(number, None)
+            if isinstance(problem, ActRefused) and _IS_VERIFIED.search(str(problem)):
+                await self._note_verified(number)
+                raise AlreadyExists(f"{number} is verified already") from problem
             raise
 
     async def verify(self, number: str, code: str) -> None:
@@ -82,9 +88,13 @@ class CallerIds:
             raise
         if not is_right:
             raise ActRefused(f"the service says that this is not the code it spoke to {number}")
-        verified = kept_list(self._account.catalog, CALLER_IDS)
-        await self._keep_list(CALLER_IDS, [*verified, number])
+        await self._note_verified(number)
         await self._keep(number, None)
+
+    async def _note_verified(self, number: str) -> None:
+        verified = kept_list(self._account.catalog, CALLER_IDS)
+        if number not in verified:
+            await self._keep_list(CALLER_IDS, [*verified, number])
 
     async def forget(self, number: str) -> None:
         """The number waits no more; nothing is sent. Raises RemoteObjectMissing where it does not wait."""

@@ -12,23 +12,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cffs.catalog import schema, writes
-from cffs.catalog.found_urls import Finding, FoundFile, Refused, UrlFinder
+from cffs.catalog.found_urls import Finding, FoundCall, FoundFile, FoundRecording, Refused, UrlFinder
 from cffs.catalog.importing import CatalogFile, Tally
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.store import Catalog
 from cffs.core.values import RecordingList
 
 BASE = "https://www.callfire.com/cloud/1"
+V2_BASE = "https://api.callfire.com/v2"
 KEY = "CANARYKEY0123"
 HASH = "0123456789abcdef0123456789abcdef"
 DYNAMIC = f"{BASE}/files/recording/dynamic/{HASH}/2014/8/123/cid_1_1.wav"
 ROW = DynamicRow(0, HASH, "2014", "8", "123", "cid_1_1.wav")
 
 
-def found_in(text: str | bytes, *, piece_nbytes: int = 1 << 20) -> list[Finding]:
+def found_in(text: str | bytes, *, piece_nbytes: int = 1 << 20, has_v2: bool = True) -> list[Finding]:
     """Everything that is found in a text that comes in pieces."""
     raw = text.encode() if isinstance(text, str) else text
-    finder = UrlFinder(BASE, secrets=(KEY,))
+    finder = UrlFinder(BASE, V2_BASE, has_v2=has_v2, secrets=(KEY,))
     found = [one for at in range(0, len(raw), piece_nbytes) for one in finder.feed(raw[at : at + piece_nbytes])]
     return found + list(finder.finish())
 
@@ -50,6 +51,22 @@ def found_in(text: str | bytes, *, piece_nbytes: int = 1 << 20) -> list[Finding]
         f"HTTPS://WWW.callfire.com:443/cloud/1{DYNAMIC.removeprefix(BASE)}",
         f"\x00\xff{DYNAMIC}\x00",
         DYNAMIC.replace("cid_1_1", "cid%5F1%5F1"),
+        DYNAMIC.replace("https", "http"),
+        DYNAMIC.replace("https://www.", "http://"),
+        DYNAMIC.replace("www.callfire.com", "api.callfire.com"),
+        f"&quot;{DYNAMIC}&quot;",
+        f"&lt;Link&gt;{DYNAMIC}?apikey={KEY}&amp;amp;x=1&lt;/Link&gt;",
+        f"&amp;lt;Link&amp;gt;{DYNAMIC}&amp;lt;/Link&amp;gt;",
+        f"&#34;{DYNAMIC}&#x22;",
+        DYNAMIC.replace("/", "&#x2F;").replace(":", "&#58;"),
+        f'{{"url":"{DYNAMIC}"}}'.replace("/", r"\u002F"),
+        f'{{"url":"{DYNAMIC}?apikey={KEY}\\u0026x"}}'.replace("/", r"\u002f"),
+        f'"{{\\"url\\":\\"{DYNAMIC}\\"}}"',
+        f"next={quote(DYNAMIC, safe='')}&x=1",
+        f"next={quote(f'{DYNAMIC}?apikey={KEY}', safe='')}",
+        f"a={quote(f'<Link>{DYNAMIC}</Link>', safe='')}",
+        quote(quote(DYNAMIC, safe=""), safe=""),
+        f"{DYNAMIC}\\n{{}}",
     ],
 )
 def test_found(text: str) -> None:
@@ -97,13 +114,42 @@ def test_parts(path: str, row: Finding) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "finding", "without_v2"),
+    [
+        (f"{V2_BASE}/calls/recordings/77.mp3", FoundRecording(77), FoundFile(77)),
+        (f"{V2_BASE}/calls/recordings/77", FoundRecording(77), FoundFile(77)),
+        ("https://api.callfire.com/calls/recordings/77", FoundRecording(77), FoundFile(77)),
+        ("http://www.callfire.com/v2/calls/recordings/77.MP3?x=1", FoundRecording(77), FoundFile(77)),
+        (f"{V2_BASE}/calls/7/recordings/call_recording.mp3", FoundCall(7), None),
+        (f"{V2_BASE}/calls/7/recordings/a%20b", FoundCall(7), None),
+        ("https://www.callfire.com/api/1.1/rest/call/7/call_recording.mp3", FoundCall(7), None),
+        ("https://www.callfire.com/api/1.1/rest/call/7/a%2Eb.wav", FoundCall(7), None),
+    ],
+)
+def test_other_urls_of_recordings(url: str, finding: Finding, without_v2: Finding | None) -> None:
+    """v2's `mp3Url`, by id and by name, and the addresses of API 1.1; what only v2 can tell is refused without it."""
+    assert found_in(f'"mp3Url": "{url}",') == [finding]
+    (other,) = found_in(f"{quote(url, safe='')} x", has_v2=False)
+    assert other == without_v2 if without_v2 is not None else isinstance(other, Refused)
+
+
+@pytest.mark.parametrize(
     "url",
     [
+        f"{V2_BASE}/calls/recordings/x",
+        f"{V2_BASE}/calls/recordings/077.mp3",
+        f"{V2_BASE}/calls/recordings/77/78",
+        f"{V2_BASE}/calls/0/recordings/a",
+        f"{V2_BASE}/calls/7/recordings/{KEY}",
+        "https://api.callfire.com/v3/calls/recordings/77",
+        "https://evil.example/v2/calls/recordings/77",
+        "https://www.callfire.com/api/1.1/rest/call/7",
+        "https://www.callfire.com/api/1.1/rest/call/7/a/b",
+        "https://www.callfire.com/x/rest/call/7/a.mp3",
         DYNAMIC.replace("www.callfire.com", "evil.example"),
         DYNAMIC.replace("www.callfire.com", "www.callfire.com.evil.example"),
         DYNAMIC.replace("www.callfire.com", f"{KEY}@www.callfire.com"),
         DYNAMIC.replace("www.callfire.com", "www.callfire.com:8443"),
-        DYNAMIC.replace("https", "http"),
         DYNAMIC.replace("/cloud/1", "/cloud/2"),
         DYNAMIC.replace("/cloud/1", "/cloud/1/../1"),
         DYNAMIC.replace("2014", ".."),
@@ -177,7 +223,7 @@ def test_any_bytes(raw: bytes, piece: int) -> None:
 
 def test_memory_is_bounded() -> None:
     """A text without an end of a URL for megabytes is not kept."""
-    finder = UrlFinder(BASE)
+    finder = UrlFinder(BASE, V2_BASE, has_v2=True)
     for _ in range(64):
         assert list(finder.feed(b"https://" + b"x" * 65_536)) == []
         assert len(finder._waiting) <= 65_536
@@ -214,6 +260,15 @@ def test_tally(prepared: Path) -> None:
     with closing(CatalogFile(prepared)) as opened:
         assert [row.filename for row in opened.dynamic_files()] == ["cid_1_1.wav"]
         assert list(opened.imported_files()) == [7]
+
+
+def test_what_v2_will_tell(prepared: Path) -> None:
+    """Ids of recordings and calls are kept once, until v2 has told of them."""
+    findings: list[Finding] = [FoundRecording(7), FoundCall(8), FoundRecording(7), FoundCall(8)]
+    assert str(take(prepared, findings)) == "found 4, new 2, refused 0"
+    with closing(CatalogFile(prepared)) as opened:
+        assert list(opened.untold_recordings()) == [7]
+        assert list(opened.untold_calls()) == [8]
 
 
 async def test_a_mount_sees_it(prepared: Path) -> None:

@@ -290,7 +290,8 @@ async def test_a_change_noticed_after_the_last_close(world):
 
 
 async def test_a_broken_recording_fails_at_open(world, caplog):
-    """State ERROR is EIO at open, without a request for its bytes; stat and its metadata still answer."""
+    """State ERROR is EIO at open of the MP3, without a request for its bytes; stat and its metadata still answer, and
+    the WAV is the service's to give: such a recording can be broken, and need not be."""
     made = account()
     number = first_recording(made)
     made.set_recording(number, state="ERROR")
@@ -302,6 +303,8 @@ async def test_a_broken_recording_fails_at_open(world, caplog):
             await mount.kernel.open(inode)
         assert mount.standin.requests == []
         assert b'"ERROR"' in await mount.kernel.read(f"recordings/{number}.json")
+        wav = mount.account.object_for(f"/cloud/1/files/recording/{number}")
+        assert await mount.kernel.read(f"recordings/{number}.wav") == wav.read()
     assert "state ERROR" in caplog.text
 
 

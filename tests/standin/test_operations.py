@@ -135,6 +135,9 @@ def test_caller_ids_are_verified(standin: StandinThread, v2: httpx.Client) -> No
     code = standin.account.me.verification_code(number)
     assert v2.post(path, json={"verificationCode": code}).json() is True
     assert {"phoneNumber": number} in v2.get("/me/callerids").json()["items"]
+    again = v2.post(f"/me/callerids/{number}")
+    assert (again.status_code, "is already verified" in again.json()["message"]) == (400, True)
+    assert v2.post(path, json={"verificationCode": "any"}).json() is True
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

@@ -3,14 +3,14 @@
 from contextlib import closing
 from pathlib import Path
 
-from cffs.catalog.found_urls import FoundFile
+from cffs.catalog.found_urls import Finding, FoundFile
 from cffs.catalog.importing import CatalogFile, Tally
 from cffs.catalog.rows import DynamicRow
 from cffs.standin.thread import StandinThread
 from tests.tree.facts import Facts, Open
 
 
-def imported(folder: Path, *findings: DynamicRow | FoundFile) -> None:
+def imported(folder: Path, *findings: Finding) -> None:
     """As `cffs catalog import` does, from another process."""
     with closing(CatalogFile(folder / "catalog.sqlite")) as opened:
         for _ in opened.take(iter(findings), Tally()):

@@ -223,6 +223,16 @@ async def test_a_number_is_rung_once_and_verified(world):
     assert [kind for _method, kind in world.posts()] == ["sendVerificationCodeToCallerId"] + ["verifyCallerId"] * 2
 
 
+async def test_a_number_that_is_verified_is_not_rung(world):
+    """The service says so with 400: it is there already, and listed from now on."""
+    verified = world.standin.account.me.caller_ids[-1]
+    with pytest.raises(errors.AlreadyExists):
+        await world.acts.caller_ids.ask_for_call(verified)
+    assert world.acts.caller_ids.waiting() == []
+    assert world.standin.account.me.verification_calls == []
+    assert kept_list(world.catalog, CALLER_IDS) == [verified]
+
+
 async def test_no_number_is_rung_twice_within_a_minute(world, tmp_path):
     """Not while it waits, not after that was given up, not by the next mount; a minute later it is."""
     caller_ids, me = world.acts.caller_ids, world.standin.account.me

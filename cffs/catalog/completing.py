@@ -1,0 +1,121 @@
+"""What only its id is known of is asked once: calls that a recording or v1's list told of, what was imported.
+
+It must not know folders. A listing of the service brings most of it; what it does not bring is asked when somebody
+looks where it would be missing.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+import trio
+from cachetools import LRUCache
+
+from cffs.catalog import writes
+from cffs.catalog.offered import Family
+from cffs.core.errors import CffsError, RemoteObjectMissing
+from cffs.core.source import Api
+
+if TYPE_CHECKING:
+    from cffs.catalog.account import Account
+
+#: Ids that one request names: each is 20 bytes of its URL at most.
+_IDS_A_REQUEST = 100
+#: Asked one by one at a look, where the request for many is not answered with them.
+_SINGLY = 8
+#: Ids that were asked in this mount; what is forgotten is asked once more.
+_KEPT = 50_000
+#: How many are looked at for one that was not asked yet.
+_LOOKED_AT = 1000
+
+
+class Completing:
+    """Which ids were asked. One an account."""
+
+    def __init__(self, account: "Account") -> None:
+        self._account = account
+        self._asked: LRUCache[tuple[str, int], bool] = LRUCache(_KEPT)
+
+    def note_asked(self, kind: str, ident: int) -> None:
+        """v2 was asked for the `call` or `recording`, and has told what it knows."""
+        self._asked[kind, ident] = True
+
+    def may_tell_call(self, call_id: int) -> bool:
+        """True where v2 may know more of a call than its id, and was not asked yet."""
+        return self._is_possible() and ("call", call_id) not in self._asked
+
+    def may_tell_recording(self, recording_id: int) -> bool:
+        """The same of a recording."""
+        return self._is_possible() and ("recording", recording_id) not in self._asked
+
+    def is_due(self) -> bool:
+        """True where `complete` has something to ask."""
+        return self._is_possible() and bool(self._untold_calls() or self._untold_recordings())
+
+    async def complete(self, *, patience_seconds: float | None) -> None:
+        """Ask v2 for what only the id is known of, the newest first, in at most one request for calls and a few more.
+
+        What it does not answer is left as it is; nothing is raised for it. A checkpoint where it asks; cancelled, or
+        out of patience, the questions go on.
+        """
+        if not self._is_possible():
+            return
+        calls, recordings = self._untold_calls(), self._untold_recordings()
+        try:
+            if calls:
+                await self._account.ask_anything(
+                    ("untold", calls[0]), Api.V2, lambda: self._ask_calls(calls), patience_seconds=patience_seconds
+                )
+            await self._each(recordings, "recording", self._account.find_recording, patience_seconds)
+        except CffsError:
+            return  # what is known is shown, and it is asked at the next look
+
+    def _is_possible(self) -> bool:
+        return self._account.v2 is not None and self._account.offered.get(Family.CALLS) is not False
+
+    def _untold_calls(self) -> list[int]:
+        found = self._account.catalog.untold_calls(limit=_LOOKED_AT)
+        return [ident for ident in found if ("call", ident) not in self._asked][:_IDS_A_REQUEST]
+
+    def _untold_recordings(self) -> list[int]:
+        found = self._account.catalog.untold_recordings(limit=_LOOKED_AT)
+        return [ident for ident in found if ("recording", ident) not in self._asked][:_SINGLY]
+
+    async def _ask_calls(self, ids: Sequence[int]) -> None:
+        account = self._account
+        if account.v2 is None:
+            return
+        missing = set(ids)
+        if len(ids) > _SINGLY:
+            page = await account.v2.find_calls(ids=ids, limit=len(ids), offset=0)
+            told = [call for call in page.items if call.id in missing]
+            missing -= {call.id for call in told}
+
+            def put(db: object) -> None:
+                for call in told:
+                    writes.put_call(db, call)  # type: ignore[arg-type]
+
+            await account.catalog.write(put)
+            for call in told:
+                self.note_asked("call", call.id)
+            for ident in missing - set(sorted(missing)[-_SINGLY:]):
+                self.note_asked("call", ident)  # it named them, and the answer did not have them
+        await self._each(sorted(missing)[-_SINGLY:], "call", account.find_call, None)
+
+    async def _each(
+        self,
+        ids: Sequence[int],
+        kind: str,
+        find: Callable[..., Awaitable[None]],
+        patience_seconds: float | None,
+    ) -> None:
+        async def ask(ident: int) -> None:
+            try:
+                await find(ident, patience_seconds=patience_seconds)
+            except RemoteObjectMissing:
+                self.note_asked(kind, ident)
+            except CffsError:
+                return  # not an answer: at the next look
+
+        async with trio.open_nursery() as nursery:
+            for ident in ids:
+                nursery.start_soon(ask, ident)

@@ -1,0 +1,132 @@
+"""What only its id is known of is asked once, and shown where it belongs, in whatever order things were looked up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cffs.catalog.found_urls import FoundCall, FoundRecording
+from cffs.core.wire_json import decode
+from cffs.standin.thread import StandinThread
+from tests.tree.facts import MISSING, Facts, Open, mp3_bytes
+from tests.tree.test_imported import imported
+from tests.tree.world import World
+
+NUMBER = "13105559876"
+
+
+def new_call(standin: StandinThread) -> tuple[int, int]:
+    """A call that came after the listing, and its recording."""
+    call_id = standin.account.add_call(
+        recordings=0, campaignId=5, fromNumber=NUMBER, inbound=True, labels=["brand new"]
+    )
+    return call_id, standin.account.add_recording(call_id, name="reply")
+
+
+async def known_by_id(tree: World, standin: StandinThread) -> tuple[int, int]:
+    """Such a call of which a look at its recording told the id alone, all else being listed."""
+    await tree.names("by-number")
+    call_id, recording_id = new_call(standin)
+    await tree.node(f"recordings/{recording_id}.json")
+    row = tree.catalog.call(call_id)
+    assert row is not None
+    assert row.document is None
+    return call_id, recording_id
+
+
+def asked_calls(tree: World) -> int:
+    return tree.requests("getCall|findCalls")
+
+
+async def document(tree: World, path: str) -> Any:
+    return decode(await tree.text(path), what=path)
+
+
+@pytest.mark.parametrize("first", ["call.json", "by-number", "by-label", "search", "folder"])
+async def test_a_call_of_which_a_recording_told_is_complete(world: Open, standin: StandinThread, first: str) -> None:
+    """Its own JSON, by-number/, by-label/ and search/ know it whichever is looked at first, for one request in all."""
+    async with world() as tree:
+        call_id, recording_id = await known_by_id(tree, standin)
+        before = asked_calls(tree)
+
+        async def look(where: str) -> bool:
+            if where == "call.json":
+                shown = await document(tree, f"campaigns/5/{call_id}/call.json")
+                return bool(shown == standin.account.call_row(call_id))
+            folders = {"by-number": "by-number", "by-label": "by-label"}
+            if where in folders:
+                return {"by-number": NUMBER, "by-label": "brand new"}[where] in await tree.names(where)
+            folder = f"search/number={NUMBER}" if where == "search" else f"by-number/{NUMBER}"
+            return any(str(recording_id) in name for name in await tree.names(folder))
+
+        assert await look(first)
+        assert asked_calls(tree) == before + 1
+        for where in ("call.json", "by-number", "by-label", "search", "folder"):
+            assert await look(where), where
+        assert asked_calls(tree) == before + 1
+
+
+async def test_a_call_that_v2_denies_is_asked_once(world: Open, standin: StandinThread, facts: Facts) -> None:
+    """Its ids are what is shown of it then, without another request."""
+    async with world() as tree:
+        await tree.names("by-number")
+        call_id, recording_id = new_call(standin)
+        standin.faults.add("absent", path=f"/calls/{call_id}$")
+        await tree.node(f"recordings/{recording_id}.json")
+        assert NUMBER not in await tree.names("by-number")
+        asked = asked_calls(tree)
+        assert await document(tree, f"campaigns/5/{call_id}/call.json") == {"id": call_id, "campaignId": 5}
+        assert NUMBER not in await tree.names("by-number")
+        with pytest.raises(MISSING):
+            await tree.node(f"by-number/{NUMBER}")
+        assert asked_calls(tree) == asked
+
+
+async def test_many_are_asked_together(world: Open, standin: StandinThread) -> None:
+    """Thirty calls known by their ids cost one request."""
+    async with world() as tree:
+        await tree.names("by-number")
+        made = [new_call(standin) for _ in range(30)]
+        for call_id, recording_id in made:
+            await tree.account.find_recording(recording_id, patience_seconds=None)
+            assert tree.catalog.call(call_id) is not None
+        before = tree.requests()
+        assert len(await tree.names(f"by-number/{NUMBER}")) >= 30
+        assert tree.requests() == before + 1
+
+
+async def test_where_v2_has_no_calls_nothing_is_asked(served: Any, world: Open) -> None:
+    """On an origin of the two documents the ids are what is known, and nothing fails."""
+    standin = served(seed_only=True)
+    facts = Facts(standin)
+    async with world(standin) as tree:
+        await tree.names(facts.folder)
+        shown = await document(tree, f"{facts.folder}/call.json")
+        assert shown["id"] == facts.call
+        await tree.names("by-number")
+        before = tree.requests()
+        await tree.names("by-number")
+        await tree.names("by-label")
+        assert await document(tree, f"{facts.folder}/call.json") == shown
+        assert tree.requests() == before
+
+
+async def test_imported_ids_become_recordings(world: Open, standin: StandinThread, tmp_path: Path) -> None:
+    """A recording and a call that were imported by their ids are listed with all that v2 tells, each asked once."""
+    async with world() as tree:
+        await tree.names("by-number")
+        _call_id, recording_id = new_call(standin)
+        other_call, other_recording = new_call(standin)
+        imported(tmp_path, FoundRecording(recording_id), FoundCall(other_call))
+        names = await tree.names(f"by-number/{NUMBER}")
+        for ident in (recording_id, other_recording):
+            assert any(str(ident) in name for name in names), ident
+        assert await document(tree, f"recordings/{recording_id}.json") == standin.account.recording_row(recording_id)
+        assert await tree.data(f"recordings/{recording_id}.mp3") == mp3_bytes(standin, recording_id)
+        assert await document(tree, f"campaigns/5/{other_call}/call.json") == json.loads(
+            json.dumps(standin.account.call_row(other_call))
+        )
+        before = asked_calls(tree) + tree.requests("getCallRecording")
+        await tree.names("recordings")
+        assert asked_calls(tree) + tree.requests("getCallRecording") == before
