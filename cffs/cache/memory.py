@@ -140,8 +140,7 @@ class MemoryCache:
         if not 0 <= nbytes <= extent.capacity_nbytes - extent.filled_nbytes:
             raise ValueError(f"{nbytes} bytes do not fit into the rest of a lease")
         extent.filled_nbytes += nbytes
-        key = extent.blob.version.key
-        self._held_nbytes[key] = self._held_nbytes.get(key, 0) + nbytes
+        self._note_held(extent.blob.version.key, nbytes)
 
     def seal(self, extent: Extent) -> None:
         """Ends a lease: what was committed stays, the rest of the buffer is given back. Nothing when it has ended."""
@@ -195,13 +194,26 @@ class MemoryCache:
                 self._remove(extent)
 
     def rename(self, old: ObjectVersion, new: ObjectVersion) -> None:
-        """The bytes held as `old` are those of `new` (its total became known); `new` must hold nothing yet."""
+        """The bytes held as `old` are those of `new` (its total became known, or which object it is); `new` must hold
+        nothing yet."""
         if new in self._blobs:
             self.drop(new)
         blob = self._blobs.pop(old, None)
-        if blob is not None:
-            blob.version = new
-            self._blobs[new] = blob
+        if blob is None:
+            return
+        blob.version = new
+        self._blobs[new] = blob
+        if new.key != old.key:
+            nbytes = sum(extent.filled_nbytes for extent in blob.extents)
+            self._note_held(old.key, -nbytes)
+            self._note_held(new.key, nbytes)
+
+    def _note_held(self, key: str, nbytes: int) -> None:
+        held_nbytes = self._held_nbytes.get(key, 0) + nbytes
+        if held_nbytes > 0:
+            self._held_nbytes[key] = held_nbytes
+        else:
+            self._held_nbytes.pop(key, None)
 
     def forget(self, version: ObjectVersion, unwanted: ByteRange) -> None:
         """Drops every extent that touches `unwanted` (its bytes proved not to be trusted)."""
@@ -280,12 +292,7 @@ class MemoryCache:
             del self._blobs[blob.version]
         self._extents_nbytes -= extent.capacity_nbytes
         self._slabs.note_gone(extent.capacity_nbytes)
-        key = blob.version.key
-        left_nbytes = self._held_nbytes.get(key, 0) - extent.filled_nbytes
-        if left_nbytes > 0:
-            self._held_nbytes[key] = left_nbytes
-        else:
-            self._held_nbytes.pop(key, None)
+        self._note_held(blob.version.key, -extent.filled_nbytes)
         if extent.is_ahead:
             self.counters.prefetch_wasted_nbytes += max(0, extent.filled_nbytes - extent.read_nbytes)
 

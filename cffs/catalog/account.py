@@ -7,6 +7,7 @@ returns nothing: the answer is in the rows.
 
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -172,8 +173,11 @@ class Account:
         self, call_id: int, *, patience_seconds: float | None, within_seconds: float | None = None
     ) -> None:
         """Ask v2 for the list of a call's recordings; not again within the listing's time to live, or
-        `within_seconds`."""
+        `within_seconds`. Where the call itself is being asked for, that may tell it."""
         v2 = self._v2(Family.CALLS)
+        if self._questions.is_under_way(("call", call_id)):
+            with suppress(CffsError):
+                await self.find_call(call_id, patience_seconds=patience_seconds)
         if self._is_recent(("recordings", call_id), within_seconds):
             return
 

@@ -140,6 +140,10 @@ class Questions:
         self._start(key, api, question)
         return True
 
+    def is_under_way(self, key: Hashable) -> bool:
+        """True where the question was asked and not answered yet."""
+        return key in self._pending
+
     def require_not_denied(self, key: Hashable) -> None:
         """Raise RemoteObjectMissing, which tells when that was answered, where the service denied `key` lately."""
         if (denial := self._missing.get(key)) is not None:  # one look: it may expire before a second one

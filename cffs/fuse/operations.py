@@ -190,7 +190,8 @@ class Operations(Mutations):
         proven = await promises.prove(node)
         if self._inodes.number(proven) != inode:
             raise StaleHandle(f"inode {inode} stood in for {told(proven)}")
-        if self._namespace.is_told(promised):  # else, as where its state is not known, it is asked about each time
+        # a file that is not known by now, since it may be one that is being made, is asked about each time
+        if promised.kind in FOLDERS or self._namespace.is_told(promised):
             promises.end(proven)
         return proven
 

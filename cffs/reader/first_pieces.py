@@ -63,6 +63,7 @@ class FirstPieces:
         except BaseException:
             handle.close()
             raise
+        key = handle.key  # it may have been renamed meanwhile
         earlier = self._held.get(key)
         if earlier is not None and not earlier.is_over and not earlier.handle.is_changed:
             handle.close()  # one is enough, and its time runs
@@ -71,7 +72,7 @@ class FirstPieces:
             held = self._held[key] = _Held(handle, trio.current_time() + GRACE_SECONDS)
             if earlier is not None:
                 earlier.handle.close()
-            self._start(partial(self._let_go_later, key, held))
+            self._start(partial(self._let_go_later, held))
         return Look(handle.total_nbytes, handle.last_modified_ns, handle.answered_ms)
 
     def _renew(self, key: str) -> None:
@@ -93,6 +94,15 @@ class FirstPieces:
         if held is not None and held.handle.is_settled:
             self._close(key, held)
 
+    def rename(self, key: str, new_key: str, candidates: tuple[Source, ...]) -> None:
+        """What is, or is being, looked at as `key` proved to be the object `new_key`, that is asked of `candidates`."""
+        self._versions.rename(key, new_key, candidates)
+        held = self._held.pop(key, None)
+        if held is not None and (held.handle.is_changed or new_key in self._held):
+            held.handle.close()
+        elif held is not None:
+            self._held[new_key] = held
+
     def settle(self, key: str) -> None:
         """It is not being made any more: what is here of it may be kept."""
         self._versions.settle(key)
@@ -106,8 +116,9 @@ class FirstPieces:
         if held is not None and not held.handle.is_settled:
             self._close(key, held)
 
-    async def _let_go_later(self, key: str, held: _Held) -> None:
+    async def _let_go_later(self, held: _Held) -> None:
         await trio.sleep_until(held.until)
+        key = held.handle.key
         if self._held.get(key) is not held:
             return
         if held.handle.is_settled or held.handle.is_changed:

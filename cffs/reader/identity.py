@@ -99,6 +99,11 @@ class Identity:
         self.is_changed = True
         self.version = ObjectVersion(self.key, self.validator, self.total_nbytes, self._instance)
 
+    def rename(self, key: str, candidates: tuple[Source, ...]) -> None:
+        """It is known by now which object it is."""
+        self.key, self.candidates = key, candidates
+        self.version = self._version()
+
     def settle(self) -> None:
         """It is not being made any more: its bytes may be kept."""
         self.is_settled = True

@@ -40,6 +40,11 @@ class OpenFile:
         self.opened_at = trio.current_time()
 
     @property
+    def key(self) -> str:
+        """Of its object."""
+        return self._file.identity.key
+
+    @property
     def total_nbytes(self) -> int | None:
         """The exact size; None while the origin has not told it (then the handle must be direct I/O)."""
         return self._file.identity.total_nbytes

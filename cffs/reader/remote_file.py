@@ -148,6 +148,12 @@ class RemoteFile:
             if fetch.is_held:
                 self._fetches.drop(fetch)
 
+    def rename(self, key: str, candidates: tuple[Source, ...]) -> None:
+        """It is known by now which object this is. Never a checkpoint."""
+        old = self.identity.version
+        self.identity.rename(key, candidates)
+        self._holdings.became(old)
+
     def settle(self) -> None:
         """The object is not being made any more: what is here of it may be kept. Never a checkpoint."""
         old = self.identity.version

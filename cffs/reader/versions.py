@@ -84,6 +84,19 @@ class Versions:
         )
         return file
 
+    def rename(self, key: str, new_key: str, candidates: tuple[Source, ...]) -> None:
+        """What was asked for as `key`, and is not settled, is the object `new_key`; what somebody has of that by now is
+        kept instead."""
+        file = self._current.get(key)
+        if file is None or file.identity.is_settled:
+            return
+        if new_key in self._current:
+            self.supersede(key)
+            return
+        del self._current[key]
+        file.rename(new_key, candidates)
+        self._current[new_key] = file
+
     def settle(self, key: str) -> None:
         """The object is not being made any more: what is here of it may be kept, and is told."""
         file = self._current.get(key)

@@ -4,7 +4,7 @@ It must not know how audio is found in a call's folder beyond naming it (that is
 The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any (contract section 3, "Lookup first").
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -58,19 +58,25 @@ def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Questio
     if row is not None and row.campaign_id == campaign_id:
         return call_node(row.campaign_id, row.id)
     node = Node(Kind.CALL, (campaign_id, call_id))
-    if context.account.files_asked_at(campaign_id, call_id) is not None and not context.can_deny_calls:
+    account = context.account
+    has_v1_told = account.v1 is None or account.files_asked_at(campaign_id, call_id) is not None
+    if has_v1_told and not context.can_deny_calls:
         return node
     return Question(node, partial(_ask_call, context, campaign_id, call_id))
 
 
 async def _ask_call(context: Context, campaign_id: int, call_id: int) -> Node:
+    def is_there() -> bool:
+        row = context.catalog.call(call_id)
+        return row is not None and row.campaign_id == campaign_id
+
     v2_says, v1_says = await _both(
         context.account.find_call(call_id, patience_seconds=None),
         context.account.find_files(campaign_id, call_id, patience_seconds=None),
+        until=is_there,
     )
-    row = context.catalog.call(call_id)
-    if row is not None and row.campaign_id == campaign_id:
-        return call_node(row.campaign_id, row.id)
+    if is_there():
+        return call_node(campaign_id, call_id)
     if v2_says is None:
         raise RemoteObjectMissing(f"call {call_id} is not of campaign {campaign_id}")
     if isinstance(v2_says, NotInTree | OperationNotOffered) or context.only_v1_answers:
@@ -108,8 +114,9 @@ def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> Node | Q
     return Question(node, ask)
 
 
-async def _both(*questions: Awaitable[object]) -> list[CffsError | None]:
-    """Ask all at once; for each, None or what it raised."""
+async def _both(*questions: Awaitable[object], until: Callable[[], bool]) -> list[CffsError | None]:
+    """Ask all at once; for each, None or what it raised. One answer is enough where `until` says so: the others come
+    behind the caller."""
     outcomes: list[CffsError | None] = [None] * len(questions)
 
     async def ask(index: int, question: Awaitable[object]) -> None:
@@ -117,6 +124,8 @@ async def _both(*questions: Awaitable[object]) -> list[CffsError | None]:
             await question
         except CffsError as failure:
             outcomes[index] = failure
+        if until():
+            nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         for index, question in enumerate(questions):

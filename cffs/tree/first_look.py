@@ -18,13 +18,15 @@ kept nowhere. Where body and metadata contradict each other:
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import trio
 
 from cffs.catalog.questions import ELSEWHERE
 from cffs.catalog.rows import RecordingRow
-from cffs.core.errors import CffsError, OperationNotOffered, RemoteObjectMissing
+from cffs.core.errors import CffsError, ObjectRefused, OperationNotOffered, RemoteObjectMissing
+from cffs.core.source import Source
 from cffs.core.values import RecordingState
 from cffs.reader.first_pieces import Look
 from cffs.tree.context import Context
@@ -48,7 +50,7 @@ async def require_recording(context: Context, remote: Remote, recording_id: int)
     """
     if context.is_known(remote):
         return
-    asks_state = context.can_tell_states and context.catalog.recording(recording_id) is None
+    asks_state = not is_state_told(context, recording_id)
 
     async def ask() -> None:
         await context.account.ask_anything(
@@ -107,17 +109,52 @@ def _is_old(look: Look) -> bool:
 
 async def _settle(context: Context, key: str, recording_id: int, look: Look) -> None:
     try:
-        await context.account.find_recording(recording_id, patience_seconds=None)
-    except ELSEWHERE:
+        await _ask_state(context, recording_id)
+    except (*ELSEWHERE, ObjectRefused):
         pass  # nothing can tell more
     except CffsError:
         context.first_pieces.give_up(key)
         return
-    row = context.catalog.recording(recording_id)
-    if row is None or was_whole(row, look):
+    if all(was_whole(row, look) for row in _rows_of(context, recording_id)):
         context.first_pieces.settle(key)
     else:
         context.forget_bytes(key)
+
+
+async def _ask_state(context: Context, recording_id: int) -> None:
+    """Have v2 tell of the recording: with its call, where that is being asked for, or v1 has listed the file for it and
+    v2 has not told of the call's recordings; else by its id. Raises what stops an answer."""
+    file = context.catalog.listed_file(recording_id)
+    if file is not None and not _knows_recordings_of(context, file.call_id):
+        with suppress(*ELSEWHERE):
+            await context.account.find_call(file.call_id, patience_seconds=None)
+        if _knows_recordings_of(context, file.call_id):
+            return
+    if context.catalog.recording(recording_id) is None:
+        await context.account.find_recording(recording_id, patience_seconds=None)
+
+
+def _rows_of(context: Context, recording_id: int) -> list[RecordingRow]:
+    """The recordings that decide whether a file is whole: that of its id; where v1 numbers its files otherwise, those
+    of its call."""
+    row = context.catalog.recording(recording_id)
+    if row is not None:
+        return [row]
+    file = context.catalog.listed_file(recording_id)
+    return [] if file is None else context.catalog.recordings_of_call(file.call_id)
+
+
+def _knows_recordings_of(context: Context, call_id: int) -> bool:
+    call = context.catalog.call(call_id)
+    return call is not None and call.recordings_known
+
+
+def is_state_told(context: Context, recording_id: int) -> bool:
+    """True where it is known whether the recording of a file is being made, as far as anything can tell it."""
+    if not context.can_tell_states or context.catalog.recording(recording_id) is not None:
+        return True
+    file = context.catalog.listed_file(recording_id)
+    return file is not None and _knows_recordings_of(context, file.call_id)
 
 
 def was_whole(row: RecordingRow, look: Look) -> bool:
@@ -130,6 +167,54 @@ def was_whole(row: RecordingRow, look: Look) -> bool:
     elif row.created_ms is not None and row.seconds is not None:
         ended_ms = row.created_ms + row.seconds * _MS_A_SECOND
     return ended_ms is None or look.answered_ms is None or ended_ms + _MARGIN_MS <= look.answered_ms
+
+
+async def require_named(
+    context: Context,
+    source: Source,
+    ask_row: Callable[[], Awaitable[RecordingRow]],
+    content: Callable[[RecordingRow], Remote],
+) -> RecordingRow:
+    """The recording whose MP3 v2 gives by the name `source`: its bytes are asked for while `ask_row` asks which
+    recording it is, and are its own from then on. Raises what `ask_row` raises."""
+    key, named = source.key, _Named()
+    context.account.begin(("object", key), source.api, partial(_look_at_named, context, key, source, named))
+    try:
+        row = named.row = await ask_row()
+    except CffsError:
+        named.is_denied = True
+        context.first_pieces.give_up(key)
+        raise
+    remote = content(row)
+    context.first_pieces.rename(key, remote.key, remote.sources)
+    named.settle(context, remote.key)
+    return row
+
+
+class _Named:
+    """What is known of a recording that is asked for by name: its bytes and its row, whichever comes first."""
+
+    row: RecordingRow | None = None
+    look: Look | None = None
+    is_denied = False
+
+    def settle(self, context: Context, key: str) -> None:
+        """Where both have come: its bytes are kept, or they were not all."""
+        if self.row is None or self.look is None:
+            return
+        if was_whole(self.row, self.look):
+            context.first_pieces.settle(key)
+        else:
+            context.forget_bytes(key)
+
+
+async def _look_at_named(context: Context, key: str, source: Source, named: _Named) -> None:
+    with suppress(CffsError):  # whoever opens it asks again, in every way there is
+        named.look = await context.first_pieces.look(key, (source,), is_settled=False)
+        if named.is_denied:
+            context.first_pieces.give_up(key)
+        elif named.row is not None:
+            named.settle(context, f"recording/{named.row.id}.mp3")
 
 
 async def _whichever_comes_first(context: Context, recording_id: int, ask: Callable[[], Awaitable[None]]) -> None:
@@ -158,7 +243,7 @@ async def _whichever_comes_first(context: Context, recording_id: int, ask: Calla
 async def _told(context: Context, recording_id: int) -> RecordingRow | None:
     """What v2 tells of the recording; None where it tells nothing."""
     try:
-        await context.account.find_recording(recording_id, patience_seconds=None)
+        await _ask_state(context, recording_id)
     except CffsError:
         return None
     return context.catalog.recording(recording_id)

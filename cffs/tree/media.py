@@ -5,9 +5,11 @@ The namespace calls it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from cffs.catalog.rows import MediaRow
-from cffs.core.errors import NotInTree, RemoteObjectMissing
+from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.junk import is_junk
 from cffs.core.media_types import MIME_TYPES, may_be_text
 from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
@@ -52,6 +54,12 @@ def _known(context: Context, media_id: int) -> MediaRow | None:
     return context.catalog.media_file(media_id)
 
 
+def _ask_row_behind(context: Context, media_id: int) -> None:
+    """What v2 tells of a file whose bytes are there: its name, its type, and when it was made. Nobody waits for it."""
+    if context.catalog.media_file(media_id) is None:
+        context.account.begin(("media-row", media_id), None, partial(_asked, context, media_id))
+
+
 async def _asked(context: Context, media_id: int) -> MediaRow:
     row = context.catalog.media_file(media_id)
     if row is None:
@@ -73,6 +81,12 @@ def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node | Questi
         return node
 
     async def ask() -> Node:
+        if extension in MIME_TYPES:
+            with suppress(RemoteObjectMissing, OperationNotOffered):
+                await context.require_remote(file_content(context, node))
+                _ask_row_behind(context, media_id)
+                return node
+        # in its own type the service may give it in another way, which its row tells
         row = await _asked(context, media_id)
         if extension == listed(row.extension):
             return file_node(row)
@@ -95,7 +109,8 @@ def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Questi
 
 
 def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """`{id}`: the file as it is, whatever its type."""
+    """`{id}`: the file as it is, whatever its type; which decides whether text is what it holds, or a page in its
+    place, so the row is asked for first."""
     return _of_row(context, int(parts["id"]), Kind.MEDIA_RAW, _raw_node)
 
 

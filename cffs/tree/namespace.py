@@ -120,7 +120,8 @@ class Namespace:
 
         async def ask() -> Node:
             found = self._resolved(await self.promises.ask(promised), name)
-            return await self.promises.ask(found) if isinstance(found, Unproven) else found
+            # not by `promises.ask`: under the same folder and name it would wait for this very question
+            return await found.ask() if isinstance(found, Unproven) else found
 
         for route, _parts in _matching(promised.kind, name):
             stand_in = _stand_in(folder, name, is_folder=route.is_folder)

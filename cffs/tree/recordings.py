@@ -16,10 +16,11 @@ from cffs.catalog.rows import FileRow, RecordingRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
+from cffs.core.source import v2_recording, v2_recording_by_name
 from cffs.tree.audio import call_json_of, json_of, mp3_content, mp3_listed, wav_content
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, past, row_offset, seq_before
-from cffs.tree.first_look import require_recording
+from cffs.tree.first_look import is_state_told, require_named, require_recording
 from cffs.tree.hints import Form
 from cffs.tree.nodes import Entry, Kind, Node, Remote
 from cffs.tree.question import Question, denied
@@ -84,7 +85,7 @@ def _wav_in_call(context: Context, parent: Node, file_id: int) -> Node | Questio
     if known is not None:
         if not _is_file_of(known, parent, call_id):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
-        return wav_node(file_id)
+        return _file(context, file_id, wav_node(file_id), wav_content, is_listed=is_state_told(context, file_id))
     recording = context.catalog.recording(file_id)
     is_of_call = recording is not None and recording.call_id == call_id
     node = wav_node(file_id)
@@ -99,10 +100,10 @@ def _wav_in_call(context: Context, parent: Node, file_id: int) -> Node | Questio
         async def ask_list() -> Node:
             account = context.account
             await account.find_files(campaign_id, call_id, patience_seconds=None, within_seconds=MISSING_SECONDS)
-            found = _wav_in_call(context, parent, file_id)
-            if isinstance(found, Question):  # the list was told too long ago to tell
+            if context.catalog.listed_file(file_id) is None:
                 raise RemoteObjectMissing(reason)
-            return found
+            found = _wav_in_call(context, parent, file_id)
+            return await found.ask() if isinstance(found, Question) else found
 
         return Question(node, ask_list)
     if not is_of_call:
@@ -125,7 +126,18 @@ def _is_file_of(file: FileRow, folder: Node, call_id: int) -> bool:
 
 def resolve_call_mp3(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """`{name}.mp3`, and `{id}.mp3` where no recording of the call is named so."""
-    return _of_recording(_recording_in_call(context, parent, parts["name"]), mp3_node)
+    found = _recording_in_call(context, parent, parts["name"])
+    if isinstance(found, RecordingRow):
+        return mp3_node(found)
+    recording_id = parse_id(parts["name"])
+    source = v2_recording_by_name(call_of(context, parent)[1], decode_name(parts["name"]))
+    if recording_id is not None and context.can_deny_calls:
+        source = v2_recording(recording_id)
+
+    async def ask() -> Node:
+        return mp3_node(await require_named(context, source, found, lambda row: mp3_content(context, mp3_node(row))))
+
+    return Question(None, ask)
 
 
 def resolve_call_recording_json(context: Context, parent: Node, parts: Parts) -> Node | Question:
@@ -261,7 +273,8 @@ def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     file_id = int(parts["id"])
-    return _file(context, file_id, wav_node(file_id), wav_content, is_listed=context.catalog.file(file_id) is not None)
+    is_listed = context.catalog.file(file_id) is not None and is_state_told(context, file_id)
+    return _file(context, file_id, wav_node(file_id), wav_content, is_listed=is_listed)
 
 
 def _file(
