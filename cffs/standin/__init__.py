@@ -5,6 +5,6 @@ not know the client, the tree or the kernel (only `cffs.core` may be imported). 
 the tests call it.
 
 Floors inside, each importing only those before it:
-audio, media_files, rows; objects, library, me, call_filter, changes, call_book; account; answers, forms;
+audio, codecs, media_files, rows; objects, library, me, call_filter, changes, call_book; account; answers, forms;
 v1, v2 and its parts; exchange; reception, bending, mischief_*, faults, wire; server; thread, run.
 """

@@ -6,14 +6,19 @@ It must not know which requests are hit (that is `faults`) nor how bytes are sen
 """
 
 import gzip
+import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
 from typing import Final
 
 from cffs.standin.answers import error
 from cffs.standin.audio import StoredContent
 from cffs.standin.bending import Bending
+from cffs.standin.codecs import codec_wav
 from cffs.standin.exchange import Reply, describe, reply_to
 
 LOGIN_PAGE: Final = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Log in</form></body></html>"
@@ -135,6 +140,44 @@ def _replace(bending: Bending) -> None:
     reply.source, reply.start, reply.stop = fresh.source, fresh.start, fresh.stop
 
 
+def _new_validators(bending: Bending) -> None:
+    """Option: what (`both`, `etag`, `date`): the right bytes, under validators that no other answer has."""
+    reply, what = bending.reply, bending.option("what", "both")
+    if reply.download is None:
+        return
+    number = next(_ANSWERS)
+    if what in ("both", "etag"):
+        reply.set_header("ETag", f'"answer-{number}"')
+    if what in ("both", "date"):
+        modified = formatdate(reply.download.modified_ms / 1000 + number, usegmt=True)
+        reply.set_header("Last-Modified", modified)
+
+
+def _codec(bending: Bending) -> None:
+    """Options: codec (gsm), seconds (3): in the place of every object a WAV in a codec of telephone systems."""
+    told, name = bending.reply, str(bending.option("codec", "gsm"))
+    if told.download is None:
+        return
+    data = codec_wav(name, seed=told.download.key, seconds=float(bending.option("seconds", 3.0)))
+    etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
+    found = replace(told.download, content=StoredContent(data), content_type="audio/x-wav", etag=etag)
+    fresh = Reply(status=200, kind=told.kind, download=found)
+    describe(bending.site, bending.request, fresh, found)
+    told.status, told.headers, told.download, told.framing = fresh.status, fresh.headers, found, fresh.framing
+    told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
+
+
+def _entries(bending: Bending) -> None:
+    """Option: spelling (a key of SPELLINGS; host): the list of a call's recordings as other serialisers write it."""
+    reply = bending.reply
+    if reply.kind != "listRecordings" or reply.status != 200:
+        return
+    urls = re.findall(r'https?://[^<"\s]+/files/recording/[0-9]+', reply.body().decode())
+    document = {"description": "Recordings Fetched", "successful": True}
+    spelt = SPELLINGS[str(bending.option("spelling", "host"))](urls)
+    reply.set_body(json.dumps({**document, **spelt}).encode(), content_type="application/json")
+
+
 def _other_machine(bending: Bending) -> None:
     """Option: objects (an iterator of them): a service of several machines, each answer is of the next object."""
     told = bending.reply
@@ -171,6 +214,25 @@ def _absent(bending: Bending) -> None:
     reply.set_body(error(404, re.sub(r"\d+", "N", bending.request.path)).body, content_type="application/json")
 
 
+def _ids(urls: list[str]) -> list[int]:
+    return [int(url.rpartition("/")[2]) for url in urls]
+
+
+SPELLINGS: Final[dict[str, Callable[[list[str]], dict[str, object]]]] = {
+    "host": lambda urls: {"recording": [re.sub(r"//[^/]+", "//recordings.example.net", url) for url in urls]},
+    "scheme": lambda urls: {"recording": [url.replace("http://", "https://") for url in urls]},
+    "value": lambda urls: {"recording": [{"value": url} for url in urls]},
+    "recordings": lambda urls: {"recordings": urls},
+    "nested": lambda urls: {"recordings": {"recording": urls}},
+    "single": lambda urls: {"recording": urls[0] if len(urls) == 1 else urls},
+    "ids": lambda urls: {"recording": _ids(urls)},
+    "attributes": lambda urls: {"recording": [{"@id": str(ident)} for ident in _ids(urls)]},
+    "unreadable": lambda urls: {"recording": [url.replace("/recording/", "/recording/x") for url in urls]},
+}
+"""Ways in which v1's entries may be spelt, the last of which nobody can read."""
+
+_ANSWERS: Final = itertools.count(1)
+
 FAULTS: Final[dict[str, Callable[[Bending], None]]] = {
     "status": _status,
     "absent": _absent,
@@ -188,6 +250,9 @@ FAULTS: Final[dict[str, Callable[[Bending], None]]] = {
     "no_head": _no_head,
     "replace": _replace,
     "other_machine": _other_machine,
+    "new_validators": _new_validators,
+    "codec": _codec,
+    "entries": _entries,
     "416": _unsatisfiable,
 }
 """By the name that tests, the request log and the command line use."""

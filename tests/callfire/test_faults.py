@@ -19,6 +19,8 @@ from tests.exhaustion import no_descriptors
 #: `shift` sends other bytes under a right head, `total_wrong` another total, `short_by_one` another length to a whole
 #: GET: no client can tell from one answer. What is pinned shows the last two, the reader's tests hold the first.
 UNSEEN = {"shift", "total_wrong", "short_by_one"}
+#: Other objects, and what the test must say itself.
+OTHERS = {"rows", "body", "codec", "other_machine"}
 MAX_TRIES = 4
 MAX_HOPS = 6
 
@@ -30,7 +32,7 @@ def first_object(standin: Standin) -> tuple[Source, bytes]:
 
 
 @pytest.mark.parametrize("asked", [None, ByteRange(1000, 5000), ByteRange(0, 200_000)], ids=["whole", "inner", "start"])
-@pytest.mark.parametrize("fault", [name for name in standin_faults.NAMES if name not in UNSEEN | {"rows", "body"}])
+@pytest.mark.parametrize("fault", [name for name in standin_faults.NAMES if name not in UNSEEN | OTHERS])
 async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_for, drain, fault, asked):
     """Never a wrong byte, at most four tries, never longer than the total and one idle time."""
     source, content = first_object(standin)

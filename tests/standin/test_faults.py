@@ -5,14 +5,20 @@ import gzip
 import itertools
 import json
 import re
+import shutil
 import socket
+import subprocess
 import time
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from cffs.standin.codecs import NAMES as CODECS
+from cffs.standin.codecs import codec_wav
 from cffs.standin.faults import NAMES
+from cffs.standin.mischief_answers import SPELLINGS
 from cffs.standin.request_log import RequestRecord
 from cffs.standin.thread import StandinThread
 
@@ -111,6 +117,48 @@ def test_status_with_each_body(standin: StandinThread, target: tuple[str, bytes]
     assert (raw.status, raw.headers["content-length"], raw.body) == (500, "0", b"")
     raw = hit(standin, path, "absent")
     assert (raw.status, json.loads(raw.body)["httpStatusCode"]) == (404, 404)
+
+
+def test_validators_that_no_other_answer_has(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """The right bytes; ETag and date, or one of them, are others each time."""
+    path, body = target
+    seen = [hit(standin, path, "new_validators").headers for _ in range(2)]
+    assert len({one["etag"] for one in seen}) == len({one["last-modified"] for one in seen}) == 2
+    honest = ask(standin, path).headers
+    raw = hit(standin, path, "new_validators", what="date")
+    assert (raw.body, raw.headers["etag"]) == (body[START:STOP], honest["etag"])
+    assert raw.headers["last-modified"] != honest["last-modified"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_entries_in_every_spelling(standin: StandinThread, spelling: str) -> None:
+    """v1's list in other words: JSON that names the recordings, but for the one that cannot be read."""
+    row = next(row for row in map(standin.account.call_row, standin.account.call_ids()) if row and row["campaignId"])
+    path = f"/cloud/1/files/recording/list/{row['campaignId']}/{row['id']}?apikey={standin.credentials.apikey}"
+    raw = hit(standin, path, "entries", spelling=spelling)
+    assert json.loads(raw.body)["successful"] is True
+    for recording_id in standin.account.recording_ids(row["id"]):
+        assert str(recording_id) in raw.body.decode()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_codecs_of_telephone_systems(
+    standin: StandinThread, target: tuple[str, bytes], codec: str, tmp_path: Path
+) -> None:
+    """A WAV of that codec, ranges and length told rightly, which a decoder plays to its end."""
+    path, _body = target
+    found = standin.account.object_for(path)
+    assert found is not None
+    whole = codec_wav(codec, seed=found.key, seconds=9)
+    raw = hit(standin, path, "codec", codec=codec, seconds=9)
+    assert raw.headers["content-range"].rpartition("/")[2] == str(len(whole))
+    assert raw.body == whole[START:STOP]
+    (tmp_path / "x.wav").write_bytes(whole)
+    if shutil.which("ffmpeg"):
+        line = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "x.wav"), "-f", "s16le", "-ac", "1", "-"]
+        decoded = subprocess.run(line, capture_output=True, check=True)
+        assert abs(len(decoded.stdout) - 9 * 16_000) < 2000
+        assert decoded.stderr == b""
 
 
 def test_resets(standin: StandinThread, target: tuple[str, bytes]) -> None:
