@@ -47,7 +47,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Reads by cffs, rclone, httpdirfs and curl from one nginx on 127.0.0.1, in interleaved rounds.",
+        description="Reads by cffs, rclone, JuiceFS, httpdirfs and curl from one nginx on 127.0.0.1, in rounds.",
         epilog="'scripts/bench catalogue' measures the catalogue alone.",
     )
     parser.add_argument("--quick", action="store_true", help="one round, without the slowest; under 3 minutes")
@@ -78,7 +78,7 @@ def install() -> None:
 
 def measure(arguments: argparse.Namespace) -> None:
     """Rounds over all cases, one way and back in turn; Ctrl-C ends all that was started and keeps the samples."""
-    from benching import cases, files, report, samples, site
+    from benching import cases, files, programs, report, samples, site
 
     for which in SIGNALS:
         signal.signal(which, interrupt)
@@ -95,6 +95,8 @@ def measure(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="cffs-bench-", ignore_cleanup_errors=True) as name:
         files.make(Path(name))
         files.warm(Path(name))
+        if any(case.program == "JuiceFS" for case in chosen):
+            programs.fill_juicefs(Path(name))
         try:
             with site.serving(Path(name)) as running:
                 for number in range(rounds):

@@ -19,10 +19,11 @@ LOCKS = {
     "run": ROOT / "scripts/requirements.txt",
     "dev": ROOT / "scripts/requirements-dev.txt",
     "mutation": ROOT / "scripts/requirements-mutation.txt",
+    "bench": ROOT / "scripts/requirements-bench.txt",
 }
 #: The extras that each lock installs beside the run-time dependencies. A tool that few runs need has a lock of its own,
 #: so that `scripts/test` does not install it.
-_EXTRAS = {"run": (), "dev": ("dev",), "mutation": ("dev", "mutation")}
+_EXTRAS = {"run": (), "dev": ("dev",), "mutation": ("dev", "mutation"), "bench": ("dev", "bench")}
 _PREFIX = "# dependencies sha256:"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benching.files import MIB, SETS
-from benching.programs import Cffs, Httpdirfs, Mounted, Rclone
+from benching.programs import Cffs, Httpdirfs, JuiceFs, Mounted, Rclone
 from benching.samples import Sample, measuring
 from benching.site import FAR, FAR_TLS, NEAR, NEAR_TLS, SLOW, Place, Site
 
@@ -26,6 +26,9 @@ DECODED_FILES = 60
 SLOW_NBYTES_OF_ONE = 24 * MIB
 RANDOM_READS = {NEAR: 800, FAR: 120}
 CURL_PARALLEL = 8
+#: Programs that read files which nobody listed, at a time.
+PROGRAMS_AT_ONCE = 16
+SEEKS = 60
 RUN_SECONDS = 300
 
 #: From disk, one after another: the same work takes 0.14 or 0.56 s, and mostly a first pass is slow. Memory that a
@@ -40,6 +43,10 @@ MOUNTS: dict[str, Any] = {
     "cffs, disk cache": Cffs(keeps=True),
     "rclone off": Rclone("off"),
     "rclone full": Rclone("full"),
+    "newest rclone off": Rclone("off", newest=True),
+    "newest rclone full": Rclone("full", newest=True),
+    "newest rclone tuned": Rclone("off", newest=True, tuned=True),
+    "JuiceFS": JuiceFs(),
     "httpdirfs": Httpdirfs(),
 }
 
@@ -66,12 +73,18 @@ def cases() -> list[Case]:
             found.append(Case(row, program, partial(measure, row, program), **how))
 
     streaming = ("cffs", "cffs as root", "cffs, stock wire", "rclone off")
+    newest = ("newest rclone off", "newest rclone tuned", "JuiceFS")
+    sized = ("rclone off", "newest rclone off", "newest rclone full", "JuiceFS")
+    peers = (*sized, "newest rclone tuned")  # which knows no sizes, and so no ends
     add("stream 0 ms", streaming, partial(_stream, NEAR))
+    add("stream 0 ms", newest, partial(_stream, NEAR), rounds=3)
     add("stream 0 ms", ["curl"], partial(_fetch, NEAR))
     add("stream 0 ms", ["httpdirfs"], partial(_stream, NEAR, set_name="short"), rounds=3)
     add("disk cache written", ["cffs, disk cache", "rclone full"], _kept)
+    add("disk cache written", ["newest rclone full"], _kept, rounds=3)
     add("disk cache written", ["local"], _kept_locally)
     add("stream 50 ms", (*streaming, "rclone full"), partial(_stream, FAR))
+    add("stream 50 ms", newest, partial(_stream, FAR), rounds=3)
     add("stream 50 ms", ["curl"], partial(_fetch, FAR))
     add("slow link", ["cffs"], partial(_stream, SLOW), rounds=3)
     add("slow link", ["rclone off"], partial(_stream, SLOW, nbytes=SLOW_NBYTES_OF_ONE), rounds=3)
@@ -79,17 +92,29 @@ def cases() -> list[Case]:
         add(row, ("cffs", "cffs, stock wire", "rclone off"), partial(_stream, place))
         add(row, ["curl"], partial(_fetch, place))
     add("first 64 KiB, 50 ms", ["cffs", "rclone off"], _first)
+    add("first 64 KiB, 50 ms", newest, _first, rounds=3)
+    add("unlisted: first 64 KiB, 50 ms", ("cffs", *peers, "httpdirfs"), partial(_unlisted, is_nested=False))
+    add("unlisted, nested: first 64 KiB, 50 ms", ("cffs", *peers, "httpdirfs"), partial(_unlisted, is_nested=True))
+    row = "unlisted: 200 files by 16 programs, 50 ms"
+    add(row, ("cffs", *peers), _by_sixteen, rounds=3)
+    add(row, ["httpdirfs"], _by_sixteen, rounds=1, is_quick=False)
+    add(row, ["curl -Z 16"], _fetch_by_sixteen, rounds=3)
+    add("60 random 16 KiB in 5 MB, 50 ms", ("cffs", *sized, "rclone full", "httpdirfs"), _seek, rounds=3)
+    add("head and tail, 50 ms", ("cffs", *sized), _head_and_tail, rounds=3)
+    add("head and tail, 50 ms", ["httpdirfs"], _head_and_tail, rounds=1, is_quick=False)
     for threads, place, name in ((1, NEAR, "0 ms"), (4, NEAR, "0 ms"), (4, FAR, "50 ms")):
         row = f"random 64 KiB, {name}, {threads} thread{'s' * (threads > 1)}"
         add(row, ["cffs", "rclone off"], partial(_random, place, threads))
+        add(row, ["newest rclone off", "JuiceFS"], partial(_random, place, threads), rounds=3)
     add("random 64 KiB, 50 ms, 4 threads", ["rclone full"], partial(_random, FAR, 4), rounds=3, is_quick=False)
     add("cp -r 200 files, 50 ms", ["cffs"], _copy)
     add("cp -r 200 files, 50 ms", ["curl -Z 8"], _copy_by_curl)
     add("cp -r 200 files, 50 ms", ["rclone off"], _copy, rounds=3)
+    add("cp -r 200 files, 50 ms", newest, _copy, rounds=1, is_quick=False)
     add("cp -r 200 files, 50 ms", ["httpdirfs"], _copy, rounds=1, is_quick=False)
     add("ls -l 10,000", ["cffs"], _list)
     add("ffmpeg, 60 files, 50 ms", ["local"], _decode_local, rounds=3)
-    add("ffmpeg, 60 files, 50 ms", ["cffs", "rclone off"], _decode, rounds=3)
+    add("ffmpeg, 60 files, 50 ms", ["cffs", "rclone off", "newest rclone tuned", "JuiceFS"], _decode, rounds=3)
     return found
 
 
@@ -153,17 +178,87 @@ def _first(row: str, program: str, site: Site) -> Iterator[Sample]:
         names = _listed(mount)
         random.Random(4).shuffle(names)
         found: list[float] = []
-        with measuring(Sample(row, program, nbytes=64 * KIB * len(names)), site, mount) as sample:
+        with measuring(Sample(row, program, nbytes=64 * KIB), site, mount) as sample:
             for name in names:
                 began = time.perf_counter()
                 with (mount.folder / name).open("rb", buffering=0) as file:
                     received = file.read(64 * KIB)
                 found.append(time.perf_counter() - began)
                 _require(len(received) == 64 * KIB, "a short read")
-        sample.seconds = sorted(found)[len(found) // 2]
-        sample.nbytes //= len(found)
-        sample.sent_nbytes //= len(found)
+        yield _a_file(sample, found)
+
+
+def _unlisted(row: str, program: str, site: Site, *, is_nested: bool) -> Iterator[Sample]:
+    """The first 64 KiB of a file by its path, in a mount where nobody has listed or looked up anything."""
+    names = site.nested_names("probed") if is_nested else site.names("probed")
+    with (
+        MOUNTS[program].mounted(site, FAR, "probed", is_nested=is_nested) as mount,
+        measuring(Sample(row, program, nbytes=64 * KIB), site, mount) as sample,
+        (mount.folder / names[len(names) // 2]).open("rb", buffering=0) as file,
+    ):
+        _require(len(file.read(64 * KIB)) == 64 * KIB, "a short read")
+    yield sample
+
+
+def _by_sixteen(row: str, program: str, site: Site) -> Iterator[Sample]:
+    """Files that nobody listed, each read by a program of its own, sixteen at a time."""
+    with MOUNTS[program].mounted(site, FAR, "small") as mount:
+        paths = "\n".join(str(mount.folder / name) for name in site.names("small"))
+        command = f"/usr/bin/xargs -P {PROGRAMS_AT_ONCE} -n 1 /usr/bin/cat | /usr/bin/wc -c"
+        with measuring(Sample(row, program, nbytes=_total(site, "small")), site, mount) as sample:
+            told = _run("/bin/sh", "-c", command, stdin=paths)
+        _require(int(told) == sample.nbytes, "not all was read")
         yield sample
+
+
+def _fetch_by_sixteen(row: str, program: str, site: Site) -> Iterator[Sample]:
+    """The same files by one curl with sixteen transfers at a time, into nothing."""
+    urls = [part for name in site.names("small") for part in ("-o", "/dev/null", site.plain_url(FAR, "small") + name)]
+    with measuring(Sample(row, program, nbytes=_total(site, "small")), site) as sample:
+        _run("curl", "-sS", "-Z", "--parallel-max", PROGRAMS_AT_ONCE, *urls)
+    yield sample
+
+
+def _seek(row: str, program: str, site: Site) -> Iterator[Sample]:
+    """A listed recording of some minutes, read here and there as seeking players and editors do."""
+    with MOUNTS[program].mounted(site, FAR, "recording") as mount:
+        [name] = _listed(mount)
+        dice, most_nbytes = random.Random(8), SETS["recording"].most_nbytes
+        fd = os.open(mount.folder / name, os.O_RDONLY)
+        try:
+            with measuring(Sample(row, program, nbytes=SEEKS * 16 * KIB), site, mount) as sample:
+                read = [len(os.pread(fd, 16 * KIB, dice.randrange(most_nbytes - 16 * KIB))) for _ in range(SEEKS)]
+        finally:
+            os.close(fd)
+        _require(read == [16 * KIB] * SEEKS, "a short read")
+        _compare(mount.folder / name, site, "recording")
+        yield sample
+
+
+def _head_and_tail(row: str, program: str, site: Site) -> Iterator[Sample]:
+    """The median of the first 64 KiB and the last 4 KiB of listed files, as programs that look for tags do."""
+    with MOUNTS[program].mounted(site, FAR, "probed") as mount:
+        names = _listed(mount)
+        random.Random(5).shuffle(names)
+        found: list[float] = []
+        with measuring(Sample(row, program, nbytes=68 * KIB), site, mount) as sample:
+            for name in names:
+                began = time.perf_counter()
+                with (mount.folder / name).open("rb", buffering=0) as file:
+                    received = len(file.read(64 * KIB))
+                    file.seek(-4 * KIB, os.SEEK_END)
+                    received += len(file.read(4 * KIB))
+                found.append(time.perf_counter() - began)
+                _require(received == 68 * KIB, "a short read")
+        yield _a_file(sample, found)
+
+
+def _a_file(sample: Sample, found: list[float]) -> Sample:
+    """What one of so many files took and cost."""
+    sample.seconds = sorted(found)[len(found) // 2]
+    sample.requests /= len(found)
+    sample.sent_nbytes //= len(found)
+    return sample
 
 
 def _random(place: Place, threads: int, row: str, program: str, site: Site) -> Iterator[Sample]:
@@ -248,9 +343,9 @@ def _ffmpeg(paths: list[Path]) -> None:
 
 
 def _listed(mount: Mounted) -> list[str]:
-    """The folder's audio, in the names' order. Sizes are looked at too, as `ls -l` does and file managers do."""
+    """The folder's audio, in the names' order. Attributes are looked at too, as `ls -l` does and file managers do."""
     with os.scandir(mount.folder) as entries:
-        return sorted(entry.name for entry in entries if entry.name.endswith(".mp3") and entry.stat().st_size)
+        return sorted(entry.name for entry in entries if entry.name.endswith(".mp3") and entry.stat())
 
 
 def _dd(path: Path, sample: Sample, site: Site, mount: Mounted | None, nbytes: int) -> Sample:
@@ -276,8 +371,9 @@ def _total(site: Site, set_name: str) -> int:
     return sum((site.folder / "plain" / set_name / name).stat().st_size for name in site.names(set_name))
 
 
-def _run(*command: object) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=RUN_SECONDS)
+def _run(*command: object, stdin: str = "") -> str:
+    parts = [str(part) for part in command]
+    done = subprocess.run(parts, input=stdin, capture_output=True, text=True, timeout=RUN_SECONDS)
     _require(done.returncode == 0, f"{command[0]}: {done.stderr.strip()[-300:]}")
     return done.stdout
 

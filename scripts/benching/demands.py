@@ -73,6 +73,9 @@ def _peak_mib(samples: Samples) -> float | None:
 
 _FIRST, _LIST = "first 64 KiB, 50 ms", "ls -l 10,000"
 _ROOT = "cffs as root"
+_FLAT, _NESTED = "unlisted: first 64 KiB, 50 ms", "unlisted, nested: first 64 KiB, 50 ms"
+_SIXTEEN, _SEEK = "unlisted: 200 files by 16 programs, 50 ms", "60 random 16 KiB in 5 MB, 50 ms"
+_ENDS = "head and tail, 50 ms"
 _COPY, _DECODE = "cp -r 200 files, 50 ms", "ffmpeg, 60 files, 50 ms"
 
 DEMANDS: tuple[Demand, ...] = (
@@ -91,6 +94,13 @@ DEMANDS: tuple[Demand, ...] = (
     _faster("TLS 50 ms", "rclone off", 1.25, 1.6),
     _faster("TLS 50 ms", "curl", 0.5, 0.85),
     _most(_FIRST, "latencies", lambda s: _ratio(s.seconds(_FIRST, "cffs"), LATENCY_SECONDS), 1.1, 1.05),
+    _most(_FLAT, "latencies", lambda s: _ratio(s.seconds(_FLAT, "cffs"), LATENCY_SECONDS), 1.3, 1.2),
+    _most(_FLAT, "requests", lambda s: s.requests(_FLAT, "cffs"), 2, 1),
+    _most(_NESTED, "latencies", lambda s: _ratio(s.seconds(_NESTED, "cffs"), LATENCY_SECONDS), 2.3, 2.2),
+    _shorter(_SIXTEEN, "curl -Z 16", 2.0, 1.2),
+    _most(_SEEK, "requests", lambda s: s.requests(_SEEK, "cffs"), 5, 3),
+    _most(_SEEK, "s", lambda s: s.seconds(_SEEK, "cffs"), 0.4, 0.25),
+    _most(_ENDS, "requests", lambda s: s.requests(_ENDS, "cffs"), 2, 2),
     _faster("random 64 KiB, 0 ms, 1 thread", "rclone off", 4, 4.8),
     _faster("random 64 KiB, 0 ms, 4 threads", "rclone off", 4, 4.8),
     _faster("random 64 KiB, 50 ms, 4 threads", "rclone off", 4, 4.8),

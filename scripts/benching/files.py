@@ -16,6 +16,8 @@ from cffs.standin.call_filter import CallFilter
 
 MIB = 1024 * 1024
 PAGE = 1000
+#: When files were last modified: a recording that was made today may still be being made, and is asked about.
+MODIFIED_SECONDS = 1_700_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,19 @@ class FileSet:
     most_nbytes: int
     audio: bool = False
 
+    @property
+    def range_nbytes(self) -> tuple[int, int]:
+        """The least and the most."""
+        return self.least_nbytes, self.most_nbytes
 
-#: One big file for streams and random reads; one that even a slow program reads in time; files whose beginning is
-#: looked at; a folder to copy and to decode; and a listing whose bytes nobody asks for.
+
+#: One big file for streams and random reads; one that even a slow program reads in time; a recording of some minutes,
+#: read here and there; files whose beginning and end are looked at; a folder to copy and to decode; and a listing whose
+#: bytes nobody asks for.
 SETS = {
     "big": FileSet(1, 256 * MIB, 256 * MIB),
     "short": FileSet(1, 16 * MIB, 16 * MIB),
+    "recording": FileSet(1, 5_000_000, 5_000_000),
     "probed": FileSet(24, 4 * MIB, 4 * MIB),
     "small": FileSet(200, 100_000, 1_000_000, audio=True),
     "many": FileSet(10_000, 0, 0),
@@ -40,7 +49,7 @@ SETS = {
 
 
 def make(folder: Path) -> None:
-    """Fill `folder` with `plain/SET/ID.mp3` and `api/SET/*.json`."""
+    """Fill `folder` with `plain/SET/ID.mp3`, `nested/SET/CAMPAIGN/CALL/NAME.mp3` and `api/SET/`."""
     dice = random.Random(6)
     for name, file_set in SETS.items():
         account = Account(seed=6, calls=file_set.count, campaigns=1, uncampaigned_every=0, media=0, dynamic=0)
@@ -53,8 +62,13 @@ def make(folder: Path) -> None:
             for recording in _recordings(rows):
                 del recording["mp3Url"]
                 if file_set.most_nbytes:
-                    nbytes = dice.randint(file_set.least_nbytes, file_set.most_nbytes)
-                    recording["lengthInBytes"] = _write(plain / f"{recording['id']}.mp3", nbytes, file_set.audio)
+                    path, nbytes = plain / f"{recording['id']}.mp3", dice.randint(*file_set.range_nbytes)
+                    recording["lengthInBytes"] = _write(path, nbytes, file_set.audio)
+                    nested = folder / "nested" / name / str(campaign["id"]) / str(recording["callId"])
+                    nested.mkdir(parents=True, exist_ok=True)
+                    os.link(path, nested / f"{recording['name']}.mp3")
+            if file_set.most_nbytes:
+                _tell_each(api, rows)
             page = json.dumps({"items": rows, "limit": PAGE, "offset": offset, "totalCount": total})
             for filtered_by in ("", str(campaign["id"])):
                 (api / f"calls-{filtered_by}-{offset}.json").write_text(page)
@@ -73,6 +87,18 @@ def warm(folder: Path) -> None:
                 pass
 
 
+def _tell_each(api: Path, rows: list[dict]) -> None:
+    """What is asked of a call or a recording that nobody listed."""
+    for kind in ("calls", "call-recordings", "recordings"):
+        (api / kind).mkdir(exist_ok=True)
+    for row in rows:
+        (api / "calls" / f"{row['id']}.json").write_text(json.dumps(row))
+        recordings = list(_recordings([row]))
+        (api / "call-recordings" / f"{row['id']}.json").write_text(json.dumps({"items": recordings}))
+        for recording in recordings:
+            (api / "recordings" / f"{recording['id']}.json").write_text(json.dumps(recording))
+
+
 def _recordings(rows: list[dict]) -> Iterator[dict]:
     for row in rows:
         for record in row["records"]:
@@ -87,4 +113,5 @@ def _write(path: Path, nbytes: int, audio: bool) -> int:
             file.write(b"ID3")
             while (left := nbytes - file.tell()) > 0:
                 file.write(os.urandom(min(left, MIB)))
+    os.utime(path, (MODIFIED_SECONDS, MODIFIED_SECONDS))
     return path.stat().st_size

@@ -19,6 +19,8 @@ from pathlib import Path
 from benching.site import Place, Site
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Programs of the extra `bench`: newer than Debian's, or not Debian's.
+NEWEST = Path(sys.executable).parent
 START_SECONDS = 20
 STOP_SECONDS = 20
 #: What the kernel has for every mount, and so what a mount by an ordinary user keeps.
@@ -59,8 +61,8 @@ class Cffs:
     wide: bool = False
 
     @contextmanager
-    def mounted(self, site: Site, place: Place, set_name: str) -> Iterator[Mounted]:
-        """A mount of the set's account."""
+    def mounted(self, site: Site, place: Place, set_name: str, *, is_nested: bool = False) -> Iterator[Mounted]:
+        """A mount of the set's account; `is_nested`: its files under campaigns and calls."""
         with _home() as home:
             point = home / "mnt"
             options = ["--v2-url", site.v2_url(place, set_name), "--wire", self.wire, "--ca-bundle", site.ca_bundle]
@@ -69,25 +71,71 @@ class Cffs:
             told = {"PYTHONPATH": str(ROOT), "CFFS_LOGIN": "bench", "CFFS_PASSWORD": "bench"}
             with _running(command, home, told) as process:
                 _set_read_ahead(point, None if self.wide else DEFAULT_READ_AHEAD_KB)
-                folder = point / ("campaigns" if set_name == "many" else "recordings")
+                folder = point / ("campaigns" if is_nested or set_name == "many" else "recordings")
                 yield Mounted(folder, home / "cache", process)
 
 
 @dataclass(frozen=True, slots=True)
 class Rclone:
-    """rclone mount over its http backend: `off` streams, `full` keeps files on disk."""
+    """rclone mount over its http backend: `off` streams, `full` keeps files on disk. Debian's, or the `newest`; `tuned`
+    is what its documents and a look at its requests suggest for this: no HEAD, eight streams of 4 MiB."""
 
     mode: str
+    newest: bool = False
+    tuned: bool = False
 
     @contextmanager
-    def mounted(self, site: Site, place: Place, set_name: str) -> Iterator[Mounted]:
-        """A mount of the set's plain folder."""
+    def mounted(self, site: Site, place: Place, set_name: str, *, is_nested: bool = False) -> Iterator[Mounted]:
+        """A mount of the set's plain folder; `is_nested`: of the one with its files under campaigns and calls."""
         with _home() as home:
-            point = home / "mnt"
-            command = ["rclone", "mount", ":http:", point, "--http-url", site.plain_url(place, set_name), "--read-only"]
+            point, program = home / "mnt", NEWEST / "rclone" if self.newest else "/usr/bin/rclone"
+            url = site.plain_url(place, set_name, is_nested=is_nested)
+            command = [program, "mount", ":http:", point, "--http-url", url, "--read-only"]
             command += ["--vfs-cache-mode", self.mode, "--cache-dir", home / "cache", "--ca-cert", site.ca_bundle]
+            if self.tuned:
+                command += ["--http-no-head", "--vfs-read-chunk-streams", "8", "--vfs-read-chunk-size", "4M"]
             with _running(command, home, {"RCLONE_CONFIG": str(home / "rclone.conf")}) as process:
                 yield Mounted(point, home / "cache", process)
+
+
+@dataclass(frozen=True, slots=True)
+class JuiceFs:
+    """JuiceFS over WebDAV: names and sizes in SQLite on this machine, blocks of 4 MiB with nginx, which they are read
+    from by GET alone. The volume is filled in files of this machine before."""
+
+    @contextmanager
+    def mounted(self, site: Site, place: Place, set_name: str, *, is_nested: bool = False) -> Iterator[Mounted]:
+        """A mount of the volume that `fill_juicefs` made."""
+        with _home() as home:
+            point, meta = home / "mnt", f"sqlite3://{home / 'meta.db'}"
+            shutil.copyfile(site.folder / "juicefs.db", home / "meta.db")
+            _juicefs(
+                home, "config", meta, "--storage", "webdav", "--bucket", site.juicefs_url(place), "--force", "--yes"
+            )
+            command = [NEWEST / "juicefs", "mount", meta, point, "--read-only", "--no-usage-report", "--no-bgjob"]
+            command += ["--cache-dir", home / "cache", "--log", home / "juicefs.log"]
+            with _running(command, home, {}) as process:
+                yield Mounted(point / ("nested" if is_nested else "plain") / set_name, home / "cache", process)
+
+
+def fill_juicefs(folder: Path) -> None:
+    """A JuiceFS volume with all files below `plain` and `nested`, its blocks in `folder`/juicefs."""
+    meta = f"sqlite3://{folder / 'juicefs.db'}"
+    with _home() as home:
+        bucket = f"{folder / 'juicefs'}/"
+        _juicefs(home, "format", meta, "bench", "--storage", "file", "--bucket", bucket, "--trash-days", "0")
+        command = [NEWEST / "juicefs", "mount", meta, home / "mnt", "--no-usage-report", "--log", home / "juicefs.log"]
+        with _running([*command, "--cache-dir", home / "cache"], home, {}):
+            for name in ("plain", "nested"):
+                subprocess.run(["/usr/bin/cp", "-r", folder / name, home / "mnt" / name], check=True)
+            subprocess.run(["/usr/bin/sync", "-f", home / "mnt"], check=True)
+
+
+def _juicefs(home: Path, *arguments: object) -> None:
+    command = [str(part) for part in (NEWEST / "juicefs", *arguments)]
+    done = subprocess.run(command, env={"HOME": str(home), "PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"juicefs {arguments[0]}: {done.stderr.strip()[-300:]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +143,12 @@ class Httpdirfs:
     """httpdirfs with its cache, without which it is slower still; its check for ranges does not know this nginx."""
 
     @contextmanager
-    def mounted(self, site: Site, place: Place, set_name: str) -> Iterator[Mounted]:
-        """A mount of the set's plain folder."""
+    def mounted(self, site: Site, place: Place, set_name: str, *, is_nested: bool = False) -> Iterator[Mounted]:
+        """A mount of the set's plain folder; `is_nested`: as of Rclone."""
         with _home() as home:
             point = home / "mnt"
             command = ["httpdirfs", "-f", "--no-range-check", "--cache", "--cache-location", home / "cache"]
-            command += ["--cacert", site.ca_bundle, site.plain_url(place, set_name), point]
+            command += ["--cacert", site.ca_bundle, site.plain_url(place, set_name, is_nested=is_nested), point]
             with _running(command, home, {}) as process:
                 yield Mounted(point, home / "cache", process)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benching.programs import ROOT, Mounted
+from benching.programs import NEWEST, ROOT, Mounted
 from benching.site import Site
 
 #: How often memory is looked at: a look costs the daemon about a millisecond.
@@ -36,7 +36,7 @@ class Sample:
     program: str
     seconds: float = 0.0
     nbytes: int = 0
-    requests: int = 0
+    requests: float = 0
     sent_nbytes: int = 0
     cpu_seconds: float = 0.0
     pss_nbytes: int = 0
@@ -97,6 +97,8 @@ def about(rounds: int) -> dict[str, Any]:
             **{name: version(name) for name in ("pyfuse3", "trio", "httpx", "h11")},
             "nginx": _said("/usr/sbin/nginx", "-v").rpartition("/")[2],
             "rclone": _said("rclone", "version").partition("\n")[0].removeprefix("rclone v"),
+            "newest_rclone": _said(NEWEST / "rclone", "version").partition("\n")[0].removeprefix("rclone v"),
+            "juicefs": _said(NEWEST / "juicefs", "version").removeprefix("juicefs version ").partition("+")[0],
             "httpdirfs": _said("dpkg-query", "-W", "-f", "${Version}", "httpdirfs"),
             "curl": _said("curl", "--version").split()[1],
         },

@@ -45,11 +45,25 @@ SERVER = """
         listen 127.0.0.1:{port} {tls};
         {latency}
         location /plain/ {{ autoindex on; alias {folder}/plain/; }}
+        location /nested/ {{ autoindex on; alias {folder}/nested/; }}
+        location /juicefs/ {{ alias {folder}/juicefs/; }}
         {accounts}
     }}
 """
 ACCOUNT = """
         location ~ ^/{name}/v2/calls/recordings/([0-9]+)\\.mp3$ {{ alias {folder}/plain/{name}/$1.mp3; }}
+        location ~ ^/{name}/v2/calls/([0-9]+)/recordings/([^/]+\\.mp3)$ {{
+            alias {folder}/nested/{name}/{campaign}/$1/$2;
+        }}
+        location ~ ^/{name}/v2/calls/recordings/([0-9]+)$ {{
+            default_type application/json; alias {folder}/api/{name}/recordings/$1.json;
+        }}
+        location ~ ^/{name}/v2/calls/([0-9]+)$ {{
+            default_type application/json; alias {folder}/api/{name}/calls/$1.json;
+        }}
+        location ~ ^/{name}/v2/calls/([0-9]+)/recordings$ {{
+            default_type application/json; alias {folder}/api/{name}/call-recordings/$1.json;
+        }}
         location = /{name}/v2/calls {{
             default_type application/json; root {folder}/api/{name}; rewrite ^ /$calls_page break;
         }}
@@ -85,21 +99,30 @@ class Site:
         self.ca_bundle = folder / "ca.pem"
         self._ports = ports
 
-    def plain_url(self, place: Place, set_name: str) -> str:
+    def plain_url(self, place: Place, set_name: str, *, is_nested: bool = False) -> str:
         """The folder of a set, as rclone, httpdirfs and curl see it."""
-        return f"{self._base(place)}/plain/{set_name}/"
+        return f"{self._base(place)}/{'nested' if is_nested else 'plain'}/{set_name}/"
 
     def v2_url(self, place: Place, set_name: str) -> str:
         """The account of a set, as cffs sees it."""
         return f"{self._base(place)}/{set_name}/v2"
 
+    def juicefs_url(self, place: Place) -> str:
+        """Where the blocks of the JuiceFS volume lie."""
+        return f"{self._base(place)}/juicefs/"
+
     def names(self, set_name: str) -> list[str]:
         """The files of a set, in order."""
         return sorted(path.name for path in (self.folder / "plain" / set_name).iterdir())
 
+    def nested_names(self, set_name: str) -> list[str]:
+        """The files of a set as they lie under campaigns and calls, in order."""
+        folder = self.folder / "nested" / set_name
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.mp3"))
+
     def campaign(self, set_name: str) -> str:
         """The only campaign of a set's account."""
-        return str(json.loads((self.folder / "api" / set_name / "campaign.json").read_text())["id"])
+        return _campaign(self.folder, set_name)
 
     def log_position(self) -> int:
         """Where the access log ends now."""
@@ -122,7 +145,7 @@ def serving(folder: Path) -> Iterator[Site]:
     listeners = {place: _listener(place) for place in PLACES}
     ports = {place: listener.getsockname()[1] for place, listener in listeners.items()}
     _certify(folder)
-    accounts = "".join(ACCOUNT.format(name=name, folder=folder) for name in SETS)
+    accounts = "".join(ACCOUNT.format(name=name, folder=folder, campaign=_campaign(folder, name)) for name in SETS)
     servers = "".join(
         SERVER.format(
             port=port,
@@ -154,6 +177,10 @@ def serving(folder: Path) -> Iterator[Site]:
     finally:
         server.terminate()
         server.wait(START_SECONDS)
+
+
+def _campaign(folder: Path, set_name: str) -> str:
+    return str(json.loads((folder / "api" / set_name / "campaign.json").read_text())["id"])
 
 
 def _listener(place: Place) -> socket.socket:

@@ -131,7 +131,7 @@ def load(path: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("lock", ["build", "run", "dev"])
+@pytest.mark.parametrize("lock", ["build", "run", "dev", "mutation", "bench"])
 def test_locks_are_fresh(lock):
     """Each lock was made from the dependencies as they are now, and pins every package by hash; else: scripts/lock."""
     locks = load("scripts/locks.py")
