@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cffs.cache.disk_file import DiskFile, Transfer, make_folder
 from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
-from cffs.cache.disk_index import DiskIndex, name_of
+from cffs.cache.disk_index import DiskIndex, NearlyFull, name_of
 from cffs.cache.disk_open import BlockRead, BlockWrite, OpenFiles
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
@@ -321,11 +321,11 @@ class DiskCache:
         return self.index.make_room(nbytes, limit_nbytes=self.limit_nbytes, keep=keep)
 
     def _others_went(self, problem: OSError, version: ObjectVersion) -> bool:
-        """Whether the disk was too full for a block of the version, and others gave way to it: then it is worth another
-        try. Each time something is evicted, so that tries come to an end."""
-        if problem.errno not in _FULL:
+        """Whether the disk was too full for a block of the version, and what was unused for longest gave way to it:
+        then it is worth another try. Each time something is evicted, so that tries come to an end."""
+        if problem.errno not in _FULL or isinstance(problem, NearlyFull):
             return False
-        room_nbytes = max(0, self.index.used_nbytes - _LOOK_NBYTES)
+        room_nbytes = max(0, self.index.used_nbytes - BLOCK_NBYTES)
         return self.index.prune(limit_nbytes=room_nbytes, keep=name_of(version.key)) > 0
 
     def _close_file(self, name: str) -> None:

@@ -10,6 +10,7 @@ its result brought back here. Everything else is for the event loop alone.
 import errno
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from cffs.cache import disk_format
@@ -81,6 +82,9 @@ class DiskFile:
                 self._slots = self._read_slots()
         except BaseException:
             os.close(self._descriptor)
+            if create:  # a file without its header would be in the way of the next try
+                with suppress(OSError):
+                    path.unlink()
             raise
         #: A byte a block, so that runs of them are found fast.
         self._here = bytearray(disk_format.is_written(self._slot(index)) for index in range(self._layout.blocks))

@@ -9,6 +9,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,10 @@ _SPARE_SHARE = 1 / 64
 _SECTOR_NBYTES = 512
 #: A pinned file has its owner's x bit set: it survives a restart and needs no second file.
 _PINNED, _FREE = 0o700, 0o600
+
+
+class NearlyFull(OSError):
+    """What is left on the file system is for others."""
 
 
 @dataclass(slots=True)
@@ -117,6 +122,9 @@ class DiskIndex:
             entry.path.unlink(missing_ok=True)
         except OSError as problem:
             log.warning("cannot remove a cache file path=%s reason=%s", entry.path, problem.strerror)
+            return
+        with suppress(OSError):  # mostly others are in it; an empty one takes an inode for nothing
+            entry.path.parent.rmdir()
 
     def clear(self, *, pinned_too: bool) -> int:
         """Remove every file (pinned ones only if asked); returns how many bytes of disk came free."""
@@ -141,13 +149,13 @@ class DiskIndex:
         return self.used_nbytes + nbytes <= limit_nbytes
 
     def leave_free_space(self, *, keep: str) -> None:
-        """Evict by last use, but for `keep`, until others have room on the file system. Raises OSError where they have
-        not even so."""
+        """Evict by last use, but for `keep`, until others have room on the file system. Raises NearlyFull where they
+        have not even so."""
         short_nbytes = self._short_nbytes()
         if short_nbytes > 0:
             self.prune(limit_nbytes=max(0, self.used_nbytes - short_nbytes), keep=keep)
             if self._short_nbytes() > 0:
-                raise OSError(errno.ENOSPC, "the file system is nearly full")
+                raise NearlyFull(errno.ENOSPC, "the file system is nearly full")
 
     def _short_nbytes(self) -> int:
         found = self._statvfs(self.folder)

@@ -10,6 +10,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -79,9 +80,19 @@ def test_killed_while_writing_the_cache(home: Path, make_bench: MakeBench, said:
             bench.alive()
 
 
+def fill(folder: Path, *, nbytes: int) -> None:
+    """Files of so many bytes until the file system takes no more."""
+    with pytest.raises(OSError) as raised:
+        folder.mkdir(exist_ok=True)  # where the cache has taken the last inode, this fails
+        for number in range(100_000):
+            (folder / f"{time.monotonic_ns()}-{number}").write_bytes(bytes(nbytes))
+    assert raised.value.errno == errno.ENOSPC
+
+
 @as_root
-def test_cache_folder_full(home: Path, make_bench: MakeBench):
-    """With no byte left, and with no inode left, every read is right, and what was cached before is still served."""
+def test_cache_folder_full(home: Path, make_bench: MakeBench, said: Said):
+    """With no byte left, and with no inode left, every read is right, and what was cached before is still served or
+    gives way to what is read now; where nothing is left to give way, the mount says that the disk is full."""
     for number, options in enumerate(("size=6m", "size=64m,nr_inodes=24")):
         with (
             tmpfs(home / f"full{number}", options) as cache,
@@ -90,16 +101,17 @@ def test_cache_folder_full(home: Path, make_bench: MakeBench):
             targets = [bench.fresh() for _ in range(14)]
             for target in targets:
                 bench.succeeds(target)
-            filler = cache / "filler"
-            with pytest.raises(OSError) as raised:
-                filler.mkdir()  # where the cache has taken the last inode, this fails
-                for name in range(100_000):
-                    (filler / str(name)).write_bytes(bytes(65536 if number == 0 else 0))
-            assert raised.value.errno == errno.ENOSPC
+            filler, nbytes = cache / "filler", 65_536 if number == 0 else 0
+            fill(filler, nbytes=nbytes)
             for target in (*targets[:4], bench.fresh(), bench.fresh()):
                 cold(target.path)
                 bench.succeeds(target)
             assert bench.mount.status()["cache"]["disk_bytes"] > 0
+            assert bench.mount.status()["notes"] == [], "what was unused for longest gave way"
+            told = account_variables(bench.standin)
+            assert run(said, home, "cache", "clear", "--cache-dir", cache, **told).returncode == 0
+            fill(filler, nbytes=nbytes)
+            bench.succeeds(bench.fresh())
             assert any(note.startswith("cache: disk full; ") for note in bench.mount.status()["notes"])
             bench.alive()
 
