@@ -52,6 +52,29 @@ def paths(account: Account, *, v1: bool, v2: bool, options: Options) -> dict[str
     return found
 
 
+async def test_sixteen_programs(world, clock: MockClock):
+    """Two hundred names of one folder, read by sixteen at a time, take hardly longer than their requests, one each."""
+    made = Account(seed=5, calls=220)
+    ids = [number for call_id in made.call_ids() for number in made.recording_ids(call_id)][:200]
+    for number in ids:
+        made.resize_recording(number, form="wav", total_nbytes=100_000)
+    async with world(made, timeout_seconds=120.0, budget_seconds=100.0) as mount:
+        mount.standin.link.latency_seconds = LATENCY_SECONDS
+        await mount.kernel.inode("recordings")
+        sixteen = trio.CapacityLimiter(16)
+
+        async def read(number: int) -> None:
+            async with sixteen:
+                assert await mount.kernel.read(f"recordings/{number}.wav")
+
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for number in ids:
+                nursery.start_soon(read, number)
+        assert trio.current_time() - began < 1.2 * 200 / 16 * LATENCY_SECONDS
+        assert bodies(mount) == {"body": 200}
+
+
 async def first_byte(kernel: Kernel, path: str) -> float:
     """The latencies until the first byte."""
     began = trio.current_time()

@@ -35,10 +35,11 @@ def told(*command: object) -> tuple[int, str]:
     return done.returncode, done.stderr.decode(errors="replace")
 
 
+@pytest.mark.parametrize("options", [(), ("--writable",)], ids=["modes checked", "modes not checked"])
 @pytest.mark.parametrize("which", [{}, {"v2": False}, {"v1": False}], ids=["both", "v1", "v2"])
-def test_programs_see_no_difference(said, home, which):
+def test_programs_see_no_difference(said, home, which, options):
     """Programs say of a name that the service denies what they say of any missing file, in every position of a path."""
-    with served(said, home, **which) as (standin, mount):
+    with served(said, home, *options, **which) as (standin, mount):
         form = "wav" if which.get("v2", True) is False else "mp3"
         missing = [mount.path / f"recordings/99{number}.{form}" for number in range(8)]
         for command, status in (
@@ -90,26 +91,52 @@ def test_names_of_one_folder_are_asked_side_by_side(said, home, kind):
         assert time.monotonic() - started < 5 * 4 * LATENCY_SECONDS * contention()
 
 
-def test_a_name_that_hangs_delays_no_other(said, home):
-    """While fifty names of a folder hang, another is looked up, proven and read."""
-    with served(said, home, "--timeout", "20") as (standin, mount):
+@pytest.mark.parametrize("options", [(), ("--writable",)], ids=["modes checked", "modes not checked"])
+@pytest.mark.parametrize("kind", ["files", "folders"])
+def test_what_hangs_delays_no_other(said, home, kind, options):
+    """While a hundred files, or a hundred folders of calls, hang beside it, another is looked up, proven and read."""
+    with served(said, home, "--timeout", "30", *options) as (standin, mount):
         account = standin.account
-        first, *others = [number for call in account.call_ids() for number in account.recording_ids(call)]
-        hanging = [f"{number}" for number in others[:50]]
-        standin.faults.add("hang", path="|".join(f"{number}([.].*)?$" for number in hanging))
-        asking = [
-            subprocess.Popen(["stat", mount.path / f"recordings/{number}.mp3"], stderr=subprocess.DEVNULL)
-            for number in hanging
-        ]
+        calls = [c for c in account.call_ids() if account.call_row(c)["campaignId"] and account.recording_ids(c)]
+        row = account.call_row(calls[0])
+        if kind == "files":
+            healthy = mount.path / f"recordings/{account.recording_ids(calls[0])[0]}.mp3"
+            hanging = [f"recordings/{number}.mp3" for number in range(700, 800)]
+            standin.faults.add("hang", path=r"recordings/7\d\d([.]mp3)?$")
+        else:
+            healthy = mount.path / f"campaigns/{row['campaignId']}/{calls[0]}/{account.recording_ids(calls[0])[0]}.wav"
+            hanging = [f"campaigns/{row['campaignId']}/{number}" for number in range(700, 800)]
+            standin.faults.add("hang", path=r"/7\d\d$")
+        asking = [subprocess.Popen(["stat", mount.path / path], stderr=subprocess.DEVNULL) for path in hanging]
         try:
             time.sleep(0.3)
             started = time.monotonic()
-            assert (mount.path / f"recordings/{first}.mp3").read_bytes()
-            assert time.monotonic() - started < 5 * contention()
-            assert all(one.poll() is None for one in asking)
+            assert healthy.read_bytes()
+            # a second after which what hangs counts no longer, and its own requests
+            assert time.monotonic() - started < 2 + 4 * contention()
+            assert sum(one.poll() is None for one in asking) > len(asking) * 0.9
         finally:
             standin.faults.clear()
             for one in asking:
                 one.kill()
             for one in asking:
                 one.wait()
+
+
+def test_tools_that_walk_meet_no_promise(said, home):
+    """`find`, `ls -R` and `rsync` over folders of which names were looked up, denied or not, see what is listed."""
+    with served(said, home) as (standin, mount):
+        account = standin.account
+        number = account.recording_ids(next(c for c in account.call_ids() if account.recording_ids(c)))[0]
+        for name in ("88.mp3", "88.wav", "88.json", "88@0-1.wav", f"{number}.mp3"):
+            told("stat", mount.path / "recordings" / name)
+        told("ls", mount.path / "calls/88")
+        done = subprocess.run(
+            ["find", mount.path / "recordings", mount.path / "calls"], capture_output=True, timeout=WATCHDOG_SECONDS
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"/88" not in done.stdout
+        assert f"/{number}.mp3".encode() in done.stdout
+        copied = told("cp", "-r", mount.path / "recordings", home / "copied")
+        assert copied == (0, "")
+        assert not [name for name in os.listdir(home / "copied") if name.startswith("88")]
