@@ -87,28 +87,40 @@ class Account:
     def listing(self, name: str, campaign_id: int | None = None) -> Listing | None:
         """The listing of that name with a refresh started where it is due; None where this origin has none.
 
-        With a `campaign_id` only that campaign's calls (0: those of none): in a large account they are listed alone.
+        With a `campaign_id` only that campaign's calls or recordings (0: those of none): in a large account its calls
+        are listed alone, and where calls tell nothing of their recordings only its own are asked.
         """
         family = {"campaigns": Family.BROADCASTS, "media": Family.MEDIA}.get(name, Family.CALLS)
+        if name == "recordings" and campaign_id is not None and self._tells_recordings(campaign_id):
+            name = "calls"
         listing = self._listings.get(name)
         if listing is None or self.offered.get(family) is False:
             return None
+        if name == "recordings" and campaign_id is not None:
+            listing = self._listing_of_campaign(
+                name, campaign_id, partial(list_recordings, self, campaign_id=campaign_id)
+            )
         if name == "calls":
             if campaign_id is None:
                 listing.is_wanted_whole = True
             elif self._taking.is_large and not listing.running and not self.was_listed("calls"):
-                listing = self._listing_of_campaign(campaign_id)
+                listing = self._listing_of_campaign(
+                    name, campaign_id, partial(self._taking.calls_of_campaign, campaign_id=campaign_id)
+                )
         listing.refresh(self._background, ttl_seconds=self._ttl_seconds)
         return listing
 
-    def _listing_of_campaign(self, campaign_id: int) -> Listing:
-        name = f"calls:{campaign_id}"
+    def _listing_of_campaign(self, name: str, campaign_id: int, take: Callable[[Listing], Awaitable[None]]) -> Listing:
+        name = f"{name}:{campaign_id}"
         listing = self._listings.get(name)
         if listing is None:
-            listing = self._listings[name] = self._new_listing(
-                name, lambda listing: self._taking.calls_of_campaign(listing, campaign_id)
-            )
+            listing = self._listings[name] = self._new_listing(name, take)
         return listing
+
+    def _tells_recordings(self, campaign_id: int) -> bool:
+        """True where the calls of a campaign were listed, and what was recorded of each is known from that."""
+        unasked = self.catalog.calls_without_recordings(limit=1, campaign_id=campaign_id)
+        return self.was_listed("calls", campaign_id) and not unasked
 
     def _new_listing(self, name: str, take: Callable[[Listing], Awaitable[None]]) -> Listing:
         return Listing(name, take, age_seconds=age_seconds(self.catalog.listed_ms(name), now_ms=self._wall_ms()))
@@ -118,7 +130,11 @@ class Account:
         if name in self._were_listed or self.catalog.listed_ms(name) is not None:
             self._were_listed.add(name)  # never untrue again
             return True
-        return campaign_id is not None and self.was_listed(f"{name}:{campaign_id}")
+        if campaign_id is None:
+            return False
+        return self.was_listed(f"{name}:{campaign_id}") or (
+            name == "recordings" and self._tells_recordings(campaign_id)
+        )
 
     async def mark_listed(self, name: str) -> None:
         """Note that a listing was taken whole now."""

@@ -6,6 +6,7 @@ It must not know what a folder shows.
 
 import sqlite3
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -19,12 +20,22 @@ _ROWS = (128, 1000)
 #: Calls kept, so that a few walks at a time do not drive out each other's; about a kilobyte each.
 _KEPT = 1024
 
+
+class Beside(Enum):
+    """Which calls are listed beside a call, where its folder stands: who opens one opens the next."""
+
+    CAMPAIGN = "c.campaign_id = f.campaign_id AND "
+    MONTH = "c.month IS f.month AND "
+    ALL = ""
+
+
 #: In the order of an index: sorting them costs as much as reading them.
-_AHEAD = (
-    f"{CALL_COLUMNS}, {RECORDING_COLUMNS} FROM calls f CROSS JOIN calls c LEFT JOIN recordings r"
-    " ON r.call_id = c.id"
-    " WHERE f.id = ?1 AND c.campaign_id = f.campaign_id AND c.seq >= f.seq ORDER BY c.seq LIMIT ?2"
-)
+_AHEAD = {
+    beside: f"{CALL_COLUMNS}, {RECORDING_COLUMNS} FROM calls f CROSS JOIN calls c"
+    f" LEFT JOIN recordings r ON r.call_id = c.id WHERE f.id = ?1 AND {beside.value}c.seq >= f.seq"
+    " ORDER BY c.seq LIMIT ?2"
+    for beside in Beside
+}
 _CALL_COLUMNS = len(CallRow._fields)
 
 
@@ -50,10 +61,10 @@ class CallFolders:
         """Rows have changed."""
         self._kept.clear()
 
-    def read(self, reading: sqlite3.Connection, call_id: int) -> list[RecordingRow]:
-        """Keep the call and the next ones; returns their recordings. Not kept is what there is not, and a call with
-        more recordings than one read may return."""
-        rows, is_cut = self._rows(reading, call_id)
+    def read(self, reading: sqlite3.Connection, call_id: int, beside: Beside) -> list[RecordingRow]:
+        """Keep the call and the next ones beside it; returns their recordings. Not kept is what there is not, and a
+        call with more recordings than one read may return."""
+        rows, is_cut = self._rows(reading, call_id, beside)
         recordings: list[RecordingRow] = []
         for ident, joined in groupby(rows, key=itemgetter(1)):
             first, *others = joined
@@ -69,11 +80,11 @@ class CallFolders:
             del self._kept[next(iter(self._kept))]
         return recordings
 
-    def _rows(self, reading: sqlite3.Connection, call_id: int) -> tuple[list[tuple[Any, ...]], bool]:
+    def _rows(self, reading: sqlite3.Connection, call_id: int, beside: Beside) -> tuple[list[tuple[Any, ...]], bool]:
         """The joined rows, and whether the last call's may have been cut off."""
         rows: list[tuple[Any, ...]] = []
         for limit in _ROWS:
-            rows = reading.execute(_AHEAD, (call_id, limit)).fetchall()
+            rows = reading.execute(_AHEAD[beside], (call_id, limit)).fetchall()
             if len(rows) < limit:
                 return rows, False
             if rows[-1][1] != call_id:

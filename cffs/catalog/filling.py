@@ -21,26 +21,32 @@ log = logging.getLogger(__name__)
 
 #: As a folder's sizes are asked (contract section 4).
 AT_ONCE = 8
+#: Of a campaign in a large account: that of all calls stops at its first page, and its own takes over.
+_LISTINGS = 2
 #: What `ls recordings/` may cost at most where nothing is embedded: the price of a million calls' pages.
 MOST_CALLS = 1000
 
 
-async def list_recordings(account: "Account", listing: "Listing") -> None:
-    """Take the listing of calls, then the recordings that it left out, of the newest `MOST_CALLS` calls at most.
+async def list_recordings(account: "Account", listing: "Listing", *, campaign_id: int | None = None) -> None:
+    """Take the listing of calls, of a campaign or of all, then the recordings that it left out, of the newest
+    `MOST_CALLS` calls at most.
 
     Raises what stops an answer; what came stays. Further calls are asked by the next listing, or when their folder is
     opened.
     """
-    calls = account.listing("calls")
-    if calls is None:
-        return
-    while calls.running:
-        await calls.wait_for_progress()
-        if calls.is_partial:
-            listing.progressed()
-    if calls.failure is not None:
-        raise calls.failure
-    unasked = account.catalog.calls_without_recordings(limit=MOST_CALLS + 1)
+    for _ in range(_LISTINGS):
+        calls = account.listing("calls", campaign_id)
+        if calls is None:
+            return
+        while calls.running:
+            await calls.wait_for_progress()
+            if calls.is_partial:
+                listing.progressed()
+        if calls.failure is not None:
+            raise calls.failure
+        if account.was_listed("calls", campaign_id):
+            break
+    unasked = account.catalog.calls_without_recordings(limit=MOST_CALLS + 1, campaign_id=campaign_id)
     if len(unasked) > MOST_CALLS:
         log.warning("this service tells recordings call by call: asking of the newest %d calls only", MOST_CALLS)
     await _ask_each(account, listing, iter(unasked[:MOST_CALLS]))

@@ -19,12 +19,15 @@ class HintMeasure:
         self._different: Counter[str] = Counter()
         #: What the votes say, told afresh at each: a listing asks it of every file.
         self._measured: str | None = None
+        self._not: frozenset[str] = frozenset()
 
     def note(self, form: str, *, hint_nbytes: int, exact_nbytes: int) -> None:
         """A file of that form has this size, and its listing said that."""
         (self._equal if hint_nbytes == exact_nbytes else self._different)[form] += 1
         ((leading, witnesses),) = self._equal.most_common(1) or [("", 0)]
         self._measured = leading if witnesses > self._different[leading] else None
+        enough = {other for other, count in self._different.items() if count >= ENOUGH}
+        self._not = frozenset(enough - self._equal.keys())
 
     def measured_form(self) -> str | None:
         """The form that hints were seen to measure, None before any witness."""
@@ -32,4 +35,4 @@ class HintMeasure:
 
     def is_not(self, form: str) -> bool:
         """True where hints were seen not to measure that form."""
-        return not self._equal[form] and self._different[form] >= ENOUGH
+        return form in self._not

@@ -88,6 +88,21 @@ class RecordingRow(NamedTuple):
         return not self.call_id and self.state is RecordingState.UNKNOWN and told == (None, None, None)
 
 
+class ListedRecording(NamedTuple):
+    """What a folder of recordings shows of one; `file_seq` is the row of v1's file of the same id, where that was asked
+    for and there is one."""
+
+    seq: int
+    id: int
+    listed: str
+    created_ms: int | None
+    hint_nbytes: int | None
+    seconds: int | None
+    state: str
+    seen_ms: int | None
+    file_seq: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class FileRow:
     """A recording file that v1's list told of."""
@@ -213,6 +228,15 @@ CAMPAIGN_BY_ID = f"{_CAMPAIGN} WHERE id = ?"
 CAMPAIGN_BY_FOLDER = f"{_CAMPAIGN} WHERE stem = ?"
 CAMPAIGNS_AFTER = f"{_CAMPAIGN} WHERE seq > ? ORDER BY seq LIMIT ?"
 CALL_BY_ID = f"{_CALL} WHERE id = ?"
+#: With the newest recording's time, else the newest call's, else its own: an index's last entry each.
+LISTED_CAMPAIGNS_AFTER = (
+    "SELECT coalesce((SELECT max(coalesce(r.created_ms, -9223372036854775808)) FROM recordings r"
+    " WHERE r.campaign_id = c.id AND coalesce(r.created_ms, -9223372036854775808) BETWEEN 0 AND ?1),"
+    " (SELECT max(created_ms) FROM calls WHERE campaign_id = c.id AND created_ms < ?1), c.modified_ms, c.seen_ms),"
+    " c.seq, c.id, c.name, c.modified_ms, c.document, c.stem, c.seen_ms FROM campaigns c"
+    " WHERE c.seq > ?2 ORDER BY c.seq LIMIT ?3"
+)
+CALLS_AFTER = f"{_LISTED_CALL} WHERE seq > ? ORDER BY seq LIMIT ?"
 CALLS_OF_CAMPAIGN_AFTER = f"{_LISTED_CALL} WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 CALLS_OF_MONTH_AFTER = f"{_LISTED_CALL} WHERE month IS ? AND seq > ? ORDER BY seq LIMIT ?"
 #: Step by step along the index: not a look at every call.
@@ -266,6 +290,10 @@ UNTOLD_CALLS = "SELECT id FROM calls WHERE document IS NULL ORDER BY seq DESC LI
 UNTOLD_RECORDINGS = (
     "SELECT id FROM recordings WHERE call_id = 0 AND created_ms IS NULL AND hint_nbytes IS NULL AND seconds IS NULL"
     " AND state = 'UNKNOWN' ORDER BY seq DESC LIMIT ?"
+)
+CALLS_OF_CAMPAIGN_WITHOUT_RECORDINGS = (
+    "SELECT id FROM calls WHERE recordings_known = 0 AND document IS NOT NULL AND campaign_id = ?"
+    " ORDER BY created_ms DESC LIMIT ?"
 )
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
 DOCUMENT = "SELECT key, refreshed_ms, body, seen_ms FROM documents WHERE key = ?"

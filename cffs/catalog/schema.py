@@ -131,6 +131,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX calls_by_month_and_time ON calls (month, created_ms);
     CREATE INDEX recordings_in_campaign ON recordings (campaign_id, seq);
     CREATE INDEX files_in_campaign ON files (campaign_id, seq);
+    CREATE INDEX calls_of_campaign_without_recordings ON calls (campaign_id, created_ms) WHERE recordings_known = 0;
     CREATE INDEX facts_of_changed ON facts (object_key, version) WHERE version > 0;
     CREATE INDEX media_by_time ON media (coalesce(created_ms, seen_ms));
 

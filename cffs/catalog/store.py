@@ -15,7 +15,7 @@ import trio
 
 from cffs.catalog import naming, rows, schema
 from cffs.catalog.apart import Apart
-from cffs.catalog.call_folders import CallFolders
+from cffs.catalog.call_folders import Beside, CallFolders
 from cffs.catalog.facts import Facts, wall_clock_ms
 from cffs.catalog.rows import (
     CallRow,
@@ -127,17 +127,24 @@ class Catalog(Facts):
         """The next `PAGE_ROWS` campaigns past `after_seq`."""
         return self._all(_campaign, rows.CAMPAIGNS_AFTER, after_seq, PAGE_ROWS)
 
+    def listed_campaigns(self, *, after_seq: int) -> list[tuple[CampaignRow, int | None]]:
+        """The same, each with when the newest of it was made, as far as that is known."""
+        found = self._reading.execute(rows.LISTED_CAMPAIGNS_AFTER, (LAST_DATED_MS, after_seq, PAGE_ROWS))
+        return [(_campaign(*row), newest_ms) for newest_ms, *row in found]
+
     def call(self, call_id: int) -> CallRow | None:
         """The call of that id, where known."""
         return self._one(rows.call_row, rows.CALL_BY_ID, call_id)
 
-    def call_folder(self, call_id: int) -> tuple[CallRow | None, list[RecordingRow]]:
-        """A call with its known recordings, read together with the next calls of its campaign."""
+    def call_folder(
+        self, call_id: int, *, beside: Beside = Beside.CAMPAIGN
+    ) -> tuple[CallRow | None, list[RecordingRow]]:
+        """A call with its known recordings, read together with the next of those that it is listed beside."""
         found = self._call_folders.get(call_id)
         if found is not None:
             return found.call, found.recordings
         try:
-            recordings = self._call_folders.read(self._reading, call_id)
+            recordings = self._call_folders.read(self._reading, call_id, beside)
         except UNREADABLE as problem:
             if not is_damage(problem):
                 raise
@@ -155,6 +162,10 @@ class Catalog(Facts):
     def calls(self, *, campaign_id: int, after_seq: int) -> list[ListedCall]:
         """The next `PAGE_ROWS` calls of a campaign (0: of none) past `after_seq`."""
         return self._all(ListedCall, rows.CALLS_OF_CAMPAIGN_AFTER, campaign_id, after_seq, PAGE_ROWS)
+
+    def all_calls(self, *, after_seq: int) -> list[ListedCall]:
+        """The next `PAGE_ROWS` calls of all past `after_seq`."""
+        return self._all(ListedCall, rows.CALLS_AFTER, after_seq, PAGE_ROWS)
 
     def months(self) -> list[int | None]:
         """The months that calls have in their names, oldest first; None behind them where there is one without."""
@@ -175,9 +186,13 @@ class Catalog(Facts):
         found = self._reading.execute(rows.NEWEST_CALL_OF_MONTH, (month, LAST_DATED_MS)).fetchone()
         return None if found[0] is None else int(found[0])
 
-    def calls_without_recordings(self, *, limit: int) -> list[int]:
-        """The newest calls that v2 described without telling what was recorded of them."""
-        return [ident for (ident,) in self._reading.execute(rows.CALLS_WITHOUT_RECORDINGS, (limit,))]
+    def calls_without_recordings(self, *, limit: int, campaign_id: int | None = None) -> list[int]:
+        """The newest calls, of a campaign or of all, that v2 described without telling what was recorded of them."""
+        if campaign_id is None:
+            found = self._reading.execute(rows.CALLS_WITHOUT_RECORDINGS, (limit,))
+        else:
+            found = self._reading.execute(rows.CALLS_OF_CAMPAIGN_WITHOUT_RECORDINGS, (campaign_id, limit))
+        return [ident for (ident,) in found]
 
     def untold_calls(self, *, limit: int) -> list[int]:
         """The calls of which only the ids are known, those that became known last first."""

@@ -6,14 +6,16 @@ It must not know paths, time zones or file names; it is asked for intervals and 
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from cffs.catalog.rows import RECORDING_COLUMNS, RecordingRow, recording_row
+from cffs.catalog.rows import RECORDING_COLUMNS, ListedRecording, RecordingRow, recording_row
 from cffs.catalog.soundness import UNREADABLE, damaged, is_damage
 from cffs.core.listed_names import LAST_DATED_MS
+
+Row = TypeVar("Row")
 
 #: Rows that one read may return: a READDIR of the kernel takes about 150 entries and throws the rest away.
 PAGE_ROWS = 200
@@ -31,11 +33,12 @@ class ViewRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ViewFolder:
-    """A folder of by-number or by-label."""
+    """A folder of by-number or by-label; `newest_ms` is when the newest recording in it was made."""
 
     seq: int
     text: str
     name: str
+    newest_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,18 @@ _COLUMNS = (
 )
 _JOINS = " LEFT JOIN calls c ON c.id = r.call_id LEFT JOIN files f ON f.id = r.id"
 _BY_ID = f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.id = ?"
+#: What a listing reads: no document, no call, and a look for v1's file only where one may be listed.
+_LISTED = "SELECT r.seq, r.id, r.listed, r.created_ms, r.hint_nbytes, r.seconds, r.state, r.seen_ms, "
+_FILE_OF = "(SELECT f.seq FROM files f WHERE f.id = r.id)"
 _BETWEEN = (
-    f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.created_ms >= ?2 AND r.created_ms < ?1"
-    " AND (r.created_ms, r.seq) > (?2, ?3) ORDER BY r.created_ms, r.seq LIMIT ?4"
+    " FROM recordings r WHERE r.created_ms >= ?2 AND r.created_ms < ?1 AND (r.created_ms, r.seq) > (?2, ?3)"
+    " ORDER BY r.created_ms, r.seq LIMIT ?4"
+)
+_ALL = " FROM recordings r WHERE r.seq > ? ORDER BY r.seq LIMIT ?"
+_IN_CAMPAIGN = " FROM recordings r WHERE r.campaign_id = ? AND r.seq > ? ORDER BY r.seq LIMIT ?"
+_LISTED_IN_FOLDER = (
+    " FROM view_rows v CROSS JOIN recordings r ON r.seq = v.recording WHERE v.folder = ? AND v.recording > ?"
+    " ORDER BY v.recording LIMIT ?"
 )
 _OF_FOLDER = (
     f"{_COLUMNS} FROM view_rows v CROSS JOIN recordings r ON r.seq = v.recording {_JOINS}"
@@ -62,17 +74,16 @@ _OF_FOLDER = (
 #: What a row without a time is ordered by; spelt as in the index (`catalog/schema`).
 UNDATED_MS = -(2**63)
 _TIME = "coalesce(r.created_ms, -9223372036854775808)"
-_IN_CAMPAIGN = f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.campaign_id = ? AND r.seq > ? ORDER BY r.seq LIMIT ?"
 _OF_CAMPAIGN = (
     f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.campaign_id = ?1 AND {_TIME} >= ?2"
     f" AND ({_TIME}, r.seq) > (?2, ?3) ORDER BY {_TIME}, r.seq LIMIT ?4"
 )
 _FOLDERS = (
-    "SELECT seq, text, name FROM view_folders WHERE view = ? AND seq > ?"
+    "SELECT seq, text, name, newest_ms FROM view_folders WHERE view = ? AND seq > ?"
     " AND EXISTS (SELECT 1 FROM view_rows WHERE folder = seq) ORDER BY seq LIMIT ?"
 )
-_FOLDER_BY_NAME = "SELECT seq, text, name FROM view_folders WHERE view = ? AND name = ?"
-_FOLDER_BY_TEXT = "SELECT seq, text, name FROM view_folders WHERE view = ? AND text = ?"
+_FOLDER_BY_NAME = "SELECT seq, text, name, newest_ms FROM view_folders WHERE view = ? AND name = ?"
+_FOLDER_BY_TEXT = "SELECT seq, text, name, newest_ms FROM view_folders WHERE view = ? AND text = ?"
 _IN_FOLDER = "SELECT 1 FROM view_rows WHERE folder = ? AND recording = ?"
 _NEXT_CREATED = "SELECT min(created_ms) FROM recordings WHERE created_ms >= ?"
 _NEWEST = "SELECT max(created_ms) FROM recordings WHERE created_ms >= ? AND created_ms < ?"
@@ -132,17 +143,29 @@ class Views:
         found = self._reading.execute(_NEXT_CREATED, (from_ms,)).fetchone()
         return None if found[0] is None else int(found[0])
 
-    def between(self, start_ms: int, stop_ms: int, *, after_seq: int = 0) -> list[ViewRow]:
+    def between(self, start_ms: int, stop_ms: int, *, after_seq: int = 0, with_files: bool) -> list[ListedRecording]:
         """The next recordings of [start_ms, stop_ms), by time; those of `start_ms` itself only past `after_seq`."""
-        return self._rows(_BETWEEN, stop_ms, start_ms, after_seq, self._page_rows)
+        return self._listed(_BETWEEN, stop_ms, start_ms, after_seq, with_files=with_files)
 
     def of_campaign(self, campaign_id: int, *, from_ms: int = UNDATED_MS, after_seq: int = 0) -> list[ViewRow]:
         """The next recordings of a campaign, oldest first; those of `from_ms` itself only past `after_seq`."""
         return self._rows(_OF_CAMPAIGN, campaign_id, from_ms, after_seq, self._page_rows)
 
-    def in_campaign(self, campaign_id: int, *, after_seq: int) -> list[ViewRow]:
+    def recordings(self, *, after_seq: int) -> list[ListedRecording]:
+        """The next recordings of all, in the order in which they became known."""
+        return self._listed(_ALL, after_seq, with_files=False)
+
+    def in_campaign(self, campaign_id: int, *, after_seq: int, with_files: bool) -> list[ListedRecording]:
         """The next recordings of a campaign, in the order in which they became known."""
-        return self._rows(_IN_CAMPAIGN, campaign_id, after_seq, self._page_rows)
+        return self._listed(_IN_CAMPAIGN, campaign_id, after_seq, with_files=with_files)
+
+    def in_folder(self, folder: int, *, after_seq: int, with_files: bool) -> list[ListedRecording]:
+        """The same of a number's or a label's folder."""
+        return self._listed(_LISTED_IN_FOLDER, folder, after_seq, with_files=with_files)
+
+    def _listed(self, source: str, *values: object, with_files: bool) -> list[ListedRecording]:
+        statement = f"{_LISTED}{_FILE_OF if with_files else 'NULL'}{source}"
+        return self._all(ListedRecording, statement, *values, self._page_rows)
 
     def folders(self, view: str, *, after_seq: int) -> list[ViewFolder]:
         """The next folders of a view that hold something, in the order in which they became known."""
@@ -180,8 +203,8 @@ class Views:
         return self._newest(_NEWEST_OF_FOLDER, folder)
 
     def _newest(self, statement: str, *values: object) -> int | None:
-        found = self._reading.execute(statement, values).fetchone()
-        return None if found is None or found[0] is None else int(found[0])
+        found = self._all(_first, statement, *values)
+        return None if not found or found[0] is None else int(found[0])
 
     def meets(self, recording_id: int, conditions: Sequence[Condition], *, folders: Sequence[int]) -> bool:
         """True where that recording meets every condition and is in every one of the view's `folders`."""
@@ -212,21 +235,26 @@ class Views:
     def _rows(self, statement: str, *values: object) -> list[ViewRow]:
         if self._is_lean:
             statement = statement.replace("r.document", "x''")
+        return self._all(_view_row, statement, *values)
+
+    def _folders(self, statement: str, *values: object) -> list[ViewFolder]:
+        return self._all(_view_folder, statement, *values)
+
+    def _all(self, make: Callable[..., Row], statement: str, *values: object) -> list[Row]:
         try:
-            return [_view_row(*found) for found in self._reading.execute(statement, values)]
+            return [make(*found) for found in self._reading.execute(statement, values)]
         except UNREADABLE as problem:
             if self._path is None or not is_damage(problem):
                 raise
             raise damaged(self._path, problem) from problem
 
-    def _folders(self, statement: str, *values: object) -> list[ViewFolder]:
-        try:
-            found = self._reading.execute(statement, values)
-            return [ViewFolder(seq, json.loads(text), name) for seq, text, name in found]
-        except UNREADABLE as problem:
-            if self._path is None or not is_damage(problem):
-                raise
-            raise damaged(self._path, problem) from problem
+
+def _first(value: Any) -> Any:
+    return value
+
+
+def _view_folder(seq: int, text: str, name: str, newest_ms: int | None) -> ViewFolder:
+    return ViewFolder(seq, json.loads(text), name, newest_ms)
 
 
 def _view_row(

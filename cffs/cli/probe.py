@@ -87,7 +87,8 @@ async def _keep(settings: Settings, found: Any) -> bool:
 
     try:
         with taken(settings, Path("(cffs doctor)")) as folders:
-            async with Catalog.opened(folders.state / "catalog.sqlite") as catalog:
+            opened = Catalog.opened(folders.state / "catalog.sqlite", timezone=settings.timezone)
+            async with opened as catalog:
                 await keep(catalog, found, now_ms=time.time_ns() // 1_000_000)
     except (UsageError, OSError):
         return False

@@ -5,10 +5,12 @@ The catalogue gives names with it. A name is given once and kept; a part that wa
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import tzinfo
 from typing import NamedTuple
 
+from cffs.core.ids import parse_id
 from cffs.core.junk import is_junk
 from cffs.core.names import encode_name, file_name
 from cffs.core.times import file_stamp
@@ -89,8 +91,21 @@ def listed_stem(parts: NameParts, *, identity: int, zone: tzinfo, name: str = ""
     if name not in USUAL_NAMES:
         said.append(name)
     said.append(str(identity))
-    named = file_name(encode_name("_".join(said)), extension=LONGEST_EXTENSION, id=identity, taken=is_junk)
+    stem = encode_name("_".join(said))
+    if is_junk(stem):  # for how it begins: a number that nobody dialled
+        stem = f"_{stem}"
+    named = file_name(stem, extension=LONGEST_EXTENSION, id=identity, taken=lambda _name: False)
     return named.removesuffix(LONGEST_EXTENSION)
+
+
+#: What ends a name: a cut one has its id behind a mark.
+_ENDS_WITH_ID = re.compile(r"(?:.*[_~])?([1-9][0-9]{0,18})", re.ASCII | re.DOTALL)
+
+
+def id_in(stem: str) -> int | None:
+    """The id of what is called so, or is spelt by its id alone; None where it can be no such name."""
+    found = _ENDS_WITH_ID.fullmatch(stem)
+    return parse_id(found[1]) if found else None
 
 
 #: Whether a folder has a name already.

@@ -79,6 +79,11 @@ def file_stamp(at_ns: int, *, zone: tzinfo) -> str:
     return _local(at_ns, zone).isoformat("_")[: len("2016-09-13_15:49:57")].replace(":", ".")
 
 
+def title_stamp(at_ns: int, *, zone: tzinfo) -> str:
+    """The same as titles begin: `2016-09-13 15:49:57`."""
+    return _local(at_ns, zone).isoformat(" ")[: len("2016-09-13 15:49:57")]
+
+
 def parse_day(text: str) -> date | None:
     """The day that `2016-09-13` spells (1970 to 9998), else None."""
     return _date(text) if _DAY.fullmatch(text) else None

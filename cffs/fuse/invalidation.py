@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 
 import pyfuse3
 import trio
-from cachetools import LRUCache
 
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
@@ -35,13 +34,15 @@ class KernelView:
         forget: Callable[[Inode], None] | None = None,
         forget_name: Callable[[Inode, str], None] | None = None,
     ) -> None:
-        self._inexact: LRUCache[str, Inode] = LRUCache(_NOTED)
+        self._inexact: dict[str, Inode] = {}
         self._forget = forget or _forget_attributes
         self._forget_name = forget_name or _forget_entry
 
     def note(self, key: str, inode: Inode) -> None:
         """The kernel was shown a size of the object `key` that is not exact."""
         self._inexact[key] = inode
+        if len(self._inexact) > _NOTED:
+            del self._inexact[next(iter(self._inexact))]
 
     def noted(self) -> list[str]:
         """Every object of which the kernel was shown a size that is not exact."""

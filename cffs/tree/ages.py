@@ -6,11 +6,12 @@ old as that.
 
 from collections.abc import Callable
 
-from cffs.catalog.rows import CallRow
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS
 from cffs.core.times import day_interval_ms, month_interval_ms, parse_day
+from cffs.tree.calls import month_of
 from cffs.tree.context import Context
 from cffs.tree.nodes import Kind, Node
+from cffs.tree.recordings import beside, call_of
 
 #: (context, folder) -> when the newest of it was made (unix ms), None where nothing tells.
 Age = Callable[[Context, Node], int | None]
@@ -40,21 +41,22 @@ def _of_campaign(context: Context, folder: Node) -> int | None:
 
 
 def _of_call(context: Context, folder: Node) -> int | None:
-    row = context.catalog.call_folder(call_id_of(folder))[0]
-    return None if row is None else call_ms(context, row)
-
-
-def call_id_of(folder: Node) -> int:
-    """Of a call's folder, wherever it stands."""
-    return int(folder.args[1 if folder.kind in (Kind.CALL, Kind.NAMED_CALL) else 0])
-
-
-def call_ms(context: Context, row: CallRow) -> int | None:
     """When the call was made; else its newest recording; else when it was first seen."""
-    if row.created_ms is not None:
-        return row.created_ms
-    made = [recording.created_ms for recording in context.catalog.call_folder(row.id)[1]]
+    row, recordings = context.catalog.call_folder(call_of(context, folder)[1], beside=beside(folder))
+    if row is None or row.created_ms is not None:
+        return row.created_ms if row is not None else None
+    made = [recording.created_ms for recording in recordings]
     return max((ms for ms in made if ms is not None), default=row.seen_ms)
+
+
+def _of_calls(context: Context, _folder: Node) -> int | None:
+    """The newest call's of the last month that has any."""
+    months = [month for month in context.catalog.months() if month is not None]
+    return context.catalog.newest_call_ms_of_month(max(months, default=None))
+
+
+def _of_month(context: Context, folder: Node) -> int | None:
+    return context.catalog.newest_call_ms_of_month(month_of(folder))
 
 
 def _of_view_folder(context: Context, folder: Node) -> int | None:
@@ -87,11 +89,10 @@ _AGES: dict[Kind, Age] = {
     Kind.ROOT: _newest,
     Kind.CAMPAIGNS: _newest,
     Kind.CAMPAIGN: _of_campaign,
-    Kind.NAMED_CAMPAIGN: _of_campaign,
-    Kind.BY_NAME: _newest,
+    Kind.CAMPAIGN_CALLS: _of_campaign,
     Kind.CALL: _of_call,
-    Kind.NAMED_CALL: _of_call,
-    Kind.CALLS: _newest,
+    Kind.CALLS: _of_calls,
+    Kind.CALL_MONTH: _of_month,
     Kind.LONE_CALL: _of_call,
     Kind.RECORDINGS: _newest,
     Kind.BY_DATE: _newest,

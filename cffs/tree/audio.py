@@ -4,8 +4,10 @@ It must not know folders or names.
 `tree/behaviours` calls it, and `tree/recordings` where only the file itself can tell whether it exists.
 """
 
+from collections.abc import Callable, Sequence
+
 from cffs.catalog.offered import Family
-from cffs.catalog.rows import CallRow, RecordingRow
+from cffs.catalog.rows import CallRow, ListedRecording, RecordingRow
 from cffs.core.errors import AccessRefused, OperationNotOffered, OriginUnreachable, RemoteObjectMissing
 from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name, wav_key
 from cffs.core.values import RecordingState
@@ -42,19 +44,37 @@ def mp3_of(context: Context, row: RecordingRow, *, is_only_of_name: bool) -> Rem
     )
 
 
-def mp3_listed(context: Context, row: RecordingRow) -> Remote:
-    """What a listing shows of it: without its sources, which nobody reads by."""
-    hint_nbytes = _hint(context, row, Form.MP3)
-    return Remote(f"recording/{row.id}.mp3", (), hint_nbytes, row.created_ms, row.state, row.seen_ms)
+def mp3s_listed(context: Context, rows: Sequence[ListedRecording | RecordingRow]) -> list[Remote]:
+    """What a listing shows of them: without their sources, which nobody reads by."""
+    is_shown = _hints_of(context, Form.MP3)
+    return [
+        Remote(
+            f"recording/{row.id}.mp3",
+            (),
+            row.hint_nbytes if is_shown(row.hint_nbytes, row.seconds) else None,
+            row.created_ms,
+            _STATES.get(row.state, RecordingState.UNKNOWN),
+            row.seen_ms,
+        )
+        for row in rows
+    ]
+
+
+_STATES = {state.value: state for state in RecordingState}
 
 
 def _hint(context: Context, row: RecordingRow, form: Form) -> int | None:
-    if row.hint_nbytes is None:
-        return None
-    measured = context.catalog.hints.measured_form()
-    if context.catalog.hints.is_not(form):
-        return None
-    return usable(form, row.hint_nbytes, seconds=row.seconds, measures=Form(measured) if measured else None)
+    return row.hint_nbytes if _hints_of(context, form)(row.hint_nbytes, row.seconds) else None
+
+
+def _hints_of(context: Context, form: Form) -> Callable[[int | None, int | None], bool]:
+    """(hint, seconds) -> whether the hint is one for that form, by what is known of hints now."""
+    hints = context.catalog.hints
+    measured = hints.measured_form()
+    if hints.is_not(form):
+        return lambda _hint_nbytes, _seconds: False
+    measures = Form(measured) if measured else None
+    return lambda hint_nbytes, seconds: usable(form, hint_nbytes, seconds=seconds, measures=measures) is not None
 
 
 def wav_content(context: Context, node: Node) -> Remote:

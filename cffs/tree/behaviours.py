@@ -9,6 +9,7 @@ from cffs.tree import (
     audio,
     call_preparing,
     calls,
+    campaigns,
     dates,
     dynamic,
     manifests,
@@ -19,6 +20,7 @@ from cffs.tree import (
     moments,
     own,
     playlists,
+    readme,
     recordings,
     search,
     uploads,
@@ -50,17 +52,23 @@ def _there_with_v2(kind: Kind) -> Resolve:
 
 
 def _in_calls(resolve: Resolve) -> dict[Kind, Resolve]:
-    """The folder of a call stands in three places and does the same in all."""
-    return {Kind.CALL: resolve, Kind.LONE_CALL: resolve, Kind.NAMED_CALL: views.as_canonical(resolve)}
+    """The folder of a call does the same below a campaign and below calls/."""
+    return {Kind.CALL: resolve, Kind.LONE_CALL: resolve}
+
+
+def _campaign_of(node: Node) -> int:
+    return int(node.args[0])
 
 
 _MP3_IN_VIEWS = {
+    Kind.CAMPAIGN: campaigns.resolve_mp3,
     Kind.DAY: dates.resolve_mp3,
     Kind.ONE_NUMBER: views.resolve_mp3,
     Kind.ONE_LABEL: views.resolve_mp3,
     Kind.SEARCH: search.resolve_mp3,
 }
 _WAV_IN_VIEWS = {
+    Kind.CAMPAIGN: campaigns.resolve_wav,
     Kind.DAY: dates.resolve_wav,
     Kind.ONE_NUMBER: views.resolve_wav,
     Kind.ONE_LABEL: views.resolve_wav,
@@ -70,14 +78,23 @@ _WAV_IN_VIEWS = {
 
 BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.ROOT: Behaviour(resolve=_there(Kind.ROOT), entries=own.root_entries),
-    Kind.CAMPAIGNS: Behaviour(resolve=_there(Kind.CAMPAIGNS), listing="campaigns", entries=calls.campaigns_entries),
-    Kind.CAMPAIGN: Behaviour(
-        resolve=calls.resolve_campaign,
-        listing="calls",
-        campaign_of=lambda node: int(node.args[0]),
-        entries=calls.campaign_entries,
+    Kind.README: Behaviour(resolve=readme.resolve, content=readme.content),
+    Kind.CAMPAIGNS: Behaviour(
+        resolve=_there(Kind.CAMPAIGNS),
+        listing="campaigns",
+        prepare=campaigns.prepare_campaigns,
+        entries=campaigns.campaigns_entries,
     ),
-    Kind.CAMPAIGN_JSON: Behaviour(resolve=calls.resolve_campaign_json, content=calls.campaign_json),
+    Kind.CAMPAIGN: Behaviour(
+        resolve=campaigns.resolve_campaign,
+        listing="recordings",
+        campaign_of=_campaign_of,
+        entries=campaigns.campaign_entries,
+    ),
+    Kind.CAMPAIGN_JSON: Behaviour(resolve=campaigns.resolve_campaign_json, content=campaigns.campaign_json),
+    Kind.CAMPAIGN_CALLS: Behaviour(
+        resolve=campaigns.resolve_calls, listing="calls", campaign_of=_campaign_of, entries=calls.calls_of_campaign
+    ),
     Kind.CALL: Behaviour(
         resolve=calls.resolve_call,
         prepare=call_preparing.prepare,
@@ -86,8 +103,12 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         is_whole=True,
     ),
     Kind.CALLS: Behaviour(
-        resolve=_there_with_v2(Kind.CALLS), listing="calls", campaign_of=lambda _node: 0, entries=calls.calls_entries
+        resolve=_there_with_v2(Kind.CALLS),
+        listing="calls",
+        prepare=calls.prepare_months,
+        entries=calls.calls_entries,
     ),
+    Kind.CALL_MONTH: Behaviour(resolve=calls.resolve_month, listing="calls", entries=calls.calls_of_month),
     Kind.LONE_CALL: Behaviour(
         resolve=calls.resolve_lone_call,
         prepare=call_preparing.prepare,
@@ -95,11 +116,7 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
         entries=recordings.call_entries,
         is_whole=True,
     ),
-    Kind.CALL_JSON: Behaviour(
-        resolve=recordings.resolve_call_json,
-        resolve_in={Kind.NAMED_CALL: views.as_canonical(recordings.resolve_call_json)},
-        content=audio.call_json,
-    ),
+    Kind.CALL_JSON: Behaviour(resolve=recordings.resolve_call_json, content=audio.call_json),
     Kind.MP3: Behaviour(
         resolve=recordings.resolve_mp3,
         resolve_in={**_in_calls(recordings.resolve_call_mp3), **_MP3_IN_VIEWS},
@@ -212,26 +229,8 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.ONE_LABEL: Behaviour(
         resolve=views.resolve_folder, listing="recordings", prepare=views.prepare, entries=views.files
     ),
-    Kind.BY_NAME: Behaviour(
-        resolve=_there_with_v2(Kind.BY_NAME),
-        listing="campaigns",
-        prepare=views.prepare_names,
-        entries=views.named_campaigns,
-    ),
-    Kind.NAMED_CAMPAIGN: Behaviour(
-        resolve=views.resolve_named,
-        listing="calls",
-        campaign_of=lambda node: int(node.args[0]),
-        entries=views.campaign_entries,
-    ),
-    Kind.NAMED_CALL: Behaviour(
-        resolve=views.resolve_call,
-        prepare=views.prepare_call,
-        is_prepared=views.is_call_prepared,
-        entries=views.call_entries,
-        is_whole=True,
-    ),
-    Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.nothing),
+    Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.searches),
+    Kind.SEARCH_README: Behaviour(resolve=readme.resolve_of_search, content=readme.content_of_search),
     Kind.SEARCH: Behaviour(
         resolve=search.resolve_search,
         listing="recordings",

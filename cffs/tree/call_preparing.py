@@ -1,7 +1,7 @@
 """Before a call's folder is listed: what must be asked of v2 and v1 first, and what need not be, for it is known.
 
 It must not know what the folder shows.
-The namespace calls it, by the rows of `tree/behaviours`; `tree/views` for the same folders below by-name/.
+The namespace calls it, by the rows of `tree/behaviours`.
 """
 
 from cffs.catalog.file_ids import Verdict
@@ -10,13 +10,14 @@ from cffs.core.errors import AccessRefused, CffsError, OperationNotOffered, Remo
 from cffs.tree.context import Context
 from cffs.tree.hints import Form
 from cffs.tree.nodes import Node
-from cffs.tree.recordings import call_of, shown_forms
+from cffs.tree.recordings import beside, call_of, shown_forms
 
 
 def is_prepared(context: Context, node: Node) -> bool:
     """True where the call's recordings are known, the listing of calls keeps them so, and no list of v1's is wanted:
     the usual folder, of which `find` opens ten thousand. A refresh that is due is started."""
-    account, row = context.account, context.catalog.call_folder(int(node.args[-1]))[0]
+    call_id = call_of(context, node)[1]
+    account, row = context.account, context.catalog.call_folder(call_id, beside=beside(node))[0]
     if row is None or not row.recordings_known or account.v2 is None:
         return False
     if Form.WAV in shown_forms(context) or not account.keeps_fresh("calls", row.campaign_id):
@@ -28,7 +29,7 @@ def is_prepared(context: Context, node: Node) -> bool:
 async def prepare(context: Context, node: Node) -> None:
     """Ask v2 for the call's recordings, and v1 for its files where listings show WAVs; nothing that is known."""
     campaign_id, call_id = call_of(context, node)
-    account, row = context.account, context.catalog.call_folder(call_id)[0]
+    account, row = context.account, context.catalog.call_folder(call_id, beside=beside(node))[0]
     if account.v2 is not None and row is not None and row.recordings_known:
         await _refresh_recordings(context, row.campaign_id, call_id)
     elif account.v2 is not None:

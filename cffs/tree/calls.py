@@ -1,7 +1,7 @@
-"""campaigns/ and calls/: which campaigns and calls exist, and what their folders show.
+"""The folders of calls, below campaigns/ and calls/: which calls exist, under which names, and where.
 
-It must not know how audio is found in a call's folder beyond naming it (that is `tree/recordings`).
-The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any (contract section 3, "Lookup first").
+It must not know how audio is found in a call's folder (that is `tree/recordings`).
+The namespace calls it. A call has a folder for each way in which a path can spell it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,62 +10,102 @@ from functools import partial
 import trio
 
 from cffs.catalog.offered import Family
+from cffs.catalog.rows import CallRow, ListedCall
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
-from cffs.core.wire_json import encode
+from cffs.core.listed_names import id_in
 from cffs.tree.behaviour import Parts
-from cffs.tree.context import Context, fixed, past, row_offset, seq_before
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset, seq_before
+from cffs.tree.listed import know
+from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Entry, Folder, Kind, Node
 from cffs.tree.question import Question
 
-
-def campaign_node(campaign_id: int) -> Node:
-    """A campaign's folder."""
-    return Node(Kind.CAMPAIGN, (campaign_id,))
-
-
-def call_node(campaign_id: int, call_id: int) -> Node:
-    """A call's folder below its campaign."""
-    return Node(Kind.CALL, (campaign_id, call_id))
+#: The month of calls of which nothing tells when they were made.
+UNDATED_MONTH = -1
+_UNDATED = "undated"
+_MONTHS = 12
+#: Behind every month of the year 9999.
+_LAST_MONTH_OFFSET = FIRST_ROW_OFFSET + 10_000 * _MONTHS
 
 
-def lone_call_node(call_id: int) -> Node:
-    """A call's folder below calls/."""
-    return Node(Kind.LONE_CALL, (call_id,))
+def call_node(campaign_id: int, call_id: int, campaign_way: str, way: str) -> Node:
+    """A call's folder below its campaign, as a path spells both."""
+    return Node(Kind.CALL, (campaign_id, call_id, campaign_way, way))
 
 
-def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """Any campaign opens with a v1 key, or where nothing lists campaigns; else v2 decides."""
-    campaign_id = int(parts["campaign"])
-    row = context.catalog.campaign(campaign_id)
-    nothing_denies = context.account.v1 is not None or context.account.offered.get(Family.BROADCASTS) is False
-    if row is not None or nothing_denies:
-        return campaign_node(campaign_id)
+def lone_call_node(call_id: int, way: str) -> Node:
+    """A call's folder below calls/, as a path spells it."""
+    return Node(Kind.LONE_CALL, (call_id, way))
 
-    async def ask() -> Node:
-        try:
-            await context.account.find_campaign(campaign_id, patience_seconds=None)
-        except OperationNotOffered:
-            pass  # nothing can deny it: the file decides
-        return campaign_node(campaign_id)
 
-    return Question(campaign_node(campaign_id), ask)
+def shown_name(row: ListedCall) -> str:
+    """What a folder of calls lists the call as: by its id where that is all that is known."""
+    return str(row.id) if row.listed is None else row.listed
+
+
+# -- below a campaign --
 
 
 def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """A call below a campaign: both APIs are asked together, once."""
-    campaign_id, call_id = int(parent.args[0]), int(parts["call"])
+    campaign_id, campaign_way = int(parent.args[0]), str(parent.args[1])
+    call_id, name = _asked_for(parts)
     row = context.catalog.call(call_id)
+    if name is not None:
+        is_of_campaign = row is None or row.campaign_id == campaign_id
+        return _named(context, call_node(campaign_id, call_id, campaign_way, LISTED), name, is_there=is_of_campaign)
+    way = DIRECT if parent.kind is Kind.CAMPAIGN else BY_ID
+    node = call_node(campaign_id, call_id, campaign_way, way)
     if row is not None and row.campaign_id == campaign_id:
-        return call_node(row.campaign_id, row.id)
-    node = Node(Kind.CALL, (campaign_id, call_id))
+        return node
     account = context.account
     has_v1_told = account.v1 is None or account.files_asked_at(campaign_id, call_id) is not None
     if has_v1_told and not context.can_deny_calls:
         return node
-    return Question(node, partial(_ask_call, context, campaign_id, call_id))
+    return Question(node, partial(_ask_call, context, node))
 
 
-async def _ask_call(context: Context, campaign_id: int, call_id: int) -> Node:
+def _asked_for(parts: Parts) -> tuple[int, str | None]:
+    """The id of the call, and the name where it is not spelt by its id."""
+    name = parts.get("call_name")
+    call_id = id_in(name) if name is not None else int(parts["call"])
+    if call_id is None:
+        raise NotInTree("no call is called so")
+    return call_id, name
+
+
+def _named(context: Context, node: Node, name: str, *, is_there: bool) -> Node | Question:
+    """The folder of a call that is spelt by its name; what is not known of it is asked of v2 once."""
+    call_id = int(node.args[1] if node.kind is Kind.CALL else node.args[0])
+
+    def found() -> Node | None:
+        row = context.catalog.call(call_id)
+        if row is None or row.listed is None:
+            return None
+        if row.listed != name or not _belongs(row, node):
+            raise RemoteObjectMissing(f"call {call_id} is not called so here")
+        return node
+
+    if not is_there or context.account.v2 is None:
+        raise RemoteObjectMissing(f"call {call_id} is not called so here")
+    if (known := found()) is not None:
+        return known
+
+    async def ask() -> Node:
+        await context.account.find_call(call_id, patience_seconds=None)
+        if (known := found()) is None:
+            raise RemoteObjectMissing(f"call {call_id}")
+        return known
+
+    return Question(node, ask)
+
+
+def _belongs(row: CallRow, node: Node) -> bool:
+    return node.kind is not Kind.CALL or row.campaign_id == node.args[0]
+
+
+async def _ask_call(context: Context, node: Node) -> Node:
+    campaign_id, call_id = int(node.args[0]), int(node.args[1])
+
     def is_there() -> bool:
         row = context.catalog.call(call_id)
         return row is not None and row.campaign_id == campaign_id
@@ -76,13 +116,13 @@ async def _ask_call(context: Context, campaign_id: int, call_id: int) -> Node:
         until=is_there,
     )
     if is_there():
-        return call_node(campaign_id, call_id)
+        return node
     if v2_says is None:
         raise RemoteObjectMissing(f"call {call_id} is not of campaign {campaign_id}")
     if isinstance(v2_says, NotInTree | OperationNotOffered) or context.only_v1_answers:
         # Nothing but v1 can deny it, and an empty list of v1 denies nothing
         if v1_says is None or isinstance(v1_says, NotInTree):
-            return Node(Kind.CALL, (campaign_id, call_id))
+            return node
         raise v1_says
     if isinstance(v2_says, RemoteObjectMissing) and not isinstance(v1_says, _PROVE_NOTHING):
         raise v1_says
@@ -91,27 +131,6 @@ async def _ask_call(context: Context, campaign_id: int, call_id: int) -> Node:
 
 #: What v1 may answer for a call that v2 does not know without saying more than v2 did.
 _PROVE_NOTHING = (type(None), RemoteObjectMissing, NotInTree, AccessRefused, OperationNotOffered)
-
-
-def resolve_lone_call(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """A call by its id alone: v2's to say; where it cannot, any number opens and the file decides."""
-    call_id = int(parts["call"])
-    row = context.catalog.call(call_id)
-    if row is not None:
-        return lone_call_node(row.id)
-    node = Node(Kind.LONE_CALL, (call_id,))
-    if context.account.offered.get(Family.CALLS) is False:
-        return node
-
-    async def ask() -> Node:
-        try:
-            await context.account.find_call(call_id, patience_seconds=None)
-        except OperationNotOffered:
-            return node
-        row = context.catalog.call(call_id)
-        return lone_call_node(row.id) if row is not None else node
-
-    return Question(node, ask)
 
 
 async def _both(*questions: Awaitable[object], until: Callable[[], bool]) -> list[CffsError | None]:
@@ -133,50 +152,115 @@ async def _both(*questions: Awaitable[object], until: Callable[[], bool]) -> lis
     return outcomes
 
 
-def resolve_campaign_json(_context: Context, parent: Node, _parts: Parts) -> Node:
-    """Every campaign has one."""
-    return Node(Kind.CAMPAIGN_JSON, parent.args)
-
-
-def campaigns_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """Every campaign known."""
-    rows = context.catalog.campaigns(after_seq=seq_before(after))
-    return past([Entry(row_offset(r.seq, 0), str(r.id), campaign_node(r.id)) for r in rows], after)
-
-
-def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
-    """campaign.json, then its calls in the order in which they became known."""
-    campaign_id = int(node.args[0])
-    playlist = Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id))
-    first = fixed(("campaign.json", Node(Kind.CAMPAIGN_JSON, (campaign_id,))), ("playlist.m3u8", playlist))
+def calls_of_campaign(context: Context, node: Node, after: int) -> list[Entry]:
+    """A campaign's calls, in the order in which they became known."""
+    campaign_id, campaign_way = int(node.args[0]), str(node.args[1])
     rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
-    folders = [Entry(row_offset(row.seq, 0), str(row.id), call_node(campaign_id, row.id)) for row in rows]
-    return past(first + folders, after)
+    return past(
+        [
+            _entry(row, call_node(campaign_id, row.id, campaign_way, BY_ID if row.listed is None else LISTED))
+            for row in rows
+        ],
+        after,
+    )
+
+
+def _entry(row: ListedCall, node: Node) -> Entry:
+    told = None if row.created_ms is None else Folder(row.created_ms)
+    return Entry(row_offset(row.seq, 0), shown_name(row), node, told)
+
+
+# -- calls/ --
+
+
+def resolve_month(context: Context, _parent: Node, parts: Parts) -> Node:
+    """Any month opens; so does what is behind all of them."""
+    if context.account.v2 is None:
+        raise NotInTree("calls are v2's")
+    if "YYYY_MM" not in parts:
+        return _month_node(None)
+    year, month = map(int, parts["YYYY_MM"].split("-"))
+    return _month_node(year * _MONTHS + month - 1)
+
+
+def _month_node(month: int | None) -> Node:
+    return Node(Kind.CALL_MONTH, (UNDATED_MONTH if month is None else month,))
+
+
+def month_of(folder: Node) -> int | None:
+    """The month that the folder shows, as rows keep it."""
+    return None if folder.args[0] == UNDATED_MONTH else int(folder.args[0])
+
+
+def resolve_lone_call(context: Context, parent: Node, parts: Parts) -> Node | Question:
+    """A call by its id alone: v2's to say; where it cannot, any number opens and the file decides. In a month those of
+    that month alone."""
+    call_id, name = _asked_for(parts)
+    row = context.catalog.call(call_id)
+    is_in_month = parent.kind is not Kind.CALL_MONTH or row is None or row.month == month_of(parent)
+    if name is not None:
+        found = _named(context, lone_call_node(call_id, LISTED), name, is_there=is_in_month)
+        return _of_month(context, parent, found) if isinstance(found, Question) else found
+    node = lone_call_node(call_id, DIRECT if parent.kind is Kind.CALLS else BY_ID)
+    if not is_in_month:
+        raise RemoteObjectMissing(f"call {call_id} is not of that month")
+    if row is not None or context.account.offered.get(Family.CALLS) is False:
+        return node
+
+    async def ask() -> Node:
+        try:
+            await context.account.find_call(call_id, patience_seconds=None)
+        except OperationNotOffered:
+            pass  # nothing can deny it: the file decides
+        return node
+
+    return _of_month(context, parent, Question(node, ask))
+
+
+def _of_month(context: Context, parent: Node, question: Question) -> Question:
+    """The same question; but where the call turns out to be of another month, there is none."""
+    if parent.kind is not Kind.CALL_MONTH:
+        return question
+
+    async def ask() -> Node:
+        node = await question.ask()
+        row = context.catalog.call(int(node.args[0]))
+        if row is None or row.month != month_of(parent):
+            raise RemoteObjectMissing("a call of another month")
+        return node
+
+    return Question(question.node, ask)
+
+
+async def prepare_months(context: Context, _node: Node) -> None:
+    """Months are listed in order, so all must be known first; without v2's first listing that takes one."""
+    if not context.settings.lists_ids:
+        await know(context, "calls")
 
 
 def calls_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """The calls that belong to no campaign."""
-    rows = context.catalog.calls(campaign_id=0, after_seq=seq_before(after))
-    entries = [Entry(row_offset(row.seq, 0), str(row.id), lone_call_node(row.id)) for row in rows]
-    return past(entries, after)
+    """The months that have calls, in order; where ids are listed, every call."""
+    if context.settings.lists_ids:
+        rows = context.catalog.all_calls(after_seq=seq_before(after))
+        return past([_by_id(row) for row in rows], after)
+    return past([_month_entry(context, month) for month in context.catalog.months()], after)
 
 
-def campaign_json(context: Context, node: Node) -> Content:
-    """What v2 told of the campaign; asked once where only its id is known and v2 can tell."""
-    campaign_id = int(node.args[0])
-    row = context.catalog.campaign(campaign_id)
-    seen_ms = row.seen_ms if row is not None else None
-    if row is not None and row.document is not None:
-        return Document(body=row.document, modified_ms=seen_ms if row.modified_ms is None else row.modified_ms)
+def _month_entry(context: Context, month: int | None) -> Entry:
+    newest_ms = context.catalog.newest_call_ms_of_month(month)
+    told = None if newest_ms is None else Folder(newest_ms)
+    if month is None:
+        return Entry(_LAST_MONTH_OFFSET, _UNDATED, _month_node(None), told)
+    name = f"{month // _MONTHS:04}-{month % _MONTHS + 1:02}"
+    return Entry(FIRST_ROW_OFFSET + month, name, _month_node(month), told)
 
-    async def load() -> bytes:
-        try:
-            await context.account.find_campaign(campaign_id, patience_seconds=None)
-        except (NotInTree, OperationNotOffered, RemoteObjectMissing, AccessRefused):
-            pass  # v2 has nothing to add; the id is what is known
-        found = context.catalog.campaign(campaign_id)
-        return found.document if found and found.document else encode({"id": campaign_id})
 
-    if context.account.v2 is None:
-        return Document(body=encode({"id": campaign_id}), modified_ms=seen_ms)
-    return Document(body=None, load=load, modified_ms=seen_ms)
+def _by_id(row: ListedCall) -> Entry:
+    told = None if row.created_ms is None else Folder(row.created_ms)
+    return Entry(row_offset(row.seq, 0), str(row.id), lone_call_node(row.id, DIRECT), told)
+
+
+def calls_of_month(context: Context, node: Node, after: int) -> list[Entry]:
+    """The calls of a month, in the order in which they became known."""
+    rows = context.catalog.calls_of_month(month_of(node), after_seq=seq_before(after))
+    return past([_entry(row, lone_call_node(row.id, BY_ID if row.listed is None else LISTED)) for row in rows], after)

@@ -8,6 +8,7 @@ here depends on how many recordings there are.
 from collections.abc import Iterator
 from datetime import date
 
+from cffs.catalog.rows import ListedRecording
 from cffs.catalog.views import ViewRow
 from cffs.core.errors import NotInTree
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
@@ -17,7 +18,7 @@ from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
 from cffs.tree.hints import Form
 from cffs.tree.listed import know
 from cffs.tree.nodes import Entry, Kind, Node
-from cffs.tree.view_files import entries_after, resolver, zone_of
+from cffs.tree.view_files import entries_after, resolver, with_files, zone_of
 
 _NS_A_MS = 1_000_000
 _MONTHS = 12
@@ -100,14 +101,17 @@ def files(context: Context, node: Node, after: int) -> list[Entry]:
     """The recordings of a day, by time."""
     start_ms, stop_ms = interval_of(context, node)
 
-    def place_of(row: ViewRow) -> int:
-        since_ms = (row.recording.created_ms or start_ms) - start_ms
-        return FIRST_ROW_OFFSET + ((since_ms << _SEQ_BITS | row.recording.seq) << 1)
+    def place_of(row: ListedRecording) -> int:
+        since_ms = (row.created_ms or start_ms) - start_ms
+        return FIRST_ROW_OFFSET + ((since_ms << _SEQ_BITS | row.seq) << 1)
 
-    def rows_after(at: int) -> list[ViewRow]:
+    def rows_after(at: int) -> list[ListedRecording]:
         key, slot = divmod(max(0, at - FIRST_ROW_OFFSET), 2)
         since_ms, seq = key >> _SEQ_BITS, key & _SEQ_MASK
-        return context.catalog.views.between(start_ms + since_ms, stop_ms, after_seq=seq if slot else max(0, seq - 1))
+        after_seq = seq if slot else max(0, seq - 1)
+        return context.catalog.views.between(
+            start_ms + since_ms, stop_ms, after_seq=after_seq, with_files=with_files(context)
+        )
 
     return entries_after(context, after, rows_after, place_of)
 

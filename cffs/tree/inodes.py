@@ -9,7 +9,6 @@ numbers: one that changed with each mount would make them say "renamed", and los
 has another number, made of its version too, since the kernel's pages belong to the number.
 """
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -46,7 +45,7 @@ def number_of(node: Node, *, version: int = 0) -> Inode:
 def _digested(node: Node, version: int, attempt: int) -> Inode:
     if node == ROOT:
         return ROOT_INODE
-    told = json.dumps([node.kind.name, node.args, version, attempt]).encode("ascii")
+    told = ascii((node.kind.name, node.args, version, attempt)).encode("ascii")
     digest = int.from_bytes(blake2b(told, digest_size=8).digest())
     return Inode(_DIGESTED | digest & (_DIGESTED - 1))
 

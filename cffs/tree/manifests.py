@@ -9,12 +9,12 @@ import trio
 
 from cffs.catalog.views import UNDATED_MS
 from cffs.reader.facts import Known
-from cffs.tree import audio, dynamic, views
+from cffs.tree import audio, dynamic
 from cffs.tree.ages import modified_ms
 from cffs.tree.behaviour import Fill, Parts
 from cffs.tree.context import Context
 from cffs.tree.hints import Form
-from cffs.tree.nodes import Content, Document, Kind, Node, Remote
+from cffs.tree.nodes import Content, Document, Kind, Node, Remote, shown_by
 from cffs.tree.playlists import LISTED
 from cffs.tree.recordings import mp3_node, shown_forms
 
@@ -29,8 +29,7 @@ _CONTENTS: dict[Kind, Fill] = {
 
 def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
     """Every folder of audio has one."""
-    folder = views.canonical(parent)
-    return Node(Kind.MANIFEST, (folder.kind.name, *folder.args))
+    return Node(Kind.MANIFEST, shown_by(parent))
 
 
 def content(context: Context, node: Node) -> Content:
@@ -49,8 +48,8 @@ def content(context: Context, node: Node) -> Content:
 
 
 def _files(context: Context, folder: Node) -> Iterator[tuple[str, Node]]:
-    """Every audio file that the folder lists, those of a campaign in the folders of their calls."""
-    if folder.kind is not Kind.CAMPAIGN:
+    """Every audio file that the folder lists; where ids are listed, those of a campaign in the folders of its calls."""
+    if folder.kind is not Kind.CAMPAIGN or not context.settings.lists_ids:
         after, shown = 0, LISTED[folder.kind]
         while entries := shown(context, folder, after):
             after = entries[-1].offset

@@ -25,11 +25,14 @@ class Kind(Enum):
     #: of its kind it is.
     UNPROVEN_FOLDER = auto()
     UNPROVEN_FILE = auto()
+    README = auto()
     CAMPAIGNS = auto()
     CAMPAIGN = auto()
     CAMPAIGN_JSON = auto()
+    CAMPAIGN_CALLS = auto()
     CALL = auto()
     CALLS = auto()
+    CALL_MONTH = auto()
     LONE_CALL = auto()
     CALL_JSON = auto()
     MP3 = auto()
@@ -73,10 +76,8 @@ class Kind(Enum):
     ONE_NUMBER = auto()
     BY_LABEL = auto()
     ONE_LABEL = auto()
-    BY_NAME = auto()
-    NAMED_CAMPAIGN = auto()
-    NAMED_CALL = auto()
     SEARCHES = auto()
+    SEARCH_README = auto()
     SEARCH = auto()
     PLAYLIST = auto()
     MOMENT = auto()
@@ -85,8 +86,12 @@ class Kind(Enum):
     OWN_FILE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+#: How a path spells the folder of a campaign or call: as listings for people do, by its id in the same place, or by its
+#: id where listings for people have none. Each is a folder of its own: the kernel gives a folder one place only.
+LISTED, BY_ID, DIRECT = "listed", "by id", "direct"
+
+
+class Node(NamedTuple):
     """One file or folder: its kind and what tells it from its like (ids, names as the API spells them).
 
     A file has the same node in every folder that shows it, and in every mount.
@@ -94,6 +99,15 @@ class Node:
 
     kind: Kind
     args: tuple[int | str, ...] = ()
+
+
+#: How many arguments of a folder say what it shows; the others say how its path spells it.
+_TELLING = {Kind.CAMPAIGN: 1, Kind.CAMPAIGN_CALLS: 1, Kind.CALL: 2, Kind.LONE_CALL: 1}
+
+
+def shown_by(folder: Node) -> tuple[int | str, ...]:
+    """The kind and ids of what the folder shows, the same for every way to spell it."""
+    return (folder.kind.name, *folder.args[: _TELLING.get(folder.kind)])
 
 
 class Remote(NamedTuple):

@@ -5,23 +5,23 @@ The namespace calls it.
 """
 
 from cffs.core.errors import NotInTree
+from cffs.tree import readme
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 
-#: v1 tells neither times nor numbers, labels or names.
+#: v1 tells neither times nor numbers or labels.
 _VIEWS = {
     "by-date": Kind.BY_DATE,
     "by-number": Kind.BY_NUMBER,
     "by-label": Kind.BY_LABEL,
-    "by-name": Kind.BY_NAME,
 }
 
 
 def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """What the credentials given can show; .cffs is there by lookup only."""
     account = context.account
-    named = [("campaigns", Kind.CAMPAIGNS)]
+    named = [(readme.NAME, Kind.README), ("campaigns", Kind.CAMPAIGNS)]
     named += [("calls", Kind.CALLS)] if account.v2 is not None else []
     named += [("recordings", Kind.RECORDINGS)]
     named += [("dynamic", Kind.DYNAMIC)] if account.v1 is not None else []

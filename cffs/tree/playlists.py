@@ -16,17 +16,18 @@ from typing import Any
 import trio
 
 from cffs.catalog.views import UNDATED_MS, ViewRow, Views
+from cffs.core.listed_names import USUAL_NAMES
 from cffs.core.names import encode_name
 from cffs.core.printable import printable_line
-from cffs.tree import dates, dynamic, recordings, search, views
+from cffs.tree import campaigns, dates, dynamic, recordings, search, views
 from cffs.tree.ages import modified_ms
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
 from cffs.tree.hints import Form
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node, shown_by
 from cffs.tree.recordings import shown_forms
 from cffs.tree.rendering import Step
-from cffs.tree.view_files import files_of, name_of, other_number, stamp_of
+from cffs.tree.view_files import name_of, other_number, shown_form, stamp_of
 
 NAME = "playlist.m3u8"
 _HEAD = b"#EXTM3U\n"
@@ -43,6 +44,7 @@ Find = Callable[[tuple[int, int], Views], list[ViewRow]]
 _AUDIO = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE})
 #: The folder's own listing tells what it plays.
 LISTED: dict[Kind, Callable[[Context, Node, int], list[Entry]]] = {
+    Kind.CAMPAIGN: campaigns.audio_entries,
     Kind.CALL: recordings.call_entries,
     Kind.LONE_CALL: recordings.call_entries,
     Kind.RECORDINGS: recordings.recordings_entries,
@@ -52,12 +54,13 @@ LISTED: dict[Kind, Callable[[Context, Node, int], list[Entry]]] = {
     Kind.SEARCH: search.files,
     Kind.DYNAMIC_CAMPAIGN: dynamic.file_entries,
 }
+#: Folders that list, behind their recordings, the files that v1 alone told of.
+_WITH_FILES_BEHIND = frozenset({Kind.CAMPAIGN, Kind.RECORDINGS})
 
 
 def node_of(folder: Node) -> Node:
-    """The playlist of a folder; one for both places that a campaign or a call stands in."""
-    folder = views.canonical(folder)
-    return Node(Kind.PLAYLIST, (folder.kind.name, *folder.args))
+    """The playlist of a folder."""
+    return Node(Kind.PLAYLIST, shown_by(folder))
 
 
 def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
@@ -82,12 +85,15 @@ def content(context: Context, node: Node) -> Content:
 def _make_again_when_whole(context: Context, folder: Node) -> None:
     """Who asks for a campaign's playlist while its calls are being listed, as the first `ls -l` does for its size, will
     ask again: it is made behind everybody once all of it is known, as far as that takes a second."""
-    listing = context.account.running("calls", int(folder.args[0])) if folder.kind is Kind.CAMPAIGN else None
+    if folder.kind is not Kind.CAMPAIGN:
+        return
+    account, campaign_id = context.account, int(folder.args[0])
+    listing = account.running("recordings", campaign_id) or account.running("calls", campaign_id)
     if listing is None:
         return
 
     async def make() -> None:
-        if not context.account.was_listed("calls", int(folder.args[0])):
+        if not account.was_listed("calls", campaign_id):
             return  # a listing that was left for that of the campaign alone
         state = _state(context)
         with trio.move_on_after(_AHEAD_SECONDS), suppress(sqlite3.Error):
@@ -113,7 +119,7 @@ def _step_of(context: Context, folder: Node) -> Step:
         question = partial(find(context, folder), at)
         rows = await context.catalog.ask_apart(question, page_rows=_PAGE_ROWS, is_lean=True)
         if not rows:
-            return (b"", (recordings.FILES_OFFSET, None)) if folder.kind is Kind.RECORDINGS else None
+            return (b"", (recordings.FILES_OFFSET, None)) if folder.kind in _WITH_FILES_BEHIND else None
         pieces = []
         for start in range(0, len(rows), _AT_ONCE):
             pieces.append("".join(_line(context, folder, row) for row in rows[start : start + _AT_ONCE]))
@@ -167,14 +173,14 @@ _FOUND: dict[Kind, Callable[[Context, Node], Find]] = {
 
 def _line(context: Context, folder: Node, row: ViewRow) -> str:
     """The item of a row, by the name that its folder shows it under; "" where it shows no audio of it."""
-    if folder.kind is Kind.CAMPAIGN:
+    if folder.kind is Kind.CAMPAIGN and context.settings.lists_ids:
         shown = Form.MP3 if Form.MP3 in shown_forms(context) else Form.WAV
         path = f"{row.recording.call_id}/{row.recording.stem}.{shown}"
         return _item(context, row, path) if row.recording.call_id else ""
-    form = next((form for form, _node in files_of(context, row)), None)
+    form = shown_form(context, row)
     if form is None:
         return ""
-    name = f"{row.recording.id}.{form}" if folder.kind is Kind.RECORDINGS else name_of(row, form)
+    name = f"{row.recording.id}.{form}" if folder.kind is Kind.RECORDINGS else name_of(context, row.recording, form)
     return _item(context, row, name)
 
 
@@ -208,4 +214,4 @@ def _item(context: Context, row: ViewRow | None, path: str) -> str:
 @lru_cache(4096)
 def _title(number: str, name: str) -> str:
     """The same for most recordings of a caller, and dear to make."""
-    return printable_line(f"{number} {encode_name(name)}")
+    return printable_line(number if name in USUAL_NAMES else f"{number} {encode_name(name)}")

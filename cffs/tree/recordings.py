@@ -5,24 +5,25 @@ The namespace calls it. v1 gives WAVs by file id, v2 MP3s and metadata by name o
 is decided in `shown_forms`, lookup finds every form.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 
 import trio
 
+from cffs.catalog.call_folders import Beside
 from cffs.catalog.file_ids import Verdict
 from cffs.catalog.questions import MISSING_SECONDS
-from cffs.catalog.rows import FileRow, RecordingRow
+from cffs.catalog.rows import FileRow, ListedRecording, RecordingRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
 from cffs.core.source import v2_recording, v2_recording_by_name
-from cffs.tree.audio import call_json_of, json_of, mp3_content, mp3_listed, wav_content
+from cffs.tree.audio import call_json_of, json_of, mp3_content, mp3s_listed, wav_content
 from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, past, row_offset, seq_before
 from cffs.tree.first_look import is_state_told, require_named, require_recording
 from cffs.tree.hints import Form
-from cffs.tree.nodes import Entry, Kind, Node, Remote
+from cffs.tree.nodes import DIRECT, Entry, Kind, Node, Remote
 from cffs.tree.question import Question, denied
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
@@ -51,6 +52,13 @@ def call_of(context: Context, folder: Node) -> tuple[int, int]:
     call_id = int(folder.args[0])
     row = context.catalog.call(call_id)
     return (row.campaign_id if row else 0), call_id
+
+
+def beside(folder: Node) -> Beside:
+    """Beside which others the folder of a call is listed."""
+    if folder.kind is Kind.CALL:
+        return Beside.CAMPAIGN
+    return Beside.ALL if folder.args[-1] == DIRECT else Beside.MONTH
 
 
 # -- a call's folder --
@@ -217,13 +225,12 @@ def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
     """call.json, the recordings of v2 with their metadata, then the files of v1, as far as listings show them."""
     campaign_id, call_id = call_of(context, node)
     forms = shown_forms(context)
-    row, recordings = context.catalog.call_folder(call_id)
+    row, recordings = context.catalog.call_folder(call_id, beside=beside(node))
     node_of_json = Node(Kind.CALL_JSON, (call_id, campaign_id))
     entries = [Entry(1, "call.json", node_of_json, call_json_of(context, row, campaign_id, call_id))]
-    for recording in recordings:
+    for recording, mp3 in zip(recordings, mp3s_listed(context, recordings), strict=True):
         first = row_offset(recording.seq, 0)
         if Form.MP3 in forms:
-            mp3 = mp3_listed(context, recording)
             entries.append(Entry(first, f"{recording.stem}.mp3", mp3_node(recording), mp3))
         entries.append(Entry(first + 1, f"{recording.stem}.json", json_node(recording), json_of(recording)))
     may_have_files = row is not None and row.files_known and (Form.WAV in forms or not recordings)
@@ -317,18 +324,25 @@ def _recording(context: Context, recording_id: int) -> _Found:
 
 
 def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """The recordings known from v2 with their metadata, then the files known from v1 alone."""
+    """The recordings known from v2, with their metadata where ids are listed; then the files known from v1 alone."""
     forms = shown_forms(context)
     entries: list[Entry] = []
     if after < FILES_OFFSET:
-        rows = context.catalog.recordings(after_seq=seq_before(after))
+        described = context.catalog.recordings(after_seq=seq_before(after)) if context.settings.lists_ids else []
+        rows: Sequence[ListedRecording | RecordingRow] = described or context.catalog.views.recordings(
+            after_seq=seq_before(after)
+        )
         context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
-        for row in rows:
+        for row, mp3 in zip(rows, mp3s_listed(context, rows), strict=True):
             if Form.MP3 in forms:
-                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", mp3_node(row), mp3_listed(context, row)))
-            entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)))
+                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", Node(Kind.MP3, (row.id,)), mp3))
             if Form.WAV in forms and wavs_are_sure(context) and context.catalog.file(row.id) is None:
                 entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id)))
+        if described:
+            entries += [
+                Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)) for row in described
+            ]
+            entries.sort(key=attrgetter("offset"))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:
         files = context.catalog.files(after_seq=seq_before(max(0, after - FILES_OFFSET)))

@@ -39,7 +39,8 @@ _PLACEHOLDERS = {
     "DD": r"[0-9]{2}",
     "any number": r".+",
     "label": r".+",
-    "campaign name": r".+",
+    "campaign name": r"(?![0-9]+\Z|\.\.?\Z).+",  # what looks like an id is one
+    "call name": r".+[_~][1-9][0-9]{0,18}",
     "field=value&…": r".+",
     "own": r"status\.json|metrics|inflight\.json|config\.toml",
 }
@@ -105,10 +106,10 @@ def _call_files(parent: Kind) -> tuple[Route, ...]:
     """What a call's folder holds wherever it stands."""
     return (
         _file(parent, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
-        _file(parent, "{file}.wav", Kind.WAV, "as under campaigns/"),
-        _file(parent, "{name}.mp3", Kind.MP3, "as under campaigns/"),
-        _file(parent, "{name}.json", Kind.RECORDING_JSON, "as under campaigns/"),
-        _file(parent, "{name}.wav", Kind.WAV, "as under campaigns/", is_listed=False),
+        _file(parent, "{file}.wav", Kind.WAV, "v1: list of recordings for a call, single recording"),
+        _file(parent, "{name}.mp3", Kind.MP3, "v2: recording by name"),
+        _file(parent, "{name}.json", Kind.RECORDING_JSON, "v2: its metadata"),
+        _file(parent, "{name}.wav", Kind.WAV, "the WAV form of a recording known by name", is_listed=False),
         _playlist(parent),
         _manifest(parent),
     )
@@ -125,26 +126,31 @@ def _view_files(parent: Kind) -> tuple[Route, ...]:
 
 
 ROUTES: tuple[Route, ...] = (
+    _file(Kind.ROOT, "README.txt", Kind.README, "what lies where, in fifteen lines"),
     _folder(Kind.ROOT, "campaigns", Kind.CAMPAIGNS, "v2 broadcasts, plus every campaign looked up"),
-    _folder(Kind.CAMPAIGNS, "{campaign}", Kind.CAMPAIGN, "one campaign"),
+    _folder(Kind.CAMPAIGNS, "{campaign}", Kind.CAMPAIGN, "the same by its id", is_listed=False),
+    _folder(Kind.CAMPAIGNS, "{campaign name}", Kind.CAMPAIGN, "one campaign; by its id where it has no name"),
     _file(Kind.CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "what the service tells of it"),
     _file(Kind.CAMPAIGN, "playlist.m3u8", Kind.PLAYLIST, "its recordings, newest last"),
     _manifest(Kind.CAMPAIGN),
-    _folder(Kind.CAMPAIGN, "{call}", Kind.CALL, "one call"),
-    _file(Kind.CALL, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
-    _file(Kind.CALL, "{file}.wav", Kind.WAV, "v1: list of recordings for a call, single recording"),
-    _file(Kind.CALL, "{name}.mp3", Kind.MP3, "v2: recording by name"),
-    _file(Kind.CALL, "{name}.json", Kind.RECORDING_JSON, "v2: its metadata"),
-    _file(Kind.CALL, "{name}.wav", Kind.WAV, "the WAV form of a recording known by name", is_listed=False),
-    _playlist(Kind.CALL),
-    _manifest(Kind.CALL),
-    _folder(Kind.ROOT, "calls", Kind.CALLS, "any call by its id; lists calls without a campaign"),
-    _folder(Kind.CALLS, "{call}", Kind.LONE_CALL, "the same content"),
+    _file(Kind.CAMPAIGN, "{name}.mp3", Kind.MP3, "its recordings, as under by-date/"),
+    _file(Kind.CAMPAIGN, "{name}.wav", Kind.WAV, "the same"),
+    _folder(Kind.CAMPAIGN, "calls", Kind.CAMPAIGN_CALLS, "its calls"),
+    _folder(Kind.CAMPAIGN, "{call}", Kind.CALL, "one of its calls by its id", is_listed=False),
+    _folder(Kind.CAMPAIGN_CALLS, "{call}", Kind.CALL, "the same by its id", is_listed=False),
+    _folder(Kind.CAMPAIGN_CALLS, "{call name}", Kind.CALL, "one call, as under calls/"),
+    *_call_files(Kind.CALL),
+    _folder(Kind.ROOT, "calls", Kind.CALLS, "every call known, by month"),
+    _folder(Kind.CALLS, "{call}", Kind.LONE_CALL, "any call by its id", is_listed=False),
+    _folder(Kind.CALLS, "{YYYY-MM}", Kind.CALL_MONTH, "a month that has any"),
+    _folder(Kind.CALLS, "undated", Kind.CALL_MONTH, "calls of which nothing tells when they were made"),
+    _folder(Kind.CALL_MONTH, "{call}", Kind.LONE_CALL, "the same by its id", is_listed=False),
+    _folder(Kind.CALL_MONTH, "{call name}", Kind.LONE_CALL, "one call: {YYYY-MM-DD}_{HH.MM.SS}_{in|out}_…_{id}"),
     *_call_files(Kind.LONE_CALL),
     _folder(Kind.ROOT, "recordings", Kind.RECORDINGS, "one recording by its id; lists those known"),
     _file(Kind.RECORDINGS, "{id}.wav", Kind.WAV, "v1: single recording"),
     _file(Kind.RECORDINGS, "{id}.mp3", Kind.MP3, "v2: recording by id"),
-    _file(Kind.RECORDINGS, "{id}.json", Kind.RECORDING_JSON, "v2: its metadata"),
+    _file(Kind.RECORDINGS, "{id}.json", Kind.RECORDING_JSON, "v2: its metadata", is_listed=False),
     _file(Kind.RECORDINGS, "{id}@{start}-{end}.wav", Kind.MOMENT, "some seconds of its WAV", is_listed=False),
     _playlist(Kind.RECORDINGS),
     _manifest(Kind.RECORDINGS),
@@ -185,7 +191,7 @@ ROUTES: tuple[Route, ...] = (
     _folder(Kind.ROOT, "by-date", Kind.BY_DATE, "recordings by the day they were made (--timezone)"),
     _folder(Kind.BY_DATE, "{YYYY}", Kind.YEAR, "a year that has any"),
     _folder(Kind.YEAR, "{MM}", Kind.MONTH, "a month"),
-    _folder(Kind.MONTH, "{DD}", Kind.DAY, "a day: {YYYY-MM-DD}T{HHMMSS}_{number}_{name}_{id}.mp3"),
+    _folder(Kind.MONTH, "{DD}", Kind.DAY, "a day: {YYYY-MM-DD}_{HH.MM.SS}_{in|out}_{number}_{M}m{SS}s_{id}.mp3"),
     *_view_files(Kind.DAY),
     _folder(Kind.ROOT, "by-number", Kind.BY_NUMBER, "recordings by the number of either party"),
     _folder(Kind.BY_NUMBER, "{any number}", Kind.ONE_NUMBER, "as the service spells it"),
@@ -193,14 +199,8 @@ ROUTES: tuple[Route, ...] = (
     _folder(Kind.ROOT, "by-label", Kind.BY_LABEL, "recordings by the labels of their calls"),
     _folder(Kind.BY_LABEL, "{label}", Kind.ONE_LABEL, "one label"),
     *_view_files(Kind.ONE_LABEL),
-    _folder(Kind.ROOT, "by-name", Kind.BY_NAME, "campaigns by what they are called"),
-    _folder(Kind.BY_NAME, "{campaign name}", Kind.NAMED_CAMPAIGN, "the same content as campaigns/{campaign}"),
-    _file(Kind.NAMED_CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "as under campaigns/"),
-    _file(Kind.NAMED_CAMPAIGN, "playlist.m3u8", Kind.PLAYLIST, "as under campaigns/"),
-    _manifest(Kind.NAMED_CAMPAIGN),
-    _folder(Kind.NAMED_CAMPAIGN, "{call}", Kind.NAMED_CALL, "as under campaigns/"),
-    *_call_files(Kind.NAMED_CALL),
-    _folder(Kind.ROOT, "search", Kind.SEARCHES, "recordings that meet every condition, by lookup", is_listed=False),
+    _folder(Kind.ROOT, "search", Kind.SEARCHES, "recordings that meet every condition", is_listed=False),
+    _file(Kind.SEARCHES, "README.txt", Kind.SEARCH_README, "the fields of a search"),
     _folder(
         Kind.SEARCHES, "{field=value&…}", Kind.SEARCH, "number, from, to, after, before, label, …", is_listed=False
     ),
@@ -222,8 +222,11 @@ def routes_of(parent: Kind) -> tuple[Route, ...]:
 
 
 def picture() -> str:
-    """The tree as cffs/docs/semantics.md shows it, one line a row."""
+    """The tree as cffs/docs/semantics.md shows it, one line a row. What a folder holds is shown where it is listed
+    first, once."""
     lines: list[str] = ["/"]
+    listed = {route.kind for route in ROUTES if route.is_listed}
+    shown_once: set[Kind] = set()
 
     def walk(parent: Kind, indent: str) -> None:
         shown = routes_of(parent)
@@ -231,8 +234,11 @@ def picture() -> str:
             last = route is shown[-1]
             name = route.pattern + ("/" if route.is_folder else "")
             start = f"{indent}{'└── ' if last else '├── '}{name}"
-            lines.append(f"{start:<40} {route.about}".rstrip())
-            if route.is_folder:
+            about = route.about if route.is_listed or route.kind is Kind.UPLOAD else f"{route.about} (by lookup)"
+            lines.append(f"{start:<40} {about}".rstrip())
+            is_first = route.kind not in shown_once and (route.is_listed or route.kind not in listed)
+            if route.is_folder and is_first:
+                shown_once.add(route.kind)
                 walk(route.kind, indent + ("    " if last else "│   "))
 
     walk(Kind.ROOT, "")

@@ -14,12 +14,14 @@ from cffs.catalog.views import Condition, ViewRow, Views
 from cffs.catalog.views_writes import LABELS, NUMBERS
 from cffs.core.errors import NotInTree
 from cffs.core.printable import printable_line
+from cffs.tree import readme
 from cffs.tree.behaviour import Parts
-from cffs.tree.context import Context, past
+from cffs.tree.context import Context, fixed, past
 from cffs.tree.hints import Form
 from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.search_terms import BadSearch, Term, parse_terms
 from cffs.tree.view_files import (
+    as_listed,
     entries_after,
     entries_of,
     last_place,
@@ -57,22 +59,21 @@ def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
     return Node(Kind.SEARCH, (name,))
 
 
-def nothing(_context: Context, _node: Node, _after: int) -> list[Entry]:
-    """Searches are not listed."""
-    return []
+def searches(_context: Context, _node: Node, after: int) -> list[Entry]:
+    """Searches are not listed; what tells how to spell them is."""
+    return past(fixed((readme.NAME, Node(Kind.SEARCH_README))), after)
 
 
 def files(context: Context, node: Node, after: int) -> list[Entry]:
     """What is found, in the order in which it became known."""
-    return entries_after(
-        context, after, lambda at: matching(context, node)(seq_done(at), context.catalog.views), row_place
-    )
+    find = matching(context, node)
+    return entries_after(context, after, lambda at: as_listed(find(seq_done(at), context.catalog.views)), row_place)
 
 
 async def files_apart(context: Context, node: Node, after: int) -> list[Entry]:
     """The same. A checkpoint: what is rarely met is looked for in a thread."""
     found, at = matching(context, node), after
-    while rows := await context.catalog.ask_apart(partial(found, seq_done(at))):
+    while rows := as_listed(await context.catalog.ask_apart(partial(found, seq_done(at)))):
         if entries := past(entries_of(context, rows, row_place), after):
             return entries
         at = last_place(rows, row_place)

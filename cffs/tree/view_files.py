@@ -1,30 +1,28 @@
 """The audio files of the views: how they are called, where they stand in their folder, which one a name stands for.
 
 It must not know what brings a recording into a folder; each view says that.
-`tree/dates`, `tree/views` and `tree/search` call it. A file is the same node here as under campaigns/.
+`tree/campaigns`, `tree/dates`, `tree/views` and `tree/search` call it. A file is the same node in each.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
+from cffs.catalog.rows import ListedRecording, RecordingRow
 from cffs.catalog.views import ViewRow
-from cffs.core.errors import RemoteObjectMissing
-from cffs.core.ids import parse_id
-from cffs.core.listed_names import UNKNOWN_NUMBER, is_dated, other_side
-from cffs.core.times import file_stamp
-from cffs.tree.audio import mp3_listed, wav_content
+from cffs.core.errors import OperationNotOffered, RemoteObjectMissing
+from cffs.core.listed_names import UNKNOWN_NUMBER, id_in, is_dated, other_side
+from cffs.core.times import title_stamp
+from cffs.tree.audio import mp3s_listed, wav_content
 from cffs.tree.behaviour import Parts, Resolve
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset
 from cffs.tree.hints import Form
-from cffs.tree.listed import of_listing
+from cffs.tree.listed import know
 from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.question import Question
-from cffs.tree.recordings import mp3_node, shown_forms, wav_node, wavs_are_sure
+from cffs.tree.recordings import shown_forms, wav_node, wavs_are_sure
 
 _NS_A_MS = 1_000_000
-#: `…_18000000003.mp3`, and with a cut stem `… ~18000000003.mp3`.
-_ID = re.compile(r".*[_~]([1-9][0-9]{0,18})", re.ASCII | re.DOTALL)
 _ENTRIES_A_ROW = row_offset(1, 0) - row_offset(0, 0)
 _LAST_SLOT = 1
 
@@ -41,7 +39,7 @@ def stamp_of(context: Context, row: ViewRow) -> str:
     created_ms = row.recording.created_ms
     if created_ms is None or not is_dated(created_ms):
         return "undated"
-    return file_stamp(created_ms * _NS_A_MS, zone=zone_of(context))
+    return title_stamp(created_ms * _NS_A_MS, zone=zone_of(context))
 
 
 def other_number(row: ViewRow) -> str:
@@ -55,25 +53,52 @@ def other_number(row: ViewRow) -> str:
     return number.strip() or UNKNOWN_NUMBER
 
 
-def name_of(row: ViewRow, form: Form) -> str:
+def name_of(context: Context, row: ListedRecording | RecordingRow, form: Form) -> str:
     """The name that every folder but its call's lists it under."""
-    return f"{row.recording.listed}.{form}"
+    return f"{row.id if context.settings.lists_ids else row.listed}.{form}"
 
 
-def files_of(context: Context, row: ViewRow) -> Iterator[tuple[Form, Node]]:
-    """The forms of a recording that listings show; a WAV where v1 told of it or is known to have it."""
+def _is_called(row: ViewRow, stem: str) -> bool:
+    """Both names open, whichever is listed."""
+    return stem in (row.recording.listed, str(row.recording.id))
+
+
+def shown_form(context: Context, row: ViewRow) -> Form | None:
+    """The first form of a recording that listings show; a WAV where v1 told of it or is known to have it."""
     forms = shown_forms(context)
     if Form.MP3 in forms:
-        yield Form.MP3, mp3_node(row.recording)
-    if Form.WAV in forms and (row.file_seq is not None or wavs_are_sure(context)):
-        yield Form.WAV, wav_node(row.recording.id)
+        return Form.MP3
+    return Form.WAV if Form.WAV in forms and (row.file_seq is not None or wavs_are_sure(context)) else None
+
+
+def with_files(context: Context) -> bool:
+    """Whether it makes a difference to a listing which files v1 told of."""
+    return Form.WAV in shown_forms(context)
+
+
+def as_listed(rows: list[ViewRow]) -> list[ListedRecording]:
+    """What listings show of rows that tell more."""
+    return [
+        ListedRecording(
+            row.recording.seq,
+            row.recording.id,
+            row.recording.listed,
+            row.recording.created_ms,
+            row.recording.hint_nbytes,
+            row.recording.seconds,
+            row.recording.state,
+            row.recording.seen_ms,
+            row.file_seq,
+        )
+        for row in rows
+    ]
 
 
 def entries_after(
     context: Context,
     after: int,
-    rows_after: Callable[[int], list[ViewRow]],
-    place_of: Callable[[ViewRow], int],
+    rows_after: Callable[[int], list[ListedRecording]],
+    place_of: Callable[[ListedRecording], int],
 ) -> list[Entry]:
     """The next entries past a place; [] only behind the last. `rows_after` gives rows whose second place lies past the
     one it is given, `place_of` a row's first place (the second is the next number)."""
@@ -85,25 +110,36 @@ def entries_after(
     return []
 
 
-def entries_of(context: Context, rows: list[ViewRow], place_of: Callable[[ViewRow], int]) -> list[Entry]:
+def entries_of(
+    context: Context, rows: list[ListedRecording], place_of: Callable[[ListedRecording], int]
+) -> list[Entry]:
     """The files of some rows, in their order."""
+    forms, lists_ids = shown_forms(context), context.settings.lists_ids
     entries = []
-    for row in rows:
-        for form, node in files_of(context, row):
-            is_mp3 = form is Form.MP3
-            content = mp3_listed(context, row.recording) if is_mp3 else wav_content(context, node)
-            entries.append(Entry(place_of(row) + int(not is_mp3), name_of(row, form), node, content))
+    if Form.MP3 in forms:
+        entries = [
+            Entry(place_of(row), f"{row.id if lists_ids else row.listed}.mp3", Node(Kind.MP3, (row.id,)), content)
+            for row, content in zip(rows, mp3s_listed(context, rows), strict=True)
+        ]
+    if Form.WAV in forms:
+        are_sure = wavs_are_sure(context)
+        for row in rows:
+            if row.file_seq is not None or are_sure:
+                node = wav_node(row.id)
+                content = wav_content(context, node)
+                entries.append(Entry(place_of(row) + 1, name_of(context, row, Form.WAV), node, content))
+        entries.sort(key=attrgetter("offset"))
     return entries
 
 
-def last_place(rows: list[ViewRow], place_of: Callable[[ViewRow], int]) -> int:
+def last_place(rows: list[ListedRecording], place_of: Callable[[ListedRecording], int]) -> int:
     """Behind all that some rows make."""
     return place_of(rows[-1]) + _LAST_SLOT
 
 
-def row_place(row: ViewRow) -> int:
+def row_place(row: ListedRecording) -> int:
     """The first place of a row in a folder that is ordered by sequence number."""
-    return row_offset(row.recording.seq, 0)
+    return row_offset(row.seq, 0)
 
 
 def seq_done(place: int) -> int:
@@ -116,37 +152,50 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
     """How `{name}.{form}` is found in a folder that holds what `is_member` says."""
 
     def resolve(context: Context, parent: Node, parts: Parts) -> Node | Question:
-        name = f"{parts['name']}.{form}"
-        found = _ID.fullmatch(parts["name"])
-        recording_id = parse_id(found[1]) if found else None
-        if recording_id is None:
+        recording_id = id_in(parts["name"])
+        if recording_id is None or context.account.v2 is None:
             raise RemoteObjectMissing("no file of a view is called so")
+        if form is Form.WAV and context.account.v1 is None:
+            raise RemoteObjectMissing("WAVs are v1's")
 
         def known() -> ViewRow | None:
             row = context.catalog.views.recording(recording_id)
-            return row if row and is_member(context, parent, row) and name_of(row, form) == name else None
+            return row if row and is_member(context, parent, row) and _is_called(row, parts["name"]) else None
 
-        if form is Form.MP3:
-            return of_listing(
-                context, "recordings", known, lambda row: mp3_node(row.recording), Node(Kind.MP3, (recording_id,))
-            )
-        if context.account.v1 is None:
-            raise RemoteObjectMissing("WAVs are v1's")
-        node = wav_node(recording_id)
-        listed = of_listing(context, "recordings", known, lambda _row: node, node)
-        if isinstance(listed, Node) and _is_known_wav(context, node):
+        node = Node(Kind.MP3, (recording_id,)) if form is Form.MP3 else wav_node(recording_id)
+        is_listed = known() is not None
+        if not is_listed and (context.account.was_listed("recordings") or not context.can_deny_calls):
+            raise RemoteObjectMissing("no recording of that name is known here")
+        if is_listed and (form is Form.MP3 or _is_known_wav(context, node)):
             return node
 
         async def ask() -> Node:
-            if isinstance(listed, Question):
-                await listed.ask()
-            if not context.catalog.file(recording_id):
+            if known() is None:
+                await _ask_by_id(context, recording_id)
+            if known() is None:
+                raise RemoteObjectMissing("no recording of that name is known here")
+            if form is Form.WAV and not _is_known_wav(context, node):
                 await context.require_remote(wav_content(context, node))
             return node
 
         return Question(node, ask)
 
     return resolve
+
+
+async def _ask_by_id(context: Context, recording_id: int) -> None:
+    """Have v2 tell of a recording and of its call, which its name and its folders are made of: two questions, where
+    the listing would be all there is. Where it cannot be asked by id, the listing is waited for."""
+    account, catalog = context.account, context.catalog
+    try:
+        if catalog.recording(recording_id) is None:
+            await account.find_recording(recording_id, patience_seconds=None)
+        row = catalog.recording(recording_id)
+        call = catalog.call(row.call_id) if row is not None and row.call_id else None
+        if row is not None and call is not None and call.document is None:
+            await account.find_call(row.call_id, patience_seconds=None)
+    except OperationNotOffered:
+        await know(context, "recordings")
 
 
 def _is_known_wav(context: Context, node: Node) -> bool:

@@ -15,6 +15,7 @@ from cffs.core.times import (
     parse_http_date,
     parse_month,
     parse_retry_after,
+    title_stamp,
 )
 
 NOW_NS = 1_700_000_000 * 10**9
@@ -83,6 +84,7 @@ def test_folders_follow_the_zone() -> None:
     at_ns = 1_473_781_797 * 10**9  # 2016-09-13T15:49:57Z
     assert date_folders(at_ns, zone=UTC) == ("2016", "09", "13")
     assert file_stamp(at_ns, zone=UTC) == "2016-09-13_15.49.57"
+    assert title_stamp(at_ns, zone=UTC) == "2016-09-13 15:49:57"
     assert date_folders(at_ns + DAY_NS // 3, zone=ZoneInfo("Asia/Kolkata")) == ("2016", "09", "14")
 
 

@@ -237,4 +237,4 @@ async def test_a_file_denied_for_an_hour_leaves(world):
         with refused(errno.ENOENT):
             await mount.kernel.open(inode)
         left = set(listed) - set(await mount.kernel.listing("recordings"))
-        assert left == {f"{number}.mp3", f"{number}.json"}
+        assert left == {f"{number}.mp3"}

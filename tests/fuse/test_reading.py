@@ -102,7 +102,7 @@ async def test_with_v1_alone(world):
     async with world(account(), v2=False) as mount:
         wavs = {local: remote for local, remote in in_calls(mount.account).items() if local.endswith(".wav")}
         await assert_same(mount, wavs | dynamic(mount.account))
-        assert await mount.kernel.listing("") == ["campaigns", "recordings", "dynamic"]
+        assert await mount.kernel.listing("") == ["README.txt", "campaigns", "recordings", "dynamic"]
         for name in ("media", "me", "calls"):
             assert (await mount.kernel.lookup(pyfuse3.ROOT_INODE, name)).st_ino == 0
 

@@ -15,24 +15,30 @@ from tests.mount.mounting import WATCHDOG_SECONDS, Mounted, account_variables, m
 
 AUDIO = (".mp3", ".wav")
 #: Folders of other names for the same files; they have tests of their own.
-VIEWS = {"by-date", "by-number", "by-label", "by-name"}
+VIEWS = {"by-date", "by-number", "by-label"}
+
+
+def id_at_the_end(name: str) -> str:
+    """The id that a listed name ends with, or is."""
+    return name.rpartition("_")[2]
 
 
 def true_bytes(standin: StandinThread, mount: Path, file: Path) -> bytes:
     """What the stand-in holds for a file of the mount, found by the file's path alone."""
     parts = file.relative_to(mount).parts
     stem, suffix = decode_name(file.stem), file.suffix
+    ident = id_at_the_end(stem)
     if parts[0] == "dynamic":
         path = "/cloud/1/files/recording/" + "/".join(quote(part) for part in parts)
     elif parts[0] == "media":
         path = "/v2/media/" + "/".join(quote(part) for part in parts[1:])
         path += "" if suffix else "/file"
     elif suffix == ".wav":
-        path = f"/cloud/1/files/recording/{stem}"
-    elif parts[0] == "recordings":
-        path = f"/v2/calls/recordings/{file.name}"
+        path = f"/cloud/1/files/recording/{ident}"
+    elif (parts[0], len(parts)) in (("recordings", 2), ("campaigns", 3)):
+        path = f"/v2/calls/recordings/{ident}.mp3"
     else:
-        path = f"/v2/calls/{parts[-2]}/recordings/{quote(stem, safe='')}.mp3"
+        path = f"/v2/calls/{id_at_the_end(parts[-2])}/recordings/{quote(stem, safe='')}.mp3"
     found = standin.account.object_for(path)
     assert found is not None, path
     return found.read()
@@ -55,7 +61,7 @@ def check(standin: StandinThread, mount: Mounted, files: list[Path]) -> None:
 def test_both_apis_give_every_listed_file_whole(said, home, standin):
     """With both APIs every audio file that the tree lists holds the service's bytes, and fstat says their number."""
     with mounted(said, home, account_variables(standin)) as mount:
-        places = {*VIEWS, "public"}
+        places = {*VIEWS, "by-name", "public"}
         files = [file for file in audio_of(mount.path) if not places & set(file.relative_to(mount.path).parts)]
         assert len([file for file in files if file.parts[-2] == "recordings"]) == 24
         check(standin, mount, files)
@@ -73,7 +79,7 @@ def test_v1_alone_opens_a_call_that_nothing_lists(said, home, standin):
     call_id = standin.account.call_ids()[0]
     campaign_id = standin.account.call_row(call_id)["campaignId"]
     with mounted(said, home, account_variables(standin, v2=False)) as mount:
-        assert sorted(set(os.listdir(mount.path)) - VIEWS) == ["campaigns", "dynamic", "recordings"]
+        assert sorted(set(os.listdir(mount.path)) - VIEWS) == ["README.txt", "campaigns", "dynamic", "recordings"]
         folder = mount.path / "campaigns" / str(campaign_id) / str(call_id)
         wavs = [folder / name for name in os.listdir(folder) if name.endswith(".wav")]
         assert wavs
@@ -84,7 +90,8 @@ def test_v1_alone_opens_a_call_that_nothing_lists(said, home, standin):
 def test_v2_alone_lists_and_reads(said, home, standin):
     """A v2 login alone lists campaigns, calls and media and reads their MP3s; what v1 would add is absent."""
     with mounted(said, home, account_variables(standin, v1=False)) as mount:
-        assert sorted(set(os.listdir(mount.path)) - VIEWS) == ["calls", "campaigns", "me", "media", "recordings"]
+        folders = ["calls", "campaigns", "me", "media", "recordings"]
+        assert sorted(set(os.listdir(mount.path)) - VIEWS) == ["README.txt", *folders]
         files = audio_of(mount.path / "campaigns")
         assert files
         check(standin, mount, files[:5])

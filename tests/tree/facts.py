@@ -15,7 +15,7 @@ Serve = Callable[..., StandinThread]
 MISSING = (NotInTree, RemoteObjectMissing)
 
 #: What v2 adds to the root.
-VIEWS = ("by-date", "by-number", "by-label", "by-name")
+VIEWS = ("by-date", "by-number", "by-label")
 
 
 class Facts:

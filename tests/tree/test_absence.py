@@ -110,20 +110,24 @@ async def test_v2_alone_denies(world: Open, facts: Facts) -> None:
         for path in ("campaigns/99", "dynamic", f"{facts.folder}/{facts.id}.wav", f"recordings/{facts.id}.wav"):
             with pytest.raises(MISSING):
                 await tree.node(path)
-        assert await tree.names() == ["campaigns", "calls", "recordings", "media", "me", *VIEWS]
+        assert await tree.names() == ["README.txt", "campaigns", "calls", "recordings", "media", "me", *VIEWS]
 
 
 async def test_v1_alone(world: Open, facts: Facts) -> None:
     """With v1 alone any campaign opens, what was looked up is listed as WAVs, and what is v2's is not there."""
     async with world(v2=False) as tree:
-        assert await tree.names() == ["campaigns", "recordings", "dynamic"]
+        assert await tree.names() == ["README.txt", "campaigns", "recordings", "dynamic"]
         assert await tree.names("campaigns") == []
         await tree.node("campaigns/99")
         assert await tree.names("campaigns") == []  # a number that opens is not yet a campaign
         wavs = [f"{row['id']}.wav" for row in facts.recordings]
         assert await tree.names(facts.folder) == ["call.json", *wavs]
         assert await tree.names("campaigns") == [str(facts.campaign)]
-        assert await tree.names(f"campaigns/{facts.campaign}") == ["campaign.json", "playlist.m3u8", str(facts.call)]
+        always = ["campaign.json", "playlist.m3u8", "calls"]
+        assert await tree.names(f"campaigns/{facts.campaign}") == [*always, *wavs]
+        assert await tree.names(f"campaigns/{facts.campaign}/calls") == [str(facts.call)]
+        assert await tree.names(f"campaigns/{facts.campaign}/calls/{facts.call}") == ["call.json", *wavs]
+        assert await tree.node(f"campaigns/{facts.campaign}/{wavs[0]}") == await tree.node(f"{facts.folder}/{wavs[0]}")
         assert await tree.names("recordings") == wavs
         shown = decode(await tree.text(f"{facts.folder}/call.json"), what="call.json")
         assert shown == {"id": facts.call, "campaignId": facts.campaign, "files": [r["id"] for r in facts.recordings]}
@@ -181,7 +185,7 @@ async def test_listing_not_offered(world: Open, facts: Facts, standin: StandinTh
     async with world() as tree:
         for folder in ("campaigns", "calls", "recordings", f"campaigns/{facts.campaign}"):
             for _ in range(2):
-                assert set(await tree.names(folder)) <= {"campaign.json", "playlist.m3u8"}
+                assert set(await tree.names(folder)) <= {"campaign.json", "playlist.m3u8", "calls"}
         assert set(await tree.names("media")) == {"by-name", "public"}
         assert tree.requests() == 3
         with pytest.raises(RemoteObjectMissing):

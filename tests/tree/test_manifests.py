@@ -19,7 +19,7 @@ async def test_what_is_here(world: Open, facts: Facts) -> None:
         digest = hashlib.sha256(mp3_bytes(tree.standin, facts.id)).hexdigest()
         for folder, path in (
             (facts.folder, f"{facts.name}.mp3"),
-            (f"campaigns/{facts.campaign}", f"{facts.call}/{facts.name}.mp3"),
+            (f"campaigns/{facts.campaign}", f"{tree.catalog.recordings_of_call(facts.call)[0].listed}.mp3"),
             ("recordings", f"{facts.id}.mp3"),
         ):
             text = (await tree.text(f"{folder}/MANIFEST.sha256")).decode()

@@ -63,7 +63,7 @@ def placed(found: dict[str, Node], prefix: str = "by-") -> Counter[tuple[str, in
     return Counter(
         (path.rpartition("/")[0], int(node.args[0]))
         for path, node in found.items()
-        if node.kind is Kind.MP3 and path.startswith(prefix) and not path.startswith("by-name/")
+        if node.kind is Kind.MP3 and path.startswith(prefix)
     )
 
 
@@ -74,7 +74,6 @@ async def test_every_recording_once_where_it_belongs(served: Serve, world: Open,
     standin = served(calls=300, recordings_per_call=2)
     async with world(standin, timezone=zone) as tree:
         elsewhere = {node for top in ("campaigns", "calls") for node in (await tree.walk(top)).values()}
-        await tree.names("by-name")
         before = tree.requests()
         found = {path: node for view in VIEWS for path, node in (await tree.walk(view)).items()}
         assert placed(found) == expected(standin, zone)
@@ -93,7 +92,6 @@ async def test_every_recording_of_a_large_account(served: Serve, world: Open) ->
     standin = served(calls=100_000, recordings_per_call=1)
     async with world(standin, timeout_seconds=120.0) as tree:
         await tree.names("recordings")
-        await tree.names("by-name")
         before = tree.requests()
         found: Counter[tuple[str, int]] = Counter()
         inodes: dict[int, int] = {}
@@ -109,8 +107,7 @@ async def test_every_recording_of_a_large_account(served: Serve, world: Open) ->
 
         for view in VIEWS:
             await walk(view, await tree.node(view))
-        by_name = {place for place in found if place[0].startswith("by-name/")}
-        assert found - Counter(by_name) == expected(standin)
+        assert found == expected(standin)
         assert len(inodes) == 100_000
         assert tree.requests() == before
 
@@ -148,36 +145,6 @@ async def test_the_number_of_another_attempt(world: Open, standin: StandinThread
             assert name in await tree.names(f"search/{search}")
         with pytest.raises(MISSING):
             await tree.node("by-label/tried")
-
-
-async def test_by_name_is_campaigns(world: Open, facts: Facts) -> None:
-    """by-name/ has a folder a campaign, equal names told apart by id, and in it the same files under the same names."""
-    async with world() as tree:
-        names = await tree.names("by-name")
-        by_id = {int((await tree.node(f"by-name/{name}")).args[0]): name for name in names}
-        assert sorted(map(str, by_id)) == sorted(await tree.names("campaigns"))
-        shown, canonical = (
-            await tree.walk(f"by-name/{by_id[facts.campaign]}"),
-            await tree.walk(f"campaigns/{facts.campaign}"),
-        )
-        start = len(f"by-name/{by_id[facts.campaign]}/")
-        files = {path[start:]: node for path, node in shown.items() if node.kind is not Kind.NAMED_CALL}
-        assert files == {
-            path[len(f"campaigns/{facts.campaign}/") :]: node
-            for path, node in canonical.items()
-            if node.kind is not Kind.CALL
-        }
-        folders = [node for node in (*shown.values(), *canonical.values()) if node.kind in (Kind.CALL, Kind.NAMED_CALL)]
-        assert len({tree.namespace.inodes.number(node) for node in folders}) == len(folders)
-
-
-async def test_by_name_misses_no_page(served: Serve, world: Open) -> None:
-    """The first listing of by-name/ shows every campaign, though the calls made them known before their names came in
-    pages."""
-    standin = served(calls=40, campaigns=9, max_limit=4, over_limit="cap")
-    async with world(standin) as tree:
-        await tree.names("recordings")
-        assert len(await tree.names("by-name")) == len(standin.account.broadcast_rows())
 
 
 async def test_path_on_a_fresh_mount(world: Open, facts: Facts, standin: StandinThread) -> None:
@@ -417,7 +384,7 @@ async def test_bad_search(world: Open, announced: list[str], name: str, caplog: 
             await tree.node(f"search/{name}")
         assert tree.requests() == 0
         assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["cffs.tree.search"]
-        assert await tree.names("search") == []
+        assert await tree.names("search") == ["README.txt"]
         assert "search" not in await tree.names()
 
 

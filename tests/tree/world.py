@@ -128,6 +128,7 @@ async def opened(
     account_login: bool = True,
     formats: tuple[str, ...] = (),
     timezone: str = "UTC",
+    lists_ids: bool = False,
     dir_ttl_seconds: float = 60.0,
     timeout_seconds: float = TIMEOUT,
     wall_ms: Callable[[], int] = lambda: 1_717_300_000_000,
@@ -169,6 +170,7 @@ async def opened(
             settings=TreeSettings(
                 dir_ttl_seconds=dir_ttl_seconds,
                 formats=formats,
+                lists_ids=lists_ids,
                 exact_sizes=False,
                 offline=False,
                 timeout_seconds=timeout_seconds,

@@ -1,0 +1,162 @@
+"""campaigns/: which campaigns exist, under which names, and what the folder of one shows.
+
+It must not know calls beyond naming their folders (that is `tree/calls`), nor how audio files are called
+(`tree/view_files`). The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any.
+"""
+
+from cffs.catalog.offered import Family
+from cffs.catalog.rows import CampaignRow
+from cffs.catalog.views import ViewRow
+from cffs.core.errors import AccessRefused, NotInTree, OperationNotOffered, RemoteObjectMissing
+from cffs.core.ids import parse_id
+from cffs.core.wire_json import encode
+from cffs.tree import recordings
+from cffs.tree.behaviour import Parts
+from cffs.tree.calls import call_node
+from cffs.tree.context import Context, fixed, past, row_offset, seq_before
+from cffs.tree.hints import Form
+from cffs.tree.listed import know, of_listing
+from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Content, Document, Entry, Folder, Kind, Node
+from cffs.tree.question import Question
+from cffs.tree.recordings import FILES_OFFSET, shown_forms, wav_node
+from cffs.tree.view_files import entries_after, resolver, row_place, seq_done, with_files
+
+
+def campaign_node(campaign_id: int, way: str) -> Node:
+    """A campaign's folder, as a path spells it."""
+    return Node(Kind.CAMPAIGN, (campaign_id, way))
+
+
+def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Question:
+    """By its id any campaign opens with a v1 key, or where nothing lists campaigns; else v2 decides. By its name, those
+    that v2 told the name of."""
+    if "campaign_name" in parts:
+        name = parts["campaign_name"]
+        return of_listing(
+            context, "campaigns", lambda: context.catalog.campaign_in(name), lambda row: campaign_node(row.id, LISTED)
+        )
+    campaign_id = int(parts["campaign"])
+    node = campaign_node(campaign_id, BY_ID)
+    nothing_denies = context.account.v1 is not None or context.account.offered.get(Family.BROADCASTS) is False
+    if nothing_denies or context.catalog.campaign(campaign_id) is not None:
+        return node
+
+    async def ask() -> Node:
+        try:
+            await context.account.find_campaign(campaign_id, patience_seconds=None)
+        except OperationNotOffered:
+            pass  # nothing can deny it: the file decides
+        return node
+
+    return Question(node, ask)
+
+
+def resolve_calls(_context: Context, parent: Node, _parts: Parts) -> Node:
+    """Every campaign has a folder of its calls."""
+    return Node(Kind.CAMPAIGN_CALLS, parent.args)
+
+
+def resolve_campaign_json(_context: Context, parent: Node, _parts: Parts) -> Node:
+    """Every campaign has one."""
+    return _json_node(int(parent.args[0]))
+
+
+def _json_node(campaign_id: int) -> Node:
+    return Node(Kind.CAMPAIGN_JSON, (campaign_id,))
+
+
+async def prepare_campaigns(context: Context, _node: Node) -> None:
+    """Campaigns that calls made known get their names page by page, in another order than they are listed in: all must
+    be known first, or one would be listed by its id and by its name."""
+    if not context.settings.lists_ids:
+        await know(context, "campaigns")
+
+
+def campaigns_entries(context: Context, _node: Node, after: int) -> list[Entry]:
+    """Every campaign known."""
+    rows = context.catalog.listed_campaigns(after_seq=seq_before(after))
+    return past([_campaign_entry(context, row, newest_ms) for row, newest_ms in rows], after)
+
+
+def _campaign_entry(context: Context, row: CampaignRow, newest_ms: int | None) -> Entry:
+    name = None if context.settings.lists_ids else row.folder
+    node = campaign_node(row.id, BY_ID if name is None else LISTED)
+    return Entry(row_offset(row.seq, 0), str(row.id) if name is None else name, node, Folder(newest_ms))
+
+
+def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
+    """What the service tells of it, its playlist and its calls; then its recordings, in the order in which they became
+    known. Where ids are listed, the folders of its calls instead of both."""
+    campaign_id = int(node.args[0])
+    always = [
+        ("campaign.json", _json_node(campaign_id)),
+        ("playlist.m3u8", Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id))),
+    ]
+    if context.settings.lists_ids:
+        rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
+        calls = [
+            Entry(row_offset(row.seq, 0), str(row.id), call_node(campaign_id, row.id, str(node.args[1]), DIRECT))
+            for row in rows
+        ]
+        return past(fixed(*always) + calls, after)
+    first = past(fixed(*always, ("calls", Node(Kind.CAMPAIGN_CALLS, node.args))), after)
+    return first + audio_entries(context, node, after)
+
+
+def audio_entries(context: Context, node: Node, after: int) -> list[Entry]:
+    """The next recordings of a campaign past a place; behind them the files that v1 alone told of."""
+    campaign_id = int(node.args[0])
+    if after < FILES_OFFSET and (
+        found := entries_after(
+            context,
+            after,
+            lambda at: context.catalog.views.in_campaign(
+                campaign_id, after_seq=seq_done(at), with_files=with_files(context)
+            ),
+            row_place,
+        )
+    ):
+        return found
+    if Form.WAV not in shown_forms(context):
+        return []
+    files = context.catalog.files_of_campaign(campaign_id, after_seq=seq_before(max(0, after - FILES_OFFSET)))
+    entries = [Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id)) for file in files]
+    return past(entries, after)
+
+
+def _is_of_campaign(_context: Context, node: Node, row: ViewRow) -> bool:
+    return row.recording.campaign_id == node.args[0]
+
+
+resolve_mp3 = resolver(Form.MP3, _is_of_campaign)
+_resolve_wav_of_recording = resolver(Form.WAV, _is_of_campaign)
+
+
+def resolve_wav(context: Context, parent: Node, parts: Parts) -> Node | Question:
+    """The WAV of a recording; or a file that v1 listed for a call of the campaign, by its id."""
+    file_id = parse_id(parts["name"])
+    file = context.catalog.listed_file(file_id) if file_id is not None else None
+    if file is not None and file.campaign_id == parent.args[0]:
+        return recordings.resolve_wav(context, parent, {"id": str(file.id)})
+    return _resolve_wav_of_recording(context, parent, parts)
+
+
+def campaign_json(context: Context, node: Node) -> Content:
+    """What v2 told of the campaign; asked once where only its id is known and v2 can tell."""
+    campaign_id = int(node.args[0])
+    row = context.catalog.campaign(campaign_id)
+    seen_ms = row.seen_ms if row is not None else None
+    if row is not None and row.document is not None:
+        return Document(body=row.document, modified_ms=seen_ms if row.modified_ms is None else row.modified_ms)
+
+    async def load() -> bytes:
+        try:
+            await context.account.find_campaign(campaign_id, patience_seconds=None)
+        except (NotInTree, OperationNotOffered, RemoteObjectMissing, AccessRefused):
+            pass  # v2 has nothing to add; the id is what is known
+        found = context.catalog.campaign(campaign_id)
+        return found.document if found and found.document else encode({"id": campaign_id})
+
+    if context.account.v2 is None:
+        return Document(body=encode({"id": campaign_id}), modified_ms=seen_ms)
+    return Document(body=None, load=load, modified_ms=seen_ms)

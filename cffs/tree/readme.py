@@ -1,0 +1,58 @@
+"""README.txt in the root and in search/: what a newcomer needs to know, in fifteen lines each.
+
+It must not know more of the tree than its names. The namespace calls it.
+"""
+
+from cffs.tree.behaviour import Parts
+from cffs.tree.context import Context
+from cffs.tree.nodes import Content, Document, Kind, Node
+from cffs.tree.search_terms import FIELDS
+
+NAME = "README.txt"
+_ROOT = """\
+The call recordings and media of an account. Nothing here can be changed unless it was mounted with --writable.
+
+campaigns/   each campaign by its name: its recordings, and its calls/ with all that is known of each
+calls/       every call, by month
+by-date/     every recording by its day; by-number/ by the number of either party; by-label/ by its labels
+recordings/  every recording by its id: {{id}}.mp3; {{id}}.wav and {{id}}.json open too
+media/       the account's sounds and pictures, by id and by-name/
+me/          the account itself, its usage and its verified numbers
+dynamic/     recordings made during calls, once they were looked up or imported
+search/      ls 'search/number=12135550100&after=2026-11-01' lists what meets all of it; search/README.txt tells more
+
+A recording is called {{day}}_{{time}}_{{in|out}}_{{number}}_{{length}}_{{id}}.mp3. Days and times are those of {zone}.
+playlist.m3u8 opens in every folder of recordings: mpv campaigns/Winback/playlist.m3u8
+Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav
+Ids open everywhere, listed or not: campaigns/5, campaigns/5/7, calls/7, recordings/88.mp3. More: cffs help
+"""
+_SEARCH = """\
+The name of a folder here is a search; nothing is listed, and no search costs a request. All conditions must be met:
+ls 'search/number=12135550100&after=2026-11-01&min-seconds=60'
+mpv 'search/label=survey&after=2026-11-01/playlist.m3u8'
+
+{fields}
+
+A moment is a day, or 2026-11-01T14:30 (with Z: UTC). In a value %26 stands for &.
+"""
+
+
+def resolve(_context: Context, _parent: Node, _parts: Parts) -> Node:
+    """The root's."""
+    return Node(Kind.README)
+
+
+def resolve_of_search(_context: Context, _parent: Node, _parts: Parts) -> Node:
+    """That of search/."""
+    return Node(Kind.SEARCH_README)
+
+
+def content(context: Context, _node: Node) -> Content:
+    """What lies where."""
+    return Document(body=_ROOT.format(zone=context.catalog.zone.key).encode())
+
+
+def content_of_search(_context: Context, _node: Node) -> Content:
+    """The fields that a search may have."""
+    fields = "\n".join(f"{name + '=':<14}{about}" for name, about in FIELDS.items())
+    return Document(body=_SEARCH.format(fields=fields).encode())

@@ -1,0 +1,285 @@
+"""campaigns/ and calls/ as people see them: names, what lies where, and that every path made of ids opens as well."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cffs.core.errors import RemoteObjectMissing
+from cffs.standin.thread import StandinThread
+from cffs.tree.nodes import Kind, Node
+from cffs.tree.routes import FOLDERS
+from tests.tree.facts import MISSING, Facts, Open, Serve
+from tests.tree.test_views import calls_of, listed
+from tests.tree.world import World
+
+
+def call_name(call: Any) -> str:
+    """What a call is listed as."""
+    made = datetime.fromtimestamp(call["created"] / 1000, tz=UTC)
+    minutes, seconds = divmod(sum(record["duration"] for record in call["records"]), 60)
+    way, number = ("in", call["fromNumber"]) if call["inbound"] else ("out", call["toNumber"])
+    return f"{made:%Y-%m-%d_%H.%M.%S}_{way}_{number}_{minutes}m{seconds:02}s_{call['id']}"
+
+
+async def known(tree: World) -> None:
+    """Have everything listed once, and nothing asked behind the test."""
+    await tree.names("recordings")
+    await tree.names("campaigns")
+
+
+async def folder_of(tree: World, campaign_id: int) -> str:
+    """The campaign's folder as it is listed."""
+    row = tree.catalog.campaign(campaign_id)
+    assert row is not None
+    return f"campaigns/{row.folder}"
+
+
+async def test_a_campaign_shows_its_recordings_and_calls(world: Open, standin: StandinThread) -> None:
+    """Each campaign is listed by its name, and holds its recordings flat, under the names of by-date/, and the folders
+    of its calls; each call's folder holds what the service tells of it."""
+    async with world() as tree:
+        await known(tree)
+        names = {row["id"]: row["name"] for row in standin.account.broadcast_rows()}
+        assert len(await tree.names("campaigns")) == len(names)
+        for campaign_id in names:
+            folder = await folder_of(tree, campaign_id)
+            mine = [(call, recordings) for call, recordings in calls_of(standin) if call["campaignId"] == campaign_id]
+            flat = {f"{listed(call, one)}.mp3" for call, recordings in mine for one in recordings}
+            always = {"campaign.json", "playlist.m3u8", "calls"}
+            assert set(await tree.names(folder)) == always | flat
+            assert set(await tree.names(f"{folder}/calls")) == {call_name(call) for call, _recordings in mine}
+            for call, recordings in mine:
+                shown = await tree.names(f"{folder}/calls/{call_name(call)}")
+                assert len(shown) == 1 + 2 * len(recordings)
+                assert shown[0] == "call.json"
+
+
+async def test_calls_by_month(world: Open, standin: StandinThread) -> None:
+    """Every call is below calls/ in the month that its name says, those of campaigns among them."""
+    standin.account.add_call(created_ms=1_600_000_000_000, campaignId=0)
+    standin.account.add_call(created=None, campaignId=0)
+    async with world() as tree:
+        await known(tree)
+        expected = {call_name(call): call_name(call)[:7] for call, _ in calls_of(standin) if call["created"]}
+        found = {}
+        for month in await tree.names("calls"):
+            found |= dict.fromkeys(await tree.names(f"calls/{month}"), month)
+        undated = [name for name, month in found.items() if month == "undated"]
+        assert len(undated) == 1
+        assert re.fullmatch(r"(in|out)_\d+_0m10s_\d+", undated[0])
+        assert {name: month for name, month in found.items() if month != "undated"} == expected
+        assert await tree.names("calls") == [*sorted(set(expected.values())), "undated"]
+        assert await tree.names("calls/1999-01") == []
+
+
+async def test_every_path_made_of_ids_opens(world: Open, facts: Facts) -> None:
+    """A call opens by its id and by its name, below its campaign's id and name and below calls/, before anything was
+    listed; each way is a folder of its own, and each file in them is the same one."""
+    call = facts.call
+    async with world() as tree:
+        by_id = f"campaigns/{facts.campaign}"
+        folders = [f"{by_id}/{call}", f"{by_id}/calls/{call}", f"calls/{call}"]
+        nodes = [await tree.node(path) for path in folders]
+        await known(tree)
+        by_name, name = await folder_of(tree, facts.campaign), (tree.catalog.call(call) or facts).listed  # type: ignore[union-attr]
+        more = [f"{by_name}/{call}", f"{by_name}/calls/{call}", f"{by_name}/calls/{name}", f"{by_id}/calls/{name}"]
+        more += [f"calls/{name[:7]}/{call}", f"calls/{name[:7]}/{name}"]
+        nodes += [await tree.node(path) for path in more]
+        number = tree.namespace.inodes.number
+        assert len({number(node) for node in nodes}) == len(nodes)
+        for inside in ("call.json", f"{facts.name}.mp3", f"{facts.name}.json", f"{facts.id}.mp3"):
+            assert len({number(await tree.node(f"{path}/{inside}")) for path in (*folders, *more)}) == 1
+        recording = await tree.node(f"recordings/{facts.id}.mp3")
+        flat = (tree.catalog.recording(facts.id) or facts).listed  # type: ignore[union-attr]
+        for path in (f"{by_id}/{facts.id}.mp3", f"{by_name}/{flat}.mp3", f"{by_id}/{flat}.mp3"):
+            assert await tree.node(path) == recording
+        before = tree.requests()
+        for path in (f"{by_id}/{name}", f"calls/{name}", f"calls/1999-01/{call}", f"calls/1999-01/{name}"):
+            with pytest.raises(MISSING):
+                await tree.node(path)
+        assert tree.requests() == before
+
+
+async def test_a_name_on_a_fresh_mount(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A recording's or a call's name that was kept from an earlier mount opens at once in the next one, though nothing
+    was listed: by the id in it, at one question an object."""
+    call = standin.account.call_row(facts.call) or {}
+    flat, name = f"{listed(call, facts.recording)}.mp3", call_name(call)
+    async with world() as tree:
+        await tree.node(f"campaigns/{facts.campaign}/calls/{name}")
+        await tree.node(f"calls/{name[:7]}/{name}")
+        assert tree.requests() == tree.requests("getCall|getCampaign") <= 2
+    async with world(v1=False) as tree:
+        before = tree.requests()
+        await tree.node(f"campaigns/{facts.campaign}/{flat}")
+        assert tree.requests() == before  # the row is there from the mount before
+        with pytest.raises(RemoteObjectMissing):
+            await tree.node(f"campaigns/{facts.campaign}/calls/x{name}")
+
+
+async def test_a_recording_by_name_that_nobody_listed(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A recording's listed name opens in a new catalogue too, for two questions and not for every page there is."""
+    call = standin.account.call_row(facts.call) or {}
+    flat = f"{listed(call, facts.recording)}.mp3"
+    async with world() as tree:
+        await tree.node(f"campaigns/{facts.campaign}/{flat}")
+        assert (tree.requests("getCallRecording"), tree.requests("getCall"), tree.requests()) == (1, 1, 2)
+        await tree.node(f"by-date/{flat[:10].replace('-', '/')}/{flat}")
+        with pytest.raises(RemoteObjectMissing):
+            await tree.node(f"by-date/1999/01/01/{flat}")
+        assert tree.requests() == 2
+
+
+async def test_campaigns_of_odd_names(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """Campaigns that are called alike, nothing, an id, a date or what the tree itself calls its folders have a folder
+    each, which shows its own calls; by their ids they are found whatever they are called."""
+    account = standin.account
+    odd = ["twice", "twice", "", str(facts.campaign), "2024-06", "2024-06-01", "calls", "undated", "recordings", ".git"]
+    odd += ["playlist.m3u8", "a/b", "x" * 300, "007"]
+    for number, name in enumerate(odd, start=900):
+        account.add_raw_broadcast({"id": number, "name": name, "lastModified": 1_700_000_000_000})
+        account.add_call(campaignId=number)
+    async with world() as tree:
+        await known(tree)
+        names = await tree.names("campaigns")
+        assert len(set(names)) == len(names) == 3 + len(odd)
+        folders = {int((await tree.node(f"campaigns/{name}")).args[0]): name for name in names}
+        assert len(folders) == len(names)
+        assert folders[900] == "twice ~900" or folders[901] == "twice ~901"
+        for number in range(900, 900 + len(odd)):
+            (call,) = await tree.names(f"campaigns/{folders[number]}/calls")
+            assert await tree.names(f"campaigns/{number}/calls") == [call]
+            assert not folders[number].isdecimal()
+        mine = await tree.node(f"campaigns/{facts.campaign}")
+        assert mine.args[0] == facts.campaign
+
+
+async def test_calls_that_tell_nothing(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A call without number, time and duration, and its recording, have names that say what is known."""
+    nothing: dict[str, Any] = {"fromNumber": None, "toNumber": "", "created": None, "inbound": None}
+    records = [{"id": 1, "recordings": []}]
+    call = standin.account.add_call(recordings=0, campaignId=facts.campaign, **nothing, records=records)
+    ident = standin.account.add_recording(call, created=None, lengthInSeconds=None, name=None)
+    async with world() as tree:
+        await known(tree)
+        folder = await folder_of(tree, facts.campaign)
+        assert f"unknown_{ident}.mp3" in await tree.names(folder)
+        assert f"unknown_{call}" in await tree.names(f"{folder}/calls")
+        assert await tree.names("calls/undated") == [f"unknown_{call}"]
+        assert await tree.data(f"{folder}/unknown_{ident}.mp3")
+
+
+async def test_a_call_that_changes_its_campaign(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """A call that is given to another campaign is there with its recordings at the next listing, and not in the old."""
+    other = next(ident for ident in standin.account.shape.campaign_ids() if ident != facts.campaign)
+    async with world(dir_ttl_seconds=0.0) as tree:
+        await known(tree)
+        row = tree.catalog.recording(facts.id)
+        assert row is not None
+        name = f"{row.listed}.mp3"
+        node = await tree.node(f"campaigns/{facts.campaign}/{name}")
+        standin.account.set_call(facts.call, campaignId=other)
+        await tree.names("recordings")
+        await tree.account._listings["recordings"].wait_whole()
+        assert name in await tree.names(await folder_of(tree, other))
+        assert name not in await tree.names(await folder_of(tree, facts.campaign))
+        assert await tree.node(f"campaigns/{other}/{name}") == node
+        with pytest.raises(MISSING):
+            await tree.node(f"campaigns/{facts.campaign}/{name}")
+
+
+async def test_ids_instead(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """Where ids are listed: campaigns by id with the folders of their calls in them, every call in calls/, metadata in
+    recordings/; names for people open all the same, as the same files, and are back when people's names are listed."""
+    async with world() as tree:
+        await known(tree)
+        people = await tree.walk()
+    async with world(lists_ids=True) as tree:
+        campaigns = await tree.names("campaigns")
+        assert sorted(map(int, campaigns)) == sorted(row["id"] for row in standin.account.broadcast_rows())
+        mine = [str(call["id"]) for call, _ in calls_of(standin) if call["campaignId"] == facts.campaign]
+        shown = await tree.names(f"campaigns/{facts.campaign}")
+        assert sorted(shown) == sorted(["campaign.json", "playlist.m3u8", *mine])
+        assert sorted(await tree.names("calls")) == sorted(str(call["id"]) for call, _ in calls_of(standin))
+        assert f"{facts.id}.json" in await tree.names("recordings")
+        day = f"{datetime.fromtimestamp(facts.recording['created'] / 1000, tz=UTC):%Y/%m/%d}"
+        assert f"{facts.id}.mp3" in await tree.names(f"by-date/{day}")
+        for path, node in people.items():
+            assert await tree.node(path) == node, path
+        found = await tree.walk()
+        assert {node.args for node in found.values() if node.kind is Kind.MP3} == {
+            node.args for node in people.values() if node.kind is Kind.MP3
+        }
+    async with world() as tree:
+        assert await tree.walk() == people
+        for path, node in found.items():
+            assert await tree.node(path) == node, path
+
+
+async def test_numbers_survive_remounts(world: Open, served: Serve) -> None:
+    """Every file and folder has one number in every mount, whatever was looked at first; folders have one each."""
+    standin = served(calls=60)
+    numbers: list[dict[str, int]] = []
+    for order in (("by-number", "campaigns", "calls"), ("calls", "media", "campaigns")):
+        async with world(standin) as tree:
+            for top in order:
+                await tree.walk(top)
+            await known(tree)
+            found: dict[str, Node] = await tree.walk()
+            numbers.append({path: tree.namespace.inodes.number(node) for path, node in found.items()})
+            folders = [numbers[-1][path] for path, node in found.items() if node.kind in FOLDERS]
+            assert len(set(folders)) == len(folders)
+    assert numbers[0] == numbers[1]
+
+
+async def test_flat_and_not_embedded(served: Serve, world: Open) -> None:
+    """Where calls do not carry their recordings, a campaign's folder asks for those of its own calls, once."""
+    standin = served(calls=30, embed_recordings=False)
+    facts = Facts(standin)
+    async with world(standin) as tree:
+        mine = [call for call, _ in calls_of(standin) if call["campaignId"] == facts.campaign]
+        names = await tree.names(f"campaigns/{facts.campaign}")
+        assert sum(name.endswith(".mp3") for name in names) == 2 * len(mine)
+        assert tree.requests("getCallRecordings") == len(mine)
+        await tree.names(f"campaigns/{facts.campaign}")
+        assert tree.requests("getCallRecordings") == len(mine)
+
+
+async def test_seeds_alone(served: Serve, world: Open) -> None:
+    """On an origin that answers the documents' operations alone, what was looked up is listed by the names that it
+    tells, and nothing looks broken."""
+    standin = served(seed_only=True)
+    facts = Facts(standin)
+    async with world(standin) as tree:
+        await tree.node(f"{facts.folder}/{facts.name}.mp3")
+        await tree.node(f"{facts.folder}/{facts.file}.wav")
+        names = await tree.names(f"campaigns/{facts.campaign}")
+        made = datetime.fromtimestamp(facts.recording["created"] / 1000, tz=UTC)
+        assert any(
+            name.startswith(f"{made:%Y-%m-%d_%H.%M.%S}_unknown_") and f"{facts.id}.mp3" in name for name in names
+        )
+        assert await tree.names("campaigns") == [str(facts.campaign)]
+        assert await tree.names(f"campaigns/{facts.campaign}/calls") == [str(facts.call)]
+        assert await tree.names("calls") == ["undated"]
+        assert await tree.names("calls/undated") == [str(facts.call)]
+        await tree.walk()
+
+
+async def test_readme(world: Open) -> None:
+    """README.txt says in fifteen lines what lies where: every folder of the root is in it, and so are search, playlists
+    and seconds of a recording; that of search/ tells every field."""
+    from cffs.tree.search_terms import FIELDS
+
+    async with world(timezone="Europe/Berlin") as tree:
+        text = (await tree.text("README.txt")).decode()
+        assert text.count("\n") == 15
+        assert all(len(line) <= 120 for line in text.splitlines())
+        for word in (*(name for name in await tree.names() if "." not in name), "search/", "playlist.m3u8", "@"):
+            assert word in text, word
+        assert "Europe/Berlin" in text
+        fields = (await tree.text("search/README.txt")).decode()
+        assert fields.count("\n") == 6 + len(FIELDS)
+        assert all(f"{name}=" in fields for name in FIELDS)
+        assert tree.requests() == 0
