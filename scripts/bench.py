@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 DOCUMENTS = HERE.parent / "cffs/docs"
+FRONT = HERE.parent / "README.md"
 REPORT, PICTURE, KEPT = DOCUMENTS / "performance.md", DOCUMENTS / "measured.svg", HERE / "measured.json"
 LATEST = HERE.parent / ".bench.json"
 ROUNDS = 5
@@ -129,16 +130,17 @@ def run(case: "Case", site: "Site", taken: "Samples", number: int) -> None:
 
 
 def write(path: Path) -> None:
-    """The document's table and picture, from the samples in `path`, which are kept beside the picture."""
+    """The document's table and picture and the README's rows, from the samples in `path`, which are kept."""
     from benching import plot, report, samples
 
     taken = samples.Samples.read(path)
-    text = REPORT.read_text()
-    start, stop = text.index(MARKERS[0]) + len(MARKERS[0]), text.index(MARKERS[1])
-    REPORT.write_text(text[:start] + report.markdown(taken) + text[stop:])
+    for page, table in ((REPORT, report.markdown(taken)), (FRONT, report.front_page(taken))):
+        text = page.read_text()
+        start, stop = text.index(MARKERS[0]) + len(MARKERS[0]), text.index(MARKERS[1])
+        page.write_text(text[:start] + table + text[stop:])
     plot.draw(taken, PICTURE)
     taken.write(KEPT)
-    print(f"bench: written: {REPORT}, {PICTURE}, {KEPT}", file=sys.stderr)
+    print(f"bench: written: {REPORT}, {FRONT}, {PICTURE}, {KEPT}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,13 @@ COLUMNS = {
 }
 #: What cffs is compared with: the mounts of others.
 OTHER_MOUNTS = [name for name in COLUMNS if "rclone" in name or name in ("JuiceFS", "httpdirfs")]
+#: The README's rows, and what they are called there.
+FRONT_ROWS = {
+    "stream 0 ms": "one large file, read once",
+    "first 64 KiB, 50 ms": "the first 64 KiB of a file, 50 ms to the service",
+    "cp -r 200 files, 50 ms": "`cp -r` of 200 recordings, 50 ms to the service",
+}
+FRONT_CURL = ("curl", "curl -Z 8")
 #: Rows whose result is a time; the others' is bytes a second.
 _TIMED = ("first", "unlisted", "60 random", "head", "cp", "ls", "ffmpeg")
 
@@ -92,6 +99,15 @@ def _speed(samples: Samples, row: str, program: str) -> float | None:
     """Bytes a second, where bytes were read: not all read as many in each row."""
     seconds = samples.seconds(row, program)
     return (samples.rate(row, program) or 1 / seconds) if seconds else None
+
+
+def front_page(samples: Samples) -> str:
+    """The README's three rows: what a reader meets first."""
+    lines = ["| | cffs | rclone mount | curl |", "|---|---:|---:|---:|"]
+    for row, words in FRONT_ROWS.items():
+        cells = (_cell(samples, row, programs) or "–" for programs in (("cffs",), ("rclone off",), FRONT_CURL))
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _groups(samples: Samples) -> list[list[Sample]]:

@@ -26,14 +26,15 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("mount/test_listing.py", "test_sizes_before_and_after_open"),
         (BYTES, "test_size_lies_both_ways"),
     ),
-    "No call takes longer than `--timeout`": (
+    "No call of up to 128 KiB takes longer than `--timeout`": (
         (NETWORK, "test_stalled_head"),
         (NETWORK, "test_stalled_body"),
         (NETWORK, "test_slow_drip"),
     ),
-    "A lookup waits at most 2 s": (
-        ("catalog/test_questions.py", "test_patience"),
-        ("catalog/test_questions.py", "test_three_lookups_of_a_hanging_api"),
+    "No lookup waits for the network": (
+        ("fuse/test_promises.py", "test_no_lookup_waits"),
+        ("mount/test_promises.py", "test_programs_see_no_difference"),
+        ("mount/test_promises.py", "test_a_name_that_hangs_delays_no_other"),
     ),
     "Not found is ENOENT": (
         (ANSWERS, "test_listed_object_is_gone"),
@@ -102,6 +103,10 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (READING, "test_a_small_file_costs_one_request"),
         (READING, "test_a_hundred_readers_fetch_one_copy"),
     ),
+    "A recording of up to 16 MiB costs at most five requests": (
+        ("speed/test_recordings.py", "test_any_pattern_is_a_handful_of_requests"),
+        ("mount/test_recordings.py", "test_a_handful_of_requests"),
+    ),
     "Names that file managers probe by habit": ((BEHAVING, "test_names_that_are_none"),),
     "Keys and passwords go to the configured service only": (
         (ANSWERS, "test_redirect_to_another_host"),
@@ -143,4 +148,12 @@ def test_each_is_executed():
             assert node is not None, f"{row}: no {name} in {file}"
             assert ast.get_docstring(node), name
             marks = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
-            assert "slow" not in marks, name
+            assert "mark.slow" not in marks, name
+
+
+def test_the_front_page_repeats_ten_of_them():
+    """The README shows ten of the promises, word for word."""
+    section = (ROOT / "README.md").read_text().partition("## Promises\n")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\* (.*)$", section, re.MULTILINE)
+    assert len(shown) == 10
+    assert set(shown) <= set(lines())

@@ -72,12 +72,13 @@ def test_every_operation_of_the_documents_is_used_by_a_path_that_exists():
         assert paths or "the same" in used_by[name]
 
 
-def test_the_two_commands_come_first():
-    """A newcomer meets scripts/demo and scripts/test before anything else that can be run."""
+def test_the_demo_comes_first():
+    """A newcomer meets scripts/demo before anything else that can be run, and finds scripts/test and every document."""
     text = (ROOT / "README.md").read_text()
-    first_block = text.split("```")[1]
-    assert "scripts/demo" in first_block
-    assert "scripts/test" in first_block
+    assert "scripts/demo" in text.split("```")[1]
+    assert "`scripts/test`" in text
+    documents = {page.name for page in (ROOT / "cffs/docs").glob("*.md")}
+    assert documents == set(re.findall(r"\(cffs/docs/([a-z]+\.md)", text))
 
 
 def test_every_link_leads_somewhere():

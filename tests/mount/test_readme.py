@@ -1,17 +1,26 @@
-"""What the README tells a newcomer to type works, typed as it stands there, against an account of the stand-in."""
+"""What the README tells a newcomer to type works, typed as it stands there, in the order it stands there."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from cffs.standin.account import Account
-from cffs.standin.thread import StandinThread
-from tests.mount.mounting import CANARIES, ROOT, WATCHDOG_SECONDS, account_variables, environment
+import pytest
 
-#: Typed by a newcomer, but not by this test: what installs, what Debian does not have, what test_systemd types.
-_NOT_RUN = ("pip install", "whisper", "systemctl", "loginctl", "cffs config unit")
+from tests.mount.mounting import ROOT, WATCHDOG_SECONDS, environment
+
+#: Blocks that set a machine up. `scripts/test --all` types them in fresh systems; a test of its own runs the demo.
+_SETS_UP = ("scripts/demo", "apt-get install")
+#: A player that this machine may not have: it opens what the playlist names, as mpv does, and reads it to its end.
+_PLAYER = """#!/bin/sh
+set -eu
+for playlist; do
+    cd "$(dirname "$playlist")"
+    grep -v '^#' "$playlist" | while IFS= read -r item; do cat "$item" >/dev/null && echo "played $item"; done
+done
+"""
 
 
 def blocks() -> list[str]:
@@ -19,51 +28,57 @@ def blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-def typed(block: str, standin: StandinThread, home: Path) -> str:
-    """The block with this account's own values where the README has an ellipsis or an example's id."""
-    told = standin.credentials
-    recording_id = standin.account.recording_ids(standin.account.call_ids()[0])[0]
-    campaign_id = next(int(str(row["id"])) for row in standin.account.broadcast_rows())
-    lines = [line for line in block.splitlines() if not any(word in line for word in _NOT_RUN)]
-    text = "\n".join(line.partition("  # ")[0].rstrip() for line in lines)
-    for example, value in (
-        ("CFFS_APIKEY=…", f"CFFS_APIKEY='{told.apikey}'"),
-        ("CFFS_LOGIN=…", f"CFFS_LOGIN='{told.login}'"),
-        ("CFFS_PASSWORD=…", f"CFFS_PASSWORD='{told.password}'"),
-        ("18000000003.mp3 …", f"{recording_id}.mp3 -v error -f null -"),
-        ("4490010003", str(campaign_id)),
-        ("/archive/", f"{home}/archive/"),
-        ("/backup/media/", f"{home}/backup-media/"),
-    ):
-        text = text.replace(example, value)
-    return text
+def typed(line: str) -> str:
+    """A line as it is typed: `watch` goes on until Ctrl-C, which a person types after a while; pipx is not undone."""
+    command = line.partition("  #")[0].rstrip()
+    if command.startswith("cffs watch"):
+        return f"timeout --signal=INT 4 {command} || [ $? = 124 ]"
+    return command.replace("pipx uninstall cffs", "true")
 
 
-def test_the_readme_is_true(said, home):
-    """Mounting, looking around, playing, copying and unmounting as the README shows it, in one shell."""
-    _commands, mounting, *others = blocks()
-    everyday = next(block for block in others if "rsync" in block)
-    (home / "archive").mkdir()
-    (home / "bin").mkdir()
-    (home / "bin/cffs").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m cffs.cli "$@"\n')
-    (home / "bin/cffs").chmod(0o755)
-    with StandinThread(Account(seed=4, calls=12), credentials=CANARIES) as standin:
-        urls = {name: value for name, value in account_variables(standin).items() if name.endswith("_URL")}
-        urls["PATH"] = f"{home}/bin:{os.environ['PATH']}"
-        before, unmounting = typed(mounting, standin, home).split("cffs umount")
-        script = f"set -eu\n{before}\n{typed(everyday, standin, home)}\ncffs umount{unmounting}"
-        try:
-            done = subprocess.run(
-                ["sh", "-c", script],
-                env=environment(home, urls),
-                cwd=home,
-                capture_output=True,
-                text=True,
-                timeout=2 * WATCHDOG_SECONDS,
-            )
-        finally:
-            subprocess.run(["fusermount3", "-uzq", str(home / "calls")], check=False, stderr=subprocess.DEVNULL)
-        said.outputs.append(done.stderr)
-        assert done.returncode == 0, done.stderr
-        assert len(list((home / "archive").rglob("*.mp3"))) >= 1
-        assert len(list((home / "backup-media").rglob("*.*"))) >= 16
+@pytest.fixture
+def tools(home: Path) -> Path:
+    """A folder with the commands `cffs` and `mpv`."""
+    folder = home / "bin"
+    folder.mkdir()
+    (folder / "cffs").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m cffs.cli "$@"\n')
+    (folder / "mpv").write_text(_PLAYER)
+    for tool in folder.iterdir():
+        tool.chmod(0o755)
+    return folder
+
+
+def test_every_block_works_as_it_stands(said, home, tools):
+    """Each line of the README, typed by an ordinary user in a clean home, in one shell, against `cffs standin`."""
+    lines = [line for block in blocks() if not any(word in block for word in _SETS_UP) for line in block.splitlines()]
+    assert len(lines) >= 12
+    script = "set -eux\n" + "\n".join(typed(line) for line in lines)
+    variables = {"PATH": f"{tools}:{os.environ['PATH']}", "USER": "newcomer"}
+    for name in ("config", "cache", "local/state"):
+        variables[f"XDG_{name.rpartition('/')[2].upper()}_HOME"] = str(home / f".{name}")
+    try:
+        done = subprocess.run(
+            ["sh", "-c", script],
+            env=environment(home, variables),
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=4 * WATCHDOG_SECONDS,
+        )
+    finally:
+        subprocess.run(["fusermount3", "-uzq", str(home / "calls")], check=False, stderr=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    copied = list((home / "archive").rglob("*.mp3"))
+    assert len(copied) >= 20
+    assert all(file.stat().st_size > 0 for file in copied)
+    assert done.stdout.count("played ") >= 20
+    assert not (home / ".cache/cffs").exists()
+
+
+def test_nothing_leads_where_a_newcomer_cannot_go():
+    """The picture and the documents that the README names are files of the checkout, and it is short."""
+    text = (ROOT / "README.md").read_text()
+    named = re.findall(r"\]\((cffs/[^)#]+)", text)
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    assert len(text.splitlines()) <= 150
