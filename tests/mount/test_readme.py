@@ -67,6 +67,7 @@ def test_every_block_works_as_it_stands(said, home, tools):
         )
     finally:
         subprocess.run(["fusermount3", "-uzq", str(home / "calls")], check=False, stderr=subprocess.DEVNULL)
+    said.outputs.append(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     copied = list((home / "archive").rglob("*.mp3"))
     assert len(copied) >= 20
