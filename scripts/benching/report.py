@@ -105,7 +105,10 @@ def front_page(samples: Samples) -> str:
     """The README's three rows: what a reader meets first."""
     lines = ["| | cffs | rclone mount | curl |", "|---|---:|---:|---:|"]
     for row, words in FRONT_ROWS.items():
-        cells = (_cell(samples, row, programs) or "–" for programs in (("cffs",), ("rclone off",), FRONT_CURL))
+        cells = (
+            _cell(samples, row, programs).partition("<br>")[0] or "–"
+            for programs in (("cffs",), ("rclone off",), FRONT_CURL)
+        )
         lines.append(f"| {words} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

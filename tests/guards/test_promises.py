@@ -34,7 +34,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "No lookup waits for the network": (
         ("fuse/test_promises.py", "test_no_lookup_waits"),
         ("mount/test_promises.py", "test_programs_see_no_difference"),
-        ("mount/test_promises.py", "test_a_name_that_hangs_delays_no_other"),
+        ("mount/test_promises.py", "test_what_hangs_delays_no_other"),
     ),
     "Not found is ENOENT": (
         (ANSWERS, "test_listed_object_is_gone"),
