@@ -1,0 +1,107 @@
+"""What the service says in unusual words is shown all the same: v1's entries, media of any type, one object's 405."""
+
+from typing import Any
+
+import pytest
+
+from cffs.core.errors import MalformedAnswer, ObjectRefused
+from cffs.standin.media_files import OTHER_EXTENSIONS
+from cffs.standin.mischief_answers import SPELLINGS
+from cffs.standin.thread import StandinThread
+from tests.tree.facts import MISSING, Facts, Open, mp3_bytes
+
+
+@pytest.mark.parametrize("spelling", [name for name in SPELLINGS if name != "unreadable"])
+async def test_v1s_entries_in_any_spelling(world: Open, standin: StandinThread, facts: Facts, spelling: str) -> None:
+    """Every file of the call is listed and reads true, and no other host is asked for anything."""
+    standin.faults.add("entries", spelling=spelling)
+    async with world(v2=False) as tree:
+        names = await tree.names(facts.folder)
+        assert {f"{row['id']}.wav" for row in facts.recordings} <= set(names)
+        path = f"/cloud/1/files/recording/{facts.file}"
+        assert await tree.data(f"{facts.folder}/{facts.file}.wav") == facts.true_bytes(path, standin)
+
+
+async def test_entries_that_nothing_reads_are_an_error(world: Open, standin: StandinThread, facts: Facts) -> None:
+    """Never an empty folder."""
+    standin.faults.add("entries", spelling="unreadable")
+    async with world(v2=False) as tree:
+        with pytest.raises(MalformedAnswer):
+            await tree.names(facts.folder)
+
+
+async def test_entries_of_which_some_are_read_are_warned_about_once(
+    world: Open, standin: StandinThread, facts: Facts, announced: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What can be read is listed, what cannot is counted in one line."""
+    announced.append("list of recordings read in part")
+    entries = [f"https://x/files/recording/{facts.file}", "https://x/y", "nonsense"]
+    standin.faults.add("entries", spelling="value")
+    standin.faults.add("rows", kind="listRecordings", change=lambda _: {"successful": True, "recording": entries})
+    async with world(v2=False) as tree:
+        for _look in range(2):
+            assert f"{facts.file}.wav" in await tree.names(facts.folder)
+    assert [record.args for record in caplog.records if "read in part" in record.msg] == [(facts.call, 1, 2)]
+
+
+@pytest.mark.parametrize("extension", OTHER_EXTENSIONS)
+async def test_media_of_any_type(world: Open, standin: StandinThread, extension: str) -> None:
+    """Listed by id and by name under its suffix, without one where nothing tells it; read through every path."""
+    library = standin.account.library
+    ident = next(ident for ident in library.media_ids() if library.extension(ident) == extension)
+    found = library.media_object(ident)
+    assert found is not None
+    true, ending = found.read(), f".{extension}" if extension else ""
+    async with world() as tree:
+        assert f"{ident}{ending}" in await tree.names("media")
+        named = [
+            name
+            for name in await tree.names("media/by-name")
+            if (await tree.node(f"media/by-name/{name}")).args[0] == ident
+        ]
+        assert len(named) == 1
+        assert named[0].endswith(ending)
+        for path in (f"media/{ident}{ending}", f"media/{ident}", f"media/by-name/{named[0]}"):
+            assert await tree.data(path) == true, path
+        if extension:
+            assert await tree.data(f"media/public/{library.media_key(ident)}.{extension}") == true
+    async with world() as tree:  # nothing listed
+        assert await tree.data(f"media/{ident}{ending}") == true
+        with pytest.raises(MISSING):
+            await tree.node(f"media/{ident}.xyz")
+
+
+async def test_a_public_file_of_another_account_opens(world: Open, standin: StandinThread) -> None:
+    """`public/{key}.3gp` is asked of the service, whoever it belongs to."""
+    library = standin.account.library
+    ident = next(ident for ident in library.media_ids() if library.extension(ident) == "3gp")
+    async with world() as tree:
+        found = library.media_object(ident)
+        assert found is not None
+        assert await tree.data(f"media/public/{library.media_key(ident)}.3gp") == found.read()
+        assert tree.requests("getMedia|findMedia") == 0
+
+
+@pytest.mark.parametrize("code", [405, 501])
+async def test_one_objects_405_is_an_error(world: Open, standin: StandinThread, facts: Facts, code: int) -> None:
+    """The name is not missing: it is there, and cannot be had; its neighbours are as ever."""
+    other = facts.recordings[1]["id"]
+    standin.faults.add("status", code=code, path=rf"/(recordings/{facts.id}(\.mp3)?|{facts.file})$")
+    async with world() as tree:
+        for path in (f"recordings/{facts.id}.mp3", f"recordings/{facts.id}.json", f"recordings/{facts.id}.wav"):
+            with pytest.raises(ObjectRefused):
+                await tree.data(path) if not path.endswith("json") else await tree.text(path)
+        assert await tree.data(f"recordings/{other}.mp3") == mp3_bytes(standin, other)
+
+
+async def test_operations_that_only_ever_answer_405_are_not_offered(served: Any, world: Open) -> None:
+    """Where by-id forms and listings are 405, a recording is fetched by its name, and a number is simply not there."""
+    standin = served()
+    facts = Facts(standin)
+    standin.faults.add(
+        "status", code=405, kind="findCalls|getCall|getCallRecordings|getCallRecording|getCallRecordingMp3"
+    )
+    async with world(standin, v1=False) as tree:
+        assert await tree.data(f"{facts.folder}/{facts.name}.mp3") == mp3_bytes(standin, facts.id)
+        with pytest.raises(MISSING):
+            await tree.node(f"recordings/{facts.recordings[1]['id'] + 1}.json")
