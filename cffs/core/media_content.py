@@ -44,7 +44,7 @@ _UNMARKED = (
     (re.compile(rb"(?:[\t\n\r ]\0)*[<{\[]\0"), "utf-16-le"),
     (re.compile(rb"(?:\0[\t\n\r ])*\0[<{\[]"), "utf-16-be"),
 )
-_UNMARKED_CHARACTERS = 16
+_UNMARKED_CHARACTERS = 8
 #: Openings of 40 bits and more that only a page has, whatever follows (a name in Latin-1, say).
 _PAGE = re.compile(r"<(?:!doctype|html|head>|body|\?xml)|\{\s*\"[a-z_][\w.@-]{2,40}\"\s*:", re.IGNORECASE | re.ASCII)
 #: What is a page even where text was asked for (a vCard, say).

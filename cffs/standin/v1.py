@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape  # nosec B406  # it writes
 
 from cffs.standin.account import dynamic_name
 from cffs.standin.answers import Answer, Operation, Request, Site, operation
+from cffs.standin.rows import ID_STEP
 
 BASE: Final = "/cloud/1"
 _FILES: Final = "/files/recording"
@@ -35,7 +36,10 @@ def _list(site: Site, request: Request, parameters: dict[str, str]) -> Answer:
     row = account.call_row(int(call))
     belongs = row is not None and row.get("campaignId", 0) == int(campaign)
     ids = account.recording_ids(int(call)) if belongs else []
-    addresses = [f"{account.root_url}{BASE}{_FILES}/{account.v1_file_id(recording_id)}" for recording_id in ids]
+    # as the service spells its own host in more than one way, call by call
+    is_other = int(call) // ID_STEP % 2 == 1
+    host = account.root_url.replace("//127.0.0.1", "//localhost") if is_other else account.root_url
+    addresses = [f"{host}{BASE}{_FILES}/{account.v1_file_id(recording_id)}" for recording_id in ids]
     if _wants_json(request):
         value = {
             "fileResponse": {
