@@ -15,6 +15,7 @@ from cffs.core.errors import (
     ActRefused,
     DuplicateMedia,
     MalformedAnswer,
+    MuchShorter,
     ObjectRefused,
     OperationNotOffered,
     OriginBusy,
@@ -23,6 +24,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
     UploadTooLarge,
+    VersionUnclear,
 )
 from cffs.core.times import parse_http_date, parse_retry_after
 
@@ -133,12 +135,15 @@ def check_body(
     """The plan of a body that may be trusted, or the exception that says why not.
 
     A 200 to a range is legal: its plan starts at 0 and holds the whole object. A 206 may stop early only at a byte it
-    names: the caller asks again from `stop`. Raises RangeNotSatisfiable for 416, RemoteObjectChanged where validator
-    or total differ from `pinned`, MalformedAnswer for an answer that contradicts itself or the question.
+    names: the caller asks again from `stop`. Raises RangeNotSatisfiable for 416, RemoteObjectChanged where the total
+    differs from `pinned`, VersionUnclear where the validator alone does, MuchShorter where an object that has bytes is
+    said to have hardly any, MalformedAnswer for an answer that contradicts itself or the question.
     """
     if status == 416 and asked is not None:
         found = _UNSATISFIED_RANGE.fullmatch(headers.get("content-range", "").strip())
         total = None if found is None else _bounded(found[1])
+        if total == 0:
+            _check_not_much_shorter(total, pinned)
         _check_total(total, pinned)
         raise RangeNotSatisfiable(total)
     check_status(status, headers, what=what, not_found=NotFoundMeans.OBJECT, now_ns=now_ns)
@@ -152,6 +157,7 @@ def check_body(
         stop = last_stop
     elif status == 200:
         start, stop, total = 0, length, length
+        _check_not_much_shorter(total, pinned)
     else:
         raise MalformedAnswer(f"the service answered {status} for {what}, where bytes were asked")
     validator = _validator(headers)
@@ -230,6 +236,12 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     return etag or None
 
 
+def _check_not_much_shorter(total: int | None, pinned: Pinned | None) -> None:
+    """An empty body, or a few words, in the place of an object: a mishap, and no version of it."""
+    if pinned is not None and total is not None and pinned.total is not None and 2 * total < pinned.total:
+        raise MuchShorter(total, pinned.total)
+
+
 def _check_total(total: int | None, pinned: Pinned | None) -> None:
     if pinned is not None and None not in (total, pinned.total) and total != pinned.total:
         raise RemoteObjectChanged("the object's size is not that of the version opened")
@@ -240,7 +252,7 @@ def _check_validator(validator: str | None, pinned: Pinned | None) -> None:
         return
     # An ETag and a date cannot be compared: an origin of several machines may send either. The total still speaks.
     if _kind(validator) == _kind(pinned.validator):
-        raise RemoteObjectChanged("the object's validator is not that of the version opened")
+        raise VersionUnclear("the object's validator is not that of the version opened")
 
 
 def _kind(validator: str) -> str:

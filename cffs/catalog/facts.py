@@ -82,23 +82,31 @@ class Facts(Database):
                 del self._facts[key]
 
     def learn(
-        self, *, object_key: str, source: str, nbytes: int | None, validator: str | None, modified_ns: int | None
+        self,
+        *,
+        object_key: str,
+        source: str,
+        nbytes: int | None,
+        validator: str | None,
+        modified_ns: int | None,
+        is_known_version: bool = False,
     ) -> Fact:
         """Take what an answer of the origin taught; the one entry for every learned fact. Never blocks.
 
-        A total or a validator that contradicts the known one is a new version. Listeners of `changes` are told when
-        something differs.
+        A total or a validator that contradicts the known one is a new version; with `is_known_version` only a total is,
+        and a validator is one more name. Listeners of `changes` are told when something differs.
         """
         self.note_there(object_key)
         known = self.fact(object_key)
         version, seen_ms = 0, None
         if known is not None:
-            changed = _contradicts(known.nbytes, nbytes) or _contradicts(known.validator, validator)
+            renamed = not is_known_version and _contradicts(known.validator, validator)
+            changed = renamed or _contradicts(known.nbytes, nbytes)
             version = known.version + int(changed)
             seen_ms = None if changed else known.seen_ms
             if not changed:  # an answer that leaves something out does not make it unknown again
                 nbytes = known.nbytes if nbytes is None else nbytes
-                validator = known.validator if validator is None else validator
+                validator = known.validator if validator is None and not is_known_version else validator
                 modified_ns = known.modified_ns if modified_ns is None else modified_ns
         fact = Fact(
             object_key=object_key,
@@ -227,7 +235,7 @@ def _fact(
     return Fact(
         object_key=object_key,
         source=source,
-        nbytes=nbytes,
+        nbytes=nbytes or None,  # version 0.1.0 took an empty answer for the size of the object
         validator=validator,
         modified_ns=modified_ns,
         version=version,

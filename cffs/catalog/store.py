@@ -5,6 +5,7 @@ It must not know the API, paths or the kernel.
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -31,10 +32,13 @@ from cffs.catalog.soundness import UNREADABLE, damaged, is_damage, is_large, loo
 from cffs.catalog.views import PAGE_ROWS as VIEW_PAGE_ROWS
 from cffs.catalog.views import Views
 from cffs.core.listed_names import LAST_DATED_MS
+from cffs.core.values import Emptiness
+from cffs.core.wire_v2 import parse_document, told_emptiness
 
 #: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
 PAGE_ROWS = 1000
-
+#: Keys of objects that v2 describes.
+_DESCRIBED = re.compile(r"(recording|media)/([0-9]+)[./]")
 
 Found = TypeVar("Found")
 
@@ -242,6 +246,16 @@ class Catalog(Facts):
     def media_file(self, media_id: int) -> MediaRow | None:
         """The media file of that id, where known."""
         return self._one(_media, rows.MEDIA_BY_ID, media_id)
+
+    def emptiness(self, object_key: str) -> Emptiness:
+        """What v2 told of the object's having no bytes at all: of a recording in whatever form, or a media file."""
+        found = _DESCRIBED.match(object_key)
+        row = None
+        if found is not None:
+            row = self.recording(int(found[2])) if found[1] == "recording" else self.media_file(int(found[2]))
+        if row is None:
+            return Emptiness.UNTOLD
+        return told_emptiness(parse_document(row.document, what=object_key))
 
     def media_by_stem(self, stem: str, extension: str) -> MediaRow | None:
         """The media file listed as `stem.extension` under by-name/."""

@@ -12,11 +12,14 @@ credential. Every floor raises these and nothing else on purpose.
     ├── LocalShortage              this machine has no descriptor or memory left for the question
     ├── CatalogueDamaged           what is known of the account cannot be read; the next mount begins it anew
     ├── RemoteObjectChanged        another version than the one opened
+    │   └── VersionUnclear         the same total under another validator: another version, or another machine
     ├── OriginFault                all else that the service does wrong
     │   ├── ServerFailure          a status that no other row takes (5xx, 4xx, 3xx without a target)
     │   ├── ObjectRefused          405 or 501 for one object: nothing proves that the operation is not there
     │   ├── OriginBusy             429, 503 with Retry-After, or words of a rate limit, longer than the caller can wait
     │   ├── MalformedAnswer        an answer that is not what was asked for
+    │   │   ├── EmptyBody          an answer without a byte about what must have some
+    │   │   └── MuchShorter        a whole answer of much less than the object is known to have
     │   ├── TruncatedAnswer        fewer bytes than promised
     │   ├── RangeNotSatisfiable    the asked range lies beyond the object's end (416), with its total where told
     │   ├── OperationNotOffered    the operation does not exist at this origin (405, 501; 404 of a listing)
@@ -87,6 +90,10 @@ class RemoteObjectChanged(CffsError):
     """The object's validator or total is not that of the version that was opened."""
 
 
+class VersionUnclear(RemoteObjectChanged):
+    """Only the validator is another one: the bytes may be those of the version that was opened, or not."""
+
+
 class OriginFault(CffsError):
     """The service answered, but not with what was asked for; or what it made of an act is not known."""
 
@@ -128,6 +135,22 @@ class OriginBusy(OriginFault):
 
 class MalformedAnswer(OriginFault):
     """The answer is not what was asked for: wrong range, wrong type, not parseable, too large, an error page."""
+
+
+class EmptyBody(MalformedAnswer):
+    """The answer has no byte, and no recording, media file or picture is empty but where its metadata say so."""
+
+
+class MuchShorter(MalformedAnswer):
+    """A whole answer (200) holds less than half of what the object is known to have: `total` bytes."""
+
+    def __init__(self, total: int, known_nbytes: int) -> None:
+        super().__init__(total, known_nbytes)
+        self.total = total
+        self.known_nbytes = known_nbytes
+
+    def __str__(self) -> str:
+        return f"the answer holds {self.total} bytes of an object that has {self.known_nbytes}"
 
 
 class TruncatedAnswer(OriginFault):

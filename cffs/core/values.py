@@ -6,7 +6,7 @@ Wire formats make them, the catalogue keeps them, the tree shows them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Generic, TypeVar
 
 from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId
@@ -22,6 +22,14 @@ class RecordingState(StrEnum):
     READY = "READY"
     ERROR = "ERROR"
     UNKNOWN = "UNKNOWN"
+
+
+class Emptiness(Enum):
+    """What the metadata of a file say of its having no bytes at all."""
+
+    TOLD = auto()  # a length or a duration of zero
+    UNTOLD = auto()  # nothing
+    DENIED = auto()  # a length or a duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

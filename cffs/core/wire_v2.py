@@ -15,7 +15,7 @@ from cffs.core.errors import MalformedAnswer
 from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId, parse_id
 from cffs.core.media_types import public_parts, shown_extension
 from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line
-from cffs.core.values import Call, Campaign, Item, Media, Page, Recording, RecordingState
+from cffs.core.values import Call, Campaign, Emptiness, Item, Media, Page, Recording, RecordingState
 from cffs.core.wire_json import (
     as_boolean,
     as_count,
@@ -252,6 +252,15 @@ def _campaign_id(document: Mapping[str, object]) -> CampaignId | None:
 
 def _hint_nbytes(document: Mapping[str, object]) -> int | None:
     return as_count(document.get("lengthInBytes"), maximum=MAX_HINT_NBYTES) or None
+
+
+def told_emptiness(document: Mapping[str, object]) -> Emptiness:
+    """What the description of a recording or a media file says of its having no bytes."""
+    told = (document.get("lengthInBytes"), document.get("lengthInSeconds"))
+    counts = [count for value in told if (count := as_count(value, maximum=MAX_HINT_NBYTES)) is not None]
+    if any(counts):
+        return Emptiness.DENIED
+    return Emptiness.TOLD if counts else Emptiness.UNTOLD
 
 
 def parse_document(body: bytes, *, what: str) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ import trio
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.core.names import to_kernel
+from cffs.core.values import Emptiness
 from cffs.reader.facts import Known, Learned
 from cffs.tree.inodes import InodeTable
 
@@ -98,14 +99,21 @@ class FactsToCatalog:
             return None
         return Known(total_nbytes=fact.nbytes, validator=fact.validator, last_modified_ns=fact.modified_ns)
 
+    def emptiness(self, key: str) -> Emptiness:
+        """What the metadata tell."""
+        return self._catalog.emptiness(key)
+
     def learned(self, learned: Learned) -> None:
-        """An answer told size and validator."""
+        """An answer told size and validator. That an object is empty is not remembered: most often it is a mishap."""
+        if learned.total_nbytes == 0:
+            return
         self._catalog.learn(
             object_key=learned.key,
             source=learned.source.key,
             nbytes=learned.total_nbytes,
             validator=learned.validator,
             modified_ns=learned.last_modified_ns,
+            is_known_version=learned.is_known_version,
         )
 
     def changed(self, key: str) -> None:

@@ -69,7 +69,14 @@ class Opening:
         try:
             if known is not None and await self._objects.revalidation.is_another(content.key, content.sources, known):
                 known = known_of(self._catalog, content)
-            file = await self._objects.open(content.key, content.sources, known=known, hint_nbytes=content.hint_nbytes)
+            file = await self._objects.open(
+                content.key,
+                content.sources,
+                known=known,
+                hint_nbytes=content.hint_nbytes,
+                reader=inode,
+                has_pages=self._versions.of(inode) is not None,
+            )
         except RemoteObjectMissing:
             await self.is_missing(content)
             raise

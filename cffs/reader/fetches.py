@@ -250,9 +250,10 @@ class Fetches:
         self,
         background: Background,
         receive: Callable[[Fetch], Awaitable[None]],
-        on_end: Callable[[Fetch, CffsError | None], None],
+        on_end: Callable[[Fetch, CffsError | None], CffsError | None],
     ) -> None:
-        """`receive` brings a fetch's bytes in a task of the mount's; `on_end` is told once, before its waiters are."""
+        """`receive` brings a fetch's bytes in a task of the mount's; `on_end` is told once how it ended, before its
+        waiters are, and says what they are told."""
         self._background = background
         self._receive = receive
         self._on_end = on_end
@@ -310,5 +311,4 @@ class Fetches:
         if fetch.has_ended():
             return
         del self._running[fetch]
-        self._on_end(fetch, error)
-        fetch.end(error)
+        fetch.end(self._on_end(fetch, error))

@@ -60,6 +60,11 @@ class Holdings:
             position = gap.stop
         return None
 
+    def has_any(self) -> bool:
+        """True where a byte of it is here."""
+        whole = ByteRange(0, self._identity.total_nbytes or 0)
+        return bool(whole) and self.first_missing(whole) != whole
+
     def is_whole(self) -> bool:
         """True where memory has it all, or disk has."""
         identity = self._identity
@@ -173,3 +178,8 @@ class Holdings:
         """What touches `unwanted` proved not to be trusted."""
         self._memory.forget(self._identity.version, unwanted)
         self._disk.forget(self._identity.version, unwanted)
+
+    def drop(self) -> None:
+        """No byte of the version is worth anything, nor one of another on disk."""
+        self._memory.drop(self._identity.version)
+        self._disk.drop_object(self._identity.key)

@@ -7,19 +7,34 @@ from itertools import count
 
 from cffs.cache.version import ObjectVersion
 from cffs.callfire.checks import Pinned
-from cffs.core.errors import RemoteObjectChanged
+from cffs.core.errors import RemoteObjectChanged, VersionUnclear
 from cffs.core.source import Source
 from cffs.reader.facts import Known, Learned
 from cffs.reader.seam import Answer
 
 _instances = count(1)
+#: Dates of HTTP have seconds: a change within that of the answer, or of a clock beside it, need not show.
+_JUST_MS = 2_000
 
 
 class Identity:
-    """What is known of one version of object `key`; grows with each answer, never contradicts an earlier one."""
+    """What is known of one version of object `key`; grows with each answer, never contradicts an earlier one.
+
+
+    A version is pinned by the first answer of which a byte is kept. Until then only the total must be what was known:
+    the validator of an earlier answer names nothing that anybody has. Afterwards every answer must agree with it, by
+    the same validator or at least the same date: one that tells neither, or is dated at the moment it was sent, proves
+    nothing (VersionUnclear). Where an object's answers do not agree, it is taken from one answer (`is_of_one_answer`).
+    """
 
     def __init__(
-        self, key: str, candidates: tuple[Source, ...], known: Known | None, *, is_settled: bool = True
+        self,
+        key: str,
+        candidates: tuple[Source, ...],
+        known: Known | None,
+        *,
+        is_settled: bool = True,
+        is_of_one_answer: bool = False,
     ) -> None:
         self.key = key
         #: False as long as it is not known whether the object is still being made: its bytes are served and not kept.
@@ -32,19 +47,39 @@ class Identity:
         self.total_nbytes = known.total_nbytes if known is not None else None
         self.validator = known.validator if known is not None else None
         self.last_modified_ns = known.last_modified_ns if known is not None else None
-        #: The origin answers every range with the whole, or does not tell the total of a part.
-        self.ignores_ranges = False
+        #: Bytes of it are here, or in the kernel: no other validator will do.
+        self.is_pinned = False
+        #: The validator that pinned it is a date of the moment it was told.
+        self._is_just_modified = False
+        #: All of it comes from one answer, and whatever another answer brings must have the same bytes.
+        self.is_of_one_answer = is_of_one_answer
+        #: The origin answers every range with the whole, or does not tell the total of a part, or the whole is wanted.
+        self.ignores_ranges = is_of_one_answer
         #: Another version was seen at the origin: no byte of this one can be had any more.
         self.is_changed = False
+        #: Counts how often it began anew: what was put together before is worth nothing.
+        self.beginnings = 0
         #: What its bytes are cached under. May change at a checkpoint: ask again, never keep it.
         self.version = self._version()
 
     @property
-    def pinned(self) -> Pinned | None:
-        """What the next answer must agree with."""
-        if self.validator is None and self.total_nbytes is None:
-            return None
+    def name(self) -> Pinned:
+        """Which version it is, as far as that is known."""
         return Pinned(validator=self.validator, total=self.total_nbytes)
+
+    @property
+    def asked_with(self) -> Pinned:
+        """What the next answer must agree with. Raises VersionUnclear where no answer could."""
+        if self.is_of_one_answer or not self.is_pinned:
+            return Pinned(total=self.total_nbytes)
+        if self._is_just_modified:
+            raise VersionUnclear(f"{self.key} is dated at the moment it was sent")
+        return self.name
+
+    @property
+    def tells_versions(self) -> bool:
+        """True where its validator shows whether the next whole answer is of it."""
+        return self.validator is not None and not self.is_of_one_answer
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -65,27 +100,48 @@ class Identity:
             last_modified_ns=self.last_modified_ns,
         )
 
-    def adopt(self, answer: Answer, source: Source, asked_with: Pinned | None) -> bool:
-        """Takes over what the head of `answer`, asked for with `asked_with`, adds; True when anything was new.
+    def adopt(self, answer: Answer, source: Source, *, is_first_of_whole: bool) -> bool:
+        """Takes over what the head of `answer` adds; True when anything was new. `is_first_of_whole`: it is to bring
+        everything, from the first byte on, and continues no other.
 
-        Raises RemoteObjectChanged when it contradicts what another answer told meanwhile.
+        Raises RemoteObjectChanged when it contradicts what another answer told, VersionUnclear when it does not show
+        that it is of the same version.
         """
-        if asked_with != self.pinned:
-            for ours, theirs in ((self.total_nbytes, answer.total), (self.validator, answer.validator)):
-                if ours is not None and theirs is not None and ours != theirs:
-                    raise RemoteObjectChanged(f"two answers for {self.key} are of different versions")
+        if None not in (self.total_nbytes, answer.total) and self.total_nbytes != answer.total:
+            raise RemoteObjectChanged(f"two answers for {self.key} are of different lengths")
+        if self.is_pinned and (is_first_of_whole or not self.is_of_one_answer):
+            self._require_same(answer)
         before = (self.source, self.total_nbytes, self.validator, self.last_modified_ns)
         self.source = source
         if self.total_nbytes is None:
             self.total_nbytes = answer.total
-        if self.validator is None:
-            self.validator = answer.validator
-        if self.last_modified_ns is None:
+        if not self.is_pinned:
+            self.validator, self._is_just_modified = answer.validator, _is_just_modified(answer)
+        if not self.is_pinned or self.last_modified_ns is None:
             self.last_modified_ns = answer.last_modified_ns
         if self.answered_ms is None:
             self.answered_ms = answer.answered_ms
+        self.is_pinned = True
         self.version = self._version()
         return before != (self.source, self.total_nbytes, self.validator, self.last_modified_ns)
+
+    def _require_same(self, answer: Answer) -> None:
+        is_same_date = self.last_modified_ns is not None and self.last_modified_ns == answer.last_modified_ns
+        if self._is_just_modified or _is_just_modified(answer):
+            raise VersionUnclear(f"an answer for {self.key} is dated at the moment it was sent")
+        if answer.validator != self.validator and not (
+            is_same_date and _kinds_differ(answer.validator, self.validator)
+        ):
+            raise VersionUnclear(f"an answer for {self.key} does not show that it is of the same version")
+
+    def begin_anew(self, *, is_of_one_answer: bool) -> None:
+        """Nobody has a byte of it any more (or what they have will be compared): the next answer says which it is."""
+        self.beginnings += 1
+        self.validator, self.last_modified_ns = None, None
+        self.is_pinned = self._is_just_modified = False
+        self.is_of_one_answer = is_of_one_answer
+        self.ignores_ranges |= is_of_one_answer
+        self.version = self._version()
 
     def found_end(self, total_nbytes: int) -> None:
         """The verified end of an answer that told no total. Raises RemoteObjectChanged when another was known."""
@@ -113,3 +169,18 @@ class Identity:
         if self.total_nbytes is None or not self.is_settled:
             return ObjectVersion(self.key, self.validator, self.total_nbytes, self._instance)
         return ObjectVersion(self.key, self.validator, self.total_nbytes)
+
+
+def _is_date(validator: str | None) -> bool:
+    return validator is not None and not validator.startswith(('"', "W/"))
+
+
+def _is_just_modified(answer: Answer) -> bool:
+    if answer.last_modified_ns is None or answer.answered_ms is None:
+        return False
+    return _is_date(answer.validator) and answer.last_modified_ns // 1_000_000 > answer.answered_ms - _JUST_MS
+
+
+def _kinds_differ(one: str | None, other: str | None) -> bool:
+    """A machine tells an ETag, another one none: their dates may still be the same."""
+    return one is None or other is None or _is_date(one) != _is_date(other)

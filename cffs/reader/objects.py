@@ -5,7 +5,7 @@ It must not know paths, inodes or errnos; which file of an object is the current
 """
 
 import copy
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from functools import partial
 
 import trio
@@ -28,9 +28,10 @@ from cffs.core.errors import (
 )
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source
+from cffs.core.values import Emptiness
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.expected import Expected
-from cffs.reader.facts import FactsListener, Known, Learned
+from cffs.reader.facts import FactsListener, Known, Learned, require_empty
 from cffs.reader.first_pieces import FirstPieces
 from cffs.reader.living import LivingFiles
 from cffs.reader.moment_heads import Held
@@ -167,15 +168,20 @@ class Objects:
         *,
         known: Known | None = None,
         hint_nbytes: int | None = None,
+        reader: Hashable = None,
+        has_pages: bool = False,
     ) -> OpenFile:
         """A handle whose `total_nbytes` is exact, or None where the origin does not tell it in time.
 
         `known` is what the listener was told last of the object, looked up in the same step. No request, and no
         checkpoint, where it is given (or another handle knows). Otherwise one, whose bytes the first READs are served
-        from; it asks `sources` in order until one has the object. Cancelled, nothing is open. Raises CffsError.
+        from; it asks `sources` in order until one has the object. With `has_pages`, `reader` keeps bytes from when it
+        opened the object before. Cancelled, nothing is open. Raises CffsError.
         """
+        if has_pages and not self._versions.may_be_read_on(key, known):
+            known, has_pages = None, False
         for tries_left in reversed(range(_OPENINGS)):
-            handle = self._versions.current(key, sources, known).attach()
+            handle = self._versions.current(key, sources, known).attach(reader, has_pages=has_pages)
             try:
                 handle.take_first_piece()
                 self.first_pieces.taken(key)
@@ -185,7 +191,7 @@ class Objects:
                 handle.close()
                 if not tries_left:
                     raise
-                known = None
+                known, has_pages = None, False
             except BaseException:
                 handle.close()
                 raise
@@ -285,6 +291,8 @@ class Objects:
         for source in sources:
             try:
                 async with self._tools.opener.open_range(source, ByteRange(0, 1)) as answer:
+                    if answer.total == 0:
+                        self._require_empty(key, is_stated=False)
                     return Learned(
                         key=key,
                         source=source,
@@ -293,9 +301,14 @@ class Objects:
                         last_modified_ns=answer.last_modified_ns,
                     )
             except RangeNotSatisfiable as exc:
-                if exc.total != 0:
+                if exc.total:
                     raise
+                self._require_empty(key, is_stated=True)
                 return Learned(key=key, source=source, total_nbytes=0, validator=None, last_modified_ns=None)
             except NOT_FROM_HERE as exc:
                 missing = weightier(missing, exc)
         raise missing or RemoteObjectMissing(f"{key} has no source")
+
+    def _require_empty(self, key: str, *, is_stated: bool) -> None:
+        told = self._tools.listener.emptiness(key) if self._versions.known(key) is None else Emptiness.DENIED
+        require_empty(key, told, is_stated=is_stated)

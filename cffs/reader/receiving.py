@@ -7,18 +7,19 @@ It must not know readers or plans; a fetch's limit and waiters say how far and h
 import random
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 
 import trio
 
 from cffs.cache.extents import Extent
-from cffs.callfire.checks import Pinned
 from cffs.callfire.retry import kind_of, pause_seconds
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     NOT_FROM_HERE,
     CffsError,
     DeadlineExceeded,
+    EmptyBody,
     OriginUnreachable,
     RangeNotSatisfiable,
     RemoteObjectChanged,
@@ -28,6 +29,7 @@ from cffs.core.errors import (
 )
 from cffs.core.source import Source
 from cffs.core.waiting import waits_for
+from cffs.reader.facts import require_empty
 from cffs.reader.fetches import UNKNOWN_STOP, Fetch
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
@@ -89,6 +91,8 @@ class Receiver:
                 try:
                     outcome = await self._receive_once(fetch)
                     failure = TruncatedAnswer(f"an answer for {self._identity.key} was empty")
+                except EmptyBody as exc:
+                    outcome, failure = _Outcome.SHORT, exc
                 except (TruncatedAnswer, OriginUnreachable, DeadlineExceeded) as exc:
                     if not fetch.has_head:
                         raise  # the opener has made its tries
@@ -141,7 +145,8 @@ class Receiver:
                 raise _Superseded
             self._whole = fetch
         asked = None if fetch.is_whole else fetch.coming
-        pinned = self._identity.pinned
+        self._identity.is_pinned |= self._holdings.has_any()
+        pinned = self._identity.asked_with
         asked_at = trio.current_time()
         try:
             async with self._tools.opener.open_range(source, asked, pinned=pinned) as answer:
@@ -151,7 +156,7 @@ class Receiver:
                     return _Outcome.SHORT  # another fetch's answer came first, and from elsewhere: that is the object
                 claim.progressed()
                 self._tools.link.note_latency(trio.current_time() - asked_at)
-                self._take_head(source, fetch, answer, asked, pinned)
+                self._take_head(source, fetch, answer, asked)
                 with waits_for(f"bytes from {source.api}"):
                     outcome = await self._drain(fetch, answer, claim)
                 self.on_answered(fetch)
@@ -159,20 +164,20 @@ class Receiver:
         except RangeNotSatisfiable as exc:
             if fetch.has_ended():
                 return _Outcome.OVER
-            if exc.total != 0 or self._identity.total_nbytes not in (None, 0):
+            if exc.total or fetch.position or self._identity.total_nbytes:
                 raise
             self._identity.source = source
-            self._found_end(source, fetch, 0)
+            self._found_end(source, fetch, 0, is_stated=True)
             return _Outcome.OVER
 
-    def _take_head(
-        self, source: Source, fetch: Fetch, answer: Answer, asked: ByteRange | None, pinned: Pinned | None
-    ) -> None:
+    def _take_head(self, source: Source, fetch: Fetch, answer: Answer, asked: ByteRange | None) -> None:
         identity, cache, version = self._identity, self._tools.cache, self._identity.version
-        is_new = identity.adopt(answer, source, pinned)
+        if answer.total == 0:
+            require_empty(identity.key, self._tools.listener.emptiness(identity.key), is_stated=False)
+        is_new = identity.adopt(answer, source, is_first_of_whole=fetch.is_whole and not fetch.position)
         self._holdings.became(version)
-        if is_new and identity.is_settled:
-            self._tools.listener.learned(identity.learned(source))
+        if is_new:
+            self._tell(source)
         total_nbytes = identity.total_nbytes
         if asked is not None:
             is_whole_answer = answer.start != asked.start or answer.stop is None or answer.stop > asked.stop
@@ -219,7 +224,7 @@ class Receiver:
                         return _Outcome.OVER
                     if not nbytes:
                         return self._ended(fetch)
-                    if fetch.is_whole and self._identity.validator is None:
+                    if fetch.is_whole and not self._identity.tells_versions:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
                         self._tools.cache.commit(lease, nbytes)
@@ -253,7 +258,7 @@ class Receiver:
             offset += nbytes
             claim.progressed()
             await trio.lowlevel.checkpoint()
-        if fetch.is_whole and offset and self._identity.validator is None and crc != fetch.prefix_crc:
+        if fetch.is_whole and offset and not self._identity.tells_versions and crc != fetch.prefix_crc:
             raise RemoteObjectChanged(f"{self._identity.key} began otherwise than before")
         return True
 
@@ -300,17 +305,23 @@ class Receiver:
             return _Outcome.SHORT
         source = self._identity.source
         if source is not None:
-            self._found_end(source, fetch, fetch.position)
+            self._found_end(source, fetch, fetch.position, is_stated=False)
         return _Outcome.OVER
 
-    def _found_end(self, source: Source, fetch: Fetch, total_nbytes: int) -> None:
+    def _found_end(self, source: Source, fetch: Fetch, total_nbytes: int, *, is_stated: bool) -> None:
         identity, version = self._identity, self._identity.version
+        if not total_nbytes:
+            require_empty(identity.key, self._tools.listener.emptiness(identity.key), is_stated=is_stated)
         identity.found_end(total_nbytes)
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)
         if identity.version != version:
             self._holdings.became(version)
-            if identity.is_settled:
-                self._tools.listener.learned(identity.learned(source))
+            self._tell(source)
         fetch.stop = total_nbytes
         fetch.take_head()
+
+    def _tell(self, source: Source) -> None:
+        """Of what is current nobody has a byte of another version: whatever is new about it is only told for the first
+        time, or by another name."""
+        self._tools.listener.learned(replace(self._identity.learned(source), is_known_version=True))

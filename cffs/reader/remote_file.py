@@ -6,16 +6,25 @@ It owns the object's identity, its fetches and who has it open; it must not know
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Hashable, Iterable
+from typing import Protocol
 
 import trio
 
 from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.core.byte_range import ByteRange
-from cffs.core.errors import CffsError, DeadlineExceeded, MalformedAnswer, RemoteObjectChanged
+from cffs.core.errors import (
+    CffsError,
+    DeadlineExceeded,
+    MalformedAnswer,
+    MuchShorter,
+    RemoteObjectChanged,
+    VersionUnclear,
+)
 from cffs.core.source import Source
 from cffs.reader.facts import Known
 from cffs.reader.fetches import Fetch, Fetches
+from cffs.reader.given_out import GivenOut, Proof
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
 from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
@@ -36,7 +45,25 @@ _LEAST_WAIT_FOR_END_SECONDS = 1.0
 FAIL_AT_ONCE_SECONDS = 5.0
 #: A READ whose bytes come behind many others is looked at again so often.
 _LOOK_AGAIN_SECONDS = 1.0
+#: How often a file may begin anew because its answers do not agree, before that is a change.
+_MOST_BEGINNINGS = 3
 _EMPTY = memoryview(b"")
+
+
+class Owner(Protocol):
+    """Who keeps the table of files. No method is a checkpoint."""
+
+    def closed(self, file: "RemoteFile") -> None:
+        """Its last handle was closed."""
+
+    def is_another(self, file: "RemoteFile") -> None:
+        """An answer was of another version."""
+
+    def answers_differ(self, file: "RemoteFile") -> None:
+        """An answer did not show that it is of the same version."""
+
+    def is_shorter(self, file: "RemoteFile", total_nbytes: int) -> None:
+        """A whole answer had hardly anything, and was not believed."""
 
 
 class RemoteFile:
@@ -48,25 +75,28 @@ class RemoteFile:
         candidates: tuple[Source, ...],
         known: Known | None,
         tools: Tools,
-        on_closed: Callable[["RemoteFile"], None],
-        on_another: Callable[["RemoteFile"], None],
+        owner: Owner,
         *,
         is_settled: bool = True,
+        is_of_one_answer: bool = False,
     ) -> None:
-        """`on_closed` is told when the last handle was closed, `on_another` when an answer was of another version;
-        `is_settled`: see Identity."""
-        self.identity = Identity(key, candidates, known, is_settled=is_settled)
-        self.identity.ignores_ranges = all(source.api in tools.without_ranges for source in self.identity.sources)
+        """`is_settled`: see Identity. With `is_of_one_answer` it is asked for as a whole, because its answers did not
+        agree before."""
+        self.identity = Identity(key, candidates, known, is_settled=is_settled, is_of_one_answer=is_of_one_answer)
+        self.identity.ignores_ranges |= all(source.api in tools.without_ranges for source in self.identity.sources)
         self.closed_at = trio.current_time()
         self._tools = tools
-        self._on_closed = on_closed
-        self._on_another = on_another
+        self._owner = owner
         self._holdings = Holdings(self.identity, tools)
         receiver = Receiver(self.identity, self._holdings, tools)
         self._fetches = Fetches(tools.background, receiver.receive, self._ended)
         self._handles: dict[OpenFile, None] = {}
         self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
         receiver.on_arrived, receiver.on_answered = self._arrived, self._settle
+        self._readers: set[Hashable] = set()
+        self._given = GivenOut()
+        #: While this stands nothing is given out: the one answer that is coming must have what was given out before.
+        self._proof: Proof | None = None
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
         #: Which of memory, disk and service answered the last READ; told to the stories when nobody reads any more.
@@ -92,8 +122,12 @@ class RemoteFile:
         """The furthest verified byte."""
         return max([self._arrived_nbytes, *(fetch.position for fetch in self._fetches if fetch.has_head)])
 
-    def attach(self) -> OpenFile:
-        """A new handle. Never a checkpoint."""
+    def attach(self, reader: Hashable = None, *, has_pages: bool = False) -> OpenFile:
+        """A new handle. With `has_pages`, `reader` may have bytes of this version from before. Never a checkpoint."""
+        if has_pages and reader not in self._readers:
+            self._given.is_unsure = self.identity.is_pinned = True
+        if reader is not None:
+            self._readers.add(reader)
         handle = OpenFile(self, first_nbytes=self._tools.first_nbytes)
         self._tools.open_objects += not self._handles
         self._handles[handle] = None
@@ -117,7 +151,7 @@ class RemoteFile:
             self._tools.cache.abandon(self.identity.version)
             if self.identity.total_nbytes is None:  # the next open must not take it for its own
                 self._tools.cache.drop(self.identity.version)
-            self._on_closed(self)
+            self._owner.closed(self)
 
     async def look(self) -> None:
         """Returns once the head of an answer is here, whose body is left where it is until somebody opens or reads it.
@@ -187,7 +221,7 @@ class RemoteFile:
     def read_now(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview | None:
         """See OpenFile.read_now."""
         read = self._clamped(ByteRange(offset, offset + nbytes))
-        data = self._holdings.get_now(read)
+        data = self._holdings.get_now(read) if self._proof is None else None
         if data:
             self._steering.follow(handle, read, is_here=True)
             self._delivered(handle, read, data)
@@ -211,21 +245,40 @@ class RemoteFile:
     async def _arriving(self, handle: OpenFile, read: ByteRange) -> memoryview:
         """The bytes of `read` once they are here. What comes in parts is held part by part: with little memory the
         first might be evicted before the last has come."""
-        parts, position, was_asked = list[memoryview](), read.start, False
+        parts, was_asked, beginnings = list[memoryview](), False, self.identity.beginnings
         late_at = trio.current_time() + self._tools.patience_seconds
-        while wanted := self._clamped(ByteRange(min(position, read.stop), read.stop)):
+        while True:
+            await self._until_proven(handle)
+            if beginnings != self.identity.beginnings:
+                parts, beginnings = [], self.identity.beginnings
+            position = read.start + sum(map(len, parts))
+            wanted = self._clamped(ByteRange(min(position, read.stop), read.stop))
+            if not wanted:
+                break
             data = await self._holdings.beyond_memory(wanted)
-            self._require_current()  # or what lay on disk may be of the next version by now
-            if data is None:
+            if data is None and beginnings == self.identity.beginnings:
                 was_asked = True
                 data = await self._from_origin(handle, wanted, late_at)
-            if data:
+            self._require_current()  # or it may be of the next version
+            if data and beginnings == self.identity.beginnings and self._proof is None:
                 parts.append(data)
-                position += len(data)
         if not was_asked:
             self._tools.disk.hits += 1
         self.tier = "service" if was_asked else "disk"
         return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+
+    async def _until_proven(self, handle: OpenFile) -> None:
+        """Returns once what readers were given is known to be of the version that is here. A checkpoint where it is
+        not. Raises CffsError."""
+        while (proof := self._proof) is not None:
+            self._check(handle)
+            fetch = next((fetch for fetch in self._fetches if fetch.is_whole), None)
+            if fetch is None:
+                fetch = self._steering.begin(ByteRange(0, proof.stop), is_stream=False)
+            await self._await(fetch, proof.stop)
+            if self._proof is proof:
+                self._require_current()
+                self._raise_if(fetch.error)
 
     async def _from_origin(self, handle: OpenFile, wanted: ByteRange, late_at: float) -> memoryview:
         """The bytes of `wanted` from its start on that are here once the fetch of the first that is missing brought
@@ -327,6 +380,7 @@ class RemoteFile:
     def _delivered(self, handle: OpenFile, read: ByteRange, data: memoryview) -> None:
         self._tools.counters.reads += 1
         self._tools.counters.bytes_delivered += len(data)
+        self._given.add(ByteRange(read.start, read.start + len(data)))
         handle.note_read(read)
         next_offset = handle.state.next_offset
         if abs(next_offset - handle.swept_stop) < _SWEEP_NBYTES or not handle.state.is_sequential:
@@ -335,16 +389,42 @@ class RemoteFile:
         self._holdings.was_passed(min(other.state.next_offset for other in self._handles if other.state.is_sequential))
 
     def _arrived(self, fetch: Fetch, nbytes: int) -> None:
-        """Bytes came: whatever timed out before, it answers now."""
+        """Bytes came: whatever timed out before, it answers now. Raises RemoteObjectChanged where they are others than
+        those that were given out."""
         self._timed_out_at = float("-inf")
+        proof, version = self._proof, self.identity.version
+        if proof is not None and fetch.is_whole:
+            if not proof.compare(fetch.position, lambda piece: self._tools.cache.peek(version, piece)):
+                raise RemoteObjectChanged(f"{self.identity.key} has other bytes than before")
+            if proof.is_complete:
+                self._proof = None
         self._steering.arrived(fetch, nbytes)
+
+    def _begin_anew(self) -> bool:
+        """An answer does not show that it is of the version that is here. What nobody was given is let go, and the next
+        answer decides; where readers were given some, they get no more before one answer of the whole has shown the
+        same bytes there. False where that cannot be shown."""
+        identity, cache, proof = self.identity, self._tools.cache, self._proof
+        if identity.beginnings == _MOST_BEGINNINGS:
+            return False
+        if proof is not None:
+            proof.restart()
+        elif self._given:
+            proof = self._given.proof(lambda piece: cache.peek(identity.version, piece))
+            if proof is None or identity.total_nbytes is None or identity.total_nbytes > cache.limit_nbytes // 2:
+                return False
+        self.end()
+        self._holdings.drop()
+        identity.begin_anew(is_of_one_answer=proof is not None or identity.beginnings > 0)
+        self._proof = proof
+        return True
 
     def _settle(self, fetch: Fetch) -> None:
         """An answer of it ended, or was left, without proving wrong."""
         self._holdings.settle(fetch.came, unproven=[other.came for other in self._fetches if other is not fetch])
 
-    def _ended(self, fetch: Fetch, error: CffsError | None) -> None:
-        """A fetch is over; called before its waiters are woken."""
+    def _ended(self, fetch: Fetch, error: CffsError | None) -> CffsError | None:
+        """A fetch is over; what its waiters are to be told."""
         self._tools.running_streams -= fetch.stream_weight
         if fetch.lease is not None:
             self._tools.cache.seal(fetch.lease)
@@ -357,9 +437,20 @@ class RemoteFile:
         else:
             self._settle(fetch)
         if isinstance(error, RemoteObjectChanged) and not self.identity.is_changed:
-            self._on_another(self)
+            return self._found_another(error)
+        if isinstance(error, MuchShorter):
+            self._owner.is_shorter(self, error.total)
         elif not self._handles:
             self._tools.cache.abandon(self.identity.version)
+        return error
+
+    def _found_another(self, error: RemoteObjectChanged) -> RemoteObjectChanged | None:
+        if isinstance(error, VersionUnclear):
+            self._owner.answers_differ(self)
+            if self._begin_anew():
+                return None  # whoever waits asks again
+        self._owner.is_another(self)
+        return error
 
     def _note(self, fetch: Fetch, error: CffsError | None) -> None:
         key, stories = self.identity.key, self._tools.stories

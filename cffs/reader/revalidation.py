@@ -77,9 +77,9 @@ class Revalidation:
             try:
                 async with self._opener.open_range(source, ByteRange(0, 1), pinned=pinned):
                     return
-            except RangeNotSatisfiable as beyond:
+            except RangeNotSatisfiable:
                 if pinned.total:
-                    raise RemoteObjectChanged("the object is empty now") from beyond
+                    raise
                 return
             except NOT_FROM_HERE as problem:
                 missing = weightier(missing, problem)

@@ -34,7 +34,8 @@ class RangeOpener(Protocol):
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
     ) -> AbstractAsyncContextManager[Answer]:
         """Asks for `byte_range`, or all without a Range header. Raises RemoteObjectChanged when the answer is not of
-        the version `pinned`, RangeNotSatisfiable, and the rest of CffsError."""
+        the version `pinned`, VersionUnclear when its validator alone is another, RangeNotSatisfiable, and the rest of
+        CffsError."""
         ...
 
     async def warm(self, api: Api, *, connections: int) -> None:

@@ -25,13 +25,23 @@ learned facts and what was brought early belong to one version of an object. Why
 from itertools import takewhile
 
 import trio
+from cachetools import LRUCache, TTLCache
 
+from cffs.cache.version import ObjectVersion
 from cffs.callfire.checks import Pinned
+from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
 from cffs.reader.facts import Known, Learned
 from cffs.reader.remote_file import RemoteFile
 from cffs.reader.tools import Tools
 
+#: Objects whose answers did not agree: they are taken from one answer each time, for so long.
+_MOST_DIFFERING = 10_000
+_DIFFERING_SECONDS = 600.0
+#: That an object has much less than was known must be said for so long to be believed, and the same each time: longer
+#: than a passing fault is remembered.
+_SHORTER_SECONDS = 5.0
+_MOST_SHORTER = 1_000
 #: What an object was is remembered for so long after its last close.
 GRACE_SECONDS = 5.0
 
@@ -43,6 +53,9 @@ class Versions:
         self._tools = tools
         self._current: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
+        self._differing: TTLCache[str, None] = TTLCache(_MOST_DIFFERING, _DIFFERING_SECONDS, timer=trio.current_time)
+        #: The total that was said of each, and since when.
+        self._shorter: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_SHORTER)
 
     def find(self, key: str) -> RemoteFile | None:
         """The current file; None where the object was not open lately."""
@@ -62,6 +75,17 @@ class Versions:
             return None
         return file.identity.learned(file.identity.sources[0]).known
 
+    def may_be_read_on(self, key: str, known: Known | None) -> bool:
+        """False where who has bytes of the object from an earlier time could be given no other: the next answer would
+        not show that it is of their version, which is over then."""
+        self._forget_expired()
+        if known is None:
+            return False
+        if key not in self._differing or key in self._current or self._holds_all(key, known):
+            return True
+        self.supersede(key)
+        return False
+
     def current(
         self, key: str, sources: tuple[Source, ...], known: Known | None, *, is_settled: bool = True
     ) -> RemoteFile:
@@ -79,8 +103,9 @@ class Versions:
                 return file
             self._closed.pop(file, None)
             file.end()
+        is_of_one_answer = key in self._differing
         file = self._current[key] = RemoteFile(
-            key, sources, known, self._tools, self._note_closed, self._is_another, is_settled=is_settled
+            key, sources, known, self._tools, self, is_settled=is_settled, is_of_one_answer=is_of_one_answer
         )
         return file
 
@@ -103,6 +128,10 @@ class Versions:
         if file is not None and not file.identity.is_settled:
             file.settle()
             self._tell_again(file, None)
+
+    def _holds_all(self, key: str, known: Known) -> bool:
+        version, whole = ObjectVersion(key, known.validator, known.total_nbytes), ByteRange(0, known.total_nbytes)
+        return self._tools.disk.holds_all(version) or self._tools.cache.first_missing(version, whole) is None
 
     def _tell_again(self, file: RemoteFile, known: Known | None) -> None:
         identity = file.identity
@@ -128,7 +157,7 @@ class Versions:
         """The object is another one now: open handles are stale, no byte of it is kept, the listener is told. Where it
         is not the version `only` any more: unless that was noticed before."""
         file = self.sized(key)
-        if only is not None and file is not None and file.identity.pinned != only:
+        if only is not None and file is not None and file.identity.name != only:
             return
         file = self._current.pop(key, None)
         if file is not None:
@@ -138,11 +167,27 @@ class Versions:
         self._tools.disk.drop_object(key)
         self._tools.listener.changed(key)
 
-    def _is_another(self, file: RemoteFile) -> None:
+    def is_another(self, file: RemoteFile) -> None:
+        """See Owner."""
         if self._current.get(file.identity.key) is file:
             self.supersede(file.identity.key)
 
-    def _note_closed(self, file: RemoteFile) -> None:
+    def answers_differ(self, file: RemoteFile) -> None:
+        """See Owner."""
+        self._differing[file.identity.key] = None
+
+    def is_shorter(self, file: RemoteFile, total_nbytes: int) -> None:
+        """See Owner."""
+        key, now = file.identity.key, trio.current_time()
+        told_nbytes, since = self._shorter.get(key, (-1, now))
+        if told_nbytes != total_nbytes:
+            self._shorter[key] = total_nbytes, now
+        elif total_nbytes and now - since >= _SHORTER_SECONDS:
+            del self._shorter[key]
+            self.is_another(file)
+
+    def closed(self, file: RemoteFile) -> None:
+        """See Owner."""
         if self._current.get(file.identity.key) is not file:
             return
         if not file.identity.is_settled:

@@ -191,11 +191,12 @@ def _other_machine(bending: Bending) -> None:
 
 
 def _unsatisfiable(bending: Bending) -> None:
+    """Option: content_range (that of the object; None: without)."""
     reply = bending.reply
     total = reply.download.total_nbytes if reply.download else 0
     reply.status = 416
     reply.source, reply.start, reply.stop, reply.framing = StoredContent(b""), 0, 0, "length"
-    reply.set_header("Content-Range", f"bytes */{total}")
+    reply.set_header("Content-Range", bending.option("content_range", f"bytes */{total}"))
 
 
 def _rows(bending: Bending) -> None:

@@ -17,7 +17,8 @@ from cffs.catalog import facts, writes
 from cffs.catalog.rows import Fact
 from cffs.catalog.store import PAGE_ROWS, Catalog
 from cffs.core.errors import DeadlineExceeded
-from tests.catalog.making import call, campaign, recording
+from cffs.core.values import Emptiness
+from tests.catalog.making import call, campaign, media, recording
 
 
 def learn(catalog: Catalog, key: str = "recording/1.mp3", **told: Any) -> Fact:
@@ -52,6 +53,61 @@ async def test_contradiction_is_a_new_version(catalog: Catalog, other: dict[str,
     assert fact.version == 1
     assert (fact.nbytes, fact.validator) == (other.get("nbytes"), other.get("validator"))
     assert fact.modified_ns is None
+
+
+@pytest.mark.parametrize("validator", ['"b"', None])
+async def test_another_name_is_the_same_version(catalog: Catalog, validator: str | None) -> None:
+    """A validator that is told to be one more name of the known version takes the place of the first; another total is
+    another version all the same."""
+    learn(catalog, nbytes=10, validator='"a"', modified_ns=7)
+    fact = learn(catalog, nbytes=10, validator=validator, is_known_version=True)
+    assert (fact.nbytes, fact.validator, fact.version) == (10, validator, 0)
+    assert learn(catalog, nbytes=11, validator=validator, is_known_version=True).version == 1
+
+
+async def test_no_size_is_zero(tmp_path: Path) -> None:
+    """What version 0.1.0 took for the size of an object, an empty answer, is a size that nobody knows."""
+    path = tmp_path / "catalog.sqlite"
+    async with Catalog.opened(path) as catalog:
+        learn(catalog, nbytes=10, validator='"a"')
+    with closing(sqlite3.connect(path)) as db, db:
+        assert db.execute("UPDATE facts SET nbytes = 0").rowcount == 1
+    for reads_alone in (True, False):
+        async with Catalog.opened(path) as catalog:
+            if not reads_alone:
+                catalog.read_facts(["recording/1.mp3"])
+            fact = catalog.fact("recording/1.mp3")
+            assert fact is not None
+            assert (fact.nbytes, fact.validator) == (None, '"a"')
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, Emptiness.UNTOLD),
+        ({"lengthInBytes": None, "lengthInSeconds": "many"}, Emptiness.UNTOLD),
+        ({"lengthInBytes": -1}, Emptiness.UNTOLD),
+        ({"lengthInBytes": 0}, Emptiness.TOLD),
+        ({"lengthInSeconds": 0}, Emptiness.TOLD),
+        ({"lengthInBytes": 0, "lengthInSeconds": 9}, Emptiness.DENIED),
+        ({"lengthInBytes": 12345}, Emptiness.DENIED),
+        ({"lengthInBytes": 12345, "lengthInSeconds": 0}, Emptiness.DENIED),
+    ],
+    ids=str,
+)
+async def test_what_is_told_of_emptiness(catalog: Catalog, told: dict[str, object], expected: Emptiness) -> None:
+    """A length or a duration says that a file has bytes, zero of either that it may have none; nothing is told of what
+    v2 does not describe."""
+
+    def put(db: sqlite3.Connection) -> None:
+        writes.put_recording(db, recording(1, document={"id": 1, **told}), call_id=7, campaign_id=5)
+        writes.put_media(db, media(2, document={"id": 2, **told}))
+
+    await catalog.write(put)
+    for key in ("recording/1.mp3", "recording/1.wav", "media/2.jpg", "media/2/file"):
+        assert catalog.emptiness(key) is expected
+    for key in ("recording/2.mp3", "media/1.jpg", "media/public/2.jpg", "dynamic/a/2020/1/2/3", "moment/1@2-3.wav"):
+        assert catalog.emptiness(key) is Emptiness.UNTOLD
 
 
 async def test_adding_is_the_same_version(catalog: Catalog) -> None:
@@ -375,14 +431,14 @@ async def test_facts_beyond_what_memory_keeps(catalog: Catalog, monkeypatch: pyt
     monkeypatch.setattr(facts, "_FORGOTTEN_FACTS", 3)
     keys = [f"recording/{number}.mp3" for number in range(50)]
     for number, key in enumerate(keys):
-        catalog.learn(object_key=key, source="s", nbytes=number, validator=None, modified_ns=None)
+        catalog.learn(object_key=key, source="s", nbytes=1000 + number, validator=None, modified_ns=None)
         if number == 30:
             await catalog.flush_facts()
     for number, key in enumerate(keys):
         catalog.read_facts(keys[number : number + 5])
         fact = catalog.fact(key)
         assert fact is not None
-        assert fact.nbytes == number
+        assert fact.nbytes == 1000 + number
         assert len(catalog._facts) <= 10 + 5
     assert catalog.fact("recording/50.mp3") is None
 

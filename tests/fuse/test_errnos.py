@@ -15,14 +15,17 @@ def _subclasses(kind: type[errors.CffsError]) -> Iterator[type[errors.CffsError]
         yield from _subclasses(inner)
 
 
-CONCRETE = {
+#: Raised themselves, beside those that say more.
+GENERAL = {errors.RemoteObjectChanged, errors.MalformedAnswer}
+CONCRETE = GENERAL | {
     kind for kind in _subclasses(errors.CffsError) if not kind.__subclasses__() and kind.__module__ == errors.__name__
 }
 
 
 def test_every_concrete_exception_has_exactly_one_row():
-    """The table's rows are the leaves of the exceptions' tree, no more and no fewer."""
+    """The table's rows are what is raised, no more and no fewer, and what says more has the errno of what says less."""
     assert set(ERRNOS) == CONCRETE
+    assert all(ERRNOS[kind] == ERRNOS[general] for general in GENERAL for kind in _subclasses(general))
 
 
 def test_the_families_have_no_row_and_are_eio():
@@ -45,6 +48,7 @@ def test_no_errno_makes_programs_loop():
         (errors.DeadlineExceeded("x"), errno.ETIMEDOUT),
         (errors.OriginUnreachable("x"), errno.EHOSTUNREACH),
         (errors.RemoteObjectChanged("x"), errno.ESTALE),
+        (errors.VersionUnclear("x"), errno.ESTALE),
         (errors.ServerFailure(500, "x"), errno.EIO),
         (errors.ServerFailure(404, "x"), errno.EIO),
         (errors.OriginBusy(60), errno.EIO),

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pyfuse3
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
@@ -315,3 +316,94 @@ async def test_no_page_is_kept_from_an_open_without_a_size(world) -> None:
                 await mount.kernel.read_handle(inode, info)
                 told.append((info.direct_io, info.keep_cache))
         assert told == [(True, False), (False, False), (False, True)]
+
+
+# -- answers without bytes, and answers that do not agree --
+
+#: Paths of every kind of file whose bytes are the service's, and of what is answered there.
+EMPTIED = r"/(recordings/\d+\.mp3|files/recording/.*|media/.*)$"
+
+
+async def test_a_body_without_bytes_is_no_file(world, tmp_path: Path) -> None:
+    """While the service answers with an empty body, whatever form is opened is EIO, and stat never says 0; nothing is
+    remembered, here or in the next mount: with the next true answer the file is read whole."""
+    made = Account(seed=5, calls=3, media=2, dynamic=1)
+    paths = every_form(made)
+    for is_again in (False, True):
+        async with world(made) as mount:
+            rule = mount.standin.faults.add("body", path=EMPTIED, data=b"", content_type="audio/mpeg")
+            for path in paths if not is_again else []:
+                with refused(errno.EIO):
+                    await mount.kernel.read(path)
+                try:
+                    assert (await mount.kernel.stat(path)).st_size > 0
+                except pyfuse3.FUSEError as error:
+                    if error.errno_ != errno.EIO:
+                        raise
+            mount.standin.faults.remove(rule)
+            for path, remote in paths.items():
+                assert await mount.kernel.read(path) == made.object_for(remote).read()
+
+
+@pytest.mark.parametrize("content_range", ["bytes */0", "bytes */*", None])
+async def test_an_empty_file_that_is_stated(world, mock_clock: MockClock, content_range: str | None) -> None:
+    """A range that nothing can satisfy is the statement that a file is empty: so it is where no length and no duration
+    is known, for a few seconds; else it is EIO."""
+    made = Account(seed=5, calls=3, media=2, dynamic=1)
+    mock_clock.rate = 1.0
+    async with world(made) as mount:
+        rule = mount.standin.faults.add("416", path=EMPTIED, content_range=content_range)
+        for path in every_form(made):
+            if path.startswith("dynamic"):
+                async with mount.kernel.opened(path) as (inode, info):
+                    assert (await mount.operations.getattr(inode, CONTEXT)).st_size == 0
+                    assert await mount.operations.read(info.fh, 0, 4096) == b""
+            else:
+                with refused(errno.EIO):
+                    await mount.kernel.read(path)
+        mount.standin.faults.remove(rule)
+        mock_clock.jump(6)
+        for path, remote in every_form(made).items():
+            assert await mount.kernel.read(path) == made.object_for(remote).read()
+
+
+async def test_an_empty_file_that_its_metadata_tell_of(world) -> None:
+    """A recording of no bytes, of which v2 says so, is an empty file."""
+    made = account()
+    number = recordings(made)[0]
+    made.set_recording(number, lengthInBytes=0, lengthInSeconds=0)
+    async with world(made) as mount:
+        await mount.kernel.listing("recordings")
+        mount.standin.faults.add("body", path=below(number), data=b"", content_type="audio/mpeg")
+        for _ in range(2):
+            assert await mount.kernel.read(f"recordings/{number}.mp3") == b""
+            assert mount.catalog.fact(f"recording/{number}.mp3") is None
+
+
+def every_form(made: Account) -> dict[str, str]:
+    """The path of one file of each kind in the mount and at the service."""
+    number, media_id, name = recordings(made)[0], made.library.media_ids()[0], next(iter(made.library.dynamic))
+    return {
+        f"recordings/{number}.mp3": below(number),
+        f"recordings/{number}.wav": f"/cloud/1/files/recording/{number}",
+        f"media/{media_id}": f"/v2/media/{media_id}/file",
+        "dynamic/" + "/".join(name.parts): made.dynamic_path(name, form="wav"),
+    }
+
+
+async def test_validators_that_differ_with_each_answer(world, mock_clock: MockClock) -> None:
+    """Whatever each answer names it, a file is read by the first open, under one inode for as long as pages are kept of
+    it, and no change is reported."""
+    made = account()
+    small, large = recordings(made)[:2]
+    made.resize_recording(large, form="wav", total_nbytes=1_500_044)
+    async with world(made) as mount:
+        mount.standin.faults.add("new_validators")
+        for number in (small, large):
+            path, key = f"recordings/{number}.wav", f"recording/{number}.wav"
+            true = made.object_for(f"/cloud/1/files/recording/{number}").read()
+            for _ in range(2):
+                assert await mount.kernel.read(path) == true
+                mount.cache.drop_object(key)
+                mock_clock.jump(6)
+            assert mount.catalog.fact(key).nbytes == len(true)

@@ -139,3 +139,32 @@ def test_a_change_that_was_noticed(service: Service):
         service.walk(CHANGING)
         assert read(path, drop=False) == (NBYTES - 977, new.read())
     assert service.mount.log().count("object changed at the origin") == 1
+
+
+def test_answers_that_do_not_agree(said, home):
+    """Machines that name the same bytes otherwise with each answer: files of one request and of more are read by the
+    first open, copied whole, and read again from pages; a service without bytes for a while is EIO, and nothing of that
+    is left for the next mount."""
+    account = Account(seed=9, calls=3, media=0, dynamic=0)
+    numbers = sorted(number for call_id in account.call_ids() for number in account.recording_ids(call_id))
+    account.resize_recording(numbers[1], form="wav", total_nbytes=NBYTES)
+    account.resize_recording(numbers[2], form="wav", total_nbytes=12 * NBYTES)
+    with StandinThread(account, credentials=CANARIES) as standin:
+        for has_bytes in (False, True):
+            with mounted(said, home, account_variables(standin)) as mount:
+                paths = [mount.path / "recordings" / f"{number}.wav" for number in numbers]
+                if not has_bytes:
+                    standin.faults.add("body", path="files/recording", data=b"", content_type="audio/x-wav")
+                    for path in paths:
+                        with pytest.raises(OSError, match="Input/output"):
+                            path.read_bytes()
+                    standin.faults.clear()
+                    continue
+                standin.faults.add("new_validators")
+                for number, path in zip(numbers, paths, strict=True):
+                    true = account.object_for(f"/cloud/1/files/recording/{number}").read()
+                    shutil.copyfile(path, home / "copy")
+                    assert (home / "copy").read_bytes() == true
+                    for drop in (True, False):
+                        assert read(path, drop=drop) == (len(true), true)
+                assert "object changed" not in mount.log()

@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
@@ -15,13 +15,16 @@ from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     CffsError,
     MalformedAnswer,
+    MuchShorter,
     RangeNotSatisfiable,
     RemoteObjectChanged,
     RemoteObjectMissing,
     TruncatedAnswer,
+    VersionUnclear,
 )
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source, v2_recording
+from cffs.core.values import Emptiness
 from cffs.reader.facts import Known, Learned
 from cffs.reader.objects import Objects
 
@@ -43,6 +46,8 @@ class Remote:
     total: int
     seed: int = 0
     validator: str | None = '"v1"'
+    #: Every answer names another one.
+    changes_validator: bool = False
     ignores_ranges: bool = False
     tells_length: bool = True
     tells_total: bool = True
@@ -120,7 +125,10 @@ class Origin:
     def _served(self, key: str) -> Remote | None:
         machines = self.machines.get(key)
         if not machines:
-            return self.objects.get(key)
+            remote = self.objects.get(key)
+            if remote is not None and remote.changes_validator:
+                remote = replace(remote, validator=f'"answer {self.requests}"')
+            return remote
         machines.append(machines.pop(0))
         return machines[-1]
 
@@ -138,10 +146,12 @@ class Origin:
         told = remote.tells_length if is_whole else remote.tells_total
         total = remote.total if told else None
         if pinned is not None:
+            if is_whole and total is not None and pinned.total is not None and 2 * total < pinned.total:
+                raise MuchShorter(total, pinned.total)
             if None not in (pinned.total, total) and pinned.total != total:
                 raise RemoteObjectChanged("total")
             if None not in (pinned.validator, remote.validator) and pinned.validator != remote.validator:
-                raise RemoteObjectChanged("validator")
+                raise VersionUnclear("validator")
         if is_whole or byte_range is None:
             start, stop = 0, remote.total
         else:
@@ -217,9 +227,13 @@ class Facts:
     learned_facts: list[Learned] = field(default_factory=list)
     changed_keys: list[str] = field(default_factory=list)
     kept: dict[str, Known] = field(default_factory=dict)
+    says_of_emptiness: Emptiness = Emptiness.UNTOLD
 
     def known(self, key: str) -> Known | None:
         return self.kept.get(key)
+
+    def emptiness(self, _key: str) -> Emptiness:
+        return self.says_of_emptiness
 
     def learned(self, learned: Learned) -> None:
         self.learned_facts.append(learned)

@@ -11,7 +11,9 @@ from cffs.core.errors import (
     AccessRefused,
     CffsError,
     DeadlineExceeded,
+    EmptyBody,
     MalformedAnswer,
+    MuchShorter,
     OperationNotOffered,
     OriginUnreachable,
     RemoteObjectChanged,
@@ -20,6 +22,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.source import v2_recording
+from cffs.core.values import Emptiness
 from cffs.reader.facts import Known
 from cffs.reader.remote_file import OpenFile
 from tests.reader.link import MIB, Fault, Lab, Remote, corrupting_fault, laboratory
@@ -63,15 +66,79 @@ async def test_open_learns_the_exact_size(autojump_clock: MockClock) -> None:
         assert learned.known == lab.known()
 
 
-async def test_empty_object(autojump_clock: MockClock) -> None:
-    """An empty object, which no range of can be had, opens with size 0 and reads as nothing."""
-    for ignores_ranges in (False, True):
-        async with laboratory() as lab:
-            lab.add(Remote(total=0, ignores_ranges=ignores_ranges))
+@pytest.mark.parametrize("told", list(Emptiness))
+@pytest.mark.parametrize("how", ["a range beyond it", "a body", "a body without a length"])
+async def test_empty_object(autojump_clock: MockClock, told: Emptiness, how: str) -> None:
+    """An object of no bytes is an empty file where its metadata say so, and where the origin says so and they say
+    nothing; a body of no bytes alone is a mishap. Nothing of it is kept: as soon as it has bytes, it is read."""
+    async with laboratory() as lab:
+        lab.facts.says_of_emptiness = told
+        has_body, tells_length = how != "a range beyond it", how != "a body without a length"
+        lab.add(Remote(total=0, ignores_ranges=has_body, tells_length=tells_length))
+        if told is Emptiness.TOLD or (told is Emptiness.UNTOLD and how == "a range beyond it"):
             handle = await opened(lab, knows=False)
             assert handle.total_nbytes == 0
             assert await handle.read(0, 4096) == b""
-            assert (await lab.objects.probe(lab.key, (lab.source,))).total_nbytes == 0
+            handle.close()
+            if tells_length:
+                assert (await lab.objects.probe(lab.key, (lab.source,))).total_nbytes == 0
+        else:
+            with pytest.raises(EmptyBody):
+                await opened(lab, knows=False)
+            assert lab.origin.requests == 2, "asked once more, for it was a mishap"
+            if tells_length:
+                with pytest.raises(EmptyBody):
+                    await lab.objects.probe(lab.key, (lab.source,))
+        assert lab.facts.kept == {}
+        await trio.sleep(5.001)
+        remote = lab.add(Remote(total=1000))
+        await check(await opened(lab, knows=False), remote, 0, 1000)
+
+
+async def test_an_empty_answer_once(autojump_clock: MockClock) -> None:
+    """Where the next answer has the bytes, nobody notices that one had none."""
+    async with laboratory() as lab:
+        remote = Remote(total=100_000)
+        lab.origin.machines[lab.key] = [Remote(total=0, ignores_ranges=True), remote]
+        handle = await lab.objects.open(lab.key, (lab.source,))
+        await check(handle, remote, 0, 100_000)
+        assert lab.facts.changed_keys == []
+
+
+@pytest.mark.parametrize("nbytes", [0, 499])
+async def test_a_whole_answer_of_much_less(autojump_clock: MockClock, nbytes: int) -> None:
+    """Hardly anything in the place of an object whose size is proven is no version of it: an error, and all that is
+    known and here stays."""
+    async with laboratory() as lab:
+        remote = lab.add(Remote(total=1_000_000))
+        handle = await opened(lab, knows=False)
+        await check(handle, remote, 0, 1000)
+        held = lab.objects.held_nbytes(lab.key)
+        lab.add(Remote(total=nbytes, ignores_ranges=True, validator='"mishap"'))
+        with pytest.raises(MuchShorter):
+            await handle.read(600_000, 1000)
+        lab.add(remote)
+        await check(handle, remote, 0, 1_000_000)
+        assert (lab.facts.changed_keys, lab.facts.kept[lab.key].total_nbytes) == ([], 1_000_000)
+        assert lab.objects.held_nbytes(lab.key) > held
+
+
+async def test_an_object_that_stays_much_shorter(autojump_clock: MockClock) -> None:
+    """What says the same for longer than a passing fault is remembered is another version after all."""
+    async with laboratory() as lab:
+        lab.add(Remote(total=1_000_000))
+        handle = await opened(lab, knows=False)
+        await handle.read(0, 1000)
+        new = lab.add(Remote(total=1000, seed=1, ignores_ranges=True, validator='"v2"'))
+        for seconds in (0, 4.9):
+            await trio.sleep(seconds)
+            with pytest.raises(MuchShorter):
+                await handle.read(600_000, 1000)
+        await trio.sleep(0.2)
+        with pytest.raises(MalformedAnswer):
+            await handle.read(600_000, 1000)
+        assert lab.facts.changed_keys == [lab.key]
+        await check(await opened(lab, knows=False), new, 0, 1000)
 
 
 async def test_read_beyond_the_end(autojump_clock: MockClock) -> None:

@@ -14,17 +14,25 @@ from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.source import v2_recording
 from cffs.reader.facts import Known
+from cffs.reader.given_out import GivenOut
 from cffs.reader.open_file import OpenFile
 from cffs.reader.siblings import HOLD_SECONDS, Sibling, Siblings
-from tests.reader.link import MIB, Fault, Lab, Remote, disk_in, laboratory
+from tests.reader.link import ANSWERED_MS, MIB, Fault, Lab, Remote, disk_in, laboratory
 
 KIB = 1024
 TOTAL = 700_001
-#: Two of one size, which their validators alone tell apart, and one of another.
+#: When the answers are given.
+NOW, NOW_NS = "now, as HTTP spells it", ANSWERED_MS * 10**6
+#: Of one size: two of other bytes, the first once more from a machine that names it otherwise, and one that nothing
+#: names; one of another size; and two that are always dated at the moment they are sent.
 VERSIONS = (
     Remote(total=TOTAL, validator='"v1"'),
     Remote(total=TOTAL, seed=1, validator='"v2"'),
     Remote(total=TOTAL + 977, seed=2, validator='"v3"'),
+    Remote(total=TOTAL, validator='"v1 elsewhere"'),
+    Remote(total=TOTAL, seed=4, validator=None),
+    Remote(total=TOTAL, seed=5, validator=NOW, last_modified_ns=NOW_NS),
+    Remote(total=TOTAL, seed=6, validator=NOW, last_modified_ns=NOW_NS),
 )
 
 
@@ -47,7 +55,7 @@ STEPS = st.one_of(
     st.tuples(st.just("read"), st.integers(0, 2), st.integers(0, TOTAL)),
     st.tuples(st.just("read"), st.integers(0, 2), st.sampled_from([0, 128 * KIB, 512 * KIB, TOTAL - 5])),
     st.tuples(st.just("close"), st.integers(0, 2), st.just(0)),
-    st.tuples(st.just("serve"), st.integers(0, 5), st.just(0)),
+    st.tuples(st.just("serve"), st.integers(0, 10), st.just(0)),
     st.tuples(st.just("bring"), st.just(0), st.just(0)),
     st.tuples(st.just("let go"), st.just(0), st.just(0)),
     st.tuples(st.just("probe"), st.just(0), st.just(0)),
@@ -56,7 +64,7 @@ STEPS = st.one_of(
     st.tuples(st.just("later"), st.just(0), st.sampled_from([0, 1, 60])),
 )
 #: Which versions the machines behind the service have, by the turn in which they answer.
-SERVED = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2, 0))
+SERVED = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2, 0), (0, 3), (0, 4), (5,), (5, 6), (5, 0))
 
 
 class Run:
@@ -159,7 +167,7 @@ class Run:
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     has_disk=st.booleans(),
-    last=st.integers(0, 2),
+    last=st.integers(0, 6),
     steps=st.lists(st.one_of(STEPS.map(lambda step: [step]), st.lists(STEPS, max_size=4)), max_size=14),
 )
 def test_versions_of_several_machines(has_disk: bool, last: int, steps: list[list[tuple[str, int, int]]]) -> None:
@@ -181,6 +189,162 @@ def test_versions_of_several_machines(has_disk: bool, last: int, steps: list[lis
 
     with tempfile.TemporaryDirectory() as folder:
         trio.run(main, Path(folder), clock=MockClock(autojump_threshold=0))
+
+
+# -- answers that do not agree --
+
+
+@pytest.mark.parametrize("total", [1, 90_044, 512 * KIB, 1_500_044, 12 * MIB])
+@pytest.mark.parametrize("how", ["named anew", "dated now", "two machines", "one names nothing"])
+@pytest.mark.parametrize("has_disk", [False, True])
+async def test_validators_that_differ_with_each_answer(
+    autojump_clock: MockClock, tmp_path: Path, *, total: int, how: str, has_disk: bool
+) -> None:
+    """An object whose bytes stay while each answer names it otherwise is read by the first open, whatever was known of
+    it before, and no change is reported; what does not come in one answer costs two requests more, and nothing is
+    fetched more than twice."""
+    disk = disk_in(tmp_path / "disk") if has_disk else None
+    remote = Remote(total=total, changes_validator=how == "named anew")
+    if how == "dated now":
+        remote = Remote(total=total, validator=NOW, last_modified_ns=NOW_NS)
+    machines = {
+        "two machines": [remote, Remote(total=total, validator='"v1 elsewhere"')],
+        "one names nothing": [remote, Remote(total=total, validator=None)],
+    }
+    async with laboratory(disk=disk) as lab:
+        lab.add(remote)
+        lab.origin.machines[lab.key] = machines.get(how, [])
+        await lab.objects.probe(lab.key, (lab.source,))
+        for _ in range(2):
+            before = lab.origin.requests
+            handle = await opened(lab)
+            assert await whole(handle) == remote.content(0, total)
+            handle.close()
+            assert lab.origin.requests - before <= 1 + 2 * (total > 512 * KIB)
+            lab.cache.drop_object(lab.key)
+            lab.objects.let_go(lab.key)
+            await trio.sleep(6)
+        assert lab.origin.sent_nbytes <= 4 * total + 2
+        assert lab.facts.changed_keys == []
+
+
+@pytest.mark.parametrize("validator", [None, NOW])
+async def test_bytes_that_differ_with_each_answer(autojump_clock: MockClock, validator: str | None) -> None:
+    """Where the bytes of the machines differ as well, who was given some of the one gets no more of the other; the next
+    open takes the object from one answer, whoever gives it."""
+    versions = [
+        Remote(total=3 * MIB, seed=seed, validator=validator or f'"{seed}"', last_modified_ns=validator and NOW_NS)
+        for seed in range(3)
+    ]
+    async with laboratory() as lab:
+        lab.origin.machines[lab.key] = versions
+        first = await opened(lab)
+        await first.read(0, 4096)
+        with pytest.raises(RemoteObjectChanged):
+            await whole(first)
+        first.close()
+        assert len(lab.facts.changed_keys) == 1
+        for _ in range(3):
+            handle = await opened(lab)
+            body = await whole(handle)
+            assert body in [version.content(0, version.total) for version in versions]
+            handle.close()
+            lab.cache.drop_object(lab.key)
+            await trio.sleep(6)
+        assert len(lab.facts.changed_keys) == 1
+
+
+async def test_what_nobody_was_given_stands_in_nobodys_way(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """What lies on disk from an earlier mount, and is of another version by now, is let go: nobody has a byte of it."""
+    old, new = Remote(total=3 * MIB), Remote(total=3 * MIB, seed=1, validator='"v2"')
+    kept = {}
+    for remote in (old, new):
+        disk = disk_in(tmp_path / "disk")
+        async with laboratory(disk=disk) as lab:
+            lab.facts.kept = dict(kept)
+            lab.add(remote)
+            handle = await opened(lab)
+            for offset in (0, 2 * MIB) if remote is old else (MIB, 0, 2 * MIB):
+                assert await handle.read(offset, 128 * KIB) == remote.content(offset, 128 * KIB)
+            kept = lab.facts.kept
+            assert lab.facts.changed_keys == []
+        disk.close()
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_pages_from_before(autojump_clock: MockClock, *, is_whole: bool) -> None:
+    """Who keeps bytes from an earlier opening is given none of an answer that names another version; where answers are
+    known to differ, that is told at the next open and not in the middle of a read."""
+    async with laboratory() as lab:
+        remote = lab.add(Remote(total=3 * MIB, changes_validator=True))
+
+        async def opening() -> OpenFile:
+            known = lab.facts.kept.get(lab.key)
+            has_pages = known is not None
+            return await lab.objects.open(lab.key, (lab.source,), known=known, reader="inode", has_pages=has_pages)
+
+        handle = await opening()
+        assert await (whole(handle) if is_whole else handle.read(0, KIB))
+        handle.close()
+        lab.cache.drop_object(lab.key)
+        await trio.sleep(6)
+        again = await opening()
+        if is_whole:
+            assert lab.facts.changed_keys == [lab.key], "at open"
+            assert await whole(again) == remote.content(0, remote.total)
+        else:
+            with pytest.raises(RemoteObjectChanged):
+                await again.read(MIB, KIB)
+        await lab.objects.open(lab.key, (lab.source,), reader="another inode")
+
+
+async def test_a_proof_that_takes_its_time(autojump_clock: MockClock) -> None:
+    """While the one answer of the whole comes nobody is given a byte; who waits for less than it takes leaves, a broken
+    connection is taken up again, and then everybody reads on."""
+    async with laboratory(bytes_per_second=1e6) as lab:
+        remote = lab.add(Remote(total=3 * MIB, changes_validator=True))
+        handle, other = await opened(lab), await opened(lab)
+        assert await handle.read(MIB, 4096) == remote.content(MIB, 4096)
+        lab.origin.faults.append(Fault(after_nbytes=700_000))
+        with trio.move_on_after(0.5) as scope:
+            await other.read(0, 4096)
+        assert scope.cancelled_caught
+        await trio.sleep(5.1)  # handles of before a timeout are refused at once for so long
+        assert await other.read(0, 4096) == remote.content(0, 4096)
+        assert await whole(handle) == remote.content(0, remote.total)
+        assert lab.facts.changed_keys == []
+
+
+GIVEN = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=20)
+
+
+@given(given_runs=GIVEN, other=st.sets(st.integers(0, 71), max_size=3), steps=st.lists(st.integers(0, 72), max_size=5))
+def test_given_out(given_runs: list[tuple[int, int]], other: set[int], steps: list[int]) -> None:
+    """A proof holds where every byte that was given out is the same in what came, and fails at the first that is not,
+    or is not here any more."""
+    body = bytes(range(100, 172))
+    changed = bytes(255 - byte if place in other else byte for place, byte in enumerate(body))
+    found = GivenOut()
+    given_bytes = set[int]()
+    for start, nbytes in given_runs:
+        found.add(ByteRange(start, start + nbytes))
+        given_bytes |= set(range(start, start + nbytes))
+    assert bool(found) is bool(given_bytes)
+    proof = found.proof(lambda piece: memoryview(body)[piece.start : piece.stop])
+    assert proof is not None
+    assert proof.stop == max(given_bytes, default=-1) + 1
+    for position in sorted(steps):
+        if not proof.compare(position, lambda piece: memoryview(changed)[piece.start : piece.stop]):
+            assert other & given_bytes
+            return
+    is_same = proof.compare(72, lambda piece: memoryview(changed)[piece.start : piece.stop])
+    assert is_same is not bool(other & given_bytes)
+    assert proof.is_complete is is_same
+    proof.restart()
+    assert proof.is_complete is not bool(given_bytes)
+    if given_bytes:
+        assert found.proof(lambda _piece: None) is None
+        assert not proof.compare(72, lambda _piece: None)
 
 
 # -- one by one --

@@ -42,7 +42,8 @@ async def test_answers_one_byte_short(autojump_clock: MockClock) -> None:
 
 
 async def test_an_object_that_changes_between_two_ranges(autojump_clock: MockClock) -> None:
-    """The second range tells: its reader has an error after one request, and a new open has the new version whole."""
+    """The second range tells, and the beginning of one answer of the whole that the bytes are others as well: then its
+    reader has an error, and a new open has the new version whole, by one request."""
     async with laboratory(latency_seconds=0.05) as lab:
         old = lab.add(Remote(total=20 * MIB))
         handle = await opened(lab)
@@ -51,10 +52,12 @@ async def test_an_object_that_changes_between_two_ranges(autojump_clock: MockClo
         before = lab.origin.requests
         with pytest.raises(RemoteObjectChanged):
             await handle.read(10 * MIB, 64 * KIB)
-        assert lab.origin.requests == before + 1
+        assert lab.origin.requests == before + 2
         sent_nbytes = lab.origin.sent_nbytes
+        assert sent_nbytes <= 2 * 256 * KIB
         await stream(await opened(lab), new, 0, new.total)
         assert lab.origin.sent_nbytes == sent_nbytes + new.total
+        assert lab.origin.requests == before + 3
 
 
 async def test_second_read_after_a_restart(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -263,6 +263,8 @@ def test_wrong_places(standin: StandinThread, target: tuple[str, bytes]) -> None
     assert raw.headers["content-range"] == f"bytes {START}-{STOP - 1}/*"
     raw = hit(standin, path, "416")
     assert (raw.status, raw.body, raw.headers["content-range"]) == (416, b"", f"bytes */{total}")
+    assert hit(standin, path, "416", content_range="bytes */*").headers["content-range"] == "bytes */*"
+    assert "content-range" not in hit(standin, path, "416", content_range=None).headers
     raw = hit(standin, path, "nolen")
     assert (raw.status, raw.headers["transfer-encoding"]) == (200, "chunked")
     assert raw.body.endswith(b"0\r\n\r\n")
