@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 KIB: Final = 1024
 MOST_NBYTES: Final = 1_400_000
-_NOISE: Final = random.Random(5).randbytes(MOST_NBYTES + 97 * KIB)
+#: No byte of it is text, which would be taken for a page.
+_NOISE: Final = bytes(byte | 0x80 for byte in random.Random(5).randbytes(MOST_NBYTES + 97 * KIB))
 #: Of one request, and of more: what is here in part can be met by a change.
 SIZES: Final = (1, 300_001, 700_000, 1_300_000)
 THINGS: Final = len(SIZES)
@@ -146,13 +147,14 @@ class Thing:
 
 @dataclass
 class Held:
-    """An open handle: of which thing, and of which version it may be by all that it showed. `is_shaken`: machines
-    disagreed while it was open."""
+    """An open handle: of which thing, and of which version it may be by all that it showed: its size, and once a byte
+    was read, its bytes. `is_shaken`: machines disagreed while it was open."""
 
     thing: int
     versions: set[int]
     handle: Any
     is_shaken: bool = False
+    has_bytes: bool = False
 
 
 @dataclass
@@ -227,6 +229,7 @@ class Play:
             return data == expected
 
         held.versions = set(filter(fits, held.versions))
+        held.has_bytes |= bool(data)
         assert held.versions, f"{held.thing}: at {offset} are bytes of no version, or of another than before"
         thing.saw(min(held.versions))
         return True
@@ -277,7 +280,17 @@ class Play:
     async def _changed(self, number: int, nbytes: int) -> None:
         if self.things[number].is_there:
             self.things[number].in_turn.clear()
-            await self.side.serve(number, self.things[number].add(nbytes))
+            content = self._added(number, nbytes)
+            await self.side.serve(number, content)
+
+    def _added(self, number: int, nbytes: int) -> bytes:
+        """A new version, of which a handle of its size may be that nobody has read a byte by."""
+        thing = self.things[number]
+        content = thing.add(nbytes)
+        for held in self.held.values():
+            if held.thing == number and not held.has_bytes and len(thing.versions[min(held.versions)]) == len(content):
+                held.versions.add(thing.now)
+        return content
 
     async def _disagree(self, number: int, is_longer: int, _third: int) -> None:
         """Another version, which some machines of the service have and others do not, until all is calm."""
@@ -285,7 +298,7 @@ class Play:
         if not thing.is_there:
             return
         before = thing.versions[-1]
-        thing.add(len(before) + 977 * is_longer)
+        self._added(number, len(before) + 977 * is_longer)
         thing.in_turn = {thing.now - 1, thing.now}
         for held in self.held.values():
             held.is_shaken |= held.thing == number
