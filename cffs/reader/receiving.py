@@ -324,4 +324,6 @@ class Receiver:
     def _tell(self, source: Source) -> None:
         """Of what is current nobody has a byte of another version: whatever is new about it is only told for the first
         time, or by another name."""
+        if not self._identity.is_settled:
+            return
         self._tools.listener.learned(replace(self._identity.learned(source), is_known_version=True))
