@@ -150,6 +150,11 @@ class Identity:
         self.total_nbytes = total_nbytes
         self.version = self._version()
 
+    def require_current(self) -> None:
+        """Raise RemoteObjectChanged once another version was seen."""
+        if self.is_changed:
+            raise RemoteObjectChanged(f"{self.key} is not the version that was opened")
+
     def end(self) -> None:
         """Another version was seen: from now on it has a name that nothing is ever kept under."""
         self.is_changed = True

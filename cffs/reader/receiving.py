@@ -242,7 +242,10 @@ class Receiver:
             finally:
                 if lease is not None:
                     self._tools.cache.seal(lease)
-                    self._holdings.arrived(ByteRange(lease.start, lease.filled_stop), may_go=fetch.is_kept)
+                    self._holdings.arrived(
+                        ByteRange(lease.start, lease.filled_stop),
+                        may_go=fetch.is_kept and not self._identity.is_of_one_answer,
+                    )
                 fetch.lease = None
         return _Outcome.OVER
 

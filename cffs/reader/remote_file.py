@@ -7,7 +7,6 @@ It owns the object's identity, its fetches and who has it open; it must not know
 import copy
 import math
 from collections.abc import Hashable, Iterable
-from typing import Protocol
 
 import trio
 
@@ -22,9 +21,9 @@ from cffs.core.errors import (
     VersionUnclear,
 )
 from cffs.core.source import Source
+from cffs.reader.agreement import Agreement, Owner
 from cffs.reader.facts import Known
 from cffs.reader.fetches import Fetch, Fetches
-from cffs.reader.given_out import GivenOut, Proof
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
 from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
@@ -45,25 +44,7 @@ _LEAST_WAIT_FOR_END_SECONDS = 1.0
 FAIL_AT_ONCE_SECONDS = 5.0
 #: A READ whose bytes come behind many others is looked at again so often.
 _LOOK_AGAIN_SECONDS = 1.0
-#: How often a file may begin anew because its answers do not agree, before that is a change.
-_MOST_BEGINNINGS = 3
 _EMPTY = memoryview(b"")
-
-
-class Owner(Protocol):
-    """Who keeps the table of files. No method is a checkpoint."""
-
-    def closed(self, file: "RemoteFile") -> None:
-        """Its last handle was closed."""
-
-    def is_another(self, file: "RemoteFile") -> None:
-        """An answer was of another version."""
-
-    def answers_differ(self, file: "RemoteFile") -> None:
-        """An answer did not show that it is of the same version."""
-
-    def is_shorter(self, file: "RemoteFile", total_nbytes: int) -> None:
-        """A whole answer had hardly anything, and was not believed."""
 
 
 class RemoteFile:
@@ -93,10 +74,7 @@ class RemoteFile:
         self._handles: dict[OpenFile, None] = {}
         self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
         receiver.on_arrived, receiver.on_answered = self._arrived, self._settle
-        self._readers: set[Hashable] = set()
-        self._given = GivenOut()
-        #: While this stands nothing is given out: the one answer that is coming must have what was given out before.
-        self._proof: Proof | None = None
+        self._agreement = Agreement(self.identity, self._holdings, tools.cache)
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
         #: Which of memory, disk and service answered the last READ; told to the stories when nobody reads any more.
@@ -124,10 +102,7 @@ class RemoteFile:
 
     def attach(self, reader: Hashable = None, *, has_pages: bool = False) -> OpenFile:
         """A new handle. With `has_pages`, `reader` may have bytes of this version from before. Never a checkpoint."""
-        if has_pages and reader not in self._readers:
-            self._given.is_unsure = self.identity.is_pinned = True
-        if reader is not None:
-            self._readers.add(reader)
+        self._agreement.joined(reader, has_pages=has_pages)
         handle = OpenFile(self, first_nbytes=self._tools.first_nbytes)
         self._tools.open_objects += not self._handles
         self._handles[handle] = None
@@ -160,7 +135,7 @@ class RemoteFile:
         RemoteObjectChanged where another version was noticed meanwhile.
         """
         while self.identity.total_nbytes is None:
-            self._require_current()
+            self.identity.require_current()
             fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
             if fetch is None:
                 fetch = self._steering.begin(ByteRange(0, SMALL_FILE_NBYTES), is_held=True)
@@ -202,7 +177,7 @@ class RemoteFile:
         """
         until = trio.current_time() + self._tools.settings.timeout_seconds / 3
         while self.identity.total_nbytes is None:
-            self._require_current()
+            self.identity.require_current()
             fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
             if fetch is None:
                 is_large = hint_nbytes is not None and hint_nbytes > _SURELY_LARGE_HINT_NBYTES
@@ -221,7 +196,7 @@ class RemoteFile:
     def read_now(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview | None:
         """See OpenFile.read_now."""
         read = self._clamped(ByteRange(offset, offset + nbytes))
-        data = self._holdings.get_now(read) if self._proof is None else None
+        data = self._holdings.get_now(read) if self._agreement.is_shown else None
         if data:
             self._steering.follow(handle, read, is_here=True)
             self._delivered(handle, read, data)
@@ -252,15 +227,14 @@ class RemoteFile:
             if beginnings != self.identity.beginnings:
                 parts, beginnings = [], self.identity.beginnings
             position = read.start + sum(map(len, parts))
-            wanted = self._clamped(ByteRange(min(position, read.stop), read.stop))
-            if not wanted:
+            if not (wanted := self._clamped(ByteRange(min(position, read.stop), read.stop))):
                 break
             data = await self._holdings.beyond_memory(wanted)
             if data is None and beginnings == self.identity.beginnings:
                 was_asked = True
                 data = await self._from_origin(handle, wanted, late_at)
-            self._require_current()  # or it may be of the next version
-            if data and beginnings == self.identity.beginnings and self._proof is None:
+            self.identity.require_current()  # or it may be of the next version
+            if data and beginnings == self.identity.beginnings and self._agreement.is_shown:
                 parts.append(data)
         if not was_asked:
             self._tools.disk.hits += 1
@@ -270,14 +244,13 @@ class RemoteFile:
     async def _until_proven(self, handle: OpenFile) -> None:
         """Returns once what readers were given is known to be of the version that is here. A checkpoint where it is
         not. Raises CffsError."""
-        while (proof := self._proof) is not None:
+        while not self._agreement.is_shown:
             self._check(handle)
-            fetch = next((fetch for fetch in self._fetches if fetch.is_whole), None)
-            if fetch is None:
-                fetch = self._steering.begin(ByteRange(0, proof.stop), is_stream=False)
-            await self._await(fetch, proof.stop)
-            if self._proof is proof:
-                self._require_current()
+            whole = next((fetch for fetch in self._fetches if fetch.is_whole), None)
+            fetch = whole or self._steering.begin(ByteRange(0, self._agreement.stop))
+            await self._await(fetch, self._agreement.stop)
+            self.identity.require_current()
+            if not self._agreement.is_shown:
                 self._raise_if(fetch.error)
 
     async def _from_origin(self, handle: OpenFile, wanted: ByteRange, late_at: float) -> memoryview:
@@ -305,14 +278,14 @@ class RemoteFile:
             piece = ByteRange(handle.kept_stop, handle.kept_stop + _KEPT_AT_ONCE_NBYTES).clamped(total_nbytes)
             handle.kept_stop = piece.stop
             nbytes = await self._holdings.keep_from_memory(piece, unproven=self._on_their_way())
-            self._require_current()
+            self.identity.require_current()
             if nbytes:
                 return nbytes
         piece = ByteRange(missing.start, min(missing.stop, missing.start + _KEPT_AT_ONCE_NBYTES))
         data = await self.read(handle, piece.start, piece.nbytes)
-        self._require_current()
+        self.identity.require_current()
         await self._holdings.keep(piece.start, data, unproven=self._on_their_way())
-        self._require_current()
+        self.identity.require_current()
         still_missing = self._holdings.missing_on_disk()
         return piece.nbytes if still_missing is None or still_missing.start > piece.start else 0
 
@@ -363,12 +336,8 @@ class RemoteFile:
         if not fetch.is_awaited and not fetch.has_ended():
             self._fetches.give_up(fetch)
 
-    def _require_current(self) -> None:
-        if self.identity.is_changed:
-            raise RemoteObjectChanged(f"{self.identity.key} is not the version that was opened")
-
     def _check(self, handle: OpenFile) -> None:
-        self._require_current()
+        self.identity.require_current()
         if handle.opened_at <= self._timed_out_at and trio.current_time() < self._timed_out_at + FAIL_AT_ONCE_SECONDS:
             raise DeadlineExceeded(f"{self.identity.key} did not answer in time a moment ago")
 
@@ -380,7 +349,7 @@ class RemoteFile:
     def _delivered(self, handle: OpenFile, read: ByteRange, data: memoryview) -> None:
         self._tools.counters.reads += 1
         self._tools.counters.bytes_delivered += len(data)
-        self._given.add(ByteRange(read.start, read.start + len(data)))
+        self._agreement.gave(ByteRange(read.start, read.start + len(data)))
         handle.note_read(read)
         next_offset = handle.state.next_offset
         if abs(next_offset - handle.swept_stop) < _SWEEP_NBYTES or not handle.state.is_sequential:
@@ -389,35 +358,10 @@ class RemoteFile:
         self._holdings.was_passed(min(other.state.next_offset for other in self._handles if other.state.is_sequential))
 
     def _arrived(self, fetch: Fetch, nbytes: int) -> None:
-        """Bytes came: whatever timed out before, it answers now. Raises RemoteObjectChanged where they are others than
-        those that were given out."""
+        """What timed out before answers now. Raises RemoteObjectChanged where other bytes came than were given out."""
         self._timed_out_at = float("-inf")
-        proof, version = self._proof, self.identity.version
-        if proof is not None and fetch.is_whole:
-            if not proof.compare(fetch.position, lambda piece: self._tools.cache.peek(version, piece)):
-                raise RemoteObjectChanged(f"{self.identity.key} has other bytes than before")
-            if proof.is_complete:
-                self._proof = None
+        self._agreement.arrived(fetch)
         self._steering.arrived(fetch, nbytes)
-
-    def _begin_anew(self) -> bool:
-        """An answer does not show that it is of the version that is here. What nobody was given is let go, and the next
-        answer decides; where readers were given some, they get no more before one answer of the whole has shown the
-        same bytes there. False where that cannot be shown."""
-        identity, cache, proof = self.identity, self._tools.cache, self._proof
-        if identity.beginnings == _MOST_BEGINNINGS:
-            return False
-        if proof is not None:
-            proof.restart()
-        elif self._given:
-            proof = self._given.proof(lambda piece: cache.peek(identity.version, piece))
-            if proof is None or identity.total_nbytes is None or identity.total_nbytes > cache.limit_nbytes // 2:
-                return False
-        self.end()
-        self._holdings.drop()
-        identity.begin_anew(is_of_one_answer=proof is not None or identity.beginnings > 0)
-        self._proof = proof
-        return True
 
     def _settle(self, fetch: Fetch) -> None:
         """An answer of it ended, or was left, without proving wrong."""
@@ -447,7 +391,9 @@ class RemoteFile:
     def _found_another(self, error: RemoteObjectChanged) -> RemoteObjectChanged | None:
         if isinstance(error, VersionUnclear):
             self._owner.answers_differ(self)
-            if self._begin_anew():
+            if self._agreement.may_begin_anew():
+                self.end()
+                self._agreement.begin_anew()
                 return None  # whoever waits asks again
         self._owner.is_another(self)
         return error

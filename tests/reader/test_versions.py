@@ -302,16 +302,19 @@ async def test_a_proof_that_takes_its_time(autojump_clock: MockClock) -> None:
     """While the one answer of the whole comes nobody is given a byte; who waits for less than it takes leaves, a broken
     connection is taken up again, and then everybody reads on."""
     async with laboratory(bytes_per_second=1e6) as lab:
-        remote = lab.add(Remote(total=3 * MIB, changes_validator=True))
-        handle, other = await opened(lab), await opened(lab)
+        remote = lab.add(Remote(total=20 * MIB, changes_validator=True))
+        known = Known(total_nbytes=remote.total, validator='"before"')
+        handle = await lab.objects.open(lab.key, (lab.source,), known=known)
+        other = await lab.objects.open(lab.key, (lab.source,), known=known)
         assert await handle.read(MIB, 4096) == remote.content(MIB, 4096)
-        lab.origin.faults.append(Fault(after_nbytes=700_000))
-        with trio.move_on_after(0.5) as scope:
-            await other.read(0, 4096)
+        lab.origin.faults = [Fault(), Fault(after_nbytes=700_000)]
+        with trio.move_on_after(0.9) as scope:
+            await other.read(12 * MIB, 4096)
         assert scope.cancelled_caught
+        assert lab.origin.asked[-1] == (lab.key, None)
         await trio.sleep(5.1)  # handles of before a timeout are refused at once for so long
         assert await other.read(0, 4096) == remote.content(0, 4096)
-        assert await whole(handle) == remote.content(0, remote.total)
+        assert await handle.read(MIB + 4096, MIB) == remote.content(MIB + 4096, MIB)
         assert lab.facts.changed_keys == []
 
 
