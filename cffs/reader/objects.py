@@ -186,6 +186,8 @@ class Objects:
                 handle.take_first_piece()
                 self.first_pieces.taken(key)
                 await handle.learn(hint_nbytes)
+                if handle.total_nbytes == 0:  # its metadata may have come since
+                    require_empty(key, self._tools.listener.emptiness(key), is_stated=True)
                 break
             except RemoteObjectChanged:
                 handle.close()

@@ -10,7 +10,6 @@ from collections.abc import Hashable, Iterable
 
 import trio
 
-from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     CffsError,
@@ -26,6 +25,7 @@ from cffs.reader.facts import Known
 from cffs.reader.fetches import Fetch, Fetches
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
+from cffs.reader.keeping import Keeping
 from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
 from cffs.reader.planner import SMALL_FILE_NBYTES
 from cffs.reader.receiving import Receiver
@@ -36,8 +36,6 @@ from cffs.reader.tools import Tools
 #: too long; contract 5: a file of up to 512 KiB costs one request).
 _SURELY_LARGE_HINT_NBYTES = 16 * SMALL_FILE_NBYTES
 _SWEEP_NBYTES = 1024 * 1024
-#: What is brought to disk between two looks at what is still missing: whole blocks, and a small part of the memory.
-_KEPT_AT_ONCE_NBYTES = 8 * BLOCK_NBYTES
 #: Where the first byte took long and the end is not told: what follows comes quickly as a rule.
 _LEAST_WAIT_FOR_END_SECONDS = 1.0
 #: After a timeout the handles opened before it fail at once for so long (contract 2, `--timeout`).
@@ -65,7 +63,7 @@ class RemoteFile:
         agree before."""
         self.identity = Identity(key, candidates, known, is_settled=is_settled, is_of_one_answer=is_of_one_answer)
         self.identity.ignores_ranges |= all(source.api in tools.without_ranges for source in self.identity.sources)
-        self.closed_at = trio.current_time()
+        self.began_at = self.closed_at = trio.current_time()
         self._tools = tools
         self._owner = owner
         self._holdings = Holdings(self.identity, tools)
@@ -74,6 +72,7 @@ class RemoteFile:
         self._handles: dict[OpenFile, None] = {}
         self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
         receiver.on_arrived, receiver.on_answered = self._arrived, self._settle
+        self._keeping = Keeping(self.identity, self._holdings, self._fetches, self.read)
         self._agreement = Agreement(self.identity, self._holdings, tools.cache)
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
@@ -270,27 +269,7 @@ class RemoteFile:
 
     async def keep_next(self, handle: OpenFile) -> int | None:
         """See OpenFile.keep_next."""
-        missing = self._holdings.missing_on_disk()
-        if missing is None:
-            return None
-        total_nbytes = self.identity.total_nbytes or 0
-        while handle.kept_stop < total_nbytes:  # what memory has goes first: what is fetched may take its place there
-            piece = ByteRange(handle.kept_stop, handle.kept_stop + _KEPT_AT_ONCE_NBYTES).clamped(total_nbytes)
-            handle.kept_stop = piece.stop
-            nbytes = await self._holdings.keep_from_memory(piece, unproven=self._on_their_way())
-            self.identity.require_current()
-            if nbytes:
-                return nbytes
-        piece = ByteRange(missing.start, min(missing.stop, missing.start + _KEPT_AT_ONCE_NBYTES))
-        data = await self.read(handle, piece.start, piece.nbytes)
-        self.identity.require_current()
-        await self._holdings.keep(piece.start, data, unproven=self._on_their_way())
-        self.identity.require_current()
-        still_missing = self._holdings.missing_on_disk()
-        return piece.nbytes if still_missing is None or still_missing.start > piece.start else 0
-
-    def _on_their_way(self) -> list[ByteRange]:
-        return [fetch.came for fetch in self._fetches]
+        return await self._keeping.keep_next(handle)
 
     def bring(self, pieces: Iterable[ByteRange]) -> None:
         """See OpenFile.bring."""

@@ -44,6 +44,8 @@ _SHORTER_SECONDS = 5.0
 _MOST_SHORTER = 1_000
 #: What an object was is remembered for so long after its last close.
 GRACE_SECONDS = 5.0
+#: That it has no bytes is believed for so long, whoever has it open: it is most often a mishap.
+EMPTY_SECONDS = 5.0
 
 
 class Versions:
@@ -96,6 +98,9 @@ class Versions:
         """
         self._forget_expired()
         file = self._current.get(key)
+        if file is not None and file.identity.total_nbytes == 0 and trio.current_time() > file.began_at + EMPTY_SECONDS:
+            self.supersede(key)  # though somebody has it open
+            file = None
         if file is not None:
             # what nobody waits for and is not known is better asked with the sources of now
             if file.is_open or file.identity.total_nbytes is not None:
@@ -192,6 +197,10 @@ class Versions:
             return
         if not file.identity.is_settled:
             self.supersede(file.identity.key)
+            return
+        if file.identity.total_nbytes == 0:
+            del self._current[file.identity.key]
+            file.end()
             return
         self._closed.pop(file, None)
         self._closed[file] = None

@@ -9,7 +9,7 @@ kept nowhere. Where body and metadata contradict each other:
 
 * v2 does not know the recording, its bytes are there: they are the file, and kept (v1 may number its files otherwise).
 * v2 knows it, its bytes are not there: it is missing, unless it is being made, and nothing of it was given out yet.
-* The body is of another size than v2 told: the body is right.
+* The body is of another size than v2 told: the body is right, but where it has no byte and v2 told of some: an error.
 * v2 says that it is being made, whatever came as its body: what came is dropped, and asked for again each second.
 * v2 calls it broken (ERROR): the bytes are what there is; the MP3 is refused from the next open on.
 * v2 says that it ended a moment ago: the body may have been asked for before that, and is dropped as well.
@@ -28,6 +28,7 @@ from cffs.catalog.rows import RecordingRow
 from cffs.core.errors import CffsError, ObjectRefused, OperationNotOffered, RemoteObjectMissing
 from cffs.core.source import Source
 from cffs.core.values import RecordingState
+from cffs.reader.facts import require_empty
 from cffs.reader.first_pieces import Look
 from cffs.tree.context import Context
 from cffs.tree.nodes import Remote
@@ -85,6 +86,11 @@ async def _look(context: Context, remote: Remote, recording_id: int, *, asks_sta
         context.first_pieces.settle(remote.key)
         if context.account.has_failed("recordings"):  # nothing else would show that it is there
             context.account.begin(("recording-row", recording_id), None, partial(_told, context, recording_id))
+        return
+    if look.nbytes == 0:  # v2 alone can tell whether it is empty, or not given out yet
+        await _settle(context, remote.key, recording_id, look)
+        if not any(row.state is RecordingState.RECORDING for row in _rows_of(context, recording_id)):
+            require_empty(remote.key, context.catalog.emptiness(remote.key), is_stated=True)
         return
     settling = partial(_settle, context, remote.key, recording_id, look)
     if not context.account.begin(("state", remote.key), None, settling):

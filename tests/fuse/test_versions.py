@@ -363,6 +363,7 @@ async def test_an_empty_file_that_is_stated(world, mock_clock: MockClock, conten
                     await mount.kernel.read(path)
         mount.standin.faults.remove(rule)
         mock_clock.jump(6)
+        await trio.testing.wait_all_tasks_blocked()
         for path, remote in every_form(made).items():
             assert await mount.kernel.read(path) == made.object_for(remote).read()
 

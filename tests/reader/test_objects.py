@@ -95,6 +95,23 @@ async def test_empty_object(autojump_clock: MockClock, told: Emptiness, how: str
         await check(await opened(lab, knows=False), remote, 0, 1000)
 
 
+async def test_an_empty_object_that_somebody_has_open(autojump_clock: MockClock) -> None:
+    """Who opens an object that was empty a while ago has what it is now, however often and by whom it was opened."""
+    async with laboratory() as lab:
+        lab.facts.says_of_emptiness = Emptiness.TOLD
+        lab.add(Remote(total=0))
+        kept_open = await opened(lab, knows=False)
+        for _ in range(4):
+            await trio.sleep(1.2)
+            handle = await opened(lab, knows=False)
+            assert handle.total_nbytes == 0
+            handle.close()
+        remote = lab.add(Remote(total=1000))
+        await trio.sleep(0.3)
+        await check(await opened(lab, knows=False), remote, 0, 1000)
+        assert kept_open.is_changed
+
+
 async def test_an_empty_answer_once(autojump_clock: MockClock) -> None:
     """Where the next answer has the bytes, nobody notices that one had none."""
     async with laboratory() as lab:

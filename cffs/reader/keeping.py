@@ -1,0 +1,56 @@
+"""All of an object brought to disk, piece by piece, for who asked for that and not for its bytes.
+
+It must not know who asked. Owned by one RemoteFile, which reads what is not here.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from cffs.cache.disk_format import BLOCK_NBYTES
+from cffs.core.byte_range import ByteRange
+from cffs.reader.fetches import Fetches
+from cffs.reader.holdings import Holdings
+from cffs.reader.identity import Identity
+from cffs.reader.open_file import OpenFile
+
+#: What is brought to disk between two looks at what is still missing: whole blocks, and a small part of the memory.
+_KEPT_AT_ONCE_NBYTES = 8 * BLOCK_NBYTES
+
+
+class Keeping:
+    """Brings what the disk lacks, from memory or by a READ of the file."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        holdings: Holdings,
+        fetches: Fetches,
+        read: Callable[[OpenFile, int, int], Awaitable[memoryview]],
+    ) -> None:
+        self._identity = identity
+        self._holdings = holdings
+        self._fetches = fetches
+        self._read = read
+
+    async def keep_next(self, handle: OpenFile) -> int | None:
+        """See OpenFile.keep_next."""
+        missing = self._holdings.missing_on_disk()
+        if missing is None:
+            return None
+        total_nbytes = self._identity.total_nbytes or 0
+        while handle.kept_stop < total_nbytes:  # what memory has goes first: what is fetched may take its place there
+            piece = ByteRange(handle.kept_stop, handle.kept_stop + _KEPT_AT_ONCE_NBYTES).clamped(total_nbytes)
+            handle.kept_stop = piece.stop
+            nbytes = await self._holdings.keep_from_memory(piece, unproven=self._on_their_way())
+            self._identity.require_current()
+            if nbytes:
+                return nbytes
+        piece = ByteRange(missing.start, min(missing.stop, missing.start + _KEPT_AT_ONCE_NBYTES))
+        data = await self._read(handle, piece.start, piece.nbytes)
+        self._identity.require_current()
+        await self._holdings.keep(piece.start, data, unproven=self._on_their_way())
+        self._identity.require_current()
+        still_missing = self._holdings.missing_on_disk()
+        return piece.nbytes if still_missing is None or still_missing.start > piece.start else 0
+
+    def _on_their_way(self) -> list[ByteRange]:
+        return [fetch.came for fetch in self._fetches]
