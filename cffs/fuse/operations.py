@@ -145,7 +145,7 @@ class Operations(Mutations):
         parent = self._inodes.node(Inode(parent_inode))
         try:
             found = self._namespace.find(parent, from_kernel(name))
-            if isinstance(found, Unproven) and self._namespace.may_be_created(parent):
+            if isinstance(found, Unproven) and self._namespace.writing.may_create(parent):
                 with trio.fail_after(self.calls.budget_seconds):
                     found = await self._namespace.lookup_patiently(found)
         except NotInTree:

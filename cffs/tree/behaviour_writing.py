@@ -127,6 +127,8 @@ class Writing:
     """
 
     permissions: int | None = None
+    #: Its names are made by `mkdir`: a name that was promised would be told to exist, where EROFS is due.
+    has_mkdir: bool = False
     create_file: Callable[[Context, Node, str, Opening], Awaitable[tuple[Node, WritableFile]]] = _read_only_create
     make_folder: Callable[[Context, Node, str], Awaitable[Node]] = _read_only_make
     remove_file: Callable[[Context, Node, str], Awaitable[None]] = _read_only

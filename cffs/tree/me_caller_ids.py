@@ -149,6 +149,7 @@ async def _change_code(_context: Context, _file: Node, change: Change) -> None:
 #: mkdir rings, rmdir forgets one that waits.
 FOLDER_WRITING = Writing(
     permissions=0o755,
+    has_mkdir=True,
     create_file=not_permitted("a number is rung by mkdir"),
     make_folder=_ring,
     remove_folder=_forget,

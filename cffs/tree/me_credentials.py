@@ -133,6 +133,7 @@ async def _delete(context: Context, folder: Node, name: str) -> None:
 #: mkdir creates, rmdir forgets the password, rm of `{id}.json` deletes.
 FOLDER_WRITING = Writing(
     permissions=0o755,
+    has_mkdir=True,
     create_file=not_permitted("credentials are created by mkdir"),
     make_folder=_create,
     remove_file=_delete,

@@ -4,7 +4,6 @@ It must not know the kernel, SQL or HTTP, nor any one kind: it reads the tables.
 `fuse/operations` calls it.
 """
 
-import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -151,10 +150,6 @@ class Namespace:
         with trio.move_on_after(self._context.account.patience_seconds(Api.V2)):
             return await unproven.ask()
         raise DeadlineExceeded("the service has not answered yet")
-
-    def may_be_created(self, folder: Node) -> bool:
-        """True where names of the folder may be about to be created here."""
-        return bool((self.writing.permissions(folder) or 0) & stat.S_IWUSR)
 
     def is_prepared(self, folder: Node) -> bool:
         """True where `prepare` would neither ask nor wait; what it starts behind the caller is started then."""

@@ -4,9 +4,11 @@ It must not know the kernel, nor any one kind: it reads the table.
 `fuse/mutations` calls it.
 """
 
+import stat
+
 from cffs.core.errors import CffsError, NameTooLong, NotAFolder, NotPermitted, ReadOnlyMount
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
-from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing
+from cffs.tree.behaviour_writing import NO_WRITING, Change, Opening, WritableFile, Writing
 from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import Context
 from cffs.tree.nodes import Node
@@ -25,6 +27,11 @@ class NamespaceWriting:
     def permissions(self, node: Node) -> int | None:
         """The mode bits of a node that writing makes different, else None."""
         return BEHAVIOURS[node.kind].writing.permissions if self._context.is_writable else None
+
+    def may_create(self, folder: Node) -> bool:
+        """True where a name of the folder may be looked up since it is about to be created."""
+        writing = BEHAVIOURS[folder.kind].writing if folder.kind in BEHAVIOURS else NO_WRITING
+        return writing.has_mkdir or (self._context.is_writable and bool((writing.permissions or 0) & stat.S_IWUSR))
 
     async def create_file(self, folder: Node, name: str, opening: Opening) -> tuple[Node, WritableFile]:
         """A new file, opened for writing."""

@@ -40,7 +40,6 @@ def unknown(mount: World) -> dict[str, bool]:
         "media/public/nobody-has-this-key.png": False,
         "by-number/12135550100": True,
         "by-label/none such": True,
-        "me/callerids/19990000000": True,
     }
 
 
@@ -170,3 +169,45 @@ async def test_a_promise_is_listed_nowhere(world):
         await mount.kernel.lookup(await mount.kernel.inode("calls"), "77")
         assert "88.mp3" not in await mount.kernel.listing("recordings")
         assert "77" not in await mount.kernel.listing("calls")
+
+
+async def test_a_number_is_looked_up_before_it_is_rung(world):
+    """Names that `mkdir` makes are never promised: they would be told to exist, where the mount is read-only."""
+    async with world(account()) as mount:
+        folder = await mount.kernel.inode("me/callerids")
+        assert (await mount.kernel.lookup(folder, "19990000000")).st_ino == 0
+
+
+HOSTILE = ["\n.mp3", "%2e%2e.mp3", "..mp3", "a" * 251 + ".mp3", "é" * 125 + ".mp3", "x\x01.json", "-rf.mp3", "a b.wav"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("which", [{}, {"v1": False}, {"v2": False}], ids=["both", "v2", "v1"])
+async def test_hostile_names(world, name, which):
+    """A name that nothing is called is missing, whatever it is made of, below what is known, promised or denied."""
+    made = account()
+    call_id = next(c for c in made.call_ids() if made.call_row(c).get("campaignId") and made.recording_ids(c))
+    campaign_id = made.call_row(call_id)["campaignId"]
+    async with world(made, **which) as mount:
+        for checks_modes in (True, False):
+            kernel = Kernel(mount.operations, checks_modes=checks_modes)
+            for folder in (
+                f"campaigns/{campaign_id}/{call_id}",
+                f"campaigns/{campaign_id}/77",
+                "calls/77",
+                "recordings",
+            ):
+                with refused(errno.ENOENT):
+                    await kernel.read(f"{folder}/{name}")
+
+
+async def test_names_probed_by_habit_cost_nothing(world):
+    """Below a promise too, what file managers probe by habit is denied without a question."""
+    async with world(account()) as mount:
+        mount.standin.faults.add("hang")
+        promised = await looked_up(mount.kernel, "campaigns/5/7")
+        mount.standin.log.clear()
+        for name in (".hidden", ".directory", ".Trash-1000", "autorun.inf", "Thumbs.db", ".git", "folder.jpg"):
+            assert (await mount.kernel.lookup(promised.st_ino, name)).st_ino == 0
+        mount.standin.faults.clear()
+        assert {record.kind for record in mount.standin.requests} <= {"getCall", "listRecordings"}
