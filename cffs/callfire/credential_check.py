@@ -70,6 +70,8 @@ class Outcome(StrEnum):
     """No connection: no network, no such host, a closed port, a certificate that is not accepted."""
     SILENT = "no answer"
     """Nothing in time, or a failure that passes (5xx, busy, a broken connection)."""
+    DOUBTFUL = "doubtful"
+    """A denial that this service may give, in the form in which any other would give it."""
     UNDECIDED = "undecided"
     """The service answered, and its answer says nothing about the credentials."""
 
@@ -182,6 +184,11 @@ def read_v1(answer: FirstAnswer, *, url: str) -> Verdict:
         return Verdict(proof=proof, outcome=Outcome.SILENT, why=str(answer.error))
     if answer.status == 401:
         return _refused(proof)
+    is_usual = url.rstrip("/").endswith(USUAL_PATHS[Api.V1])
+    if is_page(answer) and answer.status in (404, 410) and is_usual:
+        # a web server that gives out v1's files has such pages for what it has not
+        why = f"v1 at {url} answered {answer.status} with a web page; is the address right?"
+        return Verdict(proof=proof, outcome=Outcome.DOUBTFUL, why=why)
     if is_page(answer) or 300 <= answer.status <= 399:
         return _foreign(proof, url)
     error = answer.error
@@ -196,7 +203,7 @@ def read_v1(answer: FirstAnswer, *, url: str) -> Verdict:
     if isinstance(error, AccessRefused | ServerFailure) and (answer.status == 403 or error is not answer.error):
         text = answer.body.decode(errors="replace")
         return _refused(proof) if is_about_the_key(text) else _undecided(proof, str(error))
-    if 200 <= answer.status <= 299 or not url.rstrip("/").endswith(USUAL_PATHS[Api.V1]):
+    if 200 <= answer.status <= 299 or not is_usual:
         return _foreign(proof, url)
     return _undecided(proof, str(error))  # a denial of that call in words that no document shows
 

@@ -169,6 +169,8 @@ def _accounts(settings: Settings) -> Iterator[Check]:
             mend = "cffs login" if refused else f"give the API's base to {option.flag}, by default {option.default}"
             make = make_hopeless if verdict in tried else warn
             yield make(name, f"{'refused' if refused else verdict.why}: no {lost}", mend)
+        elif verdict.outcome is Outcome.DOUBTFUL:
+            yield warn(name, verdict.why, f"by default {BY_NAME['v1_url'].default}; a mount comes all the same")
         elif verdict.outcome is Outcome.UNDECIDED:
             yield ok(name, f"the service answers and does not say whether it accepts them ({verdict.why})")
         else:

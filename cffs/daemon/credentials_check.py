@@ -59,7 +59,8 @@ class CredentialsCheck:
 
     def notes(self) -> list[str]:
         """What of it a look at the mount should show, a line each."""
-        return [verdict.why for verdict in self._verdicts.values() if verdict.outcome is Outcome.NOT_THE_SERVICE]
+        shown = (Outcome.NOT_THE_SERVICE, Outcome.DOUBTFUL)
+        return [verdict.why for verdict in self._verdicts.values() if verdict.outcome in shown]
 
     async def _answers(self, proofs: Sequence[Proof], *, limit_seconds: float) -> list[Verdict]:
         return await check(self._transport, self._settings, proofs, limit_seconds=limit_seconds)
@@ -92,6 +93,7 @@ def start_notices(verdicts: Sequence[Verdict], settings: OriginSettings) -> tupl
         for verdict in verdicts
         if verdict.is_hopeless
     ]
+    lines += [f"{verdict.why} (mounted all the same)" for verdict in verdicts if verdict.outcome is Outcome.DOUBTFUL]
     # one that is merely slow is not worth a line at each mount
     unreachable = [verdict for verdict in verdicts if verdict.outcome is Outcome.UNREACHABLE]
     if unreachable:

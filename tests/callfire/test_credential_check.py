@@ -101,7 +101,8 @@ def test_what_v2_answers(told, outcome):
         (answer(200, v1_says("Something failed"), "application/xml"), Outcome.UNDECIDED),
         (answer(404, b""), Outcome.UNDECIDED),
         (answer(404, GONE), Outcome.UNDECIDED),
-        (answer(404, PAGE, "text/html"), Outcome.NOT_THE_SERVICE),
+        (answer(404, PAGE, "text/html"), Outcome.DOUBTFUL),
+        (answer(403, PAGE, "text/html"), Outcome.NOT_THE_SERVICE),
         (answer(200, PAGE, "text/html"), Outcome.NOT_THE_SERVICE),
         (answer(200, b"<?xml version='1.0'?><html></html>", "application/xml"), Outcome.NOT_THE_SERVICE),
         (answer(200, b'{"status": "ok"}'), Outcome.NOT_THE_SERVICE),
@@ -116,7 +117,7 @@ def test_what_v1_answers(told, outcome):
     assert read_v1(told, url=V1).outcome is outcome
 
 
-@pytest.mark.parametrize("body", [b"", GONE, b"nothing here"])
+@pytest.mark.parametrize("body", [b"", GONE, b"nothing here", PAGE])
 def test_a_denial_by_v1_below_an_unusual_address(body):
     """Where the base lacks v1's usual path, a 404 in no form of v1's is another service's."""
     for url in ("https://www.example.com", "https://www.example.com/v2"):

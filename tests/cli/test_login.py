@@ -194,6 +194,15 @@ def test_another_service_is_not_logged_in_to(tmp_path, path):
         assert tomllib.loads(config_of(tmp_path).read_text()) == {"apikey": "goodkey-1"}
 
 
+def test_a_web_page_is_not_logged_in_to(tmp_path):
+    """Where v1 answers as a web server does that has nothing of it, the key is not stored unless the user insists."""
+    with StandinThread(credentials=GOOD) as standin:
+        standin.faults.add("status", code=404, body="html", path="^/cloud/")
+        line = one_line(login(tmp_path, "apikey = goodkey-1", **addresses(standin)), 1)
+    assert "answered 404 with a web page; is the address right?" in line
+    assert not config_of(tmp_path).exists()
+
+
 def test_an_unreachable_service(tmp_path):
     """Without a network the credentials are stored, and the line says that they were not checked."""
     dead = {"CFFS_V1_URL": "http://127.0.0.1:9/cloud/1", "CFFS_V2_URL": "http://127.0.0.1:9/v2"}
