@@ -12,9 +12,11 @@ import argparse
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 FUSE = Path("/dev/fuse")
@@ -33,6 +36,10 @@ VISIBLE = Path("/run/cffs-test-checkout")
 OWN_MOUNT_TABLE = ["unshare", "--mount", "--propagation", "private"]
 #: A group that hangs must not cost the whole run.
 LONGEST_GROUP_SECONDS = 600
+#: What one that is interrupted has for its last words.
+GRACE_SECONDS = 30
+RUNNING: "set[subprocess.Popen[bytes]]" = set()
+INTERRUPTED = threading.Event()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +100,13 @@ def main() -> int:
             lanes.submit(run_lane, [group for group in wanted if group.lane == lane], slow=arguments.all)
             for lane in sorted({group.lane for group in wanted})
         ]
-        outcomes += [outcome for run in runs for outcome in run.result()]
+        try:
+            outcomes += [outcome for run in runs for outcome in run.result()]
+        except KeyboardInterrupt:
+            INTERRUPTED.set()
+            for child in list(RUNNING):
+                child.send_signal(signal.SIGINT)
+            raise
     return summary(outcomes)
 
 
@@ -101,6 +114,8 @@ def run_lane(groups: list[Group], *, slow: bool) -> list[Outcome]:
     """Runs some groups one after the other."""
     outcomes = []
     for group in groups:
+        if INTERRUPTED.is_set():
+            break
         if group.identity == "root" and os.geteuid() != 0:
             print(f"\n== {group.name}: NOT RUN, this needs root; the same tests run as this user", flush=True)
             continue
@@ -134,16 +149,14 @@ def run_group(group: Group, *, slow: bool) -> Outcome:
             root, become = as_user(environment)
             prefix = [*prefix, *become]
         command = [*prefix, str(root / ".venv/bin/python"), *pytest]
-        try:
-            limit = LONGEST_GROUP_SECONDS * (3 if slow else 1)
-            output = folder / "output.txt"
-            with output.open("wb") as stream:
-                done = subprocess.run(
-                    command, cwd=ROOT, env=environment, check=False, timeout=limit, stdout=stream, stderr=stream
-                )
-            status = done.returncode
-        except subprocess.TimeoutExpired:
-            status, outcome.note = 1, "ended: took too long"
+        # it interrupts the whole group of processes, so that pytest unmounts and tells what failed until then
+        limit = LONGEST_GROUP_SECONDS * (3 if slow else 1)
+        command = ["timeout", "--signal=INT", f"--kill-after={GRACE_SECONDS}", str(limit), *command]
+        output = folder / "output.txt"
+        with output.open("wb") as stream:
+            status = run_to_its_end(command, environment=environment, stream=stream)
+        if status in (124, 128 + signal.SIGKILL, -signal.SIGKILL):
+            outcome.note = "ended: took too long"
         # In one piece, so that two lanes can be read
         print(f"\n== {group.name}\n{output.read_text(errors='replace')}", end="", flush=True)
         count(report, outcome)
@@ -153,6 +166,16 @@ def run_group(group: Group, *, slow: bool) -> Outcome:
     if status != 0 and not outcome.failed:
         outcome.failed, outcome.note = 1, outcome.note or f"pytest ended with status {status}"
     return outcome
+
+
+def run_to_its_end(command: list[str], *, environment: dict[str, str], stream: IO[bytes]) -> int:
+    """The exit status of a command that Ctrl-C ends, although it is in a process group of its own."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=stream) as child:
+        RUNNING.add(child)
+        try:
+            return child.wait()
+        finally:
+            RUNNING.discard(child)
 
 
 @contextmanager
