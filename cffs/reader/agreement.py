@@ -14,7 +14,7 @@ from cffs.cache.memory import MemoryCache
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import RemoteObjectChanged
 from cffs.reader.fetches import Fetch
-from cffs.reader.given_out import GivenOut, Proof
+from cffs.reader.given_out import GivenOut, Proof, ProofByDigest
 from cffs.reader.holdings import Holdings
 from cffs.reader.identity import Identity
 
@@ -44,7 +44,9 @@ class Owner(Protocol):
 class Agreement:
     """Of the answers for one object with what was given out of it."""
 
-    def __init__(self, identity: Identity, holdings: Holdings, memory: MemoryCache) -> None:
+    def __init__(self, identity: Identity, holdings: Holdings, memory: MemoryCache, digest: int | None) -> None:
+        """`digest` is that of the version at hand, where an earlier file had all of it in one answer."""
+        self._digest = digest
         self._identity = identity
         self._holdings = holdings
         self._memory = memory
@@ -93,6 +95,8 @@ class Agreement:
             total_nbytes = self._identity.total_nbytes
             if total_nbytes is not None and total_nbytes <= self._memory.limit_nbytes // 2:
                 self._proof = self._given.proof(self._here)
+                if self._proof is None and self._digest is not None:
+                    self._proof = ProofByDigest(self._digest, total_nbytes)
             return self._proof is not None
         return True
 

@@ -1,10 +1,13 @@
-"""Which bytes of an object readers were given, and the proof that another answer has the same ones there. Pure.
+"""Which bytes of an object readers were given, and proofs that another answer has the same ones there. Pure.
 
 It must not know answers or why a proof is wanted. Owned by one RemoteFile.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from typing import Protocol
+
+import xxhash
 
 from cffs.core.byte_range import ByteRange
 
@@ -42,7 +45,7 @@ class GivenOut:
         if len(self._starts) > _MOST_RUNS:
             self._starts, self._stops, self.is_unsure = [], [], True
 
-    def proof(self, bytes_of: Callable[[ByteRange], memoryview | None]) -> "Proof | None":
+    def proof(self, bytes_of: Callable[[ByteRange], memoryview | None]) -> "ProofByBytes | None":
         """What another answer must have; None where that is not known, not here any more, or too much. `bytes_of` gives
         what is here."""
         if self.is_unsure or sum(self._stops) - sum(self._starts) > _MOST_NBYTES:
@@ -55,11 +58,34 @@ class GivenOut:
                 if data is None:
                     return None
                 pieces.append((piece, data))
-        return Proof(pieces)
+        return ProofByBytes(pieces)
 
 
-class Proof:
-    """Bytes that were given out, to be compared with those of an answer that comes from its first byte on."""
+class Proof(Protocol):
+    """That an answer, which comes from its first byte on, has the bytes that were given out."""
+
+    @property
+    def stop(self) -> int:
+        """Once the answer has come so far, everything can be compared."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """True where everything was compared, and is the same."""
+        ...
+
+    def compare(self, position: int, bytes_of: Callable[[ByteRange], memoryview | None]) -> bool:
+        """The answer has come up to `position`; False where a byte of it is another one than was given out, or not here
+        to be compared. `bytes_of` gives what has come of it."""
+        ...
+
+    def restart(self) -> None:
+        """Another answer begins."""
+        ...
+
+
+class ProofByBytes:
+    """The same where what was given out is here."""
 
     def __init__(self, pieces: list[tuple[ByteRange, memoryview]]) -> None:
         self._pieces = pieces
@@ -67,17 +93,16 @@ class Proof:
 
     @property
     def stop(self) -> int:
-        """Once the answer has come so far, everything is compared."""
+        """See Proof."""
         return self._pieces[-1][0].stop if self._pieces else 0
 
     @property
     def is_complete(self) -> bool:
-        """True where everything was compared, and is the same."""
+        """See Proof."""
         return self._proven == len(self._pieces)
 
     def compare(self, position: int, bytes_of: Callable[[ByteRange], memoryview | None]) -> bool:
-        """The answer has come up to `position`; False where a byte of it is another one than was given out, or not here
-        to be compared. `bytes_of` gives what has come of it."""
+        """See Proof."""
         while not self.is_complete and self._pieces[self._proven][0].stop <= position:
             piece, data = self._pieces[self._proven]
             if bytes_of(piece) != data:
@@ -86,5 +111,30 @@ class Proof:
         return True
 
     def restart(self) -> None:
-        """Another answer begins."""
+        """See Proof."""
         self._proven = 0
+
+
+class ProofByDigest:
+    """The same where only the digest of the whole is known."""
+
+    def __init__(self, digest: int, total_nbytes: int) -> None:
+        self._digest = digest
+        self.stop = total_nbytes
+        self.is_complete = False
+
+    def compare(self, position: int, bytes_of: Callable[[ByteRange], memoryview | None]) -> bool:
+        """See Proof."""
+        if position < self.stop:
+            return True
+        data = bytes_of(ByteRange(0, self.stop))
+        self.is_complete = data is not None and digest_of(data) == self._digest
+        return self.is_complete
+
+    def restart(self) -> None:
+        """See Proof."""
+
+
+def digest_of(whole: memoryview) -> int:
+    """What tells the bytes of one object from others, as long as nobody means to deceive."""
+    return xxhash.xxh3_128_intdigest(whole)

@@ -58,9 +58,10 @@ class RemoteFile:
         *,
         is_settled: bool = True,
         is_of_one_answer: bool = False,
+        digest: int | None = None,
     ) -> None:
-        """`is_settled`: see Identity. With `is_of_one_answer` it is asked for as a whole, because its answers did not
-        agree before."""
+        """`is_settled`: see Identity; `digest`: see Agreement. With `is_of_one_answer` it is asked for as a whole:
+        its answers did not agree before."""
         self.identity = Identity(key, candidates, known, is_settled=is_settled, is_of_one_answer=is_of_one_answer)
         self.identity.ignores_ranges |= all(source.api in tools.without_ranges for source in self.identity.sources)
         self.began_at = self.closed_at = trio.current_time()
@@ -73,7 +74,7 @@ class RemoteFile:
         self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
         receiver.on_arrived, receiver.on_answered = self._arrived, self._settle
         self._keeping = Keeping(self.identity, self._holdings, self._fetches, self.read)
-        self._agreement = Agreement(self.identity, self._holdings, tools.cache)
+        self._agreement = Agreement(self.identity, self._holdings, tools.cache, digest)
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0
         #: Which of memory, disk and service answered the last READ; told to the stories when nobody reads any more.

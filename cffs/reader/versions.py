@@ -32,6 +32,9 @@ from cffs.callfire.checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
 from cffs.reader.facts import Known, Learned
+from cffs.reader.given_out import digest_of
+from cffs.reader.identity import Identity
+from cffs.reader.planner import SMALL_FILE_NBYTES
 from cffs.reader.remote_file import RemoteFile
 from cffs.reader.tools import Tools
 
@@ -42,6 +45,8 @@ _DIFFERING_SECONDS = 600.0
 #: than a passing fault is remembered.
 _SHORTER_SECONDS = 5.0
 _MOST_SHORTER = 1_000
+#: Digests of files that came in one answer, some 200 bytes each.
+_MOST_DIGESTS = 20_000
 #: What an object was is remembered for so long after its last close.
 GRACE_SECONDS = 5.0
 #: That it has no bytes is believed for so long, whoever has it open: it is most often a mishap.
@@ -56,6 +61,7 @@ class Versions:
         self._current: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._differing: TTLCache[str, None] = TTLCache(_MOST_DIFFERING, _DIFFERING_SECONDS, timer=trio.current_time)
+        self._digests: LRUCache[str, tuple[tuple[str | None, int | None] | None, int | None]] = LRUCache(_MOST_DIGESTS)
         #: The total that was said of each, and since when.
         self._shorter: LRUCache[str, tuple[int, float]] = LRUCache(_MOST_SHORTER)
 
@@ -108,9 +114,16 @@ class Versions:
                 return file
             self._closed.pop(file, None)
             file.end()
-        is_of_one_answer = key in self._differing
+        name, digest = self._digests.get(key, (None, None))
         file = self._current[key] = RemoteFile(
-            key, sources, known, self._tools, self, is_settled=is_settled, is_of_one_answer=is_of_one_answer
+            key,
+            sources,
+            known,
+            self._tools,
+            self,
+            is_settled=is_settled,
+            is_of_one_answer=key in self._differing,
+            digest=digest if known is not None and name == (known.validator, known.total_nbytes) else None,
         )
         return file
 
@@ -202,9 +215,21 @@ class Versions:
             del self._current[file.identity.key]
             file.end()
             return
+        self._note_digest(file.identity)
         self._closed.pop(file, None)
         self._closed[file] = None
         self._forget_expired()
+
+    def _note_digest(self, identity: Identity) -> None:
+        """Of a file that comes in one answer: whoever keeps a part of it in the kernel can then be given the rest from
+        another answer, whatever that is named."""
+        total_nbytes, name = identity.total_nbytes, (identity.validator, identity.total_nbytes)
+        if total_nbytes is None or total_nbytes > SMALL_FILE_NBYTES:
+            return
+        if self._digests.get(identity.key, (None, 0))[0] != name:
+            whole = self._tools.cache.peek(identity.version, ByteRange(0, total_nbytes))
+            if whole is not None:
+                self._digests[identity.key] = name, digest_of(whole)
 
     def _forget_expired(self) -> None:
         now = trio.current_time()

@@ -1,6 +1,7 @@
 """One version, always: whichever machine answers, whoever asks beside it, and whatever was brought early."""
 
 import tempfile
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -271,31 +272,52 @@ async def test_what_nobody_was_given_stands_in_nobodys_way(autojump_clock: MockC
         disk.close()
 
 
+def reopened(lab: Lab) -> Awaitable[OpenFile]:
+    """As an inode is opened that the kernel may have pages of, if it was opened before."""
+    known = lab.facts.kept.get(lab.key)
+    return lab.objects.open(lab.key, (lab.source,), known=known, reader="inode", has_pages=known is not None)
+
+
 @pytest.mark.parametrize("is_whole", [True, False])
 async def test_pages_from_before(autojump_clock: MockClock, *, is_whole: bool) -> None:
     """Who keeps bytes from an earlier opening is given none of an answer that names another version; where answers are
     known to differ, that is told at the next open and not in the middle of a read."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=3 * MIB, changes_validator=True))
-
-        async def opening() -> OpenFile:
-            known = lab.facts.kept.get(lab.key)
-            has_pages = known is not None
-            return await lab.objects.open(lab.key, (lab.source,), known=known, reader="inode", has_pages=has_pages)
-
-        handle = await opening()
+        handle = await reopened(lab)
         assert await (whole(handle) if is_whole else handle.read(0, KIB))
         handle.close()
         lab.cache.drop_object(lab.key)
         await trio.sleep(6)
-        again = await opening()
+        again = await reopened(lab)
         if is_whole:
             assert lab.facts.changed_keys == [lab.key], "at open"
             assert await whole(again) == remote.content(0, remote.total)
         else:
             with pytest.raises(RemoteObjectChanged):
-                await again.read(MIB, KIB)
+                await again.read(2 * MIB, KIB)
         await lab.objects.open(lab.key, (lab.source,), reader="another inode")
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_pages_of_a_file_of_one_answer(autojump_clock: MockClock, *, is_same: bool) -> None:
+    """A file that comes in one answer is read on by who keeps a part of it, under whatever name it comes the next time,
+    as long as it is the same."""
+    async with laboratory() as lab:
+        remote = lab.add(Remote(total=300_000))
+        handle = await reopened(lab)
+        assert await handle.read(0, KIB)
+        handle.close()
+        lab.cache.drop_object(lab.key)
+        await trio.sleep(6)
+        lab.add(Remote(total=300_000, seed=int(not is_same), validator='"v2"'))
+        again = await reopened(lab)
+        if is_same:
+            assert await again.read(200_000, KIB) == remote.content(200_000, KIB)
+            assert lab.facts.changed_keys == []
+        else:
+            with pytest.raises(RemoteObjectChanged):
+                await again.read(200_000, KIB)
 
 
 async def test_a_proof_that_takes_its_time(autojump_clock: MockClock) -> None:
