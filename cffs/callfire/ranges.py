@@ -70,11 +70,12 @@ class RangeAnswer:
         """True once a byte of the body came."""
         return self._received_stop > self.start
 
-    async def look(self, *, may_be_text: bool = False) -> None:
+    async def look(self, *, may_be_text: bool = False, read_page: Callable[[bytes], None] | None = None) -> None:
         """Take in enough of the body to tell a page from content. Called once, before anything is handed out.
 
         Only where the body starts at the object's first byte: further in, audio may look like anything. Always a
-        checkpoint; raises MalformedAnswer for a page, and what `receive_into` raises.
+        checkpoint; raises MalformedAnswer for a page, or what `read_page` raises about its bytes, and what
+        `receive_into` raises.
         """
         if self.start != 0:
             return
@@ -89,6 +90,8 @@ class RangeAnswer:
             verdict = judge(bytes(buffer[:nbytes]), is_whole=not received, may_be_text=may_be_text)
         self._rest = memoryview(buffer)[:nbytes]
         if verdict is Verdict.PAGE:
+            if read_page is not None:
+                read_page(bytes(self._rest))
             raise MalformedAnswer("the answer is a page or a document where audio was asked for")
 
     async def receive_into(self, buffer: memoryview) -> int:

@@ -12,8 +12,10 @@ from cffs.callfire.asking import Ask
 from cffs.callfire.checks import NotFoundMeans, check_act, check_status
 from cffs.callfire.subjects import OperationsAsked
 from cffs.callfire.wire.exchange import Opened
-from cffs.core.errors import AccessRefused, CffsError, ObjectRefused, OperationNotOffered
+from cffs.core.errors import AccessRefused, CffsError, ObjectRefused, OperationNotOffered, OriginBusy
 from cffs.core.refusals import is_about_rate_limit
+from cffs.core.source import Api
+from cffs.core.wire_v1 import require_service
 from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message, parse_error_words
 
 _MAX_ERROR_NBYTES = 16 * 2**10  # enough for its message
@@ -43,6 +45,14 @@ class Statuses:
         self._redacted = redacted
         self._now_ns = now_ns
         self._operations = OperationsAsked()
+
+    def read_page(self, ask: Ask, page: bytes) -> None:
+        """Raise what a page in the place of an object says of the whole service: OriginBusy for a rate limit and, of
+        API v1, which refuses with status 200, AccessRefused for the key. Return for every other page."""
+        if is_about_rate_limit(parse_error_words(page), path=ask.path):
+            raise OriginBusy(-1.0)
+        if ask.api is Api.V1:
+            require_service(page)
 
     def require_success(self, opened: Opened, ask: Ask, not_found: NotFoundMeans, body: bytes) -> None:
         """Return for 2xx; else raise what the status means, with the words of `body`.

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import trio
@@ -287,7 +288,7 @@ class Transport:
                 plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None
             )
             try:
-                await answer.look(may_be_text=ask.may_be_text)
+                await answer.look(may_be_text=ask.may_be_text, read_page=partial(self._statuses.read_page, ask))
             except DeadlineExceeded as error:
                 raise TryFailed(error, sent=True, foreign=opened.foreign, late=not answer.has_begun) from None
             return answer

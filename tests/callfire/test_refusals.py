@@ -157,6 +157,25 @@ async def test_v1_says_with_200_that_the_rate_is_reached(mocked: Mocked) -> None
     assert origin.asked[1][0] - origin.asked[0][0] >= 1.0
 
 
+async def test_a_refusal_in_the_place_of_audio_with_200(mocked: Mocked, drain: Drain) -> None:
+    """A rate limit holds the API; words about the key are refused access; other words are a wrong answer."""
+    said = FAILURE.format(root="fileResponse", words="Rate Limit Reached").encode()
+    origin = Origin(lambda: httpx.Response(200, content=said), times=1)
+    async with mocked(
+        lambda request: origin(request) if not origin.asked else httpx.Response(200, content=AUDIO)
+    ) as busy:
+        assert await drain(busy, v1_recording(5), None) == (0, AUDIO)
+    for words, error in (("Invalid API key", errors.AccessRefused), ("Recording not found", errors.MalformedAnswer)):
+        page = FAILURE.format(root="fileResponse", words=words).encode()
+        async with mocked(Origin(httpx.Response(200, content=page))) as transport:
+            with pytest.raises(error):
+                await drain(transport, v1_recording(5), None)
+    async with mocked(Origin(lambda: httpx.Response(200, json=REACHED)), timeout_seconds=2.0) as transport:
+        with pytest.raises(errors.OriginBusy):
+            await drain(transport, v2_recording(5), None)
+        assert transport.health()[Api.V2].state is State.HELD
+
+
 @pytest.mark.parametrize("entries", [["https://x/files/5"], ["XXX", {"a": 1}]], ids=str)
 async def test_a_list_of_which_nothing_can_be_read_is_an_error(mocked: Mocked, entries: list[object]) -> None:
     """Not an empty call."""
