@@ -3,13 +3,17 @@
 It must not know limits or other files. `cache/disk_index` counts with it, `cffs cache verify` checks with it.
 """
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from cffs.cache import disk_format
 from cffs.cache.disk_format import HEADER_NBYTES, SLOT_NBYTES, Layout
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Slots are read in pieces of this size: a table that is a hole from end to end costs time, not memory.
+_PIECE_NBYTES = 1024 * 1024
 
 
 def held_nbytes_in(path: Path) -> int:
@@ -19,11 +23,8 @@ def held_nbytes_in(path: Path) -> int:
     try:
         total_nbytes = disk_format.total_of_header(os.pread(descriptor, HEADER_NBYTES, 0))
         layout = Layout(total_nbytes or 0)
-        # of a file that was cut short no more is taken in than is there, whatever its header states
-        slots_nbytes = min(layout.blocks * SLOT_NBYTES, os.fstat(descriptor).st_size)
-        slots = os.pread(descriptor, slots_nbytes, HEADER_NBYTES)
-        here = (disk_format.is_written(slots[at : at + SLOT_NBYTES]) for at in range(0, len(slots), SLOT_NBYTES))
-        return sum(layout.block_range(index).nbytes for index, is_here in enumerate(here) if is_here)
+        here = disk_format.slots_in(slots_on_disk(descriptor, layout))
+        return sum(layout.block_range(index).nbytes for index, _slot in here)
     finally:
         os.close(descriptor)
 
@@ -39,10 +40,7 @@ def verify_file(path: Path) -> tuple[int, int] | None:
             return None
         layout, seed = Layout(total_nbytes), disk_format.seed_of_header(header)
         right = damaged = 0
-        for index in range(layout.blocks):
-            slot = os.pread(descriptor, SLOT_NBYTES, layout.slot_offset(index))
-            if not disk_format.is_written(slot):
-                continue
+        for index, slot in disk_format.slots_in(slots_on_disk(descriptor, layout)):
             data = os.pread(descriptor, layout.block_range(index).nbytes, layout.block_offset(index))
             if disk_format.slot_matches(slot, data, seed=seed, index=index):
                 right += 1
@@ -51,3 +49,26 @@ def verify_file(path: Path) -> tuple[int, int] | None:
         return right, damaged
     finally:
         os.close(descriptor)
+
+
+def slots_on_disk(descriptor: int, layout: Layout) -> Iterator[tuple[int, bytes]]:
+    """The parts of a file's slot table that were ever written: the index of their first slot, and their bytes.
+
+    Holes are passed over: the table of a claimed total may be larger than the disk. Raises OSError.
+    """
+    position, stop = HEADER_NBYTES, layout.slot_offset(layout.blocks)
+    while position < stop:
+        try:
+            position = os.lseek(descriptor, position, os.SEEK_DATA)
+            hole = os.lseek(descriptor, position, os.SEEK_HOLE)
+        except OSError as problem:
+            if problem.errno != errno.ENXIO:  # there is no more data
+                raise
+            return
+        position -= position % SLOT_NBYTES
+        while position < min(hole, stop):
+            piece = os.pread(descriptor, min(_PIECE_NBYTES, stop - position), position)
+            if not piece:
+                return
+            yield (position - HEADER_NBYTES) // SLOT_NBYTES, piece
+            position += len(piece)

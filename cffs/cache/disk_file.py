@@ -14,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from cffs.cache import disk_format
+from cffs.cache.disk_check import slots_on_disk
 from cffs.cache.disk_format import HEADER_NBYTES, SLOT_NBYTES, Layout
+from cffs.cache.slot_table import SlotTable
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
-_HERE, _MISSING = b"\1", b"\0"
 
 
 class WouldBlock(Exception):
@@ -74,27 +75,28 @@ class DiskFile:
         self._seed = disk_format.seed_of(version)
         self._descriptor = _opened(path, create=create)
         try:
+            self._slots, self._held_nbytes = SlotTable(), 0
             if create:
                 os.fchmod(self._descriptor, 0o600)
                 os.pwrite(self._descriptor, disk_format.make_header(version), 0)
-                self._slots = bytearray(self._layout.blocks * SLOT_NBYTES)
             else:
-                self._slots = self._read_slots()
+                self._read_slots()
         except BaseException:
             os.close(self._descriptor)
             if create:  # a file without its header would be in the way of the next try
                 with suppress(OSError):
                     path.unlink()
             raise
-        #: A byte a block, so that runs of them are found fast.
-        self._here = bytearray(disk_format.is_written(self._slot(index)) for index in range(self._layout.blocks))
-        self._held_nbytes = sum(self.block_range(index).nbytes for index, here in enumerate(self._here) if here)
 
-    def _read_slots(self) -> bytearray:
+    def _read_slots(self) -> None:
         if not disk_format.header_holds(os.pread(self._descriptor, HEADER_NBYTES, 0), self.version):
             raise FileNotFoundError(errno.ENOENT, "no file of that version")
-        slots_nbytes = self._layout.blocks * SLOT_NBYTES
-        return bytearray(os.pread(self._descriptor, slots_nbytes, HEADER_NBYTES).ljust(slots_nbytes, b"\0"))
+        for index, slot in disk_format.slots_in(slots_on_disk(self._descriptor, self._layout)):
+            self._keep_slot(index, slot)
+
+    def _keep_slot(self, index: int, slot: bytes) -> None:
+        if self._slots.put(index, slot):
+            self._held_nbytes += self.block_range(index).nbytes
 
     def close(self) -> None:
         """Give the descriptor back; transfers have their own."""
@@ -112,20 +114,15 @@ class DiskFile:
 
     def has(self, index: int) -> bool:
         """True where block `index` was written (it is checked when it is read)."""
-        return bool(self._here[index])
+        return self._slots.has(index)
 
     def first_missing(self, indexes: range) -> range | None:
         """The first run of blocks in `indexes` that are not here."""
-        start = self._here.find(_MISSING, indexes.start, indexes.stop)
-        if start < 0:
-            return None
-        stop = self._here.find(_HERE, start, indexes.stop)
-        return range(start, indexes.stop if stop < 0 else stop)
+        return self._slots.first_missing(indexes)
 
     def run_at(self, indexes: range) -> range:
         """The blocks that are here from the first of `indexes` on, without a gap; empty where that one is not."""
-        stop = self._here.find(_MISSING, indexes.start, indexes.stop)
-        return range(indexes.start, indexes.stop if stop < 0 else stop)
+        return self._slots.run_at(indexes)
 
     # -- reading --
 
@@ -154,7 +151,7 @@ class DiskFile:
         position = 0
         for index in run:
             block = view[position : position + self.block_range(index).nbytes]
-            if not disk_format.slot_matches(self._slot(index), block, seed=self._seed, index=index):
+            if not disk_format.slot_matches(self._slots[index], block, seed=self._seed, index=index):
                 self.forget(index)
                 self.corrupt_blocks += 1
                 break
@@ -194,11 +191,7 @@ class DiskFile:
         """The data of the blocks of `run` is written: from now on they are here, for as long as this file is open."""
         for index, slot in zip(run, slots, strict=True):
             self.unsettled[index] = slot
-            begin = index * SLOT_NBYTES
-            self._slots[begin : begin + SLOT_NBYTES] = slot
-            if not self._here[index]:
-                self._here[index] = True
-                self._held_nbytes += self.block_range(index).nbytes
+            self._keep_slot(index, slot)
 
     def wrote_earlier(self, slots: Mapping[int, bytes]) -> None:
         """What an earlier opening of the file had written and not settled."""
@@ -223,22 +216,15 @@ class DiskFile:
 
     def forget(self, index: int) -> None:
         """Block `index` is not to be trusted. Asks the disk, but depends on nothing that it does."""
-        empty = bytes(SLOT_NBYTES)
-        begin = index * SLOT_NBYTES
-        self._slots[begin : begin + SLOT_NBYTES] = empty
         was_settled = self.unsettled.pop(index, None) is None
-        if self._here[index]:
-            self._here[index] = False
+        if self._slots.forget(index):
             self._held_nbytes -= self.block_range(index).nbytes
         if not was_settled:
             return
         try:
-            os.pwrite(self._descriptor, empty, self._layout.slot_offset(index))
+            os.pwrite(self._descriptor, bytes(SLOT_NBYTES), self._layout.slot_offset(index))
         except OSError:
             return  # a read-only or failing disk: the block fails its checksum the next time too
-
-    def _slot(self, index: int) -> bytes:
-        return bytes(self._slots[index * SLOT_NBYTES : (index + 1) * SLOT_NBYTES])
 
 
 def _opened(path: Path, *, create: bool) -> int:

@@ -12,6 +12,7 @@ another place, or belongs to another version fails it; so does one whose slot re
 """
 
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -130,6 +131,16 @@ def make_slot(data: bytes | bytearray | memoryview, *, seed: int, index: int) ->
 def slot_matches(slot: bytes, data: bytes | bytearray | memoryview, *, seed: int, index: int) -> bool:
     """True where the block is the one that the slot was made for."""
     return slot == make_slot(data, seed=seed, index=index)
+
+
+def slots_in(parts: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The slots of parts of a slot table whose blocks were written, each with its index; a part begins with a whole
+    slot, and one that is cut off at its end is none."""
+    for first, part in parts:
+        for begin in range(0, len(part), SLOT_NBYTES):
+            slot = part[begin : begin + SLOT_NBYTES]
+            if is_written(slot):
+                yield first + begin // SLOT_NBYTES, slot
 
 
 def is_written(slot: bytes) -> bool:
