@@ -94,17 +94,25 @@ class Fetch:
         return self.position if self.lease is None else max(self.position, self.lease.claimed_stop)
 
     @property
-    def is_worth_finishing(self) -> bool:
-        """True when it still moves and is kept, or three quarters have come and little is left: then it is let in. Not
-        what is kept of an answer with the whole, which may be anything."""
+    def is_nearly_there(self) -> bool:
+        """True when three quarters have come, little is left and it still moves: then it is let in."""
         left_nbytes = self.stop - self.position
-        is_nearly_there = (
+        return (
             self.has_head
             and left_nbytes <= _WORTH_FINISHING_NBYTES
             and (self.position - self.begin) * 4 >= (self.stop - self.begin) * 3
+            and self._is_moving
         )
-        is_kept = self.is_kept and not self.is_whole
-        return (is_kept or is_nearly_there) and trio.current_time() - self.moved_at < _MOVING_SECONDS
+
+    @property
+    def is_worth_finishing(self) -> bool:
+        """True where it is let in though its readers left: also what is kept, but of an answer with the whole, of which
+        there may be any amount."""
+        return self.is_nearly_there or (self.is_kept and not self.is_whole and self._is_moving)
+
+    @property
+    def _is_moving(self) -> bool:
+        return trio.current_time() - self.moved_at < _MOVING_SECONDS
 
     @property
     def is_awaited(self) -> bool:
@@ -281,10 +289,10 @@ class Fetches:
         """All that is on its way."""
         return [fetch.coming for fetch in self._running]
 
-    def give_up(self, fetch: Fetch) -> None:
+    def give_up(self, fetch: Fetch, *, is_late: bool = False) -> None:
         """Nobody waits for it: what is kept or nearly there is let in, with no reader's window to wait for; else it
-        ends."""
-        if fetch.is_worth_finishing:
+        ends. `is_late`: it was waited for in vain, so that whoever wants it next asks afresh."""
+        if fetch.is_nearly_there if is_late else fetch.is_worth_finishing:
             fetch.let_in()
         else:
             self.drop(fetch)

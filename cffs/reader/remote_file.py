@@ -314,7 +314,7 @@ class RemoteFile:
         """A reader ran out of time: what nobody else waits for is dropped, so that the next open asks afresh."""
         self._timed_out_at = trio.current_time()
         if not fetch.is_awaited and not fetch.has_ended():
-            self._fetches.give_up(fetch)
+            self._fetches.give_up(fetch, is_late=True)
 
     def _check(self, handle: OpenFile) -> None:
         self.identity.require_current()

@@ -500,6 +500,25 @@ async def test_last_reader_out_drops_the_fetch(autojump_clock: MockClock) -> Non
         await check(handle, remote, 0, 4096)
 
 
+async def test_a_drip_is_dropped_with_its_last_reader(autojump_clock: MockClock) -> None:
+    """An answer that moves, too slowly for its reader, is dropped when that runs out of time, and not left to whoever
+    opens the file next; one whose reader closed is left to come."""
+    for closes in (False, True):
+        async with laboratory(bytes_per_second=64e3, memory_nbytes=MIB) as lab:
+            remote = lab.add(Remote(total=500_000))
+            handle = await opened(lab)
+            with trio.move_on_after(2):
+                await handle.read(0 if closes else 400_000, 4096)
+            if closes:
+                handle.close()
+            await wait_all_tasks_blocked()
+            assert lab.origin.connections == closes
+            lab.origin.bytes_per_second = 1e9
+            await trio.sleep(1)
+            await check(await opened(lab), remote, 400_000, 4096)
+            assert lab.origin.requests == (1 if closes else 2)
+
+
 async def test_close_drops_the_stream(autojump_clock: MockClock) -> None:
     """Closing the only handle ends its stream; bytes that nobody read may go."""
     async with laboratory(latency_seconds=0.01, bytes_per_second=1e6) as lab:
