@@ -4,6 +4,7 @@ It must not know folders. A listing of the service brings most of it; what it do
 looks where it would be missing.
 """
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from cachetools import LRUCache
 
 from cffs.catalog import writes
 from cffs.catalog.offered import Family
-from cffs.core.errors import CffsError, RemoteObjectMissing
+from cffs.core.errors import CffsError, RemoteObjectMissing, ServerFailure
 from cffs.core.source import Api
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _SINGLY = 8
 _KEPT = 50_000
 #: How many are looked at for one that was not asked yet.
 _LOOKED_AT = 1000
+_SERVER_ERROR = 500
 
 
 class Completing:
@@ -34,6 +36,8 @@ class Completing:
     def __init__(self, account: "Account") -> None:
         self._account = account
         self._asked: LRUCache[tuple[str, int], bool] = LRUCache(_KEPT)
+        #: Whether the service lets calls be asked for by their ids, as far as is known.
+        self._takes_ids = True
 
     def note_asked(self, kind: str, ident: int) -> None:
         """v2 was asked for the `call` or `recording`, and has told what it knows."""
@@ -81,25 +85,35 @@ class Completing:
         return [ident for ident in found if ("recording", ident) not in self._asked][:_SINGLY]
 
     async def _ask_calls(self, ids: Sequence[int]) -> None:
-        account = self._account
-        if account.v2 is None:
-            return
-        missing = set(ids)
-        if len(ids) > _SINGLY:
-            page = await account.v2.find_calls(ids=ids, limit=len(ids), offset=0)
-            told = [call for call in page.items if call.id in missing]
-            missing -= {call.id for call in told}
+        singly = set(ids)
+        if len(ids) > _SINGLY and self._takes_ids:
+            told = await self._ask_together(ids)
+            singly -= told
+            if told:  # it names those that it has: of the others the newest are asked once more, by themselves
+                for ident in sorted(singly)[:-_SINGLY]:
+                    self.note_asked("call", ident)
+        await self._each(sorted(singly)[-_SINGLY:], "call", self._account.find_call, None)
 
-            def put(db: object) -> None:
-                for call in told:
-                    writes.put_call(db, call)  # type: ignore[arg-type]
+    async def _ask_together(self, ids: Sequence[int]) -> set[int]:
+        """The ids of the calls that one request told of; their rows are written."""
+        v2 = self._account.v2
+        if v2 is None:
+            return set()
+        try:
+            page = await v2.find_calls(ids=ids, limit=len(ids), offset=0)
+        except ServerFailure as refusal:
+            self._takes_ids = refusal.status >= _SERVER_ERROR
+            return set()
+        told = {call.id: call for call in page.items if call.id in set(ids)}
 
-            await account.catalog.write(put)
-            for call in told:
-                self.note_asked("call", call.id)
-            for ident in missing - set(sorted(missing)[-_SINGLY:]):
-                self.note_asked("call", ident)  # it named them, and the answer did not have them
-        await self._each(sorted(missing)[-_SINGLY:], "call", account.find_call, None)
+        def put(db: sqlite3.Connection) -> None:
+            for call in told.values():
+                writes.put_call(db, call)
+
+        await self._account.catalog.write(put)
+        for ident in told:
+            self.note_asked("call", ident)
+        return set(told)
 
     async def _each(
         self,

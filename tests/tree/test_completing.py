@@ -96,6 +96,32 @@ async def test_many_are_asked_together(world: Open, standin: StandinThread) -> N
         assert tree.requests() == before + 1
 
 
+async def test_where_ids_cannot_be_asked_for_a_few_are_asked_singly(world: Open, standin: StandinThread) -> None:
+    """The refusal is met once; each look asks some more, until all are told."""
+    async with world() as tree:
+        await tree.names("by-number")
+        made = [new_call(standin) for _ in range(20)]
+        for _call_id, recording_id in made:
+            await tree.account.find_recording(recording_id, patience_seconds=None)
+        standin.faults.add("status", kind="findCalls", code=400)
+        before = tree.requests("findCalls")
+        for _look in range(4):
+            await tree.names("by-number")
+        assert len([name for name in await tree.names(f"by-number/{NUMBER}") if name.endswith(".mp3")]) == 20
+        assert (tree.requests("findCalls") - before, tree.requests("getCall")) == (1, 20)
+
+
+async def test_after_a_remount_it_is_asked_as_well(world: Open, standin: StandinThread) -> None:
+    """What another mount knew by its id alone is asked by this one, once."""
+    async with world() as tree:
+        call_id, _recording_id = await known_by_id(tree, standin)
+    async with world() as tree:
+        for _look in range(2):
+            assert await document(tree, f"campaigns/5/{call_id}/call.json") == standin.account.call_row(call_id)
+            assert NUMBER in await tree.names("by-number")
+        assert tree.requests("getCall") == 1
+
+
 async def test_where_v2_has_no_calls_nothing_is_asked(served: Any, world: Open) -> None:
     """On an origin of the two documents the ids are what is known, and nothing fails."""
     standin = served(seed_only=True)

@@ -65,7 +65,7 @@ async def test_media_of_any_type(world: Open, standin: StandinThread, extension:
             assert await tree.data(path) == true, path
         if extension:
             assert await tree.data(f"media/public/{library.media_key(ident)}.{extension}") == true
-    async with world() as tree:  # nothing listed
+    async with world() as tree:
         assert await tree.data(f"media/{ident}{ending}") == true
         with pytest.raises(MISSING):
             await tree.node(f"media/{ident}.xyz")
