@@ -45,6 +45,7 @@ class Relabelled:
         self._answer, self._position, self._pads = answer, start, pads
         self.start, self.stop, self.total = start, stop, answer.total
         self.validator, self.last_modified_ns = answer.validator, answer.last_modified_ns
+        self.answered_ms = answer.answered_ms
 
     async def receive_into(self, buffer: memoryview) -> int:
         if self.stop is not None:
