@@ -13,6 +13,8 @@ import shutil
 import socket
 import stat
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +30,9 @@ _MS_RDONLY = 1
 _FLAGS = 2 | 4 | 8
 _MS_REMOUNT = 32
 _MNT_DETACH = 2
-_UMOUNT_NOFOLLOW = 8
 #: fusermount3 answers in milliseconds.
 _TOOL_SECONDS = 10.0
+_LOCK_PAUSE_SECONDS = 0.02
 #: The variable that names to fusermount3 the socket on which it answers.
 _ANSWER_ON = "_FUSE_COMMFD"
 
@@ -86,10 +88,10 @@ def mount(settings: Settings, mountpoint: Path) -> Connection:
 
     Of several processes that mount there at one moment, one wins: the folder is locked meanwhile.
     """
-    with _locked(mountpoint):
+    with _locked(mountpoint) as folder:
         _require_free(mountpoint)
         source = source_of(settings)
-        descriptor = _mounted(settings, mountpoint, source)
+        descriptor = _mounted(settings, mountpoint, folder, source)
         root = -1
         try:
             root = os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -120,13 +122,30 @@ def free(known: Known) -> list[Path]:
     if known.by_uid != os.geteuid():
         return []
     try:
-        places = [mount.mountpoint for mount in known.places()]
+        places = known.places()
     except UsageError:
         return []
     for place in places:
-        if os.geteuid() != 0 or _libc().umount2(os.fsencode(place), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
-            _free_by_tool(place)
-    return places
+        if os.geteuid() != 0 or not _unmounted(place):
+            _free_by_tool(place.mountpoint)
+    return [place.mountpoint for place in places]
+
+
+def _unmounted(place: Mount) -> bool:
+    """Root's own way: the mount itself, not whatever lies at its path by now."""
+    try:
+        top = os.open(place.mountpoint, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        told = Path(f"/proc/self/fdinfo/{top}").read_text().split()
+        if told[told.index("mnt_id:") + 1] != str(place.mount_id):
+            return False
+        return bool(_libc().umount2(f"/proc/self/fd/{top}".encode(), _MNT_DETACH) == 0)
+    except (OSError, ValueError, IndexError):
+        return False
+    finally:
+        os.close(top)
 
 
 def source_of(settings: Settings) -> str:
@@ -141,11 +160,11 @@ def _require_free(mountpoint: Path) -> None:
 
 
 @contextmanager
-def _locked(mountpoint: Path) -> Iterator[None]:
-    """For the length of the block no other process of cffs mounts there. The lock is the folder's own, below whatever
-    is mounted on it meanwhile."""
+def _locked(mountpoint: Path) -> Iterator[int]:
+    """For the length of the block no other process of cffs mounts there; yields the folder. The lock is its own, below
+    whatever is mounted on it meanwhile."""
     try:
-        below = os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        below = os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             _require_free(mountpoint)
             folder = os.open(f"/proc/self/fd/{below}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -154,17 +173,34 @@ def _locked(mountpoint: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"cannot mount on {mountpoint}: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks: the mount table is looked at all the same
-        yield
+        if os.readlink(f"/proc/self/fd/{folder}") != str(mountpoint):
+            # the path was without links when it was looked at: root must not be led elsewhere since
+            raise UsageError(f"cannot mount on {mountpoint}: a link was put into its path")
+        _lock(folder, mountpoint)
+        yield folder
     finally:
         os.close(folder)
 
 
-def _mounted(settings: Settings, mountpoint: Path, source: str) -> int:
-    """The kernel's end of a new mount. Raises UsageError."""
+def _lock(folder: int, mountpoint: Path) -> None:
+    """Whoever mounts there holds it for milliseconds; anybody who can read the folder could hold it for ever."""
+    deadline = time.monotonic() + _TOOL_SECONDS
+    pause = threading.Event()
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise UsageError(f"cannot mount on {mountpoint}: another program holds a lock on it") from None
+            pause.wait(_LOCK_PAUSE_SECONDS)
+        except OSError:
+            return  # a file system without locks: the mount table is looked at all the same
+        else:
+            return
+
+
+def _mounted(settings: Settings, mountpoint: Path, folder: int, source: str) -> int:
+    """The kernel's end of a new mount on that very folder. Raises UsageError."""
     if os.geteuid() != 0:
         return _mounted_by_tool(settings, mountpoint, source)
     try:
@@ -177,7 +213,7 @@ def _mounted(settings: Settings, mountpoint: Path, source: str) -> int:
         data += f",{option}"
     flags = ctypes.c_ulong(_FLAGS if settings.writable else _FLAGS | _MS_RDONLY)
     libc = _libc()
-    if libc.mount(source.encode(), os.fsencode(mountpoint), FILESYSTEM.encode(), flags, data.encode()) != 0:
+    if libc.mount(source.encode(), f"/proc/self/fd/{folder}".encode(), FILESYSTEM.encode(), flags, data.encode()) != 0:
         number = ctypes.get_errno()
         os.close(descriptor)
         if number == errno.EPERM and _tool() is not None:  # root of a container that may not mount
