@@ -171,11 +171,10 @@ async def test_known_too_early(world, mock_clock: MockClock):
         assert await found.kernel.read(path) == live.object("wav").read()
 
 
-@pytest.mark.parametrize("form", ["mp3", "wav"])
-async def test_fails(world, mock_clock: MockClock, caplog, form):
-    """In state ERROR the reason is in its .json; open is EIO, and so is a read of who has it open."""
+async def test_fails(world, mock_clock: MockClock, caplog):
+    """In state ERROR the reason is in its .json; open of the MP3 is EIO, and so is a read of who has it open."""
     account, live = made()
-    path = path_of(live, form)
+    path = path_of(live, "mp3")
     async with world(account) as found:
         await found.kernel.stat(f"recordings/{live.id}.json")
         async with found.kernel.opened(path) as (inode, info):
@@ -189,6 +188,17 @@ async def test_fails(world, mock_clock: MockClock, caplog, form):
         told = json.loads(await found.kernel.read(f"recordings/{live.id}.json"))
         assert (told["state"], told["stateReason"]) == ("ERROR", "the caller hung up at once")
     assert "state ERROR" in caplog.text
+
+
+async def test_the_wav_of_what_failed_is_asked(world, mock_clock: MockClock):
+    """A recording in state ERROR can be broken, and need not be: its WAV is what the service gives."""
+    account, live = made()
+    path = path_of(live, "wav")
+    async with world(account) as found:
+        await found.kernel.stat(f"recordings/{live.id}.json")
+        live.fail("the caller hung up at once")
+        mock_clock.jump(A_SECOND)
+        assert await found.kernel.read(path) == live.object("wav").read()
 
 
 async def test_nothing_given_out_yet(world, mock_clock: MockClock):
