@@ -74,7 +74,9 @@ def test_v1_alone_answers_while_v2_refuses(home: Path, make_bench: MakeBench):
             folder = bench.mount.path / f"campaigns/{campaign_id}/{call_id}"
             assert f"{number}.wav" in os.listdir(folder)
             assert (folder / f"{number}.wav").read_bytes() == bench.truth(bench.target(number, "wav"))
-            for path in ("media", "calls", "by-date"):
+            assert os.listdir(bench.mount.path / "calls") == ["undated"], "what v1 told of is known, and no more"
+            assert os.listdir(bench.mount.path / "calls/undated") == [str(call_id)]
+            for path in ("media", "by-date", "by-number"):
                 with pytest.raises(OSError) as raised:
                     os.listdir(bench.mount.path / path)
                 assert raised.value.errno == errno.EACCES, path
