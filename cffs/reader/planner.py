@@ -55,6 +55,11 @@ _SHORT_REACH_NBYTES = 1024 * 1024
 _LONG_REACH_NBYTES = 8 * 1024 * 1024
 
 
+#: A recording's stream is pulled along further than its bytes are worth: the rest is likely to be wanted too, and what
+#: the network holds already of a stream that is cut was sent for nothing.
+_REACHES_OF_RECORDING = 4
+
+
 class Spent(NamedTuple):
     """What a file has cost so far: requests, and of which kinds."""
 
@@ -262,13 +267,14 @@ def _cut(
     coming = None if absent is None else coverage.coming(absent.start)
     if absent is None or coming is None or (is_late and not coming.has_begun):
         return None  # another request would begin as late
-    reach_nbytes = max(limits.reach_nbytes, _SHORT_REACH_NBYTES)
     if is_late or (place is _Place.TAIL and not spent.is_whole):
         reach_nbytes = _SHORT_REACH_NBYTES
-    elif not is_recording and not spent.is_whole:
-        reach_nbytes = min(reach_nbytes, _LONG_REACH_NBYTES)
-    elif spent.requests >= MOST_REQUESTS:
-        return None
+    elif spent.is_whole:
+        return None  # all of it is wanted: what the network holds of it already would be sent twice
+    elif is_recording:
+        reach_nbytes = max(_REACHES_OF_RECORDING * limits.reach_nbytes, _SHORT_REACH_NBYTES)
+    else:
+        reach_nbytes = min(max(limits.reach_nbytes, _SHORT_REACH_NBYTES), _LONG_REACH_NBYTES)
     start = absent.start - absent.start % PAGE_NBYTES
     if start - coming.position <= reach_nbytes or start < coming.fixed_stop:
         return None
