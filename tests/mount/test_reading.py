@@ -140,7 +140,7 @@ def test_dynamic_recordings_by_lookup(said, home, standin):
 
 
 def test_media_by_id_by_name_and_public(said, home, standin):
-    """Media of every type, those that no document names among them, read whole by id, by name and by public key; by-name
+    """Media of every type, also of those that no document names, read whole by id, by name and by public key; by-name
     shares the inode of the id."""
     with mounted(said, home, account_variables(standin)) as mount:
         by_inode = {}
