@@ -35,7 +35,7 @@ VISIBLE = Path("/run/cffs-test-checkout")
 #: test leaves mounted is gone with it. An ordinary user cannot have that.
 OWN_MOUNT_TABLE = ["unshare", "--mount", "--propagation", "private"]
 #: A group that hangs must not cost the whole run.
-LONGEST_GROUP_SECONDS = 600
+LONGEST_GROUP_SECONDS = 900
 #: What one that is interrupted has for its last words.
 GRACE_SECONDS = 30
 RUNNING: "set[subprocess.Popen[bytes]]" = set()
