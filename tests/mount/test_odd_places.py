@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from cffs.cli.mounts import mount_at
-from tests.mount.mounting import WATCHDOG_SECONDS, account_variables, environment, is_gone, run, until
+from tests.mount.mounting import ROOT, WATCHDOG_SECONDS, account_variables, environment, is_gone, run, until
 
 #: What the starter does before it becomes the command.
 ODD = {
@@ -146,9 +146,14 @@ def test_nowhere_to_put_temporary_files(said, home, standin):
     place = "/mnt"
     variables = environment(home, account_variables(standin))
     at_home = {name: value.replace(str(home), place) for name, value in variables.items()}
+    # the checkout may lie below /tmp itself: it is bound to where it stays visible
+    checkout = f"{place}/checkout"
+    at_home["PYTHONPATH"] = checkout
+    python = sys.executable.replace(str(ROOT), checkout, 1)
     script = f"""
 set -e
-mount -t tmpfs tmpfs {place}; mkdir {place}/mnt
+mount -t tmpfs tmpfs {place}; mkdir {place}/mnt {checkout}
+mount --bind '{ROOT}' {checkout}
 for folder in /tmp /var/tmp /dev/shm; do mount -t tmpfs -o ro tmpfs $folder; done
 cd {place}
 "$@" mount {place}/mnt
@@ -157,7 +162,7 @@ find {place}/mnt -name '*.mp3' | sort | uniq | wc -l
 """
     own_table = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
     done = subprocess.run(
-        [*own_table, sys.executable, "-P", "-m", "cffs.cli"],
+        [*own_table, python, "-P", "-m", "cffs.cli"],
         env=at_home,
         capture_output=True,
         text=True,
