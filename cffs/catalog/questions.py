@@ -37,6 +37,9 @@ MISSING_ENTRIES = 20_000
 FAILURE_SECONDS = 2.0
 #: A lookup waits this long, and no longer: the kernel asks the lookups of a folder one after the other.
 LOOKUP_PATIENCE_SECONDS = 2.0
+#: The same while another question to the API hangs: enough for a healthy answer, so that one hanging object fails no
+#: mkdir or create beside it.
+STUCK_PATIENCE_SECONDS = 0.5
 #: Once a question to the same API has been unanswered for this long, lookups stop waiting at all.
 STUCK_SECONDS = 1.0
 #: Questions under way at once; further ones are refused rather than queued without bound (design: waits for the
@@ -151,7 +154,7 @@ class Questions:
 
     def patience_seconds(self, api: Api) -> float:
         """How long a lookup may wait for an answer of that API now."""
-        return 0.0 if self._is_stuck(api) else LOOKUP_PATIENCE_SECONDS
+        return STUCK_PATIENCE_SECONDS if self._is_stuck(api) else LOOKUP_PATIENCE_SECONDS
 
     def forget(self, key: Hashable) -> None:
         """Drop what is remembered about `key` (the mount itself changed it)."""
