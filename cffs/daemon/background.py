@@ -1,7 +1,7 @@
 """The one nursery: tasks that belong to the mount and end with it.
 
 It must not know what the tasks do.
-`daemon/mount` opens it and lends it to the floors below as `core.background.Background`.
+`daemon/graph` opens it, above what its tasks use, and lends it to the floors below as `core.background.Background`.
 """
 
 import logging

@@ -26,7 +26,7 @@ from cffs.core.settings import Settings
 from cffs.daemon import allocator
 from cffs.daemon.account_folder import AccountFolders
 from cffs.daemon.attending import Attending
-from cffs.daemon.background import NurseryBackground
+from cffs.daemon.background import NurseryBackground, open_background
 from cffs.daemon.blocks import commands, opened_blocks
 from cffs.daemon.blocks import notes as disk_notes
 from cffs.daemon.bringing import Bringing
@@ -61,6 +61,7 @@ class Graph:
     """What a mount is made of, ready to be handed to the kernel."""
 
     operations: Operations
+    background: NurseryBackground
     catalog: Catalog
     kernel: KernelView
     notices: tuple[str, ...]
@@ -72,7 +73,6 @@ async def built(
     settings: Settings,
     mountpoint: Path,
     folders: AccountFolders,
-    background: NurseryBackground,
     reread: Reread | None,
     make: Callable[..., Operations],
 ) -> AsyncIterator[Graph]:
@@ -82,6 +82,7 @@ async def built(
     async with (
         Transport(lean.origin()) as transport,
         _catalog(folders.state, settings.timezone) as catalog,
+        open_background() as background,  # its tasks end before what they use is closed
         AsyncExitStack() as stack,
     ):
         v1 = V1Client(transport) if settings.credentials.has_v1 else None
@@ -193,7 +194,14 @@ async def built(
         notices = missing + left + _zone_notice(settings.timezone, catalog)
         if given.connections < settings.connections:
             notices += (f"few descriptors (ulimit -n): at most {given.connections} connections at once",)
-        yield Graph(operations=operations, catalog=catalog, kernel=kernel, notices=notices, attending=attending)
+        yield Graph(
+            operations=operations,
+            background=background,
+            catalog=catalog,
+            kernel=kernel,
+            notices=notices,
+            attending=attending,
+        )
 
 
 def _zone_notice(timezone: str, catalog: Catalog) -> tuple[str, ...]:

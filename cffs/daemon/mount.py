@@ -21,7 +21,6 @@ from cffs.core.settings import Settings
 from cffs.daemon.account_folder import taken
 from cffs.daemon.attending import Attending, ending_signals
 from cffs.daemon.audited import operations_for
-from cffs.daemon.background import open_background
 from cffs.daemon.graph import built
 from cffs.daemon.mount_table import Mount
 from cffs.daemon.mounting import Connection, free
@@ -58,13 +57,12 @@ async def run_mount(
     """
     async with AsyncExitStack() as stack:
         folders = stack.enter_context(taken(settings, mountpoint))
-        background = await stack.enter_async_context(open_background())
         make = stack.enter_context(operations_for(settings))
-        graph = await stack.enter_async_context(built(settings, mountpoint, folders, background, reread, make))
+        graph = await stack.enter_async_context(built(settings, mountpoint, folders, reread, make))
         for line in graph.notices:
             report(Report.notice(line))
-        background.start(graph.catalog.tend_forever)
-        background.start(drain_changes, graph.catalog, graph.kernel)
+        graph.background.start(graph.catalog.tend_forever)
+        graph.background.start(drain_changes, graph.catalog, graph.kernel)
         connection = await trio.to_thread.run_sync(make_mount)
         was_told = True
         try:
@@ -73,7 +71,7 @@ async def run_mount(
                 # What stands now stands until the end; and a page of calls makes 60,000 containers that mostly stay
                 gc.freeze()
                 gc.set_threshold(_GARBAGE_THRESHOLD)
-                await stack.enter_async_context(graph.attending.opened(background, connection.known.device))
+                await stack.enter_async_context(graph.attending.opened(graph.background, connection.known.device))
                 was_told = await _serve(connection, report, graph.attending, ending_signals(settings))
             finally:
                 pyfuse3.close(unmount=False)

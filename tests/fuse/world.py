@@ -82,9 +82,9 @@ async def built(
 ) -> AsyncIterator[World]:
     """The mount of that stand-in with these settings; its catalogue lies in `folder`, its blocks in `disk`."""
     async with (
-        open_background() as background,
         Transport(settings.origin()) as transport,
         Catalog.opened(folder / "catalog.sqlite") as catalog,
+        open_background() as background,
     ):
         cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(catalog.versions), []
         listener = FactsToCatalog(catalog, inodes)
