@@ -81,8 +81,10 @@ class DiskCache:
 
     def held_nbytes(self, key: str) -> int:
         """How many bytes of the object are here, of whatever version."""
-        file = self._open.get(key)
-        return self.index.held_nbytes(name_of(key)) if file is None else file.held_nbytes
+        if (file := self._open.get(key)) is not None:
+            return file.held_nbytes
+        # a listing asks of each of its files: names are digests, and need not be made where no file is kept
+        return self.index.held_nbytes(name_of(key)) if len(self.index) else 0
 
     def takes(self, nbytes: int) -> bool:
         """True where an object of so many bytes is likely to be kept whole."""

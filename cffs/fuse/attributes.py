@@ -61,6 +61,9 @@ class AttributeMaker:
         self._file_mode, self._folder_mode = _MODES[settings.is_read_only]
         self._listed_folders: dict[int | None, pyfuse3.EntryAttributes] = {}
         self._listed_file = self._blank()
+        self._only_listed = self._blank()
+        self._only_listed.st_mode = pyfuse3.ModeT(self._mode(stat.S_IFREG, None, self._file_mode))
+        self._only_listed.entry_timeout = caching.entry_seconds
 
     def make(
         self,
@@ -82,15 +85,27 @@ class AttributeMaker:
         return attributes
 
     def listed_folder(
-        self, inode: Inode, modified_ns: int | None, *, now_ns: int, permissions: int | None = None
+        self, inode: Inode, modified_ms: int | None, *, now_ns: int, permissions: int | None = None
     ) -> pyfuse3.EntryAttributes:
         """The same of a folder, in an object that the next call changes: a listing's reply copies it at once, and all
         folders differ by their number and time alone."""
         attributes = self._listed_folders.get(permissions)
         if attributes is None:
             attributes = self._listed_folders[permissions] = self._of_folder(inode, permissions)
-        attributes.st_ino = pyfuse3.InodeT(inode)
-        self._tell_time(attributes, modified_ns, now_ns)
+        attributes.st_ino = inode
+        self._tell_ms(attributes, modified_ms, now_ns)
+        return attributes
+
+    def only_listed(
+        self, inode: Inode, nbytes: int | None, modified_ms: int | None, *, now_ns: int
+    ) -> pyfuse3.EntryAttributes:
+        """The same of a file of which nothing but what listed it has told, and of which nothing is here."""
+        attributes = self._only_listed
+        attributes.st_ino = inode
+        attributes.st_size = nbytes or 0
+        attributes.st_blocks = 1 if nbytes else 0
+        self._tell_ms(attributes, modified_ms, now_ns)
+        attributes.attr_timeout = 0.0 if nbytes is None else self._caching.hint_seconds
         return attributes
 
     def listed_file(
@@ -127,9 +142,10 @@ class AttributeMaker:
         return attributes
 
     def _tell_time(self, attributes: pyfuse3.EntryAttributes, modified_ns: int | None, now_ns: int) -> None:
-        at_ns = self._first_seen_ns
-        if modified_ns is not None:
-            at_ns = clamped_ns(modified_ns // 1_000_000, now_ns=now_ns)
+        self._tell_ms(attributes, None if modified_ns is None else modified_ns // 1_000_000, now_ns)
+
+    def _tell_ms(self, attributes: pyfuse3.EntryAttributes, modified_ms: int | None, now_ns: int) -> None:
+        at_ns = self._first_seen_ns if modified_ms is None else clamped_ns(modified_ms, now_ns=now_ns)
         attributes.st_atime_ns = attributes.st_mtime_ns = attributes.st_ctime_ns = at_ns
 
     def _tell_file(

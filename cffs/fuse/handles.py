@@ -125,6 +125,10 @@ class HandleTable:
                 del self._remote_by_key[handle.key]
         return handle
 
+    def has_object(self, key: str) -> bool:
+        """True while a handle on the object is open."""
+        return key in self._remote_by_key
+
     def files(self) -> int:
         """How many of them are files."""
         return sum(not isinstance(handle, FolderHandle) for handle in self._open.values())

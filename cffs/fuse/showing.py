@@ -9,6 +9,7 @@ import pyfuse3
 
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
+from cffs.core.values import RecordingState
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, statfs_of
 from cffs.fuse.handles import HandleTable
 from cffs.fuse.inode_versions import InodeVersions
@@ -63,14 +64,32 @@ class Showing:
     def listed(self, inode: Inode, node: Node, content: Content | Folder | None) -> pyfuse3.EntryAttributes:
         """The same for a listing, in an object that the next call may change; `content` where it is at hand."""
         permissions = self._namespace.writing.permissions(node)
-        if node.kind in FOLDERS:
-            modified_ns = self._namespace.describe_folder(node, content).modified_ns
-            return self._attributes.listed_folder(inode, modified_ns, now_ns=self._now_ns(), permissions=permissions)
-        if content is None or isinstance(content, Folder):
+        if isinstance(content, Folder):
+            modified_ms = content.modified_ms
+            return self._attributes.listed_folder(inode, modified_ms, now_ns=self._now_ns(), permissions=permissions)
+        if isinstance(content, Remote) and permissions is None and self._is_only_listed(inode, content):
+            self._kernel.note(content.key, inode)
+            nbytes, modified_ms = self._namespace.told_by_listing(content)
+            return self._attributes.only_listed(inode, nbytes, modified_ms, now_ns=self._now_ns())
+        if content is None and node.kind in FOLDERS:
+            modified_ms = self._namespace.folder_modified_ms(node)
+            return self._attributes.listed_folder(inode, modified_ms, now_ns=self._now_ns(), permissions=permissions)
+        if content is None:
             content = self._namespace.content(node)
         description, held_nbytes = self._held(inode, content, self._namespace.describe_content(content))
         return self._attributes.listed_file(
             inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
+        )
+
+    def _is_only_listed(self, inode: Inode, content: Remote) -> bool:
+        """True for what most files of a large listing are: nothing but the listing has told of it, and nothing of it is
+        here or on its way. The order is that of what is cheap to ask."""
+        return (
+            content.state is not RecordingState.RECORDING
+            and self._catalog.fact(content.key) is None
+            and self._versions.of(inode) is None
+            and not self._handles.has_object(content.key)
+            and self._objects.is_untouched(content.key)
         )
 
     def file_system(self) -> pyfuse3.StatvfsData:

@@ -149,6 +149,10 @@ class Objects:
         # not their sum: most of what memory holds is on disk too
         return max(self._tools.cache.held_nbytes(key), self._tools.disk.held_nbytes(key))
 
+    def is_untouched(self, key: str) -> bool:
+        """True where nothing of the object is held, and nothing was asked for in this mount. No checkpoint."""
+        return self._versions.find(key) is None and not self.held_nbytes(key)
+
     def told(self, key: str) -> Told:
         """Everything that there is to tell of the object's bytes. No checkpoint."""
         file, story = self._versions.find(key), self._tools.stories.of(key)

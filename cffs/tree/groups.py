@@ -14,7 +14,7 @@ Place = tuple[int, int, int]
 
 _CAMPAIGNS, _CALLS, _RECORDINGS, _FILES, _MEDIA, _VIEW_FOLDERS, _MONTHS = range(1, 8)
 #: Kind -> (group, slot). The id is the first of the node's arguments.
-_BY_ID: dict[Kind, tuple[int, int]] = {
+BY_FIRST_ID: dict[Kind, tuple[int, int]] = {
     Kind.CAMPAIGN_JSON: (_CAMPAIGNS, 2),
     Kind.CALL_JSON: (_CALLS, 5),
     Kind.MP3: (_RECORDINGS, 0),
@@ -39,7 +39,7 @@ _BY_WAY: dict[tuple[Kind, object], tuple[int, int]] = {
 _PLAYLIST_OF_CAMPAIGN = (_CAMPAIGNS, 3)
 #: Of a call in its campaign, whose id is the second argument: the ways in which listings spell campaign and call. Two
 #: campaigns hardly ever list one call.
-_OF_CALL: dict[tuple[object, ...], tuple[int, int]] = {
+OF_CALL: dict[tuple[object, ...], tuple[int, int]] = {
     (LISTED, LISTED): (_CALLS, 0),
     (BY_ID, DIRECT): (_CALLS, 1),
     (LISTED, BY_ID): (_CALLS, 6),
@@ -59,11 +59,11 @@ def _slot_of(extension: object) -> int:
 def place_of(node: Node) -> Place | None:
     """Where the node stands among numbers; None for what has no id, or is found in a way that no listing goes."""
     kind, args = node.kind, node.args
-    at, found = 0, _BY_ID.get(kind)
+    at, found = 0, BY_FIRST_ID.get(kind)
     if found is None and args:
         found = _BY_WAY.get((kind, args[-1]))
     if found is None and kind is Kind.CALL:
-        at, found = 1, _OF_CALL.get(args[2:])
+        at, found = 1, OF_CALL.get(args[2:])
     if found is None and kind is Kind.MEDIA_FILE:
         at, found = 0, (_MEDIA, _slot_of(args[1]))
     if found is None and kind is Kind.PLAYLIST and args[0] == Kind.CAMPAIGN.name:

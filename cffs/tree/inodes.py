@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
-from cffs.tree.groups import place_of
+from cffs.tree.groups import BY_FIRST_ID, OF_CALL, place_of
 from cffs.tree.nodes import Kind, Node
 from cffs.tree.object_keys import WITH_KEYS, object_key
 
@@ -31,8 +31,20 @@ _LARGEST_ID = 2 ** (_GROUP_SHIFT - _SLOT_BITS) - 1
 _DIGESTED = 1 << 62
 
 
-def number_of(node: Node, *, version: int = 0) -> Inode:
+#: Of what listings have most of: all of a number but the id.
+_REST = {kind: group << _GROUP_SHIFT | slot for kind, (group, slot) in BY_FIRST_ID.items()}
+_REST_OF_CALL = {ways: group << _GROUP_SHIFT | slot for ways, (group, slot) in OF_CALL.items()}
+
+
+def number_of(node: Node, version: int = 0) -> Inode:
     """The number of a version of a node, unless that is taken by another."""
+    if not version:
+        kind, args = node
+        at, rest = (1, _REST_OF_CALL.get(args[2:])) if kind is Kind.CALL else (0, _REST.get(kind))
+        if rest is not None:
+            ident = args[at]
+            if isinstance(ident, int) and 0 < ident <= _LARGEST_ID:
+                return Inode(rest | ident << _SLOT_BITS)
     place = None if version else place_of(node)
     if place is not None and 0 < place[1] <= _LARGEST_ID:
         group, ident, slot = place
@@ -82,9 +94,9 @@ class InodeTable:
         """The node's number: the same at every call, and in every mount, until its object is another version, or the
         node is retired."""
         version = self._version(node) if self._versions or self._retired else 0
-        if node.kind in self._given_kinds and (given := self._given.get((node, version))) is not None:
+        if self._given and node.kind in self._given_kinds and (given := self._given.get((node, version))) is not None:
             return given
-        number = number_of(node, version=version)
+        number = number_of(node, version)
         holder = self._held.get(number)
         if holder is None or holder == node:
             return number

@@ -33,7 +33,7 @@ from cffs.tree.first_look import state_told
 from cffs.tree.inodes import InodeTable
 from cffs.tree.living import Looks, is_being_made
 from cffs.tree.namespace_writing import NamespaceWriting
-from cffs.tree.nodes import Content, Document, Entry, Folder, Kind, Node, Remote, Spooled
+from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote, Spooled
 from cffs.tree.promises import Promises
 from cffs.tree.question import Question, Unproven
 from cffs.tree.routes import FOLDERS, Route, routes_of
@@ -228,13 +228,17 @@ class Namespace:
     def describe(self, node: Node) -> Description:
         """What stat can say now, without a question."""
         if node.kind in FOLDERS:
-            return self.describe_folder(node)
+            return Description(is_folder=True, modified_ns=_ns(self.folder_modified_ms(node)))
         return self.describe_content(self.content(node))
 
-    def describe_folder(self, folder: Node, content: Content | Folder | None = None) -> Description:
-        """The same of a folder; `content` is what its listing told of it, if it did."""
-        told_ms = content.modified_ms if isinstance(content, Folder) else modified_ms(self._context, folder)
-        return Description(is_folder=True, modified_ns=_ns(told_ms))
+    def folder_modified_ms(self, folder: Node) -> int | None:
+        """When the newest of what the folder stands for was made; None where nothing tells."""
+        return modified_ms(self._context, folder)
+
+    def told_by_listing(self, content: Remote) -> tuple[int | None, int | None]:
+        """The size and the time (unix ms) of a file of which nothing but what listed it has told."""
+        nbytes = None if self._context.settings.exact_sizes else content.hint_nbytes
+        return nbytes, content.seen_ms if content.created_ms is None else content.created_ms
 
     def describe_content(self, content: Content) -> Description:
         """The same of a file whose content is at hand."""

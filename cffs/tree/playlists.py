@@ -27,7 +27,7 @@ from cffs.tree.hints import Form
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node, shown_by
 from cffs.tree.recordings import shown_forms
 from cffs.tree.rendering import Step
-from cffs.tree.view_files import name_of, other_number, shown_form, stamp_of
+from cffs.tree.view_files import other_number, stamp_of
 
 NAME = "playlist.m3u8"
 _HEAD = b"#EXTM3U\n"
@@ -122,7 +122,7 @@ def _step_of(context: Context, folder: Node) -> Step:
             return (b"", (recordings.FILES_OFFSET, None)) if folder.kind in _WITH_FILES_BEHIND else None
         pieces = []
         for start in range(0, len(rows), _AT_ONCE):
-            pieces.append("".join(_line(context, folder, row) for row in rows[start : start + _AT_ONCE]))
+            pieces.append(_lines(context, folder, rows[start : start + _AT_ONCE]))
             await trio.lowlevel.checkpoint()
         last = rows[-1].recording
         return "".join(pieces).encode(), (UNDATED_MS if last.created_ms is None else last.created_ms, last.seq)
@@ -171,17 +171,25 @@ _FOUND: dict[Kind, Callable[[Context, Node], Find]] = {
 }
 
 
-def _line(context: Context, folder: Node, row: ViewRow) -> str:
-    """The item of a row, by the name that its folder shows it under; "" where it shows no audio of it."""
-    if folder.kind is Kind.CAMPAIGN and context.settings.lists_ids:
-        shown = Form.MP3 if Form.MP3 in shown_forms(context) else Form.WAV
-        path = f"{row.recording.call_id}/{row.recording.stem}.{shown}"
-        return _item(context, row, path) if row.recording.call_id else ""
-    form = shown_form(context, row)
-    if form is None:
-        return ""
-    name = f"{row.recording.id}.{form}" if folder.kind is Kind.RECORDINGS else name_of(context, row.recording, form)
-    return _item(context, row, name)
+def _lines(context: Context, folder: Node, rows: list[ViewRow]) -> str:
+    """The items of rows, by the names that their folder shows them under; none of what it shows no audio of."""
+    shown, is_sure = shown_forms(context), recordings.wavs_are_sure(context)
+    are_ids = context.settings.lists_ids or folder.kind is Kind.RECORDINGS
+    lies_in_calls = context.settings.lists_ids and folder.kind is Kind.CAMPAIGN
+    items = []
+    for row in rows:
+        recording = row.recording
+        if Form.MP3 in shown:
+            form = Form.MP3
+        elif lies_in_calls or row.file_seq is not None or is_sure:
+            form = Form.WAV
+        else:
+            continue
+        if not lies_in_calls:
+            items.append(_item(context, row, f"{recording.id if are_ids else recording.listed}.{form}"))
+        elif recording.call_id:
+            items.append(_item(context, row, f"{recording.call_id}/{recording.stem}.{form}"))
+    return "".join(items)
 
 
 def _listed(context: Context, entries: list[Entry]) -> str:

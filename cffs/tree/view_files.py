@@ -63,14 +63,6 @@ def _is_called(row: ViewRow, stem: str) -> bool:
     return stem in (row.recording.listed, str(row.recording.id))
 
 
-def shown_form(context: Context, row: ViewRow) -> Form | None:
-    """The first form of a recording that listings show; a WAV where v1 told of it or is known to have it."""
-    forms = shown_forms(context)
-    if Form.MP3 in forms:
-        return Form.MP3
-    return Form.WAV if Form.WAV in forms and (row.file_seq is not None or wavs_are_sure(context)) else None
-
-
 def with_files(context: Context) -> bool:
     """Whether it makes a difference to a listing which files v1 told of."""
     return Form.WAV in shown_forms(context)
@@ -115,6 +107,7 @@ def entries_of(
 ) -> list[Entry]:
     """The files of some rows, in their order."""
     forms, lists_ids = shown_forms(context), context.settings.lists_ids
+    context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
     entries = []
     if Form.MP3 in forms:
         entries = [

@@ -155,12 +155,17 @@ class Kernel:
             return await self.read_handle(inode, info, step=step)
 
     async def readdir(self, handle: int, *, after: int = 0, room: int = 40) -> list[tuple[str, int, int]]:
-        """READDIRPLUS once: (name, inode, place) of each; each taken entry is a lookup."""
+        """READDIRPLUS once: (name, inode, place) of each."""
+        token = await self.readdir_plus(handle, after=after, room=room)
+        return [(os.fsdecode(name), attributes.st_ino, place) for name, attributes, place in token.taken]
+
+    async def readdir_plus(self, handle: int, *, after: int = 0, room: int = 40) -> Token:
+        """The same with all that was told; each taken entry is a lookup."""
         token = Token(room, [])
         await self.operations.readdir(handle, after, token)
         for _name, attributes, _place in token.taken:
             self.lookups[attributes.st_ino] = self.lookups.get(attributes.st_ino, 0) + 1
-        return [(os.fsdecode(name), attributes.st_ino, place) for name, attributes, place in token.taken]
+        return token
 
     @asynccontextmanager
     async def opened_folder(self, path: str) -> AsyncIterator[int]:

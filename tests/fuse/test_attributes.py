@@ -142,11 +142,24 @@ def test_a_listing_tells_what_stat_does(entries):
     for inode, description, held_nbytes, permissions in entries:
         alone = making.make(Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions)
         if description.is_folder:
-            listed = making.listed_folder(Inode(inode), description.modified_ns, now_ns=NOW_NS, permissions=permissions)
+            modified_ms = None if description.modified_ns is None else description.modified_ns // 10**6
+            listed = making.listed_folder(Inode(inode), modified_ms, now_ns=NOW_NS, permissions=permissions)
         else:
             listed = making.listed_file(
                 Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions
             )
+        assert [getattr(listed, field) for field in FIELDS] == [getattr(alone, field) for field in FIELDS]
+
+
+@given(st.lists(st.tuples(st.integers(2, 2**62), st.none() | SIZES, st.none() | st.integers(-(2**42), 2**42))))
+def test_what_only_a_listing_told_is_told_as_by_stat(entries):
+    """A file of which nothing but the listing has told has the attributes that a stat of it has."""
+    making = maker(0o022)
+    for inode, nbytes, modified_ms in entries:
+        modified_ns = None if modified_ms is None else modified_ms * 10**6
+        description = Description(is_folder=False, nbytes=nbytes, is_exact=False, modified_ns=modified_ns)
+        alone = making.make(Inode(inode), description, held_nbytes=0, now_ns=NOW_NS)
+        listed = making.only_listed(Inode(inode), nbytes, modified_ms, now_ns=NOW_NS)
         assert [getattr(listed, field) for field in FIELDS] == [getattr(alone, field) for field in FIELDS]
 
 

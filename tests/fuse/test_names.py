@@ -2,12 +2,14 @@
 
 import errno
 import os
+import stat
 
 import pyfuse3
 import pytest
 
 from cffs.standin.account import Account
 from tests.fuse.kernel import CONTEXT, ROOT, refused
+from tests.fuse.test_attributes import FIELDS
 from tests.fuse.test_reading import account, first_recording, recordings
 
 
@@ -30,6 +32,47 @@ async def test_forgetting_leaves_the_root_alone(world):
         await mount.operations.forget([(ROOT, 10), (2**40, 1)])
         assert (await mount.operations.getattr(ROOT, CONTEXT)).st_ino == ROOT
         assert await kernel.listing("recordings")
+
+
+@pytest.mark.parametrize("formats", [("mp3",), ("wav",), ("mp3", "wav")])
+async def test_listings_tell_what_stat_does(world, formats):
+    """Whatever of a listing the kernel believes (what is still to be asked it does not) is what GETATTR tells: also of
+    files that were read, whose size had to be asked, that are broken or being made."""
+    made = account()
+    silent, broken, growing, read = recordings(made)[:4]
+    made.set_recording(silent, lengthInBytes=-1)
+    made.set_recording(broken, state="ERROR")
+    made.set_recording(growing, state="RECORDING")
+    async with world(made, formats=formats) as mount:
+        await mount.kernel.listing("recordings")
+        await mount.kernel.read(f"recordings/{read}.{formats[-1]}")
+        await told_and_shown(mount)  # what no listing tells is asked for by now
+        found = await told_and_shown(mount)
+        believed = {path: both for path, both in found.items() if both[0][FIELDS.index("attr_timeout")]}
+        assert len(believed) > 100
+        for path, (listed, alone) in believed.items():
+            assert listed == alone, path
+
+
+async def told_and_shown(mount) -> dict[str, tuple[list[object], list[object]]]:
+    """Every path that is listed, with what its listing told and what GETATTR shows."""
+    todo, found = [""], {}
+    while todo:
+        folder = todo.pop()
+        async with mount.kernel.opened_folder(folder) as handle:
+            after, entries = 0, []
+            while taken := (await mount.kernel.readdir_plus(handle, after=after)).taken:
+                entries += taken
+                after = taken[-1][2]
+        for name, listed, _place in entries:
+            path = f"{folder}/{os.fsdecode(name)}".lstrip("/")
+            todo += [path] if stat.S_ISDIR(listed.st_mode) else []
+            found[path] = values(listed), values(await mount.operations.getattr(listed.st_ino, CONTEXT))
+    return found
+
+
+def values(attributes: pyfuse3.EntryAttributes) -> list[object]:
+    return [getattr(attributes, field) for field in FIELDS]
 
 
 async def test_a_stale_inode_is_forgotten_too(world):
