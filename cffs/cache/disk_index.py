@@ -66,6 +66,8 @@ class DiskIndex:
         self.folder = folder
         self._statvfs = statvfs
         self._on_remove = on_remove
+        #: Another value once more or less is held of any object.
+        self.turn = 0
         self.used_nbytes = 0
         self._entries: dict[str, Entry] = {}
 
@@ -98,6 +100,7 @@ class DiskIndex:
 
     def add(self, name: str, *, used_at: float) -> Entry:
         """A file that was just made."""
+        self.turn += 1
         entry = self._entries[name] = Entry(self.path_of(name), 0, used_at, held_nbytes=0)
         return entry
 
@@ -105,6 +108,7 @@ class DiskIndex:
         """It takes more, and is in use."""
         entry = self._entries.get(name)
         if entry is not None:
+            self.turn += 1
             entry.used_at = used_at
             entry.disk_nbytes += nbytes
             entry.held_nbytes = None
@@ -112,6 +116,7 @@ class DiskIndex:
 
     def remove(self, name: str) -> None:
         """The file goes; it counts no more whatever the disk says to that."""
+        self.turn += 1
         entry = self._entries.pop(name, None)
         if entry is None:
             return

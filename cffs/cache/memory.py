@@ -31,6 +31,8 @@ class MemoryCache:
         self.counters = MemoryCounters()
         self._blobs: dict[ObjectVersion, Blob] = {}
         self._held_nbytes: dict[str, int] = {}
+        #: Another value once more or less is held of any object.
+        self.held_turn = 0
         self._slabs = SlabPool(give_back)
         self._extents_nbytes = 0
         self._evictable_nbytes = 0
@@ -209,6 +211,7 @@ class MemoryCache:
             self._note_held(new.key, nbytes)
 
     def _note_held(self, key: str, nbytes: int) -> None:
+        self.held_turn += 1
         held_nbytes = self._held_nbytes.get(key, 0) + nbytes
         if held_nbytes > 0:
             self._held_nbytes[key] = held_nbytes

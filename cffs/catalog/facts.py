@@ -41,6 +41,8 @@ class Facts(Database):
         self._wall_ms = wall_ms
         self._unwritten: dict[str, Fact] = {}
         self._facts: dict[str, Fact | None] = {}
+        #: Another value once anything else is known of any object's bytes, or of what sizes measure.
+        self.facts_turn = 0
         #: What the sizes that listings tell measure.
         self.hints = HintMeasure()
         self._facts_arrived = trio.Event()
@@ -155,6 +157,7 @@ class Facts(Database):
             self._found_again.discard(key)
             return False
         self._denied.discard(key)
+        self.facts_turn += 1
         self._unwritten.pop(key, None)
         self._facts.pop(key, None)
         self.changes.add(key)
@@ -169,6 +172,7 @@ class Facts(Database):
             self._facts_arrived.set()
 
     def _keep_fact(self, fact: Fact) -> None:
+        self.facts_turn += 1
         if fact.version:
             self.versions[fact.object_key] = fact.version
         self._unwritten[fact.object_key] = self._facts[fact.object_key] = fact

@@ -7,30 +7,26 @@ from collections.abc import Callable
 
 import pyfuse3
 
-from cffs.core.ids import Inode
 from cffs.core.names import to_kernel
 from cffs.fuse.handles import FolderHandle
 from cffs.fuse.neighbours import BROUGHT, Neighbours, Shown
+from cffs.fuse.showing import Showing
 from cffs.tree.namespace import Namespace
-from cffs.tree.nodes import Content, Folder, Node
 
 #: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.
 ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
-#: (number, node, content where it is at hand) -> what the kernel is told of it, in an object that is good until the
-#: next is made.
-AttributesOf = Callable[[Inode, Node, Content | Folder | None], pyfuse3.EntryAttributes]
 
 
 class Folders:
     """Replies to READDIR. Only `bring` is ever a checkpoint."""
 
     def __init__(
-        self, namespace: Namespace, neighbours: Neighbours, *, attributes_of: AttributesOf, readdir_reply: ReaddirReply
+        self, namespace: Namespace, neighbours: Neighbours, showing: Showing, *, readdir_reply: ReaddirReply
     ) -> None:
         self._namespace = namespace
         self._inodes = namespace.inodes
         self._neighbours = neighbours
-        self._attributes_of = attributes_of
+        self._showing = showing
         self._readdir_reply = readdir_reply
 
     def is_apart(self, handle: FolderHandle) -> bool:
@@ -48,6 +44,7 @@ class Folders:
 
         A READDIR takes some 150 entries of the thousand that one look at the rows gives: the others wait in the handle.
         """
+        self._showing.begin_listing()
         files: list[Shown] = []
         is_answered = self._give(handle, token, after, files)
         if files:
@@ -57,7 +54,7 @@ class Folders:
     def _give(self, handle: FolderHandle, token: pyfuse3.ReaddirToken, after: int, files: list[Shown]) -> bool:
         folder, is_answered = handle.node, False
         number_of, hold = self._inodes.number, self._inodes.hold_as
-        attributes_of, readdir_reply = self._attributes_of, self._readdir_reply
+        attributes_of, readdir_reply = self._showing.listed, self._readdir_reply
         while True:
             entries = handle.ahead
             if not entries or handle.ahead_after != after:

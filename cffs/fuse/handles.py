@@ -91,6 +91,8 @@ class HandleTable:
         self._numbers = count(1)
         self._open: dict[HandleId, Handle] = {}
         self._remote_by_key: dict[str, dict[HandleId, RemoteHandle]] = {}
+        #: Another value once other files of the service are open.
+        self.turn = 0
 
     def __len__(self) -> int:
         """How many handles are open, folders among them."""
@@ -101,6 +103,7 @@ class HandleTable:
         number = HandleId(next(self._numbers))
         self._open[number] = handle
         if isinstance(handle, RemoteHandle):
+            self.turn += 1
             self._remote_by_key.setdefault(handle.key, {})[number] = handle
         return number
 
@@ -119,6 +122,7 @@ class HandleTable:
         """Take the handle away; None where it is gone already."""
         handle = self._open.pop(HandleId(number), None)
         if isinstance(handle, RemoteHandle):
+            self.turn += 1
             same = self._remote_by_key[handle.key]
             del same[HandleId(number)]
             if not same:

@@ -28,6 +28,8 @@ class InodeVersions:
         self._tied: dict[Inode, Tied] = {}
         #: Opened without a size: a private mapping may have made pages that end where the bytes did.
         self._unsized: set[Inode] = set()
+        #: Another value once other inodes are tied, or to other versions.
+        self.turn = 0
 
     def of(self, inode: Inode) -> Tied | None:
         """What the inode is tied to."""
@@ -45,6 +47,7 @@ class InodeVersions:
     def tie(self, inode: Inode, key: str, *, number: int, nbytes: int) -> bool:
         """The inode, which admits it, is of that version from now on; True where pages that the kernel has of the inode
         are of it."""
+        self.turn += 1
         self._tied[inode] = Tied(key, number, nbytes)
         is_clean = inode not in self._unsized
         self._unsized.discard(inode)
@@ -56,5 +59,6 @@ class InodeVersions:
 
     def forget(self, inode: Inode) -> None:
         """The kernel does not hold the inode any more, nor a page of it."""
-        self._tied.pop(inode, None)
+        if self._tied.pop(inode, None) is not None:
+            self.turn += 1
         self._unsized.discard(inode)

@@ -112,9 +112,7 @@ class Operations(Mutations):
             snapshots=self._snapshots,
             now_ns=now_ns,
         )
-        self._folders = Folders(
-            namespace, self._neighbours, attributes_of=self._showing.listed, readdir_reply=readdir_reply
-        )
+        self._folders = Folders(namespace, self._neighbours, self._showing, readdir_reply=readdir_reply)
 
     def subject_of_handle(self, number: int) -> str:
         """The node behind it."""

@@ -14,6 +14,7 @@ from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, statfs_of
 from cffs.fuse.handles import HandleTable
 from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
+from cffs.fuse.kept_attributes import KeptAttributes
 from cffs.fuse.living import Living
 from cffs.fuse.snapshots import Snapshots
 from cffs.reader.objects import Objects
@@ -50,6 +51,7 @@ class Showing:
         self._versions = versions
         self._snapshots = snapshots
         self._now_ns = now_ns
+        self._kept = KeptAttributes()
 
     def known(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         """What is known now. Raises what the namespace's `content` raises."""
@@ -61,8 +63,18 @@ class Showing:
         content = self._namespace.content(node)
         return self.file(inode, node, content, self._namespace.describe_content(content))
 
+    def begin_listing(self) -> None:
+        """A listing shows what follows in one step."""
+        turns = self._catalog.facts_turn, self._objects.held_turn, self._handles.turn, self._versions.turn
+        self._kept.stamped(turns)
+
     def listed(self, inode: Inode, node: Node, content: Content | Folder | None) -> pyfuse3.EntryAttributes:
-        """The same for a listing, in an object that the next call may change; `content` where it is at hand."""
+        """The same for a listing that was begun, in an object that the next call may change; `content` where it is at
+        hand."""
+        if isinstance(content, Remote) and (kept := self._kept.get(inode, content)) is not None:
+            if not kept.is_exact:
+                self._kernel.note(kept.key, inode)
+            return kept.attributes
         permissions = self._namespace.writing.permissions(node)
         if isinstance(content, Folder):
             modified_ms = content.modified_ms
@@ -77,9 +89,13 @@ class Showing:
         if content is None:
             content = self._namespace.content(node)
         description, held_nbytes = self._held(inode, content, self._namespace.describe_content(content))
-        return self._attributes.listed_file(
-            inode, description, held_nbytes=held_nbytes, now_ns=self._now_ns(), permissions=permissions
+        now_ns = self._now_ns()
+        attributes = self._attributes.listed_file(
+            inode, description, held_nbytes=held_nbytes, now_ns=now_ns, permissions=permissions
         )
+        if isinstance(content, Remote):
+            self._kept.keep(inode, content, attributes, is_exact=description.is_exact, now_ns=now_ns)
+        return attributes
 
     def _is_only_listed(self, inode: Inode, content: Remote) -> bool:
         """True for what most files of a large listing are: nothing but the listing has told of it, and nothing of it is

@@ -78,6 +78,11 @@ class DiskTier:
         """How many bytes of the object are on disk."""
         return 0 if self._disk is None else self._disk.held_nbytes(key)
 
+    @property
+    def turn(self) -> int:
+        """Another value once more or less is held on disk of any object."""
+        return 0 if self._disk is None else self._disk.index.turn
+
     def is_pinned(self, key: str) -> bool:
         """True where the object is kept from eviction."""
         return self._disk is not None and self._disk.is_pinned(key)

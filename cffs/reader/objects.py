@@ -144,6 +144,11 @@ class Objects:
         """For status."""
         return self._tools.counters
 
+    @property
+    def held_turn(self) -> tuple[int, int]:
+        """Another value once more or less may be held of any object."""
+        return self._tools.cache.held_turn, self._tools.disk.turn
+
     def held_nbytes(self, key: str) -> int:
         """How many of the object's bytes are held locally. No checkpoint."""
         # not their sum: most of what memory holds is on disk too
