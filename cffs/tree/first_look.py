@@ -136,7 +136,7 @@ async def _ask_state(context: Context, recording_id: int) -> None:
             await context.account.find_call(file.call_id, patience_seconds=None)
         if _knows_recordings_of(context, file.call_id):
             return
-    if context.catalog.recording(recording_id) is None:
+    if not _is_told(context, recording_id):
         await context.account.find_recording(recording_id, patience_seconds=None)
 
 
@@ -157,10 +157,16 @@ def _knows_recordings_of(context: Context, call_id: int) -> bool:
 
 def is_state_told(context: Context, recording_id: int) -> bool:
     """True where it is known whether the recording of a file is being made, as far as anything can tell it."""
-    if not context.can_tell_states or context.catalog.recording(recording_id) is not None:
+    if not context.can_tell_states or _is_told(context, recording_id):
         return True
     file = context.catalog.listed_file(recording_id)
     return file is not None and _knows_recordings_of(context, file.call_id)
+
+
+def _is_told(context: Context, recording_id: int) -> bool:
+    """Whether v2 has told of it; of one that was imported by its id, it may have yet to."""
+    row = context.catalog.recording(recording_id)
+    return row is not None and not (row.is_untold and context.account.completing.may_tell_recording(recording_id))
 
 
 def was_whole(row: RecordingRow, look: Look) -> bool:

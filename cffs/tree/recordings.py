@@ -266,7 +266,8 @@ def resolve_mp3(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     row = context.catalog.recording(recording_id)
     if row is None and not context.can_deny_calls:
         raise RemoteObjectMissing("this origin has no recordings by id")
-    return _file(context, recording_id, Node(Kind.MP3, (recording_id,)), mp3_content, is_listed=row is not None)
+    is_listed = row is not None and is_state_told(context, recording_id)
+    return _file(context, recording_id, Node(Kind.MP3, (recording_id,)), mp3_content, is_listed=is_listed)
 
 
 def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Question:

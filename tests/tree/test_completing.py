@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from cffs.catalog.found_urls import FoundCall, FoundRecording
 from cffs.core.wire_json import decode
@@ -153,6 +154,23 @@ async def test_imported_ids_become_recordings(world: Open, standin: StandinThrea
         assert await document(tree, f"campaigns/5/{other_call}/call.json") == json.loads(
             json.dumps(standin.account.call_row(other_call))
         )
+        assert tree.catalog.untold_recordings(limit=9) == tree.catalog.untold_calls(limit=9) == []
         before = asked_calls(tree) + tree.requests("getCallRecording")
         await tree.names("recordings")
         assert asked_calls(tree) + tree.requests("getCallRecording") == before
+
+
+async def test_an_imported_recording_that_is_being_made_is_not_kept(
+    world: Open, standin: StandinThread, tmp_path: Path
+) -> None:
+    """Its id alone says nothing of its state: v2 is asked for it before a byte is kept."""
+    _call_id, recording_id = new_call(standin)
+    standin.account.set_recording(recording_id, state="RECORDING")
+    standin.faults.add("no_etag", last_modified=False)  # what is old is not being made any more
+    async with world() as tree:
+        imported(tmp_path, FoundRecording(recording_id))
+        await tree.node(f"recordings/{recording_id}.mp3")
+        state = ("state", f"recording/{recording_id}.mp3")
+        await tree.account.ask_anything(state, None, trio.lowlevel.checkpoint, patience_seconds=None)
+        assert tree.requests("getCallRecording") == 1
+        assert (await tree.describe(f"recordings/{recording_id}.mp3")).is_volatile
