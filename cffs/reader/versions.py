@@ -5,9 +5,14 @@ It must not know how bytes arrive or who opens. Owned by Objects. No method is a
 One version, always. The size that a reader is shown, the pages that the kernel keeps, blocks in memory and on disk,
 learned facts and what was brought early belong to one version of an object. Why that holds, whatever runs beside it:
 
-* A version is one RemoteFile. Its identity names it (validator and total), grows with the first answer and never
-  changes afterwards; an answer that contradicts it ends the file. Memory and disk keep bytes by that name, and every
-  answer is compared with it before its first byte is taken, so a fetch can only bring bytes of its own file's version.
+* A version is one RemoteFile. Its identity names it (validator and total) by the first answer of which a byte is kept,
+  and memory and disk keep bytes by that name. Every later answer is compared with it before its first byte is taken, so
+  a fetch can only bring bytes of its own file's version. One of another total ends the file.
+* One that only fails to show that it is of the same version (another validator, none, or a date of this moment) makes
+  the file begin anew, in one step without a checkpoint: its fetches end, its bytes leave memory and disk, and a READ
+  that was putting some together throws them away (`Identity.beginnings`). If readers, or the kernel for them, have
+  bytes of it by then, they get no more before one answer of the whole has shown the same ones there
+  (`reader/agreement`); where that cannot be shown, the file ends.
 * At most one file of an object is current. Only the current file is opened, brought early, or told of: whatever leaves
   the table has ended (`RemoteFile.end`), so that none of its fetches is on its way any more. A fetch that has ended
   looks at that after each of its checkpoints and then neither keeps nor tells anything.

@@ -1,5 +1,6 @@
 """What a badly behaved origin or cache folder costs: the right bytes or an error, for what it must cost, no more."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,3 +94,23 @@ async def test_a_cache_folder_that_rots(tmp_path: Path, autojump_clock: MockCloc
             handle.close()
         disk.close()
         damage(tmp_path, at_block=5, of=remote)
+
+
+async def test_a_size_that_is_only_said(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Objects that are said to have a tebibyte cost what came of them: memory, disk, bytes and requests."""
+    disk = disk_in(tmp_path)
+    async with laboratory(latency_seconds=0.05, bytes_per_second=100e6, memory_nbytes=8 * MIB, disk=disk) as lab:
+        lab.add(Remote(total=2**40))
+        tracemalloc.start()
+        try:
+            handle = await opened(lab, knows=False)
+            for offset in (0, 128 * KIB, 2**40 - 4096, 2**39):
+                await handle.read(offset, 4096)
+            handle.close()
+            assert tracemalloc.get_traced_memory()[1] < 2 * 8 * MIB
+        finally:
+            tracemalloc.stop()
+        assert lab.origin.requests <= 4
+        assert lab.origin.sent_nbytes <= 2 * MIB
+        assert sum(path.stat().st_blocks * 512 for path in tmp_path.glob("*/*")) <= 4 * MIB
+    disk.close()
