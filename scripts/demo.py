@@ -26,7 +26,7 @@ from cffs.cli.standin import DEFAULT_CALLS, DEFAULT_SEED, running_standin
 from cffs.cli.umount import umount
 from cffs.core.errors import CffsError
 from cffs.standin.account import Account
-from cffs.standin.friendly import FOUND_PARTY, FOUND_SECONDS, friendly_account
+from cffs.standin.office_account import FOUND_PARTY, FOUND_SECONDS, friendly_account
 
 AUDIO = (".m4a", ".mp3", ".wav")
 #: What is shown of each folder of the tree, and how deep.

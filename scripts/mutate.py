@@ -31,7 +31,7 @@ CHILDREN = 2
 MODULES: dict[str, tuple[str, ...]] = {
     "core/byte_range": ("tests/core/test_byte_range.py",),
     "core/names": ("tests/core/test_names.py",),
-    "callfire/checks": ("tests/callfire/test_checks.py", "tests/callfire/test_transport.py"),
+    "callfire/response_checks": ("tests/callfire/test_checks.py", "tests/callfire/test_transport.py"),
     "callfire/retry": ("tests/callfire/test_retry.py",),
     "reader/planner": ("tests/reader/test_planner.py", "tests/reader/test_objects.py"),
     "cache/disk_format": ("tests/cache/test_disk_format.py", "tests/cache/test_disk.py"),

@@ -26,7 +26,7 @@ _Slab = ctypes.c_ubyte * SLAB_NBYTES
 _Place = tuple[mmap.mmap, int]
 
 
-class SlabPool:
+class BufferPool:
     """Where slabs come from, owned by one MemoryCache. Never gives out one that is still viewed: each is an object of
     its own over its place in memory, which is free again when the last view of that object is gone. (So nothing that
     views one may have a `__del__`: the collector calls those later.)

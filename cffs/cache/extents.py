@@ -10,7 +10,7 @@ from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 
-class Standing(Enum):
+class ExtentState(Enum):
     """What may happen to an extent when room is needed."""
 
     FILLING = auto()  # a receiver writes into it
@@ -26,7 +26,9 @@ class Extent:
 
     __slots__ = ("blob", "buffer", "filled_nbytes", "is_ahead", "is_passing", "read_nbytes", "standing", "start")
 
-    def __init__(self, *, blob: "Blob", start: int, buffer: memoryview, is_passing: bool, is_ahead: bool) -> None:
+    def __init__(
+        self, *, blob: "ObjectExtents", start: int, buffer: memoryview, is_passing: bool, is_ahead: bool
+    ) -> None:
         self.blob = blob
         self.start = start
         self.buffer = buffer
@@ -34,7 +36,7 @@ class Extent:
         self.is_ahead = is_ahead
         self.filled_nbytes = 0
         self.read_nbytes = 0
-        self.standing = Standing.FILLING
+        self.standing = ExtentState.FILLING
 
     @property
     def capacity_nbytes(self) -> int:
@@ -49,7 +51,7 @@ class Extent:
     @property
     def claimed_stop(self) -> int:
         """Where the bytes end that it has or, while it fills, will have."""
-        return self.start + (len(self.buffer) if self.standing is Standing.FILLING else self.filled_nbytes)
+        return self.start + (len(self.buffer) if self.standing is ExtentState.FILLING else self.filled_nbytes)
 
     def bytes_of(self, wanted: ByteRange) -> memoryview:
         """Those bytes, read-only; the caller knows that they are here."""
@@ -61,7 +63,7 @@ class Extent:
         return self.buffer[self.filled_nbytes :]
 
 
-class Blob:
+class ObjectExtents:
     """The extents of one object version, ascending, never overlapping."""
 
     __slots__ = ("extents", "is_protected", "starts", "version")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from cachetools import LRUCache
 
-from cffs.cache.counters import MemoryCounters
-from cffs.cache.extents import Blob, Extent, Standing
-from cffs.cache.slabs import SLAB_NBYTES, SlabPool
+from cffs.cache.buffer_pool import SLAB_NBYTES, BufferPool
+from cffs.cache.extents import Extent, ExtentState, ObjectExtents
+from cffs.cache.types import MemoryCounters
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
@@ -29,11 +29,11 @@ class MemoryCache:
         """`give_back`: see SlabPool."""
         self.limit_nbytes = limit_nbytes
         self.counters = MemoryCounters()
-        self._blobs: dict[ObjectVersion, Blob] = {}
+        self._blobs: dict[ObjectVersion, ObjectExtents] = {}
         self._held_nbytes: dict[str, int] = {}
         #: Another value once more or less is held of any object.
         self.held_turn = 0
-        self._slabs = SlabPool(give_back)
+        self._slabs = BufferPool(give_back)
         self._extents_nbytes = 0
         self._evictable_nbytes = 0
         self._unread_nbytes = 0
@@ -129,7 +129,7 @@ class MemoryCache:
                 return None
             # what was just evicted may have been a slab
             buffer = self._slabs.take() if is_slab else memoryview(bytearray(wanted.nbytes))
-        blob = self._blobs.setdefault(version, Blob(version))
+        blob = self._blobs.setdefault(version, ObjectExtents(version))
         extent = Extent(blob=blob, start=wanted.start, buffer=buffer, is_passing=is_passing, is_ahead=is_ahead)
         blob.insert(extent)
         self._extents_nbytes += extent.capacity_nbytes
@@ -137,7 +137,7 @@ class MemoryCache:
 
     def commit(self, extent: Extent, nbytes: int) -> None:
         """The next `nbytes` of its vacant part are verified: from now on they are served. Nothing when it is gone."""
-        if extent.standing is not Standing.FILLING:
+        if extent.standing is not ExtentState.FILLING:
             return
         if not 0 <= nbytes <= extent.capacity_nbytes - extent.filled_nbytes:
             raise ValueError(f"{nbytes} bytes do not fit into the rest of a lease")
@@ -146,7 +146,7 @@ class MemoryCache:
 
     def seal(self, extent: Extent) -> None:
         """Ends a lease: what was committed stays, the rest of the buffer is given back. Nothing when it has ended."""
-        if extent.standing is not Standing.FILLING:
+        if extent.standing is not ExtentState.FILLING:
             return
         if not extent.filled_nbytes:
             self._remove(extent)
@@ -171,9 +171,9 @@ class MemoryCache:
             return
         blob.is_protected = False
         for extent in blob.extents:
-            if extent.standing is Standing.UNREAD:
+            if extent.standing is ExtentState.UNREAD:
                 self._delist(extent)
-                self._enlist(extent, Standing.CONSUMED)
+                self._enlist(extent, ExtentState.CONSUMED)
 
     def release(self, version: ObjectVersion, within: ByteRange) -> None:
         """The bytes of `within` are on disk too: they may go before anybody has read them."""
@@ -182,9 +182,9 @@ class MemoryCache:
             return
         for extent in blob.extents[max(0, blob.index_at(within.start)) : blob.index_at(within.stop) + 1]:
             is_within = within.start <= extent.start and extent.filled_stop <= within.stop
-            if is_within and extent.standing is Standing.UNREAD:
+            if is_within and extent.standing is ExtentState.UNREAD:
                 self._delist(extent)
-                self._enlist(extent, Standing.CONSUMED)
+                self._enlist(extent, ExtentState.CONSUMED)
 
     def drop_consumed(self, version: ObjectVersion, before_offset: int) -> None:
         """Frees the leading extents of a passing stream that were read to their end and stop before `before_offset`."""
@@ -192,7 +192,7 @@ class MemoryCache:
         if blob is None:
             return
         for extent in blob.extents[: blob.index_at(before_offset) + 1]:
-            if extent.standing is Standing.CONSUMED and extent.filled_stop <= before_offset:
+            if extent.standing is ExtentState.CONSUMED and extent.filled_stop <= before_offset:
                 self._remove(extent)
 
     def rename(self, old: ObjectVersion, new: ObjectVersion) -> None:
@@ -245,50 +245,50 @@ class MemoryCache:
                 self.counters.prefetch_used_nbytes += read_nbytes - extent.read_nbytes
             extent.read_nbytes = read_nbytes
         match extent.standing:
-            case Standing.KEPT:
+            case ExtentState.KEPT:
                 self._kept[extent] = None
-            case Standing.UNREAD if extent.read_nbytes >= extent.filled_nbytes:
+            case ExtentState.UNREAD if extent.read_nbytes >= extent.filled_nbytes:
                 self._delist(extent)
                 self._enlist(extent, self._standing_of(extent))
-            case Standing.CONSUMED if not extent.is_passing or read_nbytes < extent.filled_nbytes:
+            case ExtentState.CONSUMED if not extent.is_passing or read_nbytes < extent.filled_nbytes:
                 # read again from somewhere before its end: worth keeping
                 self._delist(extent)
-                self._enlist(extent, Standing.KEPT)
+                self._enlist(extent, ExtentState.KEPT)
 
     @staticmethod
-    def _standing_of(extent: Extent) -> Standing:
+    def _standing_of(extent: Extent) -> ExtentState:
         if extent.read_nbytes < extent.filled_nbytes:
-            return Standing.UNREAD if extent.blob.is_protected else Standing.CONSUMED
-        return Standing.CONSUMED if extent.is_passing else Standing.KEPT
+            return ExtentState.UNREAD if extent.blob.is_protected else ExtentState.CONSUMED
+        return ExtentState.CONSUMED if extent.is_passing else ExtentState.KEPT
 
-    def _enlist(self, extent: Extent, standing: Standing) -> None:
+    def _enlist(self, extent: Extent, standing: ExtentState) -> None:
         extent.standing = standing
         match standing:
-            case Standing.UNREAD:
+            case ExtentState.UNREAD:
                 self._unread[extent] = None
                 self._unread_nbytes += extent.capacity_nbytes
-            case Standing.CONSUMED:
+            case ExtentState.CONSUMED:
                 self._consumed[extent] = None
                 self._evictable_nbytes += extent.capacity_nbytes
-            case Standing.KEPT:
+            case ExtentState.KEPT:
                 self._kept[extent] = None
                 self._evictable_nbytes += extent.capacity_nbytes
 
     def _delist(self, extent: Extent) -> None:
         match extent.standing:
-            case Standing.UNREAD:
+            case ExtentState.UNREAD:
                 del self._unread[extent]
                 self._unread_nbytes -= extent.capacity_nbytes
-            case Standing.CONSUMED:
+            case ExtentState.CONSUMED:
                 del self._consumed[extent]
                 self._evictable_nbytes -= extent.capacity_nbytes
-            case Standing.KEPT:
+            case ExtentState.KEPT:
                 self._kept.pop(extent, None)  # popitem() took it out already where it is evicted
                 self._evictable_nbytes -= extent.capacity_nbytes
 
     def _remove(self, extent: Extent) -> None:
         self._delist(extent)
-        extent.standing = Standing.GONE
+        extent.standing = ExtentState.GONE
         blob = extent.blob
         blob.remove(extent)
         if not blob.extents:

@@ -1,6 +1,6 @@
 """Which bytes are meant: one object in one version.
 
-It must not know how a version is told from another (that is `callfire/checks`).
+It must not know how a version is told from another (that is `callfire/response_checks`).
 Caches key by it, `reader/` makes it.
 """
 

@@ -18,6 +18,7 @@ from typing import Final
 import trio
 
 from cffs.callfire.transport import FirstAnswer, Transport
+from cffs.core.api_v1 import parse_recording_list
 from cffs.core.errors import (
     AccessRefused,
     CffsError,
@@ -28,11 +29,10 @@ from cffs.core.errors import (
     ServerFailure,
     UsageError,
 )
+from cffs.core.json_values import as_id, as_object, decode
 from cffs.core.refusals import is_about_the_key
 from cffs.core.settings import OriginSettings
 from cffs.core.source import Api
-from cffs.core.wire_json import as_id, as_object, decode
-from cffs.core.wire_v1 import parse_recording_list
 
 #: What is asked of v1: any call of any campaign will do.
 _V1_QUESTION: Final = ("files", "recording", "list", "1", "1")

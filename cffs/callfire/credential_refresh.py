@@ -1,6 +1,6 @@
 """Refused credentials are looked for anew, and where they have changed the question is asked once more.
 
-It must not know where credentials are found. `callfire/line` owns one and makes its askers with it.
+It must not know where credentials are found. `callfire/session` owns one and makes its askers with it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import trio
 
-from cffs.callfire.asking import Ask, Asker
-from cffs.callfire.gate import Gate, Slot
 from cffs.callfire.held import Held
+from cffs.callfire.request_limiter import RequestLimiter, Slot
+from cffs.callfire.request_loop import Ask, Asker
 from cffs.callfire.wire.exchange import Opened
 from cffs.core.background import Background
 from cffs.core.errors import AccessRefused
@@ -24,7 +24,7 @@ _WAIT_SHARE = 1 / 3
 T = TypeVar("T")
 
 
-class Renewal:
+class CredentialRefresh:
     """Looks for the credentials of now, once for all who were refused. `asker` gives the asker of now."""
 
     def __init__(self, asker: Callable[[], Asker]) -> None:
@@ -64,9 +64,11 @@ class Renewal:
 class RenewingAsker(Asker):
     """Asks once more, with the asker of the new credentials, where they changed after a refusal."""
 
-    renewal: Renewal
+    renewal: CredentialRefresh
 
-    async def run(self, ask: Ask, *, gate: Gate, take: Callable[[Opened, Slot], Awaitable[T]]) -> tuple[T, Held]:
+    async def run(
+        self, ask: Ask, *, gate: RequestLimiter, take: Callable[[Opened, Slot], Awaitable[T]]
+    ) -> tuple[T, Held]:
         """As of Asker; a body that was streamed cannot be sent twice."""
         try:
             return await super().run(ask, gate=gate, take=take)

@@ -1,16 +1,16 @@
 """What an answer that is being read holds on the wire: a slot and a connection, given back together.
 
-It must not know what was asked. `callfire/asking` fills it, whoever asked closes it.
+It must not know what was asked. `callfire/request_loop` fills it, whoever asked closes it.
 """
 
-from cffs.callfire.gate import Gate, Slot
+from cffs.callfire.request_limiter import RequestLimiter, Slot
 from cffs.callfire.wire.exchange import Opened
 
 
 class Held:
     """See the module. `opened` is None until the answer has a head."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: RequestLimiter) -> None:
         self.opened: Opened | None = None
         self._gate = gate
         self._slot: Slot | None = None

@@ -8,7 +8,7 @@ import base64
 import re
 from urllib.parse import quote, quote_plus, urlsplit
 
-from cffs.callfire.targets import Origin
+from cffs.callfire.url_policy import Origin
 from cffs.core.errors import AccessRefused, MalformedAnswer
 from cffs.core.settings import Credentials
 from cffs.core.source import Api

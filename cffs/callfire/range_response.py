@@ -7,8 +7,8 @@ httpx. `callfire/transport` makes one inside each `open_range`, `reader/` drains
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from cffs.callfire.checks import BodyPlan
-from cffs.callfire.gate import Slot
+from cffs.callfire.request_limiter import Slot
+from cffs.callfire.response_checks import BodyPlan
 from cffs.callfire.stats import Stats
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, TruncatedAnswer
@@ -29,7 +29,7 @@ class Body(Protocol):
         """True where a byte is here already."""
 
 
-class RangeAnswer:
+class RangeResponse:
     """One answer's bytes: those of the object from `start` up to `stop`.
 
     `stop` is None where only the body's end tells it, and may lie before the asked stop where the origin gave less

@@ -2,7 +2,8 @@
 
 It must not know what a request is. A plain CapacityLimiter would let a few hung bodies stop every healthy one
 (contract, section 2: `--connections`); httpcore's own queue costs time with each waiter (perf.md, section 2).
-`callfire/transport` owns one for bodies and one for metadata; `reader/slots` counts its connections by the same rule.
+`callfire/transport` owns one for bodies and one for metadata; `reader/connection_scheduler` counts its connections by
+the same rule.
 
 The bound: however many objects hang, a healthy request waits a second for the first `limit` of them to stop counting,
 and then 30 ms for each 64 more (16, where they hang behind their head), as long as fewer than `most` hang.
@@ -73,7 +74,7 @@ class Count(Generic[AnySlot]):
         return moved >= self._limit or len(self.counting) >= self._most
 
 
-class Gate:
+class RequestLimiter:
     """At most `limit` requests that make progress, at most `most` in all; first come, first served.
 
     Its set of slots is owned by itself; every change is without an await.

@@ -12,12 +12,12 @@ from typing import Any, Self, TypeVar
 import trio
 
 from cffs.callfire import retry
-from cffs.callfire.gate import Gate, Slot
 from cffs.callfire.health import Admission, Event, Health, State
 from cffs.callfire.held import Held
 from cffs.callfire.keyring import Keyring
+from cffs.callfire.request_limiter import RequestLimiter, Slot
+from cffs.callfire.request_subjects import object_of
 from cffs.callfire.stats import Stats
-from cffs.callfire.subjects import object_of
 from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
 from cffs.core.errors import (
     NOT_FROM_HERE,
@@ -37,7 +37,7 @@ from cffs.core.errors import (
     UploadTooLarge,
 )
 from cffs.core.source import Api
-from cffs.core.waiting import waits_for
+from cffs.core.wait_reasons import waits_for
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -107,7 +107,9 @@ class Asker:
         self._dice = dice
         self._now_ns = now_ns
 
-    async def run(self, ask: Ask, *, gate: Gate, take: Callable[[Opened, Slot], Awaitable[T]]) -> tuple[T, Held]:
+    async def run(
+        self, ask: Ask, *, gate: RequestLimiter, take: Callable[[Opened, Slot], Awaitable[T]]
+    ) -> tuple[T, Held]:
         """What `take` made of the first good answer, and what it holds, which the caller now owns and closes.
 
         Always a checkpoint. If cancelled, nothing stays open, and a probe is given back. Raises a CffsError: that of

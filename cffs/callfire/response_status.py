@@ -8,15 +8,15 @@ from contextlib import suppress
 
 import trio
 
-from cffs.callfire.asking import Ask
-from cffs.callfire.checks import NotFoundMeans, check_act, check_status
-from cffs.callfire.subjects import OperationsAsked
+from cffs.callfire.request_loop import Ask
+from cffs.callfire.request_subjects import OperationsAsked
+from cffs.callfire.response_checks import NotFoundMeans, check_act, check_status
 from cffs.callfire.wire.exchange import Opened
+from cffs.core.api_v1 import require_service
+from cffs.core.api_v2 import parse_duplicate_media_id, parse_error_message, parse_error_words
 from cffs.core.errors import AccessRefused, CffsError, ObjectRefused, OperationNotOffered, OriginBusy
 from cffs.core.refusals import is_about_rate_limit
 from cffs.core.source import Api
-from cffs.core.wire_v1 import require_service
-from cffs.core.wire_v2 import parse_duplicate_media_id, parse_error_message, parse_error_words
 
 _MAX_ERROR_NBYTES = 16 * 2**10  # enough for its message
 _ERROR_BODY_SECONDS = 0.5

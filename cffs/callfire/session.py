@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 import trio
 
 from cffs import __version__
+from cffs.callfire.credential_refresh import CredentialRefresh, RenewingAsker
 from cffs.callfire.health import Health
 from cffs.callfire.keyring import Keyring
-from cffs.callfire.renewal import Renewal, RenewingAsker
 from cffs.callfire.stats import Stats
-from cffs.callfire.targets import configured_origin
-from cffs.callfire.wire.choice import WIRES
+from cffs.callfire.url_policy import configured_origin
 from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
-from cffs.callfire.wire.seam import WireMaker
+from cffs.callfire.wire.factory import WIRES
+from cffs.callfire.wire.interfaces import WireMaker
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source
 
@@ -50,7 +50,7 @@ class Line:
         self.wires = (make_wires or WIRES[settings.wire])(bases, ca_bundle=settings.ca_bundle, connections=connections)
         self._dice = dice
         self._now_ns = now_ns
-        self.renewal = Renewal(lambda: self.asker)
+        self.renewal = CredentialRefresh(lambda: self.asker)
         self.use_credentials(settings.credentials)
 
     def use_credentials(self, credentials: Credentials) -> None:

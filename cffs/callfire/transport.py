@@ -15,17 +15,17 @@ from typing import Self
 
 import trio
 
-from cffs.callfire.asking import IDLE_SECONDS, Ask
-from cffs.callfire.checks import NotFoundMeans, Pinned, check_body, require_identity
-from cffs.callfire.gate import MAX_BODIES, MAX_METADATA, Gate, Slot
 from cffs.callfire.health import State
 from cffs.callfire.held import Held
-from cffs.callfire.line import USUAL_HEADERS, Line
-from cffs.callfire.ranges import RangeAnswer, range_headers
+from cffs.callfire.range_response import RangeResponse, range_headers
+from cffs.callfire.request_limiter import MAX_BODIES, MAX_METADATA, RequestLimiter, Slot
+from cffs.callfire.request_loop import IDLE_SECONDS, Ask
+from cffs.callfire.response_checks import NotFoundMeans, Pinned, check_body, require_identity
+from cffs.callfire.response_status import Statuses, error_body, is_success
+from cffs.callfire.session import USUAL_HEADERS, Line
 from cffs.callfire.stats import ApiHealth
-from cffs.callfire.statuses import Statuses, error_body, is_success
 from cffs.callfire.wire.exchange import Opened, TryFailed
-from cffs.callfire.wire.seam import WireMaker
+from cffs.callfire.wire.interfaces import WireMaker
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
@@ -103,8 +103,8 @@ class Transport:
         )
         self.stats = self._line.stats
         self._statuses = Statuses(redacted=lambda text: self._line.keyring.redacted(text), now_ns=now_ns)
-        self._bodies = Gate(settings.connections, most=MAX_BODIES)
-        self._metadata = Gate(_METADATA_CONNECTIONS, most=MAX_METADATA)
+        self._bodies = RequestLimiter(settings.connections, most=MAX_BODIES)
+        self._metadata = RequestLimiter(_METADATA_CONNECTIONS, most=MAX_METADATA)
 
     async def __aenter__(self) -> Self:
         return self
@@ -252,7 +252,7 @@ class Transport:
     @asynccontextmanager
     async def open_range(
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
-    ) -> AsyncIterator[RangeAnswer]:
+    ) -> AsyncIterator[RangeResponse]:
         """The bytes of `byte_range` of an object (None: all of it, asked without Range), head checked and retried.
 
         Entering is always a checkpoint and takes at most `timeout_seconds`; leaving early closes the connection, which
@@ -274,17 +274,17 @@ class Transport:
 
     async def _open(
         self, ask: Ask, byte_range: ByteRange | None, pinned: Pinned | None, *, confirm: bool
-    ) -> tuple[RangeAnswer, Held]:
+    ) -> tuple[RangeResponse, Held]:
         async def confirm_end(total: int) -> None:
             await self._confirm_end(ask, total, pinned)
 
-        async def take(opened: Opened, slot: Slot) -> RangeAnswer:
+        async def take(opened: Opened, slot: Slot) -> RangeResponse:
             if opened.status != 416:
                 self._statuses.require_success(opened, ask, NotFoundMeans.OBJECT, await error_body(opened))
             plan = check_body(
                 byte_range, opened.status, opened.headers, what=ask.what, pinned=pinned, now_ns=self._now_ns()
             )
-            answer = RangeAnswer(
+            answer = RangeResponse(
                 plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None
             )
             try:
@@ -324,7 +324,7 @@ class Transport:
         *,
         max_nbytes: int,
         not_found: NotFoundMeans,
-        gate: Gate,
+        gate: RequestLimiter,
         require: Callable[[bytes], None] | None = None,
     ) -> Answer:
         async def take(opened: Opened, slot: Slot) -> Answer:

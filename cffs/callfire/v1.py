@@ -5,11 +5,11 @@ It must not know transports' insides or XML. Its three binary operations are sou
 """
 
 from cffs.callfire.transport import Transport
+from cffs.core.api_v1 import parse_recording_list, require_service
+from cffs.core.api_v2 import require_id
 from cffs.core.errors import MalformedAnswer
 from cffs.core.source import Api
 from cffs.core.values import RecordingList
-from cffs.core.wire_v1 import parse_recording_list, require_service
-from cffs.core.wire_v2 import require_id
 
 #: Both forms are documented, the choice is not: XML is the one with an example (api.md 1A).
 _ACCEPT = "application/xml, application/json;q=0.5"

@@ -6,12 +6,12 @@ It must not know any operation. `v2_calls`, `v2_media` and `v2_me` are built on 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from cffs.callfire.checks import NotFoundMeans
+from cffs.callfire.response_checks import NotFoundMeans
 from cffs.callfire.transport import Transport
+from cffs.core.api_v2 import parse_document, parse_page
 from cffs.core.errors import ActUncertain, MalformedAnswer
 from cffs.core.source import Api
 from cffs.core.values import Item, Page
-from cffs.core.wire_v2 import parse_document, parse_page
 
 Parameter = str | int | bool | None
 
@@ -34,7 +34,7 @@ def answer_to(act: str) -> Iterator[None]:
         raise ActUncertain(act, str(error)) from error
 
 
-class V2Asking:
+class V2Base:
     """The base of v2's clients. No state but the transport."""
 
     def __init__(self, transport: Transport) -> None:

@@ -12,14 +12,14 @@ record of another call or campaign is counted in `refused`: one bad record never
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from cffs.callfire.checks import NotFoundMeans
-from cffs.callfire.v2_asking import V2Asking, query_of
+from cffs.callfire.response_checks import NotFoundMeans
+from cffs.callfire.v2_base import V2Base, query_of
+from cffs.core.api_v2 import parse_call, parse_call_page, parse_campaign, parse_items, parse_recording, require_id
 from cffs.core.source import Api
 from cffs.core.values import Call, Campaign, Item, Page, Recording
-from cffs.core.wire_v2 import parse_call, parse_call_page, parse_campaign, parse_items, parse_recording, require_id
 
 
-class V2Calls(V2Asking):
+class V2Calls(V2Base):
     """The operations below /calls."""
 
     async def find_calls(

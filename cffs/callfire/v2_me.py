@@ -8,14 +8,14 @@ other error they have not.
 
 from collections.abc import Mapping
 
-from cffs.callfire.v2_asking import V2Asking, answer_to, query_of
+from cffs.callfire.v2_base import V2Base, answer_to, query_of
+from cffs.core.api_v2 import parse_boolean, parse_caller_ids, parse_document, parse_identified, require_id
+from cffs.core.json_values import as_object, encode
 from cffs.core.source import Api
 from cffs.core.values import Page
-from cffs.core.wire_json import as_object, encode
-from cffs.core.wire_v2 import parse_boolean, parse_caller_ids, parse_document, parse_identified, require_id
 
 
-class V2Me(V2Asking):
+class V2Me(V2Base):
     """The operations below /me."""
 
     async def get_account(self, *, fields: str | None = None) -> Mapping[str, object]:

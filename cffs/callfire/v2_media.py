@@ -8,16 +8,16 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing
 
-from cffs.callfire.v2_asking import V2Asking, answer_to, query_of
+from cffs.callfire.v2_base import V2Base, answer_to, query_of
+from cffs.core.api_v2 import parse_media, parse_resource_id, require_id
 from cffs.core.source import Api
 from cffs.core.values import Media, Page
-from cffs.core.wire_v2 import parse_media, parse_resource_id, require_id
 
 #: Handed to the socket at a time: what a slow network must take within the idle limit (30 s) to count as moving.
 PIECE_NBYTES = 16 * 2**10
 
 
-class V2Media(V2Asking):
+class V2Media(V2Base):
     """The operations below /media."""
 
     async def find_media(

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cffs.callfire.v2 import V2Client
-from cffs.catalog import writes
+from cffs.catalog import upserts
 from cffs.catalog.paging import walk_pages
 from cffs.catalog.store import Catalog
 from cffs.core.ids import parse_id
+from cffs.core.json_values import as_list, decode, encode
 from cffs.core.values import Page
-from cffs.core.wire_json import as_list, decode, encode
 
 #: Keys of kept documents. The last is ours alone: the service does not tell which numbers wait.
 CREDENTIALS = "me/api/credentials"
@@ -49,4 +49,4 @@ def kept_list(catalog: Catalog, key: str) -> list[object]:
 async def keep_list(catalog: Catalog, key: str, rows: Sequence[object], *, now_ms: int) -> None:
     """From now on `rows` are the list kept under `key`: an answer, or what an act of ours made of one."""
     body = encode(list(rows))
-    await catalog.write(lambda db: writes.put_document(db, key=key, body=body, now_ms=now_ms))
+    await catalog.write(lambda db: upserts.put_document(db, key=key, body=body, now_ms=now_ms))

@@ -16,20 +16,20 @@ from cachetools import TTLCache
 
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.catalog import writes
-from cffs.catalog.completing import Completing
+from cffs.catalog import upserts
+from cffs.catalog.capabilities import Family, Offered
 from cffs.catalog.file_ids import FileIds, Verdict
 from cffs.catalog.filling import list_recordings
+from cffs.catalog.listing_sync import ListingSync
 from cffs.catalog.listings import Listing, age_seconds
-from cffs.catalog.offered import Family, Offered
-from cffs.catalog.questions import Questions
+from cffs.catalog.row_completion import RowCompletion
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
-from cffs.catalog.taking import Taking
 from cffs.core.background import Background
 from cffs.core.errors import CffsError, NotInTree, ObjectRefused, OperationNotOffered, RemoteObjectMissing
+from cffs.core.json_values import encode
 from cffs.core.source import Api
 from cffs.core.values import Recording
-from cffs.core.wire_json import encode
 
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Account:
         self,
         *,
         catalog: Catalog,
-        questions: Questions,
+        questions: SingleFlight,
         background: Background,
         v1: V1Client | None,
         v2: V2Client | None,
@@ -71,10 +71,10 @@ class Account:
         self._wall_ms = wall_ms
         #: What was told within the time to live, and when.
         self._recent: TTLCache[Hashable, float] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
-        self.completing = Completing(self)
+        self.completing = RowCompletion(self)
         self._listings: dict[str, Listing] = {}
         if v2 is not None:
-            self._taking = Taking(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
+            self._taking = ListingSync(catalog=catalog, v2=v2, offered=self.offered, wall_ms=wall_ms)
             self._listings = {
                 "campaigns": self._new_listing("campaigns", self._taking.campaigns),
                 "calls": self._new_listing("calls", self._taking.calls),
@@ -138,7 +138,7 @@ class Account:
 
     async def mark_listed(self, name: str) -> None:
         """Note that a listing was taken whole now."""
-        await self.catalog.write(lambda db: writes.mark_listed(db, name, now_ms=self._wall_ms()))
+        await self.catalog.write(lambda db: upserts.mark_listed(db, name, now_ms=self._wall_ms()))
 
     def has_failed(self, name: str) -> bool:
         """True where the listing was never taken whole, and its last try failed."""
@@ -162,7 +162,7 @@ class Account:
 
         async def question() -> None:
             campaign = await self._answer(Family.BROADCASTS, f"campaign/{campaign_id}", v2.get_campaign(campaign_id))
-            await self.catalog.write(lambda db: writes.put_campaign(db, campaign))
+            await self.catalog.write(lambda db: upserts.put_campaign(db, campaign))
 
         await self._questions.ask(("campaign", campaign_id), Api.V2, question, patience_seconds=patience_seconds)
 
@@ -178,7 +178,7 @@ class Account:
             except RemoteObjectMissing:
                 self.completing.note_asked("call", call_id)
                 raise
-            await self.catalog.write(lambda db: writes.put_call(db, call))
+            await self.catalog.write(lambda db: upserts.put_call(db, call))
             self._recent["call", call_id] = trio.current_time()
             if call.recordings is not None:
                 self._recent["recordings", call_id] = trio.current_time()
@@ -199,7 +199,7 @@ class Account:
 
         async def question() -> None:
             recordings = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call_recordings(call_id))
-            await self.catalog.write(lambda db: writes.put_recordings_of_call(db, call_id, recordings.items))
+            await self.catalog.write(lambda db: upserts.put_recordings_of_call(db, call_id, recordings.items))
             self._recent["recordings", call_id] = trio.current_time()
 
         await self._questions.ask(("recordings", call_id), Api.V2, question, patience_seconds=patience_seconds)
@@ -252,7 +252,7 @@ class Account:
                     )
                 if listing.file_ids:
                     await self.catalog.write(
-                        lambda db: writes.put_files(db, listing, campaign_id=campaign_id, call_id=call_id)
+                        lambda db: upserts.put_files(db, listing, campaign_id=campaign_id, call_id=call_id)
                     )
                 self._recent["files", campaign_id, call_id] = trio.current_time()
                 recording_ids = [recording.id for recording in self.catalog.recordings_of_call(call_id)]
@@ -269,7 +269,7 @@ class Account:
 
         async def question() -> None:
             media = await v2.get_media(media_id)
-            await self.catalog.write(lambda db: writes.put_media(db, media))
+            await self.catalog.write(lambda db: upserts.put_media(db, media))
 
         await self._questions.ask(("media", media_id), Api.V2, question, patience_seconds=patience_seconds)
 
@@ -319,7 +319,7 @@ class Account:
 
         async def question() -> None:
             body = encode(await fetch())
-            await self.catalog.write(lambda db: writes.put_document(db, key=key, body=body, now_ms=self._wall_ms()))
+            await self.catalog.write(lambda db: upserts.put_document(db, key=key, body=body, now_ms=self._wall_ms()))
             self._recent["document", key] = trio.current_time()
 
         try:
@@ -344,8 +344,8 @@ class Account:
         def batch(db: Any) -> None:
             campaign_id = recording.campaign_id or 0
             if call_id:
-                writes.note_call(db, call_id=call_id, campaign_id=campaign_id)
-            writes.put_recording(db, recording, call_id=call_id, campaign_id=campaign_id)
+                upserts.note_call(db, call_id=call_id, campaign_id=campaign_id)
+            upserts.put_recording(db, recording, call_id=call_id, campaign_id=campaign_id)
 
         await self.catalog.write(batch)
 

@@ -21,7 +21,7 @@ _READERS = 4
 _LOOK_STEPS = 100_000
 
 
-class Apart:
+class InThread:
     """Asks in threads. A connection costs a millisecond, which is nothing beside what is asked here."""
 
     def __init__(self, path: Path) -> None:

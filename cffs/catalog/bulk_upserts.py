@@ -1,7 +1,7 @@
 """A page of calls put into rows: what is new goes in by a few statements a page, all else as a single call does.
 
 It must not know threads or transactions, nor who asked.
-`catalog/taking` calls it. A first listing is all new rows, and a statement for each of them was most of its cost.
+`catalog/listing_sync` calls it. A first listing is all new rows, and a statement for each of them was most of its cost.
 """
 
 import json
@@ -11,7 +11,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from cffs.catalog import naming, views_writes, writes
+from cffs.catalog import display_names, upserts, view_index
 from cffs.core.values import Call, Recording
 
 _KNOWN_CALLS = "SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))"
@@ -27,7 +27,7 @@ def put_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
     for call in calls:
         if not new.take(call):
             new.flush()  # rows are numbered in the order of the calls
-            writes.put_call(db, call)
+            upserts.put_call(db, call)
     new.flush()
 
 
@@ -41,7 +41,7 @@ class _NewRows:
         self._recording_ids = _ids(
             db, _KNOWN_RECORDINGS, [recording.id for call in calls for recording in call.recordings or ()]
         )
-        self._zone = naming.zone_of(db)
+        self._zone = display_names.zone_of(db)
         self._folders: dict[tuple[str, str], int] = {}
         self._campaigns: set[int] = set()
         self._calls: list[tuple[Any, ...]] = []
@@ -61,38 +61,38 @@ class _NewRows:
         campaign_id = call.campaign_id or 0
         if campaign_id not in self._campaigns:
             self._campaigns.add(campaign_id)
-            writes.note_campaign(self._db, campaign_id)
-        memberships = writes.memberships_of(call)
-        given = naming.new_call(naming.parts_of_call(call), call.id, self._zone)
-        self._calls.append(writes.call_values(call, memberships, given))
+            upserts.note_campaign(self._db, campaign_id)
+        memberships = upserts.memberships_of(call)
+        given = display_names.new_call(display_names.parts_of_call(call), call.id, self._zone)
+        self._calls.append(upserts.call_values(call, memberships, given))
         stems: set[str] = set()
         for recording in recordings:
             self._add(recording, call, stems, memberships)
         return True
 
-    def _add(self, recording: Recording, call: Call, stems: set[str], memberships: views_writes.Memberships) -> None:
+    def _add(self, recording: Recording, call: Call, stems: set[str], memberships: view_index.Memberships) -> None:
         if not self._recordings:
-            self._seq = writes.next_recording_seq(self._db)
+            self._seq = upserts.next_recording_seq(self._db)
         seq = self._seq + len(self._recordings)
         stem = _usual_stem(recording.name)
         if stem is None or stem in stems:
-            stem = writes.recording_stem(recording.name, identity=recording.id, taken=stems)
+            stem = upserts.recording_stem(recording.name, identity=recording.id, taken=stems)
         stems.add(stem)
-        attempt = writes.attempt_of(recording)
-        listed, unsaid, _month = naming.new_recording(
-            naming.parts_of_recording(recording, call), recording.id, recording.name, self._zone
+        attempt = upserts.attempt_of(recording)
+        listed, unsaid, _month = display_names.new_recording(
+            display_names.parts_of_recording(recording, call), recording.id, recording.name, self._zone
         )
-        values = writes.recording_values(recording, call.campaign_id or 0)
+        values = upserts.recording_values(recording, call.campaign_id or 0)
         name = encode_basestring_ascii(recording.name)
         self._recordings.append((*values, recording.id, call.id, name, stem, seq, *attempt, listed, unsaid))
-        folders = views_writes.folders(self._db, memberships, attempt, known=self._folders)
+        folders = view_index.folders(self._db, memberships, attempt, known=self._folders)
         self._places += [(folder, seq, recording.created_ms) for folder in folders]
 
     def flush(self) -> None:
         """Write what was kept."""
-        self._db.executemany(writes.INSERT_CALL, self._calls)
-        self._db.executemany(writes.INSERT_RECORDING, self._recordings)
-        views_writes.place_all(self._db, self._places)
+        self._db.executemany(upserts.INSERT_CALL, self._calls)
+        self._db.executemany(upserts.INSERT_RECORDING, self._recordings)
+        view_index.place_all(self._db, self._places)
         self._calls, self._recordings, self._places = [], [], []
 
 
@@ -104,5 +104,5 @@ def _ids(db: sqlite3.Connection, statement: str, ids: list[Any]) -> set[int]:
 def _usual_stem(name: str) -> str | None:
     """The stem of a recording whose call has no other of that name; None where it holds the recording's id. Most
     recordings of an account are called the same."""
-    one, other = (writes.recording_stem(name, identity=identity, taken=()) for identity in (1, 2))
+    one, other = (upserts.recording_stem(name, identity=identity, taken=()) for identity in (1, 2))
     return one if one == other else None

@@ -47,7 +47,7 @@ class CallFolder:
     recordings: list[RecordingRow] = field(default_factory=list)
 
 
-class CallFolders:
+class CallCache:
     """What was read ahead. No method is a checkpoint."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Which operations this origin does not have at all, for the life of the mount.
 
 It must not know how that was found out.
-`catalog/account` asks it before and tells it after every question (contract section 3: an origin that answers only
+`catalog/account_sync` asks it before and tells it after every question (contract section 3: an origin that answers only
 the two documents; a listing that answers 404, 405 or 501 marks its by-id forms missing too, until the next mount).
 """
 

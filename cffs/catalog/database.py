@@ -16,7 +16,7 @@ from typing import TypeVar
 import trio
 
 from cffs.catalog import schema
-from cffs.catalog.soundness import UNREADABLE, damaged, is_damage
+from cffs.catalog.integrity import UNREADABLE, damaged, is_damage
 from cffs.core.errors import DeadlineExceeded
 
 Row = TypeVar("Row")

@@ -1,7 +1,8 @@
 """The names that calls, recordings and campaigns are listed under: given as their rows are written, and kept.
 
 It must not know folders of the tree, or extensions.
-`catalog/writes` and `catalog/page_writes` ask it inside their transactions, `catalog/renaming` for rows that are older
+`catalog/upserts` and `catalog/bulk_upserts` ask it inside their transactions, `catalog/name_migration` for rows that
+are older
 than such names. A row keeps what its name says for as long as a part of it is not known (`unsaid`); what is only known
 by its id has no name yet.
 """

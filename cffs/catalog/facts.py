@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from cffs.catalog import absences, rows, writes
+from cffs.catalog import missing_objects, rows, upserts
 from cffs.catalog.changes import Changes
 from cffs.catalog.database import Database
 from cffs.catalog.hint_measure import HintMeasure
@@ -140,12 +140,12 @@ class Facts(Database):
         cancelled before it starts, nothing happened. Raises DeadlineExceeded once the catalogue is closed.
         """
         left = False
-        if not absences.has_row(self._reading, key):
+        if not missing_objects.has_row(self._reading, key):
             return False
 
         def batch(db: sqlite3.Connection) -> None:
             nonlocal left
-            left = absences.note(db, key, now_ms=now_ms)
+            left = missing_objects.note(db, key, now_ms=now_ms)
 
         try:
             await self.write(batch)
@@ -206,8 +206,8 @@ class Facts(Database):
             return
 
         def put(db: sqlite3.Connection) -> None:
-            writes.put_facts(db, batch.values())
-            absences.forget(db, found_again)
+            upserts.put_facts(db, batch.values())
+            missing_objects.forget(db, found_again)
 
         try:
             await self.write(put)

@@ -1,7 +1,7 @@
 """Whether v1's file ids are v2's recording ids: learned from calls that both APIs listed. Pure.
 
 It must not know rows or requests; it is told two sets of ids a call.
-`catalog/account` notes what v1 answered, the tree asks before it lists WAVs beside v2 (contract section 3).
+`catalog/account_sync` notes what v1 answered, the tree asks before it lists WAVs beside v2 (contract section 3).
 """
 
 from collections.abc import Collection

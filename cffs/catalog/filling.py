@@ -2,7 +2,7 @@
 
 It must not know folders. On an origin that embeds recordings in `/calls` there is nothing to do here; elsewhere
 `recordings/` and the views would be empty until each call's own folder was opened.
-`catalog/account` makes the listing `recordings` of it.
+`catalog/account_sync` makes the listing `recordings` of it.
 """
 
 import logging
@@ -14,7 +14,7 @@ import trio
 from cffs.core.errors import CffsError, OperationNotOffered, RemoteObjectMissing
 
 if TYPE_CHECKING:
-    from cffs.catalog.account import Account
+    from cffs.catalog.account_sync import Account
     from cffs.catalog.listings import Listing
 
 log = logging.getLogger(__name__)

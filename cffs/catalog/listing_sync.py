@@ -1,7 +1,7 @@
 """How the account's listings are taken: which operation, since when, into which rows, page by page.
 
 It must not know when a listing is wanted or who waits for it (`catalog/listings`).
-`catalog/account` makes listings of its methods; each raises what stops an answer, pages already taken stay.
+`catalog/account_sync` makes listings of its methods; each raises what stops an answer, pages already taken stay.
 """
 
 import logging
@@ -11,15 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from cffs.callfire.v2 import V2Client
-from cffs.catalog import writes
+from cffs.catalog import upserts
+from cffs.catalog.bulk_upserts import put_calls
+from cffs.catalog.capabilities import Family, Offered
 from cffs.catalog.listings import Listing
-from cffs.catalog.offered import Family, Offered
-from cffs.catalog.page_writes import put_calls
 from cffs.catalog.paging import walk_pages
 from cffs.catalog.store import Catalog
+from cffs.core.api_v2 import embeds_recordings, settled
 from cffs.core.errors import OperationNotOffered
 from cffs.core.values import Call, Page
-from cffs.core.wire_v2 import embeds_recordings, settled
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _TooLarge(Exception):  # control flow within this module: what the first p
         self.items = items
 
 
-class Taking:
+class ListingSync:
     """Takes the listings of v2. Of its own it knows only whether the account is large, and what was left out."""
 
     def __init__(self, *, catalog: Catalog, v2: V2Client, offered: Offered, wall_ms: Callable[[], int]) -> None:
@@ -62,7 +62,7 @@ class Taking:
         async def ask(limit: int, offset: int) -> Page[Any]:
             return await self._v2.find_campaigns(limit=limit, offset=offset)
 
-        await self._take_pages(listing, Family.BROADCASTS, ask, _each(writes.put_campaign))
+        await self._take_pages(listing, Family.BROADCASTS, ask, _each(upserts.put_campaign))
 
     async def media(self, listing: Listing) -> None:
         """The media."""
@@ -70,7 +70,7 @@ class Taking:
         async def ask(limit: int, offset: int) -> Page[Any]:
             return await self._v2.find_media(limit=limit, offset=offset)
 
-        await self._take_pages(listing, Family.MEDIA, ask, _each(writes.put_media))
+        await self._take_pages(listing, Family.MEDIA, ask, _each(upserts.put_media))
 
     async def calls(self, listing: Listing) -> None:
         """The calls since shortly before the newest that is known, or all of them where they were not taken whole for
@@ -120,9 +120,9 @@ class Taking:
 
         def batch(db: sqlite3.Connection) -> None:
             if walk.newest_ms is not None:
-                writes.mark_listed(db, f"{name}:since", now_ms=walk.newest_ms)
+                upserts.mark_listed(db, f"{name}:since", now_ms=walk.newest_ms)
             if walk.begin_ms is None:
-                writes.mark_listed(db, f"{name}:full", now_ms=walk.started_ms)
+                upserts.mark_listed(db, f"{name}:full", now_ms=walk.started_ms)
 
         await self._catalog.write(batch)
 
@@ -164,7 +164,7 @@ class Taking:
         if refused and refused != self._refused.get(listing.name):  # told once, not at each refresh
             self._refused[listing.name] = refused
             log.warning("rows left out listing=%s count=%d: they are no records, or have no id", listing.name, refused)
-        await self._catalog.write(lambda db: writes.mark_listed(db, listing.name, now_ms=now_ms))
+        await self._catalog.write(lambda db: upserts.mark_listed(db, listing.name, now_ms=now_ms))
 
 
 class _Walk:

@@ -1,7 +1,7 @@
 """The listings of the account: taken page by page into rows, once at a time each, refreshed behind the caller.
 
 It must not know folders; a listing has a name ("campaigns", "calls", "media") and rows appear as pages arrive.
-`catalog/account` starts them; the tree waits for progress.
+`catalog/account_sync` starts them; the tree waits for progress.
 """
 
 import logging

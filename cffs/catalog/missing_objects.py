@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable
 
-from cffs.catalog import views_writes
+from cffs.catalog import view_index
 from cffs.core.names import decode_name
 
 #: A service that restores a backup, or one node of it that lags behind, says "not found" for minutes.
@@ -67,7 +67,7 @@ def _recordings_leave(db: sqlite3.Connection, which: str, parts: tuple[str, ...]
     rows = db.execute(f"SELECT seq, id FROM recordings WHERE {which}", parts).fetchall()  # nosec B608  # noqa: S608
     for seq, recording_id in rows:
         db.execute("UPDATE recordings_left SET seq = max(seq, ?)", (seq,))
-        views_writes.displace(db, seq)
+        view_index.displace(db, seq)
         db.execute("DELETE FROM recordings WHERE seq = ?", (seq,))
         db.execute("DELETE FROM facts WHERE object_key = ?", (f"recording/{recording_id}.mp3",))
 

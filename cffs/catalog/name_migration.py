@@ -7,12 +7,12 @@ What the service told of each call is read again, for the rows do not hold all t
 import json
 import sqlite3
 
-from cffs.catalog import naming, views_writes
-from cffs.catalog.writes import attempt_of
+from cffs.catalog import display_names, view_index
+from cffs.catalog.upserts import attempt_of
+from cffs.core.api_v2 import parse_call
 from cffs.core.errors import MalformedAnswer
+from cffs.core.json_values import decode
 from cffs.core.values import Call
-from cffs.core.wire_json import decode
-from cffs.core.wire_v2 import parse_call
 
 #: Calls read and written together.
 _AT_ONCE = 1000
@@ -27,7 +27,7 @@ def fill(db: sqlite3.Connection) -> None:
     db.execute("UPDATE documents SET seen_ms = refreshed_ms")
     campaigns = db.execute("SELECT id, name FROM campaigns WHERE document NOT NULL ORDER BY seq").fetchall()
     for campaign_id, name in campaigns:
-        naming.name_campaign(db, campaign_id, json.loads(name))
+        display_names.name_campaign(db, campaign_id, json.loads(name))
     seq = 0
     while rows := db.execute(_CALLS, (seq, _AT_ONCE)).fetchall():
         for seq, document in rows:
@@ -36,8 +36,8 @@ def fill(db: sqlite3.Connection) -> None:
                 _fill_call(db, seq, call)
     db.execute("DELETE FROM view_rows")
     for (call_id,) in db.execute("SELECT DISTINCT call_id FROM recordings").fetchall():
-        views_writes.place_call(db, call_id)
-        naming.complete_recordings(db, call_id)
+        view_index.place_call(db, call_id)
+        display_names.complete_recordings(db, call_id)
 
 
 def _read(document: bytes) -> Call | None:
@@ -48,7 +48,7 @@ def _read(document: bytes) -> Call | None:
 
 
 def _fill_call(db: sqlite3.Connection, seq: int, call: Call) -> None:
-    given = naming.new_call(naming.parts_of_call(call), call.id, naming.zone_of(db))
+    given = display_names.new_call(display_names.parts_of_call(call), call.id, display_names.zone_of(db))
     db.execute("UPDATE calls SET listed = ?, unsaid = ?, month = ? WHERE seq = ?", (*given, seq))
     attempts = [(*attempt_of(recording), recording.id, call.id) for recording in call.recordings or ()]
     db.executemany("UPDATE recordings SET to_number = ?, labels = ? WHERE id = ? AND call_id = ?", attempts)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import trio
 from cachetools import LRUCache
 
-from cffs.catalog import writes
-from cffs.catalog.offered import Family
+from cffs.catalog import upserts
+from cffs.catalog.capabilities import Family
 from cffs.core.errors import CffsError, RemoteObjectMissing, ServerFailure
 from cffs.core.source import Api
 
 if TYPE_CHECKING:
-    from cffs.catalog.account import Account
+    from cffs.catalog.account_sync import Account
 
 #: Ids that one request names: each is 20 bytes of its URL at most.
 _IDS_A_REQUEST = 100
@@ -30,7 +30,7 @@ _LOOKED_AT = 1000
 _SERVER_ERROR = 500
 
 
-class Completing:
+class RowCompletion:
     """Which ids were asked. One an account."""
 
     def __init__(self, account: "Account") -> None:
@@ -108,7 +108,7 @@ class Completing:
 
         def put(db: sqlite3.Connection) -> None:
             for call in told.values():
-                writes.put_call(db, call)
+                upserts.put_call(db, call)
 
         await self._account.catalog.write(put)
         for ident in told:

@@ -13,8 +13,8 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from cffs.catalog import naming, renaming
-from cffs.catalog.soundness import is_damage, is_large, is_sound, mark_of
+from cffs.catalog import display_names, name_migration
+from cffs.catalog.integrity import is_damage, is_large, is_sound, mark_of
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX IF EXISTS calls_by_campaign;
     CREATE INDEX calls_by_campaign ON calls (campaign_id, seq, id);
     """,
-    # Names for people, given once a row; by whom and when each row was first told. `catalog/naming` fills them.
+    # Names for people, given once a row; by whom and when each row was first told. `catalog/display_names` fills them.
     """
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     DROP TRIGGER recordings_keep_names;
@@ -171,7 +171,7 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 #: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
-_FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {6: renaming.fill}
+_FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {6: name_migration.fill}
 
 _FIRST_WITH_SETTINGS = 6
 
@@ -197,7 +197,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def prepare(path: Path, *, timezone: str = naming.UTC) -> None:
+def prepare(path: Path, *, timezone: str = display_names.UTC) -> None:
     """Make `path` a catalogue of the newest schema, mode 0600, keeping its rows. Where it has none yet, `timezone` is
     from now on the zone that its names tell times in.
 
@@ -256,8 +256,8 @@ def _migrate(path: Path, timezone: str) -> None:
                 f" PRAGMA user_version = {number};"
             )
             if number == _FIRST_WITH_SETTINGS:
-                connection.execute("INSERT INTO settings VALUES (?, ?)", (naming.TIMEZONE, timezone))
-                connection.execute("INSERT INTO settings VALUES (?, unixepoch() * 1000)", (naming.FIRST_SEEN,))
+                connection.execute("INSERT INTO settings VALUES (?, ?)", (display_names.TIMEZONE, timezone))
+                connection.execute("INSERT INTO settings VALUES (?, unixepoch() * 1000)", (display_names.FIRST_SEEN,))
             _FILLS.get(number, _no_fill)(connection)
             connection.execute("COMMIT")
 

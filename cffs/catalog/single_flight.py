@@ -1,7 +1,7 @@
 """Questions to the service in flight: one per key however many ask, alive past the caller that gave up.
 
 It must not know what is asked; an answer is a side effect on the catalogue's rows.
-`catalog/account` asks through it; the patience of a lookup (contract section 6) is decided here.
+`catalog/account_sync` asks through it; the patience of a lookup (contract section 6) is decided here.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -24,7 +24,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
 )
 from cffs.core.source import Api
-from cffs.core.waiting import Record, begin, waits_for
+from cffs.core.wait_reasons import Record, begin, waits_for
 
 Answer = TypeVar("Answer")
 
@@ -78,7 +78,7 @@ class _Pending:
         return self.record.told() if self.api is None else f"a question to {self.api}: {self.record.told()}"
 
 
-class Questions:
+class SingleFlight:
     """The questions under way. One owner: the catalogue's account; time is trio's clock."""
 
     def __init__(self, background: Background, *, timeout_seconds: float, is_offline: Callable[[Api], bool]) -> None:

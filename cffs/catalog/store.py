@@ -1,7 +1,7 @@
 """The catalogue's one object: rows read inline, on top of facts and the database.
 
 It must not know the API, paths or the kernel.
-`tree/` reads it, `catalog/account` writes what the API answered, `learn` is called by whoever learned something.
+`tree/` reads it, `catalog/account_sync` writes what the API answered, `learn` is called by whoever learned something.
 """
 
 import json
@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 import trio
 
-from cffs.catalog import naming, rows, schema
-from cffs.catalog.apart import Apart
-from cffs.catalog.call_folders import Beside, CallFolders
+from cffs.catalog import display_names, rows, schema
+from cffs.catalog.apart import InThread
+from cffs.catalog.call_cache import Beside, CallCache
 from cffs.catalog.facts import Facts, wall_clock_ms
+from cffs.catalog.integrity import UNREADABLE, damaged, is_damage, is_large, look_over
 from cffs.catalog.rows import (
     CallRow,
     CampaignRow,
@@ -28,12 +29,11 @@ from cffs.catalog.rows import (
     MediaRow,
     RecordingRow,
 )
-from cffs.catalog.soundness import UNREADABLE, damaged, is_damage, is_large, look_over
 from cffs.catalog.views import PAGE_ROWS as VIEW_PAGE_ROWS
 from cffs.catalog.views import Views
+from cffs.core.api_v2 import parse_document, told_emptiness
 from cffs.core.listed_names import LAST_DATED_MS
 from cffs.core.values import Emptiness
-from cffs.core.wire_v2 import parse_document, told_emptiness
 
 #: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
 PAGE_ROWS = 1000
@@ -49,7 +49,7 @@ class Catalog(Facts):
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, path: Path, *, timezone: str = naming.UTC, wall_ms: Callable[[], int] = wall_clock_ms
+        cls, path: Path, *, timezone: str = display_names.UTC, wall_ms: Callable[[], int] = wall_clock_ms
     ) -> AsyncIterator["Catalog"]:
         """The catalogue in `path`, closed at the end with every learned fact written. Raises OSError.
 
@@ -88,18 +88,20 @@ class Catalog(Facts):
         """Another value once anything was written."""
         return self._reading.execute("PRAGMA data_version").fetchone()[0]
 
-    def __init__(self, path: Path, *, timezone: str = naming.UTC, wall_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(
+        self, path: Path, *, timezone: str = display_names.UTC, wall_ms: Callable[[], int] = wall_clock_ms
+    ) -> None:
         super().__init__(path, timezone=timezone, wall_ms=wall_ms)
         #: The zone that names tell times in, and days and months begin in.
         with self._closed_where_it_fails():
-            self.zone = naming.zone_of(self._reading)
-            seen = self._reading.execute(rows.SETTING, (naming.FIRST_SEEN,)).fetchone()
+            self.zone = display_names.zone_of(self._reading)
+            seen = self._reading.execute(rows.SETTING, (display_names.FIRST_SEEN,)).fetchone()
             if seen is None:
                 raise ValueError("a setting is missing")
             #: When the account was first mounted here.
             self.first_seen_ms = int(seen[0])
-        self._apart = Apart(path)
-        self._call_folders = CallFolders()
+        self._apart = InThread(path)
+        self._call_folders = CallCache()
         self._counts: dict[str, int] = {}
 
     async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:

@@ -9,14 +9,14 @@ import sqlite3
 from collections.abc import Container, Iterable
 from json.encoder import encode_basestring_ascii
 
-from cffs.catalog import naming, views_writes
+from cffs.catalog import display_names, view_index
 from cffs.catalog.rows import DynamicRow, Fact
 from cffs.core.ids import RecordingId
-from cffs.core.junk import is_junk
+from cffs.core.json_values import encode_decoded
 from cffs.core.media_types import stem_of
 from cffs.core.names import encode_name, file_name
+from cffs.core.probe_names import is_junk
 from cffs.core.values import Call, Campaign, Media, Recording, RecordingList, RecordingState
-from cffs.core.wire_json import encode_decoded
 
 #: Names in a call's folder that are ours whatever a recording is called.
 RESERVED_CALL_STEMS = frozenset({"call"})
@@ -44,7 +44,7 @@ def put_campaign(db: sqlite3.Connection, campaign: Campaign) -> None:
         " name = excluded.name, modified_ms = excluded.modified_ms, document = excluded.document",
         (campaign.id, json.dumps(campaign.name), campaign.modified_ms, encode_decoded(campaign.document)),
     )
-    naming.name_campaign(db, campaign.id, campaign.name)
+    display_names.name_campaign(db, campaign.id, campaign.name)
 
 
 def note_campaign(db: sqlite3.Connection, campaign_id: int) -> None:
@@ -80,22 +80,22 @@ INSERT_RECORDING = (
 )
 
 
-def memberships_of(call: Call) -> views_writes.Memberships:
+def memberships_of(call: Call) -> view_index.Memberships:
     """What decides in which folders of the views the call's recordings are."""
     return (
-        naming.sql_text(call.from_number),
-        naming.sql_text(call.to_number),
+        display_names.sql_text(call.from_number),
+        display_names.sql_text(call.to_number),
         json.dumps(call.labels) if call.labels else "[]",
     )
 
 
-def attempt_of(recording: Recording) -> views_writes.Attempt:
+def attempt_of(recording: Recording) -> view_index.Attempt:
     """The same of the attempt in which a recording was made."""
     labels = json.dumps(recording.labels) if recording.labels else "[]"
-    return views_writes.Attempt(naming.sql_text(recording.to_number), labels)
+    return view_index.Attempt(display_names.sql_text(recording.to_number), labels)
 
 
-def call_values(call: Call, memberships: views_writes.Memberships, given: naming.Given) -> tuple[object, ...]:
+def call_values(call: Call, memberships: view_index.Memberships, given: display_names.Given) -> tuple[object, ...]:
     """What `INSERT_CALL` binds."""
     from_number, to_number, labels = memberships
     return (
@@ -140,16 +140,16 @@ def next_recording_seq(db: sqlite3.Connection) -> int:
 def put_call(db: sqlite3.Connection, call: Call) -> None:
     """Insert or refresh a call that v2 described, with the recordings embedded in it where it says what they are."""
     campaign_id = call.campaign_id or 0
-    before = views_writes.memberships(db, call.id)
+    before = view_index.memberships(db, call.id)
     now = memberships_of(call)
-    db.execute(_PUT_CALL, call_values(call, now, naming.call_again(db, call)))
+    db.execute(_PUT_CALL, call_values(call, now, display_names.call_again(db, call)))
     note_campaign(db, campaign_id)
     db.execute(_MOVE_RECORDINGS, (campaign_id, call.id, campaign_id))
     if before is not None and before != now:
-        views_writes.place_call(db, call.id)
+        view_index.place_call(db, call.id)
     for recording in call.recordings or ():
         put_recording(db, recording, call_id=call.id, campaign_id=campaign_id, of_call=now)
-    naming.complete_recordings(db, call.id)
+    display_names.complete_recordings(db, call.id)
 
 
 def note_call(db: sqlite3.Connection, *, call_id: int, campaign_id: int) -> None:
@@ -168,7 +168,7 @@ def put_recording(
     *,
     call_id: int,
     campaign_id: int,
-    of_call: views_writes.Memberships | None = None,
+    of_call: view_index.Memberships | None = None,
 ) -> None:
     """Insert or refresh a recording; its stem is given once, unique in its call's folder. `of_call` says that it was
     embedded in its call, which tells of the attempt that it was made in, and spares a look at the call."""
@@ -178,14 +178,14 @@ def put_recording(
         seq, attempt, name = next_recording_seq(db), attempt_of(recording), encode_basestring_ascii(recording.name)
         stem = recording_stem(recording.name, identity=recording.id, taken=_stems(db, call_id))
         db.execute(INSERT_RECORDING, (*values, recording.id, call_id, name, stem, seq, *attempt, None, None))
-        views_writes.place_recording(db, seq, of_call or views_writes.memberships(db, call_id))
+        view_index.place_recording(db, seq, of_call or view_index.memberships(db, call_id))
     else:
         seq, had_call, had_ms, *had_attempt = before
-        attempt = attempt_of(recording) if of_call is not None else views_writes.Attempt(*had_attempt)
+        attempt = attempt_of(recording) if of_call is not None else view_index.Attempt(*had_attempt)
         is_found = bool(call_id) and not had_call  # by its id, before anything told its call: it moves into its folder
         moves = is_found or had_ms != recording.created_ms or attempt != tuple(had_attempt)
         if moves:
-            views_writes.displace(db, seq)
+            view_index.displace(db, seq)
         db.execute(_PUT_RECORDING, (*values, *attempt, recording.id))
         if is_found:
             stem = recording_stem(recording.name, identity=recording.id, taken=_stems(db, call_id))
@@ -195,8 +195,8 @@ def put_recording(
                 (call_id, stem, name, recording.id),
             )
         if moves:
-            views_writes.place_recording(db, seq, of_call or views_writes.memberships(db, call_id or had_call))
-    naming.complete_recording(db, recording.id)
+            view_index.place_recording(db, seq, of_call or view_index.memberships(db, call_id or had_call))
+    display_names.complete_recording(db, recording.id)
 
 
 def untold_recording(recording_id: int) -> Recording:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from cffs.callfire.targets import Origin, origin_of
-from cffs.catalog.escapes import unescaped
+from cffs.callfire.url_policy import Origin, origin_of
 from cffs.catalog.rows import DynamicRow
+from cffs.catalog.unescape import unescaped
 from cffs.core.ids import parse_id
-from cffs.core.junk import is_junk
 from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, name_nbytes
+from cffs.core.probe_names import is_junk
 
 _FILES, _RECORDINGS, _REST = "/files/recording/", "/calls/recordings/", "/rest/call/"
 #: What such URLs hold: v1's, v2's by id and by name within a call, and those of API 1.1.

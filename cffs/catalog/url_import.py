@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from cffs.catalog import rows, schema, writes
-from cffs.catalog.found_urls import Finding, FoundCall, FoundFile, FoundRecording, Refused
+from cffs.catalog import rows, schema, upserts
 from cffs.catalog.rows import DynamicRow
+from cffs.catalog.url_finder import Finding, FoundCall, FoundFile, FoundRecording, Refused
 from cffs.catalog.views import Views
 
 #: Rows a transaction: the mount's own writer waits for one at most some milliseconds.
@@ -90,9 +90,9 @@ class CatalogFile:
         table = "recordings" if isinstance(found, FoundRecording) else "calls"
         known = self._connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (found.id,)).fetchone()  # nosec B608  # noqa: S608 - a name of ours
         if known is None and isinstance(found, FoundRecording):
-            writes.put_recording(self._connection, writes.untold_recording(found.id), call_id=0, campaign_id=0)
+            upserts.put_recording(self._connection, upserts.untold_recording(found.id), call_id=0, campaign_id=0)
         elif known is None:
-            writes.note_call(self._connection, call_id=found.id, campaign_id=0)
+            upserts.note_call(self._connection, call_id=found.id, campaign_id=0)
         return known is None
 
     @property

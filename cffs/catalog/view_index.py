@@ -1,7 +1,7 @@
 """Which recordings belong into which folder of the views, kept beside the rows as they are written.
 
 It must not know paths or what a view's files are called.
-`catalog/writes` calls it inside its transactions, `catalog/renaming` for rows that are older than the views.
+`catalog/upserts` calls it inside its transactions, `catalog/name_migration` for rows that are older than the views.
 
 A folder's name is given once and kept. A recording is in a folder once, whichever of the call's parties has its number.
 """
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii
 from typing import NamedTuple
 
-from cffs.core.junk import is_junk
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.names import encode_name, file_name
+from cffs.core.probe_names import is_junk
 
 NUMBERS = "number"
 LABELS = "label"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from cffs.catalog.integrity import UNREADABLE, damaged, is_damage
 from cffs.catalog.rows import RECORDING_COLUMNS, ListedRecording, RecordingRow, recording_row
-from cffs.catalog.soundness import UNREADABLE, damaged, is_damage
 from cffs.core.listed_names import LAST_DATED_MS
 
 Row = TypeVar("Row")

@@ -16,15 +16,15 @@ from typing import Any
 
 import click
 
-from cffs.cli.ages import parse_age
-from cffs.cli.context import given_options, load, settings_options
 from cffs.cli.control import NoSocket, ask, unseen
+from cffs.cli.durations import parse_age
+from cffs.cli.format_status import size as shown_size
 from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import mount_at
-from cffs.cli.show import size as shown_size
+from cffs.cli.options import given_options, load, settings_options
 from cffs.core.errors import UsageError
-from cffs.core.printable import visible
+from cffs.core.one_line import visible
 from cffs.core.settings_options import parse_size
 
 #: Removing many files takes a while; each wait for a line of the daemon is bounded by this.
@@ -162,7 +162,7 @@ def _shrink(parameters: dict[str, Any], command: str, arguments: dict[str, objec
 
 def _shrunk(folder: Path, command: str, arguments: dict[str, object]) -> int:
     from cffs.cache.disk_index import DiskIndex
-    from cffs.daemon.blocks import shrink
+    from cffs.daemon.disk_cache_setup import shrink
 
     index = DiskIndex(folder)
     index.scan()

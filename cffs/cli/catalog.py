@@ -1,6 +1,6 @@
 """`cffs catalog add|import|list`: recordings that nothing lists, found in texts and put into the catalogue.
 
-It must not know what a URL of a recording looks like (`catalog/found_urls`).
+It must not know what a URL of a recording looks like (`catalog/url_finder`).
 `cli/main` registers it. It talks to no service and to no daemon: a running mount sees the rows at its next listing.
 """
 
@@ -15,14 +15,14 @@ from typing import Any, BinaryIO
 
 import click
 
-from cffs.catalog.found_urls import Finding, UrlFinder
-from cffs.catalog.importing import CatalogFile, Tally, is_busy
-from cffs.cli.context import given_options, load, settings_options
+from cffs.catalog.url_finder import Finding, UrlFinder
+from cffs.catalog.url_import import CatalogFile, Tally, is_busy
 from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, json_text, tell
+from cffs.cli.options import given_options, load, settings_options
 from cffs.core.errors import UsageError
 from cffs.core.names import encode_name
-from cffs.core.printable import visible
+from cffs.core.one_line import visible
 from cffs.core.settings import Settings
 
 _PIECE_NBYTES = 1 << 20

@@ -151,7 +151,7 @@ def _clock(date: str | None) -> Check:
 
 def _accounts(settings: Settings) -> Iterator[Check]:
     from cffs.callfire.credential_check import Outcome, Proof
-    from cffs.cli.checking import ask_all
+    from cffs.cli.check_credentials import ask_all
 
     verdicts = {verdict.proof: verdict for verdict in ask_all(settings)}
     tried = [verdict for proof, verdict in verdicts.items() if proof is not Proof.ACCOUNT]

@@ -1,6 +1,6 @@
 """Reads the config file and the files that hold secrets, and refuses what others could have read or written.
 
-It must not know which keys are options (`core/settings_resolve` does). `cli/context` calls it.
+It must not know which keys are options (`core/settings_resolve` does). `cli/options` calls it.
 """
 
 import os

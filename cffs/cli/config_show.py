@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from cffs.cli.context import given_options, load, settings_options
 from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import json_text
+from cffs.cli.options import given_options, load, settings_options
 from cffs.cli.unit import unit
-from cffs.core.printable import visible
+from cffs.core.one_line import visible
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind
 from cffs.core.settings_resolve import Resolved
 

@@ -20,7 +20,7 @@ from cffs.cli.mountpoint import prepare
 from cffs.cli.standin import DEFAULT_CALLS, DEFAULT_SEED, StandinChild, running_standin
 from cffs.core.settings import Settings
 from cffs.core.settings_resolve import Layers, Places, resolve
-from cffs.standin.friendly import FOUND_PARTY, FOUND_SECONDS
+from cffs.standin.office_account import FOUND_PARTY, FOUND_SECONDS
 
 
 @click.command(short_help="Mount an embedded stand-in, to look around.")

@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from cffs.cli.checks import COLOURS, Check, State, fail, has_failed, ok
-from cffs.cli.context import given_options, load, settings_options
 from cffs.cli.messages import Failed, json_text
-from cffs.cli.places import find_places
+from cffs.cli.options import given_options, load, settings_options
+from cffs.cli.paths import find_places
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 

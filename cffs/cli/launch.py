@@ -21,9 +21,9 @@ import click
 
 import cffs
 from cffs.cli.messages import Failed, tell
-from cffs.cli.reread import recipe
-from cffs.cli.unmounting import end
-from cffs.core.printable import visible
+from cffs.cli.reload_settings import recipe
+from cffs.cli.unmount_tools import end
+from cffs.core.one_line import visible
 from cffs.core.settings import Settings
 from cffs.daemon.mount_request import hand_over
 from cffs.daemon.mounting import Connection, Known, free, mount

@@ -15,9 +15,9 @@ import click
 
 from cffs.cli.config_file import read_config
 from cffs.cli.config_write import credentials_in, remove_leftovers, replace_file, with_values
-from cffs.cli.context import given_options, load, settings_options_showing
 from cffs.cli.messages import Failed, tell
-from cffs.cli.places import find_places
+from cffs.cli.options import given_options, load, settings_options_showing
+from cffs.cli.paths import find_places
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import BY_NAME, CREDENTIALS
 from cffs.core.settings_resolve import MAX_SECRET_CHARACTERS
@@ -189,7 +189,7 @@ def _verdicts(options: Mapping[str, object], given: Mapping[str, str]) -> tuple[
     if settings.offline:
         return " (not checked: offline)", {}
     from cffs.callfire.credential_check import Outcome
-    from cffs.cli.checking import ask_all
+    from cffs.cli.check_credentials import ask_all
 
     words = {
         Outcome.ACCEPTED: "accepted",

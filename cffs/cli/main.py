@@ -19,7 +19,7 @@ import cffs
 from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, one_line, tell
 from cffs.core.errors import CffsError
-from cffs.daemon.inherited import put_right
+from cffs.daemon.inherited_environment import put_right
 
 #: Where each command lives; imported when it is asked for.
 _COMMANDS = {

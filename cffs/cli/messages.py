@@ -5,7 +5,7 @@ It must not know commands. Every command calls it.
 
 import sys
 
-from cffs.core.printable import visible, visible_json
+from cffs.core.one_line import visible, visible_json
 
 
 class Failed(Exception):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cffs.cli.messages import Failed, tell
 from cffs.cli.mounts import Mount, absolute, as_owner, mount_at
-from cffs.cli.unmounting import unmount
+from cffs.cli.unmount_tools import unmount
 
 #: A daemon that lives answers from memory.
 _STUCK_SECONDS = 2.0

@@ -15,12 +15,12 @@ import click
 from cffs.cli.config_file import read_config, read_secret
 from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import Failed, tell
-from cffs.cli.places import find_places
+from cffs.cli.paths import find_places
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind, Option, parse
 from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
-from cffs.daemon.identity import acting_as
-from cffs.daemon.inherited import spoken
+from cffs.daemon.inherited_environment import spoken
+from cffs.daemon.user import acting_as
 
 #: What a mount without a profile is called in the mount table.
 _DEFAULT = "default"

@@ -1,6 +1,6 @@
 """What the process supplies to the settings: whose home, config, cache and state folders, which uid and time zone.
 
-It must not know options beyond `uid`. `cli/context` calls it.
+It must not know options beyond `uid`. `cli/options` calls it.
 """
 
 import os
@@ -13,7 +13,7 @@ import platformdirs
 
 from cffs.cli.messages import Failed
 from cffs.core.settings_resolve import Places
-from cffs.daemon.inherited import NO_HOME
+from cffs.daemon.inherited_environment import NO_HOME
 
 #: Where the zones' files lie, in the path that /etc/localtime leads to.
 _ZONES = "/zoneinfo/"

@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
-from cffs.cli.ages import parse_age
 from cffs.cli.control import Line, ask, connected
+from cffs.cli.durations import parse_age
+from cffs.cli.format_status import size as shown_size
 from cffs.cli.messages import Failed, tell
 from cffs.cli.mounts import Mount, place_in_mount
-from cffs.cli.show import size as shown_size
 from cffs.core.errors import UsageError
 
 #: As many as the mount has connections by default, of which it keeps some for others.

@@ -60,8 +60,8 @@ async def _look(url: str, settings: Settings) -> Mapping[str, Any]:
     from cffs.callfire.v1 import V1Client
     from cffs.callfire.v2 import V2Client
     from cffs.daemon.probe import look_at
+    from cffs.daemon.probe_command import report_of
     from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
-    from cffs.daemon.probing import report_of
 
     async with Transport(settings.origin()) as transport:
         if url.rstrip("/") in (settings.v1_url, settings.v2_url):
@@ -83,7 +83,7 @@ async def _keep(settings: Settings, found: Any) -> bool:
     from cffs.catalog.store import Catalog
     from cffs.core.errors import UsageError
     from cffs.daemon.account_folder import taken
-    from cffs.daemon.probing import keep
+    from cffs.daemon.probe_command import keep
 
     try:
         with taken(settings, Path("(cffs doctor)")) as folders:

@@ -1,6 +1,7 @@
 """How a running daemon finds its settings again: the same layers, resolved by a process of its own.
 
-It must not know daemons beyond that. `cli/launch` hands `recipe` to the daemon, which runs `python -m cffs.cli.reread`
+It must not know daemons beyond that. `cli/launch` hands `recipe` to the daemon, which runs `python -m
+cffs.cli.reload_settings`
 with it on SIGHUP; what comes back are settings, secrets included, on a pipe between two processes of one user.
 """
 
@@ -10,13 +11,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cffs.cli.context import load
 from cffs.cli.messages import Failed
-from cffs.cli.places import current_folder
+from cffs.cli.options import load
+from cffs.cli.paths import current_folder
 from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import harden
-from cffs.daemon.identity import account_of
+from cffs.daemon.user import account_of
 
 #: What settings depend on; HOME and the XDG folders decide where the config file is.
 _KEPT = ("CFFS_", "XDG_")
@@ -35,7 +36,7 @@ def recipe(options: Mapping[str, object], settings: Settings) -> dict[str, objec
         "working_folder": str(current_folder() or "/"),  # where there is none, no path is relative
         "must_exist": "config" in options,
     }
-    return {"command": [sys.executable, "-P", "-m", "cffs.cli.reread"], "task": json.dumps(task)}
+    return {"command": [sys.executable, "-P", "-m", "cffs.cli.reload_settings"], "task": json.dumps(task)}
 
 
 def main() -> int:

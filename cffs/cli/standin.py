@@ -20,7 +20,7 @@ import click
 
 from cffs.cli.launch import child_environment
 from cffs.cli.messages import Failed, tell
-from cffs.cli.unmounting import end
+from cffs.cli.unmount_tools import end
 
 DEFAULT_CALLS = 60
 DEFAULT_SEED = 1

@@ -1,6 +1,6 @@
 """`cffs status`: what is mounted and how it is doing, asked through the control socket, else read from the mount.
 
-It must not know how the daemon counts. `cli/main` registers it; `cli/show` makes the lines.
+It must not know how the daemon counts. `cli/main` registers it; `cli/format_status` makes the lines.
 """
 
 import json
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
-from cffs.cli.context import complete_folder
 from cffs.cli.control import NoAnswer, NoSocket, ask
+from cffs.cli.format_status import lines_of
 from cffs.cli.messages import Failed, json_text
 from cffs.cli.mounts import Mount, absolute, cffs_mounts, mount_at, read_status
-from cffs.cli.show import lines_of
+from cffs.cli.options import complete_folder
 
 _WATCH_SECONDS = 1.0
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import click
 
-from cffs.catalog.importing import CatalogFile
+from cffs.catalog.url_import import CatalogFile
 from cffs.catalog.views import Condition, ViewRow
 from cffs.cli.catalog import opened_catalog
-from cffs.cli.context import complete_folder, given_options, load, settings_options
 from cffs.cli.control import NoSocket, ask
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import Mount, absolute, mount_at
+from cffs.cli.options import complete_folder, given_options, load, settings_options
 from cffs.cli.status import cffs_mount
 from cffs.core.names import encode_name
 from cffs.core.settings import Settings

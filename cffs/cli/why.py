@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from cffs.cli.control import ask
+from cffs.cli.format_status import duration, size
 from cffs.cli.messages import Failed, json_text, one_line
 from cffs.cli.mounts import place_in_mount
-from cffs.cli.show import duration, size
 
 #: A lookup of a name that nobody knows waits this long for the service, and the answer must still arrive.
 _LIMIT_SECONDS = 20.0

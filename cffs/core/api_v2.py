@@ -13,10 +13,7 @@ from dataclasses import replace
 
 from cffs.core.errors import MalformedAnswer
 from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId, parse_id
-from cffs.core.media_types import public_parts, shown_extension
-from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line
-from cffs.core.values import Call, Campaign, Emptiness, Item, Media, Page, Recording, RecordingState
-from cffs.core.wire_json import (
+from cffs.core.json_values import (
     as_boolean,
     as_count,
     as_id,
@@ -26,6 +23,9 @@ from cffs.core.wire_json import (
     as_time_ms,
     decode,
 )
+from cffs.core.media_types import public_parts, shown_extension
+from cffs.core.one_line import MAX_LINE_CHARACTERS, printable_line
+from cffs.core.values import Call, Campaign, Emptiness, Item, Media, Page, Recording, RecordingState
 
 #: Contract section 4: a length of zero or of more than a tebibyte says nothing.
 MAX_HINT_NBYTES = 2**40

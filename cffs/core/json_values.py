@@ -1,7 +1,7 @@
 """JSON from and to strangers: one bounded decoder, getters that never raise, one encoder that always can.
 
 It must not know which answer it reads; field names are the callers'.
-`core/wire_v1`, `core/wire_v2` and whoever renders documents call it.
+`core/api_v1`, `core/api_v2` and whoever renders documents call it.
 
 The standard library's decoder, not msgspec's: measured on a page of 1,000 calls it takes 3 ms instead of 1.5, and it
 reads what msgspec refuses (a lone surrogate, a number beyond 64 bits), so one odd field cannot hide its neighbours.

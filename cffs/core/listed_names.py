@@ -11,8 +11,8 @@ from datetime import tzinfo
 from typing import NamedTuple
 
 from cffs.core.ids import parse_id
-from cffs.core.junk import is_junk
 from cffs.core.names import encode_name, file_name
+from cffs.core.probe_names import is_junk
 from cffs.core.times import file_stamp
 
 #: Nothing was recorded before the second day of 1970, whatever the zone; the last is a day before 9999 in any zone.

@@ -1,6 +1,6 @@
 """The media formats of the service: extensions and MIME types of the eight documented ones, suffixes of all others.
 
-It must not know media records or requests. `core/wire_v2`, the tree and uploads call it.
+It must not know media records or requests. `core/api_v2`, the tree and uploads call it.
 
 Sources: the formats and `jpg` are the second document's; aliases are the SDK's table, the types of the OpenAPI
 document's downloads, the bare words of CallFire's samples (`MP3`), and registered names of the same formats.

@@ -18,46 +18,46 @@ from cffs.callfire.health import State
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account
-from cffs.catalog.questions import Questions
+from cffs.catalog.account_sync import Account
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
-from cffs.daemon import allocator
+from cffs.daemon import malloc
 from cffs.daemon.account_folder import AccountFolders
-from cffs.daemon.attending import Attending
 from cffs.daemon.background import NurseryBackground, open_background
-from cffs.daemon.blocks import commands, opened_blocks
-from cffs.daemon.blocks import notes as disk_notes
-from cffs.daemon.bringing import Bringing
 from cffs.daemon.credentials_check import CredentialsCheck
-from cffs.daemon.descriptors import descriptor_limit, shares
+from cffs.daemon.descriptor_shares import descriptor_limit, shares
+from cffs.daemon.disk_cache_setup import commands, opened_blocks
+from cffs.daemon.disk_cache_setup import notes as disk_notes
+from cffs.daemon.explain import Explain
 from cffs.daemon.kernel import handler_budget, request_limit_seconds
-from cffs.daemon.probing import Probing
+from cffs.daemon.mount_services import MountServices
+from cffs.daemon.prefetch_command import PrefetchCommand
+from cffs.daemon.probe_command import ProbeCommand
 from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
 from cffs.daemon.status import Status, config_toml
-from cffs.daemon.why import Why
-from cffs.daemon.writing import opened_uploads
+from cffs.daemon.upload_setup import opened_uploads
 from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView
-from cffs.fuse.neighbours import known_of
+from cffs.fuse.listing_order import known_of
 from cffs.fuse.operations import Operations
 from cffs.reader.digests import Digests
-from cffs.reader.objects import Objects
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.uploads import tell_names
 from cffs.tree.xattrs import attributes_teller
-from cffs.writer.acts import Acts
+from cffs.writer.account_actions import AccountActions
 
 #: A failed read is asked of us twice by the kernel, so a handler has half of what the application was promised.
 HANDLER_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
+class MountParts:
     """What a mount is made of, ready to be handed to the kernel."""
 
     operations: Operations
@@ -65,7 +65,7 @@ class Graph:
     catalog: Catalog
     kernel: KernelView
     notices: tuple[str, ...]
-    attending: Attending
+    attending: MountServices
 
 
 @asynccontextmanager
@@ -75,7 +75,7 @@ async def built(
     folders: AccountFolders,
     reread: Reread | None,
     make: Callable[..., Operations],
-) -> AsyncIterator[Graph]:
+) -> AsyncIterator[MountParts]:
     mounted_at = trio.current_time()
     given = shares(descriptor_limit(), connections=settings.connections)
     lean = replace(settings, connections=given.connections)
@@ -90,11 +90,11 @@ async def built(
         credentials_check = CredentialsCheck(transport, settings.origin())
         missing = await credentials_check.start()
         background.start(credentials_check.repeat_until_known)
-        cache = MemoryCache(settings.memory_nbytes, give_back=allocator.give_back)
+        cache = MemoryCache(settings.memory_nbytes, give_back=malloc.give_back)
         disk = await opened_blocks(folders.cache, limit_nbytes=settings.cache_nbytes, most_open_files=given.files)
         inodes = InodeTable(catalog.versions)
         listener = FactsToCatalog(catalog, inodes)
-        objects = Objects(
+        objects = ObjectRegistry(
             opener=transport,
             cache=cache,
             disk=disk,
@@ -102,7 +102,7 @@ async def built(
             settings=lean.reader(),
             listener=listener,
         )
-        questions = Questions(
+        questions = SingleFlight(
             background,
             timeout_seconds=settings.timeout_seconds,
             is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
@@ -138,7 +138,7 @@ async def built(
             settings=settings.tree(),
             objects=objects,
             own_files=own_files,
-            acts=Acts(account, wall_ms=_wall_ms),
+            acts=AccountActions(account, wall_ms=_wall_ms),
             digest=Digests(objects).digest,
             name_changed=lambda folder, name: kernel.forget_name(inodes.number(folder), name),
             is_writable=settings.writable,
@@ -194,7 +194,7 @@ async def built(
         notices = missing + left + _zone_notice(settings.timezone, catalog)
         if given.connections < settings.connections:
             notices += (f"few descriptors (ulimit -n): at most {given.connections} connections at once",)
-        yield Graph(
+        yield MountParts(
             operations=operations,
             background=background,
             catalog=catalog,
@@ -210,17 +210,17 @@ def _zone_notice(timezone: str, catalog: Catalog) -> tuple[str, ...]:
     return (f"names tell times in {catalog.zone.key}, the zone of this account's first mount, not in {timezone}",)
 
 
-def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> Attending:
+def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> MountServices:
     """Who answers the control socket, and what it can be asked."""
     settings, transport, catalog, objects = status.settings, status.transport, status.catalog, status.objects
-    attending = Attending(
+    attending = MountServices(
         live=live,
         mountpoint=status.mountpoint,
         inflight=status.inflight,
         status=status.status,
         note_read_ahead=objects.note_read_ahead,
     )
-    bringing = Bringing(
+    bringing = PrefetchCommand(
         namespace=namespace,
         objects=objects,
         disk=status.disk,
@@ -229,7 +229,7 @@ def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> Atte
     )
     for name, command in (commands(status.disk, namespace) | bringing.commands()).items():
         attending.add_command(name, command)
-    probing = Probing(
+    probing = ProbeCommand(
         settings=settings,
         transport=transport,
         catalog=catalog,
@@ -239,7 +239,7 @@ def _attending(live: LiveSettings, status: Status, namespace: Namespace) -> Atte
         expect=objects.expect,
     )
     attending.add_command("probe", probing.probe)
-    story = Why(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
+    story = Explain(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
     attending.add_command("why", story.why)
     inodes, living = namespace.inodes, trio.lowlevel.current_statistics  # what returns to its baseline in a soak
     status.more.append(attending.told)

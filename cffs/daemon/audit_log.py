@@ -1,6 +1,6 @@
 """`--audit-log FILE`: one JSON line for each recording that was opened, written beside the mount and never in its way.
 
-It must not know the kernel or what is read. `daemon/audited` notes the lines; `daemon/mount` opens it.
+It must not know the kernel or what is read. `daemon/audited_operations` notes the lines; `daemon/mount` opens it.
 
 A line goes into a bounded queue and a thread writes it: a slow or full disk costs lines, never a read. What was lost is
 told by one line in the mount's log and, once the file can be written again, by one in the file itself.

@@ -60,7 +60,7 @@ def caller(thread_id: int, *, proc: Path = Path("/proc")) -> tuple[int, str | No
         return process_id, None
 
 
-class Audited(Operations):
+class AuditedOperations(Operations):
     """Operations that note. Overrides add nothing that waits or fails, so the guard of what they call is theirs too."""
 
     def __init__(
@@ -156,13 +156,13 @@ class Audited(Operations):
         return b"/".join(reversed(names)).decode(errors="replace")
 
 
-class _AuditedHead(Audited, HeadForThumbnailers):
+class _AuditedHead(AuditedOperations, HeadForThumbnailers):
     """Both."""
 
 
 for _method in ("lookup", "readdir", "open", "read", "release"):
     # read by the test that holds every handler wrapped: these hand on to one that is
-    getattr(Audited, _method).is_guarded = True
+    getattr(AuditedOperations, _method).is_guarded = True
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def operations_for(settings: Settings) -> Iterator[Callable[..., Operations]]:
     audit, made = AuditLog(settings.audit_log), []
 
     def make(**parts: Any) -> Operations:
-        made.append((_AuditedHead if is_head else Audited)(audit=audit, **parts))
+        made.append((_AuditedHead if is_head else AuditedOperations)(audit=audit, **parts))
         return made[-1]
 
     with audit.writing():

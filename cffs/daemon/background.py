@@ -1,7 +1,7 @@
 """The one nursery: tasks that belong to the mount and end with it.
 
 It must not know what the tasks do.
-`daemon/graph` opens it, above what its tasks use, and lends it to the floors below as `core.background.Background`.
+`daemon/assembly` opens it, above what its tasks use, and lends it to the floors below as `core.background.Background`.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import TypeVarTuple
 
 import trio
 
-from cffs.core import waiting
+from cffs.core import wait_reasons
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class NurseryBackground:
         self._nursery.start_soon(self._run, function, arguments)
 
     async def _run(self, function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
-        waiting.begin(None)  # else it would tell what it waits for as if the call did that started it
+        wait_reasons.begin(None)  # else it would tell what it waits for as if the call did that started it
         try:
             await function(*arguments)
         except Exception:

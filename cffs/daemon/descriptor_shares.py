@@ -1,6 +1,6 @@
 """How many descriptors this process may have, and who gets which share of them.
 
-It must not know what anybody does with its share. `daemon/graph` hands the shares out.
+It must not know what anybody does with its share. `daemon/assembly` hands the shares out.
 
 A limit as small as 64 (`ulimit -n 64`) is met by mistake or on purpose. Where the disk cache took what it liked, a
 socket could not be had, and the network seemed to be gone.

@@ -1,6 +1,6 @@
 """The disk cache of a mount: where it lies in the account's cache folder, and how it is opened.
 
-It must not know what reads from it. `daemon/graph` opens it; `cli/cache` finds it by `FOLDER` without a mount.
+It must not know what reads from it. `daemon/assembly` opens it; `cli/cache` finds it by `FOLDER` without a mount.
 """
 
 import time

@@ -1,7 +1,7 @@
 """The control socket's `why`: the story of one file, from what is known; nothing is asked but what a lookup asks.
 
 It must not know how a path is spelt outside the mount, nor how the story is printed (`cli/why`).
-`daemon/graph` adds it to the attendants.
+`daemon/assembly` adds it to the attendants.
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from cffs.core.settings import Settings
 from cffs.core.values import RecordingState
 from cffs.daemon.control import Tell
 from cffs.fuse.handles import told as name_of
-from cffs.reader.objects import Objects
-from cffs.reader.stories import Told
+from cffs.reader.object_registry import ObjectRegistry
+from cffs.reader.read_history import Told
+from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.inodes import ROOT
-from cffs.tree.living import is_being_made
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Remote
 
 
-class Why:
+class Explain:
     """Tells the story of files of one mount."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Why:
         settings: Settings,
         namespace: Namespace,
         catalog: Catalog,
-        objects: Objects,
+        objects: ObjectRegistry,
         transport: Transport,
     ) -> None:
         self._settings = settings

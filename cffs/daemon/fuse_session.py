@@ -10,7 +10,7 @@ import pyfuse3
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 from cffs.daemon.mounting import Connection
-from cffs.fuse.kernel_turns import KernelTurns
+from cffs.fuse.pyfuse3_loop import TrioShim
 
 
 def open_session(operations: pyfuse3.Operations, settings: Settings, connection: Connection) -> None:
@@ -22,7 +22,7 @@ def open_session(operations: pyfuse3.Operations, settings: Settings, connection:
         options.add("default_permissions")
     if settings.allow_other:
         options.add("allow_other")
-    pyfuse3.trio = KernelTurns()  # type: ignore[attr-defined]  # the seam of pyfuse3.asyncio, which it does not export
+    pyfuse3.trio = TrioShim()  # type: ignore[attr-defined]  # the seam of pyfuse3.asyncio, which it does not export
     descriptor = connection.take()
     try:
         pyfuse3.init(operations, f"/dev/fd/{descriptor}", options)

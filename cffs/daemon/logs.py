@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from cffs.core.printable import visible, visible_json
+from cffs.core.one_line import visible, visible_json
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import open_to_append
 from cffs.daemon.redaction import Redactor

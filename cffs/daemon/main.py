@@ -12,7 +12,7 @@ import trio
 
 from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
-from cffs.daemon import allocator, logs
+from cffs.daemon import logs, malloc
 from cffs.daemon.mount import run_mount
 from cffs.daemon.mounting import Connection
 from cffs.daemon.reload import Reread
@@ -33,7 +33,7 @@ def run(
 
     Raises CffsError for what stops the mount before it is ready, or ends it against everybody's will.
     """
-    allocator.keep_small()
+    malloc.keep_small()
     logs.configure(settings)
     failure: CffsError | None = None
     try:

@@ -1,6 +1,6 @@
 """One mount from start to end: the kernel's session, signals, and the orderly way out.
 
-It must not know how settings were found, how reports travel, or what the mount is made of (`daemon/graph`).
+It must not know how settings were found, how reports travel, or what the mount is made of (`daemon/assembly`).
 `daemon/main` runs it. The order of the way out was measured: pyfuse3's `terminate()` alone waits for calls in flight,
 so after a grace the scope around its loop is cancelled, and only then is the mount point released.
 """
@@ -19,14 +19,14 @@ import trio
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 from cffs.daemon.account_folder import taken
-from cffs.daemon.attending import Attending, ending_signals
-from cffs.daemon.audited import operations_for
-from cffs.daemon.graph import built
+from cffs.daemon.assembly import built
+from cffs.daemon.audited_operations import operations_for
+from cffs.daemon.fuse_session import open_session
+from cffs.daemon.mount_services import MountServices, ending_signals
 from cffs.daemon.mount_table import Mount
 from cffs.daemon.mounting import Connection, free
 from cffs.daemon.reload import Reread
 from cffs.daemon.report import Report
-from cffs.daemon.session import open_session
 from cffs.fuse.invalidation import drain_changes
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _tell_the_end(mountpoint: Path, places: list[Mount], *, was_told: bool) -> N
 async def _serve(
     connection: Connection,
     report: Callable[[Report], None],
-    attending: Attending,
+    attending: MountServices,
     ending: tuple[signal.Signals, ...],
 ) -> bool:
     """Serves until the kernel or a signal ends it; True where it was a signal."""
@@ -109,7 +109,7 @@ async def _serve(
 
 
 async def _end_on_signal(
-    session: trio.CancelScope, attending: Attending, ending: tuple[signal.Signals, ...], told: list[int]
+    session: trio.CancelScope, attending: MountServices, ending: tuple[signal.Signals, ...], told: list[int]
 ) -> None:
     with trio.open_signal_receiver(*ending) as signals:
         async for number in signals:
@@ -121,7 +121,9 @@ async def _end_on_signal(
             session.deadline = min(session.deadline, trio.current_time() + GRACE_SECONDS)
 
 
-async def _tell_when_it_answers(connection: Connection, report: Callable[[Report], None], attending: Attending) -> None:
+async def _tell_when_it_answers(
+    connection: Connection, report: Callable[[Report], None], attending: MountServices
+) -> None:
     mountpoint = Path(connection.known.mountpoint)
     # its root, not its path: an automount trap lets nobody pass until the mount is reported
     await trio.to_thread.run_sync(os.stat, connection.root, abandon_on_cancel=True)

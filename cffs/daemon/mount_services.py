@@ -20,8 +20,8 @@ from cffs.daemon.background import NurseryBackground
 from cffs.daemon.control import Command, Control, Tell, open_control
 from cffs.daemon.control_wire import PROTOCOL
 from cffs.daemon.kernel import Tuning, device_number, tune
-from cffs.daemon.notify import Notifier
 from cffs.daemon.reload import LiveSettings, reload_and_log
+from cffs.daemon.systemd_notify import SystemdNotifier
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def ending_signals(settings: Settings) -> tuple[signal.Signals, ...]:
     return (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if terminal else ()))
 
 
-class Attending:
+class MountServices:
     """See the module. `inflight` and `status` are what the mount's own files show; `note_read_ahead` is told what the
     kernel reads ahead, in bytes."""
 
@@ -53,7 +53,7 @@ class Attending:
         self._mountpoint = mountpoint
         self._inflight = inflight
         self._status = status
-        self._notifier = Notifier.from_environment(foreground=live.now.foreground)
+        self._notifier = SystemdNotifier.from_environment(foreground=live.now.foreground)
         self._socket: Path | None = None
         self._kernel = Tuning()
         self._device = ""

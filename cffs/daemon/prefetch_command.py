@@ -1,6 +1,6 @@
 """What `cffs prefetch` asks a mount for: the whole of a file in the disk cache, whatever of it is where.
 
-It must not know how bytes are found or kept. `daemon/graph` adds its commands to the control socket's.
+It must not know how bytes are found or kept. `daemon/assembly` adds its commands to the control socket's.
 
 Reading a file is not enough: what memory has is not read again from anywhere, so nothing would write it to disk.
 """
@@ -17,10 +17,10 @@ from cffs.core.errors import CffsError, DeadlineExceeded, UsageError
 from cffs.core.ids import Inode
 from cffs.daemon.control import Command, Tell
 from cffs.fuse.errnos import errno_of
-from cffs.reader.facts import Known
-from cffs.reader.objects import Objects
+from cffs.reader.object_info import Known
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.open_file import OpenFile
-from cffs.tree.living import is_being_made
+from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Remote
 
@@ -33,11 +33,11 @@ _TRIES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bringing:
+class PrefetchCommand:
     """See the module. `budget_seconds` is what one piece may take, as one READ of the kernel may."""
 
     namespace: Namespace
-    objects: Objects
+    objects: ObjectRegistry
     disk: DiskCache
     known_of: Callable[[Remote], Known | None]
     budget_seconds: float

@@ -1,6 +1,6 @@
 """The control socket's `probe`: looks at the objects behind a path of the mount, and keeps what it found.
 
-It must not know how an object is looked at. `daemon/graph` adds it to the attendants; `cli/doctor` asks for it.
+It must not know how an object is looked at. `daemon/assembly` adds it to the attendants; `cli/doctor` asks for it.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.catalog import writes
+from cffs.catalog import upserts
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
@@ -19,7 +19,7 @@ from cffs.core.source import Api
 from cffs.daemon.control import Tell
 from cffs.daemon.probe import Found, Target, capabilities, length_in_bytes, look_at, meaning
 from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
-from cffs.reader.expected import Expected
+from cffs.reader.expected import OriginProfile
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Kind, Node, Remote
 
@@ -48,7 +48,7 @@ async def keep(catalog: Catalog, found: list[Found], *, now_ms: int) -> dict[str
 
     def write(db: sqlite3.Connection) -> None:
         for name, merged in fresh.items():
-            writes.put_document(db, key=f"{_KEY}{name}", body=json.dumps(merged).encode(), now_ms=now_ms)
+            upserts.put_document(db, key=f"{_KEY}{name}", body=json.dumps(merged).encode(), now_ms=now_ms)
 
     try:
         await catalog.write(write)
@@ -57,7 +57,7 @@ async def keep(catalog: Catalog, found: list[Found], *, now_ms: int) -> dict[str
     return known | fresh
 
 
-def expected_of(kept: Mapping[str, object]) -> dict[Api, Expected]:
+def expected_of(kept: Mapping[str, object]) -> dict[Api, OriginProfile]:
     """What the reader makes of it. It knows APIs, not kinds: the least gain of any of an API's objects counts, and that
     ranges are ignored only where all say so."""
     expected = {}
@@ -67,7 +67,7 @@ def expected_of(kept: Mapping[str, object]) -> dict[Api, Expected]:
         latencies = [found for one in kinds if isinstance(found := one.get("first_byte_ms"), int | float)]
         gains = [found for one in kinds if isinstance(found := one.get("parallel_gain"), int | float)]
         ranges = [found for one in kinds if (found := one.get("range")) is not None]
-        expected[api] = Expected(
+        expected[api] = OriginProfile(
             latency_seconds=min(latencies) / 1000 if latencies else None,
             parallel_gain=min(gains, default=None),
             ignores_ranges=bool(ranges) and all(found == "ignored" for found in ranges),
@@ -83,7 +83,7 @@ def report_of(found: list[Found]) -> dict[str, object]:
     }
 
 
-class Probing:
+class ProbeCommand:
     """Runs probes for one mount. `kept` is shown in status.json, and told to the reader by `expect`."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Probing:
         namespace: Namespace,
         kept: dict[str, object],
         wall_ms: Callable[[], int],
-        expect: Callable[[Api, Expected], None],
+        expect: Callable[[Api, OriginProfile], None],
     ) -> None:
         self._settings = settings
         self._transport = transport

@@ -1,6 +1,6 @@
 """Which objects `doctor --probe` looks at: told by a URL, by a path in the mount, or one of each kind from the account.
 
-It must not know how they are looked at (`daemon/probe`). `daemon/probing` and `cli/doctor` call it.
+It must not know how they are looked at (`daemon/probe`). `daemon/probe_command` and `cli/doctor` call it.
 """
 
 from collections.abc import Iterable, Iterator

@@ -16,11 +16,11 @@ from types import FrameType
 
 from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
-from cffs.daemon.identity import account_of, become
 from cffs.daemon.kernel import device_number, tune
 from cffs.daemon.mount_request import ask_starter, hand_over
 from cffs.daemon.mounting import Connection, Known, free
 from cffs.daemon.report import Report, ReportKind
+from cffs.daemon.user import account_of, become
 
 log = logging.getLogger(__name__)
 

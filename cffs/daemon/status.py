@@ -1,7 +1,7 @@
 """The mount's own files: status.json, metrics and inflight.json from counters, and how config.toml is rendered.
 
 It must not ask anybody anything: every file is readable while the origin hangs.
-`daemon/graph` builds it; the tree shows what it renders (contract section 7).
+`daemon/assembly` builds it; the tree shows what it renders (contract section 7).
 """
 
 import os
@@ -17,13 +17,13 @@ from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.transport import Transport
 from cffs.catalog.store import Catalog
-from cffs.core.printable import visible_json
+from cffs.core.one_line import visible_json
 from cffs.core.settings import Settings
 from cffs.core.settings_options import OPTIONS, Kind
 from cffs.core.source import Api
 from cffs.daemon.background import NurseryBackground
 from cffs.fuse.operations import Operations
-from cffs.reader.objects import Objects
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.tree.nodes import Kind as NodeKind
 
 #: The states of an API from best to worst, as status.json spells them; a held API is degraded.
@@ -42,7 +42,7 @@ class Status:
     transport: Transport
     cache: MemoryCache
     disk: DiskCache
-    objects: Objects
+    objects: ObjectRegistry
     catalog: Catalog
     operations: Operations
     background: NurseryBackground

@@ -7,12 +7,12 @@ import os
 import socket
 import time
 
-from cffs.core.printable import visible
+from cffs.core.one_line import visible
 
 _VARIABLE = "NOTIFY_SOCKET"
 
 
-class Notifier:
+class SystemdNotifier:
     """Tells the service manager; `address` is the variable's value, "" for none. Never raises, never waits."""
 
     def __init__(self, address: str, *, foreground: bool) -> None:
@@ -22,7 +22,7 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     @classmethod
-    def from_environment(cls, *, foreground: bool) -> "Notifier":
+    def from_environment(cls, *, foreground: bool) -> "SystemdNotifier":
         """That of this process; the variable is taken away, so that no child speaks in our name."""
         return cls(os.environ.pop(_VARIABLE, ""), foreground=foreground)
 

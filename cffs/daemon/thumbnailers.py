@@ -1,6 +1,6 @@
 """`--thumbnailers head`: programs that draw thumbnails or build indexes get the head of a recording and EACCES beyond.
 
-It must not know how files are read. `daemon/graph` puts it in the place of plain operations where the option asks.
+It must not know how files are read. `daemon/assembly` puts it in the place of plain operations where the option asks.
 
 The default, `allow`, needs none of this: honest `st_blocks` keeps tumbler away from audio and video (measured, shared
 notes). Image thumbnailers and indexers ignore those. A caller is known by its thread's or its process's name, read once

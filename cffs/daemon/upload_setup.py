@@ -1,6 +1,6 @@
 """What a writable mount has besides: the spool, the uploads, and the word about what an earlier mount did not send.
 
-It must not know how anything is written. `daemon/graph` builds it.
+It must not know how anything is written. `daemon/assembly` builds it.
 """
 
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.questions import Questions
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.background import Background
 from cffs.core.ids import Inode
@@ -19,7 +19,7 @@ from cffs.core.settings import Settings
 from cffs.daemon.hardening import private_folder
 from cffs.tree.inodes import InodeTable
 from cffs.tree.nodes import Kind, Node
-from cffs.writer.sending import Sending
+from cffs.writer.sender import Sender
 from cffs.writer.spool import Leftover, Spool
 from cffs.writer.uploads import Uploads
 
@@ -48,7 +48,7 @@ async def opened_uploads(
     *,
     v2: V2Client | None,
     catalog: Catalog,
-    questions: Questions,
+    questions: SingleFlight,
     background: Background,
     inodes: InodeTable,
     wall_ms: Callable[[], int],
@@ -70,7 +70,7 @@ async def opened_uploads(
 
     uploads = Uploads(
         spool=spool,
-        sending=Sending(v2, catalog=catalog, questions=questions, wall_ms=wall_ms, appeared=appeared),
+        sending=Sender(v2, catalog=catalog, questions=questions, wall_ms=wall_ms, appeared=appeared),
         background=background,
         limit_nbytes=settings.upload_limit_nbytes,
         inode_of=inode_of,

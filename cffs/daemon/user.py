@@ -1,6 +1,6 @@
 """Becoming another user for good, and acting as one for a moment; both only from root.
 
-It must not know what is done as that user. `daemon/root_helper` becomes, `cli/context` acts.
+It must not know what is done as that user. `daemon/root_helper` becomes, `cli/options` acts.
 """
 
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cffs.daemon.hardening import harden
-from cffs.daemon.inherited import NO_HOME
+from cffs.daemon.inherited_environment import NO_HOME
 
 
 def become(uid: int, gid: int, *, debug: bool) -> None:

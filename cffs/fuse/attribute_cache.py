@@ -27,7 +27,7 @@ class Kept(NamedTuple):
     is_exact: bool
 
 
-class KeptAttributes:
+class AttributeCache:
     """Those of one mount."""
 
     def __init__(self, most: int = MOST) -> None:

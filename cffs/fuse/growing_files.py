@@ -1,6 +1,6 @@
 """Recordings that are still being made, as the kernel sees them: sizes of now, no pages, a new inode once finished.
 
-It must not know how states are asked (`tree/living`) nor how bytes are (`reader/living`).
+It must not know how states are asked (`tree/calls_in_progress`) nor how bytes are (`reader/growing_object`).
 `fuse/operations` asks it what a file holds now, and opens, measures and reads what is being made through it.
 """
 
@@ -8,14 +8,14 @@ import pyfuse3
 import trio
 from cachetools import LRUCache
 
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import CffsError
 from cffs.core.ids import Inode
 from cffs.fuse.handles import HandleTable, LivingHandle, UnsettledHandle
 from cffs.fuse.invalidation import KernelView
-from cffs.reader.objects import Objects
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.open_file import OpenFile
-from cffs.tree.living import is_being_made
+from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Content, Node, Remote
 
@@ -27,7 +27,9 @@ _MOST = 10_000
 class Living:
     """What was shown as being made, so that it can be taken back. One a mount, owned by the operations."""
 
-    def __init__(self, *, namespace: Namespace, objects: Objects, kernel: KernelView, handles: HandleTable) -> None:
+    def __init__(
+        self, *, namespace: Namespace, objects: ObjectRegistry, kernel: KernelView, handles: HandleTable
+    ) -> None:
         self._namespace = namespace
         self._objects = objects
         self._kernel = kernel

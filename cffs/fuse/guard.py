@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import pyfuse3
 import trio
 
-from cffs.core import waiting
+from cffs.core import wait_reasons
 from cffs.core.errors import ActUncertain, CffsError, LocalShortage, OriginBusy, OriginFault
 from cffs.fuse.errnos import errno_of
 
@@ -34,7 +34,7 @@ class Call:
     started_at: float
     number: int
     tell: Callable[[int], str]
-    waits_for: waiting.Record = field(default_factory=waiting.Record)
+    waits_for: wait_reasons.Record = field(default_factory=wait_reasons.Record)
 
     @property
     def subject(self) -> str:
@@ -162,7 +162,7 @@ def instant_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self,
     async def wrapper(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
         calls = self.calls
         call = calls.begin(operation, number, self.subject_of_handle if takes_handle else self.subject_of)
-        waiting.begin(call.waits_for)
+        wait_reasons.begin(call.waits_for)
         try:
             return await function(self, number, *args, **kwargs)
         except Exception as error:

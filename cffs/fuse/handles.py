@@ -9,10 +9,10 @@ from itertools import count
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import HandleId, Inode
-from cffs.reader.living import LivingFile
+from cffs.reader.growing_object import GrowingObject
 from cffs.reader.remote_file import OpenFile
-from cffs.tree.behaviour_writing import WritableFile
 from cffs.tree.nodes import Entry, Node
+from cffs.tree.write_handlers import WritableFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class UnsettledHandle:
     node: Node
     file: OpenFile
     read_before: tuple[int, bytes] = (0, b"")
-    going_on: LivingFile | None = None
+    going_on: GrowingObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class LivingHandle:
 
     inode: Inode
     node: Node
-    file: LivingFile
+    file: GrowingObject
 
 
 @dataclass(frozen=True, slots=True)

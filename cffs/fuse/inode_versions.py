@@ -1,6 +1,7 @@
 """Which version of its object an inode is: tied to the first that is opened under it, until the kernel lets it go.
 
-It must not know how versions are told apart. `fuse/opening` ties, `fuse/showing` shows the sizes, `fuse/invalidation`
+It must not know how versions are told apart. `fuse/open_remote` ties, `fuse/showing` shows the sizes,
+`fuse/invalidation`
 retires what is tied to an object that changed.
 
 The kernel keeps one size and one set of pages an inode, and fills a page with zeros up to that size where a READ ends

@@ -15,7 +15,7 @@ from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.core.names import to_kernel
 from cffs.core.values import Emptiness
-from cffs.reader.facts import Known, Learned
+from cffs.reader.object_info import Known, Learned
 from cffs.tree.inodes import InodeTable
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """Which files lie beside each other, in the order in which their folder lists them; who opens one brings the next.
 
-It must not know what is fetched, or when: that is `reader/siblings`.
+It must not know what is fetched, or when: that is `reader/folder_read_ahead`.
 `fuse/operations` tells it what the kernel was shown and what is opened.
 """
 
@@ -13,9 +13,9 @@ from cffs.catalog.store import Catalog
 from cffs.core.errors import CffsError
 from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
-from cffs.reader.facts import Known
+from cffs.reader.folder_read_ahead import FolderReadAhead, Sibling
+from cffs.reader.object_info import Known
 from cffs.reader.open_file import OpenFile
-from cffs.reader.siblings import Sibling, Siblings
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Kind, Node, Remote
 
@@ -45,10 +45,10 @@ class _Listing:
     places: dict[Inode, int] = field(default_factory=dict)
 
 
-class Neighbours:
+class ListingOrder:
     """What the kernel was shown of each folder. No method is a checkpoint."""
 
-    def __init__(self, namespace: Namespace, catalog: Catalog, siblings: Siblings) -> None:
+    def __init__(self, namespace: Namespace, catalog: Catalog, siblings: FolderReadAhead) -> None:
         self._namespace = namespace
         self._catalog = catalog
         self._siblings = siblings

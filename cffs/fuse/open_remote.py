@@ -12,14 +12,14 @@ from cffs.catalog.store import Catalog
 from cffs.core.errors import RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.ids import Inode
 from cffs.fuse.attributes import file_info
+from cffs.fuse.growing_files import Living
 from cffs.fuse.handles import HandleTable, RemoteHandle
 from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
-from cffs.fuse.living import Living
-from cffs.fuse.neighbours import Neighbours, known_of
-from cffs.reader.objects import Objects
+from cffs.fuse.listing_order import ListingOrder, known_of
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.open_file import OpenFile
-from cffs.tree.living import is_being_made
+from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Node, Remote
 
@@ -31,11 +31,11 @@ class Opening:
         self,
         *,
         namespace: Namespace,
-        objects: Objects,
+        objects: ObjectRegistry,
         catalog: Catalog,
         kernel: KernelView,
         handles: HandleTable,
-        neighbours: Neighbours,
+        neighbours: ListingOrder,
         living: Living,
         versions: InodeVersions,
         now_ns: Callable[[], int],

@@ -1,4 +1,4 @@
-"""Every operation of the kernel, answered on purpose: reading here, changing in `fuse/mutations`.
+"""Every operation of the kernel, answered on purpose: reading here, changing in `fuse/write_operations`.
 
 It must not know how names are resolved, sizes learned or bytes fetched: it calls the namespace and the reader.
 `daemon/mount` hands the one instance to pyfuse3.
@@ -22,7 +22,7 @@ from cffs.core.errors import (
 from cffs.core.ids import Inode
 from cffs.core.names import from_kernel
 from cffs.fuse.attributes import AttributeMaker
-from cffs.fuse.folders import Folders, ReaddirReply
+from cffs.fuse.growing_files import Living
 from cffs.fuse.guard import CallTable, first_at_once, handler, instant_handler
 from cffs.fuse.handles import (
     FolderHandle,
@@ -36,23 +36,23 @@ from cffs.fuse.handles import (
 )
 from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
-from cffs.fuse.living import Living
-from cffs.fuse.mutations import WRITING_FLAGS, Mutations
-from cffs.fuse.neighbours import Neighbours
-from cffs.fuse.opening import Opening
+from cffs.fuse.listing_order import ListingOrder
+from cffs.fuse.open_remote import Opening
+from cffs.fuse.readdir import Readdir, ReaddirReply
 from cffs.fuse.showing import Showing
 from cffs.fuse.snapshots import Pages, Snapshots
+from cffs.fuse.write_operations import WRITING_FLAGS, WriteOperations
 from cffs.fuse.xattrs import AttributesOf, Xattrs
-from cffs.reader.objects import Objects
-from cffs.reader.siblings import Siblings
-from cffs.tree.living import is_being_made
+from cffs.reader.folder_read_ahead import FolderReadAhead
+from cffs.reader.object_registry import ObjectRegistry
+from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Content, Document, Kind, Node, Remote, Spooled
-from cffs.tree.question import Unproven
 from cffs.tree.routes import FOLDERS
+from cffs.tree.unproven import Unproven
 
 
-class Operations(Mutations):
+class Operations(WriteOperations):
     """The file system as the kernel sees it. No handler keeps state across an await that another may change."""
 
     supports_dot_lookup = False  # no NFS export: `.` and `..` never reach lookup
@@ -63,7 +63,7 @@ class Operations(Mutations):
         self,
         *,
         namespace: Namespace,
-        objects: Objects,
+        objects: ObjectRegistry,
         catalog: Catalog,
         attributes: AttributeMaker,
         kernel: KernelView,
@@ -87,8 +87,8 @@ class Operations(Mutations):
         self._living = Living(namespace=namespace, objects=objects, kernel=kernel, handles=self.handles)
         self._versions = InodeVersions()
         self._snapshots = Snapshots(namespace.inodes, kernel)
-        siblings = Siblings(objects, memory_nbytes=objects.memory_nbytes)
-        self._neighbours = Neighbours(namespace, catalog, siblings)
+        siblings = FolderReadAhead(objects, memory_nbytes=objects.memory_nbytes)
+        self._neighbours = ListingOrder(namespace, catalog, siblings)
         self._opening = Opening(
             namespace=namespace,
             objects=objects,
@@ -112,7 +112,7 @@ class Operations(Mutations):
             snapshots=self._snapshots,
             now_ns=now_ns,
         )
-        self._folders = Folders(namespace, self._neighbours, self._showing, readdir_reply=readdir_reply)
+        self._folders = Readdir(namespace, self._neighbours, self._showing, readdir_reply=readdir_reply)
 
     def subject_of_handle(self, number: int) -> str:
         """The node behind it."""
@@ -138,7 +138,7 @@ class Operations(Mutations):
         """The node that a name stands for; a name that does not exist is remembered by the kernel for a while.
 
         Never waits for the service, for the kernel asks the names of a folder one after the other: what nobody knows is
-        promised (`tree/promises`), but where it may be about to be created.
+        promised (`tree/promised_names`), but where it may be about to be created.
         """
         parent = self._inodes.node(Inode(parent_inode))
         try:

@@ -1,6 +1,6 @@
 """How pyfuse3's tasks wait for the kernel's next call: at hand while calls follow one another, asleep otherwise.
 
-It must not know what a call is. `daemon/session` puts it in the place of pyfuse3's `trio`, as the library's own
+It must not know what a call is. `daemon/fuse_session` puts it in the place of pyfuse3's `trio`, as the library's own
 `pyfuse3.asyncio` does; only the lock and the wait of its loop are other than trio's.
 
 Why: a program that waits for each answer, as `find` and `ls -l` do, asks again some 10 us after it. Asleep by then,
@@ -25,7 +25,7 @@ _RETRY_CALLS = 32
 _CALLS_IN_A_ROW = 8
 
 
-class Lingering:
+class SpinPolicy:
     """Whether waiting awake is worth it. Pure but for what it was told."""
 
     def __init__(self, *, processors: int) -> None:
@@ -45,7 +45,7 @@ class Lingering:
         self._vain = 0 if has_call else self._vain + 1
 
 
-class Turn:
+class HandoffLock:
     """Whose turn it is to wait for the kernel, in place of a lock: whoever had it keeps it, until it waits for anything
     else or ends; then it is the next one's. Taking and leaving it is no checkpoint where it is free."""
 
@@ -81,10 +81,10 @@ class _Steps(trio.abc.Instrument):
         self.after_task_step = stepped  # type: ignore[assignment]
 
 
-class KernelTurns:
+class TrioShim:
     """What pyfuse3's loop finds as `trio`, and as `trio.lowlevel`: all that it uses of them (pyfuse3 3.5)."""
 
-    Lock = Turn
+    Lock = HandoffLock
     ClosedResourceError = trio.ClosedResourceError
     open_nursery = staticmethod(trio.open_nursery)
     current_task = staticmethod(trio.lowlevel.current_task)
@@ -98,7 +98,7 @@ class KernelTurns:
         asleep: Callable[[int], Awaitable[None]] = trio.lowlevel.wait_readable,
     ) -> None:
         """`processors` are those we may use, by default as the kernel says; `asleep` waits for the descriptor."""
-        self._lingering = Lingering(processors=processors or len(os.sched_getaffinity(0)))
+        self._lingering = SpinPolicy(processors=processors or len(os.sched_getaffinity(0)))
         self._now_seconds = now_seconds
         self._asleep = asleep
         self._poller: select.poll | None = None
@@ -106,7 +106,7 @@ class KernelTurns:
         self._is_closing = False
 
     @property
-    def lowlevel(self) -> "KernelTurns":
+    def lowlevel(self) -> "TrioShim":
         """This as well."""
         return self
 

@@ -9,7 +9,7 @@ import pyfuse3
 
 from cffs.core.names import to_kernel
 from cffs.fuse.handles import FolderHandle
-from cffs.fuse.neighbours import BROUGHT, Neighbours, Shown
+from cffs.fuse.listing_order import BROUGHT, ListingOrder, Shown
 from cffs.fuse.showing import Showing
 from cffs.tree.namespace import Namespace
 
@@ -17,11 +17,11 @@ from cffs.tree.namespace import Namespace
 ReaddirReply = Callable[[pyfuse3.ReaddirToken, pyfuse3.FileNameT, pyfuse3.EntryAttributes, int], bool]
 
 
-class Folders:
+class Readdir:
     """Replies to READDIR. Only `bring` is ever a checkpoint."""
 
     def __init__(
-        self, namespace: Namespace, neighbours: Neighbours, showing: Showing, *, readdir_reply: ReaddirReply
+        self, namespace: Namespace, neighbours: ListingOrder, showing: Showing, *, readdir_reply: ReaddirReply
     ) -> None:
         self._namespace = namespace
         self._inodes = namespace.inodes

@@ -10,15 +10,15 @@ import pyfuse3
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
+from cffs.fuse.attribute_cache import AttributeCache
 from cffs.fuse.attributes import BLOCK_NBYTES, AttributeMaker, statfs_of
+from cffs.fuse.growing_files import Living
 from cffs.fuse.handles import HandleTable
 from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
-from cffs.fuse.kept_attributes import KeptAttributes
-from cffs.fuse.living import Living
 from cffs.fuse.snapshots import Snapshots
-from cffs.reader.objects import Objects
-from cffs.tree.living import is_being_made
+from cffs.reader.object_registry import ObjectRegistry
+from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Content, Folder, Node, Remote
 from cffs.tree.routes import FOLDERS
@@ -31,7 +31,7 @@ class Showing:
         self,
         *,
         namespace: Namespace,
-        objects: Objects,
+        objects: ObjectRegistry,
         catalog: Catalog,
         attributes: AttributeMaker,
         kernel: KernelView,
@@ -51,7 +51,7 @@ class Showing:
         self._versions = versions
         self._snapshots = snapshots
         self._now_ns = now_ns
-        self._kept = KeptAttributes()
+        self._kept = AttributeCache()
 
     def known(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
         """What is known now. Raises what the namespace's `content` raises."""

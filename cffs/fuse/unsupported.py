@@ -1,7 +1,8 @@
 """Every operation that is never possible, refused with the errno that fits: never ENOSYS to an application.
 
 It must not know anything of the tree; extended attributes, which can only be read, are `fuse/xattrs`. With the mount
-option `ro` the kernel refuses most of them itself; these are for what slips through. `fuse/mutations` inherits it.
+option `ro` the kernel refuses most of them itself; these are for what slips through. `fuse/write_operations` inherits
+it.
 """
 
 from abc import abstractmethod
@@ -19,7 +20,7 @@ _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
 
 
-class Refusals(pyfuse3.Operations):
+class UnsupportedOperations(pyfuse3.Operations):
     """What no mount does (contract section 6)."""
 
     calls: CallTable

@@ -1,7 +1,7 @@
 """Every operation that changes something, handed to the tree; where the mount is read-only the tree refuses it.
 
 It must not know what a change means: the namespace's writing half does.
-`fuse/operations` inherits it. What can never be done is in `fuse/refusals`.
+`fuse/operations` inherits it. What can never be done is in `fuse/unsupported`.
 """
 
 import os
@@ -15,13 +15,13 @@ from cffs.core.ids import Inode
 from cffs.core.names import from_kernel
 from cffs.fuse.guard import acting_handler, handler, instant_handler, patient_handler
 from cffs.fuse.handles import HandleTable, RemoteHandle, SnapshotHandle, UnsettledHandle, WrittenHandle
-from cffs.fuse.refusals import Refusals
 from cffs.fuse.snapshots import Snapshots
-from cffs.tree.behaviour_writing import Change, Opening, WritableFile
+from cffs.fuse.unsupported import UnsupportedOperations
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Node
 from cffs.tree.routes import FOLDERS
+from cffs.tree.write_handlers import Change, Opening, WritableFile
 
 _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
@@ -35,7 +35,7 @@ def opening(flags: int, context: _Context) -> Opening:
     return Opening(writes=bool(flags & WRITING_FLAGS), truncates=bool(flags & os.O_TRUNC), pid=context.pid)
 
 
-class Mutations(Refusals):
+class WriteOperations(UnsupportedOperations):
     """The changing half of the operations (contract sections 6 and 8)."""
 
     handles: HandleTable

@@ -1,6 +1,6 @@
 """Extended attributes for the kernel: names and values as bytes, and what it must never ask for again.
 
-It must not know what they tell (`tree/xattrs`). `fuse/refusals` answers getxattr and listxattr with it.
+It must not know what they tell (`tree/xattrs`). `fuse/unsupported` answers getxattr and listxattr with it.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,15 @@
 """The reader owns the bytes of one remote object on their way from the origin to a READ: planner, fetches, files.
 
-It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes through `Objects`; `tree/` asks sizes.
+It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes through `ObjectRegistry`; `tree/` asks
+sizes.
 
 * Everything between two checkpoints is atomic; tables (`Versions._current`, `Fetches._running`) are changed
   only in functions without an `await`.
 * No byte of an object is on its way twice: a fetch covers [position, stop) from the moment it is begun until it
   is finished or dropped, and both happen without a checkpoint in between.
 * A recording (up to 16 MiB) costs at most five requests and half a MiB more than its bytes, for all its readers and
-  however often they come: what it has cost is the file's, kept by `Steering` and, behind its last reader, by `Tools`;
+  however often they come: what it has cost is the file's, kept by `ReadAhead` and, behind its last reader, by
+  `ReaderDependencies`;
   what was asked for to complete it comes to its end though nobody waits. This does not hold where it cannot be kept,
   where connections are needed by others meanwhile, or where a READ has waited for seconds (`reader/planner`).
 * A fetch belongs to the mount; whoever waits for it may leave at any checkpoint.
@@ -18,14 +20,14 @@ It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes th
   that proves malformed leave both, also where a thread is just writing them; and until an answer has ended without
   proving so, no block of it is found on disk by another process (kill -9).
 * However many objects hang, another waits a second for the first of them to stop counting, and a tenth for a hundred
-  more (`callfire/gate`).
+  more (`callfire/request_limiter`).
 * What is on disk is never planned, and a READ asks the disk before the network; the disk refusing, failing or being
   slow costs a READ at most a moment, never a byte.
 
 Checklist for whoever adds an `await`: (1) in a fetch, look at `fetch.has_ended()` and `lease.standing` after it: the
 fetch may have been dropped; (2) in a reader, ask the cache and the table again: bytes may have been evicted, the
 object may have changed; (3) never between looking for a covering fetch and beginning one; (4) never in `finally`
-without a shield; (5) say what it waits for (`core/waiting`): inflight.json shows it.
+without a shield; (5) say what it waits for (`core/wait_reasons`): inflight.json shows it.
 
 Where the time goes. py-spy (500 Hz, native frames), perf and strace of the daemon, nginx and dd beside it on 2 cores
 that others used as well; shares of the daemon's samples, epoll's waiting apart.
@@ -34,7 +36,7 @@ A cold stream of 256 MiB, read-ahead 128 KiB, no disk cache: 0.18 s of processor
 each look, and finds half as many system calls again).
     29 %  writev to /dev/fuse: the reply, one copy by the kernel, 2,058 of them; a sixth of it wakes the reader
     22 %  recv from the socket, a slab of 1 MiB each: 256 of them
-    38 %  Python: pyfuse3's loop, `fuse/kernel_turns`, trio, receiving; our handler is 4 us of a READ
+    38 %  Python: pyfuse3's loop, `fuse/pyfuse3_loop`, trio, receiving; our handler is 4 us of a READ
      5 %  read, poll and epoll
 More than half is the kernel's, of which curl needs half. A READ costs three system calls (read, writev, poll). It was
 0.43 s as long as pyfuse3's tasks waited by trio's lock and epoll for each, 0.30 s while bytes were received by

@@ -18,7 +18,7 @@ READS_TO_BE_SURE = 3
 TAIL_NBYTES = 64 * 1024
 
 
-class ReaderState(NamedTuple):
+class AccessPattern(NamedTuple):
     """Where one open handle is: the run of READs in order that it is in."""
 
     run_start: int = 0
@@ -40,7 +40,7 @@ class ReaderState(NamedTuple):
         return self.reads_in_run >= READS_TO_BE_SURE
 
 
-def observe(state: ReaderState, wanted: ByteRange, total_nbytes: int | None) -> tuple[ReaderState, bool]:
+def observe(state: AccessPattern, wanted: ByteRange, total_nbytes: int | None) -> tuple[AccessPattern, bool]:
     """The state after a READ, and whether it was a jump. A look at the tail is neither in order nor a jump."""
     if state.reads_in_run == 0:
         return _run_of(state, wanted), False
@@ -53,12 +53,14 @@ def observe(state: ReaderState, wanted: ByteRange, total_nbytes: int | None) -> 
     return _run_of(state, wanted), True
 
 
-def _run_of(state: ReaderState, wanted: ByteRange) -> ReaderState:
-    return ReaderState(run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1, first_nbytes=state.first_nbytes)
+def _run_of(state: AccessPattern, wanted: ByteRange) -> AccessPattern:
+    return AccessPattern(
+        run_start=wanted.start, next_offset=wanted.stop, reads_in_run=1, first_nbytes=state.first_nbytes
+    )
 
 
-def _gone_on(state: ReaderState, stop: int) -> ReaderState:
-    return ReaderState(
+def _gone_on(state: AccessPattern, stop: int) -> AccessPattern:
+    return AccessPattern(
         run_start=state.run_start,
         next_offset=stop,
         reads_in_run=state.reads_in_run + 1,
@@ -66,14 +68,14 @@ def _gone_on(state: ReaderState, stop: int) -> ReaderState:
     )
 
 
-def is_near(state: ReaderState, wanted: ByteRange) -> bool:
+def is_near(state: AccessPattern, wanted: ByteRange) -> bool:
     """True where a READ goes on where the run is, as far as the kernel keeps its order."""
     tolerance_nbytes = TOLERANCE_NBYTES if state.is_sequential else TOLERANCE_WHILE_UNSURE_NBYTES
     distance = max(wanted.start - state.next_offset, state.next_offset - wanted.stop, 0)
     return distance <= tolerance_nbytes
 
 
-def goes_on(state: ReaderState, read: ByteRange, quiet_stop: int) -> ReaderState | None:
+def goes_on(state: AccessPattern, read: ByteRange, quiet_stop: int) -> AccessPattern | None:
     """The state after `read` where the last plan's `quiet_stop` says that nothing need be planned, else None."""
     if read.stop > quiet_stop or not state.next_offset - TOLERANCE_NBYTES <= read.start <= state.next_offset:
         return None

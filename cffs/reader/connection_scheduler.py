@@ -1,6 +1,6 @@
 """Connections are few: who may use one now. Demand before prefetch, first come first served within each.
 
-It must not know what is received. `reader/receiving` claims one for each answer.
+It must not know what is received. `reader/downloader` claims one for each answer.
 """
 
 from collections import Counter
@@ -9,8 +9,8 @@ from math import inf
 
 import trio
 
-from cffs.callfire.gate import Count, Slot
-from cffs.core.waiting import waits_for
+from cffs.callfire.request_limiter import Count, Slot
+from cffs.core.wait_reasons import waits_for
 
 
 class Claim(Slot):
@@ -30,7 +30,7 @@ class Claim(Slot):
         self.woken = trio.Event()
 
 
-class ConnectionSlots:
+class ConnectionScheduler:
     """At most `connections` claims that make progress, `per_object` of them on one object; owned by Objects."""
 
     def __init__(self, *, connections: int, per_object: int = 8) -> None:

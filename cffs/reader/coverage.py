@@ -1,6 +1,6 @@
 """What of a file is held and what is on its way, as the planner sees it: pure.
 
-It must not know memory, disk or requests. `reader/steering` is the one that looks; tests give lists.
+It must not know memory, disk or requests. `reader/read_ahead` is the one that looks; tests give lists.
 """
 
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ _PIECE_NBYTES = 1024 * 1024
 _MOST_NBYTES = 16 * 1024 * 1024
 
 
-class GivenOut:
+class DeliveredRanges:
     """Runs of bytes, apart from each other and ascending."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """What all remote files of a mount share: opener, cache, connections, background, counters.
 
-It must not know a single object. `reader/objects` makes one.
+It must not know a single object. `reader/object_registry` makes one.
 """
 
 from collections import deque
@@ -15,11 +15,12 @@ from cffs.cache.version import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api
+from cffs.reader.connection_scheduler import ConnectionScheduler
 from cffs.reader.disk_tier import DiskTier
-from cffs.reader.expected import Expected
-from cffs.reader.facts import FactsListener
-from cffs.reader.fetches import BUFFER_UNIT_NBYTES
-from cffs.reader.pace import Pace
+from cffs.reader.expected import OriginProfile
+from cffs.reader.fetch import BUFFER_UNIT_NBYTES
+from cffs.reader.object_info import FactsListener
+from cffs.reader.parallelism import StreamParallelism
 from cffs.reader.planner import (
     FIRST_NBYTES,
     MAX_WINDOW_NBYTES,
@@ -30,9 +31,8 @@ from cffs.reader.planner import (
     PlannerLimits,
     Spent,
 )
-from cffs.reader.seam import RangeOpener
-from cffs.reader.slots import ConnectionSlots
-from cffs.reader.stories import Stories
+from cffs.reader.range_opener import RangeOpener
+from cffs.reader.read_history import ReadHistories
 
 #: Of the newest rate in the running mean.
 _WEIGHT = 0.3
@@ -100,7 +100,7 @@ class LinkEstimate:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tools:
+class ReaderDependencies:
     """Owned by Objects, lent to each RemoteFile."""
 
     opener: RangeOpener
@@ -109,15 +109,15 @@ class Tools:
     background: Background
     settings: ReaderSettings
     listener: FactsListener
-    slots: ConnectionSlots
+    slots: ConnectionScheduler
     #: Of handles that are opened from now on.
     first_nbytes: int = FIRST_NBYTES
     counters: ReaderCounters = field(default_factory=ReaderCounters)
-    stories: Stories = field(default_factory=Stories)
+    stories: ReadHistories = field(default_factory=ReadHistories)
     link: LinkEstimate = field(default_factory=LinkEstimate)
     #: Long requests on their way; the parts of one stream count as one together.
     running_streams: float = 0.0
-    paces: dict[Api, Pace] = field(default_factory=dict)
+    paces: dict[Api, StreamParallelism] = field(default_factory=dict)
     #: Files that somebody reads; of those that are brought whole, the bytes that memory alone is to keep.
     open_objects: int = 0
     whole_nbytes: int = 0
@@ -128,7 +128,7 @@ class Tools:
     #: The APIs that ignore ranges, as an earlier look found.
     without_ranges: set[Api] = field(default_factory=set)
 
-    def expect(self, api: Api, expected: Expected) -> None:
+    def expect(self, api: Api, expected: OriginProfile) -> None:
         """Begins where an earlier look at the origin ended."""
         if expected.latency_seconds is not None and not self.link.latency_seconds:
             self.link.latency_seconds = expected.latency_seconds
@@ -136,11 +136,11 @@ class Tools:
             self.pace_of(api).expect(expected.parallel_gain, trio.current_time())
         (self.without_ranges.add if expected.ignores_ranges else self.without_ranges.discard)(api)
 
-    def pace_of(self, api: Api) -> Pace:
+    def pace_of(self, api: Api) -> StreamParallelism:
         """How many connections a stream from that host gets."""
         pace = self.paces.get(api)
         if pace is None:
-            pace = self.paces[api] = Pace(most=self.slots.per_object)
+            pace = self.paces[api] = StreamParallelism(most=self.slots.per_object)
         return pace
 
     @property

@@ -9,8 +9,8 @@ import trio
 from cachetools import LRUCache
 
 from cffs.core.source import Source
-from cffs.reader.facts import Known
-from cffs.reader.objects import Objects
+from cffs.reader.object_info import Known
+from cffs.reader.object_registry import ObjectRegistry
 
 _PIECE_NBYTES = 128 * 1024
 #: About 200 bytes each.
@@ -20,7 +20,7 @@ _KEPT = 20_000
 class Digests:
     """Digests by object and version; each is computed once."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectRegistry) -> None:
         self._objects = objects
         self._kept: LRUCache[tuple[str, int | None, str | None], str] = LRUCache(_KEPT)
 

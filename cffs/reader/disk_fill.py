@@ -7,22 +7,22 @@ from collections.abc import Awaitable, Callable
 
 from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.core.byte_range import ByteRange
-from cffs.reader.fetches import Fetches
-from cffs.reader.holdings import Holdings
-from cffs.reader.identity import Identity
+from cffs.reader.fetch import Fetches
 from cffs.reader.open_file import OpenFile
+from cffs.reader.tiered_cache import TieredCache
+from cffs.reader.version_tracker import VersionTracker
 
 #: What is brought to disk between two looks at what is still missing: whole blocks, and a small part of the memory.
 _KEPT_AT_ONCE_NBYTES = 8 * BLOCK_NBYTES
 
 
-class Keeping:
+class DiskFill:
     """Brings what the disk lacks, from memory or by a READ of the file."""
 
     def __init__(
         self,
-        identity: Identity,
-        holdings: Holdings,
+        identity: VersionTracker,
+        holdings: TieredCache,
         fetches: Fetches,
         read: Callable[[OpenFile, int, int], Awaitable[memoryview]],
     ) -> None:

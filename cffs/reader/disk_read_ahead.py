@@ -10,12 +10,12 @@ ahead itself; a thread costs what it saves), RWF_DONTCACHE (slower: it waits mor
 
 import trio
 
+from cffs.cache.buffer_pool import SLAB_NBYTES
 from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
 from cffs.cache.memory import MemoryCache
-from cffs.cache.slabs import SLAB_NBYTES
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
-from cffs.core.waiting import waits_for
+from cffs.core.wait_reasons import waits_for
 from cffs.reader.disk_tier import DiskTier
 
 #: What the first piece holds; each that was brought quickly makes the next one twice as large, up to a slab.

@@ -22,7 +22,7 @@ from cffs.cache.disk_open import BlockWrite
 from cffs.cache.version import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
-from cffs.core.waiting import waits_for
+from cffs.core.wait_reasons import waits_for
 
 log = logging.getLogger(__name__)
 

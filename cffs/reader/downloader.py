@@ -28,14 +28,14 @@ from cffs.core.errors import (
     weightier,
 )
 from cffs.core.source import Source
-from cffs.core.waiting import waits_for
-from cffs.reader.facts import require_empty
-from cffs.reader.fetches import UNKNOWN_STOP, Fetch
-from cffs.reader.holdings import Holdings
-from cffs.reader.identity import Identity
-from cffs.reader.seam import Answer
-from cffs.reader.slots import Claim
-from cffs.reader.tools import Tools
+from cffs.core.wait_reasons import waits_for
+from cffs.reader.connection_scheduler import Claim
+from cffs.reader.dependencies import ReaderDependencies
+from cffs.reader.fetch import UNKNOWN_STOP, Fetch
+from cffs.reader.object_info import require_empty
+from cffs.reader.range_opener import Answer
+from cffs.reader.tiered_cache import TieredCache
+from cffs.reader.version_tracker import VersionTracker
 
 #: A body of no more is taken for what it tells of its size: leaving it would cost the connection.
 WORTH_HAVING_NBYTES = 64 * 1024
@@ -66,10 +66,10 @@ class _Outcome(Enum):
     YIELDED = auto()  # its connection was given up, to be asked for again when the reader is near
 
 
-class Receiver:
+class Downloader:
     """Brings the bytes of the fetches of one object."""
 
-    def __init__(self, identity: Identity, holdings: Holdings, tools: Tools) -> None:
+    def __init__(self, identity: VersionTracker, holdings: TieredCache, tools: ReaderDependencies) -> None:
         self._identity = identity
         self._holdings = holdings
         self._tools = tools

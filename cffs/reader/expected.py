@@ -1,13 +1,13 @@
 """What an earlier look at an origin (`doctor --probe`) said of it, as the reader uses it: where it begins, no more.
 
-It must not know who looked. `daemon/probing` tells it; what the reader measures itself takes its place.
+It must not know who looked. `daemon/probe_command` tells it; what the reader measures itself takes its place.
 """
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class OriginProfile:
     """None, or False, where nothing is known."""
 
     #: From a request to its first byte: how early the next request of a stream must leave.

@@ -1,6 +1,6 @@
 """The requests on their way for one object, and who waits for them: one fetch for each missing run.
 
-It must not know what to fetch (that is `reader/planner`) nor how it is received (`reader/receiving`).
+It must not know what to fetch (that is `reader/planner`) nor how it is received (`reader/downloader`).
 `reader/remote_file` begins, awaits and drops them.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import trio
 
 from cffs.cache.extents import Extent
-from cffs.core import waiting
+from cffs.core import wait_reasons
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OriginFault
@@ -73,7 +73,7 @@ class Fetch:
         self.prefix_crc = 0
         self.moved_at = trio.current_time()
         #: What its task waits for, and with it whoever waits for its bytes.
-        self.waits_for = waiting.Record()
+        self.waits_for = wait_reasons.Record()
         #: Set when the limit rose or somebody began to wait; replaced by whoever waited for it.
         self.nudged = trio.Event()
         self._waiters: dict[_Waiter, None] = {}
@@ -237,7 +237,7 @@ class Fetch:
             self.scope.deadline = math.inf
         self.nudged.set()
         try:
-            with waiting.waits_for(self.waits_for.told):
+            with wait_reasons.waits_for(self.waits_for.told):
                 await waiter.woken.wait()
         finally:
             del self._waiters[waiter]
@@ -304,7 +304,7 @@ class Fetches:
 
     async def _run(self, fetch: Fetch) -> None:
         # stands when a bug or the mount's end takes the task away, so that no waiter is left
-        waiting.begin(fetch.waits_for)
+        wait_reasons.begin(fetch.waits_for)
         error: CffsError | None = OriginFault("the receiving task ended unexpectedly")
         try:
             with fetch.scope:

@@ -15,7 +15,7 @@ import trio
 
 from cffs.core.source import Source
 from cffs.reader.open_file import OpenFile
-from cffs.reader.versions import Versions
+from cffs.reader.remote_file_table import Versions
 
 #: How long the body waits: an open that follows comes within milliseconds.
 GRACE_SECONDS = 1.0

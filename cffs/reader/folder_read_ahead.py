@@ -12,8 +12,8 @@ import trio
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
-from cffs.reader.facts import Known
-from cffs.reader.objects import Objects
+from cffs.reader.object_info import Known
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.open_file import OpenFile
 from cffs.reader.planner import PAGE_NBYTES, SMALL_FILE_NBYTES, TAIL_NBYTES
 
@@ -126,11 +126,11 @@ class _Brought:
     until: float
 
 
-class Siblings:
+class FolderReadAhead:
     """The folders being read in order, and what was brought early for them. No method but the task that lets go is a
     checkpoint."""
 
-    def __init__(self, objects: Objects, *, memory_nbytes: int) -> None:
+    def __init__(self, objects: ObjectRegistry, *, memory_nbytes: int) -> None:
         self._objects = objects
         self._memory_nbytes = memory_nbytes
         self._folders: OrderedDict[Hashable, _Folder] = OrderedDict()

@@ -1,7 +1,8 @@
 """Bytes of objects that are still being made: asked of the origin each time they are wanted, held nowhere.
 
 It owns what the origin said within the last second, no longer; it must not know states, paths or errnos.
-`reader/objects` has the one instance, `fuse/living` looks, opens and reads. Nothing here is told to a listener: what
+`reader/object_registry` has the one instance, `fuse/growing_files` looks, opens and reads. Nothing here is told to a
+listener: what
 was true of an object that grows must not be believed once it is whole.
 """
 
@@ -23,8 +24,8 @@ from cffs.core.errors import (
     weightier,
 )
 from cffs.core.source import Source
-from cffs.reader.seam import Answer, RangeOpener
-from cffs.reader.stories import Stories
+from cffs.reader.range_opener import Answer, RangeOpener
+from cffs.reader.read_history import ReadHistories
 
 #: What the origin said is believed for so long (contract 4: re-asked every second).
 LOOK_SECONDS = 1.0
@@ -50,10 +51,10 @@ class _Look:
         self.error: CffsError | None = None
 
 
-class LivingFiles:
+class GrowingObjects:
     """The objects of a mount that are being made, by key."""
 
-    def __init__(self, opener: RangeOpener, stories: Stories) -> None:
+    def __init__(self, opener: RangeOpener, stories: ReadHistories) -> None:
         self.stories = stories
         self._opener = opener
         self._looks: LRUCache[str, _Look] = LRUCache(_KEPT)
@@ -82,9 +83,11 @@ class LivingFiles:
             if look.error is not None:
                 raise copy.copy(look.error) from look.error
 
-    def open(self, key: str, sources: tuple[Source, ...], *, read_before: tuple[int, bytes] = (0, b"")) -> "LivingFile":
+    def open(
+        self, key: str, sources: tuple[Source, ...], *, read_before: tuple[int, bytes] = (0, b"")
+    ) -> "GrowingObject":
         """A handle. `read_before` is what its reader has read last, and where. No checkpoint."""
-        return LivingFile(self, self._opener, key, sources, read_before)
+        return GrowingObject(self, self._opener, key, sources, read_before)
 
     def note(self, key: str, nbytes: int) -> None:
         """The object reaches so far."""
@@ -139,12 +142,12 @@ class _Piece:
         return self.data[start - self.start : offset - self.start] if start < offset else b""
 
 
-class LivingFile:
+class GrowingObject:
     """An open handle on an object that was being made when it was opened; it reads on to the true end after that."""
 
     def __init__(
         self,
-        files: LivingFiles,
+        files: GrowingObjects,
         opener: RangeOpener,
         key: str,
         sources: tuple[Source, ...],

@@ -1,6 +1,6 @@
 """All remote files of a mount: the one place where an object is opened, asked for its size, or forgotten.
 
-It must not know paths, inodes or errnos; which file of an object is the current one is `reader/versions`'.
+It must not know paths, inodes or errnos; which file of an object is the current one is `reader/remote_file_table`'.
 `fuse/` and `tree/` call it.
 """
 
@@ -12,9 +12,9 @@ import trio
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
-from cffs.callfire.checks import Pinned
-from cffs.callfire.gate import MAX_BODIES, Gate
-from cffs.core import waiting
+from cffs.callfire.request_limiter import MAX_BODIES, RequestLimiter
+from cffs.callfire.response_checks import Pinned
+from cffs.core import wait_reasons
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
@@ -29,21 +29,21 @@ from cffs.core.errors import (
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source
 from cffs.core.values import Emptiness
+from cffs.reader.connection_scheduler import ConnectionScheduler
+from cffs.reader.dependencies import ReaderCounters, ReaderDependencies
 from cffs.reader.disk_tier import DiskTier
-from cffs.reader.expected import Expected
-from cffs.reader.facts import FactsListener, Known, Learned, require_empty
-from cffs.reader.first_pieces import FirstPieces
-from cffs.reader.living import LivingFiles
-from cffs.reader.moment_heads import Held
-from cffs.reader.moments import Moments
+from cffs.reader.expected import OriginProfile
+from cffs.reader.first_piece import FirstPieces
+from cffs.reader.growing_object import GrowingObjects
+from cffs.reader.object_info import FactsListener, Known, Learned, require_empty
 from cffs.reader.open_file import OpenFile
 from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
+from cffs.reader.range_opener import RangeOpener
+from cffs.reader.read_history import Told
+from cffs.reader.remote_file_table import Versions
 from cffs.reader.revalidation import Revalidation
-from cffs.reader.seam import RangeOpener
-from cffs.reader.slots import ConnectionSlots
-from cffs.reader.stories import Told
-from cffs.reader.tools import ReaderCounters, Tools
-from cffs.reader.versions import Versions
+from cffs.reader.wav_clip_heads import Held
+from cffs.reader.wav_clips import WavClips
 
 #: An object that changes while it is being opened is opened again, so often at most.
 _OPENINGS = 3
@@ -65,10 +65,10 @@ class _Probe:
         self.error: CffsError | None = None
         self.scope = trio.CancelScope()
         self.waiting = 0
-        self.waits_for = waiting.Record()
+        self.waits_for = wait_reasons.Record()
 
 
-class Objects:
+class ObjectRegistry:
     """Opens objects by key. `key` names the object whatever its sources (the first source's key will do); open files
     of one key share one RemoteFile for as long as the origin has one version of it."""
 
@@ -83,28 +83,28 @@ class Objects:
         disk: DiskCache | None = None,
     ) -> None:
         """Without `disk`, or with one whose limit is 0, nothing is kept on disk."""
-        self._tools = Tools(
-            opener=Moments(opener, self),
+        self._tools = ReaderDependencies(
+            opener=WavClips(opener, self),
             cache=cache,
             disk=DiskTier(disk, background),
             background=background,
             settings=settings,
             listener=listener,
-            slots=ConnectionSlots(connections=settings.connections),
+            slots=ConnectionScheduler(connections=settings.connections),
         )
         #: Of objects that are still being made.
-        self.living = LivingFiles(opener, self._tools.stories)
+        self.living = GrowingObjects(opener, self._tools.stories)
         self._versions = Versions(self._tools)
         #: Of objects of which everything is known.
         self.revalidation = Revalidation(
-            Moments(opener, self, remembers=False),
+            WavClips(opener, self, remembers=False),
             after_seconds=settings.revalidate_seconds,
             changed=self.is_another,
         )
         #: Of objects that nobody listed.
         self.first_pieces = FirstPieces(self._versions, self.start)
         self._probes: dict[str, _Probe] = {}
-        self._probe_turns = Gate(_PROBES, most=MAX_BODIES)
+        self._probe_turns = RequestLimiter(_PROBES, most=MAX_BODIES)
         self._warm_at: dict[Api, float] = {}
 
     @property
@@ -117,7 +117,7 @@ class Objects:
         """The size of a first request from a large file's start."""
         return self._tools.first_nbytes
 
-    def expect(self, api: Api, expected: Expected) -> None:
+    def expect(self, api: Api, expected: OriginProfile) -> None:
         """What an earlier look at the origin found. No checkpoint."""
         self._tools.expect(api, expected)
 
@@ -232,7 +232,7 @@ class Objects:
             self._tools.background.start(self._run_probe, key, sources, probe)
         probe.waiting += 1
         try:
-            with waiting.waits_for(lambda: f"its size: {probe.waits_for.told()}"):
+            with wait_reasons.waits_for(lambda: f"its size: {probe.waits_for.told()}"):
                 await probe.answered.wait()
         finally:
             probe.waiting -= 1
@@ -264,16 +264,16 @@ class Objects:
         self._versions.supersede(key)
 
     def held(self, key: str) -> Held | None:
-        """See reader/moments: what is here of an object whose size is known, in the version that is known."""
+        """See reader/wav_clips: what is here of an object whose size is known, in the version that is known."""
         known = self._versions.known(key)
         return None if known is None else Held(key, known, self._tools.cache, self._tools.disk)
 
     def learned(self, learned: Learned) -> None:
-        """See reader/moments: an answer told what an object is."""
+        """See reader/wav_clips: an answer told what an object is."""
         self._versions.probed(learned)
 
     def is_another(self, key: str, pinned: Pinned) -> None:
-        """See reader/moments: the object is not of the version `pinned` any more."""
+        """See reader/wav_clips: the object is not of the version `pinned` any more."""
         self._versions.supersede(key, only=pinned)
 
     def start(self, function: Callable[[], Awaitable[None]]) -> None:
@@ -281,7 +281,7 @@ class Objects:
         self._tools.background.start(function)
 
     async def _run_probe(self, key: str, sources: tuple[Source, ...], probe: _Probe) -> None:
-        waiting.begin(probe.waits_for)
+        wait_reasons.begin(probe.waits_for)
         try:
             with probe.scope:
                 turn = await self._probe_turns.enter()

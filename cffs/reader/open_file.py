@@ -10,7 +10,7 @@ import trio
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Api
-from cffs.reader.planner import TAIL_NBYTES, ReaderState
+from cffs.reader.planner import TAIL_NBYTES, AccessPattern
 
 if TYPE_CHECKING:
     from cffs.reader.remote_file import RemoteFile
@@ -22,7 +22,7 @@ class OpenFile:
     def __init__(self, file: "RemoteFile", *, first_nbytes: int) -> None:
         """`first_nbytes`: see ReaderState."""
         self._file = file
-        self.state = ReaderState(first_nbytes=first_nbytes)
+        self.state = AccessPattern(first_nbytes=first_nbytes)
         self.receive_stop = 0
         self.quiet_stop = 0
         #: Its window stands where it is until the reader has come so far.

@@ -46,7 +46,7 @@ class _Tally:
         return self.nbytes >= _WATCH_NBYTES and self.seconds(now) >= least_seconds
 
 
-class Pace:
+class StreamParallelism:
     """How many connections a stream from one host gets, as found out so far."""
 
     def __init__(self, *, most: int) -> None:
@@ -100,10 +100,10 @@ class Pace:
             self._tried_by = None
 
 
-class StreamWatch:
+class StallDetector:
     """Watches the streams of one remote file."""
 
-    def __init__(self, pace: Callable[[], Pace]) -> None:
+    def __init__(self, pace: Callable[[], StreamParallelism]) -> None:
         self._pace = pace
         self._of: object = None
         self._tally: _Tally | None = None
@@ -154,7 +154,9 @@ class StreamWatch:
         self._tally, self._tried_at = None, now
         return rate
 
-    def _weigh(self, pace: Pace, nbytes: int, now: float, latency_seconds: float, *, are_all_answered: bool) -> None:
+    def _weigh(
+        self, pace: StreamParallelism, nbytes: int, now: float, latency_seconds: float, *, are_all_answered: bool
+    ) -> None:
         if self._tally is None:
             if are_all_answered and now >= self._tried_at + _SETTLE_LATENCIES * latency_seconds:
                 self._tally = _Tally(now)

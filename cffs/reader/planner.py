@@ -1,7 +1,7 @@
 """What to ask the origin for, given what one reader has read so far: pure, deterministic, never awaited.
 
 It must not know tasks, clocks, HTTP or memory; it sees what is held or on its way through `Coverage`.
-`reader/steering` calls it for each READ that needs a plan. The numbers are measured: readpath.md section 8.
+`reader/read_ahead` calls it for each READ that needs a plan. The numbers are measured: readpath.md section 8.
 
 A file of up to 16 MiB, a recording, costs at most five requests however it is read. Up to three are for what is
 plainly wanted and no more: a head, a tail, one piece elsewhere, a stream as far as its reader's window. The READ after
@@ -18,12 +18,12 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from cffs.core.byte_range import ByteRange
+from cffs.reader.access_pattern import FIRST_NBYTES as FIRST_NBYTES
+from cffs.reader.access_pattern import TAIL_NBYTES as TAIL_NBYTES
+from cffs.reader.access_pattern import AccessPattern as AccessPattern
+from cffs.reader.access_pattern import is_near, observe
 from cffs.reader.completion import requests_for
 from cffs.reader.coverage import Coverage, Cut, missing
-from cffs.reader.read_order import FIRST_NBYTES as FIRST_NBYTES
-from cffs.reader.read_order import TAIL_NBYTES as TAIL_NBYTES
-from cffs.reader.read_order import ReaderState as ReaderState
-from cffs.reader.read_order import is_near, observe
 
 PAGE_NBYTES = 4096
 #: One request from open to end.
@@ -105,7 +105,7 @@ class Plan:
     """What follows from one READ. `receive_stop` is where this reader's window ends; `is_jump` says that the streams
     it had are of no use to it any more. `cut_at` is where what is on its way to that byte ends now."""
 
-    state: ReaderState
+    state: AccessPattern
     spent: Spent
     fetches: tuple[PlannedFetch, ...]
     receive_stop: int
@@ -125,7 +125,7 @@ class _Place(Enum):
 
 
 def plan(
-    state: ReaderState,
+    state: AccessPattern,
     read: ByteRange,
     coverage: Coverage,
     *,
@@ -228,7 +228,7 @@ def _is_recording(coverage: Coverage, total_nbytes: int, limits: PlannerLimits, 
 
 
 def _place_of(
-    state: ReaderState, after: ReaderState, wanted: ByteRange, total_nbytes: int, *, is_recording: bool
+    state: AccessPattern, after: AccessPattern, wanted: ByteRange, total_nbytes: int, *, is_recording: bool
 ) -> _Place:
     is_in_head = wanted.stop <= state.first_nbytes
     if is_in_head and is_recording:
@@ -240,7 +240,7 @@ def _place_of(
     return _Place.TAIL if total_nbytes - wanted.start <= TAIL_NBYTES else _Place.ELSEWHERE
 
 
-def _needed(place: _Place, wanted: ByteRange, state: ReaderState, total_nbytes: int) -> ByteRange:
+def _needed(place: _Place, wanted: ByteRange, state: AccessPattern, total_nbytes: int) -> ByteRange:
     match place:
         case _Place.HEAD:
             needed = ByteRange(0, state.first_nbytes)
@@ -286,12 +286,12 @@ def interrupted(spent: Spent) -> Spent:
     return spent._replace(requests=_FRUGAL_REQUESTS, is_whole=False) if spent.is_whole else spent
 
 
-def receive_stop_of(state: ReaderState, limits: PlannerLimits) -> int:
+def receive_stop_of(state: AccessPattern, limits: PlannerLimits) -> int:
     """Where the window of a sequential reader ends now."""
     return state.next_offset + _window_nbytes(state, limits)
 
 
-def _window_nbytes(state: ReaderState, limits: PlannerLimits) -> int:
+def _window_nbytes(state: AccessPattern, limits: PlannerLimits) -> int:
     if limits.depth > 1:
         wide_nbytes = max(_PARALLEL_RAMP * state.in_order_nbytes, _MIN_PARALLEL_WINDOW_NBYTES)
         return min(wide_nbytes, limits.depth * PART_NBYTES, limits.window_cap_nbytes)
@@ -299,7 +299,7 @@ def _window_nbytes(state: ReaderState, limits: PlannerLimits) -> int:
 
 
 def _ahead(
-    state: ReaderState,
+    state: AccessPattern,
     wanted: ByteRange,
     coverage: Coverage,
     total_nbytes: int,
@@ -317,7 +317,7 @@ def _ahead(
 
 
 def _stream(
-    state: ReaderState, wanted: ByteRange, coverage: Coverage, total_nbytes: int, lead_nbytes: int
+    state: AccessPattern, wanted: ByteRange, coverage: Coverage, total_nbytes: int, lead_nbytes: int
 ) -> tuple[list[ByteRange], int]:
     """The next long request of a sequential reader, once its bytes are near enough to be wanted soon, and up to where
     all is covered with it."""
@@ -335,7 +335,7 @@ def _stream(
 
 
 def _parts(
-    state: ReaderState, wanted: ByteRange, coverage: Coverage, total_nbytes: int, window_nbytes: int, depth: int
+    state: AccessPattern, wanted: ByteRange, coverage: Coverage, total_nbytes: int, window_nbytes: int, depth: int
 ) -> tuple[list[ByteRange], int]:
     """The requests of a sequential reader from a host that gives each connection little: as many as start within its
     window, cut on one grid, and up to where all is covered with them."""

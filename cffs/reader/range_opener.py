@@ -6,7 +6,7 @@ It must not know HTTP. Tests put a simulated link here.
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Api, Source
 

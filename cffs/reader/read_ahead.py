@@ -8,17 +8,17 @@ from collections.abc import Iterable
 
 import trio
 
-from cffs.cache.slabs import SLAB_NBYTES
+from cffs.cache.buffer_pool import SLAB_NBYTES
 from cffs.core.byte_range import ByteRange
+from cffs.reader.access_pattern import goes_on
 from cffs.reader.coverage import Coming
-from cffs.reader.fetches import UNKNOWN_STOP, Fetch, Fetches
-from cffs.reader.holdings import Holdings
-from cffs.reader.identity import Identity
+from cffs.reader.dependencies import ReaderDependencies
+from cffs.reader.fetch import UNKNOWN_STOP, Fetch, Fetches
 from cffs.reader.open_file import OpenFile
-from cffs.reader.pace import StreamWatch
+from cffs.reader.parallelism import StallDetector
 from cffs.reader.planner import MIN_WINDOW_NBYTES, Spent, interrupted, plan, receive_stop_of
-from cffs.reader.read_order import goes_on
-from cffs.reader.tools import Tools
+from cffs.reader.tiered_cache import TieredCache
+from cffs.reader.version_tracker import VersionTracker
 
 #: A stream that is to be cut goes on for so long, so that the ranges that follow it begin before it ends.
 _CUT_SECONDS = 0.3
@@ -32,11 +32,16 @@ FAR_NBYTES = 1024 * 1024
 _WINDOW_STEPS = 8
 
 
-class Steering:
+class ReadAhead:
     """The planner's hands, for all readers of one object; it is the planner's Coverage too."""
 
     def __init__(
-        self, identity: Identity, holdings: Holdings, fetches: Fetches, handles: Iterable[OpenFile], tools: Tools
+        self,
+        identity: VersionTracker,
+        holdings: TieredCache,
+        fetches: Fetches,
+        handles: Iterable[OpenFile],
+        tools: ReaderDependencies,
     ) -> None:
         """`handles` are the open ones, at any time."""
         self._identity = identity
@@ -47,7 +52,7 @@ class Steering:
         #: What the file has cost so far; grows with each request, and is told by the plan of what it was for.
         self.spent = tools.spent.get(identity.version, Spent())
         self._reserved_nbytes = 0
-        self.watch = StreamWatch(lambda: tools.pace_of(identity.sources[0].api))
+        self.watch = StallDetector(lambda: tools.pace_of(identity.sources[0].api))
 
     def follow(self, handle: OpenFile, read: ByteRange, *, is_here: bool) -> None:
         """A READ begins; `is_here` says that memory has all of it. Begins what is to come next."""

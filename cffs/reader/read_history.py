@@ -1,6 +1,6 @@
 """What lately became of each object's bytes, for people who ask why: ranges fetched, who served, what went wrong.
 
-It must not know paths or who asks; it decides nothing. `reader/` notes, `daemon/why` tells. A few hundred bytes an
+It must not know paths or who asks; it decides nothing. `reader/` notes, `daemon/explain` tells. A few hundred bytes an
 object, the oldest forgotten; times are trio's.
 """
 
@@ -20,7 +20,7 @@ _RANGES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class RangeRecord:
     """A run of bytes that one fetch brought; `source` is the key of who had it."""
 
     run: ByteRange
@@ -37,10 +37,10 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Story:
+class ReadHistory:
     """One object's; `tier` is which served the last READ: memory, disk or service, "" before any."""
 
-    fetched: deque[Fetched] = field(default_factory=lambda: deque(maxlen=_RANGES))
+    fetched: deque[RangeRecord] = field(default_factory=lambda: deque(maxlen=_RANGES))
     failure: Failure | None = None
     tier: str = ""
 
@@ -52,25 +52,25 @@ class Told:
     memory_nbytes: int
     disk_nbytes: int
     is_open: bool
-    fetched: tuple[Fetched, ...]
+    fetched: tuple[RangeRecord, ...]
     tier: str
     failure: Failure | None
 
 
-class Stories:
+class ReadHistories:
     """The stories of a mount, by key. No method is a checkpoint."""
 
     def __init__(self) -> None:
-        self._stories: LRUCache[str, Story] = LRUCache(_OBJECTS)
+        self._stories: LRUCache[str, ReadHistory] = LRUCache(_OBJECTS)
 
-    def of(self, key: str) -> Story:
+    def of(self, key: str) -> ReadHistory:
         """What is remembered; an empty story where nothing is."""
-        return self._stories.get(key) or Story()
+        return self._stories.get(key) or ReadHistory()
 
     def fetched(self, key: str, run: ByteRange, source: str) -> None:
         """A fetch ended that brought `run`."""
         if run:
-            self._kept(key).fetched.append(Fetched(run, source, trio.current_time()))
+            self._kept(key).fetched.append(RangeRecord(run, source, trio.current_time()))
 
     def failed(self, key: str, error: CffsError) -> None:
         """A question ended with `error`."""
@@ -80,8 +80,8 @@ class Stories:
         """A READ was answered."""
         self._kept(key).tier = tier
 
-    def _kept(self, key: str) -> Story:
+    def _kept(self, key: str) -> ReadHistory:
         story = self._stories.get(key)
         if story is None:
-            story = self._stories[key] = Story()
+            story = self._stories[key] = ReadHistory()
         return story

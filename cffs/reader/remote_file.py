@@ -1,7 +1,7 @@
 """One version of one object: READs served from the cache and from fetches on their way, its size learned.
 
 It owns the object's identity, its fetches and who has it open; it must not know HTTP, paths or errnos.
-`reader/objects` makes it, `OpenFile` is what a handle holds.
+`reader/object_registry` makes it, `OpenFile` is what a handle holds.
 """
 
 import copy
@@ -20,17 +20,17 @@ from cffs.core.errors import (
     VersionUnclear,
 )
 from cffs.core.source import Source
-from cffs.reader.agreement import Agreement, Owner
-from cffs.reader.facts import Known
-from cffs.reader.fetches import Fetch, Fetches
-from cffs.reader.holdings import Holdings
-from cffs.reader.identity import Identity
-from cffs.reader.keeping import Keeping
+from cffs.reader.dependencies import ReaderDependencies
+from cffs.reader.disk_fill import DiskFill
+from cffs.reader.downloader import Downloader
+from cffs.reader.fetch import Fetch, Fetches
+from cffs.reader.object_info import Known
 from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
 from cffs.reader.planner import SMALL_FILE_NBYTES
-from cffs.reader.receiving import Receiver
-from cffs.reader.steering import FAR_NBYTES, Steering
-from cffs.reader.tools import Tools
+from cffs.reader.read_ahead import FAR_NBYTES, ReadAhead
+from cffs.reader.tiered_cache import TieredCache
+from cffs.reader.version_agreement import Agreement, Owner
+from cffs.reader.version_tracker import VersionTracker
 
 #: A hint above this is believed as far as that the file is not small (a WAV's length said of its MP3 is 4-16 times
 #: too long; contract 5: a file of up to 512 KiB costs one request).
@@ -53,7 +53,7 @@ class RemoteFile:
         key: str,
         candidates: tuple[Source, ...],
         known: Known | None,
-        tools: Tools,
+        tools: ReaderDependencies,
         owner: Owner,
         *,
         is_settled: bool = True,
@@ -62,18 +62,18 @@ class RemoteFile:
     ) -> None:
         """`is_settled`: see Identity; `digest`: see Agreement. With `is_of_one_answer` it is asked for as a whole:
         its answers did not agree before."""
-        self.identity = Identity(key, candidates, known, is_settled=is_settled, is_of_one_answer=is_of_one_answer)
+        self.identity = VersionTracker(key, candidates, known, is_settled=is_settled, is_of_one_answer=is_of_one_answer)
         self.identity.ignores_ranges |= all(source.api in tools.without_ranges for source in self.identity.sources)
         self.began_at = self.closed_at = trio.current_time()
         self._tools = tools
         self._owner = owner
-        self._holdings = Holdings(self.identity, tools)
-        receiver = Receiver(self.identity, self._holdings, tools)
+        self._holdings = TieredCache(self.identity, tools)
+        receiver = Downloader(self.identity, self._holdings, tools)
         self._fetches = Fetches(tools.background, receiver.receive, self._ended)
         self._handles: dict[OpenFile, None] = {}
-        self._steering = Steering(self.identity, self._holdings, self._fetches, self._handles, tools)
+        self._steering = ReadAhead(self.identity, self._holdings, self._fetches, self._handles, tools)
         receiver.on_arrived, receiver.on_answered = self._arrived, self._settle
-        self._keeping = Keeping(self.identity, self._holdings, self._fetches, self.read)
+        self._keeping = DiskFill(self.identity, self._holdings, self._fetches, self.read)
         self._agreement = Agreement(self.identity, self._holdings, tools.cache, digest)
         self._timed_out_at = float("-inf")
         self._arrived_nbytes = 0

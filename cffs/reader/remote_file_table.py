@@ -10,9 +10,10 @@ learned facts and what was brought early belong to one version of an object. Why
   a fetch can only bring bytes of its own file's version. One of another total ends the file.
 * One that only fails to show that it is of the same version (another validator, none, or a date of this moment) makes
   the file begin anew, in one step without a checkpoint: its fetches end, its bytes leave memory and disk, and a READ
-  that was putting some together throws them away (`Identity.beginnings`). If readers, or the kernel for them, have
+  that was putting some together throws them away (`VersionTracker.beginnings`). If readers, or the kernel for them,
+  have
   bytes of it by then, they get no more before one answer of the whole has shown the same ones there
-  (`reader/agreement`); where that cannot be shown, the file ends.
+  (`reader/version_agreement`); where that cannot be shown, the file ends.
 * At most one file of an object is current. Only the current file is opened, brought early, or told of: whatever leaves
   the table has ended (`RemoteFile.end`), so that none of its fetches is on its way any more. A fetch that has ended
   looks at that after each of its checkpoints and then neither keeps nor tells anything.
@@ -33,15 +34,15 @@ import trio
 from cachetools import LRUCache, TTLCache
 
 from cffs.cache.version import ObjectVersion
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
-from cffs.reader.facts import Known, Learned
-from cffs.reader.given_out import digest_of
-from cffs.reader.identity import Identity
+from cffs.reader.delivered_ranges import digest_of
+from cffs.reader.dependencies import ReaderDependencies
+from cffs.reader.object_info import Known, Learned
 from cffs.reader.planner import SMALL_FILE_NBYTES
 from cffs.reader.remote_file import RemoteFile
-from cffs.reader.tools import Tools
+from cffs.reader.version_tracker import VersionTracker
 
 #: Objects whose answers did not agree: they are taken from one answer each time, for so long.
 _MOST_DIFFERING = 10_000
@@ -61,7 +62,7 @@ EMPTY_SECONDS = 5.0
 class Versions:
     """The current remote file of each object that is open, or was a moment ago."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: ReaderDependencies) -> None:
         self._tools = tools
         self._current: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
@@ -225,7 +226,7 @@ class Versions:
         self._closed[file] = None
         self._forget_expired()
 
-    def _note_digest(self, identity: Identity) -> None:
+    def _note_digest(self, identity: VersionTracker) -> None:
         """Of a file that comes in one answer: whoever keeps a part of it in the kernel can then be given the rest from
         another answer, whatever that is named."""
         total_nbytes, name = identity.total_nbytes, (identity.validator, identity.total_nbytes)

@@ -1,6 +1,7 @@
 """`--revalidate`: whether an object of which everything is known is still the same at the origin, asked now and then.
 
-It must not know who opens what. `reader/objects` has the one instance, `fuse/opening` asks it before it opens.
+It must not know who opens what. `reader/object_registry` has the one instance, `fuse/open_remote` asks it before it
+opens.
 Off (0 seconds) nothing is ever asked: a finished recording is immutable for its id and validator.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable
 import trio
 from cachetools import LRUCache
 
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     NOT_FROM_HERE,
@@ -21,8 +22,8 @@ from cffs.core.errors import (
     weightier,
 )
 from cffs.core.source import Source
-from cffs.reader.facts import Known
-from cffs.reader.seam import RangeOpener
+from cffs.reader.object_info import Known
+from cffs.reader.range_opener import RangeOpener
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The bytes of one object that are here, in memory and on disk, always those of the version that it is now.
 
-It must not know what is on its way or who reads. Owned by one RemoteFile, which reads from it; `reader/receiving` puts
+It must not know what is on its way or who reads. Owned by one RemoteFile, which reads from it; `reader/downloader` puts
 in what arrives. A block goes to disk when its last byte has arrived, whichever answer brought it.
 
 Checklist for whoever adds an `await` here or in a caller: the identity's version may be another after it, and what was
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
-from cffs.reader.disk_pieces import Pieces
-from cffs.reader.identity import Identity
-from cffs.reader.tools import Tools
+from cffs.reader.dependencies import ReaderDependencies
+from cffs.reader.disk_read_ahead import Pieces
+from cffs.reader.version_tracker import VersionTracker
 
 #: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders, players step back.
 _KEEP_BEHIND_NBYTES = 2 * 1024 * 1024
@@ -24,10 +24,10 @@ def _bytes_of(run: range) -> ByteRange:
     return ByteRange(run.start * BLOCK_NBYTES, run.stop * BLOCK_NBYTES)
 
 
-class Holdings:
+class TieredCache:
     """Memory first, then disk. Only `beyond_memory` and `keep_up` are ever checkpoints."""
 
-    def __init__(self, identity: Identity, tools: Tools) -> None:
+    def __init__(self, identity: VersionTracker, tools: ReaderDependencies) -> None:
         self._identity = identity
         self._memory = tools.cache
         self._disk = tools.disk

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 from cffs.cache.memory import MemoryCache
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import RemoteObjectChanged
-from cffs.reader.fetches import Fetch
-from cffs.reader.given_out import GivenOut, Proof, ProofByDigest
-from cffs.reader.holdings import Holdings
-from cffs.reader.identity import Identity
+from cffs.reader.delivered_ranges import DeliveredRanges, Proof, ProofByDigest
+from cffs.reader.fetch import Fetch
+from cffs.reader.tiered_cache import TieredCache
+from cffs.reader.version_tracker import VersionTracker
 
 if TYPE_CHECKING:
     from cffs.reader.remote_file import RemoteFile
@@ -44,14 +44,16 @@ class Owner(Protocol):
 class Agreement:
     """Of the answers for one object with what was given out of it."""
 
-    def __init__(self, identity: Identity, holdings: Holdings, memory: MemoryCache, digest: int | None) -> None:
+    def __init__(
+        self, identity: VersionTracker, holdings: TieredCache, memory: MemoryCache, digest: int | None
+    ) -> None:
         """`digest` is that of the version at hand, where an earlier file had all of it in one answer."""
         self._digest = digest
         self._identity = identity
         self._holdings = holdings
         self._memory = memory
         self._readers: set[Hashable] = set()
-        self._given = GivenOut()
+        self._given = DeliveredRanges()
         self._proof: Proof | None = None
 
     @property

@@ -1,23 +1,23 @@
 """Which version of an object one remote file is, as its answers told: source, total, validator.
 
-It must not know fetches or caches. Owned by one RemoteFile; `reader/receiving` lets each answer's head confirm it.
+It must not know fetches or caches. Owned by one RemoteFile; `reader/downloader` lets each answer's head confirm it.
 """
 
 from itertools import count
 
 from cffs.cache.version import ObjectVersion
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.errors import RemoteObjectChanged, VersionUnclear
 from cffs.core.source import Source
-from cffs.reader.facts import Known, Learned
-from cffs.reader.seam import Answer
+from cffs.reader.object_info import Known, Learned
+from cffs.reader.range_opener import Answer
 
 _instances = count(1)
 #: Dates of HTTP have seconds: a change within that of the answer, or of a clock beside it, need not show.
 _JUST_MS = 2_000
 
 
-class Identity:
+class VersionTracker:
     """What is known of one version of object `key`; grows with each answer, never contradicts an earlier one.
 
 

@@ -9,14 +9,14 @@ from typing import Self
 
 from cffs.cache.memory import MemoryCache
 from cffs.cache.version import ObjectVersion
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, RangeNotSatisfiable
 from cffs.core.source import Source
 from cffs.core.wav import WavLayout, read_head
 from cffs.reader.disk_tier import DiskTier
-from cffs.reader.facts import Known
-from cffs.reader.seam import Answer, RangeOpener
+from cffs.reader.object_info import Known
+from cffs.reader.range_opener import Answer, RangeOpener
 
 #: A first question brings the chunks before the samples, unless somebody put a picture there.
 _HEAD_NBYTES = 4096

@@ -16,7 +16,7 @@ from typing import Protocol
 import trio
 from cachetools import LRUCache
 
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     OriginUnreachable,
@@ -26,11 +26,11 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.source import Api, Source, v1_recording, wav_key
-from cffs.core.waiting import waits_for
+from cffs.core.wait_reasons import waits_for
 from cffs.core.wav import WavLayout, cut
-from cffs.reader.facts import Learned
-from cffs.reader.moment_heads import HeadQuestion, Held
-from cffs.reader.seam import Answer, RangeOpener
+from cffs.reader.object_info import Learned
+from cffs.reader.range_opener import Answer, RangeOpener
+from cffs.reader.wav_clip_heads import HeadQuestion, Held
 
 #: Recordings whose head is remembered: some 500 bytes each.
 _KEPT_HEADS = 10_000
@@ -89,7 +89,7 @@ class _Place:
         return f"{self.pinned.validator or ''}/{self.pinned.total or ''}"
 
 
-class Moments:
+class WavClips:
     """Answers for moments, and hands every other source on."""
 
     def __init__(self, opener: RangeOpener, wholes: Wholes, *, remembers: bool = True) -> None:

@@ -11,11 +11,11 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from cffs.standin.audio import Content, StoredContent
-from cffs.standin.call_book import CallBook
-from cffs.standin.library import DynamicName, Library
+from cffs.standin.call_store import CallStore
+from cffs.standin.generated_rows import Shape
 from cffs.standin.me import Me
+from cffs.standin.media_store import DynamicName, MediaStore
 from cffs.standin.objects import StandinObject
-from cffs.standin.rows import Shape
 
 V1_ID_SHIFT: Final = 5_000_000_000_000
 """With `v1_ids_differ`, how far v1's file ids are above v2's recording ids."""
@@ -29,7 +29,7 @@ _V1_RECORDING: Final = re.compile(_V1_FILES + r"/(\d+)")
 _DYNAMIC: Final = re.compile(_V1_FILES + r"/dynamic/([^/]+)/([^/]+)/([^/]+)/([^/]+)/([^/]+?)(/mp3)?")
 
 
-class Account(CallBook):
+class Account(CallStore):
     """A deterministic account of any size: a function of its arguments, until a test changes it."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Account(CallBook):
         super().__init__(shape, length_measures=length_measures)
         self.v1_ids_differ = v1_ids_differ
         self.me = Me(seed=shape.seed, newest_ms=shape.newest_ms)
-        self.library = Library(
+        self.library = MediaStore(
             seed=shape.seed,
             media=media,
             other_media=other_media,

@@ -14,8 +14,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from cffs.standin.account import Account
+from cffs.standin.generated_rows import Row
 from cffs.standin.objects import StandinObject
-from cffs.standin.rows import Row
 
 DEFAULT_LIMIT: Final = 100
 MAX_PAGES_OFFSET: Final = 2**31 - 1

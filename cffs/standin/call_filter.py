@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cffs.standin.rows import Row, Shape
+from cffs.standin.generated_rows import Row, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cffs.standin.call_filter import CallFilter, generated_indexes
-from cffs.standin.changes import NO_ID, Changes, number_of
+from cffs.standin.generated_rows import CALL_STEP_MS, Row, Shape, is_mulaw, recording_nbytes
 from cffs.standin.objects import StandinObject, Versions
-from cffs.standin.rows import CALL_STEP_MS, Row, Shape, is_mulaw, recording_nbytes
+from cffs.standin.overrides import NO_ID, Changes, number_of
 
 ADDED_STEP: Final = 1000
 ADDED_RECORDING_BASE: Final = 990_000_000_003
@@ -27,7 +27,7 @@ _ATTEMPT: Final = "_attempt"
 """The key of a kept recording that tells which of the call's records it belongs to; never sent."""
 
 
-class CallBook:
+class CallStore:
     """Every call of an account. Building it costs the same for 10 and for 1,000,000 of them."""
 
     def __init__(self, shape: Shape, *, length_measures: str | None) -> None:

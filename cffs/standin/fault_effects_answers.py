@@ -17,9 +17,9 @@ from typing import Final
 
 from cffs.standin.answers import error
 from cffs.standin.audio import StoredContent
-from cffs.standin.bending import Bending
 from cffs.standin.codecs import codec_wav
 from cffs.standin.exchange import Reply, describe, reply_to
+from cffs.standin.fault_target import FaultTarget
 
 LOGIN_PAGE: Final = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Log in</form></body></html>"
 BIG_HEADER_NBYTES: Final = 300_000
@@ -30,7 +30,7 @@ MALFORMED_JSON: Final = b'{"items": [{"id": 1, "name": "cut of'
 MALFORMED_XML: Final = b'<?xml version="1.0"?><fileResponse><recording>http'
 
 
-def _status(bending: Bending) -> None:
+def _status(bending: FaultTarget) -> None:
     """Options: code (503), retry_after, body (json | html | empty)."""
     reply, code = bending.reply, int(bending.option("code", 503))
     reply.status, reply.framing, reply.download = code, "length", None
@@ -46,7 +46,7 @@ def _status(bending: Bending) -> None:
         reply.set_header("Retry-After", str(bending.options["retry_after"]))
 
 
-def _gzip(bending: Bending) -> None:
+def _gzip(bending: FaultTarget) -> None:
     """Really compressed, and said so."""
     reply = bending.reply
     told = reply.headers
@@ -54,7 +54,7 @@ def _gzip(bending: Bending) -> None:
     reply.headers = [*told, ("Content-Encoding", "gzip")]
 
 
-def _bomb(bending: Bending) -> None:
+def _bomb(bending: FaultTarget) -> None:
     """Option: nbytes (210 MB) of blanks, compressed to a thousandth."""
     reply = bending.reply
     blanks = gzip.compress(bytes(1_000_000).replace(b"\0", b" "))
@@ -64,13 +64,13 @@ def _bomb(bending: Bending) -> None:
     reply.set_header("Content-Encoding", "gzip")
 
 
-def _html200(bending: Bending) -> None:
+def _html200(bending: FaultTarget) -> None:
     reply = bending.reply
     reply.status, reply.headers, reply.framing = 200, [], "length"
     reply.set_body(LOGIN_PAGE, content_type="text/html; charset=utf-8")
 
 
-def _body(bending: Bending) -> None:
+def _body(bending: FaultTarget) -> None:
     """Options: data (bytes), content_type (that of the honest answer), status (200): any body at all."""
     reply = bending.reply
     content_type = bending.option("content_type", reply.header("Content-Type") or "application/json")
@@ -78,7 +78,7 @@ def _body(bending: Bending) -> None:
     reply.set_body(bytes(bending.option("data", b"")), content_type=content_type)
 
 
-def _redirect(bending: Bending) -> None:
+def _redirect(bending: FaultTarget) -> None:
     """Options: location (itself: a loop; `{path}` and `{query}` are replaced), code (302)."""
     reply, request = bending.reply, bending.request
     query = "&".join(f"{name}={value}" for name, values in request.query.items() for value in values)
@@ -89,11 +89,11 @@ def _redirect(bending: Bending) -> None:
     reply.set_header("Location", location)
 
 
-def _bighead(bending: Bending) -> None:
+def _bighead(bending: FaultTarget) -> None:
     bending.reply.headers.append(("X-Padding", "x" * int(bending.option("nbytes", BIG_HEADER_NBYTES))))
 
 
-def _garbage(bending: Bending) -> None:
+def _garbage(bending: FaultTarget) -> None:
     """Option: what (`http`: bytes that are no HTTP; `body`: JSON or XML that ends in the middle)."""
     reply = bending.reply
     if bending.option("what", "http") == "http":
@@ -103,32 +103,32 @@ def _garbage(bending: Bending) -> None:
     reply.set_body(MALFORMED_XML if "xml" in content_type else MALFORMED_JSON, content_type=content_type)
 
 
-def _wrong_type(bending: Bending) -> None:
+def _wrong_type(bending: FaultTarget) -> None:
     """Option: content_type (text/plain): only the label is wrong."""
     bending.reply.set_header("Content-Type", bending.option("content_type", "text/plain"))
 
 
-def _no_etag(bending: Bending) -> None:
+def _no_etag(bending: FaultTarget) -> None:
     """Option: last_modified (True): keep that one."""
     bending.reply.set_header("ETag", None)
     if not bending.option("last_modified", True):
         bending.reply.set_header("Last-Modified", None)
 
 
-def _weak_etag(bending: Bending) -> None:
+def _weak_etag(bending: FaultTarget) -> None:
     etag = bending.reply.header("ETag")
     if etag:
         bending.reply.set_header("ETag", "W/" + etag)
 
 
-def _no_head(bending: Bending) -> None:
+def _no_head(bending: FaultTarget) -> None:
     if bending.request.method == "HEAD":
         reply = bending.reply
         reply.status, reply.headers = 405, [("Allow", "GET")]
         reply.source, reply.start, reply.stop, reply.framing = StoredContent(b""), 0, 0, "length"
 
 
-def _replace(bending: Bending) -> None:
+def _replace(bending: FaultTarget) -> None:
     """Option: path (the one asked for): that object has other bytes from this answer on."""
     path = str(bending.option("path", bending.request.path))
     if bending.site.account.object_for(path) is None:
@@ -140,7 +140,7 @@ def _replace(bending: Bending) -> None:
     reply.source, reply.start, reply.stop = fresh.source, fresh.start, fresh.stop
 
 
-def _new_validators(bending: Bending) -> None:
+def _new_validators(bending: FaultTarget) -> None:
     """Option: what (`both`, `etag`, `date`): the right bytes, under validators that no other answer has."""
     reply, what = bending.reply, bending.option("what", "both")
     if reply.download is None:
@@ -153,7 +153,7 @@ def _new_validators(bending: Bending) -> None:
         reply.set_header("Last-Modified", modified)
 
 
-def _codec(bending: Bending) -> None:
+def _codec(bending: FaultTarget) -> None:
     """Options: codec (gsm), seconds (3): in the place of every object a WAV in a codec of telephone systems."""
     told, name = bending.reply, str(bending.option("codec", "gsm"))
     if told.download is None:
@@ -167,7 +167,7 @@ def _codec(bending: Bending) -> None:
     told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
 
 
-def _entries(bending: Bending) -> None:
+def _entries(bending: FaultTarget) -> None:
     """Option: spelling (a key of SPELLINGS; host): the list of a call's recordings as other serialisers write it."""
     reply = bending.reply
     if reply.kind != "listRecordings" or reply.status != 200:
@@ -178,7 +178,7 @@ def _entries(bending: Bending) -> None:
     reply.set_body(json.dumps({**document, **spelt}).encode(), content_type="application/json")
 
 
-def _other_machine(bending: Bending) -> None:
+def _other_machine(bending: FaultTarget) -> None:
     """Option: objects (an iterator of them): a service of several machines, each answer is of the next object."""
     told = bending.reply
     if told.download is None:
@@ -190,7 +190,7 @@ def _other_machine(bending: Bending) -> None:
     told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
 
 
-def _unsatisfiable(bending: Bending) -> None:
+def _unsatisfiable(bending: FaultTarget) -> None:
     """Option: content_range (that of the object; None: without)."""
     reply = bending.reply
     total = reply.download.total_nbytes if reply.download else 0
@@ -199,7 +199,7 @@ def _unsatisfiable(bending: Bending) -> None:
     reply.set_header("Content-Range", bending.option("content_range", f"bytes */{total}"))
 
 
-def _rows(bending: Bending) -> None:
+def _rows(bending: FaultTarget) -> None:
     """Option: change (a function from the parsed answer to another, or to None): JSON bent by the test itself."""
     reply = bending.reply
     if "json" in (reply.header("Content-Type") or "") and reply.status == 200:
@@ -208,7 +208,7 @@ def _rows(bending: Bending) -> None:
         reply.set_body(body, content_type=reply.header("Content-Type") or "application/json")
 
 
-def _absent(bending: Bending) -> None:
+def _absent(bending: FaultTarget) -> None:
     """404 in the API's own words."""
     reply = bending.reply
     reply.headers, reply.status, reply.framing, reply.download = [], 404, "length", None
@@ -234,7 +234,7 @@ SPELLINGS: Final[dict[str, Callable[[list[str]], dict[str, object]]]] = {
 
 _ANSWERS: Final = itertools.count(1)
 
-FAULTS: Final[dict[str, Callable[[Bending], None]]] = {
+FAULTS: Final[dict[str, Callable[[FaultTarget], None]]] = {
     "status": _status,
     "absent": _absent,
     "gzip": _gzip,

@@ -9,63 +9,63 @@ from collections.abc import Callable
 from typing import Final
 
 from cffs.standin.audio import StoredContent
-from cffs.standin.bending import Bending
 from cffs.standin.exchange import Reply
+from cffs.standin.fault_target import FaultTarget
 
 SHIFT_NBYTES: Final = 1
 LONGER_NBYTES: Final = 4096
 
 
-def _reset_before(bending: Bending) -> None:
+def _reset_before(bending: FaultTarget) -> None:
     bending.reply.before = "reset"
 
 
-def _cut(bending: Bending, how: str) -> None:
+def _cut(bending: FaultTarget, how: str) -> None:
     """Options: at (byte of the body; half of it), seconds (of a stall; until the client goes)."""
     reply = bending.reply
     reply.cut, reply.cut_at = how, int(bending.option("at", bending.nbytes // 2))
     reply.stall_seconds = bending.option("seconds", None)
 
 
-def _trunc_nolen(bending: Bending) -> None:
+def _trunc_nolen(bending: FaultTarget) -> None:
     bending.reply.framing = "close"
     _cut(bending, "close")
 
 
-def _trunc_chunk(bending: Bending) -> None:
+def _trunc_chunk(bending: FaultTarget) -> None:
     bending.reply.framing = "chunked"
     _cut(bending, "close")
 
 
-def _stall_head(bending: Bending) -> None:
+def _stall_head(bending: FaultTarget) -> None:
     bending.reply.before = "stall_head"
     bending.reply.stall_seconds = bending.option("seconds", None)
 
 
-def _hang(bending: Bending) -> None:
+def _hang(bending: FaultTarget) -> None:
     bending.reply.before = "hang"
     bending.reply.stall_seconds = bending.option("seconds", None)
 
 
-def _drip(bending: Bending) -> None:
+def _drip(bending: FaultTarget) -> None:
     """Options: nbytes (1) every seconds (0.1)."""
     bending.reply.drip_nbytes = int(bending.option("nbytes", 1))
     bending.reply.drip_seconds = float(bending.option("seconds", 0.1))
 
 
-def _drip_head(bending: Bending) -> None:
+def _drip_head(bending: FaultTarget) -> None:
     """Option: seconds (0.2) between two bytes of the head: no pause that an idle limit would notice."""
     bending.reply.before = "drip_head"
     bending.reply.drip_seconds = float(bending.option("seconds", 0.2))
 
 
-def _interim(bending: Bending) -> None:
+def _interim(bending: FaultTarget) -> None:
     """Option: seconds (0.05) between two interim answers; there is never a final one."""
     bending.reply.before = "interim"
     bending.reply.drip_seconds = float(bending.option("seconds", 0.05))
 
 
-def _slow(bending: Bending) -> None:
+def _slow(bending: FaultTarget) -> None:
     """Options: seconds (1) before the first byte."""
     bending.reply.delay_seconds = float(bending.option("seconds", 1.0))
 
@@ -77,12 +77,12 @@ def _whole(reply: Reply) -> None:
         reply.set_header("Content-Range", None)
 
 
-def _full200(bending: Bending) -> None:
+def _full200(bending: FaultTarget) -> None:
     _whole(bending.reply)
     bending.reply.set_header("Accept-Ranges", None)
 
 
-def _nolen(bending: Bending) -> None:
+def _nolen(bending: FaultTarget) -> None:
     _full200(bending)
     bending.reply.framing = "chunked"
 
@@ -92,7 +92,7 @@ def _content_range(reply: Reply, start: int, stop: int) -> None:
     reply.set_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
 
 
-def _moved(bending: Bending, by_nbytes: int) -> None:
+def _moved(bending: FaultTarget, by_nbytes: int) -> None:
     """As many bytes as before, from another place: later, or earlier where there is no later."""
     reply = bending.reply
     total = reply.source.total_nbytes
@@ -108,7 +108,7 @@ def _moved(bending: Bending, by_nbytes: int) -> None:
     reply.stop = reply.start + nbytes
 
 
-def _cr_wrong(bending: Bending) -> None:
+def _cr_wrong(bending: FaultTarget) -> None:
     """Option: by (4096 or what there is): Content-Range tells another start, and the bytes are from there."""
     reply = bending.reply
     if reply.status == 206:
@@ -117,17 +117,17 @@ def _cr_wrong(bending: Bending) -> None:
         _content_range(reply, reply.start, reply.stop)
 
 
-def _shift(bending: Bending) -> None:
+def _shift(bending: FaultTarget) -> None:
     """Option: by (1): the headers are right, the bytes are others."""
     if bending.nbytes:
         _moved(bending, int(bending.option("by", SHIFT_NBYTES)))
 
 
-def _cr_missing(bending: Bending) -> None:
+def _cr_missing(bending: FaultTarget) -> None:
     bending.reply.set_header("Content-Range", None)
 
 
-def _long206(bending: Bending) -> None:
+def _long206(bending: FaultTarget) -> None:
     """More than was asked for, Content-Length and Content-Range agreeing with the bytes."""
     reply = bending.reply
     if reply.status != 206:
@@ -143,7 +143,7 @@ def _long206(bending: Bending) -> None:
         reply.source, reply.start, reply.stop = StoredContent(body + filler), 0, len(body) + len(filler)
 
 
-def _short_by_one(bending: Bending) -> None:
+def _short_by_one(bending: FaultTarget) -> None:
     """One byte fewer than asked for, all headers agreeing with the bytes."""
     reply = bending.reply
     if bending.nbytes > 1:
@@ -152,7 +152,7 @@ def _short_by_one(bending: Bending) -> None:
             _content_range(reply, reply.start, reply.stop)
 
 
-def _total_wrong(bending: Bending) -> None:
+def _total_wrong(bending: FaultTarget) -> None:
     """Option: total (one more than there are, or `*`): the range is right, its total is not."""
     reply = bending.reply
     if reply.status == 206 and reply.download is not None:
@@ -160,11 +160,11 @@ def _total_wrong(bending: Bending) -> None:
         reply.set_header("Content-Range", f"bytes {reply.start}-{reply.stop - 1}/{total}")
 
 
-def _close(bending: Bending) -> None:
+def _close(bending: FaultTarget) -> None:
     bending.reply.close_after = True
 
 
-FAULTS: Final[dict[str, Callable[[Bending], None]]] = {
+FAULTS: Final[dict[str, Callable[[FaultTarget], None]]] = {
     "reset_before": _reset_before,
     "reset": lambda bending: _cut(bending, "reset"),
     "trunc": lambda bending: _cut(bending, "close"),

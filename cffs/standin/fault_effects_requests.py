@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cffs.standin.answers import Request
-from cffs.standin.reception import Reception
+from cffs.standin.request_receiver import RequestReceiver
 
-Bend = Callable[[Request, Reception, Mapping[str, Any]], None]
+Bend = Callable[[Request, RequestReceiver, Mapping[str, Any]], None]
 
 
 def _cut(how: str) -> Bend:
     """Options: after_nbytes (half of the body), seconds (of a stall; for ever)."""
 
-    def bend(request: Request, reception: Reception, options: Mapping[str, Any]) -> None:
+    def bend(request: Request, reception: RequestReceiver, options: Mapping[str, Any]) -> None:
         half_nbytes = int(request.headers.get("content-length", "0")) // 2
         reception.end, reception.stop_after_nbytes = how, int(options.get("after_nbytes", half_nbytes))
         reception.stall_seconds = options.get("seconds")
@@ -25,13 +25,13 @@ def _cut(how: str) -> Bend:
     return bend
 
 
-def _refuse(_request: Request, reception: Reception, options: Mapping[str, Any]) -> None:
+def _refuse(_request: Request, reception: RequestReceiver, options: Mapping[str, Any]) -> None:
     """Options: code (413), after_nbytes (None: behind the whole body): an honest no, and nothing was done."""
     reception.end, reception.code = "refuse", int(options.get("code", 413))
     reception.stop_after_nbytes = options.get("after_nbytes")
 
 
-def _slow(_request: Request, reception: Reception, options: Mapping[str, Any]) -> None:
+def _slow(_request: Request, reception: RequestReceiver, options: Mapping[str, Any]) -> None:
     """Options: a pause of seconds (0.1) after each nbytes (65536)."""
     reception.pause_every_nbytes = int(options.get("nbytes", 65536))
     reception.pause_seconds = float(options.get("seconds", 0.1))

@@ -14,7 +14,7 @@ from cffs.standin.exchange import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bending:
+class FaultTarget:
     """What a fault works on."""
 
     site: Site

@@ -1,7 +1,8 @@
 """Misbehaviour by name: which requests it hits, and how it bends an honest reply.
 
 This module owns the rules that are in force and their counting; the bending itself is in `mischief_*`.
-It must not know sockets: every fault is a change to a `Reception`, by which the request is received, or to a `Reply`,
+It must not know sockets: every fault is a change to a `RequestReceiver`, by which the request is received, or to a
+`Reply`,
 which `wire` then sends as told.
 Tests and `--fault` options add rules from any thread; `server` asks once per request for each of the two.
 """
@@ -14,14 +15,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from cffs.standin import mischief_answers, mischief_bytes, mischief_requests
+from cffs.standin import fault_effects_answers, fault_effects_bytes, fault_effects_requests
 from cffs.standin.answers import Request, Site
-from cffs.standin.bending import Bending
 from cffs.standin.exchange import Reply
-from cffs.standin.reception import Reception
+from cffs.standin.fault_target import FaultTarget
+from cffs.standin.request_receiver import RequestReceiver
 
-FAULTS: Final = {**mischief_answers.FAULTS, **mischief_bytes.FAULTS}
-REQUEST_FAULTS: Final = mischief_requests.FAULTS
+FAULTS: Final = {**fault_effects_answers.FAULTS, **fault_effects_bytes.FAULTS}
+REQUEST_FAULTS: Final = fault_effects_requests.FAULTS
 NAMES: Final = tuple(sorted({**FAULTS, **REQUEST_FAULTS}))
 """Every fault there is."""
 
@@ -124,7 +125,7 @@ class Faults:
         with self._lock:
             return self._fired.get(number, 0)
 
-    def meet(self, request: Request, kind: str, reception: Reception) -> list[str]:
+    def meet(self, request: Request, kind: str, reception: RequestReceiver) -> list[str]:
         """Applies every rule about requests that hits one of which only the head is here; the names of those."""
         hits = self._hitting(REQUEST_FAULTS, request, kind)
         for rule in hits:
@@ -135,7 +136,7 @@ class Faults:
         """Applies every rule about answers that hits; the names of those."""
         hits = self._hitting(FAULTS, request, reply.kind)
         for rule in hits:
-            FAULTS[rule.fault](Bending(site=site, request=request, reply=reply, options=rule.options))
+            FAULTS[rule.fault](FaultTarget(site=site, request=request, reply=reply, options=rule.options))
         return [rule.fault for rule in hits]
 
     def _hitting(self, faults: Collection[str], request: Request, kind: str) -> list[FaultRule]:

@@ -8,18 +8,18 @@ import time
 from typing import Final
 
 from cffs.standin.audio import mp3_nbytes, wav_nbytes
-from cffs.standin.call_book import CallBook
+from cffs.standin.call_store import CallStore
+from cffs.standin.generated_rows import is_mulaw
 from cffs.standin.objects import StandinObject
-from cffs.standin.rows import is_mulaw
 
 FORMS: Final = ("mp3", "wav")
 
 
-class LiveRecording:
+class GrowingCall:
     """One recording of a call. Its MP3 only ever grows at its end; its WAV does so behind a head that tells the size
     of now. May be called from any thread."""
 
-    def __init__(self, book: CallBook, call_id: int, *, seconds: float = 0.0) -> None:
+    def __init__(self, book: CallStore, call_id: int, *, seconds: float = 0.0) -> None:
         self._book = book
         self.call_id = call_id
         now_ms = time.time_ns() // 1_000_000

@@ -7,7 +7,7 @@ It must not know HTTP.
 
 from typing import Final
 
-from cffs.standin.rows import OWN_NUMBERS, Row, mixed
+from cffs.standin.generated_rows import OWN_NUMBERS, Row, mixed
 
 CREDENTIAL_BASE: Final = 20_000_000_003
 MASK: Final = "*" * 12

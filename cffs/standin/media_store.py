@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from cffs.standin.audio import Content, StoredContent, mp3_nbytes, wav_nbytes
+from cffs.standin.generated_rows import MEDIA_BASE, Row, mixed
 from cffs.standin.media_files import CONTENT_TYPES, EXTENSIONS, OTHER_EXTENSIONS, media_content
 from cffs.standin.objects import StandinObject, Versions
-from cffs.standin.rows import MEDIA_BASE, Row, mixed
 
 MEDIA_NAMES: Final = (
     "Holiday logo",
@@ -60,7 +60,7 @@ class DynamicName:
         return self.hash_code, self.year, self.month, self.campaign, self.filename
 
 
-class Library:
+class MediaStore:
     """Media and dynamic recordings. Owner: the account, under whose lock it is used."""
 
     def __init__(

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from cffs.standin.account import Account
-from cffs.standin.rows import CAMPAIGN_BASE, OWN_NUMBERS, Row, Shape, mixed
+from cffs.standin.generated_rows import CAMPAIGN_BASE, OWN_NUMBERS, Row, Shape, mixed
 
 CAMPAIGNS: Final = (
     "Winback",

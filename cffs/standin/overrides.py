@@ -7,14 +7,14 @@ It must not know what the rows are.
 
 from typing import Any, Final
 
-from cffs.standin.rows import Row
+from cffs.standin.generated_rows import Row
 
 NO_ID: Final = -1
 """Stands for an id that is no number: hostile rows may hold anything."""
 
 
 class Changes:
-    """Changes and deletions by kind and id. Owner: one `CallBook`, under whose lock it is used."""
+    """Changes and deletions by kind and id. Owner: one `CallStore`, under whose lock it is used."""
 
     def __init__(self) -> None:
         self._fields: dict[tuple[str, int], dict[str, Any]] = {}

@@ -14,14 +14,14 @@ import h11
 import trio
 
 from cffs.standin.answers import Request
-from cffs.standin.forms import form_parts
+from cffs.standin.multipart import form_parts
 
 RECEIVE_NBYTES: Final = 64 * 1024
 _MEDIA_FORM: Final = "multipart/form-data"
 
 
 @dataclass(slots=True, kw_only=True)
-class Reception:
+class RequestReceiver:
     """How a body is received. Mutable: faults bend it before its first byte is taken.
 
     After `stop_after_nbytes` (None: never) comes `end`: `reset` or `close` of the connection, `stall` (nothing is
@@ -80,7 +80,12 @@ async def receive_head(stream: trio.abc.Stream, connection: h11.Connection) -> R
 
 
 async def receive_body(
-    stream: trio.abc.Stream, connection: h11.Connection, reception: Reception, received: Received, *, keep_nbytes: int
+    stream: trio.abc.Stream,
+    connection: h11.Connection,
+    reception: RequestReceiver,
+    received: Received,
+    *,
+    keep_nbytes: int,
 ) -> None:
     """Receives the body as told, filling in `received`; what is beyond `keep_nbytes` is counted and dropped.
 

@@ -11,7 +11,7 @@ from typing import Final, TextIO
 
 import trio
 
-from cffs.standin.friendly import friendly_account
+from cffs.standin.office_account import friendly_account
 from cffs.standin.server import Standin
 
 DEFAULT_CALLS: Final = 60

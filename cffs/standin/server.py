@@ -20,9 +20,9 @@ from cffs.standin.account import Account
 from cffs.standin.answers import Credentials, Options, Request, Site
 from cffs.standin.exchange import kind_of, refusal_of, reply_to
 from cffs.standin.faults import Faults
-from cffs.standin.reception import RECEIVE_NBYTES, Received, Reception, receive_body, receive_head
+from cffs.standin.generated_rows import mixed
 from cffs.standin.request_log import RequestLog, RequestRecord
-from cffs.standin.rows import mixed
+from cffs.standin.request_receiver import RECEIVE_NBYTES, Received, RequestReceiver, receive_body, receive_head
 from cffs.standin.wire import Sent, reset, send
 
 HOST: Final = "127.0.0.1"
@@ -169,7 +169,7 @@ class Standin:
     ) -> bool:
         """Receive the rest of the request, answer it; True when the connection may carry another."""
         started_at = time.monotonic()
-        kind, reception, received, sent = kind_of(self.site, request), Reception(), Received(), Sent()
+        kind, reception, received, sent = kind_of(self.site, request), RequestReceiver(), Received(), Sent()
         faults = self.faults.meet(request, kind, reception)
         number = self.log.open(
             connection=connection_number,

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape  # nosec B406  # it writes
 
 from cffs.standin.account import dynamic_name
 from cffs.standin.answers import Answer, Operation, Request, Site, operation
-from cffs.standin.rows import ID_STEP
+from cffs.standin.generated_rows import ID_STEP
 
 BASE: Final = "/cloud/1"
 _FILES: Final = "/files/recording"

@@ -22,7 +22,7 @@ from cffs.standin.answers import (
     selected,
 )
 from cffs.standin.call_filter import CallFilter
-from cffs.standin.rows import Row
+from cffs.standin.generated_rows import Row
 
 
 def _recording_by_name(site: Site, request: Request, parameters: dict[str, str]) -> Answer:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Final
 
 from cffs.standin.answers import Answer, Operation, Request, Site, error, json_answer, operation, paged, selected
-from cffs.standin.forms import form_parts
-from cffs.standin.library import MediaRefused
 from cffs.standin.media_files import EXTENSIONS, OTHER_EXTENSIONS
+from cffs.standin.media_store import MediaRefused
+from cffs.standin.multipart import form_parts
 
 _MAGIC: Final = (
     (b"RIFF", "wav"),

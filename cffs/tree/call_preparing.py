@@ -1,16 +1,16 @@
 """Before a call's folder is listed: what must be asked of v2 and v1 first, and what need not be, for it is known.
 
 It must not know what the folder shows.
-The namespace calls it, by the rows of `tree/behaviours`.
+The namespace calls it, by the rows of `tree/handler_table`.
 """
 
 from cffs.catalog.file_ids import Verdict
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import AccessRefused, CffsError, OperationNotOffered, RemoteObjectMissing
 from cffs.tree.context import Context
-from cffs.tree.hints import Form
 from cffs.tree.nodes import Node
 from cffs.tree.recordings import beside, call_of, shown_forms
+from cffs.tree.size_hints import Form
 
 
 def is_prepared(context: Context, node: Node) -> bool:

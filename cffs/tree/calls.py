@@ -9,15 +9,15 @@ from functools import partial
 
 import trio
 
-from cffs.catalog.offered import Family
+from cffs.catalog.capabilities import Family
 from cffs.catalog.rows import CallRow, ListedCall
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.listed_names import id_in
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset, seq_before
-from cffs.tree.listed import know
+from cffs.tree.listing_lookup import know
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Entry, Folder, Kind, Node
-from cffs.tree.question import Question
+from cffs.tree.unproven import Question
 
 #: The month of calls of which nothing tells when they were made.
 UNDATED_MONTH = -1

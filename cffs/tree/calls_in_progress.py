@@ -8,8 +8,8 @@ from contextlib import suppress
 import trio
 from cachetools import TTLCache
 
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import RecordingRow
+from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import CffsError, OperationNotOffered
 from cffs.core.values import RecordingState
 from cffs.tree.context import Context

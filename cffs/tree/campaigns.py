@@ -1,25 +1,25 @@
 """campaigns/: which campaigns exist, under which names, and what the folder of one shows.
 
 It must not know calls beyond naming their folders (that is `tree/calls`), nor how audio files are called
-(`tree/view_files`). The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any.
+(`tree/view_entries`). The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any.
 """
 
-from cffs.catalog.offered import Family
+from cffs.catalog.capabilities import Family
 from cffs.catalog.rows import CampaignRow
 from cffs.catalog.views import ViewRow
 from cffs.core.errors import AccessRefused, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
-from cffs.core.wire_json import encode
+from cffs.core.json_values import encode
 from cffs.tree import recordings
-from cffs.tree.behaviour import Parts
 from cffs.tree.calls import call_node
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
-from cffs.tree.hints import Form
-from cffs.tree.listed import know, of_listing
+from cffs.tree.listing_lookup import know, of_listing
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Content, Document, Entry, Folder, Kind, Node
-from cffs.tree.question import Question
 from cffs.tree.recordings import FILES_OFFSET, shown_forms, wav_node
-from cffs.tree.view_files import entries_after, resolver, row_place, seq_done, with_files
+from cffs.tree.size_hints import Form
+from cffs.tree.unproven import Question
+from cffs.tree.view_entries import entries_after, resolver, row_place, seq_done, with_files
 
 
 def campaign_node(campaign_id: int, way: str) -> Node:

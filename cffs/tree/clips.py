@@ -1,6 +1,6 @@
 """recordings/{id}@{start}-{end}.wav: a part of a recording's WAV, by lookup.
 
-It must not know how it is cut (`reader/moments`). The namespace calls it.
+It must not know how it is cut (`reader/wav_clips`). The namespace calls it.
 """
 
 from fractions import Fraction
@@ -8,12 +8,12 @@ from fractions import Fraction
 from cffs.core.errors import NotInTree, RemoteObjectMissing
 from cffs.core.source import wav_key
 from cffs.core.values import RecordingState
-from cffs.reader.moments import moment_source
-from cffs.tree.behaviour import Parts
+from cffs.reader.wav_clips import moment_source
+from cffs.tree.calls_in_progress import ask_state
 from cffs.tree.context import Context
-from cffs.tree.living import ask_state
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Kind, Node, Remote
-from cffs.tree.question import Question, denied_for_now
+from cffs.tree.unproven import Question, denied_for_now
 
 
 def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:

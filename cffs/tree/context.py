@@ -7,18 +7,18 @@ The modules of the tree get it as their first argument.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from cffs.catalog.account import Account
-from cffs.catalog.offered import Family
+from cffs.catalog.account_sync import Account
+from cffs.catalog.capabilities import Family
 from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
 from cffs.core.source import Api, Source
 from cffs.core.values import RecordingState
-from cffs.reader.facts import Known
-from cffs.reader.first_pieces import FirstPieces
-from cffs.reader.objects import Objects
+from cffs.reader.first_piece import FirstPieces
+from cffs.reader.object_info import Known
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.tree.nodes import Entry, Node, Remote
-from cffs.tree.rendering import Renderings
-from cffs.writer.acts import Acts
+from cffs.tree.render_cache import RenderCache
+from cffs.writer.account_actions import AccountActions
 from cffs.writer.uploads import Uploads
 
 #: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
@@ -48,9 +48,9 @@ class Context:
     account: Account
     catalog: Catalog
     settings: TreeSettings
-    objects: Objects
+    objects: ObjectRegistry
     own_files: Mapping[str, Callable[[], bytes]]
-    acts: Acts
+    acts: AccountActions
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
     #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.
@@ -58,7 +58,7 @@ class Context:
     is_writable: bool = False
     #: None where media cannot be written: on a read-only mount, or without v2.
     uploads: Uploads | None = None
-    renderings: Renderings = field(default_factory=Renderings)
+    renderings: RenderCache = field(default_factory=RenderCache)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False
     search_note: SearchNote = field(default_factory=SearchNote)

@@ -1,6 +1,6 @@
 """by-date/: recordings by the day they were made, in the zone of `--timezone`; years, months and days that have any.
 
-It must not know how files are called (`tree/view_files`).
+It must not know how files are called (`tree/view_entries`).
 The namespace calls it. Any day that the calendar has opens; what is listed is read from the index on time, so nothing
 here depends on how many recordings there are.
 """
@@ -13,12 +13,12 @@ from cffs.catalog.views import ViewRow
 from cffs.core.errors import NotInTree
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.times import date_folders, day_interval_ms, month_interval_ms, parse_day
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
-from cffs.tree.hints import Form
-from cffs.tree.listed import know
+from cffs.tree.listing_lookup import know
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Entry, Kind, Node
-from cffs.tree.view_files import entries_after, resolver, with_files, zone_of
+from cffs.tree.size_hints import Form
+from cffs.tree.view_entries import entries_after, resolver, with_files, zone_of
 
 _NS_A_MS = 1_000_000
 _MONTHS = 12

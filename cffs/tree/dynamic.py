@@ -4,15 +4,15 @@ It must not know v2. Well-formed folders always open: nothing can list them, so 
 The namespace calls it. Which remote name a local one stands for is contract section 3, "dynamic/".
 """
 
-from cffs.catalog import writes
+from cffs.catalog import upserts
 from cffs.catalog.rows import DynamicRow
 from cffs.core.errors import NotInTree
 from cffs.core.names import decode_name, encode_name, is_text
 from cffs.core.source import Source, v1_dynamic
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Entry, Kind, Node, Remote
-from cffs.tree.question import Question
+from cffs.tree.unproven import Question
 
 #: Each is the parent of the next; a folder has one argument more than its parent.
 _FOLDER_KINDS = (Kind.DYNAMIC, Kind.DYNAMIC_HASH, Kind.DYNAMIC_YEAR, Kind.DYNAMIC_MONTH, Kind.DYNAMIC_CAMPAIGN)
@@ -49,7 +49,7 @@ def resolve_file(context: Context, parent: Node, parts: Parts) -> Node | Questio
         await context.require_remote(content(context, node))
         if context.catalog.dynamic_file(location, filename) is None:
             found = DynamicRow(0, *location, filename)
-            await context.catalog.write(lambda db: writes.put_dynamic(db, found))
+            await context.catalog.write(lambda db: upserts.put_dynamic(db, found))
         row = context.catalog.dynamic_file(location, filename)
         return _file_node(row) if row else node
 

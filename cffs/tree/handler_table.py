@@ -6,10 +6,10 @@ The namespace reads it. To add a path: one row in `routes`, one here, one client
 
 from cffs.core.errors import NotInTree
 from cffs.tree import (
-    audio,
     call_preparing,
     calls,
     campaigns,
+    clips,
     dates,
     dynamic,
     manifests,
@@ -17,17 +17,17 @@ from cffs.tree import (
     me_caller_ids,
     me_credentials,
     media,
-    moments,
-    own,
     playlists,
     readme,
+    recording_content,
     recordings,
+    root,
     search,
     uploads,
     views,
 )
-from cffs.tree.behaviour import Behaviour, Parts, Resolve
 from cffs.tree.context import Context
+from cffs.tree.node_handlers import NodeHandlers, Parts, Resolve
 from cffs.tree.nodes import Kind, Node
 
 
@@ -76,171 +76,173 @@ _WAV_IN_VIEWS = {
 }
 
 
-BEHAVIOURS: dict[Kind, Behaviour] = {
-    Kind.ROOT: Behaviour(resolve=_there(Kind.ROOT), entries=own.root_entries),
-    Kind.README: Behaviour(resolve=readme.resolve, content=readme.content),
-    Kind.CAMPAIGNS: Behaviour(
+BEHAVIOURS: dict[Kind, NodeHandlers] = {
+    Kind.ROOT: NodeHandlers(resolve=_there(Kind.ROOT), entries=root.root_entries),
+    Kind.README: NodeHandlers(resolve=readme.resolve, content=readme.content),
+    Kind.CAMPAIGNS: NodeHandlers(
         resolve=_there(Kind.CAMPAIGNS),
         listing="campaigns",
         prepare=campaigns.prepare_campaigns,
         entries=campaigns.campaigns_entries,
     ),
-    Kind.CAMPAIGN: Behaviour(
+    Kind.CAMPAIGN: NodeHandlers(
         resolve=campaigns.resolve_campaign,
         listing="recordings",
         campaign_of=_campaign_of,
         entries=campaigns.campaign_entries,
     ),
-    Kind.CAMPAIGN_JSON: Behaviour(resolve=campaigns.resolve_campaign_json, content=campaigns.campaign_json),
-    Kind.CAMPAIGN_CALLS: Behaviour(
+    Kind.CAMPAIGN_JSON: NodeHandlers(resolve=campaigns.resolve_campaign_json, content=campaigns.campaign_json),
+    Kind.CAMPAIGN_CALLS: NodeHandlers(
         resolve=campaigns.resolve_calls, listing="calls", campaign_of=_campaign_of, entries=calls.calls_of_campaign
     ),
-    Kind.CALL: Behaviour(
+    Kind.CALL: NodeHandlers(
         resolve=calls.resolve_call,
         prepare=call_preparing.prepare,
         is_prepared=call_preparing.is_prepared,
         entries=recordings.call_entries,
         is_whole=True,
     ),
-    Kind.CALLS: Behaviour(
+    Kind.CALLS: NodeHandlers(
         resolve=_there_with_v2(Kind.CALLS),
         listing="calls",
         prepare=calls.prepare_months,
         entries=calls.calls_entries,
     ),
-    Kind.CALL_MONTH: Behaviour(resolve=calls.resolve_month, listing="calls", entries=calls.calls_of_month),
-    Kind.LONE_CALL: Behaviour(
+    Kind.CALL_MONTH: NodeHandlers(resolve=calls.resolve_month, listing="calls", entries=calls.calls_of_month),
+    Kind.LONE_CALL: NodeHandlers(
         resolve=calls.resolve_lone_call,
         prepare=call_preparing.prepare,
         is_prepared=call_preparing.is_prepared,
         entries=recordings.call_entries,
         is_whole=True,
     ),
-    Kind.CALL_JSON: Behaviour(resolve=recordings.resolve_call_json, content=audio.call_json),
-    Kind.MP3: Behaviour(
+    Kind.CALL_JSON: NodeHandlers(resolve=recordings.resolve_call_json, content=recording_content.call_json),
+    Kind.MP3: NodeHandlers(
         resolve=recordings.resolve_mp3,
         resolve_in={**_in_calls(recordings.resolve_call_mp3), **_MP3_IN_VIEWS},
-        content=audio.mp3_content,
+        content=recording_content.mp3_content,
     ),
-    Kind.WAV: Behaviour(
+    Kind.WAV: NodeHandlers(
         resolve=recordings.resolve_wav,
         resolve_in={**_in_calls(recordings.resolve_call_wav), **_WAV_IN_VIEWS},
-        content=audio.wav_content,
+        content=recording_content.wav_content,
     ),
-    Kind.RECORDING_JSON: Behaviour(
+    Kind.RECORDING_JSON: NodeHandlers(
         resolve=recordings.resolve_json,
         resolve_in=_in_calls(recordings.resolve_call_recording_json),
-        content=audio.recording_json,
+        content=recording_content.recording_json,
     ),
-    Kind.RECORDINGS: Behaviour(
+    Kind.RECORDINGS: NodeHandlers(
         resolve=_there(Kind.RECORDINGS),
         listing="recordings",
         prepare=views.prepare,
         entries=recordings.recordings_entries,
     ),
-    Kind.DYNAMIC: Behaviour(resolve=dynamic.resolve_root, entries=dynamic.root_entries),
-    Kind.DYNAMIC_HASH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
-    Kind.DYNAMIC_YEAR: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
-    Kind.DYNAMIC_MONTH: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
-    Kind.DYNAMIC_CAMPAIGN: Behaviour(resolve=dynamic.resolve_folder, entries=dynamic.file_entries),
-    Kind.DYNAMIC_FILE: Behaviour(resolve=dynamic.resolve_file, content=dynamic.content),
-    Kind.MEDIA: Behaviour(
+    Kind.DYNAMIC: NodeHandlers(resolve=dynamic.resolve_root, entries=dynamic.root_entries),
+    Kind.DYNAMIC_HASH: NodeHandlers(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
+    Kind.DYNAMIC_YEAR: NodeHandlers(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
+    Kind.DYNAMIC_MONTH: NodeHandlers(resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
+    Kind.DYNAMIC_CAMPAIGN: NodeHandlers(resolve=dynamic.resolve_folder, entries=dynamic.file_entries),
+    Kind.DYNAMIC_FILE: NodeHandlers(resolve=dynamic.resolve_file, content=dynamic.content),
+    Kind.MEDIA: NodeHandlers(
         resolve=_there_with_v2(Kind.MEDIA),
         listing="media",
         entries=media.media_entries,
         writing=uploads.MEDIA_WRITING,
     ),
-    Kind.UPLOAD: Behaviour(resolve=uploads.resolve, content=uploads.content, writing=uploads.UPLOAD_WRITING),
-    Kind.MEDIA_FILE: Behaviour(
+    Kind.UPLOAD: NodeHandlers(resolve=uploads.resolve, content=uploads.content, writing=uploads.UPLOAD_WRITING),
+    Kind.MEDIA_FILE: NodeHandlers(
         resolve=media.resolve_file,
         resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name},
         content=media.file_content,
         writing=uploads.MEDIA_FILE_WRITING,
     ),
-    Kind.MEDIA_RAW: Behaviour(
+    Kind.MEDIA_RAW: NodeHandlers(
         resolve=media.resolve_raw, resolve_in={Kind.MEDIA_BY_NAME: media.resolve_by_name}, content=media.raw_content
     ),
-    Kind.MEDIA_JSON: Behaviour(resolve=media.resolve_json, content=media.json_content),
-    Kind.MEDIA_BY_NAME: Behaviour(
+    Kind.MEDIA_JSON: NodeHandlers(resolve=media.resolve_json, content=media.json_content),
+    Kind.MEDIA_BY_NAME: NodeHandlers(
         resolve=_there_with_v2(Kind.MEDIA_BY_NAME), listing="media", entries=media.by_name_entries
     ),
-    Kind.MEDIA_PUBLIC: Behaviour(
+    Kind.MEDIA_PUBLIC: NodeHandlers(
         resolve=_there_with_v2(Kind.MEDIA_PUBLIC), listing="media", entries=media.public_entries
     ),
-    Kind.MEDIA_PUBLIC_FILE: Behaviour(resolve=media.resolve_public, content=media.public_content),
-    Kind.ME: Behaviour(resolve=_there_with_v2(Kind.ME), entries=me.me_entries),
-    Kind.ACCOUNT_JSON: Behaviour(resolve=_there_with_v2(Kind.ACCOUNT_JSON), content=me.account_json),
-    Kind.BILLING: Behaviour(resolve=_there_with_v2(Kind.BILLING), entries=me.billing_entries),
-    Kind.PLAN_USAGE_JSON: Behaviour(resolve=_there_with_v2(Kind.PLAN_USAGE_JSON), content=me.plan_usage_json),
-    Kind.CREDIT_USAGE_JSON: Behaviour(resolve=_there_with_v2(Kind.CREDIT_USAGE_JSON), content=me.credit_usage_json),
-    Kind.CREDIT_USAGE: Behaviour(resolve=_there_with_v2(Kind.CREDIT_USAGE), entries=me.nothing),
-    Kind.CREDIT_USAGE_INTERVAL_JSON: Behaviour(resolve=me.resolve_interval, content=me.interval_json),
-    Kind.CALLER_IDS: Behaviour(
+    Kind.MEDIA_PUBLIC_FILE: NodeHandlers(resolve=media.resolve_public, content=media.public_content),
+    Kind.ME: NodeHandlers(resolve=_there_with_v2(Kind.ME), entries=me.me_entries),
+    Kind.ACCOUNT_JSON: NodeHandlers(resolve=_there_with_v2(Kind.ACCOUNT_JSON), content=me.account_json),
+    Kind.BILLING: NodeHandlers(resolve=_there_with_v2(Kind.BILLING), entries=me.billing_entries),
+    Kind.PLAN_USAGE_JSON: NodeHandlers(resolve=_there_with_v2(Kind.PLAN_USAGE_JSON), content=me.plan_usage_json),
+    Kind.CREDIT_USAGE_JSON: NodeHandlers(resolve=_there_with_v2(Kind.CREDIT_USAGE_JSON), content=me.credit_usage_json),
+    Kind.CREDIT_USAGE: NodeHandlers(resolve=_there_with_v2(Kind.CREDIT_USAGE), entries=me.nothing),
+    Kind.CREDIT_USAGE_INTERVAL_JSON: NodeHandlers(resolve=me.resolve_interval, content=me.interval_json),
+    Kind.CALLER_IDS: NodeHandlers(
         resolve=_there_with_v2(Kind.CALLER_IDS),
         prepare=me_caller_ids.prepare,
         entries=me_caller_ids.entries,
         is_whole=True,
         writing=me_caller_ids.FOLDER_WRITING,
     ),
-    Kind.CALLER_ID: Behaviour(
+    Kind.CALLER_ID: NodeHandlers(
         resolve=me_caller_ids.resolve, entries=me_caller_ids.number_entries, writing=me_caller_ids.NUMBER_WRITING
     ),
-    Kind.VERIFICATION_CODE: Behaviour(
+    Kind.VERIFICATION_CODE: NodeHandlers(
         resolve=me_caller_ids.resolve_code, content=me_caller_ids.code_content, writing=me_caller_ids.CODE_WRITING
     ),
-    Kind.ME_API: Behaviour(resolve=me.resolve_me_api, entries=me.me_api_entries),
-    Kind.CREDENTIALS: Behaviour(
+    Kind.ME_API: NodeHandlers(resolve=me.resolve_me_api, entries=me.me_api_entries),
+    Kind.CREDENTIALS: NodeHandlers(
         resolve=_there_with_v2(Kind.CREDENTIALS),
         prepare=me_credentials.prepare,
         entries=me_credentials.entries,
         is_whole=True,
         writing=me_credentials.FOLDER_WRITING,
     ),
-    Kind.CREDENTIAL_JSON: Behaviour(resolve=me_credentials.resolve_listed, content=me_credentials.credential_json),
-    Kind.CREATED_CREDENTIAL: Behaviour(
+    Kind.CREDENTIAL_JSON: NodeHandlers(resolve=me_credentials.resolve_listed, content=me_credentials.credential_json),
+    Kind.CREATED_CREDENTIAL: NodeHandlers(
         resolve=me_credentials.resolve_created,
         entries=me_credentials.created_entries,
         writing=me_credentials.CREATED_WRITING,
     ),
-    Kind.CREATED_CREDENTIAL_JSON: Behaviour(
+    Kind.CREATED_CREDENTIAL_JSON: NodeHandlers(
         resolve=me_credentials.resolve_created_json,
         content=me_credentials.created_json,
         writing=me_credentials.CREATED_JSON_WRITING,
     ),
-    Kind.BY_DATE: Behaviour(
+    Kind.BY_DATE: NodeHandlers(
         resolve=_there_with_v2(Kind.BY_DATE), listing="recordings", prepare=dates.prepare, entries=dates.years
     ),
-    Kind.YEAR: Behaviour(
+    Kind.YEAR: NodeHandlers(
         resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.months, is_whole=True
     ),
-    Kind.MONTH: Behaviour(
+    Kind.MONTH: NodeHandlers(
         resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.days, is_whole=True
     ),
-    Kind.DAY: Behaviour(resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.files),
-    Kind.BY_NUMBER: Behaviour(
+    Kind.DAY: NodeHandlers(
+        resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.files
+    ),
+    Kind.BY_NUMBER: NodeHandlers(
         resolve=_there_with_v2(Kind.BY_NUMBER), listing="recordings", prepare=views.prepare, entries=views.folders
     ),
-    Kind.ONE_NUMBER: Behaviour(
+    Kind.ONE_NUMBER: NodeHandlers(
         resolve=views.resolve_folder, listing="recordings", prepare=views.prepare, entries=views.files
     ),
-    Kind.BY_LABEL: Behaviour(
+    Kind.BY_LABEL: NodeHandlers(
         resolve=_there_with_v2(Kind.BY_LABEL), listing="recordings", prepare=views.prepare, entries=views.folders
     ),
-    Kind.ONE_LABEL: Behaviour(
+    Kind.ONE_LABEL: NodeHandlers(
         resolve=views.resolve_folder, listing="recordings", prepare=views.prepare, entries=views.files
     ),
-    Kind.SEARCHES: Behaviour(resolve=_there_with_v2(Kind.SEARCHES), entries=search.searches),
-    Kind.SEARCH_README: Behaviour(resolve=readme.resolve_of_search, content=readme.content_of_search),
-    Kind.SEARCH: Behaviour(
+    Kind.SEARCHES: NodeHandlers(resolve=_there_with_v2(Kind.SEARCHES), entries=search.searches),
+    Kind.SEARCH_README: NodeHandlers(resolve=readme.resolve_of_search, content=readme.content_of_search),
+    Kind.SEARCH: NodeHandlers(
         resolve=search.resolve_search,
         listing="recordings",
         prepare=views.prepare,
         entries=search.files,
         entries_apart=search.files_apart,
     ),
-    Kind.MOMENT: Behaviour(resolve=moments.resolve, content=moments.content),
-    Kind.MANIFEST: Behaviour(resolve=manifests.resolve, content=manifests.content),
-    Kind.PLAYLIST: Behaviour(resolve=playlists.resolve, content=playlists.content),
-    Kind.OWN: Behaviour(resolve=_there(Kind.OWN), entries=own.own_entries),
-    Kind.OWN_FILE: Behaviour(resolve=own.resolve_own_file, content=own.own_content),
+    Kind.MOMENT: NodeHandlers(resolve=clips.resolve, content=clips.content),
+    Kind.MANIFEST: NodeHandlers(resolve=manifests.resolve, content=manifests.content),
+    Kind.PLAYLIST: NodeHandlers(resolve=playlists.resolve, content=playlists.content),
+    Kind.OWN: NodeHandlers(resolve=_there(Kind.OWN), entries=root.own_entries),
+    Kind.OWN_FILE: NodeHandlers(resolve=root.resolve_own_file, content=root.own_content),
 }

@@ -10,7 +10,7 @@ from cffs.core.errors import RemoteObjectMissing
 from cffs.core.source import Api
 from cffs.tree.context import Context
 from cffs.tree.nodes import Node
-from cffs.tree.question import Question
+from cffs.tree.unproven import Question
 
 Row = TypeVar("Row")
 

@@ -8,21 +8,21 @@ from collections.abc import Iterator
 import trio
 
 from cffs.catalog.views import UNDATED_MS
-from cffs.reader.facts import Known
-from cffs.tree import audio, dynamic
-from cffs.tree.ages import modified_ms
-from cffs.tree.behaviour import Fill, Parts
+from cffs.reader.object_info import Known
+from cffs.tree import dynamic, recording_content
 from cffs.tree.context import Context
-from cffs.tree.hints import Form
+from cffs.tree.folder_times import modified_ms
+from cffs.tree.node_handlers import Fill, Parts
 from cffs.tree.nodes import Content, Document, Kind, Node, Remote, shown_by
 from cffs.tree.playlists import LISTED
 from cffs.tree.recordings import mp3_node, shown_forms
+from cffs.tree.size_hints import Form
 
 #: Lines made before others have their turn.
 _AT_ONCE = 50
 _CONTENTS: dict[Kind, Fill] = {
-    Kind.MP3: audio.mp3_content,
-    Kind.WAV: audio.wav_content,
+    Kind.MP3: recording_content.mp3_content,
+    Kind.WAV: recording_content.wav_content,
     Kind.DYNAMIC_FILE: dynamic.content,
 }
 

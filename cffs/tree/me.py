@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from cffs.callfire.v2 import V2Client
 from cffs.core.errors import NotInTree
 from cffs.core.times import day_interval_ms, month_interval_ms, parse_day, parse_month
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 
 Fetch = Callable[[], Awaitable[object]]

@@ -3,15 +3,15 @@
 It must not know how numbers are rung or verified. The namespace calls it.
 """
 
-from cffs.catalog.own_lists import CALLER_IDS, kept_list
+from cffs.catalog.account_lists import CALLER_IDS, kept_list
 from cffs.core.errors import ActUncertain, CffsError, NotInTree, NotPermitted, RemoteObjectMissing
-from cffs.tree.behaviour import Parts
-from cffs.tree.behaviour_writing import Change, Opening, WritableFile, Writing, not_permitted
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.me import v2_of
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
-from cffs.tree.question import Question
 from cffs.tree.routes import routes_of
+from cffs.tree.unproven import Question
+from cffs.tree.write_handlers import Change, Opening, WritableFile, WriteHandlers, not_permitted
 
 _CODE_NAME = "verification-code"
 
@@ -147,7 +147,7 @@ async def _change_code(_context: Context, _file: Node, change: Change) -> None:
 
 
 #: mkdir rings, rmdir forgets one that waits.
-FOLDER_WRITING = Writing(
+FOLDER_WRITING = WriteHandlers(
     permissions=0o755,
     has_mkdir=True,
     create_file=not_permitted("a number is rung by mkdir"),
@@ -155,5 +155,5 @@ FOLDER_WRITING = Writing(
     remove_folder=_forget,
     rename=not_permitted("a number cannot be renamed"),
 )
-NUMBER_WRITING = Writing(remove_file=not_permitted("rmdir of the number's folder ends the wait for its code"))
-CODE_WRITING = Writing(permissions=0o200, open_file=_open_code, change=_change_code)
+NUMBER_WRITING = WriteHandlers(remove_file=not_permitted("rmdir of the number's folder ends the wait for its code"))
+CODE_WRITING = WriteHandlers(permissions=0o200, open_file=_open_code, change=_change_code)

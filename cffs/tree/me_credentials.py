@@ -3,15 +3,15 @@
 It must not know how they are created. The namespace calls it.
 """
 
-from cffs.catalog.own_lists import CREDENTIALS, ask_credentials, kept_list
+from cffs.catalog.account_lists import CREDENTIALS, ask_credentials, kept_list
 from cffs.core.errors import ActUncertain, NotInTree, RemoteObjectMissing
-from cffs.tree.behaviour import Parts
-from cffs.tree.behaviour_writing import Writing, not_permitted
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, fixed, past
 from cffs.tree.me import asked, v2_of
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
-from cffs.tree.question import Question
 from cffs.tree.routes import routes_of
+from cffs.tree.unproven import Question
+from cffs.tree.write_handlers import WriteHandlers, not_permitted
 
 _MASK = "*" * 16
 _DOCUMENT_NAME = "credential.json"
@@ -131,7 +131,7 @@ async def _delete(context: Context, folder: Node, name: str) -> None:
 
 
 #: mkdir creates, rmdir forgets the password, rm of `{id}.json` deletes.
-FOLDER_WRITING = Writing(
+FOLDER_WRITING = WriteHandlers(
     permissions=0o755,
     has_mkdir=True,
     create_file=not_permitted("credentials are created by mkdir"),
@@ -140,5 +140,5 @@ FOLDER_WRITING = Writing(
     remove_folder=_forget,
     rename=not_permitted("a credential keeps its name"),
 )
-CREATED_WRITING = Writing(remove_file=not_permitted("a password is forgotten by rmdir of its folder"))
-CREATED_JSON_WRITING = Writing(permissions=0o400)
+CREATED_WRITING = WriteHandlers(remove_file=not_permitted("a password is forgotten by rmdir of its folder"))
+CREATED_JSON_WRITING = WriteHandlers(permissions=0o400)

@@ -10,15 +10,15 @@ from functools import partial
 
 from cffs.catalog.rows import MediaRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
-from cffs.core.junk import is_junk
 from cffs.core.media_types import MIME_TYPES, may_be_text
+from cffs.core.probe_names import is_junk
 from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
-from cffs.tree.listed import of_listing
+from cffs.tree.listing_lookup import of_listing
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote
-from cffs.tree.question import Question
 from cffs.tree.routes import routes_of
+from cffs.tree.unproven import Question
 
 
 def listed(extension: str) -> str:

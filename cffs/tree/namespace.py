@@ -21,22 +21,22 @@ from cffs.core.errors import (
     RecordingBroken,
     RemoteObjectMissing,
 )
-from cffs.core.junk import is_junk
 from cffs.core.names import is_text, name_nbytes
+from cffs.core.probe_names import is_junk
 from cffs.core.source import Api
 from cffs.core.values import RecordingState
-from cffs.tree.ages import modified_ms
-from cffs.tree.behaviour import Parts
-from cffs.tree.behaviours import BEHAVIOURS
+from cffs.tree.calls_in_progress import Looks, is_being_made
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
-from cffs.tree.first_look import state_told
+from cffs.tree.folder_times import modified_ms
+from cffs.tree.handler_table import BEHAVIOURS
 from cffs.tree.inodes import InodeTable
-from cffs.tree.living import Looks, is_being_made
-from cffs.tree.namespace_writing import NamespaceWriting
+from cffs.tree.namespace_writes import NamespaceWriting
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote, Spooled
-from cffs.tree.promises import Promises
-from cffs.tree.question import Question, Unproven
+from cffs.tree.promised_names import PromisedNames
 from cffs.tree.routes import FOLDERS, Route, routes_of
+from cffs.tree.unlisted_recordings import state_told
+from cffs.tree.unproven import Question, Unproven
 
 #: linux/limits.h NAME_MAX.
 MAX_NAME_NBYTES = 255
@@ -67,7 +67,7 @@ class Namespace:
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
         self.writing = NamespaceWriting(context)
-        self.promises = Promises(context)
+        self.promises = PromisedNames(context)
         self._context = context
         self._looks = Looks(context)
 

@@ -1,18 +1,18 @@
 """The namespace's writing half: what is asked to be made, renamed or removed goes to the kind it concerns.
 
 It must not know the kernel, nor any one kind: it reads the table.
-`fuse/mutations` calls it.
+`fuse/write_operations` calls it.
 """
 
 import stat
 
 from cffs.core.errors import CffsError, NameTooLong, NotAFolder, NotPermitted, ReadOnlyMount
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
-from cffs.tree.behaviour_writing import NO_WRITING, Change, Opening, WritableFile, Writing
-from cffs.tree.behaviours import BEHAVIOURS
 from cffs.tree.context import Context
+from cffs.tree.handler_table import BEHAVIOURS
 from cffs.tree.nodes import Node
 from cffs.tree.routes import FOLDERS
+from cffs.tree.write_handlers import NO_WRITING, Change, Opening, WritableFile, WriteHandlers
 
 
 class NamespaceWriting:
@@ -78,7 +78,7 @@ class NamespaceWriting:
         if self._context.is_writable:
             BEHAVIOURS[file.kind].writing.served(self._context, file)
 
-    def _of_folder(self, folder: Node, name: str) -> Writing:
+    def _of_folder(self, folder: Node, name: str) -> WriteHandlers:
         if folder.kind not in FOLDERS:
             raise NotAFolder(folder.kind.name)
         writing = self._of(folder)
@@ -86,7 +86,7 @@ class NamespaceWriting:
             raise NameTooLong(name[:MAX_NAME_NBYTES])
         return writing
 
-    def _of(self, node: Node) -> Writing:
+    def _of(self, node: Node) -> WriteHandlers:
         if not self._context.is_writable:
             raise ReadOnlyMount(node.kind.name)
         return BEHAVIOURS[node.kind].writing

@@ -1,17 +1,17 @@
 """What the nodes of a kind do: how a name becomes a node, what a folder shows, what a file holds.
 
 It must not know any particular kind.
-One `Behaviour` a kind, written in the module of that part of the tree, collected by the namespace.
+One `NodeHandlers` a kind, written in the module of that part of the tree, collected by the namespace.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from cffs.core.errors import IsAFolder, NotAFolder
-from cffs.tree.behaviour_writing import NO_WRITING, Writing
 from cffs.tree.context import Context
 from cffs.tree.nodes import Content, Entry, Kind, Node
-from cffs.tree.question import Question
+from cffs.tree.unproven import Question
+from cffs.tree.write_handlers import NO_WRITING, WriteHandlers
 
 Parts = dict[str, str]
 #: (context, parent, parts of the name) -> the node where it is known, else the question that tells. Never a request.
@@ -49,7 +49,7 @@ def all_campaigns(_node: Node) -> int | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class NodeHandlers:
     """`resolve` holds for every folder that can show the kind, but for those in `resolve_in`; `listing` names the
     catalogue's listing whose rows the folder shows, "" for none; `is_whole` says that one call of `entries` gives all
     that the folder has; `is_prepared` spares `prepare` a deadline where folders are opened by the ten thousand;
@@ -66,4 +66,4 @@ class Behaviour:
     entries: Entries = no_entries
     entries_apart: EntriesApart | None = None
     content: Fill = no_content
-    writing: Writing = NO_WRITING
+    writing: WriteHandlers = NO_WRITING

@@ -15,7 +15,7 @@ from cffs.core.values import RecordingState
 
 
 class Kind(Enum):
-    """Every kind of node; `tree/routes` says where it stands, `tree/behaviours` what it does."""
+    """Every kind of node; `tree/routes` says where it stands, `tree/handler_table` what it does."""
 
     # its members are the only ones of their kind; Enum's own hashes the name, in Python, several times an entry
     __hash__ = object.__hash__

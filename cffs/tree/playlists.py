@@ -18,16 +18,16 @@ import trio
 from cffs.catalog.views import UNDATED_MS, ViewRow, Views
 from cffs.core.listed_names import USUAL_NAMES
 from cffs.core.names import encode_name
-from cffs.core.printable import printable_line
+from cffs.core.one_line import printable_line
 from cffs.tree import campaigns, dates, dynamic, recordings, search, views
-from cffs.tree.ages import modified_ms
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
-from cffs.tree.hints import Form
+from cffs.tree.folder_times import modified_ms
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node, shown_by
 from cffs.tree.recordings import shown_forms
-from cffs.tree.rendering import Step
-from cffs.tree.view_files import other_number, stamp_of
+from cffs.tree.render_cache import Step
+from cffs.tree.size_hints import Form
+from cffs.tree.view_entries import other_number, stamp_of
 
 NAME = "playlist.m3u8"
 _HEAD = b"#EXTM3U\n"

@@ -9,10 +9,10 @@ and what is asked of the node next (its attributes, its bytes, its entries) wait
 from cffs.core.errors import RemoteObjectMissing
 from cffs.tree.context import Context
 from cffs.tree.nodes import Node
-from cffs.tree.question import Unproven
+from cffs.tree.unproven import Unproven
 
 
-class Promises:
+class PromisedNames:
     """The promises that are neither proven nor forgotten. No method but `prove` is a checkpoint."""
 
     def __init__(self, context: Context) -> None:

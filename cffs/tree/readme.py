@@ -3,8 +3,8 @@
 It must not know more of the tree than its names. The namespace calls it.
 """
 
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Kind, Node
 from cffs.tree.search_terms import FIELDS
 

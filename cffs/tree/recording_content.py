@@ -1,20 +1,20 @@
 """What the files of a call hold: from which sources a recording's bytes come, what of its size is known, metadata.
 
 It must not know folders or names.
-`tree/behaviours` calls it, and `tree/recordings` where only the file itself can tell whether it exists.
+`tree/handler_table` calls it, and `tree/recordings` where only the file itself can tell whether it exists.
 """
 
 from collections.abc import Callable, Sequence
 
-from cffs.catalog.offered import Family
+from cffs.catalog.capabilities import Family
 from cffs.catalog.rows import CallRow, ListedRecording, RecordingRow
 from cffs.core.errors import AccessRefused, OperationNotOffered, OriginUnreachable, RemoteObjectMissing
+from cffs.core.json_values import encode
 from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name, wav_key
 from cffs.core.values import RecordingState
-from cffs.core.wire_json import encode
 from cffs.tree.context import Context
-from cffs.tree.hints import Form, usable
 from cffs.tree.nodes import Content, Document, Node, Remote
+from cffs.tree.size_hints import Form, usable
 
 
 def mp3_content(context: Context, node: Node) -> Remote:

@@ -10,21 +10,21 @@ from operator import attrgetter
 
 import trio
 
-from cffs.catalog.call_folders import Beside
+from cffs.catalog.call_cache import Beside
 from cffs.catalog.file_ids import Verdict
-from cffs.catalog.questions import MISSING_SECONDS
 from cffs.catalog.rows import FileRow, ListedRecording, RecordingRow
+from cffs.catalog.single_flight import MISSING_SECONDS
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
 from cffs.core.source import v2_recording, v2_recording_by_name
-from cffs.tree.audio import call_json_of, json_of, mp3_content, mp3s_listed, wav_content
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, past, row_offset, seq_before
-from cffs.tree.first_look import is_state_told, require_named, require_recording
-from cffs.tree.hints import Form
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import DIRECT, Entry, Kind, Node, Remote
-from cffs.tree.question import Question, denied
+from cffs.tree.recording_content import call_json_of, json_of, mp3_content, mp3s_listed, wav_content
+from cffs.tree.size_hints import Form
+from cffs.tree.unlisted_recordings import is_state_told, require_named, require_recording
+from cffs.tree.unproven import Question, denied
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
 FILES_OFFSET = 1 << 56

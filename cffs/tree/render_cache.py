@@ -16,7 +16,7 @@ _SIZES = 1_000
 Step = Callable[[Any], Awaitable[tuple[bytes, Any] | None]]
 
 
-class Renderings:
+class RenderCache:
     """The last file rendered, or being rendered, and the sizes of some before it, all of one `state` of the rows:
     when that is another one nothing is remembered."""
 

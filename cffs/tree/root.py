@@ -6,8 +6,8 @@ The namespace calls it.
 
 from cffs.core.errors import NotInTree
 from cffs.tree import readme
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Content, Document, Entry, Kind, Node
 
 #: v1 tells neither times nor numbers or labels.

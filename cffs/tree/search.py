@@ -1,6 +1,6 @@
 """search/{field=value&…}/: the recordings that meet every condition; made on lookup, never listed, never a request.
 
-It must not know how a condition is spelt (`tree/search_terms`) nor how files are called (`tree/view_files`).
+It must not know how a condition is spelt (`tree/search_terms`) nor how files are called (`tree/view_entries`).
 The namespace calls it.
 """
 
@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from cffs.catalog.view_index import LABELS, NUMBERS
 from cffs.catalog.views import Condition, ViewRow, Views
-from cffs.catalog.views_writes import LABELS, NUMBERS
 from cffs.core.errors import NotInTree
-from cffs.core.printable import printable_line
+from cffs.core.one_line import printable_line
 from cffs.tree import readme
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, fixed, past
-from cffs.tree.hints import Form
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.search_terms import BadSearch, Term, parse_terms
-from cffs.tree.view_files import (
+from cffs.tree.size_hints import Form
+from cffs.tree.view_entries import (
     as_listed,
     entries_after,
     entries_of,

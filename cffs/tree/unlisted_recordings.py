@@ -23,13 +23,13 @@ from functools import partial
 
 import trio
 
-from cffs.catalog.questions import ELSEWHERE
 from cffs.catalog.rows import RecordingRow
+from cffs.catalog.single_flight import ELSEWHERE
 from cffs.core.errors import CffsError, ObjectRefused, OperationNotOffered, RemoteObjectMissing
 from cffs.core.source import Source
 from cffs.core.values import RecordingState
-from cffs.reader.facts import require_empty
-from cffs.reader.first_pieces import Look
+from cffs.reader.first_piece import Look
+from cffs.reader.object_info import require_empty
 from cffs.tree.context import Context
 from cffs.tree.nodes import Remote
 

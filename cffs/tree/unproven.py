@@ -1,6 +1,6 @@
 """A name of which nothing is known: what it is if it is there, and the question that tells whether it is. Values.
 
-It must not know who asks, nor when: the kernel is answered before anybody has asked (`tree/promises`).
+It must not know who asks, nor when: the kernel is answered before anybody has asked (`tree/promised_names`).
 Every module of `tree/` makes them; a resolve function returns a node where the rows tell it, else one of these.
 """
 

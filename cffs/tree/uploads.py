@@ -14,20 +14,20 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
 )
-from cffs.tree.behaviour import Parts
-from cffs.tree.behaviour_writing import (
+from cffs.tree.context import Context
+from cffs.tree.media import file_name, file_node, listed
+from cffs.tree.node_handlers import Parts
+from cffs.tree.nodes import Kind, Node, Spooled
+from cffs.tree.routes import routes_of
+from cffs.tree.write_handlers import (
     Change,
     Opening,
     WritableFile,
-    Writing,
+    WriteHandlers,
     change_ignored,
     not_permitted,
 )
-from cffs.tree.context import Context
-from cffs.tree.media import file_name, file_node, listed
-from cffs.tree.nodes import Kind, Node, Spooled
-from cffs.tree.routes import routes_of
-from cffs.writer.draft import Draft
+from cffs.writer.upload_file import UploadFile
 from cffs.writer.uploads import Uploads
 
 _WRITABLE_FOLDER, _WRITABLE_FILE = 0o755, 0o644
@@ -41,7 +41,7 @@ def _uploads(context: Context) -> Uploads:
     return context.uploads
 
 
-def _node(draft: Draft) -> Node:
+def _node(draft: UploadFile) -> Node:
     return Node(Kind.UPLOAD, (draft.number,))
 
 
@@ -155,7 +155,7 @@ def _served(context: Context, node: Node) -> None:
         context.uploads.served(int(node.args[0]))
 
 
-MEDIA_WRITING = Writing(
+MEDIA_WRITING = WriteHandlers(
     permissions=_WRITABLE_FOLDER,
     create_file=_create,
     make_folder=not_permitted("media/ has no folders of one's own"),
@@ -164,11 +164,11 @@ MEDIA_WRITING = Writing(
     rename=_rename,
     change=change_ignored,
 )
-MEDIA_FILE_WRITING = Writing(
+MEDIA_FILE_WRITING = WriteHandlers(
     permissions=_WRITABLE_FILE,
     open_file=not_permitted("media cannot be changed"),
     change=_change_media,
     stand_in=_stand_in,
     served=_served,
 )
-UPLOAD_WRITING = Writing(permissions=_WRITABLE_FILE, open_file=_open, change=_change)
+UPLOAD_WRITING = WriteHandlers(permissions=_WRITABLE_FILE, open_file=_open, change=_change)

@@ -13,14 +13,14 @@ from cffs.catalog.views import ViewRow
 from cffs.core.errors import OperationNotOffered, RemoteObjectMissing
 from cffs.core.listed_names import UNKNOWN_NUMBER, id_in, is_dated, other_side
 from cffs.core.times import title_stamp
-from cffs.tree.audio import mp3s_listed, wav_content
-from cffs.tree.behaviour import Parts, Resolve
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset
-from cffs.tree.hints import Form
-from cffs.tree.listed import know
+from cffs.tree.listing_lookup import know
+from cffs.tree.node_handlers import Parts, Resolve
 from cffs.tree.nodes import Entry, Kind, Node
-from cffs.tree.question import Question
+from cffs.tree.recording_content import mp3s_listed, wav_content
 from cffs.tree.recordings import shown_forms, wav_node, wavs_are_sure
+from cffs.tree.size_hints import Form
+from cffs.tree.unproven import Question
 
 _NS_A_MS = 1_000_000
 _ENTRIES_A_ROW = row_offset(1, 0) - row_offset(0, 0)

@@ -1,20 +1,20 @@
 """by-number/ and by-label/: folders of one number, or one label.
 
-It must not know how files are called (`tree/view_files`).
+It must not know how files are called (`tree/view_entries`).
 The namespace calls it. Folders are rows of the catalogue, listed in the order in which they became known.
 """
 
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.rows import ListedRecording
+from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.view_index import LABELS, NUMBERS
 from cffs.catalog.views import ViewFolder, ViewRow
-from cffs.catalog.views_writes import LABELS, NUMBERS
-from cffs.tree.behaviour import Parts
 from cffs.tree.context import Context, past, row_offset, seq_before
-from cffs.tree.hints import Form
-from cffs.tree.listed import of_listing
+from cffs.tree.listing_lookup import of_listing
+from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Entry, Folder, Kind, Node
-from cffs.tree.question import Question
-from cffs.tree.view_files import entries_after, resolver, row_place, seq_done, with_files
+from cffs.tree.size_hints import Form
+from cffs.tree.unproven import Question
+from cffs.tree.view_entries import entries_after, resolver, row_place, seq_done, with_files
 
 _VIEWS = {Kind.BY_NUMBER: (NUMBERS, Kind.ONE_NUMBER), Kind.BY_LABEL: (LABELS, Kind.ONE_LABEL)}
 

@@ -1,7 +1,7 @@
 """What writing to the nodes of a kind means: making, filling, renaming and removing, as one value a kind.
 
 It must not know any particular kind, nor the kernel.
-`Behaviour.writing` holds one; the namespace calls it where the mount is writable. Every function raises a CffsError
+`NodeHandlers.writing` holds one; the namespace calls it where the mount is writable. Every function raises a CffsError
 for its errno, ReadOnlyMount (EROFS) where the kind does not say otherwise.
 """
 
@@ -113,7 +113,7 @@ async def change_ignored(_context: Context, node: Node, change: Change) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
+class WriteHandlers:
     """What a writable mount does with nodes of a kind. Names are as the kernel gave them, at most 255 bytes.
 
     Of a folder: `create_file` returns the node and its open file, `make_folder` the node, `rename` stays within the
@@ -141,4 +141,4 @@ class Writing:
 
 
 #: What most kinds do.
-NO_WRITING = Writing()
+NO_WRITING = WriteHandlers()

@@ -5,12 +5,12 @@ It must not know more of them than that. The mount's graph owns one, the tree's 
 
 from collections.abc import Callable
 
-from cffs.catalog.account import Account
+from cffs.catalog.account_sync import Account
 from cffs.writer.caller_ids import CallerIds
 from cffs.writer.credentials import ApiCredentials
 
 
-class Acts:
+class AccountActions:
     """Both, on one account. `wall_ms` is the time of day in Unix milliseconds."""
 
     def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:

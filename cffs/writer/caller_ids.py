@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account
-from cffs.catalog.own_lists import CALLER_IDS, WAITING, keep_list, kept_list
+from cffs.catalog.account_lists import CALLER_IDS, WAITING, keep_list, kept_list
+from cffs.catalog.account_sync import Account
 from cffs.core.errors import (
     ActRefused,
     ActUncertain,
@@ -20,8 +20,8 @@ from cffs.core.errors import (
     ContentRefused,
     RemoteObjectMissing,
 )
-from cffs.core.wire_json import as_object
-from cffs.writer.lately import PAUSE_SECONDS
+from cffs.core.json_values import as_object
+from cffs.writer.cooldown import PAUSE_SECONDS
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ PAUSE_SECONDS = 60.0
 _ENTRIES = 10_000
 
 
-class Lately:
+class Cooldown:
     """Names of the acts of the last minute. No method awaits."""
 
     def __init__(self, now_seconds: Callable[[], float] = trio.current_time) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account
-from cffs.catalog.own_lists import CREDENTIALS, ask_credentials, keep_list, kept_list
+from cffs.catalog.account_lists import CREDENTIALS, ask_credentials, keep_list, kept_list
+from cffs.catalog.account_sync import Account
 from cffs.core.errors import ActUncertain, AlreadyExists, CffsError, ContentRefused, RemoteObjectMissing
 from cffs.core.ids import parse_id
-from cffs.core.junk import is_junk
-from cffs.core.wire_json import encode
-from cffs.writer.lately import Lately
+from cffs.core.json_values import encode
+from cffs.core.probe_names import is_junk
+from cffs.writer.cooldown import Cooldown
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class ApiCredentials:
         self._account = account
         self._wall_ms = wall_ms
         self._created: dict[str, Created] = {}
-        self._lately = Lately()
+        self._lately = Cooldown()
         self._numbers = count(1)
 
     def numbered(self) -> list[tuple[int, str]]:

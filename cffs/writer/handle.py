@@ -6,29 +6,29 @@ It must not know how files are sent. `writer/uploads` makes them; the tree hands
 from typing import Protocol
 
 from cffs.core.errors import AlreadySent
-from cffs.writer.draft import Draft
+from cffs.writer.upload_file import UploadFile
 
 
 class Owner(Protocol):
     """What a handle tells whoever owns the drafts."""
 
-    async def closed(self, draft: Draft) -> None:
+    async def closed(self, draft: UploadFile) -> None:
         """A descriptor was closed."""
         ...
 
-    async def checked(self, draft: Draft) -> None:
+    async def checked(self, draft: UploadFile) -> None:
         """Raise what is known to be wrong with it."""
         ...
 
-    def released(self, draft: Draft) -> None:
+    def released(self, draft: UploadFile) -> None:
         """A handle is gone."""
         ...
 
 
-class DraftHandle:
+class UploadHandle:
     """An open file. Every method raises a CffsError for its errno."""
 
-    def __init__(self, owner: Owner, draft: Draft, *, writes: bool) -> None:
+    def __init__(self, owner: Owner, draft: UploadFile, *, writes: bool) -> None:
         self._owner = owner
         self._draft = draft
         self._writes = writes

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import trio
 
-from cffs.catalog import writes
-from cffs.catalog.questions import Questions
+from cffs.catalog import upserts
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.errors import (
     ActUncertain,
@@ -26,9 +26,9 @@ from cffs.core.ids import MediaId
 from cffs.core.media_content import HEAD_NBYTES, Verdict, check_content
 from cffs.core.media_types import stem_of
 from cffs.core.values import Media, Page
-from cffs.writer.draft import Draft
 from cffs.writer.names import MediaName
 from cffs.writer.spool import SENDING, SENT
+from cffs.writer.upload_file import UploadFile
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class MediaService(Protocol):
         ...
 
 
-class Sending:
+class Sender:
     """The way of a draft to the service. One a mount."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Sending:
         service: MediaService,
         *,
         catalog: Catalog,
-        questions: Questions,
+        questions: SingleFlight,
         wall_ms: Callable[[], int],
         appeared: Callable[[int], None],
     ) -> None:
@@ -82,7 +82,7 @@ class Sending:
         self._wall_ms = wall_ms
         self._appeared = appeared
 
-    async def send(self, draft: Draft, name: str, sent_as: MediaName) -> int:
+    async def send(self, draft: UploadFile, name: str, sent_as: MediaName) -> int:
         """The id of the file, which is in the catalogue then. Always a checkpoint; cancelled, it may have been sent.
 
         Raises ContentRefused before anything is sent, else what the service's refusal or silence means; a duplicate's
@@ -153,7 +153,7 @@ class Sending:
         ids = ", ".join(str(media.id) for media in found)
         log.warning("upload uncertain name=%s nbytes=%d; media of that name: %s", name, nbytes, ids or "none")
 
-    def _made_up(self, media_id: int, draft: Draft, sent_as: MediaName) -> Media:
+    def _made_up(self, media_id: int, draft: UploadFile, sent_as: MediaName) -> Media:
         told = {"id": media_id, "name": sent_as.stem, "lengthInBytes": draft.nbytes, "mediaType": sent_as.content_type}
         return Media(
             id=MediaId(media_id),
@@ -167,11 +167,11 @@ class Sending:
         )
 
     async def _put(self, media: Media) -> None:
-        await self._catalog.write(lambda db: writes.put_media(db, media))
+        await self._catalog.write(lambda db: upserts.put_media(db, media))
         self._appeared(media.id)
 
 
-async def require_content(draft: Draft, sent_as: MediaName, *, is_whole: bool = True) -> None:
+async def require_content(draft: UploadFile, sent_as: MediaName, *, is_whole: bool = True) -> None:
     """Raises ContentRefused where the file is not of its type. Where it may still grow (not `is_whole`), one that has
     shown nothing but blanks or a tag so far passes. Always a checkpoint; if cancelled, nothing happened."""
     check = check_content(sent_as.extension)

@@ -1,7 +1,7 @@
 """A file that is being written: its spool, who has it open, and how far it is on its way to the service.
 
 It must not know the service, nor which names there are.
-`writer/uploads` owns the drafts; each open handle of one is a `DraftHandle` of `writer/handle`.
+`writer/uploads` owns the drafts; each open handle of one is a `UploadHandle` of `writer/handle`.
 """
 
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class State(StrEnum):
 
 
 @dataclass(slots=True, eq=False)
-class Draft:
+class UploadFile:
     """One file. Mutable, owned by `Uploads`; `number` tells it from all others of the mount's life.
 
     `failure` is why nothing more can become of it: of a write (then nothing is sent until it is emptied), or of the

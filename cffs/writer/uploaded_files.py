@@ -9,7 +9,7 @@ where the service refuses, and given up once it does not.
 import trio
 from cachetools import TTLCache
 
-from cffs.writer.draft import Draft
+from cffs.writer.upload_file import UploadFile
 
 #: A file that the service still calls unavailable after so long is in trouble that a copy of ours does not mend.
 KEPT_SECONDS = 3600.0
@@ -19,16 +19,16 @@ _MOST_FILES = 64
 _MOST_LIMITS = 4
 
 
-class SentFiles:
+class UploadedFiles:
     """The uploads that ended well. Owned by `Uploads`; no method is a checkpoint."""
 
     def __init__(self, *, limit_nbytes: int) -> None:
         self._ids: dict[str, int] = {}
         self._made: set[int] = set()
-        self._kept: TTLCache[int, Draft] = TTLCache(2 * _MOST_FILES, KEPT_SECONDS, timer=trio.current_time)
+        self._kept: TTLCache[int, UploadFile] = TTLCache(2 * _MOST_FILES, KEPT_SECONDS, timer=trio.current_time)
         self._most_nbytes = _MOST_LIMITS * limit_nbytes
 
-    def add(self, name: str, media_id: int, draft: Draft) -> list[Draft]:
+    def add(self, name: str, media_id: int, draft: UploadFile) -> list[UploadFile]:
         """The file was sent; returns the drafts that are given up to make room."""
         self._ids[name] = media_id
         self._made.add(media_id)
@@ -46,19 +46,19 @@ class SentFiles:
         """Whether this mount sent it."""
         return media_id in self._made
 
-    def stand_in(self, media_id: int) -> Draft | None:
+    def stand_in(self, media_id: int) -> UploadFile | None:
         """What can be read in its place."""
         return self._kept.get(media_id)
 
-    def drop(self, media_id: int) -> Draft | None:
+    def drop(self, media_id: int) -> UploadFile | None:
         """The service has it: nothing stands in for it any more."""
         return self._kept.pop(media_id, None)
 
-    def keeps(self, draft: Draft) -> bool:
+    def keeps(self, draft: UploadFile) -> bool:
         """Whether the draft stands in for something."""
         return draft.media_id is not None and self._kept.get(draft.media_id) is draft
 
-    def drop_all(self) -> list[Draft]:
+    def drop_all(self) -> list[UploadFile]:
         """The mount ends."""
         dropped = list(self._kept.values())
         self._kept.clear()

@@ -27,13 +27,13 @@ from cffs.core.errors import (
     StaleHandle,
 )
 from cffs.core.names import to_kernel
-from cffs.writer.descriptors import Look, look, process_of
-from cffs.writer.draft import Draft, State
-from cffs.writer.handle import DraftHandle
+from cffs.writer.handle import UploadHandle
 from cffs.writer.names import MediaName, media_name
-from cffs.writer.sending import Sending, require_content
-from cffs.writer.sent import SentFiles
+from cffs.writer.open_descriptors import Look, look, process_of
+from cffs.writer.sender import Sender, require_content
 from cffs.writer.spool import Spool
+from cffs.writer.upload_file import State, UploadFile
+from cffs.writer.uploaded_files import UploadedFiles
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +64,14 @@ class Uploads:
         self,
         *,
         spool: Spool,
-        sending: Sending,
+        sending: Sender,
         background: Background,
         limit_nbytes: int,
         inode_of: Callable[[int], int],
         wall_ms: Callable[[], int],
     ) -> None:
         """`inode_of` tells the number on the mount of the draft of that number, which /proc shows."""
-        self.sent = SentFiles(limit_nbytes=limit_nbytes)
+        self.sent = UploadedFiles(limit_nbytes=limit_nbytes)
         self._spool = spool
         self._sending = sending
         self._background = background
@@ -80,25 +80,25 @@ class Uploads:
         self._wall_ms = wall_ms
         self._threads = trio.CapacityLimiter(_THREADS)
         self._numbers = count(1)
-        self._by_name: dict[str, Draft] = {}
-        self._by_number: dict[int, Draft] = {}
+        self._by_name: dict[str, UploadFile] = {}
+        self._by_number: dict[int, UploadFile] = {}
         self._counts = {State.SENT: 0, State.REFUSED: 0}
         self._refusals: deque[Refusal] = deque(maxlen=_KEPT_REFUSALS)
 
     # -- names --
 
-    def find(self, name: str) -> Draft | None:
+    def find(self, name: str) -> UploadFile | None:
         """The draft of that name."""
         return self._by_name.get(name)
 
-    def draft(self, number: int) -> Draft:
+    def draft(self, number: int) -> UploadFile:
         """The draft of that number, also one sent or removed while somebody has it open. Raises StaleHandle."""
         draft = self._by_number.get(number)
         if draft is None:
             raise StaleHandle(f"upload {number}")
         return draft
 
-    async def create(self, name: str, pid: int) -> tuple[Draft, DraftHandle]:
+    async def create(self, name: str, pid: int) -> tuple[UploadFile, UploadHandle]:
         """A new file, opened for writing by the thread `pid`. Raises ContentRefused, SpoolFull or SpoolFailed."""
         try:
             media_name(name)
@@ -108,7 +108,7 @@ class Uploads:
         draft = self._by_name.get(name)
         if draft is None:
             file = await trio.to_thread.run_sync(self._spool.make, name, limiter=self._threads)
-            draft = Draft(
+            draft = UploadFile(
                 number=next(self._numbers),
                 name=name,
                 spool=file,
@@ -119,21 +119,21 @@ class Uploads:
             self._by_name[name] = self._by_number[draft.number] = draft
         return draft, self.open(draft, writes=True, pid=pid)
 
-    def open(self, draft: Draft, *, writes: bool, pid: int) -> DraftHandle:
+    def open(self, draft: UploadFile, *, writes: bool, pid: int) -> UploadHandle:
         """One more handle. Raises Busy where it is to be written while it is sent."""
         if writes and draft.state is not State.WRITING:
             raise Busy(f"{draft.name} is on its way to the service")
         draft.handles += 1
         if writes:
             draft.writers.add(process_of(pid))
-        return DraftHandle(self, draft, writes=writes)
+        return UploadHandle(self, draft, writes=writes)
 
-    async def rename(self, draft: Draft, name: str, *, replaces: bool) -> None:
+    async def rename(self, draft: UploadFile, name: str, *, replaces: bool) -> None:
         """The draft is called `name`; where that is a name to be sent and nobody writes any more, it is sent, and this
         lasts as long as that does.
 
         Raises ContentRefused for a name that cannot be written or a draft that is empty, Busy while it is sent, and
-        what `Sending.send` raises; then its name is the old one.
+        what `Sender.send` raises; then its name is the old one.
         """
         sent_as = media_name(name)
         if draft.state is not State.WRITING:
@@ -159,7 +159,7 @@ class Uploads:
         if draft.state is State.WRITING:
             self._by_name[name] = draft
 
-    def remove(self, draft: Draft) -> None:
+    def remove(self, draft: UploadFile) -> None:
         """It is given up; whoever has it open goes on writing for nothing. Raises Busy while it is sent."""
         if draft.state is State.SENDING:
             raise Busy(f"{draft.name} is on its way to the service")
@@ -169,7 +169,7 @@ class Uploads:
 
     # -- what was sent --
 
-    def stand_in(self, media_id: int) -> DraftHandle | None:
+    def stand_in(self, media_id: int) -> UploadHandle | None:
         """What can be read of a file that the service does not give out yet, opened; None where nothing can."""
         draft = self.sent.stand_in(media_id)
         return None if draft is None else self.open(draft, writes=False, pid=0)
@@ -205,7 +205,7 @@ class Uploads:
 
     # -- closing --
 
-    async def closed(self, draft: Draft) -> None:
+    async def closed(self, draft: UploadFile) -> None:
         """A descriptor was closed. Raises why nothing was sent that should have been."""
         if draft.state in (State.SENDING, State.SENT, State.REFUSED):
             await draft.ended.wait()
@@ -222,7 +222,7 @@ class Uploads:
         if not seen.is_open:
             await self._send(draft, draft.name, sent_as)
 
-    async def checked(self, draft: Draft) -> None:
+    async def checked(self, draft: UploadFile) -> None:
         """Raises what is wrong already: a write that failed, or a beginning that is of another type (a hole at the
         start may still be filled)."""
         if draft.failure is not None:
@@ -231,7 +231,7 @@ class Uploads:
         if draft.state is State.WRITING and sent_as is not None and (await draft.read(0, 16)).strip(b"\0"):
             await require_content(draft, sent_as, is_whole=False)
 
-    def released(self, draft: Draft) -> None:
+    def released(self, draft: UploadFile) -> None:
         """A handle is gone; with the last one whatever is not to be sent goes too."""
         draft.handles -= 1
         if draft.handles:
@@ -250,7 +250,7 @@ class Uploads:
         else:
             self._forget(draft)
 
-    async def _send_late(self, draft: Draft, sent_as: MediaName) -> None:
+    async def _send_late(self, draft: UploadFile, sent_as: MediaName) -> None:
         try:
             await self._send(draft, draft.name, sent_as)
         except CffsError as problem:
@@ -258,12 +258,12 @@ class Uploads:
         finally:
             self._forget(draft)
 
-    async def _look(self, draft: Draft) -> Look:
+    async def _look(self, draft: UploadFile) -> Look:
         name, inode = to_kernel(draft.name), self._inode_of(draft.number)
         writers = frozenset(draft.writers)
         return await trio.to_thread.run_sync(lambda: look(name, inode, writers), limiter=self._threads)
 
-    async def _send(self, draft: Draft, name: str, sent_as: MediaName) -> None:
+    async def _send(self, draft: UploadFile, name: str, sent_as: MediaName) -> None:
         """Send it, or wait for whoever does. Cancelled, it may have been sent; it is not sent again."""
         if draft.state is not State.WRITING:  # another close was faster
             await draft.ended.wait()
@@ -298,11 +298,11 @@ class Uploads:
     def _note_refusal(self, name: str, problem: CffsError) -> None:
         self._refusals.append(Refusal(self._wall_ms(), name, problem))
 
-    def _forget_name(self, draft: Draft) -> None:
+    def _forget_name(self, draft: UploadFile) -> None:
         if self._by_name.get(draft.name) is draft:
             del self._by_name[draft.name]
 
-    def _forget(self, draft: Draft) -> None:
+    def _forget(self, draft: UploadFile) -> None:
         """Nothing is kept of what nobody has open, may still name, or reads in the service's place."""
         if draft.handles or self._by_name.get(draft.name) is draft:
             return
@@ -311,5 +311,5 @@ class Uploads:
             draft.is_discarded = True
             self._background.start(self._discard, draft)
 
-    async def _discard(self, draft: Draft) -> None:
+    async def _discard(self, draft: UploadFile) -> None:
         await trio.to_thread.run_sync(draft.spool.discard, limiter=self._threads)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import trio
 
-from cffs.catalog.page_writes import put_calls
+from cffs.catalog.bulk_upserts import put_calls
 from cffs.catalog.store import Catalog
+from cffs.core.api_v2 import parse_call
 from cffs.core.values import Call
-from cffs.core.wire_v2 import parse_call
 from cffs.standin.account import Account
 from cffs.standin.call_filter import CallFilter
 

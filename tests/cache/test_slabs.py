@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule
 
+from cffs.cache.buffer_pool import MAX_IDLE, SLAB_NBYTES, BufferPool
 from cffs.cache.memory import MemoryCache
-from cffs.cache.slabs import MAX_IDLE, SLAB_NBYTES, SlabPool
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
@@ -34,7 +34,7 @@ class SlabMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = SlabPool(lambda: None)
+        self.pool = BufferPool(lambda: None)
         self.marks = 0
 
     @rule(target=slabs, takes_idle=st.booleans())
@@ -84,7 +84,7 @@ TestSlabs.settings = settings(stateful_step_count=40, deadline=None)
 
 def test_a_viewed_slab_is_nobody_elses() -> None:
     """A slab that its owner left comes back with its last view, and not before; its memory is given out again."""
-    pool = SlabPool(lambda: None)
+    pool = BufferPool(lambda: None)
     slab = pool.take()
     told = marked(slab, 7)
     view = slab[5:10]
@@ -108,7 +108,7 @@ def resident_nbytes() -> int:
 def test_what_has_no_room_goes_back_to_the_system() -> None:
     """Of slabs that are freed no byte is held, whether the other half of their page is in use or not: whoever takes
     their places finds zeros, and the process is as small as before."""
-    pool = SlabPool(lambda: None)
+    pool = BufferPool(lambda: None)
     slabs = [pool.take() for _ in range(48)]
     for slab in slabs:
         slab[:] = b"x" * SLAB_NBYTES
@@ -127,7 +127,7 @@ def test_what_has_no_room_goes_back_to_the_system() -> None:
 
 def test_idle_ones_are_few() -> None:
     """However many come back, no more than MAX_IDLE hold memory."""
-    pool = SlabPool(lambda: None)
+    pool = BufferPool(lambda: None)
     slabs = [pool.take() for _ in range(2 * MAX_IDLE)]
     del slabs
     pool.settle(4 * MAX_IDLE * SLAB_NBYTES)
@@ -136,7 +136,7 @@ def test_idle_ones_are_few() -> None:
 
 def test_the_last_view_may_end_in_a_thread() -> None:
     """A thread that wrote a slab to the disk may be the last to let go of it."""
-    pool = SlabPool(lambda: None)
+    pool = BufferPool(lambda: None)
     held = [pool.take()]
     thread = threading.Thread(target=held.clear)
     thread.start()

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from cffs.callfire.transport import Transport
-from cffs.callfire.wire.seam import Wires
+from cffs.callfire.wire.interfaces import Wires
 from cffs.core.byte_range import ByteRange
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.standin.server import Standin

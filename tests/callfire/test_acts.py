@@ -15,9 +15,9 @@ import trio
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
 from cffs.callfire.v2_media import PIECE_NBYTES
-from cffs.callfire.wire.own import OwnWire
-from cffs.callfire.wire.seam import Wires
-from cffs.callfire.wire.streams import Stream
+from cffs.callfire.wire.interfaces import Wires
+from cffs.callfire.wire.pool import ConnectionPool
+from cffs.callfire.wire.sockets import Stream
 from cffs.core import errors
 from cffs.core.source import Api
 from cffs.standin.answers import Options
@@ -252,7 +252,7 @@ async def test_ten_minutes_of_slow_progress_are_no_stall(autojump_clock):
     """A service that takes 16 KiB every 25 s: no total limit ends the upload, which takes longer than ten minutes, not
     even while nothing but the kernel has bytes left to send. (Our own wire: httpx's cannot look there.)"""
     pair, received = Pair(), bytearray()
-    wire = OwnWire(pair, connections=4, scratch=memoryview(bytearray(65536)))
+    wire = ConnectionPool(pair, connections=4, scratch=memoryview(bytearray(65536)))
 
     def wires(bases, **_options):
         return {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.callfire.checks import MAX_OBJECT_NBYTES, BodyPlan, NotFoundMeans, Pinned, check_body, check_status
+from cffs.callfire.response_checks import MAX_OBJECT_NBYTES, BodyPlan, NotFoundMeans, Pinned, check_body, check_status
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 

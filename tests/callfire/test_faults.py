@@ -5,7 +5,7 @@ import time
 import pytest
 import trio
 
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
 from cffs.core import errors

@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cffs.callfire.checks import MAX_OBJECT_NBYTES, Pinned, check_body
+from cffs.callfire.response_checks import MAX_OBJECT_NBYTES, Pinned, check_body
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 

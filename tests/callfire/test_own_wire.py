@@ -13,13 +13,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cffs.callfire.keyring import Keyring
-from cffs.callfire.targets import origin_of
 from cffs.callfire.transport import Transport
+from cffs.callfire.url_policy import origin_of
 from cffs.callfire.wire.exchange import Exchange, TryFailed, WireRequest
 from cffs.callfire.wire.http1 import MAX_HEAD_NBYTES, Body, Head
-from cffs.callfire.wire.own import OwnWire
-from cffs.callfire.wire.seam import Wires
-from cffs.callfire.wire.streams import Stream
+from cffs.callfire.wire.interfaces import Wires
+from cffs.callfire.wire.pool import ConnectionPool
+from cffs.callfire.wire.sockets import Stream
 from cffs.core.errors import CffsError, DeadlineExceeded
 from cffs.core.settings import Credentials
 from cffs.core.source import Api, v2_recording
@@ -75,15 +75,15 @@ def peers():
     made.close()
 
 
-def wire_to(peers: Peers, *, connections: int = 4, reuse: bool = True) -> OwnWire:
-    return OwnWire(peers, connections=connections, scratch=memoryview(bytearray(65536)), reuse=reuse)
+def wire_to(peers: Peers, *, connections: int = 4, reuse: bool = True) -> ConnectionPool:
+    return ConnectionPool(peers, connections=connections, scratch=memoryview(bytearray(65536)), reuse=reuse)
 
 
 def request(url: str = URL) -> httpx.Request:
     return httpx.Request("GET", url, extensions={"timeout": TIMEOUT})
 
 
-async def ask(wire: OwnWire) -> bytes:
+async def ask(wire: ConnectionPool) -> bytes:
     response = await wire.handle_async_request(request())
     try:
         return b"".join([piece async for piece in response.stream])
@@ -328,7 +328,7 @@ def bent_answers(draw: st.DrawFn) -> bytes:
     return answer
 
 
-def exchange_with(wire: OwnWire) -> Exchange:
+def exchange_with(wire: ConnectionPool) -> Exchange:
     base = "https://v2.example.com/v2"
     wires = Wires(base_url=base, base=origin_of(base), origin=wire, acts=wire, bare=wire)
     keyring = Keyring(Credentials(login="l", password="p"), {Api.V2: origin_of(base)})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cffs.callfire.subjects import OperationsAsked, object_of, operation_of
+from cffs.callfire.request_subjects import OperationsAsked, object_of, operation_of
 from cffs.core.source import (
     Api,
     v1_dynamic,

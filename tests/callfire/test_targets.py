@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cffs.callfire.keyring import Keyring
-from cffs.callfire.targets import Origin, Reach, configured_origin, origin_of, reach_of, redirect_target
+from cffs.callfire.url_policy import Origin, Reach, configured_origin, origin_of, reach_of, redirect_target
 from cffs.core.errors import MalformedAnswer, UsageError
 from cffs.core.settings import Credentials
 from cffs.core.source import Api

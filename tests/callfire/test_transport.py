@@ -7,7 +7,7 @@ import httpx
 import pytest
 import trio
 
-from cffs.callfire.gate import CROWDED_SECONDS, Gate
+from cffs.callfire.request_limiter import CROWDED_SECONDS, RequestLimiter
 from cffs.callfire.v2 import V2Client
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
@@ -382,7 +382,7 @@ async def test_a_cancelled_request_leaves_no_trace(mocked, autojump_clock):
 
 async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
     """Two of two slots make no progress: a third request waits one second, not for ever; moving ones count."""
-    gate = Gate(2, most=4)
+    gate = RequestLimiter(2, most=4)
     entered = []
 
     async def hold(name, moving):
@@ -411,7 +411,7 @@ async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
 async def test_the_gate_lets_a_healthy_request_by_a_crowd(autojump_clock, limit, hangs_behind_its_head):
     """Behind two hundred that hang, whether before or behind their head, one more is on the wire after the second in
     which the first of them stop counting and little more; no more than may move at a time are let in before."""
-    gate = Gate(limit, most=256)
+    gate = RequestLimiter(limit, most=256)
     began = trio.current_time()
 
     async def hang():
@@ -434,7 +434,7 @@ async def test_the_gate_lets_a_healthy_request_by_a_crowd(autojump_clock, limit,
 
 async def test_who_moves_counts_also_in_a_crowd(autojump_clock):
     """While others hang, no more than the limit receive at a time."""
-    gate, moving, most = Gate(3, most=256), 0, 0
+    gate, moving, most = RequestLimiter(3, most=256), 0, 0
 
     async def hang():
         await gate.enter()

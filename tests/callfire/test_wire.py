@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from cffs.callfire.targets import Origin
 from cffs.callfire.transport import Transport
+from cffs.callfire.url_policy import Origin
 from cffs.callfire.v2 import V2Client
-from cffs.callfire.wire.stock import GuardedBackend
-from cffs.callfire.wire.streams import Dialler
-from cffs.callfire.wire.trust import permitted_addresses
+from cffs.callfire.wire.dialing import permitted_addresses
+from cffs.callfire.wire.httpx_transport import GuardedBackend
+from cffs.callfire.wire.sockets import Dialler
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Api, Source

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cffs.catalog import writes
-from cffs.catalog.absences import APART_MS
+from cffs.catalog import upserts
+from cffs.catalog.missing_objects import APART_MS
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.store import Catalog
 from cffs.core.values import RecordingList
@@ -29,11 +29,11 @@ async def fill(catalog: Catalog) -> None:
     """A call with two recordings and a file, a media file, a dynamic recording."""
 
     def batch(db):
-        writes.put_call(db, call(7, recordings=(recording(9, "x"), recording(10, "y"))))
+        upserts.put_call(db, call(7, recordings=(recording(9, "x"), recording(10, "y"))))
         listing = RecordingList(campaign_id=5, call_id=7, file_ids=(88,), refused=0)
-        writes.put_files(db, listing, campaign_id=5, call_id=7)
-        writes.put_media(db, media(3))
-        writes.put_dynamic(db, DYNAMIC)
+        upserts.put_files(db, listing, campaign_id=5, call_id=7)
+        upserts.put_media(db, media(3))
+        upserts.put_dynamic(db, DYNAMIC)
 
     await catalog.write(batch)
 
@@ -86,7 +86,7 @@ async def test_a_sequence_number_is_not_given_again(catalog: Catalog) -> None:
     newest = catalog.recordings(after_seq=0)[-1]
     for at_ms in (NOW_MS, NOW_MS + APART_MS):
         await catalog.note_missing(f"recording/{newest.id}.mp3", now_ms=at_ms)
-    await catalog.write(lambda db: writes.put_recording(db, recording(11, "z"), call_id=7, campaign_id=5))
+    await catalog.write(lambda db: upserts.put_recording(db, recording(11, "z"), call_id=7, campaign_id=5))
     assert [row.id for row in catalog.recordings(after_seq=newest.seq)] == [11]
 
 

@@ -14,11 +14,11 @@ from trio.testing import MockClock
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account
-from cffs.catalog.offered import Family
-from cffs.catalog.questions import LOOKUP_PATIENCE_SECONDS, Questions
+from cffs.catalog.account_sync import Account
+from cffs.catalog.capabilities import Family
+from cffs.catalog.listing_sync import FULL_PASS_MS, OVERLAP_MS
+from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS, SingleFlight
 from cffs.catalog.store import Catalog
-from cffs.catalog.taking import FULL_PASS_MS, OVERLAP_MS
 from cffs.core.errors import (
     AccessRefused,
     DeadlineExceeded,
@@ -68,7 +68,7 @@ async def make(catalog: Catalog, background: CountingBackground, wall: Wall) -> 
     def made(v2: Any = None, v1: Any = None, ttl_seconds: float = TTL) -> Account:
         return Account(
             catalog=catalog,
-            questions=Questions(background, timeout_seconds=15, is_offline=lambda api: False),
+            questions=SingleFlight(background, timeout_seconds=15, is_offline=lambda api: False),
             background=background,
             v1=v1,
             v2=v2,

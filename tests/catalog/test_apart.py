@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from cffs.catalog import writes
+from cffs.catalog import upserts
 from cffs.catalog.store import Catalog
 from cffs.catalog.views import Condition, Views
 from tests.catalog.making import call, recording
@@ -15,7 +15,7 @@ from tests.catalog.making import call, recording
 async def filled(catalog: Catalog, count: int) -> None:
     """That many calls with a recording each."""
     calls = [call(n, recordings=(recording(1000 + n, seconds=n, call_id=n),)) for n in range(1, count + 1)]
-    await catalog.write(lambda db: [writes.put_call(db, one) for one in calls] and None)
+    await catalog.write(lambda db: [upserts.put_call(db, one) for one in calls] and None)
 
 
 @pytest.mark.parametrize("is_lean", [True, False])

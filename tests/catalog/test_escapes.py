@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.catalog.escapes import unescaped
+from cffs.catalog.unescape import unescaped
 
 URL = "https://h/a%20b.wav?k=1&x"
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cffs.catalog import schema, writes
-from cffs.catalog.found_urls import Finding, FoundCall, FoundFile, FoundRecording, Refused, UrlFinder
-from cffs.catalog.importing import CatalogFile, Tally
+from cffs.catalog import schema, upserts
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.store import Catalog
+from cffs.catalog.url_finder import Finding, FoundCall, FoundFile, FoundRecording, Refused, UrlFinder
+from cffs.catalog.url_import import CatalogFile, Tally
 from cffs.core.values import RecordingList
 
 BASE = "https://www.callfire.com/cloud/1"
@@ -279,7 +279,7 @@ async def test_a_mount_sees_it(prepared: Path) -> None:
         assert catalog.dynamic_file((HASH, "2014", "8", "123"), "cid_1_1.wav") is not None
         assert [file.id for file in catalog.files(after_seq=0)] == [7]
         listing = RecordingList(campaign_id=None, call_id=None, file_ids=(7,), refused=0)  # type: ignore[arg-type]
-        await catalog.write(lambda db: writes.put_files(db, listing, campaign_id=5, call_id=6))
+        await catalog.write(lambda db: upserts.put_files(db, listing, campaign_id=5, call_id=6))
         assert [(file.call_id, file.campaign_id) for file in catalog.files(after_seq=0)] == [(6, 5)]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cffs.catalog import naming, schema
-from cffs.catalog.page_writes import put_calls
+from cffs.catalog import display_names, schema
+from cffs.catalog.bulk_upserts import put_calls
 from cffs.catalog.store import Catalog
-from cffs.core.wire_json import decode
-from cffs.core.wire_v2 import parse_call
+from cffs.core.api_v2 import parse_call
+from cffs.core.json_values import decode
 
 MADE_BY_0_1_0 = Path(__file__).with_name("catalog-0.1.0.sqlite.xz")
 #: What must be as it was: ids, their order, what was told, and what was learned.
@@ -73,7 +73,7 @@ async def test_everything_has_its_name(path: Path) -> None:
     with closing(sqlite3.connect(path)) as migrated, closing(sqlite3.connect(path.with_name("new"))) as new:
         for migration in schema.MIGRATIONS:
             new.executescript(migration)
-        new.execute("INSERT INTO settings VALUES (?, 'Asia/Tokyo')", (naming.TIMEZONE,))
+        new.execute("INSERT INTO settings VALUES (?, 'Asia/Tokyo')", (display_names.TIMEZONE,))
         documents = migrated.execute("SELECT document FROM calls WHERE document NOT NULL ORDER BY seq").fetchall()
         put_calls(new, [parse_call(decode(document, what="a call")) for (document,) in documents])
         asked = (

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cffs.catalog import absences, writes
-from cffs.catalog.page_writes import put_calls
+from cffs.catalog import missing_objects, upserts
+from cffs.catalog.bulk_upserts import put_calls
 from cffs.core.listed_names import is_dated
 from cffs.core.values import Call, RecordingState
 from tests.catalog.making import call, campaign, recording
@@ -44,7 +44,7 @@ def test_corrections_change_no_name() -> None:
         before = listed(db), listed(db, "calls"), db.execute("SELECT month FROM calls").fetchall()
         corrected = replace(of_call(), created_ms=MADE_MS + 10**10, from_number="9", inbound=True, seconds=1)
         embedded = replace(corrected.recordings[0], created_ms=1, seconds=2, to_number="5")  # type: ignore[index]
-        writes.put_call(db, replace(corrected, recordings=(embedded,)))
+        upserts.put_call(db, replace(corrected, recordings=(embedded,)))
         assert (listed(db), listed(db, "calls"), db.execute("SELECT month FROM calls").fetchall()) == before
 
 
@@ -53,13 +53,13 @@ def test_the_order_of_answers_makes_no_difference() -> None:
     are called where the listing told of them first."""
 
     def by_id(db: Any) -> None:
-        writes.put_recording(db, recording(88, call_id=7), call_id=0, campaign_id=0)
+        upserts.put_recording(db, recording(88, call_id=7), call_id=0, campaign_id=0)
 
     def in_call(db: Any) -> None:
-        writes.put_recordings_of_call(db, 7, (recording(88, call_id=7),))
+        upserts.put_recordings_of_call(db, 7, (recording(88, call_id=7),))
 
     def noted(db: Any) -> None:
-        writes.note_call(db, call_id=7, campaign_id=5)
+        upserts.note_call(db, call_id=7, campaign_id=5)
 
     def paged(db: Any) -> None:
         put_calls(db, [of_call()])
@@ -76,9 +76,9 @@ def test_how_long_is_said_when_it_is_over() -> None:
     """The length of a recording that is being made is no part of its name until it is finished."""
     with database() as db:
         growing = recording(88, state=RecordingState.RECORDING, seconds=3)
-        writes.put_recording(db, growing, call_id=7, campaign_id=5)
+        upserts.put_recording(db, growing, call_id=7, campaign_id=5)
         assert listed(db) == {88: "2023-11-14_22.13.20_unknown_88"}
-        writes.put_recording(db, replace(growing, state=RecordingState.READY, seconds=62), call_id=7, campaign_id=5)
+        upserts.put_recording(db, replace(growing, state=RecordingState.READY, seconds=62), call_id=7, campaign_id=5)
         assert listed(db) == {88: "2023-11-14_22.13.20_unknown_1m02s_88"}
 
 
@@ -86,7 +86,7 @@ def test_a_call_takes_its_recordings_into_another_campaign() -> None:
     """Where a call changes its campaign, its recordings are listed with it, embedded or not."""
     with database() as db:
         put_calls(db, [of_call(campaign_id=5)])
-        writes.put_call(db, replace(of_call(campaign_id=6), recordings=None))
+        upserts.put_call(db, replace(of_call(campaign_id=6), recordings=None))
         assert db.execute("SELECT campaign_id FROM recordings").fetchall() == [(6,)]
 
 
@@ -94,11 +94,11 @@ def test_campaigns_of_one_name() -> None:
     """Campaigns of equal, empty and id-like names have a folder each; a later name of a campaign changes none."""
     with database() as db:
         for ident, name in ((5, "x"), (6, "x"), (7, ""), (8, "5"), (9, "calls")):
-            writes.put_campaign(db, campaign(ident, name=name))
+            upserts.put_campaign(db, campaign(ident, name=name))
         folders = dict(db.execute("SELECT id, stem FROM campaigns"))
         assert folders == {5: "x", 6: "x ~6", 7: " ~7", 8: "5 ~8", 9: "calls"}
-        writes.put_campaign(db, campaign(5, name="y"))
-        writes.note_campaign(db, 10)
+        upserts.put_campaign(db, campaign(5, name="y"))
+        upserts.note_campaign(db, 10)
         assert dict(db.execute("SELECT id, stem FROM campaigns")) == folders | {10: None}
 
 
@@ -139,8 +139,8 @@ def test_folders_hold_what_they_should_and_know_their_newest(pages: list[list[Ca
         for page in pages:
             put_calls(db, page)
         for ident in left:
-            for now_ms in (0, absences.APART_MS):
-                absences.note(db, f"recording/{ident}.mp3", now_ms=now_ms)
+            for now_ms in (0, missing_objects.APART_MS):
+                missing_objects.note(db, f"recording/{ident}.mp3", now_ms=now_ms)
         rows = db.execute(
             "SELECT r.id, r.created_ms, r.to_number, r.labels, c.from_number, c.to_number, c.labels"
             " FROM recordings r JOIN calls c ON c.id = r.call_id"

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cffs.catalog import writes
-from cffs.catalog.page_writes import put_calls
+from cffs.catalog import upserts
+from cffs.catalog.bulk_upserts import put_calls
 from cffs.core.values import Call, Recording, RecordingState
 from tests.catalog.making import call, recording
 from tests.catalog.test_writes import database, names
@@ -74,13 +74,13 @@ def test_as_one_after_the_other(pages: list[list[Call]], found: list[tuple[int, 
         with database() as db:
             db.execute("UPDATE recordings_left SET seq = ?", (left,))
             for recording_id, call_id in found:
-                writes.put_recording(db, recording(recording_id, "x"), call_id=call_id, campaign_id=0)
+                upserts.put_recording(db, recording(recording_id, "x"), call_id=call_id, campaign_id=0)
             for page in pages:
                 if is_paged:
                     put_calls(db, page)
                 else:
                     for one in page:
-                        writes.put_call(db, one)
+                        upserts.put_call(db, one)
             dumps.append(rows_of(db))
     assert dumps[0] == dumps[1]
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from cffs.catalog.questions import (
+from cffs.catalog.single_flight import (
     FAILURE_SECONDS,
     LOOKUP_PATIENCE_SECONDS,
     MAX_PENDING,
     MISSING_SECONDS,
     STUCK_SECONDS,
-    Questions,
+    SingleFlight,
 )
 from cffs.core.errors import (
     AccessRefused,
@@ -53,17 +53,17 @@ class Origin:
 
 
 @pytest.fixture
-async def questions(background: CountingBackground) -> Questions:
+async def questions(background: CountingBackground) -> SingleFlight:
     """Questions to two APIs that are not known to be offline."""
     return make(background)
 
 
-def make(background: NurseryBackground, offline: Callable[[Api], bool] = lambda api: False) -> Questions:
-    return Questions(background, timeout_seconds=TIMEOUT, is_offline=offline)
+def make(background: NurseryBackground, offline: Callable[[Api], bool] = lambda api: False) -> SingleFlight:
+    return SingleFlight(background, timeout_seconds=TIMEOUT, is_offline=offline)
 
 
 async def ask(
-    questions: Questions,
+    questions: SingleFlight,
     origin: Callable[[], Awaitable[None]],
     key: Any = "k",
     api: Api = Api.V2,
@@ -72,7 +72,7 @@ async def ask(
     await questions.ask(key, api, origin, patience_seconds=patience)
 
 
-async def test_asked_once_however_many_ask(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_asked_once_however_many_ask(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """A hundred callers of one key cost one question, and all of them have its answer."""
     origin = Origin(delay=0.5)
     async with trio.open_nursery() as nursery:
@@ -83,7 +83,7 @@ async def test_asked_once_however_many_ask(autojump_clock: MockClock, questions:
     assert len(origin.asked) == 2  # it answered: the rows tell the rest, nothing is remembered here
 
 
-async def test_one_failure_for_all_who_wait(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_one_failure_for_all_who_wait(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """All who wait for a question get its failure; the next caller asks anew."""
     origin = Origin(delay=0.5, outcome=ServerFailure(500, "x"))
     outcomes: list[CffsError | None] = []
@@ -99,7 +99,7 @@ async def test_one_failure_for_all_who_wait(autojump_clock: MockClock, questions
     assert len(origin.asked) == 2
 
 
-async def test_patience(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_patience(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """A lookup waits two seconds for a slow service and no longer; the question goes on and is there for the next."""
     origin = Origin(delay=5)
     began = trio.current_time()
@@ -109,14 +109,14 @@ async def test_patience(autojump_clock: MockClock, questions: Questions) -> None
     assert (len(origin.asked), origin.answered) == (1, 1)
 
 
-async def test_no_patience_asked_for(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_no_patience_asked_for(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """Without a lookup's patience the caller waits as long as the question may take."""
     origin = Origin(delay=TIMEOUT - 1)
     await ask(questions, origin, patience=None)
     assert origin.answered == 1
 
 
-async def test_question_ends(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_question_ends(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """A question that is never answered ends at the timeout, for those who wait and for the table."""
     origin = Origin(delay=1e9)
     began = trio.current_time()
@@ -126,7 +126,7 @@ async def test_question_ends(autojump_clock: MockClock, questions: Questions) ->
     await ask(questions, origin)
 
 
-async def test_stuck_api_costs_no_wait(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_stuck_api_costs_no_wait(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """Once a question to an API is unanswered for a second, lookups that ask the same API answer at once, and their
     questions are asked all the same; the other API is not disturbed."""
     slow, other, foreign = Origin(delay=10), Origin(delay=0.1), Origin(delay=0.1)
@@ -143,7 +143,7 @@ async def test_stuck_api_costs_no_wait(autojump_clock: MockClock, questions: Que
     assert (other.answered, foreign.answered) == (2, 1)
 
 
-async def test_three_lookups_of_a_hanging_api(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_three_lookups_of_a_hanging_api(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """Lookups one after the other, as the kernel asks them, cost one patience in all and not one each."""
     origin = Origin(delay=1e9)
     began = trio.current_time()
@@ -164,7 +164,7 @@ async def test_offline_is_told(background: CountingBackground, autojump_clock: M
     await ask(questions, Origin(), api=Api.V1)
 
 
-async def test_missing_is_remembered(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_missing_is_remembered(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """`The service does not have it` is believed for 30 s without asking, then asked again."""
     origin = Origin(outcome=RemoteObjectMissing("k"))
     began = trio.current_time()
@@ -178,7 +178,7 @@ async def test_missing_is_remembered(autojump_clock: MockClock, questions: Quest
     assert origin.answered == 1
 
 
-async def test_forgotten_at_once(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_forgotten_at_once(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """What the mount itself changed is asked at once, whatever was remembered."""
     origin = Origin(outcome=RemoteObjectMissing("k"))
     await failure_of(ask(questions, origin))
@@ -188,7 +188,7 @@ async def test_forgotten_at_once(autojump_clock: MockClock, questions: Questions
     assert origin.answered == 1
 
 
-async def test_missing_found_after_the_asker_left(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_missing_found_after_the_asker_left(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """A `missing` that came late is there for the next lookup, without a request."""
     origin = Origin(delay=5, outcome=RemoteObjectMissing("k"))
     await failure_of(ask(questions, origin))
@@ -200,7 +200,9 @@ async def test_missing_found_after_the_asker_left(autojump_clock: MockClock, que
 @pytest.mark.parametrize(
     "fault", [ServerFailure(503, "x"), AccessRefused("x"), OriginUnreachable("x"), DeadlineExceeded("x")]
 )
-async def test_passing_faults_are_not_kept(autojump_clock: MockClock, questions: Questions, fault: CffsError) -> None:
+async def test_passing_faults_are_not_kept(
+    autojump_clock: MockClock, questions: SingleFlight, fault: CffsError
+) -> None:
     """A passing fault is told to who waits for it or to the next caller, and never longer than 5 s."""
     origin = Origin(delay=3, outcome=fault)
     assert isinstance(await failure_of(ask(questions, origin)), DeadlineExceeded)
@@ -219,7 +221,7 @@ async def test_passing_faults_are_not_kept(autojump_clock: MockClock, questions:
     assert FAILURE_SECONDS < 5
 
 
-async def test_cancelled_caller_does_not_end_the_question(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_cancelled_caller_does_not_end_the_question(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """A caller that is cancelled leaves the question to the others and to the future."""
     origin = Origin(delay=1)
     with trio.move_on_after(0.5):
@@ -229,7 +231,7 @@ async def test_cancelled_caller_does_not_end_the_question(autojump_clock: MockCl
 
 
 async def test_bug_is_no_answer(
-    autojump_clock: MockClock, questions: Questions, background: CountingBackground, announced: list[str]
+    autojump_clock: MockClock, questions: SingleFlight, background: CountingBackground, announced: list[str]
 ) -> None:
     """A bug in a question is a fault for who asked, is logged with its traceback, and closes nothing."""
     announced.append("bug in background")
@@ -240,7 +242,7 @@ async def test_bug_is_no_answer(
     await ask(questions, origin)
 
 
-async def test_bounded(autojump_clock: MockClock, questions: Questions) -> None:
+async def test_bounded(autojump_clock: MockClock, questions: SingleFlight) -> None:
     """At most MAX_PENDING questions are under way: one more is refused at once, and none is lost thereby."""
     origin = Origin(delay=0.5)
     async with trio.open_nursery() as nursery:

@@ -15,8 +15,8 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cffs.catalog import schema, writes
-from cffs.catalog.soundness import LARGE_NBYTES
+from cffs.catalog import schema, upserts
+from cffs.catalog.integrity import LARGE_NBYTES
 from cffs.catalog.store import Catalog
 from tests.catalog.making import campaign
 
@@ -33,7 +33,7 @@ async def test_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     """The catalogue and SQLite's companions are 0600 under any umask, also while it is being written."""
     path = tmp_path / "catalog.sqlite"
     async with Catalog.opened(path) as catalog:
-        await catalog.write(lambda db: writes.put_campaign(db, campaign()))
+        await catalog.write(lambda db: upserts.put_campaign(db, campaign()))
         modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     assert modes == {"catalog.sqlite": 0o600, "catalog.sqlite-wal": 0o600, "catalog.sqlite-shm": 0o600}
 
@@ -59,7 +59,7 @@ async def test_rows_survive(tmp_path: Path) -> None:
     """What was written is there in the next mount's life, preparation included, with its sequence number."""
     path = tmp_path / "catalog.sqlite"
     async with Catalog.opened(path) as catalog:
-        await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
+        await catalog.write(lambda db: upserts.put_campaign(db, campaign(5)))
         before = catalog.campaign(5)
     async with Catalog.opened(path) as catalog:
         assert catalog.campaign(5) == before is not None
@@ -151,7 +151,7 @@ async def test_set_aside(tmp_path: Path, spoil: object, caplog: pytest.LogCaptur
     spoilt = path.read_bytes()
     with caplog.at_level(logging.INFO):
         async with Catalog.opened(path) as catalog:
-            await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
+            await catalog.write(lambda db: upserts.put_campaign(db, campaign(5)))
             assert catalog.campaign(5) is not None
             assert catalog.counts()["campaigns"] == 1
     assert (tmp_path / "catalog.sqlite.set-aside").read_bytes()[:16] == spoilt[:16]
@@ -307,7 +307,7 @@ async def test_a_large_file_is_looked_over_behind_the_mount(
     announced += ["catalogue damaged", "catalogue set aside"]
     path = tmp_path / "catalog.sqlite"
     async with Catalog.opened(path) as catalog:
-        await catalog.write(lambda db: [writes.put_campaign(db, campaign(number)) for number in range(1, 2000)])
+        await catalog.write(lambda db: [upserts.put_campaign(db, campaign(number)) for number in range(1, 2000)])
     pages = path.read_bytes()
     with path.open("r+b") as file:  # an inner page of the table, found only by reading all of it
         file.seek(len(pages) - 8192)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cffs.catalog import writes
-from cffs.catalog.soundness import is_damage, mark_of
+from cffs.catalog import upserts
+from cffs.catalog.integrity import is_damage, mark_of
 from cffs.catalog.store import Catalog
 from cffs.core.errors import CatalogueDamaged
 from tests.catalog.making import call, campaign, recording
@@ -18,8 +18,8 @@ NO_TEXT = "CAST(x'22ff22' AS TEXT)"
 async def filled(path: Path) -> None:
     """A catalogue of one campaign with one call and its recording."""
     async with Catalog.opened(path) as catalog:
-        await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
-        await catalog.write(lambda db: writes.put_call(db, call(7, campaign_id=5, recordings=[recording(9)])))
+        await catalog.write(lambda db: upserts.put_campaign(db, campaign(5)))
+        await catalog.write(lambda db: upserts.put_call(db, call(7, campaign_id=5, recordings=[recording(9)])))
 
 
 def read_everything(catalog: Catalog) -> None:

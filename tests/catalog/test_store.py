@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cffs.catalog import facts, writes
+from cffs.catalog import facts, upserts
 from cffs.catalog.rows import Fact
 from cffs.catalog.store import PAGE_ROWS, Catalog
 from cffs.core.errors import DeadlineExceeded
@@ -100,8 +100,8 @@ async def test_what_is_told_of_emptiness(catalog: Catalog, told: dict[str, objec
     v2 does not describe."""
 
     def put(db: sqlite3.Connection) -> None:
-        writes.put_recording(db, recording(1, document={"id": 1, **told}), call_id=7, campaign_id=5)
-        writes.put_media(db, media(2, document={"id": 2, **told}))
+        upserts.put_recording(db, recording(1, document={"id": 1, **told}), call_id=7, campaign_id=5)
+        upserts.put_media(db, media(2, document={"id": 2, **told}))
 
     await catalog.write(put)
     for key in ("recording/1.mp3", "recording/1.wav", "media/2.jpg", "media/2/file"):
@@ -259,13 +259,13 @@ async def test_failed_batch_leaves_nothing(catalog: Catalog) -> None:
     """A batch that raises in the middle is not there at all, and the next one works."""
 
     def batch(db: sqlite3.Connection) -> None:
-        writes.put_campaign(db, campaign(5))
+        upserts.put_campaign(db, campaign(5))
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await catalog.write(batch)
     assert catalog.campaign(5) is None
-    await catalog.write(lambda db: writes.put_campaign(db, campaign(6)))
+    await catalog.write(lambda db: upserts.put_campaign(db, campaign(6)))
     assert catalog.campaign(6) is not None
 
 
@@ -278,7 +278,7 @@ async def test_refused_commit_leaves_nothing(catalog: Catalog) -> None:
         return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
 
     def batch(db: sqlite3.Connection) -> None:
-        writes.put_campaign(db, campaign(5))
+        upserts.put_campaign(db, campaign(5))
         db.set_authorizer(no_commit)
         connections.append(db)
 
@@ -286,7 +286,7 @@ async def test_refused_commit_leaves_nothing(catalog: Catalog) -> None:
         await catalog.write(batch)
     connections[0].set_authorizer(None)
     assert catalog.campaign(5) is None
-    await catalog.write(lambda db: writes.put_campaign(db, campaign(6)))
+    await catalog.write(lambda db: upserts.put_campaign(db, campaign(6)))
     assert catalog.campaign(5) is None
     assert catalog.campaign(6) is not None
 
@@ -300,7 +300,7 @@ async def test_transaction_ended_by_sqlite(catalog: Catalog) -> None:
 
     with pytest.raises(sqlite3.OperationalError, match="disk is full"):
         await catalog.write(batch)
-    await catalog.write(lambda db: writes.put_campaign(db, campaign(6)))
+    await catalog.write(lambda db: upserts.put_campaign(db, campaign(6)))
     assert catalog.campaign(6) is not None
 
 
@@ -308,11 +308,11 @@ async def test_a_full_disk_moves_the_catalogue_into_memory(catalog: Catalog, ann
     """With no room for another page, rows from before and the batch that did not fit are read all the same, what comes
     later too, one warning says so, and no copy lies anywhere."""
     announced.append("catalogue kept in memory")
-    await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
+    await catalog.write(lambda db: upserts.put_campaign(db, campaign(5)))
 
     def fill(db: sqlite3.Connection) -> None:
         for number in range(6, 2000):
-            writes.put_campaign(db, campaign(number))
+            upserts.put_campaign(db, campaign(number))
 
     def no_more_room(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA max_page_count = 1")  # SQLite takes what there is as the least
@@ -321,7 +321,7 @@ async def test_a_full_disk_moves_the_catalogue_into_memory(catalog: Catalog, ann
     before = set(Path("/dev/shm").glob("cffs-*"))
     await catalog.write(fill)
     assert all(catalog.campaign(number) is not None for number in (5, 6, 1999))
-    await catalog.write(lambda db: writes.put_campaign(db, campaign(2000)))
+    await catalog.write(lambda db: upserts.put_campaign(db, campaign(2000)))
     assert catalog.campaign(2000) is not None
     assert set(Path("/dev/shm").glob("cffs-*")) == before
 
@@ -330,7 +330,7 @@ async def test_cancelled_before_it_starts(catalog: Catalog) -> None:
     """A write whose caller is gone before it began does not happen."""
     with trio.CancelScope() as scope:
         scope.cancel()
-        await catalog.write(lambda db: writes.put_campaign(db, campaign(5)))
+        await catalog.write(lambda db: upserts.put_campaign(db, campaign(5)))
     assert scope.cancelled_caught
     assert catalog.campaign(5) is None
 
@@ -341,10 +341,10 @@ async def test_cancelled_while_it_runs(catalog: Catalog) -> None:
     token = trio.lowlevel.current_trio_token()
 
     def slow(db: sqlite3.Connection) -> None:
-        writes.put_campaign(db, campaign(5))
+        upserts.put_campaign(db, campaign(5))
         trio.from_thread.run_sync(began.set, trio_token=token)
         trio.from_thread.run(go_on.wait, trio_token=token)
-        writes.put_campaign(db, campaign(6))
+        upserts.put_campaign(db, campaign(6))
 
     async with trio.open_nursery() as nursery:
         scopes = [trio.CancelScope(), trio.CancelScope()]
@@ -355,7 +355,7 @@ async def test_cancelled_while_it_runs(catalog: Catalog) -> None:
 
         nursery.start_soon(write, scopes[0], slow)
         await began.wait()
-        nursery.start_soon(write, scopes[1], lambda db: writes.put_campaign(db, campaign(7)))
+        nursery.start_soon(write, scopes[1], lambda db: upserts.put_campaign(db, campaign(7)))
         await trio.testing.wait_all_tasks_blocked()
         assert catalog.campaign(5) is None  # nothing of a batch is seen before all of it
         for scope in scopes:
@@ -384,7 +384,7 @@ async def test_pages(catalog: Catalog) -> None:
 
     def batch(db: sqlite3.Connection) -> None:
         for number in range(1, count + 1):
-            writes.put_campaign(db, campaign(10_000 - number))
+            upserts.put_campaign(db, campaign(10_000 - number))
 
     await catalog.write(batch)
     seen: list[int] = []
@@ -405,7 +405,7 @@ async def test_closed_under_a_write(tmp_path: Path) -> None:
     def slow(db: sqlite3.Connection) -> None:
         trio.from_thread.run_sync(began.set, trio_token=token)
         trio.from_thread.run(go_on.wait, trio_token=token)
-        writes.put_campaign(db, campaign(5))
+        upserts.put_campaign(db, campaign(5))
 
     async with trio.open_nursery() as nursery:
         async with Catalog.opened(path) as catalog:
@@ -413,7 +413,7 @@ async def test_closed_under_a_write(tmp_path: Path) -> None:
             await began.wait()
             nursery.start_soon(_set_when_all_wait, go_on)
         with pytest.raises(DeadlineExceeded):
-            await catalog.write(lambda db: writes.put_campaign(db, campaign(6)))
+            await catalog.write(lambda db: upserts.put_campaign(db, campaign(6)))
     async with Catalog.opened(path) as again:
         assert again.campaign(5) is not None
         assert again.campaign(6) is None
@@ -453,7 +453,7 @@ async def test_call_folders_of_any_length(catalog: Catalog, count: int) -> None:
         for ident, many in held.items():
             numbers = range(ident * 10_000, ident * 10_000 + many)
             told = tuple(recording(number, f"name {number % 7}", call_id=ident) for number in numbers)
-            writes.put_call(db, call(ident, recordings=told))
+            upserts.put_call(db, call(ident, recordings=told))
 
     await catalog.write(batch)
     for ident in (5, 6, 7, 8, 6):

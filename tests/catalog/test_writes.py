@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cffs.catalog import schema, writes
+from cffs.catalog import schema, upserts
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.store import Catalog
-from cffs.core.junk import is_junk
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
+from cffs.core.probe_names import is_junk
 from cffs.core.values import RecordingList, RecordingState
 from tests.catalog.making import call, campaign, media, recording
 
@@ -73,11 +73,11 @@ def test_names_in_a_call(told: list[str]) -> None:
     stay through refreshes under any other name."""
     with database() as db:
         for number, name in enumerate(told, start=1):
-            writes.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
+            upserts.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
         given_stems = stems(db)
         assert len(set(given_stems.values())) == len(told)
         for stem in given_stems.values():
-            assert stem not in writes.RESERVED_CALL_STEMS
+            assert stem not in upserts.RESERVED_CALL_STEMS
             for extension in EXTENSIONS:
                 name = stem + extension
                 assert name_nbytes(name) <= MAX_NAME_NBYTES
@@ -87,7 +87,7 @@ def test_names_in_a_call(told: list[str]) -> None:
                 assert name not in (".", "..", extension)
                 name.encode("utf-8")  # no lone surrogate reaches the kernel
         for number, name in enumerate(reversed(told), start=1):
-            writes.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
+            upserts.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
         assert stems(db) == given_stems
 
 
@@ -96,7 +96,7 @@ def test_names_of_media(told: list[str]) -> None:
     """Names under by-name/ are unique beside their extension, valid and not junk, whatever media are called."""
     with database() as db:
         for number, name in enumerate(told, start=1):
-            writes.put_media(db, media(number, name, extension=("jpg", "b", "")[number % 3]))
+            upserts.put_media(db, media(number, name, extension=("jpg", "b", "")[number % 3]))
         rows = db.execute("SELECT stem, extension FROM media").fetchall()
         shown = [f"{stem}.{extension}" if extension else stem for stem, extension in rows]
         assert len(set(shown)) == len(told)
@@ -109,10 +109,10 @@ def test_names_of_media(told: list[str]) -> None:
 def test_a_medium_whose_type_is_known_later_gets_its_extension() -> None:
     """Its name changes that once; a name that ends in the extension is not doubled."""
     with database() as db:
-        writes.put_media(db, media(1, "cf.png", extension=""))
-        writes.put_media(db, media(2, "cf.png", extension="png"))
-        writes.put_media(db, media(1, "cf.png", extension="png"))
-        writes.put_media(db, media(1, "cf.png", extension=""))
+        upserts.put_media(db, media(1, "cf.png", extension=""))
+        upserts.put_media(db, media(2, "cf.png", extension="png"))
+        upserts.put_media(db, media(1, "cf.png", extension="png"))
+        upserts.put_media(db, media(1, "cf.png", extension=""))
         rows = db.execute("SELECT id, stem, extension FROM media ORDER BY id").fetchall()
         assert rows == [(1, "cf", "png"), (2, "cf ~2", "png")]
 
@@ -120,8 +120,8 @@ def test_a_medium_whose_type_is_known_later_gets_its_extension() -> None:
 def test_equal_names_in_two_calls() -> None:
     """The same name in another call is no repetition: both keep it."""
     with database() as db:
-        writes.put_recording(db, recording(1, "x", call_id=7), call_id=7, campaign_id=5)
-        writes.put_recording(db, recording(2, "x", call_id=8), call_id=8, campaign_id=5)
+        upserts.put_recording(db, recording(1, "x", call_id=7), call_id=7, campaign_id=5)
+        upserts.put_recording(db, recording(2, "x", call_id=8), call_id=8, campaign_id=5)
         assert stems(db, 7) == {1: "x"}
         assert stems(db, 8) == {2: "x"}
 
@@ -134,7 +134,7 @@ def test_name_reads_back_as_sent() -> None:
         import json
 
         for number, name in enumerate(NASTY, start=1):
-            writes.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
+            upserts.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
         kept = [json.loads(name) for (name,) in db.execute("SELECT name FROM recordings ORDER BY id")]
         assert kept == list(NASTY)
 
@@ -142,13 +142,13 @@ def test_name_reads_back_as_sent() -> None:
 def test_first_found_by_id_then_in_its_call() -> None:
     """A recording known without its call moves into the call's folder when the call is told, keeping its number."""
     with database() as db:
-        writes.put_recording(db, recording(1, "x", call_id=None), call_id=0, campaign_id=0)
-        writes.put_recording(db, recording(2, "x"), call_id=7, campaign_id=5)
+        upserts.put_recording(db, recording(1, "x", call_id=None), call_id=0, campaign_id=0)
+        upserts.put_recording(db, recording(2, "x"), call_id=7, campaign_id=5)
         before = db.execute("SELECT seq FROM recordings WHERE id = 1").fetchone()
-        writes.put_call(db, call(7, recordings=(recording(1, "x"), recording(2, "x"))))
+        upserts.put_call(db, call(7, recordings=(recording(1, "x"), recording(2, "x"))))
         assert stems(db) == {1: "x ~1", 2: "x"}
         assert db.execute("SELECT seq FROM recordings WHERE id = 1").fetchone() == before
-        writes.put_recording(db, recording(1, "x", call_id=None), call_id=0, campaign_id=0)
+        upserts.put_recording(db, recording(1, "x", call_id=None), call_id=0, campaign_id=0)
         assert set(stems(db)) == {1, 2}  # an answer without a call does not take it out again
 
 
@@ -159,14 +159,14 @@ def test_campaign_of_a_call() -> None:
         def campaign_of(call_id: int) -> int:
             return int(db.execute("SELECT campaign_id FROM calls WHERE id = ?", (call_id,)).fetchone()[0])
 
-        writes.note_call(db, call_id=7, campaign_id=0)
-        writes.note_call(db, call_id=7, campaign_id=5)
-        writes.note_call(db, call_id=7, campaign_id=6)
+        upserts.note_call(db, call_id=7, campaign_id=0)
+        upserts.note_call(db, call_id=7, campaign_id=5)
+        upserts.note_call(db, call_id=7, campaign_id=6)
         assert campaign_of(7) == 5
-        writes.put_call(db, call(7, campaign_id=6))
+        upserts.put_call(db, call(7, campaign_id=6))
         assert campaign_of(7) == 6
         assert {found for (found,) in db.execute("SELECT id FROM campaigns")} == {5, 6}
-        writes.put_call(db, call(8, campaign_id=None))
+        upserts.put_call(db, call(8, campaign_id=None))
         assert campaign_of(8) == 0
         assert {found for (found,) in db.execute("SELECT id FROM campaigns")} == {5, 6}
 
@@ -174,9 +174,9 @@ def test_campaign_of_a_call() -> None:
 def test_noted_campaign_is_described_later() -> None:
     """A campaign known by its id alone gets its name when v2 tells it, and a note takes nothing away."""
     with database() as db:
-        writes.note_campaign(db, 5)
-        writes.put_campaign(db, campaign(5))
-        writes.note_campaign(db, 5)
+        upserts.note_campaign(db, 5)
+        upserts.put_campaign(db, campaign(5))
+        upserts.note_campaign(db, 5)
         assert db.execute("SELECT seq, name FROM campaigns").fetchall() == [(1, '"Winback"')]
 
 
@@ -187,15 +187,15 @@ def test_lists_seen_whole() -> None:
         def known(call_id: int) -> tuple[int, int]:
             return db.execute("SELECT recordings_known, files_known FROM calls WHERE id = ?", (call_id,)).fetchone()  # type: ignore[no-any-return]
 
-        writes.put_call(db, call(7))
+        upserts.put_call(db, call(7))
         assert known(7) == (0, 0)
-        writes.put_call(db, call(7, recordings=()))
-        writes.put_call(db, call(7))
+        upserts.put_call(db, call(7, recordings=()))
+        upserts.put_call(db, call(7))
         assert known(7) == (1, 0)
-        writes.put_recordings_of_call(db, 8, [])
+        upserts.put_recordings_of_call(db, 8, [])
         assert known(8) == (1, 0)
         listing = RecordingList(campaign_id=None, call_id=None, file_ids=(88,), refused=0)  # type: ignore[arg-type]
-        writes.put_files(db, listing, campaign_id=5, call_id=9)
+        upserts.put_files(db, listing, campaign_id=5, call_id=9)
         assert known(9) == (0, 1)
 
 
@@ -203,7 +203,7 @@ def test_lists_seen_whole() -> None:
 def test_every_value_of_the_wire_fits(number: int, text: str, inbound: bool | None) -> None:
     """Times of any 64 bits and texts with anything in them are stored, never refused by SQLite."""
     with database() as db:
-        writes.put_call(
+        upserts.put_call(
             db,
             call(
                 2**63 - 1,
@@ -240,14 +240,14 @@ class Upserts(RuleBasedStateMachine):
     @rule(ident=ids)
     def put_campaign(self, ident: int) -> None:
         """v2's list of campaigns."""
-        writes.put_campaign(self.db, campaign(ident))
+        upserts.put_campaign(self.db, campaign(ident))
         self.put["campaigns"].add(ident)
 
     @rule(ident=ids, campaign_id=st.integers(0, 3), held=st.none() | st.lists(ids, unique=True, max_size=3))
     def put_call(self, ident: int, campaign_id: int, held: list[int] | None) -> None:
         """v2's list of calls, recordings embedded or not."""
         recordings = None if held is None else tuple(recording(number, "x", call_id=ident) for number in held)
-        writes.put_call(self.db, call(ident, campaign_id=campaign_id or None, recordings=recordings))
+        upserts.put_call(self.db, call(ident, campaign_id=campaign_id or None, recordings=recordings))
         self.put["calls"].add(ident)
         self.put["recordings"] |= set(held or ())
         self.put["campaigns"] |= {campaign_id} - {0}
@@ -255,14 +255,14 @@ class Upserts(RuleBasedStateMachine):
     @rule(ident=ids, call_id=st.integers(0, 6), name=names)
     def put_recording(self, ident: int, call_id: int, name: str) -> None:
         """A recording by its id."""
-        writes.put_recording(self.db, recording(ident, name), call_id=call_id, campaign_id=0)
+        upserts.put_recording(self.db, recording(ident, name), call_id=call_id, campaign_id=0)
         self.put["recordings"].add(ident)
 
     @rule(ident=ids, file_ids=st.lists(ids, max_size=3))
     def put_files(self, ident: int, file_ids: list[int]) -> None:
         """v1's list of a call."""
         listing = RecordingList(campaign_id=None, call_id=None, file_ids=tuple(file_ids), refused=0)  # type: ignore[arg-type]
-        writes.put_files(self.db, listing, campaign_id=2, call_id=ident)
+        upserts.put_files(self.db, listing, campaign_id=2, call_id=ident)
         self.put["calls"].add(ident)
         self.put["campaigns"].add(2)
         self.put["files"] |= set(file_ids)
@@ -270,13 +270,13 @@ class Upserts(RuleBasedStateMachine):
     @rule(ident=ids, name=names)
     def put_media(self, ident: int, name: str) -> None:
         """v2's list of media."""
-        writes.put_media(self.db, media(ident, name))
+        upserts.put_media(self.db, media(ident, name))
         self.put["media"].add(ident)
 
     @rule(filename=st.sampled_from(["a.wav", "b.wav"]), month=st.sampled_from(["8", "08"]))
     def put_dynamic(self, filename: str, month: str) -> None:
         """A dynamic recording that answered."""
-        writes.put_dynamic(self.db, DynamicRow(0, "h" * 8, "2012", month, "5", filename))
+        upserts.put_dynamic(self.db, DynamicRow(0, "h" * 8, "2012", month, "5", filename))
         self.put["dynamic_files"].add((month, filename))
 
     @invariant()
@@ -305,7 +305,7 @@ async def test_store_reads_what_was_written(told: list[str]) -> None:
 
             def batch(db: sqlite3.Connection) -> None:
                 for number, name in enumerate(told, start=1):
-                    writes.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
+                    upserts.put_recording(db, recording(number, name), call_id=7, campaign_id=5)
 
             await catalog.write(batch)
             rows = catalog.recordings_of_call(7)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.cli.context import given_options
 from cffs.cli.groups import did_you_mean
 from cffs.cli.main import cli
+from cffs.cli.options import given_options
 from cffs.core.settings_options import OPTIONS
 from tests.cli.helpers import cffs, environment, one_line
 

@@ -10,9 +10,9 @@ import pytest
 from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import one_line
 from cffs.cli.mounts import absolute, parse_mountinfo
-from cffs.cli.places import machine_timezone
+from cffs.cli.paths import machine_timezone
 from cffs.cli.prefetch import Problem, lines_of
-from cffs.cli.unmounting import holders
+from cffs.cli.unmount_tools import holders
 from cffs.core.errors import UsageError
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cffs.cli.show import duration, lines_of, size
+from cffs.cli.format_status import duration, lines_of, size
 from tests.cli.helpers import ROOT, cffs, environment, one_line
 from tests.mount.mounting import contention
 

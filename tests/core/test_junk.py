@@ -1,6 +1,6 @@
 import pytest
 
-from cffs.core.junk import is_junk
+from cffs.core.probe_names import is_junk
 
 
 @pytest.mark.parametrize(

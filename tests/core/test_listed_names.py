@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.junk import is_junk
 from cffs.core.listed_names import NameParts, campaign_folder, is_dated, listed_stem, name_parts, other_side
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
+from cffs.core.probe_names import is_junk
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MADE_MS = 1_473_781_797_000  # 2016-09-13T15:49:57Z

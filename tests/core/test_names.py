@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cffs.core.errors import NotInTree
-from cffs.core.junk import is_junk
 from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, file_name, is_text, name_nbytes
+from cffs.core.probe_names import is_junk
 
 #: Any text that JSON can carry, lone surrogates and the rule's own characters included, often.
 TEXTS = st.text(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.printable import MAX_LINE_CHARACTERS, printable_line, visible, visible_json
+from cffs.core.one_line import MAX_LINE_CHARACTERS, printable_line, visible, visible_json
 
 #: Characters of every kind that a terminal obeys, or a reader mistakes.
 ODD = st.text(st.one_of(st.characters(), st.characters(categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Co", "Cn"])))

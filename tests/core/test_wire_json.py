@@ -7,8 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cffs.core.errors import MalformedAnswer
-from cffs.core.names import decode_name, encode_name
-from cffs.core.wire_json import (
+from cffs.core.json_values import (
     MAX_BODY_NBYTES,
     MAX_DEPTH,
     MAX_VALUES,
@@ -24,6 +23,7 @@ from cffs.core.wire_json import (
     encode,
     encode_decoded,
 )
+from cffs.core.names import decode_name, encode_name
 
 #: Any document JSON can carry, numbers beyond 64 bits and lone surrogates included.
 STRINGS = st.text(st.one_of(st.characters(), st.characters(categories=["Cs"])))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cffs.core.api_v1 import parse_recording_list, require_service
 from cffs.core.errors import (
     AccessRefused,
     CffsError,
@@ -15,7 +16,6 @@ from cffs.core.errors import (
     ServerFailure,
 )
 from cffs.core.values import RecordingList
-from cffs.core.wire_v1 import parse_recording_list, require_service
 
 DOCUMENTS = Path(__file__).parent / "documents"
 BASE_URL = "https://www.callfire.com/cloud/1"

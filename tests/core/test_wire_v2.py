@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.errors import CffsError, MalformedAnswer
-from cffs.core.values import Call, RecordingState
-from cffs.core.wire_v2 import (
+from cffs.core.api_v2 import (
     embeds_recordings,
     parse_boolean,
     parse_call,
@@ -25,6 +23,8 @@ from cffs.core.wire_v2 import (
     require_id,
     settled,
 )
+from cffs.core.errors import CffsError, MalformedAnswer
+from cffs.core.values import Call, RecordingState
 
 DOCUMENTS = Path(__file__).parent / "documents"
 FIELDS = st.sampled_from(

@@ -14,7 +14,7 @@ from pathlib import Path
 from cffs.cache.memory import MemoryCache
 from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
-from cffs.daemon import allocator
+from cffs.daemon import malloc
 
 MIB = 1024 * 1024
 

@@ -14,7 +14,7 @@ import pytest
 
 from cffs.core.errors import UsageError
 from cffs.daemon.audit_log import KEPT_FILES, AuditLog
-from cffs.daemon.audited import caller
+from cffs.daemon.audited_operations import caller
 
 
 def lines(path: Path) -> list[dict[str, object]]:

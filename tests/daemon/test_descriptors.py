@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cffs.cache.disk import MAX_OPEN_FILES
-from cffs.daemon.descriptors import _OWN, _POOLS, descriptor_limit, shares
+from cffs.daemon.descriptor_shares import _OWN, _POOLS, descriptor_limit, shares
 from tests.cli.helpers import ROOT
 
 CONNECTIONS = st.integers(2, 512)
@@ -48,7 +48,7 @@ def test_the_soft_limit_is_raised(soft, hard, expected):
     program = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
-from cffs.daemon.descriptors import descriptor_limit
+from cffs.daemon.descriptor_shares import descriptor_limit
 print(descriptor_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

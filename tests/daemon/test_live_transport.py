@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from cffs.callfire.asking import Asker
+from cffs.callfire.request_loop import Asker
 from cffs.callfire.transport import Transport
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.daemon.background import open_background

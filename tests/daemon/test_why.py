@@ -5,8 +5,8 @@ import pytest
 from cffs.callfire.stats import ApiHealth
 from cffs.core.source import v2_recording
 from cffs.core.values import RecordingState
-from cffs.daemon.why import size_from, what_next
-from cffs.reader.stories import Told
+from cffs.daemon.explain import size_from, what_next
+from cffs.reader.read_history import Told
 from cffs.tree.namespace import Description
 from cffs.tree.nodes import Remote
 

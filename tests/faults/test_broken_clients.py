@@ -1,7 +1,8 @@
 """The suite is itself tested: clients broken on purpose, one check each, and the read-path model catches every one.
 
 A client here is the opener that the reader reads through. Its origin lies in the bytes (`LIES`); the sound one makes of
-each lie what `callfire/checks` would, a broken one believes it. `tests/reader/test_model` plays the steps and compares.
+each lie what `callfire/response_checks` would, a broken one believes it. `tests/reader/test_model` plays the steps
+and compares.
 """
 
 import random
@@ -14,12 +15,12 @@ from trio.testing import MockClock
 
 from cffs.cache.memory import MemoryCache
 from cffs.cache.version import ObjectVersion
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Source
-from cffs.reader.objects import Objects
+from cffs.reader.object_registry import ObjectRegistry
 from tests.reader.link import MIB, Facts, Fault, Lab, NurseryBackground, Origin, Remote, SimulatedAnswer
 from tests.reader.test_model import MEMORY_NBYTES, READ_SECONDS, Run
 
@@ -183,7 +184,7 @@ async def play(seed: int, broken: str | None) -> int:
     client, facts = Client(origin, dice, broken), Facts()
     async with trio.open_nursery() as nursery:
         settings = ReaderSettings(memory_nbytes=MEMORY_NBYTES, connections=16, timeout_seconds=30.0)
-        objects = Objects(
+        objects = ObjectRegistry(
             opener=client, cache=cache, background=NurseryBackground(nursery), settings=settings, listener=facts
         )
         lab = Lab(origin, objects, cache, facts)

@@ -7,7 +7,7 @@ import pyfuse3
 import pytest
 import trio
 
-from cffs.catalog.absences import APART_MS
+from cffs.catalog.missing_objects import APART_MS
 from tests.fuse.kernel import CONTEXT, refused
 from tests.fuse.test_reading import MIB, account, first_recording, mp3, recordings, wav
 

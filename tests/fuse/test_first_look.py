@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
-from cffs.standin.library import DynamicName
+from cffs.standin.media_store import DynamicName
 from tests.fuse.kernel import CONTEXT, Kernel, refused
 from tests.fuse.test_reading import account, recordings
 from tests.fuse.world import World

@@ -10,8 +10,8 @@ import trio.testing
 from cffs.core.ids import Inode
 from cffs.core.source import v2_recording
 from cffs.core.values import RecordingState
+from cffs.fuse.attribute_cache import AttributeCache
 from cffs.fuse.attributes import AttributeMaker
-from cffs.fuse.kept_attributes import KeptAttributes
 from cffs.standin.account import Account
 from cffs.tree.nodes import Remote
 from cffs.tree.object_keys import object_key
@@ -49,9 +49,9 @@ def attributes_of(nbytes: int = 7, *, attr_timeout: float = 30.0, at_ns: int = 1
     return attributes
 
 
-def steady() -> KeptAttributes:
+def steady() -> AttributeCache:
     """A place to keep some, where nothing has changed for a while."""
-    kept = KeptAttributes(most=3)
+    kept = AttributeCache(most=3)
     kept.stamped("now")
     kept.stamped("now")
     return kept

@@ -11,7 +11,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.fuse.kernel_turns import KernelTurns, Lingering, Turn
+from cffs.fuse.pyfuse3_loop import HandoffLock, SpinPolicy, TrioShim
 
 END = b"end"
 
@@ -19,11 +19,11 @@ END = b"end"
 class Kernel:
     """Calls in order, and who answered them; a call that is `slow` waits until `released`."""
 
-    def __init__(self, turns: KernelTurns) -> None:
+    def __init__(self, turns: TrioShim) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.setblocking(False)
         self.turns = turns
-        self.turn = Turn()
+        self.turn = HandoffLock()
         self.released = trio.Event()
         self.answered: list[tuple[bytes, str]] = []
 
@@ -53,7 +53,7 @@ class Kernel:
 @pytest.fixture
 async def kernel() -> AsyncIterator[Kernel]:
     """Made within trio's loop, as the session's lock is."""
-    made = Kernel(KernelTurns(processors=2))
+    made = Kernel(TrioShim(processors=2))
     yield made
     made.ours.close()
     made.theirs.close()
@@ -143,7 +143,7 @@ async def test_a_call_that_follows_at_once_finds_nobody_asleep(nursery: trio.Nur
         slept.append(descriptor)
         await trio.sleep_forever()
 
-    kernel = Kernel(KernelTurns(processors=2, now_seconds=lambda: 0.0, asleep=asleep))
+    kernel = Kernel(TrioShim(processors=2, now_seconds=lambda: 0.0, asleep=asleep))
 
     async def ask_later() -> None:
         for _ in range(3):
@@ -178,7 +178,7 @@ async def test_closing_ends_the_wait(kernel: Kernel, nursery: trio.Nursery, is_l
 def test_lingering_in_vain_is_rare(found: list[bool]) -> None:
     """However calls come, what is lingered in vain is at most four times for each call that it brought, and one
     in thirty-two of the others; with one processor never."""
-    lingering, alone, vain = Lingering(processors=2), Lingering(processors=1), 0
+    lingering, alone, vain = SpinPolicy(processors=2), SpinPolicy(processors=1), 0
     for has_call in found:
         assert not alone.is_worth_it()
         if lingering.is_worth_it():

@@ -9,32 +9,32 @@ from trio.testing import MockClock
 
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
-from cffs.standin.live import LiveRecording
+from cffs.standin.growing_call import GrowingCall
 from tests.fuse.kernel import CONTEXT, refused
 from tests.fuse.world import World
 
 A_SECOND = 1.01
 
 
-def made(seconds: float = 3.0, **shape: object) -> tuple[Account, LiveRecording]:
+def made(seconds: float = 3.0, **shape: object) -> tuple[Account, GrowingCall]:
     """An account and a recording that is being made in it."""
     account = Account(seed=5, calls=12, media=2, dynamic=2, **shape)  # type: ignore[arg-type]  # a test's shorthand
-    return account, LiveRecording(account, account.call_ids()[0], seconds=seconds)
+    return account, GrowingCall(account, account.call_ids()[0], seconds=seconds)
 
 
-def path_of(live: LiveRecording, form: str) -> str:
+def path_of(live: GrowingCall, form: str) -> str:
     """Where it is opened."""
     return f"recordings/{live.id}.{form}"
 
 
-async def state_told(found: World, live: LiveRecording) -> None:
+async def state_told(found: World, live: GrowingCall) -> None:
     """Returns once v2 has told of it: what asks for its state does not wait for the answer."""
     with trio.fail_after(5):
         while found.catalog.recording(live.id) is None:
             await trio.lowlevel.checkpoint()
 
 
-def cached_nbytes(found: World, live: LiveRecording) -> int:
+def cached_nbytes(found: World, live: GrowingCall) -> int:
     """What is held of it, wherever."""
     return sum(found.objects.held_nbytes(f"recording/{live.id}.{form}") for form in ("mp3", "wav"))
 

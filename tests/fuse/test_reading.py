@@ -9,7 +9,7 @@ import trio
 
 from cffs.core.source import v2_recording
 from cffs.fuse.handles import RemoteHandle
-from cffs.reader.facts import Learned
+from cffs.reader.object_info import Learned
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from tests.fuse.kernel import CONTEXT, refused

@@ -12,8 +12,8 @@ from cffs.callfire.health import State
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account as CatalogAccount
-from cffs.catalog.questions import Questions
+from cffs.catalog.account_sync import Account as CatalogAccount
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.core.settings import Credentials, Settings
@@ -22,14 +22,14 @@ from cffs.fuse.attributes import AttributeMaker, KernelCaching
 from cffs.fuse.guard import CallTable
 from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
 from cffs.fuse.operations import Operations
-from cffs.reader.objects import Objects
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.account import Account
 from cffs.standin.server import Standin
 from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.xattrs import attributes_teller
-from cffs.writer.acts import Acts
+from cffs.writer.account_actions import AccountActions
 from tests.fuse.kernel import Kernel, take_entry
 
 #: 2026-11-21, in ns.
@@ -45,7 +45,7 @@ class World:
     operations: Operations
     inodes: InodeTable
     catalog: Catalog
-    objects: Objects
+    objects: ObjectRegistry
     transport: Transport
     cache: MemoryCache
     listener: FactsToCatalog
@@ -88,7 +88,7 @@ async def built(
     ):
         cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(catalog.versions), []
         listener = FactsToCatalog(catalog, inodes)
-        objects = Objects(
+        objects = ObjectRegistry(
             opener=transport,
             cache=cache,
             disk=disk,
@@ -97,7 +97,7 @@ async def built(
             listener=listener,
         )
 
-        questions = Questions(
+        questions = SingleFlight(
             background,
             timeout_seconds=settings.timeout_seconds,
             is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
@@ -119,7 +119,7 @@ async def built(
             settings=settings.tree(),
             objects=objects,
             own_files=own_files,
-            acts=Acts(account, wall_ms=lambda: NOW_NS // 10**6),
+            acts=AccountActions(account, wall_ms=lambda: NOW_NS // 10**6),
         )
         kernel_view, namespace = KernelView(invalidated.append), Namespace(context, inodes)
         operations = Operations(

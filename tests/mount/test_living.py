@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cffs.standin.live import LiveRecording
+from cffs.standin.growing_call import GrowingCall
 from tests.mount.mounting import account_variables, mounted
 
 #: Five times what a look, a tail's own second and a busy machine take together.
@@ -27,7 +27,7 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 def test_tail_and_cat(said, home, standin, form):
     """`tail -f` prints what comes until the recording is finished; then `cat` gives exactly the finished bytes, at no
     request the second time, also to who had read it while it grew."""
-    live = LiveRecording(standin.account, standin.account.call_ids()[0], seconds=4)
+    live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=4)
     with mounted(said, home, account_variables(standin)) as mount:
         path = mount.path / "recordings" / f"{live.id}.{form}"
         os.listdir(path.parent)
@@ -57,7 +57,7 @@ def test_tail_and_cat(said, home, standin, form):
 
 def test_decoders(said, home, standin):
     """What there is of a WAV plays while it grows: its head tells what there is."""
-    live = LiveRecording(standin.account, standin.account.call_ids()[0], seconds=2)
+    live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=2)
     with mounted(said, home, account_variables(standin)) as mount:
         path = mount.path / "recordings" / f"{live.id}.wav"
         os.listdir(path.parent)
@@ -69,7 +69,7 @@ def test_decoders(said, home, standin):
 
 def test_error(said, home, standin):
     """A recording that fails is EIO at open; its .json tells why."""
-    live = LiveRecording(standin.account, standin.account.call_ids()[0], seconds=2)
+    live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=2)
     with mounted(said, home, account_variables(standin)) as mount:
         path = mount.path / "recordings" / f"{live.id}.mp3"
         os.listdir(path.parent)

@@ -67,7 +67,7 @@ def test_a_secret_of_the_environment_in_the_terminals_letters(home):
         return  # nowhere to make such a locale: ASCII above shows the rest
     program = """
 import os, sys
-from cffs.daemon.inherited import put_right, spoken
+from cffs.daemon.inherited_environment import put_right, spoken
 put_right()
 print(ascii(spoken(os.environ["SECRET"])), ascii(os.environ["FOLDER"]), os.fsencode(os.environ["FOLDER"]))
 print("\u00fc \u903e")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cffs.standin.rows import is_mulaw
+from cffs.standin.generated_rows import is_mulaw
 from tests.core.test_wav import chunks_of, form, wav
 from tests.mount.mounting import account_variables, mounted
 

@@ -5,13 +5,13 @@ import os
 
 import pytest
 
-from cffs.standin.live import LiveRecording
+from cffs.standin.growing_call import GrowingCall
 from tests.mount.mounting import account_variables, mounted, run
 
 
 def test_the_story_of_a_file(said, home, standin):
     """Never opened, read, failing, being made, rendered: each told in at most ten lines, at no request for bytes."""
-    live = LiveRecording(standin.account, standin.account.call_ids()[0], seconds=4)
+    live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=4)
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
 

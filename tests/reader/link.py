@@ -10,7 +10,7 @@ import trio
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
-from cffs.callfire.checks import Pinned
+from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     CffsError,
@@ -25,8 +25,8 @@ from cffs.core.errors import (
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source, v2_recording
 from cffs.core.values import Emptiness
-from cffs.reader.facts import Known, Learned
-from cffs.reader.objects import Objects
+from cffs.reader.object_info import Known, Learned
+from cffs.reader.object_registry import ObjectRegistry
 
 MIB = 1024 * 1024
 _CHUNK_NBYTES = 256 * 1024
@@ -250,7 +250,7 @@ class Lab:
     """An origin, the objects that read it, and one source."""
 
     origin: Origin
-    objects: Objects
+    objects: ObjectRegistry
     cache: MemoryCache
     facts: Facts
     source: Source = field(default_factory=lambda: v2_recording(1))
@@ -284,7 +284,7 @@ async def laboratory(
     origin = Origin(latency_seconds=latency_seconds, bytes_per_second=bytes_per_second)
     cache, facts = MemoryCache(memory_nbytes), Facts()
     async with trio.open_nursery() as nursery:
-        objects = Objects(
+        objects = ObjectRegistry(
             opener=origin,
             cache=cache,
             background=NurseryBackground(nursery),

@@ -23,7 +23,7 @@ from cffs.callfire.transport import Transport
 from cffs.core.errors import DeadlineExceeded
 from cffs.core.settings import Credentials, OriginSettings, ReaderSettings
 from cffs.core.source import v1_recording
-from cffs.reader.objects import Objects
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.open_file import OpenFile
 from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
@@ -66,7 +66,7 @@ class Truth:
 class Reader:
     """One task with two handles on each object."""
 
-    def __init__(self, objects: Objects, truths: list[Truth], seed: int, tally: Tally) -> None:
+    def __init__(self, objects: ObjectRegistry, truths: list[Truth], seed: int, tally: Tally) -> None:
         self._objects = objects
         self._truths = truths
         self._dice = random.Random(seed)
@@ -142,7 +142,7 @@ async def play(*, seed: int, count: int, folder: Path) -> Tally:
         disk = DiskCache(folder, limit_nbytes=DISK_NBYTES, timer=trio.current_time, wall_seconds=trio.current_time)
         disk.scan()
         async with Transport(origin) as transport, trio.open_nursery() as background:
-            objects = Objects(
+            objects = ObjectRegistry(
                 opener=transport,
                 cache=memory,
                 disk=disk,

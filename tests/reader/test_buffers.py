@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from cffs.cache.memory import MemoryCache
 from cffs.core.byte_range import ByteRange
 from cffs.core.settings import ReaderSettings
+from cffs.reader.connection_scheduler import ConnectionScheduler
+from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.disk_tier import DiskTier
-from cffs.reader.fetches import Fetch
-from cffs.reader.slots import ConnectionSlots
-from cffs.reader.tools import Tools
+from cffs.reader.fetch import Fetch
 from tests.reader.link import Facts, Origin
 
 KIB, MIB = 1024, 1024 * 1024
@@ -23,16 +23,16 @@ async def _fetch(wanted: ByteRange, came_nbytes: int, window_nbytes: int, *, is_
     return fetch
 
 
-def tools_with(memory_nbytes: int) -> Tools:
+def tools_with(memory_nbytes: int) -> ReaderDependencies:
     """Of a mount with that budget, where nothing ever runs."""
-    return Tools(
+    return ReaderDependencies(
         opener=Origin(),
         cache=MemoryCache(memory_nbytes),
         disk=DiskTier(None, None),
         background=None,
         settings=ReaderSettings(memory_nbytes=memory_nbytes, connections=16, timeout_seconds=30.0),
         listener=Facts(),
-        slots=ConnectionSlots(connections=16),
+        slots=ConnectionScheduler(connections=16),
     )
 
 

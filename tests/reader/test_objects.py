@@ -23,7 +23,7 @@ from cffs.core.errors import (
 )
 from cffs.core.source import v2_recording
 from cffs.core.values import Emptiness
-from cffs.reader.facts import Known
+from cffs.reader.object_info import Known
 from cffs.reader.remote_file import OpenFile
 from tests.reader.link import MIB, Fault, Lab, Remote, corrupting_fault, laboratory
 

@@ -17,9 +17,9 @@ from cffs.reader.planner import (
     SMALL_FILE_NBYTES,
     TAIL_NBYTES,
     WHOLE_FILE_NBYTES,
+    AccessPattern,
     Plan,
     PlannerLimits,
-    ReaderState,
     Spent,
     plan,
 )
@@ -61,7 +61,7 @@ class Covered:
 def run(reads: list[tuple[int, int]], *, total: int | None, covered: Covered | None = None) -> list[Plan]:
     """The plans for a sequence of READs (offset, nbytes) whose fetches have all come by the next."""
     covered = Covered() if covered is None else covered
-    state, spent, plans = ReaderState(), Spent(), []
+    state, spent, plans = AccessPattern(), Spent(), []
     for offset, nbytes in reads:
         read = ByteRange(offset, offset + nbytes)
         planned = plan(state, read, covered, total_nbytes=total, limits=LIMITS, spent=spent)
@@ -110,7 +110,7 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
         patience_nbytes=data.draw(st.integers(0, 32 * MIB)),
     )
     widest_nbytes = MAX_WINDOW_NBYTES if limits.depth == 1 else limits.depth * PART_NBYTES
-    state = ReaderState(first_nbytes=data.draw(st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES])))
+    state = AccessPattern(first_nbytes=data.draw(st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES])))
     spent = data.draw(SPENT)
     may_be_whole = total is not None and SMALL_FILE_NBYTES < total <= limits.whole_nbytes
     for _ in range(data.draw(st.integers(1, 8))):
@@ -222,7 +222,7 @@ def test_stream_stops_before_what_is_covered() -> None:
 def test_parts_side_by_side() -> None:
     """Where several connections pay, a reader in order gets parts as far as its window, on one grid, each once."""
     limits = PlannerLimits(depth=8, window_cap_nbytes=32 * MIB)
-    covered, state, parts = Covered(), ReaderState(), []
+    covered, state, parts = Covered(), AccessPattern(), []
     for offset in range(0, 40 * MIB, MIB):
         planned = plan(state, ByteRange(offset, offset + MIB), covered, total_nbytes=200 * MIB, limits=limits)
         state = planned.state

@@ -14,8 +14,8 @@ from cffs.reader.planner import (
     SMALL_FILE_NBYTES,
     TAIL_NBYTES,
     WHOLE_FILE_NBYTES,
+    AccessPattern,
     PlannerLimits,
-    ReaderState,
     Spent,
     interrupted,
     plan,
@@ -81,7 +81,7 @@ class Played:
     dice: st.DataObject
     limits: PlannerLimits
     first_nbytes: int
-    readers: dict[int, ReaderState] = field(default_factory=dict)
+    readers: dict[int, AccessPattern] = field(default_factory=dict)
     held: list[ByteRange] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     spent: Spent = field(default_factory=Spent)
@@ -108,7 +108,7 @@ class Played:
 
     def read(self, reader: int, offset: int, nbytes: int) -> None:
         """A READ, until its bytes are there."""
-        state = self.readers.setdefault(reader, ReaderState(first_nbytes=self.first_nbytes))
+        state = self.readers.setdefault(reader, AccessPattern(first_nbytes=self.first_nbytes))
         wanted = ByteRange(offset, offset + nbytes).clamped(self.total)
         planned = plan(state, wanted, self, total_nbytes=self.total, limits=self.limits, spent=self.spent)
         self.readers[reader] = planned.state
@@ -207,7 +207,7 @@ def test_any_pattern_is_a_handful_of_requests(total: int, first_nbytes: int, dat
                 played.read(reader, first, second)
             case "on" | "on with pauses":
                 for _ in range(first):
-                    state = played.readers.get(reader, ReaderState())
+                    state = played.readers.get(reader, AccessPattern())
                     if state.next_offset < total:
                         played.read(reader, state.next_offset, second)
                     if name == "on with pauses":
@@ -266,5 +266,5 @@ def test_what_was_interrupted_is_tried_again() -> None:
     spent = interrupted(Spent(requests=5, has_jumped=True, is_whole=True))
     read = ByteRange(5 * MIB, 5 * MIB + PAGE)
     played = Played(10 * MIB, st.data(), PlannerLimits(), FIRST_NBYTES)  # nothing is drawn
-    planned = plan(ReaderState(), read, played, total_nbytes=10 * MIB, limits=PlannerLimits(), spent=spent)
+    planned = plan(AccessPattern(), read, played, total_nbytes=10 * MIB, limits=PlannerLimits(), spent=spent)
     assert [fetch.wanted for fetch in planned.fetches] == [ByteRange(5 * MIB, 10 * MIB), ByteRange(0, 5 * MIB)]

@@ -9,7 +9,7 @@ from cffs.cache.disk import DiskCache
 from cffs.cache.disk_file import Transfer
 from cffs.cache.disk_open import BlockWrite
 from cffs.core.source import v2_recording
-from cffs.reader.facts import Known
+from cffs.reader.object_info import Known
 from cffs.reader.open_file import OpenFile
 from tests.reader.link import MIB, Lab, Remote, laboratory
 

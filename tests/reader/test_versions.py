@@ -14,10 +14,10 @@ from cffs.cache.version import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.source import v2_recording
-from cffs.reader.facts import Known
-from cffs.reader.given_out import GivenOut
+from cffs.reader.delivered_ranges import DeliveredRanges
+from cffs.reader.folder_read_ahead import HOLD_SECONDS, FolderReadAhead, Sibling
+from cffs.reader.object_info import Known
 from cffs.reader.open_file import OpenFile
-from cffs.reader.siblings import HOLD_SECONDS, Sibling, Siblings
 from tests.reader.link import ANSWERED_MS, MIB, Fault, Lab, Remote, disk_in, laboratory
 
 KIB = 1024
@@ -411,7 +411,7 @@ def test_given_out(given_runs: list[tuple[int, int]], other: set[int], steps: li
     or is not here any more."""
     body = bytes(range(100, 172))
     changed = bytes(255 - byte if place in other else byte for place, byte in enumerate(body))
-    found = GivenOut()
+    found = DeliveredRanges()
     given_bytes = set[int]()
     for start, nbytes in given_runs:
         found.add(ByteRange(start, start + nbytes))
@@ -602,7 +602,7 @@ async def test_what_is_brought_early_is_let_go(autojump_clock: MockClock) -> Non
             source = v2_recording(10 + index)
             lab.origin.objects[source.key] = Remote(total=100_000, seed=index)
             files.append(Sibling(index=index, key=source.key, sources=(source,), known=None, hint_nbytes=100_000))
-        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
+        siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
         for index in range(2):
             handle = await lab.objects.open(files[index].key, files[index].sources)
             behind = files[index + 1 :]
@@ -633,7 +633,7 @@ async def test_what_was_brought_of_an_earlier_version(autojump_clock: MockClock)
         sibling = Sibling(index=1, key=lab.key, sources=(lab.source,), known=lab.facts.kept[lab.key], hint_nbytes=None)
         first = v2_recording(99)
         lab.origin.objects[first.key] = Remote(total=100)
-        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
+        siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
 
         async def pass_by(index: int, following: list[Sibling]) -> None:
             handle = await lab.objects.open(first.key, (first,))

@@ -4,9 +4,9 @@ import trio
 from trio.testing import MockClock
 
 from cffs.core.source import Api
-from cffs.daemon.probing import expected_of
-from cffs.reader.expected import Expected
-from cffs.reader.siblings import Siblings
+from cffs.daemon.probe_command import expected_of
+from cffs.reader.expected import OriginProfile
+from cffs.reader.folder_read_ahead import FolderReadAhead
 from tests.reader.link import MIB, Remote, laboratory
 from tests.speed.test_gates import KIB, opened, stream
 from tests.speed.test_parallel import seconds_of
@@ -20,7 +20,7 @@ async def test_a_gain_that_is_known_is_taken_at_once(autojump_clock: MockClock) 
     for gain in (None, 4.0):
         async with laboratory(latency_seconds=0.05) as lab:
             lab.origin.connection_bytes_per_second = 4e6
-            lab.objects.expect(Api.V2, Expected(parallel_gain=gain))
+            lab.objects.expect(Api.V2, OriginProfile(parallel_gain=gain))
             seconds.append(await seconds_of(lab, lab.add(Remote(total=8 * MIB))))
     assert seconds[1] < 0.4 * seconds[0], seconds
 
@@ -28,7 +28,7 @@ async def test_a_gain_that_is_known_is_taken_at_once(autojump_clock: MockClock) 
 async def test_a_gain_that_is_none_is_not_tried(autojump_clock: MockClock) -> None:
     """Where several were found to be no faster, a slow link is not cut into ranges to learn it again."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=10e6) as lab:
-        lab.objects.expect(Api.V2, Expected(parallel_gain=1.0))
+        lab.objects.expect(Api.V2, OriginProfile(parallel_gain=1.0))
         await seconds_of(lab, lab.add(Remote(total=64 * MIB)))
         assert lab.origin.requests <= 2
         assert lab.origin.most_connections <= 2
@@ -37,7 +37,7 @@ async def test_a_gain_that_is_none_is_not_tried(autojump_clock: MockClock) -> No
 async def test_ranges_known_to_be_ignored_are_not_asked(autojump_clock: MockClock) -> None:
     """Where every range is answered with the whole, the whole is asked: a look at head and end costs one request."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
-        lab.objects.expect(Api.V2, Expected(ignores_ranges=True))
+        lab.objects.expect(Api.V2, OriginProfile(ignores_ranges=True))
         remote = lab.add(Remote(total=4 * MIB, ignores_ranges=True))
         handle = await opened(lab)
         async with trio.open_nursery() as nursery:
@@ -52,7 +52,7 @@ async def test_connections_are_warmed_without_a_request(autojump_clock: MockCloc
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 60, least=100_000, most=400_000)
         began_at = trio.current_time()
-        await copy(lab, Siblings(lab.objects, memory_nbytes=64 * MIB), files, list(range(60)))
+        await copy(lab, FolderReadAhead(lab.objects, memory_nbytes=64 * MIB), files, list(range(60)))
         seconds = trio.current_time() - began_at
         assert 1 <= len(lab.origin.warmed) <= 1 + seconds
         assert all(api is Api.V2 and 1 <= connections <= 8 for api, connections in lab.origin.warmed)
@@ -70,7 +70,7 @@ def test_what_is_made_of_findings() -> None:
         },
     }
     assert expected_of(kept) == {
-        Api.V1: Expected(latency_seconds=0.08, ignores_ranges=True),
-        Api.V2: Expected(latency_seconds=0.05, parallel_gain=1.1),
+        Api.V1: OriginProfile(latency_seconds=0.08, ignores_ranges=True),
+        Api.V2: OriginProfile(latency_seconds=0.05, parallel_gain=1.1),
     }
-    assert expected_of({}) == dict.fromkeys(Api, Expected())
+    assert expected_of({}) == dict.fromkeys(Api, OriginProfile())

@@ -8,8 +8,8 @@ from trio.testing import MockClock
 
 from cffs.core.ids import Inode
 from cffs.core.source import v2_recording
-from cffs.fuse.neighbours import Neighbours
-from cffs.reader.siblings import MAX_AHEAD, Siblings
+from cffs.fuse.listing_order import ListingOrder
+from cffs.reader.folder_read_ahead import MAX_AHEAD, FolderReadAhead
 from cffs.tree.nodes import Kind, Node, Remote
 from tests.reader.link import MIB, laboratory
 from tests.reader.link import Remote as Served
@@ -32,8 +32,8 @@ async def test_each_file_behind_is_looked_at_once_or_twice(autojump_clock: MockC
         for number in range(COUNT):
             source = v2_recording(number)
             lab.origin.objects[source.key] = Served(total=100_000, seed=number)
-        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
-        neighbours = Neighbours(cast(Any, namespace), cast(Any, catalog), siblings)
+        siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
+        neighbours = ListingOrder(cast(Any, namespace), cast(Any, catalog), siblings)
         neighbours.listed(
             Node(Kind.RECORDINGS), [(Inode(100 + number), node) for number, node in enumerate(nodes)], is_all=True
         )

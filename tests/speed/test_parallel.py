@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from cffs.reader.pace import HOLD_SECONDS, MAX_HOLD_SECONDS, WORTH_IT, Pace
+from cffs.reader.parallelism import HOLD_SECONDS, MAX_HOLD_SECONDS, WORTH_IT, StreamParallelism
 from tests.reader.link import MIB, Lab, Remote, laboratory
 from tests.speed.test_gates import opened, stream
 
@@ -88,7 +88,7 @@ async def test_a_slow_reader_tries_nothing(autojump_clock: MockClock):
 @given(st.lists(st.tuples(st.floats(0.1, 20), st.floats(0, 1000)), max_size=20))
 def test_what_is_remembered(tries):
     """Kept exactly where it brought 1.3 times as much; else held for 5 s, doubled each time up to 5 min."""
-    pace, now, hold_seconds = Pace(most=8), 0.0, HOLD_SECONDS
+    pace, now, hold_seconds = StreamParallelism(most=8), 0.0, HOLD_SECONDS
     for gain, pause_seconds in tries:
         now += pause_seconds
         if not pace.may_try(now):

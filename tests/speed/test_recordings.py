@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import v2_recording
-from cffs.reader.facts import Known
+from cffs.reader.object_info import Known
 from cffs.reader.planner import FIRST_NBYTES, SMALL_FILE_NBYTES, TAIL_NBYTES, WHOLE_FILE_NBYTES
 from cffs.reader.remote_file import OpenFile
 from tests.reader.link import MIB, Lab, Remote, disk_in, laboratory

@@ -7,8 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from cffs.core.source import v2_recording
-from cffs.reader.facts import Known
-from cffs.reader.siblings import FolderRun, Sibling, Siblings
+from cffs.reader.folder_read_ahead import FolderReadAhead, FolderRun, Sibling
+from cffs.reader.object_info import Known
 from tests.reader.link import MIB, Lab, Remote, laboratory
 
 KIB = 1024
@@ -27,7 +27,7 @@ def folder_of(lab: Lab, count: int, *, least: int = 100_000, most: int = 1_000_0
 
 async def copy(
     lab: Lab,
-    siblings: Siblings | None,
+    siblings: FolderReadAhead | None,
     files: list[tuple[Sibling, Remote]],
     order: list[int],
     *,
@@ -64,7 +64,7 @@ async def test_folder_in_order(autojump_clock: MockClock) -> None:
         alone_seconds = await copy(lab, None, files, list(range(200)))
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 200)
-        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
+        siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
         seconds = await copy(lab, siblings, files, list(range(200)))
         assert seconds < alone_seconds / 8, (seconds, alone_seconds)
         assert lab.origin.sent_nbytes == sum(remote.total for _, remote in files)
@@ -78,7 +78,7 @@ async def test_reader_that_stops(autojump_clock: MockClock) -> None:
     """A reader that stops after 20 files has wasted at most 0.3 of what it read."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 200)
-        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
+        siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
         await copy(lab, siblings, files, list(range(20)))
         await trio.sleep(10)
         read_nbytes = sum(remote.total for _, remote in files[:20])
@@ -89,7 +89,7 @@ async def test_what_is_counted(autojump_clock: MockClock) -> None:
     """What was brought early and read is counted as used, what was evicted unread as wasted."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 40)
-        await copy(lab, Siblings(lab.objects, memory_nbytes=64 * MIB), files, list(range(20)))
+        await copy(lab, FolderReadAhead(lab.objects, memory_nbytes=64 * MIB), files, list(range(20)))
         assert lab.objects.counters.prefetch_started >= 18
         used_nbytes = lab.cache.counters.prefetch_used_nbytes
         assert sum(remote.total for _, remote in files[2:20]) <= used_nbytes
@@ -114,7 +114,7 @@ async def test_folder_of_heads(tail_nbytes: int, autojump_clock: MockClock) -> N
         alone_nbytes, alone_requests = lab.origin.sent_nbytes, lab.origin.requests
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 100, least=2 * MIB, most=30 * MIB)
-        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
+        siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
         seconds = await copy(lab, siblings, files, order, nbytes=64 * KIB, tail_nbytes=tail_nbytes)
         assert seconds < alone_seconds / 8, (seconds, alone_seconds)
         assert lab.origin.sent_nbytes <= 1.3 * alone_nbytes
@@ -125,7 +125,7 @@ async def test_files_that_are_only_opened(autojump_clock: MockClock) -> None:
     """A program that opens files in order and reads nothing (`test -r`) costs the two that nobody could know of."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 50)
-        await copy(lab, Siblings(lab.objects, memory_nbytes=64 * MIB), files, list(range(50)), nbytes=0)
+        await copy(lab, FolderReadAhead(lab.objects, memory_nbytes=64 * MIB), files, list(range(50)), nbytes=0)
         assert lab.origin.requests <= 2
 
 
@@ -133,7 +133,7 @@ async def test_heads_and_then_whole_files(autojump_clock: MockClock) -> None:
     """A reader that comes to read whole files has them whole again three files later."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 60, least=2 * MIB, most=3 * MIB)
-        siblings = Siblings(lab.objects, memory_nbytes=64 * MIB)
+        siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
         await copy(lab, siblings, files, list(range(20)), nbytes=64 * KIB)
         await copy(lab, siblings, files, list(range(20, 40)), nbytes=3 * MIB)
         before = lab.origin.requests
@@ -147,7 +147,7 @@ async def test_folder_out_of_order(autojump_clock: MockClock) -> None:
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 200)
         order = [index * 37 % 200 for index in range(60)]
-        await copy(lab, Siblings(lab.objects, memory_nbytes=64 * MIB), files, order)
+        await copy(lab, FolderReadAhead(lab.objects, memory_nbytes=64 * MIB), files, order)
         assert lab.origin.sent_nbytes == sum(files[index][1].total for index in order)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cffs.standin.account import Account
 from cffs.standin.call_filter import CallFilter, generated_indexes
-from cffs.standin.rows import Shape
+from cffs.standin.generated_rows import Shape
 
 LARGE_CALLS = 100_000
 START_SECONDS = 0.02

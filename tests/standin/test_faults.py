@@ -17,8 +17,8 @@ import pytest
 
 from cffs.standin.codecs import NAMES as CODECS
 from cffs.standin.codecs import codec_wav
+from cffs.standin.fault_effects_answers import SPELLINGS
 from cffs.standin.faults import NAMES
-from cffs.standin.mischief_answers import SPELLINGS
 from cffs.standin.request_log import RequestRecord
 from cffs.standin.thread import StandinThread
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from cffs.standin.account import Account
 from cffs.standin.call_filter import CallFilter
-from cffs.standin.friendly import (
+from cffs.standin.generated_rows import Row, is_mulaw
+from cffs.standin.office_account import (
     CAMPAIGNS,
     FOUND_PARTY,
     FOUND_SECONDS,
@@ -17,7 +18,6 @@ from cffs.standin.friendly import (
     friendly_account,
     working_day,
 )
-from cffs.standin.rows import Row, is_mulaw
 
 DAYS = st.dates(date(2020, 1, 1), date(2099, 12, 31))
 

@@ -13,8 +13,8 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
 )
+from cffs.core.json_values import decode
 from cffs.core.names import is_text
-from cffs.core.wire_json import decode
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cffs.catalog import writes
+from cffs.catalog import upserts
 from cffs.standin.thread import StandinThread
 from tests.catalog.making import recording
 from tests.tree.facts import Facts, Open, Serve
@@ -91,7 +91,7 @@ async def test_nonsense_makes_no_folder_new(world: Open, facts: Facts, created_m
         before = [await age_ms(tree, path) for path in folders]
         made = recording(1, call_id=facts.call, created_ms=created_ms)
         await tree.catalog.write(
-            lambda db: writes.put_recording(db, made, call_id=facts.call, campaign_id=facts.campaign)
+            lambda db: upserts.put_recording(db, made, call_id=facts.call, campaign_id=facts.campaign)
         )
         assert [await age_ms(tree, path) for path in folders] == before
 

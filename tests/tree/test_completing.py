@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from cffs.catalog.found_urls import FoundCall, FoundRecording
-from cffs.core.wire_json import decode
+from cffs.catalog.url_finder import FoundCall, FoundRecording
+from cffs.core.json_values import decode
 from cffs.standin.thread import StandinThread
 from tests.tree.facts import MISSING, Facts, Open, mp3_bytes
 from tests.tree.test_imported import imported

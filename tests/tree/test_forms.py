@@ -9,7 +9,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
 )
-from cffs.standin.library import DynamicName
+from cffs.standin.media_store import DynamicName
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Document
 from tests.tree.facts import Facts, Open, Serve, mp3_bytes

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.tree.hints import Form, guess, usable
+from cffs.tree.size_hints import Form, guess, usable
 
 hints = st.integers(1, 2**40)
 seconds = st.none() | st.integers(0, 10**6)

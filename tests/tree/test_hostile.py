@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cffs.core.errors import CffsError, MalformedAnswer
-from cffs.core.wire_json import decode
+from cffs.core.json_values import decode
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind
 from tests.tree.facts import Facts, Open, Serve, mp3_bytes

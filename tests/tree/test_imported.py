@@ -3,9 +3,9 @@
 from contextlib import closing
 from pathlib import Path
 
-from cffs.catalog.found_urls import Finding, FoundFile
-from cffs.catalog.importing import CatalogFile, Tally
 from cffs.catalog.rows import DynamicRow
+from cffs.catalog.url_finder import Finding, FoundFile
+from cffs.catalog.url_import import CatalogFile, Tally
 from cffs.standin.thread import StandinThread
 from tests.tree.facts import Facts, Open
 

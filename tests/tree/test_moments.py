@@ -3,8 +3,8 @@
 import pytest
 
 from cffs.core.errors import MalformedAnswer
-from cffs.standin.live import LiveRecording
-from cffs.standin.rows import is_mulaw
+from cffs.standin.generated_rows import is_mulaw
+from cffs.standin.growing_call import GrowingCall
 from cffs.standin.thread import StandinThread
 from tests.core.test_wav import form, wav
 from tests.tree.facts import MISSING, Facts, Open, Serve
@@ -86,7 +86,7 @@ async def test_missing_moments(world: Open, facts: Facts, standin: StandinThread
 async def test_still_being_made(world: Open, standin: StandinThread) -> None:
     """A recording that is being made has no moments, known before or not: a cut of a part would be taken for the cut of
     the whole; finished, it has them."""
-    live = LiveRecording(standin.account, standin.account.call_ids()[0], seconds=5)
+    live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=5)
     path = f"recordings/{live.id}@1-60.wav"
     async with world() as tree:
         for _ in range(2):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cffs.core.wire_json import decode
+from cffs.core.json_values import decode
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind
 from cffs.tree.routes import FOLDERS

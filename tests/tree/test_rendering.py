@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from cffs.tree.rendering import Renderings
+from cffs.tree.render_cache import RenderCache
 
 PAGES = 10
 
@@ -26,7 +26,7 @@ class Pages:
 
 async def test_whole(autojump_clock: MockClock) -> None:
     """Every page once, in order; asked again in the same state nothing is made, and the size is known."""
-    renderings, pages = Renderings(), Pages()
+    renderings, pages = RenderCache(), Pages()
     body = await renderings.render("a", pages.step, state=1)
     assert body == b"".join(f"x{number} ".encode() for number in range(PAGES))
     assert await renderings.render("a", pages.step, state=1) == body
@@ -38,14 +38,14 @@ async def test_whole(autojump_clock: MockClock) -> None:
 
 async def test_resumed(autojump_clock: MockClock) -> None:
     """Readers whose time is up again and again get it all in the end; no page that was made is made again."""
-    renderings, pages = Renderings(), Pages()
+    renderings, pages = RenderCache(), Pages()
     body = None
     for _ in range(20):
         with trio.move_on_after(2.5):
             body = await renderings.render("a", pages.step, state=1)
             break
     assert body is not None
-    assert body == await Renderings().render("a", Pages().step, state=1)
+    assert body == await RenderCache().render("a", Pages().step, state=1)
     assert sorted(set(pages.asked)) == list(range(PAGES + 1))
     assert len(pages.asked) <= 2 * (PAGES + 1)
 
@@ -53,7 +53,7 @@ async def test_resumed(autojump_clock: MockClock) -> None:
 @pytest.mark.parametrize(("key", "state"), [("a", 2), ("b", 1)])
 async def test_begun_anew(key: str, state: int, autojump_clock: MockClock) -> None:
     """Another state of the rows, or another file, shares no page."""
-    renderings = Renderings()
+    renderings = RenderCache()
     with trio.move_on_after(4.5):
         await renderings.render("a", Pages("old").step, state=1)
     assert b"old" not in await renderings.render(key, Pages("new").step, state=state)
@@ -61,7 +61,7 @@ async def test_begun_anew(key: str, state: int, autojump_clock: MockClock) -> No
 
 async def test_together(autojump_clock: MockClock) -> None:
     """Many who ask at once share one rendering."""
-    renderings, pages = Renderings(), Pages()
+    renderings, pages = RenderCache(), Pages()
     async with trio.open_nursery() as nursery:
         for _ in range(10):
             nursery.start_soon(lambda: renderings.render("a", pages.step, state=1))

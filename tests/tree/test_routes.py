@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.tree.behaviour import no_content, no_entries
-from cffs.tree.behaviours import BEHAVIOURS
+from cffs.tree.handler_table import BEHAVIOURS
+from cffs.tree.node_handlers import no_content, no_entries
 from cffs.tree.nodes import Kind
 from cffs.tree.routes import FOLDERS, ROUTES, picture, routes_of
 

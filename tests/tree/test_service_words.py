@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cffs.core.errors import MalformedAnswer, ObjectRefused
+from cffs.standin.fault_effects_answers import SPELLINGS
 from cffs.standin.media_files import OTHER_EXTENSIONS
-from cffs.standin.mischief_answers import SPELLINGS
 from cffs.standin.thread import StandinThread
 from tests.tree.facts import MISSING, Facts, Open, mp3_bytes
 

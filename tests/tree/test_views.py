@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cffs.catalog.writes import put_call
+from cffs.catalog.upserts import put_call
 from cffs.core.names import encode_name
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind, Node

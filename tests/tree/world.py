@@ -10,21 +10,21 @@ from cffs.callfire.health import State
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account
-from cffs.catalog.questions import Questions
+from cffs.catalog.account_sync import Account
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.settings import Credentials, OriginSettings, ReaderSettings, TreeSettings
 from cffs.daemon.background import NurseryBackground, open_background
 from cffs.fuse.invalidation import FactsToCatalog
 from cffs.reader.digests import Digests
-from cffs.reader.objects import Objects
+from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.thread import StandinThread
 from cffs.tree.context import Context
 from cffs.tree.inodes import ROOT, InodeTable
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Document, Entry, Node, Remote
 from cffs.tree.routes import FOLDERS
-from cffs.writer.acts import Acts
+from cffs.writer.account_actions import AccountActions
 
 TIMEOUT = 5.0
 
@@ -33,7 +33,13 @@ class World:
     """One mount's tree, by paths."""
 
     def __init__(
-        self, *, standin: StandinThread, namespace: Namespace, account: Account, catalog: Catalog, objects: Objects
+        self,
+        *,
+        standin: StandinThread,
+        namespace: Namespace,
+        account: Account,
+        catalog: Catalog,
+        objects: ObjectRegistry,
     ) -> None:
         self.standin, self.namespace, self.account, self.catalog = standin, namespace, account, catalog
         self.objects = objects
@@ -194,7 +200,7 @@ def _built(
 ) -> World:
     account = Account(
         catalog=catalog,
-        questions=Questions(
+        questions=SingleFlight(
             background,
             timeout_seconds=timeout_seconds,
             is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
@@ -206,7 +212,7 @@ def _built(
         ttl_seconds=settings.dir_ttl_seconds,
         wall_ms=wall_ms,
     )
-    objects = Objects(
+    objects = ObjectRegistry(
         opener=transport,
         cache=MemoryCache(8 * 2**20),
         background=background,
@@ -221,7 +227,7 @@ def _built(
         settings=settings,
         objects=objects,
         own_files=own_files,
-        acts=Acts(account, wall_ms=wall_ms),
+        acts=AccountActions(account, wall_ms=wall_ms),
         digest=Digests(objects).digest,
     )
     namespace = Namespace(context, InodeTable(catalog.versions))

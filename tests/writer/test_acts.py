@@ -12,16 +12,16 @@ import pytest
 
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account import Account
-from cffs.catalog.own_lists import CALLER_IDS, CREDENTIALS, kept_list
-from cffs.catalog.questions import Questions
+from cffs.catalog.account_lists import CALLER_IDS, CREDENTIALS, kept_list
+from cffs.catalog.account_sync import Account
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core import errors
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.daemon.background import open_background
 from cffs.standin.server import Standin
-from cffs.writer.acts import Acts
-from cffs.writer.lately import PAUSE_SECONDS, Lately
+from cffs.writer.account_actions import AccountActions
+from cffs.writer.cooldown import PAUSE_SECONDS, Cooldown
 
 NUMBER = "12135551122"
 #: Names that must cost no request.
@@ -48,7 +48,7 @@ class World:
 
     standin: Standin
     catalog: Catalog
-    acts: Acts
+    acts: AccountActions
     wall_ms: int = 1_795_000_000_000
 
     def posts(self) -> list[tuple[str, str]]:
@@ -82,7 +82,7 @@ async def opened(standin: Standin, folder: Path) -> AsyncIterator[World]:
     ):
         account = Account(
             catalog=catalog,
-            questions=Questions(background, timeout_seconds=4.0, is_offline=lambda _api: False),
+            questions=SingleFlight(background, timeout_seconds=4.0, is_offline=lambda _api: False),
             background=background,
             v1=None,
             v2=V2Client(transport),
@@ -91,7 +91,7 @@ async def opened(standin: Standin, folder: Path) -> AsyncIterator[World]:
             wall_ms=lambda: 0,
         )
         world = World(standin, catalog, None)  # type: ignore[arg-type]  # in the next line
-        world.acts = Acts(account, wall_ms=lambda: world.wall_ms)
+        world.acts = AccountActions(account, wall_ms=lambda: world.wall_ms)
         yield world
 
 
@@ -105,7 +105,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 def test_a_second_within_a_minute_is_one_too_many():
     """Every name for itself; a minute later, or when it certainly did not happen, it may be asked for again."""
     now = [0.0]
-    lately = Lately(lambda: now[0])
+    lately = Cooldown(lambda: now[0])
     lately.begin("a")
     lately.begin("b")
     with pytest.raises(errors.AlreadyExists):

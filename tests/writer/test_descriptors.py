@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cffs.writer.descriptors import look, process_of
+from cffs.writer.open_descriptors import look, process_of
 
 
 def asked(path: Path, inode: int, *writers: int, proc: Path = Path("/proc")):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from cffs.catalog.questions import Questions
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
+from cffs.core.api_v2 import parse_media
 from cffs.core.errors import (
     ActRefused,
     ActUncertain,
@@ -25,9 +26,8 @@ from cffs.core.errors import (
     TooLarge,
 )
 from cffs.core.values import Media, Page
-from cffs.core.wire_v2 import parse_media
 from cffs.daemon.background import open_background
-from cffs.writer.sending import Sending
+from cffs.writer.sender import Sender
 from cffs.writer.spool import Spool
 from cffs.writer.uploads import Uploads
 
@@ -123,8 +123,8 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
     appeared: list[int] = []
     service = Service()
     async with open_background() as background, Catalog.opened(tmp_path / "catalog.sqlite") as catalog:
-        questions = Questions(background, timeout_seconds=5, is_offline=lambda _api: False)
-        sending = Sending(service, catalog=catalog, questions=questions, wall_ms=lambda: 7, appeared=appeared.append)
+        questions = SingleFlight(background, timeout_seconds=5, is_offline=lambda _api: False)
+        sending = Sender(service, catalog=catalog, questions=questions, wall_ms=lambda: 7, appeared=appeared.append)
         uploads = Uploads(
             spool=Spool(folder),
             sending=sending,

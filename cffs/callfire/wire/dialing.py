@@ -1,6 +1,6 @@
 """What may be connected to: whose certificates are believed, and which addresses a redirect may lead to.
 
-It must not know requests or pools. Both wires, `wire/stock` and `wire/own`, dial by it.
+It must not know requests or pools. Both wires, `wire/httpx_transport` and `wire/pool`, dial by it.
 """
 
 import ssl
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from cffs.callfire.targets import Origin, Reach, reach_of
+from cffs.callfire.url_policy import Origin, Reach, reach_of
 from cffs.core.errors import UsageError
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]

@@ -19,8 +19,8 @@ import httpx
 import trio
 
 from cffs.callfire.keyring import Keyring
-from cffs.callfire.targets import origin_of, redirect_target
-from cffs.callfire.wire.seam import DirectBody, Wires
+from cffs.callfire.url_policy import origin_of, redirect_target
+from cffs.callfire.wire.interfaces import DirectBody, Wires
 from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,

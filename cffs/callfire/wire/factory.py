@@ -1,4 +1,4 @@
-"""Which wire: the one place that knows both. `callfire/line` asks it with the setting `wire`."""
+"""Which wire: the one place that knows both. `callfire/session` asks it with the setting `wire`."""
 
 import ssl
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Protocol
 
 import httpx
 
-from cffs.callfire.gate import MAX_BODIES, MAX_METADATA
-from cffs.callfire.targets import Origin
-from cffs.callfire.wire import own, stock
-from cffs.callfire.wire.seam import WireMaker, Wires
-from cffs.callfire.wire.trust import tls_context
+from cffs.callfire.request_limiter import MAX_BODIES, MAX_METADATA
+from cffs.callfire.url_policy import Origin
+from cffs.callfire.wire import httpx_transport, pool
+from cffs.callfire.wire.dialing import tls_context
+from cffs.callfire.wire.interfaces import WireMaker, Wires
 from cffs.core.source import Api
 
 
@@ -44,4 +44,4 @@ def _maker(kind: _Kind) -> WireMaker:
     return make
 
 
-WIRES: dict[str, WireMaker] = {"own": _maker(own), "stock": _maker(stock)}
+WIRES: dict[str, WireMaker] = {"own": _maker(pool), "stock": _maker(httpx_transport)}

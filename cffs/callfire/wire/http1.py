@@ -1,7 +1,7 @@
 """HTTP/1.1 on one stream: a request out, the head of its answer in by h11, its body counted by ourselves.
 
 It owns framing: where a body ends, and whether the connection may be used again; it must not know pools, dialling or
-what is asked. `wire/own` calls it. Errors are httpx's own, as its stock transport would raise them.
+what is asked. `wire/pool` calls it. Errors are httpx's own, as its stock transport would raise them.
 """
 
 from collections.abc import AsyncIterable, Callable
@@ -12,8 +12,8 @@ import h11
 import httpx
 import trio
 
-from cffs.callfire.wire.seam import DirectBody
-from cffs.callfire.wire.streams import LOOK_SECONDS, Stream
+from cffs.callfire.wire.interfaces import DirectBody
+from cffs.callfire.wire.sockets import LOOK_SECONDS, Stream
 
 #: As httpcore's: more than this without a head, or in one chunk's header, is refused.
 MAX_HEAD_NBYTES = 100 * 1024

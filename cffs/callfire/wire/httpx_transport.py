@@ -1,7 +1,7 @@
 """The stock wires: httpx's own transport to the configured origins, and one that dials public addresses only.
 
 It must not know credentials, redirects or what is asked. The environment is never consulted (no proxy: a proxy would
-be told every key). `wire/choice` makes them; anything else of the type `httpx.AsyncBaseTransport` fits as well.
+be told every key). `wire/factory` makes them; anything else of the type `httpx.AsyncBaseTransport` fits as well.
 """
 
 import ssl
@@ -12,9 +12,9 @@ import httpcore
 import httpx
 import trio
 
-from cffs.callfire.targets import Origin
-from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS
-from cffs.callfire.wire.trust import Resolve, permitted_addresses, resolved
+from cffs.callfire.url_policy import Origin
+from cffs.callfire.wire.dialing import Resolve, permitted_addresses, resolved
+from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS
 
 #: An idle connection is kept for as long as servers commonly keep theirs; a request on one that the server closed
 #: meanwhile costs a retry.

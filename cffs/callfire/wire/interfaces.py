@@ -1,6 +1,7 @@
 """What a wire is: httpx's transport interface, and the two words that it lacks, of which the stock wire has neither.
 
-It must not know how. `wire/own` and `wire/stock` make wires, `wire/exchange` and `callfire/transport` use them.
+It must not know how. `wire/pool` and `wire/httpx_transport` make wires, `wire/exchange` and `callfire/transport` use
+them.
 """
 
 import socket
@@ -13,7 +14,7 @@ from typing import Protocol, Self, runtime_checkable
 import httpx
 import trio
 
-from cffs.callfire.targets import Origin
+from cffs.callfire.url_policy import Origin
 from cffs.core.source import Api
 
 _PIECE_NBYTES = 64 * 1024

@@ -1,7 +1,7 @@
 """The own wires: httpx's transport interface over a small pool of our streams, bodies received without a copy.
 
 It owns the pool; it must not know credentials, redirects or what is asked. The environment is never consulted.
-`wire/choice` makes them; `wire/stock` does the same with httpx's own parts.
+`wire/factory` makes them; `wire/httpx_transport` does the same with httpx's own parts.
 """
 
 import ssl
@@ -11,11 +11,11 @@ from functools import partial
 import httpx
 import trio
 
-from cffs.callfire.targets import Origin
+from cffs.callfire.url_policy import Origin
+from cffs.callfire.wire.dialing import guard_for
 from cffs.callfire.wire.http1 import Body, converse, seconds_of
-from cffs.callfire.wire.seam import ACT_SOCKET_OPTIONS
-from cffs.callfire.wire.streams import PULL_NBYTES, Dialler, Stream
-from cffs.callfire.wire.trust import guard_for
+from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS
+from cffs.callfire.wire.sockets import PULL_NBYTES, Dialler, Stream
 
 #: As of the stock wire: for as long as servers commonly keep theirs.
 _KEEPALIVE_SECONDS = 15.0
@@ -28,16 +28,16 @@ _SCRATCH = memoryview(bytearray(PULL_NBYTES))
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
     """A wire to a configured origin; `reuse` as of the stock wire."""
     dialler = Dialler(context, scratch=_SCRATCH, socket_options=() if reuse else ACT_SOCKET_OPTIONS)
-    return OwnWire(dialler, connections=connections, scratch=_SCRATCH, reuse=reuse)
+    return ConnectionPool(dialler, connections=connections, scratch=_SCRATCH, reuse=reuse)
 
 
 def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
     """A wire to anywhere public, as of the stock wire."""
     dialler = Dialler(context, scratch=_SCRATCH, permitted=guard_for(base))
-    return OwnWire(dialler, connections=connections, scratch=_SCRATCH)
+    return ConnectionPool(dialler, connections=connections, scratch=_SCRATCH)
 
 
-class OwnWire(httpx.AsyncBaseTransport):
+class ConnectionPool(httpx.AsyncBaseTransport):
     """A pool of connections. Its list of idle ones and since when they are, oldest first, is changed by itself alone,
     never across an await."""
 

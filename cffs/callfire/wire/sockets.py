@@ -1,7 +1,7 @@
 """Connected sockets, plain and TLS, that receive straight into the caller's buffer; and how they are connected.
 
 It owns non-blocking sockets and the pump between them and OpenSSL; it must not know HTTP, pools or httpx.
-`wire/own` dials, `wire/http1` sends and receives. Errors are OSError, ssl.SSLError included.
+`wire/pool` dials, `wire/http1` sends and receives. Errors are OSError, ssl.SSLError included.
 """
 
 import fcntl
