@@ -13,11 +13,10 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from cffs.cache.disk_file import DiskFile, Transfer, make_folder
+from cffs.cache.disk_file import BlockRead, BlockWrite, DiskFile, OpenFiles, Transfer, make_folder
 from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
 from cffs.cache.disk_index import DiskIndex, NearlyFull, name_of
-from cffs.cache.disk_open import BlockRead, BlockWrite, OpenFiles
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,16 @@ import errno
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from cffs.cache import disk_format
 from cffs.cache.disk_check import slots_on_disk
 from cffs.cache.disk_format import HEADER_NBYTES, SLOT_NBYTES, Layout
 from cffs.cache.slot_table import SlotTable
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
@@ -272,3 +275,39 @@ def _pwrite_all(descriptor: int, data: memoryview, offset: int) -> int:
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
     return done
+
+
+class OpenFiles(LRUCache[str, DiskFile]):
+    """Open files by object key; the one unused for longest is closed for the next."""
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        #: What closed files had not settled, by object key; settled, or dropped, when their answers end.
+        self.unsettled: dict[str, tuple[ObjectVersion, dict[int, bytes]]] = {}
+
+    def popitem(self) -> tuple[str, DiskFile]:
+        key, file = super().popitem()
+        if file.unsettled:
+            self.unsettled[key] = (file.version, file.unsettled)
+        file.close()
+        return key, file
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRead:
+    """Blocks on their way from the disk; `DiskCache.was_read` takes it when its transfer has run."""
+
+    file: DiskFile
+    run: range
+    data: memoryview
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWrite:
+    """Blocks on their way to the disk; `DiskCache.was_written` takes it when its transfer has run."""
+
+    file: DiskFile
+    run: range
+    slots: list[bytes]
+    transfer: Transfer

@@ -18,7 +18,7 @@ from hashlib import blake2b
 
 import xxhash
 
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 #: Contract section 5. Smaller blocks cost more slots, larger ones are fetched again more often.

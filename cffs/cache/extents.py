@@ -6,7 +6,7 @@ It must not know budgets or eviction. `cache/memory` is the only caller.
 from bisect import bisect_left, bisect_right
 from enum import Enum, auto
 
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 

@@ -9,8 +9,7 @@ from cachetools import LRUCache
 
 from cffs.cache.buffer_pool import SLAB_NBYTES, BufferPool
 from cffs.cache.extents import Extent, ExtentState, ObjectExtents
-from cffs.cache.types import MemoryCounters
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import MemoryCounters, ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 #: A partly filled buffer is copied to its exact length when at least a page is saved.

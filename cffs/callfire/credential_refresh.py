@@ -8,9 +8,8 @@ from typing import TypeVar
 
 import trio
 
-from cffs.callfire.held import Held
 from cffs.callfire.request_limiter import RequestLimiter, Slot
-from cffs.callfire.request_loop import Ask, Asker
+from cffs.callfire.request_loop import Ask, Asker, Held
 from cffs.callfire.wire.exchange import Opened
 from cffs.core.background import Background
 from cffs.core.errors import AccessRefused

@@ -13,7 +13,6 @@ import trio
 
 from cffs.callfire import retry
 from cffs.callfire.health import Admission, Event, Health, State
-from cffs.callfire.held import Held
 from cffs.callfire.keyring import Keyring
 from cffs.callfire.request_limiter import RequestLimiter, Slot
 from cffs.callfire.request_subjects import object_of
@@ -38,6 +37,36 @@ from cffs.core.errors import (
 )
 from cffs.core.source import Api
 from cffs.core.wait_reasons import waits_for
+
+
+class Held:
+    """See the module. `opened` is None until the answer has a head."""
+
+    def __init__(self, gate: RequestLimiter) -> None:
+        self.opened: Opened | None = None
+        self._gate = gate
+        self._slot: Slot | None = None
+
+    def enter_now(self) -> Slot | None:
+        """As of Gate."""
+        self._slot = self._gate.enter_now()
+        return self._slot
+
+    async def enter(self) -> Slot:
+        """As of Gate."""
+        self._slot = await self._gate.enter()
+        return self._slot
+
+    async def aclose(self) -> None:
+        """Give both back; nothing where that was done. Shielded, bounded as of Opened."""
+        opened, self.opened = self.opened, None
+        try:
+            if opened is not None:
+                await opened.aclose()
+        finally:
+            if self._slot is not None:
+                self._gate.leave(self._slot)
+
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -16,10 +16,9 @@ from typing import Self
 import trio
 
 from cffs.callfire.health import State
-from cffs.callfire.held import Held
 from cffs.callfire.range_response import RangeResponse, range_headers
 from cffs.callfire.request_limiter import MAX_BODIES, MAX_METADATA, RequestLimiter, Slot
-from cffs.callfire.request_loop import IDLE_SECONDS, Ask
+from cffs.callfire.request_loop import IDLE_SECONDS, Ask, Held
 from cffs.callfire.response_checks import NotFoundMeans, Pinned, check_body, require_identity
 from cffs.callfire.response_status import Statuses, error_body, is_success
 from cffs.callfire.session import USUAL_HEADERS, Line

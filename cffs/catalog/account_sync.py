@@ -17,10 +17,8 @@ from cachetools import TTLCache
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import upserts
-from cffs.catalog.capabilities import Family, Offered
-from cffs.catalog.file_ids import FileIds, Verdict
-from cffs.catalog.filling import list_recordings
-from cffs.catalog.listing_sync import ListingSync
+from cffs.catalog.capabilities import Family, FileIds, Offered, Verdict
+from cffs.catalog.listing_sync import ListingSync, list_recordings
 from cffs.catalog.listings import Listing, age_seconds
 from cffs.catalog.row_completion import RowCompletion
 from cffs.catalog.single_flight import SingleFlight

@@ -16,9 +16,9 @@ from pathlib import Path
 import trio
 
 from cffs.catalog import missing_objects, rows, upserts
+from cffs.catalog.capabilities import HintMeasure
 from cffs.catalog.changes import Changes
 from cffs.catalog.database import Database
-from cffs.catalog.hint_measure import HintMeasure
 from cffs.catalog.rows import Fact
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import trio
 
 from cffs.catalog import display_names, rows, schema
-from cffs.catalog.apart import InThread
 from cffs.catalog.call_cache import Beside, CallCache
+from cffs.catalog.database import InThread
 from cffs.catalog.facts import Facts, wall_clock_ms
 from cffs.catalog.integrity import UNREADABLE, damaged, is_damage, is_large, look_over
 from cffs.catalog.rows import (

@@ -52,7 +52,7 @@ def run_in_foreground(
     _forget_variables()
     os.umask(0o077)  # one of 0177 would make folders that we cannot enter
     from cffs.daemon.hardening import harden
-    from cffs.daemon.start import start
+    from cffs.daemon.main import start
 
     harden(debug=settings.debug)
 

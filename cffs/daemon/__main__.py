@@ -36,8 +36,8 @@ def main() -> int:
 
     try:
         # imported late: a broken installation (no libfuse) is then reported like any other failure
+        from cffs.daemon.main import start
         from cffs.daemon.mount_request import ask_starter
-        from cffs.daemon.start import start
 
         return start(
             task,

@@ -19,7 +19,7 @@ from cffs.core.source import Api
 from cffs.daemon.control import Tell
 from cffs.daemon.probe import Found, Target, capabilities, length_in_bytes, look_at, meaning
 from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
-from cffs.reader.expected import OriginProfile
+from cffs.reader.dependencies import OriginProfile
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Kind, Node, Remote
 

@@ -1,6 +1,6 @@
 """Root's mount of another user: mounts, lets the daemon run as that user, waits for its end, and frees the mount point.
 
-It must not know what the daemon does. `daemon/start` calls it. Root never touches the network, the catalogue or a
+It must not know what the daemon does. `daemon/main` calls it. Root never touches the network, the catalogue or a
 secret's use: the daemon is a child that becomes the user before it does anything; what stays root is this small loop,
 because nobody else may unmount and set the kernel's read-ahead. It was forked before any network code was imported.
 """

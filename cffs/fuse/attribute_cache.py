@@ -1,6 +1,6 @@
 """Attributes that a listing was replied with, for the next one of the same files. No await.
 
-It must not know how attributes are made, nor what they depend on: `fuse/showing` tells when that is another.
+It must not know how attributes are made, nor what they depend on: `fuse/attributes` tells when that is another.
 
 `ls -l` of 10,000 files makes as many attributes, and most often they are what they were at the `ls -l` before.
 """

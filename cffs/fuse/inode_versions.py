@@ -1,6 +1,6 @@
 """Which version of its object an inode is: tied to the first that is opened under it, until the kernel lets it go.
 
-It must not know how versions are told apart. `fuse/open_remote` ties, `fuse/showing` shows the sizes,
+It must not know how versions are told apart. `fuse/open_remote` ties, `fuse/attributes` shows the sizes,
 `fuse/invalidation`
 retires what is tied to an object that changed.
 

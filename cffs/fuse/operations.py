@@ -21,7 +21,7 @@ from cffs.core.errors import (
 )
 from cffs.core.ids import Inode
 from cffs.core.names import from_kernel
-from cffs.fuse.attributes import AttributeMaker
+from cffs.fuse.attributes import AttributeMaker, Showing
 from cffs.fuse.growing_files import Living
 from cffs.fuse.guard import CallTable, first_at_once, handler, instant_handler
 from cffs.fuse.handles import (
@@ -39,7 +39,6 @@ from cffs.fuse.invalidation import KernelView
 from cffs.fuse.listing_order import ListingOrder
 from cffs.fuse.open_remote import Opening
 from cffs.fuse.readdir import Readdir, ReaddirReply
-from cffs.fuse.showing import Showing
 from cffs.fuse.snapshots import Pages, Snapshots
 from cffs.fuse.write_operations import WRITING_FLAGS, WriteOperations
 from cffs.fuse.xattrs import AttributesOf, Xattrs

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pyfuse3
 
 from cffs.core.names import to_kernel
+from cffs.fuse.attributes import Showing
 from cffs.fuse.handles import FolderHandle
 from cffs.fuse.listing_order import BROUGHT, ListingOrder, Shown
-from cffs.fuse.showing import Showing
 from cffs.tree.namespace import Namespace
 
 #: (token, name, attributes, place) -> whether the kernel took the entry, and with it one lookup.

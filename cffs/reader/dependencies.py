@@ -11,13 +11,12 @@ import trio
 from cachetools import TTLCache
 
 from cffs.cache.memory import MemoryCache
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api
 from cffs.reader.connection_scheduler import ConnectionScheduler
 from cffs.reader.disk_tier import DiskTier
-from cffs.reader.expected import OriginProfile
 from cffs.reader.fetch import BUFFER_UNIT_NBYTES
 from cffs.reader.object_info import FactsListener
 from cffs.reader.parallelism import StreamParallelism
@@ -33,6 +32,19 @@ from cffs.reader.planner import (
 )
 from cffs.reader.range_opener import RangeOpener
 from cffs.reader.read_history import ReadHistories
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginProfile:
+    """None, or False, where nothing is known."""
+
+    #: From a request to its first byte: how early the next request of a stream must leave.
+    latency_seconds: float | None = None
+    #: How many times faster several connections brought the same bytes: whether a stream begins with several.
+    parallel_gain: float | None = None
+    #: Every range is answered with the whole: it is asked for as such, and a second question is never sent.
+    ignores_ranges: bool = False
+
 
 #: Of the newest rate in the running mean.
 _WEIGHT = 0.3

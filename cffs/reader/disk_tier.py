@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import trio
 
 from cffs.cache.disk import DiskCache
-from cffs.cache.disk_file import Transfer, WouldBlock
+from cffs.cache.disk_file import BlockWrite, Transfer, WouldBlock
 from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
-from cffs.cache.disk_open import BlockWrite
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.wait_reasons import waits_for

@@ -30,9 +30,8 @@ from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source
 from cffs.core.values import Emptiness
 from cffs.reader.connection_scheduler import ConnectionScheduler
-from cffs.reader.dependencies import ReaderCounters, ReaderDependencies
+from cffs.reader.dependencies import OriginProfile, ReaderCounters, ReaderDependencies
 from cffs.reader.disk_tier import DiskTier
-from cffs.reader.expected import OriginProfile
 from cffs.reader.first_piece import FirstPieces
 from cffs.reader.growing_object import GrowingObjects
 from cffs.reader.object_info import FactsListener, Known, Learned, require_empty

@@ -33,7 +33,7 @@ from itertools import takewhile
 import trio
 from cachetools import LRUCache, TTLCache
 
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source

@@ -5,7 +5,7 @@ It must not know fetches or caches. Owned by one RemoteFile; `reader/downloader`
 
 from itertools import count
 
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
 from cffs.core.errors import RemoteObjectChanged, VersionUnclear
 from cffs.core.source import Source

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from cffs.cache.memory import MemoryCache
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, RangeNotSatisfiable

@@ -6,7 +6,6 @@ The namespace reads it. To add a path: one row in `routes`, one here, one client
 
 from cffs.core.errors import NotInTree
 from cffs.tree import (
-    call_preparing,
     calls,
     campaigns,
     clips,
@@ -97,8 +96,8 @@ BEHAVIOURS: dict[Kind, NodeHandlers] = {
     ),
     Kind.CALL: NodeHandlers(
         resolve=calls.resolve_call,
-        prepare=call_preparing.prepare,
-        is_prepared=call_preparing.is_prepared,
+        prepare=calls.prepare,
+        is_prepared=calls.is_prepared,
         entries=recordings.call_entries,
         is_whole=True,
     ),
@@ -111,8 +110,8 @@ BEHAVIOURS: dict[Kind, NodeHandlers] = {
     Kind.CALL_MONTH: NodeHandlers(resolve=calls.resolve_month, listing="calls", entries=calls.calls_of_month),
     Kind.LONE_CALL: NodeHandlers(
         resolve=calls.resolve_lone_call,
-        prepare=call_preparing.prepare,
-        is_prepared=call_preparing.is_prepared,
+        prepare=calls.prepare,
+        is_prepared=calls.is_prepared,
         entries=recordings.call_entries,
         is_whole=True,
     ),

@@ -11,7 +11,7 @@ from operator import attrgetter
 import trio
 
 from cffs.catalog.call_cache import Beside
-from cffs.catalog.file_ids import Verdict
+from cffs.catalog.capabilities import Verdict
 from cffs.catalog.rows import FileRow, ListedRecording, RecordingRow
 from cffs.catalog.single_flight import MISSING_SECONDS
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing

@@ -1,12 +1,13 @@
 """A file that is being written: its spool, who has it open, and how far it is on its way to the service.
 
 It must not know the service, nor which names there are.
-`writer/uploads` owns the drafts; each open handle of one is a `UploadHandle` of `writer/handle`.
+`writer/uploads` owns the drafts; each open handle of one is a `UploadHandle` of `writer/upload_file`.
 """
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 import trio
 
@@ -112,3 +113,57 @@ class UploadFile:
             raise self.failure
         if self.state in (State.SENDING, State.SENT):
             raise AlreadySent(f"{self.name} is with the service already")
+
+
+class Owner(Protocol):
+    """What a handle tells whoever owns the drafts."""
+
+    async def closed(self, draft: UploadFile) -> None:
+        """A descriptor was closed."""
+        ...
+
+    async def checked(self, draft: UploadFile) -> None:
+        """Raise what is known to be wrong with it."""
+        ...
+
+    def released(self, draft: UploadFile) -> None:
+        """A handle is gone."""
+        ...
+
+
+class UploadHandle:
+    """An open file. Every method raises a CffsError for its errno."""
+
+    def __init__(self, owner: Owner, draft: UploadFile, *, writes: bool) -> None:
+        self._owner = owner
+        self._draft = draft
+        self._writes = writes
+
+    async def read(self, offset: int, nbytes: int) -> bytes:
+        """What was written there; fewer bytes only at the end."""
+        return await self._draft.read(offset, nbytes)
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """All of it, into the spool."""
+        return await self._draft.write(offset, data)
+
+    async def truncate(self, nbytes: int) -> None:
+        """Exactly so long."""
+        if not self._writes:
+            raise AlreadySent(self._draft.name)
+        await self._draft.truncate(nbytes)
+
+    async def flush(self) -> None:
+        """A descriptor was closed; the last one sends. Raises what became of that."""
+        if self._writes:
+            await self._owner.closed(self._draft)
+
+    async def fsync(self) -> None:
+        """On this machine's disk; raises what is known to be wrong already. Sends nothing: more may be written."""
+        if self._writes:
+            await self._draft.sync()
+            await self._owner.checked(self._draft)
+
+    async def release(self) -> None:
+        """Never a checkpoint."""
+        self._owner.released(self._draft)

@@ -27,12 +27,11 @@ from cffs.core.errors import (
     StaleHandle,
 )
 from cffs.core.names import to_kernel
-from cffs.writer.handle import UploadHandle
 from cffs.writer.names import MediaName, media_name
 from cffs.writer.open_descriptors import Look, look, process_of
 from cffs.writer.sender import Sender, require_content
 from cffs.writer.spool import Spool
-from cffs.writer.upload_file import State, UploadFile
+from cffs.writer.upload_file import State, UploadFile, UploadHandle
 from cffs.writer.uploaded_files import UploadedFiles
 
 log = logging.getLogger(__name__)

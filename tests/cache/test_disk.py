@@ -17,7 +17,7 @@ from cffs.cache.disk_check import verify_file
 from cffs.cache.disk_file import WouldBlock
 from cffs.cache.disk_format import BLOCK_NBYTES, Layout
 from cffs.cache.disk_index import files_below
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from tests.exhaustion import no_descriptors
 

@@ -25,7 +25,7 @@ from cffs.cache.disk_format import (
     total_of_header,
     version_digest,
 )
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 VERSION = ObjectVersion("mp3:88", '"e1"', 300_000)

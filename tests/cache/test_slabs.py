@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multipl
 
 from cffs.cache.buffer_pool import MAX_IDLE, SLAB_NBYTES, BufferPool
 from cffs.cache.memory import MemoryCache
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 
 _MARKED_NBYTES = 64

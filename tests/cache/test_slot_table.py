@@ -11,7 +11,7 @@ from cffs.cache.disk_check import held_nbytes_in, verify_file
 from cffs.cache.disk_file import DiskFile
 from cffs.cache.disk_format import BLOCK_NBYTES, SLOT_NBYTES, make_slot
 from cffs.cache.slot_table import PAGE_SLOTS, SlotTable
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 
 #: Around the borders of pages, and far away.
 INDEXES = st.sampled_from(

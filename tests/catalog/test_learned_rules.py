@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.catalog.file_ids import IN_A_ROW, FileIds, Verdict
-from cffs.catalog.hint_measure import ENOUGH, HintMeasure
+from cffs.catalog.capabilities import ENOUGH, IN_A_ROW, FileIds, HintMeasure, Verdict
 
 
 @given(st.lists(st.tuples(st.sampled_from(["mp3", "wav"]), st.integers(1, 9), st.integers(1, 9))))

@@ -12,7 +12,7 @@ import random
 from pathlib import Path
 
 from cffs.cache.memory import MemoryCache
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from cffs.daemon import malloc
 

@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from cffs.cache.memory import MemoryCache
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, MalformedAnswer

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from cffs.cache.disk import DiskCache
 from cffs.cache.disk_file import Transfer, WouldBlock
 from cffs.cache.disk_format import BLOCK_NBYTES
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from tests.reader.link import MIB, Remote, laboratory
 from tests.reader.test_disk_tier import KIB, compare, damage, mounted, read_all

@@ -6,8 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from cffs.cache.disk import DiskCache
-from cffs.cache.disk_file import Transfer
-from cffs.cache.disk_open import BlockWrite
+from cffs.cache.disk_file import BlockWrite, Transfer
 from cffs.core.source import v2_recording
 from cffs.reader.object_info import Known
 from cffs.reader.open_file import OpenFile

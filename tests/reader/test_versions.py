@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from cffs.cache.version import ObjectVersion
+from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.source import v2_recording

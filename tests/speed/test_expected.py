@@ -5,7 +5,7 @@ from trio.testing import MockClock
 
 from cffs.core.source import Api
 from cffs.daemon.probe_command import expected_of
-from cffs.reader.expected import OriginProfile
+from cffs.reader.dependencies import OriginProfile
 from cffs.reader.folder_read_ahead import FolderReadAhead
 from tests.reader.link import MIB, Remote, laboratory
 from tests.speed.test_gates import KIB, opened, stream

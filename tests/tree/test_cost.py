@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cffs.catalog.filling import MOST_CALLS
+from cffs.catalog.listing_sync import MOST_CALLS
 from cffs.core.errors import ServerFailure
 from cffs.core.names import encode_name
 from cffs.tree.inodes import ROOT
