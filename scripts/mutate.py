@@ -31,9 +31,9 @@ CHILDREN = 2
 MODULES: dict[str, tuple[str, ...]] = {
     "core/byte_range": ("tests/core/test_byte_range.py",),
     "core/names": ("tests/core/test_names.py",),
-    "callfire/response_checks": ("tests/callfire/test_checks.py", "tests/callfire/test_transport.py"),
+    "callfire/response_checks": ("tests/callfire/test_response_checks.py", "tests/callfire/test_transport.py"),
     "callfire/retry": ("tests/callfire/test_retry.py",),
-    "reader/planner": ("tests/reader/test_planner.py", "tests/reader/test_objects.py"),
+    "reader/planner": ("tests/reader/test_planner.py", "tests/reader/test_object_registry.py"),
     "cache/disk_format": ("tests/cache/test_disk_format.py", "tests/cache/test_disk.py"),
     "fuse/errnos": ("tests/fuse/test_errnos.py",),
 }

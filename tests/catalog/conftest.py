@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from cffs.catalog.store import Catalog
-from tests.catalog.making import CountingBackground
+from tests.catalog.factories import CountingBackground
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from cffs.core.errors import (
 )
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.standin.server import Standin
-from tests.catalog.making import (
+from tests.catalog.factories import (
     CountingBackground,
     FakeV1,
     FakeV2,

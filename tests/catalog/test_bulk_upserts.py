@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from cffs.catalog import upserts
 from cffs.catalog.bulk_upserts import put_calls
 from cffs.core.values import Call, Recording, RecordingState
-from tests.catalog.making import call, recording
-from tests.catalog.test_writes import database, names
+from tests.catalog.factories import call, recording
+from tests.catalog.test_upserts import database, names
 
 TABLES = ("calls", "campaigns", "recordings", "view_folders", "view_rows", "recordings_left", "totals")
 moments = st.sampled_from([None, 1, 1_700_000_000_000, 1_700_000_060_000, 2**62])

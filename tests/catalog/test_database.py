@@ -9,7 +9,7 @@ import trio
 from cffs.catalog import upserts
 from cffs.catalog.store import Catalog
 from cffs.catalog.views import Condition, Views
-from tests.catalog.making import call, recording
+from tests.catalog.factories import call, recording
 
 
 async def filled(catalog: Catalog, count: int) -> None:

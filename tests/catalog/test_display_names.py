@@ -12,8 +12,8 @@ from cffs.catalog import missing_objects, upserts
 from cffs.catalog.bulk_upserts import put_calls
 from cffs.core.listed_names import is_dated
 from cffs.core.values import Call, RecordingState
-from tests.catalog.making import call, campaign, recording
-from tests.catalog.test_writes import database
+from tests.catalog.factories import call, campaign, recording
+from tests.catalog.test_upserts import database
 
 MADE_MS = 1_700_000_000_000  # 2023-11-14T22:13:20Z
 

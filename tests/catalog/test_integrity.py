@@ -10,7 +10,7 @@ from cffs.catalog import upserts
 from cffs.catalog.integrity import is_damage, mark_of
 from cffs.catalog.store import Catalog
 from cffs.core.errors import CatalogueDamaged
-from tests.catalog.making import call, campaign, recording
+from tests.catalog.factories import call, campaign, recording
 
 NO_TEXT = "CAST(x'22ff22' AS TEXT)"
 

@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from cffs.catalog.listings import RETRY_SECONDS, Listing
 from cffs.core.errors import CffsError, OriginFault, ServerFailure
-from tests.catalog.making import CountingBackground
+from tests.catalog.factories import CountingBackground
 
 TTL = 60.0
 

@@ -9,7 +9,7 @@ from cffs.catalog.missing_objects import APART_MS
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.store import Catalog
 from cffs.core.values import RecordingList
-from tests.catalog.making import call, media, recording
+from tests.catalog.factories import call, media, recording
 
 NOW_MS = 1_800_000_000_000
 DYNAMIC = DynamicRow(0, "0123abcd", "2024", "8", "5", "a b.wav")

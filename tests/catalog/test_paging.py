@@ -19,7 +19,7 @@ from cffs.catalog.paging import (
     walk_pages,
 )
 from cffs.core.errors import OriginUnreachable, ServerFailure
-from tests.catalog.making import page
+from tests.catalog.factories import page
 
 MAX_HONEST = 5 * LARGE_LIMIT
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cffs.catalog import schema, upserts
 from cffs.catalog.integrity import LARGE_NBYTES
 from cffs.catalog.store import Catalog
-from tests.catalog.making import campaign
+from tests.catalog.factories import campaign
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o277], ids=oct)

@@ -29,7 +29,7 @@ from cffs.core.errors import (
 )
 from cffs.core.source import Api
 from cffs.daemon.background import NurseryBackground
-from tests.catalog.making import CountingBackground, failure_of
+from tests.catalog.factories import CountingBackground, failure_of
 
 PATIENCE = LOOKUP_PATIENCE_SECONDS
 TIMEOUT = 15.0

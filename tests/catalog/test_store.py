@@ -18,7 +18,7 @@ from cffs.catalog.rows import Fact
 from cffs.catalog.store import PAGE_ROWS, Catalog
 from cffs.core.errors import DeadlineExceeded
 from cffs.core.values import Emptiness
-from tests.catalog.making import call, campaign, media, recording
+from tests.catalog.factories import call, campaign, media, recording
 
 
 def learn(catalog: Catalog, key: str = "recording/1.mp3", **told: Any) -> Fact:

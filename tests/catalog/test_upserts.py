@@ -17,7 +17,7 @@ from cffs.catalog.store import Catalog
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
 from cffs.core.probe_names import is_junk
 from cffs.core.values import RecordingList, RecordingState
-from tests.catalog.making import call, campaign, media, recording
+from tests.catalog.factories import call, campaign, media, recording
 
 NASTY = (
     "",

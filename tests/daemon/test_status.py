@@ -17,7 +17,7 @@ from cffs.core.source import Api
 from cffs.daemon.status import Status, config_toml, metrics
 from cffs.standin.server import Standin
 from tests.fuse.kernel import refused
-from tests.fuse.world import World, built
+from tests.fuse.kernelless_mount import World, built
 
 SECRETS = Credentials(
     apikey="CANARYKEY",

@@ -69,8 +69,8 @@ ROWS: Final[dict[str, str]] = {
 
 OF_WRITING: Final[dict[str, tuple[str, str]]] = {
     "partial_upload": ("tests/mount/test_uploads.py", "test_what_the_service_refuses"),
-    "rm_of_a_credential": ("tests/mount/test_acting.py", "test_credentials_as_people_use_them"),
+    "rm_of_a_credential": ("tests/mount/test_credentials_and_caller_ids.py", "test_credentials_as_people_use_them"),
     "staging_full": ("tests/mount/test_uploads.py", "test_a_full_spool"),
-    "act_sent_twice": ("tests/mount/test_acting.py", "test_a_lost_answer_is_eio_and_one_line"),
+    "act_sent_twice": ("tests/mount/test_credentials_and_caller_ids.py", "test_a_lost_answer_is_eio_and_one_line"),
 }
 """Rows that count with --writable only, and the tests, beside the others of writing, that are theirs."""

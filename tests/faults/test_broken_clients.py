@@ -21,7 +21,7 @@ from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Source
 from cffs.reader.object_registry import ObjectRegistry
-from tests.reader.link import MIB, Facts, Fault, Lab, NurseryBackground, Origin, Remote, SimulatedAnswer
+from tests.reader.simulated_link import MIB, Facts, Fault, Lab, NurseryBackground, Origin, Remote, SimulatedAnswer
 from tests.reader.test_model import MEMORY_NBYTES, READ_SECONDS, Run
 
 LIES = ("whole", "shifted", "short", "short without length", "drip", None, None)

@@ -19,7 +19,7 @@ from cffs.standin.thread import StandinThread
 from tests.conftest import EXPLORES
 from tests.faults.bench import CANARIES, Bench
 from tests.faults.conftest import MakeBench, with_shim
-from tests.faults.naive import SCHEDULES, SILENT, SILENT_SECONDS, Play, Step
+from tests.faults.reference_model import SCHEDULES, SILENT, SILENT_SECONDS, Play, Step
 from tests.faults.test_model_virtual import flip
 from tests.mount.mounting import Said, run
 

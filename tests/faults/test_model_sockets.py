@@ -19,11 +19,11 @@ from cffs.cache.disk_index import files_below
 from cffs.standin.account import Account
 from cffs.standin.server import Standin
 from tests.conftest import EXPLORES
-from tests.faults.naive import SCHEDULES, SILENT, SILENT_SECONDS, Play, Step
+from tests.faults.reference_model import SCHEDULES, SILENT, SILENT_SECONDS, Play, Step
 from tests.faults.test_model_virtual import flip
 from tests.fuse.kernel import CONTEXT
-from tests.fuse.world import World, built, settings_of
-from tests.reader.link import MIB, disk_in
+from tests.fuse.kernelless_mount import World, built, settings_of
+from tests.reader.simulated_link import MIB, disk_in
 
 #: Far more than a busy machine needs; where the service is silent, the clock is put forward by so much.
 TIMEOUT_SECONDS = 20.0

@@ -26,8 +26,8 @@ from cffs.core.errors import (
 from cffs.core.source import v2_recording
 from cffs.fuse.errnos import errno_of
 from tests.conftest import EXPLORES
-from tests.faults.naive import SCHEDULES, Play, Step
-from tests.reader.link import MIB, Fault, Lab, Remote, corrupting_fault, disk_in, laboratory
+from tests.faults.reference_model import SCHEDULES, Play, Step
+from tests.reader.simulated_link import MIB, Fault, Lab, Remote, corrupting_fault, disk_in, laboratory
 
 HANDLER_SECONDS = 15.0
 

@@ -12,7 +12,7 @@ from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.server import Standin
 from tests.canary import CANARIES
-from tests.fuse.world import World, built, settings_of
+from tests.fuse.kernelless_mount import World, built, settings_of
 
 MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
 

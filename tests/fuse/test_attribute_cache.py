@@ -16,7 +16,7 @@ from cffs.standin.account import Account
 from cffs.tree.nodes import Remote
 from cffs.tree.object_keys import object_key
 from tests.fuse.kernel import CONTEXT, Token
-from tests.fuse.world import NOW_NS, World
+from tests.fuse.kernelless_mount import NOW_NS, World
 
 ONE = Inode(17)
 FILES = 12

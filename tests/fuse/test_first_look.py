@@ -11,8 +11,8 @@ from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.media_store import DynamicName
 from tests.fuse.kernel import CONTEXT, Kernel, refused
+from tests.fuse.kernelless_mount import World
 from tests.fuse.test_reading import account, recordings
-from tests.fuse.world import World
 
 #: Enough that metadata and body are asked for one after the other, and the second is waited for.
 NO_DATE = Options(send_last_modified=False)

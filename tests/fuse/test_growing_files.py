@@ -11,7 +11,7 @@ from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.growing_call import GrowingCall
 from tests.fuse.kernel import CONTEXT, refused
-from tests.fuse.world import World
+from tests.fuse.kernelless_mount import World
 
 A_SECOND = 1.01
 

@@ -10,7 +10,7 @@ from cffs.core.names import encode_name
 from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from tests.fuse.kernel import Kernel
-from tests.fuse.world import World
+from tests.fuse.kernelless_mount import World
 
 #: Of a request, in the test's time: under what makes a body late.
 LATENCY_SECONDS = 0.8

@@ -12,8 +12,8 @@ from trio.testing import MockClock
 from cffs.core.names import encode_name
 from cffs.standin.answers import Options
 from tests.fuse.kernel import CONTEXT, ROOT, Kernel, is_promise, refused
+from tests.fuse.kernelless_mount import World
 from tests.fuse.test_reading import account, first_recording
-from tests.fuse.world import World
 
 HASH = "0123456789abcdef0123456789abcdef"
 

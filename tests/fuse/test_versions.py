@@ -20,9 +20,9 @@ from cffs.standin.objects import StandinObject
 from cffs.standin.server import Standin
 from tests.conftest import EXPLORES
 from tests.fuse.kernel import CONTEXT, READ_NBYTES, refused
+from tests.fuse.kernelless_mount import World, built, settings_of
 from tests.fuse.pages import Opened, PageCache
-from tests.fuse.world import World, built, settings_of
-from tests.reader.link import MIB, disk_in
+from tests.reader.simulated_link import MIB, disk_in
 
 FILES = 6
 NBYTES = 300_001

@@ -11,7 +11,7 @@ SEMANTICS = ROOT / "cffs/docs/semantics.md"
 MOST_CHARACTERS = 120
 BYTES, ANSWERS, NETWORK = (f"faults/test_rows_{name}.py" for name in ("bytes", "answers", "network"))
 STORAGE, ENDS = "faults/test_rows_storage.py", "faults/test_rows_ends.py"
-READING, BEHAVING, OFFLINE = "mount/test_reading.py", "mount/test_behaving.py", "faults/test_offline.py"
+READING, BEHAVING, OFFLINE = "mount/test_reading.py", "mount/test_mount_lifecycle.py", "faults/test_offline.py"
 
 #: The beginning of each line, and the tests that execute it: file and name.
 PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
@@ -52,7 +52,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "A failing file or folder disturbs no other": (
         (BEHAVING, "test_a_failing_recording_disturbs_no_other"),
         ("faults/test_bystanders.py", "test_a_hundred_hanging_readers_delay_nobody"),
-        ("mount/test_attending.py", "test_status_while_the_origin_hangs"),
+        ("mount/test_mount_services.py", "test_status_while_the_origin_hangs"),
     ),
     "No passing fault is remembered longer than 5 s": (
         (NETWORK, "test_error_is_not_cached"),
@@ -96,7 +96,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "A credential and a telephone call are one request": (
         ("mount/test_every_operation.py", "test_every_operation_of_the_documents"),
-        ("mount/test_acting.py", "test_a_lost_answer_is_eio_and_one_line"),
+        ("mount/test_credentials_and_caller_ids.py", "test_a_lost_answer_is_eio_and_one_line"),
         ("callfire/test_acts.py", "test_every_act_is_sent_once"),
     ),
     "A file of up to 512 KiB costs one request": (

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_MODULE = 400
 #: HTTP of our own making, which people rightly distrust: so little that it can be read in one sitting.
-OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "own.py", "streams.py"), 600
+OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "pool.py", "sockets.py"), 600
 #: The only places that may catch everything (style.md 10): handler boundary, background tasks, and the command line's.
 BROAD_EXCEPTS = {
     "cffs/fuse/guard.py": 2,  # around a handler, and around what answers a READ at once; one function tells both

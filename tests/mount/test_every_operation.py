@@ -10,7 +10,7 @@ from cffs.callfire.operations import OPERATIONS
 from cffs.standin.thread import StandinThread
 from tests.mount.mounting import ROOT, Mounted, account_variables, mounted
 from tests.mount.writing import wav
-from tests.tree.facts import Facts
+from tests.tree.sample_account import Facts
 
 NUMBER = "12135551122"
 #: The first document names no operations; the stand-in's log calls them so.

@@ -1,6 +1,6 @@
 """Random preads through reader, caches, transport and real HTTP, each compared with the stand-in's own bytes.
 
-    .venv/bin/python -m tests.reader.preads --seed 7 --count 1000000
+    .venv/bin/python -m tests.reader.random_reads --seed 7 --count 1000000
 
 Several objects of together eight times the memory, a disk cache that holds half of them, tasks that read at random, on,
 and at the ends, each with two handles, some leaving in the middle; the disk's threads and the stand-in's run beside
@@ -27,7 +27,7 @@ from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.open_file import OpenFile
 from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
-from tests.reader.link import MIB, Facts, NurseryBackground
+from tests.reader.simulated_link import MIB, Facts, NurseryBackground
 
 OBJECTS = 4
 OBJECT_NBYTES = 8 * MIB

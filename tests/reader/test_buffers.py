@@ -11,7 +11,7 @@ from cffs.reader.connection_scheduler import ConnectionScheduler
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.fetch import Fetch
-from tests.reader.link import Facts, Origin
+from tests.reader.simulated_link import Facts, Origin
 
 KIB, MIB = 1024, 1024 * 1024
 

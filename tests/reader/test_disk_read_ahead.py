@@ -16,7 +16,7 @@ from cffs.cache.disk_file import Transfer, WouldBlock
 from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
-from tests.reader.link import MIB, Remote, laboratory
+from tests.reader.simulated_link import MIB, Remote, laboratory
 from tests.reader.test_disk_tier import KIB, compare, damage, mounted, read_all
 
 

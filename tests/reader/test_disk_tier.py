@@ -16,7 +16,7 @@ from cffs.cache.disk_index import files_below
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, MalformedAnswer, RemoteObjectChanged, TruncatedAnswer
 from cffs.reader.remote_file import OpenFile
-from tests.reader.link import MIB, Fault, Lab, Remote, corrupting_fault, disk_in, laboratory
+from tests.reader.simulated_link import MIB, Fault, Lab, Remote, corrupting_fault, disk_in, laboratory
 
 KIB = 1024
 

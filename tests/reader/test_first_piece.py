@@ -7,7 +7,7 @@ from trio.testing import MockClock
 from cffs.core.errors import RemoteObjectMissing
 from cffs.core.source import v2_recording
 from cffs.reader.first_piece import GRACE_SECONDS
-from tests.reader.link import MIB, Lab, Remote, laboratory
+from tests.reader.simulated_link import MIB, Lab, Remote, laboratory
 
 KIB = 1024
 

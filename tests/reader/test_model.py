@@ -19,7 +19,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.reader.remote_file import OpenFile
-from tests.reader.link import MIB, Fault, Lab, Remote, disk_in, laboratory
+from tests.reader.simulated_link import MIB, Fault, Lab, Remote, disk_in, laboratory
 
 KIB = 1024
 READ_SECONDS = 15.0

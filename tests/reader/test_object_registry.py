@@ -25,7 +25,7 @@ from cffs.core.source import v2_recording
 from cffs.core.values import Emptiness
 from cffs.reader.object_info import Known
 from cffs.reader.remote_file import OpenFile
-from tests.reader.link import MIB, Fault, Lab, Remote, corrupting_fault, laboratory
+from tests.reader.simulated_link import MIB, Fault, Lab, Remote, corrupting_fault, laboratory
 
 KIB = 1024
 

@@ -1,8 +1,8 @@
-"""The tool `tests/reader/preads.py`, for a short while; run it by hand for a million."""
+"""The tool `tests/reader/random_reads.py`, for a short while; run it by hand for a million."""
 
 import pytest
 
-from tests.reader.preads import play
+from tests.reader.random_reads import play
 
 
 async def test_random_preads(tmp_path):

@@ -20,7 +20,7 @@ from cffs.reader.planner import (
     interrupted,
     plan,
 )
-from tests.reader.link import MIB
+from tests.reader.simulated_link import MIB
 
 KIB = 1024
 PAGE = 4 * KIB

@@ -18,7 +18,7 @@ from cffs.reader.delivered_ranges import DeliveredRanges
 from cffs.reader.folder_read_ahead import HOLD_SECONDS, FolderReadAhead, Sibling
 from cffs.reader.object_info import Known
 from cffs.reader.open_file import OpenFile
-from tests.reader.link import ANSWERED_MS, MIB, Fault, Lab, Remote, disk_in, laboratory
+from tests.reader.simulated_link import ANSWERED_MS, MIB, Fault, Lab, Remote, disk_in, laboratory
 
 KIB = 1024
 TOTAL = 700_001

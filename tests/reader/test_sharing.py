@@ -10,7 +10,7 @@ from cffs.cache.disk_file import BlockWrite, Transfer
 from cffs.core.source import v2_recording
 from cffs.reader.object_info import Known
 from cffs.reader.open_file import OpenFile
-from tests.reader.link import MIB, Lab, Remote, laboratory
+from tests.reader.simulated_link import MIB, Lab, Remote, laboratory
 
 KIB = 1024
 

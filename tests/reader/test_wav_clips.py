@@ -21,7 +21,7 @@ from cffs.core.source import Source, v1_recording, wav_key
 from cffs.reader.object_info import Known
 from cffs.reader.wav_clips import WavClips, moment_source
 from tests.core.test_wav import chunk, chunks_of, form, pcm, walked, wav
-from tests.reader.link import Fault, Lab, Remote, disk_in, laboratory
+from tests.reader.simulated_link import Fault, Lab, Remote, disk_in, laboratory
 
 IDENT = 88
 WHOLE = v1_recording(IDENT)

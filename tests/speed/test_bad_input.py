@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.core.errors import CffsError, RemoteObjectChanged
-from tests.reader.link import MIB, Fault, Remote, disk_in, laboratory
+from tests.reader.simulated_link import MIB, Fault, Remote, disk_in, laboratory
 from tests.reader.test_disk_tier import damage
 from tests.speed.test_gates import KIB, opened, stream
 

@@ -7,7 +7,7 @@ from cffs.core.source import Api
 from cffs.daemon.probe_command import expected_of
 from cffs.reader.dependencies import OriginProfile
 from cffs.reader.folder_read_ahead import FolderReadAhead
-from tests.reader.link import MIB, Remote, laboratory
+from tests.reader.simulated_link import MIB, Remote, laboratory
 from tests.speed.test_gates import KIB, opened, stream
 from tests.speed.test_parallel import seconds_of
 from tests.speed.test_siblings import copy, folder_of

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from cffs.core.source import Source, v2_recording
 from cffs.reader.object_info import Known
 from cffs.reader.remote_file import OpenFile
-from tests.reader.link import MIB, Fault, Lab, Remote, laboratory
+from tests.reader.simulated_link import MIB, Fault, Lab, Remote, laboratory
 
 KIB = 1024
 

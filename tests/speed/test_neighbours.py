@@ -11,8 +11,8 @@ from cffs.core.source import v2_recording
 from cffs.fuse.listing_order import ListingOrder
 from cffs.reader.folder_read_ahead import MAX_AHEAD, FolderReadAhead
 from cffs.tree.nodes import Kind, Node, Remote
-from tests.reader.link import MIB, laboratory
-from tests.reader.link import Remote as Served
+from tests.reader.simulated_link import MIB, laboratory
+from tests.reader.simulated_link import Remote as Served
 
 COUNT = 100
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from cffs.reader.parallelism import HOLD_SECONDS, MAX_HOLD_SECONDS, WORTH_IT, StreamParallelism
-from tests.reader.link import MIB, Lab, Remote, laboratory
+from tests.reader.simulated_link import MIB, Lab, Remote, laboratory
 from tests.speed.test_gates import opened, stream
 
 KIB = 1024

@@ -15,7 +15,7 @@ from cffs.core.source import v2_recording
 from cffs.reader.object_info import Known
 from cffs.reader.planner import FIRST_NBYTES, SMALL_FILE_NBYTES, TAIL_NBYTES, WHOLE_FILE_NBYTES
 from cffs.reader.remote_file import OpenFile
-from tests.reader.link import MIB, Lab, Remote, disk_in, laboratory
+from tests.reader.simulated_link import MIB, Lab, Remote, disk_in, laboratory
 
 KIB = 1024
 LATENCY_SECONDS = 0.05

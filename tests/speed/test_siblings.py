@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from cffs.core.source import v2_recording
 from cffs.reader.folder_read_ahead import FolderReadAhead, FolderRun, Sibling
 from cffs.reader.object_info import Known
-from tests.reader.link import MIB, Lab, Remote, laboratory
+from tests.reader.simulated_link import MIB, Lab, Remote, laboratory
 
 KIB = 1024
 

@@ -12,7 +12,7 @@ from cffs.standin.account import Account
 from cffs.standin.answers import Options
 from cffs.standin.thread import StandinThread
 from tests.canary import CANARIES
-from tests.tree.facts import Facts
+from tests.tree.sample_account import Facts
 from tests.tree.world import World, opened
 
 #: An account of a few calls, where one more knows all of it.

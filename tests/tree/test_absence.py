@@ -19,7 +19,7 @@ from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind
 from cffs.tree.routes import FOLDERS
-from tests.tree.facts import MISSING, VIEWS, Facts, Open, Serve
+from tests.tree.sample_account import MISSING, VIEWS, Facts, Open, Serve
 
 
 async def test_missing(world: Open, facts: Facts) -> None:

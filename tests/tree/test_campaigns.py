@@ -10,7 +10,7 @@ from cffs.core.errors import RemoteObjectMissing
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind, Node
 from cffs.tree.routes import FOLDERS
-from tests.tree.facts import MISSING, Facts, Open, Serve
+from tests.tree.sample_account import MISSING, Facts, Open, Serve
 from tests.tree.test_views import calls_of, listed
 from tests.tree.world import World
 

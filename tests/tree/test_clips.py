@@ -7,7 +7,7 @@ from cffs.standin.generated_rows import is_mulaw
 from cffs.standin.growing_call import GrowingCall
 from cffs.standin.thread import StandinThread
 from tests.core.test_wav import form, wav
-from tests.tree.facts import MISSING, Facts, Open, Serve
+from tests.tree.sample_account import MISSING, Facts, Open, Serve
 
 
 def cut_of(whole: bytes, start: float, stop: float) -> bytes:

@@ -11,7 +11,7 @@ from cffs.core.errors import ServerFailure
 from cffs.core.names import encode_name
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind
-from tests.tree.facts import MISSING, Facts, Open, Serve, folder_paths
+from tests.tree.sample_account import MISSING, Facts, Open, Serve, folder_paths
 
 
 async def test_cold_chain(world: Open, facts: Facts) -> None:

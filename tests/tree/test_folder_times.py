@@ -7,8 +7,8 @@ import pytest
 
 from cffs.catalog import upserts
 from cffs.standin.thread import StandinThread
-from tests.catalog.making import recording
-from tests.tree.facts import Facts, Open, Serve
+from tests.catalog.factories import recording
+from tests.tree.sample_account import Facts, Open, Serve
 from tests.tree.world import World
 
 #: After all that the stand-in generates (2024-06-01).

@@ -12,7 +12,7 @@ from cffs.core.errors import (
 from cffs.standin.media_store import DynamicName
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Document
-from tests.tree.facts import Facts, Open, Serve, mp3_bytes
+from tests.tree.sample_account import Facts, Open, Serve, mp3_bytes
 
 
 async def test_equal_names(world: Open, facts: Facts, standin: StandinThread) -> None:

@@ -9,7 +9,7 @@ from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.core.json_values import decode
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind
-from tests.tree.facts import Facts, Open, Serve, mp3_bytes
+from tests.tree.sample_account import Facts, Open, Serve, mp3_bytes
 
 HOSTILE_IDS: tuple[Any, ...] = (None, "", "abc", -1, 0, 1.5, True, [], {}, 2**63, 10**30, "007", "-5", "1\0")
 #: A folder that each listing fills.

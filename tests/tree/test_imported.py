@@ -7,7 +7,7 @@ from cffs.catalog.rows import DynamicRow
 from cffs.catalog.url_finder import Finding, FoundFile
 from cffs.catalog.url_import import CatalogFile, Tally
 from cffs.standin.thread import StandinThread
-from tests.tree.facts import Facts, Open
+from tests.tree.sample_account import Facts, Open
 
 
 def imported(folder: Path, *findings: Finding) -> None:

@@ -9,7 +9,7 @@ from cffs.core.errors import StaleHandle
 from cffs.tree.inodes import ROOT, ROOT_INODE, InodeTable, number_of
 from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Kind, Node
 from cffs.tree.object_keys import object_key
-from tests.tree.facts import Open
+from tests.tree.sample_account import Open
 
 nodes = st.one_of(
     st.integers(1, 4).map(lambda ident: Node(Kind.MP3, (ident,))),

@@ -11,7 +11,7 @@ from cffs.catalog.listings import RETRY_SECONDS
 from cffs.core.errors import CffsError
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
-from tests.tree.facts import Facts, Open, Serve
+from tests.tree.sample_account import Facts, Open, Serve
 from tests.tree.world import opened
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from tests.tree.facts import Facts, Open, mp3_bytes
+from tests.tree.sample_account import Facts, Open, mp3_bytes
 
 
 async def test_what_is_here(world: Open, facts: Facts) -> None:

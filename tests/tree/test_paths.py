@@ -8,7 +8,7 @@ from cffs.core.json_values import decode
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Kind
 from cffs.tree.routes import FOLDERS
-from tests.tree.facts import VIEWS, Facts, Open, Serve, folder_paths
+from tests.tree.sample_account import VIEWS, Facts, Open, Serve, folder_paths
 
 #: (v1, v2): the credentials that a user may have.
 BOTH, V1_ONLY, V2_ONLY = (True, True), (True, False), (False, True)

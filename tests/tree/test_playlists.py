@@ -8,7 +8,7 @@ import trio
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT
 from cffs.tree.nodes import Document, Kind
-from tests.tree.facts import Facts, Open, Serve
+from tests.tree.sample_account import Facts, Open, Serve
 from tests.tree.world import World
 
 

@@ -8,7 +8,7 @@ from cffs.core.errors import MalformedAnswer, ObjectRefused
 from cffs.standin.fault_effects_answers import SPELLINGS
 from cffs.standin.media_files import OTHER_EXTENSIONS
 from cffs.standin.thread import StandinThread
-from tests.tree.facts import MISSING, Facts, Open, mp3_bytes
+from tests.tree.sample_account import MISSING, Facts, Open, mp3_bytes
 
 
 @pytest.mark.parametrize("spelling", [name for name in SPELLINGS if name != "unreadable"])

@@ -14,9 +14,9 @@ from cffs.core.names import encode_name
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind, Node
 from cffs.tree.routes import FOLDERS
-from tests.catalog.making import call as new_call
-from tests.catalog.making import recording as new_recording
-from tests.tree.facts import MISSING, VIEWS, Facts, Open, Serve
+from tests.catalog.factories import call as new_call
+from tests.catalog.factories import recording as new_recording
+from tests.tree.sample_account import MISSING, VIEWS, Facts, Open, Serve
 from tests.tree.world import World
 
 
