@@ -307,7 +307,10 @@ class Showing:
         if isinstance(content, Remote) and permissions is None and self._is_only_listed(inode, content):
             self._kernel.note(content.key, inode)
             nbytes, modified_ms = self._namespace.told_by_listing(content)
-            return self._attributes.only_listed(inode, nbytes, modified_ms, now_ns=self._now_ns())
+            now_ns = self._now_ns()
+            attributes = self._attributes.only_listed(inode, nbytes, modified_ms, now_ns=now_ns)
+            self._kept.keep(inode, content, attributes, is_exact=False, now_ns=now_ns)
+            return attributes
         if content is None and node.kind in FOLDERS:
             modified_ms = self._namespace.folder_modified_ms(node)
             return self._attributes.listed_folder(inode, modified_ms, now_ns=self._now_ns(), permissions=permissions)

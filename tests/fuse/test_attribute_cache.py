@@ -1,5 +1,6 @@
 """Attributes that listings keep: shown again only where anew they would be the same."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pyfuse3
@@ -127,13 +128,15 @@ class Made:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        make = AttributeMaker.listed_file
+        for name in ("listed_file", "only_listed"):
+            monkeypatch.setattr(AttributeMaker, name, self._counted(getattr(AttributeMaker, name)))
 
+    def _counted(self, make: Callable[..., pyfuse3.EntryAttributes]) -> Callable[..., pyfuse3.EntryAttributes]:
         def counted(*given: Any, **named: Any) -> pyfuse3.EntryAttributes:
             self.count += 1
             return make(*given, **named)
 
-        monkeypatch.setattr(AttributeMaker, "listed_file", counted)
+        return counted
 
 
 async def listed(mount: World) -> list[pyfuse3.EntryAttributes]:
