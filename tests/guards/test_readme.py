@@ -8,6 +8,7 @@ from types import ModuleType
 from cffs.callfire.operations import OPERATIONS
 from cffs.tree.nodes import Kind
 from cffs.tree.routes import routes_of
+from tests.guards.links import anchors, broken_references
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,7 +94,16 @@ def test_every_link_leads_somewhere():
             assert not anchor or anchor in anchors(linked), (page.name, target)
 
 
-def anchors(page: Path) -> set[str]:
-    """The anchors that a page's headings give it: lower case, blanks as hyphens, other signs left out."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+def test_every_reference_of_the_code_leads_somewhere():
+    """Each `cffs/docs/x.md#anchor` in code, tests, scripts and settings names a document, and a heading of it."""
+    files = [path for folder in ("cffs", "tests", "scripts") for path in sorted((ROOT / folder).rglob("*"))]
+    files = [path for path in files if path.suffix in {".py", ".toml", ".service", ""} and path.is_file()]
+    here = ROOT / "tests/guards"
+    broken = {str(path.relative_to(ROOT)): broken_references(path.read_text()) for path in files if path.parent != here}
+    assert {name: found for name, found in broken.items() if found} == {}
+
+
+def test_the_guard_sees_broken_references():
+    """A missing document and a missing heading are found, and those that exist are not."""
+    text = "docs/none.md, cffs/docs/semantics.md#none, cffs/docs/semantics.md#promises, cffs/docs/service.md"
+    assert broken_references(text) == ["docs/none.md", "cffs/docs/semantics.md#none"]
