@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from cffs.cache.disk_file import BlockRead, BlockWrite, DiskFile, OpenFiles, Transfer, make_folder
-from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
+from cffs.cache.disk_format import blocks_of
 from cffs.cache.disk_index import DiskIndex, NearlyFull, name_of
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES
 
 log = logging.getLogger(__name__)
 

@@ -20,13 +20,10 @@ import xxhash
 
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES, MAX_OBJECT_NBYTES
 
-#: Contract section 5. Smaller blocks cost more slots, larger ones are fetched again more often.
-BLOCK_NBYTES = 128 * 1024
 HEADER_NBYTES = 4096
 _PAGE_NBYTES = 4096
-#: No object is larger (contract, section 4).
-MAX_OBJECT_NBYTES = 2**40
 _MAGIC = b"cffsblk1"
 _DIGEST_NBYTES = 20
 _HEADER = struct.Struct(f"<8sIQ{_DIGEST_NBYTES}s{_DIGEST_NBYTES}s")

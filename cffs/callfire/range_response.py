@@ -13,9 +13,10 @@ from cffs.callfire.stats import Stats
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, TruncatedAnswer
 from cffs.core.media_content import MIN_JUDGED_NBYTES, Verdict, judge
+from cffs.core.units import KIB
 
 #: What the first look takes in at first: enough for a verdict on everything but blanks. It is copied once more.
-_LOOK_NBYTES = 16 * 2**10
+_LOOK_NBYTES = 16 * KIB
 
 
 class Body(Protocol):

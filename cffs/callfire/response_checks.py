@@ -27,9 +27,8 @@ from cffs.core.errors import (
     VersionUnclear,
 )
 from cffs.core.times import parse_http_date, parse_retry_after
+from cffs.core.units import MAX_OBJECT_NBYTES, NS_PER_MS
 
-#: No recording is larger (contract, section 4: more than 2^40 is "unknown"); a larger number is a lie or a mistake.
-MAX_OBJECT_NBYTES = 2**40
 #: A validator is echoed and stored; anything longer than this is no ETag anybody sends on purpose.
 _MAX_VALIDATOR_LENGTH = 512
 #: ASCII, since `\d` takes digits of other scripts; 13 digits hold 2^40.
@@ -171,7 +170,7 @@ def check_body(
         stop=stop,
         total=total,
         validator=validator,
-        last_modified_ns=None if modified_ms is None else modified_ms * 1_000_000,
+        last_modified_ns=None if modified_ms is None else modified_ms * NS_PER_MS,
         answered_ms=_answered_ms(headers, now_ns),
         content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
         content_nbytes=length,
@@ -191,7 +190,7 @@ def require_identity(headers: Mapping[str, str], *, what: str) -> None:
 
 def _answered_ms(headers: Mapping[str, str], now_ns: int) -> int:
     told_ms = parse_http_date(headers.get("date", ""))
-    return now_ns // 1_000_000 if told_ms is None else told_ms
+    return now_ns // NS_PER_MS if told_ms is None else told_ms
 
 
 def _bounded(text: str) -> int:

@@ -17,8 +17,9 @@ from cffs.core.api_v2 import parse_duplicate_media_id, parse_error_message, pars
 from cffs.core.errors import AccessRefused, CffsError, ObjectRefused, OperationNotOffered, OriginBusy
 from cffs.core.refusals import is_about_rate_limit
 from cffs.core.source import Api
+from cffs.core.units import KIB
 
-_MAX_ERROR_NBYTES = 16 * 2**10  # enough for its message
+_MAX_ERROR_NBYTES = 16 * KIB  # enough for its message
 _ERROR_BODY_SECONDS = 0.5
 
 

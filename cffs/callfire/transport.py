@@ -39,12 +39,13 @@ from cffs.core.errors import (
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source, quote_segment
 from cffs.core.times import parse_http_date
+from cffs.core.units import KIB, MIB
 
-MAX_METADATA_NBYTES = 8 * 2**20  # a page of a thousand calls is about a megabyte
+MAX_METADATA_NBYTES = 8 * MIB  # a page of a thousand calls is about a megabyte
 _METADATA_CONNECTIONS = 2  # contract, section 2: "and two more for metadata"
 UPLOAD_IDLE_SECONDS = 30.0  # contract, section 8: without progress for so long
-_FIRST_ANSWER_NBYTES = 64 * 2**10  # no account is larger; a web page is known by its beginning
-_SCRATCH_NBYTES = 64 * 2**10
+_FIRST_ANSWER_NBYTES = 64 * KIB  # no account is larger; a web page is known by its beginning
+_SCRATCH_NBYTES = 64 * KIB
 #: A parameter may be there more than once (`id` of findCalls), so pairs will do as well.
 Query = Mapping[str, str] | Iterable[tuple[str, str]]
 #: httpx prints whole URLs, keys included, at INFO (reliability.md F6); httpcore's DEBUG is noise.

@@ -11,10 +11,11 @@ from contextlib import aclosing
 from cffs.callfire.v2_base import V2Base, answer_to, query_of
 from cffs.core.api_v2 import parse_media, parse_resource_id, require_id
 from cffs.core.source import Api
+from cffs.core.units import KIB
 from cffs.core.values import Media, Page
 
 #: Handed to the socket at a time: what a slow network must take within the idle limit (30 s) to count as moving.
-PIECE_NBYTES = 16 * 2**10
+PIECE_NBYTES = 16 * KIB
 
 
 class V2Media(V2Base):

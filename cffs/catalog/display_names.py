@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cffs.core.listed_names import NameParts, campaign_folder, listed_stem, name_parts, other_side
 from cffs.core.times import date_folders
+from cffs.core.units import NS_PER_MS
 from cffs.core.values import Call, Recording, RecordingState
 
 #: The names of two settings: the zone that all names tell times in, and when the account was first seen here.
 TIMEZONE = "timezone"
 FIRST_SEEN = "first_seen_ms"
 UTC = "UTC"
-_NS_A_MS = 1_000_000
 _MONTHS = 12
 
 
@@ -50,7 +50,7 @@ def _zone(name: str) -> ZoneInfo:
 
 def month_of(created_ms: int, zone: ZoneInfo) -> int:
     """The month that a name with that time says."""
-    year, month, _day = date_folders(created_ms * _NS_A_MS, zone=zone)
+    year, month, _day = date_folders(created_ms * NS_PER_MS, zone=zone)
     return int(year) * _MONTHS + int(month) - 1
 
 

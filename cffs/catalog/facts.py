@@ -20,6 +20,7 @@ from cffs.catalog.capabilities import HintMeasure
 from cffs.catalog.changes import Changes
 from cffs.catalog.database import Database
 from cffs.catalog.rows import Fact
+from cffs.core.units import NS_PER_MS
 
 log = logging.getLogger(__name__)
 
@@ -249,4 +250,4 @@ def _fact(
 
 def wall_clock_ms() -> int:
     """The time of this machine, in unix milliseconds."""
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // NS_PER_MS

@@ -14,6 +14,7 @@ from cffs.cli.control import ask
 from cffs.cli.messages import json_text, one_line, tell
 from cffs.cli.mounts import place_in_mount
 from cffs.core.settings import Settings
+from cffs.core.units import NS_PER_MS
 
 _SHOWN = ("status", "range", "validator", "length", "total", "hint", "head", "redirect_host", "first_byte_ms")
 #: A dozen small requests an object, each bounded by 15 s in the daemon.
@@ -89,7 +90,7 @@ async def _keep(settings: Settings, found: Any) -> bool:
         with taken(settings, Path("(cffs doctor)")) as folders:
             opened = Catalog.opened(folders.state / "catalog.sqlite", timezone=settings.timezone)
             async with opened as catalog:
-                await keep(catalog, found, now_ms=time.time_ns() // 1_000_000)
+                await keep(catalog, found, now_ms=time.time_ns() // NS_PER_MS)
     except (UsageError, OSError):
         return False
     return True

@@ -25,10 +25,9 @@ from cffs.core.json_values import (
 )
 from cffs.core.media_types import public_parts, shown_extension
 from cffs.core.one_line import MAX_LINE_CHARACTERS, printable_line
+from cffs.core.units import MAX_OBJECT_NBYTES
 from cffs.core.values import Call, Campaign, Emptiness, Item, Media, Page, Recording, RecordingState
 
-#: Contract section 4: a length of zero or of more than a tebibyte says nothing.
-MAX_HINT_NBYTES = 2**40
 #: Counts are int32 in the OpenAPI document; what is above is no count.
 _MAX_COUNT = 2**31 - 1
 #: States of a call that has not been made, or not to its end.
@@ -251,13 +250,13 @@ def _campaign_id(document: Mapping[str, object]) -> CampaignId | None:
 
 
 def _hint_nbytes(document: Mapping[str, object]) -> int | None:
-    return as_count(document.get("lengthInBytes"), maximum=MAX_HINT_NBYTES) or None
+    return as_count(document.get("lengthInBytes"), maximum=MAX_OBJECT_NBYTES) or None
 
 
 def told_emptiness(document: Mapping[str, object]) -> Emptiness:
     """What the description of a recording or a media file says of its having no bytes."""
     told = (document.get("lengthInBytes"), document.get("lengthInSeconds"))
-    counts = [count for value in told if (count := as_count(value, maximum=MAX_HINT_NBYTES)) is not None]
+    counts = [count for value in told if (count := as_count(value, maximum=MAX_OBJECT_NBYTES)) is not None]
     if any(counts):
         return Emptiness.DENIED
     return Emptiness.TOLD if counts else Emptiness.UNTOLD

@@ -18,9 +18,10 @@ import msgspec
 
 from cffs.core.errors import MalformedAnswer
 from cffs.core.ids import MAX_ID, parse_id
+from cffs.core.units import MIB
 
 #: A page of 1,000 calls with every field is 2-3 MiB; more than this is no listing.
-MAX_BODY_NBYTES = 16 * 2**20
+MAX_BODY_NBYTES = 16 * MIB
 #: Deeper than any document of the service (calls > records > recordings is 7), far below Python's recursion limit.
 MAX_DEPTH = 64
 #: 4 million empty lists fit into 8 MiB and take 250 MB once decoded; 1,000 calls have about 60,000 values.

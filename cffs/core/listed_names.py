@@ -14,6 +14,7 @@ from cffs.core.ids import parse_id
 from cffs.core.names import encode_name, file_name
 from cffs.core.probe_names import is_junk
 from cffs.core.times import file_stamp
+from cffs.core.units import NS_PER_MS
 
 #: Nothing was recorded before the second day of 1970, whatever the zone; the last is a day before 9999 in any zone.
 FIRST_DATED_MS = 86_400_000
@@ -23,7 +24,6 @@ USUAL_NAMES = frozenset({"", "call_recording"})
 UNKNOWN_NUMBER = "unknown"
 #: What can stand behind a stem; the longest leaves every form of a name within 255 bytes.
 LONGEST_EXTENSION = ".json"
-_NS_A_MS = 1_000_000
 _SECONDS_A_MINUTE = 60
 
 
@@ -81,7 +81,7 @@ def listed_stem(parts: NameParts, *, identity: int, zone: tzinfo, name: str = ""
     """
     said = []
     if parts.created_ms is not None:
-        said.append(file_stamp(parts.created_ms * _NS_A_MS, zone=zone))
+        said.append(file_stamp(parts.created_ms * NS_PER_MS, zone=zone))
     if parts.inbound is not None:
         said.append("in" if parts.inbound else "out")
     said.append(UNKNOWN_NUMBER if parts.number is None else parts.number)

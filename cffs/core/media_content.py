@@ -18,13 +18,15 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from cffs.core.units import KIB, MIB
+
 #: As many bytes as `check_content` looks at in one place.
-HEAD_NBYTES = 64 * 1024
+HEAD_NBYTES = 64 * KIB
 #: So many characters of text, blanks not counted, are a page. More than the longest MPEG audio frame (1,729 bytes):
 #: encoders fill frames with letters (`UUUU`, `LAME3.100`), and a stream may be cut in the middle of one.
 ENOUGH_CHARACTERS = 4096
 #: Beyond so many bytes of blanks and little else, nothing is waited for any more: it is no sound.
-MAX_JUDGED_NBYTES = 2**20
+MAX_JUDGED_NBYTES = 1 * MIB
 #: Of a piece shorter than this, whose rest is not at hand, nothing is told.
 MIN_JUDGED_NBYTES = 64
 #: A-law writes silence as one letter (0x55, `U`), over and over; a page has more than three letters.

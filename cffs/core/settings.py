@@ -11,10 +11,9 @@ from pathlib import Path
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import is_loopback
 from cffs.core.source import Api, Source
+from cffs.core.units import BLOCK_NBYTES, GIB, MIB
 
-#: The cache's block (contract section 5); a cache that cannot hold a few of them works for nothing (style.md F8).
-BLOCK_NBYTES = 128 * 1024
-#: One block being read, one being fetched, and the same for a few neighbours.
+#: One block being read, one being fetched, and the same for a few neighbours: a smaller cache works for nothing.
 LEAST_MEMORY_NBYTES = 8 * BLOCK_NBYTES
 #: Below it no handshake with a distant service ends in time.
 LEAST_TIMEOUT_SECONDS = 0.1
@@ -118,8 +117,8 @@ class Settings:
     v2_url: str
     profile: str | None = None
     config: Path | None = None
-    cache_nbytes: int = 2 * 2**30
-    memory_nbytes: int = 64 * 2**20
+    cache_nbytes: int = 2 * GIB
+    memory_nbytes: int = 64 * MIB
     timeout_seconds: float = 30.0
     dir_ttl_seconds: float = 60.0
     revalidate_seconds: float = 0.0
@@ -128,7 +127,7 @@ class Settings:
     timezone: str = "UTC"
     names: str = "people"
     writable: bool = False
-    upload_limit_nbytes: int = 100 * 2**20
+    upload_limit_nbytes: int = 100 * MIB
     offline: bool = False
     exact_sizes: bool = False
     xattrs: bool = False
@@ -150,9 +149,9 @@ class Settings:
             if not url.lower().startswith("https:") and not is_loopback(url) and not self.insecure_http:
                 raise UsageError(f"{flag}: plain http would show the credentials; use https, or --insecure-http")
         if self.memory_nbytes < LEAST_MEMORY_NBYTES:
-            raise UsageError(f"--memory-size: too small for any block; give {LEAST_MEMORY_NBYTES // 2**20}M or more")
+            raise UsageError(f"--memory-size: too small for any block; give {LEAST_MEMORY_NBYTES // MIB}M or more")
         if 0 < self.cache_nbytes < LEAST_MEMORY_NBYTES:
-            least = LEAST_MEMORY_NBYTES // 2**20
+            least = LEAST_MEMORY_NBYTES // MIB
             raise UsageError(f"--cache-size: too small for any block; give {least}M or more, or 0 for none")
         if self.timeout_seconds < LEAST_TIMEOUT_SECONDS:
             raise UsageError(f"--timeout: nothing answers that fast; give {LEAST_TIMEOUT_SECONDS} or more")

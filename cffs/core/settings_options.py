@@ -12,6 +12,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from cffs.core.errors import UsageError
+from cffs.core.units import GIB, KIB, MIB
 
 
 class Kind(StrEnum):
@@ -116,7 +117,7 @@ BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 #: What proves who we are: in the environment and the config, each also as `..._file`; never on the command line.
 CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password")
 
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _SIZE = re.compile(r"(\d{1,18})([KMG]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 #: No colon or slash: the name is part of the mount's source (`callfire:NAME`) and of messages.

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-NS_PER_SECOND = 1_000_000_000
-_NS_PER_MS = 1_000_000
+from cffs.core.units import NS_PER_MS, NS_PER_SECOND
+
 _NS_PER_DAY = 86_400 * NS_PER_SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: The last moment that every zone still writes with a year of four digits.
@@ -26,7 +26,7 @@ _YEARS = range(1970, 9999)
 
 def clamped_ns(unix_ms: int, *, now_ns: int) -> int:
     """A time of the service (unix milliseconds, any int) as unix nanoseconds within [1970, now + 1 day]."""
-    return max(0, min(unix_ms * _NS_PER_MS, now_ns + _NS_PER_DAY))
+    return max(0, min(unix_ms * NS_PER_MS, now_ns + _NS_PER_DAY))
 
 
 #: The answers for one object all tell the same date.
@@ -61,7 +61,7 @@ def parse_retry_after(text: str, *, now_ns: int) -> float | None:
     unix_ms = parse_http_date(text)
     if unix_ms is None:
         return None
-    return min(max(0.0, (unix_ms * _NS_PER_MS - now_ns) / NS_PER_SECOND), _MAX_RETRY_AFTER_SECONDS)
+    return min(max(0.0, (unix_ms * NS_PER_MS - now_ns) / NS_PER_SECOND), _MAX_RETRY_AFTER_SECONDS)
 
 
 def _local(at_ns: int, zone: tzinfo) -> datetime:

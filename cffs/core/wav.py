@@ -13,12 +13,13 @@ from fractions import Fraction
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer
+from cffs.core.units import KIB, MAX_OBJECT_NBYTES
 
 _RIFF_NBYTES = 12
 _CHUNK_NBYTES = 8
 _FORMAT = struct.Struct("<HHIIHH")
 #: The largest `fmt ` of a known codec has 50 bytes; it is read whole and copied.
-_MAX_FORMAT_NBYTES = 1024
+_MAX_FORMAT_NBYTES = 1 * KIB
 #: More chunks than any program writes before the samples; what has more was made to be walked for ever.
 _MAX_CHUNKS = 256
 _PCM = 0x0001
@@ -39,8 +40,6 @@ _GSM_NBYTES, _GSM_FRAMES = 65, 320
 #: by SoX, 0x7fffffff less a head, 0xffffffff by ffmpeg).
 _UNTOLD_FROM = 0x7FFF0000
 _MAX_NBYTES = 0xFFFFFFFF
-#: No recording is larger; a `ds64` that says so was never filled in.
-_MAX_LARGE_NBYTES = 2**40
 #: Codecs that telephone systems and encoders put into WAV files, for who reads why they were not cut (mmreg.h).
 _NAMES = {
     0x0010: "OKI ADPCM", 0x0014: "G.723 ADPCM", 0x0017: "Dialogic OKI ADPCM", 0x0020: "Yamaha ADPCM",
@@ -114,7 +113,8 @@ def read_head() -> Walk:
         if name == b"data":
             if nbytes == _MAX_NBYTES and len(sizes) >= 16:
                 nbytes = int.from_bytes(sizes[8:16], "little")
-            is_told = 0 < nbytes < (_MAX_LARGE_NBYTES if sizes else _UNTOLD_FROM)
+            # a `ds64` that names more than any object has was never filled in
+            is_told = 0 < nbytes < (MAX_OBJECT_NBYTES if sizes else _UNTOLD_FROM)
             return _layout(form, offset, nbytes if is_told else None, told_frames)
         if name == b"fmt " and nbytes <= _MAX_FORMAT_NBYTES:
             form = yield ByteRange(offset, offset + nbytes)

@@ -23,6 +23,7 @@ from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
+from cffs.core.units import NS_PER_MS
 from cffs.daemon import malloc
 from cffs.daemon.account_folder import AccountFolders
 from cffs.daemon.background import NurseryBackground, open_background
@@ -152,7 +153,7 @@ async def built(
             objects=objects,
             catalog=catalog,
             attributes=AttributeMaker(
-                settings.fuse(), KernelCaching(), first_seen_ns=catalog.first_seen_ms * 1_000_000
+                settings.fuse(), KernelCaching(), first_seen_ns=catalog.first_seen_ms * NS_PER_MS
             ),
             kernel=kernel,
             calls=CallTable(
@@ -262,4 +263,4 @@ async def _catalog(state: Path, timezone: str) -> AsyncIterator[Catalog]:
 
 
 def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // NS_PER_MS

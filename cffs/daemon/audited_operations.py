@@ -19,6 +19,7 @@ import pyfuse3
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
 from cffs.core.settings import Settings
+from cffs.core.units import NS_PER_SECOND
 from cffs.daemon.audit_log import AuditLog
 from cffs.daemon.thumbnailers import HeadForThumbnailers
 from cffs.fuse.handles import FolderHandle, RemoteHandle, UnsettledHandle, told
@@ -27,7 +28,6 @@ from cffs.tree.inodes import ROOT_INODE
 
 #: Deeper than the tree is.
 _MOST_PARENTS = 16
-_NS_A_SECOND = 10**9
 #: The handle whose folder this task lists: pyfuse3's reply names entries and no folder.
 _listed: ContextVar[int] = ContextVar("listed")
 
@@ -132,7 +132,7 @@ class AuditedOperations(Operations):
         reading = self._readings.pop(number, None)
         if reading is None:
             return
-        now = datetime.fromtimestamp(self._now_ns() / _NS_A_SECOND, UTC)
+        now = datetime.fromtimestamp(self._now_ns() / NS_PER_SECOND, UTC)
         self._audit.note(
             {
                 "time": now.isoformat(timespec="milliseconds"),

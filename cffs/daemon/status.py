@@ -21,6 +21,7 @@ from cffs.core.one_line import visible_json
 from cffs.core.settings import Settings
 from cffs.core.settings_options import OPTIONS, Kind
 from cffs.core.source import Api
+from cffs.core.units import NS_PER_SECOND
 from cffs.daemon.background import NurseryBackground
 from cffs.fuse.operations import Operations
 from cffs.reader.object_registry import ObjectRegistry
@@ -113,7 +114,7 @@ class Status:
     def _last_errors(self) -> list[str]:
         lines = self.transport.stats.last_errors
         return [
-            f"{datetime.fromtimestamp(line.at_ns // 10**9, UTC).isoformat()} {line.line}"
+            f"{datetime.fromtimestamp(line.at_ns // NS_PER_SECOND, UTC).isoformat()} {line.line}"
             + (f" ({line.times} times)" if line.times > 1 else "")
             for line in lines
         ]

@@ -16,6 +16,7 @@ from cffs.core.ids import Inode
 from cffs.core.names import MAX_NAME_NBYTES
 from cffs.core.settings import FuseSettings
 from cffs.core.times import clamped_ns
+from cffs.core.units import BLOCK_NBYTES, NS_PER_MS
 from cffs.core.values import RecordingState
 from cffs.fuse.attribute_cache import AttributeCache
 from cffs.fuse.growing_files import Living
@@ -30,8 +31,6 @@ from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Content, Folder, Node, Remote
 from cffs.tree.routes import FOLDERS
 
-#: 1 MiB makes Python's open() read 1 MiB for the first 64 KiB; 128 KiB is the kernel's own read-ahead (readpath notes).
-BLOCK_NBYTES = 128 * 1024
 #: The unit of st_blocks, whatever the block size (stat(2)).
 SECTOR_NBYTES = 512
 #: What is free where media can be written: nothing tells how much, and copying tools and file managers must go ahead.
@@ -155,7 +154,7 @@ class AttributeMaker:
         return attributes
 
     def _tell_time(self, attributes: pyfuse3.EntryAttributes, modified_ns: int | None, now_ns: int) -> None:
-        self._tell_ms(attributes, None if modified_ns is None else modified_ns // 1_000_000, now_ns)
+        self._tell_ms(attributes, None if modified_ns is None else modified_ns // NS_PER_MS, now_ns)
 
     def _tell_ms(self, attributes: pyfuse3.EntryAttributes, modified_ms: int | None, now_ns: int) -> None:
         at_ns = self._first_seen_ns if modified_ms is None else clamped_ns(modified_ms, now_ns=now_ns)

@@ -11,6 +11,7 @@ import pyfuse3
 from cffs.catalog.store import Catalog
 from cffs.core.errors import RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.ids import Inode
+from cffs.core.units import NS_PER_MS
 from cffs.fuse.attributes import file_info
 from cffs.fuse.growing_files import Living
 from cffs.fuse.handles import HandleTable, RemoteHandle
@@ -53,7 +54,7 @@ class Opening:
 
     async def is_missing(self, content: Remote) -> None:
         """The service does not have it: once its row leaves for that, no byte of it is kept but a pinned one."""
-        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // 1_000_000):
+        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // NS_PER_MS):
             self._objects.let_go(content.key)
 
     async def open(self, inode: Inode, node: Node, content: Remote) -> pyfuse3.FileInfo:

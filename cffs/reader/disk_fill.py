@@ -5,8 +5,8 @@ It must not know who asked. Owned by one RemoteFile, which reads what is not her
 
 from collections.abc import Awaitable, Callable
 
-from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES
 from cffs.reader.fetch import Fetches
 from cffs.reader.open_file import OpenFile
 from cffs.reader.tiered_cache import TieredCache

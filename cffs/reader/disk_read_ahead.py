@@ -11,10 +11,11 @@ ahead itself; a thread costs what it saves), RWF_DONTCACHE (slower: it waits mor
 import trio
 
 from cffs.cache.buffer_pool import SLAB_NBYTES
-from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
+from cffs.cache.disk_format import blocks_of
 from cffs.cache.memory import MemoryCache
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES
 from cffs.core.wait_reasons import waits_for
 from cffs.reader.disk_tier import DiskTier
 

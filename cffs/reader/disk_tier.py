@@ -17,10 +17,11 @@ import trio
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.disk_file import BlockWrite, Transfer, WouldBlock
-from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
+from cffs.cache.disk_format import blocks_of
 from cffs.cache.types import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES
 from cffs.core.wait_reasons import waits_for
 
 log = logging.getLogger(__name__)

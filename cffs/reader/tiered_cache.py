@@ -9,9 +9,10 @@ held or missing before it must be asked again; a view got before it stays valid.
 
 from collections.abc import Iterable
 
-from cffs.cache.disk_format import BLOCK_NBYTES, blocks_of
+from cffs.cache.disk_format import blocks_of
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.disk_read_ahead import Pieces
 from cffs.reader.version_tracker import VersionTracker

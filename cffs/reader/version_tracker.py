@@ -9,6 +9,7 @@ from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
 from cffs.core.errors import RemoteObjectChanged, VersionUnclear
 from cffs.core.source import Source
+from cffs.core.units import NS_PER_MS
 from cffs.reader.object_info import Known, Learned
 from cffs.reader.range_opener import Answer
 
@@ -183,7 +184,7 @@ def _is_date(validator: str | None) -> bool:
 def _is_just_modified(answer: Answer) -> bool:
     if answer.last_modified_ns is None or answer.answered_ms is None:
         return False
-    return _is_date(answer.validator) and answer.last_modified_ns // 1_000_000 > answer.answered_ms - _JUST_MS
+    return _is_date(answer.validator) and answer.last_modified_ns // NS_PER_MS > answer.answered_ms - _JUST_MS
 
 
 def _kinds_differ(one: str | None, other: str | None) -> bool:

@@ -13,12 +13,14 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final, Protocol
 
+from cffs.core.units import KIB
+
 SAMPLE_RATE: Final = 8000
 """Telephone speech; both formats use it, mono."""
 
 PCM_BYTES_PER_SECOND: Final = 2 * SAMPLE_RATE
 MULAW_BYTES_PER_SECOND: Final = SAMPLE_RATE
-WAV_CHUNK_NBYTES: Final = 64 * 1024
+WAV_CHUNK_NBYTES: Final = 64 * KIB
 """Sound is computed in chunks of this size: large enough that seeding the generator (20 us) does not count."""
 
 MP3_FRAME_NBYTES: Final = 288

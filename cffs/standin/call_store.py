@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from cffs.core.units import NS_PER_MS
 from cffs.standin.call_filter import CallFilter, generated_indexes
 from cffs.standin.generated_rows import CALL_STEP_MS, Row, Shape, is_mulaw, recording_nbytes
 from cffs.standin.objects import StandinObject, Versions
@@ -169,7 +170,7 @@ class CallStore:
     def touch_recording(self, recording_id: int) -> None:
         """Its bytes were last modified just now."""
         with self.lock:
-            self._touched_ms[recording_id] = time.time_ns() // 1_000_000
+            self._touched_ms[recording_id] = time.time_ns() // NS_PER_MS
 
     def named_recording(self, call_id: int, name: str) -> StandinObject | None:
         """The MP3 of the first recording of that name in a call."""

@@ -7,6 +7,7 @@ It must not know HTTP. Tests and whoever wants to watch a tail grow make one.
 import time
 from typing import Final
 
+from cffs.core.units import NS_PER_MS
 from cffs.standin.audio import mp3_nbytes, wav_nbytes
 from cffs.standin.call_store import CallStore
 from cffs.standin.generated_rows import is_mulaw
@@ -22,7 +23,7 @@ class GrowingCall:
     def __init__(self, book: CallStore, call_id: int, *, seconds: float = 0.0) -> None:
         self._book = book
         self.call_id = call_id
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = time.time_ns() // NS_PER_MS
         self.id = book.add_recording(call_id, state="RECORDING", mp3_nbytes=0, wav_nbytes=0, created=now_ms)
         self.seconds = 0.0
         self.grow(seconds)

@@ -13,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import h11
 import trio
 
+from cffs.core.units import KIB
 from cffs.standin.answers import Request
 from cffs.standin.multipart import form_parts
 
-RECEIVE_NBYTES: Final = 64 * 1024
+RECEIVE_NBYTES: Final = 64 * KIB
 _MEDIA_FORM: Final = "multipart/form-data"
 
 

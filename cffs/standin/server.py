@@ -15,6 +15,7 @@ from typing import Final, Self
 import h11
 import trio
 
+from cffs.core.units import KIB
 from cffs.standin import v1, v2
 from cffs.standin.account import Account
 from cffs.standin.answers import Credentials, Options, Request, Site
@@ -28,7 +29,7 @@ from cffs.standin.wire import Sent, reset, send
 HOST: Final = "127.0.0.1"
 """Never reachable from elsewhere: it gives out what it calls secrets."""
 
-MAX_HEAD_NBYTES: Final = 64 * 1024
+MAX_HEAD_NBYTES: Final = 64 * KIB
 CLOSE_SECONDS: Final = 1.0
 """A connection that cannot be closed politely in that time is just closed."""
 LINGER_SECONDS: Final = 2.0

@@ -15,9 +15,10 @@ from typing import Final
 import h11
 import trio
 
+from cffs.core.units import KIB
 from cffs.standin.exchange import Reply
 
-PIECE_NBYTES: Final = 256 * 1024
+PIECE_NBYTES: Final = 256 * KIB
 """Bytes per send where nothing limits the pace: few system calls, and memory that does not matter."""
 
 PACED_PIECES_PER_SECOND: Final = 20

@@ -13,6 +13,7 @@ from cffs.catalog.views import ViewRow
 from cffs.core.errors import NotInTree
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.times import date_folders, day_interval_ms, month_interval_ms, parse_day
+from cffs.core.units import NS_PER_MS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
 from cffs.tree.listing_lookup import know
 from cffs.tree.node_handlers import Parts
@@ -20,7 +21,6 @@ from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.size_hints import Form
 from cffs.tree.view_entries import entries_after, resolver, with_files, zone_of
 
-_NS_A_MS = 1_000_000
 _MONTHS = 12
 _DAYS = 31
 #: A place in a day is milliseconds since its start (27 bits), sequence number, one bit for the form: 62 bits in all.
@@ -60,7 +60,7 @@ def _next_day(context: Context, start_ms: int, stop_ms: int) -> date | None:
     found_ms = context.catalog.views.next_created_ms(max(start_ms, FIRST_DATED_MS))
     if found_ms is None or found_ms >= min(stop_ms, LAST_DATED_MS):
         return None
-    return parse_day("-".join(date_folders(found_ms * _NS_A_MS, zone=zone_of(context))))
+    return parse_day("-".join(date_folders(found_ms * NS_PER_MS, zone=zone_of(context))))
 
 
 def _years(context: Context) -> Iterator[date]:

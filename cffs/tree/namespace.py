@@ -24,6 +24,7 @@ from cffs.core.errors import (
 from cffs.core.names import is_text, name_nbytes
 from cffs.core.probe_names import is_junk
 from cffs.core.source import Api
+from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
 from cffs.tree.calls_in_progress import Looks, is_being_made
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
@@ -40,7 +41,6 @@ from cffs.tree.unproven import Question, Unproven
 
 #: linux/limits.h NAME_MAX.
 MAX_NAME_NBYTES = 255
-_NS_A_MS = 1_000_000
 #: What a folder always shows lies up to here; it does not make up for a list that could not be asked.
 _LAST_FIXED_OFFSET = FIRST_ROW_OFFSET - 1
 
@@ -354,4 +354,4 @@ def _first_seen_ms(content: Remote, fact: Fact | None) -> int | None:
 
 
 def _ns(unix_ms: int | None) -> int | None:
-    return None if unix_ms is None else unix_ms * _NS_A_MS
+    return None if unix_ms is None else unix_ms * NS_PER_MS

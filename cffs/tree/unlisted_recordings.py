@@ -27,6 +27,7 @@ from cffs.catalog.rows import RecordingRow
 from cffs.catalog.single_flight import ELSEWHERE
 from cffs.core.errors import CffsError, ObjectRefused, OperationNotOffered, RemoteObjectMissing
 from cffs.core.source import Source
+from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
 from cffs.reader.first_piece import Look
 from cffs.reader.object_info import require_empty
@@ -40,7 +41,6 @@ LATE_SECONDS = 1.0
 #: A recording that ended so shortly before its bytes were asked for may not have been whole by then, as far as the
 #: clocks of the service's machines agree.
 _MARGIN_MS = 10_000
-_NS_A_MS = 1_000_000
 _MS_A_SECOND = 1000
 
 
@@ -110,7 +110,7 @@ async def state_told(context: Context, remote: Remote) -> None:
 def _is_old(look: Look) -> bool:
     if look.last_modified_ns is None or look.answered_ms is None:
         return False
-    return look.answered_ms - look.last_modified_ns // _NS_A_MS > OLD_MS
+    return look.answered_ms - look.last_modified_ns // NS_PER_MS > OLD_MS
 
 
 async def _settle(context: Context, key: str, recording_id: int, look: Look) -> None:
@@ -175,7 +175,7 @@ def was_whole(row: RecordingRow, look: Look) -> bool:
         return False
     ended_ms = None
     if look.last_modified_ns is not None:
-        ended_ms = look.last_modified_ns // _NS_A_MS
+        ended_ms = look.last_modified_ns // NS_PER_MS
     elif row.created_ms is not None and row.seconds is not None:
         ended_ms = row.created_ms + row.seconds * _MS_A_SECOND
     return ended_ms is None or look.answered_ms is None or ended_ms + _MARGIN_MS <= look.answered_ms

@@ -13,6 +13,7 @@ from cffs.catalog.views import ViewRow
 from cffs.core.errors import OperationNotOffered, RemoteObjectMissing
 from cffs.core.listed_names import UNKNOWN_NUMBER, id_in, is_dated, other_side
 from cffs.core.times import title_stamp
+from cffs.core.units import NS_PER_MS
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset
 from cffs.tree.listing_lookup import know
 from cffs.tree.node_handlers import Parts, Resolve
@@ -22,7 +23,6 @@ from cffs.tree.recordings import shown_forms, wav_node, wavs_are_sure
 from cffs.tree.size_hints import Form
 from cffs.tree.unproven import Question
 
-_NS_A_MS = 1_000_000
 _ENTRIES_A_ROW = row_offset(1, 0) - row_offset(0, 0)
 _LAST_SLOT = 1
 
@@ -39,7 +39,7 @@ def stamp_of(context: Context, row: ViewRow) -> str:
     created_ms = row.recording.created_ms
     if created_ms is None or not is_dated(created_ms):
         return "undated"
-    return title_stamp(created_ms * _NS_A_MS, zone=zone_of(context))
+    return title_stamp(created_ms * NS_PER_MS, zone=zone_of(context))
 
 
 def other_number(row: ViewRow) -> str:

@@ -15,10 +15,11 @@ from cffs.cache import disk_format
 from cffs.cache.disk import DiskCache
 from cffs.cache.disk_check import verify_file
 from cffs.cache.disk_file import WouldBlock
-from cffs.cache.disk_format import BLOCK_NBYTES, Layout
+from cffs.cache.disk_format import Layout
 from cffs.cache.disk_index import files_below
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES
 from tests.exhaustion import no_descriptors
 
 TOTAL = 2 * BLOCK_NBYTES + 1000

@@ -8,9 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cffs.cache.disk_format import (
-    BLOCK_NBYTES,
     HEADER_NBYTES,
-    MAX_OBJECT_NBYTES,
     Layout,
     block_checksum,
     blocks_of,
@@ -27,6 +25,7 @@ from cffs.cache.disk_format import (
 )
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES, MAX_OBJECT_NBYTES
 
 VERSION = ObjectVersion("mp3:88", '"e1"', 300_000)
 #: What 0.1.0 wrote for VERSION: the header up to its padding, and the slot of block 2 holding b"abc".

@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cffs.cache.disk_check import held_nbytes_in, verify_file
-from cffs.cache.disk_format import BLOCK_NBYTES, HEADER_NBYTES, MAX_OBJECT_NBYTES, header_holds, total_of_header
+from cffs.cache.disk_format import HEADER_NBYTES, header_holds, total_of_header
 from cffs.cache.types import ObjectVersion
+from cffs.core.units import BLOCK_NBYTES, MAX_OBJECT_NBYTES
 
 _TOTALS = st.sampled_from([0, 1, BLOCK_NBYTES, 2**31, 2**40, 2**40 + 1, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
 _BLOCKS = st.sampled_from([0, 1, BLOCK_NBYTES, 2**32 - 1])

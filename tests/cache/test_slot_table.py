@@ -9,9 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cffs.cache.disk_check import held_nbytes_in, verify_file
 from cffs.cache.disk_file import DiskFile
-from cffs.cache.disk_format import BLOCK_NBYTES, SLOT_NBYTES, make_slot
+from cffs.cache.disk_format import SLOT_NBYTES, make_slot
 from cffs.cache.slot_table import PAGE_SLOTS, SlotTable
 from cffs.cache.types import ObjectVersion
+from cffs.core.units import BLOCK_NBYTES
 
 #: Around the borders of pages, and far away.
 INDEXES = st.sampled_from(

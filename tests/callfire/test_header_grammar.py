@@ -5,9 +5,10 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cffs.callfire.response_checks import MAX_OBJECT_NBYTES, Pinned, check_body
+from cffs.callfire.response_checks import Pinned, check_body
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import MAX_OBJECT_NBYTES
 
 NOW_NS = 1_800_000_000 * 10**9
 

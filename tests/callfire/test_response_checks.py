@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.callfire.response_checks import MAX_OBJECT_NBYTES, BodyPlan, NotFoundMeans, Pinned, check_body, check_status
+from cffs.callfire.response_checks import BodyPlan, NotFoundMeans, Pinned, check_body, check_status
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import MAX_OBJECT_NBYTES
 
 NOW_NS = 1_800_000_000 * 10**9
 numbers = st.integers(0, 2**41)

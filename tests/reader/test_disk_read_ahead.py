@@ -13,9 +13,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.disk_file import Transfer, WouldBlock
-from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import BLOCK_NBYTES
 from tests.reader.simulated_link import MIB, Remote, laboratory
 from tests.reader.test_disk_tier import KIB, compare, damage, mounted, read_all
 

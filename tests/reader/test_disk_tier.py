@@ -11,10 +11,11 @@ from trio.testing import MockClock
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.disk_check import held_nbytes_in
-from cffs.cache.disk_format import BLOCK_NBYTES, Layout
+from cffs.cache.disk_format import Layout
 from cffs.cache.disk_index import files_below
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, MalformedAnswer, RemoteObjectChanged, TruncatedAnswer
+from cffs.core.units import BLOCK_NBYTES
 from cffs.reader.remote_file import OpenFile
 from tests.reader.simulated_link import MIB, Fault, Lab, Remote, corrupting_fault, disk_in, laboratory
 

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from cffs.cache.disk_format import BLOCK_NBYTES
 from cffs.core.errors import CffsError, RemoteObjectChanged
+from cffs.core.units import BLOCK_NBYTES
 from tests.reader.simulated_link import MIB, Fault, Remote, disk_in, laboratory
 from tests.reader.test_disk_tier import damage
 from tests.speed.test_gates import KIB, opened, stream

@@ -14,13 +14,14 @@ import trio
 
 from cffs.callfire.wire.interfaces import DirectBody
 from cffs.callfire.wire.sockets import LOOK_SECONDS, Stream
+from cffs.core.units import KIB
 
 #: As httpcore's: more than this without a head, or in one chunk's header, is refused.
-MAX_HEAD_NBYTES = 100 * 1024
+MAX_HEAD_NBYTES = 100 * KIB
 #: Heads come in this much at a time; a small body comes with its head in one system call.
-_HEAD_PIECE_NBYTES = 16 * 1024
+_HEAD_PIECE_NBYTES = 16 * KIB
 #: A body with less than this to come, and all of it here already, costs less to read than a new connection.
-_DRAINED_NBYTES = 256 * 1024
+_DRAINED_NBYTES = 256 * KIB
 #: A piece smaller than this costs a checkpoint: a peer that sends single bytes must not hold the loop.
 _SMALL_NBYTES = 4096
 _BODILESS = (204, 304)

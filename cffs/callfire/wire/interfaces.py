@@ -16,12 +16,13 @@ import trio
 
 from cffs.callfire.url_policy import Origin
 from cffs.core.source import Api
+from cffs.core.units import KIB
 
-_PIECE_NBYTES = 64 * 1024
+_PIECE_NBYTES = 64 * KIB
 #: What an act may have waiting in the kernel: bytes there are sent as far as we can tell, and megabytes of them may
 #: need longer than the 30 s for which an answer is awaited behind the last one. It does not limit what is on its way,
 #: and slows nothing (measured on loopback, in pieces of 16 KiB: 1.5 GB/s with and without).
-ACT_SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * 1024),)
+ACT_SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * KIB),)
 #: What connecting ahead of need may take: nobody waits for it.
 _WARM_SECONDS = 10.0
 

@@ -16,10 +16,12 @@ from typing import cast
 
 import trio
 
+from cffs.core.units import KIB
+
 #: What one system call takes in for OpenSSL: perf.md, section 2. trio's own stream takes a 16 KiB record at a time.
-PULL_NBYTES = 256 * 1024
+PULL_NBYTES = 256 * KIB
 #: Encrypted at a time, so that a long piece of an upload is not in memory twice.
-_PUSH_NBYTES = 64 * 1024
+_PUSH_NBYTES = 64 * KIB
 #: How often a send or an answer that is waited for asks whether bytes still leave this machine.
 LOOK_SECONDS = 1.0
 
