@@ -21,11 +21,11 @@ from cffs.cli.durations import parse_age
 from cffs.cli.format_status import size as shown_size
 from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, json_text, tell
-from cffs.cli.mounts import mount_at
 from cffs.cli.options import given_options, load, settings_options
 from cffs.core.errors import UsageError
 from cffs.core.one_line import visible
 from cffs.core.settings_options import parse_size
+from cffs.daemon.mount_table import mount_at
 
 #: Removing many files takes a while; each wait for a line of the daemon is bounded by this.
 _LIMIT_SECONDS = 120.0

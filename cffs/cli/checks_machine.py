@@ -20,11 +20,13 @@ from cffs.cli.control import NoAnswer, ask
 from cffs.cli.format_status import size
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead
-from cffs.cli.mounts import Mount, cffs_mounts, mounts_now
+from cffs.cli.mounts import cffs_mounts
 from cffs.cli.root_owned import INSTALL_FOR_THE_MACHINE, weakness_of
+from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import is_open_and_unused
 from cffs.daemon.kernel import READ_AHEAD_KB, device_of, handler_budget, look, request_limit_seconds
+from cffs.daemon.mount_table import mounts_now
 
 _DEV_FUSE = Path("/dev/fuse")
 _FUSE_CONF = Path("/etc/fuse.conf")

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cffs.cli.messages import Failed
-from cffs.cli.mounts import FILESYSTEM, Mount, mounts_now, read_status
+from cffs.cli.mounts import read_status
+from cffs.core.procfs import FILESYSTEM, Mount
 from cffs.daemon.control_wire import decode, encode, socket_name
+from cffs.daemon.mount_table import mounts_now
 
 #: The daemon answers from memory; a loop that is busy for longer is stuck.
 LIMIT_SECONDS = 2.0

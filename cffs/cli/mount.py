@@ -14,10 +14,11 @@ from cffs.cli.fstab import parse_mount_options, remounts
 from cffs.cli.launch import run_in_foreground, start_in_background
 from cffs.cli.messages import Failed, tell
 from cffs.cli.mountpoint import is_dead, prepare
-from cffs.cli.mounts import absolute, mount_at
+from cffs.cli.mounts import absolute
 from cffs.cli.options import complete_folder, given_options, load, settings_options_showing
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
+from cffs.daemon.mount_table import mount_at
 from cffs.daemon.mounting import set_flags, source_of
 
 

@@ -11,8 +11,10 @@ import subprocess
 from pathlib import Path
 
 from cffs.cli.messages import Failed, tell
-from cffs.cli.mounts import Mount, absolute, as_owner, mount_at
+from cffs.cli.mounts import absolute, as_owner
 from cffs.cli.unmount_tools import unmount
+from cffs.core.procfs import Mount
+from cffs.daemon.mount_table import mount_at
 
 #: A daemon that lives answers from memory.
 _STUCK_SECONDS = 2.0

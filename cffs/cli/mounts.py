@@ -1,4 +1,4 @@
-"""Which mount a path names, and what each cffs mount says of itself; the mount table is `daemon/mount_table`'s.
+"""Which mount a path names, and what each cffs mount says of itself.
 
 It must not mount or unmount, and never touches a mount in a way that could hang.
 """
@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cffs.cli.messages import Failed
-from cffs.daemon.mount_table import FILESYSTEM as FILESYSTEM
-from cffs.daemon.mount_table import Mount as Mount
-from cffs.daemon.mount_table import mount_at as mount_at
-from cffs.daemon.mount_table import mounts_now as mounts_now
-from cffs.daemon.mount_table import parse_mountinfo as parse_mountinfo
+from cffs.core.procfs import Mount
+from cffs.daemon.mount_table import mount_at, mounts_now
 
 #: A status is a few KiB; more is not one.
 _LARGEST_STATUS_NBYTES = 2**20

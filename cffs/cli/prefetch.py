@@ -21,8 +21,9 @@ from cffs.cli.control import Line, ask, connected
 from cffs.cli.durations import parse_age
 from cffs.cli.format_status import size as shown_size
 from cffs.cli.messages import Failed, tell
-from cffs.cli.mounts import Mount, place_in_mount
+from cffs.cli.mounts import place_in_mount
 from cffs.core.errors import UsageError
+from cffs.core.procfs import Mount
 
 #: As many as the mount has connections by default, of which it keeps some for others.
 _READERS = 8

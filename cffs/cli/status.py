@@ -15,8 +15,10 @@ import click
 from cffs.cli.control import NoAnswer, NoSocket, ask
 from cffs.cli.format_status import lines_of
 from cffs.cli.messages import Failed, json_text
-from cffs.cli.mounts import Mount, absolute, cffs_mounts, mount_at, read_status
+from cffs.cli.mounts import absolute, cffs_mounts, read_status
 from cffs.cli.options import complete_folder
+from cffs.core.procfs import Mount
+from cffs.daemon.mount_table import mount_at
 
 _WATCH_SECONDS = 1.0
 

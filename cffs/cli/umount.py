@@ -18,9 +18,11 @@ import click
 from cffs.cli.control import Line, NoAnswer, NoSocket, connected, unseen
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead
-from cffs.cli.mounts import Mount, absolute, mount_at, mounts_now, read_status
+from cffs.cli.mounts import absolute, read_status
 from cffs.cli.options import complete_folder
 from cffs.cli.unmount_tools import holders, open_process, unmount, wait_for_end
+from cffs.core.procfs import Mount
+from cffs.daemon.mount_table import mount_at, mounts_now
 
 #: The daemon ends within 2 s (contract section 10); a loaded machine may take longer to run it.
 _END_SECONDS = 10.0

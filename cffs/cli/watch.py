@@ -21,11 +21,13 @@ from cffs.catalog.views import Condition, ViewRow
 from cffs.cli.catalog import opened_catalog
 from cffs.cli.control import NoSocket, ask
 from cffs.cli.messages import Failed, json_text, tell
-from cffs.cli.mounts import Mount, absolute, mount_at
+from cffs.cli.mounts import absolute
 from cffs.cli.options import complete_folder, given_options, load, settings_options
 from cffs.cli.status import cffs_mount
 from cffs.core.names import encode_name
+from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
+from cffs.daemon.mount_table import mount_at
 
 _PAUSE_SECONDS = 1.0
 #: A cursor of another catalogue is told by this much of it.

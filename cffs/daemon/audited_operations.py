@@ -18,6 +18,7 @@ import pyfuse3
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
+from cffs.core.procfs import thread_group
 from cffs.core.settings import Settings
 from cffs.core.units import NS_PER_SECOND
 from cffs.daemon.audit_log import AuditLog
@@ -48,15 +49,13 @@ def caller(thread_id: int, *, proc: Path = Path("/proc")) -> tuple[int, str | No
     else None (gone already, or in another pid namespace)."""
     folder, process_id = proc / str(thread_id), thread_id
     try:
-        for line in (folder / "status").read_text(errors="replace").splitlines():
-            if line.startswith("Tgid:"):
-                process_id = int(line.split()[1])
+        process_id = thread_group((folder / "status").read_text(errors="replace")) or thread_id
         folder = proc / str(process_id)
         try:
             return process_id, str((folder / "exe").readlink())
         except OSError:  # another user's
             return process_id, (folder / "comm").read_text(errors="replace").rstrip("\n")
-    except (OSError, ValueError, IndexError):
+    except OSError:
         return process_id, None
 
 

@@ -12,7 +12,8 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cffs.daemon.mount_table import mount_at, parse_mountinfo
+from cffs.core.procfs import parse_mountinfo
+from cffs.daemon.mount_table import mount_at
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ import pyfuse3
 import trio
 
 from cffs.core.errors import UsageError
+from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
 from cffs.daemon.account_folder import taken
 from cffs.daemon.assembly import built
 from cffs.daemon.audited_operations import operations_for
 from cffs.daemon.fuse_session import open_session
 from cffs.daemon.mount_services import MountServices, ending_signals
-from cffs.daemon.mount_table import Mount
 from cffs.daemon.mounting import Connection, free
 from cffs.daemon.reload import Reread
 from cffs.daemon.report import Report

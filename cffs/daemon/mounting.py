@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cffs.core.errors import UsageError
+from cffs.core.procfs import FILESYSTEM, Mount
 from cffs.core.settings import Settings
-from cffs.daemon.mount_table import FILESYSTEM, Mount, mount_at, mounts_now
+from cffs.daemon.mount_table import mount_at, mounts_now
 
 #: <sys/mount.h>.
 _MS_RDONLY = 1

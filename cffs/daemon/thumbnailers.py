@@ -14,6 +14,7 @@ from typing import Any
 
 import pyfuse3
 
+from cffs.core.procfs import thread_group
 from cffs.fuse.handles import RemoteHandle
 from cffs.fuse.operations import Operations
 
@@ -37,9 +38,8 @@ def is_thumbnailer(thread_id: int, *, proc: Path = Path("/proc")) -> bool:
     try:
         thread = _name(proc / str(thread_id))
         status = (proc / str(thread_id) / "status").read_text(errors="replace")
-        group = next((line.split()[1] for line in status.splitlines() if line.startswith("Tgid:")), str(thread_id))
-        process = _name(proc / group)
-    except (OSError, IndexError):
+        process = _name(proc / str(thread_group(status) or thread_id))
+    except OSError:
         return False  # gone already, or in another pid namespace
     return thread in NAMES or process in NAMES or (process, thread) in THREADS
 

@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cffs.core.procfs import thread_group
+
 #: include/linux/sched.h.
 _PF_EXITING = 0x4
 _PF_SIGNALED = 0x400
@@ -34,12 +36,9 @@ class Look:
 def process_of(thread_id: int, *, proc: Path = Path("/proc")) -> int:
     """The process of a thread, or the number itself where that cannot be seen."""
     try:
-        for line in (proc / str(thread_id) / "status").read_text(errors="replace").splitlines():
-            if line.startswith("Tgid:"):
-                return int(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    return thread_id
+        return thread_group((proc / str(thread_id) / "status").read_text(errors="replace")) or thread_id
+    except OSError:
+        return thread_id
 
 
 def look(name: bytes, inode: int, writers: Collection[int], *, proc: Path = Path("/proc")) -> Look:

@@ -9,7 +9,7 @@ import pytest
 
 from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import one_line
-from cffs.cli.mounts import absolute, parse_mountinfo
+from cffs.cli.mounts import absolute
 from cffs.cli.paths import machine_timezone
 from cffs.cli.prefetch import Problem, lines_of
 from cffs.cli.unmount_tools import holders
@@ -48,19 +48,6 @@ def test_sloppy_mount_options():
     assert parse_mount_options("nonsense,uid=3", sloppy=True) == {"uid": "3"}
     with pytest.raises(UsageError):
         parse_mount_options("apikey=x", sloppy=True)
-
-
-def test_mount_table():
-    """Names with blanks and backslashes are read as they are; a torn line is passed over."""
-    text = (
-        "36 25 0:32 / /mnt/a\\040b\\134c rw,nosuid shared:1 - fuse.cffs callfire:default ro,user_id=1000,group_id=0\n"
-        "torn line\n"
-        "37 25 0:33 / /proc rw - proc proc rw\n"
-    )
-    first, second = parse_mountinfo(text)
-    assert first.mountpoint == Path("/mnt/a b\\c")
-    assert (first.is_cffs, first.user_id, first.source) == (True, 1000, "callfire:default")
-    assert not second.is_cffs
 
 
 def test_absolute_resolves_links(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead, prepare
-from cffs.cli.mounts import mount_at
+from cffs.daemon.mount_table import mount_at
 from tests.cli.helpers import ROOT, cffs, environment, one_line
 
 PROGRAM = [sys.executable, str(ROOT / "tests/cli/tiny_cffs.py")]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from cffs.cli.mounts import mount_at
+from cffs.daemon.mount_table import mount_at
 from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
 from tests.canary import CANARIES

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cffs.cli.mounts import mount_at, mounts_now
+from cffs.daemon.mount_table import mount_at, mounts_now
 from tests.mount.mounting import WATCHDOG_SECONDS, account_variables, environment, is_gone, run, until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount so; runs in mount-root")

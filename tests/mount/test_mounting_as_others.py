@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from cffs.cli.mounts import mount_at
 from cffs.cli.unit import unit_text
+from cffs.daemon.mount_table import mount_at
 from tests.mount.mounting import ROOT, account_variables, environment, mounted, run
 
 #: `nobody`: an account without a home, as a service's may be; fusermount3 wants to know a name.

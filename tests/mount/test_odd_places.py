@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from cffs.cli.mounts import mount_at
+from cffs.daemon.mount_table import mount_at
 from tests.mount.mounting import ROOT, WATCHDOG_SECONDS, account_variables, environment, is_gone, run, until
 
 #: What the starter does before it becomes the command.

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from cffs.cli.mounts import mount_at
+from cffs.daemon.mount_table import mount_at
 from tests.mount.mounting import account_variables, is_gone, run, until
 
 #: Each command gives up after 2 s a question; a noisy machine takes longer to start them.
