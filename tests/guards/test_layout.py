@@ -1,0 +1,203 @@
+"""Guard over the layout: names that are found, modules of one concept, tests that are found from the module.
+
+It owns the exceptions, each with its reason. It must not know what a module does.
+"""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "cffs").rglob("*.py"))
+#: Packages that lie beside the call path: the commands, and the service that the tests embed.
+BESIDE = {"cli", "standin"}
+#: Class names that two packages of one call path have, and why.
+SHARED_NAMES: Final[dict[str, str]] = {
+    "Answer": "0.1.0: callfire and reader",
+    "Call": "0.1.0: core and fuse",
+    "Entry": "0.1.0: cache and tree",
+    "Held": "0.1.0: callfire and reader",
+    "Kind": "0.1.0: core and tree",
+    "Known": "0.1.0: daemon and reader",
+    "Look": "0.1.0: reader and writer",
+    "Opening": "0.1.0: fuse and tree",
+    "Owner": "0.1.0: reader and writer",
+    "Proof": "0.1.0: callfire and reader",
+    "Record": "0.1.0: callfire and core",
+    "State": "0.1.0: callfire and writer",
+    "Verdict": "0.1.0: callfire, catalog and core",
+}
+#: A basename may occur so often; `__init__` and `__main__` are Python's.
+MOST_BASENAMES = 2
+#: A module below this is a splinter of a concept, unless it is named here.
+SHORTEST_MODULE = 40
+SHORT: Final[dict[str, str]] = {
+    "cache/types": "the values that memory and disk share; neither imports the other",
+    "callfire/v1": "the client of v1, as v2's clients have modules: v1 has one operation with metadata",
+    "callfire/v2": "the face of v2's three clients",
+    "catalog/changes": "the one value that passes from the catalogue to fuse",
+    "cli/check_credentials": "imports the network; login and doctor share it",
+    "cli/completion": "a command",
+    "cli/durations": "a parser that two commands share",
+    "cli/groups": "every group of commands is one",
+    "cli/messages": "what every command prints through",
+    "cli/mount_helper": "the entry point of mount.cffs in a checkout",
+    "core/background": "a protocol, below everything that starts tasks",
+    "core/ids": "the types of ids, below everything that has one",
+    "core/probe_names": "a table with its sources",
+    "core/units": "the numbers that must be the same everywhere",
+    "daemon/fuse_session": "the only caller of pyfuse3.init",
+    "daemon/mount_table": "reads what core/procfs parses; commands and daemon share it",
+    "daemon/malloc": "glibc's own interface",
+    "standin/fault_target": "the value between faults and their effects",
+    "standin/multipart": "a grammar",
+    "standin/v2": "the face of v2's tables, as v1 has one",
+    "tree/object_keys": "the spelling of keys, below everything that fills files",
+    "tree/size_hints": "a decision",
+    "writer/account_actions": "both kinds of actions, for the tree's context",
+    "writer/cooldown": "a rule that two kinds of actions share",
+}
+MOST_SHORT = 24
+#: A module of more than this is held by tests that are found from its name, or by a suite of the table.
+UNTESTED_NLINES = 60
+#: Suite -> the modules that it holds beside those that the tests in its folder are named after.
+SUITES: Final[dict[str, str]] = {
+    "cache/test_disk.py": "disk_check disk_file disk_index",
+    "cache/test_memory.py": "extents",
+    "callfire/test_transport.py": "credential_refresh keyring range_response request_limiter request_loop session",
+    "callfire/test_refusals.py": "response_status",
+    "callfire/test_operations.py": "v2_base v2_calls v2_me v2_media",
+    "callfire/test_pool.py": "wire/exchange wire/http1",
+    "callfire/test_wire.py": "wire/httpx_transport wire/interfaces wire/sockets",
+    "catalog/test_store.py": "facts rows",
+    "catalog/test_account_sync.py": "call_cache capabilities listing_sync",
+    "catalog/test_url_import.py": "url_finder",
+    "catalog/test_upserts.py": "view_index",
+    "tree/test_completing.py": "catalog/row_completion",
+    "tree/test_views.py": "catalog/views dates search view_entries",
+    "cli/test_shells.py": "cache config_show format_status reload_settings status",
+    "cli/test_doctor.py": "checks checks_machine checks_service probe",
+    "cli/test_login.py": "config_file config_write",
+    "cli/test_command.py": "main mount mountpoint options",
+    "cli/test_parts.py": "fstab mounts paths prefetch unmount_tools",
+    "cli/test_real_mount.py": "umount",
+    "cli/test_demo.py": "standin",
+    "daemon/test_control.py": "cli/control",
+    "core/test_api_v1.py": "api_v1_xml",
+    "core/test_settings.py": "settings_options settings_resolve",
+    "core/test_api_v2.py": "values",
+    "fuse/test_errnos.py": "core/errors",
+    "callfire/test_url_policy.py": "core/source",
+    "daemon/test_audit_log.py": "audited_operations",
+    "daemon/test_main.py": "mounting report root_helper",
+    "daemon/test_logs.py": "redaction",
+    "daemon/test_hardening.py": "inherited_environment",
+    "daemon/test_lifecycle.py": "assembly disk_cache_setup mount upload_setup",
+    "cli/test_launch.py": "daemon/kernel",
+    "mount/test_mount_services.py": "daemon/mount_services",
+    "mount/test_prefetch.py": "daemon/prefetch_command",
+    "mount/test_probe.py": "daemon/probe daemon/probe_command daemon/probe_targets",
+    "mount/test_rotation.py": "daemon/reload",
+    "mount/test_thumbnailers.py": "daemon/thumbnailers",
+    "mount/test_watch.py": "cli/watch",
+    "mount/test_why.py": "cli/why",
+    "fuse/test_versions.py": "inode_versions",
+    "fuse/test_reading.py": "open_remote operations",
+    "fuse/test_names.py": "readdir",
+    "speed/test_neighbours.py": "fuse/listing_order",
+    "mount/test_mount_lifecycle.py": "fuse/unsupported",
+    "mount/test_uploads.py": "fuse/write_operations tree/write_handlers",
+    "reader/test_remote_file_table.py": "access_pattern delivered_ranges open_file remote_file version_agreement"
+    " version_tracker",
+    "reader/test_recordings.py": "completion coverage",
+    "reader/test_buffers.py": "connection_scheduler dependencies downloader fetch",
+    "reader/test_object_registry.py": "object_info revalidation",
+    "reader/test_disk_tier.py": "tiered_cache",
+    "reader/test_wav_clips.py": "wav_clip_heads",
+    "reader/test_planner.py": "read_ahead",
+    "fuse/test_growing_files.py": "reader/growing_object tree/calls_in_progress",
+    "daemon/test_explain.py": "reader/read_history",
+    "speed/test_siblings.py": "reader/folder_read_ahead",
+    "speed/test_parallel.py": "reader/parallelism",
+    "standin/test_account.py": "call_filter call_store generated_rows me",
+    "standin/test_faults.py": "codecs fault_effects_answers fault_effects_bytes",
+    "standin/test_http.py": "exchange request_log request_receiver server thread wire",
+    "standin/test_operations.py": "answers media_files media_store objects v1 v2_calls v2_me v2_media",
+    "standin/test_friendly.py": "office_account",
+    "tree/test_paths.py": "calls context listing_lookup me namespace recordings xattrs",
+    "tree/test_forms.py": "dynamic media recording_content",
+    "tree/test_routes.py": "handler_table node_handlers nodes",
+    "tree/test_campaigns.py": "search_terms",
+    "fuse/test_first_look.py": "tree/unlisted_recordings",
+    "mount/test_credentials_and_caller_ids.py": "tree/me_caller_ids tree/me_credentials tree/namespace_writes",
+    "writer/test_uploads.py": "sender tree/uploads upload_file uploaded_files",
+    "writer/test_account_actions.py": "caller_ids credentials",
+}
+
+
+def module_of(path: Path) -> str:
+    """`reader/planner` for cffs/reader/planner.py."""
+    return path.relative_to(ROOT / "cffs").with_suffix("").as_posix()
+
+
+NLINES = {module_of(path): len(path.read_text().splitlines()) for path in MODULES if not path.name.startswith("__")}
+
+
+def test_no_class_name_is_in_two_packages():
+    """A class name leads to one package of the call path, or to a declared exception."""
+    packages = defaultdict[str, set[str]](set)
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            package = module_of(path).partition("/")[0]
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and package not in BESIDE:
+                packages[node.name].add(package)
+    twice = {name: sorted(found) for name, found in packages.items() if len(found) > 1 and name not in SHARED_NAMES}
+    assert twice == {}, "find a name that says what it is in its package"
+
+
+def test_no_basename_occurs_three_times():
+    """A module's name leads to one module, or to one of two."""
+    names = defaultdict[str, list[str]](list)
+    for module in NLINES:
+        names[module.rpartition("/")[2]].append(module)
+    assert {name: found for name, found in names.items() if len(found) > MOST_BASENAMES} == {}
+
+
+def test_no_module_is_a_splinter():
+    """A module of less than 40 lines is named above with its reason; it is merged into its concept otherwise."""
+    assert sorted(module for module, nlines in NLINES.items() if nlines < SHORTEST_MODULE and module not in SHORT) == []
+    assert sorted(set(SHORT) - set(NLINES)) == [], "no such module any more: take its line away"
+    assert len(SHORT) <= MOST_SHORT
+
+
+def held_by_suites() -> dict[str, str]:
+    """Each module of the table and its suite."""
+    held = {}
+    for suite, modules in SUITES.items():
+        package = suite.partition("/")[0]
+        for module in modules.split():
+            is_whole = module.partition("/")[0] != "wire" and "/" in module
+            held[module if is_whole else f"{package}/{module}"] = suite
+    return held
+
+
+@pytest.mark.parametrize("package", sorted({module.partition("/")[0] for module in NLINES}))
+def test_tests_are_found_from_the_module(package):
+    """tests/PACKAGE/test_MODULE.py exists for every module of more than 60 lines, or the table names its suite."""
+    held = held_by_suites()
+    missing = []
+    for module, nlines in NLINES.items():
+        found = ROOT / "tests" / module.partition("/")[0] / f"test_{module.rpartition('/')[2]}.py"
+        if module.startswith(package + "/") and nlines > UNTESTED_NLINES and not found.exists() and module not in held:
+            missing.append(module)
+    assert missing == [], f"name its tests tests/{package}/test_MODULE.py, or name the suite that holds it in SUITES"
+
+
+def test_the_table_of_suites_is_true():
+    """Every suite and every module of the table exists."""
+    held = held_by_suites()
+    assert [suite for suite in SUITES if not (ROOT / "tests" / suite).exists()] == []
+    assert sorted(set(held) - set(NLINES)) == [], "no such module any more: take it out of SUITES"
