@@ -91,8 +91,18 @@ def listed_stem(parts: NameParts, *, identity: int, zone: tzinfo, name: str = ""
     if name not in USUAL_NAMES:
         said.append(name)
     said.append(str(identity))
-    stem = encode_name("_".join(said))
-    if is_junk(stem):  # for how it begins: a number that nobody dialled
+    text = "_".join(said)
+    return text if _PLAIN.fullmatch(text) else _as_stem(text, identity)
+
+
+#: A name as nearly every recording has one: `encode_name` and `file_name` would give it back, at four times the cost.
+_PLAIN = re.compile(r"[0-9]{4}-[0-9A-Za-z_.+-]{1,200}[0-9]", re.ASCII)
+
+
+def _as_stem(text: str, identity: int) -> str:
+    """Make any text a stem that is a file name with every extension, and that no file manager probes by habit."""
+    stem = encode_name(text)
+    if is_junk(stem):  # for how it begins: a number that cannot be dialled
         stem = f"_{stem}"
     named = file_name(stem, extension=LONGEST_EXTENSION, id=identity, taken=lambda _name: False)
     return named.removesuffix(LONGEST_EXTENSION)

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.listed_names import NameParts, campaign_folder, is_dated, listed_stem, name_parts, other_side
+from cffs.core.listed_names import (
+    _PLAIN,
+    NameParts,
+    _as_stem,
+    campaign_folder,
+    is_dated,
+    listed_stem,
+    name_parts,
+    other_side,
+)
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
 from cffs.core.probe_names import is_junk
 
@@ -49,6 +58,12 @@ ids = st.integers(1, 2**63 - 1)
 def test_names(known: NameParts, name: str, stem: str) -> None:
     """Each part in its place; what is not known is left out, the number is `unknown`, the usual name is not said."""
     assert listed_stem(known, identity=88, zone=BERLIN, name=name) == stem
+
+
+@given(st.from_regex(_PLAIN, fullmatch=True), ids)
+def test_what_is_taken_as_it_stands_is_what_the_rules_give(text: str, ident: int) -> None:
+    """The short way of a plain name gives what the rules for every name give."""
+    assert _as_stem(text, ident) == text
 
 
 @given(parts, parts, texts, texts, ids, ids)
