@@ -6,11 +6,10 @@ It must not know which listing, nor what its rows are. The modules of the tree r
 from collections.abc import Callable
 from typing import TypeVar
 
-from cffs.core.errors import RemoteObjectMissing
 from cffs.core.source import Api
 from cffs.tree.context import Context
 from cffs.tree.nodes import Node
-from cffs.tree.unproven import Question
+from cffs.tree.unproven import Question, denied_for_now
 
 Row = TypeVar("Row")
 
@@ -23,12 +22,13 @@ def of_listing(
     node: Node | None = None,
 ) -> Node | Question:
     """What `node_of` makes of the row that `known` finds; `node` is what the name stands for if there is one. Raises
-    RemoteObjectMissing where the listing was taken and there is none."""
+    RemoteObjectMissing where the listing was taken and there is none; that is not remembered, since the next row may
+    bring the name."""
 
     def found() -> Node:
         row = known()
         if row is None:
-            raise RemoteObjectMissing(f"no such name is known from the listing of {listing}")
+            raise denied_for_now(f"no such name is known from the listing of {listing}")
         return node_of(row)
 
     completing = context.account.completing

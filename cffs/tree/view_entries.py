@@ -21,7 +21,7 @@ from cffs.tree.nodes import Entry, Kind, Node
 from cffs.tree.recording_content import mp3s_listed, wav_content
 from cffs.tree.recordings import shown_forms, wav_node, wavs_are_sure
 from cffs.tree.size_hints import Form
-from cffs.tree.unproven import Question
+from cffs.tree.unproven import Question, denied_for_now
 
 _ENTRIES_A_ROW = row_offset(1, 0) - row_offset(0, 0)
 _LAST_SLOT = 1
@@ -158,7 +158,7 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
         node = Node(Kind.MP3, (recording_id,)) if form is Form.MP3 else wav_node(recording_id)
         is_listed = known() is not None
         if not is_listed and (context.account.was_listed("recordings") or not context.can_deny_calls):
-            raise RemoteObjectMissing("no recording of that name is known here")
+            raise denied_for_now("no recording of that name is known here")
         if is_listed and (form is Form.MP3 or _is_known_wav(context, node)):
             return node
 

@@ -127,8 +127,15 @@ def load(path: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look it up there
     spec.loader.exec_module(module)
     return module
+
+
+def test_every_test_folder_is_run() -> None:
+    """Each folder with tests belongs to a group of `scripts/test`, but for this one, which `scripts/check` runs."""
+    run = {path for group in load("scripts/run_tests.py").GROUPS for path in group.paths}
+    assert run == {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/test_*.py")} - {"tests/guards"}
 
 
 @pytest.mark.parametrize("lock", ["build", "run", "dev", "mutation", "bench"])

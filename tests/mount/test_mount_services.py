@@ -26,7 +26,7 @@ def wait_for(found, *, seconds: float = 30.0) -> None:
 
 def test_status_while_the_origin_hangs(said, home, standin):
     """With every request hanging and a reader blocked, `cffs status` comes at once and shows the waiting as it is."""
-    with mounted(said, home, account_variables(standin)) as mount:
+    with mounted(said, home, account_variables(standin), "--timeout", "10") as mount:
         name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
         standin.faults.add("stall_head")
         reader = subprocess.Popen(
@@ -64,7 +64,7 @@ def test_socket_lies_where_the_contract_says(said, home, standin, tmp_path):
 
 def test_usr1_logs_every_waiting_call(said, home, standin):
     """SIGUSR1 writes a line per waiting call, with its age and what it is about, and the mount lives on."""
-    with mounted(said, home, account_variables(standin)) as mount:
+    with mounted(said, home, account_variables(standin), "--timeout", "6") as mount:
         name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
         standin.faults.add("stall_head")
         reader = subprocess.Popen(

@@ -95,7 +95,7 @@ def test_names_of_one_folder_are_asked_side_by_side(said, home, kind):
 @pytest.mark.parametrize("kind", ["files", "folders"])
 def test_what_hangs_delays_no_other(said, home, kind, options):
     """While a hundred files, or a hundred folders of calls, hang beside it, another is looked up, proven and read."""
-    with served(said, home, "--timeout", "30", *options) as (standin, mount):
+    with served(said, home, "--timeout", "16", *options) as (standin, mount):
         account = standin.account
         calls = [c for c in account.call_ids() if account.call_row(c)["campaignId"] and account.recording_ids(c)]
         row = account.call_row(calls[0])
