@@ -77,8 +77,7 @@ def _end_unseen(mountpoint: Path, *, lazy: bool) -> None:
         line = connected(unseen(mountpoint))
     except Failed:
         raise Failed(f"{mountpoint} is not mounted") from None
-    with line:
-        daemon = _Daemon(line=line, process=None, pid=line.pid)
+    with _daemon_on(line) as daemon:
         if not lazy:
             raise Failed(
                 f"{mountpoint} is not mounted here, but its daemon{daemon} still serves it to others (another mount "
@@ -124,17 +123,31 @@ class _Daemon:
 def _daemon_of(mount: Mount) -> Iterator[_Daemon]:
     try:
         line = connected(mount)
-        pid = line.pid
     except Failed as error:  # one that is stuck, or an older daemon
-        line, pid = None, error.pid if isinstance(error, NoAnswer) else _pid_in(read_status(mount.mountpoint))
+        pid = error.pid if isinstance(error, NoAnswer) else _pid_in(read_status(mount.mountpoint))
         # a status is only a file, and numbers a process as its own namespace does
         pid = pid if pid is not None and _is_its_daemon(pid, mount) else None
+        with _daemon_at(None, pid) as daemon:
+            yield daemon
+    else:
+        with _daemon_on(line) as daemon:
+            yield daemon
+
+
+@contextmanager
+def _daemon_on(line: Line) -> Iterator[_Daemon]:
+    """The daemon at the other end of the line, which is closed afterwards."""
+    with line, _daemon_at(line, line.pid) as daemon:
+        yield daemon
+
+
+@contextmanager
+def _daemon_at(line: Line | None, pid: int | None) -> Iterator[_Daemon]:
+    """A process outlives its line by what it closes last, so its end is what is waited for where it can be seen."""
     process = open_process(pid) if pid is not None else None
     try:
         yield _Daemon(line=line, process=process, pid=pid)
     finally:
-        if line is not None:
-            line.close()
         if process is not None:
             os.close(process)
 
