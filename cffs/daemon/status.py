@@ -21,6 +21,7 @@ from cffs.core.one_line import visible_json
 from cffs.core.settings import Settings
 from cffs.core.settings_options import OPTIONS, Kind
 from cffs.core.source import Api
+from cffs.core.toml_text import quoted, shown
 from cffs.core.units import NS_PER_SECOND
 from cffs.daemon.background import NurseryBackground
 from cffs.fuse.operations import Operations
@@ -185,16 +186,4 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return '"' + "".join(map(_toml_character, str(value))) + '"'
-
-
-def _toml_character(character: str) -> str:
-    """TOML's basic strings are not JSON's: they have no pairs of surrogates, and a surrogate alone (a byte of a path
-    that is no UTF-8) cannot be said at all."""
-    if character in '"\\':
-        return "\\" + character
-    if "\ud800" <= character <= "\udfff":
-        return "\ufffd"
-    if character.isprintable():
-        return character
-    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"
+    return quoted(shown(str(value)))
