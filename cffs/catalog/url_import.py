@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from cffs.catalog import rows, schema, upserts
+from cffs.catalog import display_names, rows, schema, upserts
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.url_finder import Finding, FoundCall, FoundFile, FoundRecording, Refused
 from cffs.catalog.views import Views
@@ -99,6 +100,16 @@ class CatalogFile:
     def views(self) -> Views:
         """Its recordings."""
         return Views(self._connection)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of its names and days."""
+        return display_names.zone_of(self._connection)
+
+    def campaign_folder(self, campaign_id: int) -> str | None:
+        """The name that a campaign is listed under; None where only its id is known."""
+        found = self._connection.execute("SELECT stem FROM campaigns WHERE id = ?", (campaign_id,)).fetchone()
+        return None if found is None else found[0]
 
     def newest_seq(self) -> int:
         """The sequence number of the recording that became known last; 0 where there is none."""

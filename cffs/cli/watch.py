@@ -1,21 +1,24 @@
 """`cffs watch`: a JSON line per recording as it appears, read from the catalogue that the mount keeps.
 
-It must not know how the mount learns of recordings: opening a folder has it look, no oftener than its `--dir-ttl`.
-`cli/main` registers it. It talks to no service; where the mount ends it waits for the next one.
+It owns the line, the place where a watch goes on, and what `--since` means. It must not know how the mount learns of
+recordings: opening a folder has it look, no oftener than its `--dir-ttl`. It sends no request; where the mount ends it
+waits for the next one.
 """
 
 import json
 import os
 import signal
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cffs.catalog.rows import RecordingRow
 from cffs.catalog.url_import import CatalogFile
 from cffs.catalog.views import Condition, ViewRow
 from cffs.cli.catalog import opened_catalog
@@ -24,9 +27,12 @@ from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import absolute
 from cffs.cli.options import complete_folder, given_options, load, settings_options
 from cffs.cli.status import cffs_mount
+from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
+from cffs.core.times import date_folders
+from cffs.core.units import NS_PER_MS
 from cffs.daemon.mount_table import mount_at
 
 _PAUSE_SECONDS = 1.0
@@ -44,19 +50,21 @@ _MAX_CURSOR_DIGITS = 19
 def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, **parameters: Any) -> int:
     """Print a JSON line per recording of the mount at MOUNTPOINT as it appears, until Ctrl-C.
 
-    Each line has a `cursor`: --since CURSOR goes on behind it, --state does that by itself.
+    Each line has a `cursor`: --since CURSOR goes on after it, and --state does so by itself. A DAY begins in the time
+    zone of the mount's names.
     """
     settings = load(given_options(parameters)).settings
     settings.require_credentials()
     where = absolute(mountpoint)
     _require_account(settings, cffs_mount(where))
     pause = threading.Event()
+    lists_ids = _lists_ids(where, settings)
     with opened_catalog(settings) as opened:
         try:
             kept = _kept(state) if since is None else None
             start = kept if kept is not None else since
             _look(where)
-            cursor, conditions = (0, []) if start is None else _start(start)
+            cursor, conditions = (0, []) if start is None else _start(start, opened.zone)
             if start is None:
                 while not opened.is_listed() and not once:  # what the first listing brings is not new
                     pause.wait(_PAUSE_SECONDS)
@@ -64,15 +72,15 @@ def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, *
                 cursor = opened.newest_seq()
             if not conditions:  # a day is no place: there the first line makes it one
                 _keep(state, cursor)
-            _follow(opened, where, cursor, conditions, state=state, once=once, pause=pause)
+            lines = _Lines(opened, where, lists_ids=lists_ids)
+            _follow(lines, cursor, conditions, state=state, once=once, pause=pause)
         except KeyboardInterrupt:
             return 0
     return 0
 
 
 def _follow(
-    opened: CatalogFile,
-    where: Path,
+    lines: "_Lines",
     cursor: int,
     conditions: list[Condition],
     *,
@@ -80,12 +88,12 @@ def _follow(
     once: bool,
     pause: threading.Event,
 ) -> None:
-    is_there = True
+    opened, where, is_there = lines.opened, lines.where, True
     while True:
         for row in _new(opened, cursor, conditions):
             cursor = row.recording.seq
             with _unbroken():
-                click.echo(json_text(_line(opened, where, row)))
+                click.echo(json_text(lines.line(row)))
                 _keep(state, cursor)
         if once:
             _keep(state, max(cursor, opened.newest_seq()))
@@ -113,7 +121,8 @@ def _new(opened: CatalogFile, cursor: int, conditions: list[Condition]) -> Itera
         cursor = rows[-1].recording.seq
 
 
-def _start(since: str) -> tuple[int, list[Condition]]:
+def _start(since: str, zone: tzinfo) -> tuple[int, list[Condition]]:
+    """The place and the conditions of --since. Days and times without an offset are of `zone`, as those in names."""
     if since == "start":
         return 0, []
     if (cursor := _cursor(since)) is not None:
@@ -122,7 +131,7 @@ def _start(since: str) -> tuple[int, list[Condition]]:
         day = datetime.fromisoformat(since)
     except ValueError as error:
         raise click.UsageError("--since takes a cursor, `start`, or a day like 2026-11-22") from error
-    made = day if day.tzinfo is not None else day.replace(tzinfo=UTC)
+    made = day if day.tzinfo is not None else day.replace(tzinfo=zone)
     return 0, [Condition("+r.created_ms >= ?", (int(made.timestamp() * 1000),))]
 
 
@@ -132,28 +141,59 @@ def _cursor(text: str) -> int | None:
     return int(text) if is_number and int(text) < 2**63 else None
 
 
-def _line(opened: CatalogFile, where: Path, row: ViewRow) -> dict[str, object]:
-    recording = row.recording
-    folder = f"campaigns/{recording.campaign_id}" if recording.campaign_id else "calls"
-    below = (
-        f"{folder}/{recording.call_id}/{recording.stem}.mp3" if recording.call_id else f"recordings/{recording.id}.mp3"
-    )
-    created_ms = recording.created_ms
-    return {
-        "cursor": recording.seq,
-        "path": str(where / below),
-        "id": recording.id,
-        "call_id": recording.call_id or None,
-        "campaign_id": recording.campaign_id or None,
-        "name": encode_name(recording.name),
-        "from": row.from_number or None,
-        "to": row.to_number or None,
-        "inbound": row.inbound,
-        "created": None if created_ms is None else _iso(created_ms),
-        "seconds": recording.seconds,
-        "state": recording.state.value,
-        "labels": opened.views.labels(recording.id),
-    }
+class _Lines:
+    """The lines of the recordings of one mount. With `lists_ids` paths are spelt by ids, else as people see them."""
+
+    def __init__(self, opened: CatalogFile, where: Path, *, lists_ids: bool) -> None:
+        self.opened = opened
+        self.where = where
+        self._lists_ids = lists_ids
+
+    def line(self, row: ViewRow) -> dict[str, object]:
+        """What is printed of a recording."""
+        recording = row.recording
+        created_ms = recording.created_ms
+        return {
+            "cursor": recording.seq,
+            "path": str(self.where / (self._path_of_ids(recording) if self._lists_ids else self._path(recording))),
+            "id": recording.id,
+            "call_id": recording.call_id or None,
+            "campaign_id": recording.campaign_id or None,
+            "name": encode_name(recording.name),
+            "from": row.from_number or None,
+            "to": row.to_number or None,
+            "inbound": row.inbound,
+            "created": None if created_ms is None else _iso(created_ms),
+            "seconds": recording.seconds,
+            "state": recording.state.value,
+            "labels": self.opened.views.labels(recording.id),
+        }
+
+    def _path(self, recording: RecordingRow) -> str:
+        """In its campaign, else in its day; a recording that has neither is listed by its id alone."""
+        name = f"{recording.listed}.mp3"
+        if recording.campaign_id:
+            folder = self.opened.campaign_folder(recording.campaign_id)
+            return f"campaigns/{folder or recording.campaign_id}/{name}"
+        if recording.created_ms is not None and is_dated(recording.created_ms):
+            return "/".join(("by-date", *date_folders(recording.created_ms * NS_PER_MS, zone=self.opened.zone), name))
+        return f"recordings/{recording.id}.mp3"
+
+    @staticmethod
+    def _path_of_ids(recording: RecordingRow) -> str:
+        if not recording.call_id:
+            return f"recordings/{recording.id}.mp3"
+        folder = f"campaigns/{recording.campaign_id}" if recording.campaign_id else "calls"
+        return f"{folder}/{recording.call_id}/{recording.stem}.mp3"
+
+
+def _lists_ids(where: Path, settings: Settings) -> bool:
+    """Whether the mount lists ids: it knows best, for it may have been given other options than this command."""
+    try:
+        names = tomllib.loads((where / ".cffs/config.toml").read_text(encoding="utf-8")).get("names")
+    except (OSError, ValueError):
+        names = None
+    return (settings.names if names is None else names) == "ids"
 
 
 def _iso(unix_ms: int) -> str | None:

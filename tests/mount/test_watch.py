@@ -8,6 +8,9 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from tests.mount.mounting import account_variables, environment, mounted, run
 
@@ -55,7 +58,9 @@ def test_each_new_recording_once(said, home, standin):
             line = lines.get(timeout=WAIT_SECONDS)
             assert (line["id"], line["call_id"], line["seconds"]) == (ident, call, 7)
             assert line["path"].startswith(str(mount.path))
-            assert os.path.exists(line["path"])
+            folder, name = os.path.split(line["path"])
+            assert name in os.listdir(folder)
+            assert f"_{ident}." in name
             assert line["from"] == standin.account.call_row(call).get("fromNumber")
         assert lines.empty()
         (second,) = standin.account.recording_ids(new_call(standin))
@@ -64,8 +69,29 @@ def test_each_new_recording_once(said, home, standin):
             assert lines.get(timeout=WAIT_SECONDS)["id"] == second
         everything = run(said, home, "watch", "--once", "--since", "start", mount.path, **variables).stdout.splitlines()
         assert len({json.loads(line)["id"] for line in everything}) == len(everything) == 26
+        paths = [Path(json.loads(line)["path"]) for line in everything]
+        assert {path.relative_to(mount.path).parts[0] for path in paths} == {"by-date", "campaigns"}
+        assert [path for path in paths if path.name not in os.listdir(path.parent)] == []
         none = run(said, home, "watch", "--once", "--since", "2030-01-01", mount.path, **variables)
         assert (none.returncode, none.stdout) == (0, "")
+
+
+def test_days_and_paths_are_those_of_the_mount(said, home, standin):
+    """`--since DAY` begins when that day begins in the zone of the mount's names, and paths are spelt as the mount
+    lists them: by ids where it lists ids, although the watch was not given its options."""
+    made = datetime(2026, 11, 23, 0, 30, tzinfo=ZoneInfo("Pacific/Kiritimati"))  # 14 hours before UTC is there
+    before = standin.account.add_call(created_ms=int(made.timestamp() - 3600) * 1000, recordings=1)
+    call = standin.account.add_call(created_ms=int(made.timestamp()) * 1000, recordings=1)
+    variables = account_variables(standin)
+    with mounted(said, home, variables, "--timezone", "Pacific/Kiritimati", "--names", "ids") as mount:
+        os.listdir(mount.path / "recordings")
+        done = run(said, home, "watch", "--once", "--since", "2026-11-23", mount.path, **variables)
+        lines = {line["call_id"]: line for line in map(json.loads, done.stdout.splitlines())}
+        assert call in lines
+        assert before not in lines
+        path = Path(lines[call]["path"])
+        assert path.parent.name == str(call)
+        assert path.name in os.listdir(path.parent)
 
 
 def test_a_terminal_obeys_nothing_of_the_service(said, home, standin):
