@@ -177,6 +177,9 @@ def _is_its_daemon(pid: int, existing: Mount) -> bool:
 
 
 def _refusal(mountpoint: Path, reason: str) -> str:
+    """Why it was not unmounted, and what to do, in one line."""
+    if "/etc/mtab" in reason:  # a system that was never booted: fusermount3 mounts without it and cannot unmount
+        return f"cannot unmount {mountpoint}: there is no /etc/mtab; as root: ln -s ../proc/self/mounts /etc/mtab"
     if "busy" not in reason.lower():
         return f"cannot unmount {mountpoint}: {reason.strip() or 'no reason given'}"
     found = holders(mountpoint)
