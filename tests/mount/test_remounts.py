@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.mount.mounting import account_variables, mounted
 
+
 def everything(root: Path) -> dict[str, os.stat_result]:
     """Every path below the root that a listing shows, with its attributes."""
     found = {}
@@ -47,7 +48,9 @@ def test_a_later_mount_shows_what_an_earlier_one_showed(said, home, standin):
             assert campaign.name.isdecimal()
             others = {name for name in os.listdir(campaign) if not name.isdecimal()}
             assert others == {"campaign.json", "playlist.m3u8"}
-        assert {f"{os.path.splitext(path)[0]}.json" for path in recordings if path.startswith("recordings/")} <= set(ids)
+        assert {f"{os.path.splitext(path)[0]}.json" for path in recordings if path.startswith("recordings/")} <= set(
+            ids
+        )
         for path, inode in recordings.items():
             assert (mount.path / path).stat().st_ino == inode, path
     with mounted(said, home, variables) as mount:
