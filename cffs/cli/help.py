@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from cffs.cli.groups import did_you_mean
 
 _SUFFIX = ".md"
-#: What `scripts/documents.py` writes around generated parts.
+#: What `scripts/documents` writes around generated parts.
 _MARKER = re.compile(r"^<!--.*-->\n", re.MULTILINE)
 
 

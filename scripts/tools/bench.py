@@ -1,7 +1,7 @@
 # ruff: noqa: T201  # a script prints
 """Wall-clock figures on this machine, for cffs/docs/performance.md and for developers. It gates nothing.
 
-It owns the command line and the order of rounds; `benching/` owns the rest. `scripts/bench` calls it.
+It owns the command line and the order of rounds; `bench_cases/` owns the rest. `scripts/bench` calls it.
 """
 
 import argparse
@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benching.cases import Case
-    from benching.samples import Samples
-    from benching.site import Site
+    from bench_cases.cases import Case
+    from bench_cases.samples import Samples
+    from bench_cases.site import Site
 
-HERE = Path(__file__).resolve().parent
-DOCUMENTS = HERE.parent / "cffs/docs"
-FRONT = HERE.parent / "README.md"
-REPORT, PICTURE, KEPT = DOCUMENTS / "performance.md", DOCUMENTS / "measured.svg", HERE / "measured.json"
-LATEST = HERE.parent / ".bench.json"
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ROOT / "cffs/docs"
+FRONT = ROOT / "README.md"
+REPORT, PICTURE = DOCUMENTS / "performance.md", DOCUMENTS / "measured.svg"
+KEPT = ROOT / "scripts/tools/bench_cases/measured.json"
+LATEST = ROOT / ".bench.json"
 ROUNDS = 5
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Debian package -> what of it is used.
@@ -42,7 +43,7 @@ MARKERS = ("<!-- measured: made by scripts/bench --write -->\n", "<!-- /measured
 def main() -> None:
     """Measures, or writes down what was measured."""
     if sys.argv[1:2] == ["catalogue"]:
-        from benching import catalogue
+        from bench_cases import catalogue
 
         catalogue.main(sys.argv[2:])
         return
@@ -79,7 +80,7 @@ def install() -> None:
 
 def measure(arguments: argparse.Namespace) -> None:
     """Rounds over all cases, one way and back in turn; Ctrl-C ends all that was started and keeps the samples."""
-    from benching import cases, files, programs, report, samples, site
+    from bench_cases import cases, files, programs, report, samples, site
 
     for which in SIGNALS:
         signal.signal(which, interrupt)
@@ -131,7 +132,7 @@ def run(case: "Case", site: "Site", taken: "Samples", number: int) -> None:
 
 def write(path: Path) -> None:
     """The document's table and picture and the README's rows, from the samples in `path`, which are kept."""
-    from benching import plot, report, samples
+    from bench_cases import plot, report, samples
 
     taken = samples.Samples.read(path)
     for page, table in ((REPORT, report.markdown(taken)), (FRONT, report.front_page(taken))):

@@ -13,7 +13,7 @@ from cffs.callfire.operations import OPERATIONS, Operation
 from cffs.core.settings_options import OPTIONS
 from cffs.tree.routes import picture
 
-DOCUMENTS = Path(__file__).resolve().parent.parent / "cffs/docs"
+DOCUMENTS = Path(__file__).resolve().parents[2] / "cffs/docs"
 
 #: Operation -> the path or command that uses it.
 USED_BY: dict[str, str] = {
@@ -94,7 +94,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 def rendered(name: str, text: str) -> str:
     """The text of a document with its generated part `name` made anew. Raises ValueError where a marker is missing."""
-    begin, end = f"<!-- {name}: made by scripts/documents.py -->\n", f"<!-- /{name} -->"
+    begin, end = f"<!-- {name}: made by scripts/documents -->\n", f"<!-- /{name} -->"
     start, stop = text.index(begin) + len(begin), text.index(end)
     return text[:start] + PARTS[name][1]() + text[stop:]
 

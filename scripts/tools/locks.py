@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 #: What building pyfuse3 and this project needs (pyfuse3's own pyproject.toml asks for the last two): installed
 #: first, so that builds need no second, unpinned download.
 BUILD_REQUIREMENTS = ("setuptools>=78.1.1", "setuptools-scm>=8.0", "cython>=3.0", "wheel")

@@ -6,7 +6,7 @@ mutants and runs the tests; it works in a copy of the checkout, since it reads i
 calls it.
 
 A mutant that only changes a text for people (the message of an exception) is left out of the count. Every other
-survivor is printed; `scripts/mutants.toml` holds those that are known, each with the reason why it may live.
+survivor is printed; `scripts/tools/mutants.toml` holds those that are known, each with the reason why it may live.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-KNOWN = ROOT / "scripts/mutants.toml"
+ROOT = Path(__file__).resolve().parents[2]
+KNOWN = ROOT / "scripts/tools/mutants.toml"
 MUTMUT = ROOT / ".venv/bin/mutmut"
 #: Below this share the tests of these modules hold too little to trust a change by them.
 NOTICED_SHARE = 0.95

@@ -4,22 +4,23 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "scripts/tools"
 
 
 @pytest.fixture(autouse=True)
 def _scripts_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """scripts/ is no package: its programs see it as their first folder."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+    """The programs of scripts/tools see that folder as the first of their path."""
+    monkeypatch.syspath_prepend(str(TOOLS))
 
 
 def test_the_document_shows_the_kept_samples():
-    """The figures of cffs/docs/performance.md are those of scripts/measured.json, rendered by today's code."""
-    from benching import report, samples
+    """The figures of cffs/docs/performance.md are the kept samples, rendered by today's code."""
+    from bench_cases import report, samples
 
-    kept = samples.Samples.read(SCRIPTS / "measured.json")
+    kept = samples.Samples.read(TOOLS / "bench_cases/measured.json")
     for page, table in (("cffs/docs/performance.md", report.markdown), ("README.md", report.front_page)):
-        text = (SCRIPTS.parent / page).read_text()
+        text = (ROOT / page).read_text()
         shown = text.partition("made by scripts/bench --write -->\n")[2].partition("<!-- /measured -->")[0]
         assert shown == table(kept), page
 
@@ -29,8 +30,8 @@ def test_the_document_shows_the_kept_samples():
 )
 def test_a_verdict_is_of_the_medians_of_one_row(cffs_seconds, ratio, verdict):
     """A demand compares the medians of two programs in its row alone; what was not measured is not judged."""
-    from benching import report
-    from benching.samples import Sample, Samples
+    from bench_cases import report
+    from bench_cases.samples import Sample, Samples
 
     taken = [Sample("stream 0 ms", "cffs", seconds=seconds, nbytes=10**8) for seconds in (9.0, cffs_seconds, 0.01)]
     taken += [Sample("stream 0 ms", "rclone off", seconds=1.0, nbytes=10**8)]
@@ -43,8 +44,8 @@ def test_a_verdict_is_of_the_medians_of_one_row(cffs_seconds, ratio, verdict):
 
 def test_every_demand_has_its_cases():
     """Each row and program that a demand compares is one that some case measures."""
-    from benching import cases
-    from benching.demands import DEMANDS
+    from bench_cases import cases
+    from bench_cases.demands import DEMANDS
 
     measured = {(case.row, case.program) for case in cases.cases()}
     follow = {"second read": "disk cache written", "from disk cache": "disk cache written"}

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def script() -> ModuleType:
-    """scripts/documents.py as a module: scripts/ is no package."""
-    spec = importlib.util.spec_from_file_location("documents_script", ROOT / "scripts/documents.py")
+    """scripts/tools/documents.py as a module: scripts/ is no package."""
+    spec = importlib.util.spec_from_file_location("documents_script", ROOT / "scripts/tools/documents.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -24,7 +24,7 @@ def script() -> ModuleType:
 
 
 def test_generated_parts_are_fresh():
-    """The picture of the tree, the options and the table of operations are what scripts/documents.py renders today."""
+    """The picture of the tree, the options and the table of operations are what scripts/documents renders today."""
     documents = script()
     assert set(documents.PARTS) == {"tree", "operations", "options"}
     for name, (file, _) in documents.PARTS.items():

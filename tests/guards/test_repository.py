@@ -141,7 +141,7 @@ def test_every_test_folder_is_run() -> None:
 @pytest.mark.parametrize("lock", ["build", "run", "dev", "mutation", "bench"])
 def test_locks_are_fresh(lock):
     """Each lock was made from the dependencies as they are now, and pins every package by hash; else: scripts/lock."""
-    locks = load("scripts/locks.py")
+    locks = load("scripts/tools/locks.py")
     assert locks.is_fresh(lock), "run scripts/lock"
     text = locks.LOCKS[lock].read_text()
     pinned = re.findall(r"^[a-z0-9][^\s=]*==\S+ \\\n    --hash=sha256:", text, re.MULTILINE)

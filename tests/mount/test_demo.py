@@ -31,7 +31,7 @@ def test_the_tour(said, home, without_ffmpeg):
     """On a machine without ffmpeg it plays a recording by Python's own reader, compares every audio file, ends with one
     summary line on stdout and with what to do next on stderr, and leaves nothing mounted."""
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts/demo.py", home / "mnt"],
+        [sys.executable, ROOT / "scripts/tools/demo.py", home / "mnt"],
         env=environment(home, without_ffmpeg),
         cwd=home,
         capture_output=True,

@@ -20,7 +20,7 @@ missing = [name for name in NEEDED if shutil.which(name) is None]
 def test_a_desktop_costs_no_audio(tmp_path):
     """Thunar with tumbler on a folder of 200 recordings fetches not one byte of audio; the players play and seek."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/desktop_check.py"), str(tmp_path / "screen.png")],
+        [sys.executable, str(ROOT / "scripts/tools/desktop_check.py"), str(tmp_path / "screen.png")],
         cwd=ROOT, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

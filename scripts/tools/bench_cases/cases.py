@@ -1,6 +1,6 @@
 """The rows of the table: what is read, by which program, from where. Each case takes its samples from a fresh mount.
 
-It owns how things are read; it must not know what the figures must reach. `scripts/bench.py` runs the cases in
+It owns how things are read; it must not know what the figures must reach. `scripts/tools/bench.py` runs the cases in
 rounds, so that a noise of some seconds meets one sample of each program and not all of one.
 """
 
@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benching.files import MIB, SETS
-from benching.programs import Cffs, Httpdirfs, JuiceFs, Mounted, Rclone
-from benching.samples import Sample, measuring
-from benching.site import FAR, FAR_TLS, NEAR, NEAR_TLS, SLOW, Place, Site
+from bench_cases.files import MIB, SETS
+from bench_cases.programs import Cffs, Httpdirfs, JuiceFs, Mounted, Rclone
+from bench_cases.samples import Sample, measuring
+from bench_cases.site import FAR, FAR_TLS, NEAR, NEAR_TLS, SLOW, Place, Site
 
 KIB = 1024
 DECODED_FILES = 60

@@ -7,8 +7,8 @@ It must not know how anything was measured. `report` prints it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benching.samples import Samples
-from benching.site import LATENCY_SECONDS
+from bench_cases.samples import Samples
+from bench_cases.site import LATENCY_SECONDS
 
 MIB = 1024 * 1024
 MEMORY_MIB = 64

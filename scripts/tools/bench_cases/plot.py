@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from benching.samples import Samples
+from bench_cases.samples import Samples
 
 ROWS = (
     "stream 0 ms",

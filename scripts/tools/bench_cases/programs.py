@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benching.site import Place, Site
+from bench_cases.site import Place, Site
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 #: Programs of the extra `bench`: newer than Debian's, or not Debian's.
 NEWEST = Path(sys.executable).parent
 START_SECONDS = 20

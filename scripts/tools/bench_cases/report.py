@@ -5,8 +5,8 @@ It must not know how anything was measured.
 
 from statistics import median
 
-from benching.demands import DEMANDS
-from benching.samples import Sample, Samples
+from bench_cases.demands import DEMANDS
+from bench_cases.samples import Sample, Samples
 
 MIB = 1024 * 1024
 #: Above it other work shares the cores, and the table says so.

@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benching.programs import NEWEST, ROOT, Mounted
-from benching.site import Site
+from bench_cases.programs import NEWEST, ROOT, Mounted
+from bench_cases.site import Site
 
 #: How often memory is looked at: a look costs the daemon about a millisecond.
 _LOOK_SECONDS = 0.2

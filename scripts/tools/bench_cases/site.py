@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trustme
 
-from benching.files import SETS
+from bench_cases.files import SETS
 
 NGINX = "/usr/sbin/nginx"
 MODULES = tuple(Path(f"/usr/lib/nginx/modules/{name}.so") for name in ("ndk_http_module", "ngx_http_lua_module"))
