@@ -1,13 +1,15 @@
 # ruff: noqa: T201  # a script prints
-"""Renders the generated parts of cffs/docs/: the picture of the tree, the options, the table of operations.
+"""The generated parts of cffs/docs/: the tree, the commands, the options, the operations, and the man pages.
 
-It owns which path uses which operation. It rewrites the documents in place; a guard test holds them equal, and that
-every operation of the documents has its row.
+It owns which path uses which operation. It rewrites the documents in place; a guard test holds them equal to what the
+code says today.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import man_pages
 
 from cffs.callfire.operations import OPERATIONS, Operation
 from cffs.core.settings_options import OPTIONS
@@ -69,12 +71,12 @@ def operations_table() -> str:
 
 
 def _row(operation: Operation) -> str:
-    told = []
+    uses = []
     for parameter in operation.parameters:
         use = PARAMETERS.get(f"{operation.name}.{parameter}") or PARAMETERS.get(parameter) or "not sent"
-        told.append(f"`{parameter}`: {'part of the path' if f'{{{parameter}}}' in operation.path else use}")
+        uses.append(f"`{parameter}`: {'part of the path' if f'{{{parameter}}}' in operation.path else use}")
     request = f"{operation.api} `{operation.method} {operation.path}`"
-    return f"| {operation.name} | {request} | {'; '.join(told) or '—'} | {USED_BY[operation.name]} |"
+    return f"| {operation.name} | {request} | {'; '.join(uses) or '—'} | {USED_BY[operation.name]} |"
 
 
 def options_list() -> str:
@@ -86,6 +88,7 @@ def options_list() -> str:
 
 #: Generated part -> the document that holds it, and what renders it.
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "commands": ("operations.md", man_pages.commands_table),
     "tree": ("semantics.md", lambda: f"```\n{picture()}```\n"),
     "operations": ("operations.md", operations_table),
     "options": ("options.md", lambda: f"```\n{options_list()}```\n"),
@@ -93,7 +96,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 def rendered(name: str, text: str) -> str:
-    """The text of a document with its generated part `name` made anew. Raises ValueError where a marker is missing."""
+    """The text of a document with its part `name` rendered again. Raises ValueError where a marker is missing."""
     begin, end = f"<!-- {name}: made by scripts/documents -->\n", f"<!-- /{name} -->"
     start, stop = text.index(begin) + len(begin), text.index(end)
     return text[:start] + PARTS[name][1]() + text[stop:]
@@ -103,4 +106,7 @@ if __name__ == "__main__":
     for name, (file, _) in PARTS.items():
         document = DOCUMENTS / file
         document.write_text(rendered(name, document.read_text()))
-        print(f"{document.name}: made anew: {name}", file=sys.stderr)
+        print(f"{document.name}: rendered: {name}", file=sys.stderr)
+    for page, render in man_pages.PAGES.items():
+        (DOCUMENTS / "man" / page).write_text(render())
+        print(f"man/{page}: rendered", file=sys.stderr)

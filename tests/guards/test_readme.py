@@ -1,11 +1,13 @@
 """The documents say what the code says."""
 
-import importlib.util
+import importlib
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
 from cffs.callfire.operations import OPERATIONS
+from cffs.core.settings_options import OPTIONS
 from cffs.tree.nodes import Kind
 from cffs.tree.routes import routes_of
 from tests.guards.links import anchors, broken_references
@@ -14,22 +16,39 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def script() -> ModuleType:
-    """scripts/tools/documents.py as a module: scripts/ is no package."""
-    spec = importlib.util.spec_from_file_location("documents_script", ROOT / "scripts/tools/documents.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """scripts/tools/documents.py as a module; its folder is the first of the path, as when it is run."""
+    sys.path.insert(0, str(ROOT / "scripts/tools"))
+    try:
+        return importlib.import_module("documents")
+    finally:
+        sys.path.pop(0)
 
 
 def test_generated_parts_are_fresh():
-    """The picture of the tree, the options and the table of operations are what scripts/documents renders today."""
+    """The tree, the commands, the options and the table of operations are what scripts/documents renders today."""
     documents = script()
-    assert set(documents.PARTS) == {"tree", "operations", "options"}
+    assert set(documents.PARTS) == {"commands", "tree", "operations", "options"}
     for name, (file, _) in documents.PARTS.items():
         text = (ROOT / "cffs/docs" / file).read_text()
-        assert documents.rendered(name, text) == text, file
+        assert documents.rendered(name, text) == text, f"{file}: run scripts/documents"
+
+
+def test_man_pages_are_fresh():
+    """Each man page is what scripts/documents renders today, and no other lies beside them."""
+    pages = script().man_pages.PAGES
+    assert {path.name for path in (ROOT / "cffs/docs/man").iterdir()} == set(pages)
+    for name, render in pages.items():
+        assert (ROOT / "cffs/docs/man" / name).read_text() == render(), f"{name}: run scripts/documents"
+
+
+def test_man_pages_have_every_option():
+    """cffs(1) has every command and every option with its help, and roff that would be taken for a request is not."""
+    page = (ROOT / "cffs/docs/man/cffs.1").read_text().replace("\\-", "-")
+    for option in OPTIONS:
+        assert f"\\fB{option.flag}" in page, option.flag
+        assert option.help in page, option.flag
+    requests = {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))}
+    assert requests <= {'.\\"', ".TH", ".SH", ".SS", ".PP", ".TP", ".IP", ".nf", ".fi", ".RS", ".RE"}
 
 
 def test_every_operation_has_a_row():
