@@ -1,8 +1,10 @@
-"""The service: everything that is said to CallFire's two APIs, and every check of what they answer.
+"""The service over HTTP: everything that is said to CallFire's two APIs, and every check of what they answer.
 
-It owns requests, credentials on their way out, retries, holds and the health of each API; it must not know the tree,
-the catalogue, the cache or the kernel. The reader takes bytes from it, the catalogue takes facts, the writer acts.
+It owns requests, credentials on their way out, retries, limits, and the health of each API. It must not know the tree,
+the catalogue, the cache or the kernel.
 
-Floors inside: targets, checks, retry, health, keyring, stats, gate (no I/O) <- wire/ <- asking <- line, ranges
-<- transport <- v1, v2, v2_me <- operations. Only `wire/` imports httpx.
+Floors inside, each importing downwards only: `url_policy`, `path_patterns`, `request`, `response_checks`, `retry`,
+`health`, `keyring`, `stats`, `request_limiter` (no I/O) <- `wire/` <- `request_loop`, `status_reader`, `range_response`
+<- `session` <- `transport` <- `v1`, `v2`, `credential_check`; `operations` is the table of what the clients ask. Only
+`wire/` imports httpx. What is known about the service itself is in cffs/docs/service.md.
 """

@@ -17,7 +17,8 @@ from typing import Final
 
 import trio
 
-from cffs.callfire.transport import FirstAnswer, Transport
+from cffs.callfire.transport import Transport, UncheckedResponse
+from cffs.callfire.v1 import LIST_ACCEPT, list_segments
 from cffs.core.api_v1 import parse_recording_list
 from cffs.core.errors import (
     AccessRefused,
@@ -35,7 +36,7 @@ from cffs.core.settings import OriginSettings
 from cffs.core.source import Api
 
 #: What is asked of v1: any call of any campaign will do.
-_V1_QUESTION: Final = ("files", "recording", "list", "1", "1")
+_ANY_ID: Final = 1
 _V2_QUESTION: Final = ("me", "account")
 _ACCOUNT_QUESTION: Final = ("me", "api", "credentials")
 #: Where each API lies at the service; a base URL that does not end so is the first thing to look at.
@@ -47,7 +48,7 @@ _PAGE: Final = re.compile(
 )
 
 
-class Proof(StrEnum):
+class Login(StrEnum):
     """A pair of credentials that one question can try."""
 
     V1 = "v1"
@@ -57,7 +58,7 @@ class Proof(StrEnum):
     @property
     def api(self) -> Api:
         """The API that it opens."""
-        return Api.V1 if self is Proof.V1 else Api.V2
+        return Api.V1 if self is Login.V1 else Api.V2
 
 
 class Outcome(StrEnum):
@@ -81,10 +82,10 @@ HOPELESS: Final = frozenset({Outcome.REFUSED, Outcome.NOT_THE_SERVICE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class LoginVerdict:
     """What one question came to. `why` is one line for people, without a secret; it is empty for ACCEPTED."""
 
-    proof: Proof
+    login: Login
     outcome: Outcome
     why: str = ""
     seconds: float = 0.0
@@ -95,120 +96,126 @@ class Verdict:
         return self.outcome in HOPELESS
 
 
-def given_proofs(settings: OriginSettings) -> list[Proof]:
+def given_logins(settings: OriginSettings) -> list[Login]:
     """Those that the settings hold."""
     credentials = settings.credentials
-    held = {Proof.V1: credentials.has_v1, Proof.V2: credentials.has_v2, Proof.ACCOUNT: credentials.has_account}
-    return [proof for proof in Proof if held[proof]]
+    held = {
+        Login.V1: credentials.has_v1,
+        Login.V2: credentials.has_v2,
+        Login.ACCOUNT: credentials.has_account,
+    }
+    return [login for login in Login if held[login]]
 
 
 async def check(
-    transport: Transport, settings: OriginSettings, proofs: Sequence[Proof], *, limit_seconds: float
-) -> list[Verdict]:
-    """The verdict of each proof, in order, all asked side by side within `limit_seconds`. Always a checkpoint; raises
+    transport: Transport, settings: OriginSettings, logins: Sequence[Login], *, limit_seconds: float
+) -> list[LoginVerdict]:
+    """The verdict of each login, in order, all asked side by side within `limit_seconds`. Always a checkpoint; raises
     nothing, and if cancelled nothing stays open."""
-    found: dict[Proof, Verdict] = {}
+    found: dict[Login, LoginVerdict] = {}
 
-    async def ask(proof: Proof) -> None:
+    async def ask(login: Login) -> None:
         started = trio.current_time()
-        verdict = Verdict(proof=proof, outcome=Outcome.SILENT, why=f"no answer within {limit_seconds:.0f} s")
+        verdict = LoginVerdict(login=login, outcome=Outcome.SILENT, why=f"no answer within {limit_seconds:.0f} s")
         with trio.move_on_after(limit_seconds):
-            verdict = await _asked(transport, settings, proof)
-        found[proof] = replace(verdict, seconds=trio.current_time() - started)
+            verdict = await _asked(transport, settings, login)
+        found[login] = replace(verdict, seconds=trio.current_time() - started)
 
     async with trio.open_nursery() as nursery:
-        for proof in proofs:
-            nursery.start_soon(ask, proof)
-    return [found[proof] for proof in proofs]
+        for login in logins:
+            nursery.start_soon(ask, login)
+    return [found[login] for login in logins]
 
 
-async def _asked(transport: Transport, settings: OriginSettings, proof: Proof) -> Verdict:
+async def _asked(transport: Transport, settings: OriginSettings, login: Login) -> LoginVerdict:
     try:
-        if proof is Proof.V1:
-            accept = "application/xml, application/json;q=0.5"
-            return read_v1(await transport.first_answer(Api.V1, _V1_QUESTION, accept=accept), url=settings.v1_url)
-        if proof is Proof.V2:
-            return read_v2(await transport.first_answer(Api.V2, _V2_QUESTION, own_endpoint=True), url=settings.v2_url)
-        answer = await transport.first_answer(Api.V2, _ACCOUNT_QUESTION, query={"limit": "1"}, as_account=True)
+        if login is Login.V1:
+            answer = await transport.get_unchecked(Api.V1, list_segments(_ANY_ID, _ANY_ID), accept=LIST_ACCEPT)
+            return read_v1(answer, url=settings.v1_url)
+        if login is Login.V2:
+            return read_v2(
+                await transport.get_unchecked(Api.V2, _V2_QUESTION, proves_credentials=True), url=settings.v2_url
+            )
+        answer = await transport.get_unchecked(Api.V2, _ACCOUNT_QUESTION, query={"limit": "1"}, as_account=True)
         return read_account(answer, url=settings.v2_url)
     except OriginUnreachable as error:
-        return Verdict(proof=proof, outcome=Outcome.UNREACHABLE, why=str(error))
+        return LoginVerdict(login=login, outcome=Outcome.UNREACHABLE, why=str(error))
     except MalformedAnswer:
         # no HTTP at all, or a redirect that leads out of the service
-        return _foreign(proof, settings.v1_url if proof is Proof.V1 else settings.v2_url)
+        return _foreign(login, settings.v1_url if login is Login.V1 else settings.v2_url)
     except UsageError as error:
-        return Verdict(proof=proof, outcome=Outcome.REFUSED, why=str(error))
+        return LoginVerdict(login=login, outcome=Outcome.REFUSED, why=str(error))
     except CffsError as error:
-        return Verdict(proof=proof, outcome=Outcome.SILENT, why=str(error))
+        return LoginVerdict(login=login, outcome=Outcome.SILENT, why=str(error))
 
 
-def read_v2(answer: FirstAnswer, *, url: str) -> Verdict:
+def read_v2(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
     """What an answer to `me/account` says of the login and of the base URL."""
-    refusal = _refusal_of_v2(answer, proof=Proof.V2, url=url)
+    refusal = _refusal_of_v2(answer, login=Login.V2, url=url)
     if refusal is not None:
         return refusal
-    return _accepted(Proof.V2) if _is_account(answer.body) else _foreign(Proof.V2, url)
+    return _accepted(Login.V2) if _is_account(answer.body) else _foreign(Login.V2, url)
 
 
-def read_account(answer: FirstAnswer, *, url: str) -> Verdict:
+def read_account(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
     """What an answer to the list of API credentials says of the account's own login."""
-    refusal = _refusal_of_v2(answer, proof=Proof.ACCOUNT, url=url)
+    refusal = _refusal_of_v2(answer, login=Login.ACCOUNT, url=url)
     if refusal is not None:
         return refusal
-    return _accepted(Proof.ACCOUNT) if "items" in _object(answer.body) else _foreign(Proof.ACCOUNT, url)
+    return _accepted(Login.ACCOUNT) if "items" in _object(answer.body) else _foreign(Login.ACCOUNT, url)
 
 
-def _refusal_of_v2(answer: FirstAnswer, *, proof: Proof, url: str) -> Verdict | None:
+def _refusal_of_v2(answer: UncheckedResponse, *, login: Login, url: str) -> LoginVerdict | None:
     """None for a 2xx of the host that was asked."""
     if answer.is_foreign:
-        return _foreign(proof, url)
+        return _foreign(login, url)
     if isinstance(answer.error, OriginBusy):
-        return Verdict(proof=proof, outcome=Outcome.SILENT, why=str(answer.error))
+        return LoginVerdict(login=login, outcome=Outcome.SILENT, why=str(answer.error))
     if isinstance(answer.error, AccessRefused):
-        return _refused(proof)
+        return _refused(login)
     if 200 <= answer.status <= 299:
         return None
     if answer.status >= 500 and answer.status != 501:
-        return Verdict(proof=proof, outcome=Outcome.SILENT, why=str(answer.error))
+        return LoginVerdict(login=login, outcome=Outcome.SILENT, why=str(answer.error))
     if answer.status < 400 or answer.status in (404, 405, 410, 501) or is_page(answer):
-        return _foreign(proof, url)  # every account of this service has these operations
-    return Verdict(proof=proof, outcome=Outcome.UNDECIDED, why=str(answer.error))
+        return _foreign(login, url)  # every account of this service has these operations
+    return LoginVerdict(login=login, outcome=Outcome.UNDECIDED, why=str(answer.error))
 
 
-def read_v1(answer: FirstAnswer, *, url: str) -> Verdict:
+def read_v1(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
     """What an answer to the list of a call's recordings says of the key and of the base URL."""
-    proof = Proof.V1
+    login = Login.V1
     if answer.is_foreign:
-        return _foreign(proof, url)
+        return _foreign(login, url)
     if isinstance(answer.error, OriginBusy) or (answer.status >= 500 and answer.status != 501):
-        return Verdict(proof=proof, outcome=Outcome.SILENT, why=str(answer.error))
+        return LoginVerdict(login=login, outcome=Outcome.SILENT, why=str(answer.error))
     if answer.status == 401:
-        return _refused(proof)
+        return _refused(login)
     is_usual = url.rstrip("/").endswith(USUAL_PATHS[Api.V1])
     if is_page(answer) and answer.status in (404, 410) and is_usual:
         # a web server that gives out v1's files has such pages for what it has not
         why = f"v1 at {url} answered {answer.status} with a web page; is the address right?"
-        return Verdict(proof=proof, outcome=Outcome.DOUBTFUL, why=why)
+        return LoginVerdict(login=login, outcome=Outcome.DOUBTFUL, why=why)
     if is_page(answer) or 300 <= answer.status <= 399:
-        return _foreign(proof, url)
+        return _foreign(login, url)
     error = answer.error
     try:
         parse_recording_list(answer.body)
         if answer.status != 403:
-            return _accepted(proof)  # also a denial: the key was good enough for one
+            return _accepted(login)  # also a denial: the key was good enough for one
     except (AccessRefused, ServerFailure, RemoteObjectMissing) as failure:
         error = failure  # in v1's own form, whatever the status
     except CffsError:
         pass  # in another form
     if isinstance(error, AccessRefused | ServerFailure) and (answer.status == 403 or error is not answer.error):
         text = answer.body.decode(errors="replace")
-        return _refused(proof) if is_about_the_key(text) else _undecided(proof, str(error))
+        return _refused(login) if is_about_the_key(text) else _undecided(login, str(error))
     if 200 <= answer.status <= 299 or not is_usual:
-        return _foreign(proof, url)
-    return _undecided(proof, str(error))  # a denial of that call in words that no document shows
+        return _foreign(login, url)
+    return _undecided(login, str(error))  # a denial of that call in words that no document shows
 
 
-def is_page(answer: FirstAnswer) -> bool:
+def is_page(answer: UncheckedResponse) -> bool:
     """Whether the answer is a web page, by its type or by how it begins."""
     return "html" in answer.content_type or _PAGE.match(answer.body.removeprefix(b"\xef\xbb\xbf")) is not None
 
@@ -227,25 +234,25 @@ def _object(body: bytes) -> Mapping[str, object]:
         return {}
 
 
-def _accepted(proof: Proof) -> Verdict:
-    return Verdict(proof=proof, outcome=Outcome.ACCEPTED)
+def _accepted(login: Login) -> LoginVerdict:
+    return LoginVerdict(login=login, outcome=Outcome.ACCEPTED)
 
 
-def _refused(proof: Proof) -> Verdict:
+def _refused(login: Login) -> LoginVerdict:
     what = {
-        Proof.V1: "v1 refuses the key",
-        Proof.V2: "v2 refuses the login",
-        Proof.ACCOUNT: "v2 refuses the account login",
+        Login.V1: "v1 refuses the key",
+        Login.V2: "v2 refuses the login",
+        Login.ACCOUNT: "v2 refuses the account login",
     }
-    return Verdict(proof=proof, outcome=Outcome.REFUSED, why=what[proof])
+    return LoginVerdict(login=login, outcome=Outcome.REFUSED, why=what[login])
 
 
-def _undecided(proof: Proof, why: str) -> Verdict:
-    return Verdict(proof=proof, outcome=Outcome.UNDECIDED, why=why)
+def _undecided(login: Login, why: str) -> LoginVerdict:
+    return LoginVerdict(login=login, outcome=Outcome.UNDECIDED, why=why)
 
 
-def _foreign(proof: Proof, url: str) -> Verdict:
-    path = USUAL_PATHS[proof.api]
+def _foreign(login: Login, url: str) -> LoginVerdict:
+    path = USUAL_PATHS[login.api]
     hint = "is the address right?" if url.rstrip("/").endswith(path) else f"is {path} missing?"
-    why = f"{proof.api} at {url} does not look like the service; {hint}"
-    return Verdict(proof=proof, outcome=Outcome.NOT_THE_SERVICE, why=why)
+    why = f"{login.api} at {url} does not look like the service; {hint}"
+    return LoginVerdict(login=login, outcome=Outcome.NOT_THE_SERVICE, why=why)

@@ -1,78 +1,60 @@
-"""Refused credentials are looked for anew, and where they have changed the question is asked once more.
+"""Refresh of credentials that were refused: one search for all requests that were refused with them.
 
-It must not know where credentials are found. `callfire/session` owns one and makes its askers with it.
+It owns when credentials are looked for, and how long a refused request waits for it. It must not know where credentials
+are found, nor what a request is.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import trio
 
-from cffs.callfire.request_limiter import RequestLimiter, Slot
-from cffs.callfire.request_loop import Ask, Asker, Held
-from cffs.callfire.wire.exchange import Opened
+from cffs.callfire.keyring import Keyring
 from cffs.core.background import Background
-from cffs.core.errors import AccessRefused
 
-#: Looking for new credentials starts a process: not more often, however many requests are refused.
+#: A search starts a process: at most one in this time, however many requests are refused.
 _INTERVAL_SECONDS = 10.0
-#: A refused request waits so long for the look, and no more than its share of what time it has left; the look goes on.
+#: A refused request waits this long for the search, and at most this share of the time that it has left. The search
+#: itself goes on.
 _WAIT_SECONDS = 5.0
 _WAIT_SHARE = 1 / 3
 
-T = TypeVar("T")
-
 
 class CredentialRefresh:
-    """Looks for the credentials of now, once for all who were refused. `asker` gives the asker of now."""
+    """Single flight for the search. `current` gives the keyring that requests are sent with now."""
 
-    def __init__(self, asker: Callable[[], Asker]) -> None:
-        self._asker = asker
-        self._look: Callable[[], Awaitable[object]] | None = None
+    def __init__(self, current: Callable[[], Keyring]) -> None:
+        self._current = current
+        self._search: Callable[[], Awaitable[object]] | None = None
         self._background: Background | None = None
-        self._looking: trio.Event | None = None
-        self._looked_at = float("-inf")
+        self._running: trio.Event | None = None
+        self._began_at = float("-inf")
 
-    def by(self, look: Callable[[], Awaitable[object]], background: Background) -> None:
-        """`look` finds the credentials of now and has them used where they are others; it never raises. It is awaited
-        in `background` when credentials were refused."""
-        self._look, self._background = look, background
+    def search_with(self, search: Callable[[], Awaitable[object]], background: Background) -> None:
+        """Await `search` in `background` when credentials are refused. It finds the current credentials and puts them
+        into use where they differ; it never raises."""
+        self._search, self._background = search, background
 
-    async def newer(self, refused: Asker) -> Asker | None:
-        """The asker of newer credentials than those refused; None where there are none, or not in time."""
+    async def has_replaced(self, refused: Keyring) -> bool:
+        """Whether other credentials than those refused are in use now, after a search for them where one is due.
+
+        False where the search finds none, or not in time. A checkpoint where it waits for a search; a cancel stops the
+        wait, not the search.
+        """
         now = trio.current_time()
-        if self._asker() is refused and self._looking is None and now >= self._looked_at + _INTERVAL_SECONDS:
-            if self._look is None or self._background is None:
-                return None
-            self._looked_at, self._looking = now, trio.Event()
-            self._background.start(self._run, self._look, self._looking)
-        if self._asker() is refused and self._looking is not None:
+        if self._current() is refused and self._running is None and now >= self._began_at + _INTERVAL_SECONDS:
+            if self._search is None or self._background is None:
+                return False
+            self._began_at, self._running = now, trio.Event()
+            self._background.start(self._run, self._search, self._running)
+        if self._current() is refused and self._running is not None:
             left = trio.current_effective_deadline() - now
             with trio.move_on_after(min(_WAIT_SECONDS, left * _WAIT_SHARE)):
-                await self._looking.wait()
-        return None if self._asker() is refused else self._asker()
+                await self._running.wait()
+        return self._current() is not refused
 
-    async def _run(self, look: Callable[[], Awaitable[object]], done: trio.Event) -> None:
+    async def _run(self, search: Callable[[], Awaitable[object]], done: trio.Event) -> None:
         try:
-            await look()
+            await search()
         finally:
-            self._looking = None
+            self._running = None
             done.set()
-
-
-class RenewingAsker(Asker):
-    """Asks once more, with the asker of the new credentials, where they changed after a refusal."""
-
-    renewal: CredentialRefresh
-
-    async def run(
-        self, ask: Ask, *, gate: RequestLimiter, take: Callable[[Opened, Slot], Awaitable[T]]
-    ) -> tuple[T, Held]:
-        """As of Asker; a body that was streamed cannot be sent twice."""
-        try:
-            return await super().run(ask, gate=gate, take=take)
-        except AccessRefused:
-            newer = await self.renewal.newer(self) if ask.content is None or isinstance(ask.content, bytes) else None
-            if newer is None:
-                raise
-        return await Asker.run(newer, ask, gate=gate, take=take)

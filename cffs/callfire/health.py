@@ -1,7 +1,7 @@
 """How each API is doing, and whether it may be asked now: a small transition table; pure, the time is given.
 
 It must not know requests, sleeping or httpx; times are monotonic seconds. The pure part is `admit` and `after` over a
-frozen `Record`; `Health` is the one mutable cell around them, owned by `callfire/transport`, one per API.
+frozen `HealthRecord`; `Health` is the one mutable cell around them, owned by `callfire/transport`, one per API.
 
     ONLINE     asked freely. DEGRADED is the same after three failures of different objects in a row (shown only)
     HELD       the service named a pause: nothing until it is over, then one request probes
@@ -26,7 +26,7 @@ _REFUSALS_IN_A_ROW = 3
 _FAILURES_IN_A_ROW = 3
 
 
-class State(StrEnum):
+class HealthState(StrEnum):
     """The state of one API."""
 
     ONLINE = "online"
@@ -66,10 +66,10 @@ class Event(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class HealthRecord:
     """All that is remembered of one API. `not_before` is the time of the next request in every state that waits."""
 
-    state: State = State.ONLINE
+    state: HealthState = HealthState.ONLINE
     not_before: float = 0.0
     held_since: float = 0.0
     probe_since: float | None = None
@@ -78,24 +78,24 @@ class Record:
     holds_in_a_row: int = 0
 
 
-def admit(record: Record, now: float) -> tuple[Admission, Record]:
+def admit(record: HealthRecord, now: float) -> tuple[Admission, HealthRecord]:
     """What a request may do at `now`, and the record after it was told so."""
-    if record.state in (State.ONLINE, State.DEGRADED):
+    if record.state in (HealthState.ONLINE, HealthState.DEGRADED):
         return Admission.GO, record
-    if record.state is State.HELD:
+    if record.state is HealthState.HELD:
         probing = record.probe_since is not None and now < record.probe_since + _PROBE_LEASE_SECONDS
         if now < record.not_before or probing:
             return Admission.WAIT, record
         return Admission.PROBE, replace(record, probe_since=now)
     if now < record.not_before:
-        return (Admission.OFFLINE if record.state is State.OFFLINE else Admission.REFUSED), record
-    interval = PROBE_INTERVAL_SECONDS if record.state is State.OFFLINE else REFUSED_INTERVAL_SECONDS
+        return (Admission.OFFLINE if record.state is HealthState.OFFLINE else Admission.REFUSED), record
+    interval = PROBE_INTERVAL_SECONDS if record.state is HealthState.OFFLINE else REFUSED_INTERVAL_SECONDS
     return Admission.PROBE, replace(record, not_before=now + interval)
 
 
 def after(
-    record: Record, event: Event, now: float, *, subject: str, began_at: float, hold_seconds: float = -1.0
-) -> Record:
+    record: HealthRecord, event: Event, now: float, *, subject: str, began_at: float, hold_seconds: float = -1.0
+) -> HealthRecord:
     """The record after a request about `subject`, admitted at `began_at`, ended as `event` says.
 
     `hold_seconds` is what the service named; negative where it named nothing: 1 s, doubling while holds follow.
@@ -104,59 +104,61 @@ def after(
         return replace(record, probe_since=None) if record.probe_since == began_at else record
     if event is Event.UNREACHABLE:
         # The probe's own start already set the time of the next one.
-        until = max(record.not_before, now) if record.state is State.OFFLINE else now + PROBE_INTERVAL_SECONDS
-        return Record(state=State.OFFLINE, not_before=until, refused=record.refused)
+        until = max(record.not_before, now) if record.state is HealthState.OFFLINE else now + PROBE_INTERVAL_SECONDS
+        return HealthRecord(state=HealthState.OFFLINE, not_before=until, refused=record.refused)
     if event is Event.HELD:
         seconds = hold_seconds if hold_seconds >= 0 else 2.0**record.holds_in_a_row
         until = now + min(seconds, MAX_HOLD_SECONDS)
-        if record.state is State.AUTH_FAILED:
+        if record.state is HealthState.AUTH_FAILED:
             return replace(record, not_before=max(record.not_before, until))
-        if record.state is State.HELD and now < record.not_before:
+        if record.state is HealthState.HELD and now < record.not_before:
             # A second answer to the same burst: the longer of the two pauses, but no new step of the doubling.
             return replace(record, not_before=min(max(until, record.not_before), now + MAX_HOLD_SECONDS))
         holds = min(record.holds_in_a_row + 1, 6)
-        return Record(state=State.HELD, not_before=until, held_since=now, holds_in_a_row=holds, refused=record.refused)
+        return HealthRecord(
+            state=HealthState.HELD, not_before=until, held_since=now, holds_in_a_row=holds, refused=record.refused
+        )
     if event in (Event.REFUSED, Event.ACCOUNT_REFUSED):
         return _after_refusal(record, event, now, subject)
-    if record.state is State.HELD and began_at < record.held_since:
+    if record.state is HealthState.HELD and began_at < record.held_since:
         return record  # sent before the hold began: it says nothing about its end
-    if record.state is State.AUTH_FAILED and event is Event.FAILED:
+    if record.state is HealthState.AUTH_FAILED and event is Event.FAILED:
         return record  # a broken answer proves no credentials
     if event is Event.FAILED:
         failed = (*(other for other in record.failed if other != subject), subject)[-_FAILURES_IN_A_ROW:]
-        state = State.DEGRADED if len(failed) == _FAILURES_IN_A_ROW else State.ONLINE
-        return Record(state=state, failed=failed, refused=record.refused, holds_in_a_row=record.holds_in_a_row)
-    return Record()
+        state = HealthState.DEGRADED if len(failed) == _FAILURES_IN_A_ROW else HealthState.ONLINE
+        return HealthRecord(state=state, failed=failed, refused=record.refused, holds_in_a_row=record.holds_in_a_row)
+    return HealthRecord()
 
 
-def _after_refusal(record: Record, event: Event, now: float, subject: str) -> Record:
+def _after_refusal(record: HealthRecord, event: Event, now: float, subject: str) -> HealthRecord:
     refused = (*(other for other in record.refused if other != subject), subject)[-_REFUSALS_IN_A_ROW:]
     over = event is Event.ACCOUNT_REFUSED or len(refused) == _REFUSALS_IN_A_ROW
-    if record.state is State.AUTH_FAILED:
+    if record.state is HealthState.AUTH_FAILED:
         return replace(record, not_before=max(record.not_before, now))
     if over:
-        return Record(state=State.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS, refused=refused)
+        return HealthRecord(state=HealthState.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS, refused=refused)
     # A refusal is an answer: it ends a hold's probe and an offline time, never a hold that still runs.
-    if record.state is State.HELD and now < record.not_before:
+    if record.state is HealthState.HELD and now < record.not_before:
         return replace(record, refused=refused)
-    return Record(refused=refused)
+    return HealthRecord(refused=refused)
 
 
 class Health:
     """The mutable cell around one API's record. No method awaits."""
 
     def __init__(self) -> None:
-        self._record = Record()
+        self._record = HealthRecord()
 
     @property
-    def state(self) -> State:
+    def state(self) -> HealthState:
         """The state of now."""
         return self._record.state
 
     @property
     def is_refused(self) -> bool:
         """Whether the credentials are refused."""
-        return self._record.state is State.AUTH_FAILED
+        return self._record.state is HealthState.AUTH_FAILED
 
     def seconds_to_wait(self, now: float) -> float:
         """How long a request that was told WAIT sleeps before it asks again; never 0."""
@@ -164,7 +166,7 @@ class Health:
 
     def held_seconds(self, now: float) -> float:
         """What is left of a hold; 0 where there is none."""
-        return max(0.0, self._record.not_before - now) if self.state is State.HELD else 0.0
+        return max(0.0, self._record.not_before - now) if self.state is HealthState.HELD else 0.0
 
     def would_admit(self, now: float) -> Admission:
         """What `admit` would say, without giving the probe away."""
@@ -181,8 +183,8 @@ class Health:
 
     def refuse(self, now: float) -> None:
         """The credentials were refused where one refusal is proof enough: AUTH_FAILED from now on."""
-        self._record = Record(state=State.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS)
+        self._record = HealthRecord(state=HealthState.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS)
 
     def reset(self) -> None:
         """Forget everything: the credentials changed, or the user asks to try again."""
-        self._record = Record()
+        self._record = HealthRecord()

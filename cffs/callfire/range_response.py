@@ -12,11 +12,11 @@ from cffs.callfire.response_checks import BodyPlan
 from cffs.callfire.stats import Stats
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, TruncatedAnswer
-from cffs.core.media_content import MIN_JUDGED_NBYTES, Verdict, judge
+from cffs.core.media_content import MIN_JUDGED_NBYTES, ContentVerdict, judge
 from cffs.core.units import KIB
 
 #: What the first look takes in at first: enough for a verdict on everything but blanks. It is copied once more.
-_LOOK_NBYTES = 16 * KIB
+_SNIFF_NBYTES = 16 * KIB
 
 
 class Body(Protocol):
@@ -26,7 +26,7 @@ class Body(Protocol):
         """Put the next bytes into `buffer`: how many, 0 at the end."""
 
     @property
-    def has_at_hand(self) -> bool:
+    def has_buffered(self) -> bool:
         """True where a byte is here already."""
 
 
@@ -57,7 +57,7 @@ class RangeResponse:
         self.content_type = plan.content_type
         #: The offset of the next byte `receive_into` gives.
         self.offset = plan.start
-        self._length_told = plan.content_nbytes is not None
+        self._has_length = plan.content_nbytes is not None
         self._body = body
         self._slot = slot
         self._stats = stats
@@ -71,17 +71,17 @@ class RangeResponse:
         """True once a byte of the body came."""
         return self._received_stop > self.start
 
-    async def look(self, *, may_be_text: bool = False, read_page: Callable[[bytes], None] | None = None) -> None:
+    async def sniff(self, *, may_be_text: bool = False, check_page: Callable[[bytes], None] | None = None) -> None:
         """Take in enough of the body to tell a page from content. Called once, before anything is handed out.
 
         Only where the body starts at the object's first byte: further in, audio may look like anything. Always a
-        checkpoint; raises MalformedAnswer for a page, or what `read_page` raises about its bytes, and what
+        checkpoint; raises MalformedAnswer for a page, or what `check_page` raises about its bytes, and what
         `receive_into` raises.
         """
         if self.start != 0:
             return
-        buffer, nbytes, verdict = bytearray(_LOOK_NBYTES), 0, Verdict.OPEN
-        while verdict is Verdict.OPEN:
+        buffer, nbytes, verdict = bytearray(_SNIFF_NBYTES), 0, ContentVerdict.OPEN
+        while verdict is ContentVerdict.OPEN:
             if nbytes == len(buffer):
                 buffer = buffer + bytes(len(buffer))  # blanks, so far: they prove nothing
             received = await self._receive(memoryview(buffer)[nbytes:])
@@ -90,9 +90,9 @@ class RangeResponse:
                 break  # too small a piece of an object to tell anything
             verdict = judge(bytes(buffer[:nbytes]), is_whole=not received, may_be_text=may_be_text)
         self._rest = memoryview(buffer)[:nbytes]
-        if verdict is Verdict.PAGE:
-            if read_page is not None:
-                read_page(bytes(self._rest))
+        if verdict is ContentVerdict.PAGE:
+            if check_page is not None:
+                check_page(bytes(self._rest))
             raise MalformedAnswer("the answer is a page or a document where audio was asked for")
 
     async def receive_into(self, buffer: memoryview) -> int:
@@ -123,7 +123,7 @@ class RangeResponse:
         nbytes = await self._body.receive_into(
             buffer if self.stop is None else buffer[: self.stop - self._received_stop]
         )
-        self._slot.progressed()
+        self._slot.note_progress()
         self._stats.bytes_fetched += nbytes
         self._received_stop += nbytes
         if not nbytes:
@@ -132,7 +132,7 @@ class RangeResponse:
             if self._confirm_end is not None:
                 await self._confirm_end(self._received_stop)
             self._ended = True
-        elif self.stop == self._received_stop and (self._length_told or self._body.has_at_hand):
+        elif self.stop == self._received_stop and (self._has_length or self._body.has_buffered):
             # Where the framing ends here, this takes no more from the network, and gives the connection back.
             await self._require_end()
         return nbytes

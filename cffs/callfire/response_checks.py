@@ -33,7 +33,7 @@ from cffs.core.units import MAX_OBJECT_NBYTES, NS_PER_MS
 _MAX_VALIDATOR_LENGTH = 512
 #: ASCII, since `\d` takes digits of other scripts; 13 digits hold 2^40.
 _NUMBER = re.compile(r"[0-9]{1,13}", re.ASCII)
-#: Statuses that say: understood, and not done. Only 400 is documented; the others are what a gateway says for it.
+#: StatusReader that say: understood, and not done. Only 400 is documented; the others are what a gateway says for it.
 _READ_AND_REFUSED = (400, 409, 415, 422)
 _CONTENT_RANGE = re.compile(r"bytes +([0-9]{1,13})-([0-9]{1,13})/([0-9]{1,13}|\*)", re.ASCII | re.IGNORECASE)
 _UNSATISFIED_RANGE = re.compile(r"bytes +\*/([0-9]{1,13})", re.ASCII | re.IGNORECASE)
@@ -172,7 +172,7 @@ def check_body(
         validator=validator,
         last_modified_ns=None if modified_ms is None else modified_ms * NS_PER_MS,
         answered_ms=_answered_ms(headers, now_ns),
-        content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
+        content_type=media_type(headers),
         content_nbytes=length,
         framed=length is not None or "transfer-encoding" in headers,
     )
@@ -186,6 +186,11 @@ def require_identity(headers: Mapping[str, str], *, what: str) -> None:
     words = headers.get("content-encoding", "").lower().split(",")
     if any(_CODING.fullmatch(word.partition(";")[0].strip()) for word in words):
         raise MalformedAnswer(f"the answer for {what} is encoded, though identity was asked")
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """The media type of a body in lower case, without its parameters; "" where none is given."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _answered_ms(headers: Mapping[str, str], now_ns: int) -> int:

@@ -18,9 +18,9 @@ from cffs.core.errors import (
 )
 
 #: Contract, section 6: at most 4 tries.
-MAX_TRIES = 4
+MAX_ATTEMPTS = 4
 #: An answer that was wrong twice is wrong (reliability.md: "reject, retry once, EIO").
-_MAX_TRIES_OF_MALFORMED = 2
+_MAX_ATTEMPTS_OF_MALFORMED = 2
 #: The pauses before the second, third and fourth try: a third of a second in all, so that a burst of 503 is ridden
 #: out and a hopeless object is known before a user wonders.
 _FIRST_PAUSE_SECONDS = 0.1
@@ -63,18 +63,18 @@ def kind_of(error: CffsError, *, sent: bool = True) -> ErrorKind:
 
 
 def pause_seconds(
-    kind: ErrorKind, *, tries_made: int, idempotent: bool, seconds_left: float, dice: float
+    kind: ErrorKind, *, attempts_made: int, idempotent: bool, seconds_left: float, dice: float
 ) -> float | None:
     """The pause before the next try, or None to give up; `dice` is random in [0, 1).
 
-    Never more than MAX_TRIES, never a pause that outlasts the time left, and what is not idempotent is sent again
+    Never more than MAX_ATTEMPTS, never a pause that outlasts the time left, and what is not idempotent is sent again
     only where it was provably not sent.
     """
-    limit = _MAX_TRIES_OF_MALFORMED if kind is ErrorKind.MALFORMED else MAX_TRIES
-    if kind is ErrorKind.FINAL or tries_made >= limit:
+    limit = _MAX_ATTEMPTS_OF_MALFORMED if kind is ErrorKind.MALFORMED else MAX_ATTEMPTS
+    if kind is ErrorKind.FINAL or attempts_made >= limit:
         return None
     if not idempotent and kind is not ErrorKind.UNSENT:
         return None
     # Half fixed, half by dice: never a stampede, never a retry in the same instant.
-    seconds = 0.0 if kind is ErrorKind.HELD else _FIRST_PAUSE_SECONDS * 2 ** (tries_made - 1) * (0.5 + dice / 2)
+    seconds = 0.0 if kind is ErrorKind.HELD else _FIRST_PAUSE_SECONDS * 2 ** (attempts_made - 1) * (0.5 + dice / 2)
     return seconds if seconds + _SHORTEST_TRY_SECONDS <= seconds_left else None

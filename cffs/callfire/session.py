@@ -1,34 +1,39 @@
-"""The line to the service: wires, keyring and the loop around tries, made together and exchanged together.
+"""The session with the service: its connections, its credentials, and the request loop over both.
 
-It must not know what is asked or what a good answer is. `callfire/transport` owns one.
+It owns what is replaced together when the credentials change, and asks again with new ones after a refusal. It must not
+know what is asked or what a good answer is.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
 
 from cffs import __version__
-from cffs.callfire.credential_refresh import CredentialRefresh, RenewingAsker
+from cffs.callfire.credential_refresh import CredentialRefresh
 from cffs.callfire.health import Health
 from cffs.callfire.keyring import Keyring
+from cffs.callfire.request import Request
+from cffs.callfire.request_limiter import RequestLimiter, Slot
+from cffs.callfire.request_loop import Lease, RequestLoop, T
 from cffs.callfire.stats import Stats
 from cffs.callfire.url_policy import configured_origin
-from cffs.callfire.wire.exchange import Exchange, Opened, TryFailed, WireRequest
+from cffs.callfire.wire.exchange import AttemptFailed, Exchange, OpenResponse
 from cffs.callfire.wire.factory import WIRES
 from cffs.callfire.wire.interfaces import WireMaker
+from cffs.core.errors import AccessRefused, CffsError
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.core.source import Api, Source
 
-#: What every request says.
-USUAL_HEADERS = {"user-agent": f"cffs/{__version__}", "accept-encoding": "identity"}
+#: Headers of every request.
+COMMON_HEADERS = {"user-agent": f"cffs/{__version__}", "accept-encoding": "identity"}
 _CLOSE_SECONDS = 2.0
 _RAW_CONNECT_SECONDS = 5.0
 _RAW_IDLE_SECONDS = 10.0
 
 
-class Line:
-    """See the module. `asker` and `keyring` may be others after `use_credentials`: never keep them across an await."""
+class Session:
+    """A session. `keyring` is another object after `use_credentials`: never keep it across an await."""
 
     def __init__(
         self,
@@ -48,39 +53,55 @@ class Line:
         self.stats = Stats()
         self.health = {api: Health() for api in Api}
         self.wires = (make_wires or WIRES[settings.wire])(bases, ca_bundle=settings.ca_bundle, connections=connections)
+        self.refresh = CredentialRefresh(lambda: self.keyring)
         self._dice = dice
         self._now_ns = now_ns
-        self.renewal = CredentialRefresh(lambda: self.asker)
         self.use_credentials(settings.credentials)
 
     def use_credentials(self, credentials: Credentials) -> None:
-        """From now on; what is on its way ends as it began."""
+        """Send further requests with these, and forget the health of both APIs. Requests under way end as they
+        began."""
         self.keyring = Keyring(credentials, {api: wires.base for api, wires in self.wires.items()})
-        self.exchange = Exchange(self.wires, self.keyring)
-        self.asker = RenewingAsker(
-            exchange=self.exchange,
+        self._exchange = Exchange(self.wires, self.keyring)
+        self._loop = RequestLoop(
+            exchange=self._exchange,
             keyring=self.keyring,
             health=self.health,
             stats=self.stats,
             dice=self._dice,
             now_ns=self._now_ns,
         )
-        self.asker.renewal = self.renewal
         for health in self.health.values():
             health.reset()
+
+    async def run(
+        self, request: Request, *, limiter: RequestLimiter, read: Callable[[OpenResponse, Slot], Awaitable[T]]
+    ) -> tuple[T, Lease]:
+        """Run the request to its end, as `RequestLoop.run` does, and once more where newer credentials than those
+        refused are found. A streamed content cannot be sent twice."""
+        keyring = self.keyring
+        try:
+            return await self._loop.run(request, limiter=limiter, read=read)
+        except AccessRefused:
+            if request.is_streamed or not await self.refresh.has_replaced(keyring):
+                raise
+        return await self._loop.run(request, limiter=limiter, read=read)
+
+    def count_failure(self, error: CffsError, request: Request) -> None:
+        """Count an error that came in the middle of a body, after `run` had returned."""
+        self._loop.count_failure(error, request)
 
     @asynccontextmanager
     async def raw(
         self, method: str, source: Source, *, headers: Mapping[str, str], follow: bool
-    ) -> AsyncIterator[Opened]:
+    ) -> AsyncIterator[OpenResponse]:
         """See Transport.raw."""
         self.keyring.require(source.api, as_account=False)
-        request = WireRequest(
+        request = Request(
             method=method,
             api=source.api,
             path=source.path,
-            query=(),
-            headers={**USUAL_HEADERS, "accept": "*/*", **headers},
+            headers={**COMMON_HEADERS, "accept": "*/*", **headers},
             follow=follow,
             connect_seconds=_RAW_CONNECT_SECONDS,
             head_seconds=_RAW_IDLE_SECONDS,
@@ -88,9 +109,9 @@ class Line:
         )
         self.stats.requests[source.api] += 1
         try:
-            opened = await self.exchange.open(request)
-        except TryFailed as failed:
-            raise failed.error from None  # the try's own class never leaves callfire
+            opened = await self._exchange.open(request)
+        except AttemptFailed as failed:
+            raise failed.error from None  # AttemptFailed never leaves callfire/
         try:
             yield opened
         finally:

@@ -41,7 +41,7 @@ class Stats:
     errors: dict[str, int] = field(default_factory=dict)
     last_errors: deque[ErrorLine] = field(default_factory=lambda: deque(maxlen=_KEPT_ERRORS))
 
-    def failed(self, kind: str, line: str, *, at_ns: int, is_down: bool) -> None:
+    def count_failure(self, kind: str, line: str, *, at_ns: int, is_down: bool) -> None:
         """Count one failed try. Where the whole API fails (`is_down`), one line stands for all that fail alike, so that
         they do not push out what came before."""
         self.errors[kind] = self.errors.get(kind, 0) + 1

@@ -1,7 +1,8 @@
-"""Everything that is asked of the service, under one policy: slots, health, deadlines, retries, checks, counters.
+"""The transport: everything that is asked of the service, under one policy.
 
-It owns the wires, the health of each API and the statistics; it must not know what an operation means or what a body
-holds. `v1` and `v2` ask metadata and act through it, `reader/` takes bytes from it.
+One policy means: limits on requests under way, the health of each API, deadlines, retries, checks of every answer, and
+counters. It owns the session, the statistics and the two limiters. It must not know what an operation means or what a
+body holds.
 """
 
 import logging
@@ -15,15 +16,16 @@ from typing import Self
 
 import trio
 
-from cffs.callfire.health import State
+from cffs.callfire.health import HealthState
 from cffs.callfire.range_response import RangeResponse, range_headers
+from cffs.callfire.request import IDLE_SECONDS, Request
 from cffs.callfire.request_limiter import MAX_BODIES, MAX_METADATA, RequestLimiter, Slot
-from cffs.callfire.request_loop import IDLE_SECONDS, Ask, Held
-from cffs.callfire.response_checks import NotFoundMeans, Pinned, check_body, require_identity
-from cffs.callfire.response_status import Statuses, error_body, is_success
-from cffs.callfire.session import USUAL_HEADERS, Line
+from cffs.callfire.request_loop import Lease
+from cffs.callfire.response_checks import NotFoundMeans, Pinned, check_body, media_type, require_identity
+from cffs.callfire.session import COMMON_HEADERS, Session
 from cffs.callfire.stats import ApiHealth
-from cffs.callfire.wire.exchange import Opened, TryFailed
+from cffs.callfire.status_reader import StatusReader, error_body, is_success
+from cffs.callfire.wire.exchange import AttemptFailed, OpenResponse
 from cffs.callfire.wire.interfaces import WireMaker
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
@@ -42,19 +44,21 @@ from cffs.core.times import parse_http_date
 from cffs.core.units import KIB, MIB
 
 MAX_METADATA_NBYTES = 8 * MIB  # a page of a thousand calls is about a megabyte
-_METADATA_CONNECTIONS = 2  # contract, section 2: "and two more for metadata"
-UPLOAD_IDLE_SECONDS = 30.0  # contract, section 8: without progress for so long
-_FIRST_ANSWER_NBYTES = 64 * KIB  # no account is larger; a web page is known by its beginning
+#: Beside those of `--connections`, so that listings go on while every one of them carries audio.
+_METADATA_CONNECTIONS = 2
+#: An upload without progress for this long has failed: see cffs/docs/semantics.md#writing.
+UPLOAD_IDLE_SECONDS = 30.0
+_UNCHECKED_NBYTES = 64 * KIB  # no account is larger; a web page is recognised by its beginning
 _SCRATCH_NBYTES = 64 * KIB
-#: A parameter may be there more than once (`id` of findCalls), so pairs will do as well.
+#: A parameter may occur more than once (`id` of findCalls), so pairs are accepted too.
 Query = Mapping[str, str] | Iterable[tuple[str, str]]
-#: httpx prints whole URLs, keys included, at INFO (reliability.md F6); httpcore's DEBUG is noise.
+#: httpx logs whole URLs, keys included, at INFO (cffs/docs/service.md#clients); httpcore's DEBUG is noise.
 _SILENCED_LOGGERS = ("httpx", "httpcore")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A whole answer; `content_type` is in lower case, `status` is 2xx, `served_ms` is the service's own time."""
+class Response:
+    """A whole answer with a 2xx status; `served_ms` is the time on the service's clock, where it gives one."""
 
     status: int
     body: bytes
@@ -63,10 +67,10 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstAnswer:
-    """An answer of whatever status, its body cut to 64 KiB; `error` is what the status means, None for 2xx.
+class UncheckedResponse:
+    """An answer of any status, its body cut to 64 KiB. `error` is what the status means, None for 2xx.
 
-    `is_foreign` is True where the answer is another host's, to which the service had redirected without credentials.
+    `is_foreign` is True where another host answered, to which the service had redirected without credentials.
     """
 
     status: int
@@ -88,21 +92,24 @@ class Transport:
         now_ns: Callable[[], int] = time.time_ns,
         upload_idle_seconds: float = UPLOAD_IDLE_SECONDS,
     ) -> None:
-        """No I/O. Raises UsageError for a base URL that is none, plain http to another machine, or a bad CA bundle."""
+        """No I/O but reading the trust store.
+
+        Raises UsageError for a base URL that is none, for plain http to another machine, and for a bad CA bundle.
+        """
         for name in _SILENCED_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._settings = settings
         self._now_ns = now_ns
         self._upload_idle_seconds = upload_idle_seconds
-        self._line = Line(
+        self._session = Session(
             settings,
             connections=settings.connections + _METADATA_CONNECTIONS,
             make_wires=make_wires,
             dice=dice or random.SystemRandom().random,
             now_ns=now_ns,
         )
-        self.stats = self._line.stats
-        self._statuses = Statuses(redacted=lambda text: self._line.keyring.redacted(text), now_ns=now_ns)
+        self.stats = self._session.stats
+        self._statuses = StatusReader(redacted=lambda text: self._session.keyring.redacted(text), now_ns=now_ns)
         self._bodies = RequestLimiter(settings.connections, most=MAX_BODIES)
         self._metadata = RequestLimiter(_METADATA_CONNECTIONS, most=MAX_METADATA)
 
@@ -111,45 +118,51 @@ class Transport:
 
     async def __aexit__(self, *_exc: object) -> None:
         """Close every connection; shielded, at most two seconds."""
-        await self._line.aclose()
+        await self._session.aclose()
 
     def health(self) -> dict[Api, ApiHealth]:
-        """How each API is doing now."""
-        now, health = trio.current_time(), self._line.health.items()
+        """The state of each API now."""
+        now, health = trio.current_time(), self._session.health.items()
         return {api: ApiHealth(state=one.state, held_until=one.held_seconds(now)) for api, one in health}
 
     def failing(self) -> list[Api]:
         """The APIs of which more fails than single objects: offline, held, refused, or several objects in a row."""
-        return [api for api, one in self._line.health.items() if one.state is not State.ONLINE]
+        return [api for api, one in self._session.health.items() if one.state is not HealthState.ONLINE]
 
     def is_refused(self, api: Api) -> bool:
-        """Whether the API refuses the credentials, as far as is known now. A listing asks this of every folder."""
-        return self._line.health[api].is_refused
+        """Whether the API refuses the credentials, as far as is known now. A listing asks this for every folder."""
+        return self._session.health[api].is_refused
 
     def use_credentials(self, credentials: Credentials) -> None:
-        """From now on, health forgotten; what is on its way ends as it began. Never a checkpoint."""
-        self._line.use_credentials(credentials)
+        """Send further requests with these. Health is forgotten, and requests under way end as they began."""
+        self._session.use_credentials(credentials)
 
-    def renew_by(self, look: Callable[[], Awaitable[object]], background: Background) -> None:
-        """`look` is awaited in `background` when credentials were refused; it calls `use_credentials` for others."""
-        self._line.renewal.by(look, background)
+    def renew_by(self, search: Callable[[], Awaitable[object]], background: Background) -> None:
+        """Await `search` in `background` when credentials are refused; it calls `use_credentials` where they differ."""
+        self._session.refresh.search_with(search, background)
 
     def refuse(self, api: Api) -> None:
-        """The API's credentials were refused at the start: it is asked again at most once a minute."""
-        self._line.health[api].refuse(trio.current_time())
+        """Treat the API's credentials as refused: it is asked again at most once a minute."""
+        self._session.health[api].refuse(trio.current_time())
 
     async def warm(self, api: Api, *, connections: int) -> None:
-        """Connect ahead of need, TLS done, to have so many idle. Always a checkpoint; failures are not told."""
+        """Connect ahead of need, TLS included, to have this many idle connections.
+
+        Always a checkpoint. Failures are not reported: the request that needs a connection reports its own.
+        """
         if not self._settings.offline:
-            await self._line.wires[api].warm(connections)
+            await self._session.wires[api].warm(connections)
 
     @asynccontextmanager
     async def raw(
         self, method: str, source: Source, *, headers: Mapping[str, str] | None = None, follow: bool = True
-    ) -> AsyncIterator[Opened]:
-        """One try, whatever its status, for who looks at the origin itself; no gate, no retry, no check. Raises
-        CffsError where no head came."""
-        async with self._line.raw(method, source, headers=headers or {}, follow=follow) as opened:
+    ) -> AsyncIterator[OpenResponse]:
+        """One attempt, with whatever status it has, for a caller that examines the origin itself.
+
+        It passes no limiter, is not retried, and its answer is not checked. Entering is always a checkpoint. Raises
+        CffsError where no head came.
+        """
+        async with self._session.raw(method, source, headers=headers or {}, follow=follow) as opened:
             yield opened
 
     async def get(
@@ -162,21 +175,23 @@ class Transport:
         max_nbytes: int = MAX_METADATA_NBYTES,
         as_account: bool = False,
         not_found: NotFoundMeans = NotFoundMeans.OBJECT,
-        own_endpoint: bool = False,
+        proves_credentials: bool = False,
         require: Callable[[bytes], None] | None = None,
-    ) -> Answer:
-        """The answer to a question about metadata, retried within `timeout_seconds`; raises any CffsError of its side.
+    ) -> Response:
+        """The answer to a question about metadata, retried within `timeout_seconds`.
 
-        `own_endpoint` marks the account's own: its refusal alone means that the credentials are bad. `require` is for
-        an API that refuses with status 200: what it raises about a body counts as a status would.
-        Always a checkpoint; if cancelled, nothing stays open.
+        `proves_credentials` marks the account's own endpoint: its refusal alone means that the credentials are bad.
+        `require` is for an API that refuses with status 200: what it raises about a body counts as a status would.
+        Always a checkpoint; if cancelled, nothing stays open. Raises any CffsError of the service's side.
         """
-        pairs = tuple(query.items() if isinstance(query, Mapping) else query)
-        ask = self._ask("GET", api, segments, {"accept": accept}, as_account=as_account)
-        ask = ask.with_changes(query=pairs, own_endpoint=own_endpoint)
-        return await self._whole(ask, max_nbytes=max_nbytes, not_found=not_found, gate=self._metadata, require=require)
+        request = self._question(
+            api, segments, query, accept, as_account=as_account, proves_credentials=proves_credentials
+        )
+        return await self._whole(
+            request, max_nbytes=max_nbytes, not_found=not_found, limiter=self._metadata, require=require
+        )
 
-    async def first_answer(
+    async def get_unchecked(
         self,
         api: Api,
         segments: tuple[str, ...],
@@ -184,38 +199,37 @@ class Transport:
         query: Query = (),
         accept: str = "application/json",
         as_account: bool = False,
-        own_endpoint: bool = False,
-    ) -> FirstAnswer:
-        """What is answered to a question, whatever the status: for who must tell this service from another.
+        proves_credentials: bool = False,
+    ) -> UncheckedResponse:
+        """The answer to a question, of whatever status, for a caller that must tell this service from another.
 
         Asked, retried and counted as `get` does. Always a checkpoint; if cancelled, nothing stays open. Raises a
-        CffsError where no whole head came, or where a redirect leads where none may.
+        CffsError where no whole head came, or where a redirect leads to a place that may not be followed.
         """
-        pairs = tuple(query.items() if isinstance(query, Mapping) else query)
-        ask = self._ask("GET", api, segments, {"accept": accept}, as_account=as_account)
-        ask = ask.with_changes(query=pairs, own_endpoint=own_endpoint)
-        answered: FirstAnswer | None = None
+        request = self._question(
+            api, segments, query, accept, as_account=as_account, proves_credentials=proves_credentials
+        )
+        answered: UncheckedResponse | None = None
 
-        async def take(opened: Opened, slot: Slot) -> FirstAnswer:
+        async def read(opened: OpenResponse, slot: Slot) -> UncheckedResponse:
             nonlocal answered
             body = b"" if is_success(opened) else await error_body(opened)
-            while is_success(opened) and len(body) < _FIRST_ANSWER_NBYTES and (chunk := await opened.receive()):
-                slot.progressed()
+            while is_success(opened) and len(body) < _UNCHECKED_NBYTES and (chunk := await opened.receive()):
+                slot.note_progress()
                 body += chunk
-            content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
-            answered = FirstAnswer(
-                status=opened.status, content_type=content_type, body=body, is_foreign=opened.foreign
+            answered = UncheckedResponse(
+                status=opened.status, content_type=media_type(opened.headers), body=body, is_foreign=opened.foreign
             )
-            self._statuses.require_success(opened, ask, NotFoundMeans.OBJECT, body)
+            self._statuses.require_success(opened, request, not_found=NotFoundMeans.OBJECT, body=body)
             return answered
 
         try:
-            answer, held = await self._line.asker.run(ask, gate=self._metadata, take=take)
+            answer, lease = await self._session.run(request, limiter=self._metadata, read=read)
         except CffsError as error:
             if answered is None:
                 raise
             return replace(answered, error=error)
-        await held.aclose()
+        await lease.aclose()
         return answer
 
     async def send(
@@ -228,32 +242,34 @@ class Transport:
         content_type: str = "application/json",
         content_nbytes: int | None = None,
         as_account: bool = False,
-    ) -> Answer:
-        """The answer to an act (POST, DELETE): sent at most once, again only where it was provably not sent.
+    ) -> Response:
+        """The answer to an act (POST, DELETE), which is sent once, and again only where it was provably not sent.
 
         It has half of `timeout_seconds`; the other half is for asking what became of it. A streamed `content` raises
-        CffsErrors only; it has no total time, but ends after `upload_idle_seconds` without progress. Raises
+        CffsErrors only; it has no total time, but fails after `upload_idle_seconds` without progress. Raises
         ActUncertain where the act may have happened; after every other CffsError it did not.
-        Always a checkpoint; if cancelled, it may have, too.
+        Always a checkpoint; if cancelled, the act may have happened too.
         """
         headers = {"accept": "application/json"}
         headers |= {} if content is None else {"content-type": content_type}
         headers |= {} if content_nbytes is None else {"content-length": str(content_nbytes)}
-        ask = self._ask(method, api, segments, headers, as_account=as_account)
-        ask = ask.with_changes(content=content, idempotent=False, total_seconds=self._settings.timeout_seconds / 2)
-        gate = self._metadata
-        if content is not None and not isinstance(content, bytes):
+        request = self._request(method, api, segments, headers, as_account=as_account)
+        request = request.with_changes(
+            content=content, idempotent=False, follow=False, total_seconds=self._settings.timeout_seconds / 2
+        )
+        limiter = self._metadata
+        if request.is_streamed:
             seconds = self._upload_idle_seconds
-            ask = ask.with_changes(total_seconds=float("inf"), head_seconds=seconds, idle_seconds=seconds)
-            gate = self._bodies
+            request = request.with_changes(total_seconds=float("inf"), head_seconds=seconds, idle_seconds=seconds)
+            limiter = self._bodies
         not_found = NotFoundMeans.OPERATION if method == "POST" else NotFoundMeans.OBJECT
-        return await self._whole(ask, max_nbytes=MAX_METADATA_NBYTES, not_found=not_found, gate=gate)
+        return await self._whole(request, max_nbytes=MAX_METADATA_NBYTES, not_found=not_found, limiter=limiter)
 
     @asynccontextmanager
     async def open_range(
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
     ) -> AsyncIterator[RangeResponse]:
-        """The bytes of `byte_range` of an object (None: all of it, asked without Range), head checked and retried.
+        """The bytes of `byte_range` of an object, its head checked and retried; None asks for all of it without Range.
 
         Entering is always a checkpoint and takes at most `timeout_seconds`; leaving early closes the connection, which
         is shielded and bounded. If cancelled, nothing stays open. Raises, besides the service's errors,
@@ -261,50 +277,51 @@ class Transport:
         """
         if byte_range is not None and not byte_range:
             raise ValueError("an empty range cannot be asked")
-        ask = self._ask("GET", source.api, source.segments, range_headers(byte_range), as_account=False)
-        ask = ask.with_changes(may_be_text=source.may_be_text)
-        answer, held = await self._open(ask, byte_range, pinned, confirm=True)
+        request = self._request("GET", source.api, source.segments, range_headers(byte_range), as_account=False)
+        request = request.with_changes(may_be_text=source.may_be_text)
+        answer, lease = await self._open(request, byte_range, pinned, confirm=True)
         try:
             yield answer
         except (OriginFault, DeadlineExceeded) as error:
-            self._line.asker.failed(error, ask)
+            self._session.count_failure(error, request)
             raise
         finally:
-            await held.aclose()
+            await lease.aclose()
 
     async def _open(
-        self, ask: Ask, byte_range: ByteRange | None, pinned: Pinned | None, *, confirm: bool
-    ) -> tuple[RangeResponse, Held]:
+        self, request: Request, byte_range: ByteRange | None, pinned: Pinned | None, *, confirm: bool
+    ) -> tuple[RangeResponse, Lease]:
         async def confirm_end(total: int) -> None:
-            await self._confirm_end(ask, total, pinned)
+            await self._confirm_end(request, total, pinned)
 
-        async def take(opened: Opened, slot: Slot) -> RangeResponse:
+        async def read(opened: OpenResponse, slot: Slot) -> RangeResponse:
             if opened.status != 416:
-                self._statuses.require_success(opened, ask, NotFoundMeans.OBJECT, await error_body(opened))
+                body = await error_body(opened)
+                self._statuses.require_success(opened, request, not_found=NotFoundMeans.OBJECT, body=body)
             plan = check_body(
-                byte_range, opened.status, opened.headers, what=ask.what, pinned=pinned, now_ns=self._now_ns()
+                byte_range, opened.status, opened.headers, what=request.what, pinned=pinned, now_ns=self._now_ns()
             )
             answer = RangeResponse(
                 plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None
             )
             try:
-                await answer.look(may_be_text=ask.may_be_text, read_page=partial(self._statuses.read_page, ask))
+                check_page = partial(self._statuses.check_page, request)
+                await answer.sniff(may_be_text=request.may_be_text, check_page=check_page)
             except DeadlineExceeded as error:
-                raise TryFailed(error, sent=True, foreign=opened.foreign, late=not answer.has_begun) from None
+                raise AttemptFailed(error, sent=True, foreign=opened.foreign, late=not answer.has_begun) from None
             return answer
 
-        return await self._line.asker.run(ask, gate=self._bodies, take=take)
+        return await self._session.run(request, limiter=self._bodies, read=read)
 
-    async def _confirm_end(self, ask: Ask, total: int, pinned: Pinned | None) -> None:
-        """Return where a second answer agrees that the object has `total` bytes; else TruncatedAnswer.
+    async def _confirm_end(self, request: Request, total: int, pinned: Pinned | None) -> None:
+        """Return where a second answer agrees that the object has `total` bytes; else raise TruncatedAnswer.
 
-        For a body that ended with its connection, without length or chunks: it may have been cut anywhere.
+        It is for a body that ended with its connection, without a length or chunks: it may have been cut anywhere.
         """
         beyond = ByteRange(total, total + 1)
+        again = request.with_changes(headers={**request.headers, **range_headers(beyond)})
         try:
-            answer, held = await self._open(
-                ask.with_changes(headers={**ask.headers, **range_headers(beyond)}), beyond, pinned, confirm=False
-            )
+            answer, lease = await self._open(again, beyond, pinned, confirm=False)
         except RangeNotSatisfiable as error:
             if error.total not in (None, total):
                 raise TruncatedAnswer("the body ended early, and nothing in its head told") from None  # the same fact
@@ -316,52 +333,68 @@ class Transport:
             if answer.start != 0 or answer.offset != total:
                 raise TruncatedAnswer("the body ended early, and nothing in its head told")
         finally:
-            await held.aclose()
+            await lease.aclose()
 
     async def _whole(
         self,
-        ask: Ask,
+        request: Request,
         *,
         max_nbytes: int,
         not_found: NotFoundMeans,
-        gate: RequestLimiter,
+        limiter: RequestLimiter,
         require: Callable[[bytes], None] | None = None,
-    ) -> Answer:
-        async def take(opened: Opened, slot: Slot) -> Answer:
-            self._statuses.require_success(opened, ask, not_found, await error_body(opened))
-            require_identity(opened.headers, what=ask.what)
+    ) -> Response:
+        async def read(opened: OpenResponse, slot: Slot) -> Response:
+            self._statuses.require_success(opened, request, not_found=not_found, body=await error_body(opened))
+            require_identity(opened.headers, what=request.what)
             body = bytearray()
             while chunk := await opened.receive():
-                slot.progressed()
+                slot.note_progress()
                 self.stats.bytes_fetched += len(chunk)
                 body += chunk
                 if len(body) > max_nbytes:
-                    raise MalformedAnswer(f"the answer for {ask.what} is longer than {max_nbytes} bytes")
+                    raise MalformedAnswer(f"the answer for {request.what} is longer than {max_nbytes} bytes")
             if require is not None:
                 require(bytes(body))
-            content_type = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
-            served_ms = parse_http_date(opened.headers.get("date", ""))
-            return Answer(status=opened.status, body=bytes(body), content_type=content_type, served_ms=served_ms)
+            return Response(
+                status=opened.status,
+                body=bytes(body),
+                content_type=media_type(opened.headers),
+                served_ms=parse_http_date(opened.headers.get("date", "")),
+            )
 
-        answer, held = await self._line.asker.run(ask, gate=gate, take=take)
-        await held.aclose()
+        answer, lease = await self._session.run(request, limiter=limiter, read=read)
+        await lease.aclose()
         return answer
 
-    def _ask(
+    def _question(
+        self,
+        api: Api,
+        segments: tuple[str, ...],
+        query: Query,
+        accept: str,
+        *,
+        as_account: bool,
+        proves_credentials: bool,
+    ) -> Request:
+        pairs = tuple(query.items() if isinstance(query, Mapping) else query)
+        request = self._request("GET", api, segments, {"accept": accept}, as_account=as_account)
+        return request.with_changes(query=pairs, proves_credentials=proves_credentials)
+
+    def _request(
         self, method: str, api: Api, segments: tuple[str, ...], headers: Mapping[str, str], *, as_account: bool
-    ) -> Ask:
+    ) -> Request:
         if self._settings.offline:
             raise OriginUnreachable("offline, as asked for with --offline")
-        self._line.keyring.require(api, as_account=as_account)
-        return Ask(
+        self._session.keyring.require(api, as_account=as_account)
+        return Request(
             method=method,
             api=api,
             path="/".join(map(quote_segment, segments)),
-            query=(),
-            headers={**USUAL_HEADERS, **headers},
+            headers={**COMMON_HEADERS, **headers},
             as_account=as_account,
             total_seconds=self._settings.timeout_seconds,
-            # what a call into the mount may take; the service may have to make what it is asked for
+            # As long as a call into the mount may take: the service may have to make what it is asked for.
             head_seconds=self._settings.timeout_seconds / 2,
             idle_seconds=min(IDLE_SECONDS, self._settings.timeout_seconds),
         )

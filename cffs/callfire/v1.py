@@ -1,7 +1,7 @@
-"""API v1 ("Recordings and Files"): the one operation of its document that answers with metadata.
+"""Client of API v1 ("Recordings and Files"): the one operation of its document that answers with metadata.
 
-It must not know transports' insides or XML. Its three binary operations are sources (`core.source`), opened by
-`Transport.open_range`. The catalogue calls it.
+It must not know XML, nor how requests are sent. The three operations that answer with audio are sources
+(`core/source`), opened by `Transport.open_range`.
 """
 
 from cffs.callfire.transport import Transport
@@ -11,12 +11,17 @@ from cffs.core.errors import MalformedAnswer
 from cffs.core.source import Api
 from cffs.core.values import RecordingList
 
-#: Both forms are documented, the choice is not: XML is the one with an example (api.md 1A).
-_ACCEPT = "application/xml, application/json;q=0.5"
+#: Both forms are documented, how to choose is not: XML has an example (cffs/docs/service.md#v1).
+LIST_ACCEPT = "application/xml, application/json;q=0.5"
+
+
+def list_segments(campaign_id: int, call_id: int) -> tuple[str, ...]:
+    """The path of "Get List of Recordings for a Call"."""
+    return "files", "recording", "list", str(campaign_id), str(call_id)
 
 
 class V1Client:
-    """Asks v1. No state but the transport."""
+    """The operation of v1. No state but the transport."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -24,11 +29,11 @@ class V1Client:
     async def list_recordings(self, campaign_id: int, call_id: int) -> RecordingList:
         """The recordings of a call ("Get List of Recordings for a Call"): their file ids, in the order sent.
 
-        One request; always a checkpoint. Raises MalformedAnswer for the list of another call and for entries of which
-        none can be read, and any other CffsError of the service's side.
+        One request; always a checkpoint. Raises MalformedAnswer for the list of another call, and where none of the
+        entries can be read, and any other CffsError of the service's side.
         """
-        segments = ("files", "recording", "list", str(campaign_id), str(call_id))
-        answer = await self._transport.get(Api.V1, segments, accept=_ACCEPT, require=require_service)
+        segments = list_segments(campaign_id, call_id)
+        answer = await self._transport.get(Api.V1, segments, accept=LIST_ACCEPT, require=require_service)
         listed = parse_recording_list(answer.body)
         require_id(listed.campaign_id, campaign_id, what="campaign of the list")
         require_id(listed.call_id, call_id, what="call of the list")

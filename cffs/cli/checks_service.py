@@ -150,22 +150,22 @@ def _clock(date: str | None) -> Check:
 
 
 def _accounts(settings: Settings) -> Iterator[Check]:
-    from cffs.callfire.credential_check import Outcome, Proof
+    from cffs.callfire.credential_check import Login, Outcome
     from cffs.cli.check_credentials import ask_all
 
-    verdicts = {verdict.proof: verdict for verdict in ask_all(settings)}
-    tried = [verdict for proof, verdict in verdicts.items() if proof is not Proof.ACCOUNT]
+    verdicts = {verdict.login: verdict for verdict in ask_all(settings)}
+    tried = [verdict for proof, verdict in verdicts.items() if proof is not Login.ACCOUNT]
     # the account's own login opens one folder; without it a mount works
     make_hopeless = fail if all(verdict.is_hopeless for verdict in tried) else warn
     for proof, lost in _LOST.items():
-        name, verdict = f"{proof} credentials", verdicts.get(Proof(proof))
+        name, verdict = f"{proof} credentials", verdicts.get(Login(proof))
         if verdict is None:
             yield skip(name, f"not set: no {lost}")
         elif verdict.outcome is Outcome.ACCEPTED:
             yield ok(name, f"accepted, answered in {verdict.seconds * 1000:.0f} ms")
         elif verdict.is_hopeless:
             refused = verdict.outcome is Outcome.REFUSED
-            option = BY_NAME[f"{verdict.proof.api}_url"]
+            option = BY_NAME[f"{verdict.login.api}_url"]
             mend = "cffs login" if refused else f"give the API's base to {option.flag}, by default {option.default}"
             make = make_hopeless if verdict in tried else warn
             yield make(name, f"{'refused' if refused else verdict.why}: no {lost}", mend)

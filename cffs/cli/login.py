@@ -198,5 +198,5 @@ def _verdicts(options: Mapping[str, object], given: Mapping[str, str]) -> tuple[
         Outcome.UNDECIDED: "does not say whether it accepts it",
     }
     verdicts = ask_all(settings)
-    told = "".join(f", {one.proof} {words[one.outcome]}" for one in verdicts if one.outcome in words)
-    return told, {str(one.proof): one.why for one in verdicts if one.outcome not in words}
+    told = "".join(f", {one.login} {words[one.outcome]}" for one in verdicts if one.outcome in words)
+    return told, {str(one.login): one.why for one in verdicts if one.outcome not in words}

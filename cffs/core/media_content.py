@@ -90,7 +90,7 @@ _VERSION_1 = 3
 _HEADER_NBYTES = 8
 
 
-class Verdict(Enum):
+class ContentVerdict(Enum):
     """What some first bytes are."""
 
     CONTENT = "content"
@@ -100,7 +100,7 @@ class Verdict(Enum):
     """More bytes must tell."""
 
 
-def judge(head: bytes, *, is_whole: bool, may_be_text: bool = False) -> Verdict:
+def judge(head: bytes, *, is_whole: bool, may_be_text: bool = False) -> ContentVerdict:
     """Whether `head`, the first bytes of an object, are media content or a page.
 
     `is_whole` says that nothing follows: the verdict is never OPEN then, nor is it for MAX_JUDGED_NBYTES and more. No
@@ -109,32 +109,32 @@ def judge(head: bytes, *, is_whole: bool, may_be_text: bool = False) -> Verdict:
     """
     is_whole = is_whole or len(head) >= MAX_JUDGED_NBYTES
     if not head and not is_whole:
-        return Verdict.OPEN
+        return ContentVerdict.OPEN
     if not head or _MAGIC.match(head):
-        return Verdict.CONTENT
+        return ContentVerdict.CONTENT
     opening = head.lstrip(b" \t\n\r\x0b\x0c\xef\xbb\xbf")[:_OPENING_CHARACTERS].decode("latin-1")
     text = _text(head, is_whole=is_whole)
     if may_be_text:
         return _judge_text(opening, text, is_whole=is_whole)
     if _PAGE.match(opening):
-        return Verdict.PAGE
+        return ContentVerdict.PAGE
     if text is None:
-        return Verdict.CONTENT
+        return ContentVerdict.CONTENT
     letters = "".join(text.split()).replace("\ufeff", "")
     if not is_whole and len(letters) < ENOUGH_CHARACTERS:
-        return Verdict.OPEN
+        return ContentVerdict.OPEN
     is_uniform = len(letters) >= _UNIFORM_NBYTES and len(set(letters)) <= _UNIFORM_LETTERS
-    return Verdict.CONTENT if is_uniform else Verdict.PAGE
+    return ContentVerdict.CONTENT if is_uniform else ContentVerdict.PAGE
 
 
-def _judge_text(opening: str, text: str | None, *, is_whole: bool) -> Verdict:
+def _judge_text(opening: str, text: str | None, *, is_whole: bool) -> ContentVerdict:
     """The verdict where text is content: by its opening alone."""
     if text is None:
-        return Verdict.PAGE if _PAGE.match(opening) else Verdict.CONTENT
+        return ContentVerdict.PAGE if _PAGE.match(opening) else ContentVerdict.CONTENT
     opening = text.strip(_BLANKS)[:_OPENING_CHARACTERS]
     if _PAGE_AMONG_TEXTS.match(opening):
-        return Verdict.PAGE
-    return Verdict.CONTENT if is_whole or len(opening) == _OPENING_CHARACTERS else Verdict.OPEN
+        return ContentVerdict.PAGE
+    return ContentVerdict.CONTENT if is_whole or len(opening) == _OPENING_CHARACTERS else ContentVerdict.OPEN
 
 
 def _text(head: bytes, *, is_whole: bool) -> str | None:
@@ -160,7 +160,7 @@ def _decoded(head: bytes, codec: str, *, is_whole: bool) -> str | None:
     return None if _CONTROL.search(text) else text
 
 
-def check_content(extension: str) -> Generator[int, bytes, Verdict]:
+def check_content(extension: str) -> Generator[int, bytes, ContentVerdict]:
     """Whether a file can be of a type: yields the offsets of the HEAD_NBYTES it wants to see, and is sent them.
 
     `extension` is one of the eight documented ones. Fewer bytes mean that the file ends there. Returns CONTENT, PAGE
@@ -172,11 +172,11 @@ def check_content(extension: str) -> Generator[int, bytes, Verdict]:
     while True:
         is_last = len(head) < HEAD_NBYTES
         if not head:
-            return Verdict.CONTENT if is_tagged and extension == "mp3" else Verdict.OPEN
-        if judge(head, is_whole=is_last) is Verdict.PAGE:
-            return Verdict.PAGE
+            return ContentVerdict.CONTENT if is_tagged and extension == "mp3" else ContentVerdict.OPEN
+        if judge(head, is_whole=is_last) is ContentVerdict.PAGE:
+            return ContentVerdict.PAGE
         if not head.startswith(b"ID3") and _CHECKS[extension](head):  # boxes begin with NULs of their own
-            return Verdict.CONTENT
+            return ContentVerdict.CONTENT
         skipped_nbytes = _nbytes_before(head) if extension in _SOUNDS else 0
         if not skipped_nbytes:
             break
@@ -184,17 +184,17 @@ def check_content(extension: str) -> Generator[int, bytes, Verdict]:
         offset += skipped_nbytes
         head = yield offset
     if extension not in _FRAMES or _is_wav(head):
-        return Verdict.PAGE
+        return ContentVerdict.PAGE
     if extension == "mp3" and (is_tagged or head.startswith(b"ID3")):
-        return Verdict.CONTENT
+        return ContentVerdict.CONTENT
     for _piece in range(_SEARCHED_PIECES):
         if any(_has_frames(head, sync) for sync in _FRAMES[extension]):
-            return Verdict.CONTENT
+            return ContentVerdict.CONTENT
         if len(head) < HEAD_NBYTES:
             break
         offset += HEAD_NBYTES - _OVERLAP_NBYTES
         head = yield offset
-    return Verdict.PAGE
+    return ContentVerdict.PAGE
 
 
 def is_content_of(extension: str, content: bytes) -> bool:
@@ -205,7 +205,7 @@ def is_content_of(extension: str, content: bytes) -> bool:
         try:
             offset = check.send(content[offset : offset + HEAD_NBYTES])
         except StopIteration as verdict:
-            return verdict.value is Verdict.CONTENT
+            return verdict.value is ContentVerdict.CONTENT
 
 
 def _nbytes_before(head: bytes) -> int:

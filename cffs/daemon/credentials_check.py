@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from cffs.callfire.credential_check import Outcome, Proof, Verdict, check, given_proofs
+from cffs.callfire.credential_check import Login, LoginVerdict, Outcome, check, given_logins
 from cffs.callfire.transport import Transport
 from cffs.core.errors import UsageError
 from cffs.core.settings import OriginSettings
@@ -36,7 +36,7 @@ class CredentialsCheck:
     def __init__(self, transport: Transport, settings: OriginSettings) -> None:
         self._transport = transport
         self._settings = settings
-        self._verdicts: dict[Proof, Verdict] = {}
+        self._verdicts: dict[Login, LoginVerdict] = {}
 
     async def start(self) -> tuple[str, ...]:
         """Ask, for at most a second; lines for the user where a part of the mount is missing or not known yet.
@@ -52,7 +52,7 @@ class CredentialsCheck:
     async def repeat_until_known(self) -> None:
         """Ask again while an API has not answered, or answers as another service would. Ends when all is known."""
         pause = _FIRST_PAUSE_SECONDS
-        while open_ones := [proof for proof, verdict in self._verdicts.items() if verdict.outcome in _NOT_SETTLED]:
+        while open_ones := [login for login, verdict in self._verdicts.items() if verdict.outcome in _NOT_SETTLED]:
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             await self._ask(open_ones, limit_seconds=_LATER_SECONDS)
@@ -62,34 +62,34 @@ class CredentialsCheck:
         shown = (Outcome.NOT_THE_SERVICE, Outcome.DOUBTFUL)
         return [verdict.why for verdict in self._verdicts.values() if verdict.outcome in shown]
 
-    async def _answers(self, proofs: Sequence[Proof], *, limit_seconds: float) -> list[Verdict]:
-        return await check(self._transport, self._settings, proofs, limit_seconds=limit_seconds)
+    async def _answers(self, logins: Sequence[Login], *, limit_seconds: float) -> list[LoginVerdict]:
+        return await check(self._transport, self._settings, logins, limit_seconds=limit_seconds)
 
-    async def _ask(self, proofs: Sequence[Proof], *, limit_seconds: float) -> None:
-        for verdict in await self._answers(proofs, limit_seconds=limit_seconds):
-            before = self._verdicts.get(verdict.proof)
-            self._verdicts[verdict.proof] = verdict
+    async def _ask(self, logins: Sequence[Login], *, limit_seconds: float) -> None:
+        for verdict in await self._answers(logins, limit_seconds=limit_seconds):
+            before = self._verdicts.get(verdict.login)
+            self._verdicts[verdict.login] = verdict
             if verdict.is_hopeless:
                 # What another service denies is no denial: its 404s would empty the tree
-                self._transport.refuse(verdict.proof.api)
+                self._transport.refuse(verdict.login.api)
             if before is not None and before.outcome is not verdict.outcome:
                 level = logging.WARNING if verdict.is_hopeless else logging.INFO
-                log.log(level, "credentials %s: %s %s", verdict.proof, verdict.outcome, verdict.why)
+                log.log(level, "credentials %s: %s %s", verdict.login, verdict.outcome, verdict.why)
 
 
-def _wanted(settings: OriginSettings) -> list[Proof]:
+def _wanted(settings: OriginSettings) -> list[Login]:
     """The account's own login opens one folder only, and is tried there."""
-    return [proof for proof in given_proofs(settings) if proof is not Proof.ACCOUNT]
+    return [login for login in given_logins(settings) if login is not Login.ACCOUNT]
 
 
-def start_notices(verdicts: Sequence[Verdict], settings: OriginSettings) -> tuple[str, ...]:
+def start_notices(verdicts: Sequence[LoginVerdict], settings: OriginSettings) -> tuple[str, ...]:
     """What a mount with these verdicts says, a line each. Raises UsageError, one line, where it must not start."""
     if verdicts and all(verdict.is_hopeless for verdict in verdicts):
         refused = any(verdict.outcome is Outcome.REFUSED for verdict in verdicts)
         mend = "; check the credentials (`cffs config show` tells where they come from)" if refused else ""
         raise UsageError(" and ".join(verdict.why for verdict in verdicts) + mend)
     lines = [
-        f"{verdict.why}; mounted without {_LOST[verdict.proof.api]} but what is cached, and asked again once a minute"
+        f"{verdict.why}; mounted without {_LOST[verdict.login.api]} but what is cached, and asked again once a minute"
         for verdict in verdicts
         if verdict.is_hopeless
     ]
@@ -98,7 +98,7 @@ def start_notices(verdicts: Sequence[Verdict], settings: OriginSettings) -> tupl
     unreachable = [verdict for verdict in verdicts if verdict.outcome is Outcome.UNREACHABLE]
     if unreachable:
         urls = {Api.V1: settings.v1_url, Api.V2: settings.v2_url}
-        hosts = " and ".join(dict.fromkeys(_host(urls[verdict.proof.api]) for verdict in unreachable))
+        hosts = " and ".join(dict.fromkeys(_host(urls[verdict.login.api]) for verdict in unreachable))
         why = "; ".join(dict.fromkeys(verdict.why for verdict in unreachable))
         lines.append(
             f"{hosts} cannot be reached ({why}); mounted with what is known here, the rest comes by itself once the"

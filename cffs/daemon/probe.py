@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import trio
 
 from cffs.callfire.transport import Transport
-from cffs.callfire.wire.exchange import Opened
+from cffs.callfire.wire.exchange import OpenResponse
 from cffs.core.errors import CffsError
 from cffs.core.source import Api, Source
 
@@ -102,7 +102,7 @@ async def _ranges(transport: Transport, source: Source, found: Found) -> None:
     found.validator = validators.pop() if len(validators) == 1 else "changes from answer to answer"
 
 
-def _read_head(opened: Opened, found: Found) -> None:
+def _read_head(opened: OpenResponse, found: Found) -> None:
     headers = opened.headers
     if opened.status == 206:
         text = headers.get("content-range", "")

@@ -9,7 +9,7 @@ from math import inf
 
 import trio
 
-from cffs.callfire.request_limiter import Count, Slot
+from cffs.callfire.request_limiter import Slot, SlotCount
 from cffs.core.wait_reasons import waits_for
 
 
@@ -94,7 +94,7 @@ class ConnectionScheduler:
 
     def _hold(self, claim: Claim) -> None:
         self._held[claim] = None
-        claim.taken()
+        claim.restart()
 
     def _admit(self) -> None:
         if not self._waiting:
@@ -112,5 +112,5 @@ class ConnectionScheduler:
                     of_object[claim.key] += 1
                     claim.woken.set()
 
-    def _counted(self) -> Count[Claim]:
-        return Count(self._held, limit=self._connections, now=trio.current_time())
+    def _counted(self) -> SlotCount[Claim]:
+        return SlotCount(self._held, limit=self._connections, now=trio.current_time())

@@ -83,7 +83,7 @@ class Downloader:
         Always a checkpoint; cancelled, what was committed stays. Raises CffsError after at most 4 tries that brought
         nothing, the first of them where nobody waits.
         """
-        tries_made = 0
+        attempts_made = 0
         try:
             while fetch.position < fetch.stop and not fetch.has_ended():
                 position = fetch.position
@@ -100,20 +100,20 @@ class Downloader:
                 if outcome is _Outcome.OVER or (outcome is _Outcome.YIELDED and fetch.is_stream and not fetch.is_whole):
                     return  # a stream that was given up is planned for again when its reader is near
                 if fetch.position > position or outcome is _Outcome.YIELDED:
-                    tries_made = 0
+                    attempts_made = 0
                 else:
-                    tries_made += 1
-                    await self._pause(fetch, failure, tries_made)
+                    attempts_made += 1
+                    await self._pause(fetch, failure, attempts_made)
         except _Superseded:
             return
         finally:
             if self._whole is fetch:
                 self._whole = None
 
-    async def _pause(self, fetch: Fetch, failure: CffsError, tries_made: int) -> None:
+    async def _pause(self, fetch: Fetch, failure: CffsError, attempts_made: int) -> None:
         seconds = pause_seconds(
             kind_of(failure),
-            tries_made=tries_made,
+            attempts_made=attempts_made,
             idempotent=True,
             seconds_left=self._tools.settings.timeout_seconds,  # who waits leaves at its own deadline: we are dropped
             dice=random.random(),  # nosec B311  # noqa: S311 (jitter, not a secret)
@@ -154,7 +154,7 @@ class Downloader:
                     return _Outcome.OVER
                 if self._identity.source not in (None, source):
                     return _Outcome.SHORT  # another fetch's answer came first, and from elsewhere: that is the object
-                claim.progressed()
+                claim.note_progress()
                 self._tools.link.note_latency(trio.current_time() - asked_at)
                 self._take_head(source, fetch, answer, asked)
                 with waits_for(f"bytes from {source.api}"):
@@ -228,7 +228,7 @@ class Downloader:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
                         self._tools.cache.commit(lease, nbytes)
-                    claim.progressed()
+                    claim.note_progress()
                     fetch.advance(nbytes)
                     self.on_arrived(fetch, nbytes)
                     target = target[nbytes:]
@@ -259,7 +259,7 @@ class Downloader:
                 return False
             crc = zlib.crc32(_SCRATCH[:nbytes], crc)
             offset += nbytes
-            claim.progressed()
+            claim.note_progress()
             await trio.lowlevel.checkpoint()
         if fetch.is_whole and offset and not self._identity.tells_versions and crc != fetch.prefix_crc:
             raise RemoteObjectChanged(f"{self._identity.key} began otherwise than before")

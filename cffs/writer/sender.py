@@ -23,7 +23,7 @@ from cffs.core.errors import (
     WriteRefused,
 )
 from cffs.core.ids import MediaId
-from cffs.core.media_content import HEAD_NBYTES, Verdict, check_content
+from cffs.core.media_content import HEAD_NBYTES, ContentVerdict, check_content
 from cffs.core.media_types import stem_of
 from cffs.core.values import Media, Page
 from cffs.writer.names import MediaName
@@ -175,13 +175,13 @@ async def require_content(draft: UploadFile, sent_as: MediaName, *, is_whole: bo
     """Raises ContentRefused where the file is not of its type. Where it may still grow (not `is_whole`), one that has
     shown nothing but blanks or a tag so far passes. Always a checkpoint; if cancelled, nothing happened."""
     check = check_content(sent_as.extension)
-    offset, verdict = next(check), Verdict.OPEN
+    offset, verdict = next(check), ContentVerdict.OPEN
     try:
         while True:
             offset = check.send(await draft.read(offset, HEAD_NBYTES))
     except StopIteration as told:
         verdict = told.value
-    if verdict is Verdict.PAGE or (verdict is Verdict.OPEN and is_whole):
+    if verdict is ContentVerdict.PAGE or (verdict is ContentVerdict.OPEN and is_whole):
         problem = ContentRefused(f"{draft.name} does not begin as a file of type {sent_as.extension}")
         log.warning("upload refused name=%s reason=%s", draft.name, problem)
         raise problem

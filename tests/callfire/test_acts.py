@@ -12,9 +12,9 @@ import httpx
 import pytest
 import trio
 
+from cffs.callfire.multipart import PIECE_NBYTES
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
-from cffs.callfire.v2_media import PIECE_NBYTES
 from cffs.callfire.wire.interfaces import Wires
 from cffs.callfire.wire.pool import ConnectionPool
 from cffs.callfire.wire.sockets import Stream

@@ -8,8 +8,17 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.callfire.credential_check import HOPELESS, Outcome, Proof, Verdict, check, read_account, read_v1, read_v2
-from cffs.callfire.transport import FirstAnswer, Transport
+from cffs.callfire.credential_check import (
+    HOPELESS,
+    Login,
+    LoginVerdict,
+    Outcome,
+    check,
+    read_account,
+    read_v1,
+    read_v2,
+)
+from cffs.callfire.transport import Transport, UncheckedResponse
 from cffs.core.errors import AccessRefused, CffsError, OriginBusy, RemoteObjectMissing, ServerFailure
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.standin.account import Account
@@ -30,10 +39,10 @@ ERRORS: dict[int, CffsError] = {
 
 def answer(
     status: int = 200, body: bytes = b"", kind: str = "application/json", *, foreign: bool = False
-) -> FirstAnswer:
+) -> UncheckedResponse:
     """An answer with the error that its status means."""
     error = None if status < 300 else ERRORS.get(status) or ServerFailure(status, "GET it")
-    return FirstAnswer(status=status, content_type=kind, body=body, is_foreign=foreign, error=error)
+    return UncheckedResponse(status=status, content_type=kind, body=body, is_foreign=foreign, error=error)
 
 
 def v1_says(description: str, *, successful: bool = False) -> bytes:
@@ -149,7 +158,7 @@ def test_every_answer_has_a_verdict(status, body, kind, foreign):
     """Whatever is answered: one verdict, never an exception; hopeless ones say why in a line; no failure accepts."""
     told = answer(status, body, kind, foreign=foreign)
     for verdict in (read_v1(told, url=V1), read_v2(told, url=V2), read_account(told, url=V2)):
-        assert isinstance(verdict, Verdict)
+        assert isinstance(verdict, LoginVerdict)
         assert bool(verdict.why) == (verdict.outcome is not Outcome.ACCEPTED)
         assert "\n" not in verdict.why
         assert verdict.is_hopeless == (verdict.outcome in HOPELESS)
@@ -181,40 +190,42 @@ def origin(standin: Standin, **changes: str) -> OriginSettings:
     )
 
 
-async def outcomes(settings: OriginSettings, *, limit_seconds: float = 10.0) -> dict[Proof, Outcome]:
-    """What each proof comes to, each by a transport of its own: one that is refused closes its API to the others."""
+async def outcomes(settings: OriginSettings, *, limit_seconds: float = 10.0) -> dict[Login, Outcome]:
+    """What each login comes to, each by a transport of its own: one that is refused closes its API to the others."""
     found = {}
-    for proof in Proof:
+    for login in Login:
         async with Transport(settings) as transport:
-            (verdict,) = await check(transport, settings, [proof], limit_seconds=limit_seconds)
-            found[proof] = verdict.outcome
+            (verdict,) = await check(transport, settings, [login], limit_seconds=limit_seconds)
+            found[login] = verdict.outcome
     return found
 
 
 @pytest.mark.parametrize(
-    "wrong", [set(), {Proof.V1}, {Proof.V2}, {Proof.ACCOUNT}, {Proof.V1, Proof.V2}], ids=lambda wrong: "+".join(wrong)
+    "wrong",
+    [set(), {Login.V1}, {Login.V2}, {Login.ACCOUNT}, {Login.V1, Login.V2}],
+    ids=lambda wrong: "+".join(wrong),
 )
 async def test_exactly_the_wrong_ones_are_refused(standin, wrong):
-    """Each proof is judged by itself."""
-    names = {Proof.V1: "apikey", Proof.V2: "password", Proof.ACCOUNT: "account_password"}
-    found = await outcomes(origin(standin, **{names[proof]: "wrong" for proof in wrong}))
-    assert found == {proof: Outcome.REFUSED if proof in wrong else Outcome.ACCEPTED for proof in Proof}
+    """Each login is judged by itself."""
+    names = {Login.V1: "apikey", Login.V2: "password", Login.ACCOUNT: "account_password"}
+    found = await outcomes(origin(standin, **{names[login]: "wrong" for login in wrong}))
+    assert found == {login: Outcome.REFUSED if login in wrong else Outcome.ACCEPTED for login in Login}
 
 
 @pytest.mark.parametrize("path", ["", "/v3", "/v2/me", "/cloud/1"])
 async def test_a_wrong_base_of_v2(standin, path):
     """Any other path of the right host is another service."""
     found = await outcomes(origin(standin, v2_url=standin.base_url + path))
-    assert found[Proof.V1] is Outcome.ACCEPTED
-    assert found[Proof.V2] is found[Proof.ACCOUNT] is Outcome.NOT_THE_SERVICE
+    assert found[Login.V1] is Outcome.ACCEPTED
+    assert found[Login.V2] is found[Login.ACCOUNT] is Outcome.NOT_THE_SERVICE
 
 
 @pytest.mark.parametrize("path", ["", "/cloud", "/v2"])
 async def test_a_wrong_base_of_v1(standin, path):
     """A base of v1 that lacks its path, or is v2's, is another service."""
     found = await outcomes(origin(standin, v1_url=standin.base_url + path))
-    assert found[Proof.V1] is Outcome.NOT_THE_SERVICE
-    assert found[Proof.V2] is Outcome.ACCEPTED
+    assert found[Login.V1] is Outcome.NOT_THE_SERVICE
+    assert found[Login.V2] is Outcome.ACCEPTED
 
 
 async def test_no_one_listens(standin):
@@ -246,5 +257,5 @@ async def test_failures_of_v2(standin, fault, options, outcome):
     """What passes proves nothing; what no account can be answered is another service."""
     standin.faults.add(fault, path="^/v2/", **options)
     found = await outcomes(origin(standin), limit_seconds=1.0)
-    assert found[Proof.V2] is outcome
-    assert found[Proof.V1] is Outcome.ACCEPTED
+    assert found[Login.V2] is outcome
+    assert found[Login.V1] is Outcome.ACCEPTED

@@ -21,7 +21,7 @@ from tests.exhaustion import no_descriptors
 UNSEEN = {"shift", "total_wrong", "short_by_one"}
 #: Other objects, and what the test must say itself.
 OTHERS = {"rows", "body", "codec", "other_machine"}
-MAX_TRIES = 4
+MAX_ATTEMPTS = 4
 MAX_HOPS = 6
 
 
@@ -56,7 +56,7 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
             assert fault == "drip" or not scope.cancelled_caught
         except (errors.OriginFault, errors.DeadlineExceeded, errors.OriginUnreachable, errors.RemoteObjectMissing):
             pass
-    assert len(standin.requests) <= (MAX_HOPS if fault == "redirect" else MAX_TRIES)
+    assert len(standin.requests) <= (MAX_HOPS if fault == "redirect" else MAX_ATTEMPTS)
     assert time.monotonic() - began < 8
 
 

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from cffs.callfire.health import Admission, Event, Health, State
+from cffs.callfire.health import Admission, Event, Health, HealthState
 
 OBJECTS = st.sampled_from(["a", "b", "c", "d"])
 
@@ -18,7 +18,7 @@ class HealthMachine(RuleBasedStateMachine):
         super().__init__()
         self.health = Health()
         self.now = 1000.0
-        self.probes: list[tuple[State, float]] = []
+        self.probes: list[tuple[HealthState, float]] = []
         self.hold_ends = 0.0
 
     @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 2.0, 3.0, 30.0, 61.0]))
@@ -30,18 +30,18 @@ class HealthMachine(RuleBasedStateMachine):
         state = self.health.state
         would, admission = self.health.would_admit(self.now), self.health.admit(self.now)
         assert would is admission
-        if state in (State.ONLINE, State.DEGRADED):
+        if state in (HealthState.ONLINE, HealthState.DEGRADED):
             assert admission is Admission.GO
-        if state is State.HELD:
+        if state is HealthState.HELD:
             assert admission in (Admission.WAIT, Admission.PROBE)
             if self.now < self.hold_ends:
                 assert admission is Admission.WAIT
-        if state is State.OFFLINE:
+        if state is HealthState.OFFLINE:
             assert admission in (Admission.OFFLINE, Admission.PROBE)
-        if state is State.AUTH_FAILED:
+        if state is HealthState.AUTH_FAILED:
             assert admission in (Admission.REFUSED, Admission.PROBE)
-        if admission is Admission.PROBE and state is not State.HELD:
-            gap = {State.OFFLINE: 2.0, State.AUTH_FAILED: 60.0}[state]
+        if admission is Admission.PROBE and state is not HealthState.HELD:
+            gap = {HealthState.OFFLINE: 2.0, HealthState.AUTH_FAILED: 60.0}[state]
             same = [at for other, at in self.probes if other is state]
             assert not same or self.now - same[-1] >= gap or self.left_state
             self.probes.append((state, self.now))
@@ -61,13 +61,13 @@ class HealthMachine(RuleBasedStateMachine):
         if after is not before:
             self.left_state = True
         if event is Event.UNREACHABLE:
-            assert after is State.OFFLINE
+            assert after is HealthState.OFFLINE
         if event is Event.ACCOUNT_REFUSED:
-            assert after is State.AUTH_FAILED
-        if event is Event.ANSWERED and before is not State.HELD:
-            assert after is State.ONLINE
-        if event is Event.HELD and before is not State.AUTH_FAILED:
-            assert after is State.HELD
+            assert after is HealthState.AUTH_FAILED
+        if event is Event.ANSWERED and before is not HealthState.HELD:
+            assert after is HealthState.ONLINE
+        if event is Event.HELD and before is not HealthState.AUTH_FAILED:
+            assert after is HealthState.HELD
             self.hold_ends = self.now + self.health.held_seconds(self.now)
         if event is Event.ABANDONED:
             assert after is before
@@ -77,7 +77,7 @@ class HealthMachine(RuleBasedStateMachine):
         assert 0 <= self.health.held_seconds(self.now) <= 60
         assert self.health.seconds_to_wait(self.now) > 0
 
-    @precondition(lambda self: self.health.state is State.OFFLINE)
+    @precondition(lambda self: self.health.state is HealthState.OFFLINE)
     @rule()
     def offline_lets_a_probe_through_within_two_seconds(self):
         assert self.health.would_admit(self.now + 2.0) is Admission.PROBE
@@ -92,13 +92,13 @@ def test_three_different_objects_in_a_row_fail_the_credentials():
     health = Health()
     for subject in ("a", "a", "a", "b"):
         health.report(Event.REFUSED, 1.0, subject=subject, began_at=0.0)
-    assert health.state is State.ONLINE
+    assert health.state is HealthState.ONLINE
     health.report(Event.ANSWERED, 1.0, subject="z", began_at=0.0)
     for subject in ("a", "b"):
         health.report(Event.REFUSED, 1.0, subject=subject, began_at=0.0)
-    assert health.state is State.ONLINE
+    assert health.state is HealthState.ONLINE
     health.report(Event.REFUSED, 1.0, subject="c", began_at=0.0)
-    assert health.state is State.AUTH_FAILED
+    assert health.state is HealthState.AUTH_FAILED
     assert health.admit(60.9) is Admission.REFUSED
     assert health.admit(61.0) is Admission.PROBE
     assert health.admit(61.1) is Admission.REFUSED
@@ -124,10 +124,10 @@ def test_failures_of_one_object_leave_the_api_as_it_is():
     health = Health()
     for _ in range(100):
         health.report(Event.FAILED, 0.0, subject="a", began_at=0.0)
-    assert health.state is State.ONLINE
+    assert health.state is HealthState.ONLINE
     for subject in ("b", "c"):
         health.report(Event.FAILED, 0.0, subject=subject, began_at=0.0)
-    assert health.state is State.DEGRADED
+    assert health.state is HealthState.DEGRADED
     assert health.admit(0.0) is Admission.GO
 
 
@@ -135,11 +135,11 @@ def test_refused_at_the_start():
     """One plain refusal of a mount's first question is enough: asked again after a minute, and well with an answer."""
     health = Health()
     health.refuse(5.0)
-    assert health.state is State.AUTH_FAILED
+    assert health.state is HealthState.AUTH_FAILED
     assert health.admit(64.9) is Admission.REFUSED
     assert health.admit(65.0) is Admission.PROBE
     health.report(Event.REFUSED, 65.1, subject="a", began_at=65.0)
-    assert (health.state, health.admit(70.0)) == (State.AUTH_FAILED, Admission.REFUSED)
+    assert (health.state, health.admit(70.0)) == (HealthState.AUTH_FAILED, Admission.REFUSED)
     assert health.admit(125.0) is Admission.PROBE
     health.report(Event.ANSWERED, 125.1, subject="a", began_at=125.0)
-    assert (health.state, health.admit(125.2)) == (State.ONLINE, Admission.GO)
+    assert (health.state, health.admit(125.2)) == (HealthState.ONLINE, Admission.GO)

@@ -197,7 +197,7 @@ async def test_warmed_connections_are_used(served, drain, nginx):
     async with served() as transport:
         await transport.warm(Api.V2, connections=4)
         await transport.warm(Api.V2, connections=4)
-        wire = transport._line.wires[Api.V2].origin
+        wire = transport._session.wires[Api.V2].origin
         assert len(wire._idle) == 4
         wire._dialler = None
         async with trio.open_nursery() as nursery:

@@ -13,9 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cffs.callfire.keyring import Keyring
+from cffs.callfire.request import Request
 from cffs.callfire.transport import Transport
 from cffs.callfire.url_policy import origin_of
-from cffs.callfire.wire.exchange import Exchange, TryFailed, WireRequest
+from cffs.callfire.wire.exchange import AttemptFailed, Exchange
 from cffs.callfire.wire.http1 import MAX_HEAD_NBYTES, Body, Head
 from cffs.callfire.wire.interfaces import Wires
 from cffs.callfire.wire.pool import ConnectionPool
@@ -338,11 +339,11 @@ def exchange_with(wire: ConnectionPool) -> Exchange:
 async def receive_all(peers: Peers, step: int) -> None:
     """Ask through the exchange, take the body in; nothing but its errors, its length, its places and closed ends."""
     wire = wire_to(peers)
-    asked = WireRequest(
+    asked = Request(
         method="GET", api=Api.V2, path="x", query=(), headers={},
         connect_seconds=1.0, head_seconds=1.0, idle_seconds=1.0
     )  # fmt: skip
-    with trio.fail_after(60), suppress(TryFailed):
+    with trio.fail_after(60), suppress(AttemptFailed):
         opened = await exchange_with(wire).open(asked)
         received, buffer = 0, memoryview(bytearray(step))
         with suppress(CffsError):

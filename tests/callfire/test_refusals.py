@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from cffs.callfire.health import State
+from cffs.callfire.health import HealthState
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
@@ -55,7 +55,7 @@ async def test_a_rate_limit_under_any_4xx_holds_the_api(mocked: Mocked, drain: D
     origin = Origin(lambda: httpx.Response(status, content=body.encode()), times=1)
     async with mocked(origin) as transport:
         assert await drain(transport, v2_recording(5), ByteRange(0, 100)) == (0, AUDIO)
-        assert transport.health()[Api.V2].state is State.ONLINE
+        assert transport.health()[Api.V2].state is HealthState.ONLINE
     (first, _path), (second, _again) = origin.asked
     assert 1.0 <= second - first < 1.5
 
@@ -66,7 +66,7 @@ async def test_a_rate_limit_that_lasts_is_busy_and_backs_off(mocked: Mocked, dra
     async with mocked(origin, timeout_seconds=5.0) as transport:
         with pytest.raises(errors.OriginBusy):
             await drain(transport, v2_recording(5), ByteRange(0, 100))
-        assert transport.health()[Api.V2].state is State.HELD
+        assert transport.health()[Api.V2].state is HealthState.HELD
         with pytest.raises(errors.OriginBusy):
             await drain(transport, v2_recording(6), ByteRange(0, 100))
         began = trio.current_time()
@@ -85,7 +85,7 @@ async def test_an_act_is_held_and_not_repeated(mocked: Mocked) -> None:
         with pytest.raises(errors.OriginBusy):
             await V2Client(transport).create_credential("x")
         assert len(origin.asked) == 1
-        assert transport.health()[Api.V2].state is State.HELD
+        assert transport.health()[Api.V2].state is HealthState.HELD
 
 
 async def test_a_name_of_such_words_is_no_rate_limit(mocked: Mocked) -> None:
@@ -173,7 +173,7 @@ async def test_a_refusal_in_the_place_of_audio_with_200(mocked: Mocked, drain: D
     async with mocked(Origin(lambda: httpx.Response(200, json=REACHED)), timeout_seconds=2.0) as transport:
         with pytest.raises(errors.OriginBusy):
             await drain(transport, v2_recording(5), None)
-        assert transport.health()[Api.V2].state is State.HELD
+        assert transport.health()[Api.V2].state is HealthState.HELD
 
 
 @pytest.mark.parametrize("entries", [["https://x/files/5"], ["XXX", {"a": 1}]], ids=str)
@@ -204,4 +204,4 @@ async def test_one_405_is_one_objects_trouble(mocked: Mocked, drain: Drain, stat
         assert await drain(transport, v1_recording(5), None) == (0, AUDIO)
         with pytest.raises(errors.ObjectRefused):
             await drain(transport, v1_recording(6), None)
-        assert transport.health()[Api.V1].state is State.ONLINE
+        assert transport.health()[Api.V1].state is HealthState.ONLINE

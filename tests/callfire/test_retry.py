@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.callfire.retry import MAX_TRIES, ErrorKind, kind_of, pause_seconds
+from cffs.callfire.retry import MAX_ATTEMPTS, ErrorKind, kind_of, pause_seconds
 from cffs.core import errors
 
 kinds = st.sampled_from(ErrorKind)
@@ -12,12 +12,12 @@ dice = st.floats(0, 1, exclude_max=True)
 
 
 @given(kinds, st.integers(1, 10), st.booleans(), st.floats(0, 100), dice)
-def test_a_pause_never_outlasts_the_time_nor_the_tries(kind, tries_made, idempotent, seconds_left, die):
+def test_a_pause_never_outlasts_the_time_nor_the_tries(kind, attempts_made, idempotent, seconds_left, die):
     """At most four tries, each pause inside the time left, acts again only where provably unsent."""
-    pause = pause_seconds(kind, tries_made=tries_made, idempotent=idempotent, seconds_left=seconds_left, dice=die)
+    pause = pause_seconds(kind, attempts_made=attempts_made, idempotent=idempotent, seconds_left=seconds_left, dice=die)
     if pause is None:
         return
-    assert tries_made < MAX_TRIES
+    assert attempts_made < MAX_ATTEMPTS
     assert 0 <= pause < seconds_left
     assert kind is not ErrorKind.FINAL
     assert idempotent or kind is ErrorKind.UNSENT
@@ -27,7 +27,7 @@ def test_a_pause_never_outlasts_the_time_nor_the_tries(kind, tries_made, idempot
 def test_pauses_grow_and_are_jittered(die):
     """Each pause is longer than the one before, whatever the dice say, and all of them together are short."""
     pauses = [
-        pause_seconds(ErrorKind.SERVER, tries_made=n, idempotent=True, seconds_left=60, dice=die) for n in (1, 2, 3)
+        pause_seconds(ErrorKind.SERVER, attempts_made=n, idempotent=True, seconds_left=60, dice=die) for n in (1, 2, 3)
     ]
     assert pauses == sorted(pauses)
     assert 0.05 <= pauses[0] <= 0.1
@@ -38,7 +38,7 @@ def test_the_dice_decide_half_of_a_pause():
     """The first pause is 50 ms and up to 50 ms more by the dice; it is taken where exactly enough time is left."""
 
     def first(die: float, seconds_left: float = 60.0) -> float | None:
-        return pause_seconds(ErrorKind.SERVER, tries_made=1, idempotent=True, seconds_left=seconds_left, dice=die)
+        return pause_seconds(ErrorKind.SERVER, attempts_made=1, idempotent=True, seconds_left=seconds_left, dice=die)
 
     assert first(0.0) == pytest.approx(0.05)
     assert first(0.5) == pytest.approx(0.075)
@@ -48,13 +48,13 @@ def test_the_dice_decide_half_of_a_pause():
 
 def test_a_hold_is_followed_at_once():
     """Where the health of the API keeps the pause, the next try adds none."""
-    assert pause_seconds(ErrorKind.HELD, tries_made=1, idempotent=True, seconds_left=60, dice=0.5) == 0
+    assert pause_seconds(ErrorKind.HELD, attempts_made=1, idempotent=True, seconds_left=60, dice=0.5) == 0
 
 
 def test_a_malformed_answer_is_asked_twice_only():
     """What was wrong twice is wrong."""
-    assert pause_seconds(ErrorKind.MALFORMED, tries_made=1, idempotent=True, seconds_left=9, dice=0) is not None
-    assert pause_seconds(ErrorKind.MALFORMED, tries_made=2, idempotent=True, seconds_left=9, dice=0) is None
+    assert pause_seconds(ErrorKind.MALFORMED, attempts_made=1, idempotent=True, seconds_left=9, dice=0) is not None
+    assert pause_seconds(ErrorKind.MALFORMED, attempts_made=2, idempotent=True, seconds_left=9, dice=0) is None
 
 
 @pytest.mark.parametrize(

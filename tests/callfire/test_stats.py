@@ -17,7 +17,7 @@ def test_every_failure_is_counted_once(failures):
     last failure's, and no two neighbours that were down are of one kind."""
     stats = Stats()
     for at_ns, (kind, number, is_down) in enumerate(failures):
-        stats.failed(kind, f"{kind} for GET v2:{number}", at_ns=at_ns, is_down=is_down)
+        stats.count_failure(kind, f"{kind} for GET v2:{number}", at_ns=at_ns, is_down=is_down)
     assert stats.errors == {kind: n for kind in KINDS if (n := sum(one[0] == kind for one in failures))}
     lines = list(stats.last_errors)
     assert len(lines) <= 10
@@ -33,7 +33,7 @@ def test_single_objects_keep_their_lines():
     """While the API works, each failing object has a line, and the tries of one object share it."""
     stats = Stats()
     for number in (1, 1, 1, 2, 3):
-        stats.failed("ServerFailure", f"GET v2:{number}", at_ns=number, is_down=False)
+        stats.count_failure("ServerFailure", f"GET v2:{number}", at_ns=number, is_down=False)
     assert [(line.line, line.times) for line in stats.last_errors] == [
         ("GET v2:1", 3),
         ("GET v2:2", 1),

@@ -391,7 +391,7 @@ async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
         for _ in range(20):
             await trio.sleep(0.5)
             if moving:
-                slot.progressed()
+                slot.note_progress()
         gate.leave(slot)
 
     async with trio.open_nursery() as nursery:
@@ -417,7 +417,7 @@ async def test_the_gate_lets_a_healthy_request_by_a_crowd(autojump_clock, limit,
     async def hang():
         slot = await gate.enter()
         if hangs_behind_its_head:
-            slot.progressed()
+            slot.note_progress()
         await trio.sleep(20)
         gate.leave(slot)
 
@@ -445,7 +445,7 @@ async def test_who_moves_counts_also_in_a_crowd(autojump_clock):
         slot = await gate.enter()
         moving += 1
         for _ in range(100):
-            slot.progressed()
+            slot.note_progress()
             most = max(most, moving)
             await trio.sleep(CROWDED_SECONDS / 3)
         moving -= 1

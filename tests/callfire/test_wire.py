@@ -342,7 +342,7 @@ async def test_the_bare_wire_really_dials_through_the_guard(settings):
     async with Standin(credentials=CANARIES) as standin:
         port = standin.base_url.rpartition(":")[2]
         async with Transport(settings()) as transport:
-            wire = transport._line.wires[Api.V2].bare
+            wire = transport._session.wires[Api.V2].bare
             with pytest.raises(httpx.ConnectError):
                 await wire.handle_async_request(httpx.Request("GET", f"http://localhost:{port}/v2/me/account"))
         assert not standin.requests

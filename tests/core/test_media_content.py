@@ -10,7 +10,7 @@ from cffs.core.media_content import (
     ENOUGH_CHARACTERS,
     HEAD_NBYTES,
     MAX_JUDGED_NBYTES,
-    Verdict,
+    ContentVerdict,
     check_content,
     is_content_of,
     judge,
@@ -149,7 +149,7 @@ def test_what_has_shown_only_blanks_or_a_tag_so_far_is_open(so_far: bytes) -> No
     with pytest.raises(StopIteration) as told:
         while True:
             offset = check.send(so_far[offset : offset + HEAD_NBYTES])
-    assert told.value.value is Verdict.OPEN
+    assert told.value.value is ContentVerdict.OPEN
 
 
 @given(
@@ -192,22 +192,22 @@ printable = st.text(
 @pytest.mark.parametrize("text", TEXTS)
 def test_text_is_a_page_behind_any_blanks_and_marks(mark: bytes, text: bytes) -> None:
     """Blanks and byte-order marks prove nothing: the verdict is the same, and open until something else came."""
-    assert judge(mark + text, is_whole=True) is Verdict.PAGE
-    assert judge(mark, is_whole=False) is Verdict.OPEN
+    assert judge(mark + text, is_whole=True) is ContentVerdict.PAGE
+    assert judge(mark, is_whole=False) is ContentVerdict.OPEN
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("before", ["", "\r\n", " \n" * 40])
 def test_a_page_in_sixteen_or_thirty_two_bits_is_a_page(codec: str, before: str) -> None:
     """With its mark, or without one where it begins as pages do."""
-    assert judge((before + TEXTS[0].decode()).encode(codec), is_whole=True) is Verdict.PAGE
-    assert judge(("\ufeff" + before + TEXTS[2].decode()).encode(codec), is_whole=True) is Verdict.PAGE
+    assert judge((before + TEXTS[0].decode()).encode(codec), is_whole=True) is ContentVerdict.PAGE
+    assert judge(("\ufeff" + before + TEXTS[2].decode()).encode(codec), is_whole=True) is ContentVerdict.PAGE
 
 
 def test_markup_in_latin_1_is_a_page() -> None:
     """An opening of many letters is proof, whatever comes behind it."""
     for page in ("<HTML><title>Größe</title>", "<?xml version='1.0'?><é/>", '{"message": "Größe"}', "<!doctype html>é"):
-        assert judge(page.encode("latin-1"), is_whole=False) is Verdict.PAGE
+        assert judge(page.encode("latin-1"), is_whole=False) is ContentVerdict.PAGE
 
 
 @given(printable)
@@ -215,7 +215,7 @@ def test_all_text_is_a_page(text: str) -> None:
     """Whatever the language, unless it is one letter over and over."""
     whole = text.encode()
     is_uniform = len("".join(text.split())) >= 256 and len(set("".join(text.split()))) <= 3
-    assert judge(whole, is_whole=True) is (Verdict.CONTENT if is_uniform else Verdict.PAGE)
+    assert judge(whole, is_whole=True) is (ContentVerdict.CONTENT if is_uniform else ContentVerdict.PAGE)
 
 
 @given(
@@ -225,8 +225,11 @@ def test_all_text_is_a_page(text: str) -> None:
 )
 def test_what_is_no_text_is_content(beginning: str, proof: bytes, rest: bytes) -> None:
     """A NUL, a control character or bytes that are no UTF-8, in the first bytes and behind any bracket."""
-    assert judge(beginning.encode() + proof + rest, is_whole=True) is Verdict.CONTENT
-    assert judge(beginning.encode() + proof + rest + b"(", is_whole=False) in (Verdict.CONTENT, Verdict.OPEN)
+    assert judge(beginning.encode() + proof + rest, is_whole=True) is ContentVerdict.CONTENT
+    assert judge(beginning.encode() + proof + rest + b"(", is_whole=False) in (
+        ContentVerdict.CONTENT,
+        ContentVerdict.OPEN,
+    )
 
 
 @given(st.one_of(st.binary(max_size=80), printable.map(str.encode)), st.data())
@@ -234,28 +237,28 @@ def test_a_verdict_stands_whatever_follows(head: bytes, data: st.DataObject) -> 
     """What was told of the first bytes is never taken back when more have come; the whole is never open."""
     whole = head + data.draw(st.one_of(st.binary(max_size=80), printable.map(str.encode)))
     early = judge(head, is_whole=False)
-    assert judge(whole, is_whole=True) is not Verdict.OPEN
-    if early is not Verdict.OPEN and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    assert judge(whole, is_whole=True) is not ContentVerdict.OPEN
+    if early is not ContentVerdict.OPEN and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         assert judge(whole, is_whole=True) is early
 
 
 def test_enough_text_is_a_page_before_its_end() -> None:
     """So that a long page is refused at once, and blanks alone end somewhere."""
-    assert judge(b"<p>" + b"words " * ENOUGH_CHARACTERS, is_whole=False) is Verdict.PAGE
-    assert judge(b" " * MAX_JUDGED_NBYTES, is_whole=False) is Verdict.PAGE
-    assert judge(b"U" * ENOUGH_CHARACTERS, is_whole=False) is Verdict.CONTENT
+    assert judge(b"<p>" + b"words " * ENOUGH_CHARACTERS, is_whole=False) is ContentVerdict.PAGE
+    assert judge(b" " * MAX_JUDGED_NBYTES, is_whole=False) is ContentVerdict.PAGE
+    assert judge(b"U" * ENOUGH_CHARACTERS, is_whole=False) is ContentVerdict.CONTENT
 
 
 def test_frames_filled_with_letters_are_content() -> None:
     """Encoders fill silent frames with letters: a stream cut in the longest of them is no page."""
-    assert judge(b"LAME3.100" + b"U" * 1700 + b"\xff\xfb", is_whole=False) is Verdict.CONTENT
-    assert judge(b"LAME3.100" + b"U" * 1700, is_whole=False) is Verdict.OPEN
+    assert judge(b"LAME3.100" + b"U" * 1700 + b"\xff\xfb", is_whole=False) is ContentVerdict.CONTENT
+    assert judge(b"LAME3.100" + b"U" * 1700, is_whole=False) is ContentVerdict.OPEN
 
 
 @pytest.mark.parametrize(("extension", "head"), TRUE)
 def test_true_media_are_content(extension: str, head: bytes) -> None:
     """What may be uploaded may be read."""
-    assert judge(head, is_whole=True) is Verdict.CONTENT
+    assert judge(head, is_whole=True) is ContentVerdict.CONTENT
 
 
 VCARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ada Example\r\nEND:VCARD\r\n"
@@ -266,7 +269,7 @@ VCARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ada Example\r\nEND:VCARD\r\n"
 )
 def test_text_is_content_where_text_is_the_type(text: bytes) -> None:
     """A vCard is no error page."""
-    assert judge(text, is_whole=True, may_be_text=True) is Verdict.CONTENT
+    assert judge(text, is_whole=True, may_be_text=True) is ContentVerdict.CONTENT
 
 
 @pytest.mark.parametrize(
@@ -274,10 +277,10 @@ def test_text_is_content_where_text_is_the_type(text: bytes) -> None:
 )
 def test_pages_are_pages_even_where_text_is_the_type(page: bytes) -> None:
     """HTML and JSON are what errors come in."""
-    assert judge(page, is_whole=True, may_be_text=True) is Verdict.PAGE
+    assert judge(page, is_whole=True, may_be_text=True) is ContentVerdict.PAGE
 
 
 @given(st.binary(max_size=100), st.booleans())
 def test_the_whole_is_never_open(head: bytes, may_be_text: bool) -> None:
     """The verdict is total."""
-    assert judge(head, is_whole=True, may_be_text=may_be_text) is not Verdict.OPEN
+    assert judge(head, is_whole=True, may_be_text=may_be_text) is not ContentVerdict.OPEN

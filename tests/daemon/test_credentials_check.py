@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from cffs.callfire.credential_check import Outcome, Proof, Verdict
+from cffs.callfire.credential_check import Login, LoginVerdict, Outcome
 from cffs.callfire.transport import Transport
 from cffs.core.errors import UsageError
 from cffs.core.settings import Credentials, OriginSettings
@@ -30,12 +30,12 @@ SETTINGS = OriginSettings(
 )
 
 
-def verdicts(v1: Outcome | None, v2: Outcome | None) -> list[Verdict]:
+def verdicts(v1: Outcome | None, v2: Outcome | None) -> list[LoginVerdict]:
     """One for each API that has credentials."""
-    told = [(Proof.V1, v1), (Proof.V2, v2)]
+    told = [(Login.V1, v1), (Login.V2, v2)]
     return [
-        Verdict(proof=proof, outcome=outcome, why="" if outcome is Outcome.ACCEPTED else f"{proof} {outcome}")
-        for proof, outcome in told
+        LoginVerdict(login=login, outcome=outcome, why="" if outcome is Outcome.ACCEPTED else f"{login} {outcome}")
+        for login, outcome in told
         if outcome is not None
     ]
 
@@ -55,7 +55,7 @@ def test_a_mount_starts_unless_all_is_hopeless(v1, v2):
     lines = start_notices(told, SETTINGS)
     assert all("\n" not in line for line in lines)
     for verdict in told:
-        host = {Proof.V1: "one.example", Proof.V2: "two.example"}[verdict.proof]
+        host = {Login.V1: "one.example", Login.V2: "two.example"}[verdict.login]
         mentioned = sum(verdict.why in line for line in lines) if verdict.why else 0
         assert mentioned == (verdict.outcome in hopeless | {Outcome.UNREACHABLE, Outcome.DOUBTFUL})
         if verdict.outcome is Outcome.UNREACHABLE:
@@ -64,7 +64,9 @@ def test_a_mount_starts_unless_all_is_hopeless(v1, v2):
 
 def test_one_line_for_one_trouble():
     """Two hosts that cannot be reached are one line, and so is one host behind both APIs."""
-    told = [Verdict(proof=proof, outcome=Outcome.UNREACHABLE, why="no connection") for proof in (Proof.V1, Proof.V2)]
+    told = [
+        LoginVerdict(login=login, outcome=Outcome.UNREACHABLE, why="no connection") for login in (Login.V1, Login.V2)
+    ]
     (line,) = start_notices(told, SETTINGS)
     assert line.startswith("one.example and two.example cannot be reached (no connection); mounted with")
 
@@ -153,9 +155,9 @@ async def test_it_becomes_known_later(autojump_clock: MockClock, caplog: pytest.
     refused: list[Api] = []
 
     class Scripted(CredentialsCheck):
-        async def _answers(self, proofs: list[Proof], *, limit_seconds: float) -> list[Verdict]:
+        async def _answers(self, logins: list[Login], *, limit_seconds: float) -> list[LoginVerdict]:
             asked.append(trio.current_time())
-            return [Verdict(proof=proof, outcome=answers[len(asked) - 1], why="why") for proof in proofs]
+            return [LoginVerdict(login=login, outcome=answers[len(asked) - 1], why="why") for login in logins]
 
     class Refusing:
         def refuse(self, api: Api) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import trio
 
-from cffs.callfire.request_loop import Asker
 from cffs.callfire.transport import Transport
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.daemon.background import open_background
@@ -40,19 +39,20 @@ async def looking(
 async def test_one_look_serves_all_who_were_refused(autojump_clock):
     """Ten requests refused at once wait for the same look and are given the same new credentials."""
     async with looking(found=[NEW]) as (transport, times):
-        refused, given = transport._line.asker, []
+        session = transport._session
+        refused, replaced = session.keyring, []
 
         async def ask() -> None:
-            given.append(await transport._line.renewal.newer(refused))
+            replaced.append(await session.refresh.has_replaced(refused))
 
         async with trio.open_nursery() as nursery:
             for _ in range(10):
                 nursery.start_soon(ask)
         assert len(times) == 1
-        assert given == [transport._line.asker] * 10
-        assert transport._line.asker is not refused
+        assert replaced == [True] * 10
+        assert session.keyring is not refused
         # a request that began before the exchange is not answered by another look
-        assert await transport._line.renewal.newer(refused) is transport._line.asker
+        assert await session.refresh.has_replaced(refused)
         assert len(times) == 1
 
 
@@ -60,7 +60,7 @@ async def test_what_does_not_change_is_not_looked_for_at_every_refusal(autojump_
     """At most every ten seconds; a refusal between two looks is answered at once."""
     async with looking() as (transport, times):
         for _ in range(100):
-            assert await transport._line.renewal.newer(transport._line.asker) is None
+            assert not await transport._session.refresh.has_replaced(transport._session.keyring)
             await trio.sleep(0.5)
         assert len(times) <= 7
         assert all(later - earlier >= 10 for earlier, later in pairwise(times))
@@ -69,12 +69,12 @@ async def test_what_does_not_change_is_not_looked_for_at_every_refusal(autojump_
 async def test_a_look_that_hangs_holds_nobody_up(autojump_clock):
     """A request waits five seconds for it, or a third of the time it has; what the look finds counts all the same."""
     async with looking(60, found=[NEW]) as (transport, _times):
-        refused = transport._line.asker
+        refused = transport._session.keyring
         for deadline, expected in ((float("inf"), 5.0), (3.0, 1.0)):
             began_at = trio.current_time()
             with trio.fail_after(deadline) if deadline < 100 else trio.CancelScope():
-                assert await transport._line.renewal.newer(refused) is None
+                assert not await transport._session.refresh.has_replaced(refused)
             assert trio.current_time() - began_at == pytest.approx(expected, abs=0.01)
         await trio.sleep(60)
-        assert isinstance(transport._line.asker, Asker)
-        assert await transport._line.renewal.newer(refused) is transport._line.asker
+        assert transport._session.keyring is not refused
+        assert await transport._session.refresh.has_replaced(refused)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
-from cffs.callfire.health import State
+from cffs.callfire.health import HealthState
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
@@ -100,7 +100,7 @@ async def built(
         questions = SingleFlight(
             background,
             timeout_seconds=settings.timeout_seconds,
-            is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
+            is_offline=lambda api: transport.health()[api].state == HealthState.OFFLINE,
         )
         account = CatalogAccount(
             catalog=catalog,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cffs.cache.memory import MemoryCache
-from cffs.callfire.health import State
+from cffs.callfire.health import HealthState
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
@@ -203,7 +203,7 @@ def _built(
         questions=SingleFlight(
             background,
             timeout_seconds=timeout_seconds,
-            is_offline=lambda api: transport.health()[api].state == State.OFFLINE,
+            is_offline=lambda api: transport.health()[api].state == HealthState.OFFLINE,
         ),
         background=background,
         v1=v1,

@@ -1,7 +1,8 @@
-"""One request and the head of its answer: credentials where they belong, redirects by hand, httpx's errors into ours.
+"""The exchange of one request for the head of its answer.
 
-It must not know retries, health, slots or what a good answer is. `callfire/transport` calls it once a try.
-No cookie is kept and no Referer sent, since httpx's client is not used at all: only its transport interface.
+It adds credentials where they belong, follows redirects itself, and translates httpx's exceptions into ours. Of httpx
+it uses the transport interface only, not the client, so no cookie is kept and no Referer sent. It must not know
+retries, health, limits or what a good answer is.
 """
 
 import errno
@@ -10,7 +11,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -19,6 +19,7 @@ import httpx
 import trio
 
 from cffs.callfire.keyring import Keyring
+from cffs.callfire.request import Request
 from cffs.callfire.url_policy import origin_of, redirect_target
 from cffs.callfire.wire.interfaces import DirectBody, Wires
 from cffs.core.errors import (
@@ -32,40 +33,26 @@ from cffs.core.errors import (
 )
 from cffs.core.source import Api
 
-#: Contract, section 9.
+#: A longer chain is taken for a loop.
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-#: What a close may take: it says goodbye to a peer that may be gone.
+#: A close sends TLS's close_notify to a peer that may be gone.
 _CLOSE_SECONDS = 1.0
-#: More buffered pieces than this are not in a closed connection (httpcore reads 64 KiB at a time).
+#: A closed connection never has more buffered pieces than this (httpcore reads 64 KiB at a time).
 _DRAINED_CHUNKS = 64
-#: Reading a URL costs more than sending it, and most requests are for a URL that was just asked.
+#: Parsing a URL costs more than sending it, and most requests are for a URL that was just asked.
 _REMEMBERED_URLS = 256
-#: What our own kernel says where it has no descriptor or memory for a socket.
+#: The errors of this machine's kernel where it has no descriptor or memory for a socket.
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WireRequest:
-    """What one try sends. `headers` hold no secret: those are added for each hop, where they belong."""
+class AttemptFailed(Exception):
+    """One attempt at a request failed. It never leaves `callfire/`.
 
-    method: str
-    api: Api
-    path: str
-    query: tuple[tuple[str, str], ...]
-    headers: Mapping[str, str]
-    as_account: bool = False
-    content: bytes | AsyncIterable[bytes] | None = None
-    follow: bool = True
-    connect_seconds: float
-    head_seconds: float
-    idle_seconds: float
-
-
-class TryFailed(Exception):
-    """One try came to nothing: why, whether the request may have been `sent`, whether it was lost at a `foreign` host
-    that we had been redirected to, and whether its head was waited for until it was too `late`. Never leaves
-    `callfire/`."""
+    `error` is the reason. `sent` says whether the request may have arrived, `foreign` whether it was lost at a host
+    that the service had redirected to, `connecting` whether no connection could be made, `late` whether the wait for
+    its head ran out.
+    """
 
     def __init__(
         self, error: CffsError, *, sent: bool, foreign: bool, connecting: bool = False, late: bool = False
@@ -78,10 +65,10 @@ class TryFailed(Exception):
         self.late = late
 
 
-class Opened:
-    """An answer's head, and its body as it comes: raw bytes, never decoded. Owned by whoever opened it.
+class OpenResponse:
+    """An answer's head, and its body as raw bytes, never decoded. It is closed by the caller that opened it.
 
-    `receive` and `receive_into` both take the body's next bytes; after a cancel only `aclose` is allowed. They raise
+    `receive` and `receive_into` both give the body's next bytes; after a cancel only `aclose` is allowed. They raise
     DeadlineExceeded when nothing came for the idle time, TruncatedAnswer when the connection broke.
     """
 
@@ -103,7 +90,7 @@ class Opened:
             self._chunks = aiter(stream)
         failure: CffsError
         try:
-            async for chunk in self._chunks:  # resumes where the last call left: returning does not close it
+            async for chunk in self._chunks:  # goes on where the last call stopped: returning does not close it
                 if chunk:
                     return chunk
             return b""
@@ -114,7 +101,7 @@ class Opened:
         raise failure  # outside the handler: the foreign exception must not travel along as its context
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Put the next bytes into `buffer` (not empty): how many, 0 at the end. A checkpoint where it waits."""
+        """Put the next bytes into `buffer`, which is not empty: how many, 0 at the end. A checkpoint where it waits."""
         if self._direct is None:
             if not self._rest:
                 self._rest = memoryview(await self.receive())
@@ -126,12 +113,12 @@ class Opened:
             return await self._direct.receive_into(buffer)
         except httpx.HTTPError as error:
             failure = _broken(error)
-        raise failure  # as above
+        raise failure  # outside the handler, as in `receive`
 
     @property
-    def has_at_hand(self) -> bool:
-        """True where a byte of the body is here already."""
-        return len(self._rest) > 0 if self._direct is None else self._direct.has_at_hand
+    def has_buffered(self) -> bool:
+        """True where a byte of the body can be had without waiting."""
+        return len(self._rest) > 0 if self._direct is None else self._direct.has_buffered
 
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body was not read to its end. Shielded, at most a second."""
@@ -141,28 +128,28 @@ class Opened:
         with trio.move_on_after(_CLOSE_SECONDS, shield=True), suppress(httpx.HTTPError, httpx.StreamError, OSError):
             await self._response.aclose()
             if self._chunks is not None:
-                # httpcore's nested generators must end here: left to the garbage collector, trio warns of each. The
-                # connection is closed, so what is left is what was buffered.
+                # httpcore's nested generators must end here: trio warns about each one left to the garbage collector.
+                # The connection is closed, so only what was buffered is left to read.
                 for _ in range(_DRAINED_CHUNKS):
                     if not await anext(self._chunks, b""):
                         break
 
 
 class Exchange:
-    """Sends single requests. Holds no state but its wires."""
+    """Sends single requests. It holds no state but its wires and the keyring."""
 
     def __init__(self, wires: Mapping[Api, Wires], keyring: Keyring) -> None:
         self._wires = wires
         self._keyring = keyring
 
     def host_of(self, api: Api) -> str:
-        """Where it is asked, for people."""
+        """The host of the API, for messages."""
         return self._wires[api].base.host
 
-    async def open(self, request: WireRequest) -> Opened:
-        """The head of the answer, redirects followed; the caller closes it.
+    async def open(self, request: Request) -> OpenResponse:
+        """The head of the answer, after redirects; the caller closes it.
 
-        Always a checkpoint. If cancelled, nothing stays open. Raises TryFailed only.
+        Always a checkpoint. If cancelled, nothing stays open. Raises AttemptFailed only.
         """
         wires = self._wires[request.api]
         url = f"{wires.base_url}/{request.path}"
@@ -180,13 +167,13 @@ class Exchange:
                 if self._keyring.api_at(_remembered_origin_of(url), asking=request.api) is None:
                     url = self._keyring.without_secrets(url)
             except MalformedAnswer as error:
-                raise TryFailed(error, sent=True, foreign=False) from None  # the URL stays out of tracebacks
-        # Not malformed, which would be asked again: a loop costs six requests a time.
+                raise AttemptFailed(error, sent=True, foreign=False) from None  # the URL stays out of tracebacks
+        # Not MalformedAnswer, which would be retried: a loop costs six requests each time.
         loop = ServerFailure(opened.status, f"{request.method} {request.api}:{request.path}, redirected too often")
-        raise TryFailed(loop, sent=True, foreign=False)
+        raise AttemptFailed(loop, sent=True, foreign=False)
 
-    async def _hop(self, request: WireRequest, url: str, api: Api | None) -> Opened:
-        """One request to one place; `api` is whose credentials belong there, None for nobody's."""
+    async def _hop(self, request: Request, url: str, api: Api | None) -> OpenResponse:
+        """One request to one place. `api` is the API whose credentials belong there, None where none do."""
         headers = dict(request.headers)
         if api is None:
             wire = self._wires[request.api].bare
@@ -203,13 +190,13 @@ class Exchange:
             "read": request.idle_seconds,
             "write": request.idle_seconds,
         }
-        failure: TryFailed
+        failure: AttemptFailed
         try:
             built = _built(request, _parsed(url), headers, timeout)
-            opened = Opened(await wire.handle_async_request(built), foreign=api is None)
+            opened = OpenResponse(await wire.handle_async_request(built), foreign=api is None)
             if not {"content-length", "transfer-encoding"} <= opened.headers.keys():
                 return opened
-            await opened.aclose()  # where it ends is told in two ways: RFC 9112, 6.3, calls it an attack
+            await opened.aclose()  # two framings that may disagree: RFC 9112, section 6.3, calls it an attack
             raise httpx.RemoteProtocolError("both a length and chunks")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             failure = _translated(error, foreign=api is None)
@@ -218,8 +205,10 @@ class Exchange:
 
 @lru_cache(_REMEMBERED_URLS)
 def _parsed(url: str) -> httpx.URL:
-    """What httpx reads out of a URL; InvalidURL where that is another place or path than we checked (dots collapsed,
-    other host)."""
+    """The URL as httpx parses it; InvalidURL where that is another host or path than the one checked.
+
+    httpx collapses `.` and `..` in a path (cffs/docs/service.md#clients), so the two are compared.
+    """
     parsed = httpx.URL(url)
     origin, parts = origin_of(url), urlsplit(url)
     port = {"http": 80, "https": 443}[parsed.scheme] if parsed.port is None else parsed.port
@@ -233,10 +222,8 @@ def _parsed(url: str) -> httpx.URL:
 _remembered_origin_of = lru_cache(_REMEMBERED_URLS)(origin_of)
 
 
-def _built(
-    request: WireRequest, url: httpx.URL, headers: Mapping[str, str], timeout: dict[str, float]
-) -> httpx.Request:
-    """With its stream given, httpx adds no headers of its own: it reads and encodes each of them three times else."""
+def _built(request: Request, url: httpx.URL, headers: Mapping[str, str], timeout: dict[str, float]) -> httpx.Request:
+    """A request for httpx with its stream given: otherwise httpx adds headers, and encodes each of them three times."""
     if request.content is not None:
         built = httpx.Request(
             request.method, url, headers=headers, content=request.content, extensions={"timeout": timeout}
@@ -259,7 +246,7 @@ def _readable(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 class _Upload(httpx.AsyncByteStream):
-    """What httpx makes of a request's content, but no generator: one that is left early warns when collected."""
+    """The body of a request for httpx. Not a generator: one left early warns when collected."""
 
     def __init__(self, content: bytes | AsyncIterable[bytes]) -> None:
         self._whole = content if isinstance(content, bytes) else None
@@ -286,37 +273,39 @@ def _broken(error: httpx.HTTPError) -> CffsError:
     return TruncatedAnswer("the connection ended before the body did")
 
 
-def _translated(error: Exception, *, foreign: bool) -> TryFailed:
-    """Our exception for whatever httpx says; no message of httpx's is repeated, since some hold the URL."""
+def _translated(error: Exception, *, foreign: bool) -> AttemptFailed:
+    """Our exception for one of httpx's. No message of httpx's is repeated, since some hold the URL."""
     where = "the host redirected to" if foreign else "the service"
     if isinstance(error, httpx.ConnectError) and _is_shortage(error):
         shortage = LocalShortage("this machine has no descriptor or memory left for a connection (ulimit -n)")
-        return TryFailed(shortage, sent=False, foreign=foreign)
+        return AttemptFailed(shortage, sent=False, foreign=foreign)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | UnicodeError):
-        # The one cause that is told, because its cure is another than that of a dead network.
+        # The one cause that the message names, because its cure is not that of a dead network.
         why = ": its certificate is not accepted" if _is_untrusted(error) else ""
         unreachable = OriginUnreachable(f"no connection to {where}{why}")
-        return TryFailed(unreachable, sent=False, foreign=foreign, connecting=True)
+        return AttemptFailed(unreachable, sent=False, foreign=foreign, connecting=True)
     if isinstance(error, httpx.PoolTimeout):
-        return TryFailed(DeadlineExceeded("no connection became free in time"), sent=False, foreign=foreign)
+        return AttemptFailed(DeadlineExceeded("no connection became free in time"), sent=False, foreign=foreign)
     if isinstance(error, httpx.TimeoutException):
         late = isinstance(error, httpx.ReadTimeout)
-        return TryFailed(DeadlineExceeded(f"{where} did not answer in time"), sent=True, foreign=foreign, late=late)
+        return AttemptFailed(DeadlineExceeded(f"{where} did not answer in time"), sent=True, foreign=foreign, late=late)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return TryFailed(MalformedAnswer(f"{where} answered with no readable HTTP"), sent=True, foreign=foreign)
+        return AttemptFailed(MalformedAnswer(f"{where} answered with no readable HTTP"), sent=True, foreign=foreign)
     if isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return TryFailed(MalformedAnswer("the request cannot be written as HTTP"), sent=False, foreign=foreign)
-    # There was a connection, so there is a network: EIO, as of an answer that broke off later
-    return TryFailed(TruncatedAnswer(f"the connection to {where} broke before it answered"), sent=True, foreign=foreign)
+        return AttemptFailed(MalformedAnswer("the request cannot be written as HTTP"), sent=False, foreign=foreign)
+    # There was a connection, so there is a network: EIO, as for an answer that broke off later.
+    return AttemptFailed(
+        TruncatedAnswer(f"the connection to {where} broke before it answered"), sent=True, foreign=foreign
+    )
 
 
 def _is_shortage(error: BaseException) -> bool:
-    """True where it was our own kernel that refused a socket, by whatever exceptions that was wrapped."""
+    """True where this machine's kernel refused a socket, however the exception is wrapped."""
     causes: list[BaseException | None] = [error]
     while causes:
         cause = causes.pop()
         if isinstance(cause, socket.gaierror) and not _has_descriptors():
-            return True  # the resolver calls it a passing failure of the name
+            return True  # the resolver reports it as a passing failure of the name
         if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
             return True
         if isinstance(cause, BaseExceptionGroup):

@@ -152,7 +152,7 @@ class Body(DirectBody):
             self._end(may_go_on=self._goes_on)
 
     @property
-    def has_at_hand(self) -> bool:
+    def has_buffered(self) -> bool:
         """True where a byte of the body is here already."""
         return len(self._rest) > 0
 

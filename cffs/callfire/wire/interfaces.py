@@ -36,7 +36,7 @@ class DirectBody(httpx.AsyncByteStream):
 
     @property
     @abstractmethod
-    def has_at_hand(self) -> bool:
+    def has_buffered(self) -> bool:
         """True where a byte of the body is here already."""
 
     def __aiter__(self) -> Self:  # no generator: one that is left early warns when it is collected

@@ -1,10 +1,9 @@
-"""What a request is about, told from its path, and which operations are not offered."""
+"""What a request's path names: its object and its operation."""
 
 import pytest
 
-from cffs.callfire.request_subjects import OperationsAsked, object_of, operation_of
+from cffs.callfire.path_patterns import object_of, operation_of
 from cffs.core.source import (
-    Api,
     v1_dynamic,
     v1_recording,
     v2_media,
@@ -64,17 +63,3 @@ def test_other_objects_are_others() -> None:
 def test_operations(one: str, other: str, are_alike: bool) -> None:
     """An operation is its path but for ids and names."""
     assert (operation_of(one) == operation_of(other)) is are_alike
-
-
-def test_an_operation_that_only_ever_denies_itself_is_not_offered() -> None:
-    """One object proves nothing, nor do two forms of it; a second does, until the operation answers for any."""
-    asked = OperationsAsked()
-    assert not asked.denied(Api.V2, "calls/recordings/5.mp3")
-    assert not asked.denied(Api.V2, "calls/recordings/5.mp3")
-    assert not asked.denied(Api.V2, "calls/recordings/6")
-    assert not asked.denied(Api.V1, "calls/recordings/6.mp3")
-    assert asked.denied(Api.V2, "calls/recordings/6.mp3")
-    assert asked.denied(Api.V2, "calls/recordings/5.mp3")
-    asked.answered(Api.V2, "calls/recordings/7.mp3")
-    assert not asked.denied(Api.V2, "calls/recordings/5.mp3")
-    assert not asked.denied(Api.V2, "calls/recordings/8.mp3")
