@@ -9,7 +9,7 @@ invariant below holds at every checkpoint of everybody else.
 * A buffer is used again only when no view of it is alive.
 * A block on disk is given out only when its checksum, seeded with its version and place, is right: whatever happened
   to the file, a wrong one is missing. Nothing is kept elsewhere: `rm` of any file is a correct repair.
-* A block is found by another process only after `begin_settle`: until then its slot is in memory alone, so that a kill
+* A block is found by another process only after `begin_publish`: until then its slot is in memory alone, so that a kill
   leaves nothing of an answer that might have proved wrong.
 * What may wait for the disk is a `Transfer` with a descriptor of its own, for a thread; closing, evicting or replacing
   a file meanwhile is harmless, and the tables are changed on the loop alone, after it.

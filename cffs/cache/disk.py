@@ -109,7 +109,7 @@ class DiskCache:
 
     # -- reading --
 
-    def read_now(
+    def try_read(
         self, version: ObjectVersion, indexes: range, buffer: memoryview | None = None
     ) -> tuple[range, memoryview] | None:
         """The blocks that are here from the first of `indexes` on, checked, as one piece; None where that one is not.
@@ -120,7 +120,7 @@ class DiskCache:
         if file is None or not run:
             return None
         try:
-            data = file.read_now(run, buffer)
+            data = file.try_read(run, buffer)
         except OSError as problem:
             self._unreadable(file, run, problem)
             return None
@@ -138,7 +138,7 @@ class DiskCache:
             self._unreadable(file, run, problem)
             return None
 
-    def was_read(self, read: BlockRead, problem: OSError | None = None) -> tuple[range, memoryview] | None:
+    def finish_read(self, read: BlockRead, problem: OSError | None = None) -> tuple[range, memoryview] | None:
         """The result of a read whose transfer has run, or failed with `problem`."""
         if problem is not None:
             self._unreadable(read.file, read.run, problem)
@@ -168,14 +168,14 @@ class DiskCache:
         file = self._file(version)
         return run if file is None else file.first_missing(run)
 
-    def write_now(self, version: ObjectVersion, run: range, data: memoryview) -> None:
+    def write(self, version: ObjectVersion, run: range, data: memoryview) -> None:
         """Keep the blocks of `run`, none of which is here, if the disk takes them; waits for it. Makes room by last
         use; never raises for what the disk does."""
         while True:
             try:
                 file = self._writable(version, len(data))
                 if file is not None:
-                    file.write_now(run, data)
+                    file.write(run, data)
                     file.wrote(run, file.slots_of(run, data))
                     self._grew(version, len(data))
                 return
@@ -197,7 +197,9 @@ class DiskCache:
                     self.refuse(problem)
                     return None
 
-    def was_written(self, write: BlockWrite, problem: OSError | None = None, *, unwanted: Collection[int] = ()) -> None:
+    def finish_write(
+        self, write: BlockWrite, problem: OSError | None = None, *, unwanted: Collection[int] = ()
+    ) -> None:
         """Takes note of a write whose transfer has run, or failed with `problem`; what is unwanted of it is forgotten
         at once."""
         version = write.file.version
@@ -212,12 +214,12 @@ class DiskCache:
                     file.forget(index)
             self._grew(version, sum(write.file.block_range(index).nbytes for index in write.run))
 
-    def begin_settle(self, version: ObjectVersion, indexes: Iterable[int]) -> Transfer | None:
+    def begin_publish(self, version: ObjectVersion, indexes: Iterable[int]) -> Transfer | None:
         """What makes those blocks outlast a crash, now that the answers they came from proved right; None where there
         is nothing to do. A few bytes; never raises for what the disk does."""
         file = self._file(version)
         try:
-            return None if file is None else file.settling(indexes)
+            return None if file is None else file.publishing(indexes)
         except OSError as problem:
             self.refuse(problem)
         return None
@@ -284,7 +286,7 @@ class DiskCache:
                     self.refuse(problem)
                 return None
         self._open[version.key] = file
-        left = self._open.unsettled.pop(version.key, None)
+        left = self._open.unpublished.pop(version.key, None)
         if left is not None and left[0] == version:
             file.wrote_earlier(left[1])
         return file
@@ -331,8 +333,8 @@ class DiskCache:
         return self.index.prune(limit_nbytes=room_nbytes, keep=name_of(version.key)) > 0
 
     def _close_file(self, name: str) -> None:
-        for key in [key for key in self._open.unsettled if name_of(key) == name]:
-            del self._open.unsettled[key]
+        for key in [key for key in self._open.unpublished if name_of(key) == name]:
+            del self._open.unpublished[key]
         for key in [key for key in self._open if name_of(key) == name]:
             self._open[key].close()
             del self._open[key]

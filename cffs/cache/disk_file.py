@@ -73,7 +73,7 @@ class DiskFile:
         self.version = version
         self.corrupt_blocks = 0
         #: Slots of blocks that are here, and that nobody finds after a crash: their answer may still prove wrong.
-        self.unsettled: dict[int, bytes] = {}
+        self.unpublished: dict[int, bytes] = {}
         self._layout = Layout(version.total_nbytes)
         self._seed = disk_format.seed_of(version)
         self._descriptor = _opened(path, create=create)
@@ -129,7 +129,7 @@ class DiskFile:
 
     # -- reading --
 
-    def read_now(self, run: range, buffer: memoryview | None = None) -> memoryview:
+    def try_read(self, run: range, buffer: memoryview | None = None) -> memoryview:
         """The bytes of the blocks of `run`, unchecked, in `buffer` where there is one. Raises WouldBlock where the disk
         would have to be waited for, and OSError."""
         target, offset = self._target(run, buffer), self._layout.block_offset(run.start)
@@ -181,7 +181,7 @@ class DiskFile:
             for index, place in places
         ]
 
-    def write_now(self, run: range, data: memoryview) -> None:
+    def write(self, run: range, data: memoryview) -> None:
         """Writes the blocks of `run`, waiting for the disk; `wrote` must follow it."""
         _pwrite_all(self._descriptor, data, self._layout.block_offset(run.start))
 
@@ -193,7 +193,7 @@ class DiskFile:
     def wrote(self, run: range, slots: list[bytes]) -> None:
         """The data of the blocks of `run` is written: from now on they are here, for as long as this file is open."""
         for index, slot in zip(run, slots, strict=True):
-            self.unsettled[index] = slot
+            self.unpublished[index] = slot
             self._keep_slot(index, slot)
 
     def wrote_earlier(self, slots: Mapping[int, bytes]) -> None:
@@ -201,11 +201,11 @@ class DiskFile:
         for index, slot in slots.items():
             self.wrote(range(index, index + 1), [slot])
 
-    def settling(self, indexes: Iterable[int]) -> Transfer | None:
+    def publishing(self, indexes: Iterable[int]) -> Transfer | None:
         """What makes those of the blocks that are here outlast this process; None where there is nothing to do."""
         pieces, run_stop, run = [], -1, bytearray()
         for index in indexes:
-            slot = self.unsettled.pop(index, None)
+            slot = self.unpublished.pop(index, None)
             if slot is None:
                 continue
             if index != run_stop:
@@ -219,7 +219,7 @@ class DiskFile:
 
     def forget(self, index: int) -> None:
         """Block `index` is not to be trusted. Asks the disk, but depends on nothing that it does."""
-        was_settled = self.unsettled.pop(index, None) is None
+        was_settled = self.unpublished.pop(index, None) is None
         if self._slots.forget(index):
             self._held_nbytes -= self.block_range(index).nbytes
         if not was_settled:
@@ -283,19 +283,19 @@ class OpenFiles(LRUCache[str, DiskFile]):
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
         #: What closed files had not settled, by object key; settled, or dropped, when their answers end.
-        self.unsettled: dict[str, tuple[ObjectVersion, dict[int, bytes]]] = {}
+        self.unpublished: dict[str, tuple[ObjectVersion, dict[int, bytes]]] = {}
 
     def popitem(self) -> tuple[str, DiskFile]:
         key, file = super().popitem()
-        if file.unsettled:
-            self.unsettled[key] = (file.version, file.unsettled)
+        if file.unpublished:
+            self.unpublished[key] = (file.version, file.unpublished)
         file.close()
         return key, file
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRead:
-    """Blocks on their way from the disk; `DiskCache.was_read` takes it when its transfer has run."""
+    """Blocks on their way from the disk; `DiskCache.finish_read` takes it when its transfer has run."""
 
     file: DiskFile
     run: range
@@ -305,7 +305,7 @@ class BlockRead:
 
 @dataclass(frozen=True, slots=True)
 class BlockWrite:
-    """Blocks on their way to the disk; `DiskCache.was_written` takes it when its transfer has run."""
+    """Blocks on their way to the disk; `DiskCache.finish_write` takes it when its transfer has run."""
 
     file: DiskFile
     run: range

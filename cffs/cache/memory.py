@@ -20,7 +20,7 @@ _EMPTY = memoryview(b"")
 class MemoryCache:
     """Extents of object versions in at most `limit_nbytes` of memory.
 
-    No method is a checkpoint. Views that `get` gave stay valid for as long as somebody holds them, whatever is
+    No method is a checkpoint. Views that `try_read` returned stay valid for as long as somebody holds them, whatever is
     evicted or dropped meanwhile (only then their memory is not counted any more).
     """
 
@@ -57,27 +57,18 @@ class MemoryCache:
         """How many bytes of object `key` are here (for `st_blocks`)."""
         return self._held_nbytes.get(key, 0)
 
-    def get(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
-        """The bytes of `wanted`, read-only, or None when any is missing; counts a hit or a miss."""
-        data = self.get_now(version, wanted)
-        if data is None:
-            self.counters.misses += 1
-        return data
+    def try_read(self, version: ObjectVersion, wanted: ByteRange, *, touches: bool = True) -> memoryview | None:
+        """The bytes of `wanted`, read-only, or None where any is missing; without a copy where one extent has them all.
 
-    def get_now(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
-        """The same for who asks again where they are missing: that counts as one miss."""
-        data = self.get_arrived(version, wanted)
-        if data is not None:
-            self.counters.hits += 1
-        return data
-
-    def get_arrived(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
-        """As `get`, for a caller that was counted before and waited since. Zero-copy where one extent covers."""
+        Without `touches` that counts as no use of them: for bytes that are copied elsewhere, not read.
+        """
         if not wanted:
             return _EMPTY
         blob = self._blobs.get(version)
         if blob is None:
             return None
+        if not touches:
+            return blob.bytes_of(wanted)
         extent = blob.extent_of(wanted)
         if extent is not None:
             self._note_read(extent, wanted.stop)
@@ -90,11 +81,6 @@ class MemoryCache:
                 if extent.filled_nbytes:
                     self._note_read(extent, min(extent.filled_stop, wanted.stop))
         return data
-
-    def peek(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
-        """As `get`, for who does not read: nothing is counted or remembered."""
-        blob = self._blobs.get(version)
-        return blob.bytes_of(wanted) if blob is not None else None
 
     def first_missing(self, version: ObjectVersion, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` that is not here, or None when all is."""

@@ -19,7 +19,7 @@ from cffs.daemon.control import Command, Tell
 from cffs.fuse.errnos import errno_of
 from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Remote

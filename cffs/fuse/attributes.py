@@ -25,7 +25,7 @@ from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.snapshots import Snapshots
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Content, Folder, Node, Remote

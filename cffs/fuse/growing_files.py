@@ -14,7 +14,7 @@ from cffs.core.ids import Inode
 from cffs.fuse.handles import HandleTable, LivingHandle, UnsettledHandle
 from cffs.fuse.invalidation import KernelView
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Content, Node, Remote

@@ -15,7 +15,7 @@ from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
 from cffs.reader.folder_read_ahead import FolderReadAhead, Sibling
 from cffs.reader.object_info import Known
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Kind, Node, Remote
 

@@ -19,7 +19,7 @@ from cffs.fuse.inode_versions import InodeVersions
 from cffs.fuse.invalidation import KernelView
 from cffs.fuse.listing_order import ListingOrder, known_of
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Node, Remote

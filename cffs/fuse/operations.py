@@ -332,13 +332,13 @@ class Operations(WriteOperations):
         number = self.handles.add(SnapshotHandle(node, body, None if is_bypassed else inode))
         return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=is_bypassed, keep_cache=pages is Pages.KEPT)
 
-    def _read_at_once(self, fh: int, off: int, size: int) -> bytes | None:
+    def _try_read(self, fh: int, off: int, size: int) -> bytes | None:
         handle = self.handles.find(fh)
         if isinstance(handle, RemoteHandle):
-            return handle.file.read_now(off, size)  # type: ignore[return-value]  # pyfuse3 takes any buffer, uncopied
+            return handle.file.try_read(off, size)  # type: ignore[return-value]  # pyfuse3 takes any buffer, uncopied
         return None
 
-    @first_at_once(_read_at_once)
+    @first_at_once(_try_read)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """The bytes there; fewer only at the true end. A deadline costs as much as a READ that memory serves, and is
         opened where it has to wait."""
@@ -346,7 +346,7 @@ class Operations(WriteOperations):
         if isinstance(handle, RemoteHandle):
             # `fail_after` is this as well; its two generators cost a tenth of a read of the network
             with trio.CancelScope(deadline=trio.current_time() + self.calls.budget_seconds):
-                return await handle.file.read_missing(off, size)  # type: ignore[return-value]  # as above
+                return await handle.file.read(off, size)  # type: ignore[return-value]  # as above
             raise trio.TooSlowError
         if isinstance(handle, UnsettledHandle):
             with trio.fail_after(self.calls.budget_seconds):

@@ -3,12 +3,12 @@
 It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes through `ObjectRegistry`; `tree/` asks
 sizes.
 
-* Everything between two checkpoints is atomic; tables (`Versions._current`, `Fetches._running`) are changed
+* Everything between two checkpoints is atomic; tables (`Versions._current`, `Fetches.running`) are changed
   only in functions without an `await`.
 * No byte of an object is on its way twice: a fetch covers [position, stop) from the moment it is begun until it
   is finished or dropped, and both happen without a checkpoint in between.
 * A recording (up to 16 MiB) costs at most five requests and half a MiB more than its bytes, for all its readers and
-  however often they come: what it has cost is the file's, kept by `ReadAhead` and, behind its last reader, by
+  however often they come: what it has cost is the file's, kept by `ReadAhead` and, after its last reader left, by
   `ReaderDependencies`;
   what was asked for to complete it comes to its end though nobody waits. This does not hold where it cannot be kept,
   where connections are needed by others meanwhile, or where a READ has waited for seconds (`reader/planner`).

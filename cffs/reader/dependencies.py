@@ -16,12 +16,12 @@ from cffs.core.background import Background
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api
 from cffs.reader.connection_scheduler import ConnectionScheduler
+from cffs.reader.cursor import FIRST_NBYTES
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.fetch import BUFFER_UNIT_NBYTES
 from cffs.reader.object_info import FactsListener
 from cffs.reader.parallelism import StreamParallelism
 from cffs.reader.planner import (
-    FIRST_NBYTES,
     MAX_WINDOW_NBYTES,
     MIN_WINDOW_NBYTES,
     PAGE_NBYTES,
@@ -116,20 +116,20 @@ class ReaderDependencies:
     """Owned by Objects, lent to each RemoteFile."""
 
     opener: RangeOpener
-    cache: MemoryCache
+    memory: MemoryCache
     disk: DiskTier
     background: Background
     settings: ReaderSettings
     listener: FactsListener
-    slots: ConnectionScheduler
+    scheduler: ConnectionScheduler
     #: Of handles that are opened from now on.
     first_nbytes: int = FIRST_NBYTES
     counters: ReaderCounters = field(default_factory=ReaderCounters)
-    stories: ReadHistories = field(default_factory=ReadHistories)
+    histories: ReadHistories = field(default_factory=ReadHistories)
     link: LinkEstimate = field(default_factory=LinkEstimate)
     #: Long requests on their way; the parts of one stream count as one together.
     running_streams: float = 0.0
-    paces: dict[Api, StreamParallelism] = field(default_factory=dict)
+    parallelisms: dict[Api, StreamParallelism] = field(default_factory=dict)
     #: Files that somebody reads; of those that are brought whole, the bytes that memory alone is to keep.
     open_objects: int = 0
     whole_nbytes: int = 0
@@ -145,15 +145,15 @@ class ReaderDependencies:
         if expected.latency_seconds is not None and not self.link.latency_seconds:
             self.link.latency_seconds = expected.latency_seconds
         if expected.parallel_gain is not None:
-            self.pace_of(api).expect(expected.parallel_gain, trio.current_time())
+            self.parallelism_of(api).expect(expected.parallel_gain, trio.current_time())
         (self.without_ranges.add if expected.ignores_ranges else self.without_ranges.discard)(api)
 
-    def pace_of(self, api: Api) -> StreamParallelism:
+    def parallelism_of(self, api: Api) -> StreamParallelism:
         """How many connections a stream from that host gets."""
-        pace = self.paces.get(api)
-        if pace is None:
-            pace = self.paces[api] = StreamParallelism(most=self.slots.per_object)
-        return pace
+        parallelism = self.parallelisms.get(api)
+        if parallelism is None:
+            parallelism = self.parallelisms[api] = StreamParallelism(most=self.scheduler.per_object)
+        return parallelism
 
     @property
     def patience_seconds(self) -> float:
@@ -163,21 +163,21 @@ class ReaderDependencies:
     @property
     def _share_nbytes(self) -> int:
         """Half of the budget, shared by the streams there are."""
-        return self.cache.limit_nbytes // 2 // max(1, round(self.running_streams))
+        return self.memory.limit_nbytes // 2 // max(1, round(self.running_streams))
 
     @property
     def stream_buffer_nbytes(self) -> int:
         """The largest buffer for a stream: all streams together fill a quarter of the budget with those that are not
         read yet. Of 128 KiB, twice that and so on, which lie on one grid; less only with a tiny budget."""
         share_nbytes = self._share_nbytes // 2
-        most_nbytes = min(self.cache.largest_lease_nbytes, max(share_nbytes, BUFFER_UNIT_NBYTES))
+        most_nbytes = min(self.memory.largest_lease_nbytes, max(share_nbytes, BUFFER_UNIT_NBYTES))
         return 1 << (most_nbytes.bit_length() - 1) if most_nbytes > BUFFER_UNIT_NBYTES else most_nbytes
 
     def planner_limits(self, depth: int, *, is_on_disk: bool = False) -> PlannerLimits:
         """What one reader may have on its way now: half of the budget, shared by the streams there are. Files that are
         brought whole share the other half, but for those that come to be on disk."""
         most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
-        half_nbytes = self.cache.limit_nbytes // 2
+        half_nbytes = self.memory.limit_nbytes // 2
         whole_nbytes = min(half_nbytes // max(1, self.open_objects), max(0, half_nbytes - self.whole_nbytes))
         if is_on_disk:
             whole_nbytes = WHOLE_FILE_NBYTES

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.units import BLOCK_NBYTES
+from cffs.reader.cursor import Cursor
 from cffs.reader.fetch import Fetches
-from cffs.reader.open_file import OpenFile
 from cffs.reader.tiered_cache import TieredCache
 from cffs.reader.version_tracker import VersionTracker
 
@@ -21,35 +21,35 @@ class DiskFill:
 
     def __init__(
         self,
-        identity: VersionTracker,
-        holdings: TieredCache,
+        tracker: VersionTracker,
+        cache: TieredCache,
         fetches: Fetches,
-        read: Callable[[OpenFile, int, int], Awaitable[memoryview]],
+        read: Callable[[Cursor, int, int], Awaitable[memoryview]],
     ) -> None:
-        self._identity = identity
-        self._holdings = holdings
+        self._tracker = tracker
+        self._cache = cache
         self._fetches = fetches
         self._read = read
 
-    async def keep_next(self, handle: OpenFile) -> int | None:
+    async def keep_next(self, cursor: Cursor) -> int | None:
         """See OpenFile.keep_next."""
-        missing = self._holdings.missing_on_disk()
+        missing = self._cache.missing_on_disk()
         if missing is None:
             return None
-        total_nbytes = self._identity.total_nbytes or 0
-        while handle.kept_stop < total_nbytes:  # what memory has goes first: what is fetched may take its place there
-            piece = ByteRange(handle.kept_stop, handle.kept_stop + _KEPT_AT_ONCE_NBYTES).clamped(total_nbytes)
-            handle.kept_stop = piece.stop
-            nbytes = await self._holdings.keep_from_memory(piece, unproven=self._on_their_way())
-            self._identity.require_current()
+        total_nbytes = self._tracker.total_nbytes or 0
+        while cursor.kept_stop < total_nbytes:  # what memory has goes first: what is fetched may take its place there
+            piece = ByteRange(cursor.kept_stop, cursor.kept_stop + _KEPT_AT_ONCE_NBYTES).clamped(total_nbytes)
+            cursor.kept_stop = piece.stop
+            nbytes = await self._cache.keep_from_memory(piece, unproven=self._on_their_way())
+            self._tracker.require_current()
             if nbytes:
                 return nbytes
         piece = ByteRange(missing.start, min(missing.stop, missing.start + _KEPT_AT_ONCE_NBYTES))
-        data = await self._read(handle, piece.start, piece.nbytes)
-        self._identity.require_current()
-        await self._holdings.keep(piece.start, data, unproven=self._on_their_way())
-        self._identity.require_current()
-        still_missing = self._holdings.missing_on_disk()
+        data = await self._read(cursor, piece.start, piece.nbytes)
+        self._tracker.require_current()
+        await self._cache.keep(piece.start, data, unproven=self._on_their_way())
+        self._tracker.require_current()
+        still_missing = self._cache.missing_on_disk()
         return piece.nbytes if still_missing is None or still_missing.start > piece.start else 0
 
     def _on_their_way(self) -> list[ByteRange]:

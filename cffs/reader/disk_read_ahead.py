@@ -1,7 +1,7 @@
 """What lies on disk, brought into memory a piece at a time for a reader who goes on: one read and one buffer for many
 READs, each of which memory then serves.
 
-It must not know identities, plans or the network. Owned by one object's holdings.
+It must not know identities, plans or the network. Owned by one object's cache.
 
 Measured (256 MiB, nothing in the system's page cache): READ by READ and with read-ahead asked for by `posix_fadvise`
 0.8 s of processor, by pieces 0.3 s. Measured and not kept: the next pieces read meanwhile in a thread (the system reads
@@ -27,7 +27,7 @@ _QUICK_SECONDS = 0.05
 _MOST_READERS = 8
 
 
-class Pieces:
+class DiskReadAhead:
     """Pieces of one object on their way from disk to memory, and where its readers are about to go on."""
 
     def __init__(self, memory: MemoryCache, disk: DiskTier) -> None:

@@ -1,6 +1,6 @@
 """The disk cache as the reader uses it: what may wait for the disk goes to a thread, what does not is done in place.
 
-It must not know objects, plans or the network. Owned by Objects, lent to each remote file's holdings.
+It must not know objects, plans or the network. Owned by Objects, lent to each remote file's cache.
 
 A block is written in place, which costs less than a thread does (measured), until one write took long; then a task
 writes for a while, from a short queue. A disk that is slow makes those wait who receive; one that stands still loses
@@ -126,7 +126,7 @@ class DiskTier:
         if self._disk is None:
             return None
         try:
-            return self._disk.read_now(version, indexes, buffer)
+            return self._disk.try_read(version, indexes, buffer)
         except WouldBlock:
             with waits_for("the disk cache"):
                 return await self._read_in_thread(self._disk, version, indexes, buffer)
@@ -141,15 +141,15 @@ class DiskTier:
             try:
                 await trio.to_thread.run_sync(read.transfer.run, abandon_on_cancel=True)
             except OSError as problem:
-                return disk.was_read(read, problem)
+                return disk.finish_read(read, problem)
             finally:
                 read.transfer.discard()  # cancelled before it ran
-            return disk.was_read(read)
+            return disk.finish_read(read)
 
     # -- writing --
 
     def keep(self, version: ObjectVersion, run: range, data: memoryview) -> None:
-        """The blocks of `run` are complete: they are kept if the disk takes them, until a crash or, once `settle` was
+        """The blocks of `run` are complete: they are kept if the disk takes them, until a crash or, once `publish` was
         called for them, longer. Never a checkpoint."""
         begin = run.start
         while self._disk is not None and self._queued_nbytes < 2 * MAX_QUEUED_NBYTES:
@@ -168,18 +168,18 @@ class DiskTier:
                 self._enqueue(_Queued(version, write, len(data), set(run)))
             return
         waits = _waits_so_far()
-        disk.write_now(version, run, data)
+        disk.write(version, run, data)
         if trio.current_time() - began_at > SLOW_SECONDS and _waits_so_far() > waits:
             self._slow_until = trio.current_time() + SLOW_FOR_SECONDS
 
-    def settle(self, version: ObjectVersion, indexes: Iterable[int]) -> None:
+    def publish(self, version: ObjectVersion, indexes: Iterable[int]) -> None:
         """The answers that these blocks came from proved right: what is kept of them outlasts a crash."""
         if self._disk is None:
             return
         if self._is_in_thread(trio.current_time()):
             self._enqueue(_Queued(version, None, 0, set(indexes)))
             return
-        transfer = self._disk.begin_settle(version, indexes)
+        transfer = self._disk.begin_publish(version, indexes)
         if transfer is not None:
             self._take_note(_run(transfer))
 
@@ -255,7 +255,7 @@ class DiskTier:
     def _transfer_of(self, queued: "_Queued") -> Transfer | None:
         """What is to be done for it; None where nothing is wanted of it any more."""
         if queued.write is None:
-            return None if self._disk is None else self._disk.begin_settle(queued.version, sorted(queued.wanted))
+            return None if self._disk is None else self._disk.begin_publish(queued.version, sorted(queued.wanted))
         if queued.wanted:
             return queued.write.transfer
         queued.write.transfer.discard()
@@ -270,7 +270,7 @@ class DiskTier:
             self._take_note(problem)
         else:
             unwanted = set(queued.write.run) - queued.wanted
-            self._disk.was_written(queued.write, problem, unwanted=unwanted)
+            self._disk.finish_write(queued.write, problem, unwanted=unwanted)
 
     # -- forgetting --
 

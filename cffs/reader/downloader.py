@@ -69,13 +69,23 @@ class _Outcome(Enum):
 class Downloader:
     """Brings the bytes of the fetches of one object."""
 
-    def __init__(self, identity: VersionTracker, holdings: TieredCache, tools: ReaderDependencies) -> None:
-        self._identity = identity
-        self._holdings = holdings
-        self._tools = tools
+    def __init__(
+        self,
+        tracker: VersionTracker,
+        cache: TieredCache,
+        dependencies: ReaderDependencies,
+        *,
+        on_arrived: Callable[[Fetch, int], None],
+        on_answered: Callable[[Fetch], None],
+    ) -> None:
+        """`on_arrived` is called with each run of bytes that was committed, `on_answered` when an answer has ended, or
+        was left, without proving wrong."""
+        self._tracker = tracker
+        self._cache = cache
+        self._dependencies = dependencies
         self._whole: Fetch | None = None
-        self.on_arrived: Callable[[Fetch, int], None] = lambda _fetch, _nbytes: None
-        self.on_answered: Callable[[Fetch], None] = lambda _fetch: None
+        self._on_arrived = on_arrived
+        self._on_answered = on_answered
 
     async def receive(self, fetch: Fetch) -> None:
         """Returns when all of it is in the cache, when another fetch will bring the rest, or when it was dropped.
@@ -90,7 +100,7 @@ class Downloader:
                 failure: CffsError
                 try:
                     outcome = await self._receive_once(fetch)
-                    failure = TruncatedAnswer(f"an answer for {self._identity.key} was empty")
+                    failure = TruncatedAnswer(f"an answer for {self._tracker.key} was empty")
                 except EmptyBody as exc:
                     outcome, failure = _Outcome.SHORT, exc
                 except (TruncatedAnswer, OriginUnreachable, DeadlineExceeded) as exc:
@@ -115,7 +125,8 @@ class Downloader:
             kind_of(failure),
             attempts_made=attempts_made,
             idempotent=True,
-            seconds_left=self._tools.settings.timeout_seconds,  # who waits leaves at its own deadline: we are dropped
+            # a reader that waits leaves at its own deadline, and then this fetch is dropped
+            seconds_left=self._dependencies.settings.timeout_seconds,
             dice=random.random(),  # nosec B311  # noqa: S311 (jitter, not a secret)
         )
         if seconds is None or not fetch.is_awaited:
@@ -126,63 +137,63 @@ class Downloader:
         """One answer, from the first source that has the object."""
         while fetch.has_head and fetch.position >= fetch.limit and not fetch.has_ended():
             await fetch.pause(_PAUSE_LOOK_SECONDS)
-        claim = Claim(self._identity.key, lambda: fetch.is_awaited, give_way=fetch.give_way)
-        await self._tools.slots.acquire(claim)
+        claim = Claim(self._tracker.key, lambda: fetch.is_awaited, give_way=fetch.give_way)
+        await self._dependencies.scheduler.acquire(claim)
         try:
             missing: CffsError | None = None
-            for source in self._identity.sources:
+            for source in self._tracker.sources:
                 try:
                     return await self._receive_from(source, fetch, claim)
                 except NOT_FROM_HERE as exc:
                     missing = weightier(missing, exc)
-            raise missing or RemoteObjectMissing(f"{self._identity.key} has no source")
+            raise missing or RemoteObjectMissing(f"{self._tracker.key} has no source")
         finally:
-            self._tools.slots.release(claim)
+            self._dependencies.scheduler.release(claim)
 
     async def _receive_from(self, source: Source, fetch: Fetch, claim: Claim) -> _Outcome:
         if fetch.is_whole:
-            if fetch.is_served_by(self._whole, self._holdings.first_missing(ByteRange(0, fetch.limit))):
+            if fetch.is_served_by(self._whole, self._cache.first_missing(ByteRange(0, fetch.limit))):
                 raise _Superseded
             self._whole = fetch
         asked = None if fetch.is_whole else fetch.coming
-        self._identity.is_pinned |= self._holdings.has_any()
-        pinned = self._identity.asked_with
+        self._tracker.is_pinned |= self._cache.has_any()
+        pinned = self._tracker.asked_with
         asked_at = trio.current_time()
         try:
-            async with self._tools.opener.open_range(source, asked, pinned=pinned) as answer:
+            async with self._dependencies.opener.open_range(source, asked, pinned=pinned) as answer:
                 if fetch.has_ended():
                     return _Outcome.OVER
-                if self._identity.source not in (None, source):
+                if self._tracker.source not in (None, source):
                     return _Outcome.SHORT  # another fetch's answer came first, and from elsewhere: that is the object
                 claim.note_progress()
-                self._tools.link.note_latency(trio.current_time() - asked_at)
+                self._dependencies.link.note_latency(trio.current_time() - asked_at)
                 self._take_head(source, fetch, answer, asked)
                 with waits_for(f"bytes from {source.api}"):
                     outcome = await self._drain(fetch, answer, claim)
-                self.on_answered(fetch)
+                self._on_answered(fetch)
                 return outcome
         except RangeNotSatisfiable as exc:
             if fetch.has_ended():
                 return _Outcome.OVER
-            if exc.total or fetch.position or self._identity.total_nbytes:
+            if exc.total or fetch.position or self._tracker.total_nbytes:
                 raise
-            self._identity.source = source
+            self._tracker.source = source
             self._found_end(source, fetch, 0, is_stated=True)
             return _Outcome.OVER
 
     def _take_head(self, source: Source, fetch: Fetch, answer: Answer, asked: ByteRange | None) -> None:
-        identity, cache, version = self._identity, self._tools.cache, self._identity.version
+        tracker, cache, version = self._tracker, self._dependencies.memory, self._tracker.version
         if answer.total == 0:
-            require_empty(identity.key, self._tools.listener.emptiness(identity.key), is_stated=False)
-        is_new = identity.adopt(answer, source, is_first_of_whole=fetch.is_whole and not fetch.position)
-        self._holdings.became(version)
+            require_empty(tracker.key, self._dependencies.listener.emptiness(tracker.key), is_stated=False)
+        is_new = tracker.adopt(answer, source, is_first_of_whole=fetch.is_whole and not fetch.position)
+        self._cache.became(version)
         if is_new:
             self._tell(source)
-        total_nbytes = identity.total_nbytes
+        total_nbytes = tracker.total_nbytes
         if asked is not None:
             is_whole_answer = answer.start != asked.start or answer.stop is None or answer.stop > asked.stop
             if is_whole_answer or total_nbytes is None:
-                identity.ignores_ranges = True
+                tracker.ignores_ranges = True
                 if not is_whole_answer or self._whole is not None:
                     raise _Superseded
                 self._whole = fetch
@@ -224,27 +235,27 @@ class Downloader:
                         return _Outcome.OVER
                     if not nbytes:
                         return self._ended(fetch)
-                    if fetch.is_whole and not self._identity.tells_versions:
+                    if fetch.is_whole and not self._tracker.tells_versions:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
-                        self._tools.cache.commit(lease, nbytes)
+                        self._dependencies.memory.commit(lease, nbytes)
                     claim.note_progress()
                     fetch.advance(nbytes)
-                    self.on_arrived(fetch, nbytes)
+                    self._on_arrived(fetch, nbytes)
                     target = target[nbytes:]
                 if fetch.position > metered_from:
-                    self._tools.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
+                    self._dependencies.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
                 if fetch.position < fetch.stop:
                     # a slab takes 0.2 ms; without this a whole window came first, in 34 (readpath.md, section 1)
                     await trio.lowlevel.checkpoint()
                 # before the blocks are handed over: those for which the disk's queue has no room are lost
-                await self._holdings.keep_up()
+                await self._cache.keep_up()
             finally:
                 if lease is not None:
-                    self._tools.cache.seal(lease)
-                    self._holdings.arrived(
+                    self._dependencies.memory.seal(lease)
+                    self._cache.arrived(
                         ByteRange(lease.start, lease.filled_stop),
-                        may_go=fetch.is_kept and not self._identity.is_of_one_answer,
+                        may_go=fetch.is_kept and not self._tracker.is_of_one_answer,
                     )
                 fetch.lease = None
         return _Outcome.OVER
@@ -261,14 +272,16 @@ class Downloader:
             offset += nbytes
             claim.note_progress()
             await trio.lowlevel.checkpoint()
-        if fetch.is_whole and offset and not self._identity.tells_versions and crc != fetch.prefix_crc:
-            raise RemoteObjectChanged(f"{self._identity.key} began otherwise than before")
+        if fetch.is_whole and offset and not self._tracker.tells_versions and crc != fetch.prefix_crc:
+            raise RemoteObjectChanged(f"{self._tracker.key} began otherwise than before")
         return True
 
     def _target(self, fetch: Fetch) -> tuple[memoryview | None, Extent | None]:
         """Where the next bytes go: a lease; scratch where they are held already; None while there is no room."""
-        cache, version = self._tools.cache, self._identity.version
-        stop = fetch.buffer_stop(self._tools.stream_buffer_nbytes if fetch.is_stream else cache.largest_lease_nbytes)
+        cache, version = self._dependencies.memory, self._tracker.version
+        stop = fetch.buffer_stop(
+            self._dependencies.stream_buffer_nbytes if fetch.is_stream else cache.largest_lease_nbytes
+        )
         is_free, stop = cache.free_run(version, fetch.position, stop)
         if not is_free:
             return _SCRATCH[: stop - fetch.position], None
@@ -286,16 +299,16 @@ class Downloader:
         would have to be received again from its first byte: it is given up only for others, and late."""
         if fetch.has_given_way():
             return False
-        slots, key = self._tools.slots, self._identity.key
+        scheduler, key = self._dependencies.scheduler, self._tracker.key
         may_wait = not fetch.is_whole and (fetch.is_stream or not fetch.is_awaited)
         had_its_turn = may_wait and trio.current_time() - began_at > _TURN_SECONDS
-        if had_its_turn and slots.is_contended(key):
+        if had_its_turn and scheduler.is_contended(key):
             return False
         looks = 0
         while fetch.position >= fetch.limit and not fetch.has_ended():
             await fetch.pause(_PAUSE_LOOK_SECONDS)
             looks += 1
-            is_long, is_needed = looks >= _MAX_PAUSE_LOOKS, slots.is_contended(key)
+            is_long, is_needed = looks >= _MAX_PAUSE_LOOKS, scheduler.is_contended(key)
             if fetch.has_given_way():
                 return False
             if fetch.position >= fetch.limit and (is_long and is_needed if fetch.is_whole else is_long or is_needed):
@@ -306,20 +319,20 @@ class Downloader:
         """The verified end of an answer."""
         if fetch.stop != UNKNOWN_STOP:
             return _Outcome.SHORT
-        source = self._identity.source
+        source = self._tracker.source
         if source is not None:
             self._found_end(source, fetch, fetch.position, is_stated=False)
         return _Outcome.OVER
 
     def _found_end(self, source: Source, fetch: Fetch, total_nbytes: int, *, is_stated: bool) -> None:
-        identity, version = self._identity, self._identity.version
+        tracker, version = self._tracker, self._tracker.version
         if not total_nbytes:
-            require_empty(identity.key, self._tools.listener.emptiness(identity.key), is_stated=is_stated)
-        identity.found_end(total_nbytes)
+            require_empty(tracker.key, self._dependencies.listener.emptiness(tracker.key), is_stated=is_stated)
+        tracker.found_end(total_nbytes)
         if fetch.lease is not None:
-            self._tools.cache.seal(fetch.lease)
-        if identity.version != version:
-            self._holdings.became(version)
+            self._dependencies.memory.seal(fetch.lease)
+        if tracker.version != version:
+            self._cache.became(version)
             self._tell(source)
         fetch.stop = total_nbytes
         fetch.take_head()
@@ -327,6 +340,6 @@ class Downloader:
     def _tell(self, source: Source) -> None:
         """Of what is current nobody has a byte of another version: whatever is new about it is only told for the first
         time, or by another name."""
-        if not self._identity.is_settled:
+        if not self._tracker.is_settled:
             return
-        self._tools.listener.learned(replace(self._identity.learned(source), is_known_version=True))
+        self._dependencies.listener.learned(replace(self._tracker.learned(source), is_known_version=True))

@@ -4,6 +4,7 @@ It must not know what to fetch (that is `reader/planner`) nor how it is received
 `reader/remote_file` begins, awaits and drops them.
 """
 
+import copy
 import math
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -204,6 +205,11 @@ class Fetch:
         self.nudged.set()
         self._wake()
 
+    def raise_error(self) -> None:
+        """Raise what it ended with, if that is an error: a copy for each waiter, with its own traceback."""
+        if self.error is not None:
+            raise copy.copy(self.error) from self.error
+
     def has_ended(self) -> bool:
         """True once it will bring nothing more. May turn at any checkpoint, hence no attribute."""
         return self._is_over
@@ -265,29 +271,25 @@ class Fetches:
         self._background = background
         self._receive = receive
         self._on_end = on_end
-        self._running: dict[Fetch, None] = {}
+        #: The fetches on their way, for others to look at only.
+        self.running: dict[Fetch, None] = {}
 
     def __iter__(self) -> Iterator[Fetch]:
-        return iter(tuple(self._running))
-
-    @property
-    def is_busy(self) -> bool:
-        """True while anything is on its way."""
-        return bool(self._running)
+        return iter(tuple(self.running))
 
     def begin(self, fetch: Fetch) -> None:
         """Starts it. The caller knows that nothing of it is on its way."""
-        self._running[fetch] = None
+        self.running[fetch] = None
         self._background.start(self._run, fetch)
 
     def covering(self, offset: int) -> Fetch | None:
         """The fetch that will bring the byte at `offset`; the nearest where two will."""
-        found = [fetch for fetch in self._running if fetch.position <= offset < fetch.stop]
+        found = [fetch for fetch in self.running if fetch.position <= offset < fetch.stop]
         return max(found, key=lambda fetch: fetch.position, default=None)
 
     def coming(self) -> list[ByteRange]:
         """All that is on its way."""
-        return [fetch.coming for fetch in self._running]
+        return [fetch.coming for fetch in self.running]
 
     def give_up(self, fetch: Fetch, *, is_late: bool = False) -> None:
         """Nobody waits for it: what is kept or nearly there is let in, with no reader's window to wait for; else it
@@ -318,5 +320,5 @@ class Fetches:
     def _finish(self, fetch: Fetch, error: CffsError | None) -> None:
         if fetch.has_ended():
             return
-        del self._running[fetch]
+        del self.running[fetch]
         fetch.end(self._on_end(fetch, error))

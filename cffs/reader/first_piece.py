@@ -14,7 +14,7 @@ from typing import NamedTuple
 import trio
 
 from cffs.core.source import Source
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from cffs.reader.remote_file_table import Versions
 
 #: How long the body waits: an open that follows comes within milliseconds.
@@ -84,9 +84,9 @@ class FirstPieces:
     def unsettled(self, key: str) -> Look | None:
         """What was told of an object of which it is not known whether it is still being made; else None."""
         file = self._versions.find(key)
-        if file is None or file.identity.is_settled or file.identity.source is None:
+        if file is None or file.tracker.is_settled or file.tracker.source is None:
             return None
-        return Look(file.identity.total_nbytes, file.identity.last_modified_ns, file.identity.answered_ms)
+        return Look(file.tracker.total_nbytes, file.tracker.last_modified_ns, file.tracker.answered_ms)
 
     def taken(self, key: str) -> None:
         """Somebody has opened it: it is held no longer than that, unless its state is still to be told."""

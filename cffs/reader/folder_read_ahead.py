@@ -12,10 +12,11 @@ import trio
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
+from cffs.reader.cursor import TAIL_NBYTES
 from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.open_file import OpenFile
-from cffs.reader.planner import PAGE_NBYTES, SMALL_FILE_NBYTES, TAIL_NBYTES
+from cffs.reader.planner import PAGE_NBYTES, SMALL_FILE_NBYTES
+from cffs.reader.remote_file import OpenFile
 
 FIRST_AHEAD = 2
 MAX_AHEAD = 16
@@ -104,13 +105,13 @@ class Habit:
 def habit_of(files: Iterable[OpenFile], *, least_nbytes: int) -> Habit:
     """What the files that were opened last, and are closed, tell of the next; a head is at least `least_nbytes`."""
     seen = [file for file in files if file.is_closed and file.total_nbytes]
-    if not seen or any(file.furthest_stop >= _HEAD_SHARE * (file.total_nbytes or 0) for file in seen):
+    if not seen or any(file.cursor.furthest_stop >= _HEAD_SHARE * (file.total_nbytes or 0) for file in seen):
         return Habit()
-    longest = max(file.furthest_stop for file in seen)
+    longest = max(file.cursor.furthest_stop for file in seen)
     if not longest:
         return Habit(head_nbytes=0)
     head_nbytes = max(longest + -longest % _HEAD_UNIT_NBYTES, least_nbytes)
-    return Habit(head_nbytes=head_nbytes, reads_tail=any(file.has_read_tail for file in seen))
+    return Habit(head_nbytes=head_nbytes, reads_tail=any(file.cursor.has_read_tail for file in seen))
 
 
 @dataclass(slots=True)
@@ -155,7 +156,7 @@ class FolderReadAhead:
         brought = self._brought.pop(key, None)
         if brought is not None:
             if was_brought:
-                file.early = brought.handle.early  # what is still on its way is its own now
+                file.cursor.early = brought.handle.cursor.early  # what is still on its way is its own now
             brought.handle.close()
         known = self._folders[folder] = self._folders.pop(folder, _Folder())
         if len(self._folders) > _MAX_FOLDERS:

@@ -54,8 +54,8 @@ class _Look:
 class GrowingObjects:
     """The objects of a mount that are being made, by key."""
 
-    def __init__(self, opener: RangeOpener, stories: ReadHistories) -> None:
-        self.stories = stories
+    def __init__(self, opener: RangeOpener, histories: ReadHistories) -> None:
+        self.histories = histories
         self._opener = opener
         self._looks: LRUCache[str, _Look] = LRUCache(_KEPT)
         self._nbytes: LRUCache[str, int] = LRUCache(_KEPT)
@@ -74,7 +74,7 @@ class GrowingObjects:
                 self.note(key, await self._ask(sources))
             except CffsError as error:
                 look.error = error
-                self.stories.failed(key, error)
+                self.histories.failed(key, error)
                 raise
             finally:
                 look.answered.set()
@@ -215,8 +215,8 @@ class GrowingObject:
                 stop = asked.start + len(found)
                 is_end = stop < asked.stop if answer.total is None else stop >= answer.total
                 self._files.note(self._key, max(stop, answer.total or 0))
-                self._files.stories.fetched(self._key, ByteRange(asked.start, stop), source.key)
-                self._files.stories.served(self._key, "service")
+                self._files.histories.fetched(self._key, ByteRange(asked.start, stop), source.key)
+                self._files.histories.served(self._key, "service")
                 return found, is_end
             except RangeNotSatisfiable as beyond:
                 if beyond.total is not None and beyond.total > asked.start:

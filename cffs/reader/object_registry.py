@@ -30,15 +30,16 @@ from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api, Source
 from cffs.core.values import Emptiness
 from cffs.reader.connection_scheduler import ConnectionScheduler
+from cffs.reader.cursor import FIRST_NBYTES
 from cffs.reader.dependencies import OriginProfile, ReaderCounters, ReaderDependencies
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.first_piece import FirstPieces
 from cffs.reader.growing_object import GrowingObjects
 from cffs.reader.object_info import FactsListener, Known, Learned, require_empty
-from cffs.reader.open_file import OpenFile
-from cffs.reader.planner import FIRST_NBYTES, FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
+from cffs.reader.planner import FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.range_opener import RangeOpener
 from cffs.reader.read_history import Told
+from cffs.reader.remote_file import OpenFile
 from cffs.reader.remote_file_table import Versions
 from cffs.reader.revalidation import Revalidation
 from cffs.reader.wav_clip_heads import Held
@@ -82,18 +83,18 @@ class ObjectRegistry:
         disk: DiskCache | None = None,
     ) -> None:
         """Without `disk`, or with one whose limit is 0, nothing is kept on disk."""
-        self._tools = ReaderDependencies(
+        self._dependencies = ReaderDependencies(
             opener=WavClips(opener, self),
-            cache=cache,
+            memory=cache,
             disk=DiskTier(disk, background),
             background=background,
             settings=settings,
             listener=listener,
-            slots=ConnectionScheduler(connections=settings.connections),
+            scheduler=ConnectionScheduler(connections=settings.connections),
         )
         #: Of objects that are still being made.
-        self.living = GrowingObjects(opener, self._tools.stories)
-        self._versions = Versions(self._tools)
+        self.living = GrowingObjects(opener, self._dependencies.histories)
+        self._versions = Versions(self._dependencies)
         #: Of objects of which everything is known.
         self.revalidation = Revalidation(
             WavClips(opener, self, remembers=False),
@@ -109,16 +110,16 @@ class ObjectRegistry:
     @property
     def memory_nbytes(self) -> int:
         """The budget of it all."""
-        return self._tools.cache.limit_nbytes
+        return self._dependencies.memory.limit_nbytes
 
     @property
     def first_nbytes(self) -> int:
         """The size of a first request from a large file's start."""
-        return self._tools.first_nbytes
+        return self._dependencies.first_nbytes
 
     def expect(self, api: Api, expected: OriginProfile) -> None:
         """What an earlier look at the origin found. No checkpoint."""
-        self._tools.expect(api, expected)
+        self._dependencies.expect(api, expected)
 
     def warm(self, api: Api, connections: int) -> None:
         """Several files of it will be asked for in a moment: connections are made ready. No checkpoint, no request, and
@@ -126,32 +127,34 @@ class ObjectRegistry:
         now = trio.current_time()
         if now >= self._warm_at.get(api, float("-inf")):
             self._warm_at[api] = now + _WARM_INTERVAL_SECONDS
-            self._tools.background.start(partial(self._tools.opener.warm, api, connections=min(connections, _WARM)))
+            self._dependencies.background.start(
+                partial(self._dependencies.opener.warm, api, connections=min(connections, _WARM))
+            )
 
     def note_read_ahead(self, nbytes: int) -> None:
         """So much the kernel reads ahead for who reads a little: the first request covers it."""
         is_wide = nbytes >= WIDE_READ_AHEAD_NBYTES
-        self._tools.first_nbytes = FIRST_NBYTES_WIDE_READ_AHEAD if is_wide else FIRST_NBYTES
+        self._dependencies.first_nbytes = FIRST_NBYTES_WIDE_READ_AHEAD if is_wide else FIRST_NBYTES
 
     @property
     def disk_hits(self) -> int:
         """READs that the disk served without a request."""
-        return self._tools.disk.hits
+        return self._dependencies.disk.hits
 
     @property
     def counters(self) -> ReaderCounters:
         """For status."""
-        return self._tools.counters
+        return self._dependencies.counters
 
     @property
     def held_turn(self) -> tuple[int, int]:
         """Another value once more or less may be held of any object."""
-        return self._tools.cache.held_turn, self._tools.disk.turn
+        return self._dependencies.memory.held_turn, self._dependencies.disk.turn
 
     def held_nbytes(self, key: str) -> int:
         """How many of the object's bytes are held locally. No checkpoint."""
         # not their sum: most of what memory holds is on disk too
-        return max(self._tools.cache.held_nbytes(key), self._tools.disk.held_nbytes(key))
+        return max(self._dependencies.memory.held_nbytes(key), self._dependencies.disk.held_nbytes(key))
 
     def is_untouched(self, key: str) -> bool:
         """True where nothing of the object is held, and nothing was asked for in this mount. No checkpoint."""
@@ -159,10 +162,10 @@ class ObjectRegistry:
 
     def told(self, key: str) -> Told:
         """Everything that there is to tell of the object's bytes. No checkpoint."""
-        file, story = self._versions.find(key), self._tools.stories.of(key)
+        file, story = self._versions.find(key), self._dependencies.histories.of(key)
         return Told(
-            memory_nbytes=self._tools.cache.held_nbytes(key),
-            disk_nbytes=self._tools.disk.held_nbytes(key),
+            memory_nbytes=self._dependencies.memory.held_nbytes(key),
+            disk_nbytes=self._dependencies.disk.held_nbytes(key),
             is_open=file is not None and file.is_open,
             fetched=tuple(story.fetched),
             tier=(file.tier if file is not None else "") or story.tier,
@@ -195,7 +198,7 @@ class ObjectRegistry:
                 self.first_pieces.taken(key)
                 await handle.learn(hint_nbytes)
                 if handle.total_nbytes == 0:  # its metadata may have come since
-                    require_empty(key, self._tools.listener.emptiness(key), is_stated=True)
+                    require_empty(key, self._dependencies.listener.emptiness(key), is_stated=True)
                 break
             except RemoteObjectChanged:
                 handle.close()
@@ -213,7 +216,7 @@ class ObjectRegistry:
         """A handle whose file is being fetched in part, after all that somebody waits for. `known`: see `open`. What
         fails is not told: whoever opens it asks again. No checkpoint."""
         handle = self._versions.current(key, sources, known).attach()
-        handle.bring(pieces)
+        handle.prefetch(pieces)
         return handle
 
     async def probe(self, key: str, sources: tuple[Source, ...]) -> Learned:
@@ -224,11 +227,11 @@ class ObjectRegistry:
         """
         file = self._versions.sized(key)
         if file is not None:
-            return file.identity.learned(file.identity.sources[0])
+            return file.tracker.learned(file.tracker.sources[0])
         probe = self._probes.get(key)
         if probe is None:
             probe = self._probes[key] = _Probe()
-            self._tools.background.start(self._run_probe, key, sources, probe)
+            self._dependencies.background.start(self._run_probe, key, sources, probe)
         probe.waiting += 1
         try:
             with wait_reasons.waits_for(lambda: f"its size: {probe.waits_for.told()}"):
@@ -249,13 +252,13 @@ class ObjectRegistry:
         finds reaches the listener, what stops it is found again by who really asks."""
         if key not in self._probes and self._versions.sized(key) is None:
             probe = self._probes[key] = _Probe()
-            self._tools.background.start(self._run_probe, key, sources, probe)
+            self._dependencies.background.start(self._run_probe, key, sources, probe)
 
     def let_go(self, key: str) -> None:
         """The service has it no more: no byte of it is kept, unless it is pinned. Open handles read what arrives."""
-        if not self._tools.disk.is_pinned(key):
-            self._tools.cache.drop_object(key)
-            self._tools.disk.drop_object(key)
+        if not self._dependencies.disk.is_pinned(key):
+            self._dependencies.memory.drop_object(key)
+            self._dependencies.disk.drop_object(key)
 
     def forget(self, key: str) -> None:
         """The object is another one now (replaced or removed by us): open handles are stale, no byte is kept, and the
@@ -265,7 +268,7 @@ class ObjectRegistry:
     def held(self, key: str) -> Held | None:
         """See reader/wav_clips: what is here of an object whose size is known, in the version that is known."""
         known = self._versions.known(key)
-        return None if known is None else Held(key, known, self._tools.cache, self._tools.disk)
+        return None if known is None else Held(key, known, self._dependencies.memory, self._dependencies.disk)
 
     def learned(self, learned: Learned) -> None:
         """See reader/wav_clips: an answer told what an object is."""
@@ -277,7 +280,7 @@ class ObjectRegistry:
 
     def start(self, function: Callable[[], Awaitable[None]]) -> None:
         """Runs it beside everything else, to the end of the mount at the latest."""
-        self._tools.background.start(function)
+        self._dependencies.background.start(function)
 
     async def _run_probe(self, key: str, sources: tuple[Source, ...], probe: _Probe) -> None:
         wait_reasons.begin(probe.waits_for)
@@ -290,7 +293,7 @@ class ObjectRegistry:
                     self._probe_turns.leave(turn)
         except CffsError as exc:
             probe.error = exc
-            self._tools.stories.failed(key, exc)
+            self._dependencies.histories.failed(key, exc)
         finally:
             if self._probes.get(key) is probe:
                 del self._probes[key]
@@ -300,7 +303,7 @@ class ObjectRegistry:
         missing: CffsError | None = None
         for source in sources:
             try:
-                async with self._tools.opener.open_range(source, ByteRange(0, 1)) as answer:
+                async with self._dependencies.opener.open_range(source, ByteRange(0, 1)) as answer:
                     if answer.total == 0:
                         self._require_empty(key, is_stated=False)
                     return Learned(
@@ -320,5 +323,5 @@ class ObjectRegistry:
         raise missing or RemoteObjectMissing(f"{key} has no source")
 
     def _require_empty(self, key: str, *, is_stated: bool) -> None:
-        told = self._tools.listener.emptiness(key) if self._versions.known(key) is None else Emptiness.DENIED
+        told = self._dependencies.listener.emptiness(key) if self._versions.known(key) is None else Emptiness.DENIED
         require_empty(key, told, is_stated=is_stated)

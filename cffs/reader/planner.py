@@ -18,12 +18,9 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from cffs.core.byte_range import ByteRange
-from cffs.reader.access_pattern import FIRST_NBYTES as FIRST_NBYTES
-from cffs.reader.access_pattern import TAIL_NBYTES as TAIL_NBYTES
-from cffs.reader.access_pattern import AccessPattern as AccessPattern
-from cffs.reader.access_pattern import is_near, observe
 from cffs.reader.completion import requests_for
 from cffs.reader.coverage import Coverage, Cut, missing
+from cffs.reader.cursor import TAIL_NBYTES, AccessPattern, is_near, observe
 
 PAGE_NBYTES = 4096
 #: One request from open to end.
@@ -105,7 +102,7 @@ class Plan:
     """What follows from one READ. `receive_stop` is where this reader's window ends; `is_jump` says that the streams
     it had are of no use to it any more. `cut_at` is where what is on its way to that byte ends now."""
 
-    state: AccessPattern
+    pattern: AccessPattern
     spent: Spent
     fetches: tuple[PlannedFetch, ...]
     receive_stop: int
@@ -125,7 +122,7 @@ class _Place(Enum):
 
 
 def plan(
-    state: AccessPattern,
+    pattern: AccessPattern,
     read: ByteRange,
     coverage: Coverage,
     *,
@@ -142,17 +139,17 @@ def plan(
     """
     wanted = read if total_nbytes is None else read.clamped(total_nbytes)
     if not wanted:
-        return Plan(state=state, spent=spent, fetches=(), receive_stop=state.next_offset, is_jump=False)
-    after, is_jump = observe(state, wanted, total_nbytes)
+        return Plan(pattern=pattern, spent=spent, fetches=(), receive_stop=pattern.next_offset, is_jump=False)
+    after, is_jump = observe(pattern, wanted, total_nbytes)
     window_nbytes = _window_nbytes(after, limits)
     receive_stop = after.next_offset + (window_nbytes if after.is_sequential else 0)
     if total_nbytes is None or total_nbytes <= SMALL_FILE_NBYTES:
         needed = wanted if total_nbytes is None else ByteRange(0, total_nbytes)
         fetches = _alone(missing(coverage, needed), is_kept=total_nbytes is not None)
-        return Plan(state=after, spent=spent, fetches=fetches, receive_stop=receive_stop, is_jump=is_jump)
+        return Plan(pattern=after, spent=spent, fetches=fetches, receive_stop=receive_stop, is_jump=is_jump)
     is_recording = _is_recording(coverage, total_nbytes, limits, spent)
-    place = _place_of(state, after, wanted, total_nbytes, is_recording=is_recording)
-    needed = _needed(place, wanted, state, total_nbytes)
+    place = _place_of(pattern, after, wanted, total_nbytes, is_recording=is_recording)
+    needed = _needed(place, wanted, pattern, total_nbytes)
     cut = None
     if place is not _Place.ON:
         cut = _cut(needed, place, coverage, limits, spent, is_recording=is_recording, is_late=is_late)
@@ -168,7 +165,7 @@ def plan(
     else:
         fetches = (*_streams(streams), *_alone(pieces))
     return Plan(
-        state=after,
+        pattern=after,
         spent=spent,
         fetches=fetches,
         receive_stop=receive_stop,
@@ -228,9 +225,9 @@ def _is_recording(coverage: Coverage, total_nbytes: int, limits: PlannerLimits, 
 
 
 def _place_of(
-    state: AccessPattern, after: AccessPattern, wanted: ByteRange, total_nbytes: int, *, is_recording: bool
+    pattern: AccessPattern, after: AccessPattern, wanted: ByteRange, total_nbytes: int, *, is_recording: bool
 ) -> _Place:
-    is_in_head = wanted.stop <= state.first_nbytes
+    is_in_head = wanted.stop <= pattern.first_nbytes
     if is_in_head and is_recording:
         return _Place.HEAD
     if after.is_sequential and after.next_offset >= wanted.stop and is_near(after, wanted):
@@ -240,10 +237,10 @@ def _place_of(
     return _Place.TAIL if total_nbytes - wanted.start <= TAIL_NBYTES else _Place.ELSEWHERE
 
 
-def _needed(place: _Place, wanted: ByteRange, state: AccessPattern, total_nbytes: int) -> ByteRange:
+def _needed(place: _Place, wanted: ByteRange, pattern: AccessPattern, total_nbytes: int) -> ByteRange:
     match place:
         case _Place.HEAD:
-            needed = ByteRange(0, state.first_nbytes)
+            needed = ByteRange(0, pattern.first_nbytes)
         case _Place.TAIL:
             needed = ByteRange(total_nbytes - TAIL_NBYTES, total_nbytes)
         case _:
@@ -286,20 +283,20 @@ def interrupted(spent: Spent) -> Spent:
     return spent._replace(requests=_FRUGAL_REQUESTS, is_whole=False) if spent.is_whole else spent
 
 
-def receive_stop_of(state: AccessPattern, limits: PlannerLimits) -> int:
+def receive_stop_of(pattern: AccessPattern, limits: PlannerLimits) -> int:
     """Where the window of a sequential reader ends now."""
-    return state.next_offset + _window_nbytes(state, limits)
+    return pattern.next_offset + _window_nbytes(pattern, limits)
 
 
-def _window_nbytes(state: AccessPattern, limits: PlannerLimits) -> int:
+def _window_nbytes(pattern: AccessPattern, limits: PlannerLimits) -> int:
     if limits.depth > 1:
-        wide_nbytes = max(_PARALLEL_RAMP * state.in_order_nbytes, _MIN_PARALLEL_WINDOW_NBYTES)
+        wide_nbytes = max(_PARALLEL_RAMP * pattern.in_order_nbytes, _MIN_PARALLEL_WINDOW_NBYTES)
         return min(wide_nbytes, limits.depth * PART_NBYTES, limits.window_cap_nbytes)
-    return min(max(state.in_order_nbytes, MIN_WINDOW_NBYTES), MAX_WINDOW_NBYTES, limits.window_cap_nbytes)
+    return min(max(pattern.in_order_nbytes, MIN_WINDOW_NBYTES), MAX_WINDOW_NBYTES, limits.window_cap_nbytes)
 
 
 def _ahead(
-    state: AccessPattern,
+    pattern: AccessPattern,
     wanted: ByteRange,
     coverage: Coverage,
     total_nbytes: int,
@@ -309,23 +306,23 @@ def _ahead(
     """The next long requests of a reader in order, and up to where its READs need no plan with them."""
     if limits.depth > 1:
         lead_nbytes = window_nbytes
-        streams, covered_stop = _parts(state, wanted, coverage, total_nbytes, window_nbytes, limits.depth)
+        streams, covered_stop = _parts(pattern, wanted, coverage, total_nbytes, window_nbytes, limits.depth)
     else:
         lead_nbytes = max(window_nbytes, limits.lead_nbytes)
-        streams, covered_stop = _stream(state, wanted, coverage, total_nbytes, lead_nbytes)
+        streams, covered_stop = _stream(pattern, wanted, coverage, total_nbytes, lead_nbytes)
     return streams, total_nbytes if covered_stop == total_nbytes else max(0, covered_stop - lead_nbytes)
 
 
 def _stream(
-    state: AccessPattern, wanted: ByteRange, coverage: Coverage, total_nbytes: int, lead_nbytes: int
+    pattern: AccessPattern, wanted: ByteRange, coverage: Coverage, total_nbytes: int, lead_nbytes: int
 ) -> tuple[list[ByteRange], int]:
     """The next long request of a sequential reader, once its bytes are near enough to be wanted soon, and up to where
     all is covered with it."""
-    look = ByteRange(wanted.start, min(state.next_offset + lead_nbytes + _LOOK_AHEAD_NBYTES, total_nbytes))
+    look = ByteRange(wanted.start, min(pattern.next_offset + lead_nbytes + _LOOK_AHEAD_NBYTES, total_nbytes))
     gap = coverage.first_missing(look)
     if gap is None:
         return [], look.stop
-    if gap.start >= state.next_offset + lead_nbytes:
+    if gap.start >= pattern.next_offset + lead_nbytes:
         return [], gap.start
     left_nbytes = total_nbytes - gap.start
     # no short last request for a file a little longer than a long one
@@ -335,13 +332,13 @@ def _stream(
 
 
 def _parts(
-    state: AccessPattern, wanted: ByteRange, coverage: Coverage, total_nbytes: int, window_nbytes: int, depth: int
+    pattern: AccessPattern, wanted: ByteRange, coverage: Coverage, total_nbytes: int, window_nbytes: int, depth: int
 ) -> tuple[list[ByteRange], int]:
     """The requests of a sequential reader from a host that gives each connection little: as many as start within its
     window, cut on one grid, and up to where all is covered with them."""
     part_nbytes = min(max(window_nbytes // depth, _MIN_PART_NBYTES), PART_NBYTES)
     part_nbytes -= part_nbytes % _MIN_PART_NBYTES
-    stop = min(state.next_offset + window_nbytes, total_nbytes)
+    stop = min(pattern.next_offset + window_nbytes, total_nbytes)
     last = min(stop + -stop % part_nbytes, total_nbytes)
     parts = []
     for gap in missing(coverage, ByteRange(min(wanted.start, last), last)):

@@ -58,7 +58,7 @@ class Told:
 
 
 class ReadHistories:
-    """The stories of a mount, by key. No method is a checkpoint."""
+    """The histories of a mount, by key. No method is a checkpoint."""
 
     def __init__(self) -> None:
         self._stories: LRUCache[str, ReadHistory] = LRUCache(_OBJECTS)

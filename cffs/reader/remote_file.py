@@ -1,48 +1,48 @@
-"""One version of one object: READs served from the cache and from fetches on their way, its size learned.
+"""One version of one object, and the handles that are open on it.
 
-It owns the object's identity, its fetches and who has it open; it must not know HTTP, paths or errnos.
-`reader/object_registry` makes it, `OpenFile` is what a handle holds.
+It owns the version's fetches, caches and readers, and puts their events together: bytes that arrive, answers that end,
+versions that prove to be others. It must not know HTTP, paths or errnos.
 """
 
-import copy
-import math
 from collections.abc import Hashable, Iterable
+from typing import Protocol
 
 import trio
 
 from cffs.core.byte_range import ByteRange
-from cffs.core.errors import (
-    CffsError,
-    DeadlineExceeded,
-    MalformedAnswer,
-    MuchShorter,
-    RemoteObjectChanged,
-    VersionUnclear,
-)
-from cffs.core.source import Source
+from cffs.core.errors import CffsError, MalformedAnswer, MuchShorter, RemoteObjectChanged, VersionUnclear
+from cffs.core.source import Api, Source
+from cffs.reader.cursor import Cursor, DeliveredRanges
+from cffs.reader.demand_reads import DemandReads
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.disk_fill import DiskFill
 from cffs.reader.downloader import Downloader
 from cffs.reader.fetch import Fetch, Fetches
+from cffs.reader.object_coverage import ObjectCoverage
 from cffs.reader.object_info import Known
-from cffs.reader.open_file import OpenFile as OpenFile  # fuse/ and daemon/ take it from here
-from cffs.reader.planner import SMALL_FILE_NBYTES
-from cffs.reader.read_ahead import FAR_NBYTES, ReadAhead
+from cffs.reader.read_ahead import ReadAhead
 from cffs.reader.tiered_cache import TieredCache
-from cffs.reader.version_agreement import Agreement, Owner
+from cffs.reader.version_agreement import Agreement
 from cffs.reader.version_tracker import VersionTracker
 
-#: A hint above this is believed as far as that the file is not small (a WAV's length said of its MP3 is 4-16 times
-#: too long; contract 5: a file of up to 512 KiB costs one request).
-_SURELY_LARGE_HINT_NBYTES = 16 * SMALL_FILE_NBYTES
+#: How far a reader moves between two looks at what can be freed behind it.
 _SWEEP_NBYTES = 1024 * 1024
-#: Where the first byte took long and the end is not told: what follows comes quickly as a rule.
-_LEAST_WAIT_FOR_END_SECONDS = 1.0
-#: After a timeout the handles opened before it fail at once for so long (contract 2, `--timeout`).
-FAIL_AT_ONCE_SECONDS = 5.0
-#: A READ whose bytes come behind many others is looked at again so often.
-_LOOK_AGAIN_SECONDS = 1.0
-_EMPTY = memoryview(b"")
+
+
+class Owner(Protocol):
+    """The table of the files of a mount. No method is a checkpoint."""
+
+    def closed(self, file: "RemoteFile") -> None:
+        """The last handle of the file was closed."""
+
+    def is_another(self, file: "RemoteFile") -> None:
+        """An answer was of another version."""
+
+    def answers_differ(self, file: "RemoteFile") -> None:
+        """An answer did not show that it is of the version at hand."""
+
+    def is_shorter(self, file: "RemoteFile", total_nbytes: int) -> None:
+        """A whole answer had hardly anything, and was not believed."""
 
 
 class RemoteFile:
@@ -53,334 +53,336 @@ class RemoteFile:
         key: str,
         candidates: tuple[Source, ...],
         known: Known | None,
-        tools: ReaderDependencies,
+        dependencies: ReaderDependencies,
         owner: Owner,
         *,
         is_settled: bool = True,
         is_of_one_answer: bool = False,
         digest: int | None = None,
     ) -> None:
-        """`is_settled`: see Identity; `digest`: see Agreement. With `is_of_one_answer` it is asked for as a whole:
-        its answers did not agree before."""
-        self.identity = VersionTracker(key, candidates, known, is_settled=is_settled, is_of_one_answer=is_of_one_answer)
-        self.identity.ignores_ranges |= all(source.api in tools.without_ranges for source in self.identity.sources)
+        """`is_settled`: see VersionTracker; `digest`: see Agreement. With `is_of_one_answer` the object is requested as
+        a whole, since its answers did not agree before."""
+        self.tracker = tracker = VersionTracker(
+            key, candidates, known, is_settled=is_settled, is_of_one_answer=is_of_one_answer
+        )
+        tracker.ignores_ranges |= all(source.api in dependencies.without_ranges for source in tracker.sources)
         self.began_at = self.closed_at = trio.current_time()
-        self._tools = tools
+        self._dependencies = dependencies
         self._owner = owner
-        self._holdings = TieredCache(self.identity, tools)
-        receiver = Downloader(self.identity, self._holdings, tools)
-        self._fetches = Fetches(tools.background, receiver.receive, self._ended)
-        self._handles: dict[OpenFile, None] = {}
-        self._steering = ReadAhead(self.identity, self._holdings, self._fetches, self._handles, tools)
-        receiver.on_arrived, receiver.on_answered = self._arrived, self._settle
-        self._keeping = DiskFill(self.identity, self._holdings, self._fetches, self.read)
-        self._agreement = Agreement(self.identity, self._holdings, tools.cache, digest)
-        self._timed_out_at = float("-inf")
+        self._cursors: dict[Cursor, None] = {}
+        self._cache = TieredCache(tracker, dependencies)
+        downloader = Downloader(tracker, self._cache, dependencies, on_arrived=self._arrived, on_answered=self._publish)
+        self._fetches = Fetches(dependencies.background, downloader.receive, self._ended)
+        coverage = ObjectCoverage(self._cache, self._fetches)
+        self._read_ahead = ReadAhead(tracker, self._cache, self._fetches, coverage, self._cursors, dependencies)
+        self._delivered = DeliveredRanges()
+        self._agreement = Agreement(tracker, self._cache, dependencies.memory, self._delivered, digest)
+        self.demand = DemandReads(
+            tracker=tracker,
+            cache=self._cache,
+            fetches=self._fetches,
+            read_ahead=self._read_ahead,
+            agreement=self._agreement,
+            cursors=self._cursors,
+            dependencies=dependencies,
+        )
+        self.disk_fill = DiskFill(tracker, self._cache, self._fetches, self.read)
         self._arrived_nbytes = 0
-        #: Which of memory, disk and service answered the last READ; told to the stories when nobody reads any more.
+        #: Which of memory, disk and service answered the last READ; noted in the history after the last close.
         self.tier = ""
 
     @property
     def is_open(self) -> bool:
         """True while a handle is open."""
-        return bool(self._handles)
+        return bool(self._cursors)
 
     @property
     def is_shared(self) -> bool:
         """True while more than one handle is open."""
-        return len(self._handles) > 1
+        return len(self._cursors) > 1
 
     @property
     def is_busy(self) -> bool:
         """True while anything of it is on its way."""
-        return self._fetches.is_busy
+        return bool(self._fetches.running)
 
     @property
     def arrived_nbytes(self) -> int:
-        """The furthest verified byte."""
+        """How far verified bytes are known to reach."""
         return max([self._arrived_nbytes, *(fetch.position for fetch in self._fetches if fetch.has_head)])
 
-    def attach(self, reader: Hashable = None, *, has_pages: bool = False) -> OpenFile:
-        """A new handle. With `has_pages`, `reader` may have bytes of this version from before. Never a checkpoint."""
-        self._agreement.joined(reader, has_pages=has_pages)
-        handle = OpenFile(self, first_nbytes=self._tools.first_nbytes)
-        self._tools.open_objects += not self._handles
-        self._handles[handle] = None
-        self._tools.counters.open_files += 1
-        self._tools.cache.protect(self.identity.version)
-        return handle
+    # -- handles --
 
-    def detach(self, handle: OpenFile) -> None:
-        """Ends a handle; drops what nobody wants now. Nothing when it has ended."""
-        if handle not in self._handles:
+    def attach(self, reader: Hashable = None, *, has_pages: bool = False) -> "OpenFile":
+        """Open a handle. With `has_pages`, `reader` may have bytes of this version from an earlier open. Never a
+        checkpoint."""
+        self._agreement.joined(reader, has_pages=has_pages)
+        cursor = Cursor(first_nbytes=self._dependencies.first_nbytes, opened_at=trio.current_time())
+        self._dependencies.open_objects += not self._cursors
+        self._cursors[cursor] = None
+        self._dependencies.counters.open_files += 1
+        self._dependencies.memory.protect(self.tracker.version)
+        return OpenFile(self, cursor)
+
+    def detach(self, cursor: Cursor) -> None:
+        """End a handle and drop what only it wanted. Nothing where it has ended. Never a checkpoint."""
+        if cursor not in self._cursors:
             return
-        del self._handles[handle]
-        self._tools.counters.open_files -= 1
-        self._tools.open_objects -= not self._handles
-        self._steering.drop_unwanted()
-        if not self._handles:
+        del self._cursors[cursor]
+        self._dependencies.counters.open_files -= 1
+        self._dependencies.open_objects -= not self._cursors
+        self._read_ahead.drop_unwanted()
+        if not self._cursors:
             self.closed_at = trio.current_time()
             if self.tier:
-                self._tools.stories.served(self.identity.key, self.tier)
-            self._steering.left()
-            self._tools.cache.abandon(self.identity.version)
-            if self.identity.total_nbytes is None:  # the next open must not take it for its own
-                self._tools.cache.drop(self.identity.version)
+                self._dependencies.histories.served(self.tracker.key, self.tier)
+            self._read_ahead.left()
+            self._dependencies.memory.abandon(self.tracker.version)
+            if self.tracker.total_nbytes is None:  # the next open must not take it for its own
+                self._dependencies.memory.drop(self.tracker.version)
             self._owner.closed(self)
 
-    async def look(self) -> None:
-        """Returns once the head of an answer is here, whose body is left where it is until somebody opens or reads it.
+    # -- a first answer --
 
-        A checkpoint unless the size is known. Cancelled, the question is dropped unless others wait. Raises CffsError,
-        RemoteObjectChanged where another version was noticed meanwhile.
-        """
-        while self.identity.total_nbytes is None:
-            self.identity.require_current()
-            fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
-            if fetch is None:
-                fetch = self._steering.begin(ByteRange(0, SMALL_FILE_NBYTES), is_held=True)
-            await self._await(fetch, 0)
-            self._raise_if(fetch.error)
-            if fetch.has_head:
-                return
-
-    def take_first_piece(self, handle: OpenFile) -> None:
-        """The body that `look` left is the handle's now. Never a checkpoint."""
+    def take_first_piece(self, cursor: Cursor) -> None:
+        """Have the body that `look` left received for this reader. Never a checkpoint."""
         for fetch in self._fetches:
             if fetch.is_held:
                 fetch.release()
-                handle.early = (fetch.coming,)
+                cursor.early = (fetch.coming,)
 
     def leave_first_piece(self) -> None:
-        """What `look` left is not waited for any longer. Never a checkpoint."""
+        """Drop the answer that `look` left. Never a checkpoint."""
         for fetch in self._fetches:
             if fetch.is_held:
                 self._fetches.drop(fetch)
 
     def rename(self, key: str, candidates: tuple[Source, ...]) -> None:
-        """It is known by now which object this is. Never a checkpoint."""
-        old = self.identity.version
-        self.identity.rename(key, candidates)
-        self._holdings.became(old)
+        """Take another key: it has become known which object this is. Never a checkpoint."""
+        old = self.tracker.version
+        self.tracker.rename(key, candidates)
+        self._cache.became(old)
 
     def settle(self) -> None:
-        """The object is not being made any more: what is here of it may be kept. Never a checkpoint."""
-        old = self.identity.version
-        self.identity.settle()
-        self._holdings.became(old)
+        """The object is no longer being made: what is here of it may be kept. Never a checkpoint."""
+        old = self.tracker.version
+        self.tracker.settle()
+        self._cache.became(old)
 
-    async def learn(self, hint_nbytes: int | None) -> None:
-        """Returns when the size is known, or when it cannot be for a third of the timeout (total_nbytes stays None).
+    # -- reading --
 
-        A checkpoint unless it is known. Cancelled, the question is dropped unless others wait. Raises CffsError,
-        RemoteObjectChanged where another version was noticed meanwhile.
-        """
-        until = trio.current_time() + self._tools.settings.timeout_seconds / 3
-        while self.identity.total_nbytes is None:
-            self.identity.require_current()
-            fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
-            if fetch is None:
-                is_large = hint_nbytes is not None and hint_nbytes > _SURELY_LARGE_HINT_NBYTES
-                fetch = self._steering.begin(
-                    ByteRange(0, self._tools.first_nbytes if is_large else SMALL_FILE_NBYTES), is_kept=True
-                )
-            await self._await(fetch, 0)
-            if self.identity.total_nbytes is None and fetch.error is None and fetch.has_head:
-                with trio.move_on_at(max(until, trio.current_time() + _LEAST_WAIT_FOR_END_SECONDS)) as waiting:
-                    # not through _await: giving up here takes nothing from the handle that is about to be opened
-                    await fetch.until_over()
-                if waiting.cancelled_caught:
-                    return
-            self._raise_if(fetch.error)
-
-    def read_now(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview | None:
-        """See OpenFile.read_now."""
-        read = self._clamped(ByteRange(offset, offset + nbytes))
-        data = self._holdings.get_now(read) if self._agreement.is_shown else None
+    def try_read(self, cursor: Cursor, offset: int, nbytes: int) -> memoryview | None:
+        """See OpenFile.try_read."""
+        read, total_nbytes = ByteRange(offset, offset + nbytes), self.tracker.total_nbytes
+        if total_nbytes is not None:
+            read = read.clamped(total_nbytes)
+        data = self._cache.try_read(read) if self._agreement.proof is None else None
+        if data is None:
+            return None
+        self._dependencies.memory.counters.hits += 1
         if data:
-            self._steering.follow(handle, read, is_here=True)
-            self._delivered(handle, read, data)
+            if not self._is_at_rest():
+                if not cursor.goes_on(read):
+                    self._read_ahead.follow(cursor, read)
+                elif cursor.pattern.next_offset >= cursor.window_due:
+                    self._read_ahead.move_window(cursor)
+            self._note_delivered(cursor, read, read)
             self.tier = "memory"
         return data
 
-    async def read(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview:
+    async def read(self, cursor: Cursor, offset: int, nbytes: int) -> memoryview:
         """See OpenFile.read."""
-        data = self.read_now(handle, offset, nbytes)
-        return await self.read_missing(handle, offset, nbytes) if data is None else data
-
-    async def read_missing(self, handle: OpenFile, offset: int, nbytes: int) -> memoryview:
-        """See OpenFile.read_missing."""
-        self._tools.cache.counters.misses += 1
-        read = self._clamped(ByteRange(offset, offset + nbytes))
-        self._steering.follow(handle, read, is_here=False)
-        data = await self._arriving(handle, read)
-        self._delivered(handle, read, data)
+        data = self.try_read(cursor, offset, nbytes)
+        if data is not None:
+            return data
+        self._dependencies.memory.counters.misses += 1
+        read = self.tracker.clamped(ByteRange(offset, offset + nbytes))
+        if not self._is_at_rest():
+            self._read_ahead.follow(cursor, read)
+        data, self.tier = await self.demand.read(cursor, read)
+        self._note_delivered(cursor, read, ByteRange(read.start, read.start + len(data)))
         return data
 
-    async def _arriving(self, handle: OpenFile, read: ByteRange) -> memoryview:
-        """The bytes of `read` once they are here. What comes in parts is held part by part: with little memory the
-        first might be evicted before the last has come."""
-        parts, was_asked, beginnings = list[memoryview](), False, self.identity.beginnings
-        late_at = trio.current_time() + self._tools.patience_seconds
-        while True:
-            await self._until_proven(handle)
-            if beginnings != self.identity.beginnings:
-                parts, beginnings = [], self.identity.beginnings
-            position = read.start + sum(map(len, parts))
-            if not (wanted := self._clamped(ByteRange(min(position, read.stop), read.stop))):
-                break
-            data = await self._holdings.beyond_memory(wanted)
-            if data is None:
-                was_asked = True
-                data = await self._from_origin(handle, wanted, late_at)
-            self.identity.require_current()  # or it may be of the next version
-            if data:
-                parts.append(data)
-        if not was_asked:
-            self._tools.disk.hits += 1
-        self.tier = "service" if was_asked else "disk"
-        return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+    def _is_at_rest(self) -> bool:
+        """True when all of the file is here and nothing is on its way: there is nothing to plan."""
+        return not self._fetches.running and self._cache.is_whole()
 
-    async def _until_proven(self, handle: OpenFile) -> None:
-        """Returns once what readers were given is known to be of the version that is here. A checkpoint where it is
-        not. Raises CffsError."""
-        while not self._agreement.is_shown:
-            self._check(handle)
-            whole = next((fetch for fetch in self._fetches if fetch.is_whole), None)
-            fetch = whole or self._steering.begin(ByteRange(0, self._agreement.stop))
-            await self._await(fetch, self._agreement.stop)
-            self.identity.require_current()
-            if not self._agreement.is_shown:
-                self._raise_if(fetch.error)
+    def _note_delivered(self, cursor: Cursor, read: ByteRange, delivered: ByteRange) -> None:
+        self._dependencies.counters.reads += 1
+        self._dependencies.counters.bytes_delivered += delivered.stop - delivered.start
+        self._delivered.add(delivered)
+        cursor.note_read(read, self.tracker.total_nbytes)
+        next_offset = cursor.pattern.next_offset
+        if abs(next_offset - cursor.swept_stop) < _SWEEP_NBYTES or not cursor.pattern.is_sequential:
+            return
+        cursor.swept_stop = next_offset
+        self._cache.was_passed(min(other.pattern.next_offset for other in self._cursors if other.pattern.is_sequential))
 
-    async def _from_origin(self, handle: OpenFile, wanted: ByteRange, late_at: float) -> memoryview:
-        """The bytes of `wanted` from its start on that are here once the fetch of the first that is missing brought
-        what it can, or after a moment. Raises what that fetch failed with where there are none."""
-        self._check(handle)
-        fetch = self._steering.next_fetch(handle, wanted, is_late=trio.current_time() >= late_at)
-        seconds = _LOOK_AGAIN_SECONDS if wanted.start - fetch.position > FAR_NBYTES else math.inf
-        await self._await(fetch, min(wanted.stop, fetch.stop), seconds=seconds)
-        wanted = self._clamped(wanted)
-        missing = self._holdings.missing_in_memory(wanted)
-        here = ByteRange(wanted.start, wanted.stop if missing is None else missing.start)
-        data = self._holdings.get_arrived(here) or _EMPTY
-        if missing is not None and not data:
-            self._raise_if(fetch.error)
-        return data
+    def prefetch(self, ranges: Iterable[ByteRange]) -> None:
+        """See OpenFile.prefetch."""
+        self._read_ahead.prefetch(ranges)
 
-    async def keep_next(self, handle: OpenFile) -> int | None:
-        """See OpenFile.keep_next."""
-        return await self._keeping.keep_next(handle)
-
-    def bring(self, pieces: Iterable[ByteRange]) -> None:
-        """See OpenFile.bring."""
-        self._steering.bring(pieces)
+    # -- its end --
 
     def end(self) -> None:
-        """It is not the current file of its object any more: nothing of it is on its way, what is here stays."""
+        """Drop all that is on its way: this is no longer the current file of its object. The bytes that are here
+        stay."""
         for fetch in self._fetches:
             self._fetches.drop(fetch)
 
     def forget(self) -> None:
-        """The origin has another version: it ends, and handles that are open raise RemoteObjectChanged from now on.
-        Whoever calls it drops the bytes."""
-        self.identity.end()
+        """End the file because the origin has another version: open handles raise RemoteObjectChanged from now on. The
+        caller drops the bytes."""
+        self.tracker.end()
         self.end()
 
-    def _clamped(self, read: ByteRange) -> ByteRange:
-        total_nbytes = self.identity.total_nbytes
-        return read if total_nbytes is None else read.clamped(total_nbytes)
-
-    async def _await(self, fetch: Fetch, need_stop: int, *, seconds: float = math.inf) -> None:
-        self._steering.watch.waits(trio.current_time())
-        try:
-            if seconds == math.inf:  # most: a scope costs as much as a READ that memory serves
-                await fetch.until(need_stop)
-            else:
-                position, has_head = fetch.position, fetch.has_head
-                with trio.move_on_after(seconds) as patience:
-                    await fetch.until(need_stop)
-                if patience.cancelled_caught and has_head:
-                    self._tools.link.note_rate(fetch.position - position, seconds)
-        except trio.Cancelled:
-            self._gave_up(fetch)
-            raise
-        finally:
-            self._steering.watch.waited(trio.current_time())
-            if not self._handles:  # closed while it waited
-                self._steering.drop_unwanted()
-
-    def _gave_up(self, fetch: Fetch) -> None:
-        """A reader ran out of time: what nobody else waits for is dropped, so that the next open asks afresh."""
-        self._timed_out_at = trio.current_time()
-        if not fetch.is_awaited and not fetch.has_ended():
-            self._fetches.give_up(fetch, is_late=True)
-
-    def _check(self, handle: OpenFile) -> None:
-        self.identity.require_current()
-        if handle.opened_at <= self._timed_out_at and trio.current_time() < self._timed_out_at + FAIL_AT_ONCE_SECONDS:
-            raise DeadlineExceeded(f"{self.identity.key} did not answer in time a moment ago")
-
-    @staticmethod
-    def _raise_if(error: CffsError | None) -> None:
-        if error is not None:
-            raise copy.copy(error) from error  # each waiter its own, with its own traceback
-
-    def _delivered(self, handle: OpenFile, read: ByteRange, data: memoryview) -> None:
-        self._tools.counters.reads += 1
-        self._tools.counters.bytes_delivered += len(data)
-        self._agreement.gave(ByteRange(read.start, read.start + len(data)))
-        handle.note_read(read)
-        next_offset = handle.state.next_offset
-        if abs(next_offset - handle.swept_stop) < _SWEEP_NBYTES or not handle.state.is_sequential:
-            return
-        handle.swept_stop = next_offset
-        self._holdings.was_passed(min(other.state.next_offset for other in self._handles if other.state.is_sequential))
+    # -- what its fetches report --
 
     def _arrived(self, fetch: Fetch, nbytes: int) -> None:
-        """What timed out before answers now. Raises RemoteObjectChanged where other bytes came than were given out."""
-        self._timed_out_at = float("-inf")
+        """Bytes of a fetch arrived. Raises RemoteObjectChanged where they differ from those that readers have."""
+        self.demand.origin_answers()
         self._agreement.arrived(fetch)
-        self._steering.arrived(fetch, nbytes)
+        self._read_ahead.arrived(fetch, nbytes)
 
-    def _settle(self, fetch: Fetch) -> None:
-        """An answer of it ended, or was left, without proving wrong."""
-        self._holdings.settle(fetch.came, unproven=[other.came for other in self._fetches if other is not fetch])
+    def _publish(self, fetch: Fetch) -> None:
+        """An answer ended, or was left, without proving wrong: what it brought may outlast a crash."""
+        self._cache.publish(fetch.came, unproven=[other.came for other in self._fetches if other is not fetch])
 
     def _ended(self, fetch: Fetch, error: CffsError | None) -> CffsError | None:
-        """A fetch is over; what its waiters are to be told."""
-        self._tools.running_streams -= fetch.stream_weight
+        """A fetch is over. Returns the error for those that wait for it."""
+        self._dependencies.running_streams -= fetch.stream_weight
         if fetch.lease is not None:
-            self._tools.cache.seal(fetch.lease)
-            self._holdings.arrived(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
+            self._dependencies.memory.seal(fetch.lease)
+            self._cache.arrived(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
         self._arrived_nbytes = max(self._arrived_nbytes, fetch.position if fetch.has_head else 0)
-        self._steering.ended(fetch)
-        self._note(fetch, error)
+        self._read_ahead.ended(fetch)
+        self._note_history(fetch, error)
         if isinstance(error, MalformedAnswer):
-            self._holdings.forget(fetch.came)
+            self._cache.forget(fetch.came)
         else:
-            self._settle(fetch)
-        if isinstance(error, RemoteObjectChanged) and not self.identity.is_changed:
+            self._publish(fetch)
+        if isinstance(error, RemoteObjectChanged) and not self.tracker.is_changed:
             return self._found_another(error)
         if isinstance(error, MuchShorter):
             self._owner.is_shorter(self, error.total)
-        elif not self._handles:
-            self._tools.cache.abandon(self.identity.version)
+        elif not self._cursors:
+            self._dependencies.memory.abandon(self.tracker.version)
         return error
 
     def _found_another(self, error: RemoteObjectChanged) -> RemoteObjectChanged | None:
         if isinstance(error, VersionUnclear):
             self._owner.answers_differ(self)
-            if self._agreement.may_begin_anew():
+            if self._agreement.may_begin_again():
                 self.end()
-                self._agreement.begin_anew()
-                return None  # whoever waits asks again
+                self._agreement.begin_again()
+                return None  # readers that wait ask again
         self._owner.is_another(self)
         return error
 
-    def _note(self, fetch: Fetch, error: CffsError | None) -> None:
-        key, stories = self.identity.key, self._tools.stories
-        if fetch.has_head and self.identity.source is not None:
-            stories.fetched(key, ByteRange(fetch.begin, max(fetch.begin, fetch.position)), self.identity.source.key)
+    def _note_history(self, fetch: Fetch, error: CffsError | None) -> None:
+        key, histories = self.tracker.key, self._dependencies.histories
+        if fetch.has_head and self.tracker.source is not None:
+            histories.fetched(key, ByteRange(fetch.begin, max(fetch.begin, fetch.position)), self.tracker.source.key)
         if error is not None:
-            stories.failed(key, error)
+            histories.failed(key, error)
+
+
+class OpenFile:
+    """One open handle. `close` it exactly once."""
+
+    def __init__(self, file: RemoteFile, cursor: Cursor) -> None:
+        self._file = file
+        self.cursor = cursor
+        self.is_closed = False
+
+    @property
+    def key(self) -> str:
+        """The key of its object."""
+        return self._file.tracker.key
+
+    @property
+    def total_nbytes(self) -> int | None:
+        """The exact size; None while the origin has not stated it (then the kernel must not cache by size)."""
+        return self._file.tracker.total_nbytes
+
+    @property
+    def api(self) -> Api:
+        """The API that its bytes come from, or are requested from first."""
+        return self._file.tracker.sources[0].api
+
+    @property
+    def last_modified_ns(self) -> int | None:
+        """Last-Modified, where the origin sent it."""
+        return self._file.tracker.last_modified_ns
+
+    @property
+    def arrived_nbytes(self) -> int:
+        """How far the object is known to reach: `st_size` must exceed it while the total is not known."""
+        return self._file.arrived_nbytes
+
+    @property
+    def is_changed(self) -> bool:
+        """True once the origin has another version: every READ that waits raises RemoteObjectChanged."""
+        return self._file.tracker.is_changed
+
+    @property
+    def is_settled(self) -> bool:
+        """False as long as it is not known whether the object is still being made."""
+        return self._file.tracker.is_settled
+
+    @property
+    def is_shared(self) -> bool:
+        """True while other handles are open on the file."""
+        return self._file.is_shared
+
+    @property
+    def answered_ms(self) -> int | None:
+        """When the first answer was sent, by the service's clock."""
+        return self._file.tracker.answered_ms
+
+    async def look(self) -> None:
+        """See DemandReads.look."""
+        await self._file.demand.look()
+
+    async def learn(self, hint_nbytes: int | None) -> None:
+        """See DemandReads.learn."""
+        await self._file.demand.learn(hint_nbytes)
+
+    def take_first_piece(self) -> None:
+        """See RemoteFile.take_first_piece."""
+        self._file.take_first_piece(self.cursor)
+
+    def leave_first_piece(self) -> None:
+        """See RemoteFile.leave_first_piece."""
+        self._file.leave_first_piece()
+
+    def try_read(self, offset: int, nbytes: int) -> memoryview | None:
+        """The bytes of `read`, where memory has all of them, else None. Never a checkpoint."""
+        return self._file.try_read(self.cursor, offset, nbytes)
+
+    async def read(self, offset: int, nbytes: int) -> memoryview:
+        """The bytes from `offset` on: `nbytes` of them, fewer only at the true end. The view is read-only and valid for
+        as long as it is held.
+
+        A checkpoint only where it has to wait. Cancelled, what it waited for is dropped unless others want it. Raises
+        CffsError.
+        """
+        return await self._file.read(self.cursor, offset, nbytes)
+
+    async def keep_next(self) -> int | None:
+        """Bring the next piece that is not on disk there, from memory or from the service.
+
+        Returns how many bytes it has; 0 where the disk did not take it; None once all of the object is there. The size
+        must be known. Cancelled, what came stays. Raises CffsError.
+        """
+        return await self._file.disk_fill.keep_next(self.cursor)
+
+    def prefetch(self, ranges: Iterable[ByteRange]) -> None:
+        """Fetch the missing parts of these ranges, after all that a reader waits for. Never a checkpoint."""
+        self.cursor.early = tuple(ranges)
+        self._file.prefetch(self.cursor.early)
+
+    def close(self) -> None:
+        """End the handle and give up what only it wanted. Never a checkpoint."""
+        self.is_closed = True
+        self._file.detach(self.cursor)

@@ -5,7 +5,7 @@ It must not know how bytes arrive or who opens. Owned by Objects. No method is a
 One version, always. The size that a reader is shown, the pages that the kernel keeps, blocks in memory and on disk,
 learned facts and what was brought early belong to one version of an object. Why that holds, whatever runs beside it:
 
-* A version is one RemoteFile. Its identity names it (validator and total) by the first answer of which a byte is kept,
+* A version is one RemoteFile. Its tracker names it (validator and total) by the first answer of which a byte is kept,
   and memory and disk keep bytes by that name. Every later answer is compared with it before its first byte is taken, so
   a fetch can only bring bytes of its own file's version. One of another total ends the file.
 * One that only fails to show that it is of the same version (another validator, none, or a date of this moment) makes
@@ -37,11 +37,11 @@ from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
-from cffs.reader.delivered_ranges import digest_of
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.object_info import Known, Learned
 from cffs.reader.planner import SMALL_FILE_NBYTES
 from cffs.reader.remote_file import RemoteFile
+from cffs.reader.version_proof import digest_of
 from cffs.reader.version_tracker import VersionTracker
 
 #: Objects whose answers did not agree: they are taken from one answer each time, for so long.
@@ -62,8 +62,8 @@ EMPTY_SECONDS = 5.0
 class Versions:
     """The current remote file of each object that is open, or was a moment ago."""
 
-    def __init__(self, tools: ReaderDependencies) -> None:
-        self._tools = tools
+    def __init__(self, dependencies: ReaderDependencies) -> None:
+        self._dependencies = dependencies
         self._current: dict[str, RemoteFile] = {}
         self._closed: dict[RemoteFile, None] = {}  # the longest closed first
         self._differing: TTLCache[str, None] = TTLCache(_MOST_DIFFERING, _DIFFERING_SECONDS, timer=trio.current_time)
@@ -78,16 +78,16 @@ class Versions:
     def sized(self, key: str) -> RemoteFile | None:
         """The same where its size is known."""
         file = self._current.get(key)
-        return file if file is not None and file.identity.total_nbytes is not None else None
+        return file if file is not None and file.tracker.total_nbytes is not None else None
 
     def known(self, key: str) -> Known | None:
         """What is true of the object now: by the current file, else as the listener was told last."""
         file = self.sized(key)
         if file is None:
-            return self._tools.listener.known(key)
-        if not file.identity.is_settled:
+            return self._dependencies.listener.known(key)
+        if not file.tracker.is_settled:
             return None
-        return file.identity.learned(file.identity.sources[0]).known
+        return file.tracker.learned(file.tracker.sources[0]).known
 
     def may_be_read_on(self, key: str, known: Known | None) -> bool:
         """False where who has bytes of the object from an earlier time could be given no other: the next answer would
@@ -110,12 +110,12 @@ class Versions:
         """
         self._forget_expired()
         file = self._current.get(key)
-        if file is not None and file.identity.total_nbytes == 0 and trio.current_time() > file.began_at + EMPTY_SECONDS:
+        if file is not None and file.tracker.total_nbytes == 0 and trio.current_time() > file.began_at + EMPTY_SECONDS:
             self.supersede(key)  # though somebody has it open
             file = None
         if file is not None:
             # what nobody waits for and is not known is better asked with the sources of now
-            if file.is_open or file.identity.total_nbytes is not None:
+            if file.is_open or file.tracker.total_nbytes is not None:
                 self._tell_again(file, known)
                 return file
             self._closed.pop(file, None)
@@ -125,7 +125,7 @@ class Versions:
             key,
             sources,
             known,
-            self._tools,
+            self._dependencies,
             self,
             is_settled=is_settled,
             is_of_one_answer=key in self._differing,
@@ -137,7 +137,7 @@ class Versions:
         """What was asked for as `key`, and is not settled, is the object `new_key`; what somebody has of that by now is
         kept instead."""
         file = self._current.get(key)
-        if file is None or file.identity.is_settled:
+        if file is None or file.tracker.is_settled:
             return
         if new_key in self._current:
             self.supersede(key)
@@ -149,60 +149,63 @@ class Versions:
     def settle(self, key: str) -> None:
         """The object is not being made any more: what is here of it may be kept, and is told."""
         file = self._current.get(key)
-        if file is not None and not file.identity.is_settled:
+        if file is not None and not file.tracker.is_settled:
             file.settle()
             self._tell_again(file, None)
 
     def _holds_all(self, key: str, known: Known) -> bool:
         version, whole = ObjectVersion(key, known.validator, known.total_nbytes), ByteRange(0, known.total_nbytes)
-        return self._tools.disk.holds_all(version) or self._tools.cache.first_missing(version, whole) is None
+        return (
+            self._dependencies.disk.holds_all(version)
+            or self._dependencies.memory.first_missing(version, whole) is None
+        )
 
     def _tell_again(self, file: RemoteFile, known: Known | None) -> None:
-        identity = file.identity
-        if not identity.is_settled:
+        tracker = file.tracker
+        if not tracker.is_settled:
             return
-        if identity.total_nbytes is not None and (known is None or not identity.is_of(known)):
-            self._tools.listener.learned(identity.learned(identity.sources[0]))
+        if tracker.total_nbytes is not None and (known is None or not tracker.is_of(known)):
+            self._dependencies.listener.learned(tracker.learned(tracker.sources[0]))
 
     def probed(self, learned: Learned) -> Learned:
         """A question for the size alone was answered so: what is true of the object now. The validator of an answer
         that nobody has a byte of names no version where a file is current."""
         file = self.sized(learned.key)
-        if file is not None and not file.identity.is_settled:
+        if file is not None and not file.tracker.is_settled:
             return learned
-        if file is not None and learned.total_nbytes in (None, file.identity.total_nbytes):
-            return file.identity.learned(file.identity.sources[0])
+        if file is not None and learned.total_nbytes in (None, file.tracker.total_nbytes):
+            return file.tracker.learned(file.tracker.sources[0])
         if file is not None:
             self.supersede(learned.key)
-        self._tools.listener.learned(learned)
+        self._dependencies.listener.learned(learned)
         return learned
 
     def supersede(self, key: str, *, only: Pinned | None = None) -> None:
         """The object is another one now: open handles are stale, no byte of it is kept, the listener is told. Where it
         is not the version `only` any more: unless that was noticed before."""
         file = self.sized(key)
-        if only is not None and file is not None and file.identity.name != only:
+        if only is not None and file is not None and file.tracker.name != only:
             return
         file = self._current.pop(key, None)
         if file is not None:
             self._closed.pop(file, None)
             file.forget()
-        self._tools.cache.drop_object(key)
-        self._tools.disk.drop_object(key)
-        self._tools.listener.changed(key)
+        self._dependencies.memory.drop_object(key)
+        self._dependencies.disk.drop_object(key)
+        self._dependencies.listener.changed(key)
 
     def is_another(self, file: RemoteFile) -> None:
         """See Owner."""
-        if self._current.get(file.identity.key) is file:
-            self.supersede(file.identity.key)
+        if self._current.get(file.tracker.key) is file:
+            self.supersede(file.tracker.key)
 
     def answers_differ(self, file: RemoteFile) -> None:
         """See Owner."""
-        self._differing[file.identity.key] = None
+        self._differing[file.tracker.key] = None
 
     def is_shorter(self, file: RemoteFile, total_nbytes: int) -> None:
         """See Owner."""
-        key, now = file.identity.key, trio.current_time()
+        key, now = file.tracker.key, trio.current_time()
         told_nbytes, since = self._shorter.get(key, (-1, now))
         if told_nbytes != total_nbytes:
             self._shorter[key] = total_nbytes, now
@@ -212,30 +215,30 @@ class Versions:
 
     def closed(self, file: RemoteFile) -> None:
         """See Owner."""
-        if self._current.get(file.identity.key) is not file:
+        if self._current.get(file.tracker.key) is not file:
             return
-        if not file.identity.is_settled:
-            self.supersede(file.identity.key)
+        if not file.tracker.is_settled:
+            self.supersede(file.tracker.key)
             return
-        if file.identity.total_nbytes == 0:
-            del self._current[file.identity.key]
+        if file.tracker.total_nbytes == 0:
+            del self._current[file.tracker.key]
             file.end()
             return
-        self._note_digest(file.identity)
+        self._note_digest(file.tracker)
         self._closed.pop(file, None)
         self._closed[file] = None
         self._forget_expired()
 
-    def _note_digest(self, identity: VersionTracker) -> None:
+    def _note_digest(self, tracker: VersionTracker) -> None:
         """Of a file that comes in one answer: whoever keeps a part of it in the kernel can then be given the rest from
         another answer, whatever that is named."""
-        total_nbytes, name = identity.total_nbytes, (identity.validator, identity.total_nbytes)
+        total_nbytes, name = tracker.total_nbytes, (tracker.validator, tracker.total_nbytes)
         if total_nbytes is None or total_nbytes > SMALL_FILE_NBYTES:
             return
-        if self._digests.get(identity.key, (None, 0))[0] != name:
-            whole = self._tools.cache.peek(identity.version, ByteRange(0, total_nbytes))
+        if self._digests.get(tracker.key, (None, 0))[0] != name:
+            whole = self._dependencies.memory.try_read(tracker.version, ByteRange(0, total_nbytes), touches=False)
             if whole is not None:
-                self._digests[identity.key] = name, digest_of(whole)
+                self._digests[tracker.key] = name, digest_of(whole)
 
     def _forget_expired(self) -> None:
         now = trio.current_time()
@@ -244,5 +247,5 @@ class Versions:
                 continue  # what is being brought of it would be brought a second time
             del self._closed[file]
             if not file.is_open:
-                del self._current[file.identity.key]
+                del self._current[file.tracker.key]
                 file.end()

@@ -3,7 +3,7 @@
 It must not know what is on its way or who reads. Owned by one RemoteFile, which reads from it; `reader/downloader` puts
 in what arrives. A block goes to disk when its last byte has arrived, whichever answer brought it.
 
-Checklist for whoever adds an `await` here or in a caller: the identity's version may be another after it, and what was
+Checklist for whoever adds an `await` here or in a caller: the tracker's version may be another after it, and what was
 held or missing before it must be asked again; a view got before it stays valid.
 """
 
@@ -14,7 +14,7 @@ from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from cffs.core.units import BLOCK_NBYTES
 from cffs.reader.dependencies import ReaderDependencies
-from cffs.reader.disk_read_ahead import Pieces
+from cffs.reader.disk_read_ahead import DiskReadAhead
 from cffs.reader.version_tracker import VersionTracker
 
 #: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders, players step back.
@@ -26,27 +26,23 @@ def _bytes_of(run: range) -> ByteRange:
 
 
 class TieredCache:
-    """Memory first, then disk. Only `beyond_memory` and `keep_up` are ever checkpoints."""
+    """Memory first, then disk. Only `read`, `keep`, `keep_from_memory` and `keep_up` are ever checkpoints."""
 
-    def __init__(self, identity: VersionTracker, tools: ReaderDependencies) -> None:
-        self._identity = identity
-        self._memory = tools.cache
-        self._disk = tools.disk
-        self._pieces = Pieces(tools.cache, tools.disk)
+    def __init__(self, tracker: VersionTracker, dependencies: ReaderDependencies) -> None:
+        self._tracker = tracker
+        self._memory = dependencies.memory
+        self._disk = dependencies.disk
+        self._disk_read_ahead = DiskReadAhead(dependencies.memory, dependencies.disk)
 
     # -- what is here --
 
-    def get_now(self, wanted: ByteRange) -> memoryview | None:
-        """The bytes of `wanted` where memory has them all; counted as a hit then."""
-        return self._memory.get_now(self._identity.version, wanted)
-
-    def get_arrived(self, wanted: ByteRange) -> memoryview | None:
-        """As `get`, for a READ that was counted before and waited since."""
-        return self._memory.get_arrived(self._identity.version, wanted)
+    def try_read(self, wanted: ByteRange) -> memoryview | None:
+        """The bytes of `wanted`, where memory has all of them, else None. Never a checkpoint."""
+        return self._memory.try_read(self._tracker.version, wanted)
 
     def missing_in_memory(self, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` that memory lacks, or None."""
-        return self._memory.first_missing(self._identity.version, within)
+        return self._memory.first_missing(self._tracker.version, within)
 
     def first_missing(self, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` that neither memory nor disk has, or None."""
@@ -63,19 +59,19 @@ class TieredCache:
 
     def has_any(self) -> bool:
         """True where a byte of it is here."""
-        whole = ByteRange(0, self._identity.total_nbytes or 0)
+        whole = ByteRange(0, self._tracker.total_nbytes or 0)
         return bool(whole) and self.first_missing(whole) != whole
 
     def is_whole(self) -> bool:
         """True where memory has it all, or disk has."""
-        identity = self._identity
-        if identity.total_nbytes is None:
+        tracker = self._tracker
+        if tracker.total_nbytes is None:
             return False
-        if self._memory.held_nbytes(identity.key) == identity.total_nbytes:
+        if self._memory.held_nbytes(tracker.key) == tracker.total_nbytes:
             return True
-        return self._disk.holds_all(identity.version)
+        return self._disk.holds_all(tracker.version)
 
-    async def beyond_memory(self, wanted: ByteRange) -> memoryview | None:
+    async def read(self, wanted: ByteRange) -> memoryview | None:
         """The bytes of `wanted` from its start on, as far as disk (or memory, before it) has them in one piece; None
         where the first byte that memory lacks is not on disk either. A checkpoint only where the disk has to be waited
         for."""
@@ -84,26 +80,30 @@ class TieredCache:
             if on_disk_missing is not None and on_disk_missing.start == missing.start:
                 return None
             if missing.start > wanted.start:
-                return self.get_arrived(ByteRange(wanted.start, missing.start))
-            if not await self._pieces.bring(self._identity.version, missing):
-                return await self._disk.read(self._identity.version, missing)
-        return self.get_arrived(wanted)
+                return self.try_read(ByteRange(wanted.start, missing.start))
+            if not await self._disk_read_ahead.bring(self._tracker.version, missing):
+                return await self._disk.read(self._tracker.version, missing)
+        return self.try_read(wanted)
+
+    def _copy_of(self, wanted: ByteRange) -> memoryview | None:
+        """The bytes of `wanted` to be copied to disk, where memory has all of them: that counts as no use of them."""
+        return self._memory.try_read(self._tracker.version, wanted, touches=False)
 
     def _on_disk_missing(self, within: ByteRange) -> ByteRange | None:
-        return self._disk.first_missing(self._identity.version, within)
+        return self._disk.first_missing(self._tracker.version, within)
 
     def missing_on_disk(self) -> ByteRange | None:
         """The first maximal piece of the object, its size known, that is not on disk, or None."""
-        return self._on_disk_missing(ByteRange(0, self._identity.total_nbytes or 0))
+        return self._on_disk_missing(ByteRange(0, self._tracker.total_nbytes or 0))
 
     # -- what arrives --
 
     def arrived(self, since: ByteRange, *, may_go: bool = False) -> None:
         """The bytes of `since` have been committed: the blocks that are complete with them go to disk. `may_go`: memory
         need not keep those until they are read."""
-        identity = self._identity
-        total_nbytes = identity.total_nbytes
-        if total_nbytes is None or not self._disk.is_on or identity.is_changed or identity.version.is_private:
+        tracker = self._tracker
+        total_nbytes = tracker.total_nbytes
+        if total_nbytes is None or not self._disk.is_on or tracker.is_changed or tracker.version.is_private:
             return
         blocks = blocks_of(since)
         begin = blocks.start
@@ -111,50 +111,50 @@ class TieredCache:
             whole = ByteRange(begin * BLOCK_NBYTES, blocks.stop * BLOCK_NBYTES).clamped(total_nbytes)
             gap = self.missing_in_memory(whole)
             run = blocks[begin - blocks.start :] if gap is None else range(begin, gap.start // BLOCK_NBYTES)
-            data = self._memory.peek(identity.version, _bytes_of(run).clamped(total_nbytes)) if run else None
+            data = self._copy_of(_bytes_of(run).clamped(total_nbytes)) if run else None
             if data is not None:
-                self._disk.keep(identity.version, run, data)
+                self._disk.keep(tracker.version, run, data)
                 if may_go and self._disk.takes(total_nbytes):
-                    self._memory.release(identity.version, _bytes_of(run).clamped(total_nbytes))
+                    self._memory.release(tracker.version, _bytes_of(run).clamped(total_nbytes))
             begin = blocks.stop if gap is None else max(run.stop + 1, gap.stop // BLOCK_NBYTES)
 
     async def keep_from_memory(self, within: ByteRange, *, unproven: Iterable[ByteRange]) -> int:
         """What memory has of `within`, which begins with a block, goes to disk; how many bytes that were not there are
-        there now. No checkpoint where there is nothing to do. `unproven`: see `settle`."""
+        there now. No checkpoint where there is nothing to do. `unproven`: see `publish`."""
         missing = self._on_disk_missing(within)
-        version, nbytes = self._identity.version, 0
+        version, nbytes = self._tracker.version, 0
         for index in blocks_of(missing) if missing is not None else ():
             block = _bytes_of(range(index, index + 1)).clamped(within.stop)
-            data = self._memory.peek(version, block) if self._on_disk_missing(block) == block else None
+            data = self._copy_of(block) if self._on_disk_missing(block) == block else None
             if data is not None:
                 await self.keep(block.start, data, unproven=unproven)
-                if version != self._identity.version:
+                if version != self._tracker.version:
                     break
                 nbytes += block.nbytes if self._on_disk_missing(block) is None else 0
         return nbytes
 
     async def keep(self, start: int, data: memoryview, *, unproven: Iterable[ByteRange]) -> None:
         """Bytes that are here, wherever from, go to disk; `start` is that of a block, and they end with one or with the
-        object. Returns when the disk has them, or takes nothing. `unproven`: see `settle`."""
-        version, kept = self._identity.version, ByteRange(start, start + len(data))
+        object. Returns when the disk has them, or takes nothing. `unproven`: see `publish`."""
+        version, kept = self._tracker.version, ByteRange(start, start + len(data))
         self._disk.keep(version, blocks_of(kept), data)
         await self._disk.written()
-        if version == self._identity.version:
-            self.settle(kept, unproven=unproven)
+        if version == self._tracker.version:
+            self.publish(kept, unproven=unproven)
             await self._disk.written()
 
-    def settle(self, proven: ByteRange, *, unproven: Iterable[ByteRange]) -> None:
+    def publish(self, proven: ByteRange, *, unproven: Iterable[ByteRange]) -> None:
         """The answers that brought `proven` ended as they should; those that brought `unproven` go on. What is on disk
         of the former alone outlasts a crash from now on."""
-        if not self._disk.is_on or self._identity.is_changed or self._identity.version.is_private:
+        if not self._disk.is_on or self._tracker.is_changed or self._tracker.version.is_private:
             return
         going_on = [blocks_of(other) for other in unproven if other]
         indexes = [index for index in blocks_of(proven) if not any(index in other for other in going_on)]
-        self._disk.settle(self._identity.version, indexes)
+        self._disk.publish(self._tracker.version, indexes)
 
     def became(self, old: ObjectVersion) -> None:
-        """What was held as the version `old` is of the identity's version of now."""
-        new = self._identity.version
+        """What was held as the version `old` is of the tracker's version of now."""
+        new = self._tracker.version
         if new == old:
             return
         self._memory.rename(old, new)
@@ -165,9 +165,9 @@ class TieredCache:
 
     def was_passed(self, offset: int) -> None:
         """All readers are beyond `offset`: of an object that cannot be kept whole, what lies behind them is freed."""
-        total_nbytes = self._identity.total_nbytes
+        total_nbytes = self._tracker.total_nbytes
         if total_nbytes is None or total_nbytes > self._memory.limit_nbytes // 2:
-            self._memory.drop_consumed(self._identity.version, max(0, offset - _KEEP_BEHIND_NBYTES))
+            self._memory.drop_consumed(self._tracker.version, max(0, offset - _KEEP_BEHIND_NBYTES))
 
     async def keep_up(self) -> None:
         """For who receives: lets a slow disk catch up for a moment."""
@@ -177,10 +177,10 @@ class TieredCache:
 
     def forget(self, unwanted: ByteRange) -> None:
         """What touches `unwanted` proved not to be trusted."""
-        self._memory.forget(self._identity.version, unwanted)
-        self._disk.forget(self._identity.version, unwanted)
+        self._memory.forget(self._tracker.version, unwanted)
+        self._disk.forget(self._tracker.version, unwanted)
 
     def drop(self) -> None:
         """No byte of the version is worth anything, nor one of another on disk."""
-        self._memory.drop(self._identity.version)
-        self._disk.drop_object(self._identity.key)
+        self._memory.drop(self._tracker.version)
+        self._disk.drop_object(self._tracker.key)

@@ -7,6 +7,7 @@ from itertools import count
 
 from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
+from cffs.core.byte_range import ByteRange
 from cffs.core.errors import RemoteObjectChanged, VersionUnclear
 from cffs.core.source import Source
 from cffs.core.units import NS_PER_MS
@@ -135,7 +136,7 @@ class VersionTracker:
         ):
             raise VersionUnclear(f"an answer for {self.key} does not show that it is of the same version")
 
-    def begin_anew(self, *, is_of_one_answer: bool) -> None:
+    def begin_again(self, *, is_of_one_answer: bool) -> None:
         """Nobody has a byte of it any more (or what they have will be compared): the next answer says which it is."""
         self.beginnings += 1
         self.validator, self.last_modified_ns = None, None
@@ -150,6 +151,10 @@ class VersionTracker:
             raise RemoteObjectChanged(f"{self.key} ended elsewhere than before")
         self.total_nbytes = total_nbytes
         self.version = self._version()
+
+    def clamped(self, wanted: ByteRange) -> ByteRange:
+        """What of `wanted` lies in the object, as far as its size is known."""
+        return wanted if self.total_nbytes is None else wanted.clamped(self.total_nbytes)
 
     def require_current(self) -> None:
         """Raise RemoteObjectChanged once another version was seen."""

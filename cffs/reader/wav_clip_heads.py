@@ -53,7 +53,9 @@ class Held:
         missing = self._memory.first_missing(self._version, wanted)
         if missing is not None and missing.start == wanted.start:
             return await self._disk.read(self._version, wanted)
-        return self._memory.peek(self._version, wanted if missing is None else ByteRange(wanted.start, missing.start))
+        return self._memory.try_read(
+            self._version, wanted if missing is None else ByteRange(wanted.start, missing.start), touches=False
+        )
 
     async def layout(self) -> WavLayout | None:
         """The layout of its samples; None where a byte of the head is not here. Raises MalformedAnswer. A checkpoint as

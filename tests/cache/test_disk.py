@@ -55,13 +55,13 @@ def put(cache: DiskCache, of: ObjectVersion, index: int, *, is_wanted: bool = Tr
     write = cache.begin_write(of, run, memoryview(block(of, index)))
     if write is not None:
         write.transfer.run()
-        cache.was_written(write, unwanted=() if is_wanted else run)
-        settle(cache, of, index)
+        cache.finish_write(write, unwanted=() if is_wanted else run)
+        publish(cache, of, index)
 
 
-def settle(cache: DiskCache, of: ObjectVersion, index: int) -> None:
+def publish(cache: DiskCache, of: ObjectVersion, index: int) -> None:
     """As when the block's answer proved right."""
-    transfer = cache.begin_settle(of, [index])
+    transfer = cache.begin_publish(of, [index])
     if transfer is not None:
         transfer.run()
 
@@ -69,16 +69,16 @@ def settle(cache: DiskCache, of: ObjectVersion, index: int) -> None:
 def take(cache: DiskCache, of: ObjectVersion, index: int) -> bytes | None:
     """A block, read as on the loop or, where the disk would have to be waited for, as in a thread."""
     try:
-        found = cache.read_now(of, range(index, index + 1))
+        found = cache.try_read(of, range(index, index + 1))
     except WouldBlock:
         read = cache.begin_read(of, range(index, index + 1))
         assert read is not None
         try:
             read.transfer.run()
         except OSError as problem:
-            found = cache.was_read(read, problem)
+            found = cache.finish_read(read, problem)
         else:
-            found = cache.was_read(read)
+            found = cache.finish_read(read)
     return None if found is None else bytes(found[1])
 
 
@@ -277,12 +277,12 @@ class SmallFileSystem:
         return os.statvfs_result((4096, 4096, self.nbytes // 4096, free, free, 0, 0, 0, 0, 255))
 
 
-def write_now(cache: DiskCache, of: ObjectVersion, index: int) -> None:
-    cache.write_now(of, range(index, index + 1), memoryview(block(of, index)))
-    settle(cache, of, index)
+def write(cache: DiskCache, of: ObjectVersion, index: int) -> None:
+    cache.write(of, range(index, index + 1), memoryview(block(of, index)))
+    publish(cache, of, index)
 
 
-@pytest.mark.parametrize("write", [put, write_now])
+@pytest.mark.parametrize("write", [put, write])
 def test_room_runs_out_while_a_file_is_written(tmp_path, caplog, write):
     """Where the file system has no room for others any more, files that are not being written go; a file that needs
     more than there is ends in one line that calls the disk full, and what is there of it is right."""
@@ -322,7 +322,7 @@ def test_a_file_without_room_has_others_give_way(tmp_path, caplog):
     write = cache.begin_write(new, range(1), memoryview(block(new, 0)))
     assert write is not None
     write.transfer.discard()
-    cache.was_written(write, OSError(errno.ENOSPC, "No space left on device"))
+    cache.finish_write(write, OSError(errno.ENOSPC, "No space left on device"))
     assert cache.held_nbytes(old.key) == 0
     assert (cache.trouble, caplog.records) == ("", [])
     put(cache, new, 0)
@@ -330,7 +330,7 @@ def test_a_file_without_room_has_others_give_way(tmp_path, caplog):
     write = cache.begin_write(new, range(1, 2), memoryview(block(new, 1)))
     assert write is not None
     write.transfer.discard()
-    cache.was_written(write, OSError(errno.ENOSPC, "No space left on device"))
+    cache.finish_write(write, OSError(errno.ENOSPC, "No space left on device"))
     assert cache.trouble == "disk full"
     assert take(cache, new, 0) == block(new, 0)
 
@@ -346,12 +346,12 @@ def test_no_descriptor_left_is_no_trouble_of_the_disk(tmp_path, caplog):
     cache = opened(tmp_path)
     with no_descriptors():
         assert take(cache, first, 0) is None
-        write_now(cache, third, 0)
+        write(cache, third, 0)
     assert cache.held_nbytes(third.key) == 0
     for of in (first, second):
         assert take(cache, of, 0) == block(of, 0)
     with no_descriptors():
-        write_now(cache, third, 0)  # by the descriptors of the other two
+        write(cache, third, 0)  # by the descriptors of the other two
     for of in (first, second, third):
         assert take(cache, of, 0) == block(of, 0)
     assert (cache.trouble, caplog.records) == ("", [])
@@ -522,7 +522,7 @@ def test_a_file_closed_while_a_thread_writes(tmp_path):
     cache.drop_object(of.key)
     put(cache, version(9), 0)
     write.transfer.run()
-    cache.was_written(write)
+    cache.finish_write(write)
     assert take(cache, of, 1) is None
     assert take(cache, version(9), 0) == block(version(9), 0)
     assert cache.used_nbytes < 2 * BLOCK_NBYTES

@@ -93,7 +93,7 @@ class MemoryCacheMachine(RuleBasedStateMachine):
     @rule(version=st.sampled_from(VERSIONS), wanted=RANGES)
     def get(self, version: ObjectVersion, wanted: ByteRange) -> None:
         is_missing = self.cache.first_missing(version, wanted) is not None
-        data = self.cache.get(version, wanted)
+        data = self.cache.try_read(version, wanted)
         assert (data is None) == is_missing
         if data is not None:
             assert set(range(wanted.start, wanted.stop)) <= self.committed[version]
@@ -154,25 +154,24 @@ MemoryCacheMachine.TestCase.settings = settings(max_examples=60, stateful_step_c
 TestMemoryCache = MemoryCacheMachine.TestCase
 
 
-def test_get_is_zero_copy_within_an_extent() -> None:
+def test_a_read_is_zero_copy_within_an_extent() -> None:
     """Two views of one extent show the same memory; a view over two extents is right all the same."""
     cache, version = MemoryCache(LIMIT_NBYTES), VERSIONS[0]
     fill(cache, version, ByteRange(0, 8192))
     fill(cache, version, ByteRange(8192, 10_000))
-    first, second = cache.get(version, ByteRange(0, 4096)), cache.get(version, ByteRange(4096, 8192))
+    first, second = cache.try_read(version, ByteRange(0, 4096)), cache.try_read(version, ByteRange(4096, 8192))
     assert first is not None
     assert second is not None
     assert first.obj is second.obj
     assert first.readonly
-    assert cache.get(version, ByteRange(8000, 9000)) == true_bytes(version, ByteRange(8000, 9000))
-    assert (cache.counters.hits, cache.counters.misses) == (3, 0)
+    assert cache.try_read(version, ByteRange(8000, 9000)) == true_bytes(version, ByteRange(8000, 9000))
 
 
 def test_unread_bytes_survive_what_was_read() -> None:
     """Bytes that nobody read yet are not evicted for others, unless somebody waits: then the oldest go."""
     cache, version = MemoryCache(40_000), VERSIONS[0]
     fill(cache, version, ByteRange(0, 10_000))
-    cache.get(version, ByteRange(0, 10_000))
+    cache.try_read(version, ByteRange(0, 10_000))
     fill(cache, version, ByteRange(10_000, 40_000))
     other = VERSIONS[2]
     assert fill(cache, other, ByteRange(0, 10_000))
@@ -186,9 +185,9 @@ def test_consumed_stream_goes_before_what_is_kept() -> None:
     """What passed by in a stream is evicted before an older read of another kind; abandoned bytes likewise."""
     cache, version, other = MemoryCache(30_000), VERSIONS[0], VERSIONS[2]
     fill(cache, other, ByteRange(0, 10_000))
-    cache.get(other, ByteRange(0, 10_000))
+    cache.try_read(other, ByteRange(0, 10_000))
     fill(cache, version, ByteRange(0, 10_000), is_passing=True)
-    cache.get(version, ByteRange(0, 10_000))
+    cache.try_read(version, ByteRange(0, 10_000))
     fill(cache, version, ByteRange(10_000, 20_000), is_passing=True)
     cache.abandon(version)
     fill(cache, version, ByteRange(20_000, 40_000), is_passing=True)
@@ -202,8 +201,8 @@ def test_least_recently_used_goes_first() -> None:
     cache, version = MemoryCache(30_000), VERSIONS[0]
     for start in (0, 10_000, 20_000):
         fill(cache, version, ByteRange(start, start + 10_000))
-        cache.get(version, ByteRange(start, start + 10_000))
-    cache.get(version, ByteRange(0, 100))
+        cache.try_read(version, ByteRange(start, start + 10_000))
+    cache.try_read(version, ByteRange(0, 100))
     fill(cache, VERSIONS[2], ByteRange(0, 5000))
     assert cache.first_missing(version, ByteRange(0, 30_000)) == ByteRange(10_000, 20_000)
 
@@ -214,8 +213,8 @@ def test_rename_keeps_the_bytes() -> None:
     early, late = ObjectVersion("a", None, None), ObjectVersion("a", None, 5000)
     fill(cache, early, ByteRange(0, 5000))
     cache.rename(early, late)
-    assert cache.get(late, ByteRange(0, 5000)) == true_bytes(late, ByteRange(0, 5000))
-    assert cache.get(early, ByteRange(0, 1)) is None
+    assert cache.try_read(late, ByteRange(0, 5000)) == true_bytes(late, ByteRange(0, 5000))
+    assert cache.try_read(early, ByteRange(0, 1)) is None
 
 
 def test_dropped_lease_leads_nowhere() -> None:
@@ -227,7 +226,7 @@ def test_dropped_lease_leads_nowhere() -> None:
     lease.vacant[:] = bytes(100)
     cache.commit(lease, 100)
     cache.seal(lease)
-    assert cache.get(version, ByteRange(0, 100)) is None
+    assert cache.try_read(version, ByteRange(0, 100)) is None
     assert cache.used_nbytes == 0
 
 

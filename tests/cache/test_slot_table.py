@@ -82,11 +82,11 @@ def test_a_claimed_total_costs_nothing(tmp_path):
         file = DiskFile(tmp_path / "file", version, create=True)
         for index, data in blocks.items():
             run = range(index, index + 1)
-            file.write_now(run, memoryview(data))
+            file.write(run, memoryview(data))
             file.wrote(run, file.slots_of(run, memoryview(data)))
-        settling = file.settling(blocks)
-        assert settling is not None
-        settling.run()
+        publishing = file.publishing(blocks)
+        assert publishing is not None
+        publishing.run()
         file.close()
         again = DiskFile(tmp_path / "file", version, create=False)
         most_nbytes = tracemalloc.get_traced_memory()[1]

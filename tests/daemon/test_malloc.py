@@ -30,7 +30,7 @@ def keep(nbytes):
     lease.vacant[:] = bytes(nbytes)
     cache.commit(lease, nbytes)
     cache.seal(lease)
-    cache.get(version, wanted)
+    cache.try_read(version, wanted)
     position += nbytes
 
 

@@ -136,7 +136,7 @@ def _keyless(name: str):
 
 
 for _name in (
-    *("get", "get_arrived", "peek", "first_missing", "free_run", "lease"),
+    *("try_read", "first_missing", "free_run", "lease"),
     *("protect", "abandon", "drop_consumed", "forget", "drop"),
 ):
     setattr(KeylessCache, _name, _keyless(_name))

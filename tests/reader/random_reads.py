@@ -24,7 +24,7 @@ from cffs.core.errors import DeadlineExceeded
 from cffs.core.settings import Credentials, OriginSettings, ReaderSettings
 from cffs.core.source import v1_recording
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
 from tests.reader.simulated_link import MIB, Facts, NurseryBackground

@@ -27,12 +27,12 @@ def tools_with(memory_nbytes: int) -> ReaderDependencies:
     """Of a mount with that budget, where nothing ever runs."""
     return ReaderDependencies(
         opener=Origin(),
-        cache=MemoryCache(memory_nbytes),
+        memory=MemoryCache(memory_nbytes),
         disk=DiskTier(None, None),
         background=None,
         settings=ReaderSettings(memory_nbytes=memory_nbytes, connections=16, timeout_seconds=30.0),
         listener=Facts(),
-        slots=ConnectionScheduler(connections=16),
+        scheduler=ConnectionScheduler(connections=16),
     )
 
 
@@ -67,7 +67,7 @@ def test_buffers_of_streams_lie_on_one_grid(memory_nbytes: int, running_streams:
     """Whatever the budget and however many share it: 128 KiB doubled some times, or all that a tiny budget has."""
     tools = tools_with(memory_nbytes)
     tools.running_streams = running_streams
-    most_nbytes = tools.cache.largest_lease_nbytes
+    most_nbytes = tools.memory.largest_lease_nbytes
     assert tools.stream_buffer_nbytes in {128 * KIB, 256 * KIB, 512 * KIB, MIB, min(most_nbytes, 128 * KIB)}
     assert tools.stream_buffer_nbytes <= most_nbytes
 

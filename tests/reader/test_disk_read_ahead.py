@@ -29,12 +29,12 @@ class CountedDisk(DiskCache):
         self.is_cold = False
         self.hangs: threading.Event | None = None
 
-    def read_now(self, version, indexes, buffer=None):
+    def try_read(self, version, indexes, buffer=None):
         """Notes it."""
         self.reads.append(indexes)
         if self.is_cold:
             raise WouldBlock
-        return super().read_now(version, indexes, buffer)
+        return super().try_read(version, indexes, buffer)
 
     def begin_read(self, version, indexes, buffer=None):
         """With `hangs`, threads wait for it."""
@@ -131,7 +131,7 @@ async def test_a_piece_given_up_is_brought_for_others(tmp_path):
     async with remounted(tmp_path, remote) as (lab, disk, handle):
         await compare(handle, remote, 0, 128 * KIB)
         disk.is_cold = True
-        tier = lab.objects._tools.disk
+        tier = lab.objects._dependencies.disk
         for _ in range(4):
             tier._readers.acquire_on_behalf_of_nowait(object())  # all threads hang
         async with trio.open_nursery() as nursery:
@@ -157,7 +157,7 @@ async def test_a_disk_that_hangs_costs_its_reader_alone(tmp_path):
     remote, other = Remote(total=4 * MIB), Remote(total=8 * MIB, seed=3)
     async with remounted(tmp_path, remote) as (lab, disk, handle):
         await compare(handle, remote, 0, 2 * MIB)
-        ahead = lab.cache.first_missing(handle._file.identity.version, ByteRange(2 * MIB, remote.total))
+        ahead = lab.cache.first_missing(handle._file.tracker.version, ByteRange(2 * MIB, remote.total))
         disk.is_cold, disk.hangs = True, threading.Event()
         with trio.move_on_after(0.05) as given_up:
             await handle.read(ahead.start, 128 * KIB)
@@ -179,7 +179,7 @@ async def test_a_slow_disk_holds_no_read_for_a_piece(tmp_path, autojump_clock: M
     """Where a piece takes long, the READs that follow wait for their own bytes alone; a quick one has pieces again."""
     remote = Remote(total=20 * MIB)
     async with remounted(tmp_path, remote) as (lab, disk, handle):
-        tier = lab.objects._tools.disk
+        tier = lab.objects._dependencies.disk
         await compare(handle, remote, 0, 4 * MIB)
         assert max(len(read) for read in disk.reads) == 8
         disk.reads.clear()

@@ -108,7 +108,7 @@ async def test_a_slow_disk_is_waited_for(tmp_path):
         lab.origin.latency_seconds = 0
         await read_all(lab, remote)
         disk.index.clear(pinned_too=True)
-        lab.objects._tools.disk._slow_until = float("inf")
+        lab.objects._dependencies.disk._slow_until = float("inf")
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
         assert await keep_all(handle) == remote.total
         assert disk.held_nbytes(lab.key) == remote.total
@@ -130,7 +130,7 @@ async def test_a_disk_that_takes_nothing_is_told(tmp_path, autojump_clock: MockC
         with pytest.raises(CffsError):
             while True:
                 assert await handle.keep_next() == 0
-                lab.objects._tools.cache.drop_object(lab.key)
+                lab.objects._dependencies.memory.drop_object(lab.key)
         handle.close()
     async with mounted(tmp_path / "small", remote, limit_nbytes=2 * MIB) as (lab, _disk):
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
@@ -206,7 +206,7 @@ async def test_killed_before_the_verdict(tmp_path, is_slow):
     remote = Remote(total=4 * MIB)
     async with mounted(tmp_path / "blocks", remote) as (lab, disk):
         if is_slow:
-            lab.objects._tools.disk._slow_until = float("inf")
+            lab.objects._dependencies.disk._slow_until = float("inf")
         lab.origin.latency_seconds = 0
         lab.origin.faults = [Fault(after_nbytes=3 * MIB, stalls=True, corrupts=True)]
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
@@ -332,14 +332,14 @@ async def test_a_slow_disk_gets_a_thread(tmp_path):
     remote = Remote(total=8 * MIB)
     async with laboratory(disk=disk) as lab:
         lab.add(remote)
-        tier = lab.objects._tools.disk
+        tier = lab.objects._dependencies.disk
         tier._slow_until = float("inf")
         await read_all(lab, remote, nbytes=128 * KIB)
         with trio.fail_after(10):
             while disk.held_nbytes(lab.key) < remote.total:
                 await trio.lowlevel.checkpoint()
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
-        tier.forget(handle._file.identity.version, ByteRange(0, MIB))
+        tier.forget(handle._file.tracker.version, ByteRange(0, MIB))
         await compare(handle, remote, 0, remote.total)
         handle.close()
 
@@ -348,7 +348,7 @@ async def test_what_is_queued_at_the_end_is_written(tmp_path):
     """A mount that ends while a thread still writes loses no block."""
     remote = Remote(total=3 * MIB)
     async with mounted(tmp_path, remote) as (lab, _disk):
-        lab.objects._tools.disk._slow_until = float("inf")
+        lab.objects._dependencies.disk._slow_until = float("inf")
         await read_all(lab, remote)
     async with mounted(tmp_path, remote) as (lab, _disk):
         await read_all(lab, remote)
@@ -379,11 +379,11 @@ async def test_a_reader_that_leaves_while_the_disk_is_read(tmp_path):
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
         await handle.read(0, 4096)
         descriptors = len(os.listdir("/proc/self/fd"))
-        version = handle._file.identity.version
+        version = handle._file.tracker.version
         for _ in range(20):
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await lab.objects._tools.disk._read_in_thread(disk, version, range(8), None)
+                await lab.objects._dependencies.disk._read_in_thread(disk, version, range(8), None)
         assert len(os.listdir("/proc/self/fd")) == descriptors
         await compare(handle, remote, 0, remote.total)
         handle.close()

@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 from cffs.core.byte_range import ByteRange
 from cffs.reader.coverage import Coming
+from cffs.reader.cursor import FIRST_NBYTES, TAIL_NBYTES, AccessPattern
 from cffs.reader.planner import (
-    FIRST_NBYTES,
     LONG_NBYTES,
     MAX_WINDOW_NBYTES,
     PART_NBYTES,
     SMALL_FILE_NBYTES,
-    TAIL_NBYTES,
     WHOLE_FILE_NBYTES,
-    AccessPattern,
     Plan,
     PlannerLimits,
     Spent,
@@ -65,7 +63,7 @@ def run(reads: list[tuple[int, int]], *, total: int | None, covered: Covered | N
     for offset, nbytes in reads:
         read = ByteRange(offset, offset + nbytes)
         planned = plan(state, read, covered, total_nbytes=total, limits=LIMITS, spent=spent)
-        state = planned.state
+        state = planned.pattern
         spent = planned.spent._replace(requests=spent.requests + len(planned.fetches))
         covered.ranges.extend(fetch.wanted for fetch in planned.fetches)
         plans.append(planned)
@@ -146,15 +144,15 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
         if limits.depth > 1 and not may_be_whole:
             assert all(fetch.wanted.nbytes <= PART_NBYTES for fetch in planned.fetches if fetch.is_stream)
             assert len([fetch for fetch in planned.fetches if fetch.is_stream]) <= 2 * limits.depth + len(taken) + 2
-        assert planned.receive_stop - planned.state.next_offset <= min(limits.window_cap_nbytes, widest_nbytes)
+        assert planned.receive_stop - planned.pattern.next_offset <= min(limits.window_cap_nbytes, widest_nbytes)
         covered.ranges += [fetch.wanted for fetch in planned.fetches]
         spent = planned.spent._replace(requests=spent.requests + len(planned.fetches))
-        again = plan(planned.state, read, covered, total_nbytes=total, limits=limits, spent=spent)
-        assert again.state == planned.state
+        again = plan(planned.pattern, read, covered, total_nbytes=total, limits=limits, spent=spent)
+        assert again.pattern == planned.pattern
         assert not again.is_jump
         assert again.cut_at is None
         assert not [fetch for fetch in again.fetches if not fetch.is_stream]
-        state = planned.state
+        state = planned.pattern
 
 
 @pytest.mark.parametrize("total", [1, 4097, SMALL_FILE_NBYTES])
@@ -225,7 +223,7 @@ def test_parts_side_by_side() -> None:
     covered, state, parts = Covered(), AccessPattern(), []
     for offset in range(0, 40 * MIB, MIB):
         planned = plan(state, ByteRange(offset, offset + MIB), covered, total_nbytes=200 * MIB, limits=limits)
-        state = planned.state
+        state = planned.pattern
         covered.ranges.extend(fetch.wanted for fetch in planned.fetches)
         parts += asked(planned)
     assert parts[:8] == [(number * MIB, (number + 1) * MIB) for number in range(8)]

@@ -9,17 +9,8 @@ from hypothesis import strategies as st
 from cffs.core.byte_range import ByteRange
 from cffs.reader.completion import requests_for
 from cffs.reader.coverage import Coming
-from cffs.reader.planner import (
-    FIRST_NBYTES,
-    SMALL_FILE_NBYTES,
-    TAIL_NBYTES,
-    WHOLE_FILE_NBYTES,
-    AccessPattern,
-    PlannerLimits,
-    Spent,
-    interrupted,
-    plan,
-)
+from cffs.reader.cursor import FIRST_NBYTES, TAIL_NBYTES, AccessPattern
+from cffs.reader.planner import SMALL_FILE_NBYTES, WHOLE_FILE_NBYTES, PlannerLimits, Spent, interrupted, plan
 from tests.reader.simulated_link import MIB
 
 KIB = 1024
@@ -111,7 +102,7 @@ class Played:
         state = self.readers.setdefault(reader, AccessPattern(first_nbytes=self.first_nbytes))
         wanted = ByteRange(offset, offset + nbytes).clamped(self.total)
         planned = plan(state, wanted, self, total_nbytes=self.total, limits=self.limits, spent=self.spent)
-        self.readers[reader] = planned.state
+        self.readers[reader] = planned.pattern
         if planned.cut_at is not None and (run := self.run_at(planned.cut_at)) is not None:
             run.stop = planned.cut_at
         if planned.spent.is_whole:

@@ -14,10 +14,11 @@ from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.source import v2_recording
-from cffs.reader.delivered_ranges import DeliveredRanges
+from cffs.reader.cursor import DeliveredRanges
 from cffs.reader.folder_read_ahead import HOLD_SECONDS, FolderReadAhead, Sibling
 from cffs.reader.object_info import Known
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
+from cffs.reader.version_proof import proof_of
 from tests.reader.simulated_link import ANSWERED_MS, MIB, Fault, Lab, Remote, disk_in, laboratory
 
 KIB = 1024
@@ -265,7 +266,7 @@ async def test_nothing_is_given_before_it_is_proven(autojump_clock: MockClock) -
             nursery.start_soon(reading, 12 * MIB)
             await trio.sleep(1.5)
             assert lab.objects.held_nbytes(lab.key) > MIB
-            assert handle.read_now(0, 4096) is None
+            assert handle.try_read(0, 4096) is None
             nursery.start_soon(reading, 0)
         assert failures == [RemoteObjectChanged] * 2
 
@@ -369,6 +370,7 @@ async def test_pages_of_a_file_of_one_answer(autojump_clock: MockClock, *, is_sa
         remote = lab.add(Remote(total=300_000))
         handle = await reopened(lab)
         assert await handle.read(0, KIB)
+        await wait_all_tasks_blocked()  # the rest of the one answer arrives
         handle.close()
         lab.cache.drop_object(lab.key)
         await trio.sleep(6)
@@ -417,7 +419,7 @@ def test_given_out(given_runs: list[tuple[int, int]], other: set[int], steps: li
         found.add(ByteRange(start, start + nbytes))
         given_bytes |= set(range(start, start + nbytes))
     assert bool(found) is bool(given_bytes)
-    proof = found.proof(lambda piece: memoryview(body)[piece.start : piece.stop])
+    proof = proof_of(found, lambda piece: memoryview(body)[piece.start : piece.stop])
     assert proof is not None
     assert proof.stop == max(given_bytes, default=-1) + 1
     for position in sorted(steps):
@@ -430,7 +432,7 @@ def test_given_out(given_runs: list[tuple[int, int]], other: set[int], steps: li
     proof.restart()
     assert proof.is_complete is not bool(given_bytes)
     if given_bytes:
-        assert found.proof(lambda _piece: None) is None
+        assert proof_of(found, lambda _piece: None) is None
         assert not proof.compare(72, lambda _piece: None)
 
 

@@ -9,7 +9,7 @@ from cffs.cache.disk import DiskCache
 from cffs.cache.disk_file import BlockWrite, Transfer
 from cffs.core.source import v2_recording
 from cffs.reader.object_info import Known
-from cffs.reader.open_file import OpenFile
+from cffs.reader.remote_file import OpenFile
 from tests.reader.simulated_link import MIB, Lab, Remote, laboratory
 
 KIB = 1024
@@ -50,7 +50,7 @@ async def test_short_answers_wait_for_a_slow_disk(tmp_path):
     disk = SlowDisk(tmp_path, limit_nbytes=2**30, timer=trio.current_time, wall_seconds=trio.current_time)
     files, nbytes = range(1, 61), 512 * KIB
     async with laboratory(disk=disk) as lab:
-        tier = lab.objects._tools.disk
+        tier = lab.objects._dependencies.disk
         tier._slow_until = float("inf")
         eight = trio.CapacityLimiter(8)
 
