@@ -103,11 +103,10 @@ SUITES: Final[dict[str, str]] = {
     "speed/test_neighbours.py": "fuse/listing_order",
     "mount/test_mount_lifecycle.py": "fuse/unsupported",
     "mount/test_uploads.py": "fuse/write_operations tree/write_handlers",
-    "reader/test_remote_file_table.py": "access_pattern delivered_ranges open_file remote_file version_agreement"
-    " version_tracker",
+    "reader/test_remote_file_table.py": "cursor version_agreement version_proof version_tracker",
     "reader/test_recordings.py": "completion coverage",
     "reader/test_buffers.py": "connection_scheduler dependencies downloader fetch",
-    "reader/test_object_registry.py": "object_info revalidation",
+    "reader/test_object_registry.py": "demand_reads object_info revalidation",
     "reader/test_disk_tier.py": "tiered_cache",
     "reader/test_wav_clips.py": "wav_clip_heads",
     "reader/test_planner.py": "read_ahead",
