@@ -1,6 +1,6 @@
 """README.txt in the root and in search/: what a newcomer needs to know, in fifteen lines each.
 
-It must not know more of the tree than its names. The namespace calls it.
+It owns these texts. It must not know more of the tree than its names, and which API lists what.
 """
 
 from cffs.tree.context import Context
@@ -26,6 +26,27 @@ playlist.m3u8 opens in every folder of recordings: mpv campaigns/Winback/playlis
 Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav
 Ids open everywhere, listed or not: campaigns/5, campaigns/5/7, calls/7, recordings/88.mp3. More: cffs help
 """
+#: What v2 alone cannot open.
+_NEEDS_V1 = (
+    ("{{id}}.wav and {{id}}.json open too", "{{id}}.json opens too"),
+    ("dynamic/     recordings made during calls, once they were looked up or imported\n", ""),
+    ("Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav\n", ""),
+)
+_OF_V1_ALONE = """\
+The call recordings of an account, as far as its key for API v1 shows them. Nothing here can be changed.
+
+That API cannot list campaigns or calls: paths open by their ids, and what was opened once is listed from then on.
+With a login for API v2 (cffs login) everything is listed, by name, date and number.
+
+campaigns/   campaigns/5/7 holds the recordings of call 7 of campaign 5, as WAV
+recordings/  recordings/88.wav opens a recording by its id
+dynamic/     recordings made during calls, by their address: dynamic/{hash}/{year}/{month}/{campaign}/{filename}
+
+cffs catalog import FILE finds the addresses of recordings in any text (post-backs, exports, logs) and lists them here.
+playlist.m3u8 opens in every folder of recordings: mpv campaigns/5/playlist.m3u8
+Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav
+More: cffs help
+"""
 _SEARCH = """\
 The name of a folder here is a search; nothing is listed, and no search costs a request. All conditions must be met:
 ls 'search/number=12135550100&after=2026-11-01&min-seconds=60'
@@ -38,18 +59,23 @@ A moment is a day, or 2026-11-01T14:30 (with Z: UTC). In a value %26 stands for 
 
 
 def resolve(_context: Context, _parent: Node, _parts: Parts) -> Node:
-    """The root's."""
+    """The README.txt of the root."""
     return Node(Kind.README)
 
 
 def resolve_of_search(_context: Context, _parent: Node, _parts: Parts) -> Node:
-    """That of search/."""
+    """The README.txt of search/."""
     return Node(Kind.SEARCH_README)
 
 
 def content(context: Context, _node: Node) -> Content:
-    """What lies where."""
-    return Document(body=_ROOT.format(zone=context.catalog.zone.key).encode())
+    """What lies where, as far as the credentials of this mount can show it."""
+    if context.account.v2 is None:
+        return Document(body=_OF_V1_ALONE.encode())
+    text = _ROOT
+    for has_v1, without_v1 in _NEEDS_V1 if context.account.v1 is None else ():
+        text = text.replace(has_v1, without_v1)
+    return Document(body=text.format(zone=context.catalog.zone.key).encode())
 
 
 def content_of_search(_context: Context, _node: Node) -> Content:
