@@ -1,0 +1,41 @@
+"""README.txt of the root and of search/: short, true, and at no request."""
+
+import re
+
+import pytest
+
+from cffs.tree.search_terms import FIELDS
+from tests.tree.sample_account import Open
+
+
+@pytest.mark.parametrize(("v1", "v2"), [(True, False), (False, True)])
+async def test_readme_of_one_api(world: Open, v1: bool, v2: bool) -> None:
+    """With one API alone README.txt names the folders that are there, no others, and no form that cannot open."""
+    async with world(v1=v1, v2=v2) as tree:
+        text = (await tree.text("README.txt")).decode()
+        assert text.count("\n") <= 15
+        assert all(len(line) <= 120 for line in text.splitlines())
+        folders = {name for name in await tree.names() if "." not in name}
+        named = set(re.findall(r"^([a-z-]+)/ ", text, re.MULTILINE)) | set(re.findall(r" (by-[a-z]+)/", text))
+        assert named - {"search", "by-name"} == folders
+        assert ("search" in named) == v2
+        assert (".wav" in text) == v1
+        assert (".mp3" in text) == v2
+        assert "{{" not in text
+        assert tree.requests() == 0
+
+
+async def test_readme(world: Open) -> None:
+    """README.txt says in fifteen lines what lies where: every folder of the root is in it, and so are search, playlists
+    and seconds of a recording; that of search/ tells every field."""
+    async with world(timezone="Europe/Berlin") as tree:
+        text = (await tree.text("README.txt")).decode()
+        assert text.count("\n") == 15
+        assert all(len(line) <= 120 for line in text.splitlines())
+        for word in (*(name for name in await tree.names() if "." not in name), "search/", "playlist.m3u8", "@"):
+            assert word in text, word
+        assert "Europe/Berlin" in text
+        fields = (await tree.text("search/README.txt")).decode()
+        assert fields.count("\n") == 6 + len(FIELDS)
+        assert all(f"{name}=" in fields for name in FIELDS)
+        assert tree.requests() == 0
