@@ -1,4 +1,7 @@
-"""Lets `python -m cffs.cli` be the command `cffs`; it must not hold anything else. The demo starts its child so."""
+"""Entry point of `python -m cffs.cli`, which is the command `cffs`.
+
+It must not hold anything else.
+"""
 
 from cffs.cli.main import main
 

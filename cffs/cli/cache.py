@@ -1,7 +1,7 @@
 """`cffs cache stats|verify|prune|clear`: the disk cache, with or without a mount.
 
-It must not change a cache that a mount uses except through that mount's control socket.
-`cli/main` registers it. Looking at the files is safe at any time: they describe and check themselves.
+It owns what these commands do without a mount. A cache that a mount uses is changed through that mount's control socket
+alone. Reading the files is safe at any time, because they describe themselves and have checksums.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ from cffs.core.one_line import visible
 from cffs.core.settings_options import parse_size
 from cffs.daemon.mount_table import mount_at
 
-#: Removing many files takes a while; each wait for a line of the daemon is bounded by this.
+#: Removing many files takes a while. This bounds each wait for a line of the daemon.
 _LIMIT_SECONDS = 120.0
 _LOCK_NBYTES = 4096
 _BLOCKS = "blocks"
@@ -35,14 +35,14 @@ _BLOCKS = "blocks"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account's folder in the cache folder; `mountpoint` is where a mount uses it now."""
+    """One account's folder in the cache folder; `mountpoint` is where a mount uses it now, or None."""
 
     folder: Path
     mountpoint: Path | None
 
     @property
     def blocks(self) -> Path:
-        """Where its audio lies."""
+        """The folder that holds its audio."""
         return self.folder / _BLOCKS
 
 
@@ -172,13 +172,13 @@ def _shrunk(folder: Path, command: str, arguments: dict[str, object]) -> int:
 def _ask(mountpoint: Path, command: str, arguments: dict[str, object]) -> int:
     mount = mount_at(mountpoint)
     try:
-        # its path may be another one by now: the daemon is known by the one that it was mounted at
-        told = ask(mount or unseen(mountpoint), command, arguments, limit_seconds=_LIMIT_SECONDS)
+        # the mount may have been moved: the daemon knows itself by the path at which it was mounted
+        answer = ask(mount or unseen(mountpoint), command, arguments, limit_seconds=_LIMIT_SECONDS)
     except NoSocket as error:
         raise Failed(
             f"a mount at {mountpoint} uses this cache and cannot be reached from here; run this where it is"
         ) from error
-    freed = told.get("freed_bytes") if isinstance(told, dict) else None
+    freed = answer.get("freed_bytes") if isinstance(answer, dict) else None
     return freed if isinstance(freed, int) else 0
 
 
@@ -194,7 +194,7 @@ def _accounts(parameters: dict[str, Any]) -> list[Account]:
 
 
 def _user_of(folder: Path) -> Path | None:
-    """The mount point of the mount that holds the account's lock."""
+    """The mount point of the mount that holds the account's lock; None where no mount does."""
     try:
         descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -213,7 +213,7 @@ def _user_of(folder: Path) -> Path | None:
 
 @contextmanager
 def _locked(account: Account) -> Iterator[None]:
-    """No mount may begin to use the account's cache within."""
+    """Hold the account's lock, so that no mount begins to use its cache meanwhile. Raises Failed where one has it."""
     descriptor = os.open(account.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -1,7 +1,7 @@
-"""`cffs catalog add|import|list`: recordings that nothing lists, found in texts and put into the catalogue.
+"""`cffs catalog add|import|list`: recordings that the service does not list.
 
-It must not know what a URL of a recording looks like (`catalog/url_finder`).
-`cli/main` registers it. It talks to no service and to no daemon: a running mount sees the rows at its next listing.
+It owns reading the texts and showing the progress. It must not know what a URL of a recording looks like
+(`catalog/url_finder`). It asks no service and no daemon: a running mount sees the rows at its next listing.
 """
 
 import codecs
@@ -26,15 +26,15 @@ from cffs.core.one_line import visible
 from cffs.core.settings import Settings
 
 _PIECE_NBYTES = 1 << 20
-#: Between two lines of progress.
-_TELL_SECONDS = 5.0
+#: Time between two lines of progress.
+_PROGRESS_SECONDS = 5.0
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 @click.group(cls=SuggestingGroup, short_help="Add recordings that nothing lists.", invoke_without_command=True)
 @click.pass_context
 def catalog(context: click.Context) -> None:
-    """Recordings that no API lists: what is added here, dynamic/ and recordings/ show."""
+    """Recordings that no API lists: what is added here is shown in dynamic/ and recordings/."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
@@ -66,14 +66,15 @@ def import_(file: BinaryIO, as_json: bool, **parameters: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @settings_options
 def list_(as_json: bool, **parameters: Any) -> int:
-    """The dynamic recordings that are known, and what only the id is known of, as paths below the mount point."""
+    """List dynamic recordings that are known, and recordings and calls known by their id alone, as paths in the
+    mount."""
     with opened_catalog(_settings(parameters)) as opened:
         paths = _paths(opened)
         if not as_json:
             for path in paths:
                 click.echo(visible(path))
             return 0
-        # a million of them are not held at once
+        # a million paths are not held in memory
         start = "["
         for path in paths:
             click.echo(f"{start}\n  {json_text(path)}", nl=False)
@@ -111,7 +112,7 @@ def _take(pieces: Iterable[bytes], length_nbytes: int | None, parameters: dict[s
 
 
 class _Reading:
-    """Feeds the finder and says now and then how far it is: a bar on a terminal, plain lines elsewhere."""
+    """Feeds the finder and shows the progress: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, pieces: Iterable[bytes], length_nbytes: int | None, tally: Tally) -> None:
         self._pieces = pieces
@@ -119,14 +120,14 @@ class _Reading:
         self._tally = tally
 
     def findings(self, finder: UrlFinder) -> Iterator[Finding]:
-        """Everything found, in order."""
-        done_nbytes, told_at = 0, monotonic()
+        """Everything that the finder finds, in order."""
+        done_nbytes, shown_at = 0, monotonic()
         bar = sys.stderr.isatty()
         for piece in self._pieces:
             yield from finder.feed(piece)
             done_nbytes += len(piece)
-            if monotonic() - told_at >= (_TELL_SECONDS if not bar else 0.2):
-                told_at = monotonic()
+            if monotonic() - shown_at >= (_PROGRESS_SECONDS if not bar else 0.2):
+                shown_at = monotonic()
                 self._tell(done_nbytes, bar=bar)
         yield from finder.finish()
         if bar:
@@ -143,7 +144,7 @@ class _Reading:
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    """The file as UTF-8 or what is compatible with it in ASCII; UTF-16, as spreadsheets save it, is turned into it."""
+    """The pieces of the file, with UTF-16 (as spreadsheets save it) decoded; any other encoding must contain ASCII."""
     first = file.read(_PIECE_NBYTES)
     encoding = _BOMS.get(first[:2])
     decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
@@ -168,8 +169,11 @@ def _settings(parameters: dict[str, Any]) -> Settings:
 
 @contextmanager
 def opened_catalog(settings: Settings) -> Iterator[CatalogFile]:
-    """The account's catalogue, made where there is none; beside a mount that uses it. Raises Failed for what goes wrong
-    with the catalogue; what else the block raises, a broken pipe say, is not the catalogue's and passes."""
+    """Open the account's catalogue, made where there is none, also beside a mount that uses it.
+
+    Raises Failed for what goes wrong with the catalogue. Any other exception of the block, such as that of a broken
+    pipe, passes.
+    """
     from cffs.daemon.account_folder import located
 
     path = located(settings).state / "catalog.sqlite"
@@ -196,7 +200,7 @@ def _opened(settings: Settings, path: Path) -> CatalogFile:
         except UsageError:
             if not path.exists():
                 raise
-            # a mount has it, and prepared it
+            # a mount has it open, and prepared it
         opened = CatalogFile(path)
     except OSError as problem:
         raise Failed(f"cannot use {path}: {problem.strerror or problem}") from problem

@@ -1,6 +1,6 @@
-"""The credential check for commands: every login that the settings hold, asked once, with time enough for bad networks.
+"""The credential check for commands: each login is asked once, with patience.
 
-It must not know what a command makes of a verdict; it imports the network code, so commands import it late.
+It must not know what a command makes of a verdict. It imports the network code, so commands import it late.
 """
 
 import trio
@@ -22,7 +22,7 @@ async def _ask_all(settings: Settings) -> list[LoginVerdict]:
     verdicts: dict[Login, LoginVerdict] = {}
 
     async def ask(login: Login) -> None:
-        # a transport of its own: a refused login closes v2 to the account's login as well
+        # each login has a transport of its own, because a refused login closes v2 to the account's login as well
         async with Transport(origin) as transport:
             (verdicts[login],) = await check(transport, origin, [login], limit_seconds=_LIMIT_SECONDS)
 

@@ -1,6 +1,6 @@
-"""A check of `cffs doctor`: what was looked at, how it stands, what was found, and how to mend it; one line each.
+"""One check of `cffs doctor`: its subject, state, finding and remedy.
 
-It must not know what is checked. `cli/checks_*` make them, `cli/doctor` prints them.
+It owns how a check is shown, in one line. It must not know what is checked.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from cffs.cli.messages import one_line
 
 
 class State(StrEnum):
-    """FAIL: a mount cannot work so. WARN: it works, and something could be better. SKIP: could not be looked at."""
+    """FAIL: a mount cannot work. WARN: it works, and something could be better. SKIP: it could not be checked."""
 
     OK = "ok"
     WARN = "warn"
@@ -19,13 +19,13 @@ class State(StrEnum):
     SKIP = "skip"
 
 
-#: As terminals show them; never the only carrier of the meaning.
+#: Colours on a terminal; they never carry the meaning alone.
 COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red", State.SKIP: "bright_black"}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line. `mend` is empty where nothing is to be mended."""
+    """One line of the report. `mend` is empty where there is nothing to mend."""
 
     name: str
     state: State
@@ -33,32 +33,32 @@ class Check:
     mend: str = ""
 
     def line(self) -> str:
-        """`FAIL  /dev/fuse         missing; mend: modprobe fuse`."""
+        """The line, such as `FAIL  /dev/fuse         missing; mend: modprobe fuse`."""
         mend = f"; mend: {self.mend}" if self.mend else ""
         return f"{self.name:<18} {one_line(self.found + mend)}"
 
     def plain(self) -> dict[str, str]:
-        """For --json."""
+        """The check as JSON can carry it."""
         return {"check": self.name, "state": self.state.value, "found": self.found, "mend": self.mend}
 
 
 def ok(name: str, found: str) -> Check:
-    """Nothing to mend."""
+    """A check that found nothing to mend."""
     return Check(name, State.OK, found)
 
 
 def warn(name: str, found: str, mend: str = "") -> Check:
-    """It works all the same."""
+    """A check that found something to improve; a mount works all the same."""
     return Check(name, State.WARN, found, mend)
 
 
 def fail(name: str, found: str, mend: str) -> Check:
-    """A mount cannot work so."""
+    """A check that found why a mount cannot work."""
     return Check(name, State.FAIL, found, mend)
 
 
 def skip(name: str, found: str) -> Check:
-    """Could not be looked at."""
+    """A check that could not be made."""
     return Check(name, State.SKIP, found)
 
 

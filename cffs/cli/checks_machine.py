@@ -1,6 +1,6 @@
-"""The checks of this machine: FUSE, limits, folders, running mounts. None of them waits for the network or a mount.
+"""Checks of this machine: FUSE, limits, folders, running mounts.
 
-It must not know the service. `cli/doctor` runs them; `settings` is None where the configuration itself is broken.
+It must not know the service. None of the checks waits for the network or for a mount that hangs.
 """
 
 import ctypes.util
@@ -32,17 +32,20 @@ _DEV_FUSE = Path("/dev/fuse")
 _FUSE_CONF = Path("/etc/fuse.conf")
 _MTAB = Path("/etc/mtab")
 _MOUNT_HELPER = Path("/sbin/mount.cffs")
-#: Sockets to both APIs, the catalogue, logs, and some air.
+#: Enough for the connections to both APIs, the catalogue and the logs, with some to spare.
 _LEAST_FILES = 256
-#: Less than this and the first long recordings push each other out.
+#: With less room than this, the first long recordings evict each other.
 _LEAST_FREE_NBYTES = 256 * 2**20
 _NETWORK_FILE_SYSTEMS = re.compile(r"nfs|cifs|smb|9p|sshfs|fuse\.|ceph|afs|glusterfs")
-#: This version's own making; before it, a clock is wrong.
+#: When this version was made; a clock that shows an earlier time is wrong.
 _HANDLER_SHARE = 0.5
 
 
 def machine_checks(settings: Settings | None, cache_dir: Path, *, of_everyone: bool = False) -> Iterator[Check]:
-    """All of them, in the order in which they matter. Mounts are the user's own, or everyone's."""
+    """Every check, in the order of its importance: of the user's own mounts, or of everyone's.
+
+    `settings` is None where the configuration is broken.
+    """
     mounted = cffs_mounts(of_everyone=of_everyone)
     yield _libraries()
     yield _device()
@@ -84,7 +87,7 @@ def _fusermount() -> Check:
 
 
 def _fusermount_of_user(tool: str, mtab: Path = _MTAB) -> Check:
-    """What an ordinary user needs of it, and root does not."""
+    """Check what an ordinary user needs of fusermount3 and root does not."""
     name, found = "fusermount3", os.stat(tool)
     if not (found.st_mode & stat.S_ISUID and found.st_uid == 0):
         return fail(name, f"{tool} is not setuid root", f"chown root {tool}; chmod 4755 {tool}")
@@ -131,25 +134,25 @@ def _kernel_limit(settings: Settings | None) -> Check:
 def _tuning(mounted: Sequence[Mount]) -> Check:
     name = "read-ahead"
     if mounted:
-        told = []
+        shown = []
         for mount in mounted:
             now = look(device_of(mount.mountpoint))
-            told.append(
+            shown.append(
                 f"{mount.mountpoint}: {now.read_ahead_kb or '?'} KiB"
                 + (f", {now.max_background} in background" if now.max_background else "")
             )
             if (now.read_ahead_kb or 0) < READ_AHEAD_KB:
                 device = device_of(mount.mountpoint)
                 mend = f"as root: echo {READ_AHEAD_KB} > /sys/class/bdi/0:{device}/read_ahead_kb"
-                return warn(name, "; ".join(told), mend)
-        return ok(name, "; ".join(told))
+                return warn(name, "; ".join(shown), mend)
+        return ok(name, "; ".join(shown))
     if os.geteuid() == 0:
         return ok(name, f"raised to {READ_AHEAD_KB} KiB at each mount")
     return ok(name, f"128 KiB for mounts of ordinary users (root raises it to {READ_AHEAD_KB}); works all the same")
 
 
 def _mount_helper(helper: Path = _MOUNT_HELPER) -> Check:
-    """mount(8) runs it as root, so nothing of it may lie where a user could change it."""
+    """Check that users cannot change what mount(8) runs as root."""
     name = "mount -t cffs"
     if os.access(helper, os.X_OK):
         why = weakness_of(helper)
@@ -196,13 +199,13 @@ def _cache_folder(folder: Path) -> Iterator[Check]:
         yield fail(name, f"{folder} cannot be made below {existing}", "give another --cache-dir")
         return
     free, kind = space.f_bavail * space.f_frsize, _file_system(existing)
-    told = f"{folder} on {kind}, {size(free)} free"
+    shown = f"{folder} on {kind}, {size(free)} free"
     if _NETWORK_FILE_SYSTEMS.search(kind):
-        yield warn(name, told, "a local disk is faster and locks reliably: --cache-dir")
+        yield warn(name, shown, "a local disk is faster and locks reliably: --cache-dir")
     elif free < _LEAST_FREE_NBYTES:
-        yield warn(name, told, "make room, or --cache-size 0")
+        yield warn(name, shown, "make room, or --cache-size 0")
     else:
-        yield ok(name, told)
+        yield ok(name, shown)
 
 
 def _file_system(folder: Path) -> str:

@@ -1,6 +1,6 @@
-"""The checks of the service: names, certificates, clock, both APIs and the credentials. Each wait is bounded.
+"""Checks of the service: DNS, certificates, clock, both APIs, credentials.
 
-It must not know FUSE. `cli/doctor` runs them; nothing but the last check sends a credential, and that to its API alone.
+It must not know FUSE. Each wait is bounded. Only the last check sends a credential, and sends it to its own API.
 """
 
 import http.client
@@ -19,10 +19,10 @@ from cffs.core.settings_options import BY_NAME
 
 _NAME_SECONDS = 5.0
 _CONNECT_SECONDS = 8.0
-#: Basic credentials do not care; certificates and Retry-After dates do.
+#: Basic credentials do not depend on the clock; certificates and Retry-After dates do.
 _CLOCK_SECONDS = 120.0
 _EXPIRES_DAYS = 14
-#: What a mount lacks without each of the proofs.
+#: What a mount lacks without each proof.
 _LOST = {
     "v1": "WAVs and dynamic/",
     "v2": "listings, MP3s, media/ and me/",
@@ -31,7 +31,7 @@ _LOST = {
 
 
 def service_checks(settings: Settings) -> Iterator[Check]:
-    """All of them; what cannot work without an earlier one is skipped."""
+    """Every check; one that cannot work without an earlier one is skipped."""
     if settings.offline:
         yield skip("service", "not asked: --offline")
         return
@@ -54,10 +54,11 @@ def service_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _used_urls(settings: Settings) -> list[str]:
-    """The bases of the APIs that have credentials, of both where none has: what is not used need not be reached."""
-    told = settings.credentials
-    v1 = [settings.v1_url] if told.has_v1 else []
-    v2 = [settings.v2_url] if told.has_v2 or told.has_account else []
+    """The base URLs of the APIs that have credentials, of both where neither has: an unused one need not be
+    reachable."""
+    credentials = settings.credentials
+    v1 = [settings.v1_url] if credentials.has_v1 else []
+    v2 = [settings.v2_url] if credentials.has_v2 or credentials.has_account else []
     return v1 + v2 or [settings.v1_url, settings.v2_url]
 
 
@@ -76,7 +77,7 @@ def _name(host: str, port: int) -> Check:
         except OSError as error:
             trouble.append(error.strerror or "no answer")
 
-    # a resolver cannot be told to hurry; left behind, it ends with this process
+    # a resolver cannot be hurried; the thread is left behind and ends with this process
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_NAME_SECONDS)
@@ -89,7 +90,7 @@ def _name(host: str, port: int) -> Check:
 
 
 def _connection(host: str, port: int, scheme: str, settings: Settings) -> Iterator[Check]:
-    """TLS and the clock, by one HEAD of `/` without any credential."""
+    """Check TLS and the clock, by one HEAD of `/` without any credential."""
     name = f"TLS {host}" if scheme == "https" else f"HTTP {host}"
     if scheme == "https":
         try:
@@ -106,7 +107,7 @@ def _connection(host: str, port: int, scheme: str, settings: Settings) -> Iterat
     try:
         connection.connect()
         seconds = time.monotonic() - started
-        yield _told_tls(name, connection, seconds)
+        yield _tls(name, connection, seconds)
         connection.request("HEAD", "/", headers={"Host": host, "Connection": "close"})
         yield _clock(connection.getresponse().headers.get("Date"))
     except ssl.SSLCertVerificationError as error:
@@ -122,18 +123,18 @@ def _connection(host: str, port: int, scheme: str, settings: Settings) -> Iterat
         connection.close()
 
 
-def _told_tls(name: str, connection: http.client.HTTPConnection, seconds: float) -> Check:
+def _tls(name: str, connection: http.client.HTTPConnection, seconds: float) -> Check:
     if not isinstance(connection.sock, ssl.SSLSocket):
         return ok(name, f"plain http, connected in {seconds * 1000:.0f} ms")
     certificate = connection.sock.getpeercert() or {}
-    told = f"{connection.sock.version()}, connected in {seconds * 1000:.0f} ms"
+    shown = f"{connection.sock.version()}, connected in {seconds * 1000:.0f} ms"
     expires = certificate.get("notAfter")
     if isinstance(expires, str):
         days = (ssl.cert_time_to_seconds(expires) - datetime.now(UTC).timestamp()) / 86_400
-        told += f", certificate good for {days:.0f} days"
+        shown += f", certificate good for {days:.0f} days"
         if days < _EXPIRES_DAYS:
-            return warn(name, told, "the service's owner must renew it")
-    return ok(name, told)
+            return warn(name, shown, "the service's owner must renew it")
+    return ok(name, shown)
 
 
 def _clock(date: str | None) -> Check:
@@ -155,7 +156,7 @@ def _accounts(settings: Settings) -> Iterator[Check]:
 
     verdicts = {verdict.login: verdict for verdict in ask_all(settings)}
     tried = [verdict for proof, verdict in verdicts.items() if proof is not Login.ACCOUNT]
-    # the account's own login opens one folder; without it a mount works
+    # the account's own login opens one folder, and a mount works without it
     make_hopeless = fail if all(verdict.is_hopeless for verdict in tried) else warn
     for proof, lost in _LOST.items():
         name, verdict = f"{proof} credentials", verdicts.get(Login(proof))

@@ -1,6 +1,6 @@
-"""`cffs completion`: the script that makes a shell complete commands, options and folders.
+"""`cffs completion`: the script that completes commands, options, folders.
 
-It must not know commands: click asks them. `cli/main` registers it.
+It must not know commands: click knows them.
 """
 
 import click

@@ -1,6 +1,7 @@
-"""Reads the config file and the files that hold secrets, and refuses what others could have read or written.
+"""Reading of the config file and of files that hold a secret.
 
-It must not know which keys are options (`core/settings_resolve` does). `cli/options` calls it.
+It owns the rule of whom such a file may belong to and who may read it. It must not know which keys are options
+(`core/settings_resolve`).
 """
 
 import os
@@ -12,15 +13,15 @@ from pathlib import Path
 from cffs.cli.messages import Failed
 from cffs.core.settings_resolve import MAX_SECRET_CHARACTERS, holds_secrets
 
-#: A config of a thousand profiles fits; anything larger is not one.
+#: A config of a thousand profiles fits; a larger file is no config.
 _LARGEST_CONFIG_NBYTES = 2**20
 
 
 def read_config(path: Path, *, owners: Collection[int], must_exist: bool) -> dict[str, object]:
-    """The parsed file, {} where there is none. Raises Failed, one line, where it cannot be read or trusted.
+    """Return the parsed file, {} where there is none. Raises Failed, one line, where it cannot be read or trusted.
 
-    A file with secrets must belong to one of `owners` and be closed to everybody else; a symbolic link to such a file
-    is fine (that is how people keep their dot-files), what counts is the file that was opened.
+    A file with secrets must belong to one of `owners` and be closed to all others. A symbolic link to such a file is
+    accepted, as people keep their dot-files that way: what counts is the file that was opened.
     """
     try:
         text, found = _read(path, largest=_LARGEST_CONFIG_NBYTES)
@@ -44,9 +45,9 @@ def read_config(path: Path, *, owners: Collection[int], must_exist: bool) -> dic
 
 
 def read_secret(path: Path, *, owners: Collection[int]) -> str:
-    """What a `..._file` names, whole; raises Failed with one line that shows nothing of it.
+    """Return the whole text of the file that a `..._file` names. Raises Failed, in one line that shows nothing of it.
 
-    It must belong to one of `owners`, or to root, and be closed to everybody else, as the config file must.
+    It must belong to one of `owners`, or to root, and be closed to all others, as the config file must.
     """
     try:
         text, found = _read(path, largest=4 * MAX_SECRET_CHARACTERS)
@@ -63,7 +64,7 @@ def read_secret(path: Path, *, owners: Collection[int]) -> str:
 
 def _read(path: Path, *, largest: int) -> tuple[str, os.stat_result]:
     try:
-        # O_NONBLOCK: a pipe put there must not hang the command before it is found not to be a file
+        # O_NONBLOCK: opening a pipe must not hang the command before it is found not to be a file
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as stream:
             found = os.fstat(descriptor)

@@ -1,6 +1,6 @@
-"""`cffs config show`: the effective settings and where each came from, secrets as `***`.
+"""`cffs config show`: the settings in force and where each came from.
 
-It must not show a secret, not even its length. `cli/main` registers it.
+It must not show a secret, not even its length.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from cffs.core.settings_resolve import Resolved
 @click.group(cls=SuggestingGroup, short_help="Show the effective settings.", invoke_without_command=True)
 @click.pass_context
 def config(context: click.Context) -> None:
-    """The configuration."""
+    """Show the settings in force, or print a systemd unit."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
@@ -31,7 +31,7 @@ def config(context: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @settings_options
 def show(as_json: bool, **parameters: Any) -> int:
-    """The effective settings, and where each came from."""
+    """Show the settings in force, and where each came from."""
     rows = list(settings_rows(load(given_options(parameters))))
     if as_json:
         click.echo(json_text({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))

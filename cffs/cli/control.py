@@ -1,7 +1,7 @@
-"""Asks a running mount through its control socket: found by the mount point or through the mount itself, answered while
-the origin hangs.
+"""Client of a running mount's control socket.
 
-It must not know what a command does.
+It owns how the socket is found: by the mount point, or through the mount itself. It must not know what a command does.
+The daemon answers while the service hangs.
 """
 
 import json
@@ -22,7 +22,7 @@ from cffs.daemon.mount_table import mounts_now
 #: The daemon answers from memory; a loop that is busy for longer is stuck.
 LIMIT_SECONDS = 2.0
 _RECEIVE_NBYTES = 65_536
-#: Far above a status; no daemon's nonsense may fill our memory.
+#: Far above a status, so that no daemon can fill our memory.
 _LARGEST_LINE_NBYTES = 2**24
 _UNIX_SOCKETS = Path("/proc/net/unix")
 #: struct ucred of unix(7): pid, uid, gid.
@@ -30,17 +30,17 @@ _PEER = struct.Struct("3i")
 
 
 class NoSocket(Failed):
-    """Nobody listens: an older daemon, a dead one, or one whose folder is not known here."""
+    """There is no socket that accepts: an older daemon, a dead one, or one whose folder is not known here."""
 
 
 class NoAnswer(Failed):
-    """Somebody listens and does not answer in time: the process `pid`, where that is seen from here."""
+    """The daemon does not answer in time; `pid` is its process, where that can be seen from here."""
 
     pid: int | None = None
 
 
 class Line:
-    """A conversation with a daemon, open until it is closed; the daemon's end ends it, whatever its pid is here."""
+    """A connection to a daemon, used as a context manager. It ends when the daemon ends, whatever its pid is here."""
 
     def __init__(self, connection: socket.socket, mountpoint: Path) -> None:
         self._connection = connection
@@ -53,12 +53,12 @@ class Line:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     @property
     def pid(self) -> int | None:
-        """The daemon's process as it is numbered here; None where its namespace is not seen from here."""
+        """The daemon's process as it is numbered here; None where its namespace cannot be seen from here."""
         return _peer(self._connection)[0] or None
 
     def ask(
@@ -69,22 +69,22 @@ class Line:
         limit_seconds: float = LIMIT_SECONDS,
         on_progress: Callable[[object], None] | None = None,
     ) -> object:
-        """As the function `ask`."""
+        """The result of a command, as the function `ask` gives it."""
         self._connection.settimeout(limit_seconds)
         try:
             self._connection.sendall(encode({"command": command, "arguments": dict(arguments or {})}))
             for line in _lines(self._connection, limit_seconds):
                 try:
-                    told = decode(line)
+                    answer = decode(line)
                 except ValueError as error:
                     raise Failed(f"the daemon of {self._mountpoint} {error}; remount with this version") from None
-                if "progress" in told:
+                if "progress" in answer:
                     if on_progress is not None:
-                        on_progress(told["progress"])
-                elif told.get("ok") is True:
-                    return told.get("result")
+                        on_progress(answer["progress"])
+                elif answer.get("ok") is True:
+                    return answer.get("result")
                 else:
-                    raise Failed(str(told.get("error") or "the daemon failed without a reason"))
+                    raise Failed(str(answer.get("error") or "the daemon failed without a reason"))
         except TimeoutError as error:
             raise NoAnswer(f"the daemon of {self._mountpoint} does not answer") from error
         except OSError as error:
@@ -121,35 +121,39 @@ def ask(
 
 
 def connected(mount: Mount, *, limit_seconds: float = LIMIT_SECONDS) -> Line:
-    """A line to the mount's daemon: its socket is named after its mount point, in one of a few folders; where none of
-    them has it, or another mount's, the mount itself tells where it is. Raises NoSocket or NoAnswer."""
+    """Connect to the mount's daemon. Raises NoSocket or NoAnswer.
+
+    The socket is named after the mount point and lies in one of a few folders. Where none of them has it, or it is
+    another mount's, the status of the mount itself says where it is.
+    """
     for path in _sockets(mount):
         connection = _connection(path, mount, limit_seconds)
         if connection is None:
             continue
         line = Line(connection, mount.mountpoint)
         try:
-            told = line.ask("hello", limit_seconds=limit_seconds)
+            answer = line.ask("hello", limit_seconds=limit_seconds)
         except NoSocket:
-            told = None
+            answer = None
         except BaseException as error:
             if isinstance(error, NoAnswer):
                 error.pid = line.pid
             line.close()
             raise
-        if isinstance(told, dict) and _is_of(told, mount):
+        if isinstance(answer, dict) and _is_of(answer, mount):
             return line
         line.close()
     raise NoSocket(f"the mount at {mount.mountpoint} has no control socket that can be reached from here")
 
 
 def unseen(mountpoint: Path) -> Mount:
-    """A mount that this mount table does not show (any more), by the path that its daemon knows."""
+    """A mount that the mount table does not show (any more), by the path that its daemon knows."""
     return Mount(mountpoint=mountpoint, filesystem=FILESYSTEM, source="", user_id=None)
 
 
 def folders(mount: Mount) -> Iterator[Path]:
-    """Where the socket of a mount may be: this user's folders, then those of who mounted it (root may look there)."""
+    """The folders where a mount's socket may be: those of this user, then those of the user who mounted it (root may
+    look there)."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         yield Path(runtime) / "cffs"
@@ -166,16 +170,17 @@ def folders(mount: Mount) -> Iterator[Path]:
 
 
 def _sockets(mount: Mount) -> Iterator[Path]:
-    """Where it may listen, the likeliest first; the mount itself is asked last, since it may hang."""
+    """The paths where the daemon may listen, the likeliest first. The mount itself is asked last, because it may
+    hang."""
     same = [other for other in mounts_now() if mount.device and other.device == mount.device]
     for mountpoint in dict.fromkeys((mount.mountpoint, *(other.mountpoint for other in same))):
         for folder in folders(mount):
             yield folder / socket_name(mountpoint)
     yield from _bound(socket_name(mount.mountpoint))
     for other in same:
-        told = _control_in(read_status(other.mountpoint)) if other.root == Path("/") else None
-        if told is not None:
-            yield told
+        answer = _control_in(read_status(other.mountpoint)) if other.root == Path("/") else None
+        if answer is not None:
+            yield answer
 
 
 def _bound(name: str) -> Iterator[Path]:
@@ -192,22 +197,22 @@ def _bound(name: str) -> Iterator[Path]:
 
 def _control_in(status: bytes | None) -> Path | None:
     try:
-        told = json.loads(status or b"null")
+        answer = json.loads(status or b"null")
     except ValueError:
         return None
-    control = told.get("control") if isinstance(told, dict) else None
+    control = answer.get("control") if isinstance(answer, dict) else None
     return Path(control) if isinstance(control, str) and control.startswith("/") else None
 
 
-def _is_of(told: Mapping[str, object], mount: Mount) -> bool:
-    """Whether the daemon that said hello is that of the mount: another namespace may have another at the same path."""
-    if mount.device and told.get("device"):
-        return told["device"] == mount.device
-    return told.get("mountpoint") == str(mount.mountpoint)
+def _is_of(answer: Mapping[str, object], mount: Mount) -> bool:
+    """True where the daemon that answered is that of the mount: another namespace may have one at an equal path."""
+    if mount.device and answer.get("device"):
+        return answer["device"] == mount.device
+    return answer.get("mountpoint") == str(mount.mountpoint)
 
 
 def _connection(path: Path, mount: Mount, limit_seconds: float) -> socket.socket | None:
-    """Connected to whoever listens there, where that is the user's who mounted, ours or root's; else None."""
+    """A connection to the socket, where its owner is root, this user, or the user who mounted; None otherwise."""
     try:
         folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -215,7 +220,7 @@ def _connection(path: Path, mount: Mount, limit_seconds: float) -> socket.socket
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(limit_seconds)
     try:
-        # through the descriptor: a socket's path may have 107 bytes only
+        # through the descriptor: the path of a socket may have at most 107 bytes
         connection.connect(f"/proc/self/fd/{folder}/{path.name}")
         if _peer(connection)[1] in (0, os.geteuid(), mount.user_id):
             return connection
@@ -231,13 +236,14 @@ def _connection(path: Path, mount: Mount, limit_seconds: float) -> socket.socket
 
 
 def _peer(connection: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end, as the kernel numbers them for us."""
+    """The process and user at the other end, as the kernel numbers them for us."""
     pid, uid, _gid = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return pid, uid
 
 
 def _lines(connection: socket.socket, limit_seconds: float) -> Iterator[bytes]:
-    """Line by line; TimeoutError where one does not come whole in time. Root may be talking to anybody's daemon."""
+    """The lines of the answer. Raises TimeoutError where one does not come whole in time: root may be talking to the
+    daemon of any user."""
     waiting = b""
     deadline = time.monotonic() + limit_seconds
     while piece := connection.recv(_RECEIVE_NBYTES):

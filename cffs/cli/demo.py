@@ -1,6 +1,6 @@
-"""`cffs demo`: a stand-in in a child process and a mount of it here, until Ctrl-C.
+"""`cffs demo`: a stand-in in a child process, mounted until Ctrl-C.
 
-It must not touch the user's own cache, state or config. `cli/main` registers it; `scripts/demo` uses `demo_settings`.
+It owns the demo's settings and temporary folder. It must not touch the user's own cache, state or config.
 """
 
 import os
@@ -40,7 +40,10 @@ def demo(mountpoint: Path, calls: int, seed: int, debug: bool) -> int:
 
 
 def what_next(mountpoint: Path) -> list[str]:
-    """What to look at in the demo's mount, and how to mount an account of one's own; examples that exist there."""
+    """Lines that say what to look at in the demo's mount, and how to mount an account of one's own.
+
+    Every path in them exists in the demo's account.
+    """
     at = shlex.quote(str(mountpoint))
     player = next((name for name in ("mpv", "ffplay", "vlc", "mplayer") if shutil.which(name)), "mpv")
     return [
@@ -77,7 +80,7 @@ def demo_settings(standin: StandinChild, folder: Path, *, foreground: bool, debu
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A private folder that is gone afterwards."""
+    """A private temporary folder, removed afterwards. Raises Failed where none can be made."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="cffs-demo-"))
     except OSError as error:

@@ -1,6 +1,6 @@
-"""`cffs doctor`: a line per check with its mend; with `--probe` also what the real origin does with its objects.
+"""`cffs doctor`: a line for each check with its remedy.
 
-It must not know how anything is checked. `cli/main` registers it.
+With `--probe` it also shows how the real service treats its objects. It must not know how anything is checked.
 """
 
 import os
@@ -68,7 +68,7 @@ def _checks(
 
 
 def _settings(options: dict[str, object]) -> tuple[Settings | None, Check]:
-    """The settings, and the check of where they come from; None where the configuration is broken."""
+    """The settings, None where the configuration is broken, and the check of the configuration."""
     try:
         settings = load(options).settings
     except (Failed, UsageError) as error:
@@ -81,7 +81,7 @@ def _settings(options: dict[str, object]) -> tuple[Settings | None, Check]:
 
 def _print(check: Check) -> None:
     state = f"{check.state.value:<4}"
-    # click leaves the colours out where stdout is no terminal; NO_COLOR is the user's word
+    # click leaves colours out where stdout is no terminal; NO_COLOR is how a user refuses them everywhere
     colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     click.echo(f"{click.style(state, fg=COLOURS[check.state]) if colour else state}  {check.line()}")
     sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""How long: `90s`, `15m`, `12h`, `7d`, `8w` as people write it on a command line; pure.
+"""Parser of durations on a command line: `90s`, `15m`, `12h`, `7d`, `8w`.
 
-It must not know commands. `cli/cache` and `cli/prefetch` parse by it.
+It is pure, and must not know commands.
 """
 
 import re
@@ -12,7 +12,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 def parse_age(text: str) -> int:
-    """Seconds; raises UsageError for anything else, a number without a unit too."""
+    """The seconds. Raises UsageError for anything else, also for a number without a unit."""
     match = _AGE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not an age; write it like 12h, 7d or 8w")

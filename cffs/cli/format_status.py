@@ -1,7 +1,7 @@
-"""A mount's status as lines for people: sizes with units, times as people say them, nothing that is zero and dull.
+"""A mount's status as lines for people.
 
-It must not ask anybody; whatever is absent is left out, since the daemon may be older or newer than this command.
-`cli/status` calls it.
+It owns the units, and leaves out zeros that say nothing. It must not ask anything, and takes nothing for granted: the
+daemon may be older or newer than this command.
 """
 
 import json
@@ -11,27 +11,27 @@ from typing import Any
 from cffs.cli.messages import one_line
 
 _LAST_ERRORS = 10
-#: Of `uploads`, what is not a number.
+#: Keys of `uploads` that hold lists.
 _LISTS = ("active", "refusals")
 _UNITS = ("B", "K", "M", "G", "T")
 _A_MINUTE, _AN_HOUR, _A_DAY = 60, 3600, 86_400
 
 
-def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
-    """One mount."""
-    origin, cache, reads = _table(told, "origin"), _table(told, "cache"), _table(told, "reads")
-    asked_for = " (asked for)" if told.get("offline_asked_for") is True else ""
-    yield f"{one_line(str(told.get('mountpoint', '?')))}  {one_line(str(origin.get('state', '?')))}{asked_for}"
-    notes = told.get("notes")
+def lines_of(status: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of one mount's status."""
+    origin, cache, reads = _table(status, "origin"), _table(status, "cache"), _table(status, "reads")
+    asked_for = " (asked for)" if status.get("offline_asked_for") is True else ""
+    yield f"{one_line(str(status.get('mountpoint', '?')))}  {one_line(str(origin.get('state', '?')))}{asked_for}"
+    notes = status.get("notes")
     for note in notes if isinstance(notes, list) else []:
         yield f"    {one_line(str(note))}"
-    uptime = told.get("uptime_seconds")
+    uptime = status.get("uptime_seconds")
     yield from _row(
         "daemon",
-        _named(told, "pid", "version"),
+        _named(status, "pid", "version"),
         f"up {duration(uptime)}" if isinstance(uptime, int | float) else "",
-        _named(told, "open_files"),
-        _named(told, "bugs") if told.get("bugs") else "",
+        _named(status, "open_files"),
+        _named(status, "bugs") if status.get("bugs") else "",
     )
     held = origin.get("held_until")
     yield from _row(
@@ -48,15 +48,15 @@ def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
         _named(cache, "hits_memory", "hits_disk", "misses"),
         _named(cache, "corrupt_blocks") if cache.get("corrupt_blocks") else "",
     )
-    prefetch = _table(told, "prefetch")
+    prefetch = _table(status, "prefetch")
     yield from _row(
         "prefetch", _named(prefetch, "started"), _sizes(prefetch, "used", "used_bytes"),
         _sizes(prefetch, "wasted", "wasted_bytes"),
     )  # fmt: skip
-    catalog, kernel = _table(told, "catalog"), _table(told, "kernel")
+    catalog, kernel = _table(status, "catalog"), _table(status, "kernel")
     yield from _row("catalog", _named(catalog, *catalog))
     yield from _row("kernel", _named(kernel, *kernel))
-    uploads = _table(told, "uploads")
+    uploads = _table(status, "uploads")
     yield from _row("uploads", _named(uploads, *(name for name in uploads if name not in _LISTS)))
     active = uploads.get("active")
     for one in active if isinstance(active, list) else []:
@@ -76,13 +76,13 @@ def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
                     yield from _row(f"  {kind}", _named(one, *one))
     errors = _table(origin, "errors")
     yield from _row("errors", _named(errors, *errors))
-    last = told.get("last_errors")
+    last = status.get("last_errors")
     for line in (last if isinstance(last, list) else [])[-_LAST_ERRORS:]:
         yield f"    {_error(line)}"
 
 
 def size(nbytes: object) -> str:
-    """`12.3M`, as --memory-size would be written."""
+    """A size such as `12.3M`, in the units of --memory-size."""
     if not isinstance(nbytes, int | float) or isinstance(nbytes, bool):
         return "?"
     value, unit = float(nbytes), 0
@@ -92,7 +92,7 @@ def size(nbytes: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`3 s`, `5 min`, `2 h 10 min`, `4 d 3 h`."""
+    """A duration such as `3 s`, `5 min`, `2 h 10 min` or `4 d 3 h`."""
     whole = int(seconds)
     if whole < _A_MINUTE:
         return f"{whole} s"
@@ -103,12 +103,12 @@ def duration(seconds: float) -> str:
     return f"{whole // _A_DAY} d {whole % _A_DAY // _AN_HOUR} h"
 
 
-def _error(told: object) -> str:
-    return one_line(told if isinstance(told, str) else json.dumps(told))
+def _error(status: object) -> str:
+    return one_line(status if isinstance(status, str) else json.dumps(status))
 
 
-def _table(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = told.get(name)
+def _table(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = status.get(name)
     return value if isinstance(value, Mapping) else {}
 
 

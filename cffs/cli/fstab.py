@@ -1,21 +1,22 @@
-"""The `-o` list of mount(8) and /etc/fstab, taken apart into our options.
+"""Parser of the `-o` list of mount(8) and /etc/fstab.
 
-It must not know other layers: what it gives is the option layer. `cli/mount` and `mount.cffs` call it.
+It owns which options of others are passed over. It must not know the other sources of settings: its result is the
+option layer.
 """
 
 from cffs.cli.groups import did_you_mean
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import BY_NAME, CREDENTIALS, Kind, parse
 
-#: For mount(8), systemd and libmount, or the way this mount is anyway.
+#: Options for mount(8), systemd and libmount, and those that describe what this mount always is.
 _STRIPPED = frozenset(
     {
         *("defaults", "auto", "noauto", "user", "users", "nouser", "owner", "group", "nofail", "_netdev", "rw"),
         *("nosuid", "nodev", "noexec", "async", "atime", "noatime", "relatime", "norelatime", "nodiratime"),
         *("strictatime", "lazytime", "nolazytime", "default_permissions", "sync", "dirsync", "silent", "loud"),
         *("iversion", "noiversion", "mand", "nomand", "nosymfollow", "symfollow", "uhelper", "helper", "context"),
-        "remount",  # seen to by `remounts`
-        # FUSE's own: what they ask for is so anyway, or is decided here
+        "remount",  # handled by `remounts`
+        # FUSE's own: what they ask for is always so, or is decided here
         *("fsname", "subtype", "kernel_cache", "auto_cache", "noauto_cache", "async_read", "sync_read", "big_writes"),
         *("attr_timeout", "entry_timeout", "negative_timeout", "ac_attr_timeout", "max_read", "max_readahead"),
         *("max_background", "congestion_threshold", "use_ino", "readdir_ino", "auto_unmount", "noforget", "clone_fd"),
@@ -23,16 +24,16 @@ _STRIPPED = frozenset(
         *("splice_move", "no_splice_read", "no_splice_write", "no_splice_move", "blksize"),
     }
 )
-#: What the mount never is; accepting it would be a lie.
+#: What the mount never is; accepting these would be a lie.
 _NEVER = frozenset({"suid", "dev", "exec"})
-#: Its own line: the nearest thing is another option.
+#: It has a message of its own, because the nearest thing is another option.
 _ALLOW_ROOT = "allow_root"
 
 
 def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]:
-    """The options that one `-o` argument gives, each checked; raises UsageError with one line.
+    r"""The options that one `-o` argument gives, each checked. Raises UsageError with one line.
 
-    `"a,b"` and `\\,` keep a comma inside a value; so does a value of `formats`. `sloppy` (mount -s) drops unknown ones.
+    `"a,b"` and `\,` keep a comma inside a value; so does a value of `formats`. `sloppy` (mount -s) drops unknown ones.
     """
     options: dict[str, object] = {}
     read_only = False
@@ -70,8 +71,10 @@ def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]
 
 
 def remounts(text: str, *, before: tuple[bool, bool] = (False, False)) -> tuple[bool, bool]:
-    """Whether the `-o` arguments up to this one ask for a remount, and for a read-only mount; `before` is what those
-    before it asked for."""
+    """Whether the `-o` arguments up to this one ask for a remount, and for a read-only mount.
+
+    `before` is what those before it asked for.
+    """
     is_remount, is_read_only = before
     for item in _split(text):
         name = item.strip()
@@ -97,7 +100,7 @@ def _split(text: str) -> list[str]:
     items.append(current)
     joined: list[str] = []
     for item in items:
-        # formats=mp3,wav as the contract spells it, without quotes
+        # formats=mp3,wav needs no quotes
         if item in ("mp3", "wav") and joined and joined[-1] in ("formats=mp3", "formats=wav"):
             joined[-1] += f",{item}"
         else:

@@ -1,4 +1,4 @@
-"""A group of commands that answers a near miss with the word that was meant.
+"""A group of commands that suggests the nearest word for a wrong one.
 
 It must not know commands.
 """
@@ -9,7 +9,7 @@ import click
 
 
 class SuggestingGroup(click.Group):
-    """Wrong words are wrong usage, as in every group of click's, with "did you mean" where one comes near."""
+    """As every group of click's it takes a wrong word for wrong usage, and adds "did you mean" where one comes near."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -21,6 +21,6 @@ class SuggestingGroup(click.Group):
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """`; did you mean umount`, or nothing where no known word comes near."""
+    """`; did you mean umount`, or "" where no known word comes near."""
     near = difflib.get_close_matches(word.lower(), known, 1)
     return f"; did you mean {near[0]}" if near else ""

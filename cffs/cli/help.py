@@ -1,6 +1,6 @@
-"""`cffs help`: the documents that come with cffs, by topic, and each command's help.
+"""`cffs help`: the documents by topic, and the help of each command.
 
-It must not know what a document says: every `cffs/docs/*.md` is a topic, its first line the title.
+It must not know what a document says: every `cffs/docs/*.md` is a topic, and its first line the title.
 """
 
 import re
@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from cffs.cli.groups import did_you_mean
 
 _SUFFIX = ".md"
-#: What `scripts/documents` writes around generated parts.
+#: Marks that `scripts/documents` writes around generated parts.
 _MARKER = re.compile(r"^<!--.*-->\n", re.MULTILINE)
 
 
@@ -37,13 +37,13 @@ def help_command(context: click.Context, words: tuple[str, ...]) -> int:
 
 
 def topics() -> dict[str, str]:
-    """Topic to title, in the order of the alphabet."""
+    """Topic to title, in alphabetical order."""
     found = sorted(item.name for item in files("cffs.docs").iterdir() if item.name.endswith(_SUFFIX))
     return {name.removesuffix(_SUFFIX): _title(document(name.removesuffix(_SUFFIX))) for name in found}
 
 
 def document(topic: str) -> str:
-    """The text of a topic, as it is read on a terminal."""
+    """The text of a topic as a terminal shows it, without marks."""
     return _MARKER.sub("", (files("cffs.docs") / f"{topic}{_SUFFIX}").read_text(encoding="utf-8"))
 
 
@@ -64,7 +64,7 @@ def _root_commands(context: click.Context) -> list[str]:
 
 
 def _help_of(context: click.Context, words: tuple[str, ...]) -> str:
-    """The help of the command that the words name."""
+    """The help of the command that the words name. Raises UsageError where they name none."""
     root = context.find_root()
     command, found = root.command, root
     for word in words:
@@ -78,7 +78,7 @@ def _help_of(context: click.Context, words: tuple[str, ...]) -> str:
 
 
 def _show(text: str) -> None:
-    """Through the user's pager where it is longer than a screen."""
+    """Print the text, on a terminal through the user's pager."""
     if sys.stdout.isatty():
         click.echo_via_pager(text)
     else:

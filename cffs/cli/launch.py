@@ -1,7 +1,7 @@
-"""Starts the daemon: in the background as a child of its own session, or in this very process for `--foreground`.
+"""Start of the daemon: as a child in the background, or in this process.
 
-It must not know what a mount is. Settings travel to the child as JSON on its stdin, never in argv or the environment,
-and come back are reports, JSON lines on a socket. `cli/mount` and the demo call it.
+It owns the way of settings and reports: settings travel as JSON on the child's stdin, never in argv or the environment,
+and reports come back as JSON lines on a socket. It must not know what a mount is.
 """
 
 import json
@@ -29,9 +29,10 @@ from cffs.daemon.mount_request import hand_over
 from cffs.daemon.mounting import Connection, Known, free, mount
 from cffs.daemon.report import Report, ReportKind
 
-#: Credentials are tried for 1 s and the mount itself takes milliseconds; a daemon silent for this long is stuck.
+#: Credentials are tried for 1 s and the mount itself takes milliseconds; a daemon that is silent for this long is
+#: stuck.
 READY_SECONDS = 60.0
-#: The daemon's own promise for an orderly end is 2 s (contract section 10).
+#: The daemon promises an orderly end within 2 s (cffs/docs/semantics.md#ends).
 _GRACE_SECONDS = 5.0
 _LARGEST_LAST_WORDS_NBYTES = 65_536
 
@@ -43,32 +44,32 @@ def run_in_foreground(
     options: Mapping[str, object] | None = None,
     hints: Sequence[str] = (),
 ) -> int:
-    """Runs the daemon here until it ends; returns its exit status. Raises what it raises.
+    """Run the daemon in this process until it ends, and return its exit status. Raises what the daemon raises.
 
-    `options` is the option layer that the settings came from, where they can be read again; `hints` are lines for the
-    user once the mount answers.
+    `options` is the option layer that the settings came from, where they can be read again. `hints` are lines for the
+    user, shown once the mount answers.
     """
     task = _task(settings, mountpoint, options)
     _forget_variables()
-    os.umask(0o077)  # one of 0177 would make folders that we cannot enter
+    os.umask(0o077)  # a mask of 0177 would make folders that we cannot enter
     from cffs.daemon.hardening import harden
     from cffs.daemon.main import start
 
     harden(debug=settings.debug)
 
-    def report(told: Report) -> None:
-        if told.kind is ReportKind.READY:
+    def report(sent: Report) -> None:
+        if sent.kind is ReportKind.READY:
             tell(f"mounted on {mountpoint}; Ctrl-C unmounts")
-            for line in hints:  # to be copied, so as they stand
+            for line in hints:  # shown as they stand, because they are meant to be copied
                 click.echo(visible(line), err=True)
         else:
-            tell(told.message)
+            tell(sent.message)
 
     return start(task, report=report, make_mount=partial(mount, settings, mountpoint))
 
 
 def _task(settings: Settings, mountpoint: Path, options: Mapping[str, object] | None) -> dict[str, object]:
-    """What a daemon is told; it holds secrets."""
+    """The daemon's task as JSON can carry it; it holds secrets."""
     task: dict[str, object] = {"settings": settings.to_plain(), "mountpoint": str(mountpoint)}
     if options is not None:
         task["reread"] = recipe(options, settings)
@@ -82,9 +83,9 @@ def start_in_background(
     options: Mapping[str, object] | None = None,
     command: Sequence[str] | None = None,
 ) -> None:
-    """Starts the daemon and returns once the mount answers; raises Failed with one line when it will not.
+    """Start the daemon and return once the mount answers. Raises Failed with one line where it will not.
 
-    Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted. `options` as in `run_in_foreground`.
+    Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted. `options` is as in `run_in_foreground`.
     """
     task = json.dumps(_task(settings, mountpoint, options)).encode()
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -96,9 +97,9 @@ def start_in_background(
         made.append(connection.known)
         return connection
 
-    # in memory: no folder for temporary files needs to be writable
+    # in memory, so that no folder for temporary files needs to be writable
     with os.fdopen(os.memfd_create("last words"), "rb") as last_words, ours:
-        # on SIGTERM the same as on Ctrl-C: the child must not outlive the command that nobody hears any more
+        # SIGTERM is treated as Ctrl-C: the child must not outlive a command whose messages are read by no one
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         child = None
         try:
@@ -116,11 +117,11 @@ def start_in_background(
                 its.close()
             _hand_over(child, task)
             _wait_until_ready(child, ours.fileno(), last_words.fileno(), make_mount)
-            child.returncode = 0  # it lives on: Popen must not warn about a child that nobody waited for
+            child.returncode = 0  # it lives on: Popen must not warn about a child that was not waited for
         except BaseException:
             if child is not None:
                 end(child, grace_seconds=_GRACE_SECONDS)
-                for known in made:  # a daemon that had to be killed leaves a dead mount behind
+                for known in made:  # a daemon that had to be killed leaves a dead mount
                     free(known)
             raise
         finally:
@@ -134,7 +135,7 @@ def _hand_over(child: "subprocess.Popen[bytes]", task: bytes) -> None:
         with child.stdin as pipe:
             pipe.write(task)
     except BrokenPipeError:
-        return  # it died at once; what it said is found below
+        return  # it died at once; its last words are read below
 
 
 def _wait_until_ready(
@@ -151,25 +152,25 @@ def _wait_until_ready(
         *lines, buffered = buffered.split(b"\n")
         for line in lines:
             try:
-                told = Report.from_line(line.decode())
+                sent = Report.from_line(line.decode())
             except ValueError as error:
                 raise Failed("the daemon's report is not understood; reinstall cffs") from error
-            if told.kind is ReportKind.READY:
+            if sent.kind is ReportKind.READY:
                 return
-            if told.kind is ReportKind.MOUNT:
-                with suppress(OSError):  # it is gone: what it said is found below
+            if sent.kind is ReportKind.MOUNT:
+                with suppress(OSError):  # it is gone; its last words are read below
                     hand_over(make_mount(), reports)
                 continue
-            if told.kind is ReportKind.ERROR:
-                raise Failed(told.message or "the daemon failed without a reason")
-            tell(told.message)
+            if sent.kind is ReportKind.ERROR:
+                raise Failed(sent.message or "the daemon failed without a reason")
+            tell(sent.message)
 
 
 def _piece(reports: int) -> bytes:
     try:
         return os.read(reports, 65_536)
     except ConnectionResetError:
-        return b""  # it ended without having read all that it was told
+        return b""  # it ended before it had read its whole task
 
 
 def _death_notice(child: "subprocess.Popen[bytes]", last_words: int) -> str:
@@ -181,18 +182,18 @@ def _death_notice(child: "subprocess.Popen[bytes]", last_words: int) -> str:
     start = max(0, length - _LARGEST_LAST_WORDS_NBYTES)
     lines = os.pread(last_words, _LARGEST_LAST_WORDS_NBYTES, start).decode(errors="replace").strip().splitlines()
     how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-    # a group of exceptions ends in a frame of dashes
+    # an exception group ends in a frame of dashes
     words = [text for line in lines if (text := line.strip(" |+-"))]
     said = f": {words[-1]}" if words else ""
     return f"the daemon ended {how} before the mount was ready{said}"
 
 
 def child_environment() -> dict[str, str]:
-    """Ours without any CFFS_ variable: what they said is in the settings, and secrets do not belong there."""
+    """Our environment without any CFFS_ variable: the settings hold their values, and a child needs no secret twice."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CFFS_")}
     home = str(Path(cffs.__file__).resolve().parent.parent)
     if home not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        # a checkout: -P keeps the working folder off the path, so the child must be told where cffs is
+        # in a checkout, -P keeps the working folder off the path, so the child needs the path of cffs
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
     return environment
 

@@ -1,6 +1,7 @@
-"""`cffs login` and `cffs logout`: credentials into the config file and out of it, never on the command line.
+"""`cffs login` and `cffs logout`: credentials in the config file.
 
-It must not know how they are used beyond one question to the service. `cli/main` registers both.
+It owns where credentials come from (the terminal or stdin, never the command line) and which are stored. It must not
+know how they are used beyond one question to the service.
 """
 
 import getpass
@@ -29,7 +30,7 @@ _QUESTIONS = {
     "account_login": ("account login, only to manage API credentials (empty: leave it)", False),
     "account_password": ("account password", True),
 }
-#: What is tried, and stored, as one.
+#: Credentials that are tried, and stored, together.
 _NAMES = {"v1": ("apikey",), "v2": ("login", "password"), "account": ("account_login", "account_password")}
 _KEYS = (*CREDENTIALS, *(f"{name}_file" for name in CREDENTIALS))
 _NEEDS = {"password": "login", "account_password": "account_login"}
@@ -90,14 +91,14 @@ def logout(**parameters: Any) -> int:
 
 
 def _place(options: Mapping[str, object]) -> tuple[Path, str | None]:
-    """The config file and the profile that the options, or the environment, mean."""
+    """The config file and the profile that the options, or the environment, name."""
     config = str(options.get("config") or os.environ.get("CFFS_CONFIG") or "") or None
     profile = str(options.get("profile") or os.environ.get("CFFS_PROFILE") or "") or None
     return find_places(dict(os.environ), uid=None, config=config).config_file, profile
 
 
 def _edit(path: Path, values: Mapping[str, str | None], profile: str | None) -> None:
-    read_config(path, owners={os.geteuid()}, must_exist=False)  # refuses what others could have written
+    read_config(path, owners={os.geteuid()}, must_exist=False)  # raises Failed where others could have written it
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     changed = with_values(text, values, profile=profile)
     if not changed.strip() and path.exists() and not path.is_symlink():
@@ -107,15 +108,18 @@ def _edit(path: Path, values: Mapping[str, str | None], profile: str | None) -> 
 
 
 def _held(path: Path, profile: str | None) -> list[str]:
-    """The credentials that the file holds now, and the files of such that it names."""
+    """The keys of credentials, and of files with credentials, that the config file holds now."""
     return credentials_in(read_config(path, owners={os.geteuid()}, must_exist=False), profile, _KEYS)
 
 
 def _addresses(
     options: Mapping[str, object], kept: Collection[str], *, held: Collection[str], refused: Collection[str]
 ) -> dict[str, str]:
-    """The base URLs given here, to be stored with the credentials that are meant for them: stored alone, these would be
-    sent to the default one. Raises Failed where credentials that stay in the file would be sent to the new place."""
+    """The base URLs given here, to be stored with the credentials that are meant for them.
+
+    Credentials stored without them would be sent to the default address. Raises Failed where credentials that stay in
+    the file would be sent to the new one.
+    """
     found = {}
     for option, proofs in (("v1_url", ("v1",)), ("v2_url", ("v2", "account"))):
         if option not in options:
@@ -150,7 +154,7 @@ def _from_terminal() -> dict[str, str]:
 
 
 def _from_stdin() -> dict[str, str]:
-    """`name = value` lines, quoted as in TOML or plain; blank lines and comments are passed over."""
+    """Credentials from `name = value` lines, quoted as in TOML or plain; blank lines and comments are skipped."""
     text = sys.stdin.read(len(CREDENTIALS) * 2 * MAX_SECRET_CHARACTERS)
     given: dict[str, str] = {}
     for line in text.splitlines():
@@ -164,7 +168,8 @@ def _from_stdin() -> dict[str, str]:
             try:
                 value = str(tomllib.loads(f"v = {value}")["v"])
             except tomllib.TOMLDecodeError:
-                raise Failed(f"stdin: the value of {name} is not quoted as in TOML") from None  # it would show it
+                # the error would show it
+                raise Failed(f"stdin: the value of {name} is not quoted as in TOML") from None
         given[name] = _checked(name, value)
     return given
 
@@ -177,11 +182,11 @@ def _checked(name: str, text: str) -> str:
 
 
 def _verdicts(options: Mapping[str, object], given: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """What the service says of what was given: a few words on what may be stored, and why the rest may not."""
+    """A few words on what may be stored, and the reason for each proof that may not, from the service's answers."""
     try:
         settings = load(options, credentials=given).settings
     except (Failed, UsageError):
-        # the profile is about to be made: its other settings are the defaults
+        # the profile does not exist yet, so its other settings are the defaults
         if options.get("profile") is None:
             raise
         without = {name: value for name, value in options.items() if name != "profile"}
@@ -198,5 +203,5 @@ def _verdicts(options: Mapping[str, object], given: Mapping[str, str]) -> tuple[
         Outcome.UNDECIDED: "does not say whether it accepts it",
     }
     verdicts = ask_all(settings)
-    told = "".join(f", {one.login} {words[one.outcome]}" for one in verdicts if one.outcome in words)
-    return told, {str(one.login): one.why for one in verdicts if one.outcome not in words}
+    accepted = "".join(f", {one.login} {words[one.outcome]}" for one in verdicts if one.outcome in words)
+    return accepted, {str(one.login): one.why for one in verdicts if one.outcome not in words}

@@ -1,6 +1,7 @@
-"""The commands `cffs` and `mount.cffs`, and the boundary that makes every failure one line and an exit status.
+"""The commands `cffs` and `mount.cffs`, and the boundary for failures.
 
-It must not know what a command does. The entry points of pyproject.toml call it.
+It owns the table of commands, and that every failure is one line and an exit status. It must not know what a command
+does.
 """
 
 import errno
@@ -21,7 +22,7 @@ from cffs.cli.messages import Failed, one_line, tell
 from cffs.core.errors import CffsError
 from cffs.daemon.inherited_environment import put_right
 
-#: Where each command lives; imported when it is asked for.
+#: Module, name and short help of each command; the module is imported when the command is used.
 _COMMANDS = {
     "mount": ("cffs.cli.mount", "mount", "Mount an account's recordings and media."),
     "umount": ("cffs.cli.umount", "umount_command", "Unmount, and wait for the daemon to end."),
@@ -47,7 +48,7 @@ class _Commands(SuggestingGroup):
     """The group of all commands, each imported when it is used."""
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One screen: what it is, the commands, where more is told."""
+        """One screen: what cffs is, the commands, and where there is more help."""
         formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS] [ARGS]...")
         self.format_help_text(ctx, formatter)
         self.format_commands(ctx, formatter)
@@ -55,7 +56,7 @@ class _Commands(SuggestingGroup):
         formatter.write_text("`cffs COMMAND --help` tells more, `cffs help` lists documents; --version.")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table."""
+        """The names, in the order of the table."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -67,7 +68,7 @@ class _Commands(SuggestingGroup):
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table as it stands, without importing anything; no heading, so that a screen holds it."""
+        """The table of commands, without importing any, and without a heading so that it fits a screen."""
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
@@ -102,13 +103,13 @@ def main_mount_helper() -> NoReturn:
 
 
 def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
-    """Runs a command; its exit status. Every failure is one line on stderr, a traceback only with --debug."""
+    """Run a command and return its exit status. Every failure is one line on stderr; a traceback needs --debug."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still reads well
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets readable lines
     debug = "--debug" in arguments or os.environ.get("CFFS_DEBUG", "").lower() in ("1", "yes", "true", "on")
     try:
-        # click gives back what the command returned, or the status of its own exits (--help)
+        # click returns what the command returned, or the status of its own exits (--help)
         status = command.main(args=list(arguments), prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.UsageError as error:
@@ -122,7 +123,7 @@ def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
         tell("interrupted")
         return 1
     except BrokenPipeError:
-        # the reader of our output is gone (`| head`): no line
+        # the reader of our output is gone (`| head`), so no line is printed
         _give_up_stdout()
         return 1
     except Exception as error:  # the boundary of the command line: a bug is one line too
@@ -144,7 +145,7 @@ def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
 
 
 def _unwritten() -> str | None:
-    """Why stdout does not take what it was given (a full disk, a closed stream), or None where it does."""
+    """Why stdout cannot be written (a full disk, a closed stream), or None where it can."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
@@ -153,12 +154,12 @@ def _unwritten() -> str | None:
 
 
 def _give_up_stdout() -> None:
-    """The interpreter would complain about what is not written once more at its end."""
+    """Close stdout to the interpreter's last flush, which would complain about it once more."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, 1)
     os.close(nowhere)
 
 
 def _drop_output() -> None:
-    """What is still to be written goes nowhere, so that the interpreter's end has nothing to complain of."""
+    """Send the rest of the output nowhere, so that the interpreter's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,6 +1,6 @@
-"""`cffs mount`, and `mount.cffs` as mount(8) calls it: settings, a check of the mount point, then the daemon.
+"""`cffs mount`, and `mount.cffs` for mount(8).
 
-It must not know what the daemon does. `cli/main` registers it.
+It owns the order: settings, a check of the mount point, then the daemon. It must not know what the daemon does.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def mount(mountpoint: Path, foreground: bool, **parameters: Any) -> int:
 
 
 def mount_with(options: Mapping[str, object], mountpoint: Path, *, foreground: bool) -> int:
-    """Mounts with this option layer; the exit status. Raises Failed or UsageError with one line."""
+    """Mount with this option layer and return the exit status. Raises Failed or UsageError with one line."""
     settings = load(options, foreground=foreground).settings
     settings.require_credentials()
     if settings.allow_other:
@@ -80,7 +80,7 @@ def mount_helper(
         return mount_with(options, mountpoint, foreground=False)
     except (Failed, UsageError):
         if is_mounted_so(load(options).settings, mountpoint):
-            return 0  # `mount -a` for the second time, or for the second time at this moment
+            return 0  # `mount -a` ran before, or runs at this moment
         raise
 
 
@@ -94,15 +94,15 @@ def is_mounted_so(settings: Settings, mountpoint: Path) -> bool:
 
 
 def remount(mountpoint: Path, *, is_read_only: bool) -> None:
-    """What mount(8) means by -o remount: the kernel's flags alone. Raises Failed, one line."""
+    """Set the kernel's flags of a mount, which is what mount(8) means by -o remount. Raises Failed, one line."""
     where = absolute(mountpoint)
     existing = mount_at(where)
     if existing is None or not existing.is_cffs:
         raise Failed(f"{where} is not a cffs mount; nothing to remount")
     try:
-        told = ask(existing, "hello")
+        answer = ask(existing, "hello")
     except Failed:
-        told = None
-    # "rw" is what mount(8) says where nobody said anything; a mount made without --writable stays what it is
-    is_writable = isinstance(told, dict) and told.get("writable") is True
+        answer = None
+    # mount(8) passes "rw" where neither was asked for; a mount made without --writable stays read-only
+    is_writable = isinstance(answer, dict) and answer.get("writable") is True
     set_flags(where, is_read_only=is_read_only or not is_writable)

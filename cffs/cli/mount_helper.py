@@ -1,6 +1,6 @@
-"""`python -m cffs.cli.mount_helper`: mount.cffs where the installed command is not at hand (a checkout).
+"""Entry point of mount.cffs in a checkout: `python -m cffs.cli.mount_helper`.
 
-It must not know anything; `cli/main` has the command.
+It must not hold anything else.
 """
 
 from cffs.cli.main import main_mount_helper

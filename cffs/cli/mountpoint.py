@@ -1,6 +1,6 @@
-"""Whether a folder can be mounted on: it is one, is empty, is ours, has no mount of FUSE yet; a dead one is cleared.
+"""The check that a folder can be mounted on; a dead mount there is cleared.
 
-It must not mount. `cli/mount` and the demo call it.
+It owns the rule: an empty folder of the user's own, without a FUSE mount. It must not mount.
 """
 
 import errno
@@ -18,15 +18,15 @@ from cffs.daemon.mount_table import mount_at
 
 #: A daemon that lives answers from memory.
 _STUCK_SECONDS = 2.0
-#: How C spells them, which is what the child is told to do.
+#: How the C library spells these errors in the C locale, which the child gets.
 _GONE = (os.strerror(errno.ENOTCONN), os.strerror(errno.ECONNABORTED))
 
 
 def prepare(given: Path, *, create: bool = False, private: tuple[Path, ...] = ()) -> Path:
-    """The resolved mount point, ready to be mounted on; raises Failed with one line where it is not.
+    """Return the resolved mount point, ready to be mounted on. Raises Failed with one line where it is not.
 
-    Clears a dead cffs mount first, saying so in one line. `create` makes a missing folder (the demo's). `private` are
-    folders of cffs itself: a mount on or in one of them, or above it, would hide the cache from its own daemon.
+    Clears a dead cffs mount first, and says so in one line. `create` makes a missing folder (for the demo). `private`
+    are folders of cffs itself: a mount on, in or above one of them would hide the cache from its own daemon.
     """
     mountpoint = absolute(given)
     # bounded: root can stack mounts, and each layer may be dead
@@ -49,10 +49,10 @@ def prepare(given: Path, *, create: bool = False, private: tuple[Path, ...] = ()
 
 
 def is_dead(mountpoint: Path) -> bool:
-    """True when the daemon of the mount there is gone: the kernel then answers at once, with ENOTCONN.
+    """True where the daemon of the mount there is gone: the kernel then answers at once, with ENOTCONN.
 
-    A child asks: where the daemon is stuck, the question waits in the kernel, and who asked could not even end. Root
-    asks as the one who mounted: the kernel tells strangers nothing, root among them.
+    A child asks: where the daemon is stuck, the question waits in the kernel, and the process that asked cannot even
+    end. Root asks as the user who mounted, because the kernel refuses other users, root among them.
     """
     command = ["stat", "--file-system", "--", str(mountpoint)]
     child = subprocess.Popen(
@@ -89,7 +89,7 @@ def _check_folder(mountpoint: Path) -> None:
     try:
         found = os.stat(mountpoint)
         existing = mount_at(mountpoint)
-        if existing is not None and existing.filesystem.startswith("fuse"):  # that look had an automount trap mount it
+        if existing is not None and existing.filesystem.startswith("fuse"):  # that stat made an automount trap mount it
             raise _already_mounted(mountpoint, existing)
         if not stat.S_ISDIR(found.st_mode):
             raise Failed(f"{mountpoint} is not a folder")

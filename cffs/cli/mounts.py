@@ -1,4 +1,4 @@
-"""Which mount a path names, and what each cffs mount says of itself.
+"""Which mount a path leads into, and the status that a mount shows.
 
 It must not mount or unmount, and never touches a mount in a way that could hang.
 """
@@ -13,9 +13,9 @@ from cffs.cli.messages import Failed
 from cffs.core.procfs import Mount
 from cffs.daemon.mount_table import mount_at, mounts_now
 
-#: A status is a few KiB; more is not one.
+#: A status is a few KiB; a larger file is none.
 _LARGEST_STATUS_NBYTES = 2**20
-#: As the kernel has it.
+#: The kernel's own limit.
 _MOST_LINKS = 40
 
 
@@ -25,11 +25,13 @@ def cffs_mounts(*, of_everyone: bool) -> list[Mount]:
 
 
 def absolute(path: Path) -> Path:
-    """The path with symbolic links resolved, except that its last part is not touched: that may be a dead or hung
-    mount, where any question fails or waits."""
+    """The path with symbolic links resolved, except in its last part.
+
+    That may be a dead or hung mount, where any question fails or waits.
+    """
     try:
         whole = Path(os.path.abspath(path))
-    except OSError as error:  # the kernel does not tell where we are
+    except OSError as error:  # the kernel does not know the current folder
         raise Failed(f"{path} is relative, and the current folder is gone; write it from /") from error
     parent = Path(os.path.realpath(whole.parent))
     plain = parent / whole.name if whole.name else parent
@@ -41,8 +43,11 @@ def absolute(path: Path) -> Path:
 
 
 def place_in_mount(path: Path) -> tuple[Mount, str]:
-    """The cffs mount that a path leads into, through symbolic links and bind mounts too, and where in its tree it lies
-    ("" for its top). Nothing is asked of that mount, which may hang. Raises Failed where it leads into none."""
+    """The cffs mount that a path leads into, and the place in its tree ("" for its root).
+
+    Symbolic links and bind mounts are followed. The mount itself is not asked anything, because it may hang. Raises
+    Failed where the path leads into none.
+    """
     mounts = mounts_now()
     try:
         waiting = list(reversed(Path(path if path.is_absolute() else Path.cwd() / path).parts[1:]))
@@ -60,7 +65,7 @@ def place_in_mount(path: Path) -> tuple[Mount, str]:
         try:
             target = Path(os.readlink(here))
         except OSError:
-            continue  # no link; or nothing at all, which whoever opens it finds out
+            continue  # no link, or nothing at all, which opening it will show
         links += 1
         if links > _MOST_LINKS:
             raise Failed(f"{path} leads through too many symbolic links")
@@ -74,7 +79,7 @@ def place_in_mount(path: Path) -> tuple[Mount, str]:
 
 
 def _covering(path: Path, mounts: list[Mount]) -> Mount:
-    """The mount that a path without links lies in: the innermost, and of those at one place the one made last."""
+    """The mount that a path without links lies in: the innermost, and of those at one place the latest."""
     found = Mount(mountpoint=Path("/"), filesystem="", source="", user_id=None)
     for mount in mounts:
         is_inner = len(mount.mountpoint.parts) >= len(found.mountpoint.parts)
@@ -86,11 +91,11 @@ def _covering(path: Path, mounts: list[Mount]) -> Mount:
 def read_status(mountpoint: Path, *, limit_seconds: float = 2.0) -> bytes | None:
     """`.cffs/status.json` of a mount, or None where it does not come in time.
 
-    A child reads it: a read that hangs in the kernel cannot be given up by the process that made it, not even by
-    ending; the child is left behind then. Root reads as the one who mounted: the kernel shows it to nobody else.
+    A child reads it, because the process that waits in a read that hangs in the kernel cannot even end; the child is
+    left behind then. Root reads as the user who mounted, because the kernel refuses all others.
     """
     command = ["cat", "--", str(mountpoint / ".cffs/status.json")]
-    # start_new_session: Ctrl-C on a watch must not print the child's end
+    # start_new_session: Ctrl-C in `--watch` must not print the end of the child
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -116,7 +121,7 @@ def read_status(mountpoint: Path, *, limit_seconds: float = 2.0) -> bytes | None
 
 
 def as_owner(mount: Mount | None) -> dict[str, Any]:
-    """What has Popen run a child as the one who mounted, where we are root and that was another."""
+    """Arguments of Popen that run a child as the user who mounted, where that is another and we are root."""
     if os.geteuid() != 0 or mount is None or not mount.user_id:
         return {}
     return {"user": mount.user_id, "group": mount.group_id, "extra_groups": []}

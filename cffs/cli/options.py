@@ -1,6 +1,6 @@
-"""From a command's options to its settings: the click options made from the option table, and the layers put together.
+"""Click options made from the option table, and the settings they lead to.
 
-It must not know single commands. Every command that talks to an origin or reads a cache uses it.
+It owns how the layers (options, environment, config file) are read and put together. It must not know single commands.
 """
 
 import os
@@ -22,7 +22,7 @@ from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
 from cffs.daemon.inherited_environment import spoken
 from cffs.daemon.user import acting_as
 
-#: What a mount without a profile is called in the mount table.
+#: The label of a mount without a profile in the mount table.
 _DEFAULT = "default"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,7 +35,7 @@ else:
 
 
 class _Checked(_ParamType):
-    """A value of one option: checked at once, so that a wrong one is wrong usage (exit 2), and handed on as it is."""
+    """The type of one option: a wrong value is wrong usage (exit 2), and a right one is passed on as it was given."""
 
     def __init__(self, option: Option) -> None:
         self.name = option.kind.value
@@ -51,14 +51,14 @@ class _Checked(_ParamType):
 
 
 def complete_folder(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
-    """The shell completes it as a folder. Not click.Path, which asks the file system: a mount may hang."""
+    """Let the shell complete a folder. click.Path would ask the file system, where a mount may hang."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="dir")]
 
 
 class _QuietOption(click.Option):
-    """Accepted and completed, and not in the help: `cffs help options` has them all."""
+    """An option that is accepted and completed, and not shown in the help: `cffs help options` lists all."""
 
     def get_help_record(self, ctx: click.Context) -> None:
         """None keeps it out of the list."""
@@ -66,15 +66,12 @@ class _QuietOption(click.Option):
 
 
 def settings_options(command: Command) -> Command:
-    """Gives a command every option of the table, and `-o`; they arrive as one mapping, `given`, of those given.
-
-    Its help shows those that say which account is meant, so that it fits a screen.
-    """
+    """Give a command every option of the table, and `-o`. Its help shows those that say which account is meant."""
     return settings_options_showing("profile", "config", "cache_dir", "v1_url", "v2_url")(command)
 
 
 def settings_options_showing(*names: str) -> Callable[[Command], Command]:
-    """The same, with these options in the help."""
+    """Give a command every option of the table, and `-o`, with these in its help, so that it fits a screen."""
 
     def decorate(command: Command) -> Command:
         all_of_them = "More options, as in fstab; `cffs help options` lists all."
@@ -111,9 +108,9 @@ def given_options(parameters: Mapping[str, Any]) -> dict[str, object]:
 def load(
     options: Mapping[str, object], *, foreground: bool = False, credentials: Mapping[str, str] | None = None
 ) -> Resolved:
-    """The settings of this process; raises Failed or UsageError, one line each. Tells the notices.
+    """The settings of this process. Raises Failed or UsageError, one line each. Prints the notices.
 
-    With `credentials` these are the only ones: what the environment and the config file hold of others is not read.
+    With `credentials`, these are the only ones: those of the environment and the config file are not read.
     """
     environment = {
         name: spoken(value) if _is_secret(name) and not name.endswith("_FILE") else value
@@ -130,7 +127,8 @@ def load(
         options, environment, config=config, uid=shown_uid, foreground=foreground, secrets_given=given
     )
     if os.geteuid() == 0 and shown_uid is None and resolved.settings.uid != 0:
-        # root's own config names the user: the folders are that user's then, the config stays the one that said so
+        # root's own config names the user: the folders are that user's, and the config stays the one that named the
+        # user
         resolved, places = _resolved(
             options,
             environment,
@@ -145,7 +143,7 @@ def load(
         # without a runtime folder the control socket lies in the cache folder, wherever that is
         resolved = replace(resolved, settings=replace(resolved.settings, runtime_dir=resolved.settings.cache_dir))
     if not places.home.is_dir():
-        # a service's account: what it learns lies beside its cache
+        # the account of a service has no home: what it learns lies beside its cache
         resolved = replace(
             resolved, settings=replace(resolved.settings, state_dir=resolved.settings.cache_dir / "state")
         )
@@ -163,8 +161,11 @@ def _resolved(
     foreground: bool,
     secrets_given: bool,
 ) -> tuple[Resolved, Places]:
-    """One pass through the layers for the user `uid`. Root reads with that user's rights what that user could have
-    written: a config must not make root read a file for its owner."""
+    """One pass through the layers for the user `uid`.
+
+    Root reads with that user's rights what that user could have written, so that no config makes root read a file for
+    its owner.
+    """
     places = find_places(environment, uid=uid, config=config)
     owners = {os.geteuid()} | ({uid} if os.geteuid() == 0 and uid is not None else set())
     with acting_as(None if config is not None else uid, places.gid):
@@ -208,7 +209,7 @@ def _without_secrets(config: Mapping[str, object]) -> dict[str, object]:
 def _without_default_profile(
     options: Mapping[str, object], environment: Mapping[str, str], config: Mapping[str, object]
 ) -> tuple[Mapping[str, object], Mapping[str, str]]:
-    """`--profile default` means none where no profile has that name: fstab and units must name something."""
+    """Take `--profile default` for none where no profile has that name, because fstab and units must name something."""
     profiles = config.get("profile")
     if isinstance(profiles, Mapping) and _DEFAULT in profiles:
         return options, environment

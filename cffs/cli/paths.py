@@ -1,6 +1,6 @@
-"""What the process supplies to the settings: whose home, config, cache and state folders, which uid and time zone.
+"""Facts of the process for the settings: home and XDG folders, uid, time zone.
 
-It must not know options beyond `uid`. `cli/options` calls it.
+It must not know options beyond `uid`.
 """
 
 import os
@@ -21,8 +21,10 @@ _UTC = "UTC"
 
 
 def find_places(environment: Mapping[str, str], *, uid: int | None, config: str | None) -> Places:
-    """The places of this user; or, when root names another `uid`, those of that user (contract section 2: the daemon
-    becomes that user after mounting, with that user's config and cache)."""
+    """The folders of this user, or of `uid` where root names another.
+
+    The daemon becomes that user after mounting, with that user's config and cache.
+    """
     effective = os.geteuid()
     working_folder = current_folder()
     if effective == 0 and uid not in (None, 0):
@@ -51,7 +53,7 @@ def find_places(environment: Mapping[str, str], *, uid: int | None, config: str 
 
 
 def current_folder() -> Path | None:
-    """Where relative paths start; None where that folder is gone, or was in a mount that is."""
+    """Where relative paths start; None where that folder is gone, or was in a mount that is gone."""
     try:
         return Path.cwd()
     except OSError:
@@ -93,7 +95,7 @@ def _is_zone(name: str) -> bool:
 
 
 def _account(uid: int) -> tuple[Path, int]:
-    """Home and primary group; a uid without an account has no home, which must not become root's."""
+    """Home and primary group of a uid. A uid without an account has no home, and must not get root's."""
     try:
         account = pwd.getpwuid(uid)
     except KeyError:

@@ -1,7 +1,8 @@
-"""`cffs prefetch PATH...`: has a mount bring files into its disk cache, in parallel.
+"""`cffs prefetch PATH...`: a mount brings files into its disk cache.
 
-It must not know how the mount reads. What is wholly on disk already costs nothing, so that an interrupted run goes on
-where it ended. What is said to be here is on disk when it ends.
+It owns which files are meant, how many are brought at once, and the progress. It must not know how the mount reads. A
+file that is wholly on disk costs nothing, so that an interrupted run continues where it ended. A file that is reported
+as here is on disk when the command ends.
 """
 
 import errno
@@ -25,22 +26,22 @@ from cffs.cli.mounts import place_in_mount
 from cffs.core.errors import UsageError
 from cffs.core.procfs import Mount
 
-#: As many as the mount has connections by default, of which it keeps some for others.
+#: Half of the mount's connections by default, so that other readers keep some.
 _READERS = 8
 _PLAIN_LINE_SECONDS = 5.0
 _SECTOR_NBYTES = 512
-#: The daemon says once a second that it goes on; its loop may be busy.
+#: The daemon reports once a second that it continues; its loop may be busy.
 _SILENCE_SECONDS = 20.0
 #: Names in one question: far below what a line of the control socket may hold.
 _ASKED_AT_ONCE = 500
-#: Rendered from what is known: nothing of them is kept.
+#: Rendered files, of which nothing is cached.
 _RENDERED = (".json", ".m3u8")
 _OWN_FOLDER = ".cffs"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file to bring, and what stat said before it was opened: its size may be a hint, opening may bring it."""
+    """A file to bring, as stat showed it before it was opened: its size may be a hint."""
 
     path: str
     nbytes: int
@@ -49,8 +50,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What became of one: bytes brought now (0 where it was here), or why not; `key` names it to the mount, "" where
-    nothing is kept of it."""
+    """The outcome for one file: bytes brought now (0 where it was here), or the problem.
+
+    `key` is its name in the cache, "" where nothing of it is cached.
+    """
 
     nbytes: int = 0
     was_here: bool = False
@@ -61,7 +64,7 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file, or a folder, that could not be brought, and why."""
+    """A file, or a folder, that could not be brought, and the reason."""
 
     path: str
     reason: str
@@ -82,7 +85,7 @@ def prefetch(paths: tuple[Path, ...], pinned: bool | None, age: str | None) -> i
     mounts: dict[str, Mount] = {}
     for path in paths:
         mount, _below = place_in_mount(path)
-        below.setdefault(mount.device, []).append(path)  # one and the same through whatever bind mount
+        below.setdefault(mount.device, []).append(path)  # equal for every bind mount of it
         mounts.setdefault(mount.device, mount)
     problems: list[Problem] = []
     for mount in mounts.values():
@@ -96,7 +99,7 @@ def prefetch(paths: tuple[Path, ...], pinned: bool | None, age: str | None) -> i
 
 
 def lines_of(problems: Iterable[Problem]) -> Iterator[str]:
-    """A line for each reason: where a service is down, that is one line and not one a file."""
+    """A line for each reason: where a service is down, that is one line instead of one for each file."""
     by_reason: dict[str, list[str]] = {}
     for problem in problems:
         by_reason.setdefault(problem.reason, []).append(problem.path)
@@ -108,8 +111,8 @@ def lines_of(problems: Iterable[Problem]) -> Iterator[str]:
 
 
 def _require_disk(mount: Mount, *, is_needed: bool) -> None:
-    told = ask(mount, "status")
-    cache = told.get("cache") if isinstance(told, dict) else None
+    answer = ask(mount, "status")
+    cache = answer.get("cache") if isinstance(answer, dict) else None
     if is_needed and isinstance(cache, dict) and not cache.get("disk_limit_bytes"):
         raise Failed(f"the mount at {mount.mountpoint} keeps nothing on disk; mount it with --cache-size above 0")
 
@@ -130,7 +133,7 @@ def _wanted(paths: list[Path], newer_than: float | None, problems: list[Problem]
 
 
 def _files(path: Path, problems: list[Problem]) -> Iterator[str]:
-    if not os.path.isdir(path):  # which is False where it cannot be asked: stat says why
+    if not os.path.isdir(path):  # False also where stat fails, which then gives the reason
         yield str(path)
         return
     walk = os.walk(path, onerror=lambda error: problems.append(Problem(error.filename, error.strerror or str(error))))
@@ -140,7 +143,7 @@ def _files(path: Path, problems: list[Problem]) -> Iterator[str]:
 
 
 def _run(mount: Mount, wanted: list[Wanted], pinned: bool | None) -> list[Problem]:
-    """Brings them all; what failed."""
+    """Bring all files and return the problems."""
     began_at = time.monotonic()
     problems: list[Problem] = []
     done = here = nbytes = 0
@@ -173,7 +176,7 @@ def _run(mount: Mount, wanted: list[Wanted], pinned: bool | None) -> list[Proble
 
 
 class _Lines:
-    """A line to the mount's daemon for each thread, so that not every file costs a connection."""
+    """A connection to the mount's daemon for each thread, so that not every file costs a new one."""
 
     def __init__(self, mount: Mount) -> None:
         self._mount = mount
@@ -181,28 +184,28 @@ class _Lines:
         self._all: list[Line] = []
 
     def ask(self, command: str, arguments: Mapping[str, object]) -> dict[str, Any]:
-        """As `Line.ask`; the daemon says at least once a second that it goes on."""
+        """The answer to a command; the daemon reports at least once a second that it continues."""
         line: Line | None = getattr(self._own, "line", None)
         if line is None:
             line = self._own.line = connected(self._mount)
             self._all.append(line)
-        told = line.ask(command, arguments, limit_seconds=_SILENCE_SECONDS)
-        return told if isinstance(told, dict) else {}
+        answer = line.ask(command, arguments, limit_seconds=_SILENCE_SECONDS)
+        return answer if isinstance(answer, dict) else {}
 
     def close(self) -> None:
-        """Hang up all of them; no thread asks any more."""
+        """Close all of them, once no thread uses one."""
         for line in self._all:
             line.close()
 
 
 def _bring(lines: _Lines, wanted: Wanted, pinned: bool | None) -> Brought:
     brought = _brought(lines, wanted, pinned)
-    # a new version was noticed: its file is another one, and looked up anew
+    # a new version was noticed: its file is another one, which a second lookup finds
     return _brought(lines, wanted, pinned) if brought.problem == os.strerror(errno.ESTALE) else brought
 
 
 def _brought(lines: _Lines, wanted: Wanted, pinned: bool | None) -> Brought:
-    """The mount does it, for a file that we have open: what memory or the kernel has would not be read again."""
+    """Have the mount bring a file that is open here: bytes in memory or in the kernel would not be read again."""
     try:
         descriptor = os.open(wanted.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -212,27 +215,27 @@ def _brought(lines: _Lines, wanted: Wanted, pinned: bool | None) -> Brought:
         if pinned is False:
             lines.ask("cache-pin", {"inodes": [inode], "pinned": False})
             return Brought()
-        told = lines.ask("cache-bring", {"inode": inode, "pinned": pinned is True})
+        answer = lines.ask("cache-bring", {"inode": inode, "pinned": pinned is True})
     except (OSError, Failed) as error:
         return Brought(problem=(error.strerror if isinstance(error, OSError) else None) or str(error))
     finally:
         os.close(descriptor)
-    if "errno" in told:
-        return Brought(problem=os.strerror(int(told["errno"])))
-    if "problem" in told:
-        return Brought(problem=str(told["problem"]))
-    key, total_nbytes, nbytes = str(told["object"]), int(told["bytes"]), int(told["brought"])
+    if "errno" in answer:
+        return Brought(problem=os.strerror(int(answer["errno"])))
+    if "problem" in answer:
+        return Brought(problem=str(answer["problem"]))
+    key, total_nbytes, nbytes = str(answer["object"]), int(answer["bytes"]), int(answer["brought"])
     was_here = wanted.is_here and not nbytes  # opening it may have brought all of it
     return Brought(0 if was_here else nbytes or total_nbytes, was_here, key=key, total_nbytes=total_nbytes)
 
 
 def _lost(mount: Mount, kept: Mapping[str, tuple[str, int]]) -> Iterator[Problem]:
-    """What was brought and has left the disk since: those that came after it took its room."""
+    """Files that were brought and have been evicted since by those that came after them."""
     keys = list(kept)
     for begin in range(0, len(keys), _ASKED_AT_ONCE):
         some = {key: kept[key][1] for key in keys[begin : begin + _ASKED_AT_ONCE]}
-        told = ask(mount, "cache-lost", {"objects": some}, limit_seconds=_SILENCE_SECONDS)
-        for key in told.get("lost", ()) if isinstance(told, dict) else ():
+        answer = ask(mount, "cache-lost", {"objects": some}, limit_seconds=_SILENCE_SECONDS)
+        for key in answer.get("lost", ()) if isinstance(answer, dict) else ():
             yield Problem(kept[key][0], "the disk cache has no room for all of them; it was evicted (--cache-size)")
 
 
@@ -241,12 +244,12 @@ def _is_here(found: os.stat_result) -> bool:
 
 
 class _Progress:
-    """A bar on a terminal, a line now and then elsewhere."""
+    """Progress as a bar on a terminal, and as a line now and then elsewhere."""
 
     def __init__(self, files: int, nbytes: int) -> None:
         self._files, self._nbytes, self._bar = files, nbytes, None
         self._done_nbytes = 0
-        self._told_at = time.monotonic()
+        self._shown_at = time.monotonic()
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress
@@ -264,10 +267,10 @@ class _Progress:
             self._bar.stop()
 
     def advance(self, nbytes: int, done: int) -> None:
-        """One more file is done."""
+        """Count one more file."""
         self._done_nbytes += nbytes
         if self._bar is not None:
             self._bar.advance(self._task, nbytes)
-        elif time.monotonic() - self._told_at >= _PLAIN_LINE_SECONDS:
-            self._told_at = time.monotonic()
+        elif time.monotonic() - self._shown_at >= _PLAIN_LINE_SECONDS:
+            self._shown_at = time.monotonic()
             tell(f"{done} of {self._files} files, {shown_size(self._done_nbytes)} of {shown_size(self._nbytes)}")

@@ -1,6 +1,6 @@
-"""`cffs doctor --probe`: has the running mount look at its origin, or looks itself where the argument is a URL.
+"""`cffs doctor --probe`: how the real service treats its objects.
 
-It must not know what is looked at. `cli/doctor` calls it.
+It owns who asks: the running mount, or this process where the argument is a URL. It must not know what is asked.
 """
 
 from collections.abc import Mapping
@@ -17,36 +17,37 @@ from cffs.core.settings import Settings
 from cffs.core.units import NS_PER_MS
 
 _SHOWN = ("status", "range", "validator", "length", "total", "hint", "head", "redirect_host", "first_byte_ms")
-#: A dozen small requests an object, each bounded by 15 s in the daemon.
+#: A dozen small requests for each object, each bounded by 15 s in the daemon.
 _LIMIT_SECONDS = 120.0
 
 
 def run_probe(what: str, settings: Settings, *, as_json: bool) -> int:
-    """The exit status: 0 where at least one object could be looked at. Raises Failed with one line."""
-    told = _by_url(what, settings) if what.startswith(("http://", "https://")) else _by_path(what)
-    objects = told.get("objects")
+    """Probe, and return the exit status: 0 where at least one object could be asked about. Raises Failed with one
+    line."""
+    findings = _by_url(what, settings) if what.startswith(("http://", "https://")) else _by_path(what)
+    objects = findings.get("objects")
     found = [one for one in objects if isinstance(one, Mapping)] if isinstance(objects, list) else []
     if as_json:
-        click.echo(json_text(told, indent=2))
+        click.echo(json_text(findings, indent=2))
     else:
         for one in found:
             _print(one)
-        if told.get("length_in_bytes"):
-            click.echo(f"lengthInBytes is the size of: {one_line(str(told['length_in_bytes']))}")
-        if told.get("kept") is False:
+        if findings.get("length_in_bytes"):
+            click.echo(f"lengthInBytes is the size of: {one_line(str(findings['length_in_bytes']))}")
+        if findings.get("kept") is False:
             tell("not kept: the account is mounted; give a path in the mount to have it kept")
     return 0 if any("error" not in one and int(one.get("status") or 999) < 300 for one in found) else 1
 
 
 def _by_path(what: str) -> Mapping[str, Any]:
     mount, below = place_in_mount(Path(what))
-    told = ask(mount, "probe", {"path": below}, limit_seconds=_LIMIT_SECONDS, on_progress=_progress)
-    return told if isinstance(told, dict) else {}
+    findings = ask(mount, "probe", {"path": below}, limit_seconds=_LIMIT_SECONDS, on_progress=_progress)
+    return findings if isinstance(findings, dict) else {}
 
 
-def _progress(told: object) -> None:
-    if isinstance(told, Mapping):
-        tell(f"looking at {told.get('kind')}")
+def _progress(findings: object) -> None:
+    if isinstance(findings, Mapping):
+        tell(f"looking at {findings.get('kind')}")
 
 
 def _by_url(url: str, settings: Settings) -> Mapping[str, Any]:
@@ -78,7 +79,7 @@ async def _look(url: str, settings: Settings) -> Mapping[str, Any]:
 
 
 async def _keep(settings: Settings, found: Any) -> bool:
-    """Into the account's catalogue, unless a mount has it."""
+    """Store the findings in the account's catalogue, unless a mount has it open."""
     import time
 
     from cffs.catalog.store import Catalog

@@ -1,8 +1,8 @@
-"""How a running daemon finds its settings again: the same layers, resolved by a process of its own.
+"""Resolution of the settings for a running daemon, in a process of its own.
 
-It must not know daemons beyond that. `cli/launch` hands `recipe` to the daemon, which runs `python -m
-cffs.cli.reload_settings`
-with it on SIGHUP; what comes back are settings, secrets included, on a pipe between two processes of one user.
+It owns the recipe: a command and its input with which a daemon finds its settings again on SIGHUP, by the layers that
+it was started with. The result, secrets included, is JSON on a pipe between two processes of one user. It must not know
+anything else of daemons.
 """
 
 import json
@@ -19,28 +19,28 @@ from cffs.core.settings import Settings
 from cffs.daemon.hardening import harden
 from cffs.daemon.user import account_of
 
-#: What settings depend on; HOME and the XDG folders decide where the config file is.
+#: Variables that settings depend on; HOME and the XDG folders decide where the config file is.
 _KEPT = ("CFFS_", "XDG_")
 
 
 def recipe(options: Mapping[str, object], settings: Settings) -> dict[str, object]:
-    """The command and its input, for the daemon. Call it while the CFFS_ variables are still there."""
+    """The command and its input, for the daemon. Call it before the CFFS_ variables are removed."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(_KEPT) or name == "HOME"}
     if settings.uid != os.geteuid() == 0:
-        # the daemon will be that user: its folders are told apart by its home alone
+        # the daemon will be that user, whose home alone decides where the folders are
         environment = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
         environment["HOME"] = str(account_of(settings.uid)[1])
     task = {
         "options": {**options, "config": str(settings.config)} if settings.config else dict(options),
         "environment": environment,
-        "working_folder": str(current_folder() or "/"),  # where there is none, no path is relative
+        "working_folder": str(current_folder() or "/"),  # without one, no path is relative
         "must_exist": "config" in options,
     }
     return {"command": [sys.executable, "-P", "-m", "cffs.cli.reload_settings"], "task": json.dumps(task)}
 
 
 def main() -> int:
-    """Prints one JSON object, `settings` or `error`."""
+    """Print one JSON object, with `settings` or `error`."""
     harden(debug=False)
     task = json.load(sys.stdin)
     for name in [name for name in os.environ if name.startswith(_KEPT)]:
@@ -51,10 +51,10 @@ def main() -> int:
         options.pop("config", None)
     try:
         os.chdir(task["working_folder"])
-        told: dict[str, object] = {"settings": load(options).settings.to_plain()}
+        outcome: dict[str, object] = {"settings": load(options).settings.to_plain()}
     except (Failed, CffsError, OSError) as error:
-        told = {"error": " ".join(str(error).split())}
-    sys.stdout.write(json.dumps(told))
+        outcome = {"error": " ".join(str(error).split())}
+    sys.stdout.write(json.dumps(outcome))
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Whether root may run an installation of cffs: whether only root can change what would be executed.
+"""The check that only root can change what an installation executes.
 
-It must not decide what follows. A unit of the machine and /sbin/mount.cffs run as root; where their files, or a folder
-above them, belong to a user, that user's account is root's.
+A unit of the machine and /sbin/mount.cffs run as root. Where their files, or a folder above them, belong to a user,
+that user can become root. It must not decide what follows from a finding.
 """
 
 import os
@@ -11,17 +11,17 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-#: How to have one that is root's, for messages.
+#: How to make an installation of root's, for messages.
 INSTALL_FOR_THE_MACHINE = (
     "as root, from a checkout of root's own: python3 -m venv /opt/cffs && /opt/cffs/bin/pip install ."
 )
-#: More links than this lead in a circle; the kernel gives up there, too.
+#: More links than this form a circle; the kernel stops there too.
 _MOST_LINKS = 40
 #: Root, and Debian's group for /usr/local, whose members are as good as root (Debian policy 9.1.2).
 _ROOTS_GROUPS = frozenset({0, 50})
 _SHEBANG = re.compile(rb"#!\s*(/[^\s]+)")
 _LARGEST_SCRIPT_NBYTES = 2**20
-#: Where an editable installation says that its packages lie.
+#: Where an editable installation names the folders of its packages.
 _PATHS = re.compile(r"['\"](/[^'\"\n]+)['\"]")
 
 Look = Callable[[Path], os.stat_result]
@@ -63,7 +63,7 @@ def _weakness(path: Path, found: os.stat_result) -> str | None:
         return f"{path} belongs to {_name(found.st_uid)}"
     mode = found.st_mode
     if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
-        return None  # in a sticky folder only root replaces what is root's
+        return None  # in a sticky folder only root replaces root's files
     if mode & stat.S_IWOTH:
         return f"{path} can be changed by everybody"
     if mode & stat.S_IWGRP and found.st_gid not in _ROOTS_GROUPS:
@@ -79,19 +79,19 @@ def _name(uid: int) -> str:
 
 
 def weakness_of(command: Path) -> str | None:
-    """Why root must not run the installed `command`; None where root may, or where nothing is there to look at."""
+    """Why root must not run the installed `command`; None where root may, or where there is nothing to check."""
     for path in executed_by(command):
         try:
             why = changeable(path)
         except OSError:
-            continue  # not there, so not executed
+            continue  # absent, so not executed
         if why is not None:
             return why
     return None
 
 
 def executed_by(command: Path) -> Iterator[Path]:
-    """What runs with a command that pip installed: its script, the interpreter named there, the packages beside it."""
+    """The files that a command installed by pip executes: its script, the interpreter, the packages beside that."""
     yield command
     try:
         with command.open("rb") as file:

@@ -1,6 +1,6 @@
 """`cffs standin`, and a stand-in as a child process for the demo.
 
-It must not know how the stand-in works. `cli/main` registers it; `cli/demo` and `scripts/demo` start it as a child.
+It owns how the child ends with its parent. It must not know how the stand-in works.
 """
 
 import os
@@ -47,7 +47,7 @@ def standin(
         return _export(["--port", str(port), *_account_options(calls, seed), *(["--seed-only"] if seed_only else [])])
     from cffs.standin.run import run_standin
 
-    # a child's ways to end with its parent, however that ends
+    # ways for a child to end with its parent, whatever ends that
     if with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     if with_process is not None:
@@ -59,7 +59,7 @@ def standin(
 
 
 def _export(options: Sequence[str]) -> int:
-    """Starts one that outlives this command, tied to the session, and prints what a shell evaluates."""
+    """Start a stand-in that outlives this command, tied to the session, and print what a shell evaluates."""
     leader = os.getsid(0)  # 0 where it is beyond our process namespace; our own number where it is this command
     tied = ["--with-process", str(leader)] if leader not in (0, os.getpid()) else []
     child = _started([*options, *tied], stdin=subprocess.DEVNULL)
@@ -67,12 +67,12 @@ def _export(options: Sequence[str]) -> int:
         raise AssertionError("Popen was asked for a pipe")
     try:
         with child.stdout as stream:
-            told = _read_ready(stream)
+            ready = _read_ready(stream)
     except BaseException:
         end(child, grace_seconds=2.0)
         raise
     child.returncode = 0  # it lives on: Popen must not warn about a child that was not waited for
-    variables = {**told.environment, "CFFS_STANDIN_PID": str(child.pid)}
+    variables = {**ready.environment, "CFFS_STANDIN_PID": str(child.pid)}
     for name, value in sorted(variables.items()):
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo('# it ends with this session, or by: kill "$CFFS_STANDIN_PID"; to mount it:')
@@ -89,13 +89,13 @@ def _end_with_stdin() -> None:
 
 
 def _end_with_process(pid: int) -> None:
-    """The parent holds no pipe: what ends with it is a session, whose leader is waited for."""
+    """End this process with another, the leader of a session, because the parent holds no pipe."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         pass
     except OSError:
-        return  # it cannot be waited for: then nothing but a signal ends us
+        return  # it cannot be waited for, so only a signal ends us
     else:
         select.select([descriptor], [], [])
     os.kill(os.getpid(), signal.SIGTERM)
@@ -103,7 +103,7 @@ def _end_with_process(pid: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandinChild:
-    """A running stand-in: the variables that make a mount use it."""
+    """A running stand-in, and the variables that make a mount use it."""
 
     base_url: str
     environment: dict[str, str]
@@ -111,7 +111,7 @@ class StandinChild:
 
 @contextmanager
 def running_standin(*, calls: int = DEFAULT_CALLS, seed: int = DEFAULT_SEED) -> Iterator[StandinChild]:
-    """A stand-in in a child process, ended on the way out; raises Failed when it does not come up."""
+    """A stand-in in a child process, ended afterwards. Raises Failed where it does not come up."""
     child = _started(["--with-stdin", *_account_options(calls, seed)], stdin=subprocess.PIPE)
     try:
         if child.stdin is None or child.stdout is None:

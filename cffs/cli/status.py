@@ -1,6 +1,7 @@
-"""`cffs status`: what is mounted and how it is doing, asked through the control socket, else read from the mount.
+"""`cffs status`: what is mounted and how it is doing.
 
-It must not know how the daemon counts. `cli/main` registers it; `cli/format_status` makes the lines.
+It owns where a status comes from: the control socket, else the mount's own file. It must not know how the daemon
+counts.
 """
 
 import json
@@ -22,7 +23,7 @@ from cffs.daemon.mount_table import mount_at
 
 _WATCH_SECONDS = 1.0
 
-#: What gives the status to be shown.
+#: A function that gives the status to be shown.
 Look = Callable[[], list[dict[str, object]] | dict[str, object]]
 
 
@@ -41,7 +42,7 @@ def status(mountpoint: Path | None, as_json: bool, watch: bool, of_everyone: boo
 
 
 def _watch(look: Look, *, as_json: bool) -> int:
-    """Until Ctrl-C. A mount that is gone ends it where it was named; where none was, the next one is waited for."""
+    """Show the status again and again until Ctrl-C. Where a mount was named, its end ends this too."""
     pause = threading.Event()
     try:
         if as_json or not sys.stdout.isatty():
@@ -61,8 +62,10 @@ def _watch(look: Look, *, as_json: bool) -> int:
 
 
 def collect(mountpoint: Path | None, *, of_everyone: bool) -> list[dict[str, object]] | dict[str, object]:
-    """The status of one mount, or as a list of the user's own or everyone's; raises Failed where the one named is none
-    or does not answer."""
+    """The status of one mount, or a list of those of the user's own mounts or everyone's.
+
+    Raises Failed where the one named is none, or does not answer.
+    """
     if mountpoint is None:
         return [_status_of(mount) or _silent(mount) for mount in cffs_mounts(of_everyone=of_everyone)]
     mount = cffs_mount(mountpoint)
@@ -74,7 +77,7 @@ def collect(mountpoint: Path | None, *, of_everyone: bool) -> list[dict[str, obj
 
 
 def cffs_mount(mountpoint: Path) -> Mount:
-    """The cffs mount exactly there; raises Failed where there is none."""
+    """The cffs mount exactly there. Raises Failed where there is none."""
     where = absolute(mountpoint)
     mount = mount_at(where)
     if mount is None or not mount.is_cffs:

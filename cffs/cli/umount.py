@@ -1,6 +1,6 @@
-"""`cffs umount`: unmounts, waits for the daemon to end, and names who keeps the mount busy.
+"""`cffs umount`: unmounts, and waits for the daemon to end.
 
-It must not know what the daemon does at its end. `cli/main` registers it.
+It owns the message that names the processes which keep a mount busy. It must not know what the daemon does at its end.
 """
 
 import json
@@ -24,9 +24,9 @@ from cffs.cli.unmount_tools import holders, open_process, unmount, wait_for_end
 from cffs.core.procfs import Mount
 from cffs.daemon.mount_table import mount_at, mounts_now
 
-#: The daemon ends within 2 s (contract section 10); a loaded machine may take longer to run it.
+#: The daemon ends within 2 s (cffs/docs/semantics.md#ends); a loaded machine may take longer to run it.
 _END_SECONDS = 10.0
-#: More names than this say no more.
+#: More names than this would not help.
 _MOST_NAMED = 8
 
 
@@ -40,7 +40,7 @@ def umount_command(mountpoint: Path, lazy: bool) -> int:
 
 
 def umount(given: Path, *, lazy: bool) -> None:
-    """Unmounts and returns when the daemon is gone; raises Failed with one line."""
+    """Unmount, and return when the daemon is gone. Raises Failed with one line."""
     mountpoint = absolute(given)
     existing = mount_at(mountpoint)
     if existing is None:
@@ -72,7 +72,10 @@ def umount(given: Path, *, lazy: bool) -> None:
 
 
 def _end_unseen(mountpoint: Path, *, lazy: bool) -> None:
-    """What is not in our mount table may still be served: in another mount namespace, or to who has files open."""
+    """End the daemon of a mount that our mount table does not show.
+
+    It may still serve another mount namespace, or programs that have files open.
+    """
     try:
         line = connected(unseen(mountpoint))
     except Failed:
@@ -90,7 +93,7 @@ def _end_unseen(mountpoint: Path, *, lazy: bool) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Daemon:
-    """A mount's daemon: through its line where it has one, else as the process that its status names."""
+    """A mount's daemon: its connection where it has one, else the process that its status names."""
 
     line: Line | None
     process: int | None
@@ -100,13 +103,13 @@ class _Daemon:
         return "" if self.pid is None else f" (pid {self.pid})"
 
     def end(self) -> None:
-        """Have it end, in whatever namespace of processes it is."""
+        """Have it end, in whatever process namespace it is."""
         if self.line is not None:
             try:
                 self.line.ask("end")
                 return
             except NoSocket:
-                return  # it ended meanwhile
+                return  # it has ended meanwhile
             except Failed:
                 pass  # an older daemon, or a stuck one
         if self.process is not None:
@@ -136,14 +139,14 @@ def _daemon_of(mount: Mount) -> Iterator[_Daemon]:
 
 @contextmanager
 def _daemon_on(line: Line) -> Iterator[_Daemon]:
-    """The daemon at the other end of the line, which is closed afterwards."""
+    """The daemon at the other end of a connection, which is closed afterwards."""
     with line, _daemon_at(line, line.pid) as daemon:
         yield daemon
 
 
 @contextmanager
 def _daemon_at(line: Line | None, pid: int | None) -> Iterator[_Daemon]:
-    """A process outlives its line by what it closes last, so its end is what is waited for where it can be seen."""
+    """The daemon with a descriptor of its process, where that can be seen: a process outlives its connection."""
     process = open_process(pid) if pid is not None else None
     try:
         yield _Daemon(line=line, process=process, pid=pid)
@@ -162,14 +165,14 @@ def _pid_in(raw: bytes | None) -> int | None:
 
 
 def _is_its_daemon(pid: int, existing: Mount) -> bool:
-    """Guards the signal: root must not signal whatever process another user's mount names."""
+    """True where the process is the mount's daemon: root must not signal any process that a user's mount names."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         # not the owner of /proc/PID: a process that cannot be dumped shows root there
-        told = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        status_text = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except OSError:
         return False
-    uid = re.search(r"^Uid:\s+(\d+)", told, re.MULTILINE)
+    uid = re.search(r"^Uid:\s+(\d+)", status_text, re.MULTILINE)
     if b"cffs" not in command or uid is None:
         return False
     # a mount by root may have a daemon that became another user

@@ -1,6 +1,6 @@
-"""`cffs config unit`: a systemd unit of the package, with the path of this installation's command in it.
+"""`cffs config unit`: a systemd unit with the path of this installation.
 
-It must not install anything. `cli/config_show` registers it.
+It must not install anything.
 """
 
 import shutil
@@ -43,13 +43,13 @@ def unit_text(kind: str, *, command: Path | None) -> str:
 
 
 def _command() -> Path | None:
-    """The installed command; None where this is not one (a checkout)."""
+    """The installed command; None in a checkout."""
     beside = Path(sys.executable).with_name("cffs")
     found = str(beside) if beside.exists() else shutil.which("cffs")
     return Path(found) if found else None
 
 
 def _quoted(path: str) -> str:
-    """systemd's own quoting; % stands for its specifiers."""
+    """The path, quoted as systemd reads it; % begins its specifiers."""
     text = path.replace("%", "%%")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if any(c in text for c in " \"\\'") else text

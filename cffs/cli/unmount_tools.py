@@ -1,6 +1,6 @@
-"""Unmounting by the system's own tools, who keeps a mount busy, and waiting for a process to end.
+"""The system's own tools: unmounting, holders of a mount, ends of processes.
 
-It must not know commands. `cli/umount`, `cli/mountpoint` and `cli/launch` call it.
+It must not know commands.
 """
 
 import os
@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-#: fusermount3 answers in milliseconds; an unmount that waits for a hung daemon would take for ever.
+#: fusermount3 answers in milliseconds; an unmount that waits for a hung daemon would never end.
 _UNMOUNT_SECONDS = 10.0
 
 
@@ -27,7 +27,7 @@ class Holder:
 
 
 def unmount(mountpoint: Path, *, lazy: bool) -> None:
-    """Unmounts, as root or as the user who mounted.
+    """Unmount, as root or as the user who mounted.
 
     Raises CalledProcessError with the tool's line in `stderr`, or TimeoutExpired.
     """
@@ -43,7 +43,8 @@ def unmount(mountpoint: Path, *, lazy: bool) -> None:
 
 
 def holders(mountpoint: Path) -> list[Holder]:
-    """The processes that hold the mount, as far as we may look; by readlink only, which asks no file system."""
+    """The processes that hold the mount, as far as they can be seen. It uses readlink only, which asks no file
+    system."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal() and int(entry.name) != os.getpid() and _holds(Path(entry.path), mountpoint):
@@ -57,7 +58,7 @@ def _holds(process: Path, mountpoint: Path) -> bool:
         try:
             links.extend(process / folder / name for name in os.listdir(process / folder))
         except OSError:
-            continue  # another user's, or just ended
+            continue  # another user's process, or one that has just ended
     for link in links:
         try:
             target = Path(os.readlink(link))
@@ -76,7 +77,7 @@ def _name(process: Path) -> str:
 
 
 def open_process(pid: int) -> int | None:
-    """A descriptor of the process (it stays that process though the number is used again), or None without one."""
+    """A descriptor of the process, or None where there is none. Unlike the number, it never names another process."""
     try:
         return os.pidfd_open(pid)
     except OSError:
@@ -84,12 +85,12 @@ def open_process(pid: int) -> int | None:
 
 
 def wait_for_end(process: int, *, limit_seconds: float) -> bool:
-    """Waits for the process behind a descriptor of `open_process`; False when it still lives after the limit."""
+    """Wait for the process of a descriptor from `open_process`; False where it still lives after the limit."""
     return bool(select.select([process], [], [], limit_seconds)[0])
 
 
 def end(child: "subprocess.Popen[bytes]", *, grace_seconds: float) -> None:
-    """Ends a child: asked first, killed after the grace. Returns when it is gone."""
+    """End a child: by a signal first, killed after the grace period. Returns when it is gone."""
     if child.poll() is None:
         child.send_signal(signal.SIGTERM)
         try:

@@ -1,7 +1,7 @@
-"""`cffs verify`: compares files with the manifest beside them, as a mount renders it or as it was copied along.
+"""`cffs verify`: compares files with the manifest beside them.
 
-It must not know mounts. `cli/main` registers it. Folder and manifest may come from anybody: only regular files in the
-folder are opened, no link is followed, and a name is any bytes.
+It must not know mounts: a manifest may be rendered by a mount or copied along. Folder and manifest are hostile: only
+regular files in the folder are opened, no link is followed, and a name is any bytes.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ from cffs.cli.messages import Failed, json_text, one_line
 _NAME = "MANIFEST.sha256"
 _LINE = re.compile(rb"(\\?)([0-9a-fA-F]{64}) [ *](.+)", re.DOTALL)
 _MISSING = b"# missing: "
-#: A path has at most 4,096 bytes (PATH_MAX), each of which may be escaped; what is longer is no line of a manifest.
+#: A path has at most 4,096 bytes (PATH_MAX), each of which may be escaped; a longer line is none of a manifest.
 _MAX_LINE_NBYTES = 16_384
-#: How sha256sum writes what its lines cannot hold.
+#: How sha256sum escapes what its lines cannot hold.
 _ESCAPE = re.compile(rb"\\[\\nr]")
 _ESCAPED = {rb"\\": b"\\", rb"\n": b"\n", rb"\r": b"\r"}
 
 
 class _NoFile(OSError):
-    """Something other than a regular file in the folder."""
+    """The name is not that of a regular file in the folder."""
 
 
 @click.command(short_help="Compare files with their manifest.")
@@ -41,22 +41,22 @@ def verify(path: Path, as_json: bool) -> int:
     could be compared; files that the mount did not hold whole when it made the manifest are named and not compared.
     Links, and whatever is no regular file in the folder, are not read.
     """
-    told: dict[str, list[str]] = {"good": [], "differs": [], "absent": [], "unreadable": [], "not compared": []}
+    verdicts: dict[str, list[str]] = {"good": [], "differs": [], "absent": [], "unreadable": [], "not compared": []}
     for verdict, raw, why in _compared(path):
         name = raw.decode("utf-8", "surrogateescape")
-        told[verdict].append(name)
+        verdicts[verdict].append(name)
         if verdict != "good" and not as_json:
             click.echo(f"{verdict}: {one_line(name)}" + (f" ({why})" if why else ""))
-    count = len(told["good"])
+    count = len(verdicts["good"])
     if as_json:
-        click.echo(json_text(told, indent=2))
+        click.echo(json_text(verdicts, indent=2))
     else:
         click.echo("1 file as it should be" if count == 1 else f"{count} files as they should be")
-    return 1 if told["differs"] or told["absent"] or told["unreadable"] or not count else 0
+    return 1 if verdicts["differs"] or verdicts["absent"] or verdicts["unreadable"] or not count else 0
 
 
 def _compared(path: Path) -> Iterator[tuple[str, bytes, str]]:
-    """The verdict on each file that the manifest names, and why where that is not plain. Raises Failed."""
+    """The verdict on each file that the manifest names, with the reason where that is not plain. Raises Failed."""
     folder, manifest = path, path / _NAME
     try:
         if not stat.S_ISDIR(os.stat(path).st_mode):
@@ -90,7 +90,7 @@ def _verdict(within: int, name: bytes, digest: str) -> tuple[str, bytes, str]:
 
 @contextmanager
 def _opened_folder(path: Path | bytes, *, within: int | None = None) -> Iterator[int]:
-    """A folder to open others in; below `within` no link is followed."""
+    """A descriptor of a folder in which others are opened; below `within` no link is followed."""
     flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | (0 if within is None else os.O_NOFOLLOW)
     descriptor = os.open(path, flags, dir_fd=within)
     try:
@@ -101,8 +101,10 @@ def _opened_folder(path: Path | bytes, *, within: int | None = None) -> Iterator
 
 @contextmanager
 def _opened(within: int, name: bytes) -> Iterator[BufferedReader]:
-    """The regular file of that name in the folder, reached through folders in it alone; nothing else is ever opened,
-    for that may wait for ever or wake a device. Raises OSError."""
+    """A descriptor of the regular file of that name, reached through folders in this one alone. Raises OSError.
+
+    Nothing else is opened, for that may wait without end or wake a device.
+    """
     *above, last = name.split(b"/")
     if name.startswith(b"/") or b".." in above or last in (b"", b".", b".."):
         raise _NoFile(0, "not a name in the folder")

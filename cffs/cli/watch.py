@@ -1,8 +1,8 @@
-"""`cffs watch`: a JSON line per recording as it appears, read from the catalogue that the mount keeps.
+"""`cffs watch`: a JSON line for each recording as it appears.
 
-It owns the line, the place where a watch goes on, and what `--since` means. It must not know how the mount learns of
-recordings: opening a folder has it look, no oftener than its `--dir-ttl`. It sends no request; where the mount ends it
-waits for the next one.
+It owns the line, the place where a watch continues, and what `--since` means. It must not know how the mount learns of
+recordings: it reads the catalogue that the mount keeps, and opening a folder makes the mount look, no oftener than its
+`--dir-ttl`. It sends no request; where the mount ends, it waits for the next one.
 """
 
 import json
@@ -36,7 +36,7 @@ from cffs.core.units import NS_PER_MS
 from cffs.daemon.mount_table import mount_at
 
 _PAUSE_SECONDS = 1.0
-#: A cursor of another catalogue is told by this much of it.
+#: As much of a state file as is read: enough to see that it holds a cursor and nothing else.
 _MAX_STATE_NBYTES = 64
 _MAX_CURSOR_DIGITS = 19
 
@@ -66,11 +66,11 @@ def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, *
             _look(where)
             cursor, conditions = (0, []) if start is None else _start(start, opened.zone)
             if start is None:
-                while not opened.is_listed() and not once:  # what the first listing brings is not new
+                while not opened.is_listed() and not once:  # recordings that the first listing brings are not new
                     pause.wait(_PAUSE_SECONDS)
                     _look(where)
                 cursor = opened.newest_seq()
-            if not conditions:  # a day is no place: there the first line makes it one
+            if not conditions:  # a day is no place; the first line makes it one
                 _keep(state, cursor)
             lines = _Lines(opened, where, lists_ids=lists_ids)
             _follow(lines, cursor, conditions, state=state, once=once, pause=pause)
@@ -106,8 +106,10 @@ def _follow(
 
 @contextmanager
 def _unbroken() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for the end of the block: a line that was printed is remembered, so that the next watch
-    does not repeat it. (kill -9 between the two repeats a line; none is ever lost.)"""
+    """Hold Ctrl-C and SIGTERM back until the end of the block, so that the next watch does not repeat a printed line.
+
+    After kill -9 between the two steps a line is repeated; none is ever lost.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -136,13 +138,13 @@ def _start(since: str, zone: tzinfo) -> tuple[int, list[Condition]]:
 
 
 def _cursor(text: str) -> int | None:
-    """A sequence number of the catalogue, which has 64 bits."""
+    """A sequence number of the catalogue, which has 64 bits; None for any other text."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_CURSOR_DIGITS
     return int(text) if is_number and int(text) < 2**63 else None
 
 
 class _Lines:
-    """The lines of the recordings of one mount. With `lists_ids` paths are spelt by ids, else as people see them."""
+    """The lines of the recordings of one mount. With `lists_ids` paths are spelt by ids, else as listings show them."""
 
     def __init__(self, opened: CatalogFile, where: Path, *, lists_ids: bool) -> None:
         self.opened = opened
@@ -150,7 +152,7 @@ class _Lines:
         self._lists_ids = lists_ids
 
     def line(self, row: ViewRow) -> dict[str, object]:
-        """What is printed of a recording."""
+        """The line of a recording, as JSON can carry it."""
         recording = row.recording
         created_ms = recording.created_ms
         return {
@@ -170,7 +172,7 @@ class _Lines:
         }
 
     def _path(self, recording: RecordingRow) -> str:
-        """In its campaign, else in its day; a recording that has neither is listed by its id alone."""
+        """The path in its campaign, else in its day; a recording that has neither is listed by its id alone."""
         name = f"{recording.listed}.mp3"
         if recording.campaign_id:
             folder = self.opened.campaign_folder(recording.campaign_id)
@@ -188,7 +190,7 @@ class _Lines:
 
 
 def _lists_ids(where: Path, settings: Settings) -> bool:
-    """Whether the mount lists ids: it knows best, for it may have been given other options than this command."""
+    """True where the mount lists ids. The mount knows, for its options may differ from this command's."""
     try:
         names = tomllib.loads((where / ".cffs/config.toml").read_text(encoding="utf-8")).get("names")
     except (OSError, ValueError):
@@ -200,11 +202,11 @@ def _iso(unix_ms: int) -> str | None:
     try:
         return datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
     except (OverflowError, ValueError, OSError):
-        return None  # the service's nonsense
+        return None  # the service's time is out of range
 
 
 def _look(where: Path) -> bool:
-    """Have the mount look for what is new, where that is due; True where it is there."""
+    """Have the mount look for new recordings, where that is due. True where the mount is there."""
     mount = mount_at(where)
     if mount is None or not mount.is_cffs:
         return False
@@ -216,15 +218,18 @@ def _look(where: Path) -> bool:
 
 
 def _require_account(settings: Settings, mount: Mount) -> None:
-    """The options and credentials given here must be those of the mount: another account has another catalogue."""
+    """Raise Failed unless the options and credentials given here are those of the mount.
+
+    Another account has another catalogue.
+    """
     from cffs.daemon.account_folder import located
 
     where = mount.mountpoint
     try:
-        told = ask(mount, "hello")  # the daemon's own name for it: it may have been moved since, or be a bind mount
+        answer = ask(mount, "hello")  # the daemon's own name of it: it may have been moved since, or be a bind mount
     except NoSocket:
-        told = None
-    name = told.get("mountpoint") if isinstance(told, dict) else str(where)
+        answer = None
+    name = answer.get("mountpoint") if isinstance(answer, dict) else str(where)
     try:
         holder = json.loads((located(settings).cache / "lock").read_bytes() or b"{}")
     except (OSError, ValueError):
@@ -255,12 +260,12 @@ def _read(state: Path) -> bytes:
 
 
 def _keep(state: Path | None, cursor: int) -> None:
-    """After its line was written out: a crash in between repeats one line and loses none."""
+    """Store the place, after its line was written: a crash in between repeats one line and loses none."""
     if state is None:
         return
     new = state.with_name(f"{state.name}.new")
     try:
-        # made anew each time: what lies there, a link that somebody planted or what a crash left, is not written to
+        # a new file each time: a link that was planted there, or a file that a crash left, is not written to
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:

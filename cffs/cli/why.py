@@ -1,6 +1,6 @@
-"""`cffs why`: the story of one file in ten lines.
+"""`cffs why`: where a file's bytes came from, in ten lines.
 
-It must not know how the story is found: the mount tells it. `cli/main` registers it.
+It owns the lines. It must not know how the facts are found: the mount reports them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from cffs.cli.format_status import duration, size
 from cffs.cli.messages import Failed, json_text, one_line
 from cffs.cli.mounts import place_in_mount
 
-#: A lookup of a name that nobody knows waits this long for the service, and the answer must still arrive.
+#: A lookup of an unknown name waits this long for the service, and the answer must still arrive.
 _LIMIT_SECONDS = 20.0
 #: Ranges shown; --json has all that are remembered.
 _RANGES = 4
@@ -24,45 +24,45 @@ _RANGES = 4
 @click.argument("path", type=Path)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def why(path: Path, as_json: bool) -> int:
-    """Tell where the size of PATH came from, what of it is here, what was fetched when, who served the last read, the
+    """Say where the size of PATH came from, what of it is here, what was fetched when, who served the last read, the
     service's last error in its words, and what happens next. Works for a file that was never opened."""
     mount, below = place_in_mount(path)
-    told = ask(mount, "why", {"path": below}, limit_seconds=_LIMIT_SECONDS)
-    if not isinstance(told, dict):
-        raise Failed("the daemon told nothing; remount with this version")
+    facts = ask(mount, "why", {"path": below}, limit_seconds=_LIMIT_SECONDS)
+    if not isinstance(facts, dict):
+        raise Failed("the daemon did not answer; remount with this version")
     if as_json:
-        click.echo(json_text(told, indent=2))
+        click.echo(json_text(facts, indent=2))
     else:
-        for line in lines_of(told):
+        for line in lines_of(facts):
             click.echo(one_line(line))
     return 0
 
 
-def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
-    """One fact a line, those that say nothing left out."""
-    state = f", state {told['state']}" if told.get("state") else ""
-    yield f"{told.get('path')}: {told.get('file')}{state}"
-    found = told.get("size") or {}
+def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
+    """The lines, one fact each; facts that say nothing are left out."""
+    state = f", state {facts['state']}" if facts.get("state") else ""
+    yield f"{facts.get('path')}: {facts.get('file')}{state}"
+    found = facts.get("size") or {}
     nbytes = found.get("bytes")
     shown = "unknown" if nbytes is None else f"{nbytes} bytes ({'exact' if found.get('exact') else 'not exact'})"
     yield f"size      {shown}, from {found.get('from')}"
-    if sources := told.get("sources"):
+    if sources := facts.get("sources"):
         yield f"service   {', else '.join(sources)}"
-    if api := told.get("api"):
+    if api := facts.get("api"):
         yield f"api       {api.get('name')} is {api.get('state')}"
-    if "held" in told:
-        held = told["held"]
-        yield f"held      {size(held['memory_bytes'])} in memory, {size(held['disk_bytes'])} on disk{_open(told)}"
-        ranges = list(told.get("fetched") or ())
+    if "held" in facts:
+        held = facts["held"]
+        yield f"held      {size(held['memory_bytes'])} in memory, {size(held['disk_bytes'])} on disk{_open(facts)}"
+        ranges = list(facts.get("fetched") or ())
         yield f"fetched   {', '.join(map(_range, ranges[-_RANGES:])) if ranges else 'nothing since the mount began'}"
-        yield f"last read {_served(told.get('last_read_from'))}"
-        error = told.get("last_error")
+        yield f"last read {_served(facts.get('last_read_from'))}"
+        error = facts.get("last_error")
         yield f"error     {error['text']} ({duration(error['seconds_ago'])} ago)" if error else "error     none"
-    yield f"next      {told.get('next')}"
+    yield f"next      {facts.get('next')}"
 
 
-def _open(told: Mapping[str, Any]) -> str:
-    return "; open now" if told.get("open") else ""
+def _open(facts: Mapping[str, Any]) -> str:
+    return "; open now" if facts.get("open") else ""
 
 
 def _range(one: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
-"""The documents of cffs, as package data: `cffs help TOPIC` shows them, the README links to them.
+"""The documents of cffs, as package data.
 
-It owns every text that is longer than a help line. It must not know code: what is generated from code is written into
-the documents by `scripts/documents`, and a guard test holds the two equal.
+It owns every text that is longer than a help line. It must not know code: parts that are generated from code are
+written by `scripts/documents`, and guard tests compare them.
 """

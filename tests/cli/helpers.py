@@ -1,4 +1,4 @@
-"""Running the command as a user would, in a process of its own with a home of its own; a daemon's stand-in."""
+"""The command as a user runs it: a process of its own with a home of its own."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def cffs(home: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs `cffs`; its status, stdout and stderr."""
+    """Run `cffs`; its status, stdout and stderr."""
     command = [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)]
     done = subprocess.run(
         command, cwd=home, env=environment(home, **variables), capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""`cffs catalog`: as a process of its own, with and without a mount, and that it leaves no key behind."""
+"""`cffs catalog` as a process of its own, with and without a mount."""
 
 import json
 import os
@@ -46,8 +46,8 @@ OTHERS = f"http://evil.example/cloud/1/files/recording/1 {BASE}/files/recording/
 
 
 def test_import_add_list(tmp_path: Path) -> None:
-    """A CSV, an XML from stdin in UTF-16, and arguments: found, new and refused are told, `list` shows the paths, and
-    no file holds the key."""
+    """A CSV, an XML from stdin in UTF-16, and arguments: the counts of found, new and refused are printed, `list` shows
+    the paths, and no file holds the key."""
     (tmp_path / "calls.secret").write_text(CSV)
     assert cffs(tmp_path, "catalog", "import", "calls.secret").stdout == "found 4, new 4, refused 0\n"
     told = cffs(tmp_path, "catalog", "import", "-", "--json", stdin=XML.encode("utf-16"))
@@ -86,7 +86,7 @@ def test_usage(tmp_path: Path, arguments: list[str], code: int) -> None:
 
 
 def test_only_refused_is_a_failure(tmp_path: Path) -> None:
-    """Where everything was refused nothing was done, and the exit status says so."""
+    """Where every URL was refused nothing was stored, and the exit status is 1."""
     told = cffs(tmp_path, "catalog", "add", "http://evil.example/cloud/1/files/recording/1", code=1)
     assert told.stdout == "found 0, new 0, refused 1 (1 another host)\n"
 

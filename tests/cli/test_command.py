@@ -1,4 +1,4 @@
-"""The command from outside: help, exit statuses, one line per failure, secrets, speed."""
+"""The command from outside: help, statuses, failures, secrets, speed."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ KEYS = {"CFFS_APIKEY": "CANARYKEY", "CFFS_LOGIN": "somebody", "CFFS_PASSWORD": "
 
 
 def test_help_is_quick_and_light(tmp_path):
-    """`cffs --help` imports nothing heavy and comes within 0.3 s (held here with a factor of 5)."""
+    """`cffs --help` imports nothing heavy and takes at most 0.3 s (held here with a factor of 5)."""
     took = []
     for _ in range(3):
         started = time.monotonic()
@@ -82,7 +82,7 @@ def test_config_that_is_not_toml(tmp_path):
 
 
 def test_config_named_and_missing(tmp_path):
-    """A config named and absent is a failure; the default one may be absent."""
+    """A config file that is named and missing is a failure; the default one may be missing."""
     assert "no config file" in one_line(cffs(tmp_path, "config", "show", "--config", "none.toml"), 1)
     assert cffs(tmp_path, "config", "show").returncode == 0
 
@@ -107,12 +107,12 @@ def test_unmounting_what_is_not_mounted(tmp_path):
 
 
 def test_status_of_a_plain_folder(tmp_path):
-    """`status` of what is no mount is one line."""
+    """`status` of a folder without a mount is one line."""
     assert "not a cffs mount" in one_line(cffs(tmp_path, "status", tmp_path), 1)
 
 
 def test_a_closed_pipe_is_no_traceback(tmp_path):
-    """A reader of the output that goes away early gets no traceback."""
+    """A reader of the output that leaves early gets no traceback."""
     import subprocess
 
     from tests.cli.helpers import environment

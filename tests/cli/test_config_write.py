@@ -1,4 +1,4 @@
-"""Edits of the config file: what a TOML parser finds afterwards, whatever was in the file and is written into it."""
+"""Edits of the config file, as a TOML parser finds them afterwards."""
 
 import tomllib
 

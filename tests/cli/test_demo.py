@@ -1,4 +1,4 @@
-"""The demo's parts: a stand-in as a child, and settings that touch nothing of the user's."""
+"""The demo's parts: a stand-in as a child, and settings of its own."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.cli.helpers import cffs, environment
 
 
 def answers(url: str) -> bool:
-    """True when something listens there."""
+    """True where something listens on that port."""
     try:
         urllib.request.urlopen(url, timeout=5).close()  # noqa: S310  # our own loopback
     except urllib.error.HTTPError as error:
@@ -31,7 +31,7 @@ def answers(url: str) -> bool:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Until it is, for 10 s."""
+    """Wait until something listens, for 10 s at most."""
     deadline = time.monotonic() + 10
     while not is_so():
         assert time.monotonic() < deadline
@@ -52,7 +52,7 @@ def test_standin_child_and_demo_settings():
 
 
 def exported(text: str) -> dict[str, str]:
-    """What a shell has after evaluating it."""
+    """The variables of a shell after it has evaluated the output."""
     done = subprocess.run(
         ["sh", "-c", f"{text}\nenv"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
     )
@@ -63,7 +63,7 @@ def exported(text: str) -> dict[str, str]:
 
 def test_variables_for_a_shell(tmp_path):
     """`--export` returns at once with lines that a shell evaluates, all credentials and both addresses among them, and
-    ends with how to mount; what it started answers, and ends when it is told to."""
+    ends with how to mount. The stand-in that it started answers, and ends on SIGTERM."""
     done = cffs(tmp_path, "standin", "--export", "--calls", "5", "--seed", "3")
     assert done.returncode == 0, done.stderr
     assert "cffs mount" in done.stdout.splitlines()[-1]
@@ -82,7 +82,7 @@ def test_variables_for_a_shell(tmp_path):
 
 
 def test_it_ends_with_the_session(tmp_path):
-    """A shell that is gone takes its stand-in along."""
+    """The stand-in ends with the shell that started it."""
     program = (
         f'eval "$({sys.executable} -P -m cffs.cli standin --export --calls 1 2>/dev/null)"; echo $CFFS_V2_URL; read x'
     )

@@ -1,4 +1,4 @@
-"""doctor: a line per check with its mend, exit statuses, nothing configured, broken things, no secret."""
+"""`cffs doctor`: a line for each check with its remedy, exit statuses, no secret."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def states(checks) -> dict[str, Check]:
 
 
 def test_all_is_well(tmp_path):
-    """With a service that accepts the credentials every line is ok or names its mend, status 0, no secret."""
+    """With a service that accepts the credentials every line is ok or names its remedy; status 0, no secret."""
     with StandinThread(credentials=TOLD) as standin:
         done = cffs(tmp_path, "doctor", **variables(standin))
     assert done.returncode == 0, done.stdout
@@ -76,7 +76,7 @@ def test_nothing_configured(tmp_path):
 
 
 def test_refused_credentials(tmp_path):
-    """One API that refuses is a warning, both are a failure; the mend is named."""
+    """One API that refuses is a warning, both are a failure; the remedy is named."""
     with StandinThread(credentials=TOLD) as standin:
         one = variables(standin) | {"CFFS_APIKEY": "wrongkey"}
         both = one | {"CFFS_PASSWORD": "wrongpass"}
@@ -89,7 +89,8 @@ def test_refused_credentials(tmp_path):
 
 
 def test_wrong_addresses(tmp_path):
-    """A base that is not the service's is told as such: a warning beside a good API, a failure where none is good."""
+    """A base that is not the service's is reported as such: a warning beside a good API, a failure where none is
+    good."""
     with StandinThread(credentials=TOLD) as standin:
         one = variables(standin) | {"CFFS_V2_URL": standin.base_url}
         told = {line["check"]: line for line in json.loads(cffs(tmp_path, "doctor", "--json", **one).stdout)}
@@ -126,7 +127,7 @@ def test_a_broken_configuration_does_not_stop_the_rest(tmp_path):
 
 
 def test_every_wait_is_bounded(tmp_path, monkeypatch):
-    """A service that takes connections and says nothing costs seconds, not for ever."""
+    """A service that accepts connections and says nothing costs seconds."""
     monkeypatch.setattr("cffs.cli.checks_service._CONNECT_SECONDS", 1.0)
     with StandinThread(credentials=TOLD) as standin:
         standin.faults.add("stall_head")
@@ -137,7 +138,7 @@ def test_every_wait_is_bounded(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/proc/self/status"), reason="no /proc")
 def test_bad_cache_folders(tmp_path):
-    """A cache folder open to others and in use, or that is a link or a file, is a failure with its mend."""
+    """A cache folder that is open to others and in use, or is a link or a file, is a failure with its remedy."""
     (tmp_path / "open/x").mkdir(parents=True)
     (tmp_path / "open").chmod(0o755)
     (tmp_path / "link").symlink_to("open")
@@ -150,7 +151,7 @@ def test_bad_cache_folders(tmp_path):
 
 
 def test_a_system_without_mtab(tmp_path):
-    """Where /etc/mtab is missing, as on a minimal system that never booted, an ordinary user is told that fusermount3
+    """Where /etc/mtab is missing, as on a minimal system that never booted, an ordinary user reads that fusermount3
     will not unmount."""
     tool = shutil.which("fusermount3")
     assert tool is not None
@@ -179,7 +180,7 @@ def test_kernel_limits(tmp_path, default, most, limit):
 
 
 def test_device_number():
-    """The device of a mount is told by the mount table, the topmost one's, names with blanks included."""
+    """The device of a mount is that of the topmost one in the mount table, also where names have blanks."""
     text = (
         "36 25 0:32 / /mnt/a\\040b rw - fuse.cffs callfire:default ro\n"
         "37 25 0:33 / /mnt/a\\040b rw - fuse.cffs callfire:default ro\n"
@@ -209,7 +210,7 @@ def test_urls(tmp_path, url, path):
 
 
 def test_foreign_url(tmp_path):
-    """A URL of somebody else is one line, and nobody is asked."""
+    """A URL of another host is one line, and no host is asked."""
     with StandinThread(credentials=TOLD) as standin:
         line = one_line(cffs(tmp_path, "doctor", "--probe", "https://example.com/x?k=CANARY", **variables(standin)), 1)
         assert "nothing was asked" in line
@@ -235,7 +236,7 @@ def test_probe_by_url_is_kept(tmp_path):
 
 
 def test_what_length_in_bytes_measures():
-    """Told from a recording's two forms; a hint that fits neither is said to, and no hint is nothing."""
+    """A recording's two forms show what the hint measures; a hint that fits neither is reported, no hint is not."""
     forms = [Found(kind="mp3", api="v2", total=10, hint=40), Found(kind="wav", api="v1", total=40, hint=40)]
     assert length_in_bytes(forms) == "wav"
     forms[1].total = 41

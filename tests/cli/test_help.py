@@ -1,4 +1,4 @@
-"""Help: every page fits a screen, every option is listed once, documents are shown by topic, near misses are named."""
+"""Help: pages that fit a screen, documents by topic, and near misses."""
 
 import os
 import pty
@@ -58,7 +58,7 @@ def test_every_page_fits_a_screen(words):
 
 
 def test_pages_from_outside(tmp_path):
-    """As a user sees them: on stdout, status 0, and `cffs help COMMAND` is the same page."""
+    """Help goes to stdout with status 0, and `cffs help COMMAND` prints that page too."""
     for words in ([], ["mount"], ["cache", "prune"]):
         done = cffs(tmp_path, *words, "--help")
         assert (done.returncode, done.stderr) == (0, "")
@@ -79,7 +79,7 @@ def test_an_account_s_options_show_five(tmp_path):
 
 
 def test_options_that_are_not_shown_are_taken():
-    """Each reaches the command as the one that is shown does."""
+    """An option that the help does not show reaches the command as the others do."""
     command = ALL["mount",]
     given_words = ["--timeout", "7", "--dir-ttl=3", "--xattrs", "-o", "umask=022", "somewhere"]
     with command.make_context("mount", given_words) as context:
@@ -87,7 +87,7 @@ def test_options_that_are_not_shown_are_taken():
 
 
 def test_hidden_options_complete(tmp_path):
-    """What the help does not show is completed all the same."""
+    """An option that the help does not show is completed."""
     words = {"COMP_WORDS": "cffs mount --time", "COMP_CWORD": "2", "_CFFS_COMPLETE": "bash_complete"}
     command = [sys.executable, "-P", "-m", "cffs.cli"]
     told = subprocess.run(command, env=environment(tmp_path, **words), capture_output=True, text=True, timeout=60)
@@ -102,7 +102,7 @@ def test_options_are_listed_once(tmp_path):
 
 
 def test_documents(tmp_path):
-    """Alone it lists every document with its title; each is shown without the marks of what generates it."""
+    """`cffs help` lists every document with its title, and shows each without the marks of what generates it."""
     names = sorted(item.name for item in files("cffs.docs").iterdir() if item.name.endswith(".md"))
     listed = cffs(tmp_path, "help")
     assert listed.returncode == 0
@@ -155,13 +155,13 @@ def test_near_misses(tmp_path, typed, meant):
 
 
 def test_no_near_miss(tmp_path):
-    """A word that comes near nothing names nothing."""
+    """A word that comes near no other gets no suggestion."""
     assert "did you mean" not in one_line(cffs(tmp_path, "zzz"), 2)
     assert "did you mean" not in one_line(cffs(tmp_path, "help", "zzz"), 2)
 
 
 @given(st.text(max_size=30))
 def test_hints_for_any_word(word):
-    """Whatever is typed: nothing, or one of the known words."""
+    """Any word gets no suggestion, or one of the known words."""
     known = ["mount", "umount", "status"]
     assert did_you_mean(word, known) in {"", *(f"; did you mean {one}" for one in known)}

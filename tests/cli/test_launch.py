@@ -1,4 +1,7 @@
-"""Starting the daemon: ready, errors, deaths, and where secrets do not go. The daemon here is a few lines of Python."""
+"""The start of the daemon: ready, errors, deaths, and where secrets do not go.
+
+The daemon here is a few lines of Python.
+"""
 
 import os
 import signal
@@ -35,7 +38,8 @@ def start(folder: Path, program: str) -> None:
 
 
 def test_ready(tmp_path, monkeypatch, capsys):
-    """Ready returns; notices are printed; the secret reached the child by stdin and not by argv or environment."""
+    """`ready` ends the wait; notices are printed; the secret reached the child by stdin and not by argv or
+    environment."""
     monkeypatch.setenv("CFFS_APIKEY", "CANARYKEY")
     found = tmp_path / "found.secret"
     start(
@@ -68,7 +72,7 @@ time.sleep(60)
 )
 def test_failures_are_one_line(tmp_path, monkeypatch, program, says):
     """A daemon that fails, dies or talks nonsense gives one line, and is gone afterwards."""
-    # only one of them makes use of it all; the others have ended, or have it as long as a busy machine may need
+    # only one of the daemons uses all of this time; the others end by themselves, on a busy machine a little later
     monkeypatch.setattr("cffs.cli.launch._GRACE_SECONDS", 0.3 if says == "without a word" else 5.0)
     with pytest.raises(Failed, match=says) as caught:
         start(tmp_path, program)

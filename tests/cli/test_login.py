@@ -1,4 +1,4 @@
-"""login and logout: prompts, stdin, the file's mode, what else is in it, and that nothing is left."""
+"""`cffs login` and `cffs logout`: prompts, stdin, and what the file holds."""
 
 import os
 import pty
@@ -37,7 +37,7 @@ def test_stored_privately_and_removed_whole(tmp_path):
     """From stdin into a file of 0600 whatever the umask; logout leaves no secret, no half-written file, no file."""
     before = os.umask(0)
     try:
-        # no byte code with this umask: what python -m leaves would be writable for everybody
+        # no byte code with this umask: what python -m leaves would be writable for all users
         done = login(tmp_path, GIVEN, "--no-check", PYTHONDONTWRITEBYTECODE="1")
     finally:
         os.umask(before)
@@ -181,7 +181,7 @@ def test_what_was_not_given_stays(tmp_path):
 
 @pytest.mark.parametrize("path", ["", "/v3"])
 def test_another_service_is_not_logged_in_to(tmp_path, path):
-    """A base URL that is not the service's is said, and nothing is stored for it."""
+    """A base URL that is not the service's is reported, and nothing is stored for it."""
     with StandinThread(credentials=GOOD) as standin:
         urls = {"CFFS_V1_URL": standin.v1_url, "CFFS_V2_URL": standin.base_url + path}
         line = one_line(login(tmp_path, "login = good\npassword = goodpass", **urls), 1)
@@ -295,7 +295,7 @@ def on_a_terminal(home: Path, *answers: str) -> tuple[int, str]:
 
 
 def test_prompts_do_not_show_secrets(tmp_path):
-    """On a terminal every question is asked, what is secret is not shown, and it is stored."""
+    """On a terminal every question is asked, secrets are not shown, and the answers are stored."""
     status, screen = on_a_terminal(tmp_path, "CANARYKEY\n", "somebody\n", "CANARYPASS\n", "\n")
     assert status == 0, screen
     assert "CANARY" not in screen

@@ -1,4 +1,4 @@
-"""umount, status and the mount-point checks against a real mount with a tiny daemon behind it."""
+"""`umount`, `status` and the check of a mount point, on a mount of a tiny daemon."""
 
 import json
 import signal
@@ -57,7 +57,7 @@ def test_busy_mount_names_its_holder(tmp_path, daemon):
 
 
 def test_a_mounted_folder_is_refused(tmp_path, daemon):
-    """A live mount is never mounted over, whichever way the path is spelt."""
+    """A live mount is never mounted over, however the path is spelt."""
     (tmp_path / "link").symlink_to("mnt")
     for name in ("mnt", "link", "./mnt/../mnt/"):
         with pytest.raises(Failed, match="already mounted"):

@@ -1,4 +1,4 @@
-"""Nothing that root runs may be changed by a user: the units of the machine and /sbin/mount.cffs."""
+"""Root runs nothing that a user can change: units of the machine and mount.cffs."""
 
 import os
 import stat
@@ -133,7 +133,7 @@ def test_a_folder_that_everybody_can_write_to(place):
 
 @as_root
 def test_links_in_a_circle(place):
-    """They are a weakness, not an endless look."""
+    """Links in a circle are a weakness, and the check ends."""
     (place / "one").symlink_to("two")
     (place / "two").symlink_to("one")
     assert "circle" in str(changeable(place / "one"))

@@ -1,4 +1,4 @@
-"""Files that `…_file` names: whose they are and who may read them decide whether they are used."""
+"""Files that `…_file` names: owner and mode decide whether they are used."""
 
 import os
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path, mode, by):
 @pytest.mark.parametrize("by", ["environment", "config"])
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_a_file_of_our_own_is_used(tmp_path, mode, by):
-    """Closed to everybody else, also where a link leads to it."""
+    """A file of our own that is closed to others is used, also through a link."""
     link = tmp_path / "link"
     link.symlink_to(written(tmp_path / "key.secret", mode))
     done = shown(tmp_path, link, by=by)
@@ -47,7 +47,7 @@ def test_a_file_of_our_own_is_used(tmp_path, mode, by):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_file_of_somebody_else_is_refused(tmp_path):
-    """Though root could read it: who owns it may change it."""
+    """Root refuses another user's file, though root could read it: its owner may change it."""
     path = written(tmp_path / "key.secret", 0o600)
     os.chown(path, 65534, 65534)
     said = one_line(shown(tmp_path, path, by="environment"), 1)
@@ -56,7 +56,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "missing", "huge"])
 def test_what_is_no_small_file_is_one_line(tmp_path, kind):
-    """And nothing hangs on a pipe."""
+    """What is no small regular file is one line, and nothing hangs on a pipe."""
     path = tmp_path / "key.secret"
     if kind == "folder":
         path.mkdir()

@@ -1,4 +1,4 @@
-"""Shell completion, colours, pipes, speed: how the command behaves around its work."""
+"""Completion, colours, pipes and speed: the command around its work."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from cffs.cli.format_status import duration, lines_of, size
 from tests.cli.helpers import ROOT, cffs, environment, one_line
 from tests.mount.mounting import contention
 
-#: A noisy machine gets five times what the project promises.
+#: A noisy machine gets five times of what is promised.
 NOISE = 5
 
 
@@ -25,7 +25,7 @@ def on_path(tmp_path) -> dict[str, str]:
     script = folder / "cffs"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m cffs.cli "$@"\n')
     script.chmod(0o755)
-    # click tells bash's version by running it
+    # click runs bash to learn its version
     return environment(tmp_path, PATH=f"{folder}:{os.environ['PATH']}", PYTHONPATH=str(ROOT))
 
 
@@ -131,7 +131,7 @@ def test_a_terminal_without_unicode(tmp_path):
 
 
 def test_data_that_the_output_cannot_show(tmp_path):
-    """The same for what goes to stdout."""
+    """Data for stdout that the terminal cannot show is written in escapes, never a traceback."""
     program = "from cffs.cli.main import run\nimport click\n"
     program += "run(click.Command('x', callback=lambda: click.echo('sch\\xf6n')), [], name='x')"
     variables = environment(tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
@@ -178,13 +178,13 @@ def test_quick(tmp_path, arguments, promised):
     ("nbytes", "shown"), [(0, "0B"), (1023, "1023B"), (1536, "1.5K"), (64 * 2**20, "64.0M"), (None, "?")]
 )
 def test_sizes(nbytes, shown):
-    """Sizes read as --memory-size is written."""
+    """Sizes are written as --memory-size is."""
     assert size(nbytes) == shown
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0 s"), (61, "1 min"), (3700, "1 h 1 min"), (90_000, "1 d 1 h")])
 def test_durations(seconds, shown):
-    """Times as people say them."""
+    """Durations are written with the units that people use."""
     assert duration(seconds) == shown
 
 
@@ -215,7 +215,7 @@ def test_what_was_refused():
 
 
 def test_uploads_under_way():
-    """Who waits for an upload sees how far it is; nonsense from another version is no trouble."""
+    """An upload under way is shown with its progress; unknown values of another version are passed over."""
     active = [{"name": "tune\n.wav", "state": "sending", "bytes": 2048, "sent_bytes": 1024}, 3]
     lines = list(lines_of({"uploads": {"sent": 2, "refused": 0, "active": active}}))
     assert lines[1:] == ["  uploads   sent 2, refused 0", "    tune .wav  sending, 1.0K of 2.0K sent"]

@@ -1,4 +1,4 @@
-"""`cffs verify` of what others made: any names, any kinds of files, any manifest; it opens regular files only."""
+"""`cffs verify` of hostile folders: any names, kinds of files and manifests."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.helpers import cffs
 
-#: Nothing is read from it.
+#: A name of which nothing is read.
 HOME = Path("/")
 GOOD = b"bytes of a recording"
 DIGEST = hashlib.sha256(GOOD).hexdigest().encode()
@@ -30,13 +30,13 @@ NAMES = (
 
 
 def line_of(name: bytes, digest: bytes = DIGEST) -> bytes:
-    """As sha256sum writes it."""
+    """The name as sha256sum writes it."""
     escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
     return (b"\\" if escaped != name else b"") + digest + b"  " + escaped + b"\n"
 
 
 def verified(path: Path) -> tuple[int, dict[str, list[bytes]], str]:
-    """The exit status, every verdict, and what was said beside."""
+    """The exit status, every verdict, and the lines of stderr."""
     done = cffs(HOME, "verify", "--json", path)
     told = json.loads(done.stdout) if done.stdout else {}
     return done.returncode, {

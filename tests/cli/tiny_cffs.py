@@ -1,4 +1,7 @@
-"""A minimal daemon with a mount of type fuse.cffs: one file and `.cffs/status.json`; run as a program."""
+"""A minimal daemon with a mount of type fuse.cffs, run as a program.
+
+Its tree is one file and `.cffs/status.json`.
+"""
 
 import errno
 import json
@@ -51,7 +54,7 @@ class Tiny(pyfuse3.Operations):
 
 
 def main(mountpoint: str) -> None:
-    """Mounts, says `ready`, and serves until unmounted or told to end."""
+    """Mount, print `ready`, and serve until unmounted or ended by a signal."""
     options = {*pyfuse3.default_options, "fsname=callfire:default", "subtype=cffs", "ro"}
     harden(debug=False)  # as the real daemon: mounting through fusermount3 must work all the same
     pyfuse3.init(Tiny(mountpoint), mountpoint, options)

@@ -1,1 +1,1 @@
-"""The systemd units that the package ships, as files beside this one; `cli/unit` prints them."""
+"""The systemd units that the package ships, as files beside this one."""
