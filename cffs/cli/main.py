@@ -29,14 +29,14 @@ _COMMANDS = {
     "demo": ("cffs.cli.demo", "demo", "Mount an embedded stand-in, to look around."),
     "standin": ("cffs.cli.standin", "standin", "Serve an embedded stand-in for both APIs."),
     "login": ("cffs.cli.login", "login", "Store credentials in the config file."),
-    "logout": ("cffs.cli.login", "logout", "Take them out again."),
+    "logout": ("cffs.cli.login", "logout", "Remove credentials from the config file."),
     "doctor": ("cffs.cli.doctor", "doctor", "Check this machine and the service; say how to mend."),
     "status": ("cffs.cli.status", "status", "What is mounted and how it is doing."),
     "prefetch": ("cffs.cli.prefetch", "prefetch", "Bring files into the disk cache ahead of use."),
     "cache": ("cffs.cli.cache", "cache", "Look after the disk cache."),
     "catalog": ("cffs.cli.catalog", "catalog", "Add recordings that nothing lists."),
     "watch": ("cffs.cli.watch", "watch", "Print a line per new recording."),
-    "why": ("cffs.cli.why", "why", "Tell the story of one file."),
+    "why": ("cffs.cli.why", "why", "Show where a file comes from and what is here."),
     "verify": ("cffs.cli.verify", "verify", "Compare files with their manifest."),
     "config": ("cffs.cli.config_show", "config", "Show the effective settings."),
     "completion": ("cffs.cli.completion", "completion", "Print a shell's completion script."),
@@ -53,7 +53,7 @@ class _Commands(SuggestingGroup):
         self.format_help_text(ctx, formatter)
         self.format_commands(ctx, formatter)
         formatter.write_paragraph()
-        formatter.write_text("`cffs COMMAND --help` tells more, `cffs help` lists documents; --version.")
+        formatter.write_text("`cffs COMMAND --help` says more, `cffs help` lists documents; --version.")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""

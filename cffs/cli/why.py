@@ -20,7 +20,7 @@ _LIMIT_SECONDS = 20.0
 _RANGES = 4
 
 
-@click.command(short_help="Tell the story of one file.")
+@click.command(short_help="Show where a file comes from and what is here.")
 @click.argument("path", type=Path)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def why(path: Path, as_json: bool) -> int:
