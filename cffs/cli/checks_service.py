@@ -22,7 +22,7 @@ _CONNECT_SECONDS = 8.0
 #: Basic credentials do not depend on the clock; certificates and Retry-After dates do.
 _CLOCK_SECONDS = 120.0
 _EXPIRES_DAYS = 14
-#: What a mount lacks without each proof.
+#: What a mount lacks without each login.
 _LOST = {
     "v1": "WAVs and dynamic/",
     "v2": "listings, MP3s, media/ and me/",
@@ -155,11 +155,11 @@ def _accounts(settings: Settings) -> Iterator[Check]:
     from cffs.cli.check_credentials import ask_all
 
     verdicts = {verdict.login: verdict for verdict in ask_all(settings)}
-    tried = [verdict for proof, verdict in verdicts.items() if proof is not Login.ACCOUNT]
+    tried = [verdict for login, verdict in verdicts.items() if login is not Login.ACCOUNT]
     # the account's own login opens one folder, and a mount works without it
     make_hopeless = fail if all(verdict.is_hopeless for verdict in tried) else warn
-    for proof, lost in _LOST.items():
-        name, verdict = f"{proof} credentials", verdicts.get(Login(proof))
+    for login, lost in _LOST.items():
+        name, verdict = f"{login} credentials", verdicts.get(Login(login))
         if verdict is None:
             yield skip(name, f"not set: no {lost}")
         elif verdict.outcome is Outcome.ACCEPTED:

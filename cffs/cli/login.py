@@ -57,10 +57,10 @@ def login(no_check: bool, **parameters: Any) -> int:
         raise Failed("a login holds no colon; nothing was changed")
     given = {name: value for name, value in given.items() if value}
     words, refusals = ("", {}) if no_check else _verdicts(options, given)
-    kept = [proof for proof, names in _NAMES.items() if names[0] in given and proof not in refusals]
+    kept = [login for login, names in _NAMES.items() if names[0] in given and login not in refusals]
     if not kept:
         raise Failed(f"{'; '.join(refusals.values())}; nothing was changed (--no-check stores them all the same)")
-    values: dict[str, str | None] = {name: given[name] for proof in kept for name in _NAMES[proof]}
+    values: dict[str, str | None] = {name: given[name] for login in kept for name in _NAMES[login]}
     # a file named earlier would contradict what is stored now
     values |= {f"{name}_file": None for name in list(values)}
     values |= _addresses(options, kept, held=_held(path, profile), refused=refusals)
@@ -121,16 +121,16 @@ def _addresses(
     the file would be sent to the new one.
     """
     found = {}
-    for option, proofs in (("v1_url", ("v1",)), ("v2_url", ("v2", "account"))):
+    for option, logins in (("v1_url", ("v1",)), ("v2_url", ("v2", "account"))):
         if option not in options:
             continue
-        replaced = [name for proof in proofs if proof in kept for name in _NAMES[proof]]
-        names = [name for proof in proofs for name in _NAMES[proof] if name not in replaced]
+        replaced = [name for login in logins if login in kept for name in _NAMES[login]]
+        names = [name for login in logins for name in _NAMES[login] if name not in replaced]
         stay = sorted({plain for name in held if (plain := name.removesuffix("_file")) in names})
         if replaced and stay:
             url, others = BY_NAME[option].flag, " and ".join(stay)
             raise Failed(f"{url} would be sent the {others} stored before; give them too, or use --profile NAME")
-        if replaced or not (stay or any(proof in refused for proof in proofs)):
+        if replaced or not (stay or any(login in refused for login in logins)):
             found[option] = str(options[option])
     return found
 
@@ -182,7 +182,7 @@ def _checked(name: str, text: str) -> str:
 
 
 def _verdicts(options: Mapping[str, object], given: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """A few words on what may be stored, and the reason for each proof that may not, from the service's answers."""
+    """A few words on what may be stored, and the reason for each login that may not, from the service's answers."""
     try:
         settings = load(options, credentials=given).settings
     except (Failed, UsageError):
