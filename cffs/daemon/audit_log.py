@@ -1,9 +1,9 @@
-"""`--audit-log FILE`: one JSON line for each recording that was opened, written beside the mount and never in its way.
+"""The file of `--audit-log`: a JSON line for each recording that was opened, written beside the mount.
 
-It must not know the kernel or what is read. `daemon/audited_operations` notes the lines; `daemon/mount` opens it.
+A line goes into a bounded queue, and a thread writes it: a slow or full disk costs lines, and never delays a read. What
+was lost is reported by one line in the mount's log and, once the file can be written again, by one in the file itself.
 
-A line goes into a bounded queue and a thread writes it: a slow or full disk costs lines, never a read. What was lost is
-told by one line in the mount's log and, once the file can be written again, by one in the file itself.
+Owns the file and its rotation. It must not know the kernel or what is read.
 """
 
 import json
@@ -20,21 +20,21 @@ from cffs.daemon.hardening import open_to_append
 
 log = logging.getLogger(__name__)
 
-#: A line has some 200 bytes: 300,000 of them a file, and ten files.
+#: A line has some 200 bytes, so a file has 300,000 lines; there are ten files.
 ROTATE_NBYTES = 64 * 2**20
 KEPT_FILES = 9
-#: 2 MB of lines waiting for the disk; more than any burst of closes.
+#: Lines that wait for the disk, 2 MB; more than any burst of closes makes.
 _MOST_WAITING = 10_000
 _LINES_AT_ONCE = 256
-#: The mount ends within 2 s (contract section 10), whatever the disk does.
+#: The mount ends within 2 s (`cffs/docs/semantics.md#ends`), whatever the disk does.
 _LAST_WRITE_SECONDS = 1.0
 
 
 class AuditLog:
-    """See the module. `note` may be called from any thread; the file belongs to one of its own."""
+    """The log of one mount. `note` may be called from any thread; only the log's own thread touches the file."""
 
     def __init__(self, path: Path, *, rotate_nbytes: int = ROTATE_NBYTES, most_waiting: int = _MOST_WAITING) -> None:
-        """Opens the file, 0600 and ours. Raises UsageError, one line, where that cannot be."""
+        """Open the file, with mode 0600 and our owner. Raises UsageError, one line, where that is impossible."""
         self._path = path
         self._rotate_nbytes = rotate_nbytes
         self._descriptor = open_to_append(path, option="--audit-log")
@@ -45,7 +45,7 @@ class AuditLog:
         self._thread = threading.Thread(target=self._write_forever, name="audit-log", daemon=True)
 
     def note(self, fields: Mapping[str, object]) -> None:
-        """Have that line written soon; never waits, never raises."""
+        """Have a line with these fields written soon. Never waits, never raises."""
         try:
             self._waiting.put_nowait(json.dumps(fields, ensure_ascii=True, separators=(",", ":")) + "\n")
         except queue.Full:
@@ -53,12 +53,13 @@ class AuditLog:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write for the length of the block; at its end what waits is written, where the disk takes it in time."""
+        """Write for the length of the block. At its end the lines that wait are written, if the disk takes them in
+        time."""
         self._thread.start()
         try:
             yield
         finally:
-            with suppress(queue.Full):  # then the disk hangs: the thread dies with the process
+            with suppress(queue.Full):  # the disk hangs: the thread ends with the process
                 self._waiting.put(None, timeout=_LAST_WRITE_SECONDS)
             self._thread.join(_LAST_WRITE_SECONDS)
 
@@ -75,10 +76,10 @@ class AuditLog:
 
     def _write(self, lines: list[str]) -> None:
         lost = self._lost
-        told = f'{{"lost":{lost}}}\n' if lost else ""
+        lost_line = f'{{"lost":{lost}}}\n' if lost else ""
         try:
-            self._take_the_right_file()
-            self._append("".join((told, *lines)).encode("ascii"))
+            self._renew_file()
+            self._append("".join((lost_line, *lines)).encode("ascii"))
         except (OSError, UsageError) as error:
             self._lose(len(lines), error.strerror if isinstance(error, OSError) else str(error))
             return
@@ -89,15 +90,15 @@ class AuditLog:
             log.warning("audit log is written again file=%s lost=%d", self._path, lost)
 
     def _append(self, data: bytes) -> None:
-        """All of it or nothing: half a line would spoil the next one too."""
+        """Append all of the data or none of it: half a line would spoil the next one too."""
         before = os.fstat(self._descriptor).st_size
         written = os.write(self._descriptor, data)
         if written < len(data):
             os.ftruncate(self._descriptor, before)
             raise OSError(0, "the file system is full")
 
-    def _take_the_right_file(self) -> None:
-        """The file at the path, anew where somebody moved it away (logrotate) or it has become too long."""
+    def _renew_file(self) -> None:
+        """Open a new file at the path where the one that is open was moved away (logrotate) or has become too long."""
         found = os.fstat(self._descriptor)
         if found.st_size >= self._rotate_nbytes:
             for number in range(KEPT_FILES, 0, -1):
@@ -122,3 +123,15 @@ class AuditLog:
             was_failing, self._is_failing = self._is_failing, True
         if not was_failing:
             log.warning("audit log loses lines, reads go on file=%s reason=%s", self._path, reason)
+
+
+@contextmanager
+def open_audit_log(path: Path | None) -> Iterator[AuditLog | None]:
+    """The audit log at the path, which writes for the length of the block; None without a path. Raises UsageError where
+    it cannot be written."""
+    if path is None:
+        yield None
+        return
+    audit = AuditLog(path)
+    with audit.writing():
+        yield audit

@@ -1,36 +1,35 @@
 """Operations that note who opened which recording, and how much of it was read, for `--audit-log`.
 
-It must not know how lines are written. `daemon/mount` takes its operations from `operations_for`.
+A program is identified once, at open, since the kernel names no caller at read. The page cache is dropped at each open:
+a file system does not hear of what the kernel gives out of its cache, and an audit that says 0 bytes for a second
+reader would be a lie.
 
-A program is named once, at open, since the kernel names nobody at read. The page cache is dropped at each open: what
-the kernel gives out of it, no file system hears of, and an audit that says 0 bytes for a second reader would be a lie.
+Owns the open recordings, and the names by which the kernel was shown them. It must not know how lines are written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyfuse3
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
 from cffs.core.procfs import thread_group
-from cffs.core.settings import Settings
 from cffs.core.units import NS_PER_SECOND
 from cffs.daemon.audit_log import AuditLog
-from cffs.daemon.thumbnailers import HeadForThumbnailers
-from cffs.fuse.handles import FolderHandle, RemoteHandle, UnsettledHandle, told
-from cffs.fuse.operations import Operations
+from cffs.fuse.handlers import Handlers, WrappedHandlers
+from cffs.fuse.handles import FolderHandle, RemoteHandle, UnsettledHandle, node_label
+from cffs.fuse.presentation import KernelState
+from cffs.fuse.readdir import ReaddirReply
 from cffs.tree.inodes import ROOT_INODE
 
 #: Deeper than the tree is.
 _MOST_PARENTS = 16
-#: The handle whose folder this task lists: pyfuse3's reply names entries and no folder.
-_listed: ContextVar[int] = ContextVar("listed")
+#: Of each inode that the kernel holds: the folder and the name by which it was last shown.
+_Names = dict[Inode, tuple[Inode, bytes]]
 
 
 @dataclass(slots=True)
@@ -44,88 +43,116 @@ class _Reading:
     nbytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _NotedListing:
+    """A READDIR whose entries are noted: pyfuse3's token, the folder, and where the names go."""
+
+    token: pyfuse3.ReaddirToken
+    folder: Inode
+    names: _Names
+
+
 def caller(thread_id: int, *, proc: Path = Path("/proc")) -> tuple[int, str | None]:
-    """The process that a thread belongs to and the program it runs: its file where that may be seen, else its name,
-    else None (gone already, or in another pid namespace)."""
+    """The process that a thread belongs to, and the program that it runs: the program's file where that may be seen,
+    else its name, else None (the process is gone, or in another pid namespace)."""
     folder, process_id = proc / str(thread_id), thread_id
     try:
         process_id = thread_group((folder / "status").read_text(errors="replace")) or thread_id
         folder = proc / str(process_id)
         try:
             return process_id, str((folder / "exe").readlink())
-        except OSError:  # another user's
+        except OSError:  # another user's process
             return process_id, (folder / "comm").read_text(errors="replace").rstrip("\n")
     except OSError:
         return process_id, None
 
 
-class AuditedOperations(Operations):
-    """Operations that note. Overrides add nothing that waits or fails, so the guard of what they call is theirs too."""
+def noting(readdir_reply: ReaddirReply) -> ReaddirReply:
+    """The reply to a READDIR that came through `AuditedOperations`: each entry that the kernel takes is noted."""
 
-    def __init__(
-        self, *, audit: AuditLog, readdir_reply: Callable[..., bool] = pyfuse3.readdir_reply, **parts: Any
-    ) -> None:
-        def noting(token: pyfuse3.ReaddirToken, name: pyfuse3.FileNameT, attributes: Any, offset: int) -> bool:
-            taken = readdir_reply(token, name, attributes, offset)
-            handle = self.handles.get(_listed.get())
-            if taken and isinstance(handle, FolderHandle):
-                self._names[Inode(attributes.st_ino)] = (self._inodes.number(handle.node), name)
-            return taken
+    def reply(token: Any, name: pyfuse3.FileNameT, attributes: pyfuse3.EntryAttributes, offset: int) -> bool:
+        listing = cast(_NotedListing, token)
+        is_taken = readdir_reply(listing.token, name, attributes, offset)
+        if is_taken:
+            listing.names[Inode(attributes.st_ino)] = (listing.folder, name)
+        return is_taken
 
-        super().__init__(readdir_reply=noting, **parts)
+    return reply
+
+
+class AuditedOperations(WrappedHandlers):
+    """Handlers that note openings and reads; the inner ones have to reply to READDIR with `noting`."""
+
+    def __init__(self, inner: Handlers, *, kernel: KernelState, audit: AuditLog, now_ns: Callable[[], int]) -> None:
+        super().__init__(inner)
+        self._kernel = kernel
         self._audit = audit
-        #: Of every inode that the kernel holds: the folder and the name by which it was shown last.
-        self._names: dict[Inode, tuple[Inode, bytes]] = {}
+        self._now_ns = now_ns
+        self._names: _Names = {}
         self._readings: dict[int, _Reading] = {}
 
     async def lookup(
         self, parent_inode: int, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        """As ever, and the name is remembered."""
-        attributes = await super().lookup(parent_inode, name, ctx)
+        """Look up, and remember the name."""
+        attributes = await self._inner.lookup(pyfuse3.InodeT(parent_inode), name, ctx)
         if attributes.st_ino:
             self._names[Inode(attributes.st_ino)] = (Inode(parent_inode), name)
         return attributes
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        """The same for a listing's names."""
-        _listed.set(fh)
-        await super().readdir(fh, start_id, token)
+        """List, and remember the names that the kernel takes."""
+        handle = self._kernel.handles.find(fh)
+        if isinstance(handle, FolderHandle):
+            token = cast(
+                pyfuse3.ReaddirToken, _NotedListing(token, self._kernel.inodes.number(handle.node), self._names)
+            )
+        await self._inner.readdir(pyfuse3.FileHandleT(fh), start_id, token)
 
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
-        """Names live as long as the kernel's interest."""
-        await super().forget(inode_list)
+        """Drop references, and the names of inodes that the kernel no longer holds."""
+        await self._inner.forget(inode_list)
         for number, _lookups in inode_list:
             try:
-                self._inodes.node(Inode(number))
+                self._kernel.inodes.node(Inode(number))
             except StaleHandle:
                 self._names.pop(Inode(number), None)
 
     async def open(self, inode: int, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        """As ever, and the caller is looked at."""
-        info = await super().open(inode, flags, ctx)
-        if isinstance(self.handles.get(info.fh), RemoteHandle | UnsettledHandle):
+        """Open, and note the caller and the path of a recording."""
+        info = await self._inner.open(pyfuse3.InodeT(inode), flags, ctx)
+        if isinstance(self._kernel.handles.find(info.fh), RemoteHandle | UnsettledHandle):
             pid, program = caller(ctx.pid)
             self._readings[info.fh] = _Reading(ctx.uid, pid, program, self._path_of(Inode(inode)))
             info.keep_cache = False
         return info
 
+    def try_read(self, fh: int, off: int, size: int) -> bytes | None:
+        """Read from memory, and count the bytes."""
+        data = self._inner.try_read(fh, off, size)
+        if data is not None:
+            self._count(fh, data)
+        return data
+
     async def read(self, fh: int, off: int, size: int) -> bytes:
-        """As ever, counted."""
-        data = await super().read(fh, off, size)
-        if (reading := self._readings.get(fh)) is not None:
-            reading.nbytes += len(data)
+        """Read, and count the bytes."""
+        data = await self._inner.read(pyfuse3.FileHandleT(fh), off, size)
+        self._count(fh, data)
         return data
 
     async def release(self, fh: int) -> None:
-        """The last descriptor is closed: the line is noted."""
-        await super().release(fh)
+        """The last descriptor was closed: note the line."""
+        await self._inner.release(pyfuse3.FileHandleT(fh))
         self._note(fh)
 
     def note_open_files(self) -> None:
-        """The mount ends: nobody will tell of their end."""
+        """The mount ends, and the kernel will not report the end of what is still open."""
         for number in list(self._readings):
             self._note(number)
+
+    def _count(self, number: int, data: bytes) -> None:
+        if (reading := self._readings.get(number)) is not None:
+            reading.nbytes += len(data)
 
     def _note(self, number: int) -> None:
         reading = self._readings.pop(number, None)
@@ -144,43 +171,12 @@ class AuditedOperations(Operations):
         )
 
     def _path_of(self, inode: Inode) -> str:
-        """Below the mount point; the kind and ids of what the kernel was never shown by name."""
+        """The path below the mount point; the kind and the ids of a node that the kernel was never shown by name."""
         names: list[bytes] = []
         place = inode
         while place != ROOT_INODE and place in self._names and len(names) < _MOST_PARENTS:
             place, name = self._names[place]
             names.append(name)
         if place != ROOT_INODE:
-            return told(self._inodes.node(inode))
+            return node_label(self._kernel.inodes.node(inode))
         return b"/".join(reversed(names)).decode(errors="replace")
-
-
-class _AuditedHead(AuditedOperations, HeadForThumbnailers):
-    """Both."""
-
-
-for _method in ("lookup", "readdir", "open", "read", "release"):
-    # read by the test that holds every handler wrapped: these hand on to one that is
-    getattr(AuditedOperations, _method).is_guarded = True
-
-
-@contextmanager
-def operations_for(settings: Settings) -> Iterator[Callable[..., Operations]]:
-    """The maker of the operations that the settings ask for, usable within the block. Raises UsageError where the
-    audit log cannot be written."""
-    is_head = settings.thumbnailers == "head"
-    if settings.audit_log is None:
-        yield HeadForThumbnailers if is_head else Operations
-        return
-    audit, made = AuditLog(settings.audit_log), []
-
-    def make(**parts: Any) -> Operations:
-        made.append((_AuditedHead if is_head else AuditedOperations)(audit=audit, **parts))
-        return made[-1]
-
-    with audit.writing():
-        try:
-            yield make
-        finally:
-            for operations in made:
-                operations.note_open_files()

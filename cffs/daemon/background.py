@@ -1,7 +1,7 @@
-"""The one nursery: tasks that belong to the mount and end with it.
+"""The one nursery of a mount: tasks that belong to the mount and end with it.
 
-It must not know what the tasks do.
-`daemon/assembly` opens it, above what its tasks use, and lends it to the floors below as `core.background.Background`.
+Owns the nursery, which no other module sees: the floors below get a `core.background.Background`. It must not know
+what the tasks do.
 """
 
 import logging
@@ -19,7 +19,7 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class NurseryBackground:
-    """Starts tasks in the mount's nursery; one that fails is logged with its traceback and ends nobody else."""
+    """Starts tasks in the mount's nursery. One that fails is logged with its traceback, and ends no other task."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -30,7 +30,7 @@ class NurseryBackground:
         self._nursery.start_soon(self._run, function, arguments)
 
     async def _run(self, function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
-        wait_reasons.begin(None)  # else it would tell what it waits for as if the call did that started it
+        wait_reasons.begin(None)  # else what it waits for would show as what the call waits for that started it
         try:
             await function(*arguments)
         except Exception:

@@ -40,9 +40,9 @@ _PEER = struct.Struct("3i")
 
 
 class Control:
-    """Answers commands; `commands` may grow while the mount lives."""
+    """Answers the commands of clients."""
 
-    def __init__(self, commands: dict[str, Command]) -> None:
+    def __init__(self, commands: Mapping[str, Command]) -> None:
         self.commands = commands
         self._clients = 0
 

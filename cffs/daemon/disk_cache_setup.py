@@ -1,6 +1,6 @@
-"""The disk cache of a mount: where it lies in the account's cache folder, and how it is opened.
+"""The disk cache of a mount: where it lies in the account's cache folder, how it is opened, what it can be asked.
 
-It must not know what reads from it. `daemon/assembly` opens it; `cli/cache` finds it by `FOLDER` without a mount.
+Owns `FOLDER`, by which the command line finds the cache without a mount. It must not know what reads from the cache.
 """
 
 import time
@@ -22,8 +22,8 @@ from cffs.tree.nodes import Remote
 FOLDER = "blocks"
 
 
-async def opened_blocks(account_folder: Path, *, limit_nbytes: int, most_open_files: int) -> DiskCache:
-    """The account's blocks, looked at and brought within the limit. Always a checkpoint. Raises UsageError where the
+async def open_disk_cache(account_folder: Path, *, limit_nbytes: int, most_open_files: int) -> DiskCache:
+    """The account's disk cache, scanned and brought within the limit. Always a checkpoint. Raises UsageError where the
     folder is not ours alone."""
     folder = private_folder(account_folder / FOLDER)
     disk = DiskCache(
@@ -37,15 +37,15 @@ async def opened_blocks(account_folder: Path, *, limit_nbytes: int, most_open_fi
     return disk
 
 
-def notes(disk: DiskCache) -> list[str]:
-    """What of the disk cache a look at the mount should show, a line each."""
+def trouble_notes(disk: DiskCache) -> list[str]:
+    """Lines for status.json about what is wrong with the disk cache."""
     folder = disk.index.folder
     return [f"cache: {disk.trouble}; what is read is not kept in {folder}"] if disk.trouble else []
 
 
 def shrink(index: DiskIndex, command: str, arguments: Mapping[str, object]) -> int:
-    """What `cache-prune` (`limit_bytes`, `unused_seconds`) and `cache-clear` (`pinned`) do; returns the bytes that came
-    free. Raises UsageError for arguments that make no sense."""
+    """Carry out `cache-prune` (`limit_bytes`, `unused_seconds`) or `cache-clear` (`pinned`); returns the bytes that
+    were freed. Raises UsageError for arguments that make no sense."""
     if command == "cache-clear":
         return index.clear(pinned_too=arguments.get("pinned") is True)
     limit_nbytes, unused_seconds = arguments.get("limit_bytes"), arguments.get("unused_seconds")
@@ -58,8 +58,8 @@ def shrink(index: DiskIndex, command: str, arguments: Mapping[str, object]) -> i
     )
 
 
-def commands(disk: DiskCache, namespace: Namespace) -> dict[str, Command]:
-    """What the control socket can be asked about the blocks."""
+def cache_commands(disk: DiskCache, namespace: Namespace) -> dict[str, Command]:
+    """What the control socket can be asked about the disk cache."""
 
     async def prune(arguments: Mapping[str, object], _tell: Tell) -> object:
         return {"freed_bytes": shrink(disk.index, "cache-prune", arguments)}
@@ -68,7 +68,8 @@ def commands(disk: DiskCache, namespace: Namespace) -> dict[str, Command]:
         return {"freed_bytes": shrink(disk.index, "cache-clear", arguments)}
 
     async def pin(arguments: Mapping[str, object], _tell: Tell) -> object:
-        """`inodes` of files that the asker has open, `pinned` or not; returns the inodes of which nothing is kept."""
+        """Pin or unpin (`pinned`) the `inodes` of files that the client has open; returns those of which nothing is
+        kept."""
         inodes, pinned = arguments.get("inodes"), arguments.get("pinned")
         if not isinstance(inodes, list) or not isinstance(pinned, bool):
             raise UsageError("inodes is a list, pinned true or false")

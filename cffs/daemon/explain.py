@@ -15,7 +15,7 @@ from cffs.core.errors import NotInTree, RemoteObjectMissing, UsageError
 from cffs.core.settings import Settings
 from cffs.core.values import RecordingState
 from cffs.daemon.control import Tell
-from cffs.fuse.handles import told as name_of
+from cffs.fuse.handles import node_label
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.read_history import Told
 from cffs.tree.calls_in_progress import is_being_made
@@ -57,7 +57,7 @@ class Explain:
         if description.is_folder:
             raise UsageError(f"/{path} is a folder; give a file")
         content = self._namespace.content(node)
-        story: dict[str, object] = {"path": path, "file": name_of(node)}
+        story: dict[str, object] = {"path": path, "file": node_label(node)}
         if not isinstance(content, Remote):
             return story | _of_rendered(description)
         return story | self._of_remote(content, description)

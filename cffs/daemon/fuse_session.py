@@ -1,6 +1,6 @@
-"""The kernel's session of a mount: what libfuse is told of a mount that is made already.
+"""The kernel's session of a mount that is made already: what libfuse needs to serve it.
 
-It must not know what the operations do. `daemon/mount` opens and closes it.
+Owns libfuse's options. It must not know what the operations do.
 """
 
 import os
@@ -14,7 +14,7 @@ from cffs.fuse.pyfuse3_loop import TrioShim
 
 
 def open_session(operations: pyfuse3.Operations, settings: Settings, connection: Connection) -> None:
-    """Serve the mount from now on; `pyfuse3.close` closes the kernel's end. Raises UsageError, one line."""
+    """Begin to serve the mount; `pyfuse3.close` closes the kernel's end. Raises UsageError, one line."""
     options = {f"fsname=callfire:{settings.label}", "subtype=cffs", "nosuid", "nodev", "noexec"}
     if not settings.writable:
         options.add("ro")
@@ -22,7 +22,7 @@ def open_session(operations: pyfuse3.Operations, settings: Settings, connection:
         options.add("default_permissions")
     if settings.allow_other:
         options.add("allow_other")
-    pyfuse3.trio = TrioShim()  # type: ignore[attr-defined]  # the seam of pyfuse3.asyncio, which it does not export
+    pyfuse3.trio = TrioShim()  # type: ignore[attr-defined]  # where pyfuse3.asyncio puts its own; it is not exported
     descriptor = connection.take()
     try:
         pyfuse3.init(operations, f"/dev/fd/{descriptor}", options)

@@ -1,7 +1,7 @@
-"""What attends a running mount: control socket, the signals that do not end it, the service manager, kernel settings.
+"""Services around a running mount: control socket, signals, the service manager, kernel settings.
 
-It must not know the object graph beyond what it is given. `daemon/mount` opens it around the session; a mount without
-any of it works all the same.
+Owns the control socket's commands about the mount as a whole, and the signals that do not end it. It must not know the
+mount's parts beyond what it is given. A mount would work without any of these services.
 """
 
 import logging
@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -25,19 +26,31 @@ from cffs.daemon.systemd_notify import SystemdNotifier
 
 log = logging.getLogger(__name__)
 
-#: The line of `systemctl status` is for people.
+#: How often the line in `systemctl status` is renewed; it is for people.
 _STATUS_SECONDS = 30.0
 
 
 def ending_signals(settings: Settings) -> tuple[signal.Signals, ...]:
-    """Those that end the mount. SIGHUP does only where a terminal was left: in the foreground with one of ours."""
+    """The signals that end the mount. SIGHUP is one only in the foreground of a terminal, where it means that the
+    terminal was closed."""
     terminal = settings.foreground and any(os.isatty(descriptor) for descriptor in (0, 1, 2))
     return (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if terminal else ()))
 
 
+@dataclass(slots=True)
+class ServiceState:
+    """Where the control socket lies, and what the kernel let us raise; filled in once each is known."""
+
+    socket: Path | None = None
+    tuning: Tuning = field(default_factory=Tuning)
+
+    def report(self) -> dict[str, object]:
+        """The fields of status.json about it."""
+        return {"control": None if self.socket is None else str(self.socket), "kernel": self.tuning.plain()}
+
+
 class MountServices:
-    """See the module. `inflight` and `status` are what the mount's own files show; `note_read_ahead` is told what the
-    kernel reads ahead, in bytes."""
+    """The services of one mount. `commands` are further commands of the control socket."""
 
     def __init__(
         self,
@@ -47,59 +60,56 @@ class MountServices:
         inflight: Callable[[], list[dict[str, object]]],
         status: Callable[[], Mapping[str, object]],
         note_read_ahead: Callable[[int], None],
+        state: ServiceState,
+        commands: Mapping[str, Command],
     ) -> None:
+        """`inflight` and `status` return what the mount's own files show. `note_read_ahead` gets the number of bytes
+        that the kernel reads ahead."""
         self._live = live
         self._note_read_ahead = note_read_ahead
         self._mountpoint = mountpoint
         self._inflight = inflight
         self._status = status
         self._notifier = SystemdNotifier.from_environment(foreground=live.now.foreground)
-        self._socket: Path | None = None
-        self._kernel = Tuning()
+        self._state = state
         self._device = ""
         self.control = Control(
             {
                 "hello": self._hello,
-                "status": self._tell_status,
-                "inflight": self._tell_inflight,
+                "status": self._answer_status,
+                "inflight": self._answer_inflight,
                 "reload": self._reload,
                 "end": self._end,
+                **commands,
             }
         )
 
-    def add_command(self, name: str, command: Command) -> None:
-        """One more command of the control socket."""
-        self.control.commands[name] = command
-
-    def told(self) -> dict[str, object]:
-        """What of it belongs into status.json."""
-        return {"control": None if self._socket is None else str(self._socket), "kernel": self._kernel.plain()}
-
     @asynccontextmanager
     async def opened(self, background: NurseryBackground, device: str) -> AsyncIterator[None]:
-        """Attend for the length of the block. `device` is the mount's, as the mount table calls it."""
+        """Serve for the length of the block. `device` is the mount's in the mount table."""
         self._device = device
         settings = self._live.now
         folders = tuple(dict.fromkeys((settings.runtime_dir, settings.cache_dir)))
         async with open_control(folders, self._mountpoint, self.control, background) as path:
-            self._socket = path
-            background.start(self._obey, ending_signals(settings))
+            self._state.socket = path
+            background.start(self._handle_signals, ending_signals(settings))
             yield
 
-    async def answered(self) -> None:
-        """The mount answers: raise what the kernel lets us, tell the service manager, and go on telling it."""
-        self._kernel = await trio.to_thread.run_sync(tune, device_number(self._device))
-        self._note_read_ahead((self._kernel.read_ahead_kb or 0) * 1024)
+    async def report_forever(self) -> None:
+        """The mount answers: raise the kernel's limits where it lets us, and report to the service manager until
+        cancelled."""
+        tuning = self._state.tuning = await trio.to_thread.run_sync(tune, device_number(self._device))
+        self._note_read_ahead((tuning.read_ahead_kb or 0) * 1024)
         self._notifier.ready(self._line())
         while True:
             await trio.sleep(_STATUS_SECONDS)
             self._notifier.status(self._line())
 
-    def ending(self) -> None:
-        """The end has begun."""
+    def note_ending(self) -> None:
+        """Report to the service manager that the mount is ending."""
         self._notifier.stopping()
 
-    async def _obey(self, ending: tuple[signal.Signals, ...]) -> None:
+    async def _handle_signals(self, ending: tuple[signal.Signals, ...]) -> None:
         heard = {signal.SIGHUP, signal.SIGUSR1} - set(ending)
         with trio.open_signal_receiver(*heard) as signals:
             async for number in signals:
@@ -112,7 +122,7 @@ class MountServices:
 
     def _log_waiting(self) -> None:
         waiting = self._inflight()
-        # a warning: who asks for it wants to see it whatever the level
+        # a warning, so that it is seen at whatever level: it was asked for
         log.warning("calls waiting count=%d", len(waiting))
         for call in waiting:
             log.warning(
@@ -121,10 +131,10 @@ class MountServices:
             )
 
     def _line(self) -> str:
-        told = self._status()
-        origin = told.get("origin")
+        status = self._status()
+        origin = status.get("origin")
         state = origin.get("state") if isinstance(origin, Mapping) else "?"
-        return f"{self._mountpoint}: {state}, {told.get('open_files', 0)} open files"
+        return f"{self._mountpoint}: {state}, {status.get('open_files', 0)} open files"
 
     async def _hello(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
         return {
@@ -137,14 +147,15 @@ class MountServices:
             "commands": sorted(self.control.commands),
         }
 
-    async def _tell_status(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def _answer_status(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
         return self._status()
 
-    async def _tell_inflight(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def _answer_inflight(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
         return self._inflight()
 
     async def _end(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
-        """As SIGTERM does, for who cannot send one: in another namespace our process has another number, or none."""
+        """End the mount as SIGTERM does, for a client that cannot send one: in another pid namespace our process has
+        another number, or none."""
         os.kill(os.getpid(), signal.SIGTERM)
         return {}
 

@@ -1,12 +1,12 @@
-"""What `cffs prefetch` asks a mount for: the whole of a file in the disk cache, whatever of it is where.
+"""The control socket's commands for `cffs prefetch`: have all of a file in the disk cache.
 
-It must not know how bytes are found or kept. `daemon/assembly` adds its commands to the control socket's.
+Reading a file is not enough: a read that memory serves leaves nothing to be written to disk.
 
-Reading a file is not enough: what memory has is not read again from anywhere, so nothing would write it to disk.
+Owns what the client hears while it waits. It must not know how bytes are found or kept.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,7 +17,6 @@ from cffs.core.errors import CffsError, DeadlineExceeded, UsageError
 from cffs.core.ids import Inode
 from cffs.daemon.control import Command, Tell
 from cffs.fuse.errnos import errno_of
-from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
@@ -26,29 +25,32 @@ from cffs.tree.nodes import Remote
 
 log = logging.getLogger(__name__)
 
-#: How often the asker hears that it goes on.
+#: How often the client hears that the work goes on.
 _PROGRESS_SECONDS = 1.0
-#: A piece that the disk did not take is tried once more: making room for it may have failed for a moment.
+#: A piece that the disk did not take is tried once more: making room for it may have failed only for a moment.
 _TRIES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefetchCommand:
-    """See the module. `budget_seconds` is what one piece may take, as one READ of the kernel may."""
+    """The commands of one mount. One piece may take `budget_seconds`, as one READ of the kernel may."""
 
     namespace: Namespace
     objects: ObjectRegistry
     disk: DiskCache
-    known_of: Callable[[Remote], Known | None]
     budget_seconds: float
 
     def commands(self) -> dict[str, Command]:
-        """For the control socket."""
+        """The commands, by their names on the control socket."""
         return {"cache-bring": self.bring, "cache-lost": self.lost}
 
     async def bring(self, arguments: Mapping[str, object], tell: Tell) -> object:
-        """`inode` of a file that the asker has open, `pinned` or not: `{"object", "bytes", "brought"}` once all of it
-        is on disk; `{"errno"}` or `{"problem"}` where it is not. A file that is only rendered has nothing to bring."""
+        """Have all of the file `inode`, which the client has open, on disk, and pinned there where `pinned` asks for
+        it.
+
+        Returns `{"object", "bytes", "brought"}` once it is; `{"errno"}` or `{"problem"}` where it cannot be. A rendered
+        file has nothing to bring.
+        """
         inode, is_pinned = arguments.get("inode"), arguments.get("pinned") is True
         if not isinstance(inode, int) or isinstance(inode, bool):
             raise UsageError("inode is a number")
@@ -57,7 +59,7 @@ class PrefetchCommand:
             return {"object": "", "bytes": 0, "brought": 0}
         is_heard = True
 
-        async def go_on_telling() -> None:
+        async def report_progress() -> None:
             nonlocal is_heard
             try:
                 while True:
@@ -67,27 +69,27 @@ class PrefetchCommand:
                 is_heard = False
                 nursery.cancel_scope.cancel()
 
-        told: Mapping[str, object] = {}
+        outcome: Mapping[str, object] = {}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(go_on_telling)
-            told = await self._told(content, is_pinned=is_pinned)
+            nursery.start_soon(report_progress)
+            outcome = await self._outcome(content, is_pinned=is_pinned)
             nursery.cancel_scope.cancel()
         if not is_heard:
-            raise trio.BrokenResourceError("who asked for it is gone")
-        return told
+            raise trio.BrokenResourceError("the client is gone")
+        return outcome
 
-    async def _told(self, content: Remote, *, is_pinned: bool) -> Mapping[str, object]:
+    async def _outcome(self, content: Remote, *, is_pinned: bool) -> Mapping[str, object]:
         try:
             self.namespace.require_readable(content)
             if is_being_made(content):
                 return {"problem": "it is still being recorded, and kept once it is finished"}
             return await self._brought(content, is_pinned=is_pinned)
         except CffsError as error:
-            log.info("not brought object=%s reason=%s", content.key, error)
+            log.info("prefetch failed object=%s reason=%s", content.key, error)
             return {"errno": errno_of(error)}
 
     async def lost(self, arguments: Mapping[str, object], _tell: Tell) -> object:
-        """`objects`, as `bring` named them, with their bytes: those of which something has left the disk since."""
+        """Of `objects` (names and sizes, as `bring` returned them), those that are no longer wholly on disk."""
         objects = arguments.get("objects")
         if not isinstance(objects, Mapping):
             raise UsageError("objects is a table")
@@ -100,7 +102,7 @@ class PrefetchCommand:
     async def _brought(self, content: Remote, *, is_pinned: bool) -> Mapping[str, object]:
         with _deadline(self.budget_seconds):
             file = await self.objects.open(
-                content.key, content.sources, known=self.known_of(content), hint_nbytes=content.hint_nbytes
+                content.key, content.sources, known=self.namespace.known(content), hint_nbytes=content.hint_nbytes
             )
         try:
             if file.total_nbytes is None:
@@ -115,7 +117,7 @@ class PrefetchCommand:
             file.close()
 
     async def _keep(self, file: OpenFile) -> int | None:
-        """How many bytes were not on disk, and are now; None where the disk does not take them."""
+        """Returns how many bytes were brought to disk; None where the disk does not take them."""
         brought = tries = 0
         while True:
             with _deadline(self.budget_seconds):

@@ -1,7 +1,6 @@
-"""The mount's own files: status.json, metrics and inflight.json from counters, and how config.toml is rendered.
+"""The mount's own files: status.json, metrics, inflight.json and config.toml (`cffs/docs/semantics.md#own-files`).
 
-It must not ask anybody anything: every file is readable while the origin hangs.
-`daemon/assembly` builds it; the tree shows what it renders (contract section 7).
+Owns their form. It must not wait for anything: every file is readable while the origin hangs.
 """
 
 import os
@@ -24,19 +23,20 @@ from cffs.core.source import Api
 from cffs.core.toml_text import quoted, shown
 from cffs.core.units import NS_PER_SECOND
 from cffs.daemon.background import NurseryBackground
-from cffs.fuse.operations import Operations
+from cffs.fuse.guard import CallTable
+from cffs.fuse.handles import HandleTable
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.tree.nodes import Kind as NodeKind
 
 #: The states of an API from best to worst, as status.json spells them; a held API is degraded.
 _STATES = ("online", "degraded", "offline", "auth-failed")
-#: What the subjects of calls for the mount's own files begin with.
+#: The subjects of calls for the mount's own files begin with it.
 _OWN = NodeKind.OWN.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The parts of a running mount that have something to tell."""
+    """The parts of a running mount whose state its files show."""
 
     settings: Settings
     mountpoint: Path
@@ -46,15 +46,16 @@ class Status:
     disk: DiskCache
     objects: ObjectRegistry
     catalog: Catalog
-    operations: Operations
+    handles: HandleTable
+    calls: CallTable
     background: NurseryBackground
-    #: What `doctor --probe` found out about each API.
+    #: What `cffs doctor --probe` found out about each API.
     capabilities: dict[str, object] = field(default_factory=dict)
-    #: Whoever else has something to tell at the top of status.json.
-    more: list[Callable[[], Mapping[str, object]]] = field(default_factory=list)
+    #: Each returns further fields for the top of status.json.
+    reports: tuple[Callable[[], Mapping[str, object]], ...] = ()
 
     def files(self) -> Mapping[str, Callable[[], bytes]]:
-        """Name to rendering, for the tree."""
+        """How each file is rendered, by its name."""
         return {
             "status.json": lambda: _json(self.status()),
             "metrics": lambda: metrics(self.status()).encode(),
@@ -87,10 +88,10 @@ class Status:
                 "wasted_bytes": memory.prefetch_wasted_nbytes,
             },
             "catalog": self.catalog.counts(),
-            "open_files": self.operations.handles.files(),
-            "bugs": self.operations.calls.bugs + self.background.bugs,
+            "open_files": self.handles.files(),
+            "bugs": self.calls.bugs + self.background.bugs,
             "last_errors": self._last_errors(),
-            **{name: value for tell in self.more for name, value in tell().items()},
+            **{name: value for report in self.reports for name, value in report().items()},
         }
 
     def _origin(self) -> dict[str, object]:
@@ -121,7 +122,8 @@ class Status:
         ]
 
     def inflight(self) -> list[dict[str, object]]:
-        """Every call into the mount now waiting, oldest first; a call for one of these files never waits."""
+        """Every call of the kernel that waits now, oldest first, except those for the mount's own files, which never
+        wait."""
         now = trio.current_time()
         return [
             {
@@ -130,7 +132,7 @@ class Status:
                 "age_seconds": round(now - call.started_at, 3),
                 "waits_for": call.waits_for.told(),
             }
-            for call in self.operations.calls.waiting()
+            for call in self.calls.waiting()
             if not call.subject.startswith(_OWN)
         ]
 
@@ -144,7 +146,7 @@ def _json(document: object) -> bytes:
 
 
 def metrics(status: Mapping[str, object]) -> str:
-    """The numbers of status.json in Prometheus' text format, one line each: `cffs_cache_memory_bytes 4096`."""
+    """The numbers of status.json in the text format of Prometheus, one line each: `cffs_cache_memory_bytes 4096`."""
     lines: list[str] = []
 
     def walk(prefix: str, value: object) -> None:

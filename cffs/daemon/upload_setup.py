@@ -1,6 +1,6 @@
-"""What a writable mount has besides: the spool, the uploads, and the word about what an earlier mount did not send.
+"""What only a writable mount has: the spool, the uploads, and a line about what an earlier mount did not send.
 
-It must not know how anything is written. `daemon/assembly` builds it.
+Owns the words of that line. It must not know how anything is written.
 """
 
 import logging
@@ -25,12 +25,12 @@ from cffs.writer.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-#: Named one by one in a line; the others are counted.
+#: Files that are named in the line; the others are counted.
 _MOST_NAMED = 5
 
 
 def leftovers_line(found: list[Leftover], folder: Path) -> str:
-    """One line for people: what an earlier mount left unsent, and what to do."""
+    """One line for the user: what an earlier mount left unsent, and where its bytes are."""
     named = [
         f"{left.path.name!a} ({left.nbytes} bytes{', may have arrived' if left.may_have_arrived else ''})"
         for left in found[:_MOST_NAMED]
@@ -48,21 +48,24 @@ async def opened_uploads(
     *,
     v2: V2Client | None,
     catalog: Catalog,
-    questions: SingleFlight,
+    single_flight: SingleFlight,
     background: Background,
     inodes: InodeTable,
     wall_ms: Callable[[], int],
     appeared: Callable[[int], None],
 ) -> AsyncIterator[tuple[Uploads | None, tuple[str, ...]]]:
-    """The uploads of one mount, None where there can be none, and a line about what is left of earlier ones, also
-    where nothing can be written; at the end what was sent leaves the spool."""
+    """The uploads of one mount, and a line about what is left of an earlier mount's.
+
+    The uploads are None where media cannot be written; the line is given all the same. At the end, what was sent is
+    removed from the spool. `appeared` gets the id of each media file that an upload made.
+    """
     spool = Spool(private_folder(folder))
     left = await trio.to_thread.run_sync(spool.leftovers)
-    told = (leftovers_line(left, folder),) if left else ()
-    for line in told:
+    notices = (leftovers_line(left, folder),) if left else ()
+    for line in notices:
         log.warning("%s", line)
     if not settings.writable or v2 is None:
-        yield None, told
+        yield None, notices
         return
 
     def inode_of(number: int) -> Inode:
@@ -70,13 +73,13 @@ async def opened_uploads(
 
     uploads = Uploads(
         spool=spool,
-        sending=Sender(v2, catalog=catalog, questions=questions, wall_ms=wall_ms, appeared=appeared),
+        sending=Sender(v2, catalog=catalog, questions=single_flight, wall_ms=wall_ms, appeared=appeared),
         background=background,
         limit_nbytes=settings.upload_limit_nbytes,
         inode_of=inode_of,
         wall_ms=wall_ms,
     )
     try:
-        yield uploads, told
+        yield uploads, notices
     finally:
         await uploads.aclose()

@@ -1,8 +1,9 @@
-"""Attributes that a listing was replied with, for the next one of the same files. No await.
+"""A cache of the attributes that listings were replied with.
 
-It must not know how attributes are made, nor what they depend on: `fuse/attributes` tells when that is another.
+`ls -l` of 10,000 files makes as many attributes, and most of the time they are what they were at the `ls -l` before.
 
-`ls -l` of 10,000 files makes as many attributes, and most often they are what they were at the `ls -l` before.
+Owns the attributes that were kept, and when they are void. It must not know how attributes are made, nor what they
+depend on beyond the file's own content: that comes as a stamp. No await.
 """
 
 from collections.abc import Hashable
@@ -18,49 +19,51 @@ from cffs.tree.nodes import Remote
 MOST = 16_384
 
 
-class Kept(NamedTuple):
-    """The attributes of a file of which its listing told `told`: all that a content tells beside its sources."""
+class CachedAttributes(NamedTuple):
+    """The attributes of a file, with what they were made from: `content` is all of the file's content but its key and
+    its sources."""
 
     key: str
-    told: tuple[object, ...]
+    content: tuple[object, ...]
     attributes: pyfuse3.EntryAttributes
     is_exact: bool
 
 
 class AttributeCache:
-    """Those of one mount."""
+    """The attributes that one mount's listings were replied with, by inode."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[Inode, Kept] = {}
+        self._cached: dict[Inode, CachedAttributes] = {}
         self._stamp: Hashable = None
         self._is_steady = False
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cached)
 
     def stamped(self, stamp: Hashable) -> None:
-        """What all attributes depend on, beside what the listing tells of a file: they are void once it is another. It
-        must have been the same before for any to be kept: while files are read, that would be for nothing."""
+        """Begin a listing. `stamp` stands for everything that attributes depend on, beside the content of the file
+        itself; all that is cached is void once it differs. Nothing is kept until two listings had the same stamp: while
+        files are being read, keeping would be in vain."""
         self._is_steady = stamp == self._stamp
         if not self._is_steady:
-            self._kept.clear()
+            self._cached.clear()
             self._stamp = stamp
 
-    def get(self, inode: Inode, content: Remote) -> Kept | None:
+    def get(self, inode: Inode, content: Remote) -> CachedAttributes | None:
         """What the file was shown with, where that still holds."""
-        kept = self._kept.get(inode)
-        if kept is None or kept.told != content[2:] or kept.key != content.key:
+        cached = self._cached.get(inode)
+        if cached is None or cached.content != content[2:] or cached.key != content.key:
             return None
-        return kept
+        return cached
 
     def keep(
         self, inode: Inode, content: Remote, attributes: pyfuse3.EntryAttributes, *, is_exact: bool, now_ns: int
     ) -> None:
-        """The file is shown with these; `is_exact`: its size is. What the kernel may not believe is not kept, nor a
-        time that goes with the clock."""
+        """Keep what the file is shown with; `is_exact` says whether its size is. Attributes that the kernel may not
+        believe are not kept, nor is a time that moves with the clock."""
         if not self._is_steady or not attributes.attr_timeout or attributes.st_mtime_ns >= now_ns:
             return
-        if len(self._kept) >= self._most:
-            self._kept.clear()
-        self._kept[inode] = Kept(content.key, content[2:], copy(attributes), is_exact)
+        if len(self._cached) >= self._most:
+            self._cached.clear()
+        self._cached[inode] = CachedAttributes(content.key, content[2:], copy(attributes), is_exact)

@@ -1,7 +1,7 @@
-"""The one table from our exceptions to errnos (contract section 6).
+"""The one table from our exceptions to errnos (`cffs/docs/semantics.md#errors`).
 
-It must not know why something was raised.
-`fuse/guard` uses it; a test holds that every concrete exception has exactly one row.
+Owns the errno of each exception. It must not know why something was raised. A test holds that every concrete exception
+has exactly one row.
 """
 
 import errno

@@ -1,17 +1,27 @@
-"""What surrounds every handler: a deadline, one errno, a place among the calls in flight, and a floor under bugs.
+"""The guard around every handler: a deadline, one errno, a place among the calls in flight.
 
-It must not know what a handler does.
-`fuse/operations` decorates every handler with it; `daemon/status` shows the calls in flight.
+pyfuse3 ends the whole mount where a handler raises anything but FUSEError. So the kernel calls no handler: it calls
+`GuardedOperations`, which is made once, around the outermost handlers, and in which each call has exactly one kind of
+guard (`KINDS`). A kind decides how long the handler may take:
+
+* budgeted: the budget of a call, half of what the application was promised, since the kernel asks a failed page twice;
+* nonblocking: no deadline, since the handler answers from memory nearly always and opens its own where it has to wait;
+* mutating: twice the budget, since the kernel does not ask such a call again; running out of time leaves it unknown
+  whether the change was made, which is EIO;
+* upload: as long as the caller's bytes move, or until the kernel's own limit on a request;
+* fast path: nonblocking, but READ is answered from memory without being noted as a call, which would cost as much as
+  the answer.
+
+Owns the calls in flight and the count of bugs. It must not know what a handler does.
 """
 
 import errno
 import logging
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
 from inspect import signature
 from math import inf
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any
 
 import pyfuse3
 import trio
@@ -19,31 +29,32 @@ import trio
 from cffs.core import wait_reasons
 from cffs.core.errors import ActUncertain, CffsError, LocalShortage, OriginBusy, OriginFault
 from cffs.fuse.errnos import errno_of
+from cffs.fuse.handlers import CALLS, Handlers
 
 log = logging.getLogger(__name__)
 
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
+Handler = Callable[..., Coroutine[Any, Any, Any]]
+Describe = Callable[[int], str]
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class KernelCall:
     """A call of the kernel that has not been answered; `started_at` is trio time."""
 
     operation: str
     started_at: float
     number: int
-    tell: Callable[[int], str]
+    describe: Describe
     waits_for: wait_reasons.Record = field(default_factory=wait_reasons.Record)
 
     @property
     def subject(self) -> str:
-        """What the call is about, for people; made only where somebody asks."""
-        return self.tell(self.number)
+        """What the call is about, in words for people; computed only when it is asked for."""
+        return self.describe(self.number)
 
 
 class CallTable:
-    """The calls in flight, the bugs so far, and the time a handler may take. Owned by the operations object."""
+    """The calls in flight, the bugs so far, and the time that a handler may take."""
 
     def __init__(
         self,
@@ -52,165 +63,167 @@ class CallTable:
         limit_seconds: float | None = None,
         failing: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """`limit_seconds` is what no call may outlast, whatever it waits for; None where nothing ends it. `failing`
-        names the APIs that fail as a whole."""
+        """No call may outlast `limit_seconds`, whatever it waits for; None where the kernel has no such limit.
+        `failing` returns the APIs that fail as a whole."""
         self.budget_seconds = budget_seconds
         self.limit_seconds = inf if limit_seconds is None else limit_seconds
         self.bugs = 0
         self._failing = failing
         self._alike = 0
-        self._calls: dict[Call, None] = {}
+        self._calls: dict[KernelCall, None] = {}
 
-    def waiting(self) -> list[Call]:
+    def waiting(self) -> list[KernelCall]:
         """The calls in flight, oldest first."""
         return sorted(self._calls, key=lambda call: call.started_at)
 
-    def begin(self, operation: str, number: int, tell: Callable[[int], str]) -> Call:
-        """Note a call; `tell` says what its number stands for. Returns what `end` takes."""
-        call = Call(operation, trio.current_time(), number, tell)
+    def begin(self, operation: str, number: int, describe: Describe) -> KernelCall:
+        """Note a call about `number`, which `describe` puts into words. Returns what `end` takes."""
+        call = KernelCall(operation, trio.current_time(), number, describe)
         self._calls[call] = None
         return call
 
+    def end(self, call: KernelCall) -> None:
+        """The call was answered."""
+        del self._calls[call]
+
     def is_news(self, error: OriginFault) -> bool:
-        """Whether a failure is worth a line of its own: where an API fails as a whole only the first of those that fail
-        with it is, the others are counted."""
+        """Whether a failure deserves a log line of its own. While an API fails as a whole, only the first failure of
+        its calls does; the others are counted, and reported together once the API has recovered."""
         text, failing = str(error), self._failing()
         if any(f"{api}:" in text for api in failing) or (failing and isinstance(error, OriginBusy)):
             self._alike += 1
             return self._alike == 1
         if self._alike > 1:
-            log.info("calls failed with the service, without a line of their own count=%d", self._alike - 1)
+            log.info("calls failed while the service did, without a line of their own count=%d", self._alike - 1)
         self._alike = 0
         return True
 
-    def end(self, call: Call) -> None:
-        """The call was answered."""
-        del self._calls[call]
+    def fuse_error(self, operation: str, describe: Describe, number: int, error: Exception) -> pyfuse3.FUSEError:
+        """The errno for what a handler raised. A fault of the service or of this machine is logged in one line; what is
+        none of our exceptions is a bug, which is counted and logged with its traceback."""
+        if isinstance(error, CffsError):
+            if isinstance(error, LocalShortage) or (isinstance(error, OriginFault) and self.is_news(error)):
+                log.warning("call failed operation=%s subject=%s reason=%s", operation, describe(number), error)
+            return pyfuse3.FUSEError(errno_of(error))
+        if isinstance(error, trio.TooSlowError):
+            return pyfuse3.FUSEError(errno.ETIMEDOUT)
+        self.bugs += 1
+        log.error("bug in a handler operation=%s subject=%s", operation, describe(number), exc_info=error)
+        return pyfuse3.FUSEError(errno.EIO)
 
 
-class HasCalls(Protocol):
-    """What a class needs for its methods to be handlers."""
+class GuardedOperations(pyfuse3.Operations):
+    """What the kernel calls: every call of `handlers`, each within its guard.
 
-    calls: CallTable
-
-    def subject_of(self, number: int) -> str:
-        """What the inode of a call stands for, for people."""
-        ...
-
-    def subject_of_handle(self, number: int) -> str:
-        """The same of a handle; their numbers overlap with the inodes'."""
-        ...
-
-
-Self = TypeVar("Self", bound=HasCalls)
-Handler = Callable[Concatenate[Self, int, Arguments], Coroutine[Any, Any, Answer]]
-
-
-def handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
-    """Wrap a handler whose first argument is an inode or a handle.
-
-    The handler has the table's budget, after which the caller gets ETIMEDOUT; one of our exceptions becomes its errno;
-    anything else is a bug: EIO for the caller, a traceback for the log, and the mount lives on. Cancellation passes.
+    One of our exceptions becomes its errno; anything else is a bug, which is EIO for the caller and a traceback in the
+    log, and the mount lives on. Cancellation passes through. The guards are bound as attributes of the instance, which
+    is where pyfuse3 looks first.
     """
 
-    @wraps(function)
-    async def within_budget(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        # `trio.fail_after` is this as well; its two generators cost a third of an instant handler
-        with trio.CancelScope(deadline=trio.current_time() + self.calls.budget_seconds):
-            return await function(self, number, *args, **kwargs)
+    supports_dot_lookup = Handlers.supports_dot_lookup
+    enable_writeback_cache = Handlers.enable_writeback_cache
+    enable_acl = Handlers.enable_acl
+
+    def __init__(self, handlers: Handlers, calls: CallTable) -> None:
+        for name, guard in KINDS.items():
+            setattr(self, name, guard(calls, name, handlers))
+        for name in UNGUARDED:
+            setattr(self, name, getattr(handlers, name))
+
+
+def nonblocking(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
+    """For a handler that nearly always answers without waiting. Where it waits it opens a deadline itself."""
+    return _noted(calls, operation, handlers, getattr(handlers, operation))
+
+
+def budgeted(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
+    """For a handler that waits. After the budget the caller gets ETIMEDOUT."""
+    handler: Handler = getattr(handlers, operation)
+
+    async def within_budget(number: int, *arguments: Any) -> Any:
+        # `trio.fail_after` does the same; its two generators cost a third of a handler that need not wait
+        with trio.CancelScope(deadline=trio.current_time() + calls.budget_seconds):
+            return await handler(number, *arguments)
         raise trio.TooSlowError
 
-    return instant_handler(within_budget)  # type: ignore[arg-type]  # functools.wraps keeps the names of self and number
+    return _noted(calls, operation, handlers, within_budget)
 
 
-def acting_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
-    """The same for a handler that changes something: the kernel does not ask a second time, so it has twice the
-    budget; and when that ends nobody knows what became of it, which is EIO."""
+def mutating(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
+    """For a handler that changes something: twice the budget, and EIO once that is used up."""
+    return _limited(
+        calls,
+        operation,
+        handlers,
+        seconds=lambda: min(2 * calls.budget_seconds, calls.limit_seconds),
+        why="it was not answered in time",
+    )
 
-    @wraps(function)
-    async def within_limit(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+
+def upload(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
+    """For a handler that lasts as long as it takes to send the caller's bytes; EIO at the kernel's own limit."""
+    return _limited(
+        calls, operation, handlers, seconds=lambda: calls.limit_seconds, why="the kernel's limit on a call was met"
+    )
+
+
+def fast_path(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
+    """For READ: what `try_read` has is the answer, and the call is noted only where `read` has to answer."""
+    guarded, try_read, describe = nonblocking(calls, operation, handlers), handlers.try_read, handlers.describe_handle
+
+    async def read(fh: int, offset: int, nbytes: int) -> Any:
         try:
-            with trio.fail_after(min(2 * self.calls.budget_seconds, self.calls.limit_seconds)):
-                return await function(self, number, *args, **kwargs)
-        except trio.TooSlowError as error:
-            raise ActUncertain(function.__name__, "it was not answered in time") from error
+            answer = try_read(fh, offset, nbytes)
+        except Exception as error:
+            raise calls.fuse_error(operation, describe, fh, error) from error
+        return await guarded(fh, offset, nbytes) if answer is None else answer
 
-    return instant_handler(within_limit)  # type: ignore[arg-type]  # as above
+    return read
 
 
-def patient_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
-    """The same for a handler that lasts as long as bytes of the caller's move (contract section 8); only the kernel's
-    own limit ends it."""
+def _limited(
+    calls: CallTable, operation: str, handlers: Handlers, *, seconds: Callable[[], float], why: str
+) -> Handler:
+    handler: Handler = getattr(handlers, operation)
 
-    @wraps(function)
-    async def within_limit(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+    async def within_limit(number: int, *arguments: Any) -> Any:
         try:
-            with trio.fail_after(self.calls.limit_seconds):
-                return await function(self, number, *args, **kwargs)
+            with trio.fail_after(seconds()):
+                return await handler(number, *arguments)
         except trio.TooSlowError as error:
-            raise ActUncertain(function.__name__, "the kernel's limit on a call was met") from error
+            raise ActUncertain(operation, why) from error
 
-    return instant_handler(within_limit)  # type: ignore[arg-type]  # as above
+    return _noted(calls, operation, handlers, within_limit)
 
 
-def instant_handler(function: Handler[Self, Arguments, Answer]) -> Handler[Self, Arguments, Answer]:
-    """The same for a handler that mostly never waits: where it does, it opens its own deadline."""
-    takes_handle = _parameters(function)[1] == "fh"
-    operation = function.__name__
+def _noted(calls: CallTable, operation: str, handlers: Handlers, handler: Handler) -> Handler:
+    describe = handlers.describe_handle if _takes_handle(operation) else handlers.describe_inode
 
-    @wraps(function)
-    async def wrapper(self: Self, number: int, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        calls = self.calls
-        call = calls.begin(operation, number, self.subject_of_handle if takes_handle else self.subject_of)
+    async def guarded(number: int, *arguments: Any) -> Any:
+        call = calls.begin(operation, number, describe)
         wait_reasons.begin(call.waits_for)
         try:
-            return await function(self, number, *args, **kwargs)
+            return await handler(number, *arguments)
         except Exception as error:
-            raise _told(calls, operation, call.tell, number, error) from error
+            raise calls.fuse_error(operation, describe, number, error) from error
         finally:
             calls.end(call)
 
-    wrapper.is_guarded = True  # type: ignore[attr-defined]  # read by the test that holds every handler wrapped
-    return wrapper  # type: ignore[return-value]  # as above
+    return guarded
 
 
-def first_at_once(
-    at_once: Callable[[Self, int, int, int], Answer | None],
-) -> Callable[[Handler[Self, [int, int], Answer]], Handler[Self, [int, int], Answer]]:
-    """Of READ: `instant_handler`, but what `at_once` has is answered with no call noted, which costs as much as the
-    answer. It gives None where the handler is to answer, and may raise what a handler may."""
-
-    def decorate(function: Handler[Self, [int, int], Answer]) -> Handler[Self, [int, int], Answer]:
-        guarded = instant_handler(function)
-
-        @wraps(function)
-        async def wrapper(self: Self, number: int, offset: int, nbytes: int) -> Answer:
-            try:
-                answer = at_once(self, number, offset, nbytes)
-            except Exception as error:
-                raise _told(self.calls, function.__name__, self.subject_of_handle, number, error) from error
-            return await guarded(self, number, offset, nbytes) if answer is None else answer
-
-        wrapper.is_guarded = True  # type: ignore[attr-defined]  # as above
-        return wrapper
-
-    return decorate
+def _takes_handle(operation: str) -> bool:
+    return list(signature(getattr(pyfuse3.Operations, operation)).parameters)[1] == "fh"
 
 
-def _told(
-    calls: CallTable, operation: str, tell: Callable[[int], str], number: int, error: Exception
-) -> pyfuse3.FUSEError:
-    """The errno for what a handler raised; what people should know of it goes to the log."""
-    if isinstance(error, CffsError):
-        if isinstance(error, LocalShortage) or (isinstance(error, OriginFault) and calls.is_news(error)):
-            log.warning("%s failed subject=%s reason=%s", operation, tell(number), error)
-        return pyfuse3.FUSEError(errno_of(error))
-    if isinstance(error, trio.TooSlowError):
-        return pyfuse3.FUSEError(errno.ETIMEDOUT)
-    calls.bugs += 1
-    log.error("bug in %s subject=%s", operation, tell(number), exc_info=error)
-    return pyfuse3.FUSEError(errno.EIO)
-
-
-def _parameters(function: Callable[..., object]) -> list[str]:
-    return list(signature(function).parameters)
+#: The one kind of guard of each call.
+KINDS: Mapping[str, Callable[[CallTable, str, Handlers], Handler]] = {
+    **dict.fromkeys(("lookup", "opendir", "readdir", "releasedir", "fsyncdir", "release"), nonblocking),
+    **dict.fromkeys(("getattr", "access", "open", "readlink", "getxattr", "listxattr", "poll"), budgeted),
+    **dict.fromkeys(("mknod", "symlink", "link", "setxattr", "removexattr"), budgeted),  # refused at once
+    **dict.fromkeys(("create", "mkdir", "unlink", "rmdir", "setattr", "write"), mutating),
+    **dict.fromkeys(("flush", "fsync", "rename"), upload),
+    "read": fast_path,
+}
+#: They wait for nothing and can fail in nothing: FORGET, which the kernel expects no answer to, and statfs.
+UNGUARDED = CALLS - KINDS.keys()

@@ -1,7 +1,7 @@
-"""What the kernel has open: numbers for remote files, snapshots of rendered ones, and folders being listed.
+"""Open handles: of remote files, of snapshots of rendered files, and of folders being listed.
 
-It must not know how bytes are read.
-`fuse/operations` owns the table. A handle costs no socket and no descriptor.
+Owns the numbers by which the kernel knows them. It must not know how bytes are read. A handle costs neither a socket
+nor a descriptor.
 """
 
 from dataclasses import dataclass, field
@@ -27,19 +27,22 @@ class RemoteHandle:
 
 @dataclass(slots=True, eq=False)
 class UnsettledHandle:
-    """The same of which it was not known at its open whether it is still being made. `read_before` is what was read of
-    it last, and where; `going_on` is how it is read since it proved to be one that is."""
+    """An open remote file of which it was not known at the open whether it is growing.
+
+    `read_before` is where it was last read, and what was read there; `continued` is how it is read since it proved to
+    be growing.
+    """
 
     inode: Inode
     node: Node
     file: OpenFile
     read_before: tuple[int, bytes] = (0, b"")
-    going_on: GrowingObject | None = None
+    continued: GrowingObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class LivingHandle:
-    """An open recording that was still being made at open."""
+class GrowingHandle:
+    """An open recording that was in progress at the open."""
 
     inode: Inode
     node: Node
@@ -48,8 +51,8 @@ class LivingHandle:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHandle:
-    """An open rendered file: its bytes as they were at open. `inode` is the one whose pages are of these bytes, None
-    where they are read past the pages."""
+    """An open rendered file: its bytes as they were at the open. `inode` is the one whose pages hold these bytes; None
+    where the bytes are read past the pages."""
 
     node: Node
     body: bytes
@@ -58,7 +61,7 @@ class SnapshotHandle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WrittenHandle:
-    """An open file that is, or was, written here; `writes` says how this handle was opened."""
+    """An open file that is, or was, written here; `writes` says whether this handle was opened for writing."""
 
     node: Node
     file: WritableFile
@@ -67,9 +70,12 @@ class WrittenHandle:
 
 @dataclass(slots=True, eq=False)
 class FolderHandle:
-    """An open folder; `end` is the place behind its last entry once the kernel has been given that, so that its next
-    question is answered without a look (0: not yet); `ahead` are the entries past the place `ahead_after` that it has
-    not been given yet."""
+    """An open folder.
+
+    `end` is the offset after its last entry, once the kernel has been given that one (0 until then), so that the
+    READDIR that asks for more is answered without a look. `ahead` are the entries past `ahead_after` that the kernel
+    has not been given yet.
+    """
 
     node: Node
     end: int = 0
@@ -77,21 +83,19 @@ class FolderHandle:
     ahead_after: int = 0
 
 
-Handle = RemoteHandle | UnsettledHandle | LivingHandle | SnapshotHandle | WrittenHandle | FolderHandle
-
-
-#: Those of the service's bytes.
-Bytes = RemoteHandle | UnsettledHandle | LivingHandle
+Handle = RemoteHandle | UnsettledHandle | GrowingHandle | SnapshotHandle | WrittenHandle | FolderHandle
+#: The handles through which the service's bytes are read.
+ServiceHandle = RemoteHandle | UnsettledHandle | GrowingHandle
 
 
 class HandleTable:
-    """Open handles by number. Numbers are not used twice, so a late call cannot meet another file."""
+    """Open handles by number. No number is used twice, so a late call cannot meet another file."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self._open: dict[HandleId, Handle] = {}
         self._remote_by_key: dict[str, dict[HandleId, RemoteHandle]] = {}
-        #: Another value once other files of the service are open.
+        #: Changes whenever another set of the service's files is open.
         self.turn = 0
 
     def __len__(self) -> int:
@@ -99,7 +103,7 @@ class HandleTable:
         return len(self._open)
 
     def add(self, handle: Handle) -> HandleId:
-        """Give the handle a number."""
+        """Add the handle; returns its number."""
         number = HandleId(next(self._numbers))
         self._open[number] = handle
         if isinstance(handle, RemoteHandle):
@@ -108,7 +112,7 @@ class HandleTable:
         return number
 
     def find(self, number: int) -> Handle | None:
-        """The handle of that number, None where it is gone."""
+        """The handle of that number; None where it is gone."""
         return self._open.get(HandleId(number))
 
     def get(self, number: int) -> Handle:
@@ -119,7 +123,7 @@ class HandleTable:
         return handle
 
     def remove(self, number: int) -> Handle | None:
-        """Take the handle away; None where it is gone already."""
+        """Remove and return the handle; None where it is gone already."""
         handle = self._open.pop(HandleId(number), None)
         if isinstance(handle, RemoteHandle):
             self.turn += 1
@@ -134,12 +138,12 @@ class HandleTable:
         return key in self._remote_by_key
 
     def files(self) -> int:
-        """How many of them are files."""
+        """How many open handles are of files."""
         return sum(not isinstance(handle, FolderHandle) for handle in self._open.values())
 
     def is_open(self, inode: Inode) -> bool:
-        """True while a handle on that inode of a remote file is open. Looks at every handle."""
-        remote = (handle for handle in self._open.values() if isinstance(handle, Bytes))
+        """True while a handle of a remote file is open on that inode. Looks at every handle."""
+        remote = (handle for handle in self._open.values() if isinstance(handle, ServiceHandle))
         return any(handle.inode == inode for handle in remote)
 
     def of_object(self, key: str) -> list[RemoteHandle]:
@@ -147,6 +151,6 @@ class HandleTable:
         return list(self._remote_by_key.get(key, {}).values())
 
 
-def told(node: Node) -> str:
-    """The kind and ids of a node, for people."""
+def node_label(node: Node) -> str:
+    """The kind and the ids of a node, in words for people."""
     return f"{node.kind.name}{list(node.args)}" if node.args else node.kind.name

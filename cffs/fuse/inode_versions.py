@@ -1,12 +1,10 @@
-"""Which version of its object an inode is: tied to the first that is opened under it, until the kernel lets it go.
+"""The version of its object that each inode is tied to, from its first open until the kernel forgets it.
 
-It must not know how versions are told apart. `fuse/open_remote` ties, `fuse/attributes` shows the sizes,
-`fuse/invalidation`
-retires what is tied to an object that changed.
+The kernel keeps one size and one set of pages for an inode, and fills a page with zeros up to that size where a READ
+ends before it. So an inode that was opened shows the size of the version that it was opened with, and no other, even
+where a newer one is known.
 
-The kernel keeps one size and one set of pages an inode, and fills a page with zeros up to that size where a READ ends
-before it. So an inode that was opened is shown the size of the version it was opened with, and no other, whoever asks
-and whatever is known of the object by then.
+Owns the tie. It must not know how versions are told apart. No method is a checkpoint.
 """
 
 from typing import NamedTuple
@@ -15,7 +13,7 @@ from cffs.core.ids import Inode
 
 
 class Tied(NamedTuple):
-    """A version of object `key`: its number among the facts, and its size."""
+    """A version of the object `key`: its number among the facts, and its size."""
 
     key: str
     number: int
@@ -23,17 +21,17 @@ class Tied(NamedTuple):
 
 
 class InodeVersions:
-    """The versions of the inodes that the kernel holds and that were opened. No method is a checkpoint."""
+    """The versions of those inodes that the kernel holds and that were opened."""
 
     def __init__(self) -> None:
         self._tied: dict[Inode, Tied] = {}
-        #: Opened without a size: a private mapping may have made pages that end where the bytes did.
+        #: Inodes that were opened without a size: a private mapping may have made pages that end where the bytes did.
         self._unsized: set[Inode] = set()
-        #: Another value once other inodes are tied, or to other versions.
+        #: Changes whenever an inode is tied to a version, or no longer is.
         self.turn = 0
 
     def of(self, inode: Inode) -> Tied | None:
-        """What the inode is tied to."""
+        """What the inode is tied to; None where it was not opened."""
         return self._tied.get(inode)
 
     def of_object(self, key: str) -> list[Inode]:
@@ -41,13 +39,14 @@ class InodeVersions:
         return [inode for inode, tied in self._tied.items() if tied.key == key]
 
     def admits(self, inode: Inode, key: str, *, number: int, nbytes: int | None) -> bool:
-        """Whether bytes of that version may join those of the inode; without a size only those of one not yet tied."""
+        """Whether bytes of that version may be read under the inode. A version without a size may only where the inode
+        is not tied yet."""
         tied = self._tied.get(inode)
         return tied is None or (nbytes is not None and tied == Tied(key, number, nbytes))
 
     def tie(self, inode: Inode, key: str, *, number: int, nbytes: int) -> bool:
-        """The inode, which admits it, is of that version from now on; True where pages that the kernel has of the inode
-        are of it."""
+        """Tie the inode to the version, which it admits. Returns whether the pages that the kernel has of the inode are
+        of that version."""
         self.turn += 1
         self._tied[inode] = Tied(key, number, nbytes)
         is_clean = inode not in self._unsized
@@ -55,11 +54,11 @@ class InodeVersions:
         return is_clean
 
     def note_unsized(self, inode: Inode) -> None:
-        """It was opened without a size."""
+        """The inode was opened without a size."""
         self._unsized.add(inode)
 
     def forget(self, inode: Inode) -> None:
-        """The kernel does not hold the inode any more, nor a page of it."""
+        """The kernel no longer holds the inode, nor a page of it."""
         if self._tied.pop(inode, None) is not None:
             self.turn += 1
         self._unsized.discard(inode)

@@ -1,7 +1,6 @@
-"""Which files lie beside each other, in the order in which their folder lists them; who opens one brings the next.
+"""The order in which folders list their files, so that the files after one that is opened can be read ahead.
 
-It must not know what is fetched, or when: that is `reader/folder_read_ahead`.
-`fuse/operations` tells it what the kernel was shown and what is opened.
+Owns what the kernel was shown of each folder. It must not know what is fetched, or when (`reader/folder_read_ahead`).
 """
 
 from collections.abc import Sequence
@@ -9,84 +8,80 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
-from cffs.catalog.store import Catalog
 from cffs.core.errors import CffsError
 from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
 from cffs.reader.folder_read_ahead import FolderReadAhead, Sibling
-from cffs.reader.object_info import Known
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Kind, Node, Remote
 
-#: What a folder shows beside these costs no request to read.
-BROUGHT = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE, Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE})
-#: What is still being made, or never will be, is not brought.
+#: Files that can be read ahead. Reading any other file costs no request.
+READ_AHEAD = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE, Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE})
+#: A recording in progress, or one that failed, is not read ahead.
 _UNSTEADY = frozenset({RecordingState.RECORDING, RecordingState.ERROR})
-#: Files remembered in all (about 200 bytes each); past it the folder listed longest ago is forgotten.
+#: Files remembered in all (about 200 bytes each); past it the folder that was listed longest ago is forgotten.
 _MOST_FILES = 50_000
-#: Twice as far as anybody looks ahead, for some folders at once.
-_MADE = 256
-#: Folders being listed at the same time.
-_ALONE = 64
-
-
+#: Contents remembered: twice as far as the read-ahead looks, for some folders at once.
+_MOST_CONTENTS = 256
+#: Folders that are being listed at the same time.
+_MOST_SINGLES = 64
 #: Sizes asked for together.
 _SIZES_AT_ONCE = 8
-#: A file that the kernel was shown, and its number.
+#: A file that the kernel was shown: its inode and its node.
 Shown = tuple[Inode, Node]
 
 
 @dataclass(slots=True)
 class _Listing:
-    """The audio files of a folder, as it listed them."""
+    """The files of a folder that can be read ahead, in the order of its listing."""
 
     nodes: list[Node] = field(default_factory=list)
-    places: dict[Inode, int] = field(default_factory=dict)
+    positions: dict[Inode, int] = field(default_factory=dict)
 
 
 class ListingOrder:
     """What the kernel was shown of each folder. No method is a checkpoint."""
 
-    def __init__(self, namespace: Namespace, catalog: Catalog, siblings: FolderReadAhead) -> None:
+    def __init__(self, namespace: Namespace, read_ahead: FolderReadAhead) -> None:
         self._namespace = namespace
-        self._catalog = catalog
-        self._siblings = siblings
+        self._read_ahead = read_ahead
         self._listings: dict[Node, _Listing] = {}
-        #: The first file of folders of which no second one was listed yet: most calls have one recording, which has no
-        #: neighbour, and a table for each of 100,000 calls is 40 MB.
-        self._alone: LRUCache[Node, Shown] = LRUCache(_ALONE)
+        #: The first file of folders of which no second one was listed yet. Most calls have one recording, which has no
+        #: next file, and a table for each of 100,000 calls would take 40 MB.
+        self._singles: LRUCache[Node, Shown] = LRUCache(_MOST_SINGLES)
         self._files = 0
         self._folders: dict[Inode, Node] = {}
-        #: Files that came into the kernel's hands by a lookup, and not by a listing.
-        self._named: set[Inode] = set()
-        self._made: LRUCache[Node, Remote] = LRUCache(_MADE)
-        self._keys: LRUCache[Node, str] = LRUCache(_MADE)
+        #: Files that the kernel knows from a lookup, and not from a listing.
+        self._only_looked_up: set[Inode] = set()
+        self._contents: LRUCache[Node, Remote] = LRUCache(_MOST_CONTENTS)
+        self._keys: LRUCache[Node, str] = LRUCache(_MOST_CONTENTS)
 
-    def named(self, inode: Inode, *, is_new: bool) -> None:
-        """The file was looked up by its name; `is_new`: and the kernel had not been shown it before."""
+    def note_lookup(self, inode: Inode, *, is_new: bool) -> None:
+        """The file was looked up by its name. `is_new`: the kernel had not been shown it before."""
         if is_new:
-            self._named.add(inode)
+            self._only_looked_up.add(inode)
 
-    def is_named(self, inode: Inode) -> bool:
-        """True where the kernel knows the file by its name alone: who asks for it opens it, as a rule."""
-        return inode in self._named
+    def is_only_looked_up(self, inode: Inode) -> bool:
+        """True where the kernel knows the file by its name alone. A program that asks for such a file's attributes
+        opens it, as a rule."""
+        return inode in self._only_looked_up
 
     def forget(self, inode: Inode) -> None:
-        """The kernel does not hold it any more."""
-        self._named.discard(inode)
+        """The kernel no longer holds the file."""
+        self._only_looked_up.discard(inode)
 
     def listed(self, folder: Node, files: list[Shown], *, is_all: bool) -> None:
-        """A listing of `folder` showed these files, of the kinds that are `BROUGHT`; a folder is listed from its start,
-        and what is new comes last. `is_all`: it has no others."""
-        self._named.difference_update(inode for inode, _node in files)
+        """A listing of `folder` showed these files, of the kinds `READ_AHEAD`. A folder is listed from its start, and
+        new files come last. `is_all`: the folder has no others."""
+        self._only_looked_up.difference_update(inode for inode, _node in files)
         listing = self._listings.get(folder)
         if listing is None:
             if is_all and len(files) == 1:
                 return
-            first = self._alone.pop(folder, files[0])
+            first = self._singles.pop(folder, files[0])
             if first[0] == files[-1][0]:
-                self._alone[folder] = first
+                self._singles[folder] = first
                 return
             listing = self._listings[folder] = _Listing()
             self._add(folder, listing, *first)
@@ -95,45 +90,42 @@ class ListingOrder:
 
     def _add(self, folder: Node, listing: _Listing, inode: Inode, node: Node) -> None:
         self._folders[inode] = folder
-        if inode in listing.places:
+        if inode in listing.positions:
             return
-        listing.places[inode] = len(listing.nodes)
+        listing.positions[inode] = len(listing.nodes)
         listing.nodes.append(node)
         self._files += 1
         while self._files > _MOST_FILES and len(self._listings) > 1:
             self._forget(next(iter(self._listings)))
 
     def looked_up(self, folder: Node, inode: Inode) -> None:
-        """The file was looked up in `folder`: of the folders that show it, that is where somebody reads."""
+        """The file was looked up in `folder`: of the folders that show it, this is the one that is being read."""
         listing = self._listings.get(folder)
-        if listing is not None and inode in listing.places:
+        if listing is not None and inode in listing.positions:
             self._folders[inode] = folder
 
     def opened(self, inode: Inode, content: Remote, file: OpenFile) -> None:
-        """Its file was opened."""
-        folder = self._folders.get(inode)
-        listing = self._listings.get(folder) if folder is not None else None
-        place = listing.places.get(inode) if listing is not None else None
-        if listing is None or place is None:
+        """The file was opened: those that follow it in its folder may be read ahead."""
+        found = self._position(inode)
+        if found is None:
             return
-        nodes = listing.nodes
-        self._siblings.opened(
+        folder, nodes, position = found
+        self._read_ahead.opened(
             folder,
-            place,
+            position,
             key=content.key,
             file=file,
-            following=lambda count: self._siblings_of(nodes[place + 1 : place + 1 + count], place),
+            following=lambda count: self._siblings_of(nodes[position + 1 : position + 1 + count], position),
         )
 
-    def unsized_behind(self, inode: Inode) -> list[Remote]:
-        """The contents of the next files of its folder whose size nobody knows, a folder's worth of eight with this
-        one: `ls -l` asks for them one after the other, each a latency (contract section 4)."""
-        folder = self._folders.get(inode)
-        listing = self._listings.get(folder) if folder is not None else None
-        place = listing.places.get(inode) if listing is not None else None
-        if listing is None or place is None:
+    def unsized_after(self, inode: Inode) -> list[Remote]:
+        """The contents, of the seven files that follow in the folder, whose size is not known. `ls -l` asks for sizes
+        one after the other, and each would cost a round trip (`cffs/docs/semantics.md#sizes`)."""
+        found = self._position(inode)
+        if found is None:
             return []
-        contents = [self._namespace.content(node) for node in listing.nodes[place + 1 : place + _SIZES_AT_ONCE]]
+        _folder, nodes, position = found
+        contents = [self._namespace.content(node) for node in nodes[position + 1 : position + _SIZES_AT_ONCE]]
         return [
             content
             for content in contents
@@ -142,34 +134,44 @@ class ListingOrder:
             and self._namespace.describe_content(content).nbytes is None
         ]
 
-    def _siblings_of(self, nodes: Sequence[Node], place: int) -> list[Sibling]:
-        found = (self._sibling(node, place + number) for number, node in enumerate(nodes, start=1))
+    def _position(self, inode: Inode) -> tuple[Node, list[Node], int] | None:
+        """The folder that lists the file, the folder's files, and the file's position among them; None where no listing
+        showed it."""
+        folder = self._folders.get(inode)
+        listing = self._listings.get(folder) if folder is not None else None
+        position = listing.positions.get(inode) if listing is not None else None
+        if folder is None or listing is None or position is None:
+            return None
+        return folder, listing.nodes, position
+
+    def _siblings_of(self, nodes: Sequence[Node], position: int) -> list[Sibling]:
+        found = (self._sibling(node, position + number) for number, node in enumerate(nodes, start=1))
         return [sibling for sibling in found if sibling is not None]
 
-    def _sibling(self, node: Node, place: int) -> Sibling | None:
-        content = self._made.get(node)
-        # never kept with it: what is known of the object now is another version's than a moment ago
-        known = None if content is None else known_of(self._catalog, content)
+    def _sibling(self, node: Node, position: int) -> Sibling | None:
+        content = self._contents.get(node)
+        # not remembered with the content: what is known of the object may be of another version a moment later
+        known = None if content is None else self._namespace.known(content)
         if content is None or known is None:
             content = self._content(node)
             if content is None:
                 return None
-            known = known_of(self._catalog, content)
+            known = self._namespace.known(content)
             if known is not None:
-                self._made[node] = content
+                self._contents[node] = content
         return Sibling(
-            index=place, key=content.key, sources=content.sources, known=known, hint_nbytes=content.hint_nbytes
+            index=position, key=content.key, sources=content.sources, known=known, hint_nbytes=content.hint_nbytes
         )
 
     def _content(self, node: Node) -> Remote | None:
-        """What may be brought of the file; None where it was already, or cannot be."""
+        """The content of a file that can be read ahead; None where it was already, or cannot be."""
         key = self._keys.get(node)
-        if key is not None and self._siblings.has_brought(key):
-            return None  # each open looks at the next sixteen, fifteen of them again
+        if key is not None and self._read_ahead.has_brought(key):
+            return None  # each open looks at the next sixteen files, of which it saw fifteen before
         try:
             content = self._namespace.content(node)
         except CffsError:
-            return None  # its row is gone
+            return None  # the file's row is gone
         if not isinstance(content, Remote) or content.state in _UNSTEADY:
             return None
         self._keys[node] = content.key
@@ -178,15 +180,6 @@ class ListingOrder:
     def _forget(self, folder: Node) -> None:
         listing = self._listings.pop(folder)
         self._files -= len(listing.nodes)
-        for inode in listing.places:
+        for inode in listing.positions:
             if self._folders.get(inode) == folder:
                 del self._folders[inode]
-
-
-def known_of(catalog: Catalog, content: Remote) -> Known | None:
-    """What the catalogue knows of the object, as something to open it with; None where its size is not known."""
-    fact = catalog.fact(content.key)
-    if fact is None or fact.nbytes is None:
-        return None
-    source = next((source for source in content.sources if source.key == fact.source), None)
-    return Known(total_nbytes=fact.nbytes, validator=fact.validator, source=source, last_modified_ns=fact.modified_ns)

@@ -1,11 +1,12 @@
-"""Rendered files that are open: the content that each inode shows for as long as a handle is open on it.
+"""Snapshots of open rendered files: one content for an inode, as long as a handle on it is open.
 
-It must not know how anything is rendered, nor who reads.
 The kernel keeps one set of pages and one size for an inode, whoever has it open, and programs map both. So an inode
-shows one content from the first open of it to the last close, and says the size of that to everybody. Who opens the
-file while another content of it is open is sent back with ESTALE: the node has a new number by then, and the kernel
-looks the path up once more, so that the program sees success. A content that changed while nobody had the file open
-needs no new number: an open without FOPEN_KEEP_CACHE drops the pages, and the size is asked again.
+shows one content from its first open to its last close, and shows the size of that content to everybody. An open that
+meets another content is sent back with ESTALE: the node has a new inode from then on, and the kernel looks the path up
+once more, so that the program sees success. A content that changed while the file was not open needs no new inode: an
+open without FOPEN_KEEP_CACHE drops the pages, and the size is asked again.
+
+Owns the contents that are open. It must not know how anything is rendered.
 """
 
 from dataclasses import dataclass
@@ -16,22 +17,22 @@ from cachetools import TTLCache
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
-from cffs.fuse.invalidation import KernelView
+from cffs.fuse.presentation import KernelView
 from cffs.tree.inodes import InodeTable
 from cffs.tree.nodes import Node
 
-#: The kernel looks anew once; a thread that comes back within so long was sent back just now.
+#: The kernel looks a path up again only once. A thread that opens again within so long is one that was sent back.
 _BACK_SECONDS = 5.0
 _MOST_SENT_BACK = 1000
 
 
 class Pages(Enum):
-    """What becomes of the kernel's pages of an inode that is opened."""
+    """What becomes of the pages that the kernel has of an inode that is opened."""
 
     DROPPED = auto()
-    #: They are of the content that is opened.
+    #: The pages hold the content that is opened.
     KEPT = auto()
-    #: They are of another content: this handle reads past them.
+    #: The pages hold another content, so this handle reads past them.
     BYPASSED = auto()
 
 
@@ -43,11 +44,11 @@ class _Shown:
 
 
 class Snapshots:
-    """What each inode of a rendered file shows. No method is a checkpoint."""
+    """The content that each inode of an open rendered file shows. No method is a checkpoint."""
 
-    def __init__(self, inodes: InodeTable, kernel: KernelView) -> None:
+    def __init__(self, inodes: InodeTable, view: KernelView) -> None:
         self._inodes = inodes
-        self._kernel = kernel
+        self._view = view
         self._shown: dict[Inode, _Shown] = {}
         #: When each thread was sent back from each node.
         self._sent_back: TTLCache[tuple[int, Node], float] = TTLCache(
@@ -65,25 +66,25 @@ class Snapshots:
         return None if shown is None else len(shown.body)
 
     def renew(self, node: Node, nbytes: int | None) -> None:
-        """The node is about to be looked up, and has `nbytes` now (None: not known). Where its inode shows a content
-        of another size it gets a new one, so that stat tells the size of now."""
+        """The node is being looked up, and has `nbytes` now (None: not known). Where its inode shows a content of
+        another size, the node gets a new inode, so that stat shows the size of now."""
         inode = self._inodes.number(node)
         shown = self.nbytes(inode)
         if shown is not None and shown != nbytes:
             self._inodes.retire(inode)
 
     def open(self, inode: Inode, node: Node, body: bytes, *, thread: int) -> tuple[Pages, bytes]:
-        """A handle of the thread is opened on the inode, to read `body`, or what is returned in place of it.
+        """Open a handle of the thread on the inode. It reads `body`, or the content that is returned in its place.
 
-        Raises StaleHandle where the inode shows another content, but not twice in a row for one thread: where the
-        content changes at every look, its second look may meet the snapshot of somebody who was faster. That one is as
-        good, if it was taken since the thread was sent back, for its open has lasted since then.
+        Raises StaleHandle where the inode shows another content, but not twice in a row for one thread. Where the
+        content changes at every look, the second look may meet the snapshot of a faster program. That snapshot is as
+        good, if it was taken since the thread was sent back: the thread's open has lasted since then.
         """
         shown, sent_back = self._shown.get(inode), self._sent_back.pop((thread, node), None)
         if shown is None:
             self._shown[inode] = _Shown(body, trio.current_time())
-            # also takes back every size that is on its way to the kernel
-            self._kernel.forget_attributes(inode)
+            # this also takes back every size that is on its way to the kernel
+            self._view.forget_attributes(inode)
             return Pages.DROPPED, body
         if shown.body == body or (sent_back is not None and shown.since >= sent_back):
             shown.handles += 1
@@ -95,9 +96,9 @@ class Snapshots:
         raise StaleHandle(f"another content of inode {inode} is open")
 
     def close(self, inode: Inode) -> None:
-        """A handle that did not bypass the pages is closed."""
+        """A handle that did not bypass the pages was closed."""
         shown = self._shown[inode]
         shown.handles -= 1
         if not shown.handles:
             del self._shown[inode]
-            self._kernel.forget_attributes(inode)
+            self._view.forget_attributes(inode)

@@ -1,8 +1,7 @@
-"""Every operation that is never possible, refused with the errno that fits: never ENOSYS to an application.
+"""Operations that no mount offers, refused with the errno that fits: never ENOSYS to an application.
 
-It must not know anything of the tree; extended attributes, which can only be read, are `fuse/xattrs`. With the mount
-option `ro` the kernel refuses most of them itself; these are for what slips through. `fuse/write_operations` inherits
-it.
+Owns the refusals, and the two calls that read extended attributes. It must not know anything of the tree. With the
+mount option `ro` the kernel refuses most of these calls itself; the handlers are for those that slip through.
 """
 
 from abc import abstractmethod
@@ -12,7 +11,7 @@ import pyfuse3
 
 from cffs.core.errors import BadArgument, NeverAskAgain, NotPermitted, NotSupported
 from cffs.core.ids import Inode
-from cffs.fuse.guard import CallTable, handler
+from cffs.fuse.handlers import Handlers
 from cffs.fuse.xattrs import Xattrs
 from cffs.tree.nodes import Node
 
@@ -20,69 +19,52 @@ _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
 
 
-class UnsupportedOperations(pyfuse3.Operations):
-    """What no mount does (contract section 6)."""
+class UnsupportedOperations(Handlers):
+    """The calls that no mount carries out (`cffs/docs/semantics.md#errors`)."""
 
-    calls: CallTable
-    xattrs: Xattrs
-
-    def subject_of(self, number: int) -> str:
-        """What an inode stands for, for people."""
-        return str(number)
-
-    def subject_of_handle(self, number: int) -> str:
-        """What a handle stands for, for people."""
-        return f"handle {number}"
+    _xattrs: Xattrs
 
     @abstractmethod
     async def _proven(self, inode: Inode) -> Node:
-        """The node of an inode, once it is known to be there."""
+        """The node of an inode, once it is known to exist."""
 
-    @handler
     async def mknod(
         self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, rdev: int, ctx: _Context
     ) -> pyfuse3.EntryAttributes:
-        """Never, writable or not."""
+        """Never possible, writable or not."""
         raise NotPermitted("mknod")
 
-    @handler
     async def readlink(self, inode: int, ctx: _Context) -> _Name:
         """There are no links."""
         raise BadArgument("not a link")
 
-    @handler
     async def symlink(self, parent_inode: int, name: _Name, target: _Name, ctx: _Context) -> pyfuse3.EntryAttributes:
-        """Never, writable or not."""
+        """Never possible, writable or not."""
         raise NotPermitted("symlink")
 
-    @handler
     async def link(self, inode: int, new_parent_inode: int, new_name: _Name, ctx: _Context) -> pyfuse3.EntryAttributes:
-        """Never, writable or not."""
+        """Never possible, writable or not."""
         raise NotPermitted("link")
 
-    @handler
     async def setxattr(self, inode: int, name: pyfuse3.XAttrNameT, value: bytes, ctx: _Context) -> None:
         """There are none to set."""
         raise NotSupported("setxattr")
 
-    @handler
     async def removexattr(self, inode: int, name: pyfuse3.XAttrNameT, ctx: _Context) -> None:
         """There are none to remove."""
         raise NotSupported("removexattr")
 
-    @handler
     async def getxattr(self, inode: int, name: pyfuse3.XAttrNameT, ctx: _Context) -> bytes:
-        """With `--xattrs` only: asking twice per entry costs `ls -l` a factor of 22 (measured)."""
-        self.xattrs.require_any()
-        return self.xattrs.get(await self._proven(Inode(inode)), name)
+        """One extended attribute, with `--xattrs` only: `ls -l` asks twice for each entry, which makes it 22 times
+        slower (measured)."""
+        self._xattrs.require_any()
+        return self._xattrs.get(await self._proven(Inode(inode)), name)
 
-    @handler
     async def listxattr(self, inode: int, ctx: _Context) -> Sequence[pyfuse3.XAttrNameT]:
-        """As getxattr."""
-        self.xattrs.require_any()
-        return self.xattrs.names(await self._proven(Inode(inode)))
+        """The names of the extended attributes, with `--xattrs` only."""
+        self._xattrs.require_any()
+        return self._xattrs.names(await self._proven(Inode(inode)))
 
-    @handler
     async def poll(self, inode: int, fh: int, poll_handle: pyfuse3.PollHandle | None, ctx: _Context) -> int:
-        """A file is always ready, which is what the kernel says once it need not ask."""
+        """A file is always ready. After ENOSYS the kernel answers so itself, and does not ask again."""
         raise NeverAskAgain("poll")

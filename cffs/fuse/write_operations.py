@@ -1,7 +1,6 @@
-"""Every operation that changes something, handed to the tree; where the mount is read-only the tree refuses it.
+"""Operations that change something: each is handed to the tree, which refuses it where the mount is read-only.
 
-It must not know what a change means: the namespace's writing half does.
-`fuse/operations` inherits it. What can never be done is in `fuse/unsupported`.
+Owns the handles of files that are written. It must not know what a change means: the namespace's writing half does.
 """
 
 import os
@@ -13,7 +12,6 @@ import pyfuse3
 from cffs.core.errors import BadArgument, ReadOnlyMount
 from cffs.core.ids import Inode
 from cffs.core.names import from_kernel
-from cffs.fuse.guard import acting_handler, handler, instant_handler, patient_handler
 from cffs.fuse.handles import HandleTable, RemoteHandle, SnapshotHandle, UnsettledHandle, WrittenHandle
 from cffs.fuse.snapshots import Snapshots
 from cffs.fuse.unsupported import UnsupportedOperations
@@ -26,19 +24,23 @@ from cffs.tree.write_handlers import Change, Opening, WritableFile
 _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
 
-#: What opens for writing; O_TRUNC slips past a test of O_ACCMODE (reliability notes, F9).
+#: Flags that open for writing. O_TRUNC is among them: a program may truncate a file that it opens only for reading.
 WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 
 
 def opening(flags: int, context: _Context) -> Opening:
-    """What an open asks for."""
+    """What the flags of an open ask for."""
     return Opening(writes=bool(flags & WRITING_FLAGS), truncates=bool(flags & os.O_TRUNC), pid=context.pid)
 
 
 class WriteOperations(UnsupportedOperations):
-    """The changing half of the operations (contract sections 6 and 8)."""
+    """The changing half of the operations (`cffs/docs/semantics.md#writing`).
 
-    handles: HandleTable
+    A base class of `Operations` and no part of it: pyfuse3 wants one object with all handlers, and a part would need as
+    many methods again that only hand on. The classes are cut by what a handler may do.
+    """
+
+    _handles: HandleTable
     _namespace: Namespace
     _inodes: InodeTable
     _snapshots: Snapshots
@@ -49,40 +51,35 @@ class WriteOperations(UnsupportedOperations):
 
     @abstractmethod
     async def _attributes_asked(self, inode: Inode, node: Node) -> pyfuse3.EntryAttributes:
-        """The same; what nobody knows is asked."""
+        """The attributes of a node; what is not known of them is asked."""
 
     # -- names --
 
-    @acting_handler
     async def create(
         self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, flags: pyfuse3.FlagT, ctx: _Context
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
-        """A new file and its handle; the mode given is not kept."""
+        """A new file and its handle. The mode that is given is not kept."""
         folder = self._inodes.node(Inode(parent_inode))
         node, file = await self._namespace.writing.create_file(folder, from_kernel(name), opening(flags, ctx))
         info = self._opened_here(node, file, writes=True)
         return info, self._attributes_of(self._inodes.hold(node), node)
 
-    @acting_handler
     async def mkdir(
         self, parent_inode: int, name: _Name, mode: pyfuse3.ModeT, ctx: _Context
     ) -> pyfuse3.EntryAttributes:
-        """What a new folder means is the tree's."""
+        """A new folder, where the tree has a meaning for one."""
         folder = self._inodes.node(Inode(parent_inode))
         node = await self._namespace.writing.make_folder(folder, from_kernel(name))
         return self._attributes_of(self._inodes.hold(node), node)
 
-    @acting_handler
     async def unlink(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
-        """The name goes; what is open under it stays open."""
+        """Remove a file's name; what is open under it stays open."""
         await self._namespace.writing.remove_file(self._inodes.node(Inode(parent_inode)), from_kernel(name))
 
-    @acting_handler
     async def rmdir(self, parent_inode: int, name: _Name, ctx: _Context) -> None:
-        """The same of a folder."""
+        """Remove a folder's name."""
         await self._namespace.writing.remove_folder(self._inodes.node(Inode(parent_inode)), from_kernel(name))
 
-    @patient_handler
     async def rename(
         self,
         parent_inode_old: int,
@@ -92,7 +89,7 @@ class WriteOperations(UnsupportedOperations):
         flags: pyfuse3.FlagT,
         ctx: _Context,
     ) -> None:
-        """A new name, which may be what sends the file; two files cannot be exchanged."""
+        """A new name, which may be what sends the file. Two files cannot be exchanged."""
         if flags & ~pyfuse3.RENAME_NOREPLACE:
             raise BadArgument("only a plain rename is possible")
         await self._namespace.writing.rename(
@@ -103,13 +100,13 @@ class WriteOperations(UnsupportedOperations):
             replaces=not flags,
         )
 
-    @acting_handler
     async def setattr(
         self, inode: int, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None, ctx: _Context
     ) -> pyfuse3.EntryAttributes:
-        """A length; times, owner and mode are the service's, and accepted only where something was just written."""
+        """A new length. Times, owner and mode are the service's; a change of them is accepted only where the file was
+        just written."""
         node = await self._proven(Inode(inode))
-        handle = self.handles.find(fh) if fh is not None else None
+        handle = self._handles.find(fh) if fh is not None else None
         await self._namespace.writing.change(
             node,
             Change(
@@ -119,10 +116,10 @@ class WriteOperations(UnsupportedOperations):
         )
         return await self._attributes_asked(Inode(inode), node)
 
-    @handler
     async def access(self, inode: int, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
-        """The kernel checks modes itself (default_permissions) but on a private writable mount, where its one user must
-        be told EROFS from EPERM: there all may be read, and writing is for where it means something."""
+        """Whether the file may be used so. The kernel checks modes itself (default_permissions), except on a private
+        writable mount, whose one user must be able to distinguish EROFS from EPERM. There everything may be read, and
+        what means something may be written."""
         node = await self._proven(Inode(inode))
         if mode & os.X_OK and node.kind not in FOLDERS:
             return False
@@ -138,36 +135,32 @@ class WriteOperations(UnsupportedOperations):
         return self._opened_here(node, file, writes=wanted.writes)
 
     def _opened_here(self, node: Node, file: WritableFile, *, writes: bool) -> pyfuse3.FileInfo:
-        number = self.handles.add(WrittenHandle(node, file, writes))
-        # no pages: what is written must reach the spool at once and in order, and a shared mmap is refused
+        number = self._handles.add(WrittenHandle(node, file, writes))
+        # no pages: written bytes must reach the spool at once and in order, and a shared mmap is refused
         return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
 
-    @acting_handler
     async def write(self, fh: int, off: int, buf: bytes) -> int:
-        """All of it, or an error."""
-        handle = self.handles.find(fh)
+        """Write all of the buffer, or raise."""
+        handle = self._handles.find(fh)
         if not isinstance(handle, WrittenHandle):
             raise ReadOnlyMount(f"handle {fh}")
         return await handle.file.write(off, buf)
 
-    @patient_handler
     async def flush(self, fh: int) -> None:
         """A descriptor was closed. Never ENOSYS, which would end FLUSH for the whole mount."""
-        handle = self.handles.find(fh)
+        handle = self._handles.find(fh)
         if isinstance(handle, WrittenHandle) and handle.writes:
             await handle.file.flush()
 
-    @patient_handler
     async def fsync(self, fh: int, datasync: bool) -> None:
-        """What was written is on this machine's disk; nothing else is ever unwritten."""
-        handle = self.handles.find(fh)
+        """Have the written bytes on this machine's disk. Of any other file nothing is ever unwritten."""
+        handle = self._handles.find(fh)
         if isinstance(handle, WrittenHandle) and handle.writes:
             await handle.file.fsync()
 
-    @instant_handler
     async def release(self, fh: int) -> None:
-        """The last descriptor of a handle is closed. Nobody waits for this answer."""
-        handle = self.handles.remove(fh)
+        """The last descriptor of a handle was closed. No program waits for this answer."""
+        handle = self._handles.remove(fh)
         if isinstance(handle, RemoteHandle | UnsettledHandle):
             handle.file.close()
         elif isinstance(handle, SnapshotHandle) and handle.inode is not None:

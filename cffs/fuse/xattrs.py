@@ -1,6 +1,6 @@
-"""Extended attributes for the kernel: names and values as bytes, and what it must never ask for again.
+"""Extended attributes in the kernel's form: names and values as bytes, or a refusal for the life of the mount.
 
-It must not know what they tell (`tree/xattrs`). `fuse/unsupported` answers getxattr and listxattr with it.
+Owns the answers to getxattr and listxattr. It must not know what the attributes say (`tree/xattrs`).
 """
 
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from cffs.core.errors import NeverAskAgain, NoSuchAttribute
 from cffs.tree.nodes import Node
 from cffs.tree.routes import FOLDERS
 
-#: Every attribute of a file, from what is known.
+#: Returns every attribute of a file, from what is known, without a question to the service.
 AttributesOf = Callable[[Node], dict[str, str]]
 
 
 class Xattrs:
-    """Shows what `attributes_of` tells; without it (no `--xattrs`) the kernel is told never to ask again."""
+    """Shows what `attributes_of` returns. Without it (no `--xattrs`) the kernel is never to ask again."""
 
     def __init__(self, attributes_of: AttributesOf | None) -> None:
         self._attributes_of = attributes_of
 
     def require_any(self) -> None:
-        """Raise NeverAskAgain where there are none."""
+        """Raise NeverAskAgain where the mount shows no attributes."""
         if self._attributes_of is None:
             raise NeverAskAgain("extended attributes")
 
@@ -34,7 +34,7 @@ class Xattrs:
         return value
 
     def names(self, node: Node) -> list[pyfuse3.XAttrNameT]:
-        """All there are. Raises as `get`."""
+        """The names of all attributes. Raises what `get` raises."""
         return [pyfuse3.XAttrNameT(name) for name in self._all(node)]
 
     def _all(self, node: Node) -> dict[bytes, bytes]:

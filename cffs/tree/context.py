@@ -84,6 +84,10 @@ class Context:
         """Where objects that nobody listed are looked at."""
         return self.objects.first_pieces
 
+    def known(self, remote: Remote) -> Known | None:
+        """What the catalogue knows of the object, as something to open it with; None where its size is not known."""
+        return known_of(self.catalog, remote.key, remote.sources)
+
     def forget_bytes(self, key: str) -> None:
         """What came of the object was not all of it."""
         self.objects.forget(key)
@@ -116,6 +120,16 @@ class Context:
         fact = self.catalog.fact(remote.key)
         # of a changed object nothing is known but that it changed
         return fact is not None and (fact.nbytes is not None or not fact.version)
+
+
+def known_of(catalog: Catalog, key: str, sources: tuple[Source, ...] = ()) -> Known | None:
+    """What the catalogue knows of an object, with the one of its sources that answered, if that is among `sources`;
+    None where its size is not known."""
+    fact = catalog.fact(key)
+    if fact is None or fact.nbytes is None:
+        return None
+    source = next((source for source in sources if source.key == fact.source), None)
+    return Known(total_nbytes=fact.nbytes, validator=fact.validator, source=source, last_modified_ns=fact.modified_ns)
 
 
 def row_offset(seq: int, slot: int) -> int:

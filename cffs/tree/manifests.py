@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import trio
 
 from cffs.catalog.views import UNDATED_MS
-from cffs.reader.object_info import Known
 from cffs.tree import dynamic, recording_content
 from cffs.tree.context import Context
 from cffs.tree.folder_times import modified_ms
@@ -68,12 +67,8 @@ async def _digest(context: Context, node: Node) -> str | None:
     remote = _CONTENTS[node.kind](context, node)
     if not isinstance(remote, Remote) or context.digest is None:
         return None
-    fact = context.catalog.fact(remote.key)
-    if fact is None or fact.nbytes is None:
-        return None
-    source = next((source for source in remote.sources if source.key == fact.source), None)
-    known = Known(total_nbytes=fact.nbytes, validator=fact.validator, source=source, last_modified_ns=fact.modified_ns)
-    return await context.digest(remote.key, remote.sources, known)
+    known = context.known(remote)
+    return None if known is None else await context.digest(remote.key, remote.sources, known)
 
 
 def _line(path: str, digest: str | None) -> str:

@@ -26,6 +26,7 @@ from cffs.core.probe_names import is_junk
 from cffs.core.source import Api
 from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
+from cffs.reader.object_info import Known
 from cffs.tree.calls_in_progress import Looks, is_being_made
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.folder_times import modified_ms
@@ -239,6 +240,10 @@ class Namespace:
         """The size and the time (unix ms) of a file of which nothing but what listed it has told."""
         nbytes = None if self._context.settings.exact_sizes else content.hint_nbytes
         return nbytes, content.seen_ms if content.created_ms is None else content.created_ms
+
+    def known(self, remote: Remote) -> Known | None:
+        """What the catalogue knows of the object, as something to open it with; None where its size is not known."""
+        return self._context.known(remote)
 
     def describe_content(self, content: Content) -> Description:
         """The same of a file whose content is at hand."""

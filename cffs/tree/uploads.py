@@ -4,6 +4,9 @@ It must not know how a file is spooled or sent; the writer does.
 The namespace calls it. An upload's node is told by its number: a rename keeps the inode, and whoever has it open.
 """
 
+from collections.abc import Callable
+
+from cffs.catalog.store import Catalog
 from cffs.core.errors import (
     AlreadyExists,
     CffsError,
@@ -103,17 +106,17 @@ async def _rename(context: Context, folder: Node, old: str, new: str, replaces: 
     await uploads.rename(draft, new, replaces=replaces)
 
 
-def tell_names(context: Context, media_id: int) -> None:
-    """Have the kernel look anew for every name under which a media file appeared."""
-    row = context.catalog.media_file(media_id)
+def forget_names(catalog: Catalog, name_changed: Callable[[Node, str], None], media_id: int) -> None:
+    """Have the kernel look again for every name under which a media file appeared."""
+    row = catalog.media_file(media_id)
     if row is None:
         return
     media, by_name, public = Node(Kind.MEDIA), Node(Kind.MEDIA_BY_NAME), Node(Kind.MEDIA_PUBLIC)
     for name in (file_name(str(row.id), row), f"{row.id}.json", str(row.id)):
-        context.name_changed(media, name)
-    context.name_changed(by_name, file_name(row.stem, row))
+        name_changed(media, name)
+    name_changed(by_name, file_name(row.stem, row))
     if row.public_key:
-        context.name_changed(public, f"{row.public_key}.{row.public_extension}")
+        name_changed(public, f"{row.public_key}.{row.public_extension}")
 
 
 def _is_there(context: Context, name: str) -> bool:

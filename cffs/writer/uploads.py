@@ -179,8 +179,8 @@ class Uploads:
         if draft is not None:
             self._forget(draft)
 
-    def told(self) -> dict[str, object]:
-        """What status.json says of uploads."""
+    def report(self) -> dict[str, object]:
+        """The fields of status.json about uploads."""
         active = [
             {"name": draft.name, "state": str(draft.state), "bytes": draft.nbytes, "sent_bytes": draft.sent_nbytes}
             for draft in self._by_number.values()

@@ -97,15 +97,16 @@ def test_reports_travel(report):
 def test_daemon_process(tmp_path):
     """The daemon's process takes settings from stdin, reports through the pipe, then holds no stream of its starter."""
     program = f"""
-import sys, types
-def run(settings, mountpoint, *, report, make_mount):
+import sys
+def run(settings, mountpoint, *, report, make_mount, reread):
     from cffs.daemon.report import Report
     import os
     report(Report.ready())
     open({str(tmp_path / "out")!r}, "w").write(" ".join([settings.credentials.apikey, str(mountpoint), os.getcwd(),
         *(os.readlink(f"/proc/self/fd/{{n}}") for n in (0, 1, 2, int(sys.argv[1])))]))
     return 7
-sys.modules["cffs.daemon.main"] = types.SimpleNamespace(run=run)
+from cffs.daemon import main as entry_point
+entry_point.run = run
 from cffs.daemon.__main__ import main
 sys.exit(main())
 """

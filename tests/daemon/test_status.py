@@ -64,7 +64,8 @@ def status_of(world: World, told: Settings, **changes: Any) -> Status:
         disk=DiskCache(Path("/nonexistent"), limit_nbytes=2**31, timer=trio.current_time, wall_seconds=lambda: 0.0),
         objects=world.objects,
         catalog=world.catalog,
-        operations=world.operations,
+        handles=world.handles,
+        calls=world.calls,
         background=world.background,
         **changes,
     )
@@ -131,7 +132,7 @@ async def test_calls_in_flight(tmp_path):
     async with Standin() as standin:
         told = settings(tmp_path, v1_url=standin.v1_url, v2_url=standin.v2_url)
         async with built(standin, told, tmp_path, 10.0) as world:
-            status, calls = status_of(world, told), world.operations.calls
+            status, calls = status_of(world, told), world.calls
             subjects = {1: "MP3[7]", 2: "OWN_FILE['inflight.json']", 3: "OWN"}
             begun = [
                 calls.begin(operation, number, subjects.__getitem__)

@@ -15,8 +15,6 @@ from typing import TypeVar
 import pyfuse3
 import pytest
 
-from cffs.fuse.operations import Operations
-
 T = TypeVar("T")
 ROOT = pyfuse3.ROOT_INODE
 #: The largest READ of a mount.
@@ -60,7 +58,7 @@ class Kernel:
     opens a file; without, OPEN comes alone.
     """
 
-    def __init__(self, operations: Operations, *, checks_modes: bool = True) -> None:
+    def __init__(self, operations: pyfuse3.Operations, *, checks_modes: bool = True) -> None:
         self.operations = operations
         self.checks_modes = checks_modes
         self.lookups: dict[int, int] = {}

@@ -8,28 +8,23 @@ from typing import Any
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
-from cffs.callfire.health import HealthState
 from cffs.callfire.transport import Transport
-from cffs.callfire.v1 import V1Client
-from cffs.callfire.v2 import V2Client
-from cffs.catalog.account_sync import Account as CatalogAccount
-from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.core.settings import Credentials, Settings
-from cffs.daemon.background import NurseryBackground, open_background
-from cffs.fuse.attributes import AttributeMaker, KernelCaching
-from cffs.fuse.guard import CallTable
-from cffs.fuse.invalidation import FactsToCatalog, KernelView, drain_changes
-from cffs.fuse.operations import Operations
+from cffs.core.units import NS_PER_MS
+from cffs.daemon.assembly import Leaves, build_reader, build_tree, open_catalogue, open_origin
+from cffs.daemon.background import NurseryBackground
+from cffs.fuse.guard import CallTable, GuardedOperations
+from cffs.fuse.handlers import Handlers
+from cffs.fuse.handles import HandleTable
+from cffs.fuse.invalidation import FactsToCatalog, drain_changes
+from cffs.fuse.presentation import KernelView
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.account import Account
 from cffs.standin.server import Standin
-from cffs.tree.context import Context
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
-from cffs.tree.xattrs import attributes_teller
-from cffs.writer.account_actions import AccountActions
 from tests.fuse.kernel import Kernel, take_entry
 
 #: 2026-11-21, in ns.
@@ -42,7 +37,13 @@ class World:
 
     standin: Standin
     kernel: Kernel
-    operations: Operations
+    #: What the kernel calls.
+    operations: GuardedOperations
+    #: What stands within the guard.
+    handlers: Handlers
+    calls: CallTable
+    handles: HandleTable
+    namespace: Namespace
     inodes: InodeTable
     catalog: Catalog
     objects: ObjectRegistry
@@ -50,7 +51,7 @@ class World:
     cache: MemoryCache
     listener: FactsToCatalog
     background: NurseryBackground
-    #: Inodes whose attributes the kernel was told to forget, in order.
+    #: Inodes whose attributes the kernel was to forget, in order.
     invalidated: list[Inode]
 
     @property
@@ -60,20 +61,20 @@ class World:
 
     def honest(self) -> None:
         """No handler and no task met a bug, and nothing is in flight."""
-        assert self.operations.calls.bugs == self.background.bugs == 0
-        assert self.operations.calls.waiting() == []
+        assert self.calls.bugs == self.background.bugs == 0
+        assert self.calls.waiting() == []
 
 
 def settings_of(standin: Standin, folder: Path, *, v1: bool = True, v2: bool = True, **changes: Any) -> Settings:
-    """What a mount of that stand-in is told, everything of its own below `folder`."""
+    """The settings of a mount of that stand-in, everything of its own below `folder`."""
     given = standin.credentials
     credentials = Credentials(
         apikey=given.apikey if v1 else None,
         login=given.login if v2 else None,
         password=given.password if v2 else None,
     )
-    told = {"uid": 0, "gid": 0, "v1_url": standin.v1_url, "v2_url": standin.v2_url, **changes}
-    return Settings(credentials=credentials, cache_dir=folder, state_dir=folder, runtime_dir=folder, **told)
+    fields = {"uid": 0, "gid": 0, "v1_url": standin.v1_url, "v2_url": standin.v2_url, **changes}
+    return Settings(credentials=credentials, cache_dir=folder, state_dir=folder, runtime_dir=folder, **fields)
 
 
 @asynccontextmanager
@@ -81,75 +82,37 @@ async def built(
     standin: Standin, settings: Settings, folder: Path, budget_seconds: float, *, disk: DiskCache | None = None
 ) -> AsyncIterator[World]:
     """The mount of that stand-in with these settings; its catalogue lies in `folder`, its blocks in `disk`."""
+    invalidated: list[Inode] = []
+    view = KernelView(invalidated.append, lambda _folder, _name: None)
     async with (
-        Transport(settings.origin()) as transport,
-        Catalog.opened(folder / "catalog.sqlite") as catalog,
-        open_background() as background,
+        open_origin(settings.origin()) as origin,
+        open_catalogue(settings, folder, origin, wall_ms=lambda: NOW_NS // NS_PER_MS) as catalogue,
     ):
-        cache, inodes, invalidated = MemoryCache(settings.memory_nbytes), InodeTable(catalog.versions), []
-        listener = FactsToCatalog(catalog, inodes)
-        objects = ObjectRegistry(
-            opener=transport,
-            cache=cache,
-            disk=disk,
-            background=background,
-            settings=settings.reader(),
-            listener=listener,
-        )
-
-        questions = SingleFlight(
-            background,
-            timeout_seconds=settings.timeout_seconds,
-            is_offline=lambda api: transport.health()[api].state == HealthState.OFFLINE,
-        )
-        account = CatalogAccount(
-            catalog=catalog,
-            questions=questions,
-            background=background,
-            v1=V1Client(transport) if settings.credentials.has_v1 else None,
-            v2=V2Client(transport) if settings.credentials.has_v2 else None,
-            has_account_login=False,
-            ttl_seconds=settings.dir_ttl_seconds,
-            wall_ms=lambda: NOW_NS // 10**6,
-        )
-        own_files = {"status.json": lambda: b"{}\n", "inflight.json": lambda: b"[]\n"}
-        context = Context(
-            account=account,
-            catalog=catalog,
-            settings=settings.tree(),
-            objects=objects,
-            own_files=own_files,
-            acts=AccountActions(account, wall_ms=lambda: NOW_NS // 10**6),
-        )
-        kernel_view, namespace = KernelView(invalidated.append), Namespace(context, inodes)
-        operations = Operations(
-            namespace=namespace,
-            objects=objects,
-            catalog=catalog,
-            attributes=AttributeMaker(
-                settings.fuse(), KernelCaching(), first_seen_ns=catalog.first_seen_ms * 1_000_000
-            ),
-            kernel=kernel_view,
+        cache = MemoryCache(settings.memory_nbytes)
+        reader = build_reader(settings, origin, catalogue, cache=cache, disk=disk, view=view)
+        leaves = Leaves(
             calls=CallTable(budget_seconds=budget_seconds),
+            own_files={"status.json": lambda: b"{}\n", "inflight.json": lambda: b"[]\n"},
             now_ns=lambda: NOW_NS,
             readdir_reply=take_entry,
-            attributes_of=attributes_teller(context, namespace, objects.held_nbytes, settings.origin().url_of)
-            if settings.xattrs
-            else None,
         )
-        listener.attend(kernel_view, operations.shown)
-        background.start(drain_changes, catalog, kernel_view)
-        background.start(catalog.write_facts_forever)
+        tree = build_tree(settings, origin, catalogue, reader, leaves)
+        catalogue.background.start(drain_changes, catalogue.catalog, view)
+        catalogue.background.start(catalogue.catalog.write_facts_forever)
         yield World(
             standin=standin,
-            kernel=Kernel(operations),
-            operations=operations,
-            inodes=inodes,
-            catalog=catalog,
-            objects=objects,
-            transport=transport,
+            kernel=Kernel(tree.operations),
+            operations=tree.operations,
+            handlers=tree.handlers,
+            calls=leaves.calls,
+            handles=reader.kernel.handles,
+            namespace=tree.namespace,
+            inodes=reader.kernel.inodes,
+            catalog=catalogue.catalog,
+            objects=reader.objects,
+            transport=origin.transport,
             cache=cache,
-            listener=listener,
-            background=background,
+            listener=reader.listener,
+            background=catalogue.background,
             invalidated=invalidated,
         )

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import pyfuse3
 
-from cffs.fuse.operations import Operations
 from tests.fuse.kernel import CONTEXT, READ_NBYTES, Kernel
 
 
@@ -33,7 +32,7 @@ class PageCache:
     _heard: int = 0
 
     @property
-    def _operations(self) -> Operations:
+    def _operations(self) -> pyfuse3.Operations:
         return self.kernel.operations
 
     def _hear(self) -> None:

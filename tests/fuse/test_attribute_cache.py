@@ -128,12 +128,12 @@ class Made:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        for name in ("listed_file", "only_listed"):
+        for name in ("make", "only_listed"):
             monkeypatch.setattr(AttributeMaker, name, self._counted(getattr(AttributeMaker, name)))
 
     def _counted(self, make: Callable[..., pyfuse3.EntryAttributes]) -> Callable[..., pyfuse3.EntryAttributes]:
         def counted(*given: Any, **named: Any) -> pyfuse3.EntryAttributes:
-            self.count += 1
+            self.count += make.__name__ == "only_listed" or named.get("is_listed", False)
             return make(*given, **named)
 
         return counted

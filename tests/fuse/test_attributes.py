@@ -145,9 +145,15 @@ def test_a_listing_tells_what_stat_does(entries):
             modified_ms = None if description.modified_ns is None else description.modified_ns // 10**6
             listed = making.listed_folder(Inode(inode), modified_ms, now_ns=NOW_NS, permissions=permissions)
         else:
-            listed = making.listed_file(
-                Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions
+            listed = making.make(
+                Inode(inode),
+                description,
+                held_nbytes=held_nbytes,
+                now_ns=NOW_NS,
+                permissions=permissions,
+                is_listed=True,
             )
+            assert listed is not alone
         assert [getattr(listed, field) for field in FIELDS] == [getattr(alone, field) for field in FIELDS]
 
 

@@ -122,7 +122,7 @@ async def test_a_failure_is_not_remembered(world):
         mount.standin.faults.add("status", path=f"{number}.mp3", code=500)
         with refused(errno.EIO):
             await mount.kernel.read(path)
-        assert mount.operations.handles.files() == 0
+        assert mount.handles.files() == 0
         mount.standin.faults.clear()
         assert await mount.kernel.read(path) == made.object_for(mp3(number)).read()
 
@@ -145,7 +145,7 @@ async def test_a_hanging_read_disturbs_nobody(world):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(blocked)
             await trio.testing.wait_all_tasks_blocked(0.01)
-            (waiting,) = mount.operations.calls.waiting()
+            (waiting,) = mount.calls.waiting()
             assert (waiting.operation, waiting.subject) == ("read", f"MP3[{number}]")
             with trio.fail_after(1.8):
                 true = made.object_for(mp3(neighbour)).read()

@@ -1,4 +1,4 @@
-"""What surrounds every handler."""
+"""The guard around every handler."""
 
 import errno
 import inspect
@@ -9,59 +9,69 @@ import pytest
 import trio
 
 from cffs.core.errors import OriginBusy, OriginFault, ReadOnlyMount, RemoteObjectMissing, ServerFailure, StaleHandle
-from cffs.fuse.guard import CallTable, acting_handler, first_at_once, handler, patient_handler
+from cffs.fuse.guard import KINDS, UNGUARDED, CallTable, GuardedOperations
+from cffs.fuse.handlers import CALLS, Handlers
 from cffs.fuse.operations import Operations
 from tests.fuse.kernel import refused
 
-#: They answer without waiting, or nobody; pyfuse3 calls `init` and `stacktrace` itself.
-UNGUARDED = {"forget", "statfs", "init", "stacktrace"}
-CALLS = {name for name, _ in inspect.getmembers(pyfuse3.Operations, inspect.isfunction) if not name.startswith("_")}
-OVERRIDDEN = CALLS - {"init", "stacktrace"}
 
+class Obedient(Handlers):
+    """Handlers that do as they are told."""
 
-class Subject:
-    """A class with handlers that do as they are told."""
-
-    def __init__(self, budget_seconds: float = 15.0, limit_seconds: float | None = None) -> None:
-        self.calls = CallTable(budget_seconds=budget_seconds, limit_seconds=limit_seconds)
-
-    def subject_of(self, number: int) -> str:
-        return f"inode {number}"
-
-    def subject_of_handle(self, number: int) -> str:
-        return f"handle {number}"
-
-    @handler
-    async def getattr(self, inode: int, failure: BaseException | None = None, *, seconds: float = 0.0) -> str:
+    async def getattr(self, inode: int, failure: BaseException | None = None, seconds: float = 0.0) -> str:
         await trio.sleep(seconds)
         if failure is not None:
             raise failure
         return "done"
 
-    @handler
-    async def read(self, fh: int) -> None:
+    async def readdir(self, fh: int) -> None:
         await trio.sleep_forever()
 
-    @acting_handler
     async def mkdir(self, parent_inode: int) -> None:
         await trio.sleep_forever()
 
-    @patient_handler
-    async def flush(self, fh: int, *, seconds: float = float("inf")) -> str:
+    async def flush(self, fh: int, seconds: float = float("inf")) -> str:
         await trio.sleep(seconds)
         return "closed"
 
+    def describe_inode(self, number: int) -> str:
+        return f"inode {number}"
 
-@pytest.mark.parametrize("name", sorted(OVERRIDDEN))
+
+class Subject(GuardedOperations):
+    """Those handlers within their guards."""
+
+    def __init__(self, calls: CallTable | None = None) -> None:
+        self.calls = calls or CallTable(budget_seconds=15.0)
+        super().__init__(Obedient(), self.calls)
+
+
+def test_every_call_has_one_guard():
+    """Each call of the kernel is guarded, but for FORGET, which expects no answer, and statfs, which cannot fail."""
+    assert KINDS.keys() <= CALLS
+    assert {"forget", "statfs"} == UNGUARDED
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
 def test_every_call_of_the_kernel_is_answered_on_purpose(name):
     """No call falls through to pyfuse3's default, which is ENOSYS."""
     assert getattr(Operations, name) is not getattr(pyfuse3.Operations, name)
 
 
-@pytest.mark.parametrize("name", sorted(OVERRIDDEN - UNGUARDED))
-def test_every_handler_is_guarded(name):
-    """A handler that raises anything but FUSEError would end the mount, so each is wrapped."""
-    assert getattr(getattr(Operations, name), "is_guarded", False)
+@pytest.mark.parametrize("name", sorted(KINDS))
+async def test_a_bug_in_any_handler_ends_one_call(autojump_clock, caplog, name):
+    """A handler that raises anything but FUSEError would end the mount; whichever does, its caller gets EIO."""
+
+    async def fails(*_arguments: object) -> None:
+        raise RuntimeError("a bug")
+
+    handlers, calls = Handlers(), CallTable(budget_seconds=15.0)
+    setattr(handlers, name, fails)
+    operations = GuardedOperations(handlers, calls)
+    parameters = inspect.signature(getattr(pyfuse3.Operations, name)).parameters
+    with refused(errno.EIO):
+        await getattr(operations, name)(*range(1, len(parameters)))
+    assert (calls.bugs, calls.waiting()) == (1, [])
 
 
 async def test_an_answer_passes(autojump_clock):
@@ -90,8 +100,7 @@ async def test_a_service_that_is_down_is_one_line(autojump_clock, caplog):
     the other API do, and afterwards one line says how many there were."""
     caplog.set_level(logging.INFO)
     failing: list[str] = []
-    subject = Subject()
-    subject.calls = CallTable(budget_seconds=15.0, failing=lambda: failing)
+    subject = Subject(CallTable(budget_seconds=15.0, failing=lambda: failing))
 
     async def fails(failure: OriginFault) -> None:
         with refused(errno.EIO):
@@ -123,12 +132,12 @@ async def test_a_bug_is_eio_counted_and_logged(autojump_clock, caplog):
 
 async def test_the_deadline_is_exactly_the_budget(autojump_clock):
     """A handler that hangs ends with ETIMEDOUT when its budget does, not before and not after."""
-    subject = Subject(budget_seconds=15.0)
+    subject = Subject()
     started = trio.current_time()
     with refused(errno.ETIMEDOUT):
-        await subject.getattr(7, seconds=15.001)
+        await subject.getattr(7, None, 15.001)
     assert trio.current_time() - started == pytest.approx(15.0)
-    assert await subject.getattr(7, seconds=14.999) == "done"
+    assert await subject.getattr(7, None, 14.999) == "done"
     assert subject.calls.bugs == 0
 
 
@@ -136,7 +145,7 @@ async def test_cancellation_passes(autojump_clock):
     """The end of the mount ends a handler as a cancellation: no errno, no bug, nothing left in flight."""
     subject = Subject()
     with trio.move_on_after(1) as scope:
-        await subject.getattr(7, seconds=10)
+        await subject.getattr(7, None, 10)
     assert scope.cancelled_caught
     assert (subject.calls.bugs, subject.calls.waiting()) == (0, [])
 
@@ -153,12 +162,12 @@ async def test_calls_in_flight(autojump_clock):
     """The table holds every unanswered call, oldest first, and says what each is about: an inode is no handle."""
     subject = Subject()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(subject.read, 1)
+        nursery.start_soon(subject.readdir, 1)
         await trio.sleep(2)
-        nursery.start_soon(lambda: subject.getattr(1, seconds=100))
+        nursery.start_soon(lambda: subject.getattr(1, None, 100))
         await trio.sleep(1)
         waiting = subject.calls.waiting()
-        assert [(call.operation, call.subject) for call in waiting] == [("read", "handle 1"), ("getattr", "inode 1")]
+        assert [(call.operation, call.subject) for call in waiting] == [("readdir", "handle 1"), ("getattr", "inode 1")]
         now = trio.current_time()
         assert [now - call.started_at for call in waiting] == pytest.approx([3, 1])
         nursery.cancel_scope.cancel()
@@ -167,7 +176,7 @@ async def test_calls_in_flight(autojump_clock):
 
 async def test_an_act_has_twice_the_budget(autojump_clock):
     """The kernel asks an act once, so it has all of the promised time; what became of it then is not known: EIO."""
-    subject = Subject(budget_seconds=15)
+    subject = Subject()
     begun_at = trio.current_time()
     with refused(errno.EIO):
         await subject.mkdir(1)
@@ -177,33 +186,27 @@ async def test_an_act_has_twice_the_budget(autojump_clock):
 
 async def test_a_close_has_all_the_time_it_needs(autojump_clock):
     """A close lasts as long as bytes move; only the kernel's own limit on a request ends it."""
-    assert await Subject().flush(1, seconds=3600) == "closed"
+    assert await Subject().flush(1, 3600) == "closed"
     begun_at = trio.current_time()
     with refused(errno.EIO):
-        await Subject(limit_seconds=60).flush(1)
+        await Subject(CallTable(budget_seconds=15.0, limit_seconds=60)).flush(1)
     assert trio.current_time() - begun_at == pytest.approx(60)
 
 
-class Shelf:
-    """READs of what is at hand (even numbers), of what is fetched, and of what makes the quick way raise (7, 9)."""
+class Shelf(Handlers):
+    """READs of what is at hand (even numbers), of what is fetched, and of what makes the fast path raise (7, 9)."""
 
-    def __init__(self) -> None:
-        self.calls = CallTable(budget_seconds=15.0)
+    def __init__(self, calls: CallTable) -> None:
+        self.calls = calls
         self.looks = 0
 
-    def subject_of(self, number: int) -> str:
-        return f"inode {number}"
-
-    subject_of_handle = subject_of
-
-    def _at_once(self, fh: int, off: int, size: int) -> bytes | None:
+    def try_read(self, fh: int, off: int, size: int) -> bytes | None:
         self.looks += 1
         assert self.calls.waiting() == []
         if fh in (7, 9):
             raise ZeroDivisionError if fh == 7 else StaleHandle("9")
         return None if fh % 2 else bytes(size)
 
-    @first_at_once(_at_once)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         assert [call.operation for call in self.calls.waiting()] == ["read"]
         await trio.lowlevel.checkpoint()
@@ -213,15 +216,16 @@ class Shelf:
 @pytest.mark.parametrize(("fh", "answer"), [(2, bytes(3)), (3, b"fetched")])
 async def test_what_is_at_hand_needs_no_guard(autojump_clock, fh, answer):
     """A READ is looked for once, and is a call in flight only where it has to wait; nothing found is no end of file."""
-    shelf = Shelf()
-    assert await shelf.read(fh, 0, 3) == answer
-    assert (shelf.looks, shelf.calls.waiting()) == (1, [])
+    calls = CallTable(budget_seconds=15.0)
+    shelf = Shelf(calls)
+    assert await GuardedOperations(shelf, calls).read(fh, 0, 3) == answer
+    assert (shelf.looks, calls.waiting()) == (1, [])
 
 
 @pytest.mark.parametrize(("fh", "code", "bugs"), [(7, errno.EIO, 1), (9, errno.ESTALE, 0)])
-async def test_what_the_quick_way_raises_is_told_as_of_a_handler(autojump_clock, fh, code, bugs):
+async def test_what_the_fast_path_raises_is_treated_as_of_a_handler(autojump_clock, caplog, fh, code, bugs):
     """One of our exceptions is its errno, anything else a bug: EIO, counted; the handler is not asked again."""
-    shelf = Shelf()
+    calls = CallTable(budget_seconds=15.0)
     with refused(code):
-        await shelf.read(fh, 0, 3)
-    assert shelf.calls.bugs == bugs
+        await GuardedOperations(Shelf(calls), calls).read(fh, 0, 3)
+    assert calls.bugs == bugs

@@ -283,8 +283,8 @@ async def test_subjects_are_for_people(world):
     async with world(account()) as mount:
         number = first_recording(mount.account)
         async with mount.kernel.opened(f"recordings/{number}.mp3") as (inode, info):
-            assert mount.operations.subject_of(inode) == f"MP3[{number}]"
-            assert mount.operations.subject_of_handle(info.fh) == f"MP3[{number}]"
-        assert mount.operations.subject_of(pyfuse3.ROOT_INODE) == "ROOT"
-        assert mount.operations.subject_of(10**6) == "1000000"
-        assert mount.operations.subject_of_handle(10**6) == "handle 1000000"
+            assert mount.handlers.describe_inode(inode) == f"MP3[{number}]"
+            assert mount.handlers.describe_handle(info.fh) == f"MP3[{number}]"
+        assert mount.handlers.describe_inode(pyfuse3.ROOT_INODE) == "ROOT"
+        assert mount.handlers.describe_inode(10**6) == "1000000"
+        assert mount.handlers.describe_handle(10**6) == "handle 1000000"

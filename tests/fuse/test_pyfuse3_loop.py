@@ -183,5 +183,5 @@ def test_lingering_in_vain_is_rare(found: list[bool]) -> None:
         assert not alone.is_worth_it()
         if lingering.is_worth_it():
             vain += not has_call
-            lingering.ended(has_call=has_call)
+            lingering.note_outcome(has_call=has_call)
     assert vain <= 4 * (found.count(True) + 1) + len(found) // 32

@@ -242,7 +242,7 @@ async def test_a_hundred_readers_one_fetch(world):
             for _ in range(100):
                 nursery.start_soon(reader)
         assert len(mount.standin.requests) == 1
-        assert mount.operations.handles.files() == 0
+        assert mount.handles.files() == 0
 
 
 async def test_a_changed_object_is_stale_then_new(world):
@@ -284,7 +284,7 @@ async def test_a_change_noticed_after_the_last_close(world):
         mount.objects.forget(f"recording/{number}.mp3")
         with refused(errno.ESTALE):
             await mount.kernel.open(old_inode)
-        assert mount.operations.handles.files() == 0
+        assert mount.handles.files() == 0
         assert await mount.kernel.read(path) == mount.account.object_for(mp3(number)).read()
         assert await mount.kernel.inode(path) != old_inode
 
@@ -362,7 +362,7 @@ async def test_pages_are_kept_of_sized_files_only(world):
     async with world(account()) as mount:
         async with mount.kernel.opened(f"recordings/{first_recording(mount.account)}.mp3") as (_inode, info):
             assert (info.direct_io, info.keep_cache, info.nonseekable) == (False, True, False)
-            assert isinstance(mount.operations.handles.get(info.fh), RemoteHandle)
+            assert isinstance(mount.handles.get(info.fh), RemoteHandle)
         with refused(errno.ESTALE):
             await mount.operations.read(info.fh, 0, 1)
         await mount.operations.release(info.fh)

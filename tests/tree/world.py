@@ -3,28 +3,21 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from cffs.cache.memory import MemoryCache
-from cffs.callfire.health import HealthState
-from cffs.callfire.transport import Transport
-from cffs.callfire.v1 import V1Client
-from cffs.callfire.v2 import V2Client
 from cffs.catalog.account_sync import Account
-from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
-from cffs.core.settings import Credentials, OriginSettings, ReaderSettings, TreeSettings
-from cffs.daemon.background import NurseryBackground, open_background
-from cffs.fuse.invalidation import FactsToCatalog
-from cffs.reader.digests import Digests
+from cffs.core.settings import Credentials, Settings
+from cffs.core.units import MIB, NS_PER_MS
+from cffs.daemon.assembly import Leaves, build_reader, build_tree, open_catalogue, open_origin
+from cffs.fuse.guard import CallTable
+from cffs.fuse.presentation import KernelView
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.thread import StandinThread
-from cffs.tree.context import Context
-from cffs.tree.inodes import ROOT, InodeTable
+from cffs.tree.inodes import ROOT
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import Document, Entry, Node, Remote
 from cffs.tree.routes import FOLDERS
-from cffs.writer.account_actions import AccountActions
 
 TIMEOUT = 5.0
 
@@ -140,95 +133,52 @@ async def opened(
     wall_ms: Callable[[], int] = lambda: 1_717_300_000_000,
 ) -> AsyncIterator[World]:
     """The tree of the stand-in's account with the credentials given; the catalogue lies in `folder`."""
-    told = standin.credentials
-    credentials = Credentials(
-        apikey=told.apikey if v1 else None,
-        login=told.login if v2 else None,
-        password=told.password if v2 else None,
-        account_login=told.account_login if account_login else None,
-        account_password=told.account_password if account_login else None,
-    )
-    origin = OriginSettings(
+    given = standin.credentials
+    settings = Settings(
+        credentials=Credentials(
+            apikey=given.apikey if v1 else None,
+            login=given.login if v2 else None,
+            password=given.password if v2 else None,
+            account_login=given.account_login if account_login else None,
+            account_password=given.account_password if account_login else None,
+        ),
+        cache_dir=folder,
+        state_dir=folder,
+        runtime_dir=folder,
+        uid=0,
+        gid=0,
         v1_url=standin.v1_url,
         v2_url=standin.v2_url,
-        credentials=credentials,
-        timeout_seconds=timeout_seconds,
+        memory_nbytes=8 * MIB,
         connections=4,
-        ca_bundle=None,
-        insecure_http=False,
-        offline=False,
+        timeout_seconds=timeout_seconds,
+        dir_ttl_seconds=dir_ttl_seconds,
+        formats=formats,
+        timezone=timezone,
+        names="ids" if lists_ids else "people",
     )
     async with (
-        Transport(origin) as transport,
-        Catalog.opened(folder / "catalog.sqlite", timezone=timezone) as catalog,
-        open_background() as background,
+        open_origin(settings.origin()) as origin,
+        open_catalogue(settings, folder, origin, wall_ms=wall_ms) as catalogue,
     ):
-        yield _built(
-            standin,
-            transport,
-            catalog,
-            background,
-            v1=V1Client(transport) if v1 else None,
-            v2=V2Client(transport) if v2 else None,
-            account_login=account_login,
-            timeout_seconds=timeout_seconds,
-            wall_ms=wall_ms,
-            settings=TreeSettings(
-                dir_ttl_seconds=dir_ttl_seconds,
-                formats=formats,
-                lists_ids=lists_ids,
-                exact_sizes=False,
-                offline=False,
-                timeout_seconds=timeout_seconds,
-            ),
+        reader = build_reader(
+            settings,
+            origin,
+            catalogue,
+            cache=MemoryCache(settings.memory_nbytes),
+            disk=None,
+            view=KernelView(lambda _inode: None, lambda _folder, _name: None),
         )
-        assert background.bugs == 0
-
-
-def _built(
-    standin: StandinThread,
-    transport: Transport,
-    catalog: Catalog,
-    background: NurseryBackground,
-    *,
-    v1: V1Client | None,
-    v2: V2Client | None,
-    account_login: bool,
-    timeout_seconds: float,
-    wall_ms: Callable[[], int],
-    settings: TreeSettings,
-) -> World:
-    account = Account(
-        catalog=catalog,
-        questions=SingleFlight(
-            background,
-            timeout_seconds=timeout_seconds,
-            is_offline=lambda api: transport.health()[api].state == HealthState.OFFLINE,
-        ),
-        background=background,
-        v1=v1,
-        v2=v2,
-        has_account_login=account_login,
-        ttl_seconds=settings.dir_ttl_seconds,
-        wall_ms=wall_ms,
-    )
-    objects = ObjectRegistry(
-        opener=transport,
-        cache=MemoryCache(8 * 2**20),
-        background=background,
-        settings=ReaderSettings(memory_nbytes=8 * 2**20, connections=4, timeout_seconds=timeout_seconds),
-        listener=FactsToCatalog(catalog, InodeTable(catalog.versions)),
-    )
-
-    own_files: dict[str, Any] = {"status.json": lambda: b"{}\n", "metrics": lambda: b"up 1\n"}
-    context = Context(
-        account=account,
-        catalog=catalog,
-        settings=settings,
-        objects=objects,
-        own_files=own_files,
-        acts=AccountActions(account, wall_ms=wall_ms),
-        digest=Digests(objects).digest,
-    )
-    namespace = Namespace(context, InodeTable(catalog.versions))
-    return World(standin=standin, namespace=namespace, account=account, catalog=catalog, objects=objects)
+        leaves = Leaves(
+            calls=CallTable(budget_seconds=timeout_seconds),
+            own_files={"status.json": lambda: b"{}\n", "metrics": lambda: b"up 1\n"},
+            now_ns=lambda: wall_ms() * NS_PER_MS,
+        )
+        yield World(
+            standin=standin,
+            namespace=build_tree(settings, origin, catalogue, reader, leaves).namespace,
+            account=catalogue.account,
+            catalog=catalogue.catalog,
+            objects=reader.objects,
+        )
+        assert catalogue.background.bugs == 0

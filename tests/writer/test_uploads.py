@@ -376,7 +376,7 @@ async def test_what_status_tells(tmp_path):
             await world.write("refused.wav")
         _draft, handle = await world.uploads.create("now.wav", NOBODY)
         await handle.write(0, b"RIFF")
-        assert world.uploads.told()["uploads"] == {
+        assert world.uploads.report()["uploads"] == {
             "sent": 1,
             "refused": 1,
             "active": [{"name": "now.wav", "state": "writing", "bytes": 4, "sent_bytes": 0}],
@@ -402,13 +402,13 @@ async def test_every_refusal_is_told_with_its_reason(tmp_path):
         world.service.failure = ActRefused("the type is not one of ours")
         with pytest.raises(ActRefused):
             await world.write("tune.wav")
-        told = world.uploads.told()["uploads"]["refusals"]
+        told = world.uploads.report()["uploads"]["refusals"]
         assert [one["name"] for one in told] == ["song.xyz", "page.wav", "long.wav", "tune.wav"]
         assert told[-1]["reason"] == "the type is not one of ours"
         assert all(one["reason"] for one in told)
         for number in range(12):
             with pytest.raises(ContentRefused):
                 await world.write(f"{number}.xyz")
-        assert [one["name"] for one in world.uploads.told()["uploads"]["refusals"]] == [
+        assert [one["name"] for one in world.uploads.report()["uploads"]["refusals"]] == [
             f"{n}.xyz" for n in range(2, 12)
         ]
