@@ -16,12 +16,10 @@ MODULES = sorted((ROOT / "cffs").rglob("*.py"))
 BESIDE = {"cli", "standin"}
 #: Class names that two packages of one call path have, and why.
 SHARED_NAMES: Final[dict[str, str]] = {
-    "Call": "0.1.0: core and fuse",
     "Entry": "0.1.0: cache and tree",
     "Kind": "0.1.0: core and tree",
     "Known": "0.1.0: daemon and reader",
     "Look": "0.1.0: reader and writer",
-    "Opening": "0.1.0: fuse and tree",
     "Owner": "0.1.0: reader and writer",
 }
 #: A basename may occur so often; `__init__` and `__main__` are Python's.
@@ -98,6 +96,8 @@ SUITES: Final[dict[str, str]] = {
     "mount/test_why.py": "cli/why",
     "fuse/test_versions.py": "inode_versions",
     "fuse/test_reading.py": "open_remote operations",
+    "fuse/test_attribute_cache.py": "node_attributes",
+    "fuse/test_invalidation.py": "presentation",
     "fuse/test_names.py": "readdir",
     "speed/test_neighbours.py": "fuse/listing_order",
     "mount/test_mount_lifecycle.py": "fuse/unsupported",
