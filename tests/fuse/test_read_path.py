@@ -69,7 +69,7 @@ async def test_a_read_of_a_stream_passes_few_modules(world):
         async with mount.kernel.opened(f"recordings/{number}.wav") as (_inode, info):
             for offset in range(0, 16 * MIB, READ_NBYTES):
                 await mount.operations.read(info.fh, offset, READ_NBYTES)
-            (handle,) = mount.operations.handles.of_object(mount.operations.handles.get(info.fh).key)
+            (handle,) = mount.handles.of_object(mount.handles.get(info.fh).key)
             while handle.file.arrived_nbytes < 20 * MIB:
                 await trio.sleep(0.01)
             assert handle.file.arrived_nbytes < TOTAL_NBYTES
