@@ -24,7 +24,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
 )
 from cffs.core.source import Api
-from cffs.core.wait_reasons import Record, begin, waits_for
+from cffs.core.wait_reasons import WaitReason, begin, waits_for
 
 Answer = TypeVar("Answer")
 
@@ -68,14 +68,14 @@ class _Pending:
     asked_at: float
     done: trio.Event = field(default_factory=trio.Event)
     waiting: int = 0
-    record: Record = field(default_factory=Record)
+    reason: WaitReason = field(default_factory=WaitReason)
     answer: Any = None
     #: What the callers get; until the question ends well it is this, so that a bug in it cannot look like an answer.
     failure: CffsError | None = field(default_factory=lambda: OriginFault("the question ended without an answer"))
 
     def told(self) -> str:
         """What it waits for, in words."""
-        return self.record.told() if self.api is None else f"a question to {self.api}: {self.record.told()}"
+        return self.reason.text() if self.api is None else f"a question to {self.api}: {self.reason.text()}"
 
 
 class SingleFlight:
@@ -179,7 +179,7 @@ class SingleFlight:
         return pending
 
     async def _run(self, key: Hashable, pending: _Pending, question: Callable[[], Awaitable[object]]) -> None:
-        begin(pending.record)
+        begin(pending.reason)
         try:
             with trio.fail_after(self._timeout_seconds):
                 pending.answer = await question()

@@ -31,7 +31,7 @@ from cffs.catalog.rows import (
 )
 from cffs.catalog.views import PAGE_ROWS as VIEW_PAGE_ROWS
 from cffs.catalog.views import Views
-from cffs.core.api_v2 import parse_document, told_emptiness
+from cffs.core.api_v2 import parse_document, stated_emptiness
 from cffs.core.listed_names import LAST_DATED_MS
 from cffs.core.values import Emptiness
 
@@ -256,8 +256,8 @@ class Catalog(Facts):
         if found is not None:
             row = self.recording(int(found[2])) if found[1] == "recording" else self.media_file(int(found[2]))
         if row is None:
-            return Emptiness.UNTOLD
-        return told_emptiness(parse_document(row.document, what=object_key))
+            return Emptiness.UNSTATED
+        return stated_emptiness(parse_document(row.document, what=object_key))
 
     def media_by_stem(self, stem: str, extension: str) -> MediaRow | None:
         """The media file listed as `stem.extension` under by-name/."""

@@ -15,7 +15,7 @@ from cffs.core.ids import RecordingId
 from cffs.core.json_values import encode_decoded
 from cffs.core.media_types import stem_of
 from cffs.core.names import encode_name, file_name
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 from cffs.core.values import Call, Campaign, Media, Recording, RecordingList, RecordingState
 
 #: Names in a call's folder that are ours whatever a recording is called.
@@ -31,7 +31,7 @@ def _stem(text: str, *, identity: int, extensions: tuple[str, ...], taken: Conta
 
     def is_taken(name: str) -> bool:
         stem = name.removesuffix(longest)
-        return stem in taken or any(is_junk(stem + extension) for extension in extensions)
+        return stem in taken or any(is_probe_name(stem + extension) for extension in extensions)
 
     return file_name(encode_name(text), extension=longest, id=identity, taken=is_taken).removesuffix(longest)
 

@@ -17,7 +17,7 @@ from cffs.catalog.rows import DynamicRow
 from cffs.catalog.unescape import unescaped
 from cffs.core.ids import parse_id
 from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, name_nbytes
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 
 _FILES, _RECORDINGS, _REST = "/files/recording/", "/calls/recordings/", "/rest/call/"
 #: What such URLs hold: v1's, v2's by id and by name within a call, and those of API 1.1.
@@ -179,7 +179,7 @@ class UrlFinder:
         if _CAMPAIGN.fullmatch(campaign) is None:
             return Refused("malformed")
         name = encode_name(filename)
-        if is_junk(name) or name_nbytes(name) > MAX_NAME_NBYTES or decode_name(name) != filename:
+        if is_probe_name(name) or name_nbytes(name) > MAX_NAME_NBYTES or decode_name(name) != filename:
             return Refused("a name that no file can have")
         return DynamicRow(0, spelt_hash, year, month, campaign, filename)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.names import encode_name, file_name
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 
 NUMBERS = "number"
 LABELS = "label"
@@ -114,7 +114,7 @@ def _folder(db: sqlite3.Connection, view: str, text: str) -> int:
 
     def is_taken(name: str) -> bool:
         taken = db.execute("SELECT 1 FROM view_folders WHERE view = ? AND name = ?", (view, name)).fetchone()
-        return is_junk(name) or taken is not None
+        return is_probe_name(name) or taken is not None
 
     # Neither numbers nor labels have an id at the service: the text's own checksum is as stable as it gets
     name = file_name(encode_name(text), extension="", id=zlib.crc32(kept.encode("ascii")), taken=is_taken)

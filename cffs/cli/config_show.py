@@ -14,7 +14,7 @@ from cffs.cli.messages import json_text
 from cffs.cli.options import given_options, load, settings_options
 from cffs.cli.unit import unit
 from cffs.core.one_line import visible
-from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind
+from cffs.core.settings_options import CREDENTIALS, OPTIONS, OptionKind
 from cffs.core.settings_resolve import Resolved
 
 
@@ -49,9 +49,9 @@ def settings_rows(resolved: Resolved) -> Iterator[tuple[str, object, str]]:
     """Name, value as JSON can carry it, and source, of each option and credential."""
     for option in OPTIONS:
         value = getattr(resolved.settings, option.field)
-        if option.kind is Kind.FORMATS:
+        if option.kind is OptionKind.FORMATS:
             value = ",".join(value) or "auto"
-        elif option.kind is Kind.UMASK:
+        elif option.kind is OptionKind.UMASK:
             value = f"{value:03o}"
         yield option.name, str(value) if isinstance(value, Path) else value, resolved.sources[option.name]
     for name in CREDENTIALS:

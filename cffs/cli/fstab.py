@@ -6,7 +6,7 @@ option layer.
 
 from cffs.cli.groups import did_you_mean
 from cffs.core.errors import UsageError
-from cffs.core.settings_options import BY_NAME, CREDENTIALS, Kind, parse
+from cffs.core.settings_options import BY_NAME, CREDENTIALS, OptionKind, parse
 
 #: Options for mount(8), systemd and libmount, and those that describe what this mount always is.
 _STRIPPED = frozenset(
@@ -52,14 +52,18 @@ def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]
             raise UsageError(f"-o {name}: credentials never go on the command line; use the config file")
         elif plain in BY_NAME:
             option = BY_NAME[plain]
-            if not equals and option.kind is not Kind.FLAG:
+            if not equals and option.kind is not OptionKind.FLAG:
                 raise UsageError(f"-o {name} needs a value: {name}=...")
             options[plain] = value if equals else "yes"
             try:
                 parse(option, options[plain])
             except UsageError as error:
                 raise UsageError(f"-o {name}: {error}") from error
-        elif plain.removeprefix("no") in BY_NAME and BY_NAME[plain.removeprefix("no")].kind is Kind.FLAG and not equals:
+        elif (
+            plain.removeprefix("no") in BY_NAME
+            and BY_NAME[plain.removeprefix("no")].kind is OptionKind.FLAG
+            and not equals
+        ):
             options[plain.removeprefix("no")] = "no"
         elif not sloppy:
             raise UsageError(f"-o {name}: no such option{did_you_mean(plain, list(BY_NAME))}")

@@ -17,7 +17,7 @@ from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import Failed, tell
 from cffs.cli.paths import find_places
 from cffs.core.errors import UsageError
-from cffs.core.settings_options import CREDENTIALS, OPTIONS, Kind, Option, parse
+from cffs.core.settings_options import CREDENTIALS, OPTIONS, Option, OptionKind, parse
 from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
 from cffs.daemon.inherited_environment import spoken
 from cffs.daemon.user import acting_as
@@ -80,7 +80,7 @@ def settings_options_showing(*names: str) -> Callable[[Command], Command]:
             shown: dict[str, Any] = {"help": option.help, "default": None}
             if option.name not in names:
                 shown["cls"] = _QuietOption
-            if option.kind is Kind.FLAG:
+            if option.kind is OptionKind.FLAG:
                 command = click.option(option.flag, option.name, is_flag=True, **shown)(command)
             else:
                 shown |= {"type": _Checked(option), "metavar": option.metavar}

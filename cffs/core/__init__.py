@@ -1,5 +1,5 @@
-"""The core owns the values every other floor speaks in: ids, byte ranges, names, settings, wire formats, exceptions.
+"""The lowest floor: pure values and parsers that every other floor shares.
 
-It must not know I/O, clocks, async or logging: a test of it needs no fixture.
-Every floor above imports it.
+It owns ids, byte ranges, names, settings, the service's documents, media types and the exceptions. It must not know
+I/O, clocks, async or logging: a test of it needs no fixture.
 """

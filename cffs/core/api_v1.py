@@ -1,10 +1,11 @@
-"""API v1's list of the recordings of a call: XML or JSON, flags in the body, entries in any spelling.
+"""Parser of API v1's list of the recordings of a call, in XML or JSON.
 
-It must not know requests or keys: a URL of the answer is only read for its file id and never used, so that it may be
-spelt with another host or scheme than the base.
+The XML is the first document's. No sample of the JSON is public, so the forms of CallFire's 1.1 API and of the
+serialisers of that time are all accepted. Other answers of v1 report a failure with HTTP 200 (`campaignResponse`,
+`reportResponse`), so the flag in the body is read: see cffs/docs/service.md#v1.
 
-The XML is the first document's. No sample of the JSON is public; its forms are those of CallFire's 1.1 API and of the
-serialisers of that time. Siblings answer a failure, too, with HTTP 200 (`campaignResponse`, `reportResponse`).
+It owns the forms that are accepted. It must not know requests or keys: a URL in the answer is read for its file id and
+never fetched, so it may have another host or scheme than the base.
 """
 
 import re
@@ -20,17 +21,17 @@ from cffs.core.refusals import is_about_access, is_about_rate_limit, is_about_th
 from cffs.core.values import RecordingList
 
 _WHAT = "list of recordings"
-#: Sibling answers of v1 are called `reportResponse` and the like, and say `success`; an error of 1.1 has a name of its
-#: own and a status in the body.
+#: Other answers of v1 have roots such as `reportResponse`, and a flag named `success`. An error of 1.1 has a name of
+#: its own, and a status in the body.
 _ROOT_SUFFIXES = ("response", "exception")
 _SUCCESS_FIELDS = ("successful", "success")
 _DESCRIPTION_FIELDS = ("description", "message", "error")
 _ENTRY_FIELDS = ("recording", "recordings")
-#: Where an entry that is an object tells what it is: what a URL may be called, then what an id may be.
+#: The fields of an entry that is an object: the names that a URL may have, then those that an id may have.
 _URL_FIELDS = ("value", "$", "#text", "url", "@url", "href", "@href", "link", "@link", "uri", "@uri", "location")
 _ID_FIELDS = ("id", "@id", "fileid", "@fileid", "recordingid", "@recordingid", "value", "$", "#text")
 _URL_PATH = re.compile(r"/files/recording/([0-9]+)/?\Z", re.ASCII)
-#: Wrappers of an answer or of its entries; more are no serialiser's.
+#: Wrappers around an answer or its entries; no serialiser writes more.
 _MAX_WRAPPERS = 4
 
 
@@ -40,7 +41,7 @@ def parse_recording_list(body: bytes) -> RecordingList:
     An entry is the id itself, or any URL whose path ends in `/files/recording/{id}`, as a text or in an object. Entries
     of another kind are counted in `refused`. Echoed ids that are no numbers (the document prints `XXXXX`) are None.
     Raises AccessRefused, OriginBusy, RemoteObjectMissing or ServerFailure(200) where the answer says that it was not
-    successful, MalformedAnswer for what is no such list; nothing else.
+    successful, and MalformedAnswer for anything that is no such list; nothing else.
     """
     fields = _read(body)
     _require_success(fields)
@@ -65,8 +66,8 @@ def parse_recording_list(body: bytes) -> RecordingList:
 
 
 def require_service(body: bytes) -> None:
-    """Raise what an answer with HTTP 200 says of the whole service, as a status would say it: OriginBusy for a rate
-    limit, AccessRefused for the key. Return for every other answer, also one that cannot be read."""
+    """Raise what an answer with HTTP 200 says about the whole service, as a status would: OriginBusy for a rate limit,
+    AccessRefused for the key. Return for every other answer, even one that cannot be read."""
     try:
         _require_success(_read(body))
     except (OriginBusy, AccessRefused) as refusal:
@@ -77,10 +78,10 @@ def require_service(body: bytes) -> None:
 
 
 def _read(body: bytes) -> Mapping[str, object]:
-    """The answer's fields by lower-case name, in whichever of the two forms it came."""
+    """The answer's fields by lower-case name, from XML or JSON."""
     if len(body) > MAX_BODY_NBYTES:
         raise MalformedAnswer(f"{_WHAT}: more than {MAX_BODY_NBYTES} bytes")
-    # Blanks before the declaration are an error in XML, but a common slip of servers.
+    # Blanks before the declaration are an error in XML, but servers often send them.
     body = body.removeprefix(b"\xef\xbb\xbf").lstrip()
     if body[:1] == b"<":
         root, document = parse_xml(body, what=_WHAT)
@@ -111,12 +112,12 @@ def _lowered(value: object) -> Mapping[str, object]:
 
 
 def _require_success(fields: Mapping[str, object]) -> None:
-    said = next((fields[name] for name in _SUCCESS_FIELDS if name in fields), None)
-    successful = as_boolean(_plain(said))
-    if said is not None and successful is None:
+    flag = next((fields[name] for name in _SUCCESS_FIELDS if name in fields), None)
+    successful = as_boolean(_plain(flag))
+    if flag is not None and successful is None:
         raise MalformedAnswer(f"{_WHAT}: the success flag is no boolean")
-    status = as_int64(_plain(fields.get("httpstatus")))  # of an error of 1.1
-    if successful or (said is None and status is None):
+    status = as_int64(_plain(fields.get("httpstatus")))  # in an error of 1.1
+    if successful or (flag is None and status is None):
         return
     described = (as_text(_plain(fields.get(name))) for name in _DESCRIPTION_FIELDS)
     description = printable_line(next(filter(str.strip, described), ""))
@@ -130,13 +131,13 @@ def _require_success(fields: Mapping[str, object]) -> None:
 
 
 def _plain(value: object) -> object:
-    """The value itself where it came with attributes, as `{"value": …}` (1.1's spelling of simple content)."""
+    """The value without its attributes: 1.1 writes simple content with attributes as `{"value": …}`."""
     document = as_object(value)
     return value if document is None else next((document[name] for name in _URL_FIELDS if name in document), None)
 
 
 def _entries(fields: Mapping[str, object]) -> Iterator[object]:
-    """Each entry once, in order; what is empty is none (serialisers write an empty list so)."""
+    """Each entry once, in order. An empty value is no entry: serialisers write an empty list so."""
     for name in _ENTRY_FIELDS:
         yield from _flattened(fields.get(name), wrappers_left=_MAX_WRAPPERS)
 

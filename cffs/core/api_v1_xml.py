@@ -1,6 +1,6 @@
-"""The XML of API v1 as the JSON that says the same: bounded while it is read, nothing but elements and texts.
+"""Parser that turns API v1's XML into the equivalent JSON value.
 
-It must not know what the tags mean.
+It owns the bounds on depth, elements and encoding, checked while the text is read. It must not know what the tags mean.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from cffs.core.errors import MalformedAnswer
 
 #: The document is two levels deep; a few wrappers more are tolerated.
 _MAX_DEPTH = 8
-#: A call has a handful of recordings; this is far above any, far below what costs memory.
+#: A call has a handful of recordings. This is far above any, and costs little memory.
 _MAX_ELEMENTS = 100_000
 _TEXT_FIELD = "value"
 
@@ -27,7 +27,7 @@ class _Element:
     texts: list[str] = field(default_factory=list)
 
     def add(self, name: str, value: object) -> None:
-        """One more child: a name that repeats holds a list."""
+        """Add a child; a name that occurs again holds a list."""
         if name not in self.fields:
             self.fields[name] = value
         elif isinstance(held := self.fields[name], _Repeated):
@@ -36,7 +36,7 @@ class _Element:
             self.fields[name] = _Repeated([held, value])
 
     def value(self) -> object:
-        """A text alone is that text; with attributes or children an object, its text in `value`."""
+        """The text alone where there is no more; with attributes or children an object, its text in `value`."""
         text = "".join(self.texts).strip()
         if not self.fields:
             return text
@@ -44,11 +44,11 @@ class _Element:
 
 
 class _Repeated(list[object]):
-    """The values of one name, told from an element that is a list by itself (none is)."""
+    """The values of a name that occurs more than once."""
 
 
 class _Target:
-    """What the parser tells its findings to. Owned by one parse."""
+    """The target of the parser's events, for one parse."""
 
     def __init__(self, what: str) -> None:
         self.root: _Element | None = None
@@ -77,24 +77,24 @@ class _Target:
             self.root = element
 
     def close(self) -> None:
-        """Part of the parser's protocol; the findings are read from the field."""
+        """End of the parser's protocol; the result is in `root`."""
 
 
 def _local_name(tag: str) -> str:
-    """`{namespace}Tag` as `tag`: tags are not spelt alike across v1, and its namespace is not documented."""
+    """`{namespace}Tag` as `tag`: v1 spells its tags in several ways, and its namespace is not documented."""
     return tag.rpartition("}")[2].lower()
 
 
 def parse_xml(body: bytes, *, what: str) -> tuple[str, object]:
-    """The root's tag and what it holds: a text, or an object of its attributes (`@name`) and children; tags in lower
-    case without namespace, a list where one repeats.
+    """The root's tag and its value: a text, or an object of its attributes (`@name`) and children.
 
-    The bytes are taken as UTF-8 whatever the declaration says (the document's own example declares UTF-8), so that no
-    encoding can hide markup. Raises MalformedAnswer for a DTD, an entity, an external reference, depth, size, and
-    everything that is not well-formed UTF-8 XML.
+    Tags are in lower case without namespace; a tag that repeats holds a list. The bytes are read as UTF-8 whatever the
+    declaration says (the document's example declares UTF-8), so that no encoding can hide markup. Raises
+    MalformedAnswer for a DTD, an entity, an external reference, too much depth or size, and everything that is not
+    well-formed XML in UTF-8.
     """
     if b"\0" in body:
-        # expat takes `<` NUL for UTF-16 even where it is told an encoding
+        # expat takes `<` NUL for UTF-16 even where an encoding is given.
         raise MalformedAnswer(f"{what}: not XML in UTF-8")
     target = _Target(what)
     parser = XMLParser(target=target, encoding="utf-8", forbid_dtd=True)

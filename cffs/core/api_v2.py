@@ -1,10 +1,9 @@
-"""API v2's JSON as values: pages, calls, recordings, campaigns, media, and the small answers.
+"""Parsers of API v2's JSON: pages, calls, recordings, media, and small answers.
 
-It must not know requests, statuses or paging loops; a value holds what the answer said, checked and in our types.
-`callfire/v2` calls it, and the catalogue when it reads kept documents again.
+No field is required in the public OpenAPI document, so each parser demands only what it cannot do without: an id. What
+is known of each field, and how, is in cffs/docs/service.md.
 
-Facts are of the public OpenAPI document and CallFire's own samples (api.md sections 1B, 2 and 5); no field is required
-there, so each parser names what it cannot do without: an id.
+It owns the check of each field and its conversion into our types. It must not know requests, statuses or paging loops.
 """
 
 import re
@@ -28,18 +27,18 @@ from cffs.core.one_line import MAX_LINE_CHARACTERS, printable_line
 from cffs.core.units import MAX_OBJECT_NBYTES
 from cffs.core.values import Call, Campaign, Emptiness, Item, Media, Page, Recording, RecordingState
 
-#: Counts are int32 in the OpenAPI document; what is above is no count.
+#: Counts are int32 in the OpenAPI document; a larger number is no count.
 _MAX_COUNT = 2**31 - 1
-#: States of a call that has not been made, or not to its end.
+#: States of a call that has not been made, or that has not ended.
 _UNFINISHED = frozenset({"READY", "SELECTED", "CALLBACK"})
-#: The fields of an error that hold words; `helpLink` is none.
+#: The fields of an error that hold words; `helpLink` is not one of them.
 _WORDS = ("message", "developermessage", "description", "error", "error_description")
 _MAX_WORDS_NBYTES = 4096
 _MEDIA_ID = re.compile(r"mediaId[\"\s:=]{0,8}([0-9]{1,19})(?![0-9])", re.ASCII | re.IGNORECASE)
 
 
 def parse_page(body: bytes, parse_item: Callable[[object], Item], *, what: str) -> Page[Item]:
-    """One page of a list. Entries that `parse_item` refuses with MalformedAnswer are counted, not raised.
+    """One page of a list. Entries for which `parse_item` raises MalformedAnswer are counted in `refused`.
 
     `items` may be missing or null only where `totalCount` is 0: an object without either (an error body with status
     200, a mock's `{}`) must not look like an empty account. Raises MalformedAnswer, naming `what`.
@@ -61,8 +60,8 @@ def parse_page(body: bytes, parse_item: Callable[[object], Item], *, what: str) 
 def parse_items(body: bytes, parse_item: Callable[[object], Item], *, what: str) -> Page[Item]:
     """A list that is not paged, `{"items": [...]}`, as a page with nothing echoed.
 
-    `{}` and a null `items` are an empty list (serialisers leave out what is empty); any other object without `items`
-    is none. Raises MalformedAnswer, naming `what`.
+    `{}` and a null `items` are an empty list, because serialisers leave out what is empty; any other object without
+    `items` is no list. Raises MalformedAnswer, naming `what`.
     """
     document = parse_document(body, what=what)
     entries = _entries(document, may_lack=document.keys() <= {"items"}, what=what)
@@ -90,7 +89,7 @@ def _parsed(entries: Iterable[object], parse_item: Callable[[object], Item]) -> 
 
 
 def parse_call_page(body: bytes, *, what: str) -> Page[Call]:
-    """A page of calls, with `settled` applied over the page: the form of `parse_page` for calls."""
+    """`parse_page` for calls, with `settled` applied to the whole page."""
     page = parse_page(body, parse_call, what=what)
     return replace(page, items=settled(page.items, embeds=embeds_recordings(page.items)))
 
@@ -101,11 +100,11 @@ def embeds_recordings(calls: Iterable[Call]) -> bool:
 
 
 def settled(calls: Iterable[Call], *, embeds: bool) -> tuple[Call, ...]:
-    """The calls, those that said nothing about recordings now saying "none" where the answer is known to embed them.
+    """The calls, with `recordings` () instead of None where the answer is known to embed recordings.
 
-    A serialiser that leaves out empty lists makes "none" and "not embedded" look alike; one call of the same answer
-    (or of an earlier page: `embeds`) that has them settles it for all. A call whose `recordings` was there but no list
-    stays unsettled.
+    A serialiser that leaves out empty lists makes "none" and "not embedded" look alike. One call with recordings in the
+    same answer, or on an earlier page (`embeds`), settles it for all. A call whose `recordings` field was there but no
+    list stays None.
     """
     return tuple(
         replace(call, recordings=()) if embeds and call.recordings is None and not _is_garbled(call) else call
@@ -123,9 +122,9 @@ def _is_garbled(call: Call) -> bool:
 def parse_call(value: object) -> Call:
     """A call. Raises MalformedAnswer without a valid id.
 
-    `recordings` is a tuple where at least one of `records[]` has a list `recordings`: all of them together, in order,
-    each once. Else it is None (no records, or records that say nothing): see `settled`. An embedded recording gets
-    its call's ids where it has none, the number and labels of its record, and is left out where it names another call.
+    `recordings` is a tuple where at least one of `records[]` has a list `recordings`: all of these together, in order,
+    each once. Else it is None, for no records or records without the field: see `settled`. An embedded recording gets
+    its call's ids where it has none, and the number and labels of its record; one that names another call is left out.
     """
     id_, document = parse_identified(value, what="call")
     call_id = CallId(id_)
@@ -146,12 +145,12 @@ def parse_call(value: object) -> Call:
 
 
 def _seconds(call_document: Mapping[str, object]) -> int | None:
-    """How long the attempts of a call lasted together, as far as the service tells; None while it is going on."""
+    """How long the attempts of a call lasted together, as far as it is known; None while the call is going on."""
     if as_text(call_document.get("state")).strip().upper() in _UNFINISHED:
         return None
     records = (as_object(entry) for entry in as_list(call_document.get("records")))
-    told = (as_count(record.get("duration"), maximum=_MAX_COUNT) for record in records if record is not None)
-    known = [seconds for seconds in told if seconds is not None]
+    stated = (as_count(record.get("duration"), maximum=_MAX_COUNT) for record in records if record is not None)
+    known = [seconds for seconds in stated if seconds is not None]
     return sum(known) if known else None
 
 
@@ -167,7 +166,7 @@ def _embedded(
         to_number, labels = as_text(record.get("toNumber")), _labels(record)
         for recording in _parsed(as_list(record.get("recordings")), parse_recording):
             if recording.call_id in (None, call_id):
-                # The campaign of its call is the folder it stands in, whatever the recording says.
+                # Its folder is in the campaign of its call, whatever the recording says.
                 campaign = campaign_id or recording.campaign_id
                 known = replace(recording, call_id=call_id, campaign_id=campaign, to_number=to_number, labels=labels)
                 by_id.setdefault(recording.id, known)
@@ -179,7 +178,7 @@ def _labels(document: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def parse_recording(value: object) -> Recording:
-    """A recording's metadata. Raises MalformedAnswer without a valid id; an unheard-of state is UNKNOWN."""
+    """A recording's metadata. Raises MalformedAnswer without a valid id; any other state is UNKNOWN."""
     id_, document = parse_identified(value, what="recording")
     call_id = as_id(document.get("callId"))
     state = as_text(document.get("state")).strip().upper()
@@ -211,9 +210,8 @@ def parse_media(value: object) -> Media:
     """A media file. Raises MalformedAnswer without a valid id.
 
     `extension` is the documented one of `mediaType` (a MIME type or a bare word), else the suffix of `publicUrl`, else
-    "".
-    `public_key` and `public_extension` are as the public URL spells them; its host is not looked at, because only the
-    key is used, on the configured origin.
+    "". `public_key` and `public_extension` are spelt as in the public URL; its host does not matter, because the key is
+    used on the configured origin only.
     """
     id_, document = parse_identified(value, what="media")
     public_key, public_extension = public_parts(as_text(document.get("publicUrl")))
@@ -230,7 +228,7 @@ def parse_media(value: object) -> Media:
 
 
 def parse_identified(value: object, *, what: str) -> tuple[int, Mapping[str, object]]:
-    """The id and the document of any record with an `id` (credentials too). Raises MalformedAnswer without one."""
+    """The id and the document of any record with an `id`. Raises MalformedAnswer without a valid one."""
     document = as_object(value)
     id_ = None if document is None else as_id(document.get("id"))
     if document is None or id_ is None:
@@ -239,7 +237,7 @@ def parse_identified(value: object, *, what: str) -> tuple[int, Mapping[str, obj
 
 
 def require_id(actual: int | None, asked: int, *, what: str) -> None:
-    """Raises MalformedAnswer where an answer echoes another id than the one asked; None is no echo and passes."""
+    """Raise MalformedAnswer where an answer echoes another id than the one asked for; None, no echo, passes."""
     if actual is not None and actual != asked:
         raise MalformedAnswer(f"{what}: asked for {asked}, the answer is about {actual}")
 
@@ -253,17 +251,17 @@ def _hint_nbytes(document: Mapping[str, object]) -> int | None:
     return as_count(document.get("lengthInBytes"), maximum=MAX_OBJECT_NBYTES) or None
 
 
-def told_emptiness(document: Mapping[str, object]) -> Emptiness:
-    """What the description of a recording or a media file says of its having no bytes."""
-    told = (document.get("lengthInBytes"), document.get("lengthInSeconds"))
-    counts = [count for value in told if (count := as_count(value, maximum=MAX_OBJECT_NBYTES)) is not None]
+def stated_emptiness(document: Mapping[str, object]) -> Emptiness:
+    """What the metadata of a recording or a media file say about whether it is empty."""
+    lengths = (document.get("lengthInBytes"), document.get("lengthInSeconds"))
+    counts = [count for value in lengths if (count := as_count(value, maximum=MAX_OBJECT_NBYTES)) is not None]
     if any(counts):
         return Emptiness.DENIED
-    return Emptiness.TOLD if counts else Emptiness.UNTOLD
+    return Emptiness.STATED if counts else Emptiness.UNSTATED
 
 
 def parse_document(body: bytes, *, what: str) -> Mapping[str, object]:
-    """A free-form object (account, usage, one record before its parser). Raises MalformedAnswer for anything else."""
+    """A JSON object of any form. Raises MalformedAnswer for anything else."""
     document = as_object(decode(body, what=what))
     if document is None:
         raise MalformedAnswer(f"{what}: not a JSON object")
@@ -299,26 +297,26 @@ def parse_boolean(body: bytes) -> bool:
 
 
 def parse_error_message(body: bytes) -> str:
-    """What an error body says, as one printable line of at most 200 characters; "" where it says nothing.
+    """The message of an error body, as one printable line of at most 200 characters; "" where it has none.
 
-    Takes an ErrorResponse (every field optional: `message`, else `developerMessage`), and any other body as text.
-    Never raises, and holds no URL query and no `apikey=` value: an error page may echo the request.
+    Reads an ErrorResponse (`message`, else `developerMessage`), and any other body as text. Never raises. The line has
+    no URL query and no `apikey=` value, because an error page may echo the request.
     """
     try:
         document = as_object(decode(body, what="error body"))
     except MalformedAnswer:
         document = None
-    said = [as_text((document or {}).get(field)) for field in ("message", "developerMessage")]
-    text = next(filter(str.strip, said), None)
+    words = [as_text((document or {}).get(field)) for field in ("message", "developerMessage")]
+    text = next(filter(str.strip, words), None)
     if text is None:
-        # Four times the line: tags and blanks still have to go, and a body may be megabytes.
+        # Four times the line: tags and blanks are still to be removed, and a body may have megabytes.
         text = body[: 4 * MAX_LINE_CHARACTERS].decode("utf-8", "replace")
     return printable_line(text)
 
 
 def parse_error_words(body: bytes) -> str:
-    """All that an error body says in words: `message`, `developerMessage` and their like (of an ErrorResponse, or of an
-    error of API 1.1 within its wrapper), else the text itself. Never raises; not for people: it may hold anything."""
+    """All words of an error body: `message`, `developerMessage` and the like, of an ErrorResponse or of an error of API
+    1.1 within its wrapper; else the text itself. Never raises. Not for messages: it may hold anything."""
     try:
         document = as_object(decode(body, what="error body"))
     except MalformedAnswer:
@@ -331,9 +329,9 @@ def parse_error_words(body: bytes) -> str:
 
 
 def parse_duplicate_media_id(body: bytes | bytearray) -> int | None:
-    """The id that an error body names as `mediaId` (the refusal of an upload that is there already); None without one.
+    """The id that an error body names as `mediaId`, which refuses a duplicate upload; None without one.
 
-    Searched in the text, not in a field: which one holds it is not documented. Never raises.
+    It is searched for in the text, because it is not documented which field holds it. Never raises.
     """
     found = _MEDIA_ID.search(body.decode("utf-8", "replace"))
     return None if found is None else parse_id(found[1])

@@ -1,6 +1,6 @@
-"""The one way to start a task that outlives its caller: a Protocol, so that no function is ever handed a nursery.
+"""The protocol for starting a task that outlives its caller.
 
-It must not know trio, nor who implements it. `daemon/background` does; reader, writer and catalog call it.
+It exists so that no function takes a nursery as an argument. It must not know trio, nor who implements it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,10 +12,10 @@ Arguments = TypeVarTuple("Arguments")
 class Background(Protocol):
     """Starts tasks that belong to the mount and end with it.
 
-    A task cancels itself by a CancelScope of its own; an exception that leaves it is logged with its traceback
-    and ends nobody else.
+    A task is cancelled by a CancelScope of its own. An exception that leaves it is logged with its traceback and ends
+    no other task.
     """
 
     def start(self, function: Callable[[*Arguments], Awaitable[None]], *arguments: *Arguments) -> None:
-        """Starts `function(*arguments)` soon. Never a checkpoint."""
+        """Start `function(*arguments)` soon. Never a checkpoint."""
         ...

@@ -1,7 +1,7 @@
-"""Half-open byte ranges and their arithmetic: the only place where offsets are added, split and rounded.
+"""Half-open byte ranges and their arithmetic.
 
-It must not know HTTP's inclusive form (that is `callfire/transport`'s) nor what the bytes are.
-Cache, reader and transport speak in these; some ten are made for each READ, hence a tuple.
+It owns how offsets are added, split and rounded. It must not know HTTP's inclusive form (`callfire/range_response`
+does), nor what the bytes are. About ten ranges are made for each READ, so a range is a tuple.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ class _Range(NamedTuple):
 
 
 class ByteRange(_Range):
-    """The bytes from `start` up to, and without, `stop`. Empty when both are equal.
+    """The bytes from `start` up to and excluding `stop`. Empty when both are equal.
 
     Raises ValueError for a negative start or a stop before the start.
     """
@@ -28,7 +28,7 @@ class ByteRange(_Range):
 
     @property
     def nbytes(self) -> int:
-        """How many bytes it holds."""
+        """The number of bytes in it."""
         return self.stop - self.start
 
     def __bool__(self) -> bool:
@@ -46,7 +46,7 @@ class ByteRange(_Range):
         return max(self.start, other.start) < min(self.stop, other.stop)
 
     def clamped(self, nbytes: int) -> "ByteRange":
-        """What of it lies in an object of `nbytes` bytes; empty at its end when nothing does."""
+        """The part of it that lies in an object of `nbytes` bytes; empty, at the object's end, where none does."""
         return self if self.stop <= nbytes else ByteRange(min(self.start, nbytes), nbytes)
 
     def aligned(self, unit_nbytes: int) -> "ByteRange":

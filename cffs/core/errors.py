@@ -1,45 +1,47 @@
-"""Everything that can go wrong, as types named for what went wrong; `fuse/errnos` gives each exactly one errno.
+"""The exception tree: one type for each thing that can go wrong.
 
-It must not know errnos, HTTP libraries or where an error is shown; no message ever holds a URL with a query or a
-credential. Every floor raises these and nothing else on purpose.
+Every floor raises these and nothing else on purpose, and `fuse/errnos` gives each exactly one errno. It owns the types,
+their fields and their messages; no message holds a credential, or a URL with a query. It must not know errnos, HTTP
+libraries or where an error is shown.
 
     CffsError
-    ├── RemoteObjectMissing        the service says it does not have it (404, 410)
+    ├── RemoteObjectMissing        the service says that it does not have it (404, 410)
     ├── NotInTree                  a name that no rule of the tree allows
     ├── AccessRefused              bad credentials or not allowed (401, 403)
     ├── DeadlineExceeded           the time of the call is used up
-    ├── OriginUnreachable          no route, DNS, refused, offline and not known here
+    ├── OriginUnreachable          no route, no name, refused, or offline and not known here
     ├── LocalShortage              this machine has no descriptor or memory left for the question
-    ├── CatalogueDamaged           what is known of the account cannot be read; the next mount begins it anew
+    ├── CatalogueDamaged           what is known of the account cannot be read; the next mount begins it afresh
     ├── RemoteObjectChanged        another version than the one opened
     │   └── VersionUnclear         the same total under another validator: another version, or another machine
-    ├── OriginFault                all else that the service does wrong
-    │   ├── ServerFailure          a status that no other row takes (5xx, 4xx, 3xx without a target)
-    │   ├── ObjectRefused          405 or 501 for one object: nothing proves that the operation is not there
+    ├── OriginFault                everything else that the service does wrong
+    │   ├── UnexpectedStatus       a status other than 2xx, of two kinds:
+    │   │   ├── ServerFailure      one that no other row takes (5xx, 4xx, 3xx without a target)
+    │   │   └── ObjectRefused      405 or 501 for one object: that does not prove that the operation does not exist
     │   ├── OriginBusy             429, 503 with Retry-After, or words of a rate limit, longer than the caller can wait
     │   ├── MalformedAnswer        an answer that is not what was asked for
-    │   │   ├── EmptyBody          an answer without a byte about what must have some
+    │   │   ├── EmptyBody          an answer without a byte about an object that must have some
     │   │   └── MuchShorter        a whole answer of much less than the object is known to have
     │   ├── TruncatedAnswer        fewer bytes than promised
-    │   ├── RangeNotSatisfiable    the asked range lies beyond the object's end (416), with its total where told
+    │   ├── RangeNotSatisfiable    the asked range lies beyond the end (416), with the total where the answer names it
     │   ├── OperationNotOffered    the operation does not exist at this origin (405, 501; 404 of a listing)
     │   ├── ActUncertain           an upload, a credential or a phone call that may have happened, or not
-    │   ├── ActRefused             the same, read and refused by the service (400, 409, 415, 422)
-    │   ├── DuplicateMedia         an upload of what is there already, with the id of that
+    │   ├── ActRefused             an act that the service read and refused (400, 409, 415, 422)
+    │   ├── DuplicateMedia         an upload of content that is there already, with its id
     │   ├── UploadTooLarge         an upload of more than the service takes (413)
     │   └── RecordingBroken        the service itself calls the recording broken (state ERROR)
     ├── WriteRefused               what is being written here cannot be taken; nothing was sent
-    │   ├── ContentRefused         a name, a type or a content that is none of those accepted
+    │   ├── ContentRefused         a name, a type or a content that is not accepted
     │   ├── AlreadyExists          it is there already, or was asked for just now
     │   ├── TooLarge               more bytes than --upload-limit
     │   ├── SpoolFull              no room on this machine
-    │   ├── SpoolFailed            this machine's disk failed, or whoever wrote was killed
+    │   ├── SpoolFailed            this machine's disk failed, or the writing program was killed
     │   └── AlreadySent            bytes that came after the file was sent
     ├── OperationRefused           the mount does not do that
     │   ├── ReadOnlyMount          writing without --writable
     │   ├── NotSupported           extended attributes and the like
     │   ├── NoSuchAttribute        an extended attribute that the file does not have
-    │   ├── NeverAskAgain          the same, so that the kernel stops asking for the life of the mount
+    │   ├── NeverAskAgain          not supported, and the kernel need not ask again while the mount lives
     │   ├── NotPermitted           links, device nodes
     │   ├── NotAFolder / IsAFolder
     │   ├── FolderNotEmpty
@@ -56,8 +58,8 @@ class CffsError(Exception):
 
 
 class RemoteObjectMissing(CffsError):
-    """The service answered that it does not have the object (404, 410). `answered_at` is when it said so, on the clock
-    of whoever remembers it; None where that is now."""
+    """The service answered that it does not have the object (404, 410). `answered_at` is when it did, on the clock of
+    the cache that remembers it; None where that is now."""
 
     answered_at: float | None = None
 
@@ -71,7 +73,7 @@ class AccessRefused(CffsError):
 
 
 class DeadlineExceeded(CffsError):
-    """The deadline of the call passed before an answer; the question may still be on its way."""
+    """The deadline of the call passed before an answer came; the request may still be under way."""
 
 
 class OriginUnreachable(CffsError):
@@ -79,11 +81,11 @@ class OriginUnreachable(CffsError):
 
 
 class LocalShortage(CffsError):
-    """This machine has no descriptor, or no memory, left to ask the service: nothing was asked, nothing is known."""
+    """This machine has no descriptor, or no memory, left to ask the service: no request was sent."""
 
 
 class CatalogueDamaged(CffsError):
-    """A row of what is known of the account cannot be read: the file was damaged since it was written."""
+    """A row of the catalogue cannot be read: its file was damaged after it was written."""
 
 
 class RemoteObjectChanged(CffsError):
@@ -91,27 +93,15 @@ class RemoteObjectChanged(CffsError):
 
 
 class VersionUnclear(RemoteObjectChanged):
-    """Only the validator is another one: the bytes may be those of the version that was opened, or not."""
+    """Only the validator differs: the bytes may be those of the version that was opened, or not."""
 
 
 class OriginFault(CffsError):
-    """The service answered, but not with what was asked for; or what it made of an act is not known."""
+    """The service answered, but not with what was asked for, or the result of an act is not known."""
 
 
-class ServerFailure(OriginFault):
-    """A status that says the service failed or that nothing else covers."""
-
-    def __init__(self, status: int, what: str) -> None:
-        super().__init__(status, what)
-        self.status = status
-        self.what = what
-
-    def __str__(self) -> str:
-        return f"the service answered {self.status} for {self.what}"
-
-
-class ObjectRefused(OriginFault):
-    """The service answered 405 or 501 for one object; nothing proves that it has none of the kind."""
+class UnexpectedStatus(OriginFault):
+    """An answer with a status other than 2xx. Only its two kinds are raised."""
 
     def __init__(self, status: int, what: str) -> None:
         super().__init__(status, what)
@@ -120,6 +110,14 @@ class ObjectRefused(OriginFault):
 
     def __str__(self) -> str:
         return f"the service answered {self.status} for {self.what}"
+
+
+class ServerFailure(UnexpectedStatus):
+    """A status that means a failure of the service, or that no other type covers."""
+
+
+class ObjectRefused(UnexpectedStatus):
+    """The service answered 405 or 501 for one object; that does not prove that it lacks the operation."""
 
 
 class OriginBusy(OriginFault):
@@ -138,7 +136,7 @@ class MalformedAnswer(OriginFault):
 
 
 class EmptyBody(MalformedAnswer):
-    """The answer has no byte, and no recording, media file or picture is empty but where its metadata say so."""
+    """The answer has no byte. A recording or media file is empty only where its metadata say so."""
 
 
 class MuchShorter(MalformedAnswer):
@@ -158,7 +156,7 @@ class TruncatedAnswer(OriginFault):
 
 
 class RangeNotSatisfiable(OriginFault):
-    """The asked range starts at or beyond the object's end (416); `total` is its size where the answer told."""
+    """The asked range starts at or beyond the object's end (416); `total` is its size where the answer names it."""
 
     def __init__(self, total: int | None) -> None:
         super().__init__(total)
@@ -173,8 +171,8 @@ class OperationNotOffered(OriginFault):
 
 
 class ActUncertain(OriginFault):
-    """An act was sent, at least in part, and nothing tells whether it happened: the state must be asked, and the act
-    never sent again. `status` is that of a 5xx, None where no answer came or none that could be read."""
+    """An act was sent, at least in part, and it is not known whether it happened. The state must be asked for, and the
+    act never sent again. `status` is that of a 5xx, None where no readable answer came."""
 
     def __init__(self, what: str, why: str, *, status: int | None = None) -> None:
         super().__init__(what, why, status)
@@ -191,7 +189,7 @@ class ActRefused(OriginFault):
 
 
 class DuplicateMedia(OriginFault):
-    """The service has the content of an upload already, as the media `media_id`; nothing happened."""
+    """The service has the content of an upload already, as media `media_id`; nothing happened."""
 
     def __init__(self, media_id: int) -> None:
         super().__init__(media_id)
@@ -210,15 +208,15 @@ class RecordingBroken(OriginFault):
 
 
 class WriteRefused(CffsError):
-    """What is being written here cannot be taken; nothing was sent."""
+    """What is being written cannot be accepted; nothing was sent."""
 
 
 class ContentRefused(WriteRefused):
-    """A name, a type or a content that is none of those accepted, seen before anything was sent."""
+    """A name, a type or a content that is not accepted, seen before anything was sent."""
 
 
 class AlreadyExists(WriteRefused):
-    """It is there already, or was asked for just now."""
+    """It exists already, or was asked for just now."""
 
 
 class TooLarge(WriteRefused):
@@ -226,11 +224,11 @@ class TooLarge(WriteRefused):
 
 
 class SpoolFull(WriteRefused):
-    """The disk of this machine has no room for what is being written."""
+    """The disk of this machine has no room for the file being written."""
 
 
 class SpoolFailed(WriteRefused):
-    """The disk of this machine failed, or whoever wrote was killed half-way."""
+    """The disk of this machine failed, or the writing program was killed half-way."""
 
 
 class AlreadySent(WriteRefused):
@@ -254,7 +252,7 @@ class NoSuchAttribute(OperationRefused):
 
 
 class NeverAskAgain(OperationRefused):
-    """Something that this mount does not have and that the kernel need not ask for again."""
+    """Something that this mount does not have, and that the kernel need not ask for again."""
 
 
 class NotPermitted(OperationRefused):
@@ -270,11 +268,11 @@ class IsAFolder(OperationRefused):
 
 
 class FolderNotEmpty(OperationRefused):
-    """A folder that holds something is to be removed."""
+    """A folder to be removed that is not empty."""
 
 
 class Busy(OperationRefused):
-    """What is on its way to the service can be neither opened, renamed nor removed meanwhile."""
+    """A file that is being sent cannot be opened, renamed or removed meanwhile."""
 
 
 class NameTooLong(OperationRefused):
@@ -293,13 +291,13 @@ class UsageError(CffsError):
     """What the user asked for cannot be done; the message is one line: what happened and what to do."""
 
 
-#: What one source of an object may answer where another may have it still, those that tell less first: where none has
-#: it, one that is only refused (405) is there all the same, and one that was denied (404) was looked for.
+#: The errors of one source of an object after which another source may still have it, those that say less first. Where
+#: no source has it, a 405 says that it is there all the same, and a 404 that it was looked for.
 NOT_FROM_HERE = (OperationNotOffered, RemoteObjectMissing, ObjectRefused)
 
 
 def weightier(known: CffsError | None, problem: CffsError) -> CffsError:
-    """Of two answers of NOT_FROM_HERE the one that tells more; the first of two alike."""
+    """Of two errors of NOT_FROM_HERE the one that says more; the first of two alike."""
     if known is None:
         return problem
     return max(known, problem, key=lambda error: [isinstance(error, kind) for kind in reversed(NOT_FROM_HERE)])

@@ -1,7 +1,7 @@
-"""Ids of the service and of the mount, as distinct types, and the one parser for ids that come from outside.
+"""Ids of the service and of the mount as distinct types, and the parser of an id.
 
-It must not know where an id came from (a path, an answer, a row).
-Names, wire formats, routes and clients call it.
+It owns the range and the one canonical spelling of an id. It must not know where an id came from: a path, an answer or
+a row.
 """
 
 import re
@@ -14,14 +14,14 @@ MediaId = NewType("MediaId", int)
 Inode = NewType("Inode", int)
 HandleId = NewType("HandleId", int)
 
-#: Ids are int64 in both APIs (v2 document: "id int64"); zero means "none" (campaignId 0 = calls without a broadcast).
+#: Ids are positive int64 in both APIs, and 0 means "none": see cffs/docs/service.md#identifiers.
 MAX_ID = 2**63 - 1
-#: ASCII on purpose: `\d` takes digits of other scripts. No leading zero, so that an id has one spelling only.
+#: ASCII on purpose: `\d` accepts digits of other scripts. No leading zero, so that an id has one spelling only.
 _CANONICAL_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 
 def parse_id(text: str) -> int | None:
-    """The id that `text` spells in its one canonical form, or None (`007`, `-1`, `٣`, 2^63 and above are none)."""
+    """The id that `text` spells in its one canonical form, or None (for `007`, `-1`, `٣`, 2^63 and above)."""
     if _CANONICAL_ID.fullmatch(text) is None:
         return None
     number = int(text)

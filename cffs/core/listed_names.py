@@ -1,7 +1,9 @@
-"""What recordings and calls are called in listings: when, which way, with whom, how long, then the id. Pure.
+"""Names of recordings, calls and campaigns in listings; pure.
 
-It must not know rows, folders or extensions; the zone is passed in.
-The catalogue gives names with it. A name is given once and kept; a part that was not known then may still join it.
+A name says when, which way, with whom and how long, and ends with the id: see cffs/docs/semantics.md#names. It is given
+once and kept; a part that was not known at that time may still join it.
+
+It owns the parts of a name and their order. It must not know rows, folders or extensions; the zone is passed in.
 """
 
 import json
@@ -12,23 +14,23 @@ from typing import NamedTuple
 
 from cffs.core.ids import parse_id
 from cffs.core.names import encode_name, file_name
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 from cffs.core.times import file_stamp
 from cffs.core.units import NS_PER_MS
 
-#: Nothing was recorded before the second day of 1970, whatever the zone; the last is a day before 9999 in any zone.
+#: No recording is older than the second day of 1970 in any zone, or newer than the day before 9999 in any zone.
 FIRST_DATED_MS = 86_400_000
 LAST_DATED_MS = 253_370_678_400_000
-#: What the service calls a recording that nobody named: it would be in every file name, and tells nothing.
+#: The service's name for a recording without one. It would be in every file name, and carries no information.
 USUAL_NAMES = frozenset({"", "call_recording"})
 UNKNOWN_NUMBER = "unknown"
-#: What can stand behind a stem; the longest leaves every form of a name within 255 bytes.
+#: The longest extension that a stem gets, so that every form of a name stays within 255 bytes.
 LONGEST_EXTENSION = ".json"
 _SECONDS_A_MINUTE = 60
 
 
 class NameParts(NamedTuple):
-    """What a name says of a recording or call; None where it is not known (yet)."""
+    """The parts of the name of a recording or call; None where one is not known (yet)."""
 
     created_ms: int | None = None
     inbound: bool | None = None
@@ -37,83 +39,83 @@ class NameParts(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Nothing can join the name any more."""
+        """True where no part can join the name any more."""
         return None not in self
 
     def joined_by(self, now: "NameParts") -> "NameParts":
-        """The parts once given, and of `now` those that were not known so far."""
+        """The parts given so far, and those of `now` that were not known before."""
         if self.is_whole:
             return self
         known = {part: given for part, given in self._asdict().items() if given is not None}
         return now._replace(**known)
 
     def to_text(self) -> str:
-        """As it is kept."""
+        """The form in which it is stored."""
         return json.dumps(self)
 
     @classmethod
     def from_text(cls, text: str) -> "NameParts":
-        """What `to_text` wrote."""
+        """The parts that `to_text` wrote."""
         return cls(*json.loads(text))
 
 
 def is_dated(created_ms: int | None) -> bool:
-    """True for a time that can be a recording's; the others belong to no date."""
+    """True for a time that a recording can have; any other belongs to no date."""
     return created_ms is not None and FIRST_DATED_MS <= created_ms < LAST_DATED_MS
 
 
 def name_parts(*, created_ms: int | None, inbound: bool | None, number: str, seconds: int | None) -> NameParts:
-    """The parts as the service tells them: a time that can be none, and an empty number, are not known."""
+    """The parts as the service gave them; an impossible time and an empty number count as not known."""
     return NameParts(created_ms if is_dated(created_ms) else None, inbound, number.strip() or None, seconds)
 
 
 def other_side(*, inbound: bool | None, from_number: str, to_number: str, tried_number: str = "") -> str:
-    """The number of the other party: the caller's if inbound, else the one that was tried in the recording's own
-    attempt, else the call's."""
+    """The number of the other party: the caller's if inbound, else the number tried in the recording's own attempt,
+    else the number of the call."""
     return from_number if inbound else tried_number.strip() or to_number
 
 
 def listed_stem(parts: NameParts, *, identity: int, zone: tzinfo, name: str = "") -> str:
     """The file name without its extension: `{YYYY-MM-DD}_{HH.MM.SS}_{in|out}_{number}_{M}m{SS}s_{name}_{id}`.
 
-    What is not known is left out (the number is `unknown`), and a name that is the usual one. It ends with the id, so
-    it is unique wherever ids are; with every extension of ours it is at most 255 bytes long.
+    Parts that are not known are left out (the number is `unknown`), and so is the usual name. The stem ends with the
+    id, so it is unique wherever ids are. With every extension of ours it has at most 255 bytes.
     """
-    said = []
+    known = []
     if parts.created_ms is not None:
-        said.append(file_stamp(parts.created_ms * NS_PER_MS, zone=zone))
+        known.append(file_stamp(parts.created_ms * NS_PER_MS, zone=zone))
     if parts.inbound is not None:
-        said.append("in" if parts.inbound else "out")
-    said.append(UNKNOWN_NUMBER if parts.number is None else parts.number)
+        known.append("in" if parts.inbound else "out")
+    known.append(UNKNOWN_NUMBER if parts.number is None else parts.number)
     if parts.seconds is not None:
         minutes, seconds = divmod(parts.seconds, _SECONDS_A_MINUTE)
-        said.append(f"{minutes}m{seconds:02}s")
+        known.append(f"{minutes}m{seconds:02}s")
     if name not in USUAL_NAMES:
-        said.append(name)
-    said.append(str(identity))
-    text = "_".join(said)
+        known.append(name)
+    known.append(str(identity))
+    text = "_".join(known)
     return text if _PLAIN.fullmatch(text) else _as_stem(text, identity)
 
 
-#: A name as nearly every recording has one: `encode_name` and `file_name` would give it back, at four times the cost.
+#: The form of nearly every name: `encode_name` and `file_name` would return it unchanged, at four times the cost.
 _PLAIN = re.compile(r"[0-9]{4}-[0-9A-Za-z_.+-]{1,200}[0-9]", re.ASCII)
 
 
 def _as_stem(text: str, identity: int) -> str:
-    """Make any text a stem that is a file name with every extension, and that no file manager probes by habit."""
+    """A stem for any text: a valid file name with every extension, and none that a file manager probes for."""
     stem = encode_name(text)
-    if is_junk(stem):  # for how it begins: a number that cannot be dialled
+    if is_probe_name(stem):  # by its beginning: a number that cannot be dialled
         stem = f"_{stem}"
     named = file_name(stem, extension=LONGEST_EXTENSION, id=identity, taken=lambda _name: False)
     return named.removesuffix(LONGEST_EXTENSION)
 
 
-#: What ends a name: a cut one has its id behind a mark.
+#: The end of a name; a cut one has a mark before its id.
 _ENDS_WITH_ID = re.compile(r"(?:.*[_~])?([1-9][0-9]{0,18})", re.ASCII | re.DOTALL)
 
 
 def id_in(stem: str) -> int | None:
-    """The id of what is called so, or is spelt by its id alone; None where it can be no such name."""
+    """The id at the end of a listed name, or of a name that is an id alone; None for any other name."""
     found = _ENDS_WITH_ID.fullmatch(stem)
     return parse_id(found[1]) if found else None
 
@@ -123,9 +125,9 @@ IsTaken = Callable[[str], bool]
 
 
 def campaign_folder(name: str, *, identity: int, is_taken: IsTaken) -> str:
-    """The name of a campaign's folder. What looks like an id is not one: ids open other campaigns."""
+    """The name of a campaign's folder. A name that looks like an id is not used: ids open other campaigns."""
 
     def is_refused(folder: str) -> bool:
-        return (folder.isascii() and folder.isdecimal()) or is_junk(folder) or is_taken(folder)
+        return (folder.isascii() and folder.isdecimal()) or is_probe_name(folder) or is_taken(folder)
 
     return file_name(encode_name(name), extension="", id=identity, taken=is_refused)

@@ -1,15 +1,15 @@
-"""Telling media from pages and from each other by their first bytes, for downloads and for uploads alike.
+"""Content sniffing: is a body media or a page, and is a file of its type?
 
-It must not know files, requests or names. Two questions are answered:
+`judge` separates content from pages in downloads. A body of text alone (printable characters and blanks) is a page: a
+login form, an error in JSON, a script's warning. A NUL, another control character or bytes that are no UTF-8 make it
+content, because no sound or picture of any codec is without them for long. Blanks prove nothing, so they are not
+counted. A body that begins with the magic bytes of a format is content at once.
 
-`judge` tells a page from content. What is nothing but text (printable characters and blanks) is a page: a login form,
-an error in JSON, a script's warning. A NUL, another control character or bytes that are no UTF-8 make it content,
-because no sound or picture of any codec is free of them for long. Blanks prove nothing, so they are not counted; and
-what begins with the magic bytes of a format is content at once.
+`check_content` says whether a file to be uploaded can be of the type that its suffix names, because an upload can never
+be taken back. A true file is never refused, whatever stands before the bytes that identify its type. A false one made
+with care may pass; the service may still refuse it.
 
-`check_content` tells whether a file can be of the type that its suffix names. What is not can never be taken back from
-the service once it is uploaded. A true file is never refused, whatever stands before the bytes that its type is known
-by; a false one that takes pains may pass, and is the service's to refuse.
+It owns magic bytes, frames and the amounts that are looked at. It must not know files, requests or names.
 """
 
 import codecs
@@ -20,46 +20,47 @@ from enum import Enum
 
 from cffs.core.units import KIB, MIB
 
-#: As many bytes as `check_content` looks at in one place.
+#: The number of bytes that `check_content` looks at in one place.
 HEAD_NBYTES = 64 * KIB
-#: So many characters of text, blanks not counted, are a page. More than the longest MPEG audio frame (1,729 bytes):
-#: encoders fill frames with letters (`UUUU`, `LAME3.100`), and a stream may be cut in the middle of one.
+#: This many characters of text, without blanks, are a page. It is more than the longest MPEG audio frame (1,729 bytes):
+#: encoders fill frames with letters (`UUUU`, `LAME3.100`), and a stream may begin in the middle of one.
 ENOUGH_CHARACTERS = 4096
-#: Beyond so many bytes of blanks and little else, nothing is waited for any more: it is no sound.
+#: After this many bytes of blanks and little else the verdict is given: it is no sound.
 MAX_JUDGED_NBYTES = 1 * MIB
-#: Of a piece shorter than this, whose rest is not at hand, nothing is told.
+#: A shorter piece of which the rest is not at hand gives no verdict.
 MIN_JUDGED_NBYTES = 64
-#: A-law writes silence as one letter (0x55, `U`), over and over; a page has more than three letters.
+#: A-law writes silence as one letter (0x55, `U`), over and over; a page has more than three different letters.
 _UNIFORM_NBYTES, _UNIFORM_LETTERS = 256, 3
 
 _BLANKS = " \t\n\r\x0b\x0c\xa0\ufeff"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-#: Text that is marked as other than UTF-8. The longer marks first: that of UTF-32 begins with that of UTF-16.
+#: Byte order marks of encodings other than UTF-8. The longer ones first: that of UTF-32 begins with that of UTF-16.
 _MARKED = (
     (b"\xff\xfe\0\0", "utf-32-le"),
     (b"\0\0\xfe\xff", "utf-32-be"),
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
-#: UTF-16 without a mark, known by what pages begin with; sound can begin so, thus more of it must look alike.
+#: UTF-16 without a mark, recognised by how pages begin. Sound can begin so too, so more of it must look like text.
 _UNMARKED = (
     (re.compile(rb"(?:[\t\n\r ]\0)*[<{\[]\0"), "utf-16-le"),
     (re.compile(rb"(?:\0[\t\n\r ])*\0[<{\[]"), "utf-16-be"),
 )
 _UNMARKED_CHARACTERS = 8
-#: Openings of 40 bits and more that only a page has, whatever follows (a name in Latin-1, say).
+#: Openings of at least 40 bits that only a page has, whatever follows (a name in Latin-1, say).
 _PAGE = re.compile(r"<(?:!doctype|html|head>|body|\?xml)|\{\s*\"[a-z_][\w.@-]{2,40}\"\s*:", re.IGNORECASE | re.ASCII)
-#: What is a page even where text was asked for (a vCard, say).
+#: Openings of a page even where text was asked for (a vCard, say).
 _PAGE_AMONG_TEXTS = re.compile(r"<(?:!doctype|html|head>|body)|[{\[]\s*[\"{\[\]}]", re.IGNORECASE | re.ASCII)
 _OPENING_CHARACTERS = 64
 
-#: What media begin with: RIFF and its kin, ID3, Ogg, FLAC, AU, AMR, AIFF, CAF, NIST SPHERE, ISO media, pictures.
+#: The beginnings of media: RIFF and its kin, ID3, Ogg, FLAC, AU, AMR, AIFF, CAF, NIST SPHERE, ISO media, pictures.
 _MAGIC = re.compile(
     rb"RIF[FX]|RF64|BW64|ID3|OggS|fLaC|\.snd|#!AMR|caff|FORM....AIF[FC]|NIST_1[AB]|GIF8[79]a|\xff\xd8\xff"
     rb"|\0...(?:ftyp|styp|moov|mdat|free|skip|wide)|\x89PNG\r\n\x1a\n|BM....\0\0\0\0",
     re.DOTALL,
 )
-#: ISO 14496-12 and QuickTime: what a file may begin with. `ftyp` is usual, not required (old files have none).
+#: ISO 14496-12 and QuickTime: the boxes that a file may begin with. `ftyp` is usual, not required (old files have
+#: none).
 _BOXES = frozenset((b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"pdin", b"moof"))
 #: RIFF and its kin: big-endian, over 4 GiB (EBU RF64, and BW64).
 _RIFFS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
@@ -69,10 +70,10 @@ _MP3_TAGS = (b"ID3", b"APETAGEX", b"LYRICSBEGIN", b"TAG")
 _BITMAPS = (b"BM", b"BA", b"CI", b"CP", b"IC", b"PT")
 #: WAVE_FORMAT_MPEG and WAVE_FORMAT_MPEGLAYER3, little-endian.
 _MPEG_FORMATS = (b"\x50\x00", b"\x55\x00")
-#: What players pass over before a sound.
+#: Bytes that players skip before a sound.
 _PADDING = b"\0\t\n\r "
 _ID3_HEAD_NBYTES, _ID3_HAS_FOOTER = 10, 0x10
-#: MPEG frames may stand behind so much of what is none, looked at in pieces that overlap by a frame.
+#: MPEG frames may follow this much other data; it is searched in pieces that overlap by a frame.
 _SEARCHED_PIECES, _OVERLAP_NBYTES = 16, 2048
 
 #: kbit/s by (version 1 or not, layer) and index; index 0 is "free", 15 is none.
@@ -91,21 +92,21 @@ _HEADER_NBYTES = 8
 
 
 class ContentVerdict(Enum):
-    """What some first bytes are."""
+    """The verdict on the first bytes of a body or file."""
 
     CONTENT = "content"
     PAGE = "page"
-    """A page or a document; of `check_content`: not of the type."""
+    """A page or a document; from `check_content`: not of the type."""
     OPEN = "open"
-    """More bytes must tell."""
+    """Not decided: more bytes are needed."""
 
 
 def judge(head: bytes, *, is_whole: bool, may_be_text: bool = False) -> ContentVerdict:
     """Whether `head`, the first bytes of an object, are media content or a page.
 
-    `is_whole` says that nothing follows: the verdict is never OPEN then, nor is it for MAX_JUDGED_NBYTES and more. No
-    bytes at all are CONTENT: whether an object may be empty is not for its bytes to tell. `may_be_text` is for media
-    of types that are text: then markup in HTML and JSON alone are pages.
+    `is_whole` says that nothing follows: the verdict is then never OPEN, nor is it from MAX_JUDGED_NBYTES on. No bytes
+    at all are CONTENT: whether an object may be empty is decided elsewhere. `may_be_text` is for media of types that
+    are text: then only HTML and JSON are pages.
     """
     is_whole = is_whole or len(head) >= MAX_JUDGED_NBYTES
     if not head and not is_whole:
@@ -128,7 +129,7 @@ def judge(head: bytes, *, is_whole: bool, may_be_text: bool = False) -> ContentV
 
 
 def _judge_text(opening: str, text: str | None, *, is_whole: bool) -> ContentVerdict:
-    """The verdict where text is content: by its opening alone."""
+    """The verdict where text is content, by its opening alone."""
     if text is None:
         return ContentVerdict.PAGE if _PAGE.match(opening) else ContentVerdict.CONTENT
     opening = text.strip(_BLANKS)[:_OPENING_CHARACTERS]
@@ -138,11 +139,11 @@ def _judge_text(opening: str, text: str | None, *, is_whole: bool) -> ContentVer
 
 
 def _text(head: bytes, *, is_whole: bool) -> str | None:
-    """The text that the bytes are, a character cut at their end left out; None where they are none."""
+    """The bytes as text, without a character that is cut at their end; None where they are no text."""
     for mark, codec in _MARKED:
         if head.startswith(mark):
             text = _decoded(head, codec, is_whole=is_whole)
-            # Sound can begin with a mark and go on as odd characters; a page is ASCII by half at least.
+            # Sound can begin with a mark and go on as odd characters; at least half of a page is ASCII.
             return text if text is not None and 2 * sum(map(str.isascii, text)) >= len(text) else None
     for opening, codec in _UNMARKED:
         if opening.match(head):
@@ -161,11 +162,11 @@ def _decoded(head: bytes, codec: str, *, is_whole: bool) -> str | None:
 
 
 def check_content(extension: str) -> Generator[int, bytes, ContentVerdict]:
-    """Whether a file can be of a type: yields the offsets of the HEAD_NBYTES it wants to see, and is sent them.
+    """Whether a file can be of a type: yields the offsets of HEAD_NBYTES to look at, and is sent those bytes.
 
     `extension` is one of the eight documented ones. Fewer bytes mean that the file ends there. Returns CONTENT, PAGE
-    for a file that is not of the type, or OPEN where it ended before its type could show (only blanks, or a tag alone);
-    such a file is not of the type either, but may become so while it is being written.
+    for a file that is not of the type, or OPEN where it ended before its type showed (only blanks, or a tag alone).
+    Such a file is not of the type either, but may become so while it is being written.
     """
     offset, head = 0, (yield 0)
     is_tagged = False
@@ -198,7 +199,7 @@ def check_content(extension: str) -> Generator[int, bytes, ContentVerdict]:
 
 
 def is_content_of(extension: str, content: bytes) -> bool:
-    """`check_content` of a file that is at hand."""
+    """`check_content` for a file in memory."""
     check = check_content(extension)
     offset = next(check)
     while True:
@@ -209,12 +210,12 @@ def is_content_of(extension: str, content: bytes) -> bool:
 
 
 def _nbytes_before(head: bytes) -> int:
-    """How many bytes of padding or of one ID3v2 tag stand before a sound."""
+    """The number of bytes of padding, or of one ID3v2 tag, before a sound."""
     padding_nbytes = len(head) - len(head.lstrip(_PADDING))
     if padding_nbytes or not head.startswith(b"ID3") or len(head) < _ID3_HEAD_NBYTES:
         return padding_nbytes
     flags, sizes = head[5], head[6:_ID3_HEAD_NBYTES]
-    if max(sizes) > 0x7F:  # not the format's own spelling of a size: the tag's end is anywhere
+    if max(sizes) > 0x7F:  # not a size in the format's own spelling: the end of the tag is unknown
         return 0
     nbytes = sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3]
     return nbytes + _ID3_HEAD_NBYTES * (2 if flags & _ID3_HAS_FOOTER else 1)
@@ -225,17 +226,18 @@ def _is_wav(head: bytes) -> bool:
 
 
 def _is_mp3(head: bytes) -> bool:
-    if _is_wav(head):  # MPEG frames in a RIFF file, as some recorders write under this suffix
+    if _is_wav(head):  # MPEG frames in a RIFF file: some recorders write these under this suffix
         return head[head.find(b"fmt ") :][8:10] in _MPEG_FORMATS
     return head.startswith(_MP3_TAGS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sync:
-    """How the frames of a stream are known: the first byte, the bits of the second that are alike in all, the length.
+    """How the frames of a stream are recognised.
 
-    So many of them must stand `in_a_row`, but for those that would begin behind the head where the first stands at its
-    start, or `may_end_anywhere` is true: a header of many bits is proof enough.
+    A frame has the first byte, the bits of the second byte that are alike in all frames, and a length from its header.
+    `in_a_row` of them must follow each other. Those that would begin after the head need not, where the first begins at
+    its start or `may_end_anywhere` is true: a header of many bits is proof enough.
     """
 
     first_byte: bytes
@@ -264,14 +266,14 @@ def _frames_follow(head: bytes, at: int, sync: _Sync) -> bool:
         nbytes = sync.frame_nbytes(header)
         if nbytes is None or (header[1] ^ head[at + 1]) & sync.alike_bits:
             return False
-        if nbytes == 0:  # a "free" rate: nothing tells the length
+        if nbytes == 0:  # a "free" rate: the length is not known
             return at == 0
         position += nbytes
     return True
 
 
 def _mpeg_frame_nbytes(header: bytes) -> int | None:
-    """The length of the frame that the bytes begin, 0 where it cannot be told, None where they begin none."""
+    """The length of the MPEG frame that the bytes begin, 0 where it is not known, None where they begin none."""
     word = int.from_bytes(header[:4], "big")
     version, layer, rate, hertz = word >> 19 & 3, 4 - (word >> 17 & 3), word >> 12 & 15, word >> 10 & 3
     if word >> 21 != 0x7FF or version == 1 or layer == 4 or rate == 15 or hertz == 3:
@@ -287,7 +289,7 @@ def _mpeg_frame_nbytes(header: bytes) -> int | None:
 
 
 def _adts_frame_nbytes(header: bytes) -> int | None:
-    """As above, of AAC in ADTS: 13 bits across bytes 3 to 5."""
+    """The length of a frame of AAC in ADTS (13 bits across bytes 3 to 5); None where the bytes begin none."""
     if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
         return None
     nbytes = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
@@ -295,7 +297,7 @@ def _adts_frame_nbytes(header: bytes) -> int | None:
 
 
 def _loas_frame_nbytes(header: bytes) -> int | None:
-    """As above, of AAC in LATM with the LOAS sync word: 13 bits behind 11."""
+    """The length of a frame of AAC in LATM with the LOAS sync word (13 bits after 11); None for other bytes."""
     if len(header) < 3 or header[0] != 0x56 or header[1] & 0xE0 != 0xE0:
         return None
     return ((header[1] & 0x1F) << 8 | header[2]) + 3
@@ -322,9 +324,9 @@ _MPEG = _Sync(first_byte=b"\xff", alike_bits=0xFE, in_a_row=2, may_end_anywhere=
 _ADTS = _Sync(first_byte=b"\xff", alike_bits=0xFF, in_a_row=2, may_end_anywhere=False, frame_nbytes=_adts_frame_nbytes)
 #: Its sync word is short: 11 bits.
 _LOAS = _Sync(first_byte=b"\x56", alike_bits=0, in_a_row=3, may_end_anywhere=False, frame_nbytes=_loas_frame_nbytes)
-#: What may stand anywhere in a file of the type.
+#: The frames that may begin anywhere in a file of the type.
 _FRAMES: Mapping[str, tuple[_Sync, ...]] = {"mp3": (_MPEG,), "m4a": (_ADTS, _LOAS)}
-#: Types before which players pass over padding and ID3 tags.
+#: Types before which players skip padding and ID3 tags.
 _SOUNDS = ("m4a", "mp3", "wav")
 _CHECKS: Mapping[str, Callable[[bytes], bool]] = {
     "bmp": _starts(*_BITMAPS),

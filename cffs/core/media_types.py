@@ -1,16 +1,17 @@
-"""The media formats of the service: extensions and MIME types of the eight documented ones, suffixes of all others.
+"""Media formats of the service: extensions, MIME types and suffixes.
 
-It must not know media records or requests. `core/api_v2`, the tree and uploads call it.
+It owns the eight documented formats and what may hold text. It must not know media records or requests.
 
-Sources: the formats and `jpg` are the second document's; aliases are the SDK's table, the types of the OpenAPI
-document's downloads, the bare words of CallFire's samples (`MP3`), and registered names of the same formats.
+Sources (see cffs/docs/service.md#media): the formats and `jpg` are the second document's. The aliases are the SDK's
+table, the types of the OpenAPI document's downloads, the bare words of CallFire's samples (`MP3`), and registered names
+of the same formats.
 """
 
 import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-#: What is sent and shown for each documented extension (the SDK's table).
+#: The MIME type that is sent and shown for each documented extension (the SDK's table).
 MIME_TYPES: Mapping[str, str] = {
     "bmp": "image/bmp",
     "gif": "image/gif",
@@ -35,14 +36,14 @@ _EXTENSIONS: Mapping[str, str] = {
     }.items()
     for alias in aliases.split()
 }
-#: Suffixes of sounds, films and pictures besides the eight: an answer in plain text is none of these.
+#: Suffixes of sounds, films and pictures besides the eight: none of them is ever plain text.
 _NO_TEXT = re.compile(
     "3g2|3gpp?|aac|aiff?|amr|au|avi|awb|flac|heic|jpeg|m4v|mov|oga|ogg|opus|qcp|tiff?|wbmp|webm|webp|wma|wmv",
     re.IGNORECASE,
 )
 #: `…/media/public/{key}.{extension}`: the key may hold dots, but is one segment.
 _PUBLIC_PATH = re.compile(r"/media/public/([^/]+)\.([0-9A-Za-z]{1,8})\Z")
-#: What may stand in a decoded key: no separator, control character or surrogate; 200 leaves room for an extension.
+#: A decoded key has no separator, control character or surrogate; 200 characters leave room for an extension.
 _PUBLIC_KEY = re.compile("[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
@@ -58,13 +59,13 @@ def shown_extension(media_type: str, public_extension: str) -> str:
 
 
 def may_be_text(extension: str) -> bool:
-    """Whether a media file of that suffix may hold text (a vCard, say): not where a sound, a film or a picture is
-    meant. Without a suffix, too, it may."""
+    """Whether a media file of that suffix may hold text (a vCard, say). Sounds, films and pictures never do; a file
+    without a suffix may."""
     return extension.lower() not in MIME_TYPES and not _NO_TEXT.fullmatch(extension)
 
 
 def stem_of(name: str, extension: str) -> str:
-    """`name` without a suffix of that type, as people call their files: `cf.png` of a PNG is `cf`."""
+    """`name` without a suffix of that type: `cf.png` of a PNG becomes `cf`."""
     stem, _dot, suffix = name.rpartition(".")
     is_own = suffix.lower() == extension or (extension in MIME_TYPES and extension_of(suffix) == extension)
     return stem if stem and suffix and is_own else name

@@ -1,10 +1,10 @@
-"""The one place where a text of the service becomes a file name, and a file name such a text again.
+"""Encoding of the service's texts as file names, and back.
 
-It must not know which folder a name is for, nor the kernel's encoding of it (names are str, bytes only to be counted).
-The catalogue gives names with it, the tree reads looked-up names with it.
+The rule (see cffs/docs/semantics.md#names): text is normalised to NFC. `/`, `%`, NUL, control and bidi-control
+characters, lone surrogates, a leading `-`, and the names `.` and `..` are written as `%XX` for each of their UTF-8
+bytes. A name has at most 255 bytes.
 
-The rule (contract, section 3): NFC; `/`, `%`, NUL, control and bidi-control characters, lone surrogates, a leading
-`-`, and the names `.` and `..` are written as `%XX` of their UTF-8 bytes; at most 255 bytes.
+It owns that rule and its inverse. It must not know which folder a name is for.
 """
 
 import re
@@ -15,9 +15,9 @@ from cffs.core.errors import NotInTree
 
 #: NAME_MAX of Linux, in bytes.
 MAX_NAME_NBYTES = 255
-#: Marks tried with the stem. More than one is needed only where stems imitate marks.
+#: How many id marks are tried with the stem. More than one is needed only where stems imitate marks.
 _MAX_MARKS = 100
-#: Ends the search whatever `taken` says; no folder has as many names with one id in them.
+#: Ends the search whatever `taken` says; no folder has that many names with one id in them.
 _MAX_ATTEMPTS = 100_000
 #: C0, DEL and C1; the separators; bidi marks, embeddings, overrides and isolates; surrogates (all lone in a Python
 #: str; spelt as escapes because a source file cannot hold them).
@@ -28,12 +28,12 @@ _UNIT = re.compile(
     re.DOTALL,
 )
 _ESCAPES = re.compile("(?:%[0-9A-F]{2})+")
-#: A byte that is no UTF-8, as `surrogateescape` writes it (PEP 383).
+#: A byte that is no UTF-8, as `surrogateescape` decodes it (PEP 383).
 _LONE_BYTE = re.compile("[\udc80-\udcff]")
 
 
 def from_kernel(name: bytes) -> str:
-    """A file name as a program said it: UTF-8 whatever the locale; bytes that are none stay what they are (PEP 383)."""
+    """A file name from the kernel: UTF-8 whatever the locale; bytes that are no UTF-8 are kept (PEP 383)."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -43,16 +43,16 @@ def to_kernel(name: str) -> bytes:
 
 
 def encode_name(text: str) -> str:
-    """The file name of `text`: total, and `decode_name` gives back `text` in NFC.
+    """The file name of `text`, for every text; `decode_name` gives back `text` in NFC.
 
-    Two texts have the same name only if they are equal in NFC. The name may be "" (of "") and longer than 255 bytes:
-    what is listed goes through `file_name`, which sees to both.
+    Two texts have the same name only if they are equal in NFC. The name may be empty, and longer than 255 bytes: a name
+    for a listing goes through `file_name`, which prevents both.
     """
     text = unicodedata.normalize("NFC", text)
     if text in (".", ".."):
         return "%2E" * len(text)
     name = _UNSAFE.sub(lambda match: _escaped(match.group()), text)
-    # Programs read a leading dash as an option: `rm *`.
+    # Programs take a leading dash for an option: `rm *`.
     return "%2D" + name[1:] if name.startswith("-") else name
 
 
@@ -61,10 +61,10 @@ def _escaped(character: str) -> str:
 
 
 def decode_name(name: str) -> str:
-    """The text whose name this is: the inverse of `encode_name`, for names not yet known.
+    """The text that `encode_name` made this name from.
 
-    Raises NotInTree for what `encode_name` never gives (`50%`, `%41`, `%2f`, letters not in NFC, bytes that were no
-    UTF-8), so that no object opens under two names.
+    Raises NotInTree for a name that `encode_name` never gives (`50%`, `%41`, `%2f`, letters not in NFC, bytes that were
+    no UTF-8), so that no object opens under two names.
     """
     try:
         text = _ESCAPES.sub(lambda match: _unescaped(match.group()), name)
@@ -88,12 +88,13 @@ def file_name(
 ) -> str:
     """The name under which the object `id` is listed in a folder.
 
-    `stem` is what `encode_name` gave; `extension` is ours: ASCII, with its dot, "" for none. `taken` says whether the
-    folder has a name already. The result is never taken, never empty, `.` or `..`, and at most 255 bytes of UTF-8. A
-    stem that is empty, taken or too long (then cut on a character) carries ` ~{id}` before the extension; should even
-    that be taken (a stem can be spelt so), a second counter follows, and at last the stem is left out.
+    `stem` comes from `encode_name`. `extension` is ours: ASCII with its dot, or "". `taken` says whether the folder has
+    a name already. The result is never taken, never empty, `.` or `..`, and has at most 255 bytes of UTF-8. A stem that
+    is empty, taken or too long (then cut between characters) carries ` ~{id}` before the extension. Where even that is
+    taken, since a stem can be spelt so, a second counter follows, and at last the stem is left out.
+
     Raises ValueError for a stem that `encode_name` never gives (one with `/` or NUL, or `.` or `..`), and where
-    `taken` is true of everything.
+    `taken` is true for everything.
     """
     if "/" in stem or "\0" in stem or stem in (".", ".."):
         raise ValueError(f"not an encoded name: {stem[:MAX_NAME_NBYTES]!a}")
@@ -102,7 +103,7 @@ def file_name(
         return name
     for attempt in range(1, _MAX_ATTEMPTS):
         tail = f" ~{id}{extension}" if attempt == 1 else f" ~{id} ~{attempt}{extension}"
-        # A caller may call names taken for how they begin (`._x`): then no mark helps, only another beginning.
+        # `taken` may refuse a name for how it begins (`._x`): then no mark helps, only another beginning.
         name = _cut(stem if attempt <= _MAX_MARKS else "", MAX_NAME_NBYTES - len(tail)) + tail
         if not taken(name):
             return name
@@ -110,7 +111,7 @@ def file_name(
 
 
 def _cut(name: str, max_nbytes: int) -> str:
-    """As many whole characters from the start of an encoded name as fit; escapes of one character stay together."""
+    """As many whole characters of an encoded name as fit; the escapes of one character stay together."""
     if name_nbytes(name) <= max_nbytes:
         return name
     kept: list[str] = []
@@ -123,12 +124,12 @@ def _cut(name: str, max_nbytes: int) -> str:
 
 
 def name_nbytes(name: str) -> int:
-    """How many bytes the name has, in UTF-8 or, where the kernel passed bytes that are none, as it passed them."""
+    """The number of bytes of the name in UTF-8, or as the kernel passed them where they are no UTF-8."""
     if name.isascii():
         return len(name)
     return len(name.encode("utf-8", "surrogatepass")) - 2 * len(_LONE_BYTE.findall(name))
 
 
 def is_text(name: str) -> bool:
-    """False for a name or text that UTF-8 cannot spell: the kernel passed other bytes, or it has a lone surrogate."""
+    """False for a text that UTF-8 cannot encode: the kernel passed other bytes, or it has a lone surrogate."""
     return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)

@@ -1,16 +1,18 @@
-"""Text of strangers made fit for a log line, a terminal or a playlist: the one printable form of all that leaves.
+"""Foreign text made safe to print: one line without control characters.
 
-It must not know where the text came from, or where it goes. A name of a file, an answer of the service and the name of
-a process may all hold line ends, escape sequences and marks that turn the direction of writing round: printed as they
-are, they forge lines and rule a terminal.
+File names, answers of the service and names of processes may hold line ends, escape sequences and marks that reverse
+the direction of writing. Printed as they are, they forge log lines and control a terminal.
+
+It owns the printable form of everything that leaves for a log, a terminal or a playlist. It must not know where the
+text came from, or where it goes.
 """
 
 import json
 import re
 
-#: What fits a log line beside its own words.
+#: What fits into a log line beside its own words.
 MAX_LINE_CHARACTERS = 200
-#: What may not be printable; the others surely are.
+#: Everything but printable ASCII: each of these is looked at by itself.
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 _TAG = re.compile(r"<[^<>]{0,200}>")
 #: An error page may echo the request: a URL loses its query and userinfo, a named secret its value.
@@ -22,7 +24,7 @@ _NAMED_SECRET = re.compile(
 
 def visible(text: str) -> str:
     """The text with every character that is not printable (control, format, bidi and separator characters, lone
-    surrogates) spelt as Python spells it: `\\n`, `\\x1b`, `\\u202e`. Always one line; nothing is left out."""
+    surrogates) written as Python's escape: `\\n`, `\\x1b`, `\\u202e`. Always one line; nothing is left out."""
     return text if text.isprintable() else "".join(map(_spelt, text))
 
 
@@ -31,8 +33,11 @@ def _spelt(character: str) -> str:
 
 
 def visible_json(value: object, *, indent: int | None = None, is_ascii: bool = False) -> str:
-    """The value as JSON, in which nothing but printable characters stands (and, with `indent`, line ends): the rest is
-    escaped as JSON does it, so that it reads back as it was. `is_ascii` escapes every letter that is not ASCII too."""
+    """The value as JSON of printable characters alone (and line ends, with `indent`).
+
+    Everything else is escaped as JSON does it, so that it reads back as it was. `is_ascii` also escapes every letter
+    that is not ASCII.
+    """
     text = json.dumps(value, ensure_ascii=is_ascii, indent=indent)
     return _UNPRINTABLE.sub(lambda match: "".join(map(_json_spelt, match[0])), text)
 
@@ -48,7 +53,7 @@ def printable_line(text: str, *, max_characters: int = MAX_LINE_CHARACTERS) -> s
     """One line of at most `max_characters` printable characters: no tags, no control, bidi or surrogate characters,
     blanks run together, URL queries and the values of named secrets left out. Never raises; "" where nothing is left.
     """
-    # Cut first, generously: what follows takes time with the length of the text.
+    # Cut first, generously: the time of what follows grows with the length of the text.
     text = text[: 4 * max_characters]
     text = _URL_SECRETS.sub(r"\1\2", text)
     text = _NAMED_SECRET.sub(r"\1\2***", text)

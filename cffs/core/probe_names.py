@@ -1,10 +1,11 @@
-"""The names that file managers, players and shells ask for by habit, none of which the service ever has.
+"""Names that file managers, players and shells probe for in every folder.
 
-It must not know the tree: which names exist is asked before this table, so a campaign called `.git` still opens.
-`tree/routes` answers what is in the table without a request.
+The service has none of them, so a lookup is answered without a request. It owns the table. It must not know the tree:
+names that exist are looked up first, so a campaign called `.git` still opens.
 
-Source: measured on a logging mount (`.Trash`, `.hidden`, `.sh_thumbnails`, `.directory`, mplayer's subtitle indexes,
-vlc's cover art and subtitle folders), the rest known of macOS, Windows, Android, version control and disc players.
+Sources: measured on a logging mount (`.Trash`, `.hidden`, `.sh_thumbnails`, `.directory`, mplayer's subtitle indexes,
+vlc's cover art and subtitle folders); the others are known from macOS, Windows, Android, version control and disc
+players.
 """
 
 #: Compared in lower case: Windows and vlc spell the same names in several ways.
@@ -33,7 +34,7 @@ _PREFIXES = (".trash", "._")
 _SUFFIXES = (".ifo", ".idx")
 
 
-def is_junk(name: str) -> bool:
-    """True for a name that is asked by habit and that neither API can have, whatever its case."""
+def is_probe_name(name: str) -> bool:
+    """True for a name that programs probe for and that neither API can have, whatever its case."""
     lowered = name.lower()
     return lowered in _NAMES or lowered.startswith(_PREFIXES) or lowered.endswith(_SUFFIXES)

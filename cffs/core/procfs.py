@@ -1,7 +1,6 @@
-"""Parsers of the kernel's texts in /proc: the thread group of a process status, and the mount table.
+"""Parsers of the kernel's texts in /proc: a process's status and the mount table.
 
-It owns how those texts are read. It must not read a file: whoever has the text passes it in, so that a test can pass
-any other. The formats are those of proc(5).
+It owns how those texts are parsed; their formats are in proc(5). It must not read a file: the text is passed in.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""The settings of a mount: one value, validated once, and the small slice of it that each floor gets.
+"""The settings of a mount, validated, and the slice of them for each floor.
 
-It must not read files, the environment or the command line, nor know which of them a value came from.
-`core/settings_resolve` makes it, `daemon/` hands out the slices.
+It owns what values fit together. It must not read files, the environment or the command line, nor know which of them a
+value came from.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from cffs.core.settings_options import is_loopback
 from cffs.core.source import Api, Source
 from cffs.core.units import BLOCK_NBYTES, GIB, MIB
 
-#: One block being read, one being fetched, and the same for a few neighbours: a smaller cache works for nothing.
+#: Room for a block being read and one being fetched, for each of a few files: a smaller cache is of no use.
 LEAST_MEMORY_NBYTES = 8 * BLOCK_NBYTES
-#: Below it no handshake with a distant service ends in time.
+#: In less time no handshake with a distant service succeeds.
 LEAST_TIMEOUT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What proves who we are; never shown. An API without its part is simply not used."""
+    """The account's secrets; never shown. An API without credentials is not used."""
 
     apikey: str | None = field(default=None, repr=False)
     login: str | None = field(default=None, repr=False)
@@ -60,7 +60,7 @@ class OriginSettings:
     wire: str = "own"
 
     def url_of(self, source: Source) -> str:
-        """Where an object is found, without what proves who we are: v1's key is no part of it."""
+        """The URL of an object, without credentials: v1's key is no part of it."""
         return f"{self.v1_url if source.api is Api.V1 else self.v2_url}/{source.path}"
 
 
@@ -76,8 +76,8 @@ class ReaderSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeSettings:
-    """What `catalog/` and `tree/` need. `formats` is () for auto, else the forms listings show, in order; `lists_ids`
-    has listings show ids, where they show names for people otherwise."""
+    """What `catalog/` and `tree/` need. `formats` is () for auto, else the forms that listings show, in order.
+    `lists_ids` is True where listings show ids instead of names for people."""
 
     dir_ttl_seconds: float
     formats: tuple[str, ...]
@@ -89,7 +89,7 @@ class TreeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuseSettings:
-    """What `fuse/` needs: the shown owner, the mode mask, the time an application may wait, and whether the mount
+    """What `fuse/` needs: the shown owner, the mode mask, how long an application may wait, and whether the mount
     itself refuses every write (`ro`)."""
 
     uid: int
@@ -101,7 +101,7 @@ class FuseSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every option of `core/settings_options`, its value, and the places that the process supplied.
+    """The value of every option of `core/settings_options`, and the places that the process supplied.
 
     Paths are absolute. `foreground` and the folders `state_dir` and `runtime_dir` are not options: the command line
     supplies them. Raises UsageError (one line) where the values do not fit together; `repr` shows no secret.
@@ -155,10 +155,10 @@ class Settings:
             raise UsageError(f"--cache-size: too small for any block; give {least}M or more, or 0 for none")
         if self.timeout_seconds < LEAST_TIMEOUT_SECONDS:
             raise UsageError(f"--timeout: nothing answers that fast; give {LEAST_TIMEOUT_SECONDS} or more")
-        proof = self.credentials
+        given = self.credentials
         for name, one, other in (
-            ("login", proof.login, proof.password),
-            ("account_login", proof.account_login, proof.account_password),
+            ("login", given.login, given.password),
+            ("account_login", given.account_login, given.account_password),
         ):
             if bool(one) != bool(other):
                 password = name.replace("login", "password")
@@ -167,17 +167,20 @@ class Settings:
 
     @property
     def label(self) -> str:
-        """What names the mount to people and in the mount table: the profile, or `default`."""
+        """The mount's name for people and in the mount table: the profile, or `default`."""
         return self.profile or "default"
 
     @property
     def kernel_checks_modes(self) -> bool:
-        """Whether the mount has `default_permissions`. A private writable mount has not: by modes alone its one user
-        would get EACCES where EROFS is promised; other users are let in by modes only."""
+        """Whether the mount has `default_permissions`.
+
+        A private writable mount does not: by modes alone its one user would get EACCES where EROFS is promised. A mount
+        for other users does, because modes alone decide what they may do.
+        """
         return not self.writable or self.allow_other
 
     def require_credentials(self) -> None:
-        """Raises UsageError when neither API can be asked and nothing is to be served offline either."""
+        """Raise UsageError where there are credentials for neither API."""
         if not self.credentials.has_v1 and not self.credentials.has_v2:
             raise UsageError(
                 "no credentials: run `cffs login`, or set CFFS_APIKEY (v1), or CFFS_LOGIN and CFFS_PASSWORD (v2); "
@@ -229,7 +232,7 @@ class Settings:
         )
 
     def to_plain(self) -> dict[str, object]:
-        """Everything, secrets included, as what JSON can carry: for the pipe from the command to its daemon only."""
+        """Everything, secrets included, in JSON's types: only for the pipe from the command to its daemon."""
         plain: dict[str, object] = {}
         for item in fields(self):
             value = getattr(self, item.name)
@@ -239,14 +242,14 @@ class Settings:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, object]) -> "Settings":
-        """What `to_plain` wrote; raises TypeError or ValueError for anything else."""
+        """The settings that `to_plain` wrote; raises TypeError or ValueError for anything else."""
         values = {
             name: Path(value) if name in _PATHS and isinstance(value, str) else value for name, value in plain.items()
         }
-        proof, formats = values.pop("credentials", None), values.pop("formats", None)
-        if not isinstance(proof, Mapping) or not isinstance(formats, list | tuple):
+        credentials, formats = values.pop("credentials", None), values.pop("formats", None)
+        if not isinstance(credentials, Mapping) or not isinstance(formats, list | tuple):
             raise ValueError("not the settings of a mount")
-        return cls(credentials=Credentials(**proof), formats=tuple(formats), **values)  # type: ignore[arg-type]  # our own JSON
+        return cls(credentials=Credentials(**credentials), formats=tuple(formats), **values)  # type: ignore[arg-type]  # our own JSON
 
 
 _PATHS = frozenset({"config", "cache_dir", "state_dir", "runtime_dir", "ca_bundle", "log_file", "audit_log"})

@@ -1,12 +1,12 @@
-"""The option table: every option's name, type, default, help and the floors that use it, and the one parser per type.
+"""The table of options, with the parser of each type of value.
 
-It must not know where a value came from (command line, environment, config file) nor read anything itself.
-`core/settings` resolves it, `cli/` makes its command-line options and messages from it.
+It owns every option's name, type, default, help and the floors that use it. It must not know where a value came from
+(command line, environment, config file), nor read anything itself.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -15,8 +15,8 @@ from cffs.core.errors import UsageError
 from cffs.core.units import GIB, KIB, MIB
 
 
-class Kind(StrEnum):
-    """The types of value; each has one parser in `parse`."""
+class OptionKind(StrEnum):
+    """The types of values; each has a parser."""
 
     TEXT = "text"
     PROFILE = "name"
@@ -39,10 +39,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option. `default` is spelt as a user would; "" means none, or one that the process supplies (`places`)."""
+    """One option. `default` is spelt as a user would write it; "" means none, or one that the process supplies."""
 
     name: str
-    kind: Kind
+    kind: OptionKind
     default: str
     help: str
     floors: tuple[str, ...]
@@ -50,86 +50,96 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """How the command line spells it."""
+        """Its name on the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def metavar(self) -> str:
-        """How help spells its value; empty for a flag."""
-        return "" if self.kind is Kind.FLAG else self.kind.value.upper().replace(" ", "_")
+        """Its value in the help; empty for a flag."""
+        return "" if self.kind is OptionKind.FLAG else self.kind.value.upper().replace(" ", "_")
 
     @property
     def variable(self) -> str:
-        """How the environment spells it."""
+        """Its name in the environment."""
         return "CFFS_" + self.name.upper()
 
 
-def _option(name: str, kind: Kind, default: str, floors: str, text: str, *, field: str = "") -> Option:
+def _option(name: str, kind: OptionKind, default: str, floors: str, text: str, *, field: str = "") -> Option:
     return Option(name=name, kind=kind, default=default, help=text, floors=tuple(floors.split()), field=field or name)
 
 
-#: The whole of contract section 2, in the order in which `--help` shows it.
+#: Every option, in the order in which `--help` shows it.
 OPTIONS: tuple[Option, ...] = (
-    _option("profile", Kind.PROFILE, "", "cli daemon", "The [profile.NAME] table of the config file."),
-    _option("config", Kind.PATH, "", "cli", "Config file  [$XDG_CONFIG_HOME/cffs/config.toml]"),
-    _option("v1_url", Kind.URL, "https://www.callfire.com/cloud/1", "callfire", "Base of the v1 API."),
-    _option("v2_url", Kind.URL, "https://api.callfire.com/v2", "callfire", "Base of the v2 API."),
-    _option("cache_dir", Kind.PATH, "", "cache catalog", "Cache folder  [$XDG_CACHE_HOME/cffs]"),
-    _option("cache_size", Kind.SIZE, "2G", "cache", "Audio kept on disk; 0 for none  [2G]", field="cache_nbytes"),
-    _option("memory_size", Kind.SIZE, "64M", "cache reader", "Audio kept in memory  [64M]", field="memory_nbytes"),
-    _option("timeout", Kind.SECONDS, "30", "all", "No call into the mount takes longer  [30]", field="timeout_seconds"),
+    _option("profile", OptionKind.PROFILE, "", "cli daemon", "The [profile.NAME] table of the config file."),
+    _option("config", OptionKind.PATH, "", "cli", "Config file  [$XDG_CONFIG_HOME/cffs/config.toml]"),
+    _option("v1_url", OptionKind.URL, "https://www.callfire.com/cloud/1", "callfire", "Base of the v1 API."),
+    _option("v2_url", OptionKind.URL, "https://api.callfire.com/v2", "callfire", "Base of the v2 API."),
+    _option("cache_dir", OptionKind.PATH, "", "cache catalog", "Cache folder  [$XDG_CACHE_HOME/cffs]"),
+    _option("cache_size", OptionKind.SIZE, "2G", "cache", "Audio kept on disk; 0 for none  [2G]", field="cache_nbytes"),
     _option(
-        "dir_ttl", Kind.SECONDS, "60", "catalog tree", "How long a listing is fresh  [60]", field="dir_ttl_seconds"
+        "memory_size", OptionKind.SIZE, "64M", "cache reader", "Audio kept in memory  [64M]", field="memory_nbytes"
+    ),
+    _option(
+        "timeout", OptionKind.SECONDS, "30", "all", "No call into the mount takes longer  [30]", field="timeout_seconds"
+    ),
+    _option(
+        "dir_ttl",
+        OptionKind.SECONDS,
+        "60",
+        "catalog tree",
+        "How long a listing is fresh  [60]",
+        field="dir_ttl_seconds",
     ),
     _option(
         "revalidate",
-        Kind.SECONDS,
+        OptionKind.SECONDS,
         "0",
         "reader",
         "Ask at open if a cached file changed  [off]",
         field="revalidate_seconds",
     ),
-    _option("connections", Kind.COUNT, "16", "callfire reader", "Connections at most  [16]"),
-    _option("formats", Kind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
-    _option("timezone", Kind.TIMEZONE, "", "tree catalog", "Time zone of names and days  [the machine's]"),
-    _option("names", Kind.NAMES, "people", "tree", "Listings for people, or ids for scripts  [people]"),
-    _option("writable", Kind.FLAG, "no", "writer fuse", "Allow uploads, credentials and caller ids."),
-    _option("upload_limit", Kind.SIZE, "100M", "writer", "Largest upload  [100M]", field="upload_limit_nbytes"),
-    _option("offline", Kind.FLAG, "no", "callfire tree", "Serve only what is known; ask nothing."),
-    _option("exact_sizes", Kind.FLAG, "no", "tree", "stat shows exact sizes too, at a request each."),
-    _option("xattrs", Kind.FLAG, "no", "fuse", "Show extended attributes."),
-    _option("ca_bundle", Kind.PATH, "", "callfire", "Trust these certificate authorities (PEM)."),
-    _option("insecure_http", Kind.FLAG, "no", "callfire", "Allow plain http to hosts other than this one."),
-    _option("wire", Kind.WIRE, "own", "callfire", "HTTP by sockets of our own, or stock httpx  [own]"),
-    _option("allow_other", Kind.FLAG, "no", "fuse daemon", "Let other users in."),
-    _option("thumbnailers", Kind.THUMBNAILERS, "allow", "daemon", "Thumbnailers read: allow, or head only  [allow]"),
-    _option("uid", Kind.ID, "", "fuse daemon", "Owner shown; root mounting becomes that user."),
-    _option("gid", Kind.ID, "", "fuse daemon", "Group shown, likewise."),
-    _option("umask", Kind.UMASK, "000", "fuse", "Permission bits taken away, octal."),
-    _option("log_file", Kind.PATH, "", "daemon", "Log here  [foreground: stderr, background: syslog]"),
-    _option("log_level", Kind.LEVEL, "info", "daemon", "debug, info, warning or error  [info]"),
-    _option("log_format", Kind.LOG_FORMAT, "text", "daemon", "text or json  [text]"),
-    _option("audit_log", Kind.PATH, "", "daemon", "A JSON line per recording opened."),
-    _option("debug", Kind.FLAG, "no", "daemon cli", "Log everything, show tracebacks, allow tracing."),
+    _option("connections", OptionKind.COUNT, "16", "callfire reader", "Connections at most  [16]"),
+    _option("formats", OptionKind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
+    _option("timezone", OptionKind.TIMEZONE, "", "tree catalog", "Time zone of names and days  [the machine's]"),
+    _option("names", OptionKind.NAMES, "people", "tree", "Listings for people, or ids for scripts  [people]"),
+    _option("writable", OptionKind.FLAG, "no", "writer fuse", "Allow uploads, credentials and caller ids."),
+    _option("upload_limit", OptionKind.SIZE, "100M", "writer", "Largest upload  [100M]", field="upload_limit_nbytes"),
+    _option("offline", OptionKind.FLAG, "no", "callfire tree", "Serve only what is known; ask nothing."),
+    _option("exact_sizes", OptionKind.FLAG, "no", "tree", "stat shows exact sizes too, at a request each."),
+    _option("xattrs", OptionKind.FLAG, "no", "fuse", "Show extended attributes."),
+    _option("ca_bundle", OptionKind.PATH, "", "callfire", "Trust these certificate authorities (PEM)."),
+    _option("insecure_http", OptionKind.FLAG, "no", "callfire", "Allow plain http to hosts other than this one."),
+    _option("wire", OptionKind.WIRE, "own", "callfire", "HTTP by sockets of our own, or stock httpx  [own]"),
+    _option("allow_other", OptionKind.FLAG, "no", "fuse daemon", "Let other users in."),
+    _option(
+        "thumbnailers", OptionKind.THUMBNAILERS, "allow", "daemon", "Thumbnailers read: allow, or head only  [allow]"
+    ),
+    _option("uid", OptionKind.ID, "", "fuse daemon", "Owner shown; root mounting becomes that user."),
+    _option("gid", OptionKind.ID, "", "fuse daemon", "Group shown, likewise."),
+    _option("umask", OptionKind.UMASK, "000", "fuse", "Permission bits taken away, octal."),
+    _option("log_file", OptionKind.PATH, "", "daemon", "Log here  [foreground: stderr, background: syslog]"),
+    _option("log_level", OptionKind.LEVEL, "info", "daemon", "debug, info, warning or error  [info]"),
+    _option("log_format", OptionKind.LOG_FORMAT, "text", "daemon", "text or json  [text]"),
+    _option("audit_log", OptionKind.PATH, "", "daemon", "A JSON line per recording opened."),
+    _option("debug", OptionKind.FLAG, "no", "daemon cli", "Log everything, show tracebacks, allow tracing."),
 )
 BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
-#: What proves who we are: in the environment and the config, each also as `..._file`; never on the command line.
+#: The secrets: in the environment and the config, each also as `..._file`; never on the command line.
 CREDENTIALS = ("apikey", "login", "password", "account_login", "account_password")
 
 _UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _SIZE = re.compile(r"(\d{1,18})([KMG]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
-#: No colon or slash: the name is part of the mount's source (`callfire:NAME`) and of messages.
+#: No colon or slash, because the name is part of the mount's source (`callfire:NAME`).
 _PROFILE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 _FORMATS: Mapping[str, tuple[str, ...]] = {
     "auto": (), "mp3": ("mp3",), "wav": ("wav",), "mp3,wav": ("mp3", "wav"), "wav,mp3": ("wav", "mp3"),
 }  # fmt: skip
-_LEVELS = ("debug", "info", "warning", "error")
 #: A uid of 2^32-1 means "none" to the kernel.
 _LARGEST_ID = 2**32 - 2
-#: A day: above it a wait is a mistake.
+#: A day; a longer wait is a mistake.
 _LONGEST_SECONDS = 86_400.0
 _MOST_CONNECTIONS = 256
 
@@ -137,11 +147,11 @@ Value = str | int | float | bool | tuple[str, ...] | None
 
 
 def parse(option: Option, raw: object) -> Value:
-    """The value that `raw` (text, or a TOML string, number or boolean) spells for this option.
+    """The value of this option that `raw` (text, or a TOML string, number or boolean) stands for.
 
-    Raises UsageError, one line that names neither the option (the caller knows how it was spelt) nor a secret.
+    Raises UsageError: one line, without the option's name (the caller knows how it was spelt) and without a secret.
     """
-    if isinstance(raw, list) and option.kind is Kind.FORMATS and all(isinstance(item, str) for item in raw):
+    if isinstance(raw, list) and option.kind is OptionKind.FORMATS and all(isinstance(item, str) for item in raw):
         raw = ",".join(raw)
     if isinstance(raw, bool):
         raw = "yes" if raw else "no"
@@ -162,7 +172,7 @@ def _plain(text: str) -> Value:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from `512`, `64K`, `64M`, `2G` (powers of 1024); raises UsageError."""
+    """The bytes that `512`, `64K`, `64M` or `2G` stands for (powers of 1024); raises UsageError."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise UsageError(f"{text!r} is not a size; write it like 512K, 64M or 2G")
@@ -227,38 +237,21 @@ def _profile(text: str) -> str:
     return text
 
 
-def _level(text: str) -> str:
-    if text.lower() not in _LEVELS:
-        raise UsageError(f"{text!r} is none of {', '.join(_LEVELS)}")
-    return text.lower()
+def _one_of(*words: str) -> Callable[[str], str]:
+    """A parser of one of these words, in any case."""
 
+    def parse_word(text: str) -> str:
+        if text.lower() in words:
+            return text.lower()
+        if len(words) == 2:
+            raise UsageError(f"{text!r} is neither {words[0]} nor {words[1]}")
+        raise UsageError(f"{text!r} is none of {', '.join(words)}")
 
-def _log_format(text: str) -> str:
-    if text.lower() not in ("text", "json"):
-        raise UsageError(f"{text!r} is neither text nor json")
-    return text.lower()
-
-
-def _wire(text: str) -> str:
-    if text.lower() not in ("own", "stock"):
-        raise UsageError(f"{text!r} is neither own nor stock")
-    return text.lower()
-
-
-def _thumbnailers(text: str) -> str:
-    if text.lower() not in ("allow", "head"):
-        raise UsageError(f"{text!r} is neither allow nor head")
-    return text.lower()
-
-
-def _names(text: str) -> str:
-    if text.lower() not in ("people", "ids"):
-        raise UsageError(f"{text!r} is neither people nor ids")
-    return text.lower()
+    return parse_word
 
 
 def _url(text: str) -> str:
-    """The base without its trailing slash. The message shows no part of the URL: a secret may be in it."""
+    """The base without its trailing slash. No message shows any part of the URL: it may hold a secret."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -273,28 +266,28 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-_PARSERS = {
-    Kind.TEXT: _plain,
-    Kind.PROFILE: _profile,
-    Kind.URL: _url,
-    Kind.PATH: _plain,
-    Kind.SIZE: parse_size,
-    Kind.SECONDS: _seconds,
-    Kind.COUNT: _count,
-    Kind.FLAG: _flag,
-    Kind.FORMATS: _formats,
-    Kind.TIMEZONE: _zone,
-    Kind.ID: _id,
-    Kind.UMASK: _umask,
-    Kind.LEVEL: _level,
-    Kind.LOG_FORMAT: _log_format,
-    Kind.THUMBNAILERS: _thumbnailers,
-    Kind.WIRE: _wire,
-    Kind.NAMES: _names,
+_PARSERS: Mapping[OptionKind, Callable[[str], Value]] = {
+    OptionKind.TEXT: _plain,
+    OptionKind.PROFILE: _profile,
+    OptionKind.URL: _url,
+    OptionKind.PATH: _plain,
+    OptionKind.SIZE: parse_size,
+    OptionKind.SECONDS: _seconds,
+    OptionKind.COUNT: _count,
+    OptionKind.FLAG: _flag,
+    OptionKind.FORMATS: _formats,
+    OptionKind.TIMEZONE: _zone,
+    OptionKind.ID: _id,
+    OptionKind.UMASK: _umask,
+    OptionKind.LEVEL: _one_of("debug", "info", "warning", "error"),
+    OptionKind.LOG_FORMAT: _one_of("text", "json"),
+    OptionKind.THUMBNAILERS: _one_of("allow", "head"),
+    OptionKind.WIRE: _one_of("own", "stock"),
+    OptionKind.NAMES: _one_of("people", "ids"),
 }
 
 
 def is_loopback(url: str) -> bool:
-    """True when the URL's host can only be this machine, told from its spelling alone (no look-up)."""
+    """True where the URL's host can only be this machine, by its spelling alone (no name is resolved)."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host, re.ASCII) is not None

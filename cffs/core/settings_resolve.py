@@ -1,7 +1,7 @@
-"""Which layer wins: option, environment, profile, config file, default; and where each value came from.
+"""Resolution of settings: option, environment, profile, config file, default.
 
-It must not read anything itself: it is given the layers as mappings and a function that reads a secret's file.
-`cli/` calls it once for every command that needs settings.
+It owns which layer wins, and the record of where each value came from. It must not read anything itself: the layers are
+passed in as mappings, with a function that reads a secret's file.
 """
 
 import difflib
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from cffs.core.errors import UsageError
 from cffs.core.settings import Credentials, Settings
-from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, Kind, Option, Value, parse
+from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, Option, OptionKind, Value, parse
 
-#: A header value and a query value: longer is a mistake (a whole file pasted).
+#: A secret becomes a header or a query value; a longer one is a mistake, such as a whole file pasted.
 MAX_SECRET_CHARACTERS = 4096
 _SECRET_KEYS = frozenset(CREDENTIALS) | frozenset(f"{name}_file" for name in CREDENTIALS)
-#: Options that choose the config file and the profile in it, so neither can hold them.
+#: These options choose the config file and the profile in it, so neither can hold them.
 _NOT_IN_CONFIG = frozenset({"config", "profile"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """What the process supplies: where relative paths start (None: nowhere, the current folder is gone), and the
+    """What the process supplies: the folder where relative paths start (None where the current folder is gone), and the
     defaults that are not constants."""
 
     home: Path
@@ -38,7 +38,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
-    """The raw layers. `options` holds only what was given; `read_secret` raises UsageError where it cannot."""
+    """The raw layers. `options` holds only the options given; `read_secret` raises UsageError where it cannot read."""
 
     options: Mapping[str, object]
     environment: Mapping[str, str]
@@ -49,7 +49,7 @@ class Layers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The settings, where each option and credential came from (for `config show`), and lines worth telling."""
+    """The settings, where each option and credential came from, and lines for the user."""
 
     settings: Settings
     sources: Mapping[str, str]
@@ -58,7 +58,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer as it is asked: `spell` is how its user would write an option of that name."""
+    """One layer. `spell` gives an option's name as the user of that layer writes it."""
 
     title: str
     values: Mapping[str, object]
@@ -67,7 +67,7 @@ class _Layer:
 
 
 def resolve(layers: Layers, *, foreground: bool = False) -> Resolved:
-    """One value from all the layers; raises UsageError with one line that says what and what to do."""
+    """The settings from all layers. Raises UsageError: one line that says what is wrong and what to do."""
     stack = _stack(layers)
     values: dict[str, Value | Path] = {}
     sources: dict[str, str] = {}
@@ -149,7 +149,7 @@ def _refuse_unknown(table: Mapping[str, object], *, where: str) -> None:
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """A near miss of an option's variable is a typing error; other CFFS_ variables are somebody else's business."""
+    """Notices of variables nearly named like an option's, which are typing errors; other CFFS_ variables are left."""
     known = {f"CFFS_{name.upper()}" for name in (*BY_NAME, *_SECRET_KEYS)}
     notices = []
     for name in environment:
@@ -169,7 +169,7 @@ def _resolve_option(option: Option, stack: tuple[_Layer, ...], places: Places) -
     except UsageError as error:
         raise UsageError(f"{spelt}: {error}") from error
     source = layer.title if layer else "default"
-    if option.kind is not Kind.PATH or not isinstance(value, str):
+    if option.kind is not OptionKind.PATH or not isinstance(value, str):
         return value, source
     return _absolute(value, spelt=spelt, relative=layer is None or layer.relative_paths, places=places), source
 

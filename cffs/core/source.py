@@ -1,7 +1,7 @@
-"""Where the bytes of an object come from: an API and a path below its base, never a URL and never a secret.
+"""The source of an object's bytes: an API and a path below its base URL.
 
-It must not know base URLs, credentials or how bytes are fetched.
-The tree builds sources, `callfire/transport` turns them into requests, the caches key by them.
+It owns the paths of everything that can be downloaded, and how a segment is encoded. It must not know base URLs,
+credentials or how bytes are fetched: a source holds neither a URL nor a secret.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Source:
     """One GET-able object of one API: `segments` are the decoded path segments below the API's base URL.
 
     `key` is stable across runs, holds no secret, and is equal only for equal sources. `may_be_text` is for media of
-    types other than sounds, pictures and films: an answer in plain text is not an error page then.
+    types other than sounds, pictures and films: for these, an answer in plain text is not an error page.
     """
 
     api: Api
@@ -40,13 +40,14 @@ class Source:
         return f"{self.api}:{self.path}"
 
 
-#: Most requests are for an object that was just asked.
+#: Most requests are for an object that was just asked for.
 _REMEMBERED_SEGMENTS = 1024
 
 
 @lru_cache(_REMEMBERED_SEGMENTS)
 def quote_segment(segment: str) -> str:
-    """One path segment percent-encoded, dots of `.` and `..` included (HTTP clients collapse those: api.md 0.10a)."""
+    """One path segment percent-encoded, dots of `.` and `..` included (HTTP clients collapse those: see
+    cffs/docs/service.md#clients)."""
     if segment in (".", ".."):
         return "%2E" * len(segment)
     # surrogatepass: a lone surrogate in a JSON name must not raise; the origin decides what it means
@@ -59,12 +60,12 @@ def v1_recording(file_id: int) -> Source:
 
 
 def wav_key(file_id: int) -> str:
-    """What a recording's WAV is called in caches and facts."""
+    """The key of a recording's WAV in caches and in the catalogue."""
     return f"recording/{file_id}.wav"
 
 
 def v1_dynamic(location: tuple[str, str, str, str], filename: str, *, mp3: bool = False) -> Source:
-    """A dynamic recording: `location` is (hash, year, month, campaign) as spelt; `mp3` asks the service's MP3 form."""
+    """A dynamic recording: `location` is (hash, year, month, campaign) as spelt; `mp3` asks for the MP3 form."""
     return Source(Api.V1, ("files", "recording", "dynamic", *location, filename, *(("mp3",) if mp3 else ())))
 
 

@@ -1,7 +1,7 @@
-"""Times of the service as the mount shows them: clamped attributes, HTTP dates, folders and intervals by day.
+"""Times of the service: clamping, HTTP dates, and folders and intervals by day.
 
-It must not read a clock or a time zone file: now and the zone are passed in.
-The catalogue, the tree and the transport call it.
+It owns how a time is read, clamped and written. It must not read a clock or a time zone file: the time of now and the
+zone are passed in.
 """
 
 import re
@@ -15,7 +15,7 @@ _NS_PER_DAY = 86_400 * NS_PER_SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: The last moment that every zone still writes with a year of four digits.
 _MAX_NS = int((datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH).total_seconds()) * NS_PER_SECOND
-#: Nobody waits longer; callers hold at most a minute.
+#: A longer pause is never waited for; callers wait at most a minute.
 _MAX_RETRY_AFTER_SECONDS = 86_400.0
 _SECONDS = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,9})?", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -25,16 +25,16 @@ _YEARS = range(1970, 9999)
 
 
 def clamped_ns(unix_ms: int, *, now_ns: int) -> int:
-    """A time of the service (unix milliseconds, any int) as unix nanoseconds within [1970, now + 1 day]."""
+    """A time of the service (Unix milliseconds, any int) as Unix nanoseconds within [1970, now + 1 day]."""
     return max(0, min(unix_ms * NS_PER_MS, now_ns + _NS_PER_DAY))
 
 
-#: The answers for one object all tell the same date.
+#: The answers for one object all carry the same date.
 _REMEMBERED_DATES = 256
 
 
 def parse_http_date(text: str) -> int | None:
-    """A Last-Modified or Date header in unix milliseconds, or None where it is no date (RFC 9110's three forms).
+    """A Last-Modified or Date header in Unix milliseconds, or None where it is no date (RFC 9110's three forms).
 
     Without a zone, UTC is meant. Dates before 1970 are None.
     """
@@ -75,12 +75,12 @@ def date_folders(at_ns: int, *, zone: tzinfo) -> tuple[str, str, str]:
 
 
 def file_stamp(at_ns: int, *, zone: tzinfo) -> str:
-    """The moment as file names begin: `2016-09-13_15.49.57`."""
+    """The moment as at the beginning of file names: `2016-09-13_15.49.57`."""
     return _local(at_ns, zone).isoformat("_")[: len("2016-09-13_15:49:57")].replace(":", ".")
 
 
 def title_stamp(at_ns: int, *, zone: tzinfo) -> str:
-    """The same as titles begin: `2016-09-13 15:49:57`."""
+    """The moment as at the beginning of titles: `2016-09-13 15:49:57`."""
     return _local(at_ns, zone).isoformat(" ")[: len("2016-09-13 15:49:57")]
 
 

@@ -1,4 +1,4 @@
-"""Units and the sizes that several packages share: bytes, time, the block, the largest object.
+"""Units of bytes and time, and the sizes that several packages share.
 
 It owns the numbers that must be one and the same everywhere. A number that belongs to one mechanism (a timeout, a
 buffer, a window) stays with its mechanism, with its reason beside it.

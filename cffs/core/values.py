@@ -1,7 +1,6 @@
-"""What the service knows, as values: campaigns, calls, recordings, media, pages of them.
+"""The service's objects as values: campaigns, calls, recordings, media, and pages.
 
-It must not know how they travelled (XML, JSON) or where they are kept.
-Wire formats make them, the catalogue keeps them, the tree shows them.
+It owns their fields. It must not know how they travelled (XML, JSON) or where they are kept.
 """
 
 from collections.abc import Mapping
@@ -15,8 +14,8 @@ Item = TypeVar("Item")
 
 
 class RecordingState(StrEnum):
-    """`state` of a recording (v2: RECORDING, READY, ERROR); a word unheard of, or none, is UNKNOWN and reads as READY
-    does, but is not taken as immutable."""
+    """The `state` of a recording (see cffs/docs/service.md#states). An unknown word, or none, is UNKNOWN: it is read
+    like READY, but not taken as immutable."""
 
     RECORDING = "RECORDING"
     READY = "READY"
@@ -25,19 +24,19 @@ class RecordingState(StrEnum):
 
 
 class Emptiness(Enum):
-    """What the metadata of a file say of its having no bytes at all."""
+    """What the metadata of a file say about whether it is empty."""
 
-    TOLD = auto()  # a length or a duration of zero
-    UNTOLD = auto()  # nothing
-    DENIED = auto()  # a length or a duration
+    STATED = auto()  # a length or a duration of zero
+    UNSTATED = auto()  # nothing
+    DENIED = auto()  # a length or a duration above zero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A recording of a call, as v2 describes it; `document` is every field the API sent.
+    """A recording of a call, as v2 describes it; `document` holds every field that the API sent.
 
-    `to_number` and `labels` are those of the attempt in which it was made (`records[]` of its call, each with a number
-    of its own); "" and () where it did not come within its call.
+    `to_number` and `labels` are those of the attempt in which it was made (each of the call's `records[]` has a number
+    of its own); "" and () where the recording did not come within its call.
     """
 
     id: RecordingId
@@ -55,8 +54,8 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A call; `recordings` is None where the answer did not say (not embedded), () where it says there are none.
-    `seconds` is how long all of its attempts lasted, None until it is over."""
+    """A call. `recordings` is None where the answer does not embed them, () where it says that there are none.
+    `seconds` is how long all of its attempts lasted together, None until the call is over."""
 
     id: CallId
     campaign_id: CampaignId | None
@@ -83,8 +82,8 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A media file of the account; `extension` is one of the eight documented, else the suffix of its public URL, or ""
-    where nothing tells it; `public_key` and `public_extension` are those of its public URL where it has one."""
+    """A media file of the account. `extension` is one of the eight documented ones, else the suffix of its public URL,
+    else "". `public_key` and `public_extension` are those of its public URL, where it has one."""
 
     id: MediaId
     name: str
@@ -98,10 +97,10 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[Item]):
-    """One page of a v2 list. `limit`, `offset` and `total` are as echoed, None where absent or nonsense.
+    """One page of a v2 list. `limit`, `offset` and `total` are as echoed, None where absent or impossible.
 
-    `received` counts the entries on the wire, `refused` those of them that were no usable record. `served_ms` is the
-    time by the service's own clock, where it told it.
+    `received` counts the entries that were sent, `refused` those of them that were no usable record. `served_ms` is the
+    time by the service's own clock, where it gave one.
     """
 
     items: tuple[Item, ...]

@@ -1,18 +1,20 @@
-"""What a call waits for, told from below while it waits, for `inflight.json` and the log.
+"""The reason for which a call waits, for `inflight.json` and the log.
 
-It must not know who asks. `fuse/guard` begins a record for each call; whoever is about to wait says for what. A task of
-the mount's own begins a record of its own, and those who wait for the task hand on what that says.
+A caller begins a WaitReason, and the code below that is about to wait sets it for the time of its wait, through a
+context variable. A task of the mount itself begins one of its own, and a call that waits for the task shows that one.
+
+It owns the context variable. It must not know who shows a reason.
 """
 
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
 
-#: Where nobody said anything.
+#: Where no code below has set a reason.
 NOTHING = "nothing: it is being handled"
 
 
-class Record:
+class WaitReason:
     """What one call, or one task, waits for now."""
 
     __slots__ = ("what",)
@@ -20,35 +22,35 @@ class Record:
     def __init__(self) -> None:
         self.what: str | Callable[[], str] = NOTHING
 
-    def told(self) -> str:
-        """In words; no secret in them."""
+    def text(self) -> str:
+        """The reason in words, without a secret."""
         return self.what if isinstance(self.what, str) else self.what()
 
 
-_record: ContextVar[Record | None] = ContextVar("cffs_waits_for", default=None)
+_reason: ContextVar[WaitReason | None] = ContextVar("cffs_waits_for", default=None)
 
 
-def begin(record: Record | None) -> None:
-    """From now on this task, and what it calls, tells `record`."""
-    _record.set(record)
+def begin(reason: WaitReason | None) -> None:
+    """Have this task, and the code that it calls, set `reason` from now on."""
+    _reason.set(reason)
 
 
 class waits_for:  # noqa: N801 - used as a statement
-    """`with waits_for("the disk"):` around an await. Nested ones hide the outer for their length."""
+    """`with waits_for("the disk"):` around an await. A nested one hides the outer one while it lasts."""
 
-    __slots__ = ("_before", "_record", "_what")
+    __slots__ = ("_before", "_reason", "_what")
 
     def __init__(self, what: str | Callable[[], str]) -> None:
         self._what = what
 
     def __enter__(self) -> None:
-        self._record = _record.get()
-        if self._record is not None:
-            self._before = self._record.what
-            self._record.what = self._what
+        self._reason = _reason.get()
+        if self._reason is not None:
+            self._before = self._reason.what
+            self._reason.what = self._what
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._record is not None:
-            self._record.what = self._before
+        if self._reason is not None:
+            self._reason.what = self._before

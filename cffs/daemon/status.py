@@ -18,7 +18,7 @@ from cffs.callfire.transport import Transport
 from cffs.catalog.store import Catalog
 from cffs.core.one_line import visible_json
 from cffs.core.settings import Settings
-from cffs.core.settings_options import OPTIONS, Kind
+from cffs.core.settings_options import OPTIONS, OptionKind
 from cffs.core.source import Api
 from cffs.core.toml_text import quoted, shown
 from cffs.core.units import NS_PER_SECOND
@@ -130,7 +130,7 @@ class Status:
                 "operation": call.operation,
                 "subject": call.subject,
                 "age_seconds": round(now - call.started_at, 3),
-                "waits_for": call.waits_for.told(),
+                "waits_for": call.waits_for.text(),
             }
             for call in self.calls.waiting()
             if not call.subject.startswith(_OWN)
@@ -175,9 +175,9 @@ def config_toml(settings: Settings) -> str:
         value = getattr(settings, option.field)
         if value is None:
             continue
-        if option.kind is Kind.FORMATS:
+        if option.kind is OptionKind.FORMATS:
             value = ",".join(value) or "auto"
-        elif option.kind is Kind.UMASK:
+        elif option.kind is OptionKind.UMASK:
             value = f"{value:03o}"
         lines.append(f"{option.name} = {_toml(value)}")
     return "\n".join(lines) + "\n"

@@ -45,7 +45,7 @@ class KernelCall:
     started_at: float
     number: int
     describe: Describe
-    waits_for: wait_reasons.Record = field(default_factory=wait_reasons.Record)
+    waits_for: wait_reasons.WaitReason = field(default_factory=wait_reasons.WaitReason)
 
     @property
     def subject(self) -> str:

@@ -74,7 +74,7 @@ class Fetch:
         self.prefix_crc = 0
         self.moved_at = trio.current_time()
         #: What its task waits for, and with it whoever waits for its bytes.
-        self.waits_for = wait_reasons.Record()
+        self.waits_for = wait_reasons.WaitReason()
         #: Set when the limit rose or somebody began to wait; replaced by whoever waited for it.
         self.nudged = trio.Event()
         self._waiters: dict[_Waiter, None] = {}
@@ -243,7 +243,7 @@ class Fetch:
             self.scope.deadline = math.inf
         self.nudged.set()
         try:
-            with wait_reasons.waits_for(self.waits_for.told):
+            with wait_reasons.waits_for(self.waits_for.text):
                 await waiter.woken.wait()
         finally:
             del self._waiters[waiter]

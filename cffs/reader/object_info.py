@@ -69,6 +69,6 @@ class FactsListener(Protocol):
 def require_empty(key: str, told: Emptiness, *, is_stated: bool) -> None:
     """The origin gave an object of no bytes: `is_stated` where it said so (416), else its body had none. Raises
     EmptyBody for a body that the metadata do not expect to be empty, and for a statement that they contradict."""
-    if told is Emptiness.TOLD or (is_stated and told is Emptiness.UNTOLD):
+    if told is Emptiness.STATED or (is_stated and told is Emptiness.UNSTATED):
         return
     raise EmptyBody(f"the service gave no byte of {key}, which is no empty file")

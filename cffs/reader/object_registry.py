@@ -65,7 +65,7 @@ class _Probe:
         self.error: CffsError | None = None
         self.scope = trio.CancelScope()
         self.waiting = 0
-        self.waits_for = wait_reasons.Record()
+        self.waits_for = wait_reasons.WaitReason()
 
 
 class ObjectRegistry:
@@ -234,7 +234,7 @@ class ObjectRegistry:
             self._dependencies.background.start(self._run_probe, key, sources, probe)
         probe.waiting += 1
         try:
-            with wait_reasons.waits_for(lambda: f"its size: {probe.waits_for.told()}"):
+            with wait_reasons.waits_for(lambda: f"its size: {probe.waits_for.text()}"):
                 await probe.answered.wait()
         finally:
             probe.waiting -= 1

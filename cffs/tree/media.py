@@ -11,7 +11,7 @@ from functools import partial
 from cffs.catalog.rows import MediaRow
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.media_types import MIME_TYPES, may_be_text
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
 from cffs.tree.listing_lookup import of_listing
@@ -184,7 +184,7 @@ def public_entries(context: Context, _node: Node, after: int) -> list[Entry]:
 def _public_entry(row: MediaRow) -> tuple[str, Node] | None:
     """A key that is no file name is not listed: it would not open."""
     name = f"{row.public_key}.{listed(row.public_extension or '')}"
-    opens = not is_junk(name) and any(route.match(name) for route in routes_of(Kind.MEDIA_PUBLIC))
+    opens = not is_probe_name(name) and any(route.match(name) for route in routes_of(Kind.MEDIA_PUBLIC))
     return (name, _public_node(row)) if opens and row.public_key else None
 
 

@@ -22,7 +22,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
 )
 from cffs.core.names import is_text, name_nbytes
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 from cffs.core.source import Api
 from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
@@ -323,7 +323,7 @@ class Namespace:
 def _matching(kind: Kind, name: str) -> Iterator[tuple[Route, Parts]]:
     """The rows of a folder of that kind that the name fits, with its parts."""
     # the service can have neither; what this mount wrote itself may be called so
-    never_asked = is_junk(name) or not is_text(name)
+    never_asked = is_probe_name(name) or not is_text(name)
     for route in routes_of(kind):
         parts = None if never_asked and route.asks else route.match(name)
         if parts is not None:

@@ -15,7 +15,7 @@ from cffs.catalog.account_sync import Account
 from cffs.core.errors import ActUncertain, AlreadyExists, CffsError, ContentRefused, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.json_values import encode
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 from cffs.writer.cooldown import Cooldown
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def require_name(name: str) -> None:
     something else (a listed credential, a folder that file managers make by habit)."""
     if not name.isprintable() or name != name.strip():
         raise ContentRefused("the name of a credential must be printable, without blanks at its ends")
-    if name.endswith(".json") or is_junk(name):
+    if name.endswith(".json") or is_probe_name(name):
         raise ContentRefused(f"{name!r} is no name for a credential")
 
 

@@ -84,11 +84,11 @@ async def test_no_size_is_zero(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        ({}, Emptiness.UNTOLD),
-        ({"lengthInBytes": None, "lengthInSeconds": "many"}, Emptiness.UNTOLD),
-        ({"lengthInBytes": -1}, Emptiness.UNTOLD),
-        ({"lengthInBytes": 0}, Emptiness.TOLD),
-        ({"lengthInSeconds": 0}, Emptiness.TOLD),
+        ({}, Emptiness.UNSTATED),
+        ({"lengthInBytes": None, "lengthInSeconds": "many"}, Emptiness.UNSTATED),
+        ({"lengthInBytes": -1}, Emptiness.UNSTATED),
+        ({"lengthInBytes": 0}, Emptiness.STATED),
+        ({"lengthInSeconds": 0}, Emptiness.STATED),
         ({"lengthInBytes": 0, "lengthInSeconds": 9}, Emptiness.DENIED),
         ({"lengthInBytes": 12345}, Emptiness.DENIED),
         ({"lengthInBytes": 12345, "lengthInSeconds": 0}, Emptiness.DENIED),
@@ -107,7 +107,7 @@ async def test_what_is_told_of_emptiness(catalog: Catalog, told: dict[str, objec
     for key in ("recording/1.mp3", "recording/1.wav", "media/2.jpg", "media/2/file"):
         assert catalog.emptiness(key) is expected
     for key in ("recording/2.mp3", "media/1.jpg", "media/public/2.jpg", "dynamic/a/2020/1/2/3", "moment/1@2-3.wav"):
-        assert catalog.emptiness(key) is Emptiness.UNTOLD
+        assert catalog.emptiness(key) is Emptiness.UNSTATED
 
 
 async def test_adding_is_the_same_version(catalog: Catalog) -> None:

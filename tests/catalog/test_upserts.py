@@ -15,7 +15,7 @@ from cffs.catalog import schema, upserts
 from cffs.catalog.rows import DynamicRow
 from cffs.catalog.store import Catalog
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 from cffs.core.values import RecordingList, RecordingState
 from tests.catalog.factories import call, campaign, media, recording
 
@@ -81,7 +81,7 @@ def test_names_in_a_call(told: list[str]) -> None:
             for extension in EXTENSIONS:
                 name = stem + extension
                 assert name_nbytes(name) <= MAX_NAME_NBYTES
-                assert not is_junk(name)
+                assert not is_probe_name(name)
                 assert "/" not in name
                 assert "\0" not in name
                 assert name not in (".", "..", extension)
@@ -102,7 +102,7 @@ def test_names_of_media(told: list[str]) -> None:
         assert len(set(shown)) == len(told)
         for name in shown:
             assert name_nbytes(name) <= MAX_NAME_NBYTES
-            assert not is_junk(name)
+            assert not is_probe_name(name)
             assert "/" not in name
 
 

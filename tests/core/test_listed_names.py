@@ -18,7 +18,7 @@ from cffs.core.listed_names import (
     other_side,
 )
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MADE_MS = 1_473_781_797_000  # 2016-09-13T15:49:57Z
@@ -74,7 +74,7 @@ def test_unique_and_valid(one: NameParts, two: NameParts, name: str, other_name:
     assert re.search(rf"[_~]{ident}( ~\d+)?\Z", stem)
     for extension in EXTENSIONS:
         assert name_nbytes(stem + extension) <= MAX_NAME_NBYTES
-        assert not is_junk(stem + extension)
+        assert not is_probe_name(stem + extension)
         assert not set("/\0") & set(stem + extension)
         (stem + extension).encode("utf-8")
     assert (listed_stem(two, identity=other, zone=BERLIN, name=other_name) != stem) or ident == other

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cffs.core.errors import NotInTree
 from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, file_name, is_text, name_nbytes
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 
 #: Any text that JSON can carry, lone surrogates and the rule's own characters included, often.
 TEXTS = st.text(
@@ -184,7 +184,7 @@ def test_marks_by_example(stem: str, taken: set[str], name: str) -> None:
 
 def test_a_beginning_that_is_taken_for_ever_is_left_out() -> None:
     """Where `taken` refuses every name with the stem's beginning, the object still gets a name; else a ValueError."""
-    assert file_name("._x", extension=".mp3", id=9, taken=is_junk) == " ~9 ~101.mp3"
+    assert file_name("._x", extension=".mp3", id=9, taken=is_probe_name) == " ~9 ~101.mp3"
     with pytest.raises(ValueError, match="every name is taken"):
         file_name("a", extension=".mp3", id=9, taken=lambda _name: True)
 

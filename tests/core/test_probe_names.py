@@ -1,6 +1,6 @@
 import pytest
 
-from cffs.core.probe_names import is_junk
+from cffs.core.probe_names import is_probe_name
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from cffs.core.probe_names import is_junk
 )  # fmt: skip
 def test_names_asked_by_habit_are_junk(name: str) -> None:
     """Each name that was seen probed, or that the contract lists, is answered without a request."""
-    assert is_junk(name)
+    assert is_probe_name(name)
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_names_asked_by_habit_are_junk(name: str) -> None:
 )  # fmt: skip
 def test_names_of_recordings_are_not(name: str) -> None:
     """A name that a recording, a folder or a file of ours can have is never junk."""
-    assert not is_junk(name)
+    assert not is_probe_name(name)

@@ -19,7 +19,7 @@ async def told_while(calls: CallTable, act: Callable[[], Awaitable[object]], exp
         with trio.move_on_after(SECONDS):
             while not any(expected in line for line in told):
                 await trio.sleep(0.005)
-                told |= {call.waits_for.told() for call in calls.waiting()}
+                told |= {call.waits_for.text() for call in calls.waiting()}
         assert any(expected in line for line in told), told
         nursery.cancel_scope.cancel()
     assert calls.waiting() == []

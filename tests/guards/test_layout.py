@@ -17,7 +17,6 @@ BESIDE = {"cli", "standin"}
 #: Class names that two packages of one call path have, and why.
 SHARED_NAMES: Final[dict[str, str]] = {
     "Entry": "0.1.0: cache and tree",
-    "Kind": "0.1.0: core and tree",
     "Known": "0.1.0: daemon and reader",
     "Look": "0.1.0: reader and writer",
     "Owner": "0.1.0: reader and writer",

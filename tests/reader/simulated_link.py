@@ -227,7 +227,7 @@ class Facts:
     learned_facts: list[Learned] = field(default_factory=list)
     changed_keys: list[str] = field(default_factory=list)
     kept: dict[str, Known] = field(default_factory=dict)
-    says_of_emptiness: Emptiness = Emptiness.UNTOLD
+    says_of_emptiness: Emptiness = Emptiness.UNSTATED
 
     def known(self, key: str) -> Known | None:
         return self.kept.get(key)

@@ -75,7 +75,7 @@ async def test_empty_object(autojump_clock: MockClock, told: Emptiness, how: str
         lab.facts.says_of_emptiness = told
         has_body, tells_length = how != "a range beyond it", how != "a body without a length"
         lab.add(Remote(total=0, ignores_ranges=has_body, tells_length=tells_length))
-        if told is Emptiness.TOLD or (told is Emptiness.UNTOLD and how == "a range beyond it"):
+        if told is Emptiness.STATED or (told is Emptiness.UNSTATED and how == "a range beyond it"):
             handle = await opened(lab, knows=False)
             assert handle.total_nbytes == 0
             assert await handle.read(0, 4096) == b""
@@ -98,7 +98,7 @@ async def test_empty_object(autojump_clock: MockClock, told: Emptiness, how: str
 async def test_an_empty_object_that_somebody_has_open(autojump_clock: MockClock) -> None:
     """Who opens an object that was empty a while ago has what it is now, however often and by whom it was opened."""
     async with laboratory() as lab:
-        lab.facts.says_of_emptiness = Emptiness.TOLD
+        lab.facts.says_of_emptiness = Emptiness.STATED
         lab.add(Remote(total=0))
         kept_open = await opened(lab, knows=False)
         for _ in range(4):
