@@ -1,4 +1,4 @@
-"""cffs, the CallFire file system: call recordings and media of an account as files.
+"""The CallFire file system: call recordings and media of an account as files.
 
 The floors. A package imports only from packages below it; import-linter holds that.
 

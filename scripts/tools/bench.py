@@ -1,7 +1,8 @@
 # ruff: noqa: T201  # a script prints
-"""Wall-clock figures on this machine, for cffs/docs/performance.md and for developers. It gates nothing.
+"""Wall-clock figures of this machine, beside those of other mounts.
 
-It owns the command line and the order of rounds; `bench_cases/` owns the rest. `scripts/bench` calls it.
+It owns the command line and the order of rounds; `bench_cases/` owns the rest. The figures go into
+cffs/docs/performance.md; they gate nothing.
 """
 
 import argparse
@@ -41,7 +42,7 @@ MARKERS = ("<!-- measured: made by scripts/bench --write -->\n", "<!-- /measured
 
 
 def main() -> None:
-    """Measures, or writes down what was measured."""
+    """Measure, or write down what was measured."""
     if sys.argv[1:2] == ["catalogue"]:
         from bench_cases import catalogue
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def install() -> None:
-    """The programs that are compared, from Debian; SystemExit where that is not ours to do."""
+    """Install the programs that are compared, from Debian. Raises SystemExit where that needs root."""
     missing = [package for package, used in PACKAGES.items() if not Path(used).exists()]
     if not missing:
         return
@@ -79,7 +80,8 @@ def install() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Rounds over all cases, one way and back in turn; Ctrl-C ends all that was started and keeps the samples."""
+    """Run the rounds over all cases, in one order and its reverse by turns. Ctrl-C ends what was started and keeps the
+    samples."""
     from bench_cases import cases, files, programs, report, samples, site
 
     for which in SIGNALS:
@@ -112,15 +114,15 @@ def measure(arguments: argparse.Namespace) -> None:
     print(f"\n{len(taken.taken)} samples in {arguments.json}, {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
-def interrupt(*_told: object) -> None:
-    """The first signal ends the run; the next ones must not stop what it takes to end."""
+def interrupt(*_signal: object) -> None:
+    """Raise KeyboardInterrupt for the first signal only: later ones must not stop what it takes to end."""
     for which in SIGNALS:
         signal.signal(which, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def run(case: "Case", site: "Site", taken: "Samples", number: int) -> None:
-    """One case once; one that fails is told and leaves the others be."""
+    """Run one case once; one that fails is reported and leaves the others alone."""
     try:
         for sample in case.measure(site):
             sample.round = number + 1
@@ -131,7 +133,7 @@ def run(case: "Case", site: "Site", taken: "Samples", number: int) -> None:
 
 
 def write(path: Path) -> None:
-    """The document's table and picture and the README's rows, from the samples in `path`, which are kept."""
+    """Write the document's table and picture and the README's rows, from the samples in `path`, which are kept."""
     from bench_cases import plot, report, samples
 
     taken = samples.Samples.read(path)

@@ -1,5 +1,5 @@
 # ruff: noqa: T201, S603  # a script prints, and runs fixed commands
-"""The tour of `scripts/demo`: mounts a stand-in, shows the tree, plays one recording, compares all audio, unmounts.
+"""The tour of `scripts/demo`: a stand-in, its mount, one recording, all audio.
 
 It owns what is printed. It must not know how the mount works: it uses the commands' own parts and plain files.
 """
@@ -29,7 +29,7 @@ from cffs.standin.account import Account
 from cffs.standin.office_account import FOUND_PARTY, FOUND_SECONDS, friendly_account
 
 AUDIO = (".m4a", ".mp3", ".wav")
-#: What is shown of each folder of the tree, and how deep.
+#: How many entries of each folder of the tree are shown, and how deep.
 SHOWN, DEPTH = 3, 3
 NEXT = (
     "next: scripts/demo --stay              keeps it mounted, to look around in a file manager",
@@ -39,12 +39,12 @@ NEXT = (
 
 
 def main() -> int:
-    """The exit status: 0 when every byte was right."""
+    """The exit status: 0 where every byte was right."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description="A tour of an embedded stand-in's mount.")
     parser.add_argument("path", nargs="?", type=Path, default=Path("mnt"), help="where to mount  [./mnt]")
     parser.add_argument("--stay", action="store_true", help="leave it mounted until Ctrl-C")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the mount goes either way
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever happened, the mount is taken away
     try:
         mountpoint = prepare(arguments.path, create=True)
         today = datetime.now(UTC).astimezone().date()
@@ -69,12 +69,12 @@ def main() -> int:
 
 
 def hint(lines: Iterable[str]) -> None:
-    """For people; stdout ends with the summary."""
+    """Print a line for people; stdout ends with the summary."""
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def tour(mountpoint: Path, account: Account) -> int:
-    """Shows, plays, compares; prints one summary line."""
+    """Show, play and compare; print one summary line."""
     print(f"{mountpoint}/")
     for line in tree(mountpoint, "", DEPTH):
         print(line)
@@ -115,7 +115,7 @@ def audio_files(mountpoint: Path) -> Iterator[Path]:
 
 
 def expected(account: Account, file: Path) -> bytes | None:
-    """The stand-in's true bytes of the file, told from its id in the mount; None where it has no such object."""
+    """The stand-in's true bytes of the file, by the id in its path; None where it has no such object."""
     number = id_of(file)
     if file.parent.name == "media":
         path = f"/v2/media/{number}{file.suffix}"
@@ -128,14 +128,14 @@ def expected(account: Account, file: Path) -> bytes | None:
 
 
 def id_of(file: Path) -> str:
-    """A listed name is the id, or ends with it."""
+    """The id in a listed name, which is the id or ends with it."""
     return file.stem.rpartition("_")[2]
 
 
 def play(mountpoint: Path) -> str:
-    """Decodes a whole recording with a real decoder; one line that says what it was. Raises Failed if it is none.
+    """Decode a whole recording with a real decoder, and return one line about it. Raises Failed where it is none.
 
-    It is one that somebody might look for: a call with one party, of last Tuesday, half a minute long.
+    The recording is one that a person might look for: a call with one party, of last Tuesday, half a minute long.
     """
     party = mountpoint / "by-number" / FOUND_PARTY
     found = sorted(file for file in party.iterdir() if file.suffix in AUDIO)

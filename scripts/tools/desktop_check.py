@@ -1,9 +1,9 @@
 # ruff: noqa: T201, S603, S607, TID251  # a script prints, waits, and runs fixed commands
-"""The body of scripts/desktop-check: a mount of a stand-in, a desktop under Xvfb, players; what each of them cost.
+"""What a desktop costs: a stand-in's mount in a file manager and in players.
 
-It must not touch the user's own desktop: display, session bus and home are its own. Exit 0 when opening the folder
-fetched not one byte of audio, the thumbnailer was really at work (it drew one of a local picture), and every program
-did its job.
+It must not touch the user's own desktop: display, session bus and home are its own. Exit 0 where opening the folder
+fetched not one byte of audio, the thumbnailer was at work (it drew one of a local picture), and every program did its
+job.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from cffs.standin.request_log import RequestRecord
 from cffs.standin.thread import StandinThread
 
 RECORDINGS = 200
-#: Thunar's last event came 2 s after its start where it was measured; the thumbnailer's within the same time.
+#: Where it was measured, Thunar's last event came 2 s after its start, and the thumbnailer's within that time too.
 SETTLE_SECONDS = 12.0
 SCREEN = ("1600", "1200")
 START_SECONDS = 20.0
@@ -57,24 +57,24 @@ class Row:
 
 
 class Meter:
-    """Counts what the stand-in was asked between two looks."""
+    """Counts the stand-in's requests between two readings."""
 
     def __init__(self, standin: StandinThread) -> None:
         self._standin = standin
 
     def start(self) -> None:
-        """From now on."""
+        """Begin to count."""
         self._standin.log.clear()
 
     def row(self, what: str, wrong: str = "") -> Row:
-        """What it was since then."""
+        """The count since then."""
         requests = self._standin.requests
         audio = [request for request in requests if is_audio(request)]
         return Row(what, len(requests), len(audio), sum(request.body_nbytes for request in audio), wrong)
 
 
 def is_audio(request: RequestRecord) -> bool:
-    """Whether the bytes of a recording or a media file were asked for."""
+    """True where bytes of a recording or a media file were requested."""
     return request.path.endswith(AUDIO) or "/files/recording/" in request.path.replace("/list/", "/")
 
 
@@ -97,7 +97,7 @@ def main() -> int:
 
 
 def check(screenshot: Path) -> Iterator[Row]:
-    """Each row as it is known, printed too."""
+    """The rows, each printed as soon as it is known."""
     account = Account(seed=1, calls=RECORDINGS, recordings_per_call=1)
     with ExitStack() as stack:
         standin = stack.enter_context(StandinThread(account))
@@ -116,22 +116,22 @@ def check(screenshot: Path) -> Iterator[Row]:
 
 @contextmanager
 def temporary_home() -> Iterator[str]:
-    """A home that is gone afterwards."""
+    """A temporary home, removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="cffs-desktop-", ignore_cleanup_errors=True) as folder:
         yield folder
 
 
 def child_of(standin: StandinThread) -> StandinChild:
-    """What the demo's settings want to know of a stand-in."""
-    told = standin.credentials
+    """The stand-in's variables, as the demo's settings want them."""
+    credentials = standin.credentials
     return StandinChild(
         base_url=standin.base_url,
         environment={
             "CFFS_V1_URL": standin.v1_url,
             "CFFS_V2_URL": standin.v2_url,
-            "CFFS_APIKEY": told.apikey,
-            "CFFS_LOGIN": told.login,
-            "CFFS_PASSWORD": told.password,
+            "CFFS_APIKEY": credentials.apikey,
+            "CFFS_LOGIN": credentials.login,
+            "CFFS_PASSWORD": credentials.password,
         },
     )
 
@@ -149,7 +149,7 @@ def desktop(meter: Meter, mountpoint: Path, home: Path, screenshot: Path) -> Ite
         meter.start()
         with program(["thunar", str(recordings)], environment):
             wait_for_window(environment)
-            # the whole screen: the more files are seen, the more thumbnails are wanted
+            # the whole screen: the more files are visible, the more thumbnails are wanted
             run(
                 "xdotool",
                 "search",
@@ -178,9 +178,9 @@ def _audio_is_wrong(meter: Meter) -> str:
 
 
 def players(meter: Meter, mountpoint: Path, home: Path) -> Iterator[Row]:
-    """mpv, ffplay and sox: play, and play after a seek; each on a recording that nobody has read."""
+    """mpv, ffplay and sox: play, and play after a seek, each on a recording that was not read before."""
     recordings = mountpoint / "recordings"
-    # one after the other: a folder that is read in order has its next files brought early
+    # one after the other: a folder that is read in order has its next files prefetched
     mp3s = sorted(str(recordings / name) for name in os.listdir(recordings) if name.endswith(".mp3"))[::7]
     wavs = [name.removesuffix(".mp3") + ".wav" for name in mp3s[8:]]
     quiet = {**os.environ, "SDL_AUDIODRIVER": "dummy", "SDL_VIDEODRIVER": "dummy"}
@@ -211,7 +211,7 @@ class Done:
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> Done:
-    """Runs a program to its end."""
+    """Run a program to its end."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROGRAM_SECONDS, env=env
@@ -228,7 +228,7 @@ def run(*command: str, env: dict[str, str] | None = None) -> Done:
 
 @contextmanager
 def program(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """A program for the length of the block, ended by its pid."""
+    """Run a program during the block, and end it by its pid."""
     child = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -255,8 +255,8 @@ def display() -> Iterator[str]:
     )
     os.close(writer)
     try:
-        with os.fdopen(reader) as told:
-            number = told.readline().strip()
+        with os.fdopen(reader) as pipe:
+            number = pipe.readline().strip()
         if not number:
             raise Failed("Xvfb did not start")
         yield f":{number}"
@@ -267,7 +267,7 @@ def display() -> Iterator[str]:
 
 @contextmanager
 def session_bus(number: str, home: Path) -> Iterator[dict[str, str]]:
-    """A session of its own: bus, home, folders; ended with everything it started."""
+    """A session of its own (bus, home, folders), ended with everything that it started."""
     runtime = home / "run"
     runtime.mkdir(mode=0o700)
     environment = {
@@ -303,7 +303,7 @@ def session_bus(number: str, home: Path) -> Iterator[dict[str, str]]:
 
 
 def wait_for_window(environment: dict[str, str]) -> None:
-    """Until something is on the screen."""
+    """Wait until something is on the screen."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         done = subprocess.run(
@@ -316,7 +316,7 @@ def wait_for_window(environment: dict[str, str]) -> None:
 
 
 def draws_thumbnails(environment: dict[str, str], home: Path) -> bool:
-    """Whether the thumbnailer of this session works at all: it is shown a picture on the local disk."""
+    """True where the thumbnailer of this session works at all: it is shown a picture on the local disk."""
     pictures = home / "Pictures"
     pictures.mkdir()
     run("convert", "-size", "640x480", "plasma:red-blue", str(pictures / "picture.jpg"))

@@ -1,8 +1,8 @@
 # ruff: noqa: T201  # a script prints
-"""The generated parts of cffs/docs/: the tree, the commands, the options, the operations, and the man pages.
+"""The generated parts of cffs/docs/, and the man pages.
 
-It owns which path uses which operation. It rewrites the documents in place; a guard test holds them equal to what the
-code says today.
+It owns which path uses which operation. It rewrites the documents in place; guard tests compare them with what the code
+says today.
 """
 
 import sys
@@ -49,7 +49,7 @@ USED_BY: dict[str, str] = {
     "getCallBroadcast": "lookup of an unlisted campaign; `campaign.json`",
     "findMedia": "`ls media`",
 }
-#: Parameters that are not simply parts of the path: how each is used, where need be by one operation alone.
+#: How each parameter is used that is not part of the path; where one operation differs, under its name.
 PARAMETERS: dict[str, str] = {
     "apikey": "the credential",
     "fields": "not sent: the `.json` files show every field there is",
@@ -80,7 +80,7 @@ def _row(operation: Operation) -> str:
 
 
 def options_list() -> str:
-    """Every option and its help, a line each, as a help page shows them; the texts are the option table's."""
+    """Every option and its help, a line each, as a help page shows them."""
     spelt = {option: f"{option.flag} {option.metavar}".rstrip() for option in OPTIONS}
     width = max(map(len, spelt.values()))
     return "".join(f"{text:<{width}}  {option.help}\n" for option, text in spelt.items())

@@ -1,7 +1,7 @@
 # ruff: noqa: T201  # a script prints
-"""Owns the fingerprint in each lock's header: a hash of the dependency lists that the lock was made from.
+"""The fingerprint in each lock's header: a hash of its dependency lists.
 
-It must not know how locks are made (`scripts/lock` does) or installed (`scripts/setup`). The guard tests call it too.
+It must not know how locks are made (`scripts/lock`) or installed (`scripts/setup`).
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def header(lock: str) -> str:
 
 
 def is_fresh(lock: str) -> bool:
-    """True when the lock was made from the lists as they are now."""
+    """True where the lock was made from the lists as they are now."""
     return LOCKS[lock].read_text().startswith(header(lock))
 
 

@@ -1,7 +1,7 @@
-"""The man pages cffs(1) and mount.cffs(8), rendered from the commands, the option table and the documents.
+"""The man pages cffs(1) and mount.cffs(8), and the table of commands.
 
-It owns how Markdown and click's help become roff. It must not know what is said: every sentence of a page is a help
-text or a section of a document, so that nothing is written twice.
+It owns how Markdown and click's help become roff. It must not hold sentences of its own: each is a help text or a
+section of a document, so that nothing is written twice.
 """
 
 import re
@@ -41,7 +41,7 @@ def _below(context: click.Context, group: click.Group) -> Iterator[tuple[click.C
 
 
 def usage(context: click.Context, command: click.Command) -> str:
-    """`cffs cache prune [OPTIONS]`."""
+    """How a command is typed, such as `cffs cache prune [OPTIONS]`."""
     return " ".join([context.command_path, *command.collect_usage_pieces(context)])
 
 

@@ -1,12 +1,11 @@
 # ruff: noqa: T201, S603  # a script prints, and runs fixed commands
-"""Mutates the modules that decide, one small change at a time, and counts how many changes the tests notice.
+"""Mutation testing of the modules that decide.
 
 It owns which modules are mutated, which tests must notice, and how a survivor is accounted for. mutmut makes the
-mutants and runs the tests; it works in a copy of the checkout, since it reads its settings from there. `scripts/mutate`
-calls it.
+mutants and runs the tests, in a copy of the checkout, because it reads its settings from there.
 
-A mutant that only changes a text for people (the message of an exception) is left out of the count. Every other
-survivor is printed; `scripts/tools/mutants.toml` holds those that are known, each with the reason why it may live.
+A mutant that only changes the message of an exception is left out of the count. Every other survivor is printed;
+`scripts/tools/mutants.toml` holds those that are known, each with the reason why it may live.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = ROOT / "scripts/tools/mutants.toml"
 MUTMUT = ROOT / ".venv/bin/mutmut"
-#: Below this share the tests of these modules hold too little to trust a change by them.
+#: Below this share the tests of these modules are too weak to trust a change.
 NOTICED_SHARE = 0.95
 CHILDREN = 2
 #: Module -> the tests that must notice its mutants.
@@ -44,7 +43,7 @@ _TEXT = re.compile(r"""[rbf]*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change: where, the lines before and after it, and how the tests took it."""
+    """One change: its place, the lines before and after it, and its outcome."""
 
     name: str
     outcome: str
@@ -53,12 +52,12 @@ class Mutant:
 
     @property
     def function(self) -> str:
-        """`core.names.file_name`, whatever number the mutant has."""
+        """The mutant's function without the mutant's number, such as `core.names.file_name`."""
         return re.sub(r"\.(x_|xǁ)|ǁ", ".", self.name.removeprefix("cffs.").partition("__mutmut_")[0])
 
     @property
     def is_of_a_message(self) -> bool:
-        """True where only the text of an exception differs: what it says is for people."""
+        """True where only the message of an exception differs."""
         if "raise " not in self.before and "(" in self.before:
             return False
         return _without_texts(self.before) == _without_texts(self.after)
@@ -70,7 +69,7 @@ def _without_texts(line: str) -> str:
 
 
 def main() -> int:
-    """0 where enough is noticed and each survivor is accounted for."""
+    """The exit status: 0 where enough is noticed and each survivor is accounted for."""
     parser = argparse.ArgumentParser(prog="scripts/mutate")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(MODULES))
     wanted = parser.parse_args().modules or list(MODULES)
@@ -100,8 +99,8 @@ def mutate(copy: Path, modules: list[str]) -> list[Mutant]:
     if done.returncode != 0:
         print(done.stdout[-2000:] + done.stderr[-2000:])
         raise SystemExit("scripts/mutate: mutmut failed")
-    told = subprocess.run([MUTMUT, "results", "--all", "true"], cwd=copy, capture_output=True, text=True, check=True)
-    outcomes = re.findall(r"^\s*(cffs\.\S+): (.+)$", told.stdout, flags=re.MULTILINE)
+    results = subprocess.run([MUTMUT, "results", "--all", "true"], cwd=copy, capture_output=True, text=True, check=True)
+    outcomes = re.findall(r"^\s*(cffs\.\S+): (.+)$", results.stdout, flags=re.MULTILINE)
     return [described(copy, name, outcome) for name, outcome in outcomes]
 
 
@@ -116,7 +115,7 @@ def described(copy: Path, name: str, outcome: str) -> Mutant:
 
 
 def judged(mutants: list[Mutant], modules: list[str]) -> int:
-    """Prints the share of each module and every survivor; 0 where all is as it should be."""
+    """Print the share of each module and every survivor; 0 where all is as it should be."""
     known = {(row["function"], row["after"]): row["reason"] for row in tomllib.loads(KNOWN.read_text())["survivor"]}
     unexplained = list[Mutant]()
     noticed, counted = Counter[str](), Counter[str]()

@@ -1,10 +1,11 @@
 # ruff: noqa: T201, S311, TID251  # a script prints, waits, and its dice make a schedule that --seed repeats
-"""Readers, writers, listers, faults, evictions and remounts at random; what a mount holds must come back.
+"""Soak test: readers, writers, faults and remounts at random for minutes.
 
-Three mounts, each with a cache of its own. One has small caches, lives from start to end and is measured at rest once a
-minute: memory, descriptors, tasks, inodes, lookups. One is unmounted or killed and mounted again all the time. One has
-the default memory, so that recordings of up to 60 MB reach its buffer pool, and takes uploads. Every byte read is
-compared, and so is every upload that its `close` reported as done.
+What a mount holds must come back to its baseline. There are three mounts, each with a cache of its own. One has small
+caches, lives from start to end and is measured at rest once a minute: memory, descriptors, tasks, inodes, lookups. One
+is unmounted or killed and mounted again all the time. One has the default memory, so that recordings of up to 60 MB
+reach its buffer pool, and takes uploads. Every byte read is compared, and so is every upload that its `close` reported
+as done.
 """
 
 import argparse
@@ -39,17 +40,17 @@ from tests.mount.mounting import account_variables, environment  # noqa: E402
 READERS, LISTERS, CALLS = 6, 2, 40
 #: Readers of large recordings, how many of those there are, and how large: the buffer pool begins at 32 MiB of memory.
 LARGE_READERS, LARGE_RECORDINGS, LARGE_NBYTES = 2, 4, (20_000_000, 60_000_000)
-#: What the slower of a shared machine's cores makes of a file of 60 MB read whole is not worth the time: a slice of it.
+#: A slice of a large file: on the slower of a shared machine's cores a file of 60 MB read whole takes too long.
 MOST_OF_LARGE_NBYTES = 24_000_000
 #: One call of a program, however many READs the kernel makes of it.
 READ_NBYTES, LARGE_READ_NBYTES = (4096, 65_536, 131_072), (4096, 131_072, 1 << 20)
 UPLOAD_NBYTES = (20_000, 400_000)
 #: Far less than there is to read, so that both caches evict all the time.
 SMALL_CACHES = ("--cache-size", "24M", "--memory-size", "16M", "--dir-ttl", "5")
-#: The default memory; a disk cache that holds some of the large recordings and not all.
+#: The default memory, and a disk cache that holds some of the large recordings and not all.
 DEFAULT_MEMORY = ("--cache-size", "150M", "--dir-ttl", "5", "--writable")
 ROUND_SECONDS, REST_SECONDS = 55.0, 5.0
-#: What a plateau may differ from the first one; memory by the allocator's habits.
+#: How far a plateau may differ from the first one; memory varies by the allocator's habits.
 MORE_MEMORY_NBYTES, MORE_OF_ANYTHING = 15_000_000, 8
 #: Faults that no client can notice, or that need a function of the test that uses them.
 NOT_DRAWN = {
@@ -71,17 +72,17 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
 FAULTS: tuple[tuple[str, dict[str, Any]], ...] = tuple(
     (name, options) for name in faults.NAMES if name not in NOT_DRAWN for options in OPTIONS.get(name, ({},))
 )
-#: What a reader may meet while faults are on.
+#: Errors that a reader may meet while faults are on.
 EXPECTED = {errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ESTALE, errno.EACCES, errno.ENOENT}
-#: And who uploads.
+#: Errors that an uploader may meet.
 REFUSED = {errno.EINVAL, errno.EFBIG, errno.EEXIST}
-#: And where its mount is being killed or unmounted.
+#: Errors where the mount is being killed or unmounted.
 ENDING = {errno.ENOTCONN, errno.ECONNABORTED, errno.EBADF}
 
 
 @dataclass
 class Tally:
-    """What all threads saw. Each counter is touched under the lock."""
+    """The counters of all threads, each touched under the lock."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     counts: Counter[str] = field(default_factory=Counter)
@@ -149,7 +150,7 @@ class Mount:
 
 
 class Soak:
-    """The threads and what they share."""
+    """The threads and their shared state."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.account = make_account(calls=CALLS)
@@ -246,7 +247,7 @@ class Soak:
                 piece = self.timed(name, lambda o=offset, n=nbytes: os.pread(descriptor, n, o))
                 pieces.append((offset, piece))
                 position = offset + len(piece)
-                if not piece:  # fewer than asked is no end: where a page fails, the kernel gives those before it first
+                if not piece:  # a short read is no end: where a page fails, the kernel returns those before it first
                     break
         except OSError as error:
             self.tally.failed(error, ends=mount is self.restless)
@@ -345,7 +346,7 @@ class Soak:
     # -- rest --
 
     def at_rest(self) -> dict[str, float]:
-        """What the steady mount holds with nobody asking and nothing known to the kernel."""
+        """What the steady mount holds while no program uses it and the kernel knows nothing of it."""
         self.resting.set()
         deadline = time.monotonic() + 40
         while not all(self.idle.values()) and time.monotonic() < deadline:
@@ -354,7 +355,8 @@ class Soak:
         self.standin.link.latency_seconds = 0
         time.sleep(REST_SECONDS)
         if os.geteuid() == 0:
-            Path("/proc/sys/vm/drop_caches").write_text("2")  # FORGETs: of the whole machine's names, hence rarely
+            # this sends FORGETs for the names of the whole machine, hence rarely
+            Path("/proc/sys/vm/drop_caches").write_text("2")
             time.sleep(1)
         pid = self.steady.pid
         status = self.steady.status()
@@ -370,7 +372,7 @@ class Soak:
 
 
 def main() -> int:
-    """0 where nothing was wrong, late or left over."""
+    """The exit status: 0 where nothing was wrong, late or left over."""
     parser = argparse.ArgumentParser(prog="scripts/soak")
     parser.add_argument("minutes", type=float)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
@@ -419,7 +421,7 @@ def main() -> int:
 
 
 def judged(soak: Soak, rows: list[dict[str, float]]) -> list[str]:
-    """Prints the sums; what was not as promised."""
+    """Print the sums, and return what was not as promised."""
     counts, tally = soak.tally.counts, soak.tally
     print(f"{counts['reads']} reads of {counts['bytes'] / 1e6:.0f} MB, {counts['listings']} listings,", end=" ")
     print(f"{counts['faults']} faults, {counts['replaced']} replaced, {counts['remounts']} remounts,", end=" ")

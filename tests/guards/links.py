@@ -1,4 +1,4 @@
-"""Links into the documents: the anchors that a page has, and the references that a text makes."""
+"""Links into the documents: anchors of a page, and references of a text."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What scripts/bench says of its samples: verdicts as shown, and a document that shows the kept samples."""
+"""Verdicts and tables of scripts/bench, rendered from samples."""
 
 from pathlib import Path
 

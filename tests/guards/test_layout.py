@@ -1,4 +1,4 @@
-"""Guard over the layout: names that are found, modules of one concept, tests that are found from the module.
+"""Guard over the layout: names, sizes of modules, and where their tests are.
 
 It owns the exceptions, each with its reason. It must not know what a module does.
 """
@@ -14,16 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "cffs").rglob("*.py"))
 #: Packages that lie beside the call path: the commands, and the service that the tests embed.
 BESIDE = {"cli", "standin"}
-#: Class names that two packages of one call path have, and why.
+#: Class names that two packages of one call path have, with the packages.
 SHARED_NAMES: Final[dict[str, str]] = {
     "Entry": "0.1.0: cache and tree",
     "Known": "0.1.0: daemon and reader",
     "Look": "0.1.0: reader and writer",
     "Owner": "0.1.0: reader and writer",
 }
-#: A basename may occur so often; `__init__` and `__main__` are Python's.
+#: How often a basename may occur; `__init__` and `__main__` are Python's.
 MOST_BASENAMES = 2
-#: A module below this is a splinter of a concept, unless it is named here.
+#: A shorter module is a splinter of a concept, unless it is named here with its reason.
 SHORTEST_MODULE = 40
 SHORT: Final[dict[str, str]] = {
     "cache/types": "the values that memory and disk share; neither imports the other",
@@ -51,9 +51,9 @@ SHORT: Final[dict[str, str]] = {
     "writer/cooldown": "a rule that two kinds of actions share",
 }
 MOST_SHORT = 23
-#: A module of more than this is held by tests that are found from its name, or by a suite of the table.
+#: A longer module is held by tests that are found from its name, or by a suite of the table.
 UNTESTED_NLINES = 60
-#: Suite -> the modules that it holds beside those that the tests in its folder are named after.
+#: Suite -> the modules that it holds, besides the one that it is named after.
 SUITES: Final[dict[str, str]] = {
     "cache/test_disk.py": "disk_check disk_file disk_index",
     "cache/test_memory.py": "extents",
@@ -129,7 +129,7 @@ SUITES: Final[dict[str, str]] = {
 
 
 def module_of(path: Path) -> str:
-    """`reader/planner` for cffs/reader/planner.py."""
+    """The module of a path, such as `reader/planner` for cffs/reader/planner.py."""
     return path.relative_to(ROOT / "cffs").with_suffix("").as_posix()
 
 

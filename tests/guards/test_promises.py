@@ -1,4 +1,4 @@
-"""Every promise of cffs/docs/semantics.md is a line, every line has tests, and each of them is run every time."""
+"""Guard over the promises of cffs/docs/semantics.md: each line has tests."""
 
 import ast
 import re

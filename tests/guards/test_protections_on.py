@@ -1,4 +1,4 @@
-"""No protection is switched off anywhere: not in the code, not in the tests, not by an option."""
+"""Guard: no protection is switched off, in code, in tests, or by an option."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ from cffs.core.settings_options import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [path for folder in ("cffs", "tests", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
-#: Attributes and names that have no place here, and why.
+#: Attributes and names that must not occur, and why.
 FORBIDDEN_NAMES = {
     "CERT_NONE": "TLS without verification",
     "CERT_OPTIONAL": "TLS without verification",
@@ -21,7 +21,7 @@ FORBIDDEN_NAMES = {
     "marshal": "bytes that run",
     "shelve": "bytes that run",
 }
-#: Keyword arguments that may not have that value.
+#: Keyword arguments that must not have that value, and why.
 FORBIDDEN_KEYWORDS = {
     ("verify", False): "TLS without verification",
     ("check_hostname", False): "TLS without verification",

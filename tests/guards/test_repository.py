@@ -1,4 +1,4 @@
-"""Guards: habits that no linter holds. Each failure names the file and what to do."""
+"""Guards over habits that no linter holds."""
 
 import ast
 import importlib.util
@@ -13,11 +13,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_MODULE = 400
-#: HTTP of our own making, which people rightly distrust: so little that it can be read in one sitting.
+#: The parts of the home-made HTTP, and a limit that lets it be read in one sitting, because people rightly distrust
+#: such code.
 OWN_HTTP, OWN_HTTP_LINES = ("http1.py", "pool.py", "sockets.py"), 600
-#: The only places that may catch everything (style.md 10): handler boundary, background tasks, and the command line's.
+#: The only places that may catch everything: the handler's boundary, background tasks, and the command line.
 BROAD_EXCEPTS = {
-    "cffs/fuse/guard.py": 2,  # around a handler, and around what answers a READ at once; one function tells both
+    "cffs/fuse/guard.py": 2,  # around a handler, and around what answers a READ without waiting
     "cffs/daemon/background.py": 1,
     "cffs/cli/main.py": 1,
 }
@@ -55,7 +56,7 @@ def test_modules_are_short():
 
 
 def test_home_made_http_is_little():
-    """Framing, pool, sockets and TLS of the own wire stay within what one reads in one sitting."""
+    """Framing, pool, sockets and TLS of the own wire can be read in one sitting."""
     wire = ROOT / "cffs/callfire/wire"
     assert sum(len((wire / name).read_text().splitlines()) for name in OWN_HTTP) < OWN_HTTP_LINES
 

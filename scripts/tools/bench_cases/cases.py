@@ -1,7 +1,7 @@
-"""The rows of the table: what is read, by which program, from where. Each case takes its samples from a fresh mount.
+"""The rows of the table: what is read, by which program, from where.
 
-It owns how things are read; it must not know what the figures must reach. `scripts/tools/bench.py` runs the cases in
-rounds, so that a noise of some seconds meets one sample of each program and not all of one.
+It owns how things are read, each case from a fresh mount. It must not know what the figures must reach. The cases run
+in rounds, so that some seconds of noise meet one sample of each program and not all of one.
 """
 
 import os
@@ -22,18 +22,18 @@ from bench_cases.site import FAR, FAR_TLS, NEAR, NEAR_TLS, SLOW, Place, Site
 
 KIB = 1024
 DECODED_FILES = 60
-#: rclone has one connection, so that its speed needs no more to show.
+#: rclone has one connection, which is enough to show its speed.
 SLOW_NBYTES_OF_ONE = 24 * MIB
 RANDOM_READS = {NEAR: 800, FAR: 120}
 CURL_PARALLEL = 8
-#: Programs that read files which nobody listed, at a time.
+#: How many programs read unlisted files at a time.
 PROGRAMS_AT_ONCE = 16
 SEEKS = 60
 RUN_SECONDS = 300
 
-#: From disk, one after another: the same work takes 0.14 or 0.56 s, and mostly a first pass is slow. Memory that a
-#: virtual machine never used, or gave back to its host, costs 12 us a page to touch and not 2 (measured), and the
-#: file's two page caches want it.
+#: Rounds from the disk, one after another: equal work takes 0.14 or 0.56 s, and mostly a first pass is slow. Memory
+#: that a virtual machine never used, or gave back to its host, costs 12 us a page to touch instead of 2 (measured), and
+#: the file's two page caches need it.
 DISK_PASSES = 3
 
 MOUNTS: dict[str, Any] = {
@@ -55,7 +55,7 @@ Measure = Callable[[Site], Iterator[Sample]]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One program in one row (or in rows that follow from one another); at most `rounds` times."""
+    """One program in one row, or in rows that follow from one another; it runs at most `rounds` times."""
 
     row: str
     program: str
@@ -65,7 +65,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """All of them, in the order of one round."""
+    """All cases, in the order of one round."""
     found: list[Case] = []
 
     def add(row: str, programs: Iterable[str], measure: Callable[..., Iterator[Sample]], **how: Any) -> None:
@@ -129,13 +129,13 @@ def _stream(
         _dd(mount.folder / name, sample, site, mount, nbytes or SETS[set_name].most_nbytes)
         if nbytes is None:
             _compare(mount.folder / name, site, set_name)
-    if nbytes is not None:  # a request that goes on is noted when it is given up
+    if nbytes is not None:  # a request that is still running is noted when it is given up
         sample.requests, sample.sent_nbytes = site.answered_since(position)
     yield sample
 
 
 def _fetch(place: Place, row: str, program: str, site: Site) -> Iterator[Sample]:
-    """The same by curl, into nothing."""
+    """A cold file by curl, into nothing."""
     [name] = site.names("big")
     with measuring(Sample(row, program, nbytes=SETS["big"].most_nbytes), site) as sample:
         _run("curl", "-sS", "--cacert", site.ca_bundle, "-o", "/dev/null", site.plain_url(place, "big") + name)
@@ -159,7 +159,7 @@ def _kept(row: str, program: str, site: Site) -> Iterator[Sample]:
 
 
 def _kept_locally(row: str, program: str, site: Site) -> Iterator[Sample]:
-    """What the kernel and the disk need for the two rows behind `row`: the same bytes in a file of this machine."""
+    """A file of this machine, as the floor of the two rows that follow `row`: what the kernel and the disk need."""
     [name] = site.names("big")
     path, nbytes = site.folder / "local", SETS["big"].most_nbytes
     try:
@@ -173,7 +173,7 @@ def _kept_locally(row: str, program: str, site: Site) -> Iterator[Sample]:
 
 
 def _first(row: str, program: str, site: Site) -> Iterator[Sample]:
-    """The median of the first 64 KiB of files nobody reads in order."""
+    """The median of the first 64 KiB of files that are not read in order."""
     with MOUNTS[program].mounted(site, FAR, "probed") as mount:
         names = _listed(mount)
         random.Random(4).shuffle(names)
@@ -189,7 +189,7 @@ def _first(row: str, program: str, site: Site) -> Iterator[Sample]:
 
 
 def _unlisted(row: str, program: str, site: Site, *, is_nested: bool) -> Iterator[Sample]:
-    """The first 64 KiB of a file by its path, in a mount where nobody has listed or looked up anything."""
+    """The first 64 KiB of a file by its path, in a mount where nothing was listed or looked up."""
     names = site.nested_names("probed") if is_nested else site.names("probed")
     with (
         MOUNTS[program].mounted(site, FAR, "probed", is_nested=is_nested) as mount,
@@ -201,18 +201,18 @@ def _unlisted(row: str, program: str, site: Site, *, is_nested: bool) -> Iterato
 
 
 def _by_sixteen(row: str, program: str, site: Site) -> Iterator[Sample]:
-    """Files that nobody listed, each read by a program of its own, sixteen at a time."""
+    """Unlisted files, each read by a program of its own, sixteen at a time."""
     with MOUNTS[program].mounted(site, FAR, "small") as mount:
         paths = "\n".join(str(mount.folder / name) for name in site.names("small"))
         command = f"/usr/bin/xargs -P {PROGRAMS_AT_ONCE} -n 1 /usr/bin/cat | /usr/bin/wc -c"
         with measuring(Sample(row, program, nbytes=_total(site, "small")), site, mount) as sample:
-            told = _run("/bin/sh", "-c", command, stdin=paths)
-        _require(int(told) == sample.nbytes, "not all was read")
+            output = _run("/bin/sh", "-c", command, stdin=paths)
+        _require(int(output) == sample.nbytes, "not all was read")
         yield sample
 
 
 def _fetch_by_sixteen(row: str, program: str, site: Site) -> Iterator[Sample]:
-    """The same files by one curl with sixteen transfers at a time, into nothing."""
+    """Those files by one curl with sixteen transfers at a time, into nothing."""
     urls = [part for name in site.names("small") for part in ("-o", "/dev/null", site.plain_url(FAR, "small") + name)]
     with measuring(Sample(row, program, nbytes=_total(site, "small")), site) as sample:
         _run("curl", "-sS", "-Z", "--parallel-max", PROGRAMS_AT_ONCE, *urls)
@@ -254,7 +254,7 @@ def _head_and_tail(row: str, program: str, site: Site) -> Iterator[Sample]:
 
 
 def _a_file(sample: Sample, found: list[float]) -> Sample:
-    """What one of so many files took and cost."""
+    """The time and cost of one of many files."""
     sample.seconds = sorted(found)[len(found) // 2]
     sample.requests /= len(found)
     sample.sent_nbytes //= len(found)
@@ -262,7 +262,7 @@ def _a_file(sample: Sample, found: list[float]) -> Sample:
 
 
 def _random(place: Place, threads: int, row: str, program: str, site: Site) -> Iterator[Sample]:
-    """Unaligned reads all over a cold file, no page twice, the same for each program."""
+    """Unaligned reads all over a cold file, no page twice, in equal order for each program."""
     with MOUNTS[program].mounted(site, place, "big") as mount:
         [name] = _listed(mount)
         dice, reads = random.Random(threads), RANDOM_READS[place]
@@ -300,7 +300,7 @@ def _copy(row: str, program: str, site: Site) -> Iterator[Sample]:
 
 
 def _copy_by_curl(row: str, program: str, site: Site) -> Iterator[Sample]:
-    """The same files by one curl with eight transfers at a time."""
+    """Those files by one curl with eight transfers at a time."""
     target = site.folder / "fetched"
     urls = [site.plain_url(FAR, "small") + name for name in site.names("small")]
     with measuring(Sample(row, program, nbytes=_total(site, "small")), site) as sample:
@@ -315,8 +315,8 @@ def _list(row: str, program: str, site: Site) -> Iterator[Sample]:
     with MOUNTS[program].mounted(site, NEAR, "many") as mount:
         for which in (row, "ls -l 10,000, again"):
             with measuring(Sample(which, program), site, mount) as sample:
-                told = _run("ls", "-l", mount.folder / site.campaign("many"))
-            _require(told.count("\n") >= SETS["many"].count, "ls does not list all")
+                output = _run("ls", "-l", mount.folder / site.campaign("many"))
+            _require(output.count("\n") >= SETS["many"].count, "ls does not list all")
             yield sample
 
 
@@ -329,7 +329,7 @@ def _decode_local(row: str, program: str, site: Site) -> Iterator[Sample]:
 
 
 def _decode(row: str, program: str, site: Site) -> Iterator[Sample]:
-    """The same over a mount, its folder listed."""
+    """ffmpeg over those files in a mount, its folder listed."""
     with MOUNTS[program].mounted(site, FAR, "small") as mount:
         names = _listed(mount)[:DECODED_FILES]
         with measuring(Sample(row, program), site, mount) as sample:
@@ -343,7 +343,7 @@ def _ffmpeg(paths: list[Path]) -> None:
 
 
 def _listed(mount: Mounted) -> list[str]:
-    """The folder's audio, in the names' order. Attributes are looked at too, as `ls -l` does and file managers do."""
+    """The folder's audio in the order of the names, its attributes looked at too, as `ls -l` and file managers do."""
     with os.scandir(mount.folder) as entries:
         return sorted(entry.name for entry in entries if entry.name.endswith(".mp3") and entry.stat())
 
@@ -356,7 +356,7 @@ def _dd(path: Path, sample: Sample, site: Site, mount: Mounted | None, nbytes: i
 
 
 def _compare(path: Path, site: Site, set_name: str) -> None:
-    """The bytes were right: mostly from the page cache, and never within a measured time."""
+    """Check that the bytes were right, mostly from the page cache, and never within a measured time."""
     _run("cmp", path, site.folder / "plain" / set_name / path.name)
 
 

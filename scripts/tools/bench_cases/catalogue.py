@@ -1,8 +1,8 @@
 # ruff: noqa: T201  # a script prints
-"""The catalogue of a large account: a million rows, taken as a listing takes them, then opened, listed and looked up as
-a mount does.
+"""The catalogue of a large account: a million rows.
 
-It owns what is measured and how it is printed. No network, no mount. `scripts/bench catalogue` calls it.
+It owns what is measured and how it is printed: rows taken as a listing takes them, then opened, listed and looked up as
+a mount does. It needs no network and no mount.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PAGE = 1000
 
 
 def main(arguments_given: list[str]) -> None:
-    """Prints one line a figure."""
+    """Print one line for each figure."""
     parser = argparse.ArgumentParser(prog="scripts/bench catalogue")
     parser.add_argument("--rows", type=int, default=1_000_000, help="calls in the catalogue  [1000000]")
     arguments = parser.parse_args(arguments_given)

@@ -1,7 +1,7 @@
-"""What the figures must reach: each demand one comparison within one run, since no figure of another run or machine is
-comparable.
+"""The demands on the figures, each a comparison within one run.
 
-It must not know how anything was measured. `report` prints it.
+It owns what must be reached. It must not know how anything was measured. Figures of different runs or machines are not
+comparable, so none is compared.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MEMORY_MIB = 64
 class Demand:
     """`reached` is computed from the samples; `demand` is what it must be, `goal` what it is built for.
 
-    `who` reached it, and `what` reads behind the value.
+    `who` reached it, and `what` is read after the value.
     """
 
     row: str
@@ -30,22 +30,22 @@ class Demand:
     at_least: bool = True
 
     def is_met(self, reached: float) -> bool:
-        """Whether that is enough, rounded as it is shown."""
+        """True where that is enough, rounded as it is shown."""
         shown = round(reached, 2)
         return shown >= self.demand if self.at_least else shown <= self.demand
 
-    def told(self, value: float) -> str:
-        """In as many digits as mean something."""
+    def shown(self, value: float) -> str:
+        """The value in as many digits as have a meaning."""
         return f"{value:.0f}" if value >= 20 or self.what == "requests" else f"{value:.2f}"
 
 
 def _faster(row: str, than: str, demand: float, goal: float, *, by: str = "cffs") -> Demand:
-    """How many times the bytes a second of another program."""
+    """The ratio to another program, in bytes a second."""
     return Demand(row, by, f"times {than}", lambda s: _ratio(s.rate(row, by), s.rate(row, than)), demand, goal)
 
 
 def _shorter(row: str, than: str, demand: float, goal: float) -> Demand:
-    """Which part of the time of another program."""
+    """The ratio to another program, in time."""
     return Demand(
         row,
         "cffs",
@@ -66,7 +66,7 @@ def _ratio(one: float | None, other: float | None) -> float | None:
 
 
 def _peak_mib(samples: Samples) -> float | None:
-    """None where nothing was seen: only root may look into the daemon, which nobody else can trace."""
+    """None where nothing was measured: only root may look into the daemon, which other users cannot trace."""
     peaks = [sample.pss_nbytes / MIB for sample in samples.taken if sample.program.startswith("cffs")]
     return max(peaks, default=0) or None
 

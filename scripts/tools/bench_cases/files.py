@@ -1,6 +1,6 @@
-"""What is served: sets of files, each as a plain folder and as an account of the API whose recordings they are.
+"""The sets of files that are served: as plain folders and as accounts of the API.
 
-It owns sizes, contents and the JSON pages; it must not know nginx. `site` serves the folder that it fills.
+It owns sizes, contents and the JSON pages. It must not know nginx.
 """
 
 import json
@@ -16,13 +16,13 @@ from cffs.standin.call_filter import CallFilter
 
 MIB = 1024 * 1024
 PAGE = 1000
-#: When files were last modified: a recording that was made today may still be being made, and is asked about.
+#: When files were last modified: a recording that was made today may still be growing, so its state would be asked.
 MODIFIED_SECONDS = 1_700_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """So many recordings of a size between two; `audio` where a decoder must like them."""
+    """A number of recordings of a size between two; with `audio`, bytes that a decoder accepts."""
 
     count: int
     least_nbytes: int
@@ -35,9 +35,9 @@ class FileSet:
         return self.least_nbytes, self.most_nbytes
 
 
-#: One big file for streams and random reads; one that even a slow program reads in time; a recording of some minutes,
-#: read here and there; files whose beginning and end are looked at; a folder to copy and to decode; and a listing whose
-#: bytes nobody asks for.
+#: The sets: one big file for streams and random reads; one that even a slow program reads in time; a recording of some
+#: minutes, read here and there; files whose beginning and end are looked at; a folder to copy and to decode; and a
+#: listing whose bytes are never read.
 SETS = {
     "big": FileSet(1, 256 * MIB, 256 * MIB),
     "short": FileSet(1, 16 * MIB, 16 * MIB),
@@ -88,7 +88,7 @@ def warm(folder: Path) -> None:
 
 
 def _tell_each(api: Path, rows: list[dict]) -> None:
-    """What is asked of a call or a recording that nobody listed."""
+    """The answers about a call or a recording that is not listed."""
     for kind in ("calls", "call-recordings", "recordings"):
         (api / kind).mkdir(exist_ok=True)
     for row in rows:

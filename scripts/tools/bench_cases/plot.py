@@ -1,8 +1,6 @@
-"""The picture of cffs/docs/performance.md: bytes a second of each program, row by row.
+"""The picture of cffs/docs/performance.md: bytes a second, row by row.
 
-It is an SVG that is small, and equal for equal samples.
-
-It owns matplotlib, a development dependency, which nothing else imports.
+It owns matplotlib, a development dependency, which nothing else imports. The SVG is small, and equal for equal samples.
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
-"""The programs that are compared, each mounted cold (a fresh process, empty caches, an empty home), and ended by pid.
+"""The programs that are compared, each mounted cold and ended by its pid.
 
-It owns their command lines; it must not know what is read or measured. Every program has its own defaults but for what
-its name says: which wire, which cache, which read-ahead.
+It owns their command lines, and that each has a fresh process, empty caches and an empty home. It must not know what is
+read or measured. Every program has its own defaults but for what its name says: which wire, which cache, which
+read-ahead.
 """
 
 import os
@@ -19,11 +20,11 @@ from pathlib import Path
 from bench_cases.site import Place, Site
 
 ROOT = Path(__file__).resolve().parents[3]
-#: Programs of the extra `bench`: newer than Debian's, or not Debian's.
+#: Programs of the extra `bench`: newer than Debian's, or not in Debian.
 NEWEST = Path(sys.executable).parent
 START_SECONDS = 20
 STOP_SECONDS = 20
-#: What the kernel has for every mount, and so what a mount by an ordinary user keeps.
+#: The kernel's own read-ahead, and so that of a mount by an ordinary user.
 DEFAULT_READ_AHEAD_KB = 128
 
 
@@ -38,10 +39,10 @@ class Mounted:
     def pss_nbytes(self) -> int:
         """The daemon's proportional share of memory now."""
         try:
-            told = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+            rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         except OSError:
             return 0
-        return next(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:")) * 1024
+        return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
 
     def cpu_seconds(self) -> float:
         """The processor time that the daemon has used so far: what noise on the machine changes least."""
@@ -54,7 +55,7 @@ class Mounted:
 
 @dataclass(frozen=True, slots=True)
 class Cffs:
-    """cffs, by an option of its own each; `wide` is what root gets: 1 MiB of read-ahead instead of the default."""
+    """cffs, varied by one option each; `wide` is root's read-ahead of 1 MiB instead of the default."""
 
     wire: str = "own"
     keeps: bool = False
@@ -68,8 +69,8 @@ class Cffs:
             options = ["--v2-url", site.v2_url(place, set_name), "--wire", self.wire, "--ca-bundle", site.ca_bundle]
             options += [] if self.keeps else ["--cache-size", "0"]
             command = [sys.executable, "-P", "-m", "cffs.cli", "mount", "-f", *options, point]
-            told = {"PYTHONPATH": str(ROOT), "CFFS_LOGIN": "bench", "CFFS_PASSWORD": "bench"}
-            with _running(command, home, told) as process:
+            variables = {"PYTHONPATH": str(ROOT), "CFFS_LOGIN": "bench", "CFFS_PASSWORD": "bench"}
+            with _running(command, home, variables) as process:
                 _set_read_ahead(point, None if self.wide else DEFAULT_READ_AHEAD_KB)
                 folder = point / ("campaigns" if is_nested or set_name == "many" else "recordings")
                 yield Mounted(folder, home / "cache", process)
@@ -140,11 +141,11 @@ def _juicefs(home: Path, *arguments: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Httpdirfs:
-    """httpdirfs with its cache, without which it is slower still; its check for ranges does not know this nginx."""
+    """httpdirfs with its cache, without which it is slower still. Its check for ranges does not know this nginx."""
 
     @contextmanager
     def mounted(self, site: Site, place: Place, set_name: str, *, is_nested: bool = False) -> Iterator[Mounted]:
-        """A mount of the set's plain folder; `is_nested`: as of Rclone."""
+        """A mount of the set's plain folder; `is_nested` as of Rclone."""
         with _home() as home:
             point = home / "mnt"
             command = ["httpdirfs", "-f", "--no-range-check", "--cache", "--cache-location", home / "cache"]
@@ -161,7 +162,7 @@ def _home() -> Iterator[Path]:
             (home / name).mkdir(mode=0o700)
         yield home
     finally:
-        if not os.path.ismount(home / "mnt"):  # else removing would remove what is mounted
+        if not os.path.ismount(home / "mnt"):  # otherwise removing the folder would remove what is mounted
             shutil.rmtree(home, ignore_errors=True)
 
 
@@ -178,7 +179,7 @@ def _running(command: list[object], home: Path, variables: dict[str, str]) -> It
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
-            start_new_session=True,  # Ctrl-C is ours to handle, in order
+            start_new_session=True,  # we handle Ctrl-C ourselves, in order
         )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -209,8 +210,10 @@ def _end(process: subprocess.Popen[bytes], point: Path) -> None:
 
 
 def _set_read_ahead(point: Path, kib: int | None) -> None:
-    """What the kernel reads ahead on this mount of ours; None leaves what it did as root, which is waited for: it comes
-    a moment after the mount, and would undo ours."""
+    """Set what the kernel reads ahead on our mount; None leaves what cffs set as root.
+
+    That is waited for: it comes a moment after the mount, and would undo ours.
+    """
     setting = Path(f"/sys/class/bdi/0:{os.minor(point.stat().st_dev)}/read_ahead_kb")
     until = time.monotonic() + START_SECONDS
     while os.geteuid() == 0 and int(setting.read_text()) <= DEFAULT_READ_AHEAD_KB:

@@ -1,4 +1,4 @@
-"""The samples as text: every figure for the terminal, what was demanded and reached, and a table.
+"""The samples as text: figures for the terminal, demands, and tables.
 
 It must not know how anything was measured.
 """
@@ -9,9 +9,9 @@ from bench_cases.demands import DEMANDS
 from bench_cases.samples import Sample, Samples
 
 MIB = 1024 * 1024
-#: Above it other work shares the cores, and the table says so.
+#: Above this load other work shares the cores, and the table says so.
 QUIET_LOAD = 1.0
-#: The document's columns: what a reader may know. Those without a sample are left out.
+#: The columns of the document's table. Those without a sample are left out.
 COLUMNS = {
     "cffs": ("cffs", "cffs, disk cache"),
     "as root": ("cffs as root",),
@@ -25,7 +25,7 @@ COLUMNS = {
     "httpdirfs": ("httpdirfs",),
     "curl, or local": ("curl", "curl -Z 8", "curl -Z 16", "local"),
 }
-#: What cffs is compared with: the mounts of others.
+#: The other mounts that cffs is compared with.
 OTHER_MOUNTS = [name for name in COLUMNS if "rclone" in name or name in ("JuiceFS", "httpdirfs")]
 #: The README's rows, and what they are called there.
 FRONT_ROWS = {
@@ -34,12 +34,12 @@ FRONT_ROWS = {
     "cp -r 200 files, 50 ms": "`cp -r` of 200 recordings, 50 ms to the service",
 }
 FRONT_CURL = ("curl", "curl -Z 8")
-#: Rows whose result is a time; the others' is bytes a second.
+#: Rows whose result is a time; that of the others is bytes a second.
 _TIMED = ("first", "unlisted", "60 random", "head", "cp", "ls", "ffmpeg")
 
 
 def figures(samples: Samples) -> str:
-    """A line for each program in each row: medians, the worst time, and what it cost: `CPU s` is of the daemon."""
+    """A line for each program in each row: medians, the worst time, and the cost; `CPU s` is the daemon's."""
     head = ("median", "worst", "MB/s", "requests", "sent MB", "of read", "CPU s", "Pss MiB")
     return "\n".join(
         [
@@ -55,23 +55,23 @@ def verdicts(samples: Samples) -> str:
     for demand in DEMANDS:
         reached = demand.reached(samples)
         if reached is not None:
-            told = [f"{demand.told(value):>8}" for value in (reached, demand.demand, demand.goal)]
+            values = [f"{demand.shown(value):>8}" for value in (reached, demand.demand, demand.goal)]
             verdict = "met" if demand.is_met(reached) else "NOT MET"
-            lines.append(f"{demand.row:32} {demand.who:16} {' '.join(told)}  {verdict:8} {demand.what}")
+            lines.append(f"{demand.row:32} {demand.who:16} {' '.join(values)}  {verdict:8} {demand.what}")
     return "\n".join(lines)
 
 
 def markdown(samples: Samples) -> str:
-    """The document's table, and what it was measured with."""
+    """The document's table, and the circumstances of the measurement."""
     about, rows = samples.about, list(dict.fromkeys(sample.row for sample in samples.taken))
     machine, versions = about["machine"], about["versions"]
     busy = f" (busy: load {machine['load_before']} before)" if machine["load_before"] > QUIET_LOAD else ""
     names = {"rclone": "rclone", "newest_rclone": "newest rclone", "juicefs": "JuiceFS", "curl": "curl"}
-    told = ", ".join(f"{name} {versions[key]}" for key, name in names.items() if key in versions)
+    values = ", ".join(f"{name} {versions[key]}" for key, name in names.items() if key in versions)
     measured_with = (
         f"Medians of {about['rounds']} interleaved rounds, {about['date'][:10]}, commit `{about['commit']}`, "
         f"{machine['cores']} cores of {machine['cpu']}{busy}, Linux {machine['kernel']}, Python {versions['python']}, "
-        f"{told}, nginx {versions['nginx']}. "
+        f"{values}, nginx {versions['nginx']}. "
         "Behind each figure: the requests that it took, and the bytes that the server sent."
     )
     taken = {sample.program for sample in samples.taken}
@@ -102,7 +102,7 @@ def _speed(samples: Samples, row: str, program: str) -> float | None:
 
 
 def front_page(samples: Samples) -> str:
-    """The README's three rows: what a reader meets first."""
+    """The README's three rows, which a reader meets first."""
     lines = ["| | cffs | rclone mount | curl |", "|---|---:|---:|---:|"]
     for row, words in FRONT_ROWS.items():
         cells = (

@@ -1,4 +1,4 @@
-"""One measurement, and what it is made of: time, requests, bytes, memory. Kept raw, as JSON.
+"""One measurement: time, requests, bytes, memory; kept raw, as JSON.
 
 It must not know what is compared with what.
 """
@@ -21,7 +21,7 @@ from typing import Any
 from bench_cases.programs import NEWEST, ROOT, Mounted
 from bench_cases.site import Site
 
-#: How often memory is looked at: a look costs the daemon about a millisecond.
+#: How often memory is read: each time costs the daemon about a millisecond.
 _LOOK_SECONDS = 0.2
 #: What a server needs to note a request that was just given up.
 _SETTLE_SECONDS = 0.1
@@ -45,13 +45,13 @@ class Sample:
 
 @dataclass(slots=True)
 class Samples:
-    """All of a run, in the order they were taken."""
+    """All samples of a run, in the order they were taken."""
 
     about: dict[str, Any] = field(default_factory=dict)
     taken: list[Sample] = field(default_factory=list)
 
     def of(self, row: str, program: str) -> list[Sample]:
-        """Those of one program in one row."""
+        """The samples of one program in one row."""
         return [sample for sample in self.taken if (sample.row, sample.program) == (row, program)]
 
     def seconds(self, row: str, program: str) -> float | None:
@@ -67,19 +67,19 @@ class Samples:
         return max((sample.requests for sample in self.of(row, program)), default=None)
 
     def write(self, path: Path) -> None:
-        """Keep them."""
+        """Write the samples."""
         rows = ",\n".join(json.dumps(asdict(sample)) for sample in self.taken)
         path.write_text(f'{{"about": {json.dumps(self.about, indent=1)},\n"samples": [\n{rows}\n]}}\n')
 
     @classmethod
     def read(cls, path: Path) -> "Samples":
-        """What `write` kept."""
+        """Read what `write` wrote."""
         kept = json.loads(path.read_text())
         return cls(kept["about"], [Sample(**row) for row in kept["samples"]])
 
 
 def about(rounds: int) -> dict[str, Any]:
-    """What the figures are of: commit, machine, versions, date."""
+    """The circumstances of the figures: commit, machine, versions, date."""
     cpu = next((line for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?: unknown")
     memory = next(line for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
     return {
@@ -108,7 +108,7 @@ def about(rounds: int) -> dict[str, Any]:
 
 @contextmanager
 def measuring(sample: Sample, site: Site, mount: Mounted | None = None) -> Iterator[Sample]:
-    """Fills in the sample: the block's time, what the server answered, and the daemon's memory."""
+    """Fill in the sample: the block's time, what the server answered, and the daemon's memory."""
     position = site.log_position()
     is_over = threading.Event()
     looker = threading.Thread(target=_look, args=(sample, mount, is_over))

@@ -1,8 +1,9 @@
-"""One nginx that serves the same files plainly and behind the API's paths: with and without latency, TLS, a slow link.
+"""One nginx that serves the files plainly and behind the API's paths.
 
-It owns sockets, certificates, configuration and the access log; it must not know who reads. Latency is a lua sleep in
-each request. The slow link is a listening socket with SO_MAX_PACING_RATE, which its connections inherit: nginx's own
-`limit_rate` counts per request and lets a first second's worth through at once.
+It owns sockets, certificates, configuration and the access log. It must not know who reads. There is a way in without
+latency, with latency (a lua sleep in each request), with TLS, and by a slow link: a listening socket with
+SO_MAX_PACING_RATE, which its connections inherit. nginx's own `limit_rate` counts per request and lets a first second's
+worth through at once.
 """
 
 import json
@@ -125,7 +126,7 @@ class Site:
         return _campaign(self.folder, set_name)
 
     def log_position(self) -> int:
-        """Where the access log ends now."""
+        """The present end of the access log."""
         return (self.folder / "access.log").stat().st_size
 
     def answered_since(self, position: int) -> tuple[int, int]:
@@ -141,7 +142,7 @@ class Site:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Site]:
-    """Serves what `files.make` put into `folder`, until the block ends."""
+    """Serve what `files.make` put into `folder`, until the block ends."""
     listeners = {place: _listener(place) for place in PLACES}
     ports = {place: listener.getsockname()[1] for place, listener in listeners.items()}
     _certify(folder)
@@ -156,7 +157,7 @@ def serving(folder: Path) -> Iterator[Site]:
         )
         for place, port in ports.items()
     )
-    # A master process: without one, nginx 1.22 crashes on sockets that it takes over.
+    # with a master process: without one, nginx 1.22 crashes on sockets that it takes over
     user = "user root;" if os.geteuid() == 0 else ""
     config = folder / "nginx.conf"
     modules = "\n".join(f"load_module {path};" for path in MODULES)
@@ -167,7 +168,7 @@ def serving(folder: Path) -> Iterator[Site]:
         env={**os.environ, "NGINX": "".join(f"{fd};" for fd in fds)},  # how nginx takes over sockets
         pass_fds=fds,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is ours to handle, in order
+        start_new_session=True,  # we handle Ctrl-C ourselves, in order
     )
     try:
         for listener in listeners.values():

@@ -1,4 +1,4 @@
-"""The documents say what the code says."""
+"""Guard over the documents: generated parts, links, and what they must name."""
 
 import importlib
 import re
