@@ -73,7 +73,7 @@ class Catalog(Facts):
             schema.set_aside(path, problem)
             return cls(path, timezone=timezone, wall_ms=wall_ms)
 
-    async def ask_apart(
+    async def ask_in_thread(
         self, question: Callable[[Views], Found], *, page_rows: int = VIEW_PAGE_ROWS, is_lean: bool = False
     ) -> Found:
         """What `question` returns of the views, which may look at every row: it runs in a thread. Always a checkpoint.
@@ -81,7 +81,7 @@ class Catalog(Facts):
         if self._has_moved:  # no folder shows the copy in memory
             await trio.lowlevel.checkpoint()
             return question(Views(self._reading, page_rows=page_rows, is_lean=is_lean, path=self._path))
-        return await self._apart.ask(question, page_rows=page_rows, is_lean=is_lean)
+        return await self._in_thread.ask(question, page_rows=page_rows, is_lean=is_lean)
 
     @property
     def state(self) -> object:
@@ -100,7 +100,7 @@ class Catalog(Facts):
                 raise ValueError("a setting is missing")
             #: When the account was first mounted here.
             self.first_seen_ms = int(seen[0])
-        self._apart = InThread(path)
+        self._in_thread = InThread(path)
         self._call_folders = CallCache()
         self._counts: dict[str, int] = {}
 

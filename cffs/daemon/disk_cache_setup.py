@@ -15,8 +15,8 @@ from cffs.core.errors import CffsError, UsageError
 from cffs.core.ids import Inode
 from cffs.daemon.control import Command, Tell
 from cffs.daemon.hardening import private_folder
+from cffs.tree.contents import Remote
 from cffs.tree.namespace import Namespace
-from cffs.tree.nodes import Remote
 
 #: Below the account's cache folder.
 FOLDER = "blocks"

@@ -19,9 +19,9 @@ from cffs.fuse.handles import node_label
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.read_history import Told
 from cffs.tree.calls_in_progress import is_being_made
+from cffs.tree.contents import Remote
 from cffs.tree.inodes import ROOT
 from cffs.tree.namespace import Description, Namespace
-from cffs.tree.nodes import Remote
 
 
 class Explain:

@@ -20,8 +20,8 @@ from cffs.fuse.errnos import errno_of
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
+from cffs.tree.contents import Remote
 from cffs.tree.namespace import Namespace
-from cffs.tree.nodes import Remote
 
 log = logging.getLogger(__name__)
 

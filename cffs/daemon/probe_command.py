@@ -20,8 +20,9 @@ from cffs.daemon.control import Tell
 from cffs.daemon.probe import Found, Target, capabilities, length_in_bytes, look_at, meaning
 from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
 from cffs.reader.dependencies import OriginProfile
+from cffs.tree.contents import Remote
 from cffs.tree.namespace import Namespace
-from cffs.tree.nodes import Kind, Node, Remote
+from cffs.tree.nodes import FixedNode, Kind, Node
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class ProbeCommand:
         return report_of(found)
 
     async def _targets(self, path: str) -> list[Target]:
-        node = Node(Kind.ROOT)
+        node: Node = FixedNode(Kind.ROOT)
         for name in filter(None, path.split("/")):
             node = await self._namespace.lookup(node, name)
         if self._namespace.describe(node).is_folder:

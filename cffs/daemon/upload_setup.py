@@ -18,7 +18,7 @@ from cffs.core.ids import Inode
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import private_folder
 from cffs.tree.inodes import InodeTable
-from cffs.tree.nodes import Kind, Node
+from cffs.tree.nodes import UploadNode
 from cffs.writer.sender import Sender
 from cffs.writer.spool import Leftover, Spool
 from cffs.writer.uploads import Uploads
@@ -69,7 +69,7 @@ async def opened_uploads(
         return
 
     def inode_of(number: int) -> Inode:
-        return inodes.number(Node(Kind.UPLOAD, (number,)))
+        return inodes.number(UploadNode(number))
 
     uploads = Uploads(
         spool=spool,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyfuse3
 
 from cffs.core.ids import Inode
-from cffs.tree.nodes import Remote
+from cffs.tree.contents import Remote
 
 #: Files, some 400 bytes each.
 MOST = 16_384

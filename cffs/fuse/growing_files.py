@@ -15,7 +15,8 @@ from cffs.fuse.handles import GrowingHandle, UnsettledHandle
 from cffs.fuse.presentation import Presentation
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
-from cffs.tree.nodes import Content, Node, Remote
+from cffs.tree.contents import Content, Remote
+from cffs.tree.nodes import Node
 
 #: Inodes that were shown as growing. One that is evicted from here, and was mapped into memory meanwhile, would keep
 #: the mapping's pages; no other inode has any.

@@ -11,7 +11,8 @@ from cffs.core.errors import StaleHandle
 from cffs.core.ids import HandleId, Inode
 from cffs.reader.growing_object import GrowingObject
 from cffs.reader.remote_file import OpenFile
-from cffs.tree.nodes import Entry, Node
+from cffs.tree.contents import Entry
+from cffs.tree.nodes import Node, identity
 from cffs.tree.write_handlers import WritableFile
 
 
@@ -153,4 +154,4 @@ class HandleTable:
 
 def node_label(node: Node) -> str:
     """The kind and the ids of a node, in words for people."""
-    return f"{node.kind.name}{list(node.args)}" if node.args else node.kind.name
+    return f"{node.kind.name}{list(parts)}" if (parts := identity(node)) else node.kind.name

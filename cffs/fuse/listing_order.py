@@ -13,8 +13,9 @@ from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
 from cffs.reader.folder_read_ahead import FolderReadAhead, Sibling
 from cffs.reader.remote_file import OpenFile
+from cffs.tree.contents import Remote
 from cffs.tree.namespace import Namespace
-from cffs.tree.nodes import Kind, Node, Remote
+from cffs.tree.nodes import Kind, Node
 
 #: Files that can be read ahead. Reading any other file costs no request.
 READ_AHEAD = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE, Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE})

@@ -15,8 +15,9 @@ from cffs.fuse.growing_files import GrowingFiles
 from cffs.fuse.presentation import Presentation
 from cffs.fuse.snapshots import Snapshots
 from cffs.tree.calls_in_progress import is_being_made
+from cffs.tree.contents import Content, Folder, Remote
 from cffs.tree.namespace import Description
-from cffs.tree.nodes import Content, Folder, Node, Remote
+from cffs.tree.nodes import Node
 from cffs.tree.routes import FOLDERS
 
 

@@ -13,7 +13,8 @@ from cffs.fuse.listing_order import ListingOrder
 from cffs.fuse.presentation import Presentation
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
-from cffs.tree.nodes import Node, Remote
+from cffs.tree.contents import Remote
+from cffs.tree.nodes import Node
 
 
 class RemoteOpener:

@@ -43,8 +43,9 @@ from cffs.fuse.write_operations import WRITING_FLAGS, WriteOperations
 from cffs.fuse.xattrs import AttributesOf, Xattrs
 from cffs.reader.folder_read_ahead import FolderReadAhead
 from cffs.tree.calls_in_progress import is_being_made
+from cffs.tree.contents import Content, Document, Remote, Spooled
 from cffs.tree.namespace import Description
-from cffs.tree.nodes import Content, Document, Kind, Node, Remote, Spooled
+from cffs.tree.nodes import Kind, Node
 from cffs.tree.routes import FOLDERS
 from cffs.tree.unproven import Unproven
 

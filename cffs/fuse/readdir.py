@@ -36,7 +36,7 @@ class Readdir:
 
     def is_apart(self, handle: FolderHandle) -> bool:
         """True where `bring` must be awaited before each reply."""
-        return self._namespace.is_apart(handle.node)
+        return self._namespace.is_in_thread(handle.node)
 
     async def bring(self, handle: FolderHandle, *, after: int) -> None:
         """Have the next entries at hand, where finding them may mean looking at every row: a checkpoint. Elsewhere

@@ -19,7 +19,7 @@ from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from cffs.tree.nodes import Node
 from cffs.tree.routes import FOLDERS
-from cffs.tree.write_handlers import Change, Opening, WritableFile
+from cffs.tree.write_handlers import Change, WritableFile, WriteOpen
 
 _Context = pyfuse3.RequestContext
 _Name = pyfuse3.FileNameT
@@ -28,9 +28,9 @@ _Name = pyfuse3.FileNameT
 WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 
 
-def opening(flags: int, context: _Context) -> Opening:
+def opening(flags: int, context: _Context) -> WriteOpen:
     """What the flags of an open ask for."""
-    return Opening(writes=bool(flags & WRITING_FLAGS), truncates=bool(flags & os.O_TRUNC), pid=context.pid)
+    return WriteOpen(writes=bool(flags & WRITING_FLAGS), truncates=bool(flags & os.O_TRUNC), pid=context.pid)
 
 
 class WriteOperations(UnsupportedOperations):

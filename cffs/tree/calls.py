@@ -14,20 +14,33 @@ from cffs.catalog.rows import CallRow, ListedCall
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.listed_names import id_in
+from cffs.tree.contents import Entry, Folder
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset, seq_before
 from cffs.tree.listing_lookup import know
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Entry, Folder, Kind, Node
-from cffs.tree.recordings import beside, call_of, shown_forms
+from cffs.tree.nodes import (
+    BY_ID,
+    DIRECT,
+    LISTED,
+    CallFolderNode,
+    CallMonthNode,
+    CallNode,
+    CampaignCallsNode,
+    CampaignNode,
+    FixedNode,
+    LoneCallNode,
+    Node,
+    Way,
+)
+from cffs.tree.recordings import beside, campaign_of, shown_forms
 from cffs.tree.size_hints import Form
 from cffs.tree.unproven import Question
 
 
-def is_prepared(context: Context, node: Node) -> bool:
+def is_prepared(context: Context, node: CallFolderNode) -> bool:
     """True where the call's recordings are known, the listing of calls keeps them so, and no list of v1's is wanted:
     the usual folder, of which `find` opens ten thousand. A refresh that is due is started."""
-    call_id = call_of(context, node)[1]
-    account, row = context.account, context.catalog.call_folder(call_id, beside=beside(node))[0]
+    account, row = context.account, context.catalog.call_folder(node.call_id, beside=beside(node))[0]
     if row is None or not row.recordings_known or account.v2 is None:
         return False
     if Form.WAV in shown_forms(context) or not account.keeps_fresh("calls", row.campaign_id):
@@ -36,9 +49,9 @@ def is_prepared(context: Context, node: Node) -> bool:
     return True
 
 
-async def prepare(context: Context, node: Node) -> None:
+async def prepare(context: Context, node: CallFolderNode) -> None:
     """Ask v2 for the call's recordings, and v1 for its files where listings show WAVs; nothing that is known."""
-    campaign_id, call_id = call_of(context, node)
+    campaign_id, call_id = campaign_of(context, node), node.call_id
     account, row = context.account, context.catalog.call_folder(call_id, beside=beside(node))[0]
     if account.v2 is not None and row is not None and row.recordings_known:
         await _refresh_recordings(context, row.campaign_id, call_id)
@@ -85,22 +98,12 @@ async def _refresh_recordings(context: Context, campaign_id: int, call_id: int) 
         pass  # what is known is shown
 
 
-#: The month of calls of which nothing tells when they were made.
+#: The month of calls of which nothing says when they were made.
 UNDATED_MONTH = -1
 _UNDATED = "undated"
 _MONTHS = 12
 #: Behind every month of the year 9999.
 _LAST_MONTH_OFFSET = FIRST_ROW_OFFSET + 10_000 * _MONTHS
-
-
-def call_node(campaign_id: int, call_id: int, campaign_way: str, way: str) -> Node:
-    """A call's folder below its campaign, as a path spells both."""
-    return Node(Kind.CALL, (campaign_id, call_id, campaign_way, way))
-
-
-def lone_call_node(call_id: int, way: str) -> Node:
-    """A call's folder below calls/, as a path spells it."""
-    return Node(Kind.LONE_CALL, (call_id, way))
 
 
 def shown_name(row: ListedCall) -> str:
@@ -111,16 +114,16 @@ def shown_name(row: ListedCall) -> str:
 # -- below a campaign --
 
 
-def resolve_call(context: Context, parent: Node, parts: Parts) -> Node | Question:
+def resolve_call(context: Context, parent: CampaignNode | CampaignCallsNode, parts: Parts) -> Node | Question:
     """A call below a campaign: both APIs are asked together, once."""
-    campaign_id, campaign_way = int(parent.args[0]), str(parent.args[1])
+    campaign_id, campaign_way = parent.campaign_id, parent.way
     call_id, name = _asked_for(parts)
     row = context.catalog.call(call_id)
     if name is not None:
         is_of_campaign = row is None or row.campaign_id == campaign_id
-        return _named(context, call_node(campaign_id, call_id, campaign_way, LISTED), name, is_there=is_of_campaign)
-    way = DIRECT if parent.kind is Kind.CAMPAIGN else BY_ID
-    node = call_node(campaign_id, call_id, campaign_way, way)
+        return _named(context, CallNode(campaign_id, call_id, campaign_way, LISTED), name, is_there=is_of_campaign)
+    way: Way = DIRECT if isinstance(parent, CampaignNode) else BY_ID
+    node = CallNode(campaign_id, call_id, campaign_way, way)
     if row is not None and row.campaign_id == campaign_id:
         return node
     account = context.account
@@ -139,9 +142,9 @@ def _asked_for(parts: Parts) -> tuple[int, str | None]:
     return call_id, name
 
 
-def _named(context: Context, node: Node, name: str, *, is_there: bool) -> Node | Question:
+def _named(context: Context, node: CallFolderNode, name: str, *, is_there: bool) -> Node | Question:
     """The folder of a call that is spelt by its name; what is not known of it is asked of v2 once."""
-    call_id = int(node.args[1] if node.kind is Kind.CALL else node.args[0])
+    call_id = node.call_id
 
     def found() -> Node | None:
         row = context.catalog.call(call_id)
@@ -165,12 +168,12 @@ def _named(context: Context, node: Node, name: str, *, is_there: bool) -> Node |
     return Question(node, ask)
 
 
-def _belongs(row: CallRow, node: Node) -> bool:
-    return node.kind is not Kind.CALL or row.campaign_id == node.args[0]
+def _belongs(row: CallRow, node: CallFolderNode) -> bool:
+    return isinstance(node, LoneCallNode) or row.campaign_id == node.campaign_id
 
 
-async def _ask_call(context: Context, node: Node) -> Node:
-    campaign_id, call_id = int(node.args[0]), int(node.args[1])
+async def _ask_call(context: Context, node: CallNode) -> Node:
+    campaign_id, call_id = node.campaign_id, node.call_id
 
     def is_there() -> bool:
         row = context.catalog.call(call_id)
@@ -218,13 +221,13 @@ async def _both(*questions: Awaitable[object], until: Callable[[], bool]) -> lis
     return outcomes
 
 
-def calls_of_campaign(context: Context, node: Node, after: int) -> list[Entry]:
+def calls_of_campaign(context: Context, node: CampaignCallsNode, after: int) -> list[Entry]:
     """A campaign's calls, in the order in which they became known."""
-    campaign_id, campaign_way = int(node.args[0]), str(node.args[1])
+    campaign_id, campaign_way = node.campaign_id, node.way
     rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
     return past(
         [
-            _entry(row, call_node(campaign_id, row.id, campaign_way, BY_ID if row.listed is None else LISTED))
+            _entry(row, CallNode(campaign_id, row.id, campaign_way, BY_ID if row.listed is None else LISTED))
             for row in rows
         ],
         after,
@@ -249,25 +252,25 @@ def resolve_month(context: Context, _parent: Node, parts: Parts) -> Node:
     return _month_node(year * _MONTHS + month - 1)
 
 
-def _month_node(month: int | None) -> Node:
-    return Node(Kind.CALL_MONTH, (UNDATED_MONTH if month is None else month,))
+def _month_node(month: int | None) -> CallMonthNode:
+    return CallMonthNode(UNDATED_MONTH if month is None else month)
 
 
-def month_of(folder: Node) -> int | None:
+def month_of(folder: CallMonthNode) -> int | None:
     """The month that the folder shows, as rows keep it."""
-    return None if folder.args[0] == UNDATED_MONTH else int(folder.args[0])
+    return None if folder.month == UNDATED_MONTH else folder.month
 
 
-def resolve_lone_call(context: Context, parent: Node, parts: Parts) -> Node | Question:
+def resolve_lone_call(context: Context, parent: FixedNode | CallMonthNode, parts: Parts) -> Node | Question:
     """A call by its id alone: v2's to say; where it cannot, any number opens and the file decides. In a month those of
     that month alone."""
     call_id, name = _asked_for(parts)
     row = context.catalog.call(call_id)
-    is_in_month = parent.kind is not Kind.CALL_MONTH or row is None or row.month == month_of(parent)
+    is_in_month = row is None or _is_of_month(row, parent)
     if name is not None:
-        found = _named(context, lone_call_node(call_id, LISTED), name, is_there=is_in_month)
-        return _of_month(context, parent, found) if isinstance(found, Question) else found
-    node = lone_call_node(call_id, DIRECT if parent.kind is Kind.CALLS else BY_ID)
+        found = _named(context, LoneCallNode(call_id, LISTED), name, is_there=is_in_month)
+        return _of_month(context, parent, call_id, found) if isinstance(found, Question) else found
+    node = LoneCallNode(call_id, BY_ID if isinstance(parent, CallMonthNode) else DIRECT)
     if not is_in_month:
         raise RemoteObjectMissing(f"call {call_id} is not of that month")
     if row is not None or context.account.offered.get(Family.CALLS) is False:
@@ -280,18 +283,22 @@ def resolve_lone_call(context: Context, parent: Node, parts: Parts) -> Node | Qu
             pass  # nothing can deny it: the file decides
         return node
 
-    return _of_month(context, parent, Question(node, ask))
+    return _of_month(context, parent, call_id, Question(node, ask))
 
 
-def _of_month(context: Context, parent: Node, question: Question) -> Question:
-    """The same question; but where the call turns out to be of another month, there is none."""
-    if parent.kind is not Kind.CALL_MONTH:
+def _is_of_month(row: CallRow, parent: FixedNode | CallMonthNode) -> bool:
+    return not isinstance(parent, CallMonthNode) or row.month == month_of(parent)
+
+
+def _of_month(context: Context, parent: FixedNode | CallMonthNode, call_id: int, question: Question) -> Question:
+    """`question`, denied where the call turns out to be of another month than the folder."""
+    if not isinstance(parent, CallMonthNode):
         return question
 
     async def ask() -> Node:
         node = await question.ask()
-        row = context.catalog.call(int(node.args[0]))
-        if row is None or row.month != month_of(parent):
+        row = context.catalog.call(call_id)
+        if row is None or not _is_of_month(row, parent):
             raise RemoteObjectMissing("a call of another month")
         return node
 
@@ -323,10 +330,10 @@ def _month_entry(context: Context, month: int | None) -> Entry:
 
 def _by_id(row: ListedCall) -> Entry:
     told = None if row.created_ms is None else Folder(row.created_ms)
-    return Entry(row_offset(row.seq, 0), str(row.id), lone_call_node(row.id, DIRECT), told)
+    return Entry(row_offset(row.seq, 0), str(row.id), LoneCallNode(row.id, DIRECT), told)
 
 
-def calls_of_month(context: Context, node: Node, after: int) -> list[Entry]:
+def calls_of_month(context: Context, node: CallMonthNode, after: int) -> list[Entry]:
     """The calls of a month, in the order in which they became known."""
     rows = context.catalog.calls_of_month(month_of(node), after_seq=seq_before(after))
-    return past([_entry(row, lone_call_node(row.id, BY_ID if row.listed is None else LISTED)) for row in rows], after)
+    return past([_entry(row, LoneCallNode(row.id, BY_ID if row.listed is None else LISTED)) for row in rows], after)

@@ -12,14 +12,16 @@ from cffs.catalog.rows import RecordingRow
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import CffsError, OperationNotOffered
 from cffs.core.values import RecordingState
+from cffs.tree.contents import Content, Document, Remote
 from cffs.tree.context import Context
-from cffs.tree.nodes import Content, Document, Kind, Node, Remote
+from cffs.tree.nodes import Mp3Node, Node, RecordingJsonNode, WavNode
 
 #: Asked again no oftener (contract section 4).
 LOOK_SECONDS = 1.0
 #: Recordings being made at a time; past it some are asked oftener.
 _MOST = 10_000
-_KINDS = frozenset({Kind.MP3, Kind.WAV, Kind.RECORDING_JSON})
+#: Nodes of files that may be of one.
+OfRecording = Mp3Node | WavNode | RecordingJsonNode
 
 
 def is_being_made(content: Content) -> bool:
@@ -27,12 +29,12 @@ def is_being_made(content: Content) -> bool:
     return isinstance(content, Remote) and content.state is RecordingState.RECORDING
 
 
-def recordings_behind(context: Context, node: Node) -> list[RecordingRow]:
+def recordings_behind(context: Context, node: OfRecording) -> list[RecordingRow]:
     """The recordings being made that decide whether a file is finished."""
-    ident = int(node.args[0])
+    ident = node.file_id if isinstance(node, WavNode) else node.recording_id
     row = context.catalog.recording(ident)
     found = [row] if row is not None else []
-    if row is None and node.kind is Kind.WAV and (file := context.catalog.listed_file(ident)) is not None:
+    if row is None and isinstance(node, WavNode) and (file := context.catalog.listed_file(ident)) is not None:
         # where v1 numbers its files otherwise, nothing tells which of the call's recordings it is
         found = context.catalog.recordings_of_call(file.call_id)
     return [row for row in found if row.state is RecordingState.RECORDING]
@@ -61,7 +63,7 @@ class Looks:
         An answer that does not come, or says that v2 has no such recording, changes nothing. A checkpoint where it
         asks.
         """
-        if node.kind not in _KINDS or not (is_being_made(content) or _tells_of_one(content)):
+        if not isinstance(node, OfRecording) or not (is_being_made(content) or _tells_of_one(content)):
             return False
         rows = [row for row in recordings_behind(self._context, node) if row.id not in self._looked]
         for row in rows:

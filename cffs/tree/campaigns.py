@@ -11,20 +11,27 @@ from cffs.core.errors import AccessRefused, NotInTree, OperationNotOffered, Remo
 from cffs.core.ids import parse_id
 from cffs.core.json_values import encode
 from cffs.tree import recordings
-from cffs.tree.calls import call_node
+from cffs.tree.contents import Content, Document, Entry, Folder
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
 from cffs.tree.listing_lookup import know, of_listing
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Content, Document, Entry, Folder, Kind, Node
-from cffs.tree.recordings import FILES_OFFSET, shown_forms, wav_node
+from cffs.tree.nodes import (
+    BY_ID,
+    DIRECT,
+    LISTED,
+    CallNode,
+    CampaignCallsNode,
+    CampaignJsonNode,
+    CampaignNode,
+    Kind,
+    Node,
+    WavNode,
+    about,
+)
+from cffs.tree.recordings import FILES_OFFSET, shown_forms
 from cffs.tree.size_hints import Form
 from cffs.tree.unproven import Question
-from cffs.tree.view_entries import entries_after, resolver, row_place, seq_done, with_files
-
-
-def campaign_node(campaign_id: int, way: str) -> Node:
-    """A campaign's folder, as a path spells it."""
-    return Node(Kind.CAMPAIGN, (campaign_id, way))
+from cffs.tree.view_entries import entries_after, first_offset, resolver, seq_done, with_files
 
 
 def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Question:
@@ -33,10 +40,10 @@ def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Qu
     if "campaign_name" in parts:
         name = parts["campaign_name"]
         return of_listing(
-            context, "campaigns", lambda: context.catalog.campaign_in(name), lambda row: campaign_node(row.id, LISTED)
+            context, "campaigns", lambda: context.catalog.campaign_in(name), lambda row: CampaignNode(row.id, LISTED)
         )
     campaign_id = int(parts["campaign"])
-    node = campaign_node(campaign_id, BY_ID)
+    node = CampaignNode(campaign_id, BY_ID)
     nothing_denies = context.account.v1 is not None or context.account.offered.get(Family.BROADCASTS) is False
     if nothing_denies or context.catalog.campaign(campaign_id) is not None:
         return node
@@ -51,18 +58,14 @@ def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Qu
     return Question(node, ask)
 
 
-def resolve_calls(_context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_calls(_context: Context, parent: CampaignNode, _parts: Parts) -> Node:
     """Every campaign has a folder of its calls."""
-    return Node(Kind.CAMPAIGN_CALLS, parent.args)
+    return CampaignCallsNode(parent.campaign_id, parent.way)
 
 
-def resolve_campaign_json(_context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_campaign_json(_context: Context, parent: CampaignNode, _parts: Parts) -> Node:
     """Every campaign has one."""
-    return _json_node(int(parent.args[0]))
-
-
-def _json_node(campaign_id: int) -> Node:
-    return Node(Kind.CAMPAIGN_JSON, (campaign_id,))
+    return CampaignJsonNode(parent.campaign_id)
 
 
 async def prepare_campaigns(context: Context, _node: Node) -> None:
@@ -80,32 +83,31 @@ def campaigns_entries(context: Context, _node: Node, after: int) -> list[Entry]:
 
 def _campaign_entry(context: Context, row: CampaignRow, newest_ms: int | None) -> Entry:
     name = None if context.settings.lists_ids else row.folder
-    node = campaign_node(row.id, BY_ID if name is None else LISTED)
+    node = CampaignNode(row.id, BY_ID if name is None else LISTED)
     return Entry(row_offset(row.seq, 0), str(row.id) if name is None else name, node, Folder(newest_ms))
 
 
-def campaign_entries(context: Context, node: Node, after: int) -> list[Entry]:
+def campaign_entries(context: Context, node: CampaignNode, after: int) -> list[Entry]:
     """What the service tells of it, its playlist and its calls; then its recordings, in the order in which they became
     known. Where ids are listed, the folders of its calls instead of both."""
-    campaign_id = int(node.args[0])
-    always = [
-        ("campaign.json", _json_node(campaign_id)),
-        ("playlist.m3u8", Node(Kind.PLAYLIST, (Kind.CAMPAIGN.name, campaign_id))),
+    campaign_id = node.campaign_id
+    always: list[tuple[str, Node]] = [
+        ("campaign.json", CampaignJsonNode(campaign_id)),
+        ("playlist.m3u8", about(node, Kind.PLAYLIST)),
     ]
     if context.settings.lists_ids:
         rows = context.catalog.calls(campaign_id=campaign_id, after_seq=seq_before(after))
         calls = [
-            Entry(row_offset(row.seq, 0), str(row.id), call_node(campaign_id, row.id, str(node.args[1]), DIRECT))
-            for row in rows
+            Entry(row_offset(row.seq, 0), str(row.id), CallNode(campaign_id, row.id, node.way, DIRECT)) for row in rows
         ]
         return past(fixed(*always) + calls, after)
-    first = past(fixed(*always, ("calls", Node(Kind.CAMPAIGN_CALLS, node.args))), after)
+    first = past(fixed(*always, ("calls", CampaignCallsNode(campaign_id, node.way))), after)
     return first + audio_entries(context, node, after)
 
 
-def audio_entries(context: Context, node: Node, after: int) -> list[Entry]:
+def audio_entries(context: Context, node: CampaignNode, after: int) -> list[Entry]:
     """The next recordings of a campaign past a place; behind them the files that v1 alone told of."""
-    campaign_id = int(node.args[0])
+    campaign_id = node.campaign_id
     if after < FILES_OFFSET and (
         found := entries_after(
             context,
@@ -113,37 +115,37 @@ def audio_entries(context: Context, node: Node, after: int) -> list[Entry]:
             lambda at: context.catalog.views.in_campaign(
                 campaign_id, after_seq=seq_done(at), with_files=with_files(context)
             ),
-            row_place,
+            first_offset,
         )
     ):
         return found
     if Form.WAV not in shown_forms(context):
         return []
     files = context.catalog.files_of_campaign(campaign_id, after_seq=seq_before(max(0, after - FILES_OFFSET)))
-    entries = [Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id)) for file in files]
+    entries = [Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", WavNode(file.id)) for file in files]
     return past(entries, after)
 
 
-def _is_of_campaign(_context: Context, node: Node, row: ViewRow) -> bool:
-    return row.recording.campaign_id == node.args[0]
+def _is_of_campaign(_context: Context, node: CampaignNode, row: ViewRow) -> bool:
+    return row.recording.campaign_id == node.campaign_id
 
 
 resolve_mp3 = resolver(Form.MP3, _is_of_campaign)
 _resolve_wav_of_recording = resolver(Form.WAV, _is_of_campaign)
 
 
-def resolve_wav(context: Context, parent: Node, parts: Parts) -> Node | Question:
+def resolve_wav(context: Context, parent: CampaignNode, parts: Parts) -> Node | Question:
     """The WAV of a recording; or a file that v1 listed for a call of the campaign, by its id."""
     file_id = parse_id(parts["name"])
     file = context.catalog.listed_file(file_id) if file_id is not None else None
-    if file is not None and file.campaign_id == parent.args[0]:
+    if file is not None and file.campaign_id == parent.campaign_id:
         return recordings.resolve_wav(context, parent, {"id": str(file.id)})
     return _resolve_wav_of_recording(context, parent, parts)
 
 
-def campaign_json(context: Context, node: Node) -> Content:
+def campaign_json(context: Context, node: CampaignJsonNode) -> Content:
     """What v2 told of the campaign; asked once where only its id is known and v2 can tell."""
-    campaign_id = int(node.args[0])
+    campaign_id = node.campaign_id
     row = context.catalog.campaign(campaign_id)
     seen_ms = row.seen_ms if row is not None else None
     if row is not None and row.document is not None:

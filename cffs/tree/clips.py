@@ -10,9 +10,10 @@ from cffs.core.source import wav_key
 from cffs.core.values import RecordingState
 from cffs.reader.wav_clips import moment_source
 from cffs.tree.calls_in_progress import ask_state
+from cffs.tree.contents import Remote
 from cffs.tree.context import Context
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Kind, Node, Remote
+from cffs.tree.nodes import ClipNode, Node
 from cffs.tree.unproven import Question, denied_for_now
 
 
@@ -25,7 +26,7 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     recording_id = int(parts["id"])
     fact = context.catalog.fact(wav_key(recording_id))
     version = fact.version if fact is not None else 0
-    node = Node(Kind.MOMENT, (recording_id, _spelt(parts["start"]), _spelt(parts["end"]), version))
+    node = ClipNode(recording_id, _spelt(parts["start"]), _spelt(parts["end"]), version)
 
     async def ask() -> Node:
         await ask_state(context, recording_id)
@@ -52,9 +53,9 @@ def _spelt(seconds: str) -> str:
     return f"{int(whole)}.{part}" if part else str(int(whole))
 
 
-def content(context: Context, node: Node) -> Remote:
+def content(context: Context, node: ClipNode) -> Remote:
     """An object of its own for each version of the recording, as old as the recording."""
-    file_id, start, stop, version = int(node.args[0]), str(node.args[1]), str(node.args[2]), int(node.args[3])
+    file_id, start, stop, version, _kind = node
     row = context.catalog.recording(file_id)
     return Remote(
         key=f"moment/{file_id}@{start}-{stop}.wav" + (f"#{version}" if version else ""),

@@ -16,7 +16,8 @@ from cffs.core.values import RecordingState
 from cffs.reader.first_piece import FirstPieces
 from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.tree.nodes import Entry, Node, Remote
+from cffs.tree.contents import Entry, Remote
+from cffs.tree.nodes import Node
 from cffs.tree.render_cache import RenderCache
 from cffs.writer.account_actions import AccountActions
 from cffs.writer.uploads import Uploads

@@ -7,6 +7,7 @@ here depends on how many recordings there are.
 
 from collections.abc import Iterator
 from datetime import date
+from typing import Literal
 
 from cffs.catalog.rows import ListedRecording
 from cffs.catalog.views import ViewRow
@@ -14,40 +15,44 @@ from cffs.core.errors import NotInTree
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS, is_dated
 from cffs.core.times import date_folders, day_interval_ms, month_interval_ms, parse_day
 from cffs.core.units import NS_PER_MS
+from cffs.tree.contents import Entry
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past
 from cffs.tree.listing_lookup import know
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.nodes import DateNode, FixedNode, Kind, Node
 from cffs.tree.size_hints import Form
 from cffs.tree.view_entries import entries_after, resolver, with_files, zone_of
 
 _MONTHS = 12
 _DAYS = 31
-#: A place in a day is milliseconds since its start (27 bits), sequence number, one bit for the form: 62 bits in all.
+#: An offset in a day is milliseconds since its start (27 bits), sequence number, one bit for the form: 62 bits in all.
 _SEQ_BITS = 34
 _SEQ_MASK = (1 << _SEQ_BITS) - 1
 
 
-def _folder(day: date, depth: int) -> Node:
+#: The kind of folder by how many names lead to it.
+_KINDS: dict[int, Literal[Kind.YEAR, Kind.MONTH, Kind.DAY]] = {1: Kind.YEAR, 2: Kind.MONTH, 3: Kind.DAY}
+
+
+def _folder(day: date, depth: int) -> DateNode:
     """The folder of the day's year (1), month (2) or itself (3)."""
-    parts = (f"{day.year:04}", f"{day.month:02}", f"{day.day:02}")
-    return Node((Kind.YEAR, Kind.MONTH, Kind.DAY)[depth - 1], parts[:depth])
+    names = (f"{day.year:04}", f"{day.month:02}", f"{day.day:02}")
+    return DateNode(names[:depth], _KINDS[depth])
 
 
-def _day_of(node: Node) -> date:
-    """The first day that the folder holds."""
-    parts = (*map(str, node.args), "01", "01")
-    day = parse_day("-".join(parts[:3]))
+def first_day_of(*names: str) -> date:
+    """The first day in the folder that these names lead to. Raises NotInTree where no calendar has it."""
+    day = parse_day("-".join((*names, "01", "01")[:3]))
     if day is None:
         raise NotInTree("no such day")
     return day
 
 
-def resolve_folder(_context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_folder(_context: Context, parent: FixedNode | DateNode, parts: Parts) -> Node:
     """Any year, month or day that there is."""
     (part,) = parts.values()
-    depth = len(parent.args) + 1
-    return _folder(_day_of(Node(parent.kind, (*parent.args, part))), depth)
+    names = (*parent.names, part) if isinstance(parent, DateNode) else (part,)
+    return _folder(first_day_of(*names), len(names))
 
 
 async def prepare(context: Context, _node: Node) -> None:
@@ -75,33 +80,33 @@ def years(context: Context, _node: Node, after: int) -> list[Entry]:
     return past([Entry(d.year, f"{d.year:04}", _folder(d, 1)) for d in _years(context)], after)
 
 
-def months(context: Context, node: Node, after: int) -> list[Entry]:
+def months(context: Context, node: DateNode, after: int) -> list[Entry]:
     """The same of a year."""
-    year, zone = _day_of(node), zone_of(context)
+    year, zone = first_day_of(*node.names), zone_of(context)
     days = [year.replace(month=month) for month in range(1, _MONTHS + 1)]
     found = [day for day in days if _next_day(context, *month_interval_ms(day, zone=zone)) is not None]
     return past([Entry(day.month, f"{day.month:02}", _folder(day, 2)) for day in found], after)
 
 
-def days(context: Context, node: Node, after: int) -> list[Entry]:
+def days(context: Context, node: DateNode, after: int) -> list[Entry]:
     """The same of a month."""
-    month, zone = _day_of(node), zone_of(context)
+    month, zone = first_day_of(*node.names), zone_of(context)
     spelt = (parse_day(f"{month.year:04}-{month.month:02}-{number:02}") for number in range(1, _DAYS + 1))
     found = [day for day in spelt if day and _next_day(context, *day_interval_ms(day, zone=zone)) is not None]
     return past([Entry(day.day, f"{day.day:02}", _folder(day, 3)) for day in found], after)
 
 
-def interval_of(context: Context, node: Node) -> tuple[int, int]:
+def interval_of(context: Context, node: DateNode) -> tuple[int, int]:
     """The interval of a day's folder, of times that belong to a date at all."""
-    start_ms, stop_ms = day_interval_ms(_day_of(node), zone=zone_of(context))
+    start_ms, stop_ms = day_interval_ms(first_day_of(*node.names), zone=zone_of(context))
     return max(start_ms, FIRST_DATED_MS), min(stop_ms, LAST_DATED_MS)
 
 
-def files(context: Context, node: Node, after: int) -> list[Entry]:
+def files(context: Context, node: DateNode, after: int) -> list[Entry]:
     """The recordings of a day, by time."""
     start_ms, stop_ms = interval_of(context, node)
 
-    def place_of(row: ListedRecording) -> int:
+    def offset_of(row: ListedRecording) -> int:
         since_ms = (row.created_ms or start_ms) - start_ms
         return FIRST_ROW_OFFSET + ((since_ms << _SEQ_BITS | row.seq) << 1)
 
@@ -113,10 +118,10 @@ def files(context: Context, node: Node, after: int) -> list[Entry]:
             start_ms + since_ms, stop_ms, after_seq=after_seq, with_files=with_files(context)
         )
 
-    return entries_after(context, after, rows_after, place_of)
+    return entries_after(context, after, rows_after, offset_of)
 
 
-def _is_of_day(context: Context, node: Node, row: ViewRow) -> bool:
+def _is_of_day(context: Context, node: DateNode, row: ViewRow) -> bool:
     created_ms = row.recording.created_ms
     start_ms, stop_ms = interval_of(context, node)
     return created_ms is not None and is_dated(created_ms) and start_ms <= created_ms < stop_ms

@@ -4,38 +4,54 @@ It must not know v2. Well-formed folders always open: nothing can list them, so 
 The namespace calls it. Which remote name a local one stands for is contract section 3, "dynamic/".
 """
 
+from typing import Literal
+
 from cffs.catalog import upserts
 from cffs.catalog.rows import DynamicRow
 from cffs.core.errors import NotInTree
 from cffs.core.names import decode_name, encode_name, is_text
 from cffs.core.source import Source, v1_dynamic
+from cffs.tree.contents import Entry, Remote
 from cffs.tree.context import Context, fixed, past, row_offset
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Entry, Kind, Node, Remote
+from cffs.tree.nodes import DynamicFileNode, DynamicFolderNode, FixedNode, Kind, Node
 from cffs.tree.unproven import Question
 
-#: Each is the parent of the next; a folder has one argument more than its parent.
-_FOLDER_KINDS = (Kind.DYNAMIC, Kind.DYNAMIC_HASH, Kind.DYNAMIC_YEAR, Kind.DYNAMIC_MONTH, Kind.DYNAMIC_CAMPAIGN)
+#: The kind of folder by how many names lead to it.
+_KINDS: dict[int, Literal[Kind.DYNAMIC_HASH, Kind.DYNAMIC_YEAR, Kind.DYNAMIC_MONTH, Kind.DYNAMIC_CAMPAIGN]] = {
+    1: Kind.DYNAMIC_HASH,
+    2: Kind.DYNAMIC_YEAR,
+    3: Kind.DYNAMIC_MONTH,
+    4: Kind.DYNAMIC_CAMPAIGN,
+}
 Location = tuple[str, str, str, str]
 
 
-def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node:
+def resolve_folder(context: Context, parent: FixedNode | DynamicFolderNode, parts: Parts) -> Node:
     """Any well-formed name; kept as spelt, so `8` and `08` are two folders."""
     if context.account.v1 is None:
         raise NotInTree("dynamic recordings are v1's")
     (name,) = parts.values()
-    depth = _FOLDER_KINDS.index(parent.kind) + 1
-    return Node(_FOLDER_KINDS[depth], (*parent.args, name))
+    return _folder(*names_to(parent), name)
+
+
+def _folder(*names: str) -> DynamicFolderNode:
+    return DynamicFolderNode(names, _KINDS[len(names)])
+
+
+def names_to(folder: FixedNode | DynamicFolderNode) -> tuple[str, ...]:
+    """The names on the way to a folder, dynamic/ among them, which has none."""
+    return folder.names if isinstance(folder, DynamicFolderNode) else ()
 
 
 def resolve_root(context: Context, _parent: Node, _parts: Parts) -> Node:
     """There with a v1 key."""
     if context.account.v1 is None:
         raise NotInTree("dynamic recordings are v1's")
-    return Node(Kind.DYNAMIC)
+    return FixedNode(Kind.DYNAMIC)
 
 
-def resolve_file(context: Context, parent: Node, parts: Parts) -> Node | Question:
+def resolve_file(context: Context, parent: DynamicFolderNode, parts: Parts) -> Node | Question:
     """A known name wins; else the first of the remote names it may stand for that answers, which is remembered."""
     location, filename = _location(parent), decode_name(parts["filename"])
     if not is_text(filename):
@@ -43,7 +59,7 @@ def resolve_file(context: Context, parent: Node, parts: Parts) -> Node | Questio
     row = context.catalog.dynamic_file(location, filename)
     if row is not None:
         return _file_node(row)
-    node = Node(Kind.DYNAMIC_FILE, (*location, filename))
+    node = DynamicFileNode(*location, filename)
 
     async def ask() -> Node:
         await context.require_remote(content(context, node))
@@ -56,19 +72,18 @@ def resolve_file(context: Context, parent: Node, parts: Parts) -> Node | Questio
     return Question(node, ask)
 
 
-def _file_node(row: DynamicRow) -> Node:
-    args = (row.hash, row.year, row.month, row.campaign, row.filename)
-    return Node(Kind.DYNAMIC_FILE, args)
+def _file_node(row: DynamicRow) -> DynamicFileNode:
+    return DynamicFileNode(row.hash, row.year, row.month, row.campaign, row.filename)
 
 
-def _location(node: Node) -> Location:
-    spelt_hash, year, month, campaign = (str(argument) for argument in node.args[:4])
+def _location(folder: DynamicFolderNode) -> Location:
+    spelt_hash, year, month, campaign = folder.names
     return spelt_hash, year, month, campaign
 
 
-def content(context: Context, node: Node) -> Remote:
+def content(context: Context, node: DynamicFileNode) -> Remote:
     """`N` is remote N; `S.wav` is S.wav, then S; `S.mp3` is the MP3 form of S.wav, then of S, then S.mp3 as it is."""
-    location, name = _location(node), str(node.args[4])
+    location, name = (node.hash, node.year, node.month, node.campaign), node.filename
     row = context.catalog.dynamic_file(location, name)
     return Remote(
         key=f"dynamic/{'/'.join(location)}/{encode_name(name)}",
@@ -90,20 +105,19 @@ def _sources(location: Location, name: str) -> tuple[Source, ...]:
     return (v1_dynamic(location, name),)
 
 
-def folder_entries(context: Context, node: Node, after: int) -> list[Entry]:
+def folder_entries(context: Context, node: FixedNode | DynamicFolderNode, after: int) -> list[Entry]:
     """The known folders one level down."""
-    kind = _FOLDER_KINDS[len(node.args) + 1]
-    parents = tuple(str(argument) for argument in node.args)
+    parents = names_to(node)
     folders = context.catalog.dynamic_folders(parents)
-    return past([Entry(row_offset(seq, 0), name, Node(kind, (*parents, name))) for seq, name in folders], after)
+    return past([Entry(row_offset(seq, 0), name, _folder(*parents, name)) for seq, name in folders], after)
 
 
-def file_entries(context: Context, node: Node, after: int) -> list[Entry]:
+def file_entries(context: Context, node: DynamicFolderNode, after: int) -> list[Entry]:
     """The known files of one folder."""
     rows = context.catalog.dynamic_files(_location(node))
     return past([Entry(row_offset(row.seq, 0), encode_name(row.filename), _file_node(row)) for row in rows], after)
 
 
-def root_entries(context: Context, node: Node, after: int) -> list[Entry]:
+def root_entries(context: Context, node: FixedNode, after: int) -> list[Entry]:
     """The known hashes."""
     return folder_entries(context, node, after) if context.account.v1 is not None else past(fixed(), after)

@@ -5,22 +5,36 @@ old as that.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from cffs.core.listed_names import FIRST_DATED_MS, LAST_DATED_MS
-from cffs.core.times import day_interval_ms, month_interval_ms, parse_day
+from cffs.core.times import day_interval_ms, month_interval_ms
 from cffs.tree.calls import month_of
 from cffs.tree.context import Context
-from cffs.tree.nodes import Kind, Node
-from cffs.tree.recordings import beside, call_of
+from cffs.tree.dates import first_day_of
+from cffs.tree.dynamic import names_to
+from cffs.tree.nodes import (
+    CallFolderNode,
+    CallMonthNode,
+    CampaignCallsNode,
+    CampaignNode,
+    DateNode,
+    DynamicFolderNode,
+    FixedNode,
+    Kind,
+    Node,
+    ViewFolderNode,
+)
+from cffs.tree.recordings import beside
 
 #: (context, folder) -> when the newest of it was made (unix ms), None where nothing tells.
-Age = Callable[[Context, Node], int | None]
+Newest = Callable[[Context, Any], int | None]
 
 
 def modified_ms(context: Context, folder: Node) -> int | None:
     """When the newest of what the folder stands for was made. None where nothing tells: it is then as old as the
     account here."""
-    return _AGES.get(folder.kind, _nothing_tells)(context, folder)
+    return _NEWEST.get(folder.kind, _nothing_tells)(context, folder)
 
 
 def _nothing_tells(_context: Context, _folder: Node) -> int | None:
@@ -31,18 +45,18 @@ def _newest(context: Context, _folder: Node) -> int | None:
     return context.catalog.views.newest_ms(FIRST_DATED_MS, LAST_DATED_MS)
 
 
-def _of_campaign(context: Context, folder: Node) -> int | None:
+def _of_campaign(context: Context, folder: CampaignNode | CampaignCallsNode) -> int | None:
     """Its newest recording's, else its newest call's, else its own."""
-    campaign_id, catalog = int(folder.args[0]), context.catalog
+    campaign_id, catalog = folder.campaign_id, context.catalog
     told = [catalog.views.newest_ms_of_campaign(campaign_id), catalog.newest_call_ms(campaign_id=campaign_id)]
     row = catalog.campaign(campaign_id)
     told += [row.modified_ms, row.seen_ms] if row is not None else []
     return next((ms for ms in told if ms is not None), None)
 
 
-def _of_call(context: Context, folder: Node) -> int | None:
+def _of_call(context: Context, folder: CallFolderNode) -> int | None:
     """When the call was made; else its newest recording; else when it was first seen."""
-    row, recordings = context.catalog.call_folder(call_of(context, folder)[1], beside=beside(folder))
+    row, recordings = context.catalog.call_folder(folder.call_id, beside=beside(folder))
     if row is None or row.created_ms is not None:
         return row.created_ms if row is not None else None
     made = [recording.created_ms for recording in recordings]
@@ -55,20 +69,17 @@ def _of_calls(context: Context, _folder: Node) -> int | None:
     return context.catalog.newest_call_ms_of_month(max(months, default=None))
 
 
-def _of_month(context: Context, folder: Node) -> int | None:
+def _of_month(context: Context, folder: CallMonthNode) -> int | None:
     return context.catalog.newest_call_ms_of_month(month_of(folder))
 
 
-def _of_view_folder(context: Context, folder: Node) -> int | None:
-    return context.catalog.views.newest_ms_of_folder(int(folder.args[0]))
+def _of_view_folder(context: Context, folder: ViewFolderNode) -> int | None:
+    return context.catalog.views.newest_ms_of_folder(folder.seq)
 
 
-def _of_date(context: Context, folder: Node) -> int | None:
+def _of_date(context: Context, folder: DateNode) -> int | None:
     """Of a year, a month or a day."""
-    parts = (*map(str, folder.args), "01", "01")
-    first, zone = parse_day("-".join(parts[:3])), context.catalog.zone
-    if first is None:
-        return None
+    first, zone = first_day_of(*folder.names), context.catalog.zone
     start_ms, stop_ms = month_interval_ms(first, zone=zone)
     if folder.kind is Kind.DAY:
         start_ms, stop_ms = day_interval_ms(first, zone=zone)
@@ -81,11 +92,11 @@ def _of_media(context: Context, _folder: Node) -> int | None:
     return context.catalog.newest_media_ms()
 
 
-def _of_dynamic(context: Context, folder: Node) -> int | None:
-    return context.catalog.newest_dynamic_ms(tuple(map(str, folder.args)))
+def _of_dynamic(context: Context, folder: FixedNode | DynamicFolderNode) -> int | None:
+    return context.catalog.newest_dynamic_ms(names_to(folder))
 
 
-_AGES: dict[Kind, Age] = {
+_NEWEST: dict[Kind, Newest] = {
     Kind.ROOT: _newest,
     Kind.CAMPAIGNS: _newest,
     Kind.CAMPAIGN: _of_campaign,

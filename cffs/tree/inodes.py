@@ -9,85 +9,32 @@ numbers: one that changed with each mount would make them say "renamed", and los
 has another number, made of its version too, since the kernel's pages belong to the number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
 from zlib import crc32
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
 from cffs.core.media_types import MIME_TYPES
-from cffs.tree.nodes import BY_ID, DIRECT, LISTED, Kind, Node
+from cffs.tree.nodes import (
+    BY_ID,
+    DIRECT,
+    LISTED,
+    CallNode,
+    CampaignCallsNode,
+    CampaignNode,
+    FixedNode,
+    Kind,
+    LoneCallNode,
+    MediaFileNode,
+    Node,
+    Way,
+    identity,
+)
 from cffs.tree.object_keys import WITH_KEYS, object_key
-
-#: (group, id, slot): nodes of other kinds with that id have another group or slot.
-Place = tuple[int, int, int]
-
-_CAMPAIGNS, _CALLS, _RECORDINGS, _FILES, _MEDIA, _VIEW_FOLDERS, _MONTHS = range(1, 8)
-#: Kind -> (group, slot). The id is the first of the node's arguments.
-BY_FIRST_ID: dict[Kind, tuple[int, int]] = {
-    Kind.CAMPAIGN_JSON: (_CAMPAIGNS, 2),
-    Kind.CALL_JSON: (_CALLS, 5),
-    Kind.MP3: (_RECORDINGS, 0),
-    Kind.RECORDING_JSON: (_RECORDINGS, 1),
-    Kind.WAV: (_FILES, 0),
-    Kind.MEDIA_RAW: (_MEDIA, 14),
-    Kind.MEDIA_JSON: (_MEDIA, 15),
-    Kind.ONE_NUMBER: (_VIEW_FOLDERS, 0),
-    Kind.ONE_LABEL: (_VIEW_FOLDERS, 0),
-    Kind.CALL_MONTH: (_MONTHS, 0),
-}
-#: The same of kinds whose last argument says how the path spells it.
-_BY_WAY: dict[tuple[Kind, object], tuple[int, int]] = {
-    (Kind.CAMPAIGN, LISTED): (_CAMPAIGNS, 0),
-    (Kind.CAMPAIGN, BY_ID): (_CAMPAIGNS, 1),
-    (Kind.CAMPAIGN_CALLS, LISTED): (_CAMPAIGNS, 4),
-    (Kind.CAMPAIGN_CALLS, BY_ID): (_CAMPAIGNS, 5),
-    (Kind.LONE_CALL, LISTED): (_CALLS, 2),
-    (Kind.LONE_CALL, BY_ID): (_CALLS, 3),
-    (Kind.LONE_CALL, DIRECT): (_CALLS, 4),
-}
-_PLAYLIST_OF_CAMPAIGN = (_CAMPAIGNS, 3)
-#: Of a call in its campaign, whose id is the second argument: the ways in which listings spell campaign and call. Two
-#: campaigns hardly ever list one call.
-OF_CALL: dict[tuple[object, ...], tuple[int, int]] = {
-    (LISTED, LISTED): (_CALLS, 0),
-    (BY_ID, DIRECT): (_CALLS, 1),
-    (LISTED, BY_ID): (_CALLS, 6),
-    (BY_ID, LISTED): (_CALLS, 7),
-    (BY_ID, BY_ID): (_CALLS, 8),
-}
-_EXTENSION_SLOTS: dict[object, int] = {extension: slot for slot, extension in enumerate(MIME_TYPES)}
-#: Files of other types share the slots between those and the raw form's: one media file is hardly listed as two.
-_OTHER_SLOTS = range(8, 14)
-
-
-def _slot_of(extension: object) -> int:
-    known = _EXTENSION_SLOTS.get(extension)
-    return _OTHER_SLOTS[crc32(str(extension).encode()) % len(_OTHER_SLOTS)] if known is None else known
-
-
-def place_of(node: Node) -> Place | None:
-    """Where the node stands among numbers; None for what has no id, or is found in a way that no listing goes."""
-    kind, args = node.kind, node.args
-    at, found = 0, BY_FIRST_ID.get(kind)
-    if found is None and args:
-        found = _BY_WAY.get((kind, args[-1]))
-    if found is None and kind is Kind.CALL:
-        at, found = 1, OF_CALL.get(args[2:])
-    if found is None and kind is Kind.MEDIA_FILE:
-        at, found = 0, (_MEDIA, _slot_of(args[1]))
-    if found is None and kind is Kind.PLAYLIST and args[0] == Kind.CAMPAIGN.name:
-        at, found = 1, _PLAYLIST_OF_CAMPAIGN
-    if found is None:
-        return None
-    ident = args[at]
-    return (found[0], ident, found[1]) if isinstance(ident, int) else None
-
-
-#: The kernel's root inode (FUSE_ROOT_ID in linux/fuse.h).
-ROOT_INODE = Inode(1)
-ROOT = Node(Kind.ROOT)
 
 #: A number by id is group << 50 | id << 4 | slot: 4095 groups, ids of up to 13 digits (those seen have 10 to 13), 16
 #: slots. Numbers by digest lie above all of them, and none is above 2^63: some programs take it for signed.
@@ -96,25 +43,86 @@ _SLOT_BITS = 4
 _LARGEST_ID = 2 ** (_GROUP_SHIFT - _SLOT_BITS) - 1
 _DIGESTED = 1 << 62
 
+_CAMPAIGNS, _CALLS, _RECORDINGS, _FILES, _MEDIA, _VIEW_FOLDERS, _MONTHS = (
+    group << _GROUP_SHIFT for group in range(1, 8)
+)
+#: What a number is made of: group and slot in their places, and the id that goes between them. Nodes of another kind
+#: with that id have another group or slot.
+InodeHint = tuple[int, int]
 
-#: Of what listings have most of: all of a number but the id.
-_REST = {kind: group << _GROUP_SHIFT | slot for kind, (group, slot) in BY_FIRST_ID.items()}
-_REST_OF_CALL = {ways: group << _GROUP_SHIFT | slot for ways, (group, slot) in OF_CALL.items()}
+#: Of the kinds of which listings have most: group and slot, and the field that holds the id.
+_BY_KIND: dict[Kind, tuple[int, Callable[[Any], int]]] = {
+    Kind.CAMPAIGN_JSON: (_CAMPAIGNS | 2, attrgetter("campaign_id")),
+    Kind.CALL_JSON: (_CALLS | 5, attrgetter("call_id")),
+    Kind.MP3: (_RECORDINGS | 0, attrgetter("recording_id")),
+    Kind.RECORDING_JSON: (_RECORDINGS | 1, attrgetter("recording_id")),
+    Kind.WAV: (_FILES | 0, attrgetter("file_id")),
+    Kind.MEDIA_RAW: (_MEDIA | 14, attrgetter("media_id")),
+    Kind.MEDIA_JSON: (_MEDIA | 15, attrgetter("media_id")),
+    Kind.ONE_NUMBER: (_VIEW_FOLDERS | 0, attrgetter("seq")),
+    Kind.ONE_LABEL: (_VIEW_FOLDERS | 0, attrgetter("seq")),
+    Kind.CALL_MONTH: (_MONTHS | 0, attrgetter("month")),
+}
+#: Of a call in its campaign, by the ways in which a path spells campaign and call. Two campaigns hardly ever list one
+#: call, so the number is made of the call's id alone.
+_OF_CALL: dict[tuple[Way, Way], int] = {
+    (LISTED, LISTED): _CALLS | 0,
+    (BY_ID, DIRECT): _CALLS | 1,
+    (LISTED, BY_ID): _CALLS | 6,
+    (BY_ID, LISTED): _CALLS | 7,
+    (BY_ID, BY_ID): _CALLS | 8,
+}
+_OF_LONE_CALL: dict[Way, int] = {LISTED: _CALLS | 2, BY_ID: _CALLS | 3, DIRECT: _CALLS | 4}
+_OF_CAMPAIGN: dict[tuple[Kind, Way], int] = {
+    (Kind.CAMPAIGN, LISTED): _CAMPAIGNS | 0,
+    (Kind.CAMPAIGN, BY_ID): _CAMPAIGNS | 1,
+    (Kind.CAMPAIGN_CALLS, LISTED): _CAMPAIGNS | 4,
+    (Kind.CAMPAIGN_CALLS, BY_ID): _CAMPAIGNS | 5,
+}
+_PLAYLIST_OF_CAMPAIGN = _CAMPAIGNS | 3
+_EXTENSION_SLOTS = {extension: slot for slot, extension in enumerate(MIME_TYPES)}
+#: Files of other types share the slots between those and the raw form's: one media file is hardly listed as two.
+_OTHER_SLOTS = range(8, 14)
+
+
+def _slot_of(extension: str) -> int:
+    known = _EXTENSION_SLOTS.get(extension)
+    return _OTHER_SLOTS[crc32(extension.encode()) % len(_OTHER_SLOTS)] if known is None else known
+
+
+def inode_hint(node: Node) -> InodeHint | None:
+    """What the node's number is made of; None for a node without an id, or one found in a way that no listing goes."""
+    found: int | None
+    if (by_kind := _BY_KIND.get(node.kind)) is not None:
+        found, id_of = by_kind
+        return found, id_of(node)
+    if isinstance(node, CallNode):
+        found, ident = _OF_CALL.get((node.campaign_way, node.way)), node.call_id
+    elif isinstance(node, LoneCallNode):
+        found, ident = _OF_LONE_CALL.get(node.way), node.call_id
+    elif isinstance(node, CampaignNode | CampaignCallsNode):
+        found, ident = _OF_CAMPAIGN.get((node.kind, node.way)), node.campaign_id
+    elif isinstance(node, MediaFileNode):
+        found, ident = _MEDIA | _slot_of(node.extension), node.media_id
+    elif node.kind is Kind.PLAYLIST and isinstance(node.folder, CampaignNode):
+        found, ident = _PLAYLIST_OF_CAMPAIGN, node.folder.campaign_id
+    else:
+        return None
+    return None if found is None else (found, ident)
+
+
+#: The kernel's root inode (FUSE_ROOT_ID in linux/fuse.h).
+ROOT_INODE = Inode(1)
+ROOT: Node = FixedNode(Kind.ROOT)
 
 
 def number_of(node: Node, version: int = 0) -> Inode:
     """The number of a version of a node, unless that is taken by another."""
-    if not version:
-        kind, args = node
-        at, rest = (1, _REST_OF_CALL.get(args[2:])) if kind is Kind.CALL else (0, _REST.get(kind))
-        if rest is not None:
-            ident = args[at]
-            if isinstance(ident, int) and 0 < ident <= _LARGEST_ID:
-                return Inode(rest | ident << _SLOT_BITS)
-    place = None if version else place_of(node)
-    if place is not None and 0 < place[1] <= _LARGEST_ID:
-        group, ident, slot = place
-        return Inode(group << _GROUP_SHIFT | ident << _SLOT_BITS | slot)
+    hint = None if version else inode_hint(node)
+    if hint is not None:
+        group_and_slot, ident = hint
+        if 0 < ident <= _LARGEST_ID:
+            return Inode(group_and_slot | ident << _SLOT_BITS)
     return _digested(node, version, 0)
 
 
@@ -123,7 +131,7 @@ def number_of(node: Node, version: int = 0) -> Inode:
 def _digested(node: Node, version: int, attempt: int) -> Inode:
     if node == ROOT:
         return ROOT_INODE
-    told = ascii((node.kind.name, node.args, version, attempt)).encode("ascii")
+    told = ascii((node.kind.name, identity(node), version, attempt)).encode("ascii")
     digest = int.from_bytes(blake2b(told, digest_size=8).digest())
     return Inode(_DIGESTED | digest & (_DIGESTED - 1))
 

@@ -4,22 +4,24 @@ It must not know how digests are made (`reader/digests`). The namespace calls it
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import trio
 
 from cffs.catalog.views import UNDATED_MS
 from cffs.tree import dynamic, recording_content
+from cffs.tree.contents import Content, Document, Remote
 from cffs.tree.context import Context
 from cffs.tree.folder_times import modified_ms
 from cffs.tree.node_handlers import Fill, Parts
-from cffs.tree.nodes import Content, Document, Kind, Node, Remote, shown_by
-from cffs.tree.playlists import LISTED
-from cffs.tree.recordings import mp3_node, shown_forms
+from cffs.tree.nodes import AboutFolderNode, CampaignNode, Kind, Mp3Node, Node, about
+from cffs.tree.playlists import AUDIO_ENTRIES
+from cffs.tree.recordings import shown_forms
 from cffs.tree.size_hints import Form
 
 #: Lines made before others have their turn.
 _AT_ONCE = 50
-_CONTENTS: dict[Kind, Fill] = {
+_CONTENTS: dict[Kind, Fill[Any]] = {
     Kind.MP3: recording_content.mp3_content,
     Kind.WAV: recording_content.wav_content,
     Kind.DYNAMIC_FILE: dynamic.content,
@@ -28,12 +30,12 @@ _CONTENTS: dict[Kind, Fill] = {
 
 def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
     """Every folder of audio has one."""
-    return Node(Kind.MANIFEST, shown_by(parent))
+    return about(parent, Kind.MANIFEST)
 
 
-def content(context: Context, node: Node) -> Content:
+def content(context: Context, node: AboutFolderNode) -> Content:
     """Rendered when its size or its bytes are asked for: what is held changes as files are read."""
-    folder = Node(Kind[str(node.args[0])], node.args[1:])
+    folder = node.folder
 
     async def load() -> bytes:
         lines = ["# what is wholly here, by SHA-256; `sha256sum -c` compares\n"]
@@ -48,17 +50,17 @@ def content(context: Context, node: Node) -> Content:
 
 def _files(context: Context, folder: Node) -> Iterator[tuple[str, Node]]:
     """Every audio file that the folder lists; where ids are listed, those of a campaign in the folders of its calls."""
-    if folder.kind is not Kind.CAMPAIGN or not context.settings.lists_ids:
-        after, shown = 0, LISTED[folder.kind]
+    if not isinstance(folder, CampaignNode) or not context.settings.lists_ids:
+        after, shown = 0, AUDIO_ENTRIES[folder.kind]
         while entries := shown(context, folder, after):
             after = entries[-1].offset
             yield from ((entry.name, entry.node) for entry in entries if entry.node.kind in _CONTENTS)
         return
     from_ms, seq = UNDATED_MS, 0
-    while rows := context.catalog.views.of_campaign(int(folder.args[0]), from_ms=from_ms, after_seq=seq):
+    while rows := context.catalog.views.of_campaign(folder.campaign_id, from_ms=from_ms, after_seq=seq):
         for row in rows:
             if Form.MP3 in shown_forms(context) and row.recording.call_id:
-                yield f"{row.recording.call_id}/{row.recording.stem}.mp3", mp3_node(row.recording)
+                yield f"{row.recording.call_id}/{row.recording.stem}.mp3", Mp3Node(row.recording.id)
         last = rows[-1].recording
         seq, from_ms = last.seq, UNDATED_MS if last.created_ms is None else last.created_ms
 

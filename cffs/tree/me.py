@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from cffs.callfire.v2 import V2Client
 from cffs.core.errors import NotInTree
 from cffs.core.times import day_interval_ms, month_interval_ms, parse_day, parse_month
+from cffs.tree.contents import Content, Document, Entry
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.nodes import CreditUsageNode, FixedNode, Kind, Node
 
 Fetch = Callable[[], Awaitable[object]]
 
@@ -29,7 +30,7 @@ def resolve_me_api(context: Context, _parent: Node, _parts: Parts) -> Node:
     v2_of(context)
     if not context.account.has_account_login:
         raise NotInTree("me/api needs the account login")
-    return Node(Kind.ME_API)
+    return FixedNode(Kind.ME_API)
 
 
 def resolve_interval(context: Context, _parent: Node, parts: Parts) -> Node:
@@ -46,7 +47,7 @@ def resolve_interval(context: Context, _parent: Node, parts: Parts) -> Node:
         if first is None or last is None or last < first:
             raise NotInTree("not a range of days")
         begin_ms, end_ms = day_interval_ms(first, zone=zone)[0], day_interval_ms(last, zone=zone)[1]
-    return Node(Kind.CREDIT_USAGE_INTERVAL_JSON, (begin_ms, end_ms))
+    return CreditUsageNode(begin_ms, end_ms)
 
 
 # -- documents --
@@ -67,9 +68,9 @@ def credit_usage_json(context: Context, _node: Node) -> Content:
     return asked(context, "me/billing/credit-usage", lambda: v2_of(context).get_credit_usage())
 
 
-def interval_json(context: Context, node: Node) -> Content:
+def interval_json(context: Context, node: CreditUsageNode) -> Content:
     """GET /me/billing/credit-usage, of an interval."""
-    begin_ms, end_ms = int(node.args[0]), int(node.args[1])
+    begin_ms, end_ms = node.begin_ms, node.end_ms
     return asked(
         context,
         f"me/billing/credit-usage/{begin_ms}..{end_ms}",
@@ -92,13 +93,13 @@ def asked(context: Context, key: str, fetch: Fetch) -> Document:
 
 def me_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """What is there with v2, and api/ with the account login."""
-    named = [
-        ("account.json", Node(Kind.ACCOUNT_JSON)),
-        ("billing", Node(Kind.BILLING)),
-        ("callerids", Node(Kind.CALLER_IDS)),
+    named: list[tuple[str, Node]] = [
+        ("account.json", FixedNode(Kind.ACCOUNT_JSON)),
+        ("billing", FixedNode(Kind.BILLING)),
+        ("callerids", FixedNode(Kind.CALLER_IDS)),
     ]
     if context.account.has_account_login:
-        named.append(("api", Node(Kind.ME_API)))
+        named.append(("api", FixedNode(Kind.ME_API)))
     return past(fixed(*named), after)
 
 
@@ -106,9 +107,9 @@ def billing_entries(_context: Context, _node: Node, after: int) -> list[Entry]:
     """The two documents and the folder of intervals."""
     return past(
         fixed(
-            ("plan-usage.json", Node(Kind.PLAN_USAGE_JSON)),
-            ("credit-usage.json", Node(Kind.CREDIT_USAGE_JSON)),
-            ("credit-usage", Node(Kind.CREDIT_USAGE)),
+            ("plan-usage.json", FixedNode(Kind.PLAN_USAGE_JSON)),
+            ("credit-usage.json", FixedNode(Kind.CREDIT_USAGE_JSON)),
+            ("credit-usage", FixedNode(Kind.CREDIT_USAGE)),
         ),
         after,
     )
@@ -116,7 +117,7 @@ def billing_entries(_context: Context, _node: Node, after: int) -> list[Entry]:
 
 def me_api_entries(_context: Context, _node: Node, after: int) -> list[Entry]:
     """credentials/."""
-    return past(fixed(("credentials", Node(Kind.CREDENTIALS))), after)
+    return past(fixed(("credentials", FixedNode(Kind.CREDENTIALS))), after)
 
 
 def nothing(_context: Context, _node: Node, _after: int) -> list[Entry]:

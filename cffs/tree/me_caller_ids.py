@@ -5,13 +5,14 @@ It must not know how numbers are rung or verified. The namespace calls it.
 
 from cffs.catalog.account_lists import CALLER_IDS, kept_list
 from cffs.core.errors import ActUncertain, CffsError, NotInTree, NotPermitted, RemoteObjectMissing
+from cffs.tree.contents import Content, Document, Entry
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.me import v2_of
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.nodes import CallerIdNode, Kind, Node
 from cffs.tree.routes import routes_of
 from cffs.tree.unproven import Question
-from cffs.tree.write_handlers import Change, Opening, WritableFile, WriteHandlers, not_permitted
+from cffs.tree.write_handlers import Change, WritableFile, WriteHandlers, WriteOpen, not_permitted
 
 _CODE_NAME = "verification-code"
 
@@ -39,7 +40,7 @@ def _verified(context: Context) -> list[str]:
 def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A number that waits (which costs no request), or that the service lists as verified."""
     v2_of(context)
-    node = Node(Kind.CALLER_ID, (parts["number"],))
+    node = CallerIdNode(parts["number"])
 
     def listed() -> Node:
         if parts["number"] not in _verified(context):
@@ -61,21 +62,21 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
 def entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The verified numbers of the last answer, and those that wait."""
     numbers = dict.fromkeys([*_verified(context), *context.acts.caller_ids.waiting()])
-    return past(fixed(*((number, Node(Kind.CALLER_ID, (number,))) for number in numbers)), after)
+    return past(fixed(*((number, CallerIdNode(number)) for number in numbers)), after)
 
 
-def resolve_code(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_code(context: Context, parent: CallerIdNode, _parts: Parts) -> Node:
     """Only a number that waits has it."""
-    if parent.args[0] not in context.acts.caller_ids.waiting():
+    if parent.number not in context.acts.caller_ids.waiting():
         raise NotInTree("the number does not wait for a code")
-    return Node(Kind.VERIFICATION_CODE, parent.args)
+    return CallerIdNode(parent.number, Kind.VERIFICATION_CODE)
 
 
-def number_entries(context: Context, node: Node, after: int) -> list[Entry]:
+def number_entries(context: Context, node: CallerIdNode, after: int) -> list[Entry]:
     """Where the code goes, as long as it is waited for; a verified number's folder holds nothing."""
-    if node.args[0] not in context.acts.caller_ids.waiting():
+    if node.number not in context.acts.caller_ids.waiting():
         return []
-    return past(fixed((_CODE_NAME, Node(Kind.VERIFICATION_CODE, node.args))), after)
+    return past(fixed((_CODE_NAME, CallerIdNode(node.number, Kind.VERIFICATION_CODE))), after)
 
 
 def code_content(_context: Context, _node: Node) -> Content:
@@ -106,7 +107,7 @@ class _CodeFile:
             raise
         finally:
             if self._number not in self._context.acts.caller_ids.waiting():
-                self._context.name_changed(Node(Kind.CALLER_ID, (self._number,)), _CODE_NAME)
+                self._context.name_changed(CallerIdNode(self._number), _CODE_NAME)
         return len(data)
 
     async def truncate(self, _nbytes: int) -> None:
@@ -128,7 +129,7 @@ async def _ring(context: Context, folder: Node, number: str) -> Node:
     except ActUncertain:
         context.name_changed(folder, number)  # the kernel thinks that nothing came of it, but the number waits
         raise
-    return Node(Kind.CALLER_ID, (number,))
+    return CallerIdNode(number)
 
 
 async def _forget(context: Context, _folder: Node, number: str) -> None:
@@ -137,8 +138,8 @@ async def _forget(context: Context, _folder: Node, number: str) -> None:
     await context.acts.caller_ids.forget(number)
 
 
-async def _open_code(context: Context, file: Node, _opening: Opening) -> WritableFile:
-    return _CodeFile(context, str(file.args[0]))
+async def _open_code(context: Context, file: CallerIdNode, _opening: WriteOpen) -> WritableFile:
+    return _CodeFile(context, file.number)
 
 
 async def _change_code(_context: Context, _file: Node, change: Change) -> None:

@@ -5,10 +5,11 @@ It must not know how they are created. The namespace calls it.
 
 from cffs.catalog.account_lists import CREDENTIALS, ask_credentials, kept_list
 from cffs.core.errors import ActUncertain, NotInTree, RemoteObjectMissing
+from cffs.tree.contents import Content, Document, Entry
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, fixed, past
 from cffs.tree.me import asked, v2_of
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.nodes import CreatedCredentialNode, CredentialJsonNode, Kind, Node
 from cffs.tree.routes import routes_of
 from cffs.tree.unproven import Question
 from cffs.tree.write_handlers import WriteHandlers, not_permitted
@@ -19,9 +20,9 @@ _DOCUMENT_NAME = "credential.json"
 _CREATED_OFFSET = 2**32
 
 
-def credential_json(context: Context, node: Node) -> Content:
+def credential_json(context: Context, node: CredentialJsonNode) -> Content:
     """GET /me/api/credentials/{id}; the service masks the password."""
-    credential_id = int(node.args[0])
+    credential_id = node.credential_id
 
     async def fetch() -> object:
         # Kept on disk: whatever the service sends as a password is masked here too
@@ -31,9 +32,9 @@ def credential_json(context: Context, node: Node) -> Content:
     return asked(context, f"me/api/credentials/{credential_id}", fetch)
 
 
-def created_json(context: Context, node: Node) -> Content:
+def created_json(context: Context, node: CreatedCredentialNode) -> Content:
     """What the service told of a credential when this mount created it, out of memory: no request, nothing on disk."""
-    return Document(body=context.acts.credentials.document(str(node.args[0])))
+    return Document(body=context.acts.credentials.document(node.name))
 
 
 async def _ask(context: Context) -> None:
@@ -59,11 +60,11 @@ async def prepare(context: Context, _node: Node) -> None:
 def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """A credential that the service lists."""
     v2_of(context)
-    node = Node(Kind.CREDENTIAL_JSON, (int(parts["id"]),))
+    node = CredentialJsonNode(int(parts["id"]))
 
     def listed() -> Node:
-        if node.args[0] not in _kept_ids(context):
-            raise RemoteObjectMissing(f"credential {node.args[0]}")
+        if node.credential_id not in _kept_ids(context):
+            raise RemoteObjectMissing(f"credential {node.credential_id}")
         return node
 
     if context.account.has_fresh_document(CREDENTIALS):
@@ -80,37 +81,37 @@ def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
     """A credential that this mount created and has not forgotten; costs no request."""
     if parts["NAME"] not in [name for _number, name in context.acts.credentials.numbered()]:
         raise NotInTree("not a credential that was created here")
-    return Node(Kind.CREATED_CREDENTIAL, (parts["NAME"],))
+    return CreatedCredentialNode(parts["NAME"])
 
 
-def resolve_created_json(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_created_json(context: Context, parent: CreatedCredentialNode, _parts: Parts) -> Node:
     """Its document."""
-    context.acts.credentials.document(str(parent.args[0]))
-    return Node(Kind.CREATED_CREDENTIAL_JSON, parent.args)
+    context.acts.credentials.document(parent.name)
+    return CreatedCredentialNode(parent.name, Kind.CREATED_CREDENTIAL_JSON)
 
 
 def entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The credentials of the last answer, then the folders of those created here."""
     created = [
-        Entry(_CREATED_OFFSET + number, name, Node(Kind.CREATED_CREDENTIAL, (name,)))
+        Entry(_CREATED_OFFSET + number, name, CreatedCredentialNode(name))
         for number, name in context.acts.credentials.numbered()
     ]
     listed = [
-        Entry(FIRST_ROW_OFFSET + index, f"{credential_id}.json", Node(Kind.CREDENTIAL_JSON, (credential_id,)))
+        Entry(FIRST_ROW_OFFSET + index, f"{credential_id}.json", CredentialJsonNode(credential_id))
         for index, credential_id in enumerate(_kept_ids(context))
     ]
     return past([*listed, *created], after)
 
 
-def created_entries(_context: Context, node: Node, after: int) -> list[Entry]:
+def created_entries(_context: Context, node: CreatedCredentialNode, after: int) -> list[Entry]:
     """The one document."""
-    return past(fixed((_DOCUMENT_NAME, Node(Kind.CREATED_CREDENTIAL_JSON, node.args))), after)
+    return past(fixed((_DOCUMENT_NAME, CreatedCredentialNode(node.name, Kind.CREATED_CREDENTIAL_JSON))), after)
 
 
 async def _create(context: Context, folder: Node, name: str) -> Node:
     credential_id = await context.acts.credentials.create(name)
     context.name_changed(folder, f"{credential_id}.json")
-    return Node(Kind.CREATED_CREDENTIAL, (name,))
+    return CreatedCredentialNode(name)
 
 
 async def _forget(context: Context, _folder: Node, name: str) -> None:

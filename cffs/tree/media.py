@@ -13,10 +13,11 @@ from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.media_types import MIME_TYPES, may_be_text
 from cffs.core.probe_names import is_probe_name
 from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
+from cffs.tree.contents import Content, Document, Entry, Remote
 from cffs.tree.context import Context, fixed, past, row_offset, seq_before
 from cffs.tree.listing_lookup import of_listing
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote
+from cffs.tree.nodes import FixedNode, Kind, MediaFileNode, MediaJsonNode, MediaPublicFileNode, MediaRawNode, Node
 from cffs.tree.routes import routes_of
 from cffs.tree.unproven import Question
 
@@ -36,16 +37,8 @@ def file_name(stem: str, row: MediaRow) -> str:
 def file_node(row: MediaRow) -> Node:
     """The file of a row; the raw one where its type is not known."""
     if not row.extension:
-        return _raw_node(row)
-    return Node(Kind.MEDIA_FILE, (row.id, listed(row.extension)))
-
-
-def _raw_node(row: MediaRow) -> Node:
-    return Node(Kind.MEDIA_RAW, (row.id,))
-
-
-def _json_node(row: MediaRow) -> Node:
-    return Node(Kind.MEDIA_JSON, (row.id,))
+        return MediaRawNode(row.id)
+    return MediaFileNode(row.id, listed(row.extension))
 
 
 def _known(context: Context, media_id: int) -> MediaRow | None:
@@ -73,7 +66,7 @@ async def _asked(context: Context, media_id: int) -> MediaRow:
 def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{id}.{ext}` in its own type; in another documented type where the service gives it."""
     media_id, extension = int(parts["id"]), listed(parts["ext"])
-    row, node = _known(context, media_id), Node(Kind.MEDIA_FILE, (media_id, extension))
+    row, node = _known(context, media_id), MediaFileNode(media_id, extension)
     if row is not None and extension == listed(row.extension):
         return file_node(row)
     _require_type(row, extension)
@@ -105,24 +98,25 @@ def _require_type(row: MediaRow | None, extension: str) -> None:
 
 def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{id}.json`."""
-    return _of_row(context, int(parts["id"]), Kind.MEDIA_JSON, _json_node)
+    return _of_row(context, int(parts["id"]), MediaJsonNode)
 
 
 def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """`{id}`: the file as it is, whatever its type; which decides whether text is what it holds, or a page in its
     place, so the row is asked for first."""
-    return _of_row(context, int(parts["id"]), Kind.MEDIA_RAW, _raw_node)
+    return _of_row(context, int(parts["id"]), MediaRawNode)
 
 
-def _of_row(context: Context, media_id: int, kind: Kind, node_of: Callable[[MediaRow], Node]) -> Node | Question:
-    row = _known(context, media_id)
-    if row is not None:
-        return node_of(row)
+def _of_row(context: Context, media_id: int, node_of: Callable[[int], Node]) -> Node | Question:
+    node = node_of(media_id)
+    if _known(context, media_id) is not None:
+        return node
 
     async def ask() -> Node:
-        return node_of(await _asked(context, media_id))
+        await _asked(context, media_id)
+        return node
 
-    return Question(Node(kind, (media_id,)), ask)
+    return Question(node, ask)
 
 
 def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node | Question:
@@ -146,7 +140,7 @@ def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node | Ques
     if row is not None and listed(row.public_extension or "") == extension:
         return _public_node(row)
     _require_type(row, extension)
-    node = Node(Kind.MEDIA_PUBLIC_FILE, (parts["key"], extension))
+    node = MediaPublicFileNode(parts["key"], extension)
     if context.is_known(public_content(context, node)):
         return node
 
@@ -158,16 +152,15 @@ def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node | Ques
 
 
 def _public_node(row: MediaRow) -> Node:
-    args = (row.public_key or "", listed(row.public_extension or ""))
-    return Node(Kind.MEDIA_PUBLIC_FILE, args)
+    return MediaPublicFileNode(row.public_key or "", listed(row.public_extension or ""))
 
 
 def media_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """by-name/, public/, then each file with its metadata."""
-    entries = fixed(("by-name", Node(Kind.MEDIA_BY_NAME)), ("public", Node(Kind.MEDIA_PUBLIC)))
+    entries = fixed(("by-name", FixedNode(Kind.MEDIA_BY_NAME)), ("public", FixedNode(Kind.MEDIA_PUBLIC)))
     for row in context.catalog.media(after_seq=seq_before(after)):
         entries.append(Entry(row_offset(row.seq, 0), file_name(str(row.id), row), file_node(row)))
-        entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", _json_node(row)))
+        entries.append(Entry(row_offset(row.seq, 1), f"{row.id}.json", MediaJsonNode(row.id)))
     return past(entries, after)
 
 
@@ -199,9 +192,9 @@ def _entries_of(context: Context, after: int, show: Callable[[MediaRow], tuple[s
     return []
 
 
-def file_content(context: Context, node: Node) -> Remote:
+def file_content(context: Context, node: MediaFileNode) -> Remote:
     """The public URL's own suffix first, then the documented one, then the raw file (api.md section 6)."""
-    media_id, extension = int(node.args[0]), str(node.args[1])
+    media_id, extension = node.media_id, node.extension
     row = context.catalog.media_file(media_id)
     spellings: list[str] = []
     sources: list[Source] = []
@@ -229,9 +222,9 @@ def _hint_nbytes(context: Context, row: MediaRow) -> int | None:
     return row.hint_nbytes if draft is None else draft.nbytes
 
 
-def raw_content(context: Context, node: Node) -> Remote:
+def raw_content(context: Context, node: MediaRawNode) -> Remote:
     """The raw file."""
-    media_id = int(node.args[0])
+    media_id = node.media_id
     row = context.catalog.media_file(media_id)
     return Remote(
         key=f"media/{media_id}/file",
@@ -242,9 +235,9 @@ def raw_content(context: Context, node: Node) -> Remote:
     )
 
 
-def public_content(context: Context, node: Node) -> Remote:
+def public_content(context: Context, node: MediaPublicFileNode) -> Remote:
     """By the key, in the spelling of the account's own URL where it has one."""
-    key, extension = str(node.args[0]), str(node.args[1])
+    key, extension = node.key, node.extension
     row = context.catalog.media_by_public_key(key)
     spellings = [extension, "jpeg"] if extension == "jpg" else [extension]
     if row is not None and row.public_extension and listed(row.public_extension) == extension:
@@ -258,9 +251,9 @@ def public_content(context: Context, node: Node) -> Remote:
     )
 
 
-def json_content(context: Context, node: Node) -> Content:
+def json_content(context: Context, node: MediaJsonNode) -> Content:
     """Every field that v2 sent for the media file."""
-    row = context.catalog.media_file(int(node.args[0]))
+    row = context.catalog.media_file(node.media_id)
     if row is None:
-        raise RemoteObjectMissing(f"media {node.args[0]}")
+        raise RemoteObjectMissing(f"media {node.media_id}")
     return Document(body=row.document, modified_ms=row.dated_ms)

@@ -28,13 +28,14 @@ from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
 from cffs.reader.object_info import Known
 from cffs.tree.calls_in_progress import Looks, is_being_made
+from cffs.tree.contents import Content, Document, Entry, Remote, Spooled
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.folder_times import modified_ms
-from cffs.tree.handler_table import BEHAVIOURS
+from cffs.tree.handler_table import HANDLERS
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace_writes import NamespaceWriting
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node, Remote, Spooled
+from cffs.tree.nodes import Kind, Node, UnprovenNode
 from cffs.tree.promised_names import PromisedNames
 from cffs.tree.routes import FOLDERS, Route, routes_of
 from cffs.tree.unlisted_recordings import state_told
@@ -92,7 +93,7 @@ class Namespace:
         missing: CffsError = NotInTree(name)
         questions: list[tuple[Route, Question]] = []
         for route, parts in _matching(parent.kind, name):
-            behaviour = BEHAVIOURS[route.kind]
+            behaviour = HANDLERS[route.kind]
             resolve = behaviour.resolve_in.get(parent.kind, behaviour.resolve)
             try:
                 found = resolve(self._context, parent, parts)
@@ -101,7 +102,7 @@ class Namespace:
             except RemoteObjectMissing as problem:
                 missing = problem
             else:
-                if isinstance(found, Node):
+                if not isinstance(found, Question):
                     return found
                 questions.append((route, found))
         if not questions:
@@ -133,7 +134,7 @@ class Namespace:
     def is_told(self, promised: Unproven) -> bool:
         """True where what is known tells of the name by now, so that it need not be proven again."""
         try:
-            return isinstance(self._resolved(promised.folder, promised.name), Node)
+            return not isinstance(self._resolved(promised.folder, promised.name), Unproven)
         except CffsError:
             return False
 
@@ -154,7 +155,7 @@ class Namespace:
 
     def is_prepared(self, folder: Node) -> bool:
         """True where `prepare` would neither ask nor wait; what it starts behind the caller is started then."""
-        behaviour = BEHAVIOURS[folder.kind]
+        behaviour = HANDLERS[folder.kind]
         if behaviour.is_prepared is None or not behaviour.is_prepared(self._context, folder):
             return False
         if behaviour.listing:
@@ -166,7 +167,7 @@ class Namespace:
 
         Raises what stops an answer, unless something is known to show. Cancelled, questions go on.
         """
-        behaviour = BEHAVIOURS[folder.kind]
+        behaviour = HANDLERS[folder.kind]
         try:
             await behaviour.prepare(self._context, folder)
         except CffsError:
@@ -176,24 +177,24 @@ class Namespace:
             self._context.account.listing(behaviour.listing, behaviour.campaign_of(folder))
 
     def entries(self, folder: Node, *, after: int) -> list[Entry]:
-        """The next known entries past the place `after`, ascending; [] where there are none (yet).
+        """The next known entries past the offset `after`, ascending; [] where there are none (yet).
 
         Raises NotAFolder for a file.
         """
-        return BEHAVIOURS[folder.kind].entries(self._context, folder, after)
+        return HANDLERS[folder.kind].entries(self._context, folder, after)
 
-    def is_apart(self, folder: Node) -> bool:
+    def is_in_thread(self, folder: Node) -> bool:
         """True where finding entries may mean looking at every row: `page`, not `entries`, is then to be asked."""
-        return BEHAVIOURS[folder.kind].entries_apart is not None
+        return HANDLERS[folder.kind].entries_in_thread is not None
 
     async def page(self, folder: Node, *, after: int) -> list[Entry]:
         """The same for who can wait: a checkpoint where many rows must be looked at."""
-        apart = BEHAVIOURS[folder.kind].entries_apart
-        return self.entries(folder, after=after) if apart is None else await apart(self._context, folder, after)
+        in_thread = HANDLERS[folder.kind].entries_in_thread
+        return self.entries(folder, after=after) if in_thread is None else await in_thread(self._context, folder, after)
 
     def is_whole(self, folder: Node) -> bool:
         """True where one call of `entries` gives all that the folder has."""
-        return BEHAVIOURS[folder.kind].is_whole
+        return HANDLERS[folder.kind].is_whole
 
     async def wait_for_entries(self, folder: Node) -> bool:
         """Whether more entries may have come: waits for the next page of a first listing.
@@ -202,7 +203,7 @@ class Namespace:
         it. Raises what stopped the first listing if it left nothing to show, or stopped it in its middle: who lists has
         got what is known then, and must hear that it is not all. A checkpoint where it waits.
         """
-        behaviour, account = BEHAVIOURS[folder.kind], self._context.account
+        behaviour, account = HANDLERS[folder.kind], self._context.account
         name, campaign_id = behaviour.listing, behaviour.campaign_of(folder)
         if not name or account.was_listed(name, campaign_id):
             return False
@@ -218,7 +219,7 @@ class Namespace:
 
     def content(self, file: Node) -> Content:
         """What the file holds, from what is known. Raises IsAFolder; RemoteObjectMissing where its row is gone."""
-        return BEHAVIOURS[file.kind].content(self._context, file)
+        return HANDLERS[file.kind].content(self._context, file)
 
     async def content_of_now(self, file: Node) -> Content:
         """The same, asked again first where the recording is being made (at most once a second). Raises the same; what
@@ -331,8 +332,7 @@ def _matching(kind: Kind, name: str) -> Iterator[tuple[Route, Parts]]:
 
 
 def _stand_in(folder: Node, name: str, *, is_folder: bool) -> Node:
-    kind = Kind.UNPROVEN_FOLDER if is_folder else Kind.UNPROVEN_FILE
-    return Node(kind, (folder.kind.name, *folder.args, name))
+    return UnprovenNode(folder, name, Kind.UNPROVEN_FOLDER if is_folder else Kind.UNPROVEN_FILE)
 
 
 async def _first_found(asks: Sequence[Callable[[], Awaitable[Node]]]) -> Node:

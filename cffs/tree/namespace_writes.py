@@ -9,10 +9,10 @@ import stat
 from cffs.core.errors import CffsError, NameTooLong, NotAFolder, NotPermitted, ReadOnlyMount
 from cffs.core.names import MAX_NAME_NBYTES, name_nbytes
 from cffs.tree.context import Context
-from cffs.tree.handler_table import BEHAVIOURS
+from cffs.tree.handler_table import HANDLERS
 from cffs.tree.nodes import Node
 from cffs.tree.routes import FOLDERS
-from cffs.tree.write_handlers import NO_WRITING, Change, Opening, WritableFile, WriteHandlers
+from cffs.tree.write_handlers import NO_WRITING, Change, WritableFile, WriteHandlers, WriteOpen
 
 
 class NamespaceWriting:
@@ -26,14 +26,14 @@ class NamespaceWriting:
 
     def permissions(self, node: Node) -> int | None:
         """The mode bits of a node that writing makes different, else None."""
-        return BEHAVIOURS[node.kind].writing.permissions if self._context.is_writable else None
+        return HANDLERS[node.kind].writing.permissions if self._context.is_writable else None
 
     def may_create(self, folder: Node) -> bool:
         """True where a name of the folder may be looked up since it is about to be created."""
-        writing = BEHAVIOURS[folder.kind].writing if folder.kind in BEHAVIOURS else NO_WRITING
+        writing = HANDLERS[folder.kind].writing if folder.kind in HANDLERS else NO_WRITING
         return writing.has_mkdir or (self._context.is_writable and bool((writing.permissions or 0) & stat.S_IWUSR))
 
-    async def create_file(self, folder: Node, name: str, opening: Opening) -> tuple[Node, WritableFile]:
+    async def create_file(self, folder: Node, name: str, opening: WriteOpen) -> tuple[Node, WritableFile]:
         """A new file, opened for writing."""
         return await self._of_folder(folder, name).create_file(self._context, folder, name, opening)
 
@@ -59,7 +59,7 @@ class NamespaceWriting:
             raise NotPermitted("none of our folders takes in what another holds")
         await writing.rename(self._context, old_folder, old, new, replaces)
 
-    async def open_file(self, file: Node, opening: Opening) -> WritableFile:
+    async def open_file(self, file: Node, opening: WriteOpen) -> WritableFile:
         """The file opened for writing, or for reading what is being written."""
         return await self._of(file).open_file(self._context, file, opening)
 
@@ -71,12 +71,12 @@ class NamespaceWriting:
         """What is read in place of a file that the service refuses; None where there is nothing."""
         if not self._context.is_writable:
             return None
-        return await BEHAVIOURS[file.kind].writing.stand_in(self._context, file, problem)
+        return await HANDLERS[file.kind].writing.stand_in(self._context, file, problem)
 
     def served(self, file: Node) -> None:
         """The service gave the file out. Never a checkpoint."""
         if self._context.is_writable:
-            BEHAVIOURS[file.kind].writing.served(self._context, file)
+            HANDLERS[file.kind].writing.served(self._context, file)
 
     def _of_folder(self, folder: Node, name: str) -> WriteHandlers:
         if folder.kind not in FOLDERS:
@@ -89,4 +89,4 @@ class NamespaceWriting:
     def _of(self, node: Node) -> WriteHandlers:
         if not self._context.is_writable:
             raise ReadOnlyMount(node.kind.name)
-        return BEHAVIOURS[node.kind].writing
+        return HANDLERS[node.kind].writing

@@ -6,27 +6,32 @@ One `NodeHandlers` a kind, written in the module of that part of the tree, colle
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from cffs.core.errors import IsAFolder, NotAFolder
+from cffs.tree.contents import Content, Entry
 from cffs.tree.context import Context
-from cffs.tree.nodes import Content, Entry, Kind, Node
+from cffs.tree.nodes import Kind, Node
 from cffs.tree.unproven import Question
 from cffs.tree.write_handlers import NO_WRITING, WriteHandlers
 
 Parts = dict[str, str]
+#: The type of the nodes that a row is about.
+N = TypeVar("N", bound=Node)
 #: (context, parent, parts of the name) -> the node where it is known, else the question that tells. Never a request.
-#: Raises NotInTree or RemoteObjectMissing where it is known that there is none.
-Resolve = Callable[[Context, Node, Parts], Node | Question]
-#: (context, folder, offset) -> the next entries past that place, ascending; [] at the end of what is known.
-Entries = Callable[[Context, Node, int], list[Entry]]
-#: The same where finding them may mean looking at every row: not on the loop.
-EntriesApart = Callable[[Context, Node, int], Awaitable[list[Entry]]]
+#: Raises NotInTree or RemoteObjectMissing where it is known that there is none. The parent is of one of the kinds that
+#: `routes` names for the pattern.
+Resolve = Callable[[Context, Any, Parts], Node | Question]
+#: (context, folder, offset) -> the next entries past that offset, ascending; [] at the end of what is known.
+Entries = Callable[[Context, N, int], list[Entry]]
+#: The same in a thread, where finding them may mean looking at every row.
+EntriesInThread = Callable[[Context, N, int], Awaitable[list[Entry]]]
 #: (context, folder) -> ask what must be asked before its first entry can be shown.
-Prepare = Callable[[Context, Node], Awaitable[None]]
-#: (context, folder) -> whether that would ask nothing, nor wait, and what it starts behind the caller is started.
-IsPrepared = Callable[[Context, Node], bool]
+Prepare = Callable[[Context, N], Awaitable[None]]
+#: (context, folder) -> whether that would neither ask nor wait; a refresh in the background is then started.
+IsPrepared = Callable[[Context, N], bool]
 #: (context, file) -> its content, from what is known, without a question.
-Fill = Callable[[Context, Node], Content]
+Fill = Callable[[Context, N], Content]
 
 
 def no_entries(_context: Context, node: Node, _after: int) -> list[Entry]:
@@ -48,8 +53,8 @@ def all_campaigns(_node: Node) -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeHandlers:
+@dataclass(frozen=True, kw_only=True)  # no slots: Python 3.11 cannot make a generic one by its type (bpo-46414)
+class NodeHandlers(Generic[N]):
     """`resolve` holds for every folder that can show the kind, but for those in `resolve_in`; `listing` names the
     catalogue's listing whose rows the folder shows, "" for none; `is_whole` says that one call of `entries` gives all
     that the folder has; `is_prepared` spares `prepare` a deadline where folders are opened by the ten thousand;
@@ -60,10 +65,10 @@ class NodeHandlers:
     resolve_in: Mapping[Kind, Resolve] = field(default_factory=dict)
     listing: str = ""
     is_whole: bool = False
-    campaign_of: Callable[[Node], int | None] = all_campaigns
-    prepare: Prepare = nothing_to_prepare
-    is_prepared: IsPrepared | None = None
-    entries: Entries = no_entries
-    entries_apart: EntriesApart | None = None
-    content: Fill = no_content
+    campaign_of: Callable[[N], int | None] = all_campaigns
+    prepare: Prepare[N] = nothing_to_prepare
+    is_prepared: IsPrepared[N] | None = None
+    entries: Entries[N] = no_entries
+    entries_in_thread: EntriesInThread[N] | None = None
+    content: Fill[N] = no_content
     writing: WriteHandlers = NO_WRITING

@@ -1,17 +1,13 @@
-"""What a name of the tree stands for: nodes, the entries of folders, and the contents of files, as values.
+"""Nodes: what a name of the tree stands for, as one type of value for each kind of file or folder.
 
-It must not know how they are found.
-Every module of `tree/` makes them, `fuse/` shows them. Those that a listing makes for each entry are named tuples,
-which are made in C.
+Owns the kinds, and what tells a node from its like. It must not know how nodes are found, nor what they hold.
+
+Nodes are made, hashed and compared several times for each entry of a listing, so they are named tuples, which do all of
+that in C. A named tuple equals any tuple of the same fields; its last field is therefore its kind.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
-
-from cffs.core.source import Source
-from cffs.core.values import RecordingState
+from typing import Final, Literal, NamedTuple
 
 
 class Kind(Enum):
@@ -21,8 +17,7 @@ class Kind(Enum):
     __hash__ = object.__hash__
 
     ROOT = auto()
-    #: What a name stands for that was answered as there before anybody knew, and of which only the answer tells which
-    #: of its kind it is.
+    #: A name that was promised, of which only the answer tells what it stands for.
     UNPROVEN_FOLDER = auto()
     UNPROVEN_FILE = auto()
     README = auto()
@@ -86,81 +81,318 @@ class Kind(Enum):
     OWN_FILE = auto()
 
 
-#: How a path spells the folder of a campaign or call: as listings for people do, by its id in the same place, or by its
-#: id where listings for people have none. Each is a folder of its own: the kernel gives a folder one place only.
-LISTED, BY_ID, DIRECT = "listed", "by id", "direct"
+#: How a path spells the folder of a campaign or call: as listings do, by its id in the same place, or by its id where
+#: listings have none. Each is a folder of its own, since the kernel gives a folder one place only.
+Way = Literal["listed", "by id", "direct"]
+LISTED: Final = "listed"
+BY_ID: Final = "by id"
+DIRECT: Final = "direct"
+
+#: The kinds of which there is one file or folder each.
+FixedKind = Literal[
+    Kind.ROOT,
+    Kind.README,
+    Kind.CAMPAIGNS,
+    Kind.CALLS,
+    Kind.RECORDINGS,
+    Kind.DYNAMIC,
+    Kind.MEDIA,
+    Kind.MEDIA_BY_NAME,
+    Kind.MEDIA_PUBLIC,
+    Kind.ME,
+    Kind.ACCOUNT_JSON,
+    Kind.BILLING,
+    Kind.PLAN_USAGE_JSON,
+    Kind.CREDIT_USAGE_JSON,
+    Kind.CREDIT_USAGE,
+    Kind.CALLER_IDS,
+    Kind.ME_API,
+    Kind.CREDENTIALS,
+    Kind.BY_DATE,
+    Kind.BY_NUMBER,
+    Kind.BY_LABEL,
+    Kind.SEARCHES,
+    Kind.SEARCH_README,
+    Kind.OWN,
+]
 
 
-class Node(NamedTuple):
-    """One file or folder: its kind and what tells it from its like (ids, names as the API spells them).
+class FixedNode(NamedTuple):
+    """A file or folder that is the only one of its kind."""
 
-    A file has the same node in every folder that shows it, and in every mount.
-    """
-
-    kind: Kind
-    args: tuple[int | str, ...] = ()
+    kind: FixedKind
 
 
-#: How many arguments of a folder say what it shows; the others say how its path spells it.
-_TELLING = {Kind.CAMPAIGN: 1, Kind.CAMPAIGN_CALLS: 1, Kind.CALL: 2, Kind.LONE_CALL: 1}
+class CampaignNode(NamedTuple):
+    """The folder of a campaign."""
+
+    campaign_id: int
+    way: Way
+    kind: Literal[Kind.CAMPAIGN] = Kind.CAMPAIGN
 
 
-def shown_by(folder: Node) -> tuple[int | str, ...]:
-    """The kind and ids of what the folder shows, the same for every way to spell it."""
-    return (folder.kind.name, *folder.args[: _TELLING.get(folder.kind)])
+class CampaignCallsNode(NamedTuple):
+    """calls/ in the folder of a campaign."""
+
+    campaign_id: int
+    way: Way
+    kind: Literal[Kind.CAMPAIGN_CALLS] = Kind.CAMPAIGN_CALLS
 
 
-class Remote(NamedTuple):
-    """The content of a file whose bytes are the service's.
+class CampaignJsonNode(NamedTuple):
+    """The metadata of a campaign."""
 
-    `key` identifies the object in caches and facts; `sources` are tried in order until one has it; `hint_nbytes` is
-    what a listing said of the size, already judged usable, or None. `seen_ms` is when its row was first seen.
-    """
+    campaign_id: int
+    kind: Literal[Kind.CAMPAIGN_JSON] = Kind.CAMPAIGN_JSON
+
+
+class CallNode(NamedTuple):
+    """The folder of a call below its campaign; `campaign_way` is how the path spells the campaign, `way` the call."""
+
+    campaign_id: int
+    call_id: int
+    campaign_way: Way
+    way: Way
+    kind: Literal[Kind.CALL] = Kind.CALL
+
+
+class CallMonthNode(NamedTuple):
+    """The folder of a month in calls/: 12 * year + month - 1, or -1 for calls without a date."""
+
+    month: int
+    kind: Literal[Kind.CALL_MONTH] = Kind.CALL_MONTH
+
+
+class LoneCallNode(NamedTuple):
+    """The folder of a call below calls/."""
+
+    call_id: int
+    way: Way
+    kind: Literal[Kind.LONE_CALL] = Kind.LONE_CALL
+
+
+class CallJsonNode(NamedTuple):
+    """The metadata of a call; `campaign_id` is 0 where no campaign is known."""
+
+    call_id: int
+    campaign_id: int
+    kind: Literal[Kind.CALL_JSON] = Kind.CALL_JSON
+
+
+class Mp3Node(NamedTuple):
+    """The MP3 of a recording."""
+
+    recording_id: int
+    kind: Literal[Kind.MP3] = Kind.MP3
+
+
+class WavNode(NamedTuple):
+    """A WAV by its file id in v1."""
+
+    file_id: int
+    kind: Literal[Kind.WAV] = Kind.WAV
+
+
+class RecordingJsonNode(NamedTuple):
+    """The metadata of a recording."""
+
+    recording_id: int
+    kind: Literal[Kind.RECORDING_JSON] = Kind.RECORDING_JSON
+
+
+class ClipNode(NamedTuple):
+    """Some seconds of a version of a recording's WAV; `start` and `stop` in the one spelling of a time."""
+
+    recording_id: int
+    start: str
+    stop: str
+    version: int
+    kind: Literal[Kind.MOMENT] = Kind.MOMENT
+
+
+class DynamicFolderNode(NamedTuple):
+    """A folder below dynamic/, by the names on the way to it."""
+
+    names: tuple[str, ...]
+    kind: Literal[Kind.DYNAMIC_HASH, Kind.DYNAMIC_YEAR, Kind.DYNAMIC_MONTH, Kind.DYNAMIC_CAMPAIGN]
+
+
+class DynamicFileNode(NamedTuple):
+    """A dynamic recording; `filename` is as its URL spells it."""
+
+    hash: str
+    year: str
+    month: str
+    campaign: str
+    filename: str
+    kind: Literal[Kind.DYNAMIC_FILE] = Kind.DYNAMIC_FILE
+
+
+class MediaFileNode(NamedTuple):
+    """A media file as one of its types."""
+
+    media_id: int
+    extension: str
+    kind: Literal[Kind.MEDIA_FILE] = Kind.MEDIA_FILE
+
+
+class MediaRawNode(NamedTuple):
+    """A media file as it is."""
+
+    media_id: int
+    kind: Literal[Kind.MEDIA_RAW] = Kind.MEDIA_RAW
+
+
+class MediaJsonNode(NamedTuple):
+    """The metadata of a media file."""
+
+    media_id: int
+    kind: Literal[Kind.MEDIA_JSON] = Kind.MEDIA_JSON
+
+
+class MediaPublicFileNode(NamedTuple):
+    """A media file by the key of its public URL."""
 
     key: str
-    sources: tuple[Source, ...]
-    hint_nbytes: int | None = None
-    created_ms: int | None = None
-    state: RecordingState = RecordingState.READY
-    seen_ms: int | None = None
+    extension: str
+    kind: Literal[Kind.MEDIA_PUBLIC_FILE] = Kind.MEDIA_PUBLIC_FILE
 
 
-class Document(NamedTuple):
-    """The content of a file rendered from what is known. `body` is None where it must be asked first, by `load`;
-    `nbytes` is its size where that is known all the same."""
+class UploadNode(NamedTuple):
+    """A file that is being written, by its number."""
 
-    body: bytes | None
-    load: Callable[[], Awaitable[bytes]] | None = None
-    nbytes: int | None = None
-    modified_ms: int | None = None
-    volatile: bool = False
+    number: int
+    kind: Literal[Kind.UPLOAD] = Kind.UPLOAD
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spooled:
-    """The content of a file that is being written: its bytes lie on this machine, and change."""
+class CreditUsageNode(NamedTuple):
+    """The credit usage of an interval, in unix milliseconds."""
 
-    nbytes: int
-    modified_ms: int | None = None
-
-
-Content = Remote | Document | Spooled
+    begin_ms: int
+    end_ms: int
+    kind: Literal[Kind.CREDIT_USAGE_INTERVAL_JSON] = Kind.CREDIT_USAGE_INTERVAL_JSON
 
 
-class Folder(NamedTuple):
-    """What stat shows of a folder: when the newest of what it holds was made; None where nothing tells."""
+class CallerIdNode(NamedTuple):
+    """The folder of a number that is verified or waits for its code, or the file in it that takes the code."""
 
-    modified_ms: int | None
+    number: str
+    kind: Literal[Kind.CALLER_ID, Kind.VERIFICATION_CODE] = Kind.CALLER_ID
 
 
-class Entry(NamedTuple):
-    """A folder's entry. `offset` is its place in the folder: ascending, stable for the life of the folder, > 0.
+class CredentialJsonNode(NamedTuple):
+    """An API credential that the service lists."""
 
-    `content` is what stat shows of it where the row that told the name told that too: a file's sources may be left out.
-    None leaves it to be looked up.
-    """
+    credential_id: int
+    kind: Literal[Kind.CREDENTIAL_JSON] = Kind.CREDENTIAL_JSON
 
-    offset: int
+
+class CreatedCredentialNode(NamedTuple):
+    """The folder of an API credential that this mount created, or the document in it."""
+
     name: str
-    node: Node
-    content: Content | Folder | None = None
+    kind: Literal[Kind.CREATED_CREDENTIAL, Kind.CREATED_CREDENTIAL_JSON] = Kind.CREATED_CREDENTIAL
+
+
+class DateNode(NamedTuple):
+    """The folder of a year, month or day in by-date/, by the names on the way to it."""
+
+    names: tuple[str, ...]
+    kind: Literal[Kind.YEAR, Kind.MONTH, Kind.DAY]
+
+
+class ViewFolderNode(NamedTuple):
+    """The folder of a number or label, by its sequence number in the catalogue."""
+
+    seq: int
+    kind: Literal[Kind.ONE_NUMBER, Kind.ONE_LABEL]
+
+
+class SearchNode(NamedTuple):
+    """The folder of a search, by its name."""
+
+    name: str
+    kind: Literal[Kind.SEARCH] = Kind.SEARCH
+
+
+class AboutFolderNode(NamedTuple):
+    """The playlist of a folder, or the digests of its files: made by `about`."""
+
+    folder: "Node"
+    kind: Literal[Kind.PLAYLIST, Kind.MANIFEST]
+
+
+class OwnFileNode(NamedTuple):
+    """One of the mount's own files."""
+
+    name: str
+    kind: Literal[Kind.OWN_FILE] = Kind.OWN_FILE
+
+
+class UnprovenNode(NamedTuple):
+    """Stands in for what `name` is in `folder` until an answer tells which of its kind it is."""
+
+    folder: "Node"
+    name: str
+    kind: Literal[Kind.UNPROVEN_FOLDER, Kind.UNPROVEN_FILE]
+
+
+#: One file or folder. A file has the same node in every folder that shows it, and in every mount.
+Node = (
+    FixedNode
+    | CampaignNode
+    | CampaignCallsNode
+    | CampaignJsonNode
+    | CallNode
+    | CallMonthNode
+    | LoneCallNode
+    | CallJsonNode
+    | Mp3Node
+    | WavNode
+    | RecordingJsonNode
+    | ClipNode
+    | DynamicFolderNode
+    | DynamicFileNode
+    | MediaFileNode
+    | MediaRawNode
+    | MediaJsonNode
+    | MediaPublicFileNode
+    | UploadNode
+    | CreditUsageNode
+    | CallerIdNode
+    | CredentialJsonNode
+    | CreatedCredentialNode
+    | DateNode
+    | ViewFolderNode
+    | SearchNode
+    | AboutFolderNode
+    | OwnFileNode
+    | UnprovenNode
+)
+#: The folder of a call, wherever it stands.
+CallFolderNode = CallNode | LoneCallNode
+
+
+def about(folder: Node, kind: Literal[Kind.PLAYLIST, Kind.MANIFEST]) -> AboutFolderNode:
+    """The playlist, or the manifest, of a folder in whichever way a path spells that."""
+    if isinstance(folder, CampaignNode):
+        folder = CampaignNode(folder.campaign_id, LISTED)
+    elif isinstance(folder, CallNode):
+        folder = CallNode(folder.campaign_id, folder.call_id, LISTED, LISTED)
+    elif isinstance(folder, LoneCallNode):
+        folder = LoneCallNode(folder.call_id, LISTED)
+    return AboutFolderNode(folder, kind)
+
+
+def identity(node: Node) -> tuple[int | str, ...]:
+    """What tells the node from others of its kind, as flat values; it never changes, since inode numbers are digests
+    of it, and archives remember those."""
+    if isinstance(node, AboutFolderNode):
+        ways = 2 if isinstance(node.folder, CallNode) else int(isinstance(node.folder, CampaignNode | LoneCallNode))
+        parts = identity(node.folder)
+        return (node.folder.kind.name, *parts[: len(parts) - ways])
+    if isinstance(node, UnprovenNode):
+        return (node.folder.kind.name, *identity(node.folder), node.name)
+    if isinstance(node, DynamicFolderNode | DateNode):
+        return node.names
+    return node[:-1]

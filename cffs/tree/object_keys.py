@@ -4,24 +4,35 @@ It must not know rows: a file's key is a matter of its ids alone. The modules of
 spelling; `tree/inodes` asks it which version of its object a node shows.
 """
 
-from collections.abc import Callable
-
 from cffs.core.names import encode_name
-from cffs.tree.nodes import Kind, Node
+from cffs.tree.nodes import (
+    DynamicFileNode,
+    Kind,
+    MediaFileNode,
+    MediaPublicFileNode,
+    MediaRawNode,
+    Mp3Node,
+    Node,
+    WavNode,
+)
 
-_KEYS: dict[Kind, Callable[..., str]] = {
-    Kind.MP3: "recording/{}.mp3".format,
-    Kind.WAV: "recording/{}.wav".format,
-    Kind.MEDIA_FILE: "media/{}.{}".format,
-    Kind.MEDIA_RAW: "media/{}/file".format,
-    Kind.MEDIA_PUBLIC_FILE: "media/public/{}.{}".format,
-    Kind.DYNAMIC_FILE: lambda *parts: f"dynamic/{'/'.join(parts[:4])}/{encode_name(parts[4])}",
-}
-#: The kinds of files that have one. (A moment of a recording is another file where the recording is another one.)
-WITH_KEYS = frozenset(_KEYS)
+#: The kinds of files that have a key. (A clip has none: that of another version of the recording is another file.)
+WITH_KEYS = frozenset({Kind.MP3, Kind.WAV, Kind.MEDIA_FILE, Kind.MEDIA_RAW, Kind.MEDIA_PUBLIC_FILE, Kind.DYNAMIC_FILE})
 
 
 def object_key(node: Node) -> str | None:
     """The key of the node's object; None where the node has none, or its version is part of what tells it apart."""
-    make = _KEYS.get(node.kind)
-    return None if make is None else make(*node.args)
+    match node:
+        case Mp3Node():
+            return f"recording/{node.recording_id}.mp3"
+        case WavNode():
+            return f"recording/{node.file_id}.wav"
+        case MediaFileNode():
+            return f"media/{node.media_id}.{node.extension}"
+        case MediaRawNode():
+            return f"media/{node.media_id}/file"
+        case MediaPublicFileNode():
+            return f"media/public/{node.key}.{node.extension}"
+        case DynamicFileNode():
+            return f"dynamic/{node.hash}/{node.year}/{node.month}/{node.campaign}/{encode_name(node.filename)}"
+    return None

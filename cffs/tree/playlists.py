@@ -20,10 +20,22 @@ from cffs.core.listed_names import USUAL_NAMES
 from cffs.core.names import encode_name
 from cffs.core.one_line import printable_line
 from cffs.tree import campaigns, dates, dynamic, recordings, search, views
+from cffs.tree.contents import Content, Document, Entry
 from cffs.tree.context import Context
 from cffs.tree.folder_times import modified_ms
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node, shown_by
+from cffs.tree.nodes import (
+    AboutFolderNode,
+    CampaignNode,
+    DynamicFileNode,
+    Kind,
+    Mp3Node,
+    Node,
+    SearchNode,
+    ViewFolderNode,
+    WavNode,
+    about,
+)
 from cffs.tree.recordings import shown_forms
 from cffs.tree.render_cache import Step
 from cffs.tree.size_hints import Form
@@ -41,9 +53,9 @@ _AHEAD_SECONDS = 1.0
 _MISTAKEN = re.compile(r"[#\s]|[^/]*:")
 #: (place behind the last row: its time and sequence number, views) -> the next rows.
 Find = Callable[[tuple[int, int], Views], list[ViewRow]]
-_AUDIO = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE})
+_AUDIO = (Mp3Node, WavNode, DynamicFileNode)
 #: The folder's own listing tells what it plays.
-LISTED: dict[Kind, Callable[[Context, Node, int], list[Entry]]] = {
+AUDIO_ENTRIES: dict[Kind, Callable[[Context, Any, int], list[Entry]]] = {
     Kind.CAMPAIGN: campaigns.audio_entries,
     Kind.CALL: recordings.call_entries,
     Kind.LONE_CALL: recordings.call_entries,
@@ -58,19 +70,14 @@ LISTED: dict[Kind, Callable[[Context, Node, int], list[Entry]]] = {
 _WITH_FILES_BEHIND = frozenset({Kind.CAMPAIGN, Kind.RECORDINGS})
 
 
-def node_of(folder: Node) -> Node:
-    """The playlist of a folder."""
-    return Node(Kind.PLAYLIST, shown_by(folder))
-
-
 def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
     """Every folder of audio has one."""
-    return node_of(parent)
+    return about(parent, Kind.PLAYLIST)
 
 
-def content(context: Context, node: Node) -> Content:
+def content(context: Context, node: AboutFolderNode) -> Content:
     """Rendered when its bytes are asked for, or its size where that is not known from before."""
-    folder = Node(Kind[str(node.args[0])], node.args[1:])
+    folder = node.folder
     state = _state(context)
 
     async def load() -> bytes:
@@ -85,9 +92,9 @@ def content(context: Context, node: Node) -> Content:
 def _make_again_when_whole(context: Context, folder: Node) -> None:
     """Who asks for a campaign's playlist while its calls are being listed, as the first `ls -l` does for its size, will
     ask again: it is made behind everybody once all of it is known, as far as that takes a second."""
-    if folder.kind is not Kind.CAMPAIGN:
+    if not isinstance(folder, CampaignNode):
         return
-    account, campaign_id = context.account, int(folder.args[0])
+    account, campaign_id = context.account, folder.campaign_id
     listing = account.running("recordings", campaign_id) or account.running("calls", campaign_id)
     if listing is None:
         return
@@ -117,7 +124,7 @@ def _step_of(context: Context, folder: Node) -> Step:
         if at[1] is None or find is None:  # behind the rows: what has none
             return await of_listing(at[0])
         question = partial(find(context, folder), at)
-        rows = await context.catalog.ask_apart(question, page_rows=_PAGE_ROWS, is_lean=True)
+        rows = await context.catalog.ask_in_thread(question, page_rows=_PAGE_ROWS, is_lean=True)
         if not rows:
             return (b"", (recordings.FILES_OFFSET, None)) if folder.kind in _WITH_FILES_BEHIND else None
         pieces = []
@@ -132,7 +139,7 @@ def _step_of(context: Context, folder: Node) -> Step:
         after = at[0] if isinstance(at, tuple) else at
         if after is None:
             return _HEAD, 0
-        entries = LISTED[folder.kind](context, folder, after)
+        entries = AUDIO_ENTRIES[folder.kind](context, folder, after)
         if not entries:
             return None
         behind = entries[-1].offset
@@ -141,19 +148,19 @@ def _step_of(context: Context, folder: Node) -> Step:
     return of_listing if find is None else of_rows
 
 
-def _of_campaign(_context: Context, folder: Node) -> Find:
+def _of_campaign(_context: Context, folder: CampaignNode) -> Find:
     """Newest last."""
-    campaign_id = int(folder.args[0])
+    campaign_id = folder.campaign_id
     return lambda at, views: views.of_campaign(campaign_id, from_ms=at[0], after_seq=at[1])
 
 
-def _of_folder(_context: Context, folder: Node) -> Find:
+def _of_folder(_context: Context, folder: ViewFolderNode) -> Find:
     """In the order in which they became known."""
-    seq = int(folder.args[0])
+    seq = folder.seq
     return lambda at, views: views.of_folder(seq, after_seq=at[1])
 
 
-def _of_search(context: Context, folder: Node) -> Find:
+def _of_search(context: Context, folder: SearchNode) -> Find:
     find = search.matching(context, folder)
     return lambda at, views: find(at[1], views)
 
@@ -162,7 +169,7 @@ def _of_all(_context: Context, _folder: Node) -> Find:
     return lambda at, views: views.matching([], folders=[], after_seq=at[1])
 
 
-_FOUND: dict[Kind, Callable[[Context, Node], Find]] = {
+_FOUND: dict[Kind, Callable[[Context, Any], Find]] = {
     Kind.CAMPAIGN: _of_campaign,
     Kind.ONE_NUMBER: _of_folder,
     Kind.ONE_LABEL: _of_folder,
@@ -197,17 +204,19 @@ def _listed(context: Context, entries: list[Entry]) -> str:
     both = len(shown_forms(context)) > 1 and context.account.v2 is not None
     lines = []
     for entry in entries:
-        if entry.node.kind not in _AUDIO or (both and entry.node.kind is Kind.WAV and _has_mp3(context, entry)):
+        node = entry.node
+        if not isinstance(node, _AUDIO) or (both and isinstance(node, WavNode) and _has_mp3(context, node)):
             continue
         row = None
-        if entry.node.kind is not Kind.DYNAMIC_FILE:
-            row = context.catalog.views.recording(int(entry.node.args[0]))
+        if not isinstance(node, DynamicFileNode):
+            recording_id = node.file_id if isinstance(node, WavNode) else node.recording_id
+            row = context.catalog.views.recording(recording_id)
         lines.append(_item(context, row, entry.name))
     return "".join(lines)
 
 
-def _has_mp3(context: Context, entry: Entry) -> bool:
-    return context.catalog.recording(int(entry.node.args[0])) is not None
+def _has_mp3(context: Context, node: WavNode) -> bool:
+    return context.catalog.recording(node.file_id) is not None
 
 
 def _item(context: Context, row: ViewRow | None, path: str) -> str:

@@ -3,9 +3,10 @@
 It owns these texts. It must not know more of the tree than its names, and which API lists what.
 """
 
+from cffs.tree.contents import Content, Document
 from cffs.tree.context import Context
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Kind, Node
+from cffs.tree.nodes import FixedNode, Kind, Node
 from cffs.tree.search_terms import FIELDS
 
 NAME = "README.txt"
@@ -60,12 +61,12 @@ A moment is a day, or 2026-11-01T14:30 (with Z: UTC). In a value %26 stands for 
 
 def resolve(_context: Context, _parent: Node, _parts: Parts) -> Node:
     """The README.txt of the root."""
-    return Node(Kind.README)
+    return FixedNode(Kind.README)
 
 
 def resolve_of_search(_context: Context, _parent: Node, _parts: Parts) -> Node:
     """The README.txt of search/."""
-    return Node(Kind.SEARCH_README)
+    return FixedNode(Kind.SEARCH_README)
 
 
 def content(context: Context, _node: Node) -> Content:

@@ -12,17 +12,17 @@ from cffs.core.errors import AccessRefused, OperationNotOffered, OriginUnreachab
 from cffs.core.json_values import encode
 from cffs.core.source import Source, v1_recording, v2_recording, v2_recording_by_name, wav_key
 from cffs.core.values import RecordingState
+from cffs.tree.contents import Content, Document, Remote
 from cffs.tree.context import Context
-from cffs.tree.nodes import Content, Document, Node, Remote
+from cffs.tree.nodes import CallJsonNode, Mp3Node, RecordingJsonNode, WavNode
 from cffs.tree.size_hints import Form, usable
 
 
-def mp3_content(context: Context, node: Node) -> Remote:
+def mp3_content(context: Context, node: Mp3Node) -> Remote:
     """By id; by name where the origin has no by-id form and the name is the only one of its kind in its call."""
-    recording_id = int(node.args[0])
-    row = context.catalog.recording(recording_id)
+    row = context.catalog.recording(node.recording_id)
     if row is None:
-        return Remote(key=f"recording/{recording_id}.mp3", sources=(v2_recording(recording_id),))
+        return Remote(key=f"recording/{node.recording_id}.mp3", sources=(v2_recording(node.recording_id),))
     namesakes = sum(other.name == row.name for other in context.catalog.recordings_of_call(row.call_id))
     return mp3_of(context, row, is_only_of_name=namesakes == 1)
 
@@ -77,9 +77,9 @@ def _hints_of(context: Context, form: Form) -> Callable[[int | None, int | None]
     return lambda hint_nbytes, seconds: usable(form, hint_nbytes, seconds=seconds, measures=measures) is not None
 
 
-def wav_content(context: Context, node: Node) -> Remote:
+def wav_content(context: Context, node: WavNode) -> Remote:
     """By file id; what v2 tells of the recording of the same id dates it, and sizes it where the hint is of a WAV."""
-    file_id = int(node.args[0])
+    file_id = node.file_id
     key, sources = wav_key(file_id), (v1_recording(file_id),)
     row = context.catalog.recording(file_id)
     if row is None:
@@ -102,11 +102,11 @@ def _state_of_call(context: Context, file_id: int) -> RecordingState:
     return RecordingState.RECORDING if is_growing else RecordingState.READY
 
 
-def recording_json(context: Context, node: Node) -> Content:
+def recording_json(context: Context, node: RecordingJsonNode) -> Content:
     """Every field that v2 sent for the recording."""
-    row = context.catalog.recording(int(node.args[0]))
+    row = context.catalog.recording(node.recording_id)
     if row is None:
-        raise RemoteObjectMissing(f"recording {node.args[0]}")
+        raise RemoteObjectMissing(f"recording {node.recording_id}")
     return json_of(row)
 
 
@@ -116,38 +116,37 @@ def json_of(row: RecordingRow) -> Document:
     return Document(body=row.document, modified_ms=row.dated_ms, volatile=is_growing)
 
 
-def call_json(context: Context, node: Node) -> Content:
+def call_json(context: Context, node: CallJsonNode) -> Content:
     """What v2 told of the call, else the ids that are known."""
-    call_id, campaign_id = int(node.args[0]), int(node.args[1])
-    return call_json_of(context, context.catalog.call(call_id), campaign_id, call_id)
+    return call_json_of(context, context.catalog.call(node.call_id), node)
 
 
-def call_json_of(context: Context, row: CallRow | None, campaign_id: int, call_id: int) -> Document:
+def call_json_of(context: Context, row: CallRow | None, node: CallJsonNode) -> Document:
     """The same from a row at hand; where only the id is known, v2 is asked once."""
     modified_ms = row.dated_ms if row is not None else None
     if row is not None and row.document is not None:
         return Document(body=row.document, modified_ms=modified_ms)
-    if not context.account.completing.may_tell_call(call_id):
-        return Document(body=_known_of_call(context, campaign_id, call_id), modified_ms=modified_ms)
+    if not context.account.completing.may_tell_call(node.call_id):
+        return Document(body=_known_of_call(context, node), modified_ms=modified_ms)
 
     async def load() -> bytes:
         try:
-            await context.account.find_call(call_id, patience_seconds=None)
+            await context.account.find_call(node.call_id, patience_seconds=None)
         except (RemoteObjectMissing, OperationNotOffered, AccessRefused, OriginUnreachable):
             pass  # v2 has nothing to add now; the ids are what is known
-        found = context.catalog.call(call_id)
+        found = context.catalog.call(node.call_id)
         if found is not None and found.document is not None:
             return found.document
-        return _known_of_call(context, campaign_id, call_id)
+        return _known_of_call(context, node)
 
     return Document(body=None, load=load, modified_ms=modified_ms)
 
 
-def _known_of_call(context: Context, campaign_id: int, call_id: int) -> bytes:
-    known: dict[str, object] = {"id": call_id}
-    if campaign_id:
-        known["campaignId"] = campaign_id
-    files = [file.id for file in context.catalog.files_of_call(call_id)]
+def _known_of_call(context: Context, node: CallJsonNode) -> bytes:
+    known: dict[str, object] = {"id": node.call_id}
+    if node.campaign_id:
+        known["campaignId"] = node.campaign_id
+    files = [file.id for file in context.catalog.files_of_call(node.call_id)]
     if files:
         known["files"] = files
     return encode(known)

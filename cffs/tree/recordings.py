@@ -18,9 +18,20 @@ from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
 from cffs.core.source import v2_recording, v2_recording_by_name
+from cffs.tree.contents import Entry, Remote
 from cffs.tree.context import Context, past, row_offset, seq_before
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import DIRECT, Entry, Kind, Node, Remote
+from cffs.tree.nodes import (
+    DIRECT,
+    CallFolderNode,
+    CallJsonNode,
+    CallNode,
+    LoneCallNode,
+    Mp3Node,
+    Node,
+    RecordingJsonNode,
+    WavNode,
+)
 from cffs.tree.recording_content import call_json_of, json_of, mp3_content, mp3s_listed, wav_content
 from cffs.tree.size_hints import Form
 from cffs.tree.unlisted_recordings import is_state_told, require_named, require_recording
@@ -30,47 +41,30 @@ from cffs.tree.unproven import Question, denied
 FILES_OFFSET = 1 << 56
 
 
-def mp3_node(row: RecordingRow) -> Node:
-    """A recording's MP3."""
-    return Node(Kind.MP3, (row.id,))
+def campaign_of(context: Context, folder: CallFolderNode) -> int:
+    """The id of the campaign of a call's folder; 0 where it has none, or none is known."""
+    if isinstance(folder, CallNode):
+        return folder.campaign_id
+    row = context.catalog.call(folder.call_id)
+    return row.campaign_id if row else 0
 
 
-def json_node(row: RecordingRow) -> Node:
-    """A recording's metadata."""
-    return Node(Kind.RECORDING_JSON, (row.id,))
-
-
-def wav_node(file_id: int) -> Node:
-    """A recording's WAV."""
-    return Node(Kind.WAV, (file_id,))
-
-
-def call_of(context: Context, folder: Node) -> tuple[int, int]:
-    """(campaign id or 0, call id) of a call's folder."""
-    if folder.kind is Kind.CALL:
-        return int(folder.args[0]), int(folder.args[1])
-    call_id = int(folder.args[0])
-    row = context.catalog.call(call_id)
-    return (row.campaign_id if row else 0), call_id
-
-
-def beside(folder: Node) -> Beside:
+def beside(folder: CallFolderNode) -> Beside:
     """Beside which others the folder of a call is listed."""
-    if folder.kind is Kind.CALL:
+    if isinstance(folder, CallNode):
         return Beside.CAMPAIGN
-    return Beside.ALL if folder.args[-1] == DIRECT else Beside.MONTH
+    return Beside.ALL if folder.way == DIRECT else Beside.MONTH
 
 
 # -- a call's folder --
 
 
-def resolve_call_json(context: Context, parent: Node, _parts: Parts) -> Node:
+def resolve_call_json(context: Context, parent: CallFolderNode, _parts: Parts) -> Node:
     """Every call has one."""
-    campaign_id, call_id = call_of(context, parent)
-    return Node(Kind.CALL_JSON, (call_id, campaign_id))
+    return CallJsonNode(parent.call_id, campaign_of(context, parent))
 
 
-def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node | Question:
+def resolve_call_wav(context: Context, parent: CallFolderNode, parts: Parts) -> Node | Question:
     """`{file}.wav` by v1's list of the call; `{name}.wav` by the id of the recording of that name."""
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
@@ -87,16 +81,16 @@ def resolve_call_wav(context: Context, parent: Node, parts: Parts) -> Node | Que
     return Question(None, ask)
 
 
-def _wav_in_call(context: Context, parent: Node, file_id: int) -> Node | Question:
-    campaign_id, call_id = call_of(context, parent)
+def _wav_in_call(context: Context, parent: CallFolderNode, file_id: int) -> Node | Question:
+    campaign_id, call_id = campaign_of(context, parent), parent.call_id
     known = context.catalog.listed_file(file_id)
     if known is not None:
-        if not _is_file_of(known, parent, call_id):
+        if not _is_file_of(known, parent):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
-        return _file(context, file_id, wav_node(file_id), wav_content, is_listed=is_state_told(context, file_id))
+        return _wav(context, file_id, is_listed=is_state_told(context, file_id))
     recording = context.catalog.recording(file_id)
     is_of_call = recording is not None and recording.call_id == call_id
-    node = wav_node(file_id)
+    node = WavNode(file_id)
     if is_of_call and wavs_are_sure(context):
         return node
     reason = f"v1 lists no file {file_id} for call {call_id}"
@@ -127,52 +121,53 @@ def _wav_in_call(context: Context, parent: Node, file_id: int) -> Node | Questio
     return Question(node, ask_file)
 
 
-def _is_file_of(file: FileRow, folder: Node, call_id: int) -> bool:
+def _is_file_of(file: FileRow, folder: CallFolderNode) -> bool:
     """True where the folder is the one that v1's list put the file in; below calls/ the campaign does not count."""
-    return file.call_id == call_id and (folder.kind is not Kind.CALL or file.campaign_id == folder.args[0])
+    is_of_campaign = isinstance(folder, LoneCallNode) or file.campaign_id == folder.campaign_id
+    return file.call_id == folder.call_id and is_of_campaign
 
 
-def resolve_call_mp3(context: Context, parent: Node, parts: Parts) -> Node | Question:
+def resolve_call_mp3(context: Context, parent: CallFolderNode, parts: Parts) -> Node | Question:
     """`{name}.mp3`, and `{id}.mp3` where no recording of the call is named so."""
     found = _recording_in_call(context, parent, parts["name"])
     if isinstance(found, RecordingRow):
-        return mp3_node(found)
+        return Mp3Node(found.id)
     recording_id = parse_id(parts["name"])
-    source = v2_recording_by_name(call_of(context, parent)[1], decode_name(parts["name"]))
+    source = v2_recording_by_name(parent.call_id, decode_name(parts["name"]))
     if recording_id is not None and context.can_deny_calls:
         source = v2_recording(recording_id)
 
     async def ask() -> Node:
-        return mp3_node(await require_named(context, source, found, lambda row: mp3_content(context, mp3_node(row))))
+        row = await require_named(context, source, found, lambda row: mp3_content(context, Mp3Node(row.id)))
+        return Mp3Node(row.id)
 
     return Question(None, ask)
 
 
-def resolve_call_recording_json(context: Context, parent: Node, parts: Parts) -> Node | Question:
+def resolve_call_recording_json(context: Context, parent: CallFolderNode, parts: Parts) -> Node | Question:
     """`{name}.json` beside the MP3."""
-    return _of_recording(_recording_in_call(context, parent, parts["name"]), json_node)
+    return _json_of(_recording_in_call(context, parent, parts["name"]))
 
 
 #: A row, or what asks for it.
 _Found = RecordingRow | Callable[[], Awaitable[RecordingRow]]
 
 
-def _of_recording(found: _Found, node_of: Callable[[RecordingRow], Node], node: Node | None = None) -> Node | Question:
-    """The node that `node_of` makes of a row, and what it is called as long as there is none."""
+def _json_of(found: _Found, node: RecordingJsonNode | None = None) -> Node | Question:
+    """The metadata of the recording; `node` is what they are as long as there is no row, where that is known."""
     if isinstance(found, RecordingRow):
-        return node_of(found)
+        return RecordingJsonNode(found.id)
 
     async def ask() -> Node:
-        return node_of(await found())
+        return RecordingJsonNode((await found()).id)
 
     return Question(node, ask)
 
 
-def _recording_in_call(context: Context, parent: Node, stem: str) -> _Found:
+def _recording_in_call(context: Context, parent: CallFolderNode, stem: str) -> _Found:
     if context.account.v2 is None:
         raise NotInTree("names of recordings are v2's")
-    campaign_id, call_id = call_of(context, parent)
-
+    campaign_id, call_id = campaign_of(context, parent), parent.call_id
     reason = f"call {call_id} has no recording of that name"
 
     def known() -> RecordingRow | None:
@@ -221,31 +216,31 @@ def shown_forms(context: Context) -> tuple[Form, ...]:
     return (Form.MP3,) if context.v2_lists_calls else (Form.MP3, Form.WAV)
 
 
-def call_entries(context: Context, node: Node, after: int) -> list[Entry]:
+def call_entries(context: Context, node: CallFolderNode, after: int) -> list[Entry]:
     """call.json, the recordings of v2 with their metadata, then the files of v1, as far as listings show them."""
-    campaign_id, call_id = call_of(context, node)
+    campaign_id, call_id = campaign_of(context, node), node.call_id
     forms = shown_forms(context)
     row, recordings = context.catalog.call_folder(call_id, beside=beside(node))
-    node_of_json = Node(Kind.CALL_JSON, (call_id, campaign_id))
-    entries = [Entry(1, "call.json", node_of_json, call_json_of(context, row, campaign_id, call_id))]
+    call_json = CallJsonNode(call_id, campaign_id)
+    entries = [Entry(1, "call.json", call_json, call_json_of(context, row, call_json))]
     for recording, mp3 in zip(recordings, mp3s_listed(context, recordings), strict=True):
         first = row_offset(recording.seq, 0)
         if Form.MP3 in forms:
-            entries.append(Entry(first, f"{recording.stem}.mp3", mp3_node(recording), mp3))
-        entries.append(Entry(first + 1, f"{recording.stem}.json", json_node(recording), json_of(recording)))
+            entries.append(Entry(first, f"{recording.stem}.mp3", Mp3Node(recording.id), mp3))
+        entries.append(Entry(first + 1, f"{recording.stem}.json", RecordingJsonNode(recording.id), json_of(recording)))
     may_have_files = row is not None and row.files_known and (Form.WAV in forms or not recordings)
     files = context.catalog.files_of_call(call_id) if may_have_files else []
     if Form.WAV in forms and wavs_are_sure(context):
         listed = {file.id for file in files}
         for recording in recordings:
             if recording.id not in listed:
-                place_of_wav = row_offset(recording.seq, 2)
-                entries.append(Entry(place_of_wav, f"{recording.id}.wav", wav_node(recording.id)))
+                offset = row_offset(recording.seq, 2)
+                entries.append(Entry(offset, f"{recording.id}.wav", WavNode(recording.id)))
     if files:
         entries += [
-            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id))
+            Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", WavNode(file.id))
             for file in files
-            if _is_file_of(file, node, call_id)
+            if _is_file_of(file, node)
         ]
     return past(sorted(entries, key=attrgetter("offset")), after)
 
@@ -267,13 +262,14 @@ def resolve_mp3(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     if row is None and not context.can_deny_calls:
         raise RemoteObjectMissing("this origin has no recordings by id")
     is_listed = row is not None and is_state_told(context, recording_id)
-    return _file(context, recording_id, Node(Kind.MP3, (recording_id,)), mp3_content, is_listed=is_listed)
+    node = Mp3Node(recording_id)
+    return _file(context, recording_id, node, lambda: mp3_content(context, node), is_listed=is_listed)
 
 
 def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     """v2's recording of that id."""
     recording_id = int(parts["id"])
-    return _of_recording(_recording(context, recording_id), json_node, Node(Kind.RECORDING_JSON, (recording_id,)))
+    return _json_of(_recording(context, recording_id), RecordingJsonNode(recording_id))
 
 
 def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Question:
@@ -282,23 +278,23 @@ def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Questio
         raise NotInTree("WAVs are v1's")
     file_id = int(parts["id"])
     is_listed = context.catalog.file(file_id) is not None and is_state_told(context, file_id)
-    return _file(context, file_id, wav_node(file_id), wav_content, is_listed=is_listed)
+    return _wav(context, file_id, is_listed=is_listed)
+
+
+def _wav(context: Context, file_id: int, *, is_listed: bool) -> Node | Question:
+    node = WavNode(file_id)
+    return _file(context, file_id, node, lambda: wav_content(context, node), is_listed=is_listed)
 
 
 def _file(
-    context: Context,
-    recording_id: int,
-    node: Node,
-    content: Callable[[Context, Node], Remote],
-    *,
-    is_listed: bool,
+    context: Context, recording_id: int, node: Node, content: Callable[[], Remote], *, is_listed: bool
 ) -> Node | Question:
     """A file by its id: known where a row tells of it, or the file itself was asked before."""
-    if is_listed or context.is_known(content(context, node)):
+    if is_listed or context.is_known(content()):
         return node
 
     async def ask() -> Node:
-        await require_recording(context, content(context, node), recording_id)
+        await require_recording(context, content(), recording_id)
         return node
 
     return Question(node, ask)
@@ -336,16 +332,17 @@ def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]
         context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
         for row, mp3 in zip(rows, mp3s_listed(context, rows), strict=True):
             if Form.MP3 in forms:
-                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", Node(Kind.MP3, (row.id,)), mp3))
+                entries.append(Entry(row_offset(row.seq, 0), f"{row.id}.mp3", Mp3Node(row.id), mp3))
             if Form.WAV in forms and wavs_are_sure(context) and context.catalog.file(row.id) is None:
-                entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", wav_node(row.id)))
+                entries.append(Entry(row_offset(row.seq, 2), f"{row.id}.wav", WavNode(row.id)))
         if described:
             entries += [
-                Entry(row_offset(row.seq, 1), f"{row.id}.json", json_node(row), json_of(row)) for row in described
+                Entry(row_offset(row.seq, 1), f"{row.id}.json", RecordingJsonNode(row.id), json_of(row))
+                for row in described
             ]
             entries.sort(key=attrgetter("offset"))
         entries = past(entries, after)
     if not entries and Form.WAV in forms:
         files = context.catalog.files(after_seq=seq_before(max(0, after - FILES_OFFSET)))
-        entries = [Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", wav_node(file.id)) for file in files]
+        entries = [Entry(FILES_OFFSET + row_offset(file.seq, 0), f"{file.id}.wav", WavNode(file.id)) for file in files]
     return past(entries, after)

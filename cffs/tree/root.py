@@ -6,12 +6,13 @@ The namespace calls it.
 
 from cffs.core.errors import NotInTree
 from cffs.tree import readme
+from cffs.tree.contents import Content, Document, Entry
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Content, Document, Entry, Kind, Node
+from cffs.tree.nodes import FixedKind, FixedNode, Kind, Node, OwnFileNode
 
 #: v1 tells neither times nor numbers or labels.
-_VIEWS = {
+_VIEWS: dict[str, FixedKind] = {
     "by-date": Kind.BY_DATE,
     "by-number": Kind.BY_NUMBER,
     "by-label": Kind.BY_LABEL,
@@ -21,27 +22,27 @@ _VIEWS = {
 def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """What the credentials given can show; .cffs is there by lookup only."""
     account = context.account
-    named = [(readme.NAME, Kind.README), ("campaigns", Kind.CAMPAIGNS)]
+    named: list[tuple[str, FixedKind]] = [(readme.NAME, Kind.README), ("campaigns", Kind.CAMPAIGNS)]
     named += [("calls", Kind.CALLS)] if account.v2 is not None else []
     named += [("recordings", Kind.RECORDINGS)]
     named += [("dynamic", Kind.DYNAMIC)] if account.v1 is not None else []
     named += [("media", Kind.MEDIA), ("me", Kind.ME)] if account.v2 is not None else []
     named += list(_VIEWS.items()) if account.v2 is not None else []
-    return past(fixed(*((name, Node(kind)) for name, kind in named)), after)
+    return past(fixed(*((name, FixedNode(kind)) for name, kind in named)), after)
 
 
 def resolve_own_file(context: Context, _parent: Node, parts: Parts) -> Node:
     """One of the files that the daemon renders."""
     if parts["own"] not in context.own_files:
         raise NotInTree(parts["own"])
-    return Node(Kind.OWN_FILE, (parts["own"],))
+    return OwnFileNode(parts["own"])
 
 
 def own_entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """All of them."""
-    return past(fixed(*((name, Node(Kind.OWN_FILE, (name,))) for name in context.own_files)), after)
+    return past(fixed(*((name, OwnFileNode(name)) for name in context.own_files)), after)
 
 
-def own_content(context: Context, node: Node) -> Content:
+def own_content(context: Context, node: OwnFileNode) -> Content:
     """Rendered now; the size of now."""
-    return Document(body=context.own_files[str(node.args[0])](), volatile=True)
+    return Document(body=context.own_files[node.name](), volatile=True)

@@ -15,18 +15,19 @@ from cffs.catalog.views import Condition, ViewRow, Views
 from cffs.core.errors import NotInTree
 from cffs.core.one_line import printable_line
 from cffs.tree import readme
+from cffs.tree.contents import Entry
 from cffs.tree.context import Context, fixed, past
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.nodes import FixedNode, Kind, Node, SearchNode
 from cffs.tree.search_terms import BadSearch, Term, parse_terms
 from cffs.tree.size_hints import Form
 from cffs.tree.view_entries import (
     as_listed,
     entries_after,
     entries_of,
-    last_place,
+    first_offset,
+    last_offset,
     resolver,
-    row_place,
     seq_done,
     zone_of,
 )
@@ -56,31 +57,31 @@ def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
         context.search_note.text = f"{printable_line(name)}: {why}"
         raise NotInTree("not a search") from problem
     context.search_note.text = ""
-    return Node(Kind.SEARCH, (name,))
+    return SearchNode(name)
 
 
 def searches(_context: Context, _node: Node, after: int) -> list[Entry]:
     """Searches are not listed; what tells how to spell them is."""
-    return past(fixed((readme.NAME, Node(Kind.SEARCH_README))), after)
+    return past(fixed((readme.NAME, FixedNode(Kind.SEARCH_README))), after)
 
 
-def files(context: Context, node: Node, after: int) -> list[Entry]:
+def files(context: Context, node: SearchNode, after: int) -> list[Entry]:
     """What is found, in the order in which it became known."""
     find = matching(context, node)
-    return entries_after(context, after, lambda at: as_listed(find(seq_done(at), context.catalog.views)), row_place)
+    return entries_after(context, after, lambda at: as_listed(find(seq_done(at), context.catalog.views)), first_offset)
 
 
-async def files_apart(context: Context, node: Node, after: int) -> list[Entry]:
+async def files_in_thread(context: Context, node: SearchNode, after: int) -> list[Entry]:
     """The same. A checkpoint: what is rarely met is looked for in a thread."""
     found, at = matching(context, node), after
-    while rows := as_listed(await context.catalog.ask_apart(partial(found, seq_done(at)))):
-        if entries := past(entries_of(context, rows, row_place), after):
+    while rows := as_listed(await context.catalog.ask_in_thread(partial(found, seq_done(at)))):
+        if entries := past(entries_of(context, rows, first_offset), after):
             return entries
-        at = last_place(rows, row_place)
+        at = last_offset(rows, first_offset)
     return []
 
 
-def matching(context: Context, node: Node) -> Callable[[int, Views], list[ViewRow]]:
+def matching(context: Context, node: SearchNode) -> Callable[[int, Views], list[ViewRow]]:
     """What finds the next rows past a sequence number, in the views it is given."""
     asked = _question(context, node)
 
@@ -90,7 +91,7 @@ def matching(context: Context, node: Node) -> Callable[[int, Views], list[ViewRo
     return find
 
 
-def _is_found(context: Context, node: Node, row: ViewRow) -> bool:
+def _is_found(context: Context, node: SearchNode, row: ViewRow) -> bool:
     asked = _question(context, node)
     return context.catalog.views.meets(row.recording.id, asked.conditions, folders=asked.folders)
 
@@ -99,9 +100,9 @@ resolve_mp3 = resolver(Form.MP3, _is_found)
 resolve_wav = resolver(Form.WAV, _is_found)
 
 
-def _question(context: Context, node: Node) -> _Question:
+def _question(context: Context, node: SearchNode) -> _Question:
     asked = _Question()
-    for term in parse_terms(str(node.args[0]), zone=zone_of(context)):
+    for term in parse_terms(node.name, zone=zone_of(context)):
         _ASKED[term.field](context, term, asked)
     return asked
 

@@ -31,8 +31,8 @@ from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
 from cffs.reader.first_piece import Look
 from cffs.reader.object_info import require_empty
+from cffs.tree.contents import Remote
 from cffs.tree.context import Context
-from cffs.tree.nodes import Remote
 
 #: No call lasts so long: what was last modified before is whole.
 OLD_MS = 86_400_000

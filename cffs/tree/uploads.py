@@ -17,20 +17,20 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
 )
+from cffs.tree.contents import Spooled
 from cffs.tree.context import Context
 from cffs.tree.media import file_name, file_node, listed
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Kind, Node, Spooled
+from cffs.tree.nodes import FixedNode, Kind, MediaFileNode, Node, UploadNode
 from cffs.tree.routes import routes_of
 from cffs.tree.write_handlers import (
     Change,
-    Opening,
     WritableFile,
     WriteHandlers,
+    WriteOpen,
     change_ignored,
     not_permitted,
 )
-from cffs.writer.upload_file import UploadFile
 from cffs.writer.uploads import Uploads
 
 _WRITABLE_FOLDER, _WRITABLE_FILE = 0o755, 0o644
@@ -44,10 +44,6 @@ def _uploads(context: Context) -> Uploads:
     return context.uploads
 
 
-def _node(draft: UploadFile) -> Node:
-    return Node(Kind.UPLOAD, (draft.number,))
-
-
 def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
     """A file that is being written, or was sent by this mount under that name. Never a question."""
     if context.uploads is None:
@@ -55,7 +51,7 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
     name = parts["new_name"]
     draft = context.uploads.find(name)
     if draft is not None:
-        return _node(draft)
+        return UploadNode(draft.number)
     media_id = context.uploads.sent.media_id(name)
     row = context.catalog.media_file(media_id) if media_id is not None else None
     if row is None:
@@ -63,22 +59,22 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
     return file_node(row)
 
 
-def content(context: Context, node: Node) -> Spooled:
+def content(context: Context, node: UploadNode) -> Spooled:
     """What was written so far."""
-    draft = _uploads(context).draft(int(node.args[0]))
+    draft = _uploads(context).draft(node.number)
     return Spooled(nbytes=draft.nbytes, modified_ms=draft.modified_ms)
 
 
-async def _create(context: Context, _folder: Node, name: str, opening: Opening) -> tuple[Node, WritableFile]:
+async def _create(context: Context, _folder: Node, name: str, opening: WriteOpen) -> tuple[Node, WritableFile]:
     if _is_there(context, name):
         raise NotPermitted("media cannot be changed")
     draft, handle = await _uploads(context).create(name, opening.pid)
-    return _node(draft), handle
+    return UploadNode(draft.number), handle
 
 
-async def _open(context: Context, node: Node, opening: Opening) -> WritableFile:
+async def _open(context: Context, node: UploadNode, opening: WriteOpen) -> WritableFile:
     uploads = _uploads(context)
-    handle = uploads.open(uploads.draft(int(node.args[0])), writes=opening.writes, pid=opening.pid)
+    handle = uploads.open(uploads.draft(node.number), writes=opening.writes, pid=opening.pid)
     if opening.truncates:
         try:
             await handle.truncate(0)
@@ -111,7 +107,7 @@ def forget_names(catalog: Catalog, name_changed: Callable[[Node, str], None], me
     row = catalog.media_file(media_id)
     if row is None:
         return
-    media, by_name, public = Node(Kind.MEDIA), Node(Kind.MEDIA_BY_NAME), Node(Kind.MEDIA_PUBLIC)
+    media, by_name, public = FixedNode(Kind.MEDIA), FixedNode(Kind.MEDIA_BY_NAME), FixedNode(Kind.MEDIA_PUBLIC)
     for name in (file_name(str(row.id), row), f"{row.id}.json", str(row.id)):
         name_changed(media, name)
     name_changed(by_name, file_name(row.stem, row))
@@ -131,31 +127,31 @@ def _is_there(context: Context, name: str) -> bool:
     return False
 
 
-async def _change(context: Context, node: Node, change: Change) -> None:
+async def _change(context: Context, node: UploadNode, change: Change) -> None:
     """A length is the draft's business; times, owner and mode are accepted and not kept."""
     if change.nbytes is None:
         return
     if change.file is not None:
         await change.file.truncate(change.nbytes)
     else:
-        await _uploads(context).draft(int(node.args[0])).truncate(change.nbytes)
+        await _uploads(context).draft(node.number).truncate(change.nbytes)
 
 
-async def _change_media(context: Context, node: Node, change: Change) -> None:
+async def _change_media(context: Context, node: MediaFileNode, change: Change) -> None:
     """Times, owner and mode of what was just written are accepted and ignored; nothing else changes."""
-    if change.nbytes is not None or not _uploads(context).sent.is_made_here(int(node.args[0])):
+    if change.nbytes is not None or not _uploads(context).sent.is_made_here(node.media_id):
         raise NotPermitted("media cannot be changed")
 
 
-async def _stand_in(context: Context, node: Node, problem: CffsError) -> WritableFile | None:
+async def _stand_in(context: Context, node: MediaFileNode, problem: CffsError) -> WritableFile | None:
     if context.uploads is None or not isinstance(problem, _NOT_YET):
         return None
-    return context.uploads.stand_in(int(node.args[0]))
+    return context.uploads.stand_in(node.media_id)
 
 
-def _served(context: Context, node: Node) -> None:
+def _served(context: Context, node: MediaFileNode) -> None:
     if context.uploads is not None:
-        context.uploads.served(int(node.args[0]))
+        context.uploads.served(node.media_id)
 
 
 MEDIA_WRITING = WriteHandlers(

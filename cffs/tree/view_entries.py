@@ -14,19 +14,20 @@ from cffs.core.errors import OperationNotOffered, RemoteObjectMissing
 from cffs.core.listed_names import UNKNOWN_NUMBER, id_in, is_dated, other_side
 from cffs.core.times import title_stamp
 from cffs.core.units import NS_PER_MS
+from cffs.tree.contents import Entry
 from cffs.tree.context import FIRST_ROW_OFFSET, Context, past, row_offset
 from cffs.tree.listing_lookup import know
-from cffs.tree.node_handlers import Parts, Resolve
-from cffs.tree.nodes import Entry, Kind, Node
+from cffs.tree.node_handlers import N, Parts
+from cffs.tree.nodes import Mp3Node, Node, WavNode
 from cffs.tree.recording_content import mp3s_listed, wav_content
-from cffs.tree.recordings import shown_forms, wav_node, wavs_are_sure
+from cffs.tree.recordings import shown_forms, wavs_are_sure
 from cffs.tree.size_hints import Form
 from cffs.tree.unproven import Question, denied_for_now
 
 _ENTRIES_A_ROW = row_offset(1, 0) - row_offset(0, 0)
 _LAST_SLOT = 1
 
-IsMember = Callable[[Context, Node, ViewRow], bool]
+IsMember = Callable[[Context, N, ViewRow], bool]
 
 
 def zone_of(context: Context) -> ZoneInfo:
@@ -90,20 +91,23 @@ def entries_after(
     context: Context,
     after: int,
     rows_after: Callable[[int], list[ListedRecording]],
-    place_of: Callable[[ListedRecording], int],
+    offset_of: Callable[[ListedRecording], int],
 ) -> list[Entry]:
-    """The next entries past a place; [] only behind the last. `rows_after` gives rows whose second place lies past the
-    one it is given, `place_of` a row's first place (the second is the next number)."""
+    """The next entries past the offset `after`; [] only after the last of all.
+
+    `rows_after` returns the rows whose second offset lies past a given one, `offset_of` a row's first offset (its
+    second one is the next number).
+    """
     at = after
     while rows := rows_after(at):
-        if found := past(entries_of(context, rows, place_of), after):
+        if found := past(entries_of(context, rows, offset_of), after):
             return found
-        at = last_place(rows, place_of)
+        at = last_offset(rows, offset_of)
     return []
 
 
 def entries_of(
-    context: Context, rows: list[ListedRecording], place_of: Callable[[ListedRecording], int]
+    context: Context, rows: list[ListedRecording], offset_of: Callable[[ListedRecording], int]
 ) -> list[Entry]:
     """The files of some rows, in their order."""
     forms, lists_ids = shown_forms(context), context.settings.lists_ids
@@ -111,40 +115,40 @@ def entries_of(
     entries = []
     if Form.MP3 in forms:
         entries = [
-            Entry(place_of(row), f"{row.id if lists_ids else row.listed}.mp3", Node(Kind.MP3, (row.id,)), content)
+            Entry(offset_of(row), f"{row.id if lists_ids else row.listed}.mp3", Mp3Node(row.id), content)
             for row, content in zip(rows, mp3s_listed(context, rows), strict=True)
         ]
     if Form.WAV in forms:
         are_sure = wavs_are_sure(context)
         for row in rows:
             if row.file_seq is not None or are_sure:
-                node = wav_node(row.id)
+                node = WavNode(row.id)
                 content = wav_content(context, node)
-                entries.append(Entry(place_of(row) + 1, name_of(context, row, Form.WAV), node, content))
+                entries.append(Entry(offset_of(row) + 1, name_of(context, row, Form.WAV), node, content))
         entries.sort(key=attrgetter("offset"))
     return entries
 
 
-def last_place(rows: list[ListedRecording], place_of: Callable[[ListedRecording], int]) -> int:
+def last_offset(rows: list[ListedRecording], offset_of: Callable[[ListedRecording], int]) -> int:
     """Behind all that some rows make."""
-    return place_of(rows[-1]) + _LAST_SLOT
+    return offset_of(rows[-1]) + _LAST_SLOT
 
 
-def row_place(row: ListedRecording) -> int:
-    """The first place of a row in a folder that is ordered by sequence number."""
+def first_offset(row: ListedRecording) -> int:
+    """The first offset of a row in a folder that is ordered by sequence number."""
     return row_offset(row.seq, 0)
 
 
-def seq_done(place: int) -> int:
-    """The last sequence number whose places all lie at or before `place`."""
-    seq, slot = divmod(max(0, place - FIRST_ROW_OFFSET), _ENTRIES_A_ROW)
+def seq_done(offset: int) -> int:
+    """The last sequence number whose offsets all lie at or before `offset`."""
+    seq, slot = divmod(max(0, offset - FIRST_ROW_OFFSET), _ENTRIES_A_ROW)
     return seq if slot >= _LAST_SLOT else max(0, seq - 1)
 
 
-def resolver(form: Form, is_member: IsMember) -> Resolve:
+def resolver(form: Form, is_member: IsMember[N]) -> Callable[[Context, N, Parts], Node | Question]:
     """How `{name}.{form}` is found in a folder that holds what `is_member` says."""
 
-    def resolve(context: Context, parent: Node, parts: Parts) -> Node | Question:
+    def resolve(context: Context, parent: N, parts: Parts) -> Node | Question:
         recording_id = id_in(parts["name"])
         if recording_id is None or context.account.v2 is None:
             raise RemoteObjectMissing("no file of a view is called so")
@@ -155,11 +159,12 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
             row = context.catalog.views.recording(recording_id)
             return row if row and is_member(context, parent, row) and _is_called(row, parts["name"]) else None
 
-        node = Node(Kind.MP3, (recording_id,)) if form is Form.MP3 else wav_node(recording_id)
+        wav = WavNode(recording_id)
+        node = Mp3Node(recording_id) if form is Form.MP3 else wav
         is_listed = known() is not None
         if not is_listed and (context.account.was_listed("recordings") or not context.can_deny_calls):
             raise denied_for_now("no recording of that name is known here")
-        if is_listed and (form is Form.MP3 or _is_known_wav(context, node)):
+        if is_listed and (form is Form.MP3 or _is_known_wav(context, wav)):
             return node
 
         async def ask() -> Node:
@@ -167,8 +172,8 @@ def resolver(form: Form, is_member: IsMember) -> Resolve:
                 await _ask_by_id(context, recording_id)
             if known() is None:
                 raise RemoteObjectMissing("no recording of that name is known here")
-            if form is Form.WAV and not _is_known_wav(context, node):
-                await context.require_remote(wav_content(context, node))
+            if form is Form.WAV and not _is_known_wav(context, wav):
+                await context.require_remote(wav_content(context, wav))
             return node
 
         return Question(node, ask)
@@ -191,5 +196,5 @@ async def _ask_by_id(context: Context, recording_id: int) -> None:
         await know(context, "recordings")
 
 
-def _is_known_wav(context: Context, node: Node) -> bool:
-    return context.catalog.file(int(node.args[0])) is not None or context.is_known(wav_content(context, node))
+def _is_known_wav(context: Context, node: WavNode) -> bool:
+    return context.catalog.file(node.file_id) is not None or context.is_known(wav_content(context, node))

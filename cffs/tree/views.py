@@ -4,19 +4,26 @@ It must not know how files are called (`tree/view_entries`).
 The namespace calls it. Folders are rows of the catalogue, listed in the order in which they became known.
 """
 
+from typing import Literal
+
 from cffs.catalog.rows import ListedRecording
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
 from cffs.catalog.view_index import LABELS, NUMBERS
 from cffs.catalog.views import ViewFolder, ViewRow
+from cffs.tree.contents import Entry, Folder
 from cffs.tree.context import Context, past, row_offset, seq_before
 from cffs.tree.listing_lookup import of_listing
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Entry, Folder, Kind, Node
+from cffs.tree.nodes import Kind, Node, ViewFolderNode
 from cffs.tree.size_hints import Form
 from cffs.tree.unproven import Question
-from cffs.tree.view_entries import entries_after, resolver, row_place, seq_done, with_files
+from cffs.tree.view_entries import entries_after, first_offset, resolver, seq_done, with_files
 
-_VIEWS = {Kind.BY_NUMBER: (NUMBERS, Kind.ONE_NUMBER), Kind.BY_LABEL: (LABELS, Kind.ONE_LABEL)}
+FolderKind = Literal[Kind.ONE_NUMBER, Kind.ONE_LABEL]
+_VIEWS: dict[Kind, tuple[str, FolderKind]] = {
+    Kind.BY_NUMBER: (NUMBERS, Kind.ONE_NUMBER),
+    Kind.BY_LABEL: (LABELS, Kind.ONE_LABEL),
+}
 
 
 async def prepare(context: Context, _node: Node) -> None:
@@ -24,16 +31,15 @@ async def prepare(context: Context, _node: Node) -> None:
     await context.account.completing.complete(patience_seconds=LOOKUP_PATIENCE_SECONDS)
 
 
-def _folder(kind: Kind, row: ViewFolder) -> Node:
-    return Node(kind, (row.seq,))
-
-
 def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node | Question:
     """The folder of that name; not called missing before the calls were listed once."""
     (name,) = parts.values()
     view, kind = _VIEWS[parent.kind]
     return of_listing(
-        context, "recordings", lambda: context.catalog.views.folder(view, name), lambda row: _folder(kind, row)
+        context,
+        "recordings",
+        lambda: context.catalog.views.folder(view, name),
+        lambda row: ViewFolderNode(row.seq, kind),
     )
 
 
@@ -44,23 +50,23 @@ def folders(context: Context, node: Node, after: int) -> list[Entry]:
     return past([_entry(kind, row) for row in rows], after)
 
 
-def _entry(kind: Kind, row: ViewFolder) -> Entry:
+def _entry(kind: FolderKind, row: ViewFolder) -> Entry:
     told = None if row.newest_ms is None else Folder(row.newest_ms)
-    return Entry(row_offset(row.seq, 0), row.name, _folder(kind, row), told)
+    return Entry(row_offset(row.seq, 0), row.name, ViewFolderNode(row.seq, kind), told)
 
 
-def files(context: Context, node: Node, after: int) -> list[Entry]:
+def files(context: Context, node: ViewFolderNode, after: int) -> list[Entry]:
     """The recordings of a number or label, in the order in which they became known."""
-    folder, listed = int(node.args[0]), with_files(context)
+    folder, listed = node.seq, with_files(context)
 
     def rows(at: int) -> list[ListedRecording]:
         return context.catalog.views.in_folder(folder, after_seq=seq_done(at), with_files=listed)
 
-    return entries_after(context, after, rows, row_place)
+    return entries_after(context, after, rows, first_offset)
 
 
-def _is_in(context: Context, node: Node, row: ViewRow) -> bool:
-    return context.catalog.views.is_in(int(node.args[0]), row.recording)
+def _is_in(context: Context, node: ViewFolderNode, row: ViewRow) -> bool:
+    return context.catalog.views.is_in(node.seq, row.recording)
 
 
 resolve_mp3 = resolver(Form.MP3, _is_in)

@@ -7,7 +7,7 @@ for its errno, ReadOnlyMount (EROFS) where the kind does not say otherwise.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from cffs.core.errors import CffsError, NotPermitted, ReadOnlyMount
 from cffs.tree.context import Context
@@ -47,7 +47,7 @@ class WritableFile(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class WriteOpen:
     """How a file is opened: what is wanted, and the process (a thread's id) that asked."""
 
     writes: bool
@@ -64,7 +64,7 @@ class Change:
 
 
 async def _read_only_create(
-    _context: Context, folder: Node, _name: str, _opening: Opening
+    _context: Context, folder: Node, _name: str, _opening: WriteOpen
 ) -> tuple[Node, WritableFile]:
     raise ReadOnlyMount(folder.kind.name)
 
@@ -81,7 +81,7 @@ async def _read_only_rename(_context: Context, folder: Node, _old: str, _new: st
     raise ReadOnlyMount(folder.kind.name)
 
 
-async def _read_only_open(_context: Context, file: Node, _opening: Opening) -> WritableFile:
+async def _read_only_open(_context: Context, file: Node, _opening: WriteOpen) -> WritableFile:
     raise ReadOnlyMount(file.kind.name)
 
 
@@ -129,15 +129,15 @@ class WriteHandlers:
     permissions: int | None = None
     #: Its names are made by `mkdir`: a name that was promised would be told to exist, where EROFS is due.
     has_mkdir: bool = False
-    create_file: Callable[[Context, Node, str, Opening], Awaitable[tuple[Node, WritableFile]]] = _read_only_create
+    create_file: Callable[[Context, Node, str, WriteOpen], Awaitable[tuple[Node, WritableFile]]] = _read_only_create
     make_folder: Callable[[Context, Node, str], Awaitable[Node]] = _read_only_make
     remove_file: Callable[[Context, Node, str], Awaitable[None]] = _read_only
     remove_folder: Callable[[Context, Node, str], Awaitable[None]] = _read_only
     rename: Callable[[Context, Node, str, str, bool], Awaitable[None]] = _read_only_rename
-    open_file: Callable[[Context, Node, Opening], Awaitable[WritableFile]] = _read_only_open
-    change: Callable[[Context, Node, Change], Awaitable[None]] = _read_only_change
-    stand_in: Callable[[Context, Node, CffsError], Awaitable[WritableFile | None]] = _nothing_stands_in
-    served: Callable[[Context, Node], None] = _nobody_cares
+    open_file: Callable[[Context, Any, WriteOpen], Awaitable[WritableFile]] = _read_only_open
+    change: Callable[[Context, Any, Change], Awaitable[None]] = _read_only_change
+    stand_in: Callable[[Context, Any, CffsError], Awaitable[WritableFile | None]] = _nothing_stands_in
+    served: Callable[[Context, Any], None] = _nobody_cares
 
 
 #: What most kinds do.

@@ -3,7 +3,7 @@
 It must not know the kernel. `fuse/xattrs` shows them where `--xattrs` asks for it (contract section 4).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,9 +12,23 @@ from cffs.core.listed_names import is_dated
 from cffs.core.media_types import MIME_TYPES, extension_of
 from cffs.core.names import encode_name
 from cffs.core.source import Source, v1_recording
+from cffs.tree.contents import Remote
 from cffs.tree.context import Context
 from cffs.tree.namespace import Description, Namespace
-from cffs.tree.nodes import Kind, Node, Remote
+from cffs.tree.nodes import (
+    CallJsonNode,
+    ClipNode,
+    DynamicFileNode,
+    Kind,
+    MediaFileNode,
+    MediaJsonNode,
+    MediaPublicFileNode,
+    MediaRawNode,
+    Mp3Node,
+    Node,
+    RecordingJsonNode,
+    WavNode,
+)
 
 #: What file managers and players know the forms of the tree by (shared-mime-info).
 _MIME_TYPES = {
@@ -35,9 +49,6 @@ _EXTENSIONS = {
     Kind.PLAYLIST: "m3u8",
     Kind.MANIFEST: "sha256",
 }
-_OF_RECORDING = frozenset({Kind.MP3, Kind.WAV, Kind.MOMENT, Kind.RECORDING_JSON})
-_OF_CALL = _OF_RECORDING | {Kind.CALL_JSON}
-_WITH_ID = _OF_RECORDING | {Kind.MEDIA_FILE, Kind.MEDIA_RAW, Kind.MEDIA_JSON}
 #: (key, how much of it is held).
 Held = Callable[[str], int]
 UrlOf = Callable[[Source], str]
@@ -65,21 +76,21 @@ def _told(
     yield "mime_type", _mime_type(context, node)
     if isinstance(content, Remote):
         yield "xdg.origin.url", url_of(_source(context, node, content))
-    if node.kind in _WITH_ID:
-        yield "cffs.id", str(node.args[0])
-    if node.kind in _OF_RECORDING:
-        ident = int(node.args[0])
+    if isinstance(node, MediaFileNode | MediaRawNode | MediaJsonNode):
+        yield "cffs.id", str(node.media_id)
+    if (ident := _recording_of(node)) is not None:
+        yield "cffs.id", str(ident)
         row, file = context.catalog.views.recording(ident), context.catalog.listed_file(ident)
         if row is not None:
             yield from _of_recording(row)
         elif file is not None:
             yield "cffs.call_id", str(file.call_id)
             yield "cffs.campaign_id", str(file.campaign_id or "")
-    if node.kind is Kind.CALL_JSON:
-        yield "cffs.call_id", str(node.args[0])
-        yield "cffs.campaign_id", str(node.args[1] or "")
-    if node.kind in _OF_CALL and (labels := _labels(context, node)):
-        yield "cffs.labels", labels
+        yield "cffs.labels", _spelt(context.catalog.views.labels(ident))
+    if isinstance(node, CallJsonNode):
+        yield "cffs.call_id", str(node.call_id)
+        yield "cffs.campaign_id", str(node.campaign_id or "")
+        yield "cffs.labels", _spelt(context.catalog.views.labels_of_call(node.call_id))
     if isinstance(content, Remote):
         description = namespace.describe_content(content)
         yield "cffs.size", "exact" if description.is_exact else "hint"
@@ -87,17 +98,19 @@ def _told(
 
 
 def _source(context: Context, node: Node, content: Remote) -> Source:
-    if node.kind is Kind.MOMENT:
-        return v1_recording(int(node.args[0]))
+    if isinstance(node, ClipNode):
+        return v1_recording(node.recording_id)
     fact = context.catalog.fact(content.key)
     return next((one for one in content.sources if fact is not None and one.key == fact.source), content.sources[0])
 
 
 def _mime_type(context: Context, node: Node) -> str | None:
     extension = _EXTENSIONS.get(node.kind)
-    if node.kind in (Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE, Kind.DYNAMIC_FILE):
-        extension = extension_of(str(node.args[-1]).rpartition(".")[2])
-    if node.kind is Kind.MEDIA_RAW and (row := context.catalog.media_file(int(node.args[0]))) is not None:
+    if isinstance(node, MediaFileNode | MediaPublicFileNode):
+        extension = extension_of(node.extension)
+    if isinstance(node, DynamicFileNode):
+        extension = extension_of(node.filename.rpartition(".")[2])
+    if isinstance(node, MediaRawNode) and (row := context.catalog.media_file(node.media_id)) is not None:
         extension = row.extension
     return _MIME_TYPES.get(extension or "")
 
@@ -114,9 +127,14 @@ def _of_recording(row: ViewRow) -> Iterator[tuple[str, str | None]]:
     yield "cffs.state", recording.state.value
 
 
-def _labels(context: Context, node: Node) -> str:
-    views, ident = context.catalog.views, int(node.args[0])
-    labels = views.labels_of_call(ident) if node.kind is Kind.CALL_JSON else views.labels(ident)
+def _recording_of(node: Node) -> int | None:
+    """The id of the recording that a file is of, in one of its forms."""
+    if isinstance(node, WavNode):
+        return node.file_id
+    return node.recording_id if isinstance(node, Mp3Node | RecordingJsonNode | ClipNode) else None
+
+
+def _spelt(labels: Iterable[str]) -> str:
     return ",".join(encode_name(label).replace(",", "%2C") for label in labels)
 
 

@@ -32,7 +32,7 @@ async def test_the_same_rows(tmp_path: Path, is_lean: bool) -> None:
             assert all((row.recording.document == b"") is is_lean for row in rows)
             return [row.recording.id for row in rows]
 
-        found = await catalog.ask_apart(ask, page_rows=7, is_lean=is_lean)
+        found = await catalog.ask_in_thread(ask, page_rows=7, is_lean=is_lean)
         inline = [row.recording.id for row in catalog.views.matching(conditions, folders=[], after_seq=0)]
         assert found == inline[:7]
         assert threading.get_ident() not in threads
@@ -56,11 +56,11 @@ async def test_interrupted(tmp_path: Path) -> None:
                 ended.set()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(catalog.ask_apart, ask)
+            nursery.start_soon(catalog.ask_in_thread, ask)
             await begun.wait()
             nursery.cancel_scope.cancel()
         assert await trio.to_thread.run_sync(ended.wait, 30)
-        assert await catalog.ask_apart(lambda views: len(views.matching([], folders=[], after_seq=0))) == 200
+        assert await catalog.ask_in_thread(lambda views: len(views.matching([], folders=[], after_seq=0))) == 200
 
 
 async def test_a_state_for_each_write(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from cffs.core.source import v2_recording
 from cffs.core.values import RecordingState
 from cffs.daemon.explain import size_from, what_next
 from cffs.reader.read_history import Told
+from cffs.tree.contents import Remote
 from cffs.tree.namespace import Description
-from cffs.tree.nodes import Remote
 
 EXACT = Description(is_folder=False, nbytes=1000, is_exact=True)
 HINT = Description(is_folder=False, nbytes=1000, is_exact=False)

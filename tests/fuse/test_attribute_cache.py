@@ -14,7 +14,7 @@ from cffs.core.values import RecordingState
 from cffs.fuse.attribute_cache import AttributeCache
 from cffs.fuse.attributes import AttributeMaker
 from cffs.standin.account import Account
-from cffs.tree.nodes import Remote
+from cffs.tree.contents import Remote
 from cffs.tree.object_keys import object_key
 from tests.fuse.kernel import CONTEXT, Token
 from tests.fuse.kernelless_mount import NOW_NS, World

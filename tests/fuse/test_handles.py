@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
 from cffs.fuse.handles import FolderHandle, Handle, HandleTable, RemoteHandle, SnapshotHandle
-from cffs.tree.nodes import Kind, Node
+from cffs.tree.nodes import CallJsonNode, FixedNode, Kind, SearchNode
 
 
 class HandleMachine(RuleBasedStateMachine):
@@ -33,15 +33,15 @@ class HandleMachine(RuleBasedStateMachine):
 
     @rule(target=numbers, key=st.sampled_from(["a", "b"]))
     def add_remote(self, key):
-        return self._added(RemoteHandle(Inode(9), Node(Kind.MP3, (key,)), key, SimpleNamespace()))
+        return self._added(RemoteHandle(Inode(9), SearchNode(key), key, SimpleNamespace()))
 
     @rule(target=numbers)
     def add_snapshot(self):
-        return self._added(SnapshotHandle(Node(Kind.CALL_JSON), b"{}"))
+        return self._added(SnapshotHandle(CallJsonNode(7, 5), b"{}"))
 
     @rule(target=numbers)
     def add_folder(self):
-        return self._added(FolderHandle(Node(Kind.ROOT)))
+        return self._added(FolderHandle(FixedNode(Kind.ROOT)))
 
     @rule(target=numbers, number=consumes(numbers))
     def remove(self, number):

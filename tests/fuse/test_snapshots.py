@@ -19,12 +19,12 @@ from cffs.core.ids import Inode
 from cffs.fuse.presentation import KernelView
 from cffs.fuse.snapshots import Pages, Snapshots
 from cffs.tree.inodes import InodeTable
-from cffs.tree.nodes import Kind, Node
+from cffs.tree.nodes import LISTED, AboutFolderNode, CallJsonNode, CampaignNode, Kind, Node
 
 NODES = (
-    Node(Kind.PLAYLIST, ("CAMPAIGN", 5)),
-    Node(Kind.MANIFEST, ("CAMPAIGN", 5)),
-    Node(Kind.CALL_JSON, (7, 5)),
+    AboutFolderNode(CampaignNode(5, LISTED), Kind.PLAYLIST),
+    AboutFolderNode(CampaignNode(5, LISTED), Kind.MANIFEST),
+    CallJsonNode(7, 5),
 )
 
 

@@ -119,7 +119,7 @@ SUITES: Final[dict[str, str]] = {
     "standin/test_friendly.py": "office_account",
     "tree/test_paths.py": "calls context listing_lookup me namespace recordings xattrs",
     "tree/test_forms.py": "dynamic media recording_content",
-    "tree/test_routes.py": "handler_table node_handlers nodes",
+    "tree/test_routes.py": "contents handler_table node_handlers nodes",
     "tree/test_campaigns.py": "search_terms",
     "fuse/test_first_look.py": "tree/unlisted_recordings",
     "mount/test_credentials_and_caller_ids.py": "tree/me_caller_ids tree/me_credentials tree/namespace_writes",

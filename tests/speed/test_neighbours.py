@@ -10,7 +10,8 @@ from cffs.core.ids import Inode
 from cffs.core.source import v2_recording
 from cffs.fuse.listing_order import ListingOrder
 from cffs.reader.folder_read_ahead import MAX_AHEAD, FolderReadAhead
-from cffs.tree.nodes import Kind, Node, Remote
+from cffs.tree.contents import Remote
+from cffs.tree.nodes import FixedNode, Kind, Mp3Node, Node
 from tests.reader.simulated_link import MIB, laboratory
 from tests.reader.simulated_link import Remote as Served
 
@@ -23,10 +24,10 @@ async def test_each_file_behind_is_looked_at_once_or_twice(autojump_clock: MockC
 
     def content(node: Node) -> Remote:
         looks[node] += 1
-        source = v2_recording(int(node.args[0]))
+        source = v2_recording(node.recording_id)
         return Remote(key=source.key, sources=(source,), hint_nbytes=100_000)
 
-    nodes = [Node(Kind.MP3, (number,)) for number in range(COUNT)]
+    nodes = [Mp3Node(number) for number in range(COUNT)]
     namespace, catalog = SimpleNamespace(content=content), SimpleNamespace(fact=lambda _key: None)
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         for number in range(COUNT):
@@ -35,7 +36,7 @@ async def test_each_file_behind_is_looked_at_once_or_twice(autojump_clock: MockC
         siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
         neighbours = ListingOrder(cast(Any, namespace), cast(Any, catalog), siblings)
         neighbours.listed(
-            Node(Kind.RECORDINGS), [(Inode(100 + number), node) for number, node in enumerate(nodes)], is_all=True
+            FixedNode(Kind.RECORDINGS), [(Inode(100 + number), node) for number, node in enumerate(nodes)], is_all=True
         )
         for number, node in enumerate(nodes):
             remote = content(node)

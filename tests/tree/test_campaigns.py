@@ -145,7 +145,7 @@ async def test_campaigns_of_odd_names(world: Open, facts: Facts, standin: Standi
         await known(tree)
         names = await tree.names("campaigns")
         assert len(set(names)) == len(names) == 3 + len(odd)
-        folders = {int((await tree.node(f"campaigns/{name}")).args[0]): name for name in names}
+        folders = {(await tree.node(f"campaigns/{name}")).campaign_id: name for name in names}
         assert len(folders) == len(names)
         assert folders[900] == "twice ~900" or folders[901] == "twice ~901"
         for number in range(900, 900 + len(odd)):
@@ -153,7 +153,7 @@ async def test_campaigns_of_odd_names(world: Open, facts: Facts, standin: Standi
             assert await tree.names(f"campaigns/{number}/calls") == [call]
             assert not folders[number].isdecimal()
         mine = await tree.node(f"campaigns/{facts.campaign}")
-        assert mine.args[0] == facts.campaign
+        assert mine.campaign_id == facts.campaign
 
 
 async def test_calls_that_tell_nothing(world: Open, facts: Facts, standin: StandinThread) -> None:
@@ -209,8 +209,8 @@ async def test_ids_instead(world: Open, facts: Facts, standin: StandinThread) ->
         for path, node in people.items():
             assert await tree.node(path) == node, path
         found = await tree.walk()
-        assert {node.args for node in found.values() if node.kind is Kind.MP3} == {
-            node.args for node in people.values() if node.kind is Kind.MP3
+        assert {node for node in found.values() if node.kind is Kind.MP3} == {
+            node for node in people.values() if node.kind is Kind.MP3
         }
     async with world() as tree:
         assert await tree.walk() == people

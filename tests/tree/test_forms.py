@@ -11,7 +11,7 @@ from cffs.core.errors import (
 )
 from cffs.standin.media_store import DynamicName
 from cffs.standin.thread import StandinThread
-from cffs.tree.nodes import Document
+from cffs.tree.contents import Document
 from tests.tree.sample_account import Facts, Open, Serve, mp3_bytes
 
 

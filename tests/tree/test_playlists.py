@@ -6,8 +6,9 @@ import pytest
 import trio
 
 from cffs.standin.thread import StandinThread
+from cffs.tree.contents import Document
 from cffs.tree.inodes import ROOT
-from cffs.tree.nodes import Document, Kind
+from cffs.tree.nodes import Kind, Mp3Node, identity
 from tests.tree.sample_account import Facts, Open, Serve
 from tests.tree.world import World
 
@@ -71,7 +72,7 @@ async def test_every_item_opens(world: Open, plain: StandinThread) -> None:
             paths = await played(tree, folder)
             nodes = [await tree.node(path) for path in paths]
             below = [entry.node for entry in await tree.entries(folder) if entry.node.kind is Kind.MP3]
-            assert sorted(node.args for node in nodes) == sorted({node.args for node in below}), folder
+            assert sorted(identity(node) for node in nodes) == sorted({identity(node) for node in below}), folder
             assert ("playlist.m3u8" in await tree.names(folder)) == (folder in folders[:1] + folders[7:8])
             assert text.count("#EXTINF:") == len(paths)
         assert tree.requests() == before
@@ -98,7 +99,7 @@ async def test_oldest_first_with_seconds(world: Open, facts: Facts, standin: Sta
         await tree.names("recordings")
         lines = (await tree.text(f"campaigns/{facts.campaign}/playlist.m3u8")).decode().splitlines()[1:]
         rows = [
-            tree.catalog.recording(int((await tree.node(f"campaigns/{facts.campaign}/{p}")).args[0]))
+            tree.catalog.recording((await tree.node(f"campaigns/{facts.campaign}/{p}")).recording_id)
             for p in lines[1::2]
         ]
         times = [row.created_ms for row in rows if row and row.created_ms]
@@ -135,7 +136,7 @@ async def test_rendered_again_only_after_a_change(world: Open, facts: Facts) -> 
 async def test_one_node_however_it_is_spelt(world: Open, facts: Facts) -> None:
     """The playlist of a campaign is the same file by the campaign's id and by its name."""
     async with world() as tree:
-        names = {int((await tree.node(f"campaigns/{name}")).args[0]): name for name in await tree.names("campaigns")}
+        names = {(await tree.node(f"campaigns/{name}")).campaign_id: name for name in await tree.names("campaigns")}
         here = await tree.node(f"campaigns/{facts.campaign}/playlist.m3u8")
         there = await tree.node(f"campaigns/{names[facts.campaign]}/playlist.m3u8")
         assert here == there
@@ -177,5 +178,5 @@ async def test_made_again_when_all_is_known(world: Open, served: Serve) -> None:
 
 async def _lone(tree: World) -> int:
     """Recordings of calls that belong to no campaign."""
-    found = {node.args[0] for node in (await tree.walk("calls")).values() if node.kind is Kind.MP3}
+    found = {node.recording_id for node in (await tree.walk("calls")).values() if isinstance(node, Mp3Node)}
     return sum(not (tree.catalog.recording(int(ident)) or found).campaign_id for ident in found)  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.tree.handler_table import BEHAVIOURS
+from cffs.tree.handler_table import HANDLERS
 from cffs.tree.node_handlers import no_content, no_entries
 from cffs.tree.nodes import Kind
 from cffs.tree.routes import FOLDERS, ROUTES, picture, routes_of
@@ -243,14 +243,14 @@ def test_no_name_raises(name: str, parent: Kind) -> None:
 
 def test_every_kind_has_its_row() -> None:
     """Each kind has a behaviour; folders have entries and no content, files the reverse; files stand in a folder."""
-    assert set(BEHAVIOURS) == set(Kind) - UNPROVEN
-    for kind, behaviour in BEHAVIOURS.items():
+    assert set(HANDLERS) == set(Kind) - UNPROVEN
+    for kind, behaviour in HANDLERS.items():
         assert (behaviour.entries is no_entries) == (kind not in FOLDERS), kind
         assert (behaviour.content is no_content) == (kind in FOLDERS), kind
         assert set(behaviour.resolve_in) <= {route.parent for route in ROUTES if route.kind is kind}
     assert {route.parent for route in ROUTES} <= FOLDERS
     assert {route.kind for route in ROUTES} | {Kind.ROOT} == set(Kind) - UNPROVEN
-    listings = {behaviour.listing for behaviour in BEHAVIOURS.values()}
+    listings = {behaviour.listing for behaviour in HANDLERS.values()}
     assert listings == {"", "campaigns", "calls", "recordings", "media"}
 
 

@@ -57,7 +57,7 @@ async def test_media_of_any_type(world: Open, standin: StandinThread, extension:
         named = [
             name
             for name in await tree.names("media/by-name")
-            if (await tree.node(f"media/by-name/{name}")).args[0] == ident
+            if (await tree.node(f"media/by-name/{name}")).media_id == ident
         ]
         assert len(named) == 1
         assert named[0].endswith(ending)

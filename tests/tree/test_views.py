@@ -61,7 +61,7 @@ def expected(standin: StandinThread, zone: str = "UTC") -> Counter[tuple[str, in
 def placed(found: dict[str, Node], prefix: str = "by-") -> Counter[tuple[str, int]]:
     """The same of what a walk found."""
     return Counter(
-        (path.rpartition("/")[0], int(node.args[0]))
+        (path.rpartition("/")[0], node.recording_id)
         for path, node in found.items()
         if node.kind is Kind.MP3 and path.startswith(prefix)
     )
@@ -99,7 +99,7 @@ async def test_every_recording_of_a_large_account(served: Serve, world: Open) ->
         async def walk(path: str, folder: Node) -> None:
             for entry in await tree.entries_of(folder):
                 if entry.node.kind is Kind.MP3:
-                    ident, number = int(entry.node.args[0]), tree.namespace.inodes.number(entry.node)
+                    ident, number = entry.node.recording_id, tree.namespace.inodes.number(entry.node)
                     found[path, ident] += 1
                     assert inodes.setdefault(ident, number) == number
                 elif entry.node.kind in FOLDERS:
@@ -174,10 +174,10 @@ async def test_neither_date_nor_number(world: Open, standin: StandinThread) -> N
         odd = await tree.walk("by-label/odd")
         assert len(odd) == len(hostile)
         assert all(path.startswith("by-label/odd/in_unknown_0m05s_x_") for path in odd)
-        dated = {node.args[0] for path, node in (await tree.walk("by-date")).items() if node.kind is Kind.MP3}
-        assert not dated & {node.args[0] for node in odd.values()}
-        numbered = {node.args[0] for node in (await tree.walk("by-number")).values() if node.kind is Kind.MP3}
-        assert not numbered & {node.args[0] for node in odd.values()}
+        dated = {node.recording_id for path, node in (await tree.walk("by-date")).items() if node.kind is Kind.MP3}
+        assert not dated & {node.recording_id for node in odd.values()}
+        numbered = {node.recording_id for node in (await tree.walk("by-number")).values() if node.kind is Kind.MP3}
+        assert not numbered & {node.recording_id for node in odd.values()}
 
 
 HOSTILE = ("", " ", ".", "..", "a/b", "a%2Fb", "-rf", ".git", "._x", "x" * 300, "ü" * 200, "é", "é", "\ud800", "nul\0",
@@ -232,7 +232,7 @@ async def test_read_while_rows_change(world: Open, standin: StandinThread) -> No
         found: list[int] = []
         after, page = 0, 0
         while entries := await tree.namespace.page(node, after=after):
-            found += [int(entry.node.args[0]) for entry in entries]
+            found += [entry.node.recording_id for entry in entries]
             after, page = entries[-1].offset, page + 1
 
             def change(db: Any, page: int = page) -> None:
@@ -348,7 +348,7 @@ async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: Sta
         await listing.wait_whole()  # a refresh goes on behind who lists
         before = tree.requests()
         found = await tree.entries(f"search/{name}")
-        assert sorted(int(entry.node.args[0]) for entry in found) == expected_ids
+        assert sorted(entry.node.recording_id for entry in found) == expected_ids
         for entry in found[:3]:
             assert await tree.node(f"search/{name}/{entry.name}") == entry.node
         assert tree.requests() == before

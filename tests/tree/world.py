@@ -14,9 +14,10 @@ from cffs.fuse.guard import CallTable
 from cffs.fuse.presentation import KernelView
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.thread import StandinThread
+from cffs.tree.contents import Document, Entry, Remote
 from cffs.tree.inodes import ROOT
 from cffs.tree.namespace import Description, Namespace
-from cffs.tree.nodes import Document, Entry, Node, Remote
+from cffs.tree.nodes import Node
 from cffs.tree.routes import FOLDERS
 
 TIMEOUT = 5.0
