@@ -100,6 +100,21 @@ def test_clean_packages_stay_clean():
     assert found == [], "\n" + "\n".join(found)
 
 
+def test_documents_are_clean():
+    """No page, the README and CONTRIBUTING among them, has a banned word outside of code and generated parts."""
+    pages = [ROOT / "README.md", ROOT / ".github/CONTRIBUTING.md", *sorted((ROOT / "cffs/docs").glob("*.md"))]
+    found = []
+    for page in pages:
+        text = re.sub(r"<!-- (\w+): made by .*?<!-- /\1 -->", "", page.read_text(), flags=re.DOTALL)
+        text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+        found += [
+            f"{page.name}: {match[0]!r}: {advice}"
+            for pattern, advice in UNIDIOMATIC.items()
+            for match in re.finditer(pattern, " ".join(text.split()))
+        ]
+    assert found == [], "\n" + "\n".join(found)
+
+
 @pytest.mark.parametrize(
     "source",
     [
