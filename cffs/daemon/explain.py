@@ -17,7 +17,7 @@ from cffs.core.values import RecordingState
 from cffs.daemon.control import Tell
 from cffs.fuse.handles import node_label
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.read_history import Told
+from cffs.reader.read_history import ReadReport
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.contents import Remote
 from cffs.tree.inodes import ROOT
@@ -63,12 +63,12 @@ class Explain:
         return story | self._of_remote(content, description)
 
     def _of_remote(self, content: Remote, description: Description) -> dict[str, object]:
-        told, fact = self._objects.told(content.key), self._catalog.fact(content.key)
+        told, fact = self._objects.report(content.key), self._catalog.fact(content.key)
         now, settings = trio.current_time(), self._settings
         api = content.sources[0].api
         nbytes = description.nbytes
         if is_being_made(content):
-            nbytes = self._objects.living.last_nbytes(content.key)
+            nbytes = self._objects.growing.last_nbytes(content.key)
         return {
             "state": content.state.value,
             "size": {
@@ -125,7 +125,7 @@ def size_from(content: Remote, description: Description, *, source: str) -> str:
 
 
 def what_next(
-    content: Remote, description: Description, told: Told, *, health: ApiHealth, revalidate_seconds: float
+    content: Remote, description: Description, told: ReadReport, *, health: ApiHealth, revalidate_seconds: float
 ) -> str:
     """What an open and a read of it would do now."""
     held_nbytes = max(told.memory_nbytes, told.disk_nbytes)

@@ -49,7 +49,7 @@ class GrowingFiles:
                 self._objects.forget(content.key)
         elif (shown := self._shown.pop(inode, None)) is not None:
             key, was_opened = shown
-            self._objects.living.forget(key)
+            self._objects.growing.forget(key)
             if was_opened:
                 self._kernel.inodes.retire(inode)
             self._kernel.view.forget_attributes(inode)
@@ -62,20 +62,20 @@ class GrowingFiles:
         """
         with trio.move_on_after(LOOKUP_PATIENCE_SECONDS):
             try:
-                await self._objects.living.look(content.key, content.sources)
+                await self._objects.growing.look(content.key, content.sources)
             except CffsError:
                 return  # an open reports it
 
     def nbytes(self, content: Remote) -> int:
         """How far the object was last known to reach. No checkpoint."""
-        return self._objects.living.last_nbytes(content.key) or 0
+        return self._objects.growing.last_nbytes(content.key) or 0
 
     async def open(self, inode: Inode, node: Node, content: Remote) -> pyfuse3.FileInfo:
         """Open a growing file for direct I/O, so that no page is kept. Nothing is asked that was asked within the last
         second. A checkpoint where it asks. Raises what stops an answer."""
-        await self._objects.living.look(content.key, content.sources)
+        await self._objects.growing.look(content.key, content.sources)
         self._shown[inode] = (content.key, True)
-        file = self._objects.living.open(content.key, content.sources)
+        file = self._objects.growing.open(content.key, content.sources)
         self._kernel.view.forget_attributes(inode)
         number = self._kernel.handles.add(GrowingHandle(inode, node, file))
         return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
@@ -98,7 +98,7 @@ class GrowingFiles:
                 data = bytes(await handle.file.read(offset, nbytes))
                 handle.read_before = (offset, data) if data else handle.read_before
                 return data
-            handle.continued = self._objects.living.open(content.key, content.sources, read_before=handle.read_before)
+            handle.continued = self._objects.growing.open(content.key, content.sources, read_before=handle.read_before)
         return await handle.continued.read(offset, nbytes)
 
     async def read(self, handle: GrowingHandle, offset: int, nbytes: int) -> bytes:

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from cffs.core.errors import CffsError
 from cffs.core.ids import Inode
 from cffs.core.values import RecordingState
-from cffs.reader.folder_read_ahead import FolderReadAhead, Sibling
+from cffs.reader.folder_read_ahead import FolderReadAhead, NextFile
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.contents import Remote
 from cffs.tree.namespace import Namespace
@@ -145,11 +145,11 @@ class ListingOrder:
             return None
         return folder, listing.nodes, position
 
-    def _siblings_of(self, nodes: Sequence[Node], position: int) -> list[Sibling]:
+    def _siblings_of(self, nodes: Sequence[Node], position: int) -> list[NextFile]:
         found = (self._sibling(node, position + number) for number, node in enumerate(nodes, start=1))
         return [sibling for sibling in found if sibling is not None]
 
-    def _sibling(self, node: Node, position: int) -> Sibling | None:
+    def _sibling(self, node: Node, position: int) -> NextFile | None:
         content = self._contents.get(node)
         # not remembered with the content: what is known of the object may be of another version a moment later
         known = None if content is None else self._namespace.known(content)
@@ -160,7 +160,7 @@ class ListingOrder:
             known = self._namespace.known(content)
             if known is not None:
                 self._contents[node] = content
-        return Sibling(
+        return NextFile(
             index=position, key=content.key, sources=content.sources, known=known, hint_nbytes=content.hint_nbytes
         )
 

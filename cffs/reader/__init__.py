@@ -3,7 +3,7 @@
 It must not know FUSE, paths, inodes or HTTP. `fuse/` opens, reads and closes through `ObjectRegistry`; `tree/` asks
 sizes.
 
-* Everything between two checkpoints is atomic; tables (`Versions._current`, `Fetches.running`) are changed
+* Everything between two checkpoints is atomic; tables (`RemoteFileTable._current`, `Fetches.running`) are changed
   only in functions without an `await`.
 * No byte of an object is on its way twice: a fetch covers [position, stop) from the moment it is begun until it
   is finished or dropped, and both happen without a checkpoint in between.

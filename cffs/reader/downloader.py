@@ -16,22 +16,20 @@ from cffs.cache.extents import Extent
 from cffs.callfire.retry import kind_of, pause_seconds
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
-    NOT_FROM_HERE,
     CffsError,
     DeadlineExceeded,
     EmptyBody,
     OriginUnreachable,
     RangeNotSatisfiable,
     RemoteObjectChanged,
-    RemoteObjectMissing,
     TruncatedAnswer,
-    weightier,
 )
 from cffs.core.source import Source
 from cffs.core.wait_reasons import waits_for
 from cffs.reader.connection_scheduler import Claim
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.fetch import UNKNOWN_STOP, Fetch
+from cffs.reader.first_source import first_of
 from cffs.reader.object_info import require_empty
 from cffs.reader.range_opener import Answer
 from cffs.reader.tiered_cache import TieredCache
@@ -140,13 +138,9 @@ class Downloader:
         claim = Claim(self._tracker.key, lambda: fetch.is_awaited, give_way=fetch.give_way)
         await self._dependencies.scheduler.acquire(claim)
         try:
-            missing: CffsError | None = None
-            for source in self._tracker.sources:
-                try:
-                    return await self._receive_from(source, fetch, claim)
-                except NOT_FROM_HERE as exc:
-                    missing = weightier(missing, exc)
-            raise missing or RemoteObjectMissing(f"{self._tracker.key} has no source")
+            return await first_of(
+                self._tracker.key, self._tracker.sources, lambda source: self._receive_from(source, fetch, claim)
+            )
         finally:
             self._dependencies.scheduler.release(claim)
 

@@ -15,13 +15,13 @@ import trio
 
 from cffs.core.source import Source
 from cffs.reader.remote_file import OpenFile
-from cffs.reader.remote_file_table import Versions
+from cffs.reader.remote_file_table import RemoteFileTable
 
 #: How long the body waits: an open that follows comes within milliseconds.
 GRACE_SECONDS = 1.0
 
 
-class Look(NamedTuple):
+class FirstLook(NamedTuple):
     """What the head told: the size, None where only the end will; when the object was last modified, and when that was
     told, as far as the service says."""
 
@@ -44,20 +44,20 @@ class _Held:
 class FirstPieces:
     """The objects that were looked at and may not be opened."""
 
-    def __init__(self, versions: Versions, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+    def __init__(self, table: RemoteFileTable, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
         """`start` runs something beside everything else."""
-        self._versions = versions
+        self._table = table
         self._start = start
         self._held: dict[str, _Held] = {}
 
-    async def look(self, key: str, sources: tuple[Source, ...], *, is_settled: bool) -> Look:
+    async def look(self, key: str, sources: tuple[Source, ...], *, is_settled: bool) -> FirstLook:
         """Ask `sources` in order until one has the object. No request where it is open, or was looked at just now.
 
         With `is_settled` False, nothing of it is kept or told before `settle`. A checkpoint. Cancelled, the request is
         dropped unless others wait for it. Raises CffsError.
         """
         self._renew(key)
-        handle = self._versions.current(key, sources, None, is_settled=is_settled).attach()
+        handle = self._table.current(key, sources, None, is_settled=is_settled).attach()
         try:
             await handle.look()
         except BaseException:
@@ -73,7 +73,7 @@ class FirstPieces:
             if earlier is not None:
                 earlier.handle.close()
             self._start(partial(self._let_go_later, held))
-        return Look(handle.total_nbytes, handle.last_modified_ns, handle.answered_ms)
+        return FirstLook(handle.total_nbytes, handle.last_modified_ns, handle.answered_ms)
 
     def _renew(self, key: str) -> None:
         """What was told a second ago is not believed, unless somebody reads it, where it may have been of a part."""
@@ -81,12 +81,12 @@ class FirstPieces:
         if held is not None and held.is_over and not held.handle.is_settled and not held.handle.is_shared:
             self._close(key, held)
 
-    def unsettled(self, key: str) -> Look | None:
+    def unsettled(self, key: str) -> FirstLook | None:
         """What was told of an object of which it is not known whether it is still being made; else None."""
-        file = self._versions.find(key)
+        file = self._table.find(key)
         if file is None or file.tracker.is_settled or file.tracker.source is None:
             return None
-        return Look(file.tracker.total_nbytes, file.tracker.last_modified_ns, file.tracker.answered_ms)
+        return FirstLook(file.tracker.total_nbytes, file.tracker.last_modified_ns, file.tracker.answered_ms)
 
     def taken(self, key: str) -> None:
         """Somebody has opened it: it is held no longer than that, unless its state is still to be told."""
@@ -96,7 +96,7 @@ class FirstPieces:
 
     def rename(self, key: str, new_key: str, candidates: tuple[Source, ...]) -> None:
         """What is, or is being, looked at as `key` proved to be the object `new_key`, that is asked of `candidates`."""
-        self._versions.rename(key, new_key, candidates)
+        self._table.rename(key, new_key, candidates)
         held = self._held.pop(key, None)
         if held is not None and (held.handle.is_changed or new_key in self._held):
             held.handle.close()
@@ -105,7 +105,7 @@ class FirstPieces:
 
     def settle(self, key: str) -> None:
         """It is not being made any more: what is here of it may be kept."""
-        self._versions.settle(key)
+        self._table.settle(key)
         held = self._held.get(key)
         if held is not None and held.is_over:
             self._close(key, held)

@@ -40,7 +40,7 @@ _MAX_FOLDERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sibling:
+class NextFile:
     """A file further on in a folder: what opening it needs, and its place."""
 
     index: int
@@ -145,7 +145,7 @@ class FolderReadAhead:
         *,
         key: str,
         file: OpenFile,
-        following: Callable[[int], Sequence[Sibling]],
+        following: Callable[[int], Sequence[NextFile]],
     ) -> None:
         """The file `key`, the `index`-th of `folder` in listing order, was opened as `file`.
 
@@ -180,7 +180,7 @@ class FolderReadAhead:
         """Lets everything go."""
         self._let_go(float("inf"))
 
-    def _bring(self, siblings: Sequence[Sibling], habit: Habit, allowance_nbytes: int) -> None:
+    def _bring(self, siblings: Sequence[NextFile], habit: Habit, allowance_nbytes: int) -> None:
         unopened_nbytes = sum(brought.nbytes for brought in self._brought.values())
         for sibling in siblings:
             expected_nbytes = sibling.expected_nbytes
@@ -197,7 +197,7 @@ class FolderReadAhead:
             outdated = self._brought.pop(sibling.key, None)
             if outdated is not None:
                 outdated.handle.close()
-            handle = self._objects.bring(sibling.key, sibling.sources, known=sibling.known, pieces=pieces)
+            handle = self._objects.prefetch(sibling.key, sibling.sources, known=sibling.known, ranges=pieces)
             self._brought[sibling.key] = _Brought(handle, nbytes, trio.current_time() + HOLD_SECONDS)
         if self._brought and not self._is_letting_go:
             self._is_letting_go = True

@@ -19,11 +19,10 @@ from cffs.core.errors import (
     OriginUnreachable,
     RangeNotSatisfiable,
     RemoteObjectChanged,
-    RemoteObjectMissing,
     TruncatedAnswer,
-    weightier,
 )
 from cffs.core.source import Source
+from cffs.reader.first_source import first_of
 from cffs.reader.range_opener import Answer, RangeOpener
 from cffs.reader.read_history import ReadHistories
 
@@ -71,7 +70,7 @@ class GrowingObjects:
         if look is None or (look.answered.is_set() and trio.current_time() - look.asked_at >= LOOK_SECONDS):
             look = self._looks[key] = _Look(trio.current_time())
             try:
-                self.note(key, await self._ask(sources))
+                self.note(key, await self._ask(key, sources))
             except CffsError as error:
                 look.error = error
                 self.histories.failed(key, error)
@@ -98,18 +97,18 @@ class GrowingObjects:
         self._looks.pop(key, None)
         self._nbytes.pop(key, None)
 
-    async def _ask(self, sources: tuple[Source, ...]) -> int:
-        for source in sources:
+    async def _ask(self, key: str, sources: tuple[Source, ...]) -> int:
+        async def ask(source: Source) -> int:
             try:
                 async with self._opener.open_range(source, ByteRange(0, 1)) as answer:
-                    if answer.total is not None:
-                        return answer.total
-                    return await _counted(answer)
+                    return await _counted(answer) if answer.total is None else answer.total
             except RangeNotSatisfiable:
                 return 0
-            except NOT_FROM_HERE:
-                continue
-        return 0
+
+        try:
+            return await first_of(key, sources, ask)
+        except NOT_FROM_HERE:
+            return 0
 
 
 async def _counted(answer: Answer) -> int:
@@ -207,26 +206,27 @@ class GrowingObject:
         raise AssertionError  # the last try returned or raised
 
     async def _received_once(self, asked: ByteRange) -> tuple[bytes, bool]:
-        missing: CffsError | None = None
-        for source in self._sources:
+        async def ask(source: Source) -> tuple[bytes, bool]:
             try:
                 async with self._opener.open_range(source, asked) as answer:
                     found = await _drained(answer, asked)
-                stop = asked.start + len(found)
-                is_end = stop < asked.stop if answer.total is None else stop >= answer.total
-                self._files.note(self._key, max(stop, answer.total or 0))
-                self._files.histories.fetched(self._key, ByteRange(asked.start, stop), source.key)
-                self._files.histories.served(self._key, "service")
-                return found, is_end
             except RangeNotSatisfiable as beyond:
                 if beyond.total is not None and beyond.total > asked.start:
                     raise
                 return b"", True
-            except NOT_FROM_HERE as error:
-                missing = weightier(missing, error)
-        if not self._files.last_nbytes(self._key):
-            return b"", True  # it is being made, and nothing of it is given out yet
-        raise missing or RemoteObjectMissing(f"{self._key} has no source")
+            stop = asked.start + len(found)
+            is_end = stop < asked.stop if answer.total is None else stop >= answer.total
+            self._files.note(self._key, max(stop, answer.total or 0))
+            self._files.histories.fetched(self._key, ByteRange(asked.start, stop), source.key)
+            self._files.histories.served(self._key, "service")
+            return found, is_end
+
+        try:
+            return await first_of(self._key, self._sources, ask)
+        except NOT_FROM_HERE:
+            if self._files.last_nbytes(self._key):
+                raise
+            return b"", True  # the object is being made, and the service serves none of it yet
 
     def close(self) -> None:
         """Nothing was held."""

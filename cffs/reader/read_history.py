@@ -46,7 +46,7 @@ class ReadHistory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ReadReport:
     """A story with what is held now."""
 
     memory_nbytes: int

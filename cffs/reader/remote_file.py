@@ -29,7 +29,7 @@ from cffs.reader.version_tracker import VersionTracker
 _SWEEP_NBYTES = 1024 * 1024
 
 
-class Owner(Protocol):
+class FileTable(Protocol):
     """The table of the files of a mount. No method is a checkpoint."""
 
     def closed(self, file: "RemoteFile") -> None:
@@ -54,7 +54,7 @@ class RemoteFile:
         candidates: tuple[Source, ...],
         known: Known | None,
         dependencies: ReaderDependencies,
-        owner: Owner,
+        table: FileTable,
         *,
         is_settled: bool = True,
         is_of_one_answer: bool = False,
@@ -68,7 +68,7 @@ class RemoteFile:
         tracker.ignores_ranges |= all(source.api in dependencies.without_ranges for source in tracker.sources)
         self.began_at = self.closed_at = trio.current_time()
         self._dependencies = dependencies
-        self._owner = owner
+        self._table = table
         self._cursors: dict[Cursor, None] = {}
         self._cache = TieredCache(tracker, dependencies)
         downloader = Downloader(tracker, self._cache, dependencies, on_arrived=self._arrived, on_answered=self._publish)
@@ -140,7 +140,7 @@ class RemoteFile:
             self._dependencies.memory.abandon(self.tracker.version)
             if self.tracker.total_nbytes is None:  # the next open must not take it for its own
                 self._dependencies.memory.drop(self.tracker.version)
-            self._owner.closed(self)
+            self._table.closed(self)
 
     # -- a first answer --
 
@@ -264,19 +264,19 @@ class RemoteFile:
         if isinstance(error, RemoteObjectChanged) and not self.tracker.is_changed:
             return self._found_another(error)
         if isinstance(error, MuchShorter):
-            self._owner.is_shorter(self, error.total)
+            self._table.is_shorter(self, error.total)
         elif not self._cursors:
             self._dependencies.memory.abandon(self.tracker.version)
         return error
 
     def _found_another(self, error: RemoteObjectChanged) -> RemoteObjectChanged | None:
         if isinstance(error, VersionUnclear):
-            self._owner.answers_differ(self)
+            self._table.answers_differ(self)
             if self._agreement.may_begin_again():
                 self.end()
                 self._agreement.begin_again()
                 return None  # readers that wait ask again
-        self._owner.is_another(self)
+        self._table.is_another(self)
         return error
 
     def _note_history(self, fetch: Fetch, error: CffsError | None) -> None:

@@ -59,7 +59,7 @@ GRACE_SECONDS = 5.0
 EMPTY_SECONDS = 5.0
 
 
-class Versions:
+class RemoteFileTable:
     """The current remote file of each object that is open, or was a moment ago."""
 
     def __init__(self, dependencies: ReaderDependencies) -> None:
@@ -195,16 +195,16 @@ class Versions:
         self._dependencies.listener.changed(key)
 
     def is_another(self, file: RemoteFile) -> None:
-        """See Owner."""
+        """See FileTable."""
         if self._current.get(file.tracker.key) is file:
             self.supersede(file.tracker.key)
 
     def answers_differ(self, file: RemoteFile) -> None:
-        """See Owner."""
+        """See FileTable."""
         self._differing[file.tracker.key] = None
 
     def is_shorter(self, file: RemoteFile, total_nbytes: int) -> None:
-        """See Owner."""
+        """See FileTable."""
         key, now = file.tracker.key, trio.current_time()
         told_nbytes, since = self._shorter.get(key, (-1, now))
         if told_nbytes != total_nbytes:
@@ -214,7 +214,7 @@ class Versions:
             self.is_another(file)
 
     def closed(self, file: RemoteFile) -> None:
-        """See Owner."""
+        """See FileTable."""
         if self._current.get(file.tracker.key) is not file:
             return
         if not file.tracker.is_settled:

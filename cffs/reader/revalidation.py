@@ -14,14 +14,13 @@ from cachetools import LRUCache
 from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
-    NOT_FROM_HERE,
     CffsError,
     RangeNotSatisfiable,
     RemoteObjectChanged,
     RemoteObjectMissing,
-    weightier,
 )
 from cffs.core.source import Source
+from cffs.reader.first_source import first_of
 from cffs.reader.object_info import Known
 from cffs.reader.range_opener import RangeOpener
 
@@ -59,7 +58,7 @@ class Revalidation:
             return False
         pinned = Pinned(validator=known.validator, total=known.total_nbytes)
         try:
-            await self._ask((known.source,) if known.source is not None else sources, pinned)
+            await self._ask(key, (known.source,) if known.source is not None else sources, pinned)
         except RemoteObjectChanged:
             self._changed(key, pinned)
             self.confirm(key)
@@ -72,17 +71,13 @@ class Revalidation:
         self.confirm(key)
         return False
 
-    async def _ask(self, sources: tuple[Source, ...], pinned: Pinned) -> None:
-        missing: CffsError | None = None
-        for source in sources:
+    async def _ask(self, key: str, sources: tuple[Source, ...], pinned: Pinned) -> None:
+        async def ask(source: Source) -> None:
             try:
                 async with self._opener.open_range(source, ByteRange(0, 1), pinned=pinned):
                     return
             except RangeNotSatisfiable:
                 if pinned.total:
                     raise
-                return
-            except NOT_FROM_HERE as problem:
-                missing = weightier(missing, problem)
-        if missing is not None:
-            raise missing
+
+        await first_of(key, sources, ask)

@@ -29,7 +29,7 @@ from cffs.core.errors import CffsError, ObjectRefused, OperationNotOffered, Remo
 from cffs.core.source import Source
 from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
-from cffs.reader.first_piece import Look
+from cffs.reader.first_piece import FirstLook
 from cffs.reader.object_info import require_empty
 from cffs.tree.contents import Remote
 from cffs.tree.context import Context
@@ -107,13 +107,13 @@ async def state_told(context: Context, remote: Remote) -> None:
         await context.account.ask_anything(("state", remote.key), None, nothing, patience_seconds=None)
 
 
-def _is_old(look: Look) -> bool:
+def _is_old(look: FirstLook) -> bool:
     if look.last_modified_ns is None or look.answered_ms is None:
         return False
     return look.answered_ms - look.last_modified_ns // NS_PER_MS > OLD_MS
 
 
-async def _settle(context: Context, key: str, recording_id: int, look: Look) -> None:
+async def _settle(context: Context, key: str, recording_id: int, look: FirstLook) -> None:
     try:
         await _ask_state(context, recording_id)
     except (*ELSEWHERE, ObjectRefused):
@@ -169,7 +169,7 @@ def _is_told(context: Context, recording_id: int) -> bool:
     return row is not None and not (row.is_untold and context.account.completing.may_tell_recording(recording_id))
 
 
-def was_whole(row: RecordingRow, look: Look) -> bool:
+def was_whole(row: RecordingRow, look: FirstLook) -> bool:
     """True where the recording was not being made any more when its bytes were asked for, as far as anything tells."""
     if row.state is RecordingState.RECORDING:
         return False
@@ -207,7 +207,7 @@ class _Named:
     """What is known of a recording that is asked for by name: its bytes and its row, whichever comes first."""
 
     row: RecordingRow | None = None
-    look: Look | None = None
+    look: FirstLook | None = None
     is_denied = False
 
     def settle(self, context: Context, key: str) -> None:

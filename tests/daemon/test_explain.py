@@ -6,7 +6,7 @@ from cffs.callfire.stats import ApiHealth
 from cffs.core.source import v2_recording
 from cffs.core.values import RecordingState
 from cffs.daemon.explain import size_from, what_next
-from cffs.reader.read_history import Told
+from cffs.reader.read_history import ReadReport
 from cffs.tree.contents import Remote
 from cffs.tree.namespace import Description
 
@@ -20,9 +20,9 @@ def remote(state: RecordingState = RecordingState.READY) -> Remote:
     return Remote(key="recording/1.mp3", sources=(v2_recording(1),), state=state)
 
 
-def told(held_nbytes: int = 0) -> Told:
+def told(held_nbytes: int = 0) -> ReadReport:
     """A story in which so much is held."""
-    return Told(memory_nbytes=held_nbytes, disk_nbytes=0, is_open=False, fetched=(), tier="", failure=None)
+    return ReadReport(memory_nbytes=held_nbytes, disk_nbytes=0, is_open=False, fetched=(), tier="", failure=None)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ async def test_what_memory_has_is_brought_to_disk(tmp_path, total, memory_nbytes
     async with mounted(tmp_path, remote, memory_nbytes=memory_nbytes) as (lab, disk):
         await read_all(lab, remote)
         disk.index.clear(pinned_too=True)
-        asked_nbytes, in_memory = lab.origin.sent_nbytes, lab.objects.told(lab.key).memory_nbytes
+        asked_nbytes, in_memory = lab.origin.sent_nbytes, lab.objects.report(lab.key).memory_nbytes
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
         assert await keep_all(handle) == total
         assert lab.origin.sent_nbytes - asked_nbytes <= total - in_memory + BLOCK_NBYTES

@@ -21,15 +21,15 @@ async def test_a_read_counts_once(tmp_path: Path, autojump_clock: MockClock) -> 
         assert (counters.hits, counters.misses) == (0, 0)
         assert await handle.read(0, 4096) == remote.content(0, 4096)
         assert (counters.hits, counters.misses, lab.objects.disk_hits) == (0, 1, 0)
-        assert lab.objects.told(lab.key).tier == "service"
+        assert lab.objects.report(lab.key).tier == "service"
         assert await handle.read(0, 4096) == remote.content(0, 4096)
         assert handle.try_read(0, 4096) == remote.content(0, 4096)
         assert handle.try_read(MIB, 4096) == b""
         assert (counters.hits, counters.misses, lab.objects.disk_hits) == (3, 1, 0)
-        assert lab.objects.told(lab.key).tier == "memory"
+        assert lab.objects.report(lab.key).tier == "memory"
         await handle.read(299 * KIB, KIB)
         lab.cache.drop_object(lab.key)
         assert await handle.read(0, 4096) == remote.content(0, 4096)
         assert (counters.misses, lab.objects.disk_hits) == (2, 1)
-        assert lab.objects.told(lab.key).tier == "disk"
+        assert lab.objects.report(lab.key).tier == "disk"
     disk.close()

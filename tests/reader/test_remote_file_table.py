@@ -15,7 +15,7 @@ from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.source import v2_recording
 from cffs.reader.cursor import DeliveredRanges
-from cffs.reader.folder_read_ahead import HOLD_SECONDS, FolderReadAhead, Sibling
+from cffs.reader.folder_read_ahead import HOLD_SECONDS, FolderReadAhead, NextFile
 from cffs.reader.object_info import Known
 from cffs.reader.remote_file import OpenFile
 from cffs.reader.version_proof import proof_of
@@ -95,7 +95,7 @@ class Run:
             case "bring":
                 known = self.lab.facts.kept.get(self.lab.key)
                 pieces = [ByteRange(0, 512 * KIB)]
-                brought = self.lab.objects.bring(self.lab.key, (self.lab.source,), known=known, pieces=pieces)
+                brought = self.lab.objects.prefetch(self.lab.key, (self.lab.source,), known=known, ranges=pieces)
                 self.brought.append(brought)
             case "let go":
                 while self.brought:
@@ -460,7 +460,9 @@ async def test_a_late_answer_of_an_earlier_version(autojump_clock: MockClock) ->
         lab.add(VERSIONS[0])
         old = await opened(lab)
         await old.read(0, KIB)
-        early = lab.objects.bring(lab.key, (lab.source,), known=lab.facts.kept[lab.key], pieces=[ByteRange(0, TOTAL)])
+        early = lab.objects.prefetch(
+            lab.key, (lab.source,), known=lab.facts.kept[lab.key], ranges=[ByteRange(0, TOTAL)]
+        )
         await trio.sleep(0.5)
         lab.add(VERSIONS[2])
         lab.objects.forget(lab.key)
@@ -603,7 +605,7 @@ async def test_what_is_brought_early_is_let_go(autojump_clock: MockClock) -> Non
         for index in range(6):
             source = v2_recording(10 + index)
             lab.origin.objects[source.key] = Remote(total=100_000, seed=index)
-            files.append(Sibling(index=index, key=source.key, sources=(source,), known=None, hint_nbytes=100_000))
+            files.append(NextFile(index=index, key=source.key, sources=(source,), known=None, hint_nbytes=100_000))
         siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
         for index in range(2):
             handle = await lab.objects.open(files[index].key, files[index].sources)
@@ -632,12 +634,12 @@ async def test_what_was_brought_of_an_earlier_version(autojump_clock: MockClock)
     async with laboratory() as lab:
         lab.add(VERSIONS[0])
         await opened(lab)
-        sibling = Sibling(index=1, key=lab.key, sources=(lab.source,), known=lab.facts.kept[lab.key], hint_nbytes=None)
+        sibling = NextFile(index=1, key=lab.key, sources=(lab.source,), known=lab.facts.kept[lab.key], hint_nbytes=None)
         first = v2_recording(99)
         lab.origin.objects[first.key] = Remote(total=100)
         siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
 
-        async def pass_by(index: int, following: list[Sibling]) -> None:
+        async def pass_by(index: int, following: list[NextFile]) -> None:
             handle = await lab.objects.open(first.key, (first,))
             siblings.opened("f", index, key=f"{first.key}{index}", file=handle, following=lambda _count: following)
             await handle.read(0, 100)
@@ -649,7 +651,7 @@ async def test_what_was_brought_of_an_earlier_version(autojump_clock: MockClock)
         lab.add(VERSIONS[2])
         lab.objects.forget(lab.key)
         assert not siblings.has_brought(lab.key)
-        fresh = Sibling(index=2, key=lab.key, sources=(lab.source,), known=None, hint_nbytes=TOTAL)
+        fresh = NextFile(index=2, key=lab.key, sources=(lab.source,), known=None, hint_nbytes=TOTAL)
         await pass_by(2, [fresh])
         assert siblings.has_brought(lab.key)
         assert lab.objects.counters.open_files == 2

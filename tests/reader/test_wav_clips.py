@@ -165,7 +165,7 @@ async def test_what_is_here_in_part(autojump_clock: MockClock) -> None:
     async with laboratory() as lab:
         serve(lab, wav(form(1), data))
         known = Known(total_nbytes=len(data) + 44, validator='"v1"', source=WHOLE)
-        lab.objects.bring(wav_key(IDENT), (WHOLE,), known=known, pieces=[ByteRange(0, 44 + 160_000)])
+        lab.objects.prefetch(wav_key(IDENT), (WHOLE,), known=known, ranges=[ByteRange(0, 44 + 160_000)])
         await wait_all_tasks_blocked()
         assert lab.origin.requests == 1
         for stop, requests in (("10", 1), ("10.000125", 2)):

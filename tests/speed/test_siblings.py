@@ -7,28 +7,28 @@ import trio
 from trio.testing import MockClock
 
 from cffs.core.source import v2_recording
-from cffs.reader.folder_read_ahead import FolderReadAhead, FolderRun, Sibling
+from cffs.reader.folder_read_ahead import FolderReadAhead, FolderRun, NextFile
 from cffs.reader.object_info import Known
 from tests.reader.simulated_link import MIB, Lab, Remote, laboratory
 
 KIB = 1024
 
 
-def folder_of(lab: Lab, count: int, *, least: int = 100_000, most: int = 1_000_000) -> list[tuple[Sibling, Remote]]:
+def folder_of(lab: Lab, count: int, *, least: int = 100_000, most: int = 1_000_000) -> list[tuple[NextFile, Remote]]:
     """`count` files of 100 KB to 1 MB with known sizes."""
     dice, files = random.Random(3), []
     for index in range(count):
         source = v2_recording(1000 + index)
         remote = lab.origin.objects[source.key] = Remote(total=dice.randrange(least, most), seed=index)
         known = Known(total_nbytes=remote.total, validator=remote.validator, source=source)
-        files.append((Sibling(index=index, key=source.key, sources=(source,), known=known, hint_nbytes=None), remote))
+        files.append((NextFile(index=index, key=source.key, sources=(source,), known=known, hint_nbytes=None), remote))
     return files
 
 
 async def copy(
     lab: Lab,
     siblings: FolderReadAhead | None,
-    files: list[tuple[Sibling, Remote]],
+    files: list[tuple[NextFile, Remote]],
     order: list[int],
     *,
     nbytes: int = MIB,

@@ -1,0 +1,29 @@
+"""The rule for an object that several sources may have: the first of them that has it answers.
+
+A source that says that it does not have the object, or that refuses access to it, is passed over; any other failure
+ends the search, since it says nothing about the object. It must not know what is asked of a source.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from cffs.core.errors import NOT_FROM_HERE, CffsError, RemoteObjectMissing, weightier
+from cffs.core.source import Source
+
+Found = TypeVar("Found")
+
+
+async def first_of(key: str, sources: Iterable[Source], ask: Callable[[Source], Awaitable[Found]]) -> Found:
+    """Return what `ask` returns for the first of `sources` that has object `key`.
+
+    A checkpoint where `ask` is one; cancelled, what `ask` began is its own to end. Raises RemoteObjectMissing or
+    AccessRefused where no source has the object, whichever says more (`core.errors.weightier`), and what else `ask`
+    raises.
+    """
+    refusal: CffsError | None = None
+    for source in sources:
+        try:
+            return await ask(source)
+        except NOT_FROM_HERE as error:
+            refusal = weightier(refusal, error)
+    raise refusal or RemoteObjectMissing(f"{key} has no source")
