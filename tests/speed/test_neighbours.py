@@ -28,13 +28,13 @@ async def test_each_file_behind_is_looked_at_once_or_twice(autojump_clock: MockC
         return Remote(key=source.key, sources=(source,), hint_nbytes=100_000)
 
     nodes = [Mp3Node(number) for number in range(COUNT)]
-    namespace, catalog = SimpleNamespace(content=content), SimpleNamespace(fact=lambda _key: None)
+    namespace = SimpleNamespace(content=content, known=lambda _content: None)
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         for number in range(COUNT):
             source = v2_recording(number)
             lab.origin.objects[source.key] = Served(total=100_000, seed=number)
         siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)
-        neighbours = ListingOrder(cast(Any, namespace), cast(Any, catalog), siblings)
+        neighbours = ListingOrder(cast(Any, namespace), siblings)
         neighbours.listed(
             FixedNode(Kind.RECORDINGS), [(Inode(100 + number), node) for number, node in enumerate(nodes)], is_all=True
         )
