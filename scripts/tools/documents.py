@@ -5,6 +5,7 @@ It owns which path uses which operation. It rewrites the documents in place; gua
 says today.
 """
 
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from cffs.callfire.operations import OPERATIONS, Operation
 from cffs.core.settings_options import OPTIONS
 from cffs.tree.routes import picture
 
-DOCUMENTS = Path(__file__).resolve().parents[2] / "cffs/docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ROOT / "cffs/docs"
 
 #: Operation -> the path or command that uses it.
 USED_BY: dict[str, str] = {
@@ -86,11 +88,23 @@ def options_list() -> str:
     return "".join(f"{text:<{width}}  {option.help}\n" for option, text in spelt.items())
 
 
+def faults_table() -> str:
+    """Every fault of the table in tests/faults, and what is promised for it."""
+    rows = [f"| {name.replace('_', ' ')} | {promise} |" for name, promise in faults().items()]
+    return "\n".join(["| fault | what happens |", "|---|---|", *rows]) + "\n"
+
+
+def faults() -> dict[str, str]:
+    """The table of tests/faults/rows.py."""
+    return dict(runpy.run_path(str(ROOT / "tests/faults/rows.py"))["ROWS"])
+
+
 #: Generated part -> the document that holds it, and what renders it.
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "commands": ("operations.md", man_pages.commands_table),
     "tree": ("semantics.md", lambda: f"```\n{picture()}```\n"),
     "operations": ("operations.md", operations_table),
+    "faults": ("architecture.md", faults_table),
     "options": ("options.md", lambda: f"```\n{options_list()}```\n"),
 }
 

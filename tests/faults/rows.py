@@ -1,17 +1,17 @@
-"""The table of faults, row by row: what goes wrong and what cffs promises then, each with a test of its name.
+"""The table of faults: what goes wrong, and what cffs promises then.
 
-It owns the list alone. `test_guard` holds it equal to the tests of `test_rows_*.py`; reliability.md is where the faults
-come from, the contract where the promises do.
+It owns the list alone. Each row has a test of its name in `test_rows_*.py`, and `test_guard` compares the two.
+cffs/docs/architecture.md#faults shows the table, and says where the faults come from.
 """
 
 from typing import Final
 
 ROWS: Final[dict[str, str]] = {
     # -- the bytes of an answer (test_rows_bytes) --
-    "reset_before_the_answer": "retried; standing: EIO",
-    "reset_in_the_body": "resumed at the verified byte; standing: EIO",
+    "reset_before_the_answer": "retried; persistent: EIO",
+    "reset_in_the_body": "resumed at the verified byte; persistent: EIO",
     "truncated_with_length": "resumed; never a short file",
-    "truncated_close_delimited": "an end that only a closed connection tells is confirmed; never a short file",
+    "truncated_close_delimited": "an end that only a closed connection marks is confirmed; never a short file",
     "truncated_chunked": "resumed; never a short file",
     "content_range_wrong": "rejected, asked once more, EIO; nothing enters the cache",
     "content_range_missing": "rejected, asked once more, EIO; nothing enters the cache",
@@ -25,10 +25,10 @@ ROWS: Final[dict[str, str]] = {
     "decompression_bomb": "EIO, and the memory stays where it was",
     # -- answers that say no (test_rows_answers) --
     "busy_429": "every kind of Retry-After holds the API back, at most 60 s; beyond the deadline EIO at once",
-    "bursts_of_5xx": "ridden out; standing: EIO after at most four tries",
-    "refused_object": "EACCES, asked once, nobody else's trouble",
+    "bursts_of_5xx": "ridden out; persistent: EIO after at most four tries",
+    "refused_object": "EACCES, asked once, no other object concerned",
     "refused_account": "auth-failed: EACCES, no retry, cached reads go on, at most a request a minute",
-    "listed_object_is_gone": "ENOENT at open, ESTALE or EIO for an open handle, and the name leaves",
+    "listed_object_is_gone": "ENOENT at open, ESTALE or EIO for an open handle, and the name disappears",
     "transient_is_never_absent": "a failed lookup is EIO, never ENOENT, and nothing of it is remembered",
     "malformed_bodies": "EIO for broken JSON and XML, the wrong charset, bytes that are no HTTP; no bug",
     "huge_headers": "EIO, at once",
@@ -42,7 +42,7 @@ ROWS: Final[dict[str, str]] = {
     "untrusted_tls": "no request, no secret, no fallback; the mount's own files answer",
     "error_is_not_cached": "after the fault the same descriptor reads right within 5 s",
     "suspend": "after a sleep with all connections gone the first read is answered within --timeout",
-    "suspend_for_real": "the same with 90 s by the wall (slow)",
+    "suspend_for_real": "after a sleep of 90 real seconds as well (a slow test)",
     # -- folders of ours (test_rows_storage) --
     "killed_while_writing_the_cache": "the next mount serves no torn block",
     "cache_folder_full": "ENOSPC of bytes and of inodes: reads go on",
@@ -53,7 +53,7 @@ ROWS: Final[dict[str, str]] = {
     "damaged_cache": "flipped, cut, zeroed, swapped and foreign files are never served",
     "two_mounts_one_cache": "the second exits 1 and names the first",
     # -- time, ends, people (test_rows_ends) --
-    "clock_jump": "ten years either way: no hang, nothing wrong, nothing stays for ever",
+    "clock_jump": "ten years either way: no hang, nothing wrong, nothing stays without end",
     "signals_with_open_files": "SIGTERM and SIGINT: readers end in error, the mount point is free in 2 s, status 0",
     "unmount_while_busy": "refused, and the mount keeps serving",
     "kill_9": "ENOTCONN at once; the next mount clears up, catalogue and cache whole",
@@ -62,8 +62,8 @@ ROWS: Final[dict[str, str]] = {
     "mmap_under_a_stall": "SIGBUS where read would get an errno, within --timeout",
     # -- load (test_rows_load) --
     "many_readers": "64 readers are right, and stat answers meanwhile",
-    "ten_thousand_opens": "no descriptor each, under 20 MB in all",
-    "descriptors_exhausted": "errors at most, no death, and works again",
+    "ten_thousand_opens": "no descriptor for each, under 20 MB in all",
+    "descriptors_exhausted": "errors at most; the daemon lives and recovers",
 }
 """Name to promise; the test is `test_` and the name."""
 

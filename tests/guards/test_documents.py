@@ -27,7 +27,7 @@ def script() -> ModuleType:
 def test_generated_parts_are_fresh():
     """The tree, the commands, the options and the table of operations are what scripts/documents renders today."""
     documents = script()
-    assert set(documents.PARTS) == {"commands", "tree", "operations", "options"}
+    assert set(documents.PARTS) == {"commands", "faults", "tree", "operations", "options"}
     for name, (file, _) in documents.PARTS.items():
         text = (ROOT / "cffs/docs" / file).read_text()
         assert documents.rendered(name, text) == text, f"{file}: run scripts/documents"
