@@ -73,7 +73,7 @@ async def opened_uploads(
 
     uploads = Uploads(
         spool=spool,
-        sending=Sender(v2, catalog=catalog, questions=single_flight, wall_ms=wall_ms, appeared=appeared),
+        sender=Sender(v2, catalog=catalog, single_flight=single_flight, wall_ms=wall_ms, appeared=appeared),
         background=background,
         limit_nbytes=settings.upload_limit_nbytes,
         inode_of=inode_of,

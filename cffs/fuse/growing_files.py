@@ -1,4 +1,6 @@
-"""Recordings in progress, as the kernel sees them: the size of now, no pages, a new inode once finished.
+"""Recordings in progress, as the kernel sees them: growing files without pages.
+
+A growing file shows the size of now, and gets a new inode once its recording is finished.
 
 Owns which inodes were shown as growing, so that it can be taken back. It must not know how the state of a recording is
 asked (`tree/calls_in_progress`), nor how its bytes are (`reader/growing_object`).

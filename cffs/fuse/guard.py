@@ -1,4 +1,4 @@
-"""The guard around every handler: a deadline, one errno, a place among the calls in flight.
+"""The guard around every handler: a deadline, one errno, a note of the call.
 
 pyfuse3 ends the whole mount where a handler raises anything but FUSEError. So the kernel calls no handler: it calls
 `GuardedOperations`, which is made once, around the outermost handlers, and in which each call has exactly one kind of

@@ -1,4 +1,4 @@
-"""The handlers of the kernel's calls, and wrappers that add something to a few of them.
+"""The handlers of the kernel's calls, and wrappers that add to a few.
 
 Owns what every set of handlers offers beyond pyfuse3's calls. It must not know the tree, nor what a wrapper adds.
 

@@ -1,4 +1,4 @@
-"""Open handles: of remote files, of snapshots of rendered files, and of folders being listed.
+"""Open handles: of remote files, of rendered files, of folders.
 
 Owns the numbers by which the kernel knows them. It must not know how bytes are read. A handle costs neither a socket
 nor a descriptor.

@@ -1,10 +1,10 @@
-"""The version of its object that each inode is tied to, from its first open until the kernel forgets it.
+"""The version of its object that each inode is tied to.
 
-The kernel keeps one size and one set of pages for an inode, and fills a page with zeros up to that size where a READ
-ends before it. So an inode that was opened shows the size of the version that it was opened with, and no other, even
-where a newer one is known.
+An inode is tied at its first open, until the kernel forgets it. The kernel keeps one size and one set of pages for an
+inode, and fills a page with zeros up to that size where a READ ends before it. So an inode that was opened shows the
+size of the version that it was opened with, and no other, even where a newer one is known.
 
-Owns the tie. It must not know how versions are told apart. No method is a checkpoint.
+Owns the tie. It must not know how versions are distinguished. No method is a checkpoint.
 """
 
 from typing import NamedTuple

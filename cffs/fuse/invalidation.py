@@ -1,4 +1,4 @@
-"""News for the kernel: sizes that were learned, objects that changed at the origin.
+"""News for the kernel: learned sizes, and objects that changed.
 
 Owns the way from the reader's discoveries to the catalogue and on to the kernel. It must not know how a change is
 found.
@@ -16,7 +16,7 @@ from cffs.tree.context import known_of
 
 log = logging.getLogger(__name__)
 
-#: Inodes that the kernel is told to forget (a system call each) before other tasks have their turn.
+#: How many inodes the kernel is made to forget (a system call each) before other tasks have their turn.
 _AT_A_TIME = 500
 
 

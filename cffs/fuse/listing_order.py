@@ -1,4 +1,6 @@
-"""The order in which folders list their files, so that the files after one that is opened can be read ahead.
+"""The order in which folders list their files, for reading ahead.
+
+The files after one that is opened are likely to be opened next, and can be fetched before that.
 
 Owns what the kernel was shown of each folder. It must not know what is fetched, or when (`reader/folder_read_ahead`).
 """

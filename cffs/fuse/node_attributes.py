@@ -1,7 +1,8 @@
-"""The attributes of the tree's nodes, and a note of each size that may have to be taken back.
+"""The attributes of the tree's nodes: what stat shows of each.
 
-Owns what stat shows of a node: which of several known sizes, and how much is held here. It must not know how
-attributes are spelt for the kernel (`fuse/attributes`), nor ask the service anything. No method is a checkpoint.
+Owns the choice among several known sizes, how much of a file is held here, and the note of each shown size that may
+have to be taken back. It must not know how attributes are spelt for the kernel (`fuse/attributes`), nor ask the service
+anything. No method is a checkpoint.
 """
 
 import pyfuse3

@@ -1,6 +1,7 @@
-"""OPEN of a file whose bytes are the service's: what is known is used, and one inode stays one version.
+"""OPEN of a file whose bytes are the service's: one inode, one version.
 
-Owns which version an inode is tied to at its open. It must not know names, nor how bytes are fetched.
+What is known is used, so that an open costs no request. Owns which version an inode is tied to at its open. It must not
+know names, nor how bytes are fetched.
 """
 
 import pyfuse3

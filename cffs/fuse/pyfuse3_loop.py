@@ -1,4 +1,4 @@
-"""The wait for the kernel's next call: spin briefly before sleeping, in place of pyfuse3's own use of trio.
+"""The wait for the kernel's next call: spin briefly before sleeping.
 
 A program that waits for each answer, as `find` and `ls -l` do, makes its next call some 10 us after it. If the daemon
 has gone to sleep, a virtual processor takes 30 us to wake, and twice as much passes in trio's lock and epoll. `find`

@@ -1,4 +1,4 @@
-"""READDIR: what the kernel is replied with, and the entries that it did not take, kept for the next reply.
+"""READDIR: the reply, and the entries that the kernel did not take.
 
 Owns the entries at hand in a folder's handle. It must not know what is waited for while a listing is still coming.
 """

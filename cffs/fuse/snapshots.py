@@ -1,10 +1,10 @@
-"""Snapshots of open rendered files: one content for an inode, as long as a handle on it is open.
+"""Snapshots of open rendered files: one content for an open inode.
 
-The kernel keeps one set of pages and one size for an inode, whoever has it open, and programs map both. So an inode
-shows one content from its first open to its last close, and shows the size of that content to everybody. An open that
-meets another content is sent back with ESTALE: the node has a new inode from then on, and the kernel looks the path up
-once more, so that the program sees success. A content that changed while the file was not open needs no new inode: an
-open without FOPEN_KEEP_CACHE drops the pages, and the size is asked again.
+The kernel keeps one set of pages and one size for an inode, for all programs that have it open, and they map both. So
+an inode shows one content from its first open to its last close, and shows the size of that content to all of them. An
+open that meets another content is sent back with ESTALE: the node has a new inode from then on, and the kernel looks
+the path up once more, so that the program sees success. A content that changed while the file was not open needs no new
+inode: an open without FOPEN_KEEP_CACHE drops the pages, and the size is asked again.
 
 Owns the contents that are open. It must not know how anything is rendered.
 """

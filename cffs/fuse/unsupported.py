@@ -1,4 +1,6 @@
-"""Operations that no mount offers, refused with the errno that fits: never ENOSYS to an application.
+"""Operations that no mount offers, refused with the errno that fits.
+
+No application ever gets ENOSYS, but for a call that the kernel is not to make again.
 
 Owns the refusals, and the two calls that read extended attributes. It must not know anything of the tree. With the
 mount option `ro` the kernel refuses most of these calls itself; the handlers are for those that slip through.

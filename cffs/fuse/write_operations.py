@@ -1,6 +1,7 @@
-"""Operations that change something: each is handed to the tree, which refuses it where the mount is read-only.
+"""Operations that change something, handed to the tree.
 
-Owns the handles of files that are written. It must not know what a change means: the namespace's writing half does.
+Owns the handles of files that are written. The tree refuses a change where the mount is read-only. It must not know
+what a change means: the namespace's writing half does.
 """
 
 import os

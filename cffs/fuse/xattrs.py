@@ -1,4 +1,6 @@
-"""Extended attributes in the kernel's form: names and values as bytes, or a refusal for the life of the mount.
+"""Extended attributes in the kernel's form.
+
+Names and values are bytes there. A mount without `--xattrs` answers ENOSYS once, and the kernel never asks again.
 
 Owns the answers to getxattr and listxattr. It must not know what the attributes say (`tree/xattrs`).
 """

@@ -218,8 +218,8 @@ def file_content(context: Context, node: MediaFileNode) -> Remote:
 
 def _hint_nbytes(context: Context, row: MediaRow) -> int | None:
     """What the service told, or how long that is which is read until the service gives the file out."""
-    draft = context.uploads.sent.stand_in(row.id) if context.uploads is not None else None
-    return row.hint_nbytes if draft is None else draft.nbytes
+    upload = context.uploads.uploaded.stand_in(row.id) if context.uploads is not None else None
+    return row.hint_nbytes if upload is None else upload.nbytes
 
 
 def raw_content(context: Context, node: MediaRawNode) -> Remote:

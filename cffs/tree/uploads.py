@@ -49,10 +49,10 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
     if context.uploads is None:
         raise NotInTree("nothing is written here")
     name = parts["new_name"]
-    draft = context.uploads.find(name)
-    if draft is not None:
-        return UploadNode(draft.number)
-    media_id = context.uploads.sent.media_id(name)
+    upload = context.uploads.find(name)
+    if upload is not None:
+        return UploadNode(upload.number)
+    media_id = context.uploads.uploaded.media_id(name)
     row = context.catalog.media_file(media_id) if media_id is not None else None
     if row is None:
         raise NotInTree(name)
@@ -61,20 +61,20 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
 
 def content(context: Context, node: UploadNode) -> Spooled:
     """What was written so far."""
-    draft = _uploads(context).draft(node.number)
-    return Spooled(nbytes=draft.nbytes, modified_ms=draft.modified_ms)
+    upload = _uploads(context).get(node.number)
+    return Spooled(nbytes=upload.nbytes, modified_ms=upload.modified_ms)
 
 
 async def _create(context: Context, _folder: Node, name: str, opening: WriteOpen) -> tuple[Node, WritableFile]:
     if _is_there(context, name):
         raise NotPermitted("media cannot be changed")
-    draft, handle = await _uploads(context).create(name, opening.pid)
-    return UploadNode(draft.number), handle
+    upload, handle = await _uploads(context).create(name, opening.pid)
+    return UploadNode(upload.number), handle
 
 
 async def _open(context: Context, node: UploadNode, opening: WriteOpen) -> WritableFile:
     uploads = _uploads(context)
-    handle = uploads.open(uploads.draft(node.number), writes=opening.writes, pid=opening.pid)
+    handle = uploads.open(uploads.get(node.number), writes=opening.writes, pid=opening.pid)
     if opening.truncates:
         try:
             await handle.truncate(0)
@@ -86,20 +86,20 @@ async def _open(context: Context, node: UploadNode, opening: WriteOpen) -> Writa
 
 async def _remove(context: Context, _folder: Node, name: str) -> None:
     uploads = _uploads(context)
-    draft = uploads.find(name)
-    if draft is None:
+    upload = uploads.find(name)
+    if upload is None:
         raise NotPermitted("media cannot be deleted")
-    uploads.remove(draft)
+    uploads.remove(upload)
 
 
 async def _rename(context: Context, folder: Node, old: str, new: str, replaces: bool) -> None:
     uploads = _uploads(context)
-    draft = uploads.find(old)
-    if draft is None:
+    upload = uploads.find(old)
+    if upload is None:
         raise NotPermitted("media cannot be renamed")
     if _is_there(context, new):
         raise NotPermitted("media cannot be replaced") if replaces else AlreadyExists(new)
-    await uploads.rename(draft, new, replaces=replaces)
+    await uploads.rename(upload, new, replaces=replaces)
 
 
 def forget_names(catalog: Catalog, name_changed: Callable[[Node, str], None], media_id: int) -> None:
@@ -117,7 +117,7 @@ def forget_names(catalog: Catalog, name_changed: Callable[[Node, str], None], me
 
 def _is_there(context: Context, name: str) -> bool:
     """Whether a media file has the name, by its id or because it was written here."""
-    if _uploads(context).sent.media_id(name) is not None:
+    if _uploads(context).uploaded.media_id(name) is not None:
         return True
     for route in routes_of(Kind.MEDIA):
         parts = route.match(name)
@@ -128,18 +128,18 @@ def _is_there(context: Context, name: str) -> bool:
 
 
 async def _change(context: Context, node: UploadNode, change: Change) -> None:
-    """A length is the draft's business; times, owner and mode are accepted and not kept."""
+    """A length is the upload's business; times, owner and mode are accepted and not kept."""
     if change.nbytes is None:
         return
     if change.file is not None:
         await change.file.truncate(change.nbytes)
     else:
-        await _uploads(context).draft(node.number).truncate(change.nbytes)
+        await _uploads(context).get(node.number).truncate(change.nbytes)
 
 
 async def _change_media(context: Context, node: MediaFileNode, change: Change) -> None:
     """Times, owner and mode of what was just written are accepted and ignored; nothing else changes."""
-    if change.nbytes is not None or not _uploads(context).sent.is_made_here(node.media_id):
+    if change.nbytes is not None or not _uploads(context).uploaded.is_made_here(node.media_id):
         raise NotPermitted("media cannot be changed")
 
 

@@ -1,9 +1,9 @@
-"""The writer owns what the account is asked to make or to do: uploads with their spool, credentials, caller ids.
+"""The writer: what the account is asked to make or to do.
 
-It must not know FUSE, paths, inodes or the reader. `tree/` creates, writes, renames and ends through it; it acts
-through `catalog/`'s account and tells it what there is now.
+Owns uploads with their spool, credentials, and caller ids. It must not know FUSE, paths, inodes or the reader. It acts
+through `catalog/`'s account, and writes into the catalogue what there is now.
 
-* Nothing is sent that nobody asked for: no open without a write, no rest of an earlier life, no second try.
-* One upload is sent once, by whoever closes last; whoever closes meanwhile gets the same end.
-* A spool file is 0600 in the account's folder, and never becomes what is read as the service's object.
+* Nothing is sent that was not asked for: no open without a write, no rest of an earlier mount, no second attempt.
+* One upload is sent once, by its last close; a close that comes meanwhile gets the same result.
+* A spool file has mode 0600, lies in the account's folder, and is never read as the service's object.
 """

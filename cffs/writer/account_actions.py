@@ -1,6 +1,6 @@
-"""What is done to the account by one request each, beside uploads: credentials and caller ids.
+"""Actions on the account that are one request each: credentials and caller ids.
 
-It must not know more of them than that. The mount's graph owns one, the tree's context hands it round.
+It must not know more of them than that.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from cffs.writer.credentials import ApiCredentials
 
 
 class AccountActions:
-    """Both, on one account. `wall_ms` is the time of day in Unix milliseconds."""
+    """Both kinds of actions, on one account. `wall_ms` returns the time of day in Unix milliseconds."""
 
     def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
         self.credentials = ApiCredentials(account, wall_ms=wall_ms)

@@ -1,8 +1,8 @@
-"""Caller ids: a number is rung once and waits for its code, until the code verifies it.
+"""Caller ids: a number is rung once, and the code it hears verifies it.
 
-It must not know paths or the kernel. `tree/me_caller_ids` calls it. Which numbers wait is kept in the catalogue, and
-noted there before the telephone rings: a mount that dies in between leaves a number that waits, and rings no second
-time by itself.
+Owns which numbers wait for their code. They are kept in the catalogue, and noted there before the telephone rings: a
+mount that dies in between leaves a number that waits, and does not ring again by itself. It must not know paths or the
+kernel.
 """
 
 import logging
@@ -25,33 +25,33 @@ from cffs.writer.cooldown import PAUSE_SECONDS
 
 log = logging.getLogger(__name__)
 
-#: E.164 without the plus, as the document asks for; nothing else is ever sent into the path of a request.
+#: E.164 without the plus, as the service's document asks for. Nothing else is ever put into the path of a request.
 _NUMBER = re.compile(r"[1-9][0-9]{10}", re.ASCII)
-#: The service's 400 for a number that needs no code any more.
+#: The service's 400 for a number that no longer needs a code.
 _IS_VERIFIED = re.compile(r"\balready (?:been )?verified\b", re.IGNORECASE)
-#: What the voice says are digits; how many is not documented.
+#: The voice speaks digits; how many is not documented.
 _CODE = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
 
 
 class CallerIds:
-    """The numbers that wait. No state but what is kept; one owner: the mount's graph."""
+    """The numbers that wait for their code. All state is in the catalogue."""
 
     def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
         self._account = account
         self._wall_ms = wall_ms
 
     def waiting(self) -> list[str]:
-        """The numbers that were rung and not verified since."""
+        """The numbers that were rung, and have not been verified since."""
         verified = kept_list(self._account.catalog, CALLER_IDS)
         return [number for number, (_asked_ms, waits) in self._rows().items() if waits and number not in verified]
 
     async def ask_for_call(self, number: str) -> None:
-        """Have the service ring `number` and speak a code; the number waits for it from then on.
+        """Have the service ring `number` and speak a code, for which the number then waits.
 
-        One request, never repeated: AlreadyExists where it waits or was asked for within a minute, and where the
-        service says that it is verified, as which it is listed then. After ActUncertain (the state was asked, and is in
-        the log) it waits, too, since the telephone may ring. Raises ContentRefused for what is no number, before
-        anything is sent. Always a checkpoint; if cancelled, it may have been rung.
+        This is one request, never repeated. Raises ContentRefused for what is no number, before anything is sent;
+        AlreadyExists where the number waits already or was rung within the last minute, or where the service says that
+        it is verified (it is then listed so). After ActUncertain (the service's state was asked, and is in the log) the
+        number waits as well, since the telephone may ring. Always a checkpoint; cancelled, it may have been rung.
         """
         if _NUMBER.fullmatch(number) is None:
             raise ContentRefused("a caller id is 11 digits: country code and number, without a plus")
@@ -63,7 +63,7 @@ class CallerIds:
         try:
             await v2.send_verification_code(number)
         except ActUncertain:
-            await self._tell_state(v2, f"whether {number} was rung", number)
+            await self._log_state(v2, f"whether {number} was rung", number)
             raise
         except CffsError as problem:
             await self._keep(number, None)
@@ -73,10 +73,10 @@ class CallerIds:
             raise
 
     async def verify(self, number: str, code: str) -> None:
-        """Have the service compare the code that it spoke.
+        """Have the service compare `code` with the one that it spoke.
 
-        One request. Raises ContentRefused for what cannot be a code, ActRefused for the wrong one, ActUncertain as
-        `ask_for_call`. Always a checkpoint; if cancelled, the number may be verified.
+        This is one request. Raises ContentRefused for what cannot be a code, ActRefused for the wrong one, ActUncertain
+        as `ask_for_call` does. Always a checkpoint; cancelled, the number may be verified.
         """
         if _CODE.fullmatch(code) is None:
             raise ContentRefused("a verification code is a few digits")
@@ -84,7 +84,7 @@ class CallerIds:
         try:
             is_right = await v2.verify_caller_id(number, code)
         except ActUncertain:
-            await self._tell_state(v2, f"whether {number} was verified", number)
+            await self._log_state(v2, f"whether {number} was verified", number)
             raise
         if not is_right:
             raise ActRefused(f"the service says that this is not the code it spoke to {number}")
@@ -97,24 +97,24 @@ class CallerIds:
             await self._keep_list(CALLER_IDS, [*verified, number])
 
     async def forget(self, number: str) -> None:
-        """The number waits no more; nothing is sent. Raises RemoteObjectMissing where it does not wait."""
+        """Let the number wait no longer; nothing is sent. Raises RemoteObjectMissing where it does not wait."""
         asked_ms, waits = self._rows().get(number, (0, False))
         if not waits:
             raise RemoteObjectMissing(f"{number} does not wait for a code")
         await self._keep(number, (asked_ms, False))
 
-    async def _tell_state(self, v2: V2Client, question: str, number: str) -> None:
+    async def _log_state(self, v2: V2Client, question: str, number: str) -> None:
         try:
             verified = await v2.get_caller_ids()
         except CffsError as error:
-            log.warning("uncertain %s: the service could not be asked: %s", question, error)
+            log.warning("uncertain %s: the service could not be asked reason=%s", question, error)
             return
         await self._keep_list(CALLER_IDS, verified)
         state = "verified" if number in verified else "not verified; if the telephone rings, the code can be given"
         log.warning("uncertain %s: the service lists it as %s", question, state)
 
     def _rows(self) -> dict[str, tuple[int, bool]]:
-        """(when it was asked for in Unix milliseconds, whether it waits) by number."""
+        """When each number was rung, in Unix milliseconds, and whether it waits."""
         rows = [as_object(row) or {} for row in kept_list(self._account.catalog, WAITING)]
         return {
             str(row.get("number")): (int(str(row.get("asked_ms"))), row.get("waits") is True) for row in rows if row
@@ -126,8 +126,8 @@ class CallerIds:
         rows.pop(number, None)
         if row is not None:
             rows[number] = row
-        told = [{"number": known, "asked_ms": asked_ms, "waits": waits} for known, (asked_ms, waits) in rows.items()]
-        await self._keep_list(WAITING, told)
+        kept = [{"number": known, "asked_ms": asked_ms, "waits": waits} for known, (asked_ms, waits) in rows.items()]
+        await self._keep_list(WAITING, kept)
 
     async def _keep_list(self, key: str, rows: Sequence[object]) -> None:
         await keep_list(self._account.catalog, key, rows, now_ms=self._wall_ms())

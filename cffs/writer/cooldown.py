@@ -1,6 +1,6 @@
-"""What was asked for lately: the rule that an act is not repeated within a minute.
+"""A cooldown: the rule that an action is not repeated within a minute.
 
-It must not know what the act is. `writer/credentials` owns one.
+Owns the names of recent actions. It must not know what the actions are.
 """
 
 from collections.abc import Callable
@@ -10,24 +10,24 @@ from cachetools import TTLCache
 
 from cffs.core.errors import AlreadyExists
 
-#: A second one within it is a double click or a retry of some program, not a wish.
+#: A second action within this time is a double click or some program's retry, not a wish.
 PAUSE_SECONDS = 60.0
-#: Names that are remembered; a program that makes folders at random must not cost memory.
+#: Names that are remembered, so that a program that makes folders at random costs no memory.
 _ENTRIES = 10_000
 
 
 class Cooldown:
-    """Names of the acts of the last minute. No method awaits."""
+    """The names of the actions of the last minute. No method awaits."""
 
     def __init__(self, now_seconds: Callable[[], float] = trio.current_time) -> None:
         self._names: TTLCache[str, bool] = TTLCache(_ENTRIES, PAUSE_SECONDS, timer=now_seconds)
 
     def begin(self, name: str) -> None:
-        """Note that `name` is asked for now. Raises AlreadyExists where it was within the last minute."""
+        """Note that `name` is asked for now. Raises AlreadyExists where it was asked for within the last minute."""
         if name in self._names:
             raise AlreadyExists(f"{name!r} was asked for less than {PAUSE_SECONDS:.0f} s ago")
         self._names[name] = True
 
     def undo(self, name: str) -> None:
-        """It certainly did not happen: it may be asked for again."""
+        """The action certainly did not happen, so it may be asked for again."""
         self._names.pop(name, None)

@@ -1,7 +1,7 @@
-"""API credentials: created and deleted, each by one request; the passwords of those created are in memory only.
+"""API credentials: created and deleted by one request each.
 
-It must not know paths or the kernel. `tree/me_credentials` calls it. Nothing here logs, keeps on disk or shows
-anything of an answer but its id.
+Owns the credentials that this mount created; their passwords stay in memory. It must not know paths or the kernel. Of
+an answer, nothing but the id is ever logged, kept on disk or shown outside the document itself.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A credential of this mount's making, the how many-th, and all that the service told, the password included."""
+    """A credential that this mount created: its ordinal, its id, and the service's whole answer, with the password."""
 
     number: int
     credential_id: int
@@ -31,8 +31,8 @@ class Created:
 
 
 def require_name(name: str) -> None:
-    """Raise ContentRefused for what cannot be the name of a credential: unprintable, blank at an end, or meant for
-    something else (a listed credential, a folder that file managers make by habit)."""
+    """Raise ContentRefused for what cannot be the name of a credential: a name that is unprintable, has blanks at an
+    end, or is meant for something else (a listed credential, a folder that file managers make by habit)."""
     if not name.isprintable() or name != name.strip():
         raise ContentRefused("the name of a credential must be printable, without blanks at its ends")
     if name.endswith(".json") or is_probe_name(name):
@@ -40,45 +40,46 @@ def require_name(name: str) -> None:
 
 
 class ApiCredentials:
-    """Those created in this mount's life, by name. One owner: the mount's graph."""
+    """The credentials that were created in this mount's life, by name."""
 
     def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
         self._account = account
         self._wall_ms = wall_ms
         self._created: dict[str, Created] = {}
-        self._lately = Cooldown()
+        self._cooldown = Cooldown()
         self._numbers = count(1)
 
     def numbered(self) -> list[tuple[int, str]]:
-        """The names under which passwords are still known, each with its number, ascending."""
+        """The names whose passwords are still known, each with its ordinal, ascending."""
         return [(created.number, name) for name, created in self._created.items()]
 
     def document(self, name: str) -> bytes:
-        """All that the service told when it created `name`. Raises RemoteObjectMissing once forgotten."""
+        """The service's answer when it created `name`. Raises RemoteObjectMissing once that is forgotten."""
         created = self._created.get(name)
         if created is None:
             raise RemoteObjectMissing(f"no credential {name!r} was created by this mount")
         return created.document
 
     async def create(self, name: str) -> int:
-        """Have the service create one; its id.
+        """Have the service create a credential; returns its id.
 
-        One request, never repeated: AlreadyExists within a minute of the last try, ActUncertain (the state was asked,
-        and is in the log) where nobody knows. Always a checkpoint; if cancelled, it may have been created.
+        This is one request, never repeated. Raises AlreadyExists within a minute of the last try; ActUncertain where it
+        is not known whether it was created (the service's state was asked, and is in the log). Always a checkpoint;
+        cancelled, the credential may have been created.
         """
         require_name(name)
         if name in self._created:
             raise AlreadyExists(f"the credential {name!r} is there")
         v2 = self._v2()
-        self._lately.begin(name)
+        self._cooldown.begin(name)
         before = self._kept_ids()
         try:
             document = await v2.create_credential(name)
         except ActUncertain:
-            await self._tell_state(v2, f"whether the credential {name!r} was created", before, name=name)
+            await self._log_state(v2, f"whether the credential {name!r} was created", before, name=name)
             raise
         except CffsError:
-            self._lately.undo(name)
+            self._cooldown.undo(name)
             raise
         credential_id = _id_of(document)
         self._created[name] = Created(next(self._numbers), credential_id, encode(document))
@@ -91,10 +92,10 @@ class ApiCredentials:
             raise RemoteObjectMissing(f"no credential {name!r} was created by this mount")
 
     async def delete(self, credential_id: int) -> list[str]:
-        """Have the service delete one; the names under which its password was known until now.
+        """Have the service delete a credential; returns the names under which its password was known until now.
 
-        One request, never repeated. Raises RemoteObjectMissing where the service has none such, ActUncertain as
-        `create`. Always a checkpoint; if cancelled, it may have been deleted.
+        This is one request, never repeated. Raises RemoteObjectMissing where the service has no such credential,
+        ActUncertain as `create` does. Always a checkpoint; cancelled, the credential may have been deleted.
         """
         v2 = self._v2()
         try:
@@ -103,7 +104,7 @@ class ApiCredentials:
             await self._keep([known for known in self._kept_ids() if known != credential_id])
             raise
         except ActUncertain:
-            await self._tell_state(v2, f"whether the credential {credential_id} was deleted", self._kept_ids())
+            await self._log_state(v2, f"whether the credential {credential_id} was deleted", self._kept_ids())
             raise
         names = [name for name, created in self._created.items() if created.credential_id == credential_id]
         for name in names:
@@ -111,12 +112,12 @@ class ApiCredentials:
         await self._keep([known for known in self._kept_ids() if known != credential_id])
         return names
 
-    async def _tell_state(self, v2: V2Client, question: str, before: list[int], *, name: str | None = None) -> None:
-        """Ask what there is now, keep it, and say it in one line."""
+    async def _log_state(self, v2: V2Client, question: str, before: list[int], *, name: str | None = None) -> None:
+        """Ask which credentials there are now, keep that, and log it in one line."""
         try:
             names = await ask_credentials(v2)
         except CffsError as error:
-            log.warning("uncertain %s: the service could not be asked: %s", question, error)
+            log.warning("uncertain %s: the service could not be asked reason=%s", question, error)
             return
         await self._keep(list(names))
         gone = [known for known in before if known not in names]

@@ -1,7 +1,6 @@
-"""Which names may be written: those of media, and those that programs give a file until it is whole. Pure.
+"""Names that may be written into media/, and temporary ones. Pure.
 
-It must not know what is there, nor what becomes of a name.
-`writer/uploads` asks it at create and at rename.
+Owns which names are sent, and as what. It must not know which files exist, nor what becomes of a name.
 """
 
 from dataclasses import dataclass
@@ -12,29 +11,30 @@ from cffs.core.names import to_kernel
 
 #: `.jpeg` is the documented `.jpg` in its longer spelling.
 _ALIASES = {"jpeg": "jpg"}
-#: Browsers, rsync with --suffix, KIO, editors (contract section 8); compared in lower case.
+#: Temporary names of browsers, rsync with --suffix, KIO and editors (`cffs/docs/semantics.md#media`), in lower case.
 _TEMPORARY_SUFFIXES = (".part", ".tmp", ".crdownload", "~")
-#: `.name.ext.XXXXXX` of rsync, `.goutputstream-…` of GLib; office programs' `~$name`.
+#: `.name.ext.XXXXXX` is rsync's, `.goutputstream-…` GLib's, `~$name` that of office programs.
 _TEMPORARY_PREFIXES = (".", "~")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaName:
-    """A name under which a file can be sent: what is sent as its name, and its documented extension."""
+    """A name under which a file can be sent: the name that the service gets, and its documented extension."""
 
     stem: str
     extension: str
 
     @property
     def content_type(self) -> str:
-        """What the multipart form says of the file."""
+        """The type of the file's part of the multipart form."""
         return MIME_TYPES[self.extension]
 
 
 def media_name(name: str) -> MediaName | None:
-    """What a name of media/ is sent as; None for a temporary one, which is kept until it is renamed.
+    """The name under which a file of media/ is sent; None for a temporary name, which is kept until it is renamed.
 
-    `name` is as the kernel gave it; bytes that are no UTF-8 are sent as U+FFFD. Raises ContentRefused for any other.
+    `name` is as the kernel gave it; bytes that are no UTF-8 are sent as U+FFFD. Raises ContentRefused for any other
+    name.
     """
     lowered = name.lower()
     if lowered.startswith(_TEMPORARY_PREFIXES) or lowered.endswith(_TEMPORARY_SUFFIXES):

@@ -1,13 +1,13 @@
-"""Who has a file open, and whether whoever wrote it was killed: told by /proc, since FLUSH names no caller.
+"""Open descriptors in /proc: who can still write a file, who was killed.
 
-It must not know files of the mount: it reads links and text of /proc only, and never asks for the attributes of what
-a link points to, which would be a call into the mount itself. It blocks and belongs into a thread.
-`writer/uploads` looks when a descriptor was closed.
+FLUSH names no caller. It comes for every close of every duplicate of a descriptor, and at the end of a process for what
+that had open, killed or not; the closed descriptor has then left the table of its process. A process that is being
+killed waits for our answer with the flag PF_SIGNALED set (measured on 6.18; `include/linux/sched.h`, there since 2.6).
+Processes that cannot be seen, above all another user's, count as absent.
 
-FLUSH comes for every close of every duplicate, and at the end of a process for what it had open, killed or not. By
-then the closed descriptor is out of its process's table. A process that is being killed waits for our answer with the
-flag PF_SIGNALED set (measured on 6.18; `include/linux/sched.h`, there since 2.6). What cannot be seen, another user's
-processes above all, counts as not there.
+Owns how /proc is read. It must not know files of the mount: it reads links and texts of /proc only, and never asks for
+the attributes of what a link points to, which would be a call into the mount itself. It blocks, and belongs into a
+thread.
 """
 
 import os
@@ -20,14 +20,14 @@ from cffs.core.procfs import thread_group
 #: include/linux/sched.h.
 _PF_EXITING = 0x4
 _PF_SIGNALED = 0x400
-#: Fields of /proc/PID/stat behind the name (proc(5)): state, parent, …, flags.
+#: Fields of /proc/PID/stat after the name (proc(5)): state, parent, …, flags.
 _STATE, _PARENT, _FLAGS = 0, 1, 6
 _DELETED = b" (deleted)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What /proc says: somebody can still write the file; who wrote it (or a child of theirs) is being killed."""
+class WriterState:
+    """Whether a process can still write the file, and whether a process that wrote it, or a child, is being killed."""
 
     is_open: bool
     was_killed: bool
@@ -41,14 +41,14 @@ def process_of(thread_id: int, *, proc: Path = Path("/proc")) -> int:
         return thread_id
 
 
-def look(name: bytes, inode: int, writers: Collection[int], *, proc: Path = Path("/proc")) -> Look:
-    """Whether a process has the file `name`, whose number on the mount is `inode`, open for writing; and whether one
-    of the processes `writers`, or a child of one, is at its end by a signal."""
+def find_writers(name: bytes, inode: int, writers: Collection[int], *, proc: Path = Path("/proc")) -> WriterState:
+    """Whether a process has the file `name`, whose inode on the mount is `inode`, open for writing; and whether one of
+    the processes `writers`, or a child of one, is being ended by a signal."""
     is_open = was_killed = False
     for folder in _processes(proc):
         is_open = is_open or _has_open(folder, name, inode)
         was_killed = was_killed or _is_killed(folder, writers)
-    return Look(is_open=is_open, was_killed=was_killed)
+    return WriterState(is_open=is_open, was_killed=was_killed)
 
 
 def _processes(proc: Path) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _has_open(folder: str, name: bytes, inode: int) -> bool:
     try:
         numbers = os.listdir(f"{folder}/fd")
     except OSError:
-        return False  # ended, or not ours to look at
+        return False  # the process ended, or is another user's
     for number in numbers:
         try:
             target = os.fsencode(os.readlink(f"{folder}/fd/{number}"))
@@ -74,13 +74,13 @@ def _has_open(folder: str, name: bytes, inode: int) -> bool:
 
 
 def _writes(path: str, inode: int) -> bool:
-    """Whether the descriptor is of that inode and can write. A file of the same name elsewhere has another number; a
-    kernel before 5.14 tells none, and then the name decides."""
+    """Whether the descriptor is of that inode and can write. A file of the same name elsewhere has another inode; a
+    kernel before 5.14 shows none, and then the name decides."""
     try:
         with open(path) as file:
-            told = dict(line.rstrip("\n").split(":", 1) for line in file if ":" in line)
-        flags = int(told["flags"], 8)
-        same = "ino" not in told or int(told["ino"]) == inode
+            shown = dict(line.rstrip("\n").split(":", 1) for line in file if ":" in line)
+        flags = int(shown["flags"], 8)
+        same = "ino" not in shown or int(shown["ino"]) == inode
     except (OSError, KeyError, ValueError):
         return False
     return same and flags & os.O_ACCMODE != os.O_RDONLY
@@ -97,5 +97,5 @@ def _is_killed(folder: str, writers: Collection[int]) -> bool:
         return False
     if int(folder.rpartition("/")[2]) in writers:
         return True
-    # A child that wrote through what it inherited; one that is a zombie has ended before and waits for nobody
+    # a child that wrote through a descriptor it inherited; a zombie ended earlier, and does not wait for us
     return parent in writers and fields[_STATE] != b"Z"

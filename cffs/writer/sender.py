@@ -1,7 +1,7 @@
-"""Sending one file to the service, and making what became of it known: rows, names, one log line.
+"""Sending one file to the service, and making the result known.
 
-It must not know descriptors, handles or the kernel.
-`writer/uploads` sends through it.
+Owns the one request of an upload, and what follows from its answer. It must not know descriptors, handles or the
+kernel.
 """
 
 import logging
@@ -32,9 +32,9 @@ from cffs.writer.upload_file import UploadFile
 
 log = logging.getLogger(__name__)
 
-#: After an upload its description is asked for so long; then what was sent describes it, until the service does.
+#: How long the service may take to describe an upload. After that, what was sent describes it until the service does.
 DESCRIBE_SECONDS = 5.0
-#: Enough to find one name again among its like.
+#: Enough to find one name again among similar ones.
 _SEARCHED = 100
 
 
@@ -51,53 +51,54 @@ class MediaService(Protocol):
         content_type: str = ...,
         progress: Callable[[int], None] | None = None,
     ) -> int:
-        """Sends it, at most once; its id."""
+        """Send a file, at most once; returns its id."""
         ...
 
     async def get_media(self, media_id: int) -> Media:
-        """What the service tells of a file."""
+        """The service's description of a file."""
         ...
 
     async def find_media(self, *, limit: int, offset: int, name_filter: str | None = None) -> Page[Media]:
-        """A page of those whose name holds `name_filter`."""
+        """A page of the media whose name contains `name_filter`."""
         ...
 
 
 class Sender:
-    """The way of a draft to the service. One a mount."""
+    """Sends the uploads of one mount."""
 
     def __init__(
         self,
         service: MediaService,
         *,
         catalog: Catalog,
-        questions: SingleFlight,
+        single_flight: SingleFlight,
         wall_ms: Callable[[], int],
         appeared: Callable[[int], None],
     ) -> None:
-        """`appeared` is told the id of each file that is in the catalogue by an upload. No I/O."""
+        """`appeared` gets the id of each file that an upload brought into the catalogue. No I/O."""
         self._service = service
         self._catalog = catalog
-        self._questions = questions
+        self._single_flight = single_flight
         self._wall_ms = wall_ms
         self._appeared = appeared
 
-    async def send(self, draft: UploadFile, name: str, sent_as: MediaName) -> int:
-        """The id of the file, which is in the catalogue then. Always a checkpoint; cancelled, it may have been sent.
+    async def send(self, upload: UploadFile, name: str, sent_as: MediaName) -> int:
+        """Send the file; returns its id, under which it is in the catalogue.
 
-        Raises ContentRefused before anything is sent, else what the service's refusal or silence means; a duplicate's
-        own entry is in the catalogue then, and after a lost answer what the service shows under the name.
+        Raises ContentRefused before anything is sent; afterwards, what the service's refusal or silence means. The
+        catalogue then has the entry that a duplicate is a duplicate of, or, after a lost answer, what the service lists
+        under the name. Always a checkpoint; cancelled, the file may have been sent.
         """
-        await require_content(draft, sent_as)
-        await draft.mark(SENDING)
+        await require_content(upload, sent_as)
+        await upload.mark(SENDING)
         try:
             media_id = await self._service.create_media(
-                draft.chunks(),
-                nbytes=draft.nbytes,
+                upload.chunks(),
+                nbytes=upload.nbytes,
                 filename=name,
                 name=sent_as.stem,
                 content_type=sent_as.content_type,
-                progress=draft.progressed,
+                progress=upload.progressed,
             )
         except DuplicateMedia as duplicate:
             log.warning("upload refused name=%s reason=%s", name, duplicate)
@@ -105,7 +106,7 @@ class Sender:
             raise
         except ActUncertain as lost:
             log.warning("upload uncertain name=%s reason=%s", name, lost)
-            await self._search(name, sent_as, nbytes=draft.nbytes)
+            await self._search(name, sent_as, nbytes=upload.nbytes)
             raise
         except RemoteObjectMissing as absent:
             raise OperationNotOffered("this origin takes no media") from absent
@@ -113,17 +114,17 @@ class Sender:
             log.warning("upload refused name=%s reason=%s", name, refusal)
             raise
         try:
-            await draft.mark(SENT)
-        except WriteRefused as problem:  # it has arrived all the same
+            await upload.mark(SENT)
+        except WriteRefused as problem:  # it has arrived nevertheless
             log.warning("upload not marked as sent name=%s reason=%s", name, problem)
-        log.info("uploaded name=%s id=%d nbytes=%d", name, media_id, draft.nbytes)
+        log.info("uploaded name=%s id=%d nbytes=%d", name, media_id, upload.nbytes)
         if not await self._describe(media_id):
-            await self._put(self._made_up(media_id, draft, sent_as))
+            await self._put(self._as_sent(media_id, upload, sent_as))
         return media_id
 
     async def _describe(self, media_id: int) -> bool:
-        """Ask for the service's own description; whether it gave one that names a type."""
-        self._questions.forget(("media", media_id))
+        """Ask for the service's own description; returns whether it gave one with a type."""
+        self._single_flight.forget(("media", media_id))
         try:
             with trio.fail_after(DESCRIBE_SECONDS):
                 media = await self._service.get_media(media_id)
@@ -136,12 +137,12 @@ class Sender:
         return True
 
     async def _search(self, name: str, sent_as: MediaName, *, nbytes: int) -> None:
-        """Ask, not guess, what became of an upload whose answer was lost; what is found appears."""
+        """Ask what became of an upload whose answer was lost; what is found comes into the catalogue."""
         try:
             with trio.fail_after(DESCRIBE_SECONDS):
                 page = await self._service.find_media(limit=_SEARCHED, offset=0, name_filter=sent_as.stem)
         except (CffsError, trio.TooSlowError) as problem:
-            log.warning("upload uncertain name=%s; the service does not tell: %s", name, problem)
+            log.warning("upload still uncertain: the service did not answer name=%s reason=%s", name, problem)
             return
         found = [
             media
@@ -151,19 +152,24 @@ class Sender:
         for media in found:
             await self._put(media)
         ids = ", ".join(str(media.id) for media in found)
-        log.warning("upload uncertain name=%s nbytes=%d; media of that name: %s", name, nbytes, ids or "none")
+        log.warning("upload uncertain name=%s nbytes=%d media_of_that_name=%s", name, nbytes, ids or "none")
 
-    def _made_up(self, media_id: int, draft: UploadFile, sent_as: MediaName) -> Media:
-        told = {"id": media_id, "name": sent_as.stem, "lengthInBytes": draft.nbytes, "mediaType": sent_as.content_type}
+    def _as_sent(self, media_id: int, upload: UploadFile, sent_as: MediaName) -> Media:
+        document = {
+            "id": media_id,
+            "name": sent_as.stem,
+            "lengthInBytes": upload.nbytes,
+            "mediaType": sent_as.content_type,
+        }
         return Media(
             id=MediaId(media_id),
             name=sent_as.stem,
             created_ms=self._wall_ms(),
-            hint_nbytes=draft.nbytes,
+            hint_nbytes=upload.nbytes,
             extension=sent_as.extension,
             public_key=None,
             public_extension=None,
-            document=told,
+            document=document,
         )
 
     async def _put(self, media: Media) -> None:
@@ -171,17 +177,17 @@ class Sender:
         self._appeared(media.id)
 
 
-async def require_content(draft: UploadFile, sent_as: MediaName, *, is_whole: bool = True) -> None:
-    """Raises ContentRefused where the file is not of its type. Where it may still grow (not `is_whole`), one that has
-    shown nothing but blanks or a tag so far passes. Always a checkpoint; if cancelled, nothing happened."""
+async def require_content(upload: UploadFile, sent_as: MediaName, *, is_whole: bool = True) -> None:
+    """Raise ContentRefused where the file is not of its type. Where it may still grow (not `is_whole`), a file that has
+    only blanks or a tag so far passes. Always a checkpoint; cancelled, nothing has happened."""
     check = check_content(sent_as.extension)
     offset, verdict = next(check), ContentVerdict.OPEN
     try:
         while True:
-            offset = check.send(await draft.read(offset, HEAD_NBYTES))
-    except StopIteration as told:
-        verdict = told.value
+            offset = check.send(await upload.read(offset, HEAD_NBYTES))
+    except StopIteration as done:
+        verdict = done.value
     if verdict is ContentVerdict.PAGE or (verdict is ContentVerdict.OPEN and is_whole):
-        problem = ContentRefused(f"{draft.name} does not begin as a file of type {sent_as.extension}")
-        log.warning("upload refused name=%s reason=%s", draft.name, problem)
+        problem = ContentRefused(f"{upload.name} does not begin as a file of type {sent_as.extension}")
+        log.warning("upload refused name=%s reason=%s", upload.name, problem)
         raise problem

@@ -1,9 +1,9 @@
-"""Files on this machine for what is being written: 0600, each in a folder of its own under the name it was given.
+"""The spool: a private file on this machine for each upload.
 
-It must not know what becomes of a file. Everything here blocks and belongs into a thread.
-`writer/uploads` owns the one Spool of a mount.
+A spool file has mode 0600, a folder of its own, and the name that was written, so that its owner can find what a killed
+mount left behind.
 
-The name on disk is the name that was written, so that what a killed mount left can be found by its owner.
+Owns the spool's folder. It must not know what becomes of a file. Everything here blocks, and belongs into a thread.
 """
 
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cffs.core.errors import SpoolFailed, SpoolFull
 
-#: How the folder of a file is marked that is on its way, and of one that has arrived.
+#: Marks on the folder of a file that is on its way, and of one that has arrived.
 SENDING, SENT = "sending", "sent"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -30,8 +30,8 @@ class Leftover:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What the disk says, as ours."""
+def _disk_errors() -> Iterator[None]:
+    """Raise errors of the disk as SpoolFull or SpoolFailed."""
     try:
         yield
     except OSError as error:
@@ -41,13 +41,13 @@ def _told() -> Iterator[None]:
 
 
 class SpoolFile:
-    """One open file of the spool. Owned by its draft; no two methods run at once but reads."""
+    """One open file of the spool, owned by its upload. Only reads may run beside another method."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Makes it, empty. Raises SpoolFull or SpoolFailed; then nothing is left."""
+        """Make the file, empty. Raises SpoolFull or SpoolFailed, and then leaves nothing behind."""
         self.nbytes = 0
         self._path = folder / name
-        with _told():
+        with _disk_errors():
             os.mkdir(folder, 0o700)
             try:
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -57,8 +57,8 @@ class SpoolFile:
                 raise
 
     def write(self, offset: int, data: bytes) -> int:
-        """All of `data`, there."""
-        with _told():
+        """Write all of `data` at the offset; returns its length."""
+        with _disk_errors():
             written = 0
             while written < len(data):
                 written += os.pwrite(self._descriptor, data[written:] if written else data, offset + written)
@@ -66,44 +66,44 @@ class SpoolFile:
         return written
 
     def read(self, offset: int, nbytes: int) -> bytes:
-        """What is there; fewer bytes only at the end."""
-        with _told():
+        """The bytes at the offset; fewer only at the end of the file."""
+        with _disk_errors():
             return os.pread(self._descriptor, nbytes, offset)
 
     def truncate(self, nbytes: int) -> None:
-        """Exactly so long from now on."""
-        with _told():
+        """Make the file exactly `nbytes` long."""
+        with _disk_errors():
             os.ftruncate(self._descriptor, nbytes)
         self.nbytes = nbytes
 
     def sync(self) -> None:
-        """On the disk, whatever happens to the machine."""
-        with _told():
+        """Have the file on the disk, whatever happens to the machine."""
+        with _disk_errors():
             os.fsync(self._descriptor)
 
     def rename(self, name: str) -> None:
-        """The name that its owner would look for."""
+        """Give the file the name that its owner would look for."""
         path = self._path.with_name(name)
-        with _told():
+        with _disk_errors():
             os.rename(self._path, path)
         self._path = path
 
     def mark(self, mark: str) -> None:
-        """A mark on the disk that outlives this process; it takes the place of an earlier one."""
+        """Set a mark on the disk that outlives this process. It replaces an earlier mark."""
         folder = self._path.parent
         marked = folder.with_name(f"{folder.name.partition('.')[0]}.{mark}")
-        with _told():
+        with _disk_errors():
             os.rename(folder, marked)
         self._path = marked / self._path.name
 
     def discard(self) -> None:
-        """Closed, and gone from the disk."""
+        """Close the file, and remove it from the disk."""
         os.close(self._descriptor)
         try:
             os.unlink(self._path)
             os.rmdir(self._path.parent)
         except OSError:
-            return  # somebody tidied up already
+            return  # it was removed already
 
 
 class Spool:
@@ -115,7 +115,7 @@ class Spool:
         self._number = 0
 
     def leftovers(self) -> list[Leftover]:
-        """What is there from earlier mounts, oldest first; files that are empty or have arrived are removed."""
+        """The files of earlier mounts, oldest first. Files that are empty, or have arrived, are removed."""
         found = []
         for folder in sorted(self._folder.iterdir()):
             number, _, mark = folder.name.partition(".")

@@ -1,7 +1,6 @@
-"""A file that is being written: its spool, who has it open, and how far it is on its way to the service.
+"""A file that is being written: spool file, open handles, progress.
 
-It must not know the service, nor which names there are.
-`writer/uploads` owns the drafts; each open handle of one is a `UploadHandle` of `writer/upload_file`.
+Owns the state of one upload. It must not know the service, nor which other names there are.
 """
 
 from collections.abc import AsyncIterator
@@ -14,12 +13,12 @@ import trio
 from cffs.core.errors import AlreadySent, CffsError, SpoolFailed, SpoolFull, TooLarge
 from cffs.writer.spool import SpoolFile
 
-#: Read from the spool at a time while it is sent.
+#: How much is read from the spool at a time while the file is sent.
 CHUNK_NBYTES = 256 * 1024
 
 
-class State(StrEnum):
-    """What becomes of a draft, as status.json spells it."""
+class UploadState(StrEnum):
+    """What becomes of a upload, as status.json spells it."""
 
     WRITING = "writing"
     SENDING = "sending"
@@ -30,10 +29,10 @@ class State(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class UploadFile:
-    """One file. Mutable, owned by `Uploads`; `number` tells it from all others of the mount's life.
+    """One file. Mutable, owned by `Uploads`; `number` distinguishes it from all others of the mount's life.
 
-    `failure` is why nothing more can become of it: of a write (then nothing is sent until it is emptied), or of the
-    service. `writers` are the processes that opened it for writing.
+    `failure` is why it cannot go on: a write failed (then nothing is sent until the file is emptied), or the service
+    refused it. `writers` are the processes that opened it for writing.
     """
 
     number: int
@@ -42,7 +41,7 @@ class UploadFile:
     threads: trio.CapacityLimiter
     limit_nbytes: int
     modified_ms: int
-    state: State = State.WRITING
+    state: UploadState = UploadState.WRITING
     failure: CffsError | None = None
     media_id: int | None = None
     sent_nbytes: int = 0
@@ -54,12 +53,12 @@ class UploadFile:
 
     @property
     def nbytes(self) -> int:
-        """How long it is."""
+        """The length of the file."""
         return self.spool.nbytes
 
     async def write(self, offset: int, data: bytes) -> int:
-        """All of `data`. Raises what stops it, and from then on for every later write and close: what lacks a piece
-        is never sent."""
+        """Write all of `data`. Raises what stops it, and raises that from every later write and close as well: a file
+        that lacks a piece is never sent. Always a checkpoint."""
         self.require_writable()
         if offset + len(data) > self.limit_nbytes:
             self.failure = TooLarge(f"{self.name}: more than --upload-limit ({self.limit_nbytes} bytes)")
@@ -72,8 +71,9 @@ class UploadFile:
                 raise
 
     async def truncate(self, nbytes: int) -> None:
-        """Exactly so long; emptied, it starts afresh, whatever failed before."""
-        if not nbytes and self.state is State.WRITING:
+        """Make the file exactly `nbytes` long. Emptied, it starts afresh, whatever failed before. Always a
+        checkpoint."""
+        if not nbytes and self.state is UploadState.WRITING:
             self.failure = None
         self.require_writable()
         if nbytes > self.limit_nbytes:
@@ -82,23 +82,23 @@ class UploadFile:
             await trio.to_thread.run_sync(self.spool.truncate, nbytes, limiter=self.threads)
 
     async def read(self, offset: int, nbytes: int) -> bytes:
-        """What was written there."""
+        """The bytes that were written at the offset."""
         return await trio.to_thread.run_sync(self.spool.read, offset, nbytes, limiter=self.threads)
 
     async def mark(self, mark: str) -> None:
-        """What the next mount must know of it, should this one be killed."""
+        """Mark the spool file for the next mount, in case this one is killed."""
         await trio.to_thread.run_sync(self.spool.mark, mark, limiter=self.threads)
 
     def progressed(self, nbytes: int) -> None:
-        """So many of its bytes were taken by the network."""
+        """The network took `nbytes` of the file's bytes."""
         self.sent_nbytes = nbytes
 
     async def sync(self) -> None:
-        """On this machine's disk."""
+        """Have the file on this machine's disk."""
         await trio.to_thread.run_sync(self.spool.sync, limiter=self.threads)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """All of it from the start, piece by piece. Raises SpoolFailed where the disk gives less."""
+        """The whole file from its start, piece by piece. Raises SpoolFailed where the disk gives less."""
         offset = 0
         while offset < self.nbytes:
             chunk = await self.read(offset, CHUNK_NBYTES)
@@ -108,62 +108,63 @@ class UploadFile:
             offset += len(chunk)
 
     def require_writable(self) -> None:
-        """Raises why no byte can be taken."""
+        """Raise the reason why no byte can be taken, if there is one."""
         if self.failure is not None:
             raise self.failure
-        if self.state in (State.SENDING, State.SENT):
+        if self.state in (UploadState.SENDING, UploadState.SENT):
             raise AlreadySent(f"{self.name} is with the service already")
 
 
-class Owner(Protocol):
-    """What a handle tells whoever owns the drafts."""
+class UploadOwner(Protocol):
+    """What the handles of an upload report to."""
 
-    async def closed(self, draft: UploadFile) -> None:
+    async def close_descriptor(self, upload: UploadFile) -> None:
         """A descriptor was closed."""
         ...
 
-    async def checked(self, draft: UploadFile) -> None:
-        """Raise what is known to be wrong with it."""
+    async def check(self, upload: UploadFile) -> None:
+        """Raise what is known to be wrong with the upload."""
         ...
 
-    def released(self, draft: UploadFile) -> None:
-        """A handle is gone."""
+    def release(self, upload: UploadFile) -> None:
+        """A handle was released."""
         ...
 
 
 class UploadHandle:
-    """An open file. Every method raises a CffsError for its errno."""
+    """An open handle of an upload. Every method raises a CffsError for its errno."""
 
-    def __init__(self, owner: Owner, draft: UploadFile, *, writes: bool) -> None:
+    def __init__(self, owner: UploadOwner, upload: UploadFile, *, writes: bool) -> None:
         self._owner = owner
-        self._draft = draft
+        self._upload = upload
         self._writes = writes
 
     async def read(self, offset: int, nbytes: int) -> bytes:
-        """What was written there; fewer bytes only at the end."""
-        return await self._draft.read(offset, nbytes)
+        """The bytes that were written at the offset; fewer only at the end."""
+        return await self._upload.read(offset, nbytes)
 
     async def write(self, offset: int, data: bytes) -> int:
-        """All of it, into the spool."""
-        return await self._draft.write(offset, data)
+        """Write all of `data` into the spool."""
+        return await self._upload.write(offset, data)
 
     async def truncate(self, nbytes: int) -> None:
-        """Exactly so long."""
+        """Make the file exactly `nbytes` long."""
         if not self._writes:
-            raise AlreadySent(self._draft.name)
-        await self._draft.truncate(nbytes)
+            raise AlreadySent(self._upload.name)
+        await self._upload.truncate(nbytes)
 
     async def flush(self) -> None:
-        """A descriptor was closed; the last one sends. Raises what became of that."""
+        """A descriptor was closed; the last one sends the file. Raises why that failed."""
         if self._writes:
-            await self._owner.closed(self._draft)
+            await self._owner.close_descriptor(self._upload)
 
     async def fsync(self) -> None:
-        """On this machine's disk; raises what is known to be wrong already. Sends nothing: more may be written."""
+        """Have the file on this machine's disk. Raises what is known to be wrong already; sends nothing, since more may
+        be written."""
         if self._writes:
-            await self._draft.sync()
-            await self._owner.checked(self._draft)
+            await self._upload.sync()
+            await self._owner.check(self._upload)
 
     async def release(self) -> None:
-        """Never a checkpoint."""
-        self._owner.released(self._draft)
+        """The last descriptor of the handle was closed. Never a checkpoint."""
+        self._owner.release(self._upload)

@@ -21,6 +21,8 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/cli",
     "cffs/core",
     "cffs/docs",
+    "cffs/fuse",
+    "cffs/writer",
     "scripts/tools",
     "tests/cli",
     "tests/guards",

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cffs.writer.open_descriptors import look, process_of
+from cffs.writer.open_descriptors import find_writers, process_of
 
 
 def asked(path: Path, inode: int, *writers: int, proc: Path = Path("/proc")):
     """A look at the file of that path."""
-    return look(os.fsencode(path.name), inode, writers, proc=proc)
+    return find_writers(os.fsencode(path.name), inode, writers, proc=proc)
 
 
 def test_a_descriptor_that_writes_is_seen(tmp_path):
@@ -50,7 +50,7 @@ def test_what_cannot_be_seen_is_not_there(tmp_path):
     (tmp_path / "1/fd").mkdir()
     (tmp_path / "1/fd/0").symlink_to("/x/tune.wav")
     (tmp_path / "2/stat").write_text("2 (a) b) Z\n")
-    seen = look(b"tune.wav", 7, [1, 2, 3], proc=tmp_path)
+    seen = find_writers(b"tune.wav", 7, [1, 2, 3], proc=tmp_path)
     assert (seen.is_open, seen.was_killed) == (False, False)
 
 
@@ -70,16 +70,16 @@ def test_who_was_killed(tmp_path):
     made_up(tmp_path, 31, flags=killed, parent=30)
     made_up(tmp_path, 41, flags=killed, parent=40, state="Z")
     for writer, expected in ((10, True), (20, False), (30, True), (40, False), (50, False)):
-        assert look(b"x", 1, [writer], proc=tmp_path).was_killed is expected, writer
+        assert find_writers(b"x", 1, [writer], proc=tmp_path).was_killed is expected, writer
 
 
 def test_a_kill_in_the_real_proc():
     """A process that a signal ended carries the marks until it is waited for."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert not look(b"x", 1, [child.pid]).was_killed
+    assert not find_writers(b"x", 1, [child.pid]).was_killed
     child.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert look(b"x", 1, [child.pid]).was_killed
+    assert find_writers(b"x", 1, [child.pid]).was_killed
     child.communicate()
 
 

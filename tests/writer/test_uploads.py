@@ -107,7 +107,7 @@ class Made:
 
     async def write(self, name: str, body: bytes = WAV) -> None:
         """Open, write, close."""
-        _draft, handle = await self.uploads.create(name, NOBODY)
+        _upload, handle = await self.uploads.create(name, NOBODY)
         await handle.write(0, body)
         try:
             await handle.flush()
@@ -124,10 +124,10 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
     service = Service()
     async with open_background() as background, Catalog.opened(tmp_path / "catalog.sqlite") as catalog:
         questions = SingleFlight(background, timeout_seconds=5, is_offline=lambda _api: False)
-        sending = Sender(service, catalog=catalog, questions=questions, wall_ms=lambda: 7, appeared=appeared.append)
+        sender = Sender(service, catalog=catalog, single_flight=questions, wall_ms=lambda: 7, appeared=appeared.append)
         uploads = Uploads(
             spool=Spool(folder),
-            sending=sending,
+            sender=sender,
             background=background,
             limit_nbytes=LIMIT,
             inode_of=lambda number: 10**12 + number,
@@ -155,7 +155,7 @@ async def test_the_last_close_sends(tmp_path):
         assert row is not None
         assert (row.stem, row.extension, row.created_ms) == ("On hold. 1", "wav", 5)
         assert world.uploads.find("On hold. 1.wav") is None
-        assert world.uploads.sent.media_id("On hold. 1.wav") == 1000
+        assert world.uploads.uploaded.media_id("On hold. 1.wav") == 1000
         stand_in = world.uploads.stand_in(1000)
         assert stand_in is not None
         assert await stand_in.read(0, 4) == b"RIFF"
@@ -182,8 +182,8 @@ async def test_closes_at_the_same_time(tmp_path):
     for failure in (None, ActRefused("no")):
         async with made(_fresh(tmp_path, failure)) as world:
             world.service.hold, world.service.failure = trio.Event(), failure
-            draft, first = await world.uploads.create("tune.wav", NOBODY)
-            second = world.uploads.open(draft, writes=True, pid=NOBODY)
+            upload, first = await world.uploads.create("tune.wav", NOBODY)
+            second = world.uploads.open(upload, writes=True, pid=NOBODY)
             await first.write(0, WAV)
             ends: list[object] = []
 
@@ -202,9 +202,9 @@ async def test_closes_at_the_same_time(tmp_path):
                 with pytest.raises((AlreadySent, ActUncertain)):
                     await first.write(0, b"late")
                 with pytest.raises(Busy):
-                    world.uploads.open(draft, writes=True, pid=NOBODY)
+                    world.uploads.open(upload, writes=True, pid=NOBODY)
                 with pytest.raises(Busy):
-                    world.uploads.remove(draft)
+                    world.uploads.remove(upload)
                 world.service.hold.set()
             assert ends == [failure, failure]
             assert world.service.begun == 1
@@ -221,7 +221,7 @@ def _fresh(tmp_path: Path, what: object) -> Path:
 async def test_writing_on_after_it_was_sent(tmp_path):
     """Where /proc shows no other descriptor the first close sends, and what is written after it is refused."""
     async with made(tmp_path) as world:
-        _draft, handle = await world.uploads.create("tune.wav", NOBODY)
+        _upload, handle = await world.uploads.create("tune.wav", NOBODY)
         await handle.write(0, WAV)
         await handle.flush()
         with pytest.raises(AlreadySent):
@@ -235,12 +235,12 @@ async def test_nothing_is_sent_without_bytes(tmp_path):
     """A file into which nothing was written is forgotten at its last release; a temporary one is kept."""
     async with made(tmp_path) as world:
         for name in ("tune.wav", "tune.part"):
-            draft, handle = await world.uploads.create(name, NOBODY)
+            upload, handle = await world.uploads.create(name, NOBODY)
             await handle.flush()
             await handle.release()
             assert (world.uploads.find(name) is None) == (name == "tune.wav")
         with pytest.raises(ContentRefused):
-            await world.uploads.rename(draft, "tune.wav", replaces=True)
+            await world.uploads.rename(upload, "tune.wav", replaces=True)
         assert world.service.begun == 0
 
 
@@ -249,40 +249,40 @@ async def test_the_rename_sends(tmp_path):
     another temporary name it only has that; a rename that fails leaves the old name and its bytes."""
     async with made(tmp_path) as world:
         await world.write("tune.part")
-        draft = world.uploads.find("tune.part")
-        assert draft is not None
+        upload = world.uploads.find("tune.part")
+        assert upload is not None
         assert world.service.begun == 0
-        await world.uploads.rename(draft, "tune.tmp", replaces=True)
+        await world.uploads.rename(upload, "tune.tmp", replaces=True)
         assert [path.name for path in world.folder.glob("*/*")] == ["tune.tmp"]
         for wrong in ("tune.txt", "tune.mp3", "tune.png"):
             with pytest.raises(ContentRefused):
-                await world.uploads.rename(draft, wrong, replaces=True)
+                await world.uploads.rename(upload, wrong, replaces=True)
         world.service.failure = ActRefused("not today")
         with pytest.raises(ActRefused):
-            await world.uploads.rename(draft, "tune.wav", replaces=True)
-        assert world.uploads.find("tune.tmp") is draft
+            await world.uploads.rename(upload, "tune.wav", replaces=True)
+        assert world.uploads.find("tune.tmp") is upload
         _other, placeholder = await world.uploads.create("tune.wav", NOBODY)
         with pytest.raises(AlreadyExists):
-            await world.uploads.rename(draft, "tune.wav", replaces=False)
-        await world.uploads.rename(draft, "tune.wav", replaces=True)
+            await world.uploads.rename(upload, "tune.wav", replaces=False)
+        await world.uploads.rename(upload, "tune.wav", replaces=True)
         await placeholder.release()
         assert world.service.got == [("tune", "audio/x-wav", WAV)]
         assert world.uploads.find("tune.tmp") is world.uploads.find("tune.wav") is None
-        assert world.uploads.sent.media_id("tune.wav") == 1000
+        assert world.uploads.uploaded.media_id("tune.wav") == 1000
 
 
 async def test_a_removed_file_is_never_sent(tmp_path):
     """What is removed while it is open takes bytes for nothing, and nothing of it stays."""
     async with made(tmp_path) as world:
-        draft, handle = await world.uploads.create("tune.wav", NOBODY)
+        upload, handle = await world.uploads.create("tune.wav", NOBODY)
         await handle.write(0, WAV)
-        world.uploads.remove(draft)
+        world.uploads.remove(upload)
         assert world.uploads.find("tune.wav") is None
         await handle.write(0, WAV)
         await handle.flush()
         await handle.release()
         with pytest.raises(StaleHandle):
-            world.uploads.draft(draft.number)
+            world.uploads.get(upload.number)
         await settled()
         assert (world.service.begun, world.spooled()) == (0, [])
 
@@ -290,7 +290,7 @@ async def test_a_removed_file_is_never_sent(tmp_path):
 async def test_what_lacks_a_piece_is_not_sent(tmp_path):
     """A write that was refused is refused again at close, until the file is emptied and written anew."""
     async with made(tmp_path) as world:
-        draft, handle = await world.uploads.create("tune.wav", NOBODY)
+        upload, handle = await world.uploads.create("tune.wav", NOBODY)
         await handle.write(0, WAV)
         with pytest.raises(TooLarge):
             await handle.write(LIMIT - 1, b"xx")
@@ -302,7 +302,7 @@ async def test_what_lacks_a_piece_is_not_sent(tmp_path):
         await handle.write(0, WAV)
         await handle.flush()
         await handle.release()
-        assert draft.media_id == 1000
+        assert upload.media_id == 1000
         with pytest.raises(TooLarge):
             _other, more = await world.uploads.create("other.wav", NOBODY)
             await more.truncate(LIMIT + 1)
@@ -318,7 +318,7 @@ async def test_a_refusal_leaves_nothing(tmp_path, failure):
         with pytest.raises(type(failure)):
             await world.write("tune.wav")
         await settled()
-        assert (world.uploads.find("tune.wav"), world.uploads.sent.media_id("tune.wav")) == (None, None)
+        assert (world.uploads.find("tune.wav"), world.uploads.uploaded.media_id("tune.wav")) == (None, None)
         assert world.spooled() == []
         await world.write("tune.wav")
         assert world.service.begun == 2
@@ -345,7 +345,7 @@ async def test_a_cancelled_upload_is_not_sent_again(tmp_path):
     """A close that is cut off says nothing of what became of the file: later closes hear that, nobody repeats it."""
     async with made(tmp_path) as world:
         world.service.hold = trio.Event()
-        _draft, handle = await world.uploads.create("tune.wav", NOBODY)
+        _upload, handle = await world.uploads.create("tune.wav", NOBODY)
         await handle.write(0, WAV)
         with trio.move_on_after(0.2) as scope:
             await handle.flush()
@@ -374,7 +374,7 @@ async def test_what_status_tells(tmp_path):
         world.service.failure = ActRefused("no")
         with pytest.raises(ActRefused):
             await world.write("refused.wav")
-        _draft, handle = await world.uploads.create("now.wav", NOBODY)
+        _upload, handle = await world.uploads.create("now.wav", NOBODY)
         await handle.write(0, b"RIFF")
         assert world.uploads.report()["uploads"] == {
             "sent": 1,
@@ -393,7 +393,7 @@ async def test_every_refusal_is_told_with_its_reason(tmp_path):
             await world.write("song.xyz")
         with pytest.raises(ContentRefused):
             await world.write("page.wav", b"<html>no audio</html>" * 100)
-        _draft, handle = await world.uploads.create("long.wav", NOBODY)
+        _upload, handle = await world.uploads.create("long.wav", NOBODY)
         with pytest.raises(TooLarge):
             await handle.write(0, bytes(LIMIT + 1))
         with pytest.raises(TooLarge):
