@@ -122,6 +122,25 @@ def test_every_reference_of_the_code_leads_somewhere():
     assert {name: found for name, found in broken.items() if found} == {}
 
 
+def test_modules_in_documents_exist():
+    """Each `package/module` that a page names, and each path of a test, is one of the repository."""
+    modules = {path.relative_to(ROOT / "cffs").with_suffix("").as_posix() for path in (ROOT / "cffs").rglob("*.py")}
+    packages = "|".join(sorted({module.partition("/")[0] for module in modules if "/" in module}))
+    named = re.compile(rf"(?<![\w./{{-])((?:{packages})(?:/[a-z_0-9]+)+)(?![\w/}}{{-])")
+    missing = []
+    for page in (ROOT / ".github/CONTRIBUTING.md", *sorted((ROOT / "cffs/docs").glob("*.md"))):
+        text = page.read_text()
+        missing += [f"{page.name}: {name}" for name in named.findall(text) if name not in modules]
+        tests = re.findall(r"tests/[\w/]+(?:\.py)?", text)
+        missing += [f"{page.name}: {name}" for name in tests if not _is_test(name)]
+    missing = [name for name in missing if not (ROOT / "cffs" / name.partition(": ")[2]).is_dir()]
+    assert missing == [], "rename it in the document, too"
+
+
+def _is_test(name: str) -> bool:
+    return (ROOT / name).exists() or (ROOT / f"{name}.py").exists() or "PACKAGE" in name
+
+
 def test_the_guard_sees_broken_references():
     """A missing document and a missing heading are found, and those that exist are not."""
     text = "docs/none.md, cffs/docs/semantics.md#none, cffs/docs/semantics.md#promises, cffs/docs/service.md"
