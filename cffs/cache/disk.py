@@ -1,10 +1,11 @@
-"""The disk cache of one account: a file an object, whole files evicted by last use, nothing given out unchecked.
+"""The disk cache: one file per object, whole files evicted by last use.
 
-It must not know HTTP, FUSE, tasks or the memory cache. What may wait for the disk is handed out as a transfer, to be
-run where waiting is allowed; everything else is for the event loop.
-`reader/disk_tier` reads and writes blocks through it, `cffs cache` looks after it without a mount.
+Nothing is served unchecked. A disk that refuses (full, read-only, failing, gone) never disturbs a read: blocks are then
+not kept, which is logged once.
 
-A disk that refuses (full, read-only, failing, gone) never disturbs a read: blocks are then not kept, said once.
+It owns the open cache files, the limit and what the disk refuses. It must not know HTTP, FUSE, tasks or the memory
+cache. What may wait for the disk is returned as a transfer, to be run where waiting is allowed; everything else is for
+the event loop.
 """
 
 import errno
@@ -24,18 +25,19 @@ log = logging.getLogger(__name__)
 
 #: Descriptors kept open; a read of another object costs one open (20 us).
 MAX_OPEN_FILES = 64
-#: After a refused write nothing is written for this long, so that a full disk costs one failure and one line.
+#: After a refused write nothing is written for this long, so that a full disk costs one failure and one line of the
+#: log.
 REFUSED_SECONDS = 30.0
 #: How many bytes are written between two looks at the free space.
 _LOOK_NBYTES = 8 * 1024 * 1024
-#: What a file system says that has no room, or none for this user.
+#: What a file system without room, or without room for this user, answers.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-#: What the system says where this process, or the whole of it, has no descriptor left.
+#: What the system answers where this process, or all of it, has no descriptor left.
 _SHORTAGES = (errno.EMFILE, errno.ENFILE)
 
 
 class DiskCache:
-    """Blocks of object versions below `folder`, at most about `limit_nbytes` of disk (one block an object more).
+    """Blocks of object versions below `folder`, at most about `limit_nbytes` of disk (one block per object more).
 
     `timer` is monotonic seconds, `wall_seconds` the wall clock. At most `most_open_files` are kept open. Call `scan`
     before the first write.
@@ -59,7 +61,7 @@ class DiskCache:
         self._wall_seconds = wall_seconds
         self._open: OpenFiles = OpenFiles(most_open_files)
         self.trouble = ""
-        """Why nothing is kept at present, in a few words; "" where all is well, as far as is known."""
+        """Why nothing is kept at present, in a few words; "" while nothing is known to be wrong."""
         self._refused_until = float("-inf")
         self._unlooked_nbytes = _LOOK_NBYTES
 
@@ -69,8 +71,8 @@ class DiskCache:
         return self.index.used_nbytes
 
     def scan(self) -> None:
-        """Look at what earlier mounts left, and bring it within the limit (a limit of 0 keeps nothing, pinned or not).
-        Waits for the disk; call it in a thread before anything else is called."""
+        """Look at what earlier mounts left, and bring it within the limit; a limit of 0 keeps nothing, pinned or not.
+        Waits for the disk: call it in a thread, before anything else is called."""
         self.index.scan()
         if self.limit_nbytes > 0:
             self.index.prune(limit_nbytes=self.limit_nbytes)
@@ -83,11 +85,11 @@ class DiskCache:
         """How many bytes of the object are here, of whatever version."""
         if (file := self._open.get(key)) is not None:
             return file.held_nbytes
-        # a listing asks of each of its files: names are digests, and need not be made where no file is kept
+        # a listing asks about each of its files: names are digests, and need not be made where no file is kept
         return self.index.held_nbytes(name_of(key)) if len(self.index) else 0
 
     def takes(self, nbytes: int) -> bool:
-        """True where an object of so many bytes is likely to be kept whole."""
+        """True where an object of `nbytes` is likely to be kept whole."""
         return nbytes <= self.limit_nbytes // 2 and self._timer() >= self._refused_until
 
     def holds_all(self, version: ObjectVersion) -> bool:
@@ -96,7 +98,7 @@ class DiskCache:
         return file is not None and file.held_nbytes == version.total_nbytes
 
     def first_missing(self, version: ObjectVersion, within: ByteRange) -> ByteRange | None:
-        """The first maximal piece of `within` that lies in blocks that are not here, None when none does."""
+        """The first maximal piece of `within` that lies in blocks that are not here, or None."""
         if not within:
             return None
         file = self._file(version)
@@ -112,9 +114,12 @@ class DiskCache:
     def try_read(
         self, version: ObjectVersion, indexes: range, buffer: memoryview | None = None
     ) -> tuple[range, memoryview] | None:
-        """The blocks that are here from the first of `indexes` on, checked, as one piece; None where that one is not.
-        They are read to `buffer`, which has room for them, or to memory of their own. Raises WouldBlock where the disk
-        would have to be waited for; `begin_read` then."""
+        """The blocks that are here from the first of `indexes` on, checked, as one piece; None where that one is not
+        here.
+
+        They are read into `buffer`, which has room for them, or into memory of their own. Raises WouldBlock where the
+        disk would have to be waited for; then use `begin_read`.
+        """
         file = self._file(version)
         run = file.run_at(indexes) if file is not None else range(0)
         if file is None or not run:
@@ -127,7 +132,7 @@ class DiskCache:
         return self._checked(file, run, data)
 
     def begin_read(self, version: ObjectVersion, indexes: range, buffer: memoryview | None = None) -> BlockRead | None:
-        """The same for a thread."""
+        """Return a read of the same blocks for a thread; None where the first is not here."""
         file = self._file(version)
         run = file.run_at(indexes) if file is not None else range(0)
         if file is None or not run:
@@ -139,7 +144,7 @@ class DiskCache:
             return None
 
     def finish_read(self, read: BlockRead, problem: OSError | None = None) -> tuple[range, memoryview] | None:
-        """The result of a read whose transfer has run, or failed with `problem`."""
+        """Return the result of a read whose transfer has run, or failed with `problem`."""
         if problem is not None:
             self._unreadable(read.file, read.run, problem)
             return None
@@ -158,7 +163,7 @@ class DiskCache:
 
     def _unreadable(self, file: DiskFile, run: range, problem: OSError) -> None:
         for index in run:
-            file.forget(index)  # or it would be asked for again and again
+            file.forget(index)  # or it would be read again and again
         self.refuse(problem)
 
     # -- writing --
@@ -169,7 +174,7 @@ class DiskCache:
         return run if file is None else file.first_missing(run)
 
     def write(self, version: ObjectVersion, run: range, data: memoryview) -> None:
-        """Keep the blocks of `run`, none of which is here, if the disk takes them; waits for it. Makes room by last
+        """Keep the blocks of `run`, none of which is here, if the disk takes them. Waits for it. Makes room by last
         use; never raises for what the disk does."""
         while True:
             try:
@@ -185,7 +190,7 @@ class DiskCache:
                     return
 
     def begin_write(self, version: ObjectVersion, run: range, data: memoryview) -> BlockWrite | None:
-        """The same for a thread; None where the disk takes nothing now."""
+        """Return a write of such blocks for a thread; None where the disk takes nothing now."""
         while True:
             try:
                 file = self._writable(version, len(data))
@@ -200,10 +205,10 @@ class DiskCache:
     def finish_write(
         self, write: BlockWrite, problem: OSError | None = None, *, unwanted: Collection[int] = ()
     ) -> None:
-        """Takes note of a write whose transfer has run, or failed with `problem`; what is unwanted of it is forgotten
-        at once."""
+        """Note the result of a write whose transfer has run, or failed with `problem`. Blocks that are `unwanted` are
+        forgotten at once."""
         version = write.file.version
-        file = self._file(version)  # it may have been closed, or made anew, while a thread wrote
+        file = self._file(version)  # it may have been closed, or made again, while a thread wrote
         if problem is not None:
             if not self._others_went(problem, version):
                 self.refuse(problem)
@@ -215,8 +220,8 @@ class DiskCache:
             self._grew(version, sum(write.file.block_range(index).nbytes for index in write.run))
 
     def begin_publish(self, version: ObjectVersion, indexes: Iterable[int]) -> Transfer | None:
-        """What makes those blocks outlast a crash, now that the answers they came from proved right; None where there
-        is nothing to do. A few bytes; never raises for what the disk does."""
+        """Return the transfer that makes these blocks outlast a crash, since the answers they came from proved right;
+        None where there is nothing to do. It moves a few bytes. Never raises for what the disk does."""
         file = self._file(version)
         try:
             return None if file is None else file.publishing(indexes)
@@ -238,7 +243,7 @@ class DiskCache:
     # -- keeping and forgetting --
 
     def forget(self, version: ObjectVersion, unwanted: ByteRange) -> None:
-        """Every block that touches `unwanted` leaves the disk (its bytes proved not to be trusted)."""
+        """Drop every block that touches `unwanted`: its bytes proved untrustworthy."""
         file = self._file(version)
         if file is not None:
             for index in blocks_of(unwanted):
@@ -246,11 +251,11 @@ class DiskCache:
                     file.forget(index)
 
     def drop_object(self, key: str) -> None:
-        """Every byte of the object leaves the disk."""
+        """Drop every byte of the object."""
         self.index.remove(name_of(key))
 
     def set_pinned(self, key: str, *, pinned: bool) -> bool:
-        """Keep the object from eviction, or let it go again, also after a restart; False where nothing is here."""
+        """Keep the object from eviction, or allow it again, also after a restart; False where nothing is here."""
         try:
             return self.index.set_pinned(name_of(key), pinned=pinned)
         except OSError as problem:
@@ -269,7 +274,7 @@ class DiskCache:
     # -- help --
 
     def _file(self, version: ObjectVersion) -> DiskFile | None:
-        """The file of the version, or None where there is none that holds it."""
+        """The file of the version, or None where no file holds it."""
         file = self._open.get(version.key)
         if file is not None:
             return file if file.version == version else None
@@ -292,7 +297,7 @@ class DiskCache:
         return file
 
     def _made(self, version: ObjectVersion) -> DiskFile | None:
-        """A new file for the version; an old one of another version goes. Raises OSError."""
+        """A new file for the version, in place of one of another version. Raises OSError."""
         if version.total_nbytes is None:
             return None
         name = name_of(version.key)
@@ -325,8 +330,8 @@ class DiskCache:
         return self.index.make_room(nbytes, limit_nbytes=self.limit_nbytes, keep=keep)
 
     def _others_went(self, problem: OSError, version: ObjectVersion) -> bool:
-        """Whether the disk was too full for a block of the version, and what was unused for longest gave way to it:
-        then it is worth another try. Each time something is evicted, so that tries come to an end."""
+        """True where the disk was too full for a block of the version, and what was unused for longest gave way: then
+        another try is worthwhile. Each time something is evicted, so that tries come to an end."""
         if problem.errno not in _FULL or isinstance(problem, NearlyFull):
             return False
         room_nbytes = max(0, self.index.used_nbytes - BLOCK_NBYTES)
@@ -340,8 +345,8 @@ class DiskCache:
             del self._open[key]
 
     def refuse(self, problem: OSError) -> None:
-        """The disk did not take or give something: reads go on without it for a while. Where descriptors are short, it
-        is not the disk's trouble: those of the files go back, and the next block is tried again."""
+        """Note that the disk did not take or give something: reads go on without it for a while. A shortage of
+        descriptors is not the disk's trouble: those of the files are given back, and the next block is tried again."""
         if problem.errno in _SHORTAGES:
             self.close()
             return

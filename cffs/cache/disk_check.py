@@ -1,6 +1,6 @@
-"""What a cache file says of itself, and whether it is true: looked at without opening its object.
+"""What a cache file says of itself, and whether that is true.
 
-It must not know limits or other files. `cache/disk_index` counts with it, `cffs cache verify` checks with it.
+It owns no file: it opens one to look at it. It must not know limits or other files.
 """
 
 import errno
@@ -17,7 +17,7 @@ _PIECE_NBYTES = 1024 * 1024
 
 
 def held_nbytes_in(path: Path) -> int:
-    """How many bytes of its object a cache file says it holds, whatever its version; 0 where it is none. Raises
+    """How many bytes of its object a cache file says it holds, of whatever version; 0 for another kind of file. Raises
     OSError."""
     descriptor = os.open(path, _FLAGS)
     try:
@@ -30,8 +30,8 @@ def held_nbytes_in(path: Path) -> int:
 
 
 def verify_file(path: Path) -> tuple[int, int] | None:
-    """Read every written block of a cache file and check it: (blocks right, blocks damaged); None where the file is no
-    cache file. Changes nothing. Raises OSError."""
+    """Read and check every written block of a cache file: (right blocks, damaged blocks), or None for another kind of
+    file. Changes nothing. Raises OSError."""
     descriptor = os.open(path, _FLAGS)
     try:
         header = os.pread(descriptor, HEADER_NBYTES, 0)
@@ -54,7 +54,7 @@ def verify_file(path: Path) -> tuple[int, int] | None:
 def slots_on_disk(descriptor: int, layout: Layout) -> Iterator[tuple[int, bytes]]:
     """The parts of a file's slot table that were ever written: the index of their first slot, and their bytes.
 
-    Holes are passed over: the table of a claimed total may be larger than the disk. Raises OSError.
+    Holes are skipped: the table of a claimed total may be larger than the disk. Raises OSError.
     """
     position, stop = HEADER_NBYTES, layout.slot_offset(layout.blocks)
     while position < stop:

@@ -1,10 +1,10 @@
-"""One cache file: the blocks of one object version on disk, each checked before it is given out.
+"""One cache file: checked blocks of one object version on disk.
 
-It must not know limits, other files, or who reads.
-`cache/disk` opens and closes it. A deleted, cut, flipped or swapped file costs only time.
+A deleted, truncated, flipped or swapped file costs only time. It owns the descriptor of the file and its slots. It must
+not know limits, other files, or readers.
 
-What may wait for the disk is a `Transfer`: made here, run anywhere (also in a thread: it has a descriptor of its own),
-its result brought back here. Everything else is for the event loop alone.
+What may wait for the disk is a `Transfer`: made here, run anywhere (also in a thread, since it has a descriptor of its
+own), its result brought back here. Everything else is for the event loop alone.
 """
 
 import errno
@@ -27,23 +27,23 @@ _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class WouldBlock(Exception):
-    """The block is not in the system's page cache; the system has begun to read it, and what follows where a reader
-    goes on. (Asking it to by `posix_fadvise` fills the cache with single pages: four times the processor.)"""
+    """The block is not in the system's page cache. The system has begun to read it, and what follows where a reader
+    goes on. (A request to read ahead by `posix_fadvise` fills the page cache with single pages: four times the CPU.)"""
 
 
 class Transfer:
-    """Bytes to be read from, or written to, a cache file, with a descriptor of its own: `run` or `discard` it."""
+    """Bytes to be read from, or written to, a cache file, with a descriptor of its own: call `run` or `discard`."""
 
     __slots__ = ("_owned", "is_write", "pieces")
 
     def __init__(self, descriptor: int, pieces: tuple[tuple[memoryview, int], ...], *, is_write: bool) -> None:
-        """`descriptor` is owned from now on; `pieces` are bytes and where they lie in the file."""
-        self._owned = [descriptor]  # taken out of it by whoever closes it, in one step that no other thread can share
+        """`descriptor` is owned from now on; `pieces` are buffers, each with its offset in the file."""
+        self._owned = [descriptor]  # popped by the thread that closes it, in one step that no other thread can share
         self.pieces = pieces
         self.is_write = is_write
 
     def run(self) -> int:
-        """Moves the bytes, waiting for the disk; returns how many there were, none after `discard`. Raises OSError."""
+        """Move the bytes, waiting for the disk; return how many were moved, 0 after `discard`. Raises OSError."""
         try:
             descriptor = self._owned.pop()
         except IndexError:
@@ -55,7 +55,7 @@ class Transfer:
             os.close(descriptor)
 
     def discard(self) -> None:
-        """It is not to be run any more; nothing where it has begun."""
+        """Give up the transfer; nothing where it has begun."""
         try:
             os.close(self._owned.pop())
         except IndexError:
@@ -63,16 +63,16 @@ class Transfer:
 
 
 class DiskFile:
-    """An open file of one version. Raises OSError where the disk fails; never gives out a byte unchecked."""
+    """An open file of one version. Raises OSError where the disk fails; never serves an unchecked byte."""
 
     def __init__(self, path: Path, version: ObjectVersion, *, create: bool) -> None:
-        """Opens the file of `version`; FileNotFoundError where there is none, or what is there is of another version or
-        damaged. With `create` it is made anew and must not exist."""
+        """Open the file of `version`. FileNotFoundError where there is none, or where the file is damaged or of another
+        version. With `create` it is made, and must not exist."""
         if version.total_nbytes is None:
             raise ValueError("a version without a total has no file")
         self.version = version
         self.corrupt_blocks = 0
-        #: Slots of blocks that are here, and that nobody finds after a crash: their answer may still prove wrong.
+        #: Slots of blocks that are here and that a crash loses: the answer they came from may still prove wrong.
         self.unpublished: dict[int, bytes] = {}
         self._layout = Layout(version.total_nbytes)
         self._seed = disk_format.seed_of(version)
@@ -116,11 +116,11 @@ class DiskFile:
         return self._layout.block_range(index)
 
     def has(self, index: int) -> bool:
-        """True where block `index` was written (it is checked when it is read)."""
+        """True where block `index` was written; it is checked when it is read."""
         return self._slots.has(index)
 
     def first_missing(self, indexes: range) -> range | None:
-        """The first run of blocks in `indexes` that are not here."""
+        """The first run of blocks in `indexes` that are not here, or None."""
         return self._slots.first_missing(indexes)
 
     def run_at(self, indexes: range) -> range:
@@ -138,13 +138,13 @@ class DiskFile:
         except OSError as problem:
             if problem.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
                 raise
-            got = 0  # EOPNOTSUPP: a file system that cannot tell, tmpfs among them
+            got = 0  # EOPNOTSUPP: a file system that cannot answer that, tmpfs among them
         if got < len(target):
             raise WouldBlock
         return target
 
     def reading(self, run: range, buffer: memoryview | None = None) -> tuple[memoryview, Transfer]:
-        """The same for a thread: where the bytes are when the transfer has run."""
+        """Return a buffer, and the transfer that brings the bytes of the blocks of `run` into it."""
         target = self._target(run, buffer)
         pieces = ((target, self._layout.block_offset(run.start)),)
         return target, Transfer(os.dup(self._descriptor), pieces, is_write=False)
@@ -168,7 +168,7 @@ class DiskFile:
     def _nbytes_of(self, run: range) -> int:
         return self.block_range(run.stop - 1).stop - self.block_range(run.start).start
 
-    # -- writing: first the data, whose slots stay in memory; on disk they follow when the answer proved right --
+    # -- writing: first the data, whose slots stay in memory; they reach the disk when the answer has proved right --
 
     def slots_of(self, run: range, data: memoryview) -> list[bytes]:
         """The slots of the blocks of `run`, which are `data` together."""
@@ -182,27 +182,29 @@ class DiskFile:
         ]
 
     def write(self, run: range, data: memoryview) -> None:
-        """Writes the blocks of `run`, waiting for the disk; `wrote` must follow it."""
+        """Write the blocks of `run`, waiting for the disk; `wrote` must follow."""
         _pwrite_all(self._descriptor, data, self._layout.block_offset(run.start))
 
     def writing(self, run: range, data: memoryview) -> Transfer:
-        """The same for a thread."""
+        """Return the transfer that writes the blocks of `run`."""
         pieces = ((data, self._layout.block_offset(run.start)),)
         return Transfer(os.dup(self._descriptor), pieces, is_write=True)
 
     def wrote(self, run: range, slots: list[bytes]) -> None:
-        """The data of the blocks of `run` is written: from now on they are here, for as long as this file is open."""
+        """Note that the data of the blocks of `run` is written: from now on they are here, for as long as this file is
+        open."""
         for index, slot in zip(run, slots, strict=True):
             self.unpublished[index] = slot
             self._keep_slot(index, slot)
 
     def wrote_earlier(self, slots: Mapping[int, bytes]) -> None:
-        """What an earlier opening of the file had written and not settled."""
+        """Take over what an earlier opening of the file had written and not published."""
         for index, slot in slots.items():
             self.wrote(range(index, index + 1), [slot])
 
     def publishing(self, indexes: Iterable[int]) -> Transfer | None:
-        """What makes those of the blocks that are here outlast this process; None where there is nothing to do."""
+        """Return the transfer that makes those of the blocks that are here outlast this process; None where there is
+        nothing to do."""
         pieces, run_stop, run = [], -1, bytearray()
         for index in indexes:
             slot = self.unpublished.pop(index, None)
@@ -218,11 +220,11 @@ class DiskFile:
         return Transfer(os.dup(self._descriptor), tuple((memoryview(run), at) for run, at in pieces), is_write=True)
 
     def forget(self, index: int) -> None:
-        """Block `index` is not to be trusted. Asks the disk, but depends on nothing that it does."""
-        was_settled = self.unpublished.pop(index, None) is None
+        """Forget block `index`, which is not to be trusted. Asks the disk, but depends on nothing that it does."""
+        was_published = self.unpublished.pop(index, None) is None
         if self._slots.forget(index):
             self._held_nbytes -= self.block_range(index).nbytes
-        if not was_settled:
+        if not was_published:
             return
         try:
             os.pwrite(self._descriptor, bytes(SLOT_NBYTES), self._layout.slot_offset(index))
@@ -231,8 +233,8 @@ class DiskFile:
 
 
 def _opened(path: Path, *, create: bool) -> int:
-    """A descriptor of the file, from its folder's own: neither is reached through a symbolic link. FileNotFoundError
-    for a file that has another name too, or another owner: what is written there would be written elsewhere."""
+    """Open the file by way of its folder, so that neither is reached through a symbolic link. FileNotFoundError for a
+    file that has another name too, or another owner: what is written there would be written elsewhere."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | _FLAGS)
     try:
         if create:
@@ -254,7 +256,8 @@ def _opened(path: Path, *, create: bool) -> int:
 
 
 def make_folder(path: Path) -> None:
-    """The folder of some files, 0700; a symbolic link in its place goes, and what it names stays untouched."""
+    """Make a folder for files, mode 0700. A symbolic link in its place is removed, and what it points to stays
+    untouched."""
     if path.is_symlink():
         path.unlink()
     path.mkdir(mode=0o700, exist_ok=True)
@@ -265,7 +268,7 @@ def _pread_all(descriptor: int, target: memoryview, offset: int) -> int:
     while done < len(target):
         got = os.preadv(descriptor, [target[done:]], offset + done)
         if not got:
-            break  # cut off: the rest stays zero and fails its checksum
+            break  # the file was cut off: the rest stays zero and fails its checksum
         done += got
     return done
 
@@ -278,11 +281,11 @@ def _pwrite_all(descriptor: int, data: memoryview, offset: int) -> int:
 
 
 class OpenFiles(LRUCache[str, DiskFile]):
-    """Open files by object key; the one unused for longest is closed for the next."""
+    """Open files by object key; the least recently used one is closed for the next."""
 
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
-        #: What closed files had not settled, by object key; settled, or dropped, when their answers end.
+        #: What closed files had not published, by object key; published, or dropped, when the answers end.
         self.unpublished: dict[str, tuple[ObjectVersion, dict[int, bytes]]] = {}
 
     def popitem(self) -> tuple[str, DiskFile]:

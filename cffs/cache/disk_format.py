@@ -1,14 +1,13 @@
-"""The bytes of a cache file: a header that says which object version it holds, a slot a block, the blocks. Pure.
+"""The layout of a cache file: header, one slot per block, blocks.
 
-It must not know files, folders or limits.
-`cache/disk_file` reads and writes by it.
+It must not know files, folders or limits. Pure.
 
     0       header (4096 bytes): magic, block size, total, digests of key and version, checksum of all that
     4096    slots, 16 bytes each: checksum of the block, its length, a mark
     data    the blocks, from the next multiple of 4096 on; a hole until it is written
 
-A block's checksum is seeded with the version's digest and the block's index, so a block that lies in another file, at
-another place, or belongs to another version fails it; so does one whose slot reached the disk before its data.
+A block's checksum is seeded with the version's digest and the block's index. So a block that lies in another file or at
+another place, or belongs to another version, fails it; so does one whose slot reached the disk before its data.
 """
 
 import struct
@@ -47,7 +46,7 @@ class Layout:
 
     @property
     def data_offset(self) -> int:
-        """Where block 0 lies."""
+        """The offset of block 0 in the file."""
         end = HEADER_NBYTES + self.blocks * SLOT_NBYTES
         return end + -end % _PAGE_NBYTES
 
@@ -57,26 +56,26 @@ class Layout:
         return ByteRange(start, min(start + BLOCK_NBYTES, self.total_nbytes))
 
     def block_offset(self, index: int) -> int:
-        """Where block `index` lies in the file."""
+        """The offset of block `index` in the file."""
         return self.data_offset + index * BLOCK_NBYTES
 
     def slot_offset(self, index: int) -> int:
-        """Where its slot lies."""
+        """The offset of the block's slot in the file."""
         return HEADER_NBYTES + index * SLOT_NBYTES
 
 
 def blocks_of(within: ByteRange) -> range:
-    """The indexes of the blocks that touch it."""
+    """The indexes of the blocks that touch `within`."""
     return range(within.start // BLOCK_NBYTES, -(-within.stop // BLOCK_NBYTES))
 
 
 def key_digest(key: str) -> bytes:
-    """What names the file of an object, whatever its version."""
+    """The digest that names the file of an object, whatever its version."""
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_NBYTES, person=b"cffs key").digest()
 
 
 def version_digest(version: ObjectVersion) -> bytes:
-    """What tells one version of an object from every other version of every other object."""
+    """The digest that distinguishes one version of an object from every other version of every other object."""
     text = "\0".join((version.key, repr(version.validator), repr(version.total_nbytes)))
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_NBYTES, person=b"cffs version").digest()
 
@@ -95,8 +94,8 @@ def header_holds(header: bytes, version: ObjectVersion) -> bool:
 
 
 def total_of_header(header: bytes) -> int | None:
-    """The total that a whole header of any version states, None for anything else (a torn or foreign file, one that
-    states more than any object has: its slots alone would fill the memory)."""
+    """The total that a whole header of any version states. None for anything else: a torn or foreign file, or one that
+    states more than any object has, whose slots alone would fill the memory."""
     if len(header) != HEADER_NBYTES:
         return None
     body = header[: _HEADER.size]
@@ -116,7 +115,7 @@ def seed_of_header(header: bytes) -> int:
 
 
 def seed_of(version: ObjectVersion) -> int:
-    """The same from the version."""
+    """The seed of the checksums in a file of `version`."""
     return int.from_bytes(version_digest(version)[:8], "little")
 
 
@@ -131,8 +130,8 @@ def slot_matches(slot: bytes, data: bytes | bytearray | memoryview, *, seed: int
 
 
 def slots_in(parts: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """The slots of parts of a slot table whose blocks were written, each with its index; a part begins with a whole
-    slot, and one that is cut off at its end is none."""
+    """The slots of written blocks in parts of a slot table, each with its index. A part begins with a whole slot; one
+    that is cut off at its end is none."""
     for first, part in parts:
         for begin in range(0, len(part), SLOT_NBYTES):
             slot = part[begin : begin + SLOT_NBYTES]
@@ -146,5 +145,6 @@ def is_written(slot: bytes) -> bool:
 
 
 def block_checksum(data: bytes | bytearray | memoryview, *, seed: int, index: int) -> int:
-    """xxh3: inline it costs a tenth of the read path, crc32 a quarter (measured, the project's read path notes)."""
+    """The checksum of a block: xxh3, which costs a tenth of the read path where crc32 costs a quarter (measured,
+    cffs/docs/performance.md#disk)."""
     return xxhash.xxh3_64_intdigest(data, seed=(seed + index) % 2**64)

@@ -1,7 +1,6 @@
-"""Which files a disk cache has: what each takes, when it was used last, whether it may go. Nothing of their content.
+"""The files of a disk cache: sizes, last use, and which may be evicted.
 
-It must not know versions or blocks beyond asking a file how much it holds.
-`cache/disk` reads and writes the files it names; `cffs cache` looks after them without a mount.
+It owns the order of eviction. It must not know versions or blocks, beyond asking a file how much it holds.
 """
 
 import errno
@@ -22,11 +21,12 @@ log = logging.getLogger(__name__)
 #: What is left free for others on the file system, whatever the limit allows: this, or its share of a small one.
 FREE_NBYTES = 512 * 1024 * 1024
 _FREE_SHARE = 0.05
-#: Where something must go, this share of the limit goes with it, so that the next blocks need no look at all files.
+#: Where something must be evicted, this share of the limit goes with it, so that the next blocks need no look at all
+#: files.
 _SPARE_SHARE = 1 / 64
 #: The unit of st_blocks (stat(2)).
 _SECTOR_NBYTES = 512
-#: A pinned file has its owner's x bit set: it survives a restart and needs no second file.
+#: A pinned file has its owner's x bit set: that survives a restart and needs no second file.
 _PINNED, _FREE = 0o700, 0o600
 
 
@@ -36,8 +36,8 @@ class NearlyFull(OSError):
 
 @dataclass(slots=True)
 class Entry:
-    """A cache file: what it takes on disk, when it was used last (wall clock, seconds), whether it may be evicted;
-    `held_nbytes` is how much of the object it holds, None until somebody asked."""
+    """A cache file: what it takes on disk, when it was last used (wall clock, seconds), and whether it may be evicted.
+    `held_nbytes` is how much of the object it holds; None until that was asked."""
 
     path: Path
     disk_nbytes: int
@@ -48,7 +48,7 @@ class Entry:
 
 @lru_cache(maxsize=4096)
 def name_of(key: str) -> str:
-    """What names the file of an object, whatever its version."""
+    """The name of an object's file, whatever its version."""
     return key_digest(key).hex()
 
 
@@ -62,11 +62,12 @@ class DiskIndex:
         on_remove: Callable[[str], None] | None = None,
         statvfs: Callable[[Path], os.statvfs_result] = os.statvfs,
     ) -> None:
-        """`on_remove` is told the name of each file just before it goes; `statvfs` tells what room there is."""
+        """`on_remove` is given the name of each file just before the file goes; `statvfs` returns what room there
+        is."""
         self.folder = folder
         self._statvfs = statvfs
         self._on_remove = on_remove
-        #: Another value once more or less is held of any object.
+        #: A value that differs once more or less is held of any object.
         self.turn = 0
         self.used_nbytes = 0
         self._entries: dict[str, Entry] = {}
@@ -99,13 +100,13 @@ class DiskIndex:
         return self.folder / name[:2] / name[2:]
 
     def add(self, name: str, *, used_at: float) -> Entry:
-        """A file that was just made."""
+        """Note a file that was just made."""
         self.turn += 1
         entry = self._entries[name] = Entry(self.path_of(name), 0, used_at, held_nbytes=0)
         return entry
 
     def grow(self, name: str, nbytes: int, *, used_at: float) -> None:
-        """It takes more, and is in use."""
+        """Note that the file takes more, and is in use."""
         entry = self._entries.get(name)
         if entry is not None:
             self.turn += 1
@@ -115,7 +116,7 @@ class DiskIndex:
             self.used_nbytes += nbytes
 
     def remove(self, name: str) -> None:
-        """The file goes; it counts no more whatever the disk says to that."""
+        """Remove the file; it counts no more, even where the disk refuses."""
         self.turn += 1
         entry = self._entries.pop(name, None)
         if entry is None:
@@ -128,18 +129,18 @@ class DiskIndex:
         except OSError as problem:
             log.warning("cannot remove a cache file path=%s reason=%s", entry.path, problem.strerror)
             return
-        with suppress(OSError):  # mostly others are in it; an empty one takes an inode for nothing
+        with suppress(OSError):  # mostly others are in it; an empty folder takes an inode for nothing
             entry.path.parent.rmdir()
 
     def clear(self, *, pinned_too: bool) -> int:
-        """Remove every file (pinned ones only if asked); returns how many bytes of disk came free."""
+        """Remove every file (pinned ones only if asked); return how many bytes of disk came free."""
         before = self.used_nbytes
         for name in self._by_last_use(pinned_too=pinned_too):
             self.remove(name)
         return before - self.used_nbytes
 
     def prune(self, *, limit_nbytes: int, unused_since: float = 0.0, keep: str = "") -> int:
-        """Remove files unused since then, then by last use down to `limit_nbytes`; pinned ones and `keep` stay. Returns
+        """Remove files unused since then, then by last use down to `limit_nbytes`; pinned ones and `keep` stay. Return
         the bytes that came free."""
         before = self.used_nbytes
         for name in self._by_last_use():
@@ -148,14 +149,14 @@ class DiskIndex:
         return before - self.used_nbytes
 
     def make_room(self, nbytes: int, *, limit_nbytes: int, keep: str) -> bool:
-        """Evict by last use, but for `keep`, until `nbytes` more fit; False where they cannot."""
+        """Evict by last use, except `keep`, until `nbytes` more fit; False where they cannot."""
         if self.used_nbytes + nbytes > limit_nbytes:
             self.prune(limit_nbytes=max(0, limit_nbytes - nbytes - int(limit_nbytes * _SPARE_SHARE)), keep=keep)
         return self.used_nbytes + nbytes <= limit_nbytes
 
     def leave_free_space(self, *, keep: str) -> None:
-        """Evict by last use, but for `keep`, until others have room on the file system. Raises NearlyFull where they
-        have not even so."""
+        """Evict by last use, except `keep`, until others have room on the file system. Raises NearlyFull where they
+        still have none."""
         short_nbytes = self._short_nbytes()
         if short_nbytes > 0:
             self.prune(limit_nbytes=max(0, self.used_nbytes - short_nbytes), keep=keep)
@@ -172,7 +173,7 @@ class DiskIndex:
         return [name for _used_at, name in sorted(found)]
 
     def held_nbytes(self, name: str) -> int:
-        """How many bytes of its object the file holds. The first time it is looked into."""
+        """How many bytes of its object the file holds. The first time, the file is looked into."""
         entry = self._entries.get(name)
         if entry is None:
             return 0
@@ -184,7 +185,7 @@ class DiskIndex:
         return entry.held_nbytes
 
     def set_pinned(self, name: str, *, pinned: bool) -> bool:
-        """Keep the file from eviction, or let it go again; False where there is none. Raises OSError."""
+        """Keep the file from eviction, or allow it again; False where there is none. Raises OSError."""
         entry = self._entries.get(name)
         if entry is None:
             return False
@@ -194,7 +195,7 @@ class DiskIndex:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """The cache files below a folder; nothing where there is none."""
+    """The cache files below a folder; none where there is no such folder."""
     for shard in _scanned(folder):
         if shard.is_dir(follow_symlinks=False):
             for entry in _scanned(Path(shard.path)):

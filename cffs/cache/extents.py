@@ -1,6 +1,6 @@
 """Sorted runs of bytes of one object version, and the arithmetic to find one.
 
-It must not know budgets or eviction. `cache/memory` is the only caller.
+It owns no budget: it must not know about limits or eviction.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,28 +15,30 @@ class ExtentState(Enum):
 
     FILLING = auto()  # a receiver writes into it
     UNREAD = auto()  # arrived, and an open reader has not read all of it
-    CONSUMED = auto()  # a passing stream, read to its end, given up by its readers, or on disk too: first to go
-    KEPT = auto()  # read, and worth keeping: least recently used goes first
+    CONSUMED = auto()  # read to its end by a passing stream, given up by its readers, or on disk too: first to go
+    KEPT = auto()  # read, and worth keeping: the least recently used goes first
     GONE = auto()  # no longer in the cache
 
 
 class Extent:
-    """A run of bytes in one buffer, from `start`; the first `filled_nbytes` are verified. Owned by MemoryCache;
-    whoever leased it may only write into `vacant`."""
+    """A run of bytes in one buffer, from `start`; the first `filled_nbytes` are verified.
 
-    __slots__ = ("blob", "buffer", "filled_nbytes", "is_ahead", "is_passing", "read_nbytes", "standing", "start")
+    Owned by MemoryCache. The holder of the lease may only write into `vacant`.
+    """
+
+    __slots__ = ("buffer", "filled_nbytes", "is_ahead", "is_passing", "owner", "read_nbytes", "start", "state")
 
     def __init__(
-        self, *, blob: "ObjectExtents", start: int, buffer: memoryview, is_passing: bool, is_ahead: bool
+        self, *, owner: "ObjectExtents", start: int, buffer: memoryview, is_passing: bool, is_ahead: bool
     ) -> None:
-        self.blob = blob
+        self.owner = owner
         self.start = start
         self.buffer = buffer
         self.is_passing = is_passing
         self.is_ahead = is_ahead
         self.filled_nbytes = 0
         self.read_nbytes = 0
-        self.standing = ExtentState.FILLING
+        self.state = ExtentState.FILLING
 
     @property
     def capacity_nbytes(self) -> int:
@@ -51,10 +53,10 @@ class Extent:
     @property
     def claimed_stop(self) -> int:
         """Where the bytes end that it has or, while it fills, will have."""
-        return self.start + (len(self.buffer) if self.standing is ExtentState.FILLING else self.filled_nbytes)
+        return self.start + (len(self.buffer) if self.state is ExtentState.FILLING else self.filled_nbytes)
 
     def bytes_of(self, wanted: ByteRange) -> memoryview:
-        """Those bytes, read-only; the caller knows that they are here."""
+        """These bytes, read-only; the caller knows that the extent has them."""
         return self.buffer[wanted.start - self.start : wanted.stop - self.start].toreadonly()
 
     @property
@@ -79,19 +81,19 @@ class ObjectExtents:
         return bisect_right(self.starts, offset) - 1
 
     def insert(self, extent: Extent) -> None:
-        """Adds it in its place; the caller knows that nothing overlaps."""
+        """Add an extent in its place; the caller knows that it overlaps none."""
         index = bisect_left(self.starts, extent.start)
         self.starts.insert(index, extent.start)
         self.extents.insert(index, extent)
 
     def remove(self, extent: Extent) -> None:
-        """Takes it out."""
+        """Take an extent out."""
         index = bisect_left(self.starts, extent.start)
         del self.starts[index]
         del self.extents[index]
 
     def extent_of(self, wanted: ByteRange) -> Extent | None:
-        """The extent that has all of it, or None."""
+        """The extent that has all of `wanted`, or None."""
         start, stop = wanted
         index = bisect_right(self.starts, start) - 1
         if index < 0:
@@ -100,12 +102,13 @@ class ObjectExtents:
         return extent if stop <= extent.start + extent.filled_nbytes else None
 
     def bytes_of(self, wanted: ByteRange) -> memoryview | None:
-        """Those bytes, read-only, or None when any is missing; zero-copy where one extent has them all."""
+        """The bytes of `wanted`, read-only, or None when any is missing; without a copy where one extent has them
+        all."""
         extent = self.extent_of(wanted)
         return self.joined(wanted) if extent is None else extent.bytes_of(wanted)
 
     def joined(self, wanted: ByteRange) -> memoryview | None:
-        """The same where no single extent has them all: a copy."""
+        """A copy of the bytes of `wanted`, put together from several extents, or None when any is missing."""
         index = self.index_at(wanted.start)
         if index < 0 or self.first_missing(wanted) is not None:
             return None

@@ -1,19 +1,20 @@
-"""The slots of a cache file in memory, in pages: it grows with the blocks that came, never with a claimed total. Pure.
+"""The slots of a cache file in memory: pages that grow with the blocks that came.
 
-It must not know files, checksums or what a slot says, beyond whether its block was written.
-A service may claim any total; a table of all its slots would take 134 MB and seconds for an object of 2^40 bytes.
+A service may claim any total, and a table of all slots of an object of 2^40 bytes would take 134 MB and seconds to
+make; so a page exists only where a block does. It must not know files, checksums, or what a slot says beyond whether
+its block was written. Pure.
 """
 
 from cffs.cache.disk_format import SLOT_NBYTES, is_written
 
-#: Slots a page: 16 KiB of slots for 128 MiB of an object, so that most objects have one page.
+#: Slots per page: 16 KiB of slots for 128 MiB of an object, so that most objects have one page.
 PAGE_SLOTS = 1024
 _HERE, _MISSING = b"\1", b"\0"
 _EMPTY = bytes(SLOT_NBYTES)
 
 
 class _Page:
-    """Some slots in a row, and a byte each that is 1 where the block is here, so that runs of them are found fast."""
+    """Consecutive slots, and for each a byte that is 1 where its block is here, so that runs of them are found fast."""
 
     __slots__ = ("here", "slots")
 
@@ -23,7 +24,7 @@ class _Page:
 
 
 class SlotTable:
-    """Which blocks are here, and their slots. For one thread; never a checkpoint."""
+    """Which blocks are here, and their slots. For one thread; no method is a checkpoint."""
 
     def __init__(self) -> None:
         self._pages: dict[int, _Page] = {}
@@ -34,7 +35,7 @@ class SlotTable:
         return _EMPTY if page is None else bytes(page.slots[begin : begin + SLOT_NBYTES])
 
     def put(self, index: int, slot: bytes) -> bool:
-        """Keep the slot of a block; True where its being here changed."""
+        """Keep the slot of a block; True where that changed whether the block is here."""
         is_here = is_written(slot)
         page = self._pages.get(index // PAGE_SLOTS)
         if page is None:
@@ -47,7 +48,7 @@ class SlotTable:
         return was_here != is_here
 
     def forget(self, index: int) -> bool:
-        """The block is not here any more; True where it was."""
+        """Forget a block; True where it was here."""
         return self.put(index, _EMPTY)
 
     def has(self, index: int) -> bool:
@@ -56,7 +57,7 @@ class SlotTable:
         return page is not None and bool(page.here[index % PAGE_SLOTS])
 
     def first_missing(self, indexes: range) -> range | None:
-        """The first run of blocks in `indexes` that are not here, None where all are."""
+        """The first run of blocks in `indexes` that are not here, or None where all are."""
         start = self._find(_MISSING, indexes)
         return None if start == indexes.stop else range(start, self._find(_HERE, range(start, indexes.stop)))
 
@@ -65,7 +66,8 @@ class SlotTable:
         return range(indexes.start, self._find(_MISSING, indexes))
 
     def _find(self, what: bytes, indexes: range) -> int:
-        """The first of `indexes` that is so, their stop where none is. Only pages that exist cost time."""
+        """The first of `indexes` whose state is `what`, or their stop where none is. Only pages that exist cost
+        time."""
         position = indexes.start
         while position < indexes.stop:
             number, place = divmod(position, PAGE_SLOTS)

@@ -1,6 +1,6 @@
-"""What happened in a cache, as numbers.
+"""The values that the memory cache and the disk cache share.
 
-It must not know the cache. `cache/memory` counts, `daemon/status` shows.
+It owns the name of an object version and the counters of the memory cache. It must not know either cache.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from typing import NamedTuple
 class ObjectVersion(NamedTuple):
     """The version of object `key` that the origin names by `validator` and that has `total_nbytes` bytes.
 
-    `total_nbytes` is None only while an answer that does not tell its length is still arriving; what arrives then
-    belongs to whoever receives it (`instance`), since nothing tells it from another version. The same holds where it is
-    not known yet whether the object is still being made.
+    `total_nbytes` is None only while an answer of unstated length is still arriving. What arrives then belongs to the
+    file that receives it (`instance`), since nothing distinguishes it from another version. That holds too for an
+    object that may still be growing.
     """
 
     key: str
@@ -22,13 +22,13 @@ class ObjectVersion(NamedTuple):
 
     @property
     def is_private(self) -> bool:
-        """True for bytes that nobody else is ever to find."""
+        """True for bytes that only the file with this instance may find."""
         return self.instance != 0
 
 
 @dataclass(slots=True)
 class MemoryCounters:
-    """What happened since the mount; owned by MemoryCache."""
+    """What happened in the memory cache since the mount; `hits` and `misses` are of READs, counted by the reader."""
 
     hits: int = 0
     misses: int = 0

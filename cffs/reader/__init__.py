@@ -24,7 +24,7 @@ sizes.
 * What is on disk is never planned, and a READ asks the disk before the network; the disk refusing, failing or being
   slow costs a READ at most a moment, never a byte.
 
-Checklist for whoever adds an `await`: (1) in a fetch, look at `fetch.has_ended()` and `lease.standing` after it: the
+Checklist for whoever adds an `await`: (1) in a fetch, look at `fetch.has_ended()` and `lease.state` after it: the
 fetch may have been dropped; (2) in a reader, ask the cache and the table again: bytes may have been evicted, the
 object may have changed; (3) never between looking for a covering fetch and beginning one; (4) never in `finally`
 without a shield; (5) say what it waits for (`core/wait_reasons`): inflight.json shows it.

@@ -10,7 +10,7 @@ ahead itself; a thread costs what it saves), RWF_DONTCACHE (slower: it waits mor
 
 import trio
 
-from cffs.cache.buffer_pool import SLAB_NBYTES
+from cffs.cache.buffer_pool import POOL_BUFFER_NBYTES
 from cffs.cache.disk_format import blocks_of
 from cffs.cache.memory import MemoryCache
 from cffs.cache.types import ObjectVersion
@@ -61,7 +61,7 @@ class DiskReadAhead:
 
     async def _read(self, version: ObjectVersion, piece: ByteRange) -> bool:
         # its buffer is the one that is taken, and warm; the kernel may still ask for what is just behind
-        self._memory.drop_consumed(version, max(0, piece.start - SLAB_NBYTES))
+        self._memory.drop_consumed(version, max(0, piece.start - POOL_BUFFER_NBYTES))
         lease = self._memory.lease(version, piece, is_urgent=True, is_passing=True)
         if lease is None:
             return False
@@ -75,7 +75,7 @@ class DiskReadAhead:
             del self._coming[piece]
             is_over.set()
             is_quick = trio.current_time() - began_at < _QUICK_SECONDS
-            self._most_nbytes = min(2 * self._most_nbytes, SLAB_NBYTES) if is_quick else BLOCK_NBYTES
+            self._most_nbytes = min(2 * self._most_nbytes, POOL_BUFFER_NBYTES) if is_quick else BLOCK_NBYTES
         return nbytes > 0
 
     def _piece_for(self, version: ObjectVersion, missing: ByteRange) -> ByteRange:

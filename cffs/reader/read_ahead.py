@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import trio
 
-from cffs.cache.buffer_pool import SLAB_NBYTES
+from cffs.cache.buffer_pool import POOL_BUFFER_NBYTES
 from cffs.core.byte_range import ByteRange
 from cffs.reader.cursor import Cursor
 from cffs.reader.dependencies import ReaderDependencies
@@ -22,7 +22,7 @@ from cffs.reader.version_tracker import VersionTracker
 #: A stream that is to be cut goes on for so long, so that the ranges that follow it begin before it ends.
 _CUT_SECONDS = 0.3
 #: No buffer that is being filled reaches beyond a cut.
-_CUT_UNIT_NBYTES = SLAB_NBYTES
+_CUT_UNIT_NBYTES = POOL_BUFFER_NBYTES
 #: With less than that left, a stream is over before ranges beside it have won anything.
 _WORTH_CUTTING_NBYTES = 8 * 1024 * 1024
 #: Bytes that come behind more than so many others may be late: it is looked again whether they are worth a request.

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule
 
-from cffs.cache.buffer_pool import MAX_IDLE, SLAB_NBYTES, BufferPool
+from cffs.cache.buffer_pool import MAX_IDLE, POOL_BUFFER_NBYTES, BufferPool
 from cffs.cache.memory import MemoryCache
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
@@ -42,7 +42,7 @@ class SlabMachine(RuleBasedStateMachine):
         slab = self.pool.take_idle() if takes_idle else self.pool.take()
         if slab is None:
             return multiple()
-        assert len(slab) == SLAB_NBYTES
+        assert len(slab) == POOL_BUFFER_NBYTES
         self.marks += 1
         return [slab, marked(slab, self.marks)]
 
@@ -63,14 +63,14 @@ class SlabMachine(RuleBasedStateMachine):
     @rule(room=st.integers(-1, 5))
     def settle(self, room: int) -> None:
         before_nbytes = self.pool.idle_nbytes
-        self.pool.settle(room * SLAB_NBYTES)
-        assert before_nbytes <= self.pool.idle_nbytes <= max(before_nbytes, room * SLAB_NBYTES)
+        self.pool.reclaim(room * POOL_BUFFER_NBYTES)
+        assert before_nbytes <= self.pool.idle_nbytes <= max(before_nbytes, room * POOL_BUFFER_NBYTES)
 
-    @rule(nbytes=st.integers(0, 3 * SLAB_NBYTES))
+    @rule(nbytes=st.integers(0, 3 * POOL_BUFFER_NBYTES))
     def trim(self, nbytes: int) -> None:
         before_nbytes = self.pool.idle_nbytes
         self.pool.trim(nbytes)
-        assert before_nbytes - self.pool.idle_nbytes == min(before_nbytes, nbytes + -nbytes % SLAB_NBYTES)
+        assert before_nbytes - self.pool.idle_nbytes == min(before_nbytes, nbytes + -nbytes % POOL_BUFFER_NBYTES)
 
     @rule(held=slabs)
     def look(self, held) -> None:
@@ -89,16 +89,16 @@ def test_a_viewed_slab_is_nobody_elses() -> None:
     told = marked(slab, 7)
     view = slab[5:10]
     del slab
-    pool.settle(SLAB_NBYTES)
+    pool.reclaim(POOL_BUFFER_NBYTES)
     assert pool.take_idle() is None
     del view
-    pool.settle(SLAB_NBYTES)
+    pool.reclaim(POOL_BUFFER_NBYTES)
     for again in (pool.take_idle, pool.take):
         slab = again()
         assert slab is not None
         assert slab[:_MARKED_NBYTES] == told
         del slab
-        pool.settle(SLAB_NBYTES)
+        pool.reclaim(POOL_BUFFER_NBYTES)
 
 
 def resident_nbytes() -> int:
@@ -111,18 +111,18 @@ def test_what_has_no_room_goes_back_to_the_system() -> None:
     pool = BufferPool(lambda: None)
     slabs = [pool.take() for _ in range(48)]
     for slab in slabs:
-        slab[:] = b"x" * SLAB_NBYTES
+        slab[:] = b"x" * POOL_BUFFER_NBYTES
     full_nbytes = resident_nbytes()
     del slab, slabs[::2]
-    pool.settle(0)
+    pool.reclaim(0)
     half_nbytes = resident_nbytes()
     assert pool.idle_nbytes == 0
-    assert full_nbytes - half_nbytes > 20 * SLAB_NBYTES
+    assert full_nbytes - half_nbytes > 20 * POOL_BUFFER_NBYTES
     again = [pool.take() for _ in range(24)]
     assert not any(any(slab) for slab in again)
     del again, slabs
-    pool.settle(0)
-    assert half_nbytes - resident_nbytes() > 20 * SLAB_NBYTES
+    pool.reclaim(0)
+    assert half_nbytes - resident_nbytes() > 20 * POOL_BUFFER_NBYTES
 
 
 def test_idle_ones_are_few() -> None:
@@ -130,8 +130,8 @@ def test_idle_ones_are_few() -> None:
     pool = BufferPool(lambda: None)
     slabs = [pool.take() for _ in range(2 * MAX_IDLE)]
     del slabs
-    pool.settle(4 * MAX_IDLE * SLAB_NBYTES)
-    assert pool.idle_nbytes == MAX_IDLE * SLAB_NBYTES
+    pool.reclaim(4 * MAX_IDLE * POOL_BUFFER_NBYTES)
+    assert pool.idle_nbytes == MAX_IDLE * POOL_BUFFER_NBYTES
 
 
 def test_the_last_view_may_end_in_a_thread() -> None:
@@ -141,8 +141,8 @@ def test_the_last_view_may_end_in_a_thread() -> None:
     thread = threading.Thread(target=held.clear)
     thread.start()
     thread.join()
-    pool.settle(SLAB_NBYTES)
-    assert pool.idle_nbytes == SLAB_NBYTES
+    pool.reclaim(POOL_BUFFER_NBYTES)
+    assert pool.idle_nbytes == POOL_BUFFER_NBYTES
 
 
 VERSION = ObjectVersion("a", None, None)
@@ -160,28 +160,30 @@ def keep(cache: MemoryCache, offset: int, nbytes: int, *, filled_nbytes: int) ->
 
 def test_slabs_stay_within_the_budget() -> None:
     """Slabs that are evicted, dropped or left half full are kept as far as the budget allows, and no further."""
-    cache = MemoryCache(3 * SLAB_NBYTES)
+    cache = MemoryCache(3 * POOL_BUFFER_NBYTES)
     for index in range(6):
-        keep(cache, index * SLAB_NBYTES, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES)
+        keep(cache, index * POOL_BUFFER_NBYTES, POOL_BUFFER_NBYTES, filled_nbytes=POOL_BUFFER_NBYTES)
     cache.drop(VERSION)
-    assert cache.used_nbytes == 3 * SLAB_NBYTES
+    assert cache.used_nbytes == 3 * POOL_BUFFER_NBYTES
     for index in range(3):
-        keep(cache, index * SLAB_NBYTES, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES // 2)
-    keep(cache, 10 * SLAB_NBYTES, SLAB_NBYTES - 5000, filled_nbytes=SLAB_NBYTES - 5000)
+        keep(cache, index * POOL_BUFFER_NBYTES, POOL_BUFFER_NBYTES, filled_nbytes=POOL_BUFFER_NBYTES // 2)
+    keep(cache, 10 * POOL_BUFFER_NBYTES, POOL_BUFFER_NBYTES - 5000, filled_nbytes=POOL_BUFFER_NBYTES - 5000)
 
 
-@pytest.mark.parametrize(("limit_nbytes", "is_kept"), [(SLAB_NBYTES + 5000, True), (SLAB_NBYTES + 4999, False)])
+@pytest.mark.parametrize(
+    ("limit_nbytes", "is_kept"), [(POOL_BUFFER_NBYTES + 5000, True), (POOL_BUFFER_NBYTES + 4999, False)]
+)
 def test_a_slab_that_was_hardly_filled_is_used_again(limit_nbytes: int, is_kept: bool) -> None:
     """What came is copied out of it, and the slab is idle where both fit."""
     cache = MemoryCache(limit_nbytes)
-    keep(cache, 0, SLAB_NBYTES, filled_nbytes=5000)
-    assert cache.used_nbytes == 5000 + is_kept * SLAB_NBYTES
+    keep(cache, 0, POOL_BUFFER_NBYTES, filled_nbytes=5000)
+    assert cache.used_nbytes == 5000 + is_kept * POOL_BUFFER_NBYTES
 
 
 def test_a_cache_that_is_let_go_is_gone() -> None:
     """Nothing holds a cache, or its memory, but its owner."""
-    cache = MemoryCache(3 * SLAB_NBYTES)
-    keep(cache, 0, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES)
+    cache = MemoryCache(3 * POOL_BUFFER_NBYTES)
+    keep(cache, 0, POOL_BUFFER_NBYTES, filled_nbytes=POOL_BUFFER_NBYTES)
     gone = weakref.ref(cache)
     del cache
     gc.collect()
@@ -192,11 +194,11 @@ def test_what_slabs_displace_goes_back_to_the_system() -> None:
     """Memory that small buffers had in the heap is given back for slabs in their place: once for many, and not where
     small ones follow small ones."""
     given_back: list[int] = []
-    cache = MemoryCache(32 * SLAB_NBYTES, give_back=lambda: given_back.append(cache.used_nbytes))
-    small_nbytes = SLAB_NBYTES // 32
+    cache = MemoryCache(32 * POOL_BUFFER_NBYTES, give_back=lambda: given_back.append(cache.used_nbytes))
+    small_nbytes = POOL_BUFFER_NBYTES // 32
     for index in range(2 * 32 * 32):
         keep(cache, index * small_nbytes, small_nbytes, filled_nbytes=small_nbytes)
     assert not given_back
     for index in range(32):
-        keep(cache, (64 + index) * SLAB_NBYTES, SLAB_NBYTES, filled_nbytes=SLAB_NBYTES)
+        keep(cache, (64 + index) * POOL_BUFFER_NBYTES, POOL_BUFFER_NBYTES, filled_nbytes=POOL_BUFFER_NBYTES)
     assert 1 <= len(given_back) <= 4

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Folders, and single files, that were read through. Add yours when it is.
 CLEAN: Final[tuple[str, ...]] = (
     "cffs/__init__.py",
+    "cffs/cache",
     "cffs/cli",
     "cffs/core",
     "cffs/docs",
