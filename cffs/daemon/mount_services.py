@@ -20,7 +20,7 @@ from cffs.core.settings import Settings
 from cffs.daemon.background import NurseryBackground
 from cffs.daemon.control import Command, Control, Tell, open_control
 from cffs.daemon.control_wire import PROTOCOL
-from cffs.daemon.kernel import Tuning, device_number, tune
+from cffs.daemon.kernel import Tuning, device_number, look, tune
 from cffs.daemon.reload import LiveSettings, reload_and_log
 from cffs.daemon.systemd_notify import SystemdNotifier
 
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: How often the line in `systemctl status` is renewed; it is for people.
 _STATUS_SECONDS = 30.0
+#: The udev rule's helper raises the read-ahead of an ordinary user's mount within this time of its first answer.
+_UDEV_SECONDS = 1.0
 
 
 def ending_signals(settings: Settings) -> tuple[signal.Signals, ...]:
@@ -98,12 +100,18 @@ class MountServices:
     async def report_forever(self) -> None:
         """The mount answers: raise the kernel's limits where it lets us, and report to the service manager until
         cancelled."""
-        tuning = self._state.tuning = await trio.to_thread.run_sync(tune, device_number(self._device))
-        self._note_read_ahead((tuning.read_ahead_kb or 0) * 1024)
+        await self._note_tuning(tune)
         self._notifier.ready(self._line())
+        await trio.sleep(_UDEV_SECONDS)
         while True:
+            await self._note_tuning(look)
             await trio.sleep(_STATUS_SECONDS)
             self._notifier.status(self._line())
+
+    async def _note_tuning(self, how: Callable[[int | None], Tuning]) -> None:
+        """Note the kernel's settings, found by `tune` or `look`. A checkpoint."""
+        tuning = self._state.tuning = await trio.to_thread.run_sync(how, device_number(self._device))
+        self._note_read_ahead((tuning.read_ahead_kb or 0) * 1024)
 
     def note_ending(self) -> None:
         """Report to the service manager that the mount is ending."""
