@@ -3,7 +3,6 @@
 It must not know the service. None of the checks waits for the network or for a mount that hangs.
 """
 
-import ctypes.util
 import errno
 import os
 import re
@@ -12,10 +11,10 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from cffs.cli.checks import Check, fail, ok, skip, warn
+from cffs.cli.checks_installation import installation_checks, udev_rule
 from cffs.cli.control import NoAnswer, ask
 from cffs.cli.format_status import size
 from cffs.cli.messages import Failed
@@ -47,7 +46,7 @@ def machine_checks(settings: Settings | None, cache_dir: Path, *, of_everyone: b
     `settings` is None where the configuration is broken.
     """
     mounted = cffs_mounts(of_everyone=of_everyone)
-    yield _libraries()
+    yield from installation_checks()
     yield _device()
     yield _fusermount()
     yield _allow_other(settings)
@@ -57,15 +56,6 @@ def machine_checks(settings: Settings | None, cache_dir: Path, *, of_everyone: b
     yield _open_files()
     yield from _cache_folder(cache_dir)
     yield from _mounts(mounted)
-
-
-def _libraries() -> Check:
-    version = ".".join(map(str, sys.version_info[:3]))
-    if find_spec("pyfuse3") is None:
-        return fail("python", f"{version}, without pyfuse3", "pip install pyfuse3 (it needs libfuse3-dev and gcc)")
-    if ctypes.util.find_library("fuse3") is None:
-        return fail("python", f"{version}, but libfuse3 is missing", "apt install libfuse3-3 (or fuse3)")
-    return ok("python", f"{version}, pyfuse3 and libfuse3 are here")
 
 
 def _device() -> Check:
@@ -133,6 +123,7 @@ def _kernel_limit(settings: Settings | None) -> Check:
 
 def _tuning(mounted: Sequence[Mount]) -> Check:
     name = "read-ahead"
+    why, mend_for_all = udev_rule()
     if mounted:
         shown = []
         for mount in mounted:
@@ -144,11 +135,16 @@ def _tuning(mounted: Sequence[Mount]) -> Check:
             if (now.read_ahead_kb or 0) < READ_AHEAD_KB:
                 device = device_of(mount.mountpoint)
                 mend = f"as root: echo {READ_AHEAD_KB} > /sys/class/bdi/0:{device}/read_ahead_kb"
-                return warn(name, "; ".join(shown), mend)
+                if why:
+                    shown.append(why)
+                return warn(name, "; ".join(shown), f"{mend_for_all}; now, {mend}" if mend_for_all else mend)
         return ok(name, "; ".join(shown))
     if os.geteuid() == 0:
         return ok(name, f"raised to {READ_AHEAD_KB} KiB at each mount")
-    return ok(name, f"128 KiB for mounts of ordinary users (root raises it to {READ_AHEAD_KB}); works all the same")
+    if not why:
+        return ok(name, f"raised to {READ_AHEAD_KB} KiB at each mount, by a udev rule")
+    found = f"128 KiB for mounts of ordinary users, not {READ_AHEAD_KB}: {why}"
+    return warn(name, found, mend_for_all) if mend_for_all else ok(name, f"{found}; works all the same")
 
 
 def _mount_helper(helper: Path = _MOUNT_HELPER) -> Check:

@@ -19,15 +19,19 @@ _STRIPPED = frozenset(
         # FUSE's own: what they ask for is always so, or is decided here
         *("fsname", "subtype", "kernel_cache", "auto_cache", "noauto_cache", "async_read", "sync_read", "big_writes"),
         *("attr_timeout", "entry_timeout", "negative_timeout", "ac_attr_timeout", "max_read", "max_readahead"),
-        *("max_background", "congestion_threshold", "use_ino", "readdir_ino", "auto_unmount", "noforget", "clone_fd"),
+        *("max_background", "congestion_threshold", "use_ino", "readdir_ino", "auto_unmount", "noforget"),
         *("nonempty", "intr", "intr_signal", "hard_remove", "atomic_o_trunc", "splice_read", "splice_write"),
         *("splice_move", "no_splice_read", "no_splice_write", "no_splice_move", "blksize"),
     }
 )
 #: What the mount never is; accepting these would be a lie.
 _NEVER = frozenset({"suid", "dev", "exec"})
-#: It has a message of its own, because the nearest thing is another option.
-_ALLOW_ROOT = "allow_root"
+#: What other file systems of FUSE offer and cffs does not, each with the message that says so.
+_NOT_OFFERED = {
+    "allow_root": "not offered; allow_other lets every user in",
+    "clone_fd": "not offered; one thread reads all requests of the kernel",
+    "io_uring": "not offered; requests come through /dev/fuse",
+}
 
 
 def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]:
@@ -42,8 +46,8 @@ def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, object]
         name = name.strip()
         if not name or name in _STRIPPED or name[:2] in ("x-", "X-") or name == "comment":
             continue
-        if name == _ALLOW_ROOT:
-            raise UsageError("-o allow_root: not offered; allow_other lets every user in")
+        if name in _NOT_OFFERED and (not sloppy or name == "allow_root"):
+            raise UsageError(f"-o {name}: {_NOT_OFFERED[name]}")
         if name == "ro":
             read_only = True
         elif name in _NEVER:
