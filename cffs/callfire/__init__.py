@@ -1,4 +1,4 @@
-"""The service over HTTP: everything that is said to CallFire's two APIs, and every check of what they answer.
+"""The service over HTTP: requests to its two APIs, and checks of the answers.
 
 It owns requests, credentials on their way out, retries, limits, and the health of each API. It must not know the tree,
 the catalogue, the cache or the kernel.

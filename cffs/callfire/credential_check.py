@@ -1,12 +1,12 @@
-"""The credential check: one question to each API, and what the answer says of the credentials and of the address.
+"""The credential check: one question to each API, and the verdict on its answer.
 
-It owns the questions and the reading of their answers (`read_v1`, `read_v2`: pure). It must not know what a mount or a
-command does with a verdict.
+v2 has an operation for it, `me/account`. v1 has none, so it is asked for the recordings of a call that need not exist:
+whatever v1 says about that call, only a 401, or words about the key, mean that the key is bad. An answer that cannot be
+this service's (a web page, other JSON, no account where every account has one) separates a wrong base URL from a bad
+password. See cffs/docs/service.md#permissions.
 
-v2 has an operation of its own for it, `me/account`. v1 has none, so it is asked for the recordings of a call that need
-not exist: whatever v1 says of that call, only a 401, or words about the key, say that the key is bad. An answer that
-cannot be this service's (a web page, another JSON, no account where every account has one) tells a wrong base URL from
-a bad password.
+It owns the questions and the reading of their answers (`read_v1`, `read_v2`, `read_account`: pure). It must not know
+what a mount or a command does with a verdict.
 """
 
 import re
@@ -35,13 +35,13 @@ from cffs.core.refusals import is_about_the_key
 from cffs.core.settings import OriginSettings
 from cffs.core.source import Api
 
-#: What is asked of v1: any call of any campaign will do.
+#: The campaign and the call that v1 is asked for; any id will do.
 _ANY_ID: Final = 1
 _V2_QUESTION: Final = ("me", "account")
 _ACCOUNT_QUESTION: Final = ("me", "api", "credentials")
-#: Where each API lies at the service; a base URL that does not end so is the first thing to look at.
+#: The path of each API at the service. A base URL with another end is the first thing to suspect.
 USUAL_PATHS: Final = {Api.V1: "/cloud/1", Api.V2: "/v2"}
-#: What an account has (second document), and what nothing but an account has: `name` alone is in every JSON.
+#: Texts that an account has (second document) and other JSON has not; `name` alone is everywhere.
 _ACCOUNT_TEXTS: Final = ("email", "firstName", "lastName")
 _PAGE: Final = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
@@ -49,7 +49,7 @@ _PAGE: Final = re.compile(
 
 
 class Login(StrEnum):
-    """A pair of credentials that one question can try."""
+    """The credentials that one question can try: v1's key, v2's login, or the account's own login."""
 
     V1 = "v1"
     V2 = "v2"
@@ -57,33 +57,33 @@ class Login(StrEnum):
 
     @property
     def api(self) -> Api:
-        """The API that it opens."""
+        """The API that they are for."""
         return Api.V1 if self is Login.V1 else Api.V2
 
 
 class Outcome(StrEnum):
-    """What a question came to. Only REFUSED and NOT_THE_SERVICE are certain to fail again."""
+    """The outcome of a question. Only REFUSED and NOT_THE_SERVICE are certain to fail again."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     NOT_THE_SERVICE = "not the service"
     UNREACHABLE = "unreachable"
-    """No connection: no network, no such host, a closed port, a certificate that is not accepted."""
+    """No connection: no network, no such host, a closed port, or a certificate that is not accepted."""
     SILENT = "no answer"
-    """Nothing in time, or a failure that passes (5xx, busy, a broken connection)."""
+    """No answer in time, or a passing failure (5xx, busy, a broken connection)."""
     DOUBTFUL = "doubtful"
-    """A denial that this service may give, in the form in which any other would give it."""
+    """A denial that this service may give, but in a form that any other server would use."""
     UNDECIDED = "undecided"
-    """The service answered, and its answer says nothing about the credentials."""
+    """The service answered, but its answer says nothing about the credentials."""
 
 
-#: After these the credentials, or the address, must change.
+#: After these, the credentials or the address must change.
 HOPELESS: Final = frozenset({Outcome.REFUSED, Outcome.NOT_THE_SERVICE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginVerdict:
-    """What one question came to. `why` is one line for people, without a secret; it is empty for ACCEPTED."""
+    """The result of one question. `why` is one line for people, without a secret; empty for ACCEPTED."""
 
     login: Login
     outcome: Outcome
@@ -92,12 +92,12 @@ class LoginVerdict:
 
     @property
     def is_hopeless(self) -> bool:
-        """True where asking again cannot end otherwise."""
+        """True where asking again cannot end differently."""
         return self.outcome in HOPELESS
 
 
 def given_logins(settings: OriginSettings) -> list[Login]:
-    """Those that the settings hold."""
+    """The logins for which the settings have credentials."""
     credentials = settings.credentials
     held = {
         Login.V1: credentials.has_v1,
@@ -110,8 +110,10 @@ def given_logins(settings: OriginSettings) -> list[Login]:
 async def check(
     transport: Transport, settings: OriginSettings, logins: Sequence[Login], *, limit_seconds: float
 ) -> list[LoginVerdict]:
-    """The verdict of each login, in order, all asked side by side within `limit_seconds`. Always a checkpoint; raises
-    nothing, and if cancelled nothing stays open."""
+    """The verdict on each login, in order, all asked concurrently within `limit_seconds`.
+
+    Always a checkpoint; raises nothing, and if cancelled, nothing stays open.
+    """
     found: dict[Login, LoginVerdict] = {}
 
     async def ask(login: Login) -> None:
@@ -141,7 +143,7 @@ async def _asked(transport: Transport, settings: OriginSettings, login: Login) -
     except OriginUnreachable as error:
         return LoginVerdict(login=login, outcome=Outcome.UNREACHABLE, why=str(error))
     except MalformedAnswer:
-        # no HTTP at all, or a redirect that leads out of the service
+        # no HTTP at all, or a redirect away from the service
         return _foreign(login, settings.v1_url if login is Login.V1 else settings.v2_url)
     except UsageError as error:
         return LoginVerdict(login=login, outcome=Outcome.REFUSED, why=str(error))
@@ -150,7 +152,7 @@ async def _asked(transport: Transport, settings: OriginSettings, login: Login) -
 
 
 def read_v2(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
-    """What an answer to `me/account` says of the login and of the base URL."""
+    """The verdict of an answer to `me/account` on v2's login and base URL."""
     refusal = _refusal_of_v2(answer, login=Login.V2, url=url)
     if refusal is not None:
         return refusal
@@ -158,7 +160,7 @@ def read_v2(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
 
 
 def read_account(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
-    """What an answer to the list of API credentials says of the account's own login."""
+    """The verdict of an answer to the list of API credentials on the account's own login."""
     refusal = _refusal_of_v2(answer, login=Login.ACCOUNT, url=url)
     if refusal is not None:
         return refusal
@@ -166,7 +168,7 @@ def read_account(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
 
 
 def _refusal_of_v2(answer: UncheckedResponse, *, login: Login, url: str) -> LoginVerdict | None:
-    """None for a 2xx of the host that was asked."""
+    """The verdict where the answer is no 2xx of the host that was asked; None where it is."""
     if answer.is_foreign:
         return _foreign(login, url)
     if isinstance(answer.error, OriginBusy):
@@ -183,7 +185,7 @@ def _refusal_of_v2(answer: UncheckedResponse, *, login: Login, url: str) -> Logi
 
 
 def read_v1(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
-    """What an answer to the list of a call's recordings says of the key and of the base URL."""
+    """The verdict of an answer to the list of a call's recordings on v1's key and base URL."""
     login = Login.V1
     if answer.is_foreign:
         return _foreign(login, url)
@@ -193,7 +195,7 @@ def read_v1(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
         return _refused(login)
     is_usual = url.rstrip("/").endswith(USUAL_PATHS[Api.V1])
     if is_page(answer) and answer.status in (404, 410) and is_usual:
-        # a web server that gives out v1's files has such pages for what it has not
+        # a web server in front of v1's files has such pages for files that it does not have
         why = f"v1 at {url} answered {answer.status} with a web page; is the address right?"
         return LoginVerdict(login=login, outcome=Outcome.DOUBTFUL, why=why)
     if is_page(answer) or 300 <= answer.status <= 399:
@@ -202,9 +204,9 @@ def read_v1(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
     try:
         parse_recording_list(answer.body)
         if answer.status != 403:
-            return _accepted(login)  # also a denial: the key was good enough for one
+            return _accepted(login)  # even a denial: the key was good enough to get one
     except (AccessRefused, ServerFailure, RemoteObjectMissing) as failure:
-        error = failure  # in v1's own form, whatever the status
+        error = failure  # in v1's own form, whatever the status is
     except CffsError:
         pass  # in another form
     if isinstance(error, AccessRefused | ServerFailure) and (answer.status == 403 or error is not answer.error):
@@ -212,11 +214,11 @@ def read_v1(answer: UncheckedResponse, *, url: str) -> LoginVerdict:
         return _refused(login) if is_about_the_key(text) else _undecided(login, str(error))
     if 200 <= answer.status <= 299 or not is_usual:
         return _foreign(login, url)
-    return _undecided(login, str(error))  # a denial of that call in words that no document shows
+    return _undecided(login, str(error))  # a denial of the call in words that no document shows
 
 
 def is_page(answer: UncheckedResponse) -> bool:
-    """Whether the answer is a web page, by its type or by how it begins."""
+    """Whether the answer is a web page, by its type or by its beginning."""
     return "html" in answer.content_type or _PAGE.match(answer.body.removeprefix(b"\xef\xbb\xbf")) is not None
 
 
@@ -239,12 +241,12 @@ def _accepted(login: Login) -> LoginVerdict:
 
 
 def _refused(login: Login) -> LoginVerdict:
-    what = {
+    reasons = {
         Login.V1: "v1 refuses the key",
         Login.V2: "v2 refuses the login",
         Login.ACCOUNT: "v2 refuses the account login",
     }
-    return LoginVerdict(login=login, outcome=Outcome.REFUSED, why=what[login])
+    return LoginVerdict(login=login, outcome=Outcome.REFUSED, why=reasons[login])
 
 
 def _undecided(login: Login, why: str) -> LoginVerdict:

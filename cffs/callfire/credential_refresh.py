@@ -1,4 +1,4 @@
-"""Refresh of credentials that were refused: one search for all requests that were refused with them.
+"""Refresh of refused credentials: one search for all requests that were refused.
 
 It owns when credentials are looked for, and how long a refused request waits for it. It must not know where credentials
 are found, nor what a request is.

@@ -1,24 +1,25 @@
-"""How each API is doing, and whether it may be asked now: a small transition table; pure, the time is given.
+"""The health of each API: a state machine that admits requests.
 
-It must not know requests, sleeping or httpx; times are monotonic seconds. The pure part is `admit` and `after` over a
-frozen `HealthRecord`; `Health` is the one mutable cell around them, owned by `callfire/transport`, one per API.
+    ONLINE       requests are admitted freely
+    DEGRADED     like ONLINE, after three failures of different objects in a row; it is only shown
+    HELD         the service asked for a pause: no request until it is over, then one as a probe
+    OFFLINE      no connection could be made: requests fail at once, except for a probe every two seconds
+    AUTH_FAILED  the credentials were refused, by three objects in a row or by the account: one request a minute
 
-    ONLINE     asked freely. DEGRADED is the same after three failures of different objects in a row (shown only)
-    HELD       the service named a pause: nothing until it is over, then one request probes
-    OFFLINE    no connection: refused at once, but for one probe every two seconds
-    AUTH_FAILED  three objects in a row, or the account itself, refused: one request a minute
+The pure part is `admit` and `after` over a frozen HealthRecord; `Health` is the mutable cell around them, one for each
+API. It owns the transitions. It must not know requests, sleeping or httpx; times are monotonic seconds, passed in.
 """
 
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
-#: Contract, section 6: a hold lasts at most 60 s, whatever the service names.
+#: A hold lasts at most this long, whatever the service names: see cffs/docs/semantics.md#retries-and-holds.
 MAX_HOLD_SECONDS = 60.0
-#: A probe every 2 s that gives up within 1 s: after the network's return the next access works within 5 s.
+#: With a probe every 2 s that gives up within 1 s, the next access works within 5 s of the network's return.
 PROBE_INTERVAL_SECONDS = 2.0
-#: Contract, section 6: with refused credentials, at most one request a minute.
+#: With refused credentials, at most one request a minute: see cffs/docs/semantics.md#retries-and-holds.
 REFUSED_INTERVAL_SECONDS = 60.0
-#: A probe that never reports (cancelled by a bug) must not close the API for ever.
+#: A probe that never reports, because of a bug, must not close the API for ever.
 _PROBE_LEASE_SECONDS = 30.0
 #: How long a caller waits before it asks again whether a probe has answered.
 _PROBE_POLL_SECONDS = 0.1
@@ -37,7 +38,7 @@ class HealthState(StrEnum):
 
 
 class Admission(Enum):
-    """What a request may do now."""
+    """The decision about a request now."""
 
     GO = "go"
     PROBE = "probe"
@@ -47,12 +48,12 @@ class Admission(Enum):
 
 
 class Event(Enum):
-    """How an admitted request ended, as far as the whole API is concerned."""
+    """How an admitted request ended, as far as it concerns the whole API."""
 
     ANSWERED = "answered"
-    """Any answer that is no refusal, hold or failure; 404 included."""
+    """An answer that is no refusal, hold or failure; 404 included."""
     FAILED = "failed"
-    """A 5xx, a wrong answer, a timeout: the object's trouble, counted for show."""
+    """A 5xx, a wrong answer or a timeout: the object's trouble, counted for display only."""
     REFUSED = "refused"
     """401 or 403 on one object."""
     ACCOUNT_REFUSED = "account refused"
@@ -67,7 +68,7 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthRecord:
-    """All that is remembered of one API. `not_before` is the time of the next request in every state that waits."""
+    """Everything remembered about one API. `not_before` is the time of the next request in the states that wait."""
 
     state: HealthState = HealthState.ONLINE
     not_before: float = 0.0
@@ -79,7 +80,7 @@ class HealthRecord:
 
 
 def admit(record: HealthRecord, now: float) -> tuple[Admission, HealthRecord]:
-    """What a request may do at `now`, and the record after it was told so."""
+    """The decision about a request at `now`, and the record after it."""
     if record.state in (HealthState.ONLINE, HealthState.DEGRADED):
         return Admission.GO, record
     if record.state is HealthState.HELD:
@@ -98,12 +99,13 @@ def after(
 ) -> HealthRecord:
     """The record after a request about `subject`, admitted at `began_at`, ended as `event` says.
 
-    `hold_seconds` is what the service named; negative where it named nothing: 1 s, doubling while holds follow.
+    `hold_seconds` is the pause that the service named; negative where it named none, which means 1 s, doubled with each
+    hold that follows.
     """
     if event is Event.ABANDONED:
         return replace(record, probe_since=None) if record.probe_since == began_at else record
     if event is Event.UNREACHABLE:
-        # The probe's own start already set the time of the next one.
+        # The start of the probe has set the time of the next one already.
         until = max(record.not_before, now) if record.state is HealthState.OFFLINE else now + PROBE_INTERVAL_SECONDS
         return HealthRecord(state=HealthState.OFFLINE, not_before=until, refused=record.refused)
     if event is Event.HELD:
@@ -112,7 +114,7 @@ def after(
         if record.state is HealthState.AUTH_FAILED:
             return replace(record, not_before=max(record.not_before, until))
         if record.state is HealthState.HELD and now < record.not_before:
-            # A second answer to the same burst: the longer of the two pauses, but no new step of the doubling.
+            # A second answer to one burst: the longer of the two pauses counts, and the doubling does not go on.
             return replace(record, not_before=min(max(until, record.not_before), now + MAX_HOLD_SECONDS))
         holds = min(record.holds_in_a_row + 1, 6)
         return HealthRecord(
@@ -121,9 +123,9 @@ def after(
     if event in (Event.REFUSED, Event.ACCOUNT_REFUSED):
         return _after_refusal(record, event, now, subject)
     if record.state is HealthState.HELD and began_at < record.held_since:
-        return record  # sent before the hold began: it says nothing about its end
+        return record  # sent before the hold began, so it says nothing about its end
     if record.state is HealthState.AUTH_FAILED and event is Event.FAILED:
-        return record  # a broken answer proves no credentials
+        return record  # a broken answer does not prove credentials
     if event is Event.FAILED:
         failed = (*(other for other in record.failed if other != subject), subject)[-_FAILURES_IN_A_ROW:]
         state = HealthState.DEGRADED if len(failed) == _FAILURES_IN_A_ROW else HealthState.ONLINE
@@ -138,7 +140,7 @@ def _after_refusal(record: HealthRecord, event: Event, now: float, subject: str)
         return replace(record, not_before=max(record.not_before, now))
     if over:
         return HealthRecord(state=HealthState.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS, refused=refused)
-    # A refusal is an answer: it ends a hold's probe and an offline time, never a hold that still runs.
+    # A refusal is an answer: it ends the probe of a hold, and OFFLINE, but never a hold that still lasts.
     if record.state is HealthState.HELD and now < record.not_before:
         return replace(record, refused=refused)
     return HealthRecord(refused=refused)
@@ -152,7 +154,7 @@ class Health:
 
     @property
     def state(self) -> HealthState:
-        """The state of now."""
+        """The present state."""
         return self._record.state
 
     @property
@@ -161,30 +163,30 @@ class Health:
         return self._record.state is HealthState.AUTH_FAILED
 
     def seconds_to_wait(self, now: float) -> float:
-        """How long a request that was told WAIT sleeps before it asks again; never 0."""
+        """How long a request with the decision WAIT sleeps before it asks again; never 0."""
         return max(self._record.not_before - now, _PROBE_POLL_SECONDS)
 
     def held_seconds(self, now: float) -> float:
-        """What is left of a hold; 0 where there is none."""
+        """The rest of a hold; 0 where there is none."""
         return max(0.0, self._record.not_before - now) if self.state is HealthState.HELD else 0.0
 
     def would_admit(self, now: float) -> Admission:
-        """What `admit` would say, without giving the probe away."""
+        """The decision of `admit`, without taking the probe."""
         return admit(self._record, now)[0]
 
     def admit(self, now: float) -> Admission:
-        """What a request may do now; a PROBE is given to one caller only."""
+        """The decision about a request now; PROBE is given to one caller only."""
         admission, self._record = admit(self._record, now)
         return admission
 
     def report(self, event: Event, now: float, *, subject: str, began_at: float, hold_seconds: float = -1.0) -> None:
-        """Take in how an admitted request ended."""
+        """Learn from how an admitted request ended."""
         self._record = after(self._record, event, now, subject=subject, began_at=began_at, hold_seconds=hold_seconds)
 
     def refuse(self, now: float) -> None:
-        """The credentials were refused where one refusal is proof enough: AUTH_FAILED from now on."""
+        """Go to AUTH_FAILED, because credentials were refused where one refusal is proof enough."""
         self._record = HealthRecord(state=HealthState.AUTH_FAILED, not_before=now + REFUSED_INTERVAL_SECONDS)
 
     def reset(self) -> None:
-        """Forget everything: the credentials changed, or the user asks to try again."""
+        """Forget everything, because the credentials changed."""
         self._record = HealthRecord()

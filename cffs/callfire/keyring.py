@@ -1,7 +1,7 @@
-"""Who is told which secret, and how every secret is kept out of texts; pure.
+"""The keyring: which origin gets which secret, and redaction of secrets; pure.
 
-It must not know requests or redirects: it is asked with an origin and answers with a query or a header.
-`callfire/transport` and `callfire/wire` call it.
+It owns the credentials of a session and every spelling of them. It must not know requests or redirects: given an origin
+and an API, it returns a query or a header.
 """
 
 import base64
@@ -14,12 +14,12 @@ from cffs.core.settings import Credentials
 from cffs.core.source import Api
 
 _APIKEY_PARAMETER = re.compile(r"(?i)(?<=[?&])apikey=[^&#]*&?", re.ASCII)
-#: Shorter texts than this are no secrets but test values, and would blot out half of every message.
+#: Shorter texts are test values, no secrets, and their redaction would blot out half of every message.
 _SHORTEST_HIDDEN = 4
 
 
 class Keyring:
-    """The credentials, bound to the origins they are meant for. Never shown; holds no other state."""
+    """The credentials, bound to the origins they are meant for. Never shown; it has no other state."""
 
     def __init__(self, credentials: Credentials, origins: dict[Api, Origin]) -> None:
         self._credentials = credentials
@@ -27,7 +27,7 @@ class Keyring:
         self._hidden = _spellings(credentials)
 
     def require(self, api: Api, *, as_account: bool) -> None:
-        """AccessRefused, without a request, where there is nothing to prove who we are with."""
+        """Raise AccessRefused where there are no credentials for the API, so that no request is made."""
         known = self._credentials
         if not (known.has_account if as_account else known.has_v1 if api is Api.V1 else known.has_v2):
             raise AccessRefused(f"no credentials for {'the account' if as_account else api} are configured")
@@ -40,23 +40,24 @@ class Keyring:
         return None
 
     def query(self, api: Api) -> dict[str, str]:
-        """What proves us to `api` in the query: v1's key."""
+        """The credentials of `api` in the query: the key of v1."""
         return {"apikey": self._credentials.apikey or ""} if api is Api.V1 else {}
 
     def headers(self, api: Api, *, as_account: bool) -> dict[str, str]:
-        """What proves us to `api` in the headers: v2's Basic, the account's own where its owner asks."""
+        """The credentials of `api` in the headers: Basic for v2, by the account's own login where `as_account` is
+        true."""
         if api is Api.V1:
             return {}
         known = self._credentials
         pair = (known.account_login, known.account_password) if as_account else (known.login, known.password)
         if not pair[0] or not pair[1]:
-            return {}  # a redirect from v1 to v2's origin, where v2 has no credentials
+            return {}  # redirected from v1 to v2's origin, and v2 has no credentials
         return {"authorization": "Basic " + _basic(pair[0], pair[1])}
 
     def without_secrets(self, url: str) -> str:
-        """`url`, which an origin sent for elsewhere, without an `apikey` it may have echoed.
+        """`url`, the target of a redirect to another origin, without an `apikey` that may be echoed in it.
 
-        MalformedAnswer where one of our secrets stands in it in any other way.
+        Raises MalformedAnswer where one of our secrets is in it in any other way.
         """
         cleaned = _APIKEY_PARAMETER.sub("", url).rstrip("?&") if urlsplit(url).query else url
         if self.redacted(cleaned) != cleaned:
@@ -85,4 +86,4 @@ def _spellings(credentials: Credentials) -> tuple[str, ...]:
         if secret and len(secret) >= _SHORTEST_HIDDEN
         for spelling in (secret, quote(secret, safe=""), quote_plus(secret), base64.b64encode(secret.encode()).decode())
     }
-    return tuple(sorted(found, key=len, reverse=True))  # the longest first: one may hold another
+    return tuple(sorted(found, key=len, reverse=True))  # the longest first: a spelling may contain another

@@ -1,4 +1,4 @@
-"""The body of an upload: one file as multipart/form-data, streamed piece by piece (RFC 7578).
+"""The body of an upload: a file as multipart/form-data, streamed (RFC 7578).
 
 It owns the framing and the size of a piece. It must not know files on disk or what the service answers.
 """

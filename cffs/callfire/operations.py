@@ -1,7 +1,6 @@
-"""The table of every operation cffs speaks: what the documents call it, and which method here asks it.
+"""The table of operations, and the method of ours for each.
 
-It must not know requests: it is data. The table of cffs/docs/operations.md is rendered from it; a test holds it
-against the service's documents.
+It owns the data from which the table in cffs/docs/operations.md is rendered. It must not know requests.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from cffs.core.source import Api
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation: `path` and `parameters` as documented, `client` is the method or source builder that asks it.
+    """One operation: `path` and `parameters` as documented, `client` the method or source builder for it.
 
     `document` is "first" or "second" (the two seed documents) or "public" (the public OpenAPI document only).
     """
@@ -58,7 +57,7 @@ _DYNAMIC = "/dynamic/{hash}/{year}/{month}/{campaign}/{filename}"
 _CREDENTIALS = "/me/api/credentials"
 _CALLER_ID = "/me/callerids/{callerid}"
 
-#: In the documents' order. `client` is `V1Client.x`, `V2Client.x` or, for bytes, a builder of `core.source`.
+#: In the documents' order. `client` is `V1Client.x`, `V2Client.x` or, for bytes, a builder of `core/source`.
 OPERATIONS: tuple[Operation, ...] = (
     _v1("Get List of Recordings for a Call", "/list/{campid}/{callid}", "apikey", "V1Client.list_recordings"),
     _v1("Get a single recording", "/{fileid}", "fileid apikey", "source.v1_recording"),

@@ -1,4 +1,4 @@
-"""What a request's path names: the object it is about, and the operation it calls; pure.
+"""Patterns of paths: the object and the operation that a request is about; pure.
 
 It owns the patterns of the service's paths. It must not know requests or answers. Refusals are counted by object: three
 forms of one recording are one object. What a service does not offer is counted by operation.

@@ -1,7 +1,7 @@
-"""The body of an accepted answer, handed out byte by byte as promised or not at all.
+"""The body of an accepted answer: exactly the promised bytes, or an error.
 
-It owns the count of bytes against the plan and the look at the first ones; it must not know requests, retries or
-httpx. `callfire/transport` makes one inside each `open_range`, `reader/` drains it.
+It owns the count of bytes against the plan, and the sniffing of the first ones. It must not know requests, retries or
+httpx.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,27 +15,27 @@ from cffs.core.errors import MalformedAnswer, TruncatedAnswer
 from cffs.core.media_content import MIN_JUDGED_NBYTES, ContentVerdict, judge
 from cffs.core.units import KIB
 
-#: What the first look takes in at first: enough for a verdict on everything but blanks. It is copied once more.
+#: Sniffed at first: enough for a verdict on everything but blanks. These bytes are copied once more.
 _SNIFF_NBYTES = 16 * KIB
 
 
 class Body(Protocol):
-    """Where the raw bytes come from."""
+    """The source of the raw bytes."""
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Put the next bytes into `buffer`: how many, 0 at the end."""
+        """Put the next bytes into `buffer`; returns their number, 0 at the end."""
 
     @property
     def has_buffered(self) -> bool:
-        """True where a byte is here already."""
+        """True where a byte can be had without waiting."""
 
 
 class RangeResponse:
     """One answer's bytes: those of the object from `start` up to `stop`.
 
-    `stop` is None where only the body's end tells it, and may lie before the asked stop where the origin gave less
-    (legal for 206): ask again from there. `total`, `validator`, `last_modified_ns` are None where the answer was
-    silent. Its one owner is whoever entered `Transport.open_range`.
+    `stop` is None where it shows only at the body's end. It may lie before the stop that was asked for, where the
+    origin gave less, which is legal for 206: ask again from there. `total`, `validator` and `last_modified_ns` are None
+    where the answer does not give them. Its one owner is the task that entered `Transport.open_range`.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RangeResponse:
         stats: Stats,
         confirm_end: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
-        """`confirm_end` is asked about an end that nothing but a closed connection tells; it raises where it lies."""
+        """`confirm_end` checks an end that is nothing but a closed connection; it raises where the body was cut."""
         self.start = plan.start
         self.stop = plan.stop
         self.total = plan.total
@@ -55,7 +55,7 @@ class RangeResponse:
         self.last_modified_ns = plan.last_modified_ns
         self.answered_ms: int | None = plan.answered_ms
         self.content_type = plan.content_type
-        #: The offset of the next byte `receive_into` gives.
+        #: The offset of the next byte that `receive_into` gives.
         self.offset = plan.start
         self._has_length = plan.content_nbytes is not None
         self._body = body
@@ -68,26 +68,26 @@ class RangeResponse:
 
     @property
     def has_begun(self) -> bool:
-        """True once a byte of the body came."""
+        """True once a byte of the body has come."""
         return self._received_stop > self.start
 
     async def sniff(self, *, may_be_text: bool = False, check_page: Callable[[bytes], None] | None = None) -> None:
-        """Take in enough of the body to tell a page from content. Called once, before anything is handed out.
+        """Receive enough of the body to tell content from a page. Called once, before anything is handed out.
 
-        Only where the body starts at the object's first byte: further in, audio may look like anything. Always a
-        checkpoint; raises MalformedAnswer for a page, or what `check_page` raises about its bytes, and what
-        `receive_into` raises.
+        It looks only where the body starts at the object's first byte: further in, audio may look like anything. A
+        checkpoint where it looks. Raises MalformedAnswer for a page, or what `check_page` raises about it, and
+        everything that `receive_into` raises.
         """
         if self.start != 0:
             return
         buffer, nbytes, verdict = bytearray(_SNIFF_NBYTES), 0, ContentVerdict.OPEN
         while verdict is ContentVerdict.OPEN:
             if nbytes == len(buffer):
-                buffer = buffer + bytes(len(buffer))  # blanks, so far: they prove nothing
+                buffer = buffer + bytes(len(buffer))  # only blanks so far, which prove nothing
             received = await self._receive(memoryview(buffer)[nbytes:])
             nbytes += received
             if not received and nbytes < MIN_JUDGED_NBYTES and self.total != nbytes and self.stop is not None:
-                break  # too small a piece of an object to tell anything
+                break  # too small a piece of an object for a verdict
             verdict = judge(bytes(buffer[:nbytes]), is_whole=not received, may_be_text=may_be_text)
         self._rest = memoryview(buffer)[:nbytes]
         if verdict is ContentVerdict.PAGE:
@@ -96,11 +96,11 @@ class RangeResponse:
             raise MalformedAnswer("the answer is a page or a document where audio was asked for")
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Put the next bytes of the object into `buffer`, at most all of it; how many, 0 only at the verified end.
+        """Put the next bytes of the object into `buffer`; returns their number, 0 only at the verified end.
 
-        A checkpoint whenever it waits for the network, none when bytes are at hand. If cancelled, nothing is
-        given twice, and the answer is of no more use. Raises TruncatedAnswer when the connection ended before the
-        promised end, MalformedAnswer when more came than promised, DeadlineExceeded when nothing came for too long.
+        A checkpoint whenever it waits for the network, none where bytes are buffered. After a cancel no byte is given
+        twice, and the answer is of no more use. Raises TruncatedAnswer where the connection ended before the promised
+        end, MalformedAnswer where more came than promised, DeadlineExceeded where nothing came for too long.
         """
         if not len(buffer):
             return 0
@@ -114,7 +114,7 @@ class RangeResponse:
         return nbytes
 
     async def _receive(self, buffer: memoryview) -> int:
-        """The next bytes, checked against the promise; 0 at the end only."""
+        """The next bytes, checked against the plan; 0 only at the end."""
         if self._ended:
             return 0
         if self.stop == self._received_stop:
@@ -133,7 +133,7 @@ class RangeResponse:
                 await self._confirm_end(self._received_stop)
             self._ended = True
         elif self.stop == self._received_stop and (self._has_length or self._body.has_buffered):
-            # Where the framing ends here, this takes no more from the network, and gives the connection back.
+            # Where the framing ends here, this takes nothing more from the network and gives the connection back.
             await self._require_end()
         return nbytes
 
@@ -144,7 +144,7 @@ class RangeResponse:
 
 
 def range_headers(byte_range: ByteRange | None) -> dict[str, str]:
-    """What asks for `byte_range`, or for all. HTTP names the last byte; nowhere else in cffs does that form exist."""
+    """The headers that ask for `byte_range`, or for all. HTTP names the last byte; that form exists only here."""
     if byte_range is None:
         return {"accept": "*/*"}
     return {"accept": "*/*", "range": f"bytes={byte_range.start}-{byte_range.stop - 1}"}

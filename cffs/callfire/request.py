@@ -1,4 +1,4 @@
-"""One HTTP request to the service: what is sent, what it is about, and how long its parts may take.
+"""An HTTP request to the service, as a value.
 
 It owns the value that travels unchanged from the transport to the wire. It holds no secret: credentials are added on
 the way out, for each hop, where they belong (`callfire/keyring`). It must not know how a request is sent or repeated.

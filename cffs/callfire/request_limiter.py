@@ -1,4 +1,4 @@
-"""A limiter for requests under way in which one without progress soon stops counting.
+"""A limiter for requests in which one without progress soon stops counting.
 
 A plain CapacityLimiter would let a few requests that hang stop every healthy one, and httpcore's own queue costs time
 with each waiter. Here a request counts while its bytes move, and for one second after the last of them.
@@ -16,7 +16,8 @@ import trio
 
 AnySlot = TypeVar("AnySlot", bound="Slot")
 
-#: A connection without progress for this long does not count: see `--connections` in cffs/docs/options.md.
+#: A request without progress for this long does not count: see
+#: cffs/docs/semantics.md#one-failure-and-its-neighbours.
 STALLED_SECONDS = 1.0
 #: Where as many requests as may move are stalled, objects hang by the dozen. One more that does not move then counts
 #: for this long only, and up to this many that have not moved yet may run whatever the limit is. Two hundred questions

@@ -220,7 +220,7 @@ class RequestLoop:
         line = self._keyring.redacted(f"{type(error).__name__} for {request.what}: {error}")
         is_down = self._health[request.api].state is not HealthState.ONLINE
         self._stats.count_failure(type(error).__name__, line, at_ns=self._now_ns(), is_down=is_down)
-        logger.debug("request failed %s", line)
+        logger.debug("request failed reason=%s", line)
 
 
 def _require_open(request: Request, admission: Admission) -> None:

@@ -1,7 +1,7 @@
-"""Every check of an answer's head: status, range, lengths, encoding, version; pure, one verdict per head.
+"""Checks of an answer's head: status, range, lengths, encoding and version; pure.
 
-It must not know httpx, clocks or retries: headers are a mapping with lower-case names, the time is given.
-`callfire/transport` calls it before the first byte of a body is handed out.
+They run before the first byte of a body is handed out. It owns what a head must say, and what a status means by itself.
+It must not know httpx, clocks or retries: headers are a mapping with lower-case names, and the time is passed in.
 """
 
 import re
@@ -29,15 +29,15 @@ from cffs.core.errors import (
 from cffs.core.times import parse_http_date, parse_retry_after
 from cffs.core.units import MAX_OBJECT_NBYTES, NS_PER_MS
 
-#: A validator is echoed and stored; anything longer than this is no ETag anybody sends on purpose.
+#: A validator is echoed and stored; no server sends a longer ETag on purpose.
 _MAX_VALIDATOR_LENGTH = 512
-#: ASCII, since `\d` takes digits of other scripts; 13 digits hold 2^40.
+#: ASCII, since `\d` accepts digits of other scripts; 13 digits hold 2^40.
 _NUMBER = re.compile(r"[0-9]{1,13}", re.ASCII)
-#: StatusReader that say: understood, and not done. Only 400 is documented; the others are what a gateway says for it.
+#: The statuses of an act that was understood and refused. Only 400 is documented; a gateway may send the others for it.
 _READ_AND_REFUSED = (400, 409, 415, 422)
 _CONTENT_RANGE = re.compile(r"bytes +([0-9]{1,13})-([0-9]{1,13})/([0-9]{1,13}|\*)", re.ASCII | re.IGNORECASE)
 _UNSATISFIED_RANGE = re.compile(r"bytes +\*/([0-9]{1,13})", re.ASCII | re.IGNORECASE)
-#: The registered content codings but identity, and those that servers use without being registered.
+#: The registered content codings except identity, and some that servers use unregistered.
 _CODING = re.compile(
     r"(?:x-)?(?:gzip|compress|deflate|br|zstd|bzip2|xz|lzma|lz4|snappy)|aes128gcm|dcb|dcz|exi|pack200-gzip|sdch"
 )
@@ -45,7 +45,7 @@ _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"', re.ASCII)
 
 
 class NotFoundMeans(Enum):
-    """What a 404 says: that the object is not there, or (listings) that this origin has no such operation."""
+    """What a 404 means: the object does not exist, or (for listings) the origin has no such operation."""
 
     OBJECT = "object"
     OPERATION = "operation"
@@ -53,7 +53,7 @@ class NotFoundMeans(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinned:
-    """The version a reader has bytes of; None where it was never told."""
+    """The version of which a reader has bytes; a field is None where no answer gave it."""
 
     validator: str | None = None
     total: int | None = None
@@ -61,12 +61,12 @@ class Pinned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyPlan:
-    """What the body of an accepted answer will be: the object's bytes from `start` up to `stop` (None: to its end).
+    """The body of an accepted answer: the object's bytes from `start` up to `stop`, or to its end where that is None.
 
-    `validator` is the strong ETag, else Last-Modified, else the weak ETag with its `W/` (good for comparison only).
-    `answered_ms` is when this was, by the service's own clock where it tells it. `content_nbytes` is the promised
-    length of the body, None where only its end tells; `framed` is False where even that end is no more than a closed
-    connection.
+    `validator` is the strong ETag, else Last-Modified, else the weak ETag with its `W/`, which is good for comparison
+    only (see cffs/docs/service.md#validators). `answered_ms` is the time of the answer, by the service's clock where it
+    gives one. `content_nbytes` is the promised length of the body, None where it ends without one. `framed` is False
+    where even that end is nothing but a closed connection.
     """
 
     start: int
@@ -91,8 +91,8 @@ def check_status(
 ) -> None:
     """Return for 2xx; raise what any other status means. `what` names the request without its query.
 
-    A hold (429, 503 with Retry-After, any 4xx whose words are those of a rate limit) raises OriginBusy with the seconds
-    named, negative where none were.
+    A hold (429, 503 with Retry-After, or any 4xx in the words of a rate limit) raises OriginBusy with the seconds that
+    the service named, negative where it named none.
     """
     if 200 <= status <= 299:
         return
@@ -113,7 +113,7 @@ def check_status(
 
 
 def check_act(status: int, *, what: str, duplicate_media_id: int | None) -> None:
-    """Raise what a status means that only an act can have; return for every other, which `check_status` knows."""
+    """Raise what a status means for an act only; return for every other status, which `check_status` handles."""
     if status == 413:
         raise UploadTooLarge(f"the service answered 413, too large, for {what}")
     if status in _READ_AND_REFUSED:
@@ -131,12 +131,12 @@ def check_body(
     pinned: Pinned | None = None,
     now_ns: int,
 ) -> BodyPlan:
-    """The plan of a body that may be trusted, or the exception that says why not.
+    """The plan of a body that can be trusted.
 
-    A 200 to a range is legal: its plan starts at 0 and holds the whole object. A 206 may stop early only at a byte it
+    A 200 to a range is legal: its plan starts at 0 and covers the whole object. A 206 may stop early, at a byte that it
     names: the caller asks again from `stop`. Raises RangeNotSatisfiable for 416, RemoteObjectChanged where the total
-    differs from `pinned`, VersionUnclear where the validator alone does, MuchShorter where an object that has bytes is
-    said to have hardly any, MalformedAnswer for an answer that contradicts itself or the question.
+    differs from `pinned`, VersionUnclear where only the validator does, MuchShorter where the answer claims less than
+    half of the known bytes, and MalformedAnswer for an answer that contradicts itself or the request.
     """
     if status == 416 and asked is not None:
         found = _UNSATISFIED_RANGE.fullmatch(headers.get("content-range", "").strip())
@@ -179,9 +179,9 @@ def check_body(
 
 
 def require_identity(headers: Mapping[str, str], *, what: str) -> None:
-    """MalformedAnswer for a body in any content coding: identity was asked, and offsets count the object's bytes.
+    """Raise MalformedAnswer for a body in a content coding: identity was asked for, and offsets count its bytes.
 
-    A word that names no coding (`none`, `UTF-8`, `binary`, `aws-chunked` kept from an upload) changes no byte.
+    A word that names no coding (`none`, `UTF-8`, `binary`, or `aws-chunked` left from an upload) changes no byte.
     """
     words = headers.get("content-encoding", "").lower().split(",")
     if any(_CODING.fullmatch(word.partition(";")[0].strip()) for word in words):
@@ -194,8 +194,8 @@ def media_type(headers: Mapping[str, str]) -> str:
 
 
 def _answered_ms(headers: Mapping[str, str], now_ns: int) -> int:
-    told_ms = parse_http_date(headers.get("date", ""))
-    return now_ns // NS_PER_MS if told_ms is None else told_ms
+    dated_ms = parse_http_date(headers.get("date", ""))
+    return now_ns // NS_PER_MS if dated_ms is None else dated_ms
 
 
 def _bounded(text: str) -> int:
@@ -207,7 +207,7 @@ def _bounded(text: str) -> int:
 
 def _content_length(headers: Mapping[str, str], what: str) -> int | None:
     text = headers.get("content-length")
-    # Where both are sent, chunked wins (RFC 9112, 6.3) and the length is a hint of nothing.
+    # Where both are sent, chunked wins (RFC 9112, section 6.3) and the length means nothing.
     if text is None or "transfer-encoding" in headers:
         return None
     if _NUMBER.fullmatch(text.strip()) is None:
@@ -241,7 +241,7 @@ def _validator(headers: Mapping[str, str]) -> str | None:
 
 
 def _check_not_much_shorter(total: int | None, pinned: Pinned | None) -> None:
-    """An empty body, or a few words, in the place of an object: a mishap, and no version of it."""
+    """An empty body, or a few words, in the place of an object is a mishap and no version of it."""
     if pinned is not None and total is not None and pinned.total is not None and 2 * total < pinned.total:
         raise MuchShorter(total, pinned.total)
 
@@ -254,7 +254,7 @@ def _check_total(total: int | None, pinned: Pinned | None) -> None:
 def _check_validator(validator: str | None, pinned: Pinned | None) -> None:
     if pinned is None or validator is None or pinned.validator is None or validator == pinned.validator:
         return
-    # An ETag and a date cannot be compared: an origin of several machines may send either. The total still speaks.
+    # An ETag and a date cannot be compared: an origin of several machines may send either. The total still counts.
     if _kind(validator) == _kind(pinned.validator):
         raise VersionUnclear("the object's validator is not that of the version opened")
 

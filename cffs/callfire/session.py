@@ -1,4 +1,4 @@
-"""The session with the service: its connections, its credentials, and the request loop over both.
+"""The session with the service: connections, credentials, and the request loop.
 
 It owns what is replaced together when the credentials change, and asks again with new ones after a refusal. It must not
 know what is asked or what a good answer is.

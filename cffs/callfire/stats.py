@@ -1,7 +1,7 @@
-"""What has been asked of the service, in numbers, and the last ten errors in one line each.
+"""Statistics of requests: counters, and the last ten errors in one line each.
 
-It must not know what a number means for the mount, and never holds a secret: lines come redacted.
-`callfire/transport` counts, `daemon/` shows.
+It owns the numbers of one transport. It must not know what a number means for the mount, and it never holds a secret:
+lines arrive redacted.
 """
 
 from collections import deque
@@ -14,8 +14,8 @@ _KEPT_ERRORS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorLine:
-    """One failed request, or several alike in a row: the last one's wall time and line, without secrets, and how many
-    there were."""
+    """One failed request, or several alike in a row: the wall time and line of the last, without secrets, and their
+    number."""
 
     at_ns: int
     line: str
@@ -25,7 +25,7 @@ class ErrorLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiHealth:
-    """How one API is doing now; `held_until` is in seconds from now, 0.0 where nothing is held."""
+    """The state of one API now; `held_until` is in seconds from now, 0.0 where there is no hold."""
 
     state: str
     held_until: float
@@ -33,7 +33,7 @@ class ApiHealth:
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """Plain counters, owned by the transport. `errors` counts failed tries by the name of the exception."""
+    """Counters. `errors` counts failed attempts by the name of the exception."""
 
     requests: dict[Api, int] = field(default_factory=lambda: dict.fromkeys(Api, 0))
     bytes_fetched: int = 0
@@ -42,8 +42,8 @@ class Stats:
     last_errors: deque[ErrorLine] = field(default_factory=lambda: deque(maxlen=_KEPT_ERRORS))
 
     def count_failure(self, kind: str, line: str, *, at_ns: int, is_down: bool) -> None:
-        """Count one failed try. Where the whole API fails (`is_down`), one line stands for all that fail alike, so that
-        they do not push out what came before."""
+        """Count one failed attempt. Where the whole API fails (`is_down`), one line stands for all failures of a kind,
+        so that they do not push out the lines before."""
         self.errors[kind] = self.errors.get(kind, 0) + 1
         last = self.last_errors[-1] if self.last_errors else None
         times = 1

@@ -1,4 +1,4 @@
-"""What the status of an answer means for the request, with the words of its body.
+"""What the status of an answer means, with the words of its body.
 
 It owns the evidence of which operations the service offers. It must not know retries, health, or what a good body
 holds. The meaning of each status by itself is in `callfire/response_checks`.

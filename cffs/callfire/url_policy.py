@@ -1,7 +1,7 @@
-"""Where a request may go: origins, redirect targets and addresses; pure decisions about hostile URLs.
+"""Where a request may go: origins, redirect targets and addresses; pure.
 
-It must not know httpx, DNS or credentials' values; whoever resolves a name asks `reach_of` about the result.
-`callfire/wire` follows redirects by it, `callfire/transport` refuses settings by it.
+It owns the decisions about hostile URLs. It must not know httpx, DNS or the values of credentials; the code that
+resolves a name passes each address to `reach_of`.
 """
 
 import ipaddress
@@ -12,19 +12,19 @@ from urllib.parse import urljoin, urlsplit
 
 from cffs.core.errors import MalformedAnswer, UsageError
 
-#: Only what RFC 3986 lets stand in a URL. Backslashes, blanks and controls are read differently by different parsers,
-#: and a check that reads another host than the connection does is no check.
+#: Only the characters that RFC 3986 allows. Parsers differ in how they read backslashes, blanks and controls, and a
+#: check that reads another host than the connection does is no check.
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]{1,8192}", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_\-.]{0,251}[a-z0-9_])?\.?|\[[0-9a-f:.]{2,45}\]", re.ASCII)
-#: A host whose last label is a number is an IPv4 address in some spelling (2130706433, 0x7f.1): only the four-part
-#: decimal form passes, because resolvers read the others in their own ways.
+#: A host whose last label is a number is an IPv4 address in some spelling (2130706433, 0x7f.1). Only the four-part
+#: decimal form passes, because resolvers differ in how they read the others.
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Reach(Enum):
-    """Where an address lies. OTHER is what no service has: multicast, reserved, unspecified (which Linux connects to
-    itself)."""
+    """Where an address lies. OTHER is an address that no service has: multicast, reserved, or unspecified (which Linux
+    connects to this machine)."""
 
     PUBLIC = auto()
     PRIVATE = auto()
@@ -35,7 +35,7 @@ class Reach(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port: the unit that credentials are meant for."""
+    """Scheme, host and port: credentials are meant for one of these."""
 
     scheme: str
     host: str
@@ -43,7 +43,7 @@ class Origin:
 
     @property
     def is_loopback(self) -> bool:
-        """True where the host is this machine by its spelling alone (no name is resolved)."""
+        """True where the host is this machine by its spelling alone; no name is resolved."""
         if self.host == "localhost":
             return True
         address = _literal(self.host)
@@ -58,7 +58,7 @@ class Origin:
 
 
 def origin_of(url: str) -> Origin:
-    """The origin of an absolute http(s) URL; ValueError for anything else, userinfo and odd spellings included."""
+    """The origin of an absolute http(s) URL; raises ValueError for anything else, userinfo and odd spellings too."""
     if _URL.fullmatch(url) is None:
         raise ValueError("not a plain URL")
     parts = urlsplit(url)
@@ -71,12 +71,12 @@ def origin_of(url: str) -> Origin:
         raise ValueError("an address in an odd spelling")
     if ":" in host and _literal(host) is None:
         raise ValueError("not an address")
-    port = parts.port  # ValueError beyond 65535, which is what is promised here
+    port = parts.port  # raises the promised ValueError beyond 65535
     return Origin(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 
 def configured_origin(url: str, *, insecure_http: bool, option: str) -> Origin:
-    """The origin of a configured base URL; UsageError where it is none, or plain http to another machine."""
+    """The origin of a configured base URL; raises UsageError where it is none, or plain http to another machine."""
     try:
         origin = origin_of(url)
     except ValueError:
@@ -91,14 +91,14 @@ def configured_origin(url: str, *, insecure_http: bool, option: str) -> Origin:
 def redirect_target(current_url: str, location: str, *, base: Origin) -> str:
     """The absolute URL that an answer to `current_url` redirects to, without its fragment.
 
-    MalformedAnswer where it may not be followed: another scheme than https (http only while the API's own origin
-    `base` is loopback and the way so far was http), userinfo, odd spellings, and addresses that are not public, unless
-    `base` lies where they do: a service on this machine does not send into the network around it, nor one in a private
-    network to this machine.
+    Raises MalformedAnswer where it may not be followed: for another scheme than https (http only while the API's own
+    origin `base` is loopback and the way so far was http), userinfo, odd spellings, and addresses that are not public,
+    unless `base` lies in the same reach. So a service on this machine cannot redirect into the network around it, nor
+    one in a private network to this machine.
     """
     try:
         if _URL.fullmatch(location.strip(" ")) is None:
-            raise ValueError  # before joining: urljoin quietly drops tabs and line ends
+            raise ValueError  # checked before joining, because urljoin silently drops tabs and line ends
         target = urljoin(current_url, location.strip(" ")).partition("#")[0]
         current, origin = origin_of(current_url), origin_of(target)
     except ValueError:
@@ -111,7 +111,7 @@ def redirect_target(current_url: str, location: str, *, base: Origin) -> str:
 
 
 def reach_of(text: str) -> Reach:
-    """Where an IP address lies, by the addresses embedded in it too; OTHER for a text that is none."""
+    """Where an IP address lies, with regard to an address embedded in it; OTHER for a text that is no address."""
     address = _literal(text.partition("%")[0])
     if address is None:
         return Reach.OTHER
@@ -122,7 +122,7 @@ def reach_of(text: str) -> Reach:
         return Reach.LINK_LOCAL
     if inner.is_multicast or inner.is_reserved or inner.is_unspecified:
         return Reach.OTHER
-    # 6to4's own block is none of the internet to some versions of Python, so both are asked
+    # Some versions of Python do not count 6to4's own block as global, so both are checked.
     return Reach.PUBLIC if address.is_global and inner.is_global else Reach.PRIVATE
 
 
@@ -137,7 +137,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The IPv4 address that an IPv6 one stands for (mapped, compatible, 6to4, Teredo, NAT64), else itself."""
+    """The IPv4 address in an IPv6 one (mapped, compatible, 6to4, Teredo, NAT64), else the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""Client of API v1 ("Recordings and Files"): the one operation of its document that answers with metadata.
+"""Client of API v1: the one operation that answers with metadata.
 
 It must not know XML, nor how requests are sent. The three operations that answer with audio are sources
 (`core/source`), opened by `Transport.open_range`.

@@ -1,4 +1,4 @@
-"""Client of API v2: one method for each operation that answers with metadata or acts on the account.
+"""Client of API v2: a method for each operation on metadata, and for each act.
 
 It owns how an operation's parameters become a request, and which parser reads its answer. It must not know paging
 loops, files on disk, or when an act is wanted. The bytes of recordings and media are sources (`core/source`), opened by

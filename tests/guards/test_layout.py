@@ -60,7 +60,7 @@ SUITES: Final[dict[str, str]] = {
     "daemon/test_live_transport.py": "callfire/credential_refresh",
     "callfire/test_operations.py": "v2",
     "callfire/test_pool.py": "wire/exchange wire/http1",
-    "callfire/test_wire.py": "wire/httpx_transport wire/interfaces wire/sockets",
+    "callfire/test_wire.py": "wire/dialing wire/httpx_transport wire/interfaces wire/sockets",
     "catalog/test_store.py": "facts rows",
     "catalog/test_account_sync.py": "call_cache capabilities listing_sync",
     "catalog/test_url_import.py": "url_finder",

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CLEAN: Final[tuple[str, ...]] = (
     "cffs/__init__.py",
     "cffs/cache",
+    "cffs/callfire",
     "cffs/cli",
     "cffs/core",
     "cffs/docs",

@@ -1,10 +1,10 @@
-"""The wire: one request and its answer over httpx's transport interface, redirects and foreign exceptions included.
+"""The wire: one request and its answer, over httpx's transport interface.
 
-It owns sockets, TLS, address checks and the translation of httpx's exceptions; it must not know retries, health,
-what a good answer is, or any client above. Only `callfire/` calls it; any `httpx.AsyncBaseTransport` fits.
+There are two implementations of that interface (`--wire`). "stock" is httpx's own transport with our address checks
+(`httpx_transport`). "own" is ours, because stock moves bodies at a quarter of curl's speed and TLS at a third:
+`sockets` (with the TLS pump), `http1` (heads parsed by h11, bodies counted and received into the caller's buffer) and
+`pool`, under 600 lines together. Every test that uses a real socket runs on both.
 
-Two wires fit, `choice` names them. `stock` is httpx's own transport behind the same checks. `own` is ours, because
-stock moves bodies at a quarter of curl's speed and TLS at a third: `streams` (sockets, the TLS pump), `http1` (heads by
-h11, bodies counted and received into the caller's buffer) and `own` (the pool), under 600 lines together. Every test
-that asks a real socket runs on both.
+It owns sockets, TLS, address checks, redirects and the translation of httpx's exceptions. It must not know retries,
+health, or what a good answer is.
 """

@@ -1,6 +1,6 @@
-"""What may be connected to: whose certificates are believed, and which addresses a redirect may lead to.
+"""What may be connected to: trusted certificates, and addresses of redirects.
 
-It must not know requests or pools. Both wires, `wire/httpx_transport` and `wire/pool`, dial by it.
+It owns the TLS context and the check of the addresses that a redirect resolves to. It must not know requests or pools.
 """
 
 import ssl
@@ -17,21 +17,25 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """The system's trust, or that of `ca_bundle` alone; verification is never off. UsageError for a bad bundle."""
+    """A context that trusts the system's authorities, or those of `ca_bundle` alone; verification is never off.
+
+    Raises UsageError for a bad bundle.
+    """
     try:
         context = ssl.create_default_context(cafile=None if ca_bundle is None else str(ca_bundle))
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"no usable certificates in --ca-bundle: {error.strerror or 'not PEM'}") from None
     context.set_alpn_protocols(["http/1.1"])
-    # A peer that renegotiates would make writing wait for reading; TLS 1.3 has none of it.
+    # A renegotiation would make writing wait for reading; TLS 1.3 has none.
     context.options |= ssl.OP_NO_RENEGOTIATION
     return context
 
 
 async def permitted_addresses(host: str, port: int, *, base: Origin, resolve: Resolve) -> list[str]:
-    """The addresses of a redirect's host, resolved once; the caller connects to those very addresses.
+    """The addresses of a redirect's host, resolved once; the caller connects to these addresses and no others.
 
-    Raises OSError where the name has none, or where any is not public and the API's own `base` does not lie there too.
+    A checkpoint where it resolves. Raises OSError where the name has no address, or where any of them is not public and
+    the API's own `base` is not in the same reach.
     """
     addresses = await resolve(host, port)
     beyond = set(map(reach_of, addresses)) - {Reach.PUBLIC}
@@ -46,7 +50,7 @@ def guard_for(base: Origin) -> Resolve:
 
 
 async def _reaches(base: Origin, resolve: Resolve) -> set[Reach]:
-    """Where `base` lies; nowhere but in public where any of its addresses is."""
+    """The reaches of `base` other than public; none where any of its addresses is public."""
     if base.literal_reach is not None:
         return {base.literal_reach} - {Reach.OTHER}
     found = set(map(reach_of, await resolve(base.host, base.port)))
@@ -54,6 +58,6 @@ async def _reaches(base: Origin, resolve: Resolve) -> set[Reach]:
 
 
 async def resolved(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the resolver's order, each once; OSError where it has none."""
+    """The addresses of a name, in the resolver's order, each once; raises OSError where it has none."""
     found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -1,4 +1,7 @@
-"""Which wire: the one place that knows both. `callfire/session` asks it with the setting `wire`."""
+"""The factory of wires: `--wire` own or stock.
+
+It owns how many sockets each has. It must not know how either works.
+"""
 
 import ssl
 from collections.abc import Mapping
@@ -16,7 +19,7 @@ from cffs.core.source import Api
 
 
 class _Kind(Protocol):
-    """What a module gives whose wires can be chosen."""
+    """A module that makes wires."""
 
     def origin_wire(self, context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
         """A wire to a configured origin."""
@@ -28,7 +31,7 @@ class _Kind(Protocol):
 def _maker(kind: _Kind) -> WireMaker:
     def make(bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int) -> dict[Api, Wires]:
         context = tls_context(ca_bundle)
-        # The gates outside count; what they let through, stalled requests of both included, must find a socket.
+        # The request limiters count; every request that they admit, stalled ones included, must find a socket.
         sockets = connections + MAX_BODIES + MAX_METADATA
         return {
             api: Wires(

@@ -1,7 +1,8 @@
-"""HTTP/1.1 on one stream: a request out, the head of its answer in by h11, its body counted by ourselves.
+"""HTTP/1.1 on one stream: a request out, and its answer in.
 
-It owns framing: where a body ends, and whether the connection may be used again; it must not know pools, dialling or
-what is asked. `wire/pool` calls it. Errors are httpx's own, as its stock transport would raise them.
+Heads are parsed by h11; bodies are counted here, so that their bytes need no copy. It owns framing: where a body ends,
+and whether the connection may be used again. It must not know pools, dialling or what is asked. Errors are httpx's, as
+its own transport would raise them.
 """
 
 from collections.abc import AsyncIterable, Callable
@@ -16,37 +17,38 @@ from cffs.callfire.wire.interfaces import DirectBody
 from cffs.callfire.wire.sockets import LOOK_SECONDS, Stream
 from cffs.core.units import KIB
 
-#: As httpcore's: more than this without a head, or in one chunk's header, is refused.
+#: As in httpcore: more than this without a head, or in the header of one chunk, is refused.
 MAX_HEAD_NBYTES = 100 * KIB
-#: Heads come in this much at a time; a small body comes with its head in one system call.
+#: Received at a time for a head, so that a small body comes with its head in one system call.
 _HEAD_PIECE_NBYTES = 16 * KIB
-#: A body with less than this to come, and all of it here already, costs less to read than a new connection.
+#: Where less of a body than this is left and has arrived, reading it costs less than a new connection.
 _DRAINED_NBYTES = 256 * KIB
-#: A piece smaller than this costs a checkpoint: a peer that sends single bytes must not hold the loop.
+#: After a smaller piece there is a checkpoint: a peer that sends single bytes must not hold the loop.
 _SMALL_NBYTES = 4096
 _BODILESS = (204, 304)
 
 
 class Head:
-    """The head of an answer, and what came behind it. `length` is None where chunks or the connection's end tell it."""
+    """The head of an answer. `length` is None where the body is chunked, or ends with the connection."""
 
     def __init__(self, parser: h11.Connection, response: h11.Response, *, method: str, is_sent: bool) -> None:
         self.status = response.status_code
         self.headers = list(response.headers)
-        told = dict(self.headers)  # h11 has refused lengths that differ, and codings other than chunked
+        named = dict(self.headers)  # h11 has refused lengths that differ, and codings other than chunked
         self.parser = parser
-        self.is_chunked = b"transfer-encoding" in told
+        self.is_chunked = b"transfer-encoding" in named
         self.length: int | None = None
         if method == "HEAD" or self.status in _BODILESS:
             self.length, self.is_chunked = 0, False
-        elif b"content-length" in told and not self.is_chunked:
-            self.length = int(told[b"content-length"])
-        #: Both sides said that the connection goes on, the request was sent whole, and where the body ends is certain.
-        self.goes_on = is_sent and parser.our_state is h11.DONE and not (b"content-length" in told and self.is_chunked)
+        elif b"content-length" in named and not self.is_chunked:
+            self.length = int(named[b"content-length"])
+        is_certain = not (b"content-length" in named and self.is_chunked)
+        #: True where both sides keep the connection, the request was sent whole, and the end of the body is certain.
+        self.keeps_alive = is_sent and parser.our_state is h11.DONE and is_certain
 
 
 async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryview) -> Head:
-    """Send the request, receive the head of its answer.
+    """Send the request and receive the head of its answer.
 
     Always a checkpoint. If cancelled or failed, the stream must be closed. Raises httpx's TransportErrors.
     """
@@ -59,11 +61,11 @@ async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryvie
         except trio.TooSlowError as error:
             raise httpx.WriteTimeout("the peer takes nothing") from error
         except OSError:
-            pass  # the peer may have answered before it closed: "too large", say
-        # For the whole of a head, since one that drips is none; but what the kernel still has to send is progress.
+            pass  # the peer may have answered before it closed ("too large", say)
+        # The limit is for the whole head, because one that drips is none; but bytes still leaving are progress.
         head_seconds, left_nbytes, moved_at = seconds_of(request, "head"), stream.unsent_nbytes(), trio.current_time()
         while trio.current_time() < moved_at + head_seconds:
-            # `move_on_after` is this as well; its generator costs half as much again
+            # `move_on_after` does this too, but its generator makes it cost half as much again
             with trio.CancelScope(deadline=min(trio.current_time() + LOOK_SECONDS, moved_at + head_seconds)):
                 while answer is None:
                     await stream.wait_readable()  # before the first look too: an answer is never there at once
@@ -83,9 +85,9 @@ async def converse(stream: Stream, request: httpx.Request, *, scratch: memoryvie
 async def _send(
     stream: Stream, parser: h11.Connection, request: httpx.Request, seconds: float, buffer: memoryview
 ) -> h11.Response | None:
-    """Send head and body; the answer where one came before the end of a body, which is then not sent any further.
+    """Send head and body. Returns the answer's head where one came before the end of the body, and sends no more then.
 
-    trio.TooSlowError where nothing moves for too long, OSError where the connection breaks.
+    Raises trio.TooSlowError where nothing moves for too long, OSError where the connection breaks.
     """
     event = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
     unsent = parser.send(event) or b""
@@ -95,7 +97,7 @@ async def _send(
                 await stream.send_all(unsent + (parser.send(h11.Data(data=chunk)) or b""), idle_seconds=seconds)
             except trio.TooSlowError:
                 if (answer := _head_so_far(stream, parser, buffer)) is not None:
-                    return answer  # that is why it takes no more
+                    return answer  # this is why the peer takes no more
                 raise
             unsent = b""
             if parser.our_state is h11.SEND_BODY and (answer := _head_so_far(stream, parser, buffer)) is not None:
@@ -105,7 +107,7 @@ async def _send(
 
 
 def _head_so_far(stream: Stream, parser: h11.Connection, buffer: memoryview) -> h11.Response | None:
-    """The head of the answer out of what is here by now; None where its end is not."""
+    """The head of the answer from the bytes that have arrived; None where it is not complete."""
     nbytes = stream.receive_nowait(buffer)
     if nbytes is None:
         return None
@@ -121,13 +123,13 @@ def _head_so_far(stream: Stream, parser: h11.Connection, buffer: memoryview) -> 
 
 
 def seconds_of(request: httpx.Request, what: str) -> float:
-    """One of the request's timeouts, as httpx hands them to a transport."""
+    """One of the request's timeouts, as httpx passes them to a transport."""
     seconds = request.extensions.get("timeout", {}).get(what)
     return float("inf") if seconds is None else float(seconds)
 
 
 class Body(DirectBody):
-    """The body of one answer; hands its connection back, once: `release(True)` where it may carry another request."""
+    """The body of one answer; it releases its connection once, with True where that may carry another request."""
 
     def __init__(
         self,
@@ -140,16 +142,16 @@ class Body(DirectBody):
         self._stream = stream
         self._parser = head.parser if head.is_chunked else None
         self._left = head.length
-        self._goes_on = head.goes_on
+        self._keeps_alive = head.keeps_alive
         self._scratch = scratch
         self._seconds, self._idle_seconds = seconds_of(request, "head"), seconds_of(request, "read")
         self._release = release
-        self._is_over = False
+        self._has_ended = False
         self._rest = memoryview(b"" if head.is_chunked else head.parser.trailing_data[0])
         if self._left is not None and len(self._rest) > self._left:
-            self._rest, self._goes_on = self._rest[: self._left], False  # what follows is nobody's
+            self._rest, self._keeps_alive = self._rest[: self._left], False  # more came than belongs to the body
         if self._left == 0:
-            self._end(may_go_on=self._goes_on)
+            self._end(may_reuse=self._keeps_alive)
 
     @property
     def has_buffered(self) -> bool:
@@ -157,7 +159,7 @@ class Body(DirectBody):
         return len(self._rest) > 0
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Put the next bytes into `buffer`: how many, 0 at the end only.
+        """Put the next bytes into `buffer`; returns their number, 0 only at the end.
 
         A checkpoint where it waits. If cancelled, only `aclose` is allowed. Raises httpx's TransportErrors.
         """
@@ -175,30 +177,30 @@ class Body(DirectBody):
         if nbytes is None:
             raise httpx.ReadTimeout("nothing came")
         self._seconds = self._idle_seconds
-        if nbytes < _SMALL_NBYTES and not self._is_over:
+        if nbytes < _SMALL_NBYTES and not self._has_ended:
             await trio.lowlevel.checkpoint()
         return nbytes
 
     async def aclose(self) -> None:
-        """Hand the connection back: usable where what is left is little and here already. Never a checkpoint."""
-        if not self._is_over and self._goes_on and (self._left is None or self._left < _DRAINED_NBYTES):
+        """Release the connection, reusable where the rest of the body is small and has arrived. No checkpoint."""
+        if not self._has_ended and self._keeps_alive and (self._left is None or self._left < _DRAINED_NBYTES):
             drained_nbytes = 0
             with suppress(OSError, h11.RemoteProtocolError, httpx.TransportError):
                 while drained_nbytes < _DRAINED_NBYTES and (nbytes := self._take(self._scratch)):
                     drained_nbytes += nbytes
-        self._end(may_go_on=False)
+        self._end(may_reuse=False)
 
-    def _end(self, *, may_go_on: bool) -> None:
-        if not self._is_over:
-            self._is_over = True
+    def _end(self, *, may_reuse: bool) -> None:
+        if not self._has_ended:
+            self._has_ended = True
             self._rest = memoryview(b"")
-            self._release(may_go_on)
+            self._release(may_reuse)
 
     def _take(self, buffer: memoryview) -> int | None:
-        """As `receive_into` without waiting: None where nothing is here."""
-        if self._parser is not None and not self._rest and not self._is_over and not self._next_chunk(self._parser):
+        """`receive_into` without waiting: None where no byte has arrived."""
+        if self._parser is not None and not self._rest and not self._has_ended and not self._next_chunk(self._parser):
             return None
-        if self._is_over:
+        if self._has_ended:
             return 0
         nbytes: int | None
         if self._rest:
@@ -210,15 +212,15 @@ class Body(DirectBody):
             if nbytes == 0:
                 if self._left is not None:
                     raise httpx.RemoteProtocolError("the connection ended before the body")
-                self._end(may_go_on=False)
+                self._end(may_reuse=False)
         if nbytes and self._left is not None:
             self._left -= nbytes
             if not self._left:
-                self._end(may_go_on=self._goes_on)
+                self._end(may_reuse=self._keeps_alive)
         return nbytes
 
     def _next_chunk(self, parser: h11.Connection) -> bool:
-        """True when the next piece of a chunked body is in `_rest`, or its end was seen; False to wait."""
+        """True where the next piece of a chunked body is in `_rest`, or its end was seen; False where it must wait."""
         while (event := parser.next_event()) is h11.NEED_DATA:
             nbytes = self._stream.receive_nowait(self._scratch)
             if nbytes is None:
@@ -227,7 +229,7 @@ class Body(DirectBody):
         if isinstance(event, h11.Data):
             self._rest = memoryview(event.data)
         elif isinstance(event, h11.EndOfMessage):
-            self._end(may_go_on=self._goes_on and not parser.trailing_data[0])
+            self._end(may_reuse=self._keeps_alive and not parser.trailing_data[0])
         else:
             raise httpx.RemoteProtocolError("an answer of no known kind")
         return True

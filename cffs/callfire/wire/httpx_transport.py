@@ -1,7 +1,7 @@
-"""The stock wires: httpx's own transport to the configured origins, and one that dials public addresses only.
+"""The stock wires: httpx's own transport, with checks of addresses.
 
-It must not know credentials, redirects or what is asked. The environment is never consulted (no proxy: a proxy would
-be told every key). `wire/factory` makes them; anything else of the type `httpx.AsyncBaseTransport` fits as well.
+The environment is never consulted, so no proxy is used: it would see every key. It must not know credentials, redirects
+or what is asked.
 """
 
 import ssl
@@ -16,28 +16,32 @@ from cffs.callfire.url_policy import Origin
 from cffs.callfire.wire.dialing import Resolve, permitted_addresses, resolved
 from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS
 
-#: An idle connection is kept for as long as servers commonly keep theirs; a request on one that the server closed
-#: meanwhile costs a retry.
+#: An idle connection is kept for as long as servers commonly keep theirs. A request on one that the server has closed
+#: costs a retry.
 _KEEPALIVE_SECONDS = 15.0
 
 
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
-    """A wire to a configured origin. Without `reuse` each request has a connection of its own: one that was kept may
-    be dead already, and then nobody knows whether an act arrived."""
+    """A wire to a configured origin. Without `reuse` each request has a connection of its own: a kept one may be dead
+    already, and then it is not known whether an act arrived."""
     if reuse:
         return _StockWire(context, connections=connections, kept=connections)
     return _StockWire(context, connections=connections, kept=0, socket_options=ACT_SOCKET_OPTIONS)
 
 
 def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
-    """A wire to anywhere public, for the redirects of the API at `base`; private addresses only where `base` is one."""
+    """A wire to any public address, for redirects of the API at `base`; to private ones only where `base` is
+    private."""
     guard = GuardedBackend(base, dial=httpcore.TrioBackend().connect_tcp, resolve=resolved)
     return _StockWire(context, connections=connections, kept=connections, backend=guard)
 
 
 class _StockWire(httpx.AsyncHTTPTransport):
-    """httpx's transport over a pool that may dial through a guard (the address checked is the one connected to) and
-    that uses no connection again on which more came than was asked for."""
+    """httpx's transport over a pool of ours.
+
+    The pool may dial through a guard, so that the address checked is the one connected to, and it does not reuse a
+    connection on which unrequested bytes came.
+    """
 
     def __init__(
         self,
@@ -49,7 +53,9 @@ class _StockWire(httpx.AsyncHTTPTransport):
         socket_options: Sequence[Any] = (),
     ) -> None:
         super().__init__(verify=context, trust_env=False)
-        if not isinstance(self._pool, httpcore.AsyncConnectionPool):  # another httpx: better no wire than no guard
+        if not isinstance(
+            self._pool, httpcore.AsyncConnectionPool
+        ):  # another version of httpx: no wire is better than no guard
             raise RuntimeError("this version of httpx keeps its pool elsewhere")
         self._pool = _Pool(
             context,
@@ -60,7 +66,8 @@ class _StockWire(httpx.AsyncHTTPTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As httpx's, which has one limit for the head of an answer and for each piece of its body."""
+        """httpx's method, with a limit of its own for the head of an answer (httpx uses that for each piece of a
+        body)."""
         timeout = request.extensions.get("timeout", {})
         idle_seconds = timeout.get("read")
         timeout["read"] = timeout.get("head", idle_seconds)
@@ -93,17 +100,17 @@ class _Pool(httpcore.AsyncConnectionPool):
 
 
 class _Connection(httpcore.AsyncHTTPConnection):
-    """h11 keeps what it received behind an answer, and would read the next answer from there."""
+    """A connection that is not reused where bytes follow an answer: h11 would read the next answer from them."""
 
     def has_expired(self) -> bool:
-        """Also where an idle connection has bytes left that nobody asked for."""
+        """True also for an idle connection with unrequested bytes."""
         parsed = self._connection
         has_leftover = isinstance(parsed, httpcore.AsyncHTTP11Connection) and bool(parsed._h11_state.trailing_data[0])
         return (has_leftover and self.is_idle()) or super().has_expired()
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves once, refuses the name when any of its addresses is private, and connects to those very addresses."""
+    """Resolves once, refuses a name of which any address is private, and connects to those addresses only."""
 
     def __init__(
         self,
@@ -142,5 +149,5 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         raise failure
 
     async def sleep(self, seconds: float) -> None:
-        """What httpcore asks of a backend for its own retries, which are off."""
+        """Part of httpcore's interface, for its own retries, which are off."""
         await trio.sleep(seconds)

@@ -1,7 +1,7 @@
-"""What a wire is: httpx's transport interface, and the two words that it lacks, of which the stock wire has neither.
+"""The interface of a wire: httpx's transport interface, and two extensions of it.
 
-It must not know how. `wire/pool` and `wire/httpx_transport` make wires, `wire/exchange` and `callfire/transport` use
-them.
+The extensions are bodies received without a copy, and connecting ahead of need; the stock wire has neither. It owns the
+protocols. It must not know how a wire works.
 """
 
 import socket
@@ -19,25 +19,28 @@ from cffs.core.source import Api
 from cffs.core.units import KIB
 
 _PIECE_NBYTES = 64 * KIB
-#: What an act may have waiting in the kernel: bytes there are sent as far as we can tell, and megabytes of them may
-#: need longer than the 30 s for which an answer is awaited behind the last one. It does not limit what is on its way,
-#: and slows nothing (measured on loopback, in pieces of 16 KiB: 1.5 GB/s with and without).
+#: The unsent bytes that an act may leave in the kernel. They count as sent for all we can see, and megabytes of them
+#: may take longer than the 30 s in which an answer must follow the last byte. This limits neither what is in flight nor
+#: the speed (measured on loopback, in pieces of 16 KiB: 1.5 GB/s with and without).
 ACT_SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * KIB),)
-#: What connecting ahead of need may take: nobody waits for it.
+#: The time for connecting ahead of need; no request waits for it.
 _WARM_SECONDS = 10.0
 
 
 class DirectBody(httpx.AsyncByteStream):
-    """A body whose bytes need no copy; also an ordinary stream of pieces, for whoever does not care."""
+    """A body whose bytes need no copy; it is also an ordinary stream of pieces."""
 
     @abstractmethod
     async def receive_into(self, buffer: memoryview) -> int:
-        """Put the next bytes into `buffer` (not empty): how many, 0 at the end only. Raises httpx.TransportError."""
+        """Put the next bytes into `buffer`, which is not empty; returns their number, 0 only at the end.
+
+        A checkpoint where it waits. Raises httpx.TransportError.
+        """
 
     @property
     @abstractmethod
     def has_buffered(self) -> bool:
-        """True where a byte of the body is here already."""
+        """True where a byte of the body can be had without waiting."""
 
     def __aiter__(self) -> Self:  # no generator: one that is left early warns when it is collected
         return self
@@ -55,12 +58,12 @@ class WarmWire(Protocol):
     """A wire that can connect ahead of need."""
 
     async def warm(self, url: str, *, connections: int, seconds: float) -> None:
-        """Have so many idle connections to where `url` lies, TLS done; those that fail are left out."""
+        """Have this many idle connections to the host of `url`, TLS included; those that fail are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wires:
-    """The connections of one API: `origin` and `acts` (never reused) for where secrets may go, `bare` for elsewhere."""
+    """The wires of one API: `origin` and `acts` (never reused) to the API, `bare` to anywhere, without secrets."""
 
     base_url: str
     base: Origin
@@ -69,16 +72,16 @@ class Wires:
     bare: httpx.AsyncBaseTransport = field(repr=False)
 
     async def warm(self, connections: int) -> None:
-        """Connect to the API ahead of need, where the wire can; failures are not told. Always a checkpoint."""
+        """Connect to the API ahead of need, where the wire can; failures are dropped. Always a checkpoint."""
         if isinstance(self.origin, WarmWire):
             await self.origin.warm(self.base_url, connections=connections, seconds=_WARM_SECONDS)
         await trio.lowlevel.checkpoint()
 
 
 class WireMaker(Protocol):
-    """Whatever makes the wires; tests give mock transports, `wire/` may hold faster ones than the stock."""
+    """Makes the wires; tests pass mock transports."""
 
     def __call__(
         self, bases: Mapping[Api, tuple[str, Origin]], *, ca_bundle: Path | None, connections: int
     ) -> dict[Api, Wires]:
-        """The wires of each API, from its base URL and origin. UsageError for a bad CA bundle."""
+        """The wires of each API, from its base URL and origin. Raises UsageError for a bad CA bundle."""

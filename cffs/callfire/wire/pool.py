@@ -1,7 +1,7 @@
-"""The own wires: httpx's transport interface over a small pool of our streams, bodies received without a copy.
+"""The own wires: httpx's transport interface over a pool of our streams.
 
-It owns the pool; it must not know credentials, redirects or what is asked. The environment is never consulted.
-`wire/factory` makes them; `wire/httpx_transport` does the same with httpx's own parts.
+Bodies are received without a copy. The environment is never consulted. It owns the pool: which connections are busy or
+idle, and when an idle one is closed. It must not know credentials, redirects or what is asked.
 """
 
 import ssl
@@ -17,28 +17,28 @@ from cffs.callfire.wire.http1 import Body, converse, seconds_of
 from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS
 from cffs.callfire.wire.sockets import PULL_NBYTES, Dialler, Stream
 
-#: As of the stock wire: for as long as servers commonly keep theirs.
+#: For as long as servers commonly keep theirs, as in the stock wire.
 _KEEPALIVE_SECONDS = 15.0
 _PORTS = {"http": 80, "https": 443}
 _Place = tuple[str, str, int]
-#: Of all wires: they live in one thread, and nobody holds it across an await.
+#: Shared by all wires: they live in one thread, and no task holds it across an await.
 _SCRATCH = memoryview(bytearray(PULL_NBYTES))
 
 
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
-    """A wire to a configured origin; `reuse` as of the stock wire."""
+    """A wire to a configured origin; `reuse` as in the stock wire."""
     dialler = Dialler(context, scratch=_SCRATCH, socket_options=() if reuse else ACT_SOCKET_OPTIONS)
     return ConnectionPool(dialler, connections=connections, scratch=_SCRATCH, reuse=reuse)
 
 
 def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> httpx.AsyncBaseTransport:
-    """A wire to anywhere public, as of the stock wire."""
+    """A wire to any public address, as in the stock wire."""
     dialler = Dialler(context, scratch=_SCRATCH, permitted=guard_for(base))
     return ConnectionPool(dialler, connections=connections, scratch=_SCRATCH)
 
 
 class ConnectionPool(httpx.AsyncBaseTransport):
-    """A pool of connections. Its list of idle ones and since when they are, oldest first, is changed by itself alone,
+    """A pool of connections. It alone changes its list of idle ones (the oldest first, with the time they became idle),
     never across an await."""
 
     def __init__(self, dialler: Dialler, *, connections: int, scratch: memoryview, reuse: bool = True) -> None:
@@ -70,9 +70,9 @@ class ConnectionPool(httpx.AsyncBaseTransport):
         return httpx.Response(head.status, headers=head.headers, stream=body)
 
     async def warm(self, url: str, *, connections: int, seconds: float) -> None:
-        """Have so many idle connections to where `url` lies, TLS done; those that fail are left out.
+        """Have this many idle connections to the host of `url`, TLS included; those that fail are left out.
 
-        Always a checkpoint. If cancelled, what is connected by then stays.
+        Always a checkpoint. If cancelled, connections that are ready stay in the pool.
         """
         place = _place_of(httpx.URL(url))
         self._drop_old()
@@ -83,7 +83,7 @@ class ConnectionPool(httpx.AsyncBaseTransport):
             await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
-        """Close what is idle, and what is busy when it comes back."""
+        """Close idle connections now, and busy ones when they are given back."""
         self._is_closed = True
         while self._idle:
             self._idle.pop()[1].close()
@@ -105,7 +105,7 @@ class ConnectionPool(httpx.AsyncBaseTransport):
             raise httpx.PoolTimeout("no connection became free") from None
 
     def _reused(self, place: _Place) -> Stream | None:
-        """The idle connection used last that is still good; those found dead are closed."""
+        """The idle connection that was used last and is still good; dead ones found on the way are closed."""
         self._drop_old()
         for index in range(len(self._idle) - 1, -1, -1):
             if self._idle[index][0] == place:
@@ -124,9 +124,9 @@ class ConnectionPool(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(str(error)) from error
         raise httpx.ConnectTimeout("no connection in time")
 
-    def _leave(self, place: _Place, stream: Stream, may_go_on: bool) -> None:
+    def _leave(self, place: _Place, stream: Stream, may_reuse: bool) -> None:
         self._busy.release()
-        if may_go_on and self._reuse:
+        if may_reuse and self._reuse:
             self._keep(place, stream)
         else:
             stream.close()
@@ -138,7 +138,7 @@ class ConnectionPool(httpx.AsyncBaseTransport):
             self._idle.append((place, stream, trio.current_time()))
 
     def _drop_old(self) -> None:
-        """Close what was idle too long, and the oldest where idle and busy (whoever asks included) are too many."""
+        """Close connections idle for too long, and the oldest ones beyond the limit on idle and busy ones together."""
         busy = self._limit - self._busy.value
         oldest_good = trio.current_time() - _KEEPALIVE_SECONDS
         while self._idle and (self._idle[0][2] < oldest_good or len(self._idle) + busy > self._limit):

@@ -1,7 +1,7 @@
-"""Connected sockets, plain and TLS, that receive straight into the caller's buffer; and how they are connected.
+"""Connected sockets, plain and TLS, that receive into the caller's buffer.
 
-It owns non-blocking sockets and the pump between them and OpenSSL; it must not know HTTP, pools or httpx.
-`wire/pool` dials, `wire/http1` sends and receives. Errors are OSError, ssl.SSLError included.
+It owns non-blocking sockets, the pump between them and OpenSSL, and how they are connected. It must not know HTTP,
+pools or httpx. Errors are OSError, ssl.SSLError included.
 """
 
 import fcntl
@@ -18,35 +18,35 @@ import trio
 
 from cffs.core.units import KIB
 
-#: What one system call takes in for OpenSSL: perf.md, section 2. trio's own stream takes a 16 KiB record at a time.
+#: Received for OpenSSL in one system call (trio's stream: 16 KiB): see cffs/docs/performance.md#http.
 PULL_NBYTES = 256 * KIB
 #: Encrypted at a time, so that a long piece of an upload is not in memory twice.
 _PUSH_NBYTES = 64 * KIB
-#: How often a send or an answer that is waited for asks whether bytes still leave this machine.
+#: While a send or an answer is waited for, how often to look whether bytes still leave this machine.
 LOOK_SECONDS = 1.0
 
 
 class Stream:
-    """A connected socket. One task at a time uses it; it is closed by whoever holds it."""
+    """A connected socket. One task at a time uses it, and closes it."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
 
     def receive_nowait(self, buffer: memoryview) -> int | None:
-        """How many bytes it put into `buffer` (not empty): 0 at the end, None where there is nothing yet."""
+        """Put bytes into `buffer` (not empty); returns their number, 0 at the end, None where none has arrived."""
         try:
             return self._socket.recv_into(buffer)
         except BlockingIOError:
             return None
 
     async def wait_readable(self) -> None:
-        """Return when `receive_nowait` is worth a look. Always a checkpoint; harmless to cancel."""
+        """Return when `receive_nowait` may have bytes. Always a checkpoint; safe to cancel."""
         await trio.lowlevel.wait_readable(self._socket)
 
     async def send_all(self, data: bytes, *, idle_seconds: float = math.inf) -> None:
-        """Send it. A checkpoint where the peer is slow; if cancelled, nobody knows how much was sent.
+        """Send the data. A checkpoint where the peer is slow; after a cancel it is not known how much was sent.
 
-        Raises trio.TooSlowError where for `idle_seconds` no byte was taken.
+        Raises trio.TooSlowError where no byte was taken for `idle_seconds`.
         """
         await self._send_raw(data, idle_seconds)
 
@@ -59,7 +59,7 @@ class Stream:
                 await self._wait_writable(idle_seconds)
 
     async def _wait_writable(self, idle_seconds: float) -> None:
-        # The kernel calls for more only when a good part of what it has is gone, which on a slow network takes minutes.
+        # The kernel asks for more only when a good part of its buffer is gone, which takes minutes on a slow network.
         left_nbytes, moved_at = self.unsent_nbytes(), trio.current_time()
         while trio.current_time() < moved_at + idle_seconds:
             with trio.move_on_after(min(LOOK_SECONDS, idle_seconds)):
@@ -70,25 +70,25 @@ class Stream:
         raise trio.TooSlowError("the peer takes nothing")
 
     def unsent_nbytes(self) -> int:
-        """How much of what was sent the peer's machine has not acknowledged."""
+        """The number of bytes sent that the peer's machine has not acknowledged."""
         return int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def is_silent(self) -> bool:
-        """True where an idle connection is as it should be: open, and nothing came that nobody asked for."""
+        """True for an idle connection that is open, and on which no unrequested bytes came."""
         try:
             return self.receive_nowait(memoryview(bytearray(1))) is None
         except OSError:
             return False
 
     def close(self) -> None:
-        """Close it, without goodbyes: every length is counted, so no end is told by a closed connection alone."""
+        """Close it without TLS's close_notify: lengths are counted, so no peer takes a closed connection for an end."""
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
 
 
 class TlsStream(Stream):
-    """The same over TLS: socket -> `scratch` -> MemoryBIO -> SSLObject -> the caller's buffer."""
+    """A connected socket with TLS: socket -> `scratch` -> MemoryBIO -> SSLObject -> the caller's buffer."""
 
     def __init__(self, connected: socket.socket, context: ssl.SSLContext, host: str, scratch: memoryview) -> None:
         """`scratch` may be shared by all streams of one thread: it is never held across an await."""
@@ -98,7 +98,7 @@ class TlsStream(Stream):
         self._scratch = scratch
 
     async def handshake(self) -> None:
-        """Agree on keys; the peer's certificate and name are verified here, by `context`. Always a checkpoint."""
+        """Do the handshake, in which `context` verifies the peer's certificate and name. Always a checkpoint."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -112,7 +112,7 @@ class TlsStream(Stream):
             self._pull()
 
     def receive_nowait(self, buffer: memoryview) -> int | None:
-        """As of `Stream`. An end without TLS's goodbye is one too: many servers close so, and lengths are counted."""
+        """See `Stream`. An end without close_notify counts too: many servers close so, and lengths are counted."""
         filled_nbytes = 0
         has_pulled = False
         while filled_nbytes < len(buffer):
@@ -123,7 +123,7 @@ class TlsStream(Stream):
                 self._answer()
                 if filled_nbytes:
                     break
-                # One pull each time: a peer that sends records without content must not hold the loop.
+                # One pull for each call: a peer that sends records without content must not hold the loop.
                 if has_pulled or not self._pull():
                     return None
                 has_pulled = True
@@ -136,11 +136,11 @@ class TlsStream(Stream):
         return filled_nbytes
 
     def is_silent(self) -> bool:
-        """As of `Stream`; looked at twice, for behind TLS's own messages, which are nothing, may be its end."""
+        """See `Stream`. It looks twice, because the end may follow TLS's own messages, which give no bytes."""
         return super().is_silent() and super().is_silent()
 
     async def send_all(self, data: bytes, *, idle_seconds: float = math.inf) -> None:
-        """As of `Stream`."""
+        """See `Stream`."""
         rest = memoryview(data)
         while rest:
             written = 0
@@ -150,7 +150,7 @@ class TlsStream(Stream):
             rest = rest[written:]
 
     def _pull(self) -> bool:
-        """Take in what the kernel has; False where that is nothing yet."""
+        """Receive what has arrived; False where that is nothing."""
         nbytes = super().receive_nowait(self._scratch)
         if nbytes is None:
             return False
@@ -161,16 +161,16 @@ class TlsStream(Stream):
         return True
 
     def _answer(self) -> None:
-        """Send what TLS itself has to say (a change of keys): a few bytes, for which there is room."""
+        """Send TLS's own messages (a change of keys): a few bytes, for which the kernel has room."""
         if self._outgoing.pending:
-            said = self._outgoing.read()
-            if self._socket.send(said) != len(said):
+            message = self._outgoing.read()
+            if self._socket.send(message) != len(message):
                 raise OSError("the peer sends but does not receive")
 
 
 @dataclass(frozen=True, slots=True)
 class Dialler:
-    """Connects. `permitted` gives the addresses that may be dialled for a host; None dials what the name means."""
+    """Connects. `permitted` gives the addresses that may be dialled for a host; None dials any address of the name."""
 
     context: ssl.SSLContext
     _: KW_ONLY
@@ -180,12 +180,12 @@ class Dialler:
     socket_options: Sequence[tuple[int, int, int]] = ()
 
     async def connect(self, scheme: str, host: str, port: int) -> Stream:
-        """A connection, TLS done and verified where `scheme` is https. Always a checkpoint.
+        """A connection, with TLS done and verified where `scheme` is https. Always a checkpoint.
 
-        If cancelled, nothing stays open. Raises OSError, or UnicodeError for a host that can be none.
+        If cancelled, nothing stays open. Raises OSError, or UnicodeError for a text that is no host name.
         """
         dialled = await self._dialled(host, port)
-        # trio's socket always takes a checkpoint; a body is received faster without one for each piece.
+        # trio's socket has a checkpoint in each call; a body is received faster without them.
         connected = socket.socket(fileno=dialled.socket.detach())
         try:
             connected.setblocking(False)
