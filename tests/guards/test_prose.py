@@ -28,6 +28,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "scripts/tools",
     "tests/cli",
     "tests/guards",
+    "tests/mount",
 )
 LONGEST_FIRST_LINE = 80
 #: Words that do not occur, and what to write instead.

@@ -1,4 +1,4 @@
-"""Fixtures of the real mount: an account behind real HTTP, homes, what mounts say."""
+"""Fixtures of the real mount: an account behind real HTTP, and homes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +20,14 @@ def standin() -> Iterator[StandinThread]:
 
 @pytest.fixture
 def seed_only() -> Iterator[StandinThread]:
-    """The same, answering the operations of the two documents and nothing else."""
+    """A small account whose service answers the operations of the two documents and nothing else."""
     with StandinThread(Account(seed=11, calls=24), seed_only=True, credentials=CANARIES) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def said() -> Iterator[Said]:
-    """What the session's mounts say; `tests/conftest` searches it, and every file they leave, for credentials."""
+    """The output of the session's mounts. `tests/conftest` searches it, and every file they leave, for credentials."""
     everything = Said()
     yield everything
     assert everything.outputs, "a search of nothing finds nothing"

@@ -1,6 +1,6 @@
-"""A real mount in a process of its own: started by the command, watched, unmounted whatever happens.
+"""A real mount in a process of its own, unmounted whatever happens.
 
-It must not know what a test asserts. Credentials are canaries; what a mount says is kept for the session's search.
+It must not know what a test asserts. Credentials are canaries; what a mount prints is kept for the session's search.
 """
 
 import json
@@ -18,15 +18,15 @@ from cffs.standin.thread import StandinThread
 from tests.canary import CANARIES, RIGHT_ORIGIN, SAID
 
 ROOT = Path(__file__).resolve().parents[2]
-#: A call that takes longer than this hangs, which is what the watchdog is for.
+#: A call that takes longer than this hangs, and the watchdog ends it.
 WATCHDOG_SECONDS = 60
-#: Enough to be interrupted often by whoever else works.
+#: Long enough to be interrupted often by other processes.
 CONTENTION_SECONDS = 0.2
 
 
 @dataclass
 class Said:
-    """Everything that mounts of the session said, searched for canaries at its end."""
+    """Everything that mounts of the session printed, searched for canaries at its end."""
 
     outputs: list[str] = field(default_factory=lambda: SAID)
 
@@ -40,7 +40,7 @@ class Mounted:
     pid: int
 
     def status(self) -> dict[str, object]:
-        """What .cffs/status.json says now."""
+        """The present content of .cffs/status.json."""
         return json.loads((self.path / ".cffs/status.json").read_bytes())
 
     def log(self) -> str:
@@ -49,7 +49,7 @@ class Mounted:
 
 
 def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """What the command sees: a home of its own and nothing else of ours."""
+    """The environment of a command: a home of its own and nothing else of ours."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -64,7 +64,7 @@ def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
 def account_variables(
     standin: StandinThread, *, v1: bool = True, v2: bool = True, owner: bool = True
 ) -> dict[str, str]:
-    """The environment that names this stand-in and as much of its credentials as asked."""
+    """The environment that names this stand-in, with the credentials that are asked for."""
     told, found = standin.credentials, {"CFFS_V1_URL": standin.v1_url, "CFFS_V2_URL": standin.v2_url}
     if v1:
         found["CFFS_APIKEY"] = told.apikey
@@ -78,7 +78,7 @@ def account_variables(
 def run(
     said: Said, home: Path, *arguments: object, stdin: IO[str] | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `cffs`; keeps what it said."""
+    """Run `cffs`, and keep what it printed."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)],
         env=environment(home, variables),
@@ -93,7 +93,7 @@ def run(
 
 
 def contention() -> float:
-    """How many times longer than its processor time work takes on this machine now: 1 where nobody else works."""
+    """How many times longer than its processor time work takes on this machine now: 1 on an idle one."""
     began_at, worked = time.monotonic(), time.process_time()
     while time.process_time() - worked < CONTENTION_SECONDS:
         pass
@@ -101,7 +101,7 @@ def contention() -> float:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Returns once the condition holds; fails where it takes too long."""
+    """Return once the condition holds; fail where it takes too long."""
     deadline = time.monotonic() + WATCHDOG_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -109,7 +109,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def is_gone(pid: int) -> bool:
-    """The process has ended; one that its parent has not asked for yet has, too."""
+    """True where the process has ended, also where its parent has not waited for it yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
@@ -120,7 +120,7 @@ def is_gone(pid: int) -> bool:
 def mounted(
     said: Said, home: Path, variables: Mapping[str, str], *options: str, may_have_bugs: bool = False
 ) -> Iterator[Mounted]:
-    """A mount for the length of the block, its log at the most verbose level; no bug may have been met by its end."""
+    """A mount during the block, its log at the most verbose level; by its end no bug was met."""
     path = home / "mnt"
     path.mkdir(exist_ok=True)
     log = home / "log"

@@ -1,4 +1,4 @@
-"""Debian's nginx on a loopback port, for the length of a block.
+"""Debian's nginx on a loopback port, during a block.
 
 It must not know what is served.
 """
@@ -15,7 +15,7 @@ _SECONDS = 10
 
 
 def free_port() -> int:
-    """One that nobody listens on now."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(folder: Path, port: int, locations: str) -> Iterator[None]:
-    """Its files and its logs lie in `folder`; `locations` are those of its one server."""
+    """A running server, its files and logs in `folder`; `locations` are those of its one server block."""
     config = folder / "nginx.conf"
     config.write_text(f"""
         daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;

@@ -1,4 +1,4 @@
-"""A mount whose address is wrong, whose network is not there, or that is to ask nothing: what it says and shows."""
+"""Mounts with a wrong address, without a network, or with --offline."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 def mount_line(said, home, variables, *options: str) -> str:
-    """The one line of a mount that does not come; nothing is mounted."""
+    """The one line of a mount that fails; nothing is mounted."""
     (home / "mnt").mkdir(exist_ok=True)
     done = run(said, home, "mount", *options, home / "mnt", **variables)
     assert (done.returncode, done.stdout) == (1, "")
@@ -22,8 +22,8 @@ def mount_line(said, home, variables, *options: str) -> str:
 
 @pytest.mark.parametrize(("v1", "v2"), [(True, False), (False, True), (True, True)])
 def test_no_address_is_the_services(said, home, standin, v1, v2):
-    """Where nothing that has credentials looks like the service, nothing is mounted and the line says what to look at;
-    a later mount with the right address is not held up by what the wrong one said."""
+    """Where no API that has credentials looks like the service, nothing is mounted and the line says what to look at; a
+    later mount with the right address is not held up by what the wrong one answered."""
     right = account_variables(standin, v1=v1, v2=v2)
     wrong = right | {"CFFS_V1_URL": standin.base_url, "CFFS_V2_URL": standin.base_url}
     line = mount_line(said, home, wrong)
@@ -55,7 +55,7 @@ def test_one_address_is_wrong(said, home, standin):
 
 
 def test_no_network(said, home, standin):
-    """A mount without a network comes, says in one line which host it misses and what now, and shows it."""
+    """A mount without a network succeeds, says in one line which host it misses and what follows, and shows it."""
     variables = account_variables(standin) | {"CFFS_V1_URL": f"{NOWHERE}/cloud/1", "CFFS_V2_URL": f"{NOWHERE}/v2"}
     with mounted(said, home, variables) as mount:
         (line,) = said.outputs[-2].splitlines()
@@ -65,7 +65,7 @@ def test_no_network(said, home, standin):
 
 
 def test_offline_was_asked_for(said, home, standin):
-    """With --offline nothing is asked, nothing is said, and the status says that it is meant so."""
+    """With --offline nothing is asked, nothing is printed, and the status says that it was asked for."""
     with mounted(said, home, account_variables(standin), "--offline") as mount:
         assert said.outputs[-2] == ""
         assert standin.requests == []

@@ -1,4 +1,4 @@
-"""`--audit-log` on a real mount: who read which recording, by which path, how much of it."""
+"""`--audit-log` on a real mount: a line for each recording that was read."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.mount.mounting import account_variables, mounted, run
 
 
 def test_every_recording_opened_is_a_line(said, home, standin):
-    """Its last close notes time, uid, process, program, path and bytes; a second reader's are counted though they are
+    """The last close notes time, uid, process, program, path and bytes; a second reader's bytes count although they are
     cached; listings and rendered files are no recordings."""
     log = home / "audit"
     with mounted(said, home, account_variables(standin), "--audit-log", str(log)) as mount:
@@ -48,8 +48,8 @@ def test_every_recording_opened_is_a_line(said, home, standin):
 
 
 def test_a_lost_line_disturbs_no_read(said, home, standin):
-    """With the log's folder gone reads go on; when it is there again the log tells how many lines it lacks. Beside
-    `--thumbnailers head` it works as well."""
+    """With the log's folder gone reads succeed; once it is back the log says how many lines it lacks. It works beside
+    `--thumbnailers head` as well."""
     folder = home / "logs"
     folder.mkdir()
     options = ("--audit-log", str(folder / "audit"), "--thumbnailers", "head")
@@ -69,7 +69,7 @@ def test_a_lost_line_disturbs_no_read(said, home, standin):
 
 
 def test_a_reader_that_outlives_the_mount_is_noted(said, home, standin):
-    """What is open when a signal ends the mount has its line too."""
+    """A recording that is open when a signal ends the mount has its line too."""
     log, path = home / "audit", home / "mnt"
     path.mkdir()
     done = run(said, home, "mount", "--audit-log", log, path, **account_variables(standin))

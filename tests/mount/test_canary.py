@@ -1,4 +1,4 @@
-"""A whole life of a mount at its most verbose, every channel gathered: no credential shows in any of them."""
+"""Every channel of a verbose mount's life: no credential shows in any."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_no_channel_shows_a_credential(said, home, standin):
         options = ("--debug", "--audit-log", str(audit), "--timeout", "4", "--xattrs", "--writable")
         with mounted(said, home, variables, *options) as mount:
             (mount.path / "media/a.mp3.part").write_bytes(b"ID3 spooled, never sent")
-            # backwards: read forwards, the next ones would be here before a fault could hit them
+            # backwards: read forwards, the next ones would be prefetched before a fault could hit them
             recordings = sorted((mount.path / "recordings").glob("*.mp3"), reverse=True)
             wavs = [path.with_suffix(".wav") for path in recordings]
             for path in (*recordings[:3], *wavs[:3], mount.path / "me/account.json"):
@@ -38,7 +38,7 @@ def test_no_channel_shows_a_credential(said, home, standin):
                     try:
                         path.read_bytes()
                     except OSError:
-                        pass  # what it is is other tests' affair
+                        pass  # the error itself is held by other tests
                     standin.faults.remove(rule)
             for name in os.listdir(mount.path / "me/api/credentials"):
                 (mount.path / "me/api/credentials" / name).read_bytes()

@@ -1,4 +1,7 @@
-"""Credentials and caller ids on the real mount, as people use them, with the service's log as the witness."""
+"""Credentials and caller ids on the real mount, as people use them.
+
+The service's log is the witness.
+"""
 
 import errno
 import json
@@ -27,18 +30,18 @@ def refused(number: int) -> Iterator[None]:
 
 
 def acts(standin) -> list[str]:
-    """The operations that were asked for and change something, in order."""
+    """The operations that were requested and change something, in order."""
     return [record.kind for record in standin.requests if record.method != "GET"]
 
 
 def echo(text: str, path: Path) -> int:
-    """What a shell's redirection makes of it: its exit code."""
+    """The exit status of a shell's redirection."""
     command = ["sh", "-c", 'echo "$0" > "$1"', text, path]
     return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=WATCHDOG_SECONDS).returncode
 
 
 def soon(holds: Callable[[], object]) -> bool:
-    """Whether it comes to hold: after a call that failed, what the kernel knows is taken back a moment later."""
+    """True once the condition holds: after a call that failed, what the kernel knows is taken back a moment later."""
     for _ in range(500):
         with suppress(OSError):
             if holds():
@@ -49,7 +52,7 @@ def soon(holds: Callable[[], object]) -> bool:
 
 def test_credentials_as_people_use_them(said, home, standin):
     """mkdir creates, the document shows the password to its owner alone, rmdir forgets, rm deletes; each at once, each
-    one request; the password is in no file and nothing that was said."""
+    one request; the password is in no file and no output."""
     passwords = []
     with mounted(said, home, account_variables(standin), "--writable") as mount:
         folder = mount.path / CREDENTIALS
@@ -124,7 +127,7 @@ def test_caller_ids_as_people_use_them(said, home, standin):
         assert echo("0", code) != 0
         with refused(errno.EINVAL):
             code.write_text("1")
-        assert code.exists()  # and Python's second try of the same write, at its close, was not sent
+        assert code.exists()  # and Python's second attempt at that write, at its close, was not sent
         assert echo(me.verification_code(NUMBER), code) == 0
         assert os.listdir(mount.path / "me/callerids" / NUMBER) == []
         assert not code.exists()
@@ -135,7 +138,7 @@ def test_caller_ids_as_people_use_them(said, home, standin):
 
 
 def test_names_that_are_none_are_refused_unsent(said, home, standin):
-    """Hostile and mistaken names are EINVAL, what has no meaning EPERM or EROFS; the service hears of none of it."""
+    """Hostile and mistaken names are EINVAL, what has no meaning is EPERM or EROFS; the service gets no request."""
     with mounted(said, home, account_variables(standin), "--writable") as mount:
         numbers, credentials = mount.path / "me/callerids", mount.path / CREDENTIALS
         os.listdir(numbers), os.listdir(credentials)
@@ -158,8 +161,8 @@ def test_names_that_are_none_are_refused_unsent(said, home, standin):
 
 
 def test_a_lost_answer_is_eio_and_one_line(said, home, standin):
-    """Nobody knows whether it happened: EIO, one request, the log says so and what the service lists, and the mount
-    shows that; the telephone may have rung, so the number waits."""
+    """A lost answer is EIO, one request, and a line in the log with what the service lists, which the mount shows; the
+    telephone may have rung, so the number waits."""
     for kind in ("createApiCredential", "deleteApiCredential", "sendVerificationCodeToCallerId", "verifyCallerId"):
         standin.faults.add("reset_before", kind=kind)
     with mounted(said, home, account_variables(standin), "--writable") as mount:
@@ -191,7 +194,7 @@ def test_a_lost_answer_is_eio_and_one_line(said, home, standin):
 
 
 def test_without_the_account_login_there_is_nothing_to_create(said, home, standin):
-    """me/api is absent; a login that the service refuses is EACCES, and may be tried again."""
+    """Without the account's login me/api is absent; one that the service refuses is EACCES, and may be tried again."""
     with mounted(said, home, account_variables(standin, owner=False), "--writable") as mount:
         with refused(errno.ENOENT):
             (mount.path / CREDENTIALS / "x").mkdir()

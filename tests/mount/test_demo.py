@@ -1,4 +1,4 @@
-"""The demo, as a newcomer sees it: the tour without ffmpeg, and the mount that stays with its examples."""
+"""The demo as a newcomer sees it: without ffmpeg, and the mount that stays."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from tests.mount.mounting import ROOT, WATCHDOG_SECONDS, environment
 
-#: What the tour starts, besides Python: no decoder is among them.
+#: The programs that the tour starts, besides Python; no decoder is among them.
 TOOLS = ("fusermount3", "stat", "cat", "umount", "mount")
 
 
@@ -28,8 +28,8 @@ def without_ffmpeg(home):
 
 
 def test_the_tour(said, home, without_ffmpeg):
-    """On a machine without ffmpeg it plays a recording by Python's own reader, compares every audio file, ends with one
-    summary line on stdout and with what to do next on stderr, and leaves nothing mounted."""
+    """On a machine without ffmpeg the tour plays a recording by Python's own reader, compares every audio file, ends
+    with one summary line on stdout and with what to do next on stderr, and leaves nothing mounted."""
     done = subprocess.run(
         [sys.executable, ROOT / "scripts/tools/demo.py", home / "mnt"],
         env=environment(home, without_ffmpeg),
@@ -49,7 +49,7 @@ def test_the_tour(said, home, without_ffmpeg):
 
 
 def test_the_examples_exist(said, home):
-    """`cffs demo` says where to look once it is mounted; what it names is there, and Ctrl-C ends it."""
+    """`cffs demo` says where to look once it is mounted; the paths that it names exist, and Ctrl-C ends it."""
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "cffs.cli", "demo", "mnt"],
         env=environment(home, {}),

@@ -1,4 +1,4 @@
-"""The disk cache under a real mount: it survives the mount, the network and its own damage, and costs only requests."""
+"""The disk cache under a real mount: remounts, no network, damage."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from tests.mount.test_reading import AUDIO, true_bytes
 
 
 def cache_files(home: Path) -> list[Path]:
-    """What lies in the account's folder of blocks."""
+    """The files in the account's folder of blocks."""
     return [path for path in (home / "cache/cffs").glob("*/blocks/*/*") if path.is_file()]
 
 
@@ -30,7 +30,7 @@ def add_large(standin: StandinThread, nbytes: int) -> int:
 
 
 def audio_requests(standin: StandinThread) -> list[str]:
-    """What was asked of the service for bytes of recordings."""
+    """The requests for bytes of recordings."""
     return [line.path for line in standin.requests if "/recording" in line.path]
 
 
@@ -67,11 +67,11 @@ def test_remount_without_the_network(said, home, standin):
 
 
 def test_flips_in_the_cache_cost_only_requests(said, home, standin):
-    """Bytes flipped, files cut and removed in the cache are never served: every read is right, and mends it."""
+    """Bytes flipped, files cut and removed in the cache are never served: every read is right, and repairs it."""
     variables = account_variables(standin)
     large = add_large(standin, 6 * 2**20)
     with mounted(said, home, variables) as mount:
-        # backwards, so that nothing is brought early: what is cached is what was read
+        # backwards, so that nothing is prefetched: what is cached is what was read
         files = [*reversed(some_files(standin, mount.path)), mount.path / f"recordings/{large}.wav"]
         before = read_all(files)
     dice = random.Random(4)

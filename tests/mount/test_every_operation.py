@@ -1,5 +1,7 @@
-"""Every operation of both documents, driven through its path on a real mount, with the service's log as the witness: it
-was asked for, as often as it should, and answered."""
+"""Every operation of both documents, driven through its path on a real mount.
+
+The service's log is the witness that it was requested, as often as it should, and answered.
+"""
 
 import os
 import re
@@ -13,7 +15,7 @@ from tests.mount.writing import wav
 from tests.tree.sample_account import Facts
 
 NUMBER = "12135551122"
-#: The first document names no operations; the stand-in's log calls them so.
+#: The first document names no operations; these are the names of the stand-in's log.
 FIRST = {
     "Get List of Recordings for a Call": "listRecordings",
     "Get a single recording": "getRecording",
@@ -25,7 +27,7 @@ Drive = Callable[[Mounted, StandinThread, Facts], None]
 
 
 def reading(path: Callable[[Facts], str]) -> Drive:
-    """Opens a file to its end; its bytes are the service's where it has such a file."""
+    """Open a file and read it to its end; its bytes are the service's where it has such a file."""
 
     def drive(mount: Mounted, _standin: StandinThread, facts: Facts) -> None:
         assert (mount.path / path(facts)).read_bytes()
@@ -34,7 +36,7 @@ def reading(path: Callable[[Facts], str]) -> Drive:
 
 
 def listing(path: str) -> Drive:
-    """`ls`; something is there."""
+    """`ls` shows something."""
 
     def drive(mount: Mounted, _standin: StandinThread, _facts: Facts) -> None:
         assert os.listdir(mount.path / path)
@@ -43,7 +45,7 @@ def listing(path: str) -> Drive:
 
 
 def look_into_a_call(mount: Mounted, standin: StandinThread, facts: Facts) -> None:
-    """A call of which nothing is known: v1 lists its files."""
+    """A call that is not known; v1 lists its files."""
     account = standin.account
     rows = [row for row in map(account.call_row, account.call_ids()) if row and row["campaignId"]]
     row = next(row for row in rows if row["id"] != facts.call and account.recording_ids(row["id"]))
@@ -73,7 +75,7 @@ def verify(mount: Mounted, standin: StandinThread, _facts: Facts) -> None:
     (mount.path / "me/callerids" / NUMBER / "verification-code").write_text(f"{code}\n")
 
 
-#: In an order in which each finds what it needs, and nothing is cached of what it is to ask.
+#: In an order in which each finds what it needs, and nothing is cached of what it is to request.
 DRIVES: dict[str, Drive] = {
     "getCallRecordingByName": reading(lambda facts: f"{facts.folder}/{facts.name}.json"),
     "getCallRecordingMp3ByName": reading(lambda facts: f"{facts.folder}/{facts.name}.mp3"),
@@ -110,8 +112,8 @@ def documented() -> set[str]:
 
 
 def test_every_operation_of_the_documents(said, home: Path, seed_only: StandinThread) -> None:
-    """Each is asked for by its path, on an origin that has nothing else; what acts is sent exactly once, by its own
-    path alone, and the telephone rings once."""
+    """Each operation is requested by its path, on an origin that has nothing else; an action is sent exactly once, by
+    its own path alone, and the telephone rings once."""
     facts = Facts(seed_only)
     assert set(DRIVES) == documented()
     with mounted(said, home, account_variables(seed_only), "--writable") as mount:

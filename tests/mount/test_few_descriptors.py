@@ -1,4 +1,4 @@
-"""A mount that may have 64 descriptors: nothing fails for want of one."""
+"""A mount with 64 file descriptors."""
 
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""Recordings that are still being made, through the kernel: `tail -f`, `cat`, a decoder, and the whole file at last."""
+"""Recordings that are still growing, through the kernel."""
 
 import errno
 import os
@@ -11,12 +11,12 @@ import pytest
 from cffs.standin.growing_call import GrowingCall
 from tests.mount.mounting import account_variables, mounted
 
-#: Five times what a look, a tail's own second and a busy machine take together.
+#: Five times what a look, a second of `tail` and a busy machine take together.
 PATIENCE_SECONDS = 20
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
-    """Return once it is so; fails when patience ends."""
+    """Return once the condition holds; fail when patience ends."""
     until = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < until
@@ -26,14 +26,14 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("form", ["mp3", "wav"])
 def test_tail_and_cat(said, home, standin, form):
     """`tail -f` prints what comes until the recording is finished; then `cat` gives exactly the finished bytes, at no
-    request the second time, also to who had read it while it grew."""
+    request the second time, also to a program that had read it while it grew."""
     live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=4)
     with mounted(said, home, account_variables(standin)) as mount:
         path = mount.path / "recordings" / f"{live.id}.{form}"
         os.listdir(path.parent)
         first = path.read_bytes()
         assert first == live.object(form).read()
-        assert path.stat().st_blocks == 1  # nothing of it is kept
+        assert path.stat().st_blocks == 1  # nothing of it is cached
         output = home / "tailed"
         with output.open("wb") as file, subprocess.Popen(["tail", "-c", "+1", "-f", path], stdout=file) as tail:
             try:
@@ -56,7 +56,7 @@ def test_tail_and_cat(said, home, standin, form):
 
 
 def test_decoders(said, home, standin):
-    """What there is of a WAV plays while it grows: its head tells what there is."""
+    """The part of a WAV that is there plays while it grows: its head says how much that is."""
     live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=2)
     with mounted(said, home, account_variables(standin)) as mount:
         path = mount.path / "recordings" / f"{live.id}.wav"
@@ -68,7 +68,7 @@ def test_decoders(said, home, standin):
 
 
 def test_error(said, home, standin):
-    """A recording that fails is EIO at open; its .json tells why."""
+    """A recording that fails is EIO at open; its .json says why."""
     live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=2)
     with mounted(said, home, account_variables(standin)) as mount:
         path = mount.path / "recordings" / f"{live.id}.mp3"

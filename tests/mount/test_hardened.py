@@ -1,4 +1,4 @@
-"""What the daemon's process gives away: no core, no tracing, no credential in any environment; how it is reached."""
+"""The daemon's process: no core, no tracing, no credential in any environment."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_the_daemon_dumps_no_core_and_is_not_traced(said, home, standin, is_debu
         process = Path(f"/proc/{mount.pid}")
         limits = (process / "limits").read_text().splitlines()
         assert next(line.split()[4:6] for line in limits if line.startswith("Max core file size")) == ["0", "0"]
-        # what is not dumpable belongs to root, so that nobody else may read its memory or environment
+        # a process that is not dumpable belongs to root, so that no other user may read its memory or environment
         assert (process / "environ").stat().st_uid == (os.getuid() if is_debugged else 0)
         assert canary.shows((process / "cmdline").read_bytes()) is None
         if os.geteuid() != 0 and not is_debugged:
@@ -35,7 +35,7 @@ def test_the_daemon_dumps_no_core_and_is_not_traced(said, home, standin, is_debu
     [("v1", "http://api.example.com/cloud/1"), ("v2", "http://10.0.0.1/v2"), ("v2", "http://169.254.1.1/")],
 )
 def test_plain_http_to_another_machine_is_refused(said, home, api, url):
-    """Before anything is resolved or sent, in one line that names the option and the way to insist."""
+    """Plain http is refused before anything is resolved or sent, in one line that names the option to insist with."""
     (home / "mnt").mkdir()
     variables = {"CFFS_APIKEY": canary.CANARIES.apikey, f"CFFS_{api.upper()}_URL": url}
     line = one_line(run(said, home, "mount", home / "mnt", **variables), 1)
@@ -44,7 +44,7 @@ def test_plain_http_to_another_machine_is_refused(said, home, api, url):
 
 
 def test_a_ca_bundle_that_is_none_is_one_line(said, home, standin):
-    """Better no mount than one that trusts what it should not."""
+    """A --ca-bundle that cannot be used stops the mount."""
     (home / "mnt").mkdir()
     (home / "ca.pem").write_text("nothing")
     more = ("--ca-bundle", home / "ca.pem")

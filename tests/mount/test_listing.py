@@ -1,4 +1,4 @@
-"""What listing costs on a real mount: requests counted at the service, by all means and over everything."""
+"""The cost of listing on a real mount, as requests counted at the service."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from cffs.standin.answers import Options
 from cffs.standin.thread import StandinThread
 from tests.mount.mounting import CANARIES, WATCHDOG_SECONDS, account_variables, contention, mounted
 
-#: A noisy machine gets five times what the project aims at.
+#: A noisy machine gets five times of what is aimed at.
 NOISE = 5
 
 
@@ -53,13 +53,13 @@ def test_ten_thousand_calls(said, home):
             standin.log.clear()
             assert walk(mount.path / "calls") + walk(mount.path / "recordings") > 20_000
             listings = [record for record in standin.requests if record.kind in ("findCalls", "findCallBroadcasts")]
-            assert len(standin.requests) == len(listings) <= 3  # what is new, behind the listing
+            assert len(standin.requests) == len(listings) <= 3  # new calls, in the background
     with mounted(said, home, variables) as mount:
         assert walk(mount.path / "campaigns") == names
 
 
 def test_offline_asks_nothing(said, home, standin):
-    """With --offline everything listed before is listed, and the service hears nothing."""
+    """With --offline everything listed before is listed, and the service gets no request."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         names = walk(mount.path / "campaigns") + walk(mount.path / "media") + walk(mount.path / "calls")
@@ -106,7 +106,7 @@ def test_wavs_beside_v2_by_the_rule_of_twenty(said, home):
 @pytest.mark.slow
 def test_a_hundred_thousand_calls(said, home):
     """100,000 calls stream: the first entries come with the first page, the daemon stays under 200 MB, and the next
-    mount is there as soon as an empty one."""
+    mount is up as soon as an empty one."""
     with StandinThread(Account(seed=3, calls=100_000, campaigns=1), credentials=CANARIES) as standin:
         variables = account_variables(standin)
         with mounted(said, home, variables, "--timeout", "120") as mount:
@@ -157,8 +157,8 @@ def test_sizes_before_and_after_open(said, home):
 
 
 def test_sizes_of_a_folder_are_asked_by_eights(said, home):
-    """`ls -l` of a folder whose sizes nobody told asks for eight at a time: 40 files at 250 ms take less than half of
-    one after the other."""
+    """`ls -l` of a folder without known sizes asks for eight at a time: 40 files at 250 ms take less than half of one
+    after the other."""
     account = Account(seed=9, calls=40)
     for call_id in account.call_ids():
         account.set_recording(account.recording_ids(call_id)[0], lengthInBytes=0)
@@ -168,7 +168,7 @@ def test_sizes_of_a_folder_are_asked_by_eights(said, home):
             standin.log.clear()
             standin.standin.link.latency_seconds = 0.25
             assert ls_l(mount.path / "recordings") < 40 * 0.25 / 2
-            # of a listing nothing more is asked, nor of any file twice; what refreshes a listing is no size
+            # of a listing nothing more is asked, nor of any file twice; the refresh of a listing is no size
             asked = Counter((record.path, record.range) for record in standin.requests if "/recordings" in record.path)
             assert len(asked) == 40
             assert set(asked.values()) == {1}, asked.most_common(3)

@@ -1,4 +1,4 @@
-"""Names are UTF-8 on the wire to the kernel, whatever the locale of who mounts."""
+"""Names are UTF-8 on the wire to the kernel, whatever the locale."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ def with_locale(name: str, home: Path) -> dict[str, str]:
 @pytest.mark.parametrize("name", LOCALES)
 def test_names_are_utf8(said, home, standin, name):
     """Labels and the mount point itself may hold letters that the locale does not know: they are listed, opened and
-    told of as in any other locale, and a name that is no UTF-8 is none."""
+    printed as in any other locale, and a name that is no UTF-8 does not exist."""
     standin.account.add_call(labels=[NAME])
     variables = environment(home, account_variables(standin)) | with_locale(name, home)
     path = home / f"mnt {NAME}"
@@ -61,10 +61,10 @@ def test_names_are_utf8(said, home, standin, name):
 
 
 def test_a_secret_of_the_environment_in_the_terminals_letters(home):
-    """A password that a terminal of the locale spelt is read as its letters; a path in the environment stays the bytes
-    that it is; what is printed is in those letters again, or spelt out."""
+    """A password that a terminal of the locale spelt is read as its letters; a path in the environment keeps its bytes;
+    output has those letters again, or escapes."""
     if "latin-1" not in LOCALES:
-        return  # nowhere to make such a locale: ASCII above shows the rest
+        return  # such a locale cannot be made here; ASCII above covers the rest
     program = """
 import os, sys
 from cffs.daemon.inherited_environment import put_right, spoken

@@ -1,4 +1,4 @@
-"""Peak memory of a mount with its default settings: the cache it is allowed and 60 MiB, whatever is read."""
+"""Peak memory of a mount with default settings: its cache and 60 MiB."""
 
 import os
 import random
@@ -52,7 +52,7 @@ def pss_nbytes(pid: int) -> int:
 
 @contextmanager
 def watched(pid: int, what: str) -> Iterator[None]:
-    """The block must not make the daemon larger than it may be, at any moment."""
+    """During the block the daemon is never larger than it may be."""
     peak_nbytes, is_over = 0, threading.Event()
 
     def look() -> None:

@@ -1,4 +1,4 @@
-"""Moments on a real mount, as Python's reader and ffmpeg hear them."""
+"""Clips on a real mount, as Python's reader and ffmpeg decode them."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from tests.mount.mounting import account_variables, mounted
 
 FFMPEG = shutil.which("ffmpeg")
 TONE = ("-f", "lavfi", "-i", "aevalsrc=0.3*sin(440*2*PI*t)+0.2*sin(1234*t*t):s=8000:d=6")
-#: What ffmpeg writes, and whether a cut of it decodes to the very samples (GSM 6.10 remembers what came before).
+#: Codecs that ffmpeg writes, and whether a cut decodes to the very samples (GSM 6.10 depends on those before).
 CODECS = {
     "pcm_s16le": True,
     "pcm_s24le": True,
@@ -38,7 +38,7 @@ def decoded(path: Path) -> bytes:
 
 
 def test_moments_play(said, home, standin):
-    """A moment is the same cut of the whole file, sample for sample: by Python's reader, and through ffmpeg where it is
+    """A clip equals that cut of the whole file, sample for sample: by Python's reader, and through ffmpeg where it is
     installed, for PCM and mu-law."""
     call = standin.account.call_ids()[0]
     idents = {}
@@ -67,9 +67,9 @@ def test_moments_play(said, home, standin):
 
 
 def test_codecs(said, home, standin):
-    """A moment of each codec that telephone systems use is the samples of those seconds, as far as its blocks allow
-    (ffmpeg, where it is installed, makes and decodes them); one that cannot be cut is EIO, and the log names its codec.
-    """
+    """A clip of each codec that telephone systems use has the samples of those seconds, as far as its blocks allow
+    (ffmpeg, where it is installed, makes and decodes them); one that cannot be cut is EIO, and the log names its
+    codec."""
     call, files = standin.account.call_ids()[0], {}
     made = {
         "A-law": wav(form(6, block=1, bits=8), bytes(i * 37 % 251 for i in range(48_000))),

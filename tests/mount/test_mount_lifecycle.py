@@ -1,4 +1,4 @@
-"""How the mount behaves beside reading: refusals, ends, starts, and what it costs to have."""
+"""The mount beside reading: refusals, ends, starts, and its idle cost."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ import pytest
 from cffs.standin.thread import StandinThread
 from tests.mount.mounting import account_variables, contention, environment, mounted, run
 
-#: A noisy machine gets five times what the project promises (mount 1.5 s, --help 0.3 s).
+#: A noisy machine gets five times of what is promised (mount 1.5 s, --help 0.3 s).
 NOISE = 5
 
 
@@ -44,7 +44,8 @@ def test_everything_that_writes_is_refused_as_read_only(said, home, standin):
 
 
 def test_names_that_are_none(said, home, standin):
-    """An unknown path is ENOENT, a file as a folder ENOTDIR, a name over 255 bytes ENAMETOOLONG; junk costs nothing."""
+    """An unknown path is ENOENT, a file as a folder ENOTDIR, a name over 255 bytes ENAMETOOLONG; probe names cost
+    nothing."""
     with mounted(said, home, account_variables(standin)) as mount:
         for path, expected in (
             ("nothing", errno.ENOENT),
@@ -93,7 +94,7 @@ def test_own_files_are_honest(said, home, standin):
 
 
 def test_an_origin_that_was_down_at_mount_time(said, home, standin):
-    """With the service down the mount comes within 2 s, says offline, and works within 5 s of its return."""
+    """With the service down the mount is up within 2 s, says offline, and works within 5 s of its return."""
     variables = account_variables(standin)
     port = int(standin.base_url.rsplit(":", 1)[1])
     account = standin.account
@@ -150,7 +151,7 @@ def test_kill_and_mount_again(said, home, standin):
 
 
 def test_sigterm_frees_the_mount_point_with_readers_blocked(said, home, standin):
-    """SIGTERM while a reader hangs: the reader gets an error, the mount point is free, within 2 s."""
+    """SIGTERM while a reader hangs: the reader gets an error and the mount point is free, within 2 s."""
     variables = account_variables(standin)
     path = home / "mnt"
     path.mkdir()
@@ -181,14 +182,14 @@ def test_sigterm_frees_the_mount_point_with_readers_blocked(said, home, standin)
 
 
 def test_the_daemon_is_small_and_idle(said, home, standin):
-    """Idle, the daemon burns no processor time to speak of and holds less than 60 MB (Pss)."""
+    """Idle, the daemon uses hardly any processor time and holds less than 60 MB (Pss)."""
     with mounted(said, home, account_variables(standin)) as mount:
         os.listdir(mount.path / "campaigns")
         time.sleep(0.5)
         before = _cpu_seconds(mount.pid)
         time.sleep(2)
         assert _cpu_seconds(mount.pid) - before < 0.02 * NOISE
-        if os.geteuid() == 0:  # an ordinary user may not look into a daemon that is not dumpable, its own included
+        if os.geteuid() == 0:  # an ordinary user may not look into a daemon that is not dumpable, not even into its own
             with open(f"/proc/{mount.pid}/smaps_rollup") as rollup:
                 pss = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
             assert pss * 1024 < 60e6

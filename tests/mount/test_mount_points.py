@@ -1,4 +1,4 @@
-"""What a mount point may be, who wins it, where it may go while it is mounted, and that each end finds the daemon."""
+"""Mount points: which are accepted, races, moves, and each way to end a mount."""
 
 import ctypes
 import fcntl
@@ -36,7 +36,7 @@ def daemon_of(path) -> int:
 
 @contextmanager
 def clean(home):
-    """Nothing below the home stays mounted, whatever happens."""
+    """A home below which nothing stays mounted."""
     try:
         yield
     finally:
@@ -47,7 +47,7 @@ def clean(home):
 
 
 def mount_now(said, home, standin, path, *options: object) -> int:
-    """Mounts in the background; the daemon's pid."""
+    """Mount in the background; the daemon's pid."""
     path.mkdir(parents=True, exist_ok=True)
     done = run(said, home, "mount", *options, path, **account_variables(standin))
     assert (done.returncode, done.stderr) == (0, "")
@@ -101,8 +101,8 @@ def test_an_empty_mount_of_ones_own_is_a_folder(said, home, standin, kind):
 
 @contextmanager
 def automount_trap(path, serve):
-    """A trap as systemd sets it: autofs, direct, for the process group of who serves it. `serve()` mounts; True where
-    it did."""
+    """A trap as systemd sets it: autofs, direct, for the process group of its server. `serve()` mounts; True where it
+    did."""
     libc = ctypes.CDLL(None, use_errno=True)
     read_end, write_end = os.pipe()
     options = f"fd={write_end},pgrp={os.getpgrp()},minproto=5,maxproto=5,direct"
@@ -137,8 +137,8 @@ def place():
 @as_root
 @pytest.mark.parametrize("user", [[], ["uid=65534,gid=65534"]], ids=["root", "uid"])
 def test_an_automount_trap(said, home, place, standin, user):
-    """The first look at a trap has mount.cffs mount on it, as its own daemon or as another user's; after an unmount the
-    next look does so again."""
+    """The first access to a trap has mount.cffs mount on it, as its own daemon or as another user's; after an unmount
+    the next access does so again."""
     path, cache, told = place / "mnt", place / "cache", []
     path.mkdir()
     cache.mkdir(mode=0o700)
@@ -169,8 +169,8 @@ def test_an_automount_trap(said, home, place, standin, user):
 
 @as_root
 def test_the_helper_a_second_time(said, home, standin):
-    """`mount -a` for the second time finds the same source mounted and says nothing, status 0; another source is told
-    that the mount point is taken."""
+    """`mount -a` for the second time finds that source mounted and prints nothing, status 0; another source gets the
+    error that the mount point is taken."""
     path = home / "mnt"
     path.mkdir()
     variables = environment(home, account_variables(standin))
@@ -283,7 +283,7 @@ def test_a_copy_in_another_mount_namespace(said, home, standin):
 
 @as_root
 def test_a_daemon_in_a_pid_namespace(said, home, standin):
-    """A daemon that numbers itself otherwise than we do is waited for, and ended, all the same."""
+    """A daemon that has another pid in its own namespace is waited for, and ended."""
     path = home / "mnt"
     path.mkdir()
     variables = environment(home, account_variables(standin))

@@ -1,4 +1,4 @@
-"""What attends a running mount: the control socket, signals, the service manager, the kernel's settings."""
+"""Services of a running mount: control socket, signals, service manager, kernel."""
 
 import json
 import os
@@ -12,12 +12,12 @@ import pytest
 
 from tests.mount.mounting import account_variables, contention, mounted, run
 
-#: A noisy machine gets five times what the project promises (status 0.3 s).
+#: A noisy machine gets five times of what is promised (status 0.3 s).
 NOISE = 5
 
 
 def wait_for(found, *, seconds: float = 30.0) -> None:
-    """Until `found()` is true."""
+    """Wait until `found()` is true."""
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline
@@ -25,7 +25,7 @@ def wait_for(found, *, seconds: float = 30.0) -> None:
 
 
 def test_status_while_the_origin_hangs(said, home, standin):
-    """With every request hanging and a reader blocked, `cffs status` comes at once and shows the waiting as it is."""
+    """With every request hanging and a reader blocked, `cffs status` answers at once and shows what waits."""
     with mounted(said, home, account_variables(standin), "--timeout", "10") as mount:
         name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
         standin.faults.add("stall_head")
@@ -50,7 +50,8 @@ def test_status_while_the_origin_hangs(said, home, standin):
 
 
 def test_socket_lies_where_the_contract_says(said, home, standin, tmp_path):
-    """In $XDG_RUNTIME_DIR/cffs/ where there is one, else in the cache folder given; status finds it in both."""
+    """The socket lies in $XDG_RUNTIME_DIR/cffs/ where there is one, else in the cache folder; status finds it in
+    both."""
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
     variables = {**account_variables(standin), "XDG_RUNTIME_DIR": str(runtime)}
@@ -63,7 +64,7 @@ def test_socket_lies_where_the_contract_says(said, home, standin, tmp_path):
 
 
 def test_usr1_logs_every_waiting_call(said, home, standin):
-    """SIGUSR1 writes a line per waiting call, with its age and what it is about, and the mount lives on."""
+    """SIGUSR1 writes a line per waiting call, with its age and subject, and the mount lives on."""
     with mounted(said, home, account_variables(standin), "--timeout", "6") as mount:
         name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
         standin.faults.add("stall_head")
@@ -104,7 +105,7 @@ def write_config(home: Path, standin, **more: str) -> Path:
 def test_hangup_reads_the_configuration_again(said, home, standin, tmp_path_factory):
     """SIGHUP takes over log level and credentials at once; what needs a remount is named; a broken file changes
     nothing."""
-    # outside the folder that is searched for canaries: here they are where they belong
+    # outside the folder that is searched for canaries, because this is where they belong
     private = tmp_path_factory.mktemp("hangup")
     try:
         config = write_config(private, standin, log_level="info", password="wrong-at-first-password")
@@ -175,7 +176,8 @@ def test_service_manager_is_told(said, home, standin, tmp_path):
 
 
 def test_kernel_settings_are_raised_and_told(said, home, standin):
-    """Mounted by root, read-ahead is 1 MiB; status tells what is set, and an ordinary user's mount leaves it alone."""
+    """Mounted by root, read-ahead is 1 MiB; status shows the settings, and an ordinary user's mount leaves them
+    alone."""
     with mounted(said, home, account_variables(standin)) as mount:
         wait_for(lambda: mount.status()["kernel"]["read_ahead_kb"] is not None)
         expected = 1024 if os.geteuid() == 0 else 128

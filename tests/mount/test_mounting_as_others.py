@@ -1,4 +1,4 @@
-"""Mounting as others do: mount -t cffs, another user's mount made by root, systemd units, a service manager's start."""
+"""Mounts by mount -t cffs, by root for a user, by units and service managers."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from cffs.cli.unit import unit_text
 from cffs.daemon.mount_table import mount_at
 from tests.mount.mounting import ROOT, account_variables, environment, mounted, run
 
-#: `nobody`: an account without a home, as a service's may be; fusermount3 wants to know a name.
+#: An account without a home, as a service's may be; fusermount3 wants to know a name.
 UID = GID = 65_534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount for another user; runs in mount-root")
 
@@ -40,13 +40,13 @@ def place() -> Iterator[Path]:
 
 
 def as_user(*command: object) -> subprocess.CompletedProcess[str]:
-    """Runs a command as the other user."""
+    """Run a command as the other user."""
     become = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups", "--"]
     return subprocess.run([*become, *map(str, command)], capture_output=True, text=True, timeout=60, cwd="/")
 
 
 def processes(mountpoint: Path) -> tuple[int, int]:
-    """The daemon of the mount there, told by its socket, and root's helper, its parent."""
+    """The daemon of the mount there, found by its socket, and root's helper, its parent."""
     from cffs.cli.control import ask
 
     found = mount_at(mountpoint)
@@ -59,7 +59,7 @@ def processes(mountpoint: Path) -> tuple[int, int]:
 
 
 def wait_until(found, *, seconds: float = 10.0) -> None:
-    """Until `found()` is true."""
+    """Wait until `found()` is true."""
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline
@@ -67,7 +67,7 @@ def wait_until(found, *, seconds: float = 10.0) -> None:
 
 
 def mount_for_user(said, home: Path, place: Path, standin, monkeypatch, *options: str) -> Path:
-    """Root's mount of the other user's; its mount point."""
+    """Root's mount for the other user; its mount point."""
     monkeypatch.setenv("CFFS_CACHE_DIR", str(place / "cache"))  # where this process looks for the socket
     more = ["--uid", UID, "--gid", GID, "--cache-dir", place / "cache", *options]
     done = run(said, home, "mount", *more, place / "mnt", **account_variables(standin))
@@ -77,8 +77,8 @@ def mount_for_user(said, home: Path, place: Path, standin, monkeypatch, *options
 
 @as_root
 def test_the_daemon_becomes_the_user(said, home, standin, place, monkeypatch):
-    """Mounted by root with --uid: the daemon has that uid, no other group and no capability, its files are that
-    user's, only that user sees the mount, and its read-ahead is root's doing all the same."""
+    """Mounted by root with --uid: the daemon has that uid, no other group and no capability, its files are that user's,
+    only that user sees the mount, and its read-ahead is set by root all the same."""
     path = mount_for_user(said, home, place, standin, monkeypatch)
     pid, helper = processes(path)
     told = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
@@ -111,7 +111,7 @@ def _lives(pid: int) -> bool:
 @as_root
 def test_that_users_config_and_cache(said, home, standin, place):
     """Mounted by root with --uid alone: config, cache, catalogue and group are those of that user's account, and a
-    second mount of it is told pid, mount point and --cache-dir."""
+    second mount of it gets pid, mount point and --cache-dir in its error."""
     user_home, uid = place / "home", 54_321
     (user_home / ".config/cffs").mkdir(parents=True)
     names = {name.removeprefix("CFFS_").lower(): value for name, value in account_variables(standin).items()}
@@ -158,7 +158,8 @@ mkdir "$PLACE/other"; chown 54321 "$PLACE/other"
     ("to_helper", "number"), [(True, signal.SIGTERM), (False, signal.SIGTERM), (False, signal.SIGKILL)]
 )
 def test_every_end_frees_the_mount_point(said, home, standin, place, monkeypatch, to_helper, number):
-    """SIGTERM to root's helper or to the daemon, and kill -9 of the daemon: the mount point is free, nobody is left."""
+    """SIGTERM to root's helper or to the daemon, and kill -9 of the daemon: the mount point is free, no process is
+    left."""
     path = mount_for_user(said, home, place, standin, monkeypatch)
     pid, helper = processes(path)
     os.kill(helper if to_helper else pid, number)
@@ -213,7 +214,7 @@ def test_the_user_may_unmount(said, home, standin, place, monkeypatch):
 
 @as_root
 def test_a_mount_point_out_of_reach_is_one_line(said, home, standin, place):
-    """A mount point where the user may not go is refused in one line, and nothing stays mounted."""
+    """A mount point that the user may not reach is refused in one line, and nothing stays mounted."""
     (place / "closed").mkdir(mode=0o700)
     (place / "closed/mnt").mkdir()
     more = ["--uid", UID, "--gid", GID, "--cache-dir", place / "cache"]
@@ -280,7 +281,7 @@ def test_allow_other_and_umask(said, home, standin, place, monkeypatch):
 
 @pytest.fixture
 def helper_link() -> Iterator[None]:
-    """/sbin/mount.cffs, as the README has the administrator make it; gone afterwards unless it was there."""
+    """/sbin/mount.cffs, made as the README says; removed afterwards unless it was there."""
     link, made = Path("/sbin/mount.cffs"), False
     if not link.exists():
         link.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -P -m cffs.cli.mount_helper "$@"\n')
@@ -389,7 +390,7 @@ def test_units_are_sound(tmp_path, kind):
         assert (done.returncode, done.stderr) == (0, "")
     lines = unit_text(kind, command=None).splitlines()
     settings = {line.partition("=")[0] for line in lines if not line.startswith("#")}
-    # each of them would hide the mount from everybody else, or keep a user's fusermount3 from working
+    # each of them would hide the mount from all others, or keep a user's fusermount3 from working
     assert not settings & {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "NoNewPrivileges"}
     if kind == "user":
         assert not settings & {"SystemCallFilter", "RestrictNamespaces", "LockPersonality", "RestrictAddressFamilies"}

@@ -1,4 +1,4 @@
-"""A server that nobody here wrote: Debian's nginx with recordings of real speech as static files under v1's paths."""
+"""A foreign server: Debian's nginx with recorded speech below v1's paths."""
 
 import os
 import subprocess

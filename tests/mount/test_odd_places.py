@@ -1,5 +1,7 @@
-"""Starting where something is missing that a shell gives: streams, signals, a current folder, a home, a folder for
-temporary files. It mounts and ends as elsewhere, or says one line."""
+"""Starts without what a shell gives: streams, signals, a current folder, a home.
+
+The mount works as elsewhere, or there is one line.
+"""
 
 import json
 import os
@@ -31,7 +33,7 @@ BECOME = "import os, signal, sys\n{odd}\nos.execv(sys.argv[1], sys.argv[1:])\n"
 
 
 def command(odd: str, *arguments: object) -> list[str]:
-    """`cffs` as started by somebody odd."""
+    """`cffs` as started by an unusual parent."""
     cffs = [sys.executable, "-P", "-m", "cffs.cli", *map(str, arguments)]
     return [sys.executable, "-c", BECOME.format(odd=odd), *cffs]
 
@@ -44,7 +46,7 @@ def command(odd: str, *arguments: object) -> list[str]:
     ],
 )
 def test_in_the_background(said, home, standin, odd, ending):
-    """It mounts with exit status 0 and not a word, and each way to end it ends it."""
+    """It mounts with exit status 0 and no output, and each way to end it ends it."""
     path = home / "mnt"
     path.mkdir()
     variables = environment(home, account_variables(standin))
@@ -98,7 +100,7 @@ def test_in_the_foreground(said, home, standin, odd):
 
 @pytest.mark.parametrize(("place", "given"), [(".", "."), (".", "{path}"), ("recordings", "{path}")])
 def test_in_the_dead_mount(said, home, standin, place, given):
-    """A shell that stands in the mount whose daemon was killed mounts it again, by its path and by `.` where the
+    """A shell whose current folder is the mount of a killed daemon mounts it again, by its path and by `.` where the
     kernel still knows that."""
     path = home / "mnt"
     path.mkdir()

@@ -9,7 +9,7 @@ from tests.mount.test_disk import audio_requests, cache_files, read_all
 
 
 def stats(said, home: Path) -> dict[str, object]:
-    """What `cffs cache stats --json` says of the one account."""
+    """The row of `cffs cache stats --json` for the one account."""
     done = run(said, home, "cache", "stats", "--json")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
@@ -48,7 +48,7 @@ def test_prefetch_brings_a_subtree(said, home, standin):
 
 
 def test_prefetch_tells_what_failed(said, home, standin):
-    """What cannot be brought is listed, a line each, with exit 1; the rest is brought. A path elsewhere is one line."""
+    """A file that cannot be brought is a line each, with exit 1; the rest is brought. A path elsewhere is one line."""
     with mounted(said, home, account_variables(standin)) as mount:
         files = sorted(path for path in (mount.path / "recordings").iterdir() if path.suffix == ".mp3")
         standin.faults.add("status", path=files[3].name, code=500)
@@ -71,7 +71,7 @@ def test_cache_without_a_mount(said, home, standin):
     assert run(said, home, "cache", "stats").returncode == 0
     with mounted(said, home, account_variables(standin)) as mount:
         files = sorted(path for path in (mount.path / "recordings").iterdir() if path.suffix == ".mp3")[:4]
-        read_all(reversed(files))  # forwards the next ones would be brought too
+        read_all(reversed(files))  # read forwards, the next ones would be prefetched too
         assert run(said, home, "cache", "verify").returncode == 0
     assert stats(said, home)["files"] == 4
     assert stats(said, home)["mountpoint"] is None
@@ -111,7 +111,7 @@ def test_what_is_only_in_memory_is_brought_to_disk(said, home, standin):
 
 
 def test_a_cache_too_small_for_all_of_it(said, home, standin):
-    """What was brought and then evicted for what came after it is told, with exit 1; what is said to be here is."""
+    """A file that was brought and then evicted by later ones is reported, with exit 1; what is reported as here is."""
     with mounted(said, home, account_variables(standin), "--cache-size", "2M") as mount:
         done = run(said, home, "prefetch", mount.path / "recordings")
         assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Where recordings lie, found by their content: what was cleared, evicted or never to be kept is on no disk of ours."""
+"""Where recordings lie, found by their content."""
 
 import os
 from pathlib import Path
@@ -40,11 +40,12 @@ def read_some(mount: Path, count: int, standin: object) -> dict[str, bytes]:
 
 
 def test_a_size_of_0_keeps_no_audio(said, home, standin):
-    """Neither while it is mounted nor afterwards, and what an earlier mount kept goes at the start."""
+    """With --cache-size 0 no piece is on disk, neither while it is mounted nor afterwards, and what an earlier mount
+    cached is removed at the start."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         audio = read_some(mount.path, 3, standin)
-    assert kept(home, audio) == set(audio)  # so the search can find
+    assert kept(home, audio) == set(audio)  # so that the search can find
     with mounted(said, home, variables, "--cache-size", "0") as mount:
         assert kept(home, audio) == set()
         assert read_some(mount.path, 3, standin) == audio

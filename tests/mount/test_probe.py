@@ -1,4 +1,4 @@
-"""`doctor --probe` on a mount: what it asks, what it says, what is kept, for honest and for odd origins."""
+"""`doctor --probe` on a mount, for honest and for odd origins."""
 
 import json
 import os
@@ -13,7 +13,7 @@ def first_mp3(mount) -> str:
 
 
 def test_probe_of_a_mount_is_kept_and_shown(said, home, standin):
-    """One object of each kind is looked at; status shows it, also after a remount; no key is in it."""
+    """One object of each kind is probed; status shows the findings, also after a remount; no key is in them."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         done = run(said, home, "doctor", "--probe", mount.path, **variables)
@@ -39,7 +39,7 @@ def test_probe_of_a_mount_is_kept_and_shown(said, home, standin):
     ],
 )
 def test_odd_origins_are_told(said, home, standin, fault, options, says):
-    """Each odd behaviour of an origin is found, and said in words."""
+    """Each odd behaviour of an origin is found and described in words."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         name = first_mp3(mount)
@@ -55,7 +55,7 @@ def test_odd_origins_are_told(said, home, standin, fault, options, says):
 
 
 def test_an_origin_that_hangs_does_not_hang_the_probe(said, home, standin):
-    """A hanging object is said to hang; the mount answers status meanwhile."""
+    """A hanging object is reported as hanging; the mount answers status meanwhile."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         name = first_mp3(mount)
@@ -69,7 +69,7 @@ def test_an_origin_that_hangs_does_not_hang_the_probe(said, home, standin):
 
 
 def test_what_cannot_be_probed(said, home, standin):
-    """A rendered file and a name that is none are one line each."""
+    """A rendered file and a missing name are one line each."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         for path, says in (("me/account.json", "rendered by cffs"), ("recordings/nothing", "")):

@@ -1,4 +1,4 @@
-"""Names that nobody listed, on a real mount: looked up at once, told by programs as ever whether they are there."""
+"""Unlisted names on a real mount: answered at once, and true for programs."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
 from tests.mount.mounting import CANARIES, WATCHDOG_SECONDS, Mounted, account_variables, contention, mounted
 
-#: Enough that what waits for the service can be told from what does not.
+#: So many that what waits for the service stands out from what does not.
 LATENCY_SECONDS = 0.1
 
 
@@ -28,7 +28,7 @@ def served(said, home, *options: str, **which: bool) -> Iterator[tuple[StandinTh
 
 
 def told(*command: object) -> tuple[int, str]:
-    """The exit status of a program, and what it said went wrong."""
+    """The exit status of a program, and its error."""
     done = subprocess.run(
         list(map(str, command)), capture_output=True, timeout=WATCHDOG_SECONDS, env={**os.environ, "LC_ALL": "C"}
     )
@@ -38,7 +38,7 @@ def told(*command: object) -> tuple[int, str]:
 @pytest.mark.parametrize("options", [(), ("--writable",)], ids=["modes checked", "modes not checked"])
 @pytest.mark.parametrize("which", [{}, {"v2": False}, {"v1": False}], ids=["both", "v1", "v2"])
 def test_programs_see_no_difference(said, home, which, options):
-    """Programs say of a name that the service denies what they say of any missing file, in every position of a path."""
+    """Programs report a name that the service denies as they do any missing file, in every position of a path."""
     with served(said, home, *options, **which) as (standin, mount):
         form = "wav" if which.get("v2", True) is False else "mp3"
         missing = [mount.path / f"recordings/99{number}.{form}" for number in range(8)]
@@ -64,7 +64,7 @@ def test_programs_see_no_difference(said, home, which, options):
 
 
 def test_a_missing_name_that_is_created_is_refused_as_ever(said, home):
-    """A program that is told that a file is missing, and then creates it, hears of a read-only file system."""
+    """A program that finds a file missing and then creates it gets a read-only file system."""
     with served(said, home) as (_standin, mount):
         status, said_so = told("cp", "/etc/hostname", mount.path / "recordings/990.mp3")
         assert (status, "Read-only file system" in said_so) == (1, True), said_so

@@ -1,4 +1,4 @@
-"""The main job on a real mount: every path reads byte for byte what the service holds, with whatever credentials."""
+"""The main job on a real mount: every path reads the service's bytes."""
 
 import filecmp
 import os
@@ -14,7 +14,7 @@ from cffs.standin.thread import StandinThread
 from tests.mount.mounting import WATCHDOG_SECONDS, Mounted, account_variables, mounted
 
 AUDIO = (".mp3", ".wav")
-#: Folders of other names for the same files; they have tests of their own.
+#: Folders with other names of these files; they have tests of their own.
 VIEWS = {"by-date", "by-number", "by-label"}
 
 
@@ -140,7 +140,7 @@ def test_dynamic_recordings_by_lookup(said, home, standin):
 
 
 def test_media_by_id_by_name_and_public(said, home, standin):
-    """Media of every type, also of those that no document names, read whole by id, by name and by public key; by-name
+    """Media of every type, also of types that no document names, read whole by id, by name and by public key; by-name
     shares the inode of the id."""
     with mounted(said, home, account_variables(standin)) as mount:
         by_inode = {}
@@ -219,7 +219,7 @@ def test_a_hundred_readers_fetch_one_copy(said, home, standin):
 
 
 def test_a_small_file_costs_one_request(said, home, standin):
-    """A file of up to 512 KiB whose size a listing told costs one request from open to end, none when read again."""
+    """A file of up to 512 KiB whose size a listing gave costs one request from open to end, none when read again."""
     with mounted(said, home, account_variables(standin)) as mount:
         name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
         (mount.path / "recordings" / name).stat()

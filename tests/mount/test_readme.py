@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type works, typed as it stands there, in the order it stands there."""
+"""The README's commands work as they stand there, in their order."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def blocks() -> list[str]:
 
 
 def typed(line: str) -> str:
-    """A line as it is typed: `watch` goes on until Ctrl-C, which a person types after a while; pipx is not undone."""
+    """A line as a person types it: `watch` is ended by Ctrl-C after a while; pipx is not undone."""
     command = line.partition("  #")[0].rstrip()
     if command.startswith("cffs watch"):
         return f"timeout --signal=INT 4 {command} || [ $? = 124 ]"

@@ -1,4 +1,4 @@
-"""A recording costs a handful of requests through the kernel, however programs read it, and has its true bytes."""
+"""A recording costs a handful of requests through the kernel, however it is read."""
 
 import os
 import random
@@ -18,7 +18,7 @@ from tests.mount.mounting import CANARIES, WATCHDOG_SECONDS, Mounted, account_va
 
 KIB, MIB = 1024, 1024 * 1024
 LATENCY_SECONDS = 0.05
-#: What a request that nobody waits for needs to come to its end.
+#: How long a request that no reader waits for needs to end.
 SETTLE_SECONDS = 0.5
 NBYTES = 5_000_000
 
@@ -61,7 +61,7 @@ def seeking_player(path: Path, content: bytes, dice: random.Random) -> None:
 
 
 def one_program_after_another(path: Path, content: bytes, dice: random.Random) -> None:
-    """Each opens the file, reads something, and closes it."""
+    """Each program opens the file, reads something, and closes it."""
     for _ in range(30):
         with opened(path) as fd:
             check(fd, content, dice.randrange(len(content)), dice.choice([1, 4 * KIB, 128 * KIB]))
@@ -116,7 +116,7 @@ def service() -> Iterator[tuple[StandinThread, dict[str, bytes]]]:
 
 
 def costs_of(standin: StandinThread, name: str) -> tuple[int, int]:
-    """How often its bytes were asked for, and how many were given to the network."""
+    """How often its bytes were requested, and how many were given to the network."""
     time.sleep(SETTLE_SECONDS)
     asked = [record for record in standin.requests if record.path.endswith(f"/files/recording/{name[:-4]}")]
     return len(asked), sum(record.body_nbytes for record in asked)

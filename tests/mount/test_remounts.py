@@ -1,4 +1,4 @@
-"""What a later mount of an account shows: the names, inode numbers and times of the first one, whatever its options."""
+"""A later mount shows the names, inode numbers and times of the first one."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ def everything(root: Path) -> dict[str, os.stat_result]:
 
 
 def identities(shown: dict[str, os.stat_result]) -> dict[str, tuple[int, int, int]]:
-    """What a backup goes by: inode number, time and mode of each path."""
+    """What a backup depends on: inode number, time and mode of each path."""
     return {path: (found.st_ino, found.st_mtime_ns, found.st_mode) for path, found in shown.items()}
 
 

@@ -1,4 +1,4 @@
-"""Rendered files through the kernel: mapped, each open a snapshot of its own, while what they hold changes."""
+"""Rendered files through the kernel: mapped, each open a snapshot of its own."""
 
 import os
 import subprocess
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.mount.mounting import account_variables, mounted
 
-#: Opens the file again at each line, maps it shared, and looks at everything that it has open since the start; in a
-#: process of its own, for a page fault holds Python's lock.
+#: A program that opens the file again at each line, maps it shared, and checks everything that it has open since the
+#: start. It is a process of its own, because a page fault holds Python's lock.
 HOLDER = """import mmap, os, sys
 held = []
 for _line in sys.stdin:
@@ -24,7 +24,7 @@ for _line in sys.stdin:
     assert (shown.st_size, shown.st_ino) == (len(body), inode), (shown, len(body), inode)
     print(len({body for _file, _mapped, body, _inode in held}), len({inode for *_rest, inode in held}), flush=True)
 """
-#: Opens and maps it over and over; a snapshot is whole: it begins as it should and ends with a line.
+#: A program that opens and maps it over and over; a snapshot is whole: it begins as it should and ends with a line.
 LOOPER = """import mmap, os, sys, time
 until = time.monotonic() + float(sys.argv[2])
 while time.monotonic() < until:
@@ -56,7 +56,7 @@ def grow(standin, folder: Path, path: Path) -> None:
 
 def test_each_open_is_a_snapshot(said, home, standin):
     """A playlist that is held open and mapped while the account grows stays as it was, to the byte and the size; each
-    later open and stat has the one of then, under an inode of its own; closed, it goes on under the last."""
+    later open and stat has the present one, under an inode of its own; closed, it goes on under the last."""
     with mounted(said, home, account_variables(standin), "--dir-ttl", "0.1") as mount:
         folder = mount.path / "recordings"
         path = folder / "playlist.m3u8"

@@ -1,4 +1,4 @@
-"""Credentials that are exchanged while the mount lives: found anew after a refusal, once; `logout` leaves nothing."""
+"""Credentials that are exchanged during a mount's life."""
 
 import errno
 import os
@@ -30,12 +30,12 @@ def exchange(path: Path, password: str) -> None:
 
 
 def test_a_new_password_needs_no_remount(said, home, standin):
-    """The service takes another password, the file has it: the next read works, asked once more by itself; no signal,
-    no remount. A password that is refused again is not looked for at every request."""
+    """The service takes another password, and the file has it: the next read works after one more request, without a
+    signal or a remount. A password that is refused again is not read again at every request."""
     secret = configured(home, standin)
     port = int(standin.base_url.rpartition(":")[2])
     with mounted(said, home, {}) as mount:
-        # backwards: read forwards, the third would be here before its turn
+        # backwards: read forwards, the third would be prefetched before its turn
         third, second, first = sorted((mount.path / "recordings").glob("*.mp3"))[:3]
         assert first.read_bytes()
         account = standin.account

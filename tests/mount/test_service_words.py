@@ -1,4 +1,4 @@
-"""What the service says in unusual words, on the real mount: pages, rate limits, media of any type, imports."""
+"""Unusual answers of the service on the real mount."""
 
 import errno
 import json
@@ -47,7 +47,7 @@ def test_pages_are_refused_and_audio_is_read(said: Said, home: Path, standin: St
 
 
 def test_a_rate_limit_is_waited_for(said: Said, home: Path, standin: StandinThread) -> None:
-    """403 with these words is no bad login: the file is read after a pause, and the mount is online."""
+    """403 that speaks of a rate limit is no bad login: the file is read after a pause, and the mount is online."""
     recording_id = standin.account.recording_ids(standin.account.call_ids()[0])[0]
     words = json.dumps({"httpStatusCode": 403, "message": "Rate Limit Reached"}).encode()
     with mounted(said, home, account_variables(standin)) as mount:
@@ -77,7 +77,7 @@ def test_media_of_any_type(said: Said, home: Path, standin: StandinThread) -> No
 
 
 def test_what_was_imported_is_complete_in_a_running_mount(said: Said, home: Path, standin: StandinThread) -> None:
-    """A v2 URL in escaped text: the recording appears where its call's number, which no listing told, puts it."""
+    """A v2 URL in escaped text: the recording appears where its call's number, which no listing gave, puts it."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         os.listdir(mount.path / "by-number")
@@ -94,7 +94,8 @@ def test_what_was_imported_is_complete_in_a_running_mount(said: Said, home: Path
 
 
 def test_a_verified_number_exists(said: Said, home: Path, standin: StandinThread) -> None:
-    """Also one that was verified elsewhere meanwhile: EEXIST, and no telephone rings."""
+    """A number that is verified already, also one that was verified elsewhere meanwhile, is EEXIST, and no telephone
+    rings."""
     with mounted(said, home, account_variables(standin), "--writable") as mount:
         os.listdir(mount.path / "me/callerids")
         standin.account.me.caller_ids.append("12135551122")

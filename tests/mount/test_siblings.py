@@ -13,7 +13,7 @@ from tests.mount.mounting import CANARIES, Mounted, account_variables, mounted
 from tests.mount.test_reading import true_bytes
 
 FILES = 200
-#: So many, in no order, tell what a file costs that nobody brought early.
+#: As many files as show, read in no order, what one costs that was not prefetched.
 ALONE = 10
 #: Far more than a busy machine's work for a file.
 LATENCY_SECONDS = 0.2
@@ -39,8 +39,8 @@ def seconds_of(said, home: Path, act: Callable[[Mounted, Path], None], check: Ca
 
 
 def test_copying_a_folder(said, home):
-    """`cp -r` of 200 files at 200 ms takes less than a fifth of one after another, asks for each file once, and every
-    byte is right; files read in no order bring nothing."""
+    """`cp -r` of 200 files at 200 ms takes less than a fifth of one after another, requests each file once, and every
+    byte is right; files read in no order cause no prefetch."""
     copy = home / "ordered/copy"
 
     def copying(_mount: Mounted, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A daemon that is stopped: nothing of ours hangs on it, and the way out that is told works."""
+"""A daemon that is stopped: no command hangs on it."""
 
 import json
 import os
@@ -13,8 +13,8 @@ LIMIT_SECONDS = 30
 
 
 def test_a_stopped_daemon(said, home, standin):
-    """With the daemon stopped, status, doctor and a second mount come back with one line each, and `umount --lazy`
-    frees the mount point, says who lives on, and has it end as soon as it can."""
+    """With the daemon stopped, status, doctor and a second mount return with one line each, and `umount --lazy` frees
+    the mount point, says which daemon lives on, and has it end as soon as it can."""
     variables = account_variables(standin)
     path = home / "mnt"
     path.mkdir()
@@ -36,7 +36,7 @@ def test_a_stopped_daemon(said, home, standin):
         (line,) = done.stderr.splitlines()
         assert (done.returncode, f"(pid {pid}) still runs" in line) == (1, True)
         os.kill(pid, signal.SIGCONT)
-        until(lambda: is_gone(pid))  # it was told to end
+        until(lambda: is_gone(pid))  # it was asked to end
     finally:
         if not is_gone(pid):
             os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""A real user manager of systemd runs the unit as cffs/docs/operations.md says: start, reload, crash, refusal, stop.
+"""A real user manager of systemd runs the unit as cffs/docs/operations.md says.
 
 The manager lives in a mount table of its own with an empty /run, so it needs no systemd on the machine, only the
-package, and touches nothing of the machine's. Only root can make that table; the unit's text is the same for all.
+package, and touches nothing of the machine's. Only root can make that table; the unit's text is equal for all users.
 """
 
 import json
@@ -33,13 +33,13 @@ exec {MANAGER} --user --log-target=console --log-level=warning
 
 
 class Manager:
-    """A running user manager; commands run where its mounts are seen."""
+    """A running user manager; commands run where its mounts are visible."""
 
     def __init__(self, process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
         self.process, self._variables = process, variables
 
     def sh(self, script: str) -> subprocess.CompletedProcess[str]:
-        """Runs a shell script as the manager's user, in its mount table."""
+        """Run a shell script as the manager's user, in its mount table."""
         return subprocess.run(
             ["nsenter", f"--mount=/proc/{self.process.pid}/ns/mnt", "sh", "-euc", script],
             env=self._variables,
@@ -88,7 +88,7 @@ def manager(home: Path) -> Iterator[Manager]:
 
 
 def until(holds: Callable[[], object], *, seconds: float = 30.0) -> None:
-    """Waits for it."""
+    """Wait for it."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -110,7 +110,7 @@ def configure(home: Path, standin: StandinThread, *, password: str) -> None:
 
 
 def readme_block() -> str:
-    """What the document says to type for a mount at boot, without the line that is the login manager's."""
+    """The lines that the document gives for a mount at boot, without the line that is the login manager's."""
     blocks = re.findall(
         r"^```sh\n(.*?)^```$", (ROOT / "cffs/docs/operations.md").read_text(), flags=re.MULTILINE | re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""Thumbnailers and indexers: known by name, held to the head where asked, harmless to everybody else."""
+"""Thumbnailers and indexers: known by name, held to the head where asked."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ import pytest
 from cffs.daemon.thumbnailers import HEAD_NBYTES, is_thumbnailer
 from tests.mount.mounting import account_variables, mounted
 
-#: Reads as a thumbnailer would, under a thumbnailer's name, and says what it got.
+#: A program that reads as a thumbnailer would, under a thumbnailer's name, and prints what it got.
 PROGRAM = """
 import ctypes, errno, os, sys
 ctypes.CDLL(None).prctl(15, b"tumblerd", 0, 0, 0)
@@ -49,13 +49,13 @@ def fake_proc(folder: Path, thread: str, process: str) -> Path:
     ],
 )
 def test_callers_are_known_by_name(tmp_path, thread, process, expected):
-    """The thread's name or its process's tells a thumbnailer; who cannot be seen is none."""
+    """The name of the thread or of its process marks a thumbnailer; a process that cannot be seen is none."""
     assert is_thumbnailer(12, proc=fake_proc(tmp_path, thread, process)) is expected
     assert not is_thumbnailer(13, proc=tmp_path)
 
 
 def as_thumbnailer(file: Path) -> list[str]:
-    """What the program above says of a file."""
+    """What the program above prints about a file."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(file)], capture_output=True, text=True, check=True)
     return done.stdout.split()
 
@@ -67,7 +67,7 @@ def longest(folder: Path) -> Path:
 
 
 def test_head_holds_thumbnailers_and_nobody_else(said, home, standin):
-    """With `head`, one named tumblerd reads 128 KiB and EACCES beyond; a player reads all, before and after."""
+    """With `head`, one named tumblerd reads 128 KiB and gets EACCES beyond; a player reads all, before and after."""
     with mounted(said, home, account_variables(standin), "--thumbnailers", "head") as mount:
         file = longest(mount.path / "recordings")
         total = file.stat().st_size
@@ -79,7 +79,7 @@ def test_head_holds_thumbnailers_and_nobody_else(said, home, standin):
 
 
 def test_allow_is_the_default(said, home, standin):
-    """Without the option a thumbnailer reads like everybody."""
+    """Without the option a thumbnailer reads as any program does."""
     with mounted(said, home, account_variables(standin)) as mount:
         file = longest(mount.path / "recordings")
         assert as_thumbnailer(file)[1] == "10"

@@ -1,4 +1,7 @@
-"""Media upload on a real mount, by the programs people use; the stand-in's log is the witness of what was sent."""
+"""Media upload on a real mount, by the programs people use.
+
+The stand-in's log is the witness of what was sent.
+"""
 
 import errno
 import json
@@ -19,7 +22,7 @@ from cffs.standin.thread import StandinThread
 from tests.mount.mounting import CANARIES, Mounted, Said, account_variables, mounted, run
 from tests.mount.writing import posts, spooled, stored, wav
 
-#: Program that must be there (None: the shell alone), and what it is given: a source, the name written, its folder.
+#: The program that must be there (None: the shell alone), and its arguments: a source, the name written, its folder.
 PROGRAMS = {
     "cp": (None, "cp {src} {dst}"),
     "cp -p": (None, "cp -p {src} {dst}"),
@@ -50,7 +53,7 @@ class Writable:
 
     @property
     def media(self) -> Path:
-        """Where files are written."""
+        """The folder where files are written."""
         return self.mount.path / "media"
 
 
@@ -72,13 +75,13 @@ def failure_of(act) -> str:
 
 
 def write_file(path: Path, body: bytes) -> None:
-    """Open, write, close: what any program does."""
+    """Open, write and close, as any program does."""
     with open(path, "wb", buffering=0) as file:
         assert file.write(body) == len(body)
 
 
 def gone(path: Path, *, seconds: float = 30.0) -> bool:
-    """Whether the name ceases to be; a release comes after its close."""
+    """True once the name has ceased to be; a release comes after its close."""
     deadline = time.monotonic() + seconds
     while path.exists():
         if time.monotonic() > deadline:
@@ -88,7 +91,7 @@ def gone(path: Path, *, seconds: float = 30.0) -> bool:
 
 
 def only_left(home: Path, expected: list[Path], *, seconds: float = 30.0) -> bool:
-    """Whether the spool comes to hold no more than that; it is tidied up behind whoever closed."""
+    """True once the spool holds no more than that; it is cleared after the close returned."""
     deadline = time.monotonic() + seconds
     while sorted(spooled(home)) != sorted(expected):
         if time.monotonic() > deadline:
@@ -125,8 +128,8 @@ def test_each_program_sends_once(writable):
 
 
 def test_what_is_never_sent(writable):
-    """An open without a write, a wrong name, a wrong content, too many bytes, what is not there to be changed: each
-    has its errno, nothing is sent, and nothing is left."""
+    """An open without a write, a wrong name, a wrong content, too many bytes, a change of what exists: each has its
+    errno, nothing is sent, and nothing is left."""
     mount, standin, media = writable.mount, writable.standin, writable.media
     before, left = len(posts(standin)), spooled(writable.home)
     existing = next(media / name for name in os.listdir(media) if name.endswith(".wav"))
@@ -215,7 +218,7 @@ def test_what_the_service_refuses(writable):
 
 
 def test_a_name_forges_no_line(writable):
-    """The name of a file that the service refuses is in the log, on the line that tells of it."""
+    """The name of a file that the service refuses is in the log, on the line about it."""
     rule = writable.standin.faults.add("refuse", kind="createMedia", times=1, code=400)
     name, left = "a\n2026-01-01 00:00:00,000 ERROR forged\x1b[31m\x9b\x7f.wav", spooled(writable.home)
     assert failure_of(lambda: write_file(writable.media / name, wav(150))) == "EINVAL"
@@ -227,8 +230,8 @@ def test_a_name_forges_no_line(writable):
 
 
 def killed_while_writing(mount: Mounted, home: Path, command: str, *, nbytes: int) -> int:
-    """Runs the command in the shell, which copies from the pipe `fifo` of its folder into media/killed.wav and says in
-    `pid` who does; kills that process once `nbytes` are with the mount. Returns what the shell ended with."""
+    """Run the command in the shell, which copies from the pipe `fifo` of its folder into media/killed.wav and writes
+    into `pid` which process does; kill that process once `nbytes` are with the mount. Returns the shell's status."""
     fifo, pid = home / "fifo", home / "pid"
     for path in (fifo, pid):
         path.unlink(missing_ok=True)
@@ -269,8 +272,8 @@ def test_a_killed_writer_sends_nothing(writable):
 
 
 def test_what_a_killed_mount_left(said, home, standin):
-    """A file that a killed mount had not sent is named in one line by the next one, its bytes kept; what had arrived,
-    and files without a byte, are not; nothing is sent by itself."""
+    """A file that a killed mount had not sent is named in one line by the next one, its bytes kept; one that had
+    arrived, and files without a byte, are not; nothing is sent by itself."""
     variables = account_variables(standin)
     path = home / "mnt"
     path.mkdir()
@@ -297,8 +300,8 @@ def test_what_a_killed_mount_left(said, home, standin):
 
 
 def test_a_file_that_the_service_has_not_ready(said, home):
-    """What was just sent is read from the spool while the service calls it unavailable; the moment it does not, its
-    own bytes are read, and the spool never was in their place."""
+    """A file that was just sent is read from the spool while the service calls it unavailable; once it is available,
+    its own bytes are read."""
     options = Options(transcode_uploads=True, unavailable_seconds=3600)
     with StandinThread(Account(seed=11, calls=2), options=options, credentials=CANARIES) as standin:
         with mounted(said, home, account_variables(standin), "--writable") as mount:
@@ -319,7 +322,7 @@ def test_a_file_that_the_service_has_not_ready(said, home):
 
 
 def test_several_at_once(writable):
-    """Copies made at the same time are each sent once and whole, while status.json tells how far they are."""
+    """Copies made at one time are each sent once and whole, while status.json shows how far they are."""
     home, mount, standin = writable.home, writable.mount, writable.standin
     before = len(posts(standin))
     rule = standin.faults.add("slow_request", kind="createMedia", nbytes=262_144, seconds=0.1)
@@ -365,7 +368,7 @@ def test_a_full_spool(said, home, standin):
 
 @pytest.mark.slow
 def test_an_upload_that_stalls(said, home, standin):
-    """A service that stops taking bytes ends the close after 30 s without progress, not at its own leisure."""
+    """A service that stops taking bytes ends the close after 30 s without progress."""
     standin.faults.add("stall_request", kind="createMedia", seconds=600)
     with mounted(said, home, account_variables(standin), "--writable") as mount:
         begun_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""One version of an object through the kernel: sizes, pages and copies, while two machines of the service disagree."""
+"""Versions of an object through the kernel, while two machines disagree."""
 
 import itertools
 import os
@@ -42,7 +42,7 @@ class Service:
         return found
 
     def serve(self, found: StandinObject) -> None:
-        """From now on every machine has that version of the file that changes."""
+        """Give every machine that version of the file that changes."""
         self.standin.faults.clear()
         path = f"recordings/{self.numbers[CHANGING]}\\.mp3"
         self.standin.faults.add("other_machine", path=path, objects=itertools.repeat(found))
@@ -53,7 +53,7 @@ class Service:
         return self.served(CHANGING)
 
     def walk(self, count: int) -> None:
-        """As who reads the first files of the folder in order, and finds none in the kernel's cache."""
+        """Read the first files of the folder in order, with none of them in the kernel's cache."""
         for index in range(count):
             assert read(self.path(index), drop=True) == (NBYTES, self.served(index).read()), index
 
@@ -70,13 +70,13 @@ def service(said, home) -> Iterator[Service]:
     ):
         found = Service(standin, mount, numbers)
         os.listdir(found.folder)
-        for _ in range(2):  # in order, twice: sizes and validators are known, and the next files are brought early
+        for _ in range(2):  # in order, twice: sizes and validators are known, and the next files are prefetched
             found.walk(FILES)
         yield found
 
 
 def read(path: Path, *, drop: bool) -> tuple[int, bytes]:
-    """What fstat says after open, and the bytes; `drop`: not from pages that the kernel has."""
+    """The size by fstat after open, and the bytes; `drop`: not from pages that the kernel has."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if drop:
@@ -130,7 +130,7 @@ def test_a_machine_that_disagrees_once(service: Service, home: Path):
 
 def test_a_change_that_was_noticed(service: Service):
     """After a change was noticed the folder is read in order, from a service that takes its time: the new version is
-    brought, opened and read without another error."""
+    fetched, opened and read without another error."""
     path, new = service.path(CHANGING), service.version(service.served(CHANGING).read()[977:])
     with pytest.raises(OSError, match="Stale"):
         read(path, drop=True)
@@ -142,9 +142,9 @@ def test_a_change_that_was_noticed(service: Service):
 
 
 def test_answers_that_do_not_agree(said, home):
-    """Machines that name the same bytes otherwise with each answer: files of one request and of more are read by the
-    first open, copied whole, and read again from pages; a service without bytes for a while is EIO, and nothing of that
-    is left for the next mount."""
+    """Machines that give equal bytes another validator with each answer: files of one request and of more are read by
+    the first open, copied whole, and read again from pages; a service without bytes for a while is EIO, and nothing of
+    that is left for the next mount."""
     account = Account(seed=9, calls=3, media=0, dynamic=0)
     numbers = sorted(number for call_id in account.call_ids() for number in account.recording_ids(call_id))
     account.resize_recording(numbers[1], form="wav", total_nbytes=NBYTES)

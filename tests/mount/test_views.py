@@ -1,4 +1,4 @@
-"""The views through the kernel: every recording where it belongs, the same inode everywhere, at no request."""
+"""The views through the kernel: every recording where it belongs, at no request."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_walk(said, home, standin):
 
 
 def test_zone(said, home, standin):
-    """`--timezone` moves recordings to the day that they are of there."""
+    """`--timezone` moves recordings to their day in that zone."""
     with mounted(said, home, account_variables(standin), "--timezone", "Pacific/Kiritimati") as mount:
         names = [Path(path).name for path in files_below(mount.path / "by-date")]
         days = {path.split("/by-date/")[1][:10].replace("/", "-") for path in files_below(mount.path / "by-date")}
@@ -81,7 +81,7 @@ def test_offline_from_the_catalogue(said, home, standin):
 
 
 def test_import_into_a_running_mount(said, home, standin):
-    """What `cffs catalog import` finds is listed at the next `ls` of the mount that runs, and plays."""
+    """Recordings that `cffs catalog import` finds are listed at the next `ls` of the mount that runs, and play."""
     variables = account_variables(standin)
     names = list(standin.account.library.dynamic)
     urls = [

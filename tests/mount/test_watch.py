@@ -1,4 +1,4 @@
-"""`cffs watch`: every new recording once, also over restarts of the watch and of the mount."""
+"""`cffs watch`: every new recording once, also over restarts."""
 
 import json
 import os
@@ -19,7 +19,7 @@ WAIT_SECONDS = 30
 
 @contextmanager
 def watching(home, variables, *arguments):
-    """The lines of a watch that runs for the length of the block."""
+    """The lines of a watch that runs during the block."""
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "cffs.cli", "watch", *map(str, arguments)],
         env=environment(home, variables),
@@ -43,8 +43,8 @@ def new_call(standin):
 
 
 def test_each_new_recording_once(said, home, standin):
-    """A recording that is made while it watches is one line with its path and facts; with --state the next watch goes
-    on behind it, over a remount, and prints what was made meanwhile, once."""
+    """A recording that is made while it watches is one line with its path and facts; with --state the next watch
+    continues after it, over a remount, and prints what was made meanwhile, once."""
     variables = account_variables(standin)
     options = ("--dir-ttl", "0.2")
     state = home / "place"
@@ -110,7 +110,7 @@ def test_a_terminal_obeys_nothing_of_the_service(said, home, standin):
 
 
 def test_the_place_is_kept_from_the_start(said, home, standin):
-    """A watch that is ended before its first line goes on from where it began: what came meanwhile is printed."""
+    """A watch that is ended before its first line continues from where it began: what came meanwhile is printed."""
     variables = account_variables(standin)
     state = home / "place"
     with mounted(said, home, variables, "--dir-ttl", "0.2") as mount:
@@ -140,7 +140,7 @@ def test_a_reader_that_goes_early(said, home, standin):
 
 
 def test_wrong_use(said, home, standin):
-    """What is no mount, another account's, or no place to start from is one line and an exit status."""
+    """A folder without a mount, another account's mount, or no place to start from is one line and an exit status."""
     variables = account_variables(standin)
     assert run(said, home, "watch", home, **variables).returncode == 1
     with mounted(said, home, variables) as mount:
@@ -160,7 +160,7 @@ def test_wrong_use(said, home, standin):
 
 
 def test_a_planted_link_is_not_followed(said, home, standin):
-    """The place is written to a file of its own: what somebody put under its name before is left as it is."""
+    """The place is written to a file of its own: what lay under its name before is left as it is."""
     variables = account_variables(standin)
     (home / "mine").write_text("precious")
     with mounted(said, home, variables) as mount:

@@ -1,4 +1,4 @@
-"""`cffs why`: what a file's size came from, what was fetched, who served, what went wrong, what happens next."""
+"""`cffs why`: where a file's bytes came from, and what happens next."""
 
 import json
 import os
@@ -10,7 +10,8 @@ from tests.mount.mounting import account_variables, mounted, run
 
 
 def test_the_story_of_a_file(said, home, standin):
-    """Never opened, read, failing, being made, rendered: each told in at most ten lines, at no request for bytes."""
+    """A file that was never opened, read, failing, growing, or rendered is described in at most ten lines, at no
+    request for bytes."""
     live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=4)
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
@@ -36,7 +37,7 @@ def test_the_story_of_a_file(said, home, standin):
         assert read["size"] | {"from": ""} == {"bytes": len(body), "exact": True, "from": ""}
         assert f"calls/recordings/{path.stem}.mp3" in read["size"]["from"]
         assert (read["fetched"][0]["start"], read["fetched"][-1]["stop"]) == (0, len(body))
-        assert read["last_read_from"] in ("service", "memory")  # open may have brought it all
+        assert read["last_read_from"] in ("service", "memory")  # opening it may have brought all of it
         assert read["next"] == "opening and reading it ask nothing"
 
         standin.faults.add("status", path=failing.name, code=500)
@@ -53,7 +54,7 @@ def test_the_story_of_a_file(said, home, standin):
 
 
 def test_what_it_cannot_tell(said, home, standin):
-    """A path outside a mount, a folder, a name that is not there: one line, exit status 1."""
+    """A path outside a mount, a folder, a missing name: one line, exit status 1."""
     variables = account_variables(standin)
     with mounted(said, home, variables) as mount:
         for path in (home, mount.path / "recordings", mount.path / "recordings/nothing.mp3", mount.path):

@@ -16,7 +16,8 @@ def attributes(path: object) -> dict[str, bytes]:
 
 
 def test_with_the_option(said, home, standin):
-    """Programs read them, at no request; absent ones are ENODATA, setting one is refused, `ls -l` and cp -a work."""
+    """Programs read the attributes at no request; absent ones are ENODATA, setting one is refused, `ls -l` and cp -a
+    work."""
     with mounted(said, home, account_variables(standin), "--xattrs") as mount:
         folder = mount.path / "recordings"
         path = folder / next(name for name in sorted(os.listdir(folder)) if name.endswith(".mp3"))
@@ -51,7 +52,7 @@ def test_without(said, home, standin):
 
 
 def test_revalidate(said, home, standin):
-    """A cached recording that changed at the service is read anew, whole, once `--revalidate` seconds are over."""
+    """A cached recording that changed at the service is read again, whole, once `--revalidate` seconds are over."""
     with mounted(said, home, account_variables(standin), "--revalidate", "1") as mount:
         folder = mount.path / "recordings"
         path = folder / next(name for name in sorted(os.listdir(folder)) if name.endswith(".mp3"))

@@ -1,4 +1,4 @@
-"""What tests of a writable mount share: files of true types, and the stand-in's log and library as witnesses.
+"""Helpers of tests with a writable mount: files of true types, and witnesses.
 
 It must not know what a test asserts.
 """
@@ -20,7 +20,7 @@ def wav(seed: int, *, nbytes: int = 100_000) -> bytes:
 
 
 def posts(standin: StandinThread) -> list[RequestRecord]:
-    """The uploads that were asked for, whatever became of them."""
+    """The uploads that were requested, whatever became of them."""
     return [record for record in standin.requests if record.kind == "createMedia"]
 
 
@@ -37,7 +37,7 @@ def stored(standin: StandinThread) -> dict[int, tuple[str, bytes]]:
 
 
 def spooled(home: Path) -> list[Path]:
-    """What lies in the spool."""
-    # os.walk, since a folder may go while it is looked at: glob raises then
+    """The files in the spool."""
+    # os.walk, because a folder may go while it is looked at: glob raises then
     walked = [Path(folder) / name for folder, _folders, names in os.walk(home / "cache") for name in names]
     return [path for path in walked if "spool" in path.parent.parts and path.is_file()]
