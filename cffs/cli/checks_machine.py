@@ -24,7 +24,7 @@ from cffs.cli.root_owned import INSTALL_FOR_THE_MACHINE, weakness_of
 from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import is_open_and_unused
-from cffs.daemon.kernel import READ_AHEAD_KB, device_of, handler_budget, look, request_limit_seconds
+from cffs.daemon.kernel import READ_AHEAD_KB, device_of, handler_budget, request_limit_seconds, tuning_of
 from cffs.daemon.mount_table import mounts_now
 
 _DEV_FUSE = Path("/dev/fuse")
@@ -127,7 +127,7 @@ def _tuning(mounted: Sequence[Mount]) -> Check:
     if mounted:
         shown = []
         for mount in mounted:
-            now = look(device_of(mount.mountpoint))
+            now = tuning_of(device_of(mount.mountpoint))
             shown.append(
                 f"{mount.mountpoint}: {now.read_ahead_kb or '?'} KiB"
                 + (f", {now.max_background} in background" if now.max_background else "")

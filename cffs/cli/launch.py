@@ -26,7 +26,7 @@ from cffs.cli.unmount_tools import end
 from cffs.core.one_line import visible
 from cffs.core.settings import Settings
 from cffs.daemon.mount_request import hand_over
-from cffs.daemon.mounting import Connection, Known, free, mount
+from cffs.daemon.mounting import Connection, MountIdentity, free, mount
 from cffs.daemon.report import Report, ReportKind
 
 #: Credentials are tried for 1 s and the mount itself takes milliseconds; a daemon that is silent for this long is
@@ -89,12 +89,12 @@ def start_in_background(
     """
     task = json.dumps(_task(settings, mountpoint, options)).encode()
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    made: list[Known] = []
+    made: list[MountIdentity] = []
 
     def make_mount() -> Connection:
         # here and not in the daemon: see daemon/mounting
         connection = mount(settings, mountpoint)
-        made.append(connection.known)
+        made.append(connection.identity)
         return connection
 
     # in memory, so that no folder for temporary files needs to be writable

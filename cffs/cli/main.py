@@ -20,7 +20,7 @@ import cffs
 from cffs.cli.groups import SuggestingGroup
 from cffs.cli.messages import Failed, one_line, tell
 from cffs.core.errors import CffsError
-from cffs.daemon.inherited_environment import put_right
+from cffs.daemon.inherited_environment import repair_environment
 
 #: Module, name and short help of each command; the module is imported when the command is used.
 _COMMANDS = {
@@ -90,13 +90,13 @@ def cli(context: click.Context) -> None:
 
 def main() -> NoReturn:
     """The command `cffs`."""
-    put_right()
+    repair_environment()
     sys.exit(run(cli, sys.argv[1:], name="cffs"))
 
 
 def main_mount_helper() -> NoReturn:
     """The command `mount.cffs`, which mount(8) runs for `-t cffs` and for /etc/fstab."""
-    put_right()
+    repair_environment()
     from cffs.cli.mount import mount_helper
 
     sys.exit(run(mount_helper, sys.argv[1:], name="mount.cffs"))

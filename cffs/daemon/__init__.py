@@ -1,5 +1,5 @@
-"""The daemon owns the mount's life: object graph, nursery, signals, logs, status.
+"""The daemon: the life of a mount, its assembly, signals, logs and status.
 
-It must not know commands or how its settings were found.
-`cli/` starts it, as a child through `cffs.daemon.__main__` or, in the foreground, by calling `cffs.daemon.main.run`.
+It must not know commands, or how its settings were found. It is started as a child, `python -m cffs.daemon`, or in the
+foreground by a call of `daemon.main.start`.
 """

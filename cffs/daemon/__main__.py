@@ -1,7 +1,7 @@
-"""The daemon's process: reads its settings from stdin, reports through a socket, and leaves its starter's terminal.
+"""The daemon's process: settings from stdin, reports to a socket, no terminal.
 
-It must not know how settings are resolved nor what a mount does. `cli/launch` starts it as
-`python -m cffs.daemon`; argv holds the number of the socket and no setting: every user can read argv.
+Owns the process's descriptors. It must not know how settings are resolved, nor what a mount does. argv holds the number
+of the socket and no setting, since every user can read argv.
 """
 
 import json
@@ -15,7 +15,7 @@ from cffs.daemon.report import Report, ReportKind
 
 
 def main() -> int:
-    """Runs the mount that stdin describes; returns the process's exit status.
+    """Run the mount that stdin describes; returns the process's exit status.
 
     An exception that is a bug ends the process with its traceback on stderr, whose last line the command shows.
     """
@@ -26,12 +26,12 @@ def main() -> int:
     harden(debug=bool(task["settings"].get("debug")))
     os.chdir("/")
 
-    def report(told: Report) -> None:
+    def send(report: Report) -> None:
         try:
-            os.write(report_descriptor, told.to_line().encode())
+            os.write(report_descriptor, report.to_line().encode())
         except BrokenPipeError:
-            return  # the command is gone (Ctrl-C): the mount lives or ends by its own rules
-        if told.kind is ReportKind.READY:
+            return  # the command is gone (Ctrl-C); whether the mount goes on does not depend on it
+        if report.kind is ReportKind.READY:
             _leave_terminal(report_descriptor)
 
     try:
@@ -41,22 +41,22 @@ def main() -> int:
 
         return start(
             task,
-            report=report,
-            make_mount=partial(ask_starter, report, report_descriptor),
+            report=send,
+            make_mount=partial(ask_starter, send, report_descriptor),
             not_the_childs=(report_descriptor,),
         )
     except CffsError as error:
-        report(Report.error(str(error)))
+        send(Report.error(str(error)))
         return 1
     except ImportError as error:
-        report(Report.error(f"cannot start: {error}; install libfuse3 and reinstall cffs"))
+        send(Report.error(f"cannot start: {error}; install libfuse3 and reinstall cffs"))
         return 1
 
 
 def _leave_terminal(report_descriptor: int) -> None:
-    """Points the standard streams and the socket at /dev/null, so that nothing of the starter's stays open.
+    """Point the standard streams and the socket at /dev/null, so that nothing of the starter's stays open.
 
-    The socket's number is kept taken: a later write to it must not meet somebody else's file.
+    The socket's number stays in use: a later write to it must not meet another file.
     """
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for descriptor in (0, 1, 2, report_descriptor):

@@ -1,7 +1,8 @@
-"""The folders of one account: below the cache and state folders, named by a keyed hash, locked by one mount at a time.
+"""The folders of one account: named by a keyed hash, locked by one mount.
 
-It must not know what is kept in them.
-`daemon/mount` takes them before anything of the account is opened.
+There is one below the cache folder and one below the state folder.
+
+Owns their names and the lock. It must not know what is kept in them.
 """
 
 import fcntl
@@ -22,30 +23,32 @@ from cffs.core.settings import Settings
 from cffs.daemon.hardening import private_folder
 
 _KEY_NBYTES = 32
-#: 64 bits of a keyed hash: enough to tell a user's accounts apart, short in a path.
+#: 64 bits of a keyed hash: enough to distinguish a user's accounts, and short in a path.
 _NAME_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class AccountFolders:
-    """Where this account's cache and state lie; both are 0700 and ours."""
+    """The folders of this account's cache and state; both have mode 0700 and are ours."""
 
     cache: Path
     state: Path
 
 
 def account_name(settings: Settings, key: bytes) -> str:
-    """The name of the account's folders: a hash of both URLs and the v2 login, or without v2 the v1 key, keyed by
-    `key`, so that it tells nothing to who reads a listing of the cache; never of a password."""
+    """The name of the account's folders: a hash of both URLs and of the v2 login (without v2, of the v1 key).
+
+    It is keyed by `key`, so that a listing of the cache gives nothing away. No password goes into it.
+    """
     identity = settings.credentials.login if settings.credentials.has_v2 else settings.credentials.apikey
     parts = (settings.v1_url, settings.v2_url, "v2" if settings.credentials.has_v2 else "v1", identity or "")
-    # The separator cannot stand in any part's own encoding, so no two accounts spell the same text
+    # the separator cannot occur in the encoding of a part, so no two accounts make the same text
     text = "\0".join(part.encode("unicode_escape").decode("ascii") for part in parts)
     return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()[:_NAME_DIGITS]
 
 
 def located(settings: Settings) -> AccountFolders:
-    """The account's folders, made where missing, whoever uses them. Raises UsageError, one line."""
+    """The account's folders, made where missing, whether or not a mount uses them. Raises UsageError, one line."""
     cache = private_folder(settings.cache_dir)
     state = private_folder(settings.state_dir)
     name = account_name(settings, _folder_key(cache))
@@ -56,7 +59,7 @@ def located(settings: Settings) -> AccountFolders:
 def taken(settings: Settings, mountpoint: Path) -> Iterator[AccountFolders]:
     """The account's folders, made where missing and locked against a second mount for the length of the block.
 
-    Raises UsageError, one line: a folder that is not ours alone, or another mount that uses it (named by pid and mount
+    Raises UsageError, one line, where a folder is not ours alone, or another mount uses it (named by its pid and mount
     point).
     """
     folders = located(settings)
@@ -92,7 +95,7 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 def _folder_key(cache: Path) -> bytes:
-    """The random key of this cache folder; made at the first mount."""
+    """The random key of this cache folder, made at its first mount."""
     path = cache / "key"
     if not os.path.lexists(path):
         try:
@@ -119,14 +122,14 @@ def _folder_key(cache: Path) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """All of it or nothing: another mount may look meanwhile, and a crash must not leave half a key. The folder's lock
-    has one of several makers win, where link(2) would not do on every file system."""
+    """Make the whole key or nothing: another mount may look meanwhile, and a crash must not leave half a key. The
+    folder's lock lets one of several makers win; link(2) would not do so on every file system."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         if os.path.lexists(path):
             return  # another mount was faster: its key holds
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="key.")  # 0600 by itself
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="key.")  # mkstemp makes it 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(descriptor, 0o600)

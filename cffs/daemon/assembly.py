@@ -1,9 +1,11 @@
-"""The assembly of a mount: four builders make its parts, floor by floor, and `assembled` puts one mount together.
+"""The assembly of a mount: four builders make its parts, floor by floor.
+
+`assembled` puts one whole mount together.
 
 Owns which part is given which. It must not know how a mount starts and ends, and it opens nothing of the kernel's.
 
-Every part gets what it needs when it is made; nothing is set afterwards. So the tables that parts above and below
-share (inodes, handles, calls in flight) are made before both. Tests use these builders with other leaves.
+Every part gets what it needs when it is made; nothing is set afterwards. So the tables that parts above and below share
+(inodes, handles, calls in flight) are made before both. Tests use these builders with other leaves.
 """
 
 import sqlite3

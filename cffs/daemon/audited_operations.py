@@ -1,8 +1,8 @@
-"""Operations that note who opened which recording, and how much of it was read, for `--audit-log`.
+"""Operations that note who opened which recording, for `--audit-log`.
 
-A program is identified once, at open, since the kernel names no caller at read. The page cache is dropped at each open:
-a file system does not hear of what the kernel gives out of its cache, and an audit that says 0 bytes for a second
-reader would be a lie.
+How much of it was read is noted as well. A program is identified once, at open, since the kernel names no caller at
+read. The page cache is dropped at each open: a file system does not hear of what the kernel gives out of its cache, and
+an audit that says 0 bytes for a second reader would be a lie.
 
 Owns the open recordings, and the names by which the kernel was shown them. It must not know how lines are written.
 """

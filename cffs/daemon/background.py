@@ -1,7 +1,7 @@
 """The one nursery of a mount: tasks that belong to the mount and end with it.
 
-Owns the nursery, which no other module sees: the floors below get a `core.background.Background`. It must not know
-what the tasks do.
+Owns the nursery, which no other module sees: the floors below get a `core.background.Background`. It must not know what
+the tasks do.
 """
 
 import logging

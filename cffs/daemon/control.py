@@ -1,7 +1,9 @@
-"""The control socket: answers commands about the mount beside the kernel, so also while the origin hangs.
+"""The control socket: answers commands, also while the origin hangs.
 
-It must not know what a command does. `daemon/mount` opens it with a table of commands; `cli/control` asks.
-Who may ask is settled twice: the socket is 0600 in a folder of ours, and the peer's uid is ours or root's.
+It answers beside the kernel, so a mount that hangs can still be asked. Access is checked twice: the socket is 0600 in a
+folder of ours, and the peer's uid must be ours or root's.
+
+Owns the conversations. It must not know what a command does.
 """
 
 import logging
@@ -21,19 +23,19 @@ from cffs.daemon.hardening import private_folder
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[object], Awaitable[None]]
-#: Arguments and a way to tell progress; returns what JSON can carry. A CffsError is the client's one line.
-Command = Callable[[Mapping[str, object], Tell], Awaitable[object]]
+Progress = Callable[[object], Awaitable[None]]
+#: Gets arguments and a way to report progress; returns what JSON can carry. A CffsError becomes the client's one line.
+Command = Callable[[Mapping[str, object], Progress], Awaitable[object]]
 
-#: Conversations at once; one more is closed unheard.
+#: Conversations at once; a further one is closed unheard.
 _MOST_CLIENTS = 32
-#: A client that says nothing for so long is gone; one that does not read an answer neither holds us up longer.
+#: A client that sends nothing for so long is gone, and so is one that does not read an answer for so long.
 _IDLE_SECONDS = 60.0
 _RECEIVE_NBYTES = 65_536
-#: Between two looks where this machine has no descriptor for a client.
+#: The pause before the next attempt where this machine has no descriptor for a client.
 _SHORTAGE_SECONDS = 0.1
 _BACKLOG = 16
-#: What a socket's address has room for (unix(7)).
+#: The longest path that a socket's address can hold (unix(7)).
 _LONGEST_PATH_NBYTES = 107
 #: struct ucred of unix(7): pid, uid, gid.
 _PEER = struct.Struct("3i")
@@ -53,7 +55,7 @@ class Control:
                 stream = await listener.accept()
             except trio.ClosedResourceError:
                 return
-            except OSError as error:  # no descriptor left for a client: later ones are heard again
+            except OSError as error:  # no descriptor is left for a client; later clients are heard again
                 log.debug("control socket waits reason=%s", error.strerror)
                 await trio.sleep(_SHORTAGE_SECONDS)
                 continue
@@ -63,7 +65,7 @@ class Control:
                 background.start(self.converse, stream)
 
     async def converse(self, stream: trio.SocketStream) -> None:
-        """One client's lines until it goes. A client's nonsense ends its conversation and nothing else."""
+        """Answer one client's lines until it leaves. Nonsense ends that client's conversation and nothing else."""
         self._clients += 1
         try:
             async with stream:
@@ -85,7 +87,7 @@ class Control:
             self._clients -= 1
 
     async def _answer(self, line: bytes, stream: trio.SocketStream) -> None:
-        async def tell(progress: object) -> None:
+        async def send_progress(progress: object) -> None:
             await stream.send_all(encode({"progress": progress}))
 
         try:
@@ -95,12 +97,12 @@ class Control:
             if command is None or not isinstance(arguments, Mapping):
                 known = ", ".join(sorted(self.commands))
                 raise ValueError(f"no such command; this mount knows: {known}")
-            # a command has its own bounds: what it does may take longer than a silent client is waited for
+            # a command has bounds of its own, and may take longer than a silent client is waited for
             with trio.CancelScope(deadline=float("inf")):
-                told: dict[str, object] = {"ok": True, "result": await command(arguments, tell)}
+                answer: dict[str, object] = {"ok": True, "result": await command(arguments, send_progress)}
         except (ValueError, CffsError) as error:
-            told = {"ok": False, "error": " ".join(str(error).split()) or type(error).__name__}
-        await stream.send_all(encode(told))
+            answer = {"ok": False, "error": " ".join(str(error).split()) or type(error).__name__}
+        await stream.send_all(encode(answer))
 
 
 def _may_ask(stream: trio.SocketStream) -> bool:
@@ -113,9 +115,9 @@ def _may_ask(stream: trio.SocketStream) -> bool:
 async def open_control(
     folders: tuple[Path, ...], mountpoint: Path, control: Control, background: NurseryBackground
 ) -> AsyncIterator[Path | None]:
-    """Listen in the first of `folders` that can be had, for the length of the block; yields the socket's path.
+    """Listen in the first of `folders` that can be used, for the length of the block; yields the socket's path.
 
-    None, with one log line, where there is none: the mount is worth more than its socket.
+    Yields None, with one log line, where no folder can be used: the mount is worth more than its socket.
     """
     opened = next(filter(None, (_listen(folder, mountpoint) for folder in folders)), None)
     if opened is None:
@@ -143,14 +145,14 @@ def _listen(folder: Path, mountpoint: Path) -> tuple[Path, socket.socket] | None
     try:
         name = socket_name(mountpoint)
         if not _is_stale(descriptor, name):
-            # the same path in another mount namespace: it keeps its name, ours is told by status.json
+            # a mount at this path in another mount namespace keeps the name; ours is shown by status.json
             name = name.removesuffix(".sock") + f"-{os.getpid()}.sock"
             _is_stale(descriptor, name)
         before = os.umask(0o177)
         try:
             path = str(folder / name)
-            # by its path, so that the kernel's list of sockets shows where it is; through the descriptor where that is
-            # too long
+            # bound by its path, so that the kernel's list of sockets shows where it is; by the descriptor where the
+            # path is too long
             is_short = len(os.fsencode(path)) <= _LONGEST_PATH_NBYTES
             listening.bind(path if is_short else f"/proc/self/fd/{descriptor}/{name}")
         finally:
@@ -167,7 +169,7 @@ def _listen(folder: Path, mountpoint: Path) -> tuple[Path, socket.socket] | None
 
 
 def _is_stale(folder: int, name: str) -> bool:
-    """True where nobody listens there (any more): what a daemon that was killed left is removed."""
+    """True where no process listens there. What a killed daemon left behind is removed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)
         try:
@@ -187,4 +189,4 @@ def _remove(path: Path, identity: int) -> None:
         if os.stat(path).st_ino == identity:
             path.unlink()
     except OSError:
-        return  # gone already
+        return  # it is gone already

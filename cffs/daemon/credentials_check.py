@@ -1,6 +1,7 @@
-"""What the credential check means for a mount: refuse to start, start with a line, ask again until it is known.
+"""The credential check of a mount: refuse, mount with a notice, ask again.
 
-It owns the verdicts of a running mount. It must not know how an answer is read (`callfire/credential_check` does).
+Owns the verdicts of a running mount, which are asked for until they are known. It must not know how an answer is read
+(`callfire/credential_check`).
 """
 
 import logging
@@ -17,13 +18,13 @@ from cffs.core.source import Api
 
 log = logging.getLogger(__name__)
 
-#: How long a mount waits for the answers before it is reported.
+#: How long a mount waits for the answers before it is reported as ready.
 TRY_SECONDS = 1.0
-#: What is not known then is asked again after so long, then after twice as long each time, up to a minute: a laptop
-#: that was mounted without a network learns soon, and a service that is down is left in peace.
+#: What is not known then is asked again after this pause, which doubles each time, up to a minute: a laptop that was
+#: mounted without a network learns soon, and a service that is down is left in peace.
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 60.0
-#: How long each of these later questions may take; no one waits for them.
+#: How long each of these later questions may take; no caller waits for them.
 _LATER_SECONDS = 10.0
 
 _LOST = {Api.V1: "WAVs and dynamic/", Api.V2: "listings, MP3s, media/ and me/"}
@@ -31,7 +32,7 @@ _NOT_SETTLED = frozenset({Outcome.UNREACHABLE, Outcome.SILENT, Outcome.NOT_THE_S
 
 
 class CredentialsCheck:
-    """The verdicts of one mount, at its start and as they become known later."""
+    """The verdicts of one mount, at its start and as they become known."""
 
     def __init__(self, transport: Transport, settings: OriginSettings) -> None:
         self._transport = transport
@@ -39,10 +40,10 @@ class CredentialsCheck:
         self._verdicts: dict[Login, LoginVerdict] = {}
 
     async def start(self) -> tuple[str, ...]:
-        """Ask, for at most a second; lines for the user where a part of the mount is missing or not known yet.
+        """Ask, for at most a second; returns lines for the user where a part of the mount is missing or not known yet.
 
-        Asks nothing with --offline. Always a checkpoint otherwise. Raises UsageError where every API that has
-        credentials refuses them or cannot be this service.
+        Asks nothing with --offline; otherwise always a checkpoint. Raises UsageError where every API that has
+        credentials refuses them, or cannot be this service.
         """
         if self._settings.offline:
             return ()
@@ -50,7 +51,7 @@ class CredentialsCheck:
         return start_notices(list(self._verdicts.values()), self._settings)
 
     async def repeat_until_known(self) -> None:
-        """Ask again while an API has not answered, or answers as another service would. Ends when all is known."""
+        """Ask again while an API has not answered, or answers as another service would. Returns once all is known."""
         pause = _FIRST_PAUSE_SECONDS
         while open_ones := [login for login, verdict in self._verdicts.items() if verdict.outcome in _NOT_SETTLED]:
             await trio.sleep(pause)
@@ -58,7 +59,7 @@ class CredentialsCheck:
             await self._ask(open_ones, limit_seconds=_LATER_SECONDS)
 
     def notes(self) -> list[str]:
-        """What of it a look at the mount should show, a line each."""
+        """Lines for status.json about doubtful credentials."""
         shown = (Outcome.NOT_THE_SERVICE, Outcome.DOUBTFUL)
         return [verdict.why for verdict in self._verdicts.values() if verdict.outcome in shown]
 
@@ -70,20 +71,26 @@ class CredentialsCheck:
             before = self._verdicts.get(verdict.login)
             self._verdicts[verdict.login] = verdict
             if verdict.is_hopeless:
-                # What another service denies is no denial: its 404s would empty the tree
+                # a 404 of another service denies nothing, and would empty the tree
                 self._transport.refuse(verdict.login.api)
             if before is not None and before.outcome is not verdict.outcome:
                 level = logging.WARNING if verdict.is_hopeless else logging.INFO
-                log.log(level, "credentials %s: %s %s", verdict.login, verdict.outcome, verdict.why)
+                log.log(
+                    level,
+                    "credentials checked login=%s outcome=%s reason=%s",
+                    verdict.login,
+                    verdict.outcome,
+                    verdict.why,
+                )
 
 
 def _wanted(settings: OriginSettings) -> list[Login]:
-    """The account's own login opens one folder only, and is tried there."""
+    """The logins to check at the start. The account's own login opens only one folder, and is tried there."""
     return [login for login in given_logins(settings) if login is not Login.ACCOUNT]
 
 
 def start_notices(verdicts: Sequence[LoginVerdict], settings: OriginSettings) -> tuple[str, ...]:
-    """What a mount with these verdicts says, a line each. Raises UsageError, one line, where it must not start."""
+    """The notices of a mount with these verdicts. Raises UsageError, one line, where it must not start."""
     if verdicts and all(verdict.is_hopeless for verdict in verdicts):
         refused = any(verdict.outcome is Outcome.REFUSED for verdict in verdicts)
         mend = "; check the credentials (`cffs config show` tells where they come from)" if refused else ""
@@ -94,7 +101,7 @@ def start_notices(verdicts: Sequence[LoginVerdict], settings: OriginSettings) ->
         if verdict.is_hopeless
     ]
     lines += [f"{verdict.why} (mounted all the same)" for verdict in verdicts if verdict.outcome is Outcome.DOUBTFUL]
-    # one that is merely slow is not worth a line at each mount
+    # a service that is merely slow is not worth a line at each mount
     unreachable = [verdict for verdict in verdicts if verdict.outcome is Outcome.UNREACHABLE]
     if unreachable:
         urls = {Api.V1: settings.v1_url, Api.V2: settings.v2_url}

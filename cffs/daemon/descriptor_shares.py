@@ -1,9 +1,9 @@
-"""How many descriptors this process may have, and who gets which share of them.
+"""Shares of the descriptors that this process may have: cache files, connections.
 
-It must not know what anybody does with its share. `daemon/assembly` hands the shares out.
+A limit as small as 64 (`ulimit -n 64`) is met by mistake or on purpose. When the disk cache took what it liked, no
+socket could be opened, and the network seemed to be gone.
 
-A limit as small as 64 (`ulimit -n 64`) is met by mistake or on purpose. Where the disk cache took what it liked, a
-socket could not be had, and the network seemed to be gone.
+Owns the shares. It must not know how a share is used.
 """
 
 import resource
@@ -12,27 +12,27 @@ from dataclasses import dataclass
 from cffs.cache.disk import MAX_OPEN_FILES
 
 #: What a mount has open at rest (21: the kernel, the loop, the catalogue, the log), four searches of the catalogue at
-#: three files each, and a few blocks and clients of the control socket on their way.
+#: three files each, and a few for blocks under way and for clients of the control socket.
 _OWN = 42
-#: All that anybody needs: more is not asked for where the soft limit is lower than the hard one.
+#: As many as any mount needs: the soft limit is not raised further.
 _ENOUGH = 1024
 _FEWEST_FILES = _FEWEST_CONNECTIONS = 2
-#: Of what is left, the disk cache has a quarter at most: opening a file anew costs 20 us, a connection two latencies.
+#: The disk cache gets a quarter of the rest at most: opening a file again costs 20 us, a connection two round trips.
 _FILES_SHARE = 4
-#: Either API keeps its connections for a while after they were used.
+#: Each of the two APIs keeps connections for a while after they were used.
 _POOLS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Cache files kept open, and connections at once to one API."""
+    """How many cache files are kept open, and how many connections to one API exist at once."""
 
     files: int
     connections: int
 
 
 def shares(limit: int, *, connections: int) -> Shares:
-    """What a process of so many descriptors can give; never more than the `connections` that are asked for."""
+    """The shares of a process that may have `limit` descriptors; never more than the `connections` asked for."""
     left = max(0, limit - _OWN)
     files = max(_FEWEST_FILES, min(MAX_OPEN_FILES, left // _FILES_SHARE))
     fitting = max(_FEWEST_CONNECTIONS, (left - files) // _POOLS)
@@ -40,7 +40,7 @@ def shares(limit: int, *, connections: int) -> Shares:
 
 
 def descriptor_limit() -> int:
-    """Raises the soft limit as far as it is of use and the hard one allows; the limit that holds then."""
+    """Raise the soft limit as far as it is of use and the hard limit allows; returns the limit that holds then."""
     soft, hard = (
         _ENOUGH if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )

@@ -1,6 +1,7 @@
-"""The disk cache of a mount: where it lies in the account's cache folder, how it is opened, what it can be asked.
+"""The disk cache of a mount: its folder, how it is opened, its commands.
 
-Owns `FOLDER`, by which the command line finds the cache without a mount. It must not know what reads from the cache.
+Owns where the cache lies in the account's cache folder: `FOLDER`, by which the command line finds the cache without a
+mount. It must not know what reads from the cache.
 """
 
 import time
@@ -13,7 +14,7 @@ from cffs.cache.disk import DiskCache
 from cffs.cache.disk_index import DiskIndex
 from cffs.core.errors import CffsError, UsageError
 from cffs.core.ids import Inode
-from cffs.daemon.control import Command, Tell
+from cffs.daemon.control import Command, Progress
 from cffs.daemon.hardening import private_folder
 from cffs.tree.contents import Remote
 from cffs.tree.namespace import Namespace
@@ -61,13 +62,13 @@ def shrink(index: DiskIndex, command: str, arguments: Mapping[str, object]) -> i
 def cache_commands(disk: DiskCache, namespace: Namespace) -> dict[str, Command]:
     """What the control socket can be asked about the disk cache."""
 
-    async def prune(arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def prune(arguments: Mapping[str, object], _progress: Progress) -> object:
         return {"freed_bytes": shrink(disk.index, "cache-prune", arguments)}
 
-    async def clear(arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def clear(arguments: Mapping[str, object], _progress: Progress) -> object:
         return {"freed_bytes": shrink(disk.index, "cache-clear", arguments)}
 
-    async def pin(arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def pin(arguments: Mapping[str, object], _progress: Progress) -> object:
         """Pin or unpin (`pinned`) the `inodes` of files that the client has open; returns those of which nothing is
         kept."""
         inodes, pinned = arguments.get("inodes"), arguments.get("pinned")

@@ -1,7 +1,8 @@
-"""The control socket's `why`: the story of one file, from what is known; nothing is asked but what a lookup asks.
+"""The control socket's `why`: an explanation of one file, from what is known.
 
-It must not know how a path is spelt outside the mount, nor how the story is printed (`cli/why`).
-`daemon/assembly` adds it to the attendants.
+Nothing is asked of the service but what a lookup asks.
+
+Owns the words of the explanation. It must not know how a path is spelt outside the mount, nor how `cffs why` prints it.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from cffs.catalog.store import Catalog
 from cffs.core.errors import NotInTree, RemoteObjectMissing, UsageError
 from cffs.core.settings import Settings
 from cffs.core.values import RecordingState
-from cffs.daemon.control import Tell
+from cffs.daemon.control import Progress
 from cffs.fuse.handles import node_label
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.read_history import ReadReport
@@ -25,7 +26,7 @@ from cffs.tree.namespace import Description, Namespace
 
 
 class Explain:
-    """Tells the story of files of one mount."""
+    """Explains the files of one mount."""
 
     def __init__(
         self,
@@ -42,8 +43,9 @@ class Explain:
         self._objects = objects
         self._transport = transport
 
-    async def why(self, arguments: Mapping[str, object], _tell: Tell) -> object:
-        """Of `path`, below the mount point. Raises UsageError for a folder, and what a lookup raises."""
+    async def why(self, arguments: Mapping[str, object], _progress: Progress) -> object:
+        """Explain the file at `path`, below the mount point. Raises UsageError for a folder, and what a lookup
+        raises."""
         path = arguments.get("path")
         if not isinstance(path, str):
             raise UsageError("why needs a path")
@@ -57,13 +59,13 @@ class Explain:
         if description.is_folder:
             raise UsageError(f"/{path} is a folder; give a file")
         content = self._namespace.content(node)
-        story: dict[str, object] = {"path": path, "file": node_label(node)}
+        answer: dict[str, object] = {"path": path, "file": node_label(node)}
         if not isinstance(content, Remote):
-            return story | _of_rendered(description)
-        return story | self._of_remote(content, description)
+            return answer | _of_rendered(description)
+        return answer | self._of_remote(content, description)
 
     def _of_remote(self, content: Remote, description: Description) -> dict[str, object]:
-        told, fact = self._objects.report(content.key), self._catalog.fact(content.key)
+        report, fact = self._objects.report(content.key), self._catalog.fact(content.key)
         now, settings = trio.current_time(), self._settings
         api = content.sources[0].api
         nbytes = description.nbytes
@@ -78,8 +80,8 @@ class Explain:
             },
             "sources": [settings.origin().url_of(source) for source in content.sources],
             "api": {"name": str(api), "state": self._transport.health()[api].state},
-            "held": {"memory_bytes": told.memory_nbytes, "disk_bytes": told.disk_nbytes},
-            "open": told.is_open,
+            "held": {"memory_bytes": report.memory_nbytes, "disk_bytes": report.disk_nbytes},
+            "open": report.is_open,
             "fetched": [
                 {
                     "start": one.run.start,
@@ -87,16 +89,16 @@ class Explain:
                     "seconds_ago": round(now - one.at, 1),
                     "source": one.source,
                 }
-                for one in told.fetched
+                for one in report.fetched
             ],
-            "last_read_from": told.tier or None,
+            "last_read_from": report.tier or None,
             "last_error": None
-            if told.failure is None
-            else {"text": told.failure.text, "seconds_ago": round(now - told.failure.at, 1)},
+            if report.failure is None
+            else {"text": report.failure.text, "seconds_ago": round(now - report.failure.at, 1)},
             "next": what_next(
                 content,
                 description,
-                told,
+                report,
                 health=self._transport.health()[api],
                 revalidate_seconds=settings.revalidate_seconds,
             ),
@@ -125,10 +127,10 @@ def size_from(content: Remote, description: Description, *, source: str) -> str:
 
 
 def what_next(
-    content: Remote, description: Description, told: ReadReport, *, health: ApiHealth, revalidate_seconds: float
+    content: Remote, description: Description, report: ReadReport, *, health: ApiHealth, revalidate_seconds: float
 ) -> str:
-    """What an open and a read of it would do now."""
-    held_nbytes = max(told.memory_nbytes, told.disk_nbytes)
+    """What an open and a read of the file would do now."""
+    held_nbytes = max(report.memory_nbytes, report.disk_nbytes)
     if content.state is RecordingState.ERROR:
         return "open fails with EIO: the service calls the recording broken (its .json may tell why)"
     if is_being_made(content):

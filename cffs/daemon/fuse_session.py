@@ -1,4 +1,4 @@
-"""The kernel's session of a mount that is made already: what libfuse needs to serve it.
+"""The kernel's session of a mount: what libfuse needs to serve it.
 
 Owns libfuse's options. It must not know what the operations do.
 """
@@ -28,4 +28,6 @@ def open_session(operations: pyfuse3.Operations, settings: Settings, connection:
         pyfuse3.init(operations, f"/dev/fd/{descriptor}", options)
     except RuntimeError as error:
         os.close(descriptor)
-        raise UsageError(f"cannot serve {connection.known.mountpoint}: libfuse refuses it; is fuse3 whole?") from error
+        raise UsageError(
+            f"cannot serve {connection.identity.mountpoint}: libfuse refuses it; is fuse3 whole?"
+        ) from error

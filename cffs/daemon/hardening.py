@@ -1,6 +1,6 @@
-"""What keeps other processes out of the daemon: no core dumps, no tracing, folders that are ours alone.
+"""Protection from other processes: no core dumps, no tracing, own folders.
 
-It must not know what is kept in those folders. `daemon/` calls it before the first secret is used.
+Owns the checks of files and folders that must be ours alone. It must not know what is kept in them.
 """
 
 import ctypes
@@ -16,9 +16,9 @@ _PR_SET_DUMPABLE = 4
 
 
 def harden(*, debug: bool) -> None:
-    """No core dump ever; no tracing and no reading of /proc/PID/{environ,mem,fd} by others, unless `debug`.
+    """Forbid core dumps and, unless `debug`, tracing and reading of /proc/PID/{environ,mem,fd} by other processes.
 
-    Root may still do all of it. After a change of uid the kernel resets the second: call again then.
+    Root may still do all of it. A change of uid makes the kernel reset the second: it has to be called again then.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not debug:
@@ -29,16 +29,16 @@ def harden(*, debug: bool) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Makes sure that `path` is a folder of ours that nobody else can enter; returns it.
+    """Make sure that `path` is a folder of ours that no other user can enter; returns it.
 
-    Missing folders are made, all of them 0700 whatever the umask, as the XDG specification asks; an empty one that
-    others can only look into, as `mkdir` makes them, is closed to 0700. Raises UsageError, one line, where it is a
-    symbolic link, not a folder, somebody else's, open to others with something in it or to write to, cannot be made, or
-    lies where anybody may put another folder in its place.
+    Missing folders are made, all of them 0700 whatever the umask, as the XDG specification asks. An empty folder that
+    others can look into but not write to, as `mkdir` makes it, is closed to 0700. Raises UsageError, one line, where
+    `path` is a symbolic link, no folder, another user's, open to others and either writable or not empty, cannot be
+    made, or lies where any user may put another folder in its place.
     """
     try:
         make_folders(path)
-        # O_NOFOLLOW: what is checked is what is there, not where a link planted meanwhile leads
+        # O_NOFOLLOW: the folder itself is checked, not what a link put there meanwhile leads to
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except NotADirectoryError as error:
         what = "is a symbolic link" if path.is_symlink() else "is not a folder"
@@ -58,15 +58,15 @@ def private_folder(path: Path) -> Path:
         raise UsageError(f"{path} is open to others; run: chmod 700 {path}")
     for above in path.resolve().parents:
         mode = above.stat().st_mode
-        # with the sticky bit, as /tmp has it, others may add to a folder but neither move nor remove what is ours
+        # with the sticky bit, as /tmp has it, other users may add to a folder but neither move nor remove what is ours
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise UsageError(f"{above} can be written by everybody, so {path} is not safe there; name another folder")
     return path
 
 
 def make_folders(path: Path) -> None:
-    """Makes the folder and those above it where they are missing, each 0700 whatever the umask. Raises OSError."""
-    # mkdir's mode loses what the umask holds: one of 0177 would leave folders that even we cannot enter
+    """Make the folder and those above it where they are missing, each 0700 whatever the umask. Raises OSError."""
+    # the umask takes bits away from mkdir's mode: one of 0177 would leave folders that even we cannot enter
     before = os.umask(0o077)
     try:
         for folder in (*reversed(path.parents), path):
@@ -77,15 +77,16 @@ def make_folders(path: Path) -> None:
 
 
 def is_open_and_unused(found: os.stat_result, folder: Path | int) -> bool:
-    """Others can look into the folder but not write to it, and it is empty: nobody planted or saw anything."""
+    """True where other users can look into the folder but not write to it, and it is empty: nothing was put into it or
+    seen in it."""
     mode = stat.S_IMODE(found.st_mode)
     return bool(mode & 0o077) and not mode & 0o022 and not os.listdir(folder)
 
 
 def open_to_append(path: Path, *, option: str) -> int:
-    """Opens a log for appending: 0600 whatever the umask, never through a symbolic link, only a regular file of ours.
+    """Open a log for appending: 0600 whatever the umask, never through a symbolic link, only a regular file of ours.
 
-    Raises UsageError, one line that names the option, where that cannot be.
+    Raises UsageError, one line that names the option, where that is impossible.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:

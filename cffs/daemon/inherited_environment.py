@@ -1,6 +1,6 @@
-"""What a process may inherit from an odd starter, put right before anything else runs: streams, signals, home, locale.
+"""Repair of an odd starter's inheritance: streams, signals, home, locale.
 
-It must not know commands. The entry points of `cli/` call it first; the daemon inherits what they put right.
+Owns what the rest of the program may rely on. It must run before anything else, and must not know commands.
 """
 
 import io
@@ -10,10 +10,10 @@ import pwd
 import signal
 import sys
 
-#: Where a uid has no account and no HOME: a path that nothing is at, so that what needs a home says so by its name.
+#: The home of a uid that has no account and no HOME: a path where nothing is, and which says so in an error.
 NO_HOME = "/nonexistent"
-#: Number, name, how the stream itself is used, and what stands in for a closed one. A closed stdout refuses what is
-#: written to it, since it is data that would be lost; nobody misses what is said to a closed stderr.
+#: Number, name, the mode of the stream, and how /dev/null is opened in place of a closed one. A closed stdout refuses
+#: what is written to it, since that is data that would be lost; what is written to a closed stderr is not missed.
 _STREAMS = (
     (0, "stdin", "r", os.O_RDONLY),
     (1, "stdout", "w", os.O_RDONLY),
@@ -21,22 +21,24 @@ _STREAMS = (
 )
 
 
-def put_right() -> None:
-    """Opens /dev/null for each standard stream that is closed, unblocks every signal, has the ends of children told,
-    makes sure that there is a HOME, and that paths and names are UTF-8 whatever the locale. May run the whole program
-    anew, so call it before anything else."""
+def repair_environment() -> None:
+    """Open /dev/null for each standard stream that is closed, unblock every signal, let the ends of children be
+    reported, make sure that there is a HOME, and have paths and names be UTF-8 whatever the locale.
+
+    May run the whole program again, so it has to be called before anything else.
+    """
     for number, name, mode, flags in _STREAMS:
         _open_where_closed(number, flags)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # it is the process's
-    # a blocked SIGTERM would be blocked in the daemon as well, and nothing but SIGKILL would end it
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # open for the life of the process
+    # a blocked SIGTERM would be blocked in the daemon as well, which only SIGKILL could end then
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else no exit status of a child is ever known
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the exit status of a child is never known
     if not os.environ.get("HOME"):
         os.environ["HOME"] = _home_of_account()
     if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
-        # Python settles how it spells paths when it starts; children are told by the variable
+        # Python decides at its start how it spells paths; for children the variable decides
         os.environ["PYTHONUTF8"] = "1"
         ourselves = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
         os.execv(sys.executable, ourselves)  # nosec B606  # noqa: S606
@@ -48,7 +50,8 @@ def put_right() -> None:
 
 
 def spoken(text: str) -> str:
-    """A text of the environment that is no path: what is no UTF-8, a terminal spelt in the locale's encoding."""
+    """A text of the environment that is no path. Where it is not UTF-8, a terminal wrote it in the locale's
+    encoding."""
     raw, encoding = os.fsencode(text), _spoken_encoding()
     try:
         return raw.decode()
@@ -57,8 +60,8 @@ def spoken(text: str) -> str:
 
 
 def _spoken_encoding() -> str | None:
-    """The encoding of a locale that is not UTF-8, in which terminals write and want to be written to; None otherwise,
-    also for C and POSIX, whose terminals show UTF-8."""
+    """The encoding of a locale that is not UTF-8, which terminals write and read; None otherwise, also for C and POSIX,
+    whose terminals show UTF-8."""
     if not sys.flags.utf8_mode or locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX"):
         return None
     encoding = locale.getencoding()
@@ -66,11 +69,12 @@ def _spoken_encoding() -> str | None:
 
 
 def _open_where_closed(number: int, flags: int) -> None:
-    """A descriptor that is opened later would take the number, and be written to by whoever means the stream."""
+    """Open /dev/null under the number, where it is free: a file that is opened later would take the number, and would
+    get what is written to the stream."""
     try:
         os.fstat(number)
     except OSError:
-        opened = os.open(os.devnull, flags)  # the lowest free number: mostly this very one
+        opened = os.open(os.devnull, flags)  # the lowest free number, which is nearly always this one
         if opened != number:
             os.dup2(opened, number)
             os.close(opened)

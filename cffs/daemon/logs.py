@@ -1,8 +1,10 @@
-"""Where log lines go and what they look like: stderr, syslog or a file; text or JSON; never a secret in any of them,
-and nothing that a terminal would obey or that looks like another line.
+"""Log lines: where they go, how they look, and that no secret is in them.
 
-It must not know who logs. `daemon/main` calls `configure` once, before anything else logs. Both are seen to in the
-handlers' formatter, the last thing before the bytes leave: so it covers loggers of libraries that nobody named here.
+A line goes to stderr, syslog or a file, as text or JSON. Secrets are taken out, and what a terminal would obey or what
+looks like another line is spelt out. Both happen in the handlers' formatter, the last step before the bytes leave: so
+they cover the loggers of all libraries.
+
+Owns the root logger. It must not know what is logged. It has to be configured before anything else logs.
 """
 
 import logging
@@ -19,18 +21,18 @@ from cffs.core.settings import Settings
 from cffs.daemon.hardening import open_to_append
 from cffs.daemon.redaction import Redactor
 
-#: They log whole URLs, headers and bodies below WARNING.
+#: Libraries that log whole URLs, headers and bodies below WARNING.
 _TALKATIVE = ("httpx", "httpcore", "h11", "trio", "asyncio")
 _SYSLOG_SOCKET = Path("/dev/log")
-#: A line longer than this is a body that somebody logged.
+#: A line longer than this holds a body that was logged by mistake.
 _LONGEST_LINE = 16_384
-#: Before each line of a traceback: what its exception says may hold line ends, and none of them begins an entry.
+#: Before each line of a traceback: the text of an exception may hold line ends, and none of its lines begins an entry.
 _INDENT = "    "
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats a record (message, arguments, exception, stack), takes the secrets out of the text, and spells out what
-    is not printable in it."""
+    """Formats a record (message, arguments, exception, stack), takes the secrets out of the text, and spells out its
+    unprintable characters."""
 
     def __init__(self, redactor: Redactor, *, line_format: str, as_json: bool) -> None:
         super().__init__(line_format)
@@ -38,7 +40,7 @@ class RedactingFormatter(logging.Formatter):
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        """One text entry of one line (a traceback adds more, indented), or one JSON line."""
+        """An entry: one line of text (a traceback adds more lines, indented), or one line of JSON."""
         if not self._as_json:
             return super().format(record)[:_LONGEST_LINE]
         entry = {
@@ -51,11 +53,11 @@ class RedactingFormatter(logging.Formatter):
             entry["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             entry["stack"] = self.formatStack(record.stack_info)
-        # each value on its own: JSON's escapes would otherwise hide a secret from the redactor
+        # each value by itself: JSON's escapes would otherwise hide a secret from the redactor
         return visible_json({name: text[:_LONGEST_LINE] for name, text in entry.items()}, is_ascii=True)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        """The first line."""
+        """The first line of an entry."""
         return visible(self._redactor(super().formatMessage(record)))
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
@@ -63,7 +65,7 @@ class RedactingFormatter(logging.Formatter):
         return self._below(super().formatException(ei))  # type: ignore[arg-type]  # logging's own union
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802  # logging's name
-        """Where it was logged."""
+        """The stack at which the record was logged, redacted."""
         return self._below(super().formatStack(stack_info))
 
     def _below(self, text: str) -> str:
@@ -71,10 +73,10 @@ class RedactingFormatter(logging.Formatter):
 
 
 class _QuietHandlerErrors:
-    """Mixed into each handler: a record that cannot be written is dropped, not printed with its arguments."""
+    """A mix-in of each handler: a record that cannot be written is dropped, not printed with its arguments."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Says that a line was lost, never what it held."""
+        """Report that a line was lost, never what it held."""
         try:
             sys.stderr.write(f"cffs: a log line of {record.name} could not be written\n")
         except (OSError, ValueError, AttributeError):
@@ -86,10 +88,10 @@ class _StreamHandler(_QuietHandlerErrors, logging.StreamHandler[TextIO]):
 
 
 class _FileHandler(_StreamHandler):
-    """Owns its stream, unlike the one for stderr."""
+    """A handler that owns its stream, unlike the one for stderr."""
 
     def close(self) -> None:
-        """Closes the file too."""
+        """Close the handler and its file."""
         super().close()
         self.stream.close()
 
@@ -99,7 +101,7 @@ class _SysLogHandler(_QuietHandlerErrors, logging.handlers.SysLogHandler):
 
 
 def configure(settings: Settings, *, redactor: Redactor | None = None) -> None:
-    """Makes the root logger write to exactly one place, redacted; warnings of Python go there too.
+    """Have the root logger write to exactly one place, redacted; warnings of Python go there too.
 
     Raises UsageError where `--log-file` cannot be used.
     """
@@ -135,13 +137,13 @@ def _handler(settings: Settings) -> tuple[logging.Handler, str]:
         try:
             syslog = _SysLogHandler(str(_SYSLOG_SOCKET), facility=logging.handlers.SysLogHandler.LOG_DAEMON)
         except OSError:
-            return logging.NullHandler(), long_format  # nobody listens: no log is better than no mount
+            return logging.NullHandler(), long_format  # no process listens: no log is better than no mount
         syslog.ident = f"cffs[{os.getpid()}]: "
         return syslog, "%(name)s: %(message)s"
     return logging.NullHandler(), long_format
 
 
 def open_log_file(path: Path) -> TextIO:
-    """The log, to be appended to by lines. Raises UsageError, one line, where it cannot be ours alone."""
+    """The log file, to be appended to line by line. Raises UsageError, one line, where it cannot be ours alone."""
     descriptor = open_to_append(path, option="--log-file")
     return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace", buffering=1)

@@ -1,6 +1,7 @@
-"""The daemon's entry point: logs first, then the mount; its outcome is one line or none.
+"""The daemon's entry point: logs first, then the mount.
 
-Owns the order in which a daemon begins, and the user as whom it serves. It must not know commands.
+The outcome is one line or none. Owns the order in which a daemon begins, and the user as whom it serves. It must not
+know commands.
 
 What serves a mount is imported only by the process that serves: root's helper stays small and holds no network code,
 and an installation without libfuse is reported like any other failure.

@@ -1,4 +1,4 @@
-"""One mount from start to end: the kernel's session, signals, and the orderly way out.
+"""One mount from start to end: session, signals, the orderly way out.
 
 The order of the way out was measured. pyfuse3's `terminate()` alone waits for calls in flight; so after a grace period
 the scope around its loop is cancelled, and only then is the mount point released.
@@ -75,14 +75,14 @@ async def run_mount(
                 # what exists now exists until the end, and a page of calls makes 60,000 containers that mostly stay
                 gc.freeze()
                 gc.set_threshold(_GARBAGE_THRESHOLD)
-                await stack.enter_async_context(parts.services.opened(parts.background, connection.known.device))
+                await stack.enter_async_context(parts.services.opened(parts.background, connection.identity.device))
                 was_signalled = await _serve(connection, report, parts.services, ending_signals(settings))
             finally:
                 pyfuse3.close(unmount=False)
         finally:
             connection.close()
-            places = connection.known.places()
-            free(connection.known)
+            places = connection.identity.places()
+            free(connection.identity)
         _check_end(mountpoint, places, was_signalled=was_signalled)
 
 
@@ -127,10 +127,10 @@ async def _end_on_signal(
 
 
 async def _report_ready(connection: Connection, report: Callable[[Report], None], services: MountServices) -> None:
-    mountpoint = Path(connection.known.mountpoint)
+    mountpoint = Path(connection.identity.mountpoint)
     # its root, not its path: an automount trap blocks every caller until the mount is reported
     await trio.to_thread.run_sync(os.stat, connection.root, abandon_on_cancel=True)
-    connection.let_go_of_root()
+    connection.close_root()
     if not os.access(mountpoint.parent, os.X_OK, effective_ids=True):
         raise UsageError(f"uid {os.geteuid()} may not reach {mountpoint}; mount where that user may go")
     report(Report.ready())

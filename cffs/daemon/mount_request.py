@@ -1,7 +1,8 @@
-"""The daemon asks whoever started it to mount, and is handed the kernel's end: the two halves of that conversation.
+"""The request of a daemon to be mounted: asked of its starter.
 
-It must not know how one mounts. The request is a report like the others, so that the starter hears both in one place;
-the answer is one message with two descriptors on the same socket.
+The daemon is sent the kernel's end. Owns both halves of that conversation. The request is a report like the others, so
+that the starter reads both from one place; the answer is one message with two descriptors on the same socket. It must
+not know how a mount is made.
 """
 
 import json
@@ -11,32 +12,33 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from cffs.core.errors import UsageError
-from cffs.daemon.mounting import Connection, Known
+from cffs.daemon.mounting import Connection, MountIdentity
 from cffs.daemon.report import Report
 
 _ANSWER_NBYTES = 65_536
 
 
 def ask_starter(report: Callable[[Report], None], channel: int) -> Connection:
-    """The mount that the starter makes for us; `report` writes to `channel`, a socket. Waits for it. Raises UsageError
-    where the starter is gone, or could not mount (it says why itself)."""
+    """Wait for the mount that the starter makes for us. `report` writes to `channel`, a socket. Raises UsageError where
+    the starter is gone, or could not mount (and says why itself)."""
     report(Report.mount())
     with socket.socket(fileno=os.dup(channel)) as answers:
         try:
-            told, descriptors, _flags, _address = socket.recv_fds(answers, _ANSWER_NBYTES, 2, socket.MSG_CMSG_CLOEXEC)
+            answer, descriptors, _flags, _address = socket.recv_fds(answers, _ANSWER_NBYTES, 2, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:
-            raise UsageError(f"whoever started this mount did not answer: {error.strerror}") from error
+            raise UsageError(f"the command that started this mount did not answer: {error.strerror}") from error
     if len(descriptors) != 2:
-        raise UsageError("whoever started this mount is gone")
+        raise UsageError("the command that started this mount is gone")
     descriptor, root = descriptors
-    return Connection(descriptor=descriptor, root=root, known=Known(**json.loads(told)))
+    return Connection(descriptor=descriptor, root=root, identity=MountIdentity(**json.loads(answer)))
 
 
 def hand_over(connection: Connection, channel: int) -> None:
-    """Give the mount to the one who asked, and keep nothing of it open. Raises OSError where that one is gone."""
+    """Send the mount to the daemon that asked for it, and keep nothing of it open. Raises OSError where the daemon is
+    gone."""
     try:
         with socket.socket(fileno=os.dup(channel)) as answers:
-            told = json.dumps(asdict(connection.known)).encode()
-            socket.send_fds(answers, [told], [connection.descriptor, connection.root])
+            answer = json.dumps(asdict(connection.identity)).encode()
+            socket.send_fds(answers, [answer], [connection.descriptor, connection.root])
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""Services around a running mount: control socket, signals, the service manager, kernel settings.
+"""Services around a mount: control socket, signals, service manager, kernel.
 
 Owns the control socket's commands about the mount as a whole, and the signals that do not end it. It must not know the
 mount's parts beyond what it is given. A mount would work without any of these services.
@@ -18,9 +18,9 @@ from cffs import __version__
 from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
 from cffs.daemon.background import NurseryBackground
-from cffs.daemon.control import Command, Control, Tell, open_control
+from cffs.daemon.control import Command, Control, Progress, open_control
 from cffs.daemon.control_wire import PROTOCOL
-from cffs.daemon.kernel import Tuning, device_number, look, tune
+from cffs.daemon.kernel import Tuning, device_number, tune, tuning_of
 from cffs.daemon.reload import LiveSettings, reload_and_log
 from cffs.daemon.systemd_notify import SystemdNotifier
 
@@ -104,12 +104,12 @@ class MountServices:
         self._notifier.ready(self._line())
         await trio.sleep(_UDEV_SECONDS)
         while True:
-            await self._note_tuning(look)
+            await self._note_tuning(tuning_of)
             await trio.sleep(_STATUS_SECONDS)
             self._notifier.status(self._line())
 
     async def _note_tuning(self, how: Callable[[int | None], Tuning]) -> None:
-        """Note the kernel's settings, found by `tune` or `look`. A checkpoint."""
+        """Note the kernel's settings, returned by `tune` or `tuning_of`. A checkpoint."""
         tuning = self._state.tuning = await trio.to_thread.run_sync(how, device_number(self._device))
         self._note_read_ahead((tuning.read_ahead_kb or 0) * 1024)
 
@@ -144,7 +144,7 @@ class MountServices:
         state = origin.get("state") if isinstance(origin, Mapping) else "?"
         return f"{self._mountpoint}: {state}, {status.get('open_files', 0)} open files"
 
-    async def _hello(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def _hello(self, _arguments: Mapping[str, object], _progress: Progress) -> object:
         return {
             "cffs": __version__,
             "versions": [PROTOCOL],
@@ -155,19 +155,19 @@ class MountServices:
             "commands": sorted(self.control.commands),
         }
 
-    async def _answer_status(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def _answer_status(self, _arguments: Mapping[str, object], _progress: Progress) -> object:
         return self._status()
 
-    async def _answer_inflight(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def _answer_inflight(self, _arguments: Mapping[str, object], _progress: Progress) -> object:
         return self._inflight()
 
-    async def _end(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def _end(self, _arguments: Mapping[str, object], _progress: Progress) -> object:
         """End the mount as SIGTERM does, for a client that cannot send one: in another pid namespace our process has
         another number, or none."""
         os.kill(os.getpid(), signal.SIGTERM)
         return {}
 
-    async def _reload(self, _arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def _reload(self, _arguments: Mapping[str, object], _progress: Progress) -> object:
         self._notifier.reloading()
         try:
             return await self._live.reload()

@@ -1,6 +1,7 @@
 """The mount table that this process sees, read without touching any mount.
 
-It must not know commands or the daemon's calls. Both read it, because a mount that hangs answers no question at all.
+Owns the look-up of a mount by its path: a mount that hangs answers no question itself. It must not know commands or the
+daemon's calls.
 """
 
 import os
@@ -14,7 +15,7 @@ _MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 def mounts_now() -> list[Mount]:
-    """The mount table as it is; raises UsageError where the kernel does not show it."""
+    """The mount table of now. Raises UsageError where the kernel does not show it."""
     try:
         return parse_mountinfo(os.fsdecode(_MOUNTINFO.read_bytes()))
     except OSError as error:

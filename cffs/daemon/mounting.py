@@ -1,7 +1,10 @@
-"""Asks the kernel for a mount, as root or through fusermount3, and gives it back wherever it was moved since.
+"""Mounting and unmounting, as root or through fusermount3.
 
-It must not know who serves the mount. The process that the caller started mounts, not the daemon: an automount trap
-lets its own process group through, and keeps everybody else waiting until the mount is there.
+A mount that was moved is found again, and unmounted where it lies. The process that the caller started mounts, not the
+daemon: an automount trap lets its own process group through, and keeps every other process waiting until the mount is
+there.
+
+Owns how a mount is recognised in the mount table. It must not know what serves the mount.
 """
 
 import array
@@ -39,17 +42,17 @@ _ANSWER_ON = "_FUSE_COMMFD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What tells a mount from every other in the mount table, whatever became of its path."""
+class MountIdentity:
+    """What distinguishes a mount from every other in the mount table, whatever became of its path."""
 
     mountpoint: str
     device: str
     source: str
-    #: Who made it, and is to take it away.
+    #: The user who mounted it, and who is to unmount it.
     by_uid: int
 
     def places(self) -> list[Mount]:
-        """Where it is mounted now, the newest place first: it may have been moved, and be shown elsewhere too."""
+        """Where it is mounted now, the newest place first: it may have been moved, or bound to further places."""
         return [
             mount
             for mount in reversed(mounts_now())
@@ -63,31 +66,31 @@ class Connection:
 
     descriptor: int
     root: int
-    known: Known
+    identity: MountIdentity
 
     def take(self) -> int:
-        """The kernel's end, which is the caller's to close from now on."""
+        """Return the kernel's end, which the caller has to close from now on."""
         descriptor, self.descriptor = self.descriptor, -1
         return descriptor
 
-    def let_go_of_root(self) -> None:
-        """The root keeps the mount busy for as long as it is open."""
+    def close_root(self) -> None:
+        """Close the root folder, which keeps the mount busy for as long as it is open."""
         root, self.root = self.root, -1
         if root >= 0:
             os.close(root)
 
     def close(self) -> None:
-        """What is still open of it; a mount without another holder of its end is dead then."""
-        self.let_go_of_root()
+        """Close what is still open. Without another holder of the kernel's end, the mount is dead then."""
+        self.close_root()
         descriptor = self.take()
         if descriptor >= 0:
             os.close(descriptor)
 
 
 def mount(settings: Settings, mountpoint: Path) -> Connection:
-    """Mount there, where no file system of FUSE is mounted yet. Raises UsageError, one line.
+    """Mount on `mountpoint`, where no FUSE file system is mounted yet. Raises UsageError, one line.
 
-    Of several processes that mount there at one moment, one wins: the folder is locked meanwhile.
+    The folder is locked meanwhile, so that of several processes that mount on it, one wins.
     """
     with _locked(mountpoint) as folder:
         _require_free(mountpoint)
@@ -106,24 +109,25 @@ def mount(settings: Settings, mountpoint: Path) -> Connection:
             if isinstance(error, OSError):
                 raise UsageError(f"cannot mount on {mountpoint}: {error.strerror}") from error
             raise
-    known = Known(mountpoint=str(mountpoint), device=made.device, source=source, by_uid=os.geteuid())
-    return Connection(descriptor=descriptor, root=root, known=known)
+    identity = MountIdentity(mountpoint=str(mountpoint), device=made.device, source=source, by_uid=os.geteuid())
+    return Connection(descriptor=descriptor, root=root, identity=identity)
 
 
 def set_flags(mountpoint: Path, *, is_read_only: bool) -> None:
-    """Remount what is mounted there, as nosuid, nodev and noexec as ever. Raises UsageError, one line."""
+    """Remount what is mounted there, read-only or writable; nosuid, nodev and noexec stay. Raises UsageError, one
+    line."""
     flags = ctypes.c_ulong(_MS_REMOUNT | _FLAGS | (_MS_RDONLY if is_read_only else 0))
     if _libc().mount(b"none", os.fsencode(mountpoint), FILESYSTEM.encode(), flags, None) != 0:
         raise UsageError(f"cannot remount {mountpoint}: {os.strerror(ctypes.get_errno())}")
 
 
-def free(known: Known) -> list[Path]:
-    """Unmount it everywhere in this mount table, lazily: what still holds it keeps nothing but errors. Returns where it
-    was; nothing happens where another user mounted it. Never raises."""
-    if known.by_uid != os.geteuid():
+def free(identity: MountIdentity) -> list[Path]:
+    """Unmount it everywhere in this mount table, lazily: a program that still holds it gets errors. Returns where it
+    was mounted. Does nothing where another user mounted it. Never raises."""
+    if identity.by_uid != os.geteuid():
         return []
     try:
-        places = known.places()
+        places = identity.places()
     except UsageError:
         return []
     for place in places:
@@ -133,14 +137,14 @@ def free(known: Known) -> list[Path]:
 
 
 def _unmounted(place: Mount) -> bool:
-    """Root's own way: the mount itself, not whatever lies at its path by now."""
+    """Unmount as root: this very mount, not another that lies at its path meanwhile."""
     try:
         top = os.open(place.mountpoint, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        told = Path(f"/proc/self/fdinfo/{top}").read_text().split()
-        if told[told.index("mnt_id:") + 1] != str(place.mount_id):
+        fields = Path(f"/proc/self/fdinfo/{top}").read_text().split()
+        if fields[fields.index("mnt_id:") + 1] != str(place.mount_id):
             return False
         return bool(_libc().umount2(f"/proc/self/fd/{top}".encode(), _MNT_DETACH) == 0)
     except (OSError, ValueError, IndexError):
@@ -150,7 +154,7 @@ def _unmounted(place: Mount) -> bool:
 
 
 def source_of(settings: Settings) -> str:
-    """What the mount table names as the source."""
+    """The source that the mount table shows."""
     return f"callfire:{settings.label}"
 
 
@@ -162,8 +166,8 @@ def _require_free(mountpoint: Path) -> None:
 
 @contextmanager
 def _locked(mountpoint: Path) -> Iterator[int]:
-    """For the length of the block no other process of cffs mounts there; yields the folder. The lock is its own, below
-    whatever is mounted on it meanwhile."""
+    """Keep other processes of cffs from mounting there, for the length of the block; yields the folder. The lock is on
+    the folder itself, below whatever is mounted on it meanwhile."""
     try:
         below = os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -175,7 +179,7 @@ def _locked(mountpoint: Path) -> Iterator[int]:
         raise UsageError(f"cannot mount on {mountpoint}: {error.strerror}") from error
     try:
         if os.readlink(f"/proc/self/fd/{folder}") != str(mountpoint):
-            # the path was without links when it was looked at: root must not be led elsewhere since
+            # the path had no links when it was checked: root must not have been led elsewhere since
             raise UsageError(f"cannot mount on {mountpoint}: a link was put into its path")
         _lock(folder, mountpoint)
         yield folder
@@ -184,7 +188,8 @@ def _locked(mountpoint: Path) -> Iterator[int]:
 
 
 def _lock(folder: int, mountpoint: Path) -> None:
-    """Whoever mounts there holds it for milliseconds; anybody who can read the folder could hold it for ever."""
+    """Lock the folder. A process that mounts there holds the lock for milliseconds; any other that can read the folder
+    could hold it for ever, so the wait is bounded."""
     deadline = time.monotonic() + _TOOL_SECONDS
     pause = threading.Event()
     while True:
@@ -195,13 +200,13 @@ def _lock(folder: int, mountpoint: Path) -> None:
                 raise UsageError(f"cannot mount on {mountpoint}: another program holds a lock on it") from None
             pause.wait(_LOCK_PAUSE_SECONDS)
         except OSError:
-            return  # a file system without locks: the mount table is looked at all the same
+            return  # a file system without locks: the mount table is checked nevertheless
         else:
             return
 
 
 def _mounted(settings: Settings, mountpoint: Path, folder: int, source: str) -> int:
-    """The kernel's end of a new mount on that very folder. Raises UsageError."""
+    """Mount on that very folder; returns the kernel's end. Raises UsageError."""
     if os.geteuid() != 0:
         return _mounted_by_tool(settings, mountpoint, source)
     try:
@@ -247,7 +252,7 @@ def _mounted_by_tool(settings: Settings, mountpoint: Path, source: str) -> int:
                 pass_fds=(its.fileno(),),
                 env=_tool_environment() | {_ANSWER_ON: str(its.fileno())},
             )
-        _told, said = child.communicate()
+        _output, said = child.communicate()
         received = _received(ours)
     if child.returncode == 0 and received is not None:
         return received
@@ -257,9 +262,9 @@ def _mounted_by_tool(settings: Settings, mountpoint: Path, source: str) -> int:
 
 
 def _received(channel: socket.socket) -> int | None:
-    """The descriptor that was sent, where one was."""
+    """The descriptor that was sent; None where none was."""
     descriptors = array.array("i")
-    # not waited for: the tool has ended, and whatever it sent is here
+    # without waiting: the tool has ended, so what it sent has arrived
     flags = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
     _data, ancillary, _flags, _address = channel.recvmsg(1, socket.CMSG_SPACE(descriptors.itemsize), flags)
     for level, kind, data in ancillary:
@@ -291,7 +296,7 @@ def _free_by_tool(place: Path) -> None:
             timeout=_TOOL_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return  # it stays as a dead mount, which the next mount clears
+        return  # it stays, as a dead mount that the next mount clears
 
 
 def _tool() -> str | None:

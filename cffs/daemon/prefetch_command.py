@@ -1,6 +1,7 @@
-"""The control socket's commands for `cffs prefetch`: have all of a file in the disk cache.
+"""The control socket's commands for `cffs prefetch`.
 
-Reading a file is not enough: a read that memory serves leaves nothing to be written to disk.
+They have all of a file in the disk cache. Reading a file is not enough: a read that memory serves leaves nothing to be
+written to disk.
 
 Owns what the client hears while it waits. It must not know how bytes are found or kept.
 """
@@ -15,7 +16,7 @@ import trio
 from cffs.cache.disk import DiskCache
 from cffs.core.errors import CffsError, DeadlineExceeded, UsageError
 from cffs.core.ids import Inode
-from cffs.daemon.control import Command, Tell
+from cffs.daemon.control import Command, Progress
 from cffs.fuse.errnos import errno_of
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.reader.remote_file import OpenFile
@@ -44,7 +45,7 @@ class PrefetchCommand:
         """The commands, by their names on the control socket."""
         return {"cache-bring": self.bring, "cache-lost": self.lost}
 
-    async def bring(self, arguments: Mapping[str, object], tell: Tell) -> object:
+    async def bring(self, arguments: Mapping[str, object], send_progress: Progress) -> object:
         """Have all of the file `inode`, which the client has open, on disk, and pinned there where `pinned` asks for
         it.
 
@@ -64,7 +65,7 @@ class PrefetchCommand:
             try:
                 while True:
                     await trio.sleep(_PROGRESS_SECONDS)
-                    await tell({"object": content.key})
+                    await send_progress({"object": content.key})
             except trio.BrokenResourceError:
                 is_heard = False
                 nursery.cancel_scope.cancel()
@@ -88,7 +89,7 @@ class PrefetchCommand:
             log.info("prefetch failed object=%s reason=%s", content.key, error)
             return {"errno": errno_of(error)}
 
-    async def lost(self, arguments: Mapping[str, object], _tell: Tell) -> object:
+    async def lost(self, arguments: Mapping[str, object], _progress: Progress) -> object:
         """Of `objects` (names and sizes, as `bring` returned them), those that are no longer wholly on disk."""
         objects = arguments.get("objects")
         if not isinstance(objects, Mapping):

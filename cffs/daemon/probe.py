@@ -1,7 +1,8 @@
-"""What the real origin does with one object: range, validator, length, HEAD, redirect, times; and what that means.
+"""A probe of one object at the origin: ranges, validator, length, times.
 
-It must not know mounts or paths: it is given sources. `daemon/probe_targets` finds them, `cli/doctor` prints.
-It costs about ten small requests an object and at most 2 MiB; nothing it reads is kept.
+It costs about ten small requests an object, and at most 2 MiB; nothing that it reads is kept.
+
+Owns what is found out, and what that means for a mount. It must not know mounts or paths: it is given sources.
 """
 
 import statistics
@@ -18,10 +19,10 @@ from cffs.core.errors import CffsError
 from cffs.core.source import Api, Source
 
 _TIMES = 3
-#: The same bytes in one request and in four side by side: small enough to be asked, large enough that a connection's
-#: own speed outweighs the latency that both pay once.
+#: As many bytes in one request as in four side by side: few enough to be asked for, and enough that the speed of a
+#: connection outweighs the latency, which both pay once.
 _RUN_NBYTES, _PARALLEL = 512 * 1024, 4
-#: A body that was not asked for (a range ignored) is not read to its end to learn that.
+#: A body that was not asked for, because the range was ignored, is not read to its end.
 _MOST_NBYTES = 2**20
 _REQUEST_SECONDS = 15.0
 
@@ -37,7 +38,8 @@ class Target:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What was found out about one object. Texts are words of this module, never of the origin, hosts apart."""
+    """What was found out about one object. Its texts are words of this module, never of the origin, except for
+    hosts."""
 
     kind: str
     api: str
@@ -54,12 +56,12 @@ class Found:
     hint: int | None = None
 
     def plain(self) -> dict[str, object]:
-        """Without what is not known."""
+        """The fields that are known."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 async def look_at(transport: Transport, target: Target) -> Found:
-    """Everything about one object; never raises for what the origin does. Always a checkpoint."""
+    """Find out everything about one object. Never raises for what the origin does. Always a checkpoint."""
     found = Found(kind=target.kind, api=str(target.source.api), hint=target.hint_nbytes)
     try:
         await _redirect(transport, target.source, found)
@@ -175,7 +177,7 @@ def _range(start: int, stop: int) -> dict[str, str]:
 
 
 def length_in_bytes(found: list[Found]) -> str | None:
-    """What `lengthInBytes` measures, told from a recording's two forms; None where nothing can be told."""
+    """What `lengthInBytes` measures, found by comparing a recording's two forms; None where that says nothing."""
     hints = {one.hint for one in found if one.kind in ("mp3", "wav") and one.hint is not None}
     if len(hints) != 1:
         return None
@@ -188,7 +190,7 @@ def length_in_bytes(found: list[Found]) -> str | None:
 
 
 def capabilities(found: list[Found], *, now: datetime | None = None) -> dict[Api, dict[str, object]]:
-    """What is kept of each API, by kind of object."""
+    """What is kept about each API, by kind of object."""
     kept: dict[Api, dict[str, object]] = {}
     measures = length_in_bytes(found)
     for one in found:
@@ -203,7 +205,7 @@ def capabilities(found: list[Found], *, now: datetime | None = None) -> dict[Api
 
 
 def meaning(found: Found) -> Iterator[str]:
-    """What the mount makes of it, one line each."""
+    """What the findings mean for a mount, a line each."""
     if found.error is not None:
         yield f"could not be looked at: {found.error}"
         return

@@ -1,6 +1,6 @@
-"""The control socket's `probe`: looks at the objects behind a path of the mount, and keeps what it found.
+"""The control socket's `probe`: looks at objects, keeps the findings.
 
-It must not know how an object is looked at. `daemon/assembly` adds it to the attendants; `cli/doctor` asks for it.
+Owns the findings that are kept. It must not know how an object is looked at.
 """
 
 import json
@@ -16,7 +16,7 @@ from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 from cffs.core.source import Api
-from cffs.daemon.control import Tell
+from cffs.daemon.control import Progress
 from cffs.daemon.probe import Found, Target, capabilities, length_in_bytes, look_at, meaning
 from cffs.daemon.probe_targets import one_of_each, source_of, with_siblings
 from cffs.reader.dependencies import OriginProfile
@@ -30,7 +30,7 @@ _KEY = "capabilities:"
 
 
 def known_capabilities(catalog: Catalog) -> dict[str, object]:
-    """What was kept, by API."""
+    """The findings that were kept, by API."""
     kept: dict[str, object] = {}
     for api in Api:
         row = catalog.document(f"{_KEY}{api}")
@@ -40,7 +40,7 @@ def known_capabilities(catalog: Catalog) -> dict[str, object]:
 
 
 async def keep(catalog: Catalog, found: list[Found], *, now_ms: int) -> dict[str, object]:
-    """Keep what was found, kind by kind beside what is known already; what is known now. Always a checkpoint."""
+    """Keep what was found, kind by kind, beside what is known already; returns all of it. Always a checkpoint."""
     known = known_capabilities(catalog)
     fresh: dict[str, object] = {}
     for api, table in capabilities(found).items():
@@ -59,8 +59,8 @@ async def keep(catalog: Catalog, found: list[Found], *, now_ms: int) -> dict[str
 
 
 def expected_of(kept: Mapping[str, object]) -> dict[Api, OriginProfile]:
-    """What the reader makes of it. It knows APIs, not kinds: the least gain of any of an API's objects counts, and that
-    ranges are ignored only where all say so."""
+    """The findings as the reader uses them. It knows APIs, not kinds: of an API's objects the smallest gain counts, and
+    ranges count as ignored only where all of them ignore ranges."""
     expected = {}
     for api in Api:
         table = kept.get(str(api))
@@ -77,7 +77,7 @@ def expected_of(kept: Mapping[str, object]) -> dict[Api, OriginProfile]:
 
 
 def report_of(found: list[Found]) -> dict[str, object]:
-    """What the command prints: per object what was found and what it means; what lengthInBytes measures."""
+    """What the command prints: what was found of each object and what that means, and what lengthInBytes measures."""
     return {
         "objects": [{**one.plain(), "meaning": list(meaning(one))} for one in found],
         "length_in_bytes": length_in_bytes(found),
@@ -85,7 +85,7 @@ def report_of(found: list[Found]) -> dict[str, object]:
 
 
 class ProbeCommand:
-    """Runs probes for one mount. `kept` is shown in status.json, and told to the reader by `expect`."""
+    """Runs probes for one mount. `kept` is shown in status.json; `expect` hands the findings to the reader."""
 
     def __init__(
         self,
@@ -112,8 +112,9 @@ class ProbeCommand:
         for api, expected in expected_of(found).items():
             self._expect(api, expected)
 
-    async def probe(self, arguments: Mapping[str, object], tell: Tell) -> object:
-        """Of `path` (below the mount point, "" for one of each kind) or `url`; tells each object before it is done."""
+    async def probe(self, arguments: Mapping[str, object], send_progress: Progress) -> object:
+        """Probe `path` (below the mount point; "" for one object of each kind) or `url`. Each object is reported before
+        it is looked at."""
         path, url = arguments.get("path"), arguments.get("url")
         if isinstance(url, str):
             targets = list(with_siblings([source_of(url, self._settings)], None))
@@ -123,7 +124,7 @@ class ProbeCommand:
             raise UsageError("probe needs a path or a url")
         found = []
         for target in targets:
-            await tell({"kind": target.kind, "of": len(targets)})
+            await send_progress({"kind": target.kind, "of": len(targets)})
             found.append(await look_at(self._transport, target))
         self._learned(await keep(self._catalog, found, now_ms=self._wall_ms()))
         return report_of(found)

@@ -1,6 +1,8 @@
-"""Which objects `doctor --probe` looks at: told by a URL, by a path in the mount, or one of each kind from the account.
+"""The objects that `cffs doctor --probe` looks at.
 
-It must not know how they are looked at (`daemon/probe`). `daemon/probe_command` and `cli/doctor` call it.
+They come from a URL, from a path, or are one of each kind.
+
+Owns which objects are looked at. It must not know how (`daemon/probe`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,16 +16,16 @@ from cffs.core.source import Api, Source, v1_recording, v2_media_raw, v2_recordi
 from cffs.core.values import RecordingState
 from cffs.daemon.probe import Target
 
-#: Recordings lie in the newest calls; accounts without any in so many are rare.
+#: Calls that are searched for a recording, newest first; accounts without one in so many are rare.
 _CALLS = 50
 _RECORDING = ("files", "recording")
 
 
 def source_of(url: str, settings: Settings) -> Source:
-    """The object that a URL names, its query (and any key in it) dropped; raises UsageError, one line, for others.
+    """The object that a URL names; the query, and any key in it, is dropped. Raises UsageError, one line, for others.
 
-    Post-backs and exports spell v1's recordings with `http` and other hosts: whatever lies below `/files/recording/`
-    is asked of the configured v1.
+    Post-backs and exports spell v1's recordings with `http` and other hosts. What lies below `/files/recording/` is
+    therefore asked of the configured v1.
     """
     parts = urlsplit(url)
     for api, base in ((Api.V1, settings.v1_url), (Api.V2, settings.v2_url)):
@@ -38,7 +40,7 @@ def source_of(url: str, settings: Settings) -> Source:
 
 
 def kind_of(source: Source) -> str:
-    """wav, mp3, mp3_by_name, dynamic or media."""
+    """The kind of the object: wav, mp3, mp3_by_name, dynamic or media."""
     if source.api is Api.V1:
         return "dynamic" if "dynamic" in source.segments else "wav"
     if source.segments[0] == "media":
@@ -47,7 +49,7 @@ def kind_of(source: Source) -> str:
 
 
 def with_siblings(sources: Iterable[Source], hint_nbytes: int | None) -> Iterator[Target]:
-    """Targets for these sources and for a recording's other form, each once."""
+    """Targets for these sources, and for a recording's other form, each once."""
     seen: set[Source] = set()
     for source in sources:
         for one in (source, *_siblings(source)):
@@ -65,8 +67,8 @@ def _siblings(source: Source) -> Iterator[Source]:
 
 
 async def one_of_each(v1: V1Client | None, v2: V2Client | None) -> list[Target]:
-    """A ready recording in both forms and a media file, from the newest page of each list. Raises UsageError where
-    there is nothing that can be found without being told."""
+    """A finished recording in both forms and a media file, from the newest page of each list. Raises UsageError where
+    the lists have none."""
     targets: list[Target] = []
     trouble = ""
     if v2 is not None:

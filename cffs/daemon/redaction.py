@@ -1,6 +1,8 @@
-"""Takes secrets out of text: by the shapes they travel in, and literally in every encoding they could appear in.
+"""Redaction of secrets in text: by the shapes they travel in, and literally.
 
-It must not know logging. `daemon/logs` applies it to every record; anything else that writes text for people may.
+A literal is looked for in every encoding in which it could appear.
+
+Owns the shapes. It must not know logging.
 """
 
 import base64
@@ -11,14 +13,14 @@ from urllib.parse import quote, quote_plus
 from cffs.core.settings import Credentials
 
 HIDDEN = "***"
-#: A literal of fewer characters would black out ordinary words; the shapes below still catch it where it matters.
+#: A shorter literal would black out ordinary words; the shapes below still catch it where it matters.
 _SHORTEST_LITERAL = 4
 
 _NAMED = r"""(?ix)\b(api_?key|app_?key|password|passwd|secret)("?'?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s&"',;)}\]]+)"""
 _HEADER = r"""(?ix)\b((?:proxy-)?authorization)(\W{1,6})((?:basic|bearer|digest)\s+)?[^\s"',)}\]]+"""
 _SCHEME = r"(?i)\b(basic|bearer)(\s+)[A-Za-z0-9+/_.~-]{8,}=*"
 _USERINFO = r"""(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@"']*@"""
-#: Shapes that carry a secret whatever it is. Each keeps what names it, so that the line stays useful.
+#: Shapes that carry a secret, whatever it is. The name of the secret is kept, so that the line stays useful.
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(_NAMED), rf"\1\2{HIDDEN}"),
     (re.compile(_HEADER), rf"\1\2\3{HIDDEN}"),
@@ -28,12 +30,12 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 class Redactor:
-    """Rewrites text so that none of its secrets is left in it; immutable after construction."""
+    """Rewrites text so that no secret is left in it. Immutable."""
 
     def __init__(self, *everyone: Credentials) -> None:
-        # any case: percent-encoding has two spellings, and hosts and header names are folded by some libraries
+        # in any case: percent-encoding has two spellings, and some libraries fold hosts and header names
         literals = {text for credentials in everyone for text in _literals(credentials)}
-        # the longest first: a short secret inside a longer one must not leave the longer one's rest behind
+        # the longest first: a short secret within a longer one must not leave the rest of that behind
         ordered = sorted((text for text in literals if len(text) >= _SHORTEST_LITERAL), key=len, reverse=True)
         self._literal = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None
 
@@ -47,8 +49,8 @@ class Redactor:
 
 
 def _literals(credentials: Credentials) -> Iterable[str]:
-    """Every configured secret in raw, percent-encoded and base64 form. A login is shown elsewhere, so is no secret by
-    itself; together with its password it is one."""
+    """Every configured secret in raw, percent-encoded and base64 form. A login is shown elsewhere, so it is no secret
+    by itself; with its password it is one."""
     for secret in (credentials.apikey, credentials.password, credentials.account_password):
         if secret:
             yield from _forms(secret)

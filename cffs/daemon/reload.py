@@ -1,10 +1,10 @@
-"""Reading the configuration again while the mount lives: what can change at once does, the rest is named.
+"""Reading the configuration again while the mount lives.
 
-It must not know how settings are found: it runs the command that finds them, and reads the settings from its output.
-`daemon/mount` calls it on SIGHUP and on the control socket's `reload`.
+The log's level, form and file change at once (the file is opened again, so rotated logs work), and so do the
+credentials of the same account. Everything else decides what was built at the start, and needs a remount.
 
-Live: the log's level, form and file (which is opened anew, so rotated logs work), and the credentials of the same
-account. Everything else decides what was built at the start and needs a remount.
+Owns the settings of now. It must not know how settings are found: it runs the command that finds them, and reads the
+settings from its output.
 """
 
 import json
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 _LOG_FIELDS = ("log_level", "log_format", "log_file")
 #: The command imports no network code and reads small files.
 _LIMIT_SECONDS = 30.0
-#: Not told in a message: not an option, or the process's own.
+#: Not named in a message: these are no options, or the process's own.
 _NOT_OPTIONS = frozenset({"state_dir", "runtime_dir", "foreground", "config"})
 
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """How the settings are found again: a command, what it reads from stdin (secrets may be in it)."""
+    """How the settings are found again: a command, and what it reads from stdin (which may hold secrets)."""
 
     command: tuple[str, ...]
     task: str
@@ -41,7 +41,7 @@ class Reread:
 
 
 class LiveSettings:
-    """The settings of now, and the way to read them again. Owned by the mount."""
+    """The settings of now, and the way to read them again."""
 
     def __init__(
         self, settings: Settings, *, reread: Reread | None, use_credentials: Callable[[Settings], None]
@@ -52,10 +52,10 @@ class LiveSettings:
         self._one_at_a_time = trio.Lock()
 
     async def reload(self) -> dict[str, list[str]]:
-        """Read again and take over; the names that changed, and those that need a remount.
+        """Read the settings again and take them over; returns the names that changed, and those that need a remount.
 
-        Always a checkpoint; cancelled, nothing or all of it is taken over. Raises UsageError with one line; then the
-        mount goes on as it was.
+        Always a checkpoint; cancelled, nothing or all of it is taken over. Raises UsageError with one line, and then
+        the mount goes on as it was.
         """
         async with self._one_at_a_time:
             return self._take_over(await self._read())
@@ -68,10 +68,10 @@ class LiveSettings:
                 done = await trio.run_process(
                     self._reread.command, stdin=self._reread.task.encode(), capture_stdout=True, check=False
                 )
-            told = json.loads(done.stdout)
-            if "error" in told:
-                raise UsageError(str(told["error"]))
-            return replace(Settings.from_plain(told["settings"]), foreground=self.now.foreground)
+            answer = json.loads(done.stdout)
+            if "error" in answer:
+                raise UsageError(str(answer["error"]))
+            return replace(Settings.from_plain(answer["settings"]), foreground=self.now.foreground)
         except (OSError, ValueError, TypeError, KeyError, trio.TooSlowError) as error:
             raise UsageError(f"the configuration cannot be read again ({type(error).__name__})") from None
 
@@ -84,27 +84,27 @@ class LiveSettings:
             (changed if _same_account(old, new) else later).append("credentials")
         taken = {name: getattr(new, name) for name in changed}
         merged = replace(old, **taken)
-        # the new secrets must be known to the log's filter before they are used; the old ones may still be on their way
+        # the log's filter must know the new secrets before they are used; requests may still carry the old ones
         logs.configure(merged, redactor=Redactor(merged.credentials, old.credentials))
         self.now = merged
         if "credentials" in changed:
             self._use_credentials(merged)
         log.info("configuration read again changed=%s", ",".join(changed) or "nothing")
         if later:
-            log.warning("needs a remount: %s", ", ".join(later))
+            log.warning("configuration needs a remount settings=%s", ",".join(later))
         return {"changed": changed, "needs_remount": later}
 
 
 def _same_account(old: Settings, new: Settings) -> bool:
-    """Caches belong to an account, and the tree was built for the APIs it had."""
+    """True where the credentials are of the same account: caches belong to it, and the tree was built for its APIs."""
     before, after = old.credentials, new.credentials
     kinds = ((c.has_v1, c.has_v2, c.has_account) for c in (before, after))
-    # v1's key is only a proof where v2's login names the account; any key will do for the comparison
+    # v1's key only proves where v2's login names the account; any key serves for the comparison
     return len(set(kinds)) == 1 and account_name(old, b"-") == account_name(new, b"-")
 
 
 async def reload_and_log(live: LiveSettings) -> None:
-    """For a signal: nobody hears an error but the log."""
+    """Reload for a signal: only the log shows an error."""
     try:
         await live.reload()
     except CffsError as error:

@@ -1,7 +1,8 @@
-"""What a starting daemon tells the command that started it: mount now, it is ready, it failed, or a line worth reading.
+"""Reports of a starting daemon to the command that started it, as JSON lines.
 
-It must not know how the line travels further. `daemon/main` makes reports, `daemon/__main__` writes them to a socket
-as JSON lines, `cli/launch` reads them there.
+A daemon asks to be mounted, is ready, has failed, or has a line for the user.
+
+Owns the form of a report. It must not know how the line travels further.
 """
 
 import json
@@ -10,8 +11,8 @@ from enum import StrEnum
 
 
 class ReportKind(StrEnum):
-    """READY and ERROR end the conversation; any number of NOTICEs may come before, and one MOUNT, which is answered by
-    the mount itself (`daemon/mount_request`)."""
+    """The kinds of reports. READY and ERROR end the conversation; any number of NOTICEs may come before, and one MOUNT,
+    which is answered with the mount itself (`daemon/mount_request`)."""
 
     MOUNT = "mount"
     READY = "ready"
@@ -28,7 +29,7 @@ class Report:
 
     @classmethod
     def mount(cls) -> "Report":
-        """Everything is prepared: mount, and hand over what serves it."""
+        """Everything is prepared: the command is to mount, and to hand over the kernel's end."""
         return cls(ReportKind.MOUNT)
 
     @classmethod
@@ -38,24 +39,24 @@ class Report:
 
     @classmethod
     def error(cls, message: str) -> "Report":
-        """The mount will not come; the daemon ends after this."""
+        """The mount will not be made; the daemon ends after this."""
         return cls(ReportKind.ERROR, message)
 
     @classmethod
     def notice(cls, message: str) -> "Report":
-        """Something the user should read, though the mount comes (a dead mount was cleared, say)."""
+        """A line that the user should read, although the mount is made (for example, a dead mount was cleared)."""
         return cls(ReportKind.NOTICE, message)
 
     def to_line(self) -> str:
         """The JSON line: `{"mount": true}`, `{"ready": true}`, `{"error": "..."}` or `{"notice": "..."}`."""
-        told: object = True if self.kind in (ReportKind.MOUNT, ReportKind.READY) else " ".join(self.message.split())
-        return json.dumps({self.kind.value: told}) + "\n"
+        value: object = True if self.kind in (ReportKind.MOUNT, ReportKind.READY) else " ".join(self.message.split())
+        return json.dumps({self.kind.value: value}) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> "Report":
-        """What `to_line` wrote; raises ValueError for anything else."""
-        told = json.loads(line)
-        if not isinstance(told, dict) or len(told) != 1:
+        """The report that `to_line` wrote. Raises ValueError for anything else."""
+        document = json.loads(line)
+        if not isinstance(document, dict) or len(document) != 1:
             raise ValueError("not a report")
-        ((kind, message),) = told.items()
+        ((kind, message),) = document.items()
         return cls(ReportKind(kind), message if isinstance(message, str) else "")

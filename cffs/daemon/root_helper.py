@@ -1,4 +1,4 @@
-"""Root's part of a mount for another user: mount, run the daemon as that user, free the mount point.
+"""Root's part of a mount for another user: mount, wait, unmount.
 
 Root never touches the network, the catalogue, or a secret's use: the daemon is a child that becomes the user before it
 does anything else. This small loop stays root's, because only root may unmount and set the kernel's read-ahead; it is
@@ -20,7 +20,7 @@ from cffs.core.errors import CffsError
 from cffs.core.settings import Settings
 from cffs.daemon.kernel import device_number, tune
 from cffs.daemon.mount_request import ask_starter, hand_over
-from cffs.daemon.mounting import Connection, Known, free
+from cffs.daemon.mounting import Connection, MountIdentity, free
 from cffs.daemon.report import Report, ReportKind
 from cffs.daemon.user import account_of, become
 
@@ -53,7 +53,7 @@ def run_as_user(
         _be_the_daemon(settings, its.fileno(), serve)
     its.close()
     _forward_signals(child)
-    made: list[Known] = []
+    made: list[MountIdentity] = []
     try:
         try:
             with ours:
@@ -63,8 +63,8 @@ def run_as_user(
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 1
     finally:
-        for known in made:
-            free(known)
+        for identity in made:
+            free(identity)
 
 
 def _be_the_daemon(settings: Settings, reports: int, serve: Callable[[Send, MakeMount], int]) -> None:
@@ -113,7 +113,7 @@ def _forward_signals(child: int) -> None:
         signal.signal(number, forward)
 
 
-def _relay(reports: int, report: Send, make_mount: MakeMount, made: list[Known]) -> None:
+def _relay(reports: int, report: Send, make_mount: MakeMount, made: list[MountIdentity]) -> None:
     """Pass the child's reports on until it ends, and mount when it asks; `made` gets what was mounted."""
     waiting = b""
     while piece := os.read(reports, _RECEIVE_NBYTES):
@@ -123,7 +123,7 @@ def _relay(reports: int, report: Send, make_mount: MakeMount, made: list[Known])
             received = Report.from_line(line.decode())
             if received.kind is ReportKind.MOUNT:
                 connection = make_mount()
-                made.append(connection.known)
+                made.append(connection.identity)
                 hand_over(connection, reports)
                 continue
             if received.kind is ReportKind.READY and made:

@@ -1,4 +1,6 @@
-"""The mount's own files: status.json, metrics, inflight.json and config.toml (`cffs/docs/semantics.md#own-files`).
+"""The mount's own files: status.json, metrics, inflight.json, config.toml.
+
+See `cffs/docs/semantics.md#own-files`.
 
 Owns their form. It must not wait for anything: every file is readable while the origin hangs.
 """

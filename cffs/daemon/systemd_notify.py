@@ -1,6 +1,7 @@
-"""What a service manager is told: READY, STATUS, RELOADING and STOPPING through $NOTIFY_SOCKET (sd_notify(3)).
+"""Notices to a service manager through $NOTIFY_SOCKET.
 
-It must not know mounts. `daemon/mount` tells; without the variable, or where nobody listens, nothing happens.
+READY, STATUS, RELOADING and STOPPING are sent. Owns the protocol of sd_notify(3). It must not know mounts. Without the
+variable, or where no process listens, nothing happens.
 """
 
 import os
@@ -13,21 +14,21 @@ _VARIABLE = "NOTIFY_SOCKET"
 
 
 class SystemdNotifier:
-    """Tells the service manager; `address` is the variable's value, "" for none. Never raises, never waits."""
+    """Notifies the service manager; `address` is the variable's value, "" for none. Never raises, never waits."""
 
     def __init__(self, address: str, *, foreground: bool) -> None:
-        # in the foreground the manager knows its process; behind root's helper ours is not even the main one
+        # in the foreground the manager knows its process; below root's helper ours is not even the main one
         self._main = "" if foreground else f"\nMAINPID={os.getpid()}"
         # a leading @ stands for the NUL of an abstract address
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     @classmethod
     def from_environment(cls, *, foreground: bool) -> "SystemdNotifier":
-        """That of this process; the variable is taken away, so that no child speaks in our name."""
+        """The notifier of this process. The variable is removed, so that no child speaks in our name."""
         return cls(os.environ.pop(_VARIABLE, ""), foreground=foreground)
 
     def ready(self, status: str) -> None:
-        """The mount answers (also: a reload is done)."""
+        """The mount answers, or a reload is done."""
         self._send(f"READY=1{self._main}\nSTATUS={_line(status)}")
 
     def status(self, status: str) -> None:
@@ -35,11 +36,11 @@ class SystemdNotifier:
         self._send(f"STATUS={_line(status)}")
 
     def reloading(self) -> None:
-        """The configuration is read again; `ready` ends it."""
+        """The configuration is being read again, until `ready`."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The end has begun."""
+        """The mount is ending."""
         self._send("STOPPING=1\nSTATUS=unmounting")
 
     def _send(self, text: str) -> None:
@@ -50,7 +51,7 @@ class SystemdNotifier:
                 channel.connect(self._address)
                 channel.send(text.encode())
         except OSError:
-            return  # nobody listens: the mount does not depend on it
+            return  # no process listens; the mount does not depend on it
 
 
 def _line(text: str) -> str:

@@ -1,9 +1,9 @@
-"""Operations that let thumbnailers and indexers read only the head of a recording: `--thumbnailers head`.
+"""Operations for `--thumbnailers head`: thumbnailers read only the head.
 
-The default, `allow`, needs none of this: honest `st_blocks` keeps tumbler away from audio and video (measured with
-tumbler of Debian 12). Image thumbnailers and indexers ignore `st_blocks`. A caller is known by the name of its thread
-or its process, read once at open, since the kernel names no caller at read. Its handle is for direct I/O: a read that
-is refused must not become a failed page of the cache that a player is waiting for.
+Indexers count as thumbnailers. The default, `allow`, needs none of this: honest `st_blocks` keeps tumbler away from
+audio and video (measured with tumbler of Debian 12). Image thumbnailers and indexers ignore `st_blocks`. A caller is
+known by the name of its thread or its process, read once at open, since the kernel names no caller at read. Its handle
+is for direct I/O: a read that is refused must not become a failed page of the cache that a player is waiting for.
 
 Owns the names of such programs, and their open handles. It must not know how files are read.
 """

@@ -1,4 +1,6 @@
-"""What only a writable mount has: the spool, the uploads, and a line about what an earlier mount did not send.
+"""What only a writable mount has: the spool, and the uploads.
+
+A line for the user says what an earlier mount did not send.
 
 Owns the words of that line. It must not know how anything is written.
 """

@@ -1,6 +1,6 @@
-"""Becoming another user for good, and acting as one for a moment; both only from root.
+"""Changes of user, from root only: for good, or for a moment.
 
-It must not know what is done as that user. `daemon/root_helper` becomes, `cli/options` acts.
+Owns what such a change takes along. It must not know what is done as that user.
 """
 
 import os
@@ -14,8 +14,8 @@ from cffs.daemon.inherited_environment import NO_HOME
 
 
 def become(uid: int, gid: int, *, debug: bool) -> None:
-    """This process is that user from now on, without any other group, and hardened again: the kernel makes a process
-    that changes its uid dumpable. The environment tells that user's home and no folders of root's."""
+    """Become that user for good, without any other group, and harden the process again, since the kernel makes one that
+    changes its uid dumpable. The environment then names that user's home, and no folder of root's."""
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
@@ -29,7 +29,7 @@ def become(uid: int, gid: int, *, debug: bool) -> None:
 
 
 def account_of(uid: int) -> tuple[str, Path]:
-    """Name and home of a uid; one without an account has a number and no home."""
+    """The name and the home of a uid; without an account these are the number and no home."""
     try:
         account = pwd.getpwuid(uid)
     except KeyError:
@@ -39,7 +39,7 @@ def account_of(uid: int) -> tuple[str, Path]:
 
 @contextmanager
 def acting_as(uid: int | None, gid: int) -> Iterator[None]:
-    """What is read in the block is read with that user's rights; nothing happens for None, or where we are not root."""
+    """Read with that user's rights within the block. Does nothing for None, or where we are not root."""
     if uid is None or uid == 0 or os.geteuid() != 0:
         yield
         return

@@ -34,8 +34,8 @@ def keep(nbytes):
     position += nbytes
 
 
-allocator.keep_small()
-cache = MemoryCache({MEMORY_MIB} * MIB, give_back=allocator.give_back)
+malloc.keep_small()
+cache = MemoryCache({MEMORY_MIB} * MIB, give_back=malloc.give_back)
 version, position = ObjectVersion("a", None, None), 0
 dice, before_mib = random.Random(1), resident_mib()
 for _ in range(3):

@@ -17,7 +17,6 @@ BESIDE = {"cli", "standin"}
 #: Class names that two packages of one call path have, with the packages.
 SHARED_NAMES: Final[dict[str, str]] = {
     "Entry": "0.1.0: cache and tree",
-    "Known": "0.1.0: daemon and reader",
 }
 #: How often a basename may occur; `__init__` and `__main__` are Python's.
 MOST_BASENAMES = 2

@@ -22,6 +22,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/callfire",
     "cffs/cli",
     "cffs/core",
+    "cffs/daemon",
     "cffs/docs",
     "cffs/fuse",
     "cffs/writer",

@@ -118,7 +118,7 @@ def test_hangup_reads_the_configuration_again(said, home, standin, tmp_path_fact
             write_config(private, standin, log_level="debug", dir_ttl="7")
             os.kill(pid, signal.SIGHUP)
             wait_for(lambda: "configuration read again" in log.read_text())
-            assert "needs a remount: dir_ttl_seconds" in log.read_text()
+            assert "needs a remount settings=dir_ttl_seconds" in log.read_text()
             assert 'log_level = "debug"' in (path / ".cffs/config.toml").read_text()
             config.write_text("broken = [")
             os.kill(pid, signal.SIGHUP)
