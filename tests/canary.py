@@ -1,7 +1,7 @@
-"""The canary: credentials that no place but their own may ever show, and the search for them in every channel.
+"""The canary: made-up credentials, and the search for them in every channel.
 
-It must not know what a test does. The whole session is searched by `tests/conftest`; `Evidence` gathers what a running
-mount shows. Every secret of a test begins with `CANARY`, so that one pattern finds them all, in any encoding.
+It must not know what a test does. `tests/conftest` searches the whole session; `Evidence` gathers what a running mount
+shows. Every secret of a test begins with `CANARY`, so that one pattern finds them all, in any encoding.
 """
 
 import base64
@@ -25,17 +25,17 @@ CANARIES = Credentials(
     account_login="CANARYOWNERv2@example.com",
     account_password="CANARYOWNERPASSWORD+/é",
 )
-#: A folder of a test that is the service's own side, where a key may lie.
+#: A test's folder of the service's own side, where a key may lie.
 RIGHT_ORIGIN = "right-origin"
 #: Where credentials may lie: the config file, and the files that a `…_file` names.
 CREDENTIALS_FILES = ("config.toml", "*.secret")
-#: What commands of the session said; searched at its end.
+#: The output of the session's commands, searched at its end.
 SAID: list[str] = []
 _ANSWER_SECONDS = 5.0
 
 
 def _alphabets(mark: str) -> Iterator[str]:
-    """The mark as it is, percent-encoded whatever it is, and inside Base64: three ways, by what stands before it."""
+    """The mark as it is, in percent-encoding, and inside Base64: three spellings, by what stands before it."""
     raw = mark.encode()
     yield re.escape(mark)
     yield "".join(f"%(?i:{byte:02x})" for byte in raw)
@@ -50,7 +50,7 @@ _PATTERN = re.compile("|".join(_alphabets(MARK)).encode())
 
 
 def shows(data: str | bytes) -> str | None:
-    """The surroundings of a canary in it, in whatever form; None where there is none."""
+    """The surroundings of a canary in the text, in whatever form; None where there is none."""
     found = _PATTERN.search(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
     return None if found is None else repr(found.string[max(0, found.start() - 80) : found.end() + 40])
 
@@ -58,7 +58,7 @@ def shows(data: str | bytes) -> str | None:
 def in_folder(folder: Path) -> list[str]:
     """Where a canary shows below a folder: in a name, a link's target, an attribute or a file's content.
 
-    The credentials' own files and the right origin's folders are passed over, names of the folder itself too.
+    The credentials' own files and the right origin's folders are skipped, names of the folder itself too.
     """
     found = []
     for parent, folders, files in os.walk(folder):
@@ -84,7 +84,7 @@ def _attributes(path: Path) -> Iterator[bytes]:
         for name in os.listxattr(path):
             yield os.fsencode(name) + b"=" + os.getxattr(path, name)
     except OSError:
-        return  # none here, or none to be had
+        return  # none here, or none to be read
 
 
 class Evidence:
@@ -100,21 +100,23 @@ class Evidence:
             self.pieces.setdefault(channel, []).append(data)
 
     def add_files(self, channel: str, folder: Path) -> None:
-        """Every name, link, attribute and content below a folder of ours, sparse holes left out; credentials' own
-        files are passed over."""
+        """Add every name, link, attribute and content below a folder of ours, without the holes of sparse files.
+
+        The credentials' own files are skipped.
+        """
         self.pieces.setdefault(channel, [])
         self.add(channel, str(folder), *in_folder(folder))
 
     def add_process(self, pid: int) -> None:
-        """What every user may see of a process."""
+        """Add what every user may see of a process."""
         self.add("process", Path(f"/proc/{pid}/cmdline").read_bytes(), Path(f"/proc/{pid}/comm").read_bytes())
 
     def add_mount_table(self, table: Path) -> None:
-        """What every user may see of the mounts."""
+        """Add what every user may see of the mounts."""
         self.add("mount table", table.read_bytes())
 
     def add_tree(self, mountpoint: Path) -> None:
-        """All names of a mount, their attributes, and the mount's own files."""
+        """Add all names of a mount, their attributes, and the mount's own files."""
         for parent, folders, files in os.walk(mountpoint):
             for name in (*folders, *files):
                 self.add("names", os.fsencode(name))
@@ -139,7 +141,7 @@ class Evidence:
                     self.add("control socket", line)
 
     def add_requests(self, records: Iterable[RequestRecord]) -> None:
-        """What another host than ours was told."""
+        """Add what another host than ours received."""
         for record in records:
             self.add("another host", repr((record.method, record.path, dict(record.query), dict(record.headers))))
 

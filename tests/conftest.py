@@ -1,12 +1,12 @@
-"""What every test process needs: a run that can be repeated, and signals that mean here what they mean on a terminal.
+"""What every test process has: repeatable runs, a terminal's signals, one search.
 
-Without CFFS_TEST_EXPLORE (`scripts/test --all` sets it) a test sees the same examples of hypothesis and the same order
-of trio's tasks at every run: a run that fails fails again. With it both are thrown anew each time, to find what nobody
-thought of.
+Without CFFS_TEST_EXPLORE (`scripts/test --all` sets it) a test sees equal examples of hypothesis and an equal order of
+trio's tasks at every run: a run that fails fails again. With it both are drawn each time, to find what no test thought
+of.
 
-And the whole session is under one watch: what any test prints, logs or leaves behind shows no credential in any form.
-Logs are captured at their most verbose level (`log_level` in pyproject.toml). A test that shows a canary on purpose
-says so with the mark `shows_canaries` and a reason.
+The output, the logs and the leavings of every test are searched for credentials in any form. Logs are captured at their
+most verbose level (`log_level` in pyproject.toml). A test that shows a canary on purpose has the mark `shows_canaries`
+with a reason.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests import canary
 
 EXPLORES = "CFFS_TEST_EXPLORE" in os.environ
 
-#: No property is judged by the clock: of a loaded machine it says nothing.
+#: No deadline for hypothesis: the clock of a loaded machine says nothing about a property.
 exploring = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("exploring", exploring)
 hypothesis.settings.register_profile("repeatable", exploring, derandomize=True)
@@ -38,7 +38,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def same_order(request: pytest.FixtureRequest) -> None:
-    """trio runs the tasks of a batch in an order of its own dice, which pytest-trio lays open for hypothesis."""
+    """Seed the dice by which trio orders the tasks of a batch, which pytest-trio lays open for hypothesis."""
     dice: random.Random = trio._core._run._r
     dice.seed(None if EXPLORES else request.node.nodeid)
 
@@ -60,7 +60,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_canary_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """At the session's end no credential is found in what commands said, nor in any file that a test left."""
+    """At the session's end no credential is found in the output of commands, nor in any file that a test left."""
     yield
     found = [shown for text in canary.SAID if (shown := canary.shows(text)) is not None]
     assert found + canary.in_folder(tmp_path_factory.getbasetemp()) == []

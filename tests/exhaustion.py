@@ -1,4 +1,4 @@
-"""A process without a descriptor left, for the length of a block."""
+"""A process without a free file descriptor, during a block."""
 
 import gc
 import os
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """For the length of the block this process can open nothing more."""
-    gc.collect()  # what nobody holds any more gives its descriptor back now, and not in the middle
+    """During the block this process can open nothing more."""
+    gc.collect()  # what is no longer referenced gives its descriptor back now, and not in the middle
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(map(int, os.listdir("/proc/self/fd"))) + 1
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

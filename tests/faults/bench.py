@@ -1,6 +1,6 @@
-"""A mount with a stopwatch outside: fresh recordings, faults for one of them, and what an application saw.
+"""A mount with a stopwatch outside: faults for one recording, and what is seen.
 
-It must not know which fault means what. The rows' tests ask it; `conftest` makes it.
+It must not know which fault means what.
 """
 
 import json
@@ -21,13 +21,14 @@ from cffs.standin.request_log import RequestRecord
 from cffs.standin.thread import StandinThread
 from tests.mount.mounting import CANARIES, Mounted
 
-#: `--timeout` of the mounts here: the application's limit.
+#: `--timeout` of these mounts: the application's limit.
 TIMEOUT_SECONDS = 4
 #: A call that takes this long has hung: the daemon is killed, so that the test ends.
 HUNG_SECONDS = 30
-#: Contract, section 6: no passing fault is remembered longer; and what a busy machine needs for the read behind it.
+#: No passing fault is remembered longer (cffs/docs/semantics.md#errors), with what a busy machine needs for the next
+#: read.
 RECOVERY_SECONDS = 5 + 3
-#: What the busy machine of a test run makes of a promise: its time, so many times.
+#: What a promise becomes on the busy machine of a test run: its time, so many times.
 NOISE = 5
 #: `--timeout` where a test is not about it: work that a busy machine does late is late, and not wrong.
 PATIENT_SECONDS = 30
@@ -53,7 +54,7 @@ def recordings(account: Account) -> list[int]:
 
 @dataclass(frozen=True)
 class Target:
-    """One form of one recording: where it is in the mount, what its requests look like, its bytes now."""
+    """One form of one recording: its place in the mount, the pattern of its requests, its present bytes."""
 
     number: int
     path: Path
@@ -64,7 +65,7 @@ class Target:
 
 @dataclass
 class Outcome:
-    """What an application saw of one file: its bytes, the errno it met, its longest wait in one call."""
+    """What an application met with one file: its bytes, the errno, its longest wait in one call."""
 
     data: bytes = b""
     errno: int | None = None
@@ -88,7 +89,7 @@ class Bench:
     _unused: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # never two neighbours in a row: files read in the folder's order would bring the next ones early
+        # never two neighbours in a row: files read in the folder's order would have the next ones prefetched
         numbers = recordings(self.standin.account)
         self._unused = [number for first in range(STRIDE) for number in numbers[first::STRIDE]]
         if self.lists:
@@ -111,17 +112,17 @@ class Bench:
         return Target(number, self.mount.path / f"recordings/{number}.{form}", remote, pattern)
 
     def truth(self, target: Target) -> bytes:
-        """What the service has now."""
+        """The service's present bytes of it."""
         return self.standin.account.object_for(target.remote).read()
 
     # -- faults --
 
     def inject(self, target: Target, fault: str, **rule: object) -> int:
-        """The fault hits the requests for that target's bytes."""
+        """Have the fault hit the requests for that target's bytes."""
         return self.standin.faults.add(fault, path=target.pattern, **rule)
 
     def requests(self, target: Target) -> list[RequestRecord]:
-        """What was asked for that target's bytes."""
+        """The requests for that target's bytes."""
         return [record for record in self.standin.requests if re.search(target.pattern, record.path)]
 
     def hits(self, target: Target, fault: str) -> list[RequestRecord]:
@@ -139,11 +140,11 @@ class Bench:
     # -- what an application does --
 
     def read(self, target: Target) -> Outcome:
-        """Open, read all, close, each call timed; what came must be the beginning of the truth."""
+        """Open, read all and close, each call timed; what came must be the beginning of the truth."""
         return self.read_path(target.path)
 
     def read_path(self, path: Path) -> Outcome:
-        """The same of any file."""
+        """Read any file to its end, as `read` does."""
         seen, began_at, descriptor = Outcome(), time.monotonic(), -1
         pieces = []
         with self.watched():
@@ -210,7 +211,7 @@ class Bench:
         assert seen.data == self.truth(target)
 
     def passing(self, target: Target, fault: str, **rule: object) -> None:
-        """A fault in one answer is mended by another request, and nobody sees it."""
+        """A fault in one answer is made good by another request, and no reader sees it."""
         self.inject(target, fault, times=1, **rule)
         truth = self.truth(target)
         self.succeeds(target)
@@ -258,7 +259,7 @@ def until(found: Callable[[], object], *, seconds: float = 10.0) -> float:
 
 
 def is_gone(pid: int) -> bool:
-    """The process has ended (a zombie has)."""
+    """True where the process has ended (a zombie has)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

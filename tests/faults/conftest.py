@@ -1,4 +1,4 @@
-"""Fixtures of the faults: a mount per module where the fault is one object's trouble, a mount per test otherwise."""
+"""Fixtures of the faults: a mount per module, or per test where an API is hit."""
 
 import os
 import subprocess
@@ -18,13 +18,13 @@ MakeBench = Callable[..., AbstractContextManager[Bench]]
 
 @pytest.fixture(scope="session")
 def said() -> Said:
-    """What the mounts say; `tests/conftest` searches it, and every file they leave, for credentials."""
+    """The output of the mounts. `tests/conftest` searches it, and every file they leave, for credentials."""
     return Said()
 
 
 @pytest.fixture(scope="module")
 def make_bench(said: Said) -> MakeBench:
-    """`with make_bench(home)`: a mount of an account of its own; no bug may have been met by its end."""
+    """`with make_bench(home)`: a mount of an account of its own; by its end no bug was met."""
 
     @contextmanager
     def make(
@@ -75,7 +75,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def with_shim(home: Path) -> tuple[dict[str, str], Path]:
-    """Variables that put the shim in the daemon's way, and the folder whose files tell it what goes wrong."""
+    """Variables that put the shim into the daemon, and the folder whose files say what goes wrong."""
     folder = home / "shim"
     folder.mkdir()
     path = f"{Path(__file__).parent / 'shim'}{os.pathsep}{ROOT}"

@@ -1,7 +1,8 @@
-"""The naive model of the model tests: what a correct mount may show after these steps, and nothing of how it does it.
+"""Reference model: what a correct mount may show after given steps.
 
-It must not know sockets, mounts or clocks: a `Side` does, one for each of three levels (virtual time, real sockets, the
-real mount). Steps are data, so that one failure is one short list, and the same list plays at every level.
+It must not know sockets, mounts or clocks, nor how a mount does it: a `Side` does, one for each of three levels
+(virtual time, real sockets, the real mount). Steps are data, so that one failure is one short list, and that list plays
+at every level.
 """
 
 import errno
@@ -13,12 +14,12 @@ from hypothesis import strategies as st
 
 KIB: Final = 1024
 MOST_NBYTES: Final = 1_400_000
-#: No byte of it is text, which would be taken for a page.
+#: No byte of an object is text, which would be taken for a page.
 _NOISE: Final = bytes(byte | 0x80 for byte in random.Random(5).randbytes(MOST_NBYTES + 97 * KIB))
-#: Of one request, and of more: what is here in part can be met by a change.
+#: Sizes of one request, and of more: a file that is here in part can meet a change.
 SIZES: Final = (1, 300_001, 700_000, 1_300_000)
 THINGS: Final = len(SIZES)
-#: Past everything that a passing fault may leave behind (contract, section 6: 5 s).
+#: Past everything that a passing fault may leave (cffs/docs/semantics.md#errors: 5 s).
 QUIET_SECONDS: Final = 6
 #: What each is on the wire is `cffs/standin`'s; none of them is an answer that says "absent" or "refused".
 FAULTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
@@ -29,7 +30,7 @@ FAULTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("status", {"code": 503}),
     ("status", {"code": 429, "retry_after": 1}),
 )
-#: These end with the client's patience alone: its clock is put forward, so that nobody waits for it.
+#: These end with the client's patience alone: its clock is put forward, so that no test waits for it.
 SILENT: Final = ("hang", "stall")
 SILENT_SECONDS: Final = 0.3
 #: These say something about the whole API.
@@ -76,7 +77,7 @@ class Side(Protocol):
         """Serve these, by the thing's number."""
 
     async def names(self) -> set[int] | None:
-        """What is listed; None at a level that lists nothing."""
+        """The names that are listed; None at a level that lists nothing."""
 
     async def stat(self, thing: int) -> int | None:
         """The size that stat shows; None at a level without."""
@@ -85,34 +86,34 @@ class Side(Protocol):
         """A handle, and its exact size."""
 
     async def read(self, handle: Any, offset: int, nbytes: int) -> bytes:
-        """As pread."""
+        """Bytes, as pread returns them."""
 
     async def close(self, handle: Any) -> None:
-        """As close."""
+        """Close the handle."""
 
     async def serve(self, thing: int, content: bytes | None) -> None:
         """The service has another version, or none any more."""
 
     async def serve_in_turn(self, thing: int, contents: list[bytes]) -> None:
-        """Its machines have these versions, and answer in turn."""
+        """The service's machines have these versions, and answer in turn."""
 
     async def fault(self, thing: int, name: str, options: dict[str, Any], times: int) -> None:
         """The next so many requests for it go wrong."""
 
     async def calm(self) -> None:
-        """Nothing goes wrong any more."""
+        """No request goes wrong any more."""
 
     async def later(self, seconds: float) -> None:
-        """So much time has gone by."""
+        """Let so much time go by."""
 
     async def restart(self, *, forget: bool) -> None:
-        """End and begin again on the same folders, or on an empty cache."""
+        """End and begin again on these folders, or on an empty cache."""
 
     async def corrupt(self, seed: int) -> None:
-        """Bytes on disk are others."""
+        """Change bytes on disk."""
 
     async def evict(self) -> None:
-        """Nothing is on disk any more."""
+        """Remove everything on disk."""
 
 
 @dataclass
@@ -135,11 +136,11 @@ class Thing:
         return {index for index, data in enumerate(self.versions) if len(data) == nbytes}
 
     def saw(self, version: int) -> None:
-        """No older one may be seen from now on, but while the machines disagree."""
+        """From now on no older version may be seen, but while the machines disagree."""
         self.newest_seen = max(self.newest_seen, min({version, *self.in_turn}))
 
     def add(self, nbytes: int) -> bytes:
-        """A new version of that size, other from its first byte on."""
+        """A new version of that size, different from its first byte on."""
         first = len(self.versions) * 7919 % (96 * KIB)
         self.versions.append(_NOISE[first : first + max(1, min(nbytes, MOST_NBYTES))])
         return self.versions[-1]
@@ -167,7 +168,7 @@ class Play:
     troubled: set[int] = field(default_factory=set)
 
     async def run(self, steps: list[Step]) -> None:
-        """All of it: the steps, then peace, then an empty cache."""
+        """Play everything: the steps, then peace, then an empty cache."""
         for number in range(THINGS):
             self.things.append(Thing([_NOISE[number : number + SIZES[number]]]))
         await self.side.begin({number: thing.versions[0] for number, thing in enumerate(self.things)})
@@ -186,7 +187,7 @@ class Play:
                 assert thing.now in await self._reads_whole(number), "an empty cache must bring the newest version"
 
     async def _reads_whole(self, number: int) -> set[int]:
-        """Opens and reads all, again where the version changed meanwhile; which versions have these bytes."""
+        """Open and read all, again where the version changed meanwhile; the versions that have these bytes."""
         for _ in range(2):
             await self._open(number, 0)
             if 0 in self.held:
@@ -225,7 +226,7 @@ class Play:
         def fits(version: int) -> bool:
             expected = thing.versions[version][offset : offset + nbytes]
             if data and may_be_cut:
-                expected = expected[: len(data)]  # where a page fails, the kernel gives those before it first
+                expected = expected[: len(data)]  # where a page fails, the kernel returns those before it first
             return data == expected
 
         held.versions = set(filter(fits, held.versions))
@@ -284,7 +285,7 @@ class Play:
             await self.side.serve(number, content)
 
     def _added(self, number: int, nbytes: int) -> bytes:
-        """A new version, of which a handle of its size may be that nobody has read a byte by."""
+        """A new version, of which a handle of its size may be that has shown no byte yet."""
         thing = self.things[number]
         content = thing.add(nbytes)
         for held in self.held.values():
@@ -305,14 +306,15 @@ class Play:
         await self.side.serve_in_turn(number, [before, thing.versions[-1]])
 
     async def _replace_under(self, number: int, offset: int, _third: int) -> None:
-        """What chance brings together too seldom: a change between two reads of one handle."""
+        """Steps that chance brings together too seldom: a change between two reads of one handle."""
         await self._open(number, 3)
         await self._read(3, 0, 4096)
         await self._replace(number)
         await self._read(3, offset, 4096)
 
     async def _corrupt_under(self, number: int, offset: int, _third: int) -> None:
-        """The same of the disk: what was read whole is read again, by another mount, from where it was damaged."""
+        """Steps on the disk that chance brings together too seldom: what was read whole is read again, by another
+        mount, from where it was damaged."""
         await self._open(number, 3)
         await self._whole(3)
         await self._restart()
@@ -363,7 +365,7 @@ class Play:
         return held.thing in self.troubled or held.is_shaken or held.versions != {thing.now} or not thing.is_there
 
     def _may_fail(self, number: int, error: OSError, *, versions: set[int] | None) -> None:
-        """`versions` are the handle's; None for what asks by name."""
+        """`versions` are the handle's; None where a name is asked for."""
         thing, allowed = self.things[number], set[int | None]()
         if number in self.troubled:
             allowed |= TROUBLE

@@ -1,8 +1,8 @@
-"""The suite is itself tested: clients broken on purpose, one check each, and the read-path model catches every one.
+"""A test of the suite: clients broken on purpose are caught by the model.
 
-A client here is the opener that the reader reads through. Its origin lies in the bytes (`LIES`); the sound one makes of
-each lie what `callfire/response_checks` would, a broken one believes it. `tests/reader/test_model` plays the steps
-and compares.
+Each lacks one check. A client here is the opener that the reader reads through. Its origin lies in the bytes (`LIES`);
+the sound one makes of each lie what `callfire/response_checks` would, a broken one believes it. The steps and the
+comparison are those of `tests/reader/test_model`.
 """
 
 import random
@@ -40,7 +40,7 @@ SHIFT_NBYTES = 4096
 
 
 class Relabelled:
-    """An answer that says of itself what its client believes; no more than its range comes out of it."""
+    """An answer that describes itself as its client believes; no more than its range comes out of it."""
 
     def __init__(self, answer: SimulatedAnswer, *, start: int, stop: int | None, pads: bool = False) -> None:
         self._answer, self._position, self._pads = answer, start, pads
@@ -125,7 +125,7 @@ class KeylessCache(MemoryCache):
     """A cache that knows an object by its name alone."""
 
     def rename(self, old: ObjectVersion, new: ObjectVersion) -> None:
-        """They have one name."""
+        """One version for every name."""
 
 
 def _keyless(name: str):
@@ -177,7 +177,7 @@ def steps_of(dice: random.Random) -> list[tuple[str, int, float, int]]:
 
 
 async def play(seed: int, broken: str | None) -> int:
-    """One schedule with one client; how many lies it was told. Raises what the model finds."""
+    """Play one schedule with one client, and return how many lies it met. Raises what the model finds."""
     dice = random.Random(seed)
     origin = Origin(latency_seconds=0.05, bytes_per_second=20e6)
     cache = KeylessCache(MEMORY_NBYTES) if broken == "key without validator" else MemoryCache(MEMORY_NBYTES)
@@ -201,7 +201,7 @@ async def play(seed: int, broken: str | None) -> int:
 
 
 def first_caught(broken: str | None) -> int | None:
-    """The first schedule whose play the model objects to."""
+    """The first schedule that the model objects to."""
     for seed in range(SCHEDULES):
         try:
             trio.run(play, seed, broken, clock=MockClock(autojump_threshold=0))

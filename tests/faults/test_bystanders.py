@@ -1,4 +1,4 @@
-"""A hundred readers hang on stalled objects, and nobody else notices."""
+"""A hundred readers hang on stalled objects, and no other program notices."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.mount.mounting import contention
 READERS = 100
 #: The project's goal for everything that needs no answer of the stalled objects.
 QUICK_SECONDS = 0.1
-#: Long enough that all of the looks below happen while all hundred hang.
+#: So long that all of the looks below happen while all hundred hang.
 LONG_TIMEOUT_SECONDS = 16
 #: `--connections`, by default.
 CONNECTIONS = 16
@@ -26,8 +26,7 @@ CONNECTIONS = 16
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 def test_a_hundred_hanging_readers_delay_nobody(home: Path, make_bench: MakeBench, fault: str):
     """While a hundred readers hang, reads of cached files, stat and ls of known folders and `.cffs/` take under 100 ms
-    (times five on a noisy machine), a cold file of the healthy rest is read in time,
-    and all hundred end in time."""
+    (times five on a noisy machine), a cold file of the healthy rest is read in time, and all hundred end in time."""
     account = make_account(calls=READERS + 20)
     with make_bench(home, account=account, timeout_seconds=LONG_TIMEOUT_SECONDS) as bench:
         cached = [bench.fresh() for _ in range(4)]
@@ -74,8 +73,8 @@ def test_a_hundred_hanging_readers_delay_nobody(home: Path, make_bench: MakeBenc
         assert {name: wait for name, wait in worst.items() if wait >= most} == {}
         assert time.monotonic() - began_at < LONG_TIMEOUT_SECONDS / 2, "they must have hung until here"
         assert len(json.loads(inflight.read_bytes())) >= READERS * 0.9
-        # by now the hundred hold connections that do not count; what is cold and healthy waits for none of them, but
-        # where the kernel may not pass more than a dozen reads at a time (contract 2) for one of these
+        # the hundred now hold connections that do not count; a cold healthy file waits for none of them, but where the
+        # kernel may not pass more than a dozen reads at a time, for one of these
         looked_at = time.monotonic()
         bench.succeeds(healthy)
         if (bench.mount.status()["kernel"]["max_background"] or 0) > READERS:

@@ -1,7 +1,8 @@
-"""A sweep of crash points: killed at the n-th write, rename, sync, chmod, unlink or mkdir below its folders, whatever
-file that is of (blocks, pins, facts, the catalogue and its log), the next mount lists and reads right.
+"""A sweep of crash points: killed at any write, the next mount reads right.
 
-A shim in C counts the calls, SQLite's own included; a first run without a crash tells how many there are.
+The daemon is killed at its n-th write, rename, sync, chmod, unlink or mkdir below its folders, whatever file that is of
+(blocks, pins, facts, the catalogue and its log). A shim in C counts the calls, SQLite's own included; a first run
+without a crash shows how many there are.
 """
 
 import errno
@@ -23,7 +24,7 @@ from tests.faults.conftest import MakeBench
 from tests.mount.mounting import Said, account_variables, run
 
 SOURCE = Path(__file__).parent / "shim/crash.c"
-#: Short, in every run: a mount made, killed and looked at again takes two seconds on an idle machine.
+#: Few, in every run: a mount made, killed and looked at again takes two seconds on an idle machine.
 FEW, MANY = 3, 45
 READ, CALLS = 3, 16
 
@@ -53,8 +54,8 @@ class Lives:
 
     @property
     def numbers(self) -> list[int]:
-        """The recordings that are read, then the one that changes meanwhile: far away, so that nothing brings it early,
-        for what is here whole is not asked about again."""
+        """The recordings that are read, then the one that changes meanwhile: far away, so that nothing prefetches it,
+        because a file that is here whole is not asked about again."""
         found = recordings(self.standin.account)
         return [*found[:READ], found[-1]]
 
@@ -95,7 +96,7 @@ class Lives:
                 for form in ("mp3", "wav"):
                     target = bench.target(number, form)
                     seen = bench.read(target)
-                    if seen.errno == errno.ESTALE:  # what was replaced was in part here, of the old version
+                    if seen.errno == errno.ESTALE:  # the file that was replaced was in part here, of the old version
                         seen = bench.read(target)
                     assert (seen.errno, seen.data) == (None, bench.truth(target)), str(seen)
             bench.alive()
@@ -105,7 +106,7 @@ class Lives:
 
 
 def sweep(said: Said, top: Path, shim: Path, make_bench: MakeBench, *, most: int) -> Counter[str]:
-    """Crashes at up to `most` calls, evenly spread over all that a life makes; how many of which kind there are."""
+    """Crash at up to `most` calls, evenly spread over all that a life makes; how many of which kind there are."""
     account: Account = make_account(calls=CALLS)
     with StandinThread(account, credentials=CANARIES) as standin:
 
@@ -130,7 +131,7 @@ def sweep(said: Said, top: Path, shim: Path, make_bench: MakeBench, *, most: int
                 until(lambda pid=pid: is_gone(pid), seconds=30)
             crashed += len(dead_letters.read_text()) == point
             life.look(names)
-        # a life is not the same to the call each time: the last points may lie behind its end
+        # the calls of two lives differ a little: the last points may lie past its end
         assert crashed >= len(points) - max(1, len(points) // 10)
     return Counter(calls)
 
@@ -143,6 +144,7 @@ def test_a_few_crash_points(said: Said, home: Path, shim: Path, make_bench: Make
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_all_crash_points(said: Said, home: Path, shim: Path, make_bench: MakeBench):
-    """The same all over a life: writes, syncs and changes of mode are among them."""
+    """Killed at many calls all over a life, among them writes, syncs and changes of mode: the next mount reads
+    right."""
     kinds = sweep(said, home, shim, make_bench, most=MANY)
     assert {"w", "s", "m"} <= set(kinds), kinds

@@ -1,4 +1,4 @@
-"""The table and the tests are equal: no row without its test, no test without its row, each saying its property."""
+"""The table of faults and the tests of its rows are equal."""
 
 import ast
 from pathlib import Path

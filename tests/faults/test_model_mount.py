@@ -1,4 +1,7 @@
-"""The naive model through the kernel: a real mount in a process of its own, its durations put forward by the shim."""
+"""The reference model through the kernel, on a clock that can be put forward.
+
+The mount is real, in a process of its own; the shim skips its durations.
+"""
 
 import itertools
 import os
@@ -89,7 +92,7 @@ class RealMount:
 
     @contextmanager
     def _impatient(self, thing: int) -> Iterator[None]:
-        """While a call waits for a service that is silent about the thing, time flies."""
+        """While a call waits for a service that is silent about the thing, skip time."""
         is_over = threading.Event()
 
         def fly() -> None:
@@ -146,7 +149,7 @@ class RealMount:
     def _forward(self, seconds: float) -> None:
         self._later_seconds += seconds
         (self._shim / "later").write_text(str(self._later_seconds))
-        self._bench.mount.status()  # whatever is asked: the daemon wakes, and finds it later than it thought
+        self._bench.mount.status()  # any question will do: the daemon wakes, and finds it later than it thought
 
     async def restart(self, *, forget: bool) -> None:
         self._inner.close()

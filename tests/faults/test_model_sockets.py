@@ -1,4 +1,7 @@
-"""The naive model against everything but the kernel, over real sockets, on a clock that can be put forward."""
+"""The reference model over real sockets, on a clock that can be put forward.
+
+Everything but the kernel takes part.
+"""
 
 import itertools
 import os
@@ -30,7 +33,7 @@ TIMEOUT_SECONDS = 20.0
 
 
 class Forward(trio.abc.Clock):
-    """Real time, and what was skipped of it."""
+    """Real time, and the time that was skipped."""
 
     def __init__(self) -> None:
         self.skipped_seconds = 0.0
@@ -46,7 +49,7 @@ class Forward(trio.abc.Clock):
 
 
 class Sockets:
-    """The mount without a kernel, and the stand-in in the same loop."""
+    """The mount without a kernel, and the stand-in in its loop."""
 
     faults_hit_all = False
 
@@ -115,7 +118,7 @@ class Sockets:
 
     @asynccontextmanager
     async def _impatient(self, thing: int) -> AsyncIterator[None]:
-        """While a call waits for a service that is silent about the thing, time flies."""
+        """While a call waits for a service that is silent about the thing, skip time."""
 
         async def fly() -> None:
             while thing in self._silent:

@@ -1,4 +1,4 @@
-"""The naive model against the read path in process, under virtual time: many schedules, no wait."""
+"""The reference model against the read path, under virtual time."""
 
 import errno
 import random
@@ -48,7 +48,7 @@ def told(content: bytes) -> Told:
 
 
 def fault_of(name: str, options: dict[str, Any]) -> Fault:
-    """What the simulated link has of the stand-in's faults."""
+    """The stand-in's faults that the simulated link can have."""
     match name:
         case "reset" | "trunc" | "trunc_nolen" | "trunc_chunk":
             return Fault(after_nbytes=options.get("at", 100_000), body=TruncatedAnswer("simulated"))
@@ -157,7 +157,7 @@ class Virtual:
 
 
 def flip(paths: list[Path], seed: int) -> None:
-    """A bit of every eighth KiB is another."""
+    """Flip a bit of every eighth KiB."""
     dice = random.Random(seed)
     for path in paths:
         with path.open("r+b", buffering=0) as file:

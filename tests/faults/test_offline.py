@@ -1,4 +1,4 @@
-"""Without the network: what is known is listed, what is cached is read, the rest fails at once; then it comes back."""
+"""Without the network: known names are listed, cached bytes read, the rest fails."""
 
 import errno
 import os
@@ -14,8 +14,9 @@ from tests.faults.bench import CANARIES, NOISE, Bench, Target, make_account, unt
 from tests.faults.conftest import MakeBench
 from tests.mount.mounting import Said, run
 
-#: Contract, section 6, and issue 7.
+#: Known names and cached bytes need no answer of the service.
 KNOWN_SECONDS = 1.0
+#: Within 5 s of its return the service is used again (cffs/docs/semantics.md#errors).
 RETURN_SECONDS = 5.0
 
 
@@ -30,7 +31,7 @@ def tree_of(path: Path, *, deepest: int = 3) -> dict[str, list[str]]:
 
 
 def offline_is_quick(bench: Bench, known: dict[str, list[str]], cached, cold) -> None:
-    """What can be answered is, the rest is refused within a second."""
+    """Every path that can be answered is, the others are refused within a second."""
     assert tree_of(bench.mount.path) == known, "everything known is listed"
     for target in cached:
         assert bench.succeeds(target).slowest_seconds < KNOWN_SECONDS
@@ -109,7 +110,7 @@ def test_a_network_that_swallows_everything(home: Path, make_bench: MakeBench):
             hole.bind(("127.0.0.1", port))
             hole.listen(0)
             plugs = []
-            for _ in range(4):  # its queue is full: what comes now gets no answer at all
+            for _ in range(4):  # its queue is full: a new connection gets no answer at all
                 plug = socket.socket()
                 plug.setblocking(False)
                 plug.connect_ex(("127.0.0.1", port))

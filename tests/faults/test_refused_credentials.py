@@ -1,4 +1,4 @@
-"""One API refuses its credentials while the mount comes: what is cached is read, and it comes alive by itself."""
+"""An API that refuses its credentials during the mount, and recovers."""
 
 import errno
 import os
@@ -11,12 +11,12 @@ from tests.faults.bench import CANARIES, Bench, make_account, recordings
 from tests.faults.conftest import MakeBench, with_shim
 from tests.mount.mounting import Said
 
-#: Contract, section 6.
+#: A refused login is tried at most once a minute (cffs/docs/semantics.md#errors).
 ASKED_EVERY_SECONDS = 60
 
 
 def asked(bench: Bench, prefix: str) -> list[str]:
-    """What was asked of that API."""
+    """The requests to that API."""
     return [record.path for record in bench.standin.requests if record.path.startswith(prefix)]
 
 
@@ -26,14 +26,14 @@ def asked(bench: Bench, prefix: str) -> list[str]:
 def test_refused_while_it_was_mounted(
     home: Path, make_bench: MakeBench, said: Said, refusing: str, prefix: str, form: str, other: str
 ):
-    """Its cached bytes are read, what was listed is listed, the rest of it is EACCES without a request for a minute,
+    """Its cached bytes are read, its listed names are listed, the rest of it is EACCES without a request for a minute,
     the other API works; and the first access after the minute finds it well again, without a remount."""
     variables, shim = with_shim(home)
     with StandinThread(make_account(calls=20), credentials=CANARIES) as standin:
-        # no neighbours: files read in the folder's order would bring the next ones early
+        # no neighbours: files read in the folder's order would have the next ones prefetched
         cached, later, warm, cold = recordings(standin.account)[1:20:6]
         with make_bench(home, standin=standin) as bench:
-            for number in (cached, warm):  # what its names lead to is known from here on
+            for number in (cached, warm):  # the nodes of its names are known from here on
                 bench.succeeds(bench.target(number, form))
             known = {name: os.listdir(bench.mount.path / name) for name in ("campaigns", "recordings", "calls")}
         rule = standin.faults.add("status", path=f"^{prefix}", code=401)
@@ -63,8 +63,8 @@ def test_refused_while_it_was_mounted(
 
 
 def test_v1_alone_answers_while_v2_refuses(home: Path, make_bench: MakeBench):
-    """With v2 refused from the first mount on, v1 opens and lists a call's WAVs as it does alone; what v2 alone could
-    tell is EACCES, never empty."""
+    """With v2 refused from the first mount on, v1 opens and lists a call's WAVs as it does alone; what only v2 knows is
+    EACCES, never empty."""
     with StandinThread(make_account(calls=5), credentials=CANARIES) as standin:
         call_id = standin.account.call_ids()[0]
         campaign_id = standin.account.call_row(call_id)["campaignId"]

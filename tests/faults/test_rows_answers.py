@@ -1,6 +1,6 @@
-"""Rows about answers that say no, or say it badly: held, failing, refusing, absent, malformed, elsewhere.
+"""Faults of answers that say no, or say it badly.
 
-What is one object's trouble uses the module's mount; what changes the state of a whole API has a mount of its own.
+A fault of one object uses the module's mount; one that changes the state of a whole API has a mount of its own.
 """
 
 import errno
@@ -18,7 +18,7 @@ from tests import canary
 from tests.faults.bench import CANARIES, NOISE, PATIENT_SECONDS, Bench, Target, make_account, until
 from tests.faults.conftest import MakeBench
 
-#: Contract, section 6.
+#: The longest hold (cffs/docs/semantics.md#errors).
 MOST_TRIES = 4
 MOST_HOLD_SECONDS = 60
 MOST_HOPS = 5
@@ -72,7 +72,7 @@ def test_busy_429(home: Path, make_bench: MakeBench):
 
 
 def test_bursts_of_5xx(bench: Bench):
-    """Three bad answers in a row are ridden out unseen; standing ones are EIO after four tries, and the state is
+    """Three bad answers in a row are ridden out unseen; persistent ones are EIO after four attempts, and the state is
     shown."""
     for code in (500, 502, 503, 504):
         target = bench.fresh()
@@ -91,7 +91,7 @@ def test_bursts_of_5xx(bench: Bench):
 
 
 def test_refused_object(bench: Bench):
-    """401 or 403 on one object is EACCES after one request, no trouble of its neighbour's, and not remembered."""
+    """401 or 403 on one object is EACCES after one request, concerns no neighbour, and is not remembered."""
     for code in (401, 403):
         target, neighbour = bench.fresh(), bench.fresh()
         bench.standing(target, "status", errno.EACCES, code=code)
@@ -169,8 +169,8 @@ def test_transient_is_never_absent(bench: Bench):
 
 
 def test_malformed_bodies(home: Path, make_bench: MakeBench):
-    """JSON and XML that end early, are nested without end, of another charset or shape, and bytes that are no HTTP:
-    EIO for who asked, no bug, and the answer after it is taken."""
+    """JSON and XML that end early, are nested without end, of another charset or shape, and bytes that are no HTTP: EIO
+    for the caller, no bug, and the answer after it is taken."""
     bodies = (
         b'{"items": [{"id": 1, "na',
         b"[" * 200_000,
@@ -187,11 +187,11 @@ def test_malformed_bodies(home: Path, make_bench: MakeBench):
             number = account.add_recording(account.add_call(), mp3_nbytes=1000)
             rule = faults.add("body", path=f"/recordings/{number}$", data=body, content_type="application/json")
             with pytest.raises(OSError) as raised:
-                # of the MP3 its own bytes tell that it is there; what the service says of it is in the .json alone
+                # the MP3's own bytes show that it is there; what the service says of it is in the .json alone
                 (bench.mount.path / f"recordings/{number}.json").read_bytes()
             assert raised.value.errno == errno.EIO
             assert faults.fired(rule) >= 1
-        # what is not known yet: nothing can be shown in its place
+        # nothing is known yet, so nothing can be shown in its place
         asked = {"media": "/v2/media$", "me/callerids": "callerids", "me/account.json": "account$"}
         for path, pattern in asked.items():
             rule = faults.add("body", path=pattern, data=bodies[0], content_type="application/json")
@@ -235,7 +235,7 @@ def test_huge_headers(bench: Bench):
 
 
 def test_redirect_loop(bench: Bench):
-    """A redirect to itself, and one back and forth, is EIO after at most five hops for each try."""
+    """A redirect to itself, and one back and forth, is EIO after at most five hops for each attempt."""
     target = bench.fresh()
     bench.inject(target, "redirect")
     seen = bench.fails(target, errno.EIO)
@@ -245,8 +245,8 @@ def test_redirect_loop(bench: Bench):
 
 
 def test_redirect_to_another_host(bench: Bench):
-    """Bytes that lie on another host are read from there, and that host's log holds no key, password, cookie or
-    referrer; a target that may not be asked is EIO, one where nobody listens EHOSTUNREACH, one that refuses EACCES."""
+    """Bytes on another host are read from there, and that host's log holds no key, password, cookie or referrer; a
+    target that may not be asked is EIO, one without a listener EHOSTUNREACH, one that refuses EACCES."""
     with StandinThread(make_account(calls=90), credentials=CANARIES) as elsewhere:
         for form in ("mp3", "wav"):
             target = bench.fresh(form)
@@ -270,7 +270,7 @@ def test_redirect_to_another_host(bench: Bench):
         ("file:///etc/passwd", errno.EIO),
         ("//[", errno.EIO),
         ("ftp://127.0.0.1/x", errno.EIO),
-        ("http://127.0.0.1:1/", errno.EHOSTUNREACH),  # nobody listens: no trouble of the API's, which goes on
+        ("http://127.0.0.1:1/", errno.EHOSTUNREACH),  # there is no listener: no trouble of the API's, which goes on
     ):
         bench.inject(target, "redirect", location=location)
         bench.fails(target, expected)

@@ -1,4 +1,4 @@
-"""Rows about the bytes of an answer: cut, shifted, too long, of another version, coded, or no audio at all.
+"""Faults of the bytes of an answer: cut, shifted, too long, of another version.
 
 Each fault is real on the wire (the service's log sums up what it sent), and what an application reads is right or an
 errno.
@@ -28,7 +28,7 @@ def test_reset_before_the_answer(bench: Bench):
 
 
 def test_reset_in_the_body(bench: Bench, home: Path, make_bench: MakeBench):
-    """A reset in the middle is resumed at the verified byte; a standing one is EIO after true bytes alone."""
+    """A reset in the middle is resumed at the verified byte; a persistent one is EIO after true bytes alone."""
     target = bench.fresh()
     bench.passing(target, "reset")
     asked = [record.range for record in bench.requests(target)]
@@ -73,7 +73,7 @@ def test_truncated_chunked(bench: Bench):
 
 
 def rejected(bench: Bench, *faults: str) -> None:
-    """The faults, all in every answer, end in EIO after a second look, and nothing that they brought is kept."""
+    """The faults, all in every answer, end in EIO after a second request, and no byte of them is cached."""
     target = bench.fresh()
     truth = bench.truth(target)
     for fault in faults:
@@ -87,7 +87,7 @@ def rejected(bench: Bench, *faults: str) -> None:
 
 
 def test_content_range_wrong(bench: Bench):
-    """A 206 whose Content-Range tells another start, its bytes being from there, is EIO; one of them goes unseen."""
+    """A 206 whose Content-Range names another start, its bytes being from there, is EIO; one of them goes unseen."""
     rejected(bench, "cr_wrong")
     bench.passing(bench.fresh(), "cr_wrong")
 
@@ -107,8 +107,8 @@ def test_longer_than_asked(bench: Bench):
 
 
 def test_whole_object_for_a_range(bench: Bench):
-    """A service that answers every range with the whole gives every slice right, in any order, its length told or
-    not."""
+    """A service that answers every range with the whole gives every slice right, in any order, with its length or
+    without."""
     for fault in ("full200", "nolen"):
         target = bench.fresh()
         truth = bench.truth(target)
@@ -140,7 +140,7 @@ def test_range_not_satisfiable(bench: Bench):
 
 
 def test_error_page_with_200(bench: Bench):
-    """A login page or an error document with status 200, whatever its label says, is EIO and never data."""
+    """A login page or an error document with status 200, under any label, is EIO and never data."""
     bench.standing(bench.fresh(), "html200", errno.EIO)
     for content_type in ("application/json", "audio/mpeg"):
         bench.standing(bench.fresh(), "body", errno.EIO, data=ERROR_JSON, content_type=content_type)
@@ -160,7 +160,7 @@ def test_object_replaced_between_ranges(bench: Bench):
     assert (seen.errno, old.startswith(seen.data)) == (errno.ESTALE, True)
     bench.hits(target, "replace")
     assert bench.succeeds(target).data == new
-    # without a validator the total tells
+    # without a validator the total shows it
     target = bench.fresh()
     bench.standin.faults.add("no_etag", path=target.pattern, last_modified=False)
     old = bench.truth(target)
@@ -175,8 +175,8 @@ def test_object_replaced_between_ranges(bench: Bench):
 
 
 def test_size_lies_both_ways(bench: Bench):
-    """Where the list says too much or too little, or the answers' own totals differ, bytes and fstat are true or it
-    is an error: never short, never padded."""
+    """Where the list says too much or too little, or the answers' own totals differ, bytes and fstat are true or it is
+    an error: never short, never padded."""
     for lie in (2_000_000, 5000, 0, -1, 2**62):
         target = bench.fresh()
         bench.standin.account.set_recording(target.number, lengthInBytes=lie)
@@ -194,7 +194,7 @@ def test_size_lies_both_ways(bench: Bench):
 
 
 def test_coded_range(bench: Bench):
-    """A range in gzip is EIO, though identity was asked; neither the coded nor the decoded bytes are given out."""
+    """A range in gzip is EIO, though identity was asked for; neither the coded nor the decoded bytes are given out."""
     target = bench.fresh()
     seen = bench.standing(target, "gzip", errno.EIO)
     assert seen.data == b""

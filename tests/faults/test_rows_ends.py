@@ -1,4 +1,4 @@
-"""Rows about time, ends and people: clock jumps, signals, busy unmounts, kills, blocked readers, mapped files."""
+"""Faults of time, ends and people: clocks, signals, kills, mapped files."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ from tests.faults.conftest import MakeBench, with_shim
 from tests.mount.mounting import Mounted, Said, account_variables, run
 
 TEN_YEARS_SECONDS = 10 * 365 * 86_400
-#: Contract, section 10.
+#: The mount ends within 2 s (cffs/docs/semantics.md#ends).
 END_SECONDS = 2.0
 CGROUP = Path("/sys/fs/cgroup/memory")
 MAPPED = """
@@ -62,8 +62,8 @@ def standin():
 
 
 def test_clock_jump(home: Path, make_bench: MakeBench):
-    """The wall clock jumps ten years ahead, back, and twenty years down: everything is listed and read at once, what
-    is new is seen, and a hold named by a date is clamped."""
+    """The wall clock jumps ten years ahead, back, and twenty years down: everything is listed and read at once, a new
+    call is seen, and a hold named by a date is clamped."""
     variables, shim = with_shim(home)
     with make_bench(home, "--dir-ttl", "1", **variables) as bench:
         account = bench.standin.account
@@ -81,7 +81,7 @@ def test_clock_jump(home: Path, make_bench: MakeBench):
             def is_listed(name: str = f"{number}.mp3") -> bool:
                 return name in os.listdir(bench.mount.path / "recordings")
 
-            until(is_listed, seconds=3 * NOISE)  # a listing is fresh for a second, whatever the wall says
+            until(is_listed, seconds=3 * NOISE)  # a listing is fresh for a second, whatever the wall clock says
             assert os.stat(bench.target(number).path).st_mtime > 0
         (shim / "clock").write_text(str(-TEN_YEARS_SECONDS))
         target = bench.fresh()
@@ -139,13 +139,13 @@ def test_unmount_while_busy(bench: Bench, said: Said):
 
 
 def test_kill_9(home: Path, make_bench: MakeBench, said: Said, standin: StandinThread):
-    """Killed at any moment of listing and reading: ENOTCONN at once for everybody, the next mount clears the dead mount
-    point and says so in one line, the catalogue is whole, and no cached byte is asked for again."""
+    """Killed at any moment of listing and reading: ENOTCONN at once for all, the next mount clears the dead mount point
+    and says so in one line, the catalogue is whole, and no cached byte is asked for again."""
     for delay in (0.02, 0.2):
         bench = start_mount(said, home, standin)
         cached = bench.target(recordings(standin.account)[0])
         bench.succeeds(cached)
-        until(lambda b=bench: b.mount.status()["cache"]["disk_bytes"] >= MP3_NBYTES)  # a slow disk is written behind
+        until(lambda b=bench: b.mount.status()["cache"]["disk_bytes"] >= MP3_NBYTES)  # a slow disk is written later
         walk = subprocess.Popen(
             ["sh", "-c", f"ls -lR {bench.mount.path}; cat {bench.mount.path}/recordings/*.mp3"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -167,7 +167,7 @@ def test_kill_9(home: Path, make_bench: MakeBench, said: Said, standin: StandinT
             assert str(bench.mount.path) in line
             standin.log.clear()
             again.succeeds(cached)
-            # a size learned in the last seconds may have to be asked again, its bytes not
+            # a size learned in the last seconds may have to be asked for again, its bytes not
             assert all(record.body_nbytes <= 1 for record in again.requests(cached))
             for number in recordings(standin.account)[:5]:
                 again.succeeds(again.target(number))
@@ -175,8 +175,8 @@ def test_kill_9(home: Path, make_bench: MakeBench, said: Said, standin: StandinT
 
 
 def test_out_of_memory(home: Path, make_bench: MakeBench, said: Said, standin: StandinThread):
-    """Killed by the kernel for its memory (a cgroup where there is one, else by us): the next mount works, with what
-    was cached."""
+    """Killed by the kernel for its memory (a cgroup where there is one, else by us): the next mount works, with the
+    cached bytes."""
     bench = start_mount(said, home, standin)
     cached = bench.fresh()
     bench.succeeds(cached)

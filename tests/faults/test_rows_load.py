@@ -1,4 +1,4 @@
-"""Rows about load: many readers, many handles, no descriptors left."""
+"""Load: many readers, many handles, no descriptors left."""
 
 import errno
 import os
@@ -14,18 +14,18 @@ from tests.mount.mounting import contention
 
 READERS = 64
 OPENS = 10_000
-#: reliability.md, section 5.
+#: The longest that stat of a neighbour may take in 99 of 100 cases.
 STAT_P99_SECONDS = 0.25
 
 
 def descriptors(pid: int) -> int:
-    """How many the daemon has."""
+    """How many descriptors the daemon has."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def test_many_readers(home: Path, make_bench: MakeBench):
-    """64 programs reading 64 files at once, each answer taking its time and some failing once, are all right, and
-    stat of a neighbour takes less than 0.25 s at its worst hundredth meanwhile."""
+    """64 programs reading 64 files at once, each answer taking its time and some failing once, are all right, and stat
+    of a neighbour takes less than 0.25 s at its worst hundredth meanwhile."""
     account = make_account(calls=READERS + 6)
     # they share 16 connections and this machine: their turn may come late
     with make_bench(home, account=account, timeout_seconds=PATIENT_SECONDS) as bench:
@@ -80,7 +80,8 @@ def test_ten_thousand_opens(home: Path, make_bench: MakeBench):
                 assert len(os.pread(descriptor, 4096, 100_000)) == 4096
             for descriptor in opened:
                 os.close(descriptor)
-            until(lambda: bench.mount.status()["open_files"] <= 1, seconds=60)  # the kernel tells of each in its time
+            # the kernel sends each RELEASE in its own time
+            until(lambda: bench.mount.status()["open_files"] <= 1, seconds=60)
             bench.alive()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

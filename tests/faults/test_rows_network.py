@@ -1,4 +1,4 @@
-"""Rows about silence and the network: stalls, drips, names that do not resolve, certificates, sleep.
+"""Faults of silence and the network: stalls, drips, DNS, certificates, sleep.
 
 The stopwatch is outside: `Bench` holds every single call under `--timeout`.
 """
@@ -20,9 +20,9 @@ from cffs.standin.thread import StandinThread
 from tests.faults.bench import CANARIES, NOISE, RECOVERY_SECONDS, Bench, make_account, until
 from tests.faults.conftest import MakeBench, with_shim
 
-#: reliability.md: as long as a lid stays closed in a meeting.
+#: As long as a laptop's lid stays closed in a meeting.
 SUSPEND_SECONDS = 90
-#: What the read that was waiting may end in, if not in its bytes.
+#: Errnos in which the read that was waiting may end, if not in its bytes.
 WAKING = (errno.ETIMEDOUT, errno.EIO, errno.EHOSTUNREACH)
 
 
@@ -39,7 +39,7 @@ def test_stalled_head(bench: Bench):
 
 
 def together(bench: Bench, *targets, errnos: tuple[int, ...] = (errno.ETIMEDOUT,)) -> None:
-    """All of them fail, at the same time: their waits are one."""
+    """All of them fail at one time, so that they wait together."""
     problems = []
 
     def fails(target) -> None:
@@ -83,8 +83,8 @@ def test_slow_drip(bench: Bench):
 
 
 def test_name_does_not_resolve(home: Path, make_bench: MakeBench):
-    """Without a name for the service every question is EHOSTUNREACH at once and the mount's own files answer; when
-    the name is back everything works within 5 s, by itself."""
+    """Without a name for the service every question is EHOSTUNREACH at once and the mount's own files answer; when the
+    name is back everything works within 5 s, by itself."""
     with StandinThread(make_account(calls=20), credentials=CANARIES) as standin:
         port = standin.base_url.rpartition(":")[2]
         variables, shim = with_shim(home)
@@ -98,7 +98,7 @@ def test_name_does_not_resolve(home: Path, make_bench: MakeBench):
             bench.succeeds(cached)
             (shim / "resolves").unlink()
             port_taken = int(port)
-            standin.close()  # what is connected would go on
+            standin.close()  # an open connection would go on
             bench.fails(cold, errno.EHOSTUNREACH)
             until(lambda: bench.origin()["v2"] == "offline")
             for _ in range(5):
@@ -116,7 +116,7 @@ def test_name_does_not_resolve(home: Path, make_bench: MakeBench):
 
 def test_untrusted_tls(home: Path, make_bench: MakeBench, said):
     """A certificate of an unknown authority, of another host or out of date: no request arrives, what is asked is an
-    error, and the mount's own files answer; with the authority told it works."""
+    error, and the mount's own files answer; with the authority given it works."""
     from tests.mount.mounting import account_variables, mounted
 
     authority, other = trustme.CA(), trustme.CA()
@@ -185,7 +185,7 @@ def test_suspend(home: Path, make_bench: MakeBench):
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_suspend_for_real(home: Path, make_bench: MakeBench):
-    """The same with 90 s of real sleep."""
+    """After 90 s of real sleep in which the service dropped every connection, reads are answered within --timeout."""
     sleep_and_wake(home, make_bench, SUSPEND_SECONDS, lambda: None)
 
 

@@ -1,4 +1,4 @@
-"""Rows about folders of ours: a cache and a state folder that are full, fail, vanish, lie, or belong to another mount.
+"""Faults of our folders: full, failing, gone, damaged, or another mount's.
 
 The answer never changes, only the time.
 """
@@ -49,7 +49,7 @@ def block_files(home: Path) -> list[Path]:
 
 
 def cold(path: Path) -> None:
-    """Nothing of the file stays in the kernel."""
+    """Drop the file from the kernel's page cache."""
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -81,7 +81,7 @@ def test_killed_while_writing_the_cache(home: Path, make_bench: MakeBench, said:
 
 
 def fill(folder: Path, *, nbytes: int) -> None:
-    """Files of so many bytes until the file system takes no more."""
+    """Write files of so many bytes until the file system takes no more."""
     with pytest.raises(OSError) as raised:
         folder.mkdir(exist_ok=True)  # where the cache has taken the last inode, this fails
         for number in range(100_000):
@@ -139,8 +139,8 @@ def test_cache_folder_fails(home: Path, make_bench: MakeBench):
 
 
 def test_cache_folder_read_only(home: Path, make_bench: MakeBench):
-    """A cache folder that turns read-only under the mount (EROFS of every open for writing and every write): what it
-    holds is served, what it does not hold is read."""
+    """A cache folder that turns read-only under the mount (EROFS of every open for writing and every write): cached
+    bytes are served, all others are read."""
     variables, shim = with_shim(home)
     with make_bench(home, "--memory-size", "8M", **variables) as bench:
         targets = [bench.fresh() for _ in range(8)]
@@ -197,7 +197,7 @@ def test_state_folder_full(home: Path, make_bench: MakeBench):
 
 def test_damaged_cache(home: Path, make_bench: MakeBench, standin: StandinThread):
     """Every 4096th byte flipped, files cut, zeroed, swapped with one another and replaced by foreign ones, and a
-    catalogue that is none: every read is right, and the counter tells."""
+    catalogue that is none: every read is right, and the counter shows it."""
     with make_bench(home, standin=standin) as bench:
         numbers = [bench.fresh().number for _ in range(12)]
         for number in numbers:

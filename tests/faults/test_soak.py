@@ -1,4 +1,4 @@
-"""The soak itself runs, and is green: a minute of it; ten are `scripts/soak 10`."""
+"""A minute of the soak test; ten are `scripts/soak 10`."""
 
 import subprocess
 import sys

@@ -27,9 +27,14 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/fuse",
     "cffs/writer",
     "scripts/tools",
+    "tests/canary.py",
     "tests/cli",
+    "tests/conftest.py",
+    "tests/exhaustion.py",
+    "tests/faults",
     "tests/guards",
     "tests/mount",
+    "tests/speed",
 )
 LONGEST_FIRST_LINE = 80
 #: Words that do not occur, and what to write instead.

@@ -1,4 +1,4 @@
-"""What a badly behaved origin or cache folder costs: the right bytes or an error, for what it must cost, no more."""
+"""The cost of a badly behaved origin or cache folder."""
 
 import tracemalloc
 from dataclasses import replace
@@ -33,7 +33,8 @@ async def test_an_origin_without_ranges(tells_length: bool, autojump_clock: Mock
 
 
 async def test_answers_one_byte_short(autojump_clock: MockClock) -> None:
-    """Answers that say, rightly, that they hold one byte less than was asked: every byte once, a request more each."""
+    """Answers that say, rightly, that they hold one byte less than was asked for: every byte once, a request more
+    each."""
     async with laboratory(latency_seconds=0.05) as lab:
         remote = lab.add(Remote(total=512 * KIB))
         lab.origin.faults = [Fault(answers_nbytes=512 * KIB - 1)]
@@ -43,8 +44,8 @@ async def test_answers_one_byte_short(autojump_clock: MockClock) -> None:
 
 
 async def test_an_object_that_changes_between_two_ranges(autojump_clock: MockClock) -> None:
-    """The second range tells, and the beginning of one answer of the whole that the bytes are others as well: then its
-    reader has an error, and a new open has the new version whole, by one request."""
+    """The second range shows that the file changed, and so does the beginning of one answer of the whole: its reader
+    has an error, and a new open has the new version whole, by one request."""
     async with laboratory(latency_seconds=0.05) as lab:
         old = lab.add(Remote(total=20 * MIB))
         handle = await opened(lab)
@@ -97,7 +98,7 @@ async def test_a_cache_folder_that_rots(tmp_path: Path, autojump_clock: MockCloc
 
 
 async def test_a_size_that_is_only_said(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """Objects that are said to have a tebibyte cost what came of them: memory, disk, bytes and requests."""
+    """Objects that claim a tebibyte cost what came of them: memory, disk, bytes and requests."""
     disk = disk_in(tmp_path)
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6, memory_nbytes=8 * MIB, disk=disk) as lab:
         lab.add(Remote(total=2**40))

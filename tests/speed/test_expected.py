@@ -1,4 +1,4 @@
-"""What an earlier look at an origin is worth: a stream that starts right, ranges that are not asked for nothing."""
+"""The worth of what an earlier probe found out about an origin."""
 
 import trio
 from trio.testing import MockClock
@@ -35,7 +35,8 @@ async def test_a_gain_that_is_none_is_not_tried(autojump_clock: MockClock) -> No
 
 
 async def test_ranges_known_to_be_ignored_are_not_asked(autojump_clock: MockClock) -> None:
-    """Where every range is answered with the whole, the whole is asked: a look at head and end costs one request."""
+    """Where every range is answered with the whole, the whole is asked for: a look at head and end costs one
+    request."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
         lab.objects.expect(Api.V2, OriginProfile(ignores_ranges=True))
         remote = lab.add(Remote(total=4 * MIB, ignores_ranges=True))
@@ -48,7 +49,8 @@ async def test_ranges_known_to_be_ignored_are_not_asked(autojump_clock: MockCloc
 
 
 async def test_connections_are_warmed_without_a_request(autojump_clock: MockClock) -> None:
-    """Who reads a folder in order has connections made ready, once a second at most, and not one request more."""
+    """A program that reads a folder in order has connections made ready, once a second at most, and no further
+    request."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 60, least=100_000, most=400_000)
         began_at = trio.current_time()
@@ -60,7 +62,8 @@ async def test_connections_are_warmed_without_a_request(autojump_clock: MockCloc
 
 
 def test_what_is_made_of_findings() -> None:
-    """The least gain of any kind, the shortest first byte; ranges are ignored only where every kind says so."""
+    """The least gain of any kind and the shortest first byte count; ranges are ignored only where every kind says
+    so."""
     kept = {
         "v1": {"probed_at": "x", "wav": {"range": "ignored", "first_byte_ms": 80.0}},
         "v2": {

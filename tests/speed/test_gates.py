@@ -1,4 +1,4 @@
-"""Speed as counts and virtual seconds: the table of gates, each on a simulated link."""
+"""Speed as counts and virtual seconds, each on a simulated link."""
 
 import random
 from functools import partial
@@ -16,7 +16,7 @@ KIB = 1024
 
 
 async def stream(handle: OpenFile, remote: Remote, start: int, stop: int, *, read_nbytes: int = 128 * KIB) -> None:
-    """Reads [start, stop) as the kernel does for a program that reads on, and compares."""
+    """Read [start, stop) as the kernel does for a program that reads on, and compare."""
     for offset in range(start, stop, read_nbytes):
         nbytes = min(read_nbytes, stop - offset)
         data = await handle.read(offset, nbytes)
@@ -57,7 +57,7 @@ async def test_probe_of_big_file(autojump_clock: MockClock) -> None:
 
 
 async def test_probe_of_big_file_with_wide_read_ahead(autojump_clock: MockClock) -> None:
-    """The same where the kernel reads 1 MiB ahead, and so 416 KiB for who wants 64: one request of 512 KiB."""
+    """Where the kernel reads 1 MiB ahead, and so 416 KiB for a program that wants 64: one request of 512 KiB."""
     async with laboratory(latency_seconds=0.05, read_ahead_nbytes=MIB) as lab:
         remote = lab.add(Remote(total=100 * MIB))
         handle = await opened(lab)
@@ -78,7 +78,7 @@ async def test_random_reads_are_exact(autojump_clock: MockClock) -> None:
         read_nbytes = 0
         for _ in range(200):
             offset = dice.randrange(remote.total - 64 * KIB)
-            begin = offset - offset % 4096  # what the kernel makes of it
+            begin = offset - offset % 4096  # the READs that the kernel makes of it
             nbytes = offset + 64 * KIB + -(offset + 64 * KIB) % 4096 - begin
             data = await handle.read(begin, nbytes)
             assert data == remote.content(begin, min(nbytes, remote.total - begin))
@@ -89,7 +89,7 @@ async def test_random_reads_are_exact(autojump_clock: MockClock) -> None:
 
 async def test_stream_of_256_mib(autojump_clock: MockClock) -> None:
     """256 MiB at 50 ms and 100 MB/s: at most 8 requests, each byte once, the link's time and a tenth."""
-    for read_nbytes in (128 * KIB, MIB):  # what the kernel asks with its own read-ahead, and with 1 MiB set by root
+    for read_nbytes in (128 * KIB, MIB):  # the kernel's READs with its own read-ahead, and with 1 MiB set by root
         async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
             remote = lab.add(Remote(total=256 * MIB))
             handle = await opened(lab)
@@ -102,7 +102,7 @@ async def test_stream_of_256_mib(autojump_clock: MockClock) -> None:
 
 
 async def test_stream_of_a_fast_link(autojump_clock: MockClock) -> None:
-    """256 MiB at 50 ms and 1.5 GB/s in READs of 1 MiB: behind the first latency hardly a moment without bytes, though a
+    """256 MiB at 50 ms and 1.5 GB/s in READs of 1 MiB: after the first latency hardly a moment without bytes, though a
     request holds less than a latency brings."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=1.5e9) as lab:
         remote = lab.add(Remote(total=256 * MIB))
@@ -186,8 +186,8 @@ async def test_first_byte_takes_one_latency(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("stalls_after_nbytes", [None, 4096])
 async def test_hanging_objects_delay_nobody(stalls_after_nbytes: int | None, autojump_clock: MockClock) -> None:
-    """With 150 objects that hang, before their heads or in their bodies, a cold good one that is asked last waits for
-    a second, its own latency, and a tenth or two for all of them; once they all hang, hardly at all."""
+    """With 150 objects that hang, before their heads or in their bodies, a cold good one that is asked for last waits
+    for a second, its own latency, and a tenth or two for all of them; once they all hang, hardly at all."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
         remote = lab.add(Remote(total=300 * KIB))
         hanging = [v2_recording(1000 + number) for number in range(150)]

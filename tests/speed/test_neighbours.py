@@ -1,4 +1,4 @@
-"""What looking at the files behind an opened one costs."""
+"""The cost of looking at the files that follow an opened one."""
 
 from collections import Counter
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Several connections for one stream: where each is slow, and nowhere else; and what is remembered of it."""
+"""Parallel ranges: where each connection is slow, and nowhere else."""
 
 import pytest
 import trio
@@ -14,7 +14,7 @@ KIB = 1024
 
 
 async def seconds_of(lab: Lab, remote: Remote, *, nbytes: int = 128 * KIB) -> float:
-    """Reads it whole; the virtual seconds that took."""
+    """Read it whole; the virtual seconds that took."""
     began_at = trio.current_time()
     handle = await opened(lab)
     await stream(handle, remote, 0, remote.total, read_nbytes=nbytes)
@@ -64,7 +64,7 @@ async def test_never_where_one_is_enough(latency_seconds, rate, autojump_clock: 
 
 
 async def test_a_slow_link_is_tried_once(autojump_clock: MockClock):
-    """Where the link itself is slow it is found out once, given up, and costs no time and few requests."""
+    """Where the link itself is slow that is found out once, given up, and costs no time and few requests."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=20e6) as lab:
         remote = lab.add(Remote(total=96 * MIB))
         seconds = await seconds_of(lab, remote)
@@ -87,7 +87,8 @@ async def test_a_slow_reader_tries_nothing(autojump_clock: MockClock):
 
 @given(st.lists(st.tuples(st.floats(0.1, 20), st.floats(0, 1000)), max_size=20))
 def test_what_is_remembered(tries):
-    """Kept exactly where it brought 1.3 times as much; else held for 5 s, doubled each time up to 5 min."""
+    """Parallel ranges stay exactly where they brought 1.3 times as much; else there is a pause of 5 s, doubled each
+    time up to 5 min."""
     pace, now, hold_seconds = StreamParallelism(most=8), 0.0, HOLD_SECONDS
     for gain, pause_seconds in tries:
         now += pause_seconds

@@ -1,4 +1,7 @@
-"""A recording of up to 16 MiB costs a handful of requests, however it is read: the whole reader, over a slow link."""
+"""A recording of up to 16 MiB costs a handful of requests, however it is read.
+
+The whole reader takes part, over a slow link.
+"""
 
 import random
 import tempfile
@@ -44,7 +47,7 @@ KINDS = ("anywhere", "head", "tail", "on", "on", "close", "sleep")
 
 
 class Readers:
-    """Handles on one recording that do as they are told."""
+    """Handles on one recording that follow a list of steps."""
 
     def __init__(self, lab: Lab, remote: Remote) -> None:
         self.lab, self.remote = lab, remote
@@ -52,7 +55,7 @@ class Readers:
         self.next_offsets: dict[int, int] = {}
 
     async def do(self, who: int, kind: str, number: int) -> None:
-        """One thing; `number` says where, or for how long."""
+        """One step; `number` is its place, or its length."""
         total = self.remote.total
         match kind:
             case "anywhere":
@@ -73,7 +76,7 @@ class Readers:
                 await trio.sleep([0.001, 0.02, 0.3, 7.0, 25.0][number % 5])
 
     async def read(self, who: int, offset: int, nbytes: int) -> None:
-        """By a handle of its own, opened where there is none."""
+        """Read by a handle of its own, opened where there is none."""
         if who not in self.handles:
             handle = await opened(self.lab)
             if who in self.handles:
@@ -85,7 +88,7 @@ class Readers:
 
 
 def steps_of(seed: int) -> list[list[tuple[int, str, int]]]:
-    """Many things to do, mostly one after the other, by a few habits: lists that hypothesis draws are short."""
+    """Many steps, mostly one after the other, by a few habits, because lists that hypothesis draws are short."""
     dice = random.Random(seed)
     kinds = dice.choices(KINDS, k=dice.randint(2, 6))
     most_together = dice.choice([1, 1, 3])
@@ -205,8 +208,8 @@ async def test_head_and_tail_and_then_elsewhere(total: int, autojump_clock: Mock
 
 
 async def test_a_player_in_real_time(autojump_clock: MockClock) -> None:
-    """Who plays sixteen minutes in as much time pauses each connection until it is given up: five requests all the
-    same, and who stops after a minute has not brought the rest."""
+    """A program that plays sixteen minutes in as much time pauses each connection until it is given up: five requests
+    all the same; one that stops after a minute has not brought the rest."""
     for seconds_played in (60, 1000):
         async with laboratory(latency_seconds=LATENCY_SECONDS, bytes_per_second=20e6) as lab:
             remote = lab.add(Remote(total=16_000_000))
@@ -224,7 +227,7 @@ async def test_a_player_in_real_time(autojump_clock: MockClock) -> None:
 @pytest.mark.parametrize("pause_seconds", [0.001, 7.0, 60.0])
 async def test_who_comes_again_and_again(pause_seconds: float, autojump_clock: MockClock) -> None:
     """A program that opens, reads a little further than the last time, and closes, fifty times: five requests, whether
-    what it was is still remembered as a file or only as a cost."""
+    the file is still remembered or only its cost."""
     async with laboratory(latency_seconds=LATENCY_SECONDS, bytes_per_second=20e6) as lab:
         remote = lab.add(Remote(total=10 * MIB))
         for step in range(1, 50):
@@ -237,7 +240,8 @@ async def test_who_comes_again_and_again(pause_seconds: float, autojump_clock: M
 
 
 async def test_two_readers_share(autojump_clock: MockClock) -> None:
-    """Two that read the same recording here and there at once have it for the five requests and the bytes of one."""
+    """Two programs that read one recording here and there at once have it for the five requests and the bytes of
+    one."""
     async with laboratory(latency_seconds=LATENCY_SECONDS, bytes_per_second=20e6) as lab:
         remote = lab.add(Remote(total=8 * MIB))
 
@@ -367,8 +371,8 @@ async def test_a_slow_link(autojump_clock: MockClock) -> None:
 
 
 async def test_a_link_that_turns_slow(autojump_clock: MockClock) -> None:
-    """Where the link turns slow while a file is brought whole, a READ behind megabytes of it has a request of its own
-    before it is late."""
+    """Where the link turns slow while a file is brought whole, a READ that comes after megabytes of it has a request of
+    its own before it is late."""
     async with laboratory(latency_seconds=LATENCY_SECONDS, bytes_per_second=100e6) as lab:
         remote = lab.add(Remote(total=16_000_000))
         handle = await opened(lab)
@@ -382,7 +386,7 @@ async def test_a_link_that_turns_slow(autojump_clock: MockClock) -> None:
 
 
 async def test_what_is_brought_yields_to_who_waits(autojump_clock: MockClock) -> None:
-    """Sixteen slow connections bring eight recordings whole, for nobody who waits: another reader has one of them
+    """Sixteen slow connections bring eight recordings whole, for which no reader waits: another reader has one of them
     within seconds, and all eight come whole in the end."""
     async with laboratory(latency_seconds=LATENCY_SECONDS, memory_nbytes=512 * MIB) as lab:
         lab.origin.connection_bytes_per_second = 3.5e6

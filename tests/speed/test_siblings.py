@@ -1,4 +1,4 @@
-"""Reading a folder in order: counts, virtual seconds, and what is wasted when the reader stops."""
+"""Folder read-ahead: counts, virtual seconds, and waste where a reader stops."""
 
 import random
 
@@ -34,7 +34,7 @@ async def copy(
     nbytes: int = MIB,
     tail_nbytes: int = 0,
 ) -> float:
-    """Opens, reads and closes files as cp does, or their first `nbytes` and their last; the virtual seconds it took."""
+    """Open, read and close files as cp does, or their first `nbytes` and their last; the virtual seconds it took."""
     began_at = trio.current_time()
     for index in order:
         file, remote = files[index]
@@ -58,7 +58,7 @@ async def copy(
 
 async def test_folder_in_order(autojump_clock: MockClock) -> None:
     """200 files in order take less than an eighth of the time without; nothing is fetched twice, one request a file or
-    two where the file is over 512 KiB and was not brought."""
+    two where the file is over 512 KiB and was not prefetched."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 200)
         alone_seconds = await copy(lab, None, files, list(range(200)))
@@ -86,7 +86,7 @@ async def test_reader_that_stops(autojump_clock: MockClock) -> None:
 
 
 async def test_what_is_counted(autojump_clock: MockClock) -> None:
-    """What was brought early and read is counted as used, what was evicted unread as wasted."""
+    """Prefetched bytes that are read count as used, those that are evicted unread as wasted."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 40)
         await copy(lab, FolderReadAhead(lab.objects, memory_nbytes=64 * MIB), files, list(range(20)))
@@ -105,8 +105,8 @@ async def test_what_is_counted(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("tail_nbytes", [0, 128])
 async def test_folder_of_heads(tail_nbytes: int, autojump_clock: MockClock) -> None:
-    """Where only heads are read (and tags at the ends), only those are brought: less than an eighth of one after
-    another's time, no more than 1.3 times the bytes that the same reads cost without."""
+    """Where only heads are read (and tags at the ends), only those are prefetched: less than an eighth of one after
+    another's time, no more than 1.3 times the bytes that these reads cost without."""
     order = list(range(100))
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 100, least=2 * MIB, most=30 * MIB)
@@ -122,7 +122,7 @@ async def test_folder_of_heads(tail_nbytes: int, autojump_clock: MockClock) -> N
 
 
 async def test_files_that_are_only_opened(autojump_clock: MockClock) -> None:
-    """A program that opens files in order and reads nothing (`test -r`) costs the two that nobody could know of."""
+    """A program that opens files in order and reads nothing (`test -r`) costs the two that could not be foreseen."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 50)
         await copy(lab, FolderReadAhead(lab.objects, memory_nbytes=64 * MIB), files, list(range(50)), nbytes=0)
@@ -143,7 +143,7 @@ async def test_heads_and_then_whole_files(autojump_clock: MockClock) -> None:
 
 
 async def test_folder_out_of_order(autojump_clock: MockClock) -> None:
-    """Opens in no order bring nothing early."""
+    """Opens in no order cause no prefetch."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 200)
         order = [index * 37 % 200 for index in range(60)]
@@ -152,7 +152,7 @@ async def test_folder_out_of_order(autojump_clock: MockClock) -> None:
 
 
 def test_how_far_ahead() -> None:
-    """2 after the second open in order, doubled by each that was brought, 16 at most; a jump starts over."""
+    """2 after the second open in order, doubled by each open of a prefetched file, 16 at most; a jump starts over."""
     run, ahead = FolderRun(), []
     for index in range(7):
         run = run.opened(index, 1, was_brought=index > 1)

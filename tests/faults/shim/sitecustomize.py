@@ -1,6 +1,7 @@
-"""Runs before anything else in a daemon whose PYTHONPATH leads here: clocks, a resolver and a disk that go wrong.
+"""Faults inside the daemon: clocks, a resolver and a disk that go wrong.
 
-It owns nothing but the wrapping; what goes wrong is told by files in the folder FAULT_SHIM names, read at each call:
+Python runs this before anything else in a daemon whose PYTHONPATH leads here. It owns nothing but the wrapping. Files
+in the folder that FAULT_SHIM names say what goes wrong, read at each call:
 
     clock      seconds that the wall clock is ahead
     later      seconds that have gone by unseen: what trio measures all durations with is ahead by so much
