@@ -5,7 +5,6 @@ It must not know paths, nor when an act is wanted. No password is in any of them
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import upserts
@@ -13,7 +12,6 @@ from cffs.catalog.paging import walk_pages
 from cffs.catalog.store import Catalog
 from cffs.core.ids import parse_id
 from cffs.core.json_values import as_list, decode, encode
-from cffs.core.values import Page
 
 #: Keys of kept documents. The last is ours alone: the service does not tell which numbers wait.
 CREDENTIALS = "me/api/credentials"
@@ -24,20 +22,14 @@ WAITING = "me/callerids/waiting"
 async def ask_credentials(v2: V2Client) -> dict[int, str]:
     """The names of all API credentials by their ids, asked page by page."""
     found: dict[int, str] = {}
-
-    async def ask(limit: int, offset: int) -> Page[Any]:
-        return await v2.find_credentials(limit=limit, offset=offset)
-
-    async def take(items: Sequence[Mapping[str, object]]) -> int:
-        before = len(found)
-        for item in items:
-            credential_id = parse_id(str(item.get("id")))
-            if credential_id is not None:
-                found[credential_id] = str(item.get("name"))
-        return len(found) - before
-
-    await walk_pages(ask, take)
+    async with walk_pages(v2.find_credentials, identify=_id_of) as pages:
+        async for page in pages:
+            found.update({ident: str(item.get("name")) for item in page.items if (ident := _id_of(item)) is not None})
     return found
+
+
+def _id_of(credential: Mapping[str, object]) -> int | None:
+    return parse_id(str(credential.get("id")))
 
 
 def kept_list(catalog: Catalog, key: str) -> list[object]:

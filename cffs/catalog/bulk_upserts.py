@@ -9,10 +9,12 @@ import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, TypeVar
 
 from cffs.catalog import display_names, upserts, view_index
-from cffs.core.values import Call, Recording
+from cffs.core.values import Call, Campaign, Media, Recording
+
+Row = TypeVar("Row", Campaign, Call, Media)
 
 _KNOWN_CALLS = "SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))"
 #: By their own id, or by that of a call that nothing told of yet.
@@ -20,15 +22,35 @@ _KNOWN_RECORDINGS = "SELECT id FROM recordings WHERE id IN (SELECT value FROM js
 _CALLS_WITH_RECORDINGS = "SELECT DISTINCT call_id FROM recordings WHERE call_id IN (SELECT value FROM json_each(?))"
 
 
+def put_campaigns(db: sqlite3.Connection, campaigns: Sequence[Campaign]) -> None:
+    """Insert or refresh a page of campaigns."""
+    for campaign in _by_id(campaigns):
+        upserts.put_campaign(db, campaign)
+
+
+def put_media(db: sqlite3.Connection, media: Sequence[Media]) -> None:
+    """Insert or refresh a page of media files."""
+    for file in _by_id(media):
+        upserts.put_media(db, file)
+
+
 def put_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
-    """Insert or refresh calls with the recordings embedded in them: the rows are those that `writes.put_call` makes of
-    one after the other."""
+    """Insert or refresh a page of calls with the recordings embedded in them: the rows are those that
+    `upserts.put_call` makes of one call after the other."""
+    calls = _by_id(calls)
     new = _NewRows(db, calls)
     for call in calls:
         if not new.take(call):
             new.flush()  # rows are numbered in the order of the calls
             upserts.put_call(db, call)
     new.flush()
+
+
+def _by_id(rows: Sequence[Row]) -> list[Row]:
+    # Pages come newest first. Rows are listed in the order of their insertion, so this makes a folder's order that of
+    # its names within a page: a program that reads a folder by name (a shell does) then reads it in order, and its
+    # reads are foreseen.
+    return sorted(rows, key=lambda row: int(row.id))
 
 
 class _NewRows:

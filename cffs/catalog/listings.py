@@ -24,6 +24,10 @@ def age_seconds(listed_ms: int | None, *, now_ms: int) -> float | None:
     return None if listed_ms is None or listed_ms > now_ms else (now_ms - listed_ms) / 1000
 
 
+#: How a listing is taken: asks and stores, page by page, and calls `progressed` after each. Raises what stops it.
+TakeListing = Callable[["Listing"], Awaitable[None]]
+
+
 class Listing:
     """One listing: whether it runs, when it was last taken whole (trio time), how it last failed.
 
@@ -31,9 +35,7 @@ class Listing:
     took it whole, None where none did: what is young enough for `ls` is so after a remount too.
     """
 
-    def __init__(
-        self, name: str, take: Callable[["Listing"], Awaitable[None]], *, age_seconds: float | None = None
-    ) -> None:
+    def __init__(self, name: str, take: TakeListing, *, age_seconds: float | None = None) -> None:
         self.name = name
         #: Somebody wants all of it, however large.
         self.is_wanted_whole = False

@@ -4,9 +4,9 @@ It must not know what is listed.
 `catalog/listings` walks with it. Facts about pages: `api.md` section 2 (echoed limit, totals of -1, no stated order).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
@@ -30,8 +30,15 @@ ROUND_NUMBER = 5
 
 HTTP_BAD_REQUEST = 400
 
-AskPage = Callable[[int, int], Awaitable[Page[Any]]]
-TakePage = Callable[[Sequence[Any]], Awaitable[int]]
+Item = TypeVar("Item")
+
+
+class AskPage(Protocol[Item]):
+    """The operation that is walked."""
+
+    async def __call__(self, *, limit: int, offset: int) -> Page[Item]:
+        """One page. Raises what stops an answer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,58 +80,102 @@ def offsets_ahead(walk: Walk, page: Page[Any]) -> range:
     return range(walk.offset, min(page.total, walk.limit * MAX_PAGES), walk.limit)
 
 
-async def walk_pages(ask: AskPage, take: TakePage) -> int:
-    """Ask for every page and hand each page's items to `take`, which returns how many were new to this walk.
+@trio.as_safe_channel
+async def walk_pages(ask: AskPage[Item], *, identify: Callable[[Item], Hashable]) -> AsyncGenerator[Page[Item], None]:
+    """Iterate over every page of a list: `async with walk_pages(...) as pages: async for page in pages: ...`.
 
-    The first page comes alone; where it tells a total, four are asked for at once, in any order; where they are not
-    what the total promised, and behind the total, one after the other. Returns the number of pages. Raises what `ask`
-    raises; pages already taken stay taken. Cancelled, the same holds. Falls back from 1000 to 100 a page where the
-    first page is refused with HTTP 400.
+    Each page holds only the items that are new to this walk, by what `identify` returns of them. The first page is
+    asked for alone, and nothing more before the caller comes back for the second one. Where the first page tells a
+    total, four are then asked for at once and come in any order; where they are not what the total promised, and after
+    the total, one after the other. Falls back from 1000 to 100 a page where the first page is refused with HTTP 400.
+
+    The block raises what `ask` raises, after the pages that came before it, and perhaps only at its end: what must not
+    be done after a failure belongs behind the block. Leaving it, or a cancellation, ends the requests on their way.
     """
-    walk = Walk(limit=LARGE_LIMIT)
+    walk, seen = Walk(limit=LARGE_LIMIT), _Seen(identify)
     while not walk.finished:
         try:
-            page = await ask(walk.limit, walk.offset)
+            page = await ask(limit=walk.limit, offset=walk.offset)
         except ServerFailure as failure:
             if failure.status != HTTP_BAD_REQUEST or walk.pages or walk.limit == SMALL_LIMIT:
                 raise
             walk = Walk(limit=SMALL_LIMIT)
             continue
-        is_first = not walk.pages
-        walk = after_page(walk, page, new=await take(page.items))
-        if is_first and (ahead := offsets_ahead(walk, page)):
-            walk = await _walk_at_once(ask, take, walk, ahead)
-    return walk.pages
+        is_first, new = not walk.pages, seen.new_of(page)
+        walk = after_page(walk, page, new=len(new.items))
+        yield new
+        if is_first and (offsets := offsets_ahead(walk, page)):
+            ahead = _PagesAhead(ask, seen, walk, offsets)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ahead.ask_all)
+                async for new in ahead.pages:
+                    yield new
+            walk = ahead.walk_after()
 
 
-async def _walk_at_once(ask: AskPage, take: TakePage, walk: Walk, ahead: range) -> Walk:
-    """The walk after the pages at `ahead`, or behind the first of them that was not what was promised."""
-    offsets = iter(ahead)
-    pages = 0
-    unkept: list[tuple[int, int]] = []
-    failures: list[CffsError] = []
+class _Seen(Generic[Item]):
+    """What a walk has met so far."""
 
-    async def work() -> None:
-        nonlocal pages
-        for offset in offsets:
-            if unkept or failures:
+    def __init__(self, identify: Callable[[Item], Hashable]) -> None:
+        self._identify = identify
+        self._seen: set[Hashable] = set()
+
+    def new_of(self, page: Page[Item]) -> Page[Item]:
+        """The page without the items that were met before."""
+        keyed = [(self._identify(item), item) for item in page.items]
+        new = [(key, item) for key, item in keyed if key not in self._seen]
+        self._seen.update(key for key, _item in new)
+        return replace(page, items=tuple(item for _key, item in new))
+
+
+class _PagesAhead(Generic[Item]):
+    """The pages at the offsets that a total promised, or up to the first one that was not what it promised."""
+
+    def __init__(self, ask: AskPage[Item], seen: _Seen[Item], walk: Walk, offsets: range) -> None:
+        self._send, self._receive = trio.open_memory_channel[Page[Item]](0)
+        self._ask = ask
+        self._seen = seen
+        self._walk = walk
+        self._promised = offsets
+        self._offsets = iter(offsets)
+        self._count = 0
+        #: Where pages that were no full pages stood, and where the walk goes on after each.
+        self._unkept: list[tuple[int, int]] = []
+        self._failures: list[CffsError] = []
+
+    @property
+    def pages(self) -> AsyncIterator[Page[Item]]:
+        """As they come."""
+        return self._receive
+
+    async def ask_all(self) -> None:
+        """Ask for all, `AT_ONCE` at a time. Raises nothing that `ask` raises: see `walk_after`."""
+        async with self._send, trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(self._ask_some)
+
+    async def _ask_some(self) -> None:
+        for offset in self._offsets:
+            if self._unkept or self._failures:
                 return
             try:
-                page = await ask(walk.limit, offset)
+                page = await self._ask(limit=self._walk.limit, offset=offset)
             except CffsError as failure:
-                failures.append(failure)
+                self._failures.append(failure)
                 return
-            pages += 1
-            new = await take(page.items)
-            if not new or page.received < min(walk.limit, ahead.stop - offset):
-                unkept.append((offset, offset + page.received))
+            self._count += 1
+            new = self._seen.new_of(page)
+            if not new.items or page.received < min(self._walk.limit, self._promised.stop - offset):
+                self._unkept.append((offset, offset + page.received))
+            await self._send.send(new)
 
-    async with trio.open_nursery() as nursery:
-        for _ in range(AT_ONCE):
-            nursery.start_soon(work)
-    if failures:
-        raise failures[0]
-    # A short last page is the end, as anywhere; behind a full one nothing but asking tells
-    finished = not unkept and (ahead.stop - ahead.start) % walk.limit != 0
-    _offset, behind = min(unkept, default=(ahead.stop, ahead.stop))
-    return replace(walk, offset=behind, pages=walk.pages + pages, stale=int(bool(unkept)), finished=finished)
+    def walk_after(self) -> Walk:
+        """Where the walk stands after these pages. Raises what stopped them."""
+        if self._failures:
+            raise self._failures[0]
+        # a short last page is the end, as anywhere; whether anything follows a full one, only asking tells
+        stop = self._promised.stop
+        finished = not self._unkept and (stop - self._promised.start) % self._walk.limit != 0
+        _offset, behind = min(self._unkept, default=(stop, stop))
+        pages, stale = self._walk.pages + self._count, int(bool(self._unkept))
+        return replace(self._walk, offset=behind, pages=pages, stale=stale, finished=finished)

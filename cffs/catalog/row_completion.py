@@ -6,54 +6,34 @@ looks where it would be missing.
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
 import trio
-from cachetools import LRUCache
 
 from cffs.catalog import upserts
-from cffs.catalog.capabilities import Family
+from cffs.catalog.account_sync import AccountSync, Kind
 from cffs.core.errors import CffsError, RemoteObjectMissing, ServerFailure
 from cffs.core.source import Api
-
-if TYPE_CHECKING:
-    from cffs.catalog.account_sync import Account
 
 #: Ids that one request names: each is 20 bytes of its URL at most.
 _IDS_A_REQUEST = 100
 #: Asked one by one at a look, where the request for many is not answered with them.
 _SINGLY = 8
-#: Ids that were asked in this mount; what is forgotten is asked once more.
-_KEPT = 50_000
 #: How many are looked at for one that was not asked yet.
 _LOOKED_AT = 1000
 _SERVER_ERROR = 500
 
 
 class RowCompletion:
-    """Which ids were asked. One an account."""
+    """Asks for what is missing. One for each account."""
 
-    def __init__(self, account: "Account") -> None:
+    def __init__(self, account: AccountSync) -> None:
         self._account = account
-        self._asked: LRUCache[tuple[str, int], bool] = LRUCache(_KEPT)
         #: Whether the service lets calls be asked for by their ids, as far as is known.
         self._takes_ids = True
 
-    def note_asked(self, kind: str, ident: int) -> None:
-        """v2 was asked for the `call` or `recording`, and has told what it knows."""
-        self._asked[kind, ident] = True
-
-    def may_tell_call(self, call_id: int) -> bool:
-        """True where v2 may know more of a call than its id, and was not asked yet."""
-        return self._is_possible() and ("call", call_id) not in self._asked
-
-    def may_tell_recording(self, recording_id: int) -> bool:
-        """The same of a recording."""
-        return self._is_possible() and ("recording", recording_id) not in self._asked
-
     def is_due(self) -> bool:
         """True where `complete` has something to ask."""
-        return self._is_possible() and bool(self._untold_calls() or self._untold_recordings())
+        return self._account.can_describe and bool(self._untold_calls() or self._untold_recordings())
 
     async def complete(self, *, patience_seconds: float | None) -> None:
         """Ask v2 for what only the id is known of, the newest first, in at most one request for calls and a few more.
@@ -61,7 +41,7 @@ class RowCompletion:
         What it does not answer is left as it is; nothing is raised for it. A checkpoint where it asks; cancelled, or
         out of patience, the questions go on.
         """
-        if not self._is_possible():
+        if not self._account.can_describe:
             return
         calls, recordings = self._untold_calls(), self._untold_recordings()
         try:
@@ -73,16 +53,13 @@ class RowCompletion:
         except CffsError:
             return  # what is known is shown, and it is asked at the next look
 
-    def _is_possible(self) -> bool:
-        return self._account.v2 is not None and self._account.offered.get(Family.CALLS) is not False
-
     def _untold_calls(self) -> list[int]:
         found = self._account.catalog.untold_calls(limit=_LOOKED_AT)
-        return [ident for ident in found if ("call", ident) not in self._asked][:_IDS_A_REQUEST]
+        return [ident for ident in found if self._account.may_describe("call", ident)][:_IDS_A_REQUEST]
 
     def _untold_recordings(self) -> list[int]:
         found = self._account.catalog.untold_recordings(limit=_LOOKED_AT)
-        return [ident for ident in found if ("recording", ident) not in self._asked][:_SINGLY]
+        return [ident for ident in found if self._account.may_describe("recording", ident)][:_SINGLY]
 
     async def _ask_calls(self, ids: Sequence[int]) -> None:
         singly = set(ids)
@@ -91,7 +68,7 @@ class RowCompletion:
             singly -= told
             if told:  # it names those that it has: of the others the newest are asked once more, by themselves
                 for ident in sorted(singly)[:-_SINGLY]:
-                    self.note_asked("call", ident)
+                    self._account.note_asked("call", ident)
         await self._each(sorted(singly)[-_SINGLY:], "call", self._account.find_call, None)
 
     async def _ask_together(self, ids: Sequence[int]) -> set[int]:
@@ -112,13 +89,13 @@ class RowCompletion:
 
         await self._account.catalog.write(put)
         for ident in told:
-            self.note_asked("call", ident)
+            self._account.note_asked("call", ident)
         return set(told)
 
     async def _each(
         self,
         ids: Sequence[int],
-        kind: str,
+        kind: Kind,
         find: Callable[..., Awaitable[None]],
         patience_seconds: float | None,
     ) -> None:
@@ -126,7 +103,7 @@ class RowCompletion:
             try:
                 await find(ident, patience_seconds=patience_seconds)
             except RemoteObjectMissing:
-                self.note_asked(kind, ident)
+                self._account.note_asked(kind, ident)
             except CffsError:
                 return  # not an answer: at the next look
 

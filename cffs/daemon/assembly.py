@@ -24,7 +24,9 @@ from cffs.callfire.health import HealthState
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
-from cffs.catalog.account_sync import Account
+from cffs.catalog.account_sync import AccountSync
+from cffs.catalog.listing_sync import ListingSync
+from cffs.catalog.row_completion import RowCompletion
 from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
@@ -87,7 +89,8 @@ class CatalogueParts:
     catalog: Catalog
     background: NurseryBackground
     single_flight: SingleFlight
-    account: Account
+    account: AccountSync
+    listings: ListingSync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,17 +173,19 @@ async def open_catalogue(
             timeout_seconds=settings.timeout_seconds,
             is_offline=lambda api: origin.transport.health()[api].state == HealthState.OFFLINE,
         )
-        account = Account(
+        account = AccountSync(
             catalog=catalog,
-            questions=single_flight,
-            background=background,
+            single_flight=single_flight,
             v1=origin.v1,
             v2=origin.v2,
             has_account_login=settings.credentials.has_account,
             ttl_seconds=settings.dir_ttl_seconds,
             wall_ms=wall_ms,
         )
-        yield CatalogueParts(catalog=catalog, background=background, single_flight=single_flight, account=account)
+        listings = ListingSync(account, background=background, ttl_seconds=settings.dir_ttl_seconds, wall_ms=wall_ms)
+        yield CatalogueParts(
+            catalog=catalog, background=background, single_flight=single_flight, account=account, listings=listings
+        )
 
 
 def build_reader(
@@ -215,6 +220,8 @@ def build_tree(
     catalog, objects, kernel = catalogue.catalog, reader.objects, reader.kernel
     context = Context(
         account=catalogue.account,
+        listings=catalogue.listings,
+        completion=RowCompletion(catalogue.account),
         catalog=catalog,
         settings=settings.tree(),
         objects=objects,

@@ -40,12 +40,12 @@ from cffs.tree.unproven import Question
 def is_prepared(context: Context, node: CallFolderNode) -> bool:
     """True where the call's recordings are known, the listing of calls keeps them so, and no list of v1's is wanted:
     the usual folder, of which `find` opens ten thousand. A refresh that is due is started."""
-    account, row = context.account, context.catalog.call_folder(node.call_id, beside=beside(node))[0]
-    if row is None or not row.recordings_known or account.v2 is None:
+    listings, row = context.listings, context.catalog.call_folder(node.call_id, beside=beside(node))[0]
+    if row is None or not row.recordings_known or context.account.v2 is None:
         return False
-    if Form.WAV in shown_forms(context) or not account.keeps_fresh("calls", row.campaign_id):
+    if Form.WAV in shown_forms(context) or not listings.keeps_fresh("calls", row.campaign_id):
         return False
-    account.listing("calls", row.campaign_id)
+    listings.refreshed("calls", row.campaign_id)
     return True
 
 
@@ -89,8 +89,8 @@ def _needs_no_list(context: Context, call_id: int) -> bool:
 async def _refresh_recordings(context: Context, campaign_id: int, call_id: int) -> None:
     """Take what is new in a call whose recordings are known: behind the caller where the listing of calls tells it,
     else by asking for the call's own list, no oftener than the time to live and without waiting for a slow answer."""
-    if context.account.keeps_fresh("calls", campaign_id):
-        context.account.listing("calls", campaign_id)
+    if context.listings.keeps_fresh("calls", campaign_id):
+        context.listings.refreshed("calls", campaign_id)
         return
     try:
         await context.account.find_recordings(call_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
@@ -273,7 +273,7 @@ def resolve_lone_call(context: Context, parent: FixedNode | CallMonthNode, parts
     node = LoneCallNode(call_id, BY_ID if isinstance(parent, CallMonthNode) else DIRECT)
     if not is_in_month:
         raise RemoteObjectMissing(f"call {call_id} is not of that month")
-    if row is not None or context.account.offered.get(Family.CALLS) is False:
+    if row is not None or context.account.capabilities.offers(Family.CALLS) is False:
         return node
 
     async def ask() -> Node:

@@ -44,7 +44,7 @@ def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Qu
         )
     campaign_id = int(parts["campaign"])
     node = CampaignNode(campaign_id, BY_ID)
-    nothing_denies = context.account.v1 is not None or context.account.offered.get(Family.BROADCASTS) is False
+    nothing_denies = context.account.v1 is not None or context.account.capabilities.offers(Family.BROADCASTS) is False
     if nothing_denies or context.catalog.campaign(campaign_id) is not None:
         return node
 

@@ -7,8 +7,10 @@ The modules of the tree get it as their first argument.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from cffs.catalog.account_sync import Account
+from cffs.catalog.account_sync import AccountSync
 from cffs.catalog.capabilities import Family
+from cffs.catalog.listing_sync import ListingSync
+from cffs.catalog.row_completion import RowCompletion
 from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
 from cffs.core.source import Api, Source
@@ -46,7 +48,9 @@ class SearchNote:
 class Context:
     """`objects` are asked for sizes and versions, which the catalogue learns."""
 
-    account: Account
+    account: AccountSync
+    listings: ListingSync
+    completion: RowCompletion
     catalog: Catalog
     settings: TreeSettings
     objects: ObjectRegistry
@@ -67,13 +71,13 @@ class Context:
     @property
     def v2_lists_calls(self) -> bool:
         """False where there is no v2, where it has no listing of calls, or where it refuses the login."""
-        has_list = self.account.v2 is not None and self.account.offered.get(Family.CALLS) is not False
+        has_list = self.account.v2 is not None and self.account.capabilities.offers(Family.CALLS) is not False
         return has_list and not self.is_refused(Api.V2)
 
     @property
     def can_deny_calls(self) -> bool:
         """True where v2 can tell whether there is a call of some id."""
-        return self.account.v2 is not None and self.account.offered.get(Family.CALLS) is not False
+        return self.account.v2 is not None and self.account.capabilities.offers(Family.CALLS) is not False
 
     @property
     def can_tell_states(self) -> bool:

@@ -31,15 +31,15 @@ def of_listing(
             raise denied_for_now(f"no such name is known from the listing of {listing}")
         return node_of(row)
 
-    completing = context.account.completing
+    completion = context.completion
     may_be_told = listing == "recordings"  # by a call of which only the id is known so far
-    if known() is not None or not (is_to_come(context, listing) or (may_be_told and completing.is_due())):
+    if known() is not None or not (is_to_come(context, listing) or (may_be_told and completion.is_due())):
         return found()
 
     async def ask() -> Node:
         await know(context, listing)
         if may_be_told and known() is None:
-            await completing.complete(patience_seconds=None)
+            await completion.complete(patience_seconds=None)
         return found()
 
     return Question(node, ask)
@@ -47,7 +47,7 @@ def of_listing(
 
 def is_to_come(context: Context, name: str) -> bool:
     """True where the listing was never taken whole, and can be; it is being taken then."""
-    return context.account.listing(name) is not None and not context.account.was_listed(name)
+    return context.listings.refreshed(name) is not None and not context.listings.was_listed(name)
 
 
 async def know(context: Context, name: str) -> None:
@@ -55,8 +55,8 @@ async def know(context: Context, name: str) -> None:
 
     Raises what stopped it; cancelled, it goes on.
     """
-    listing = context.account.listing(name)
-    if listing is None or context.account.was_listed(name):
+    listing = context.listings.refreshed(name)
+    if listing is None or context.listings.was_listed(name):
         return
 
     async def question() -> None:

@@ -159,7 +159,7 @@ class Namespace:
         if behaviour.is_prepared is None or not behaviour.is_prepared(self._context, folder):
             return False
         if behaviour.listing:
-            self._context.account.listing(behaviour.listing, behaviour.campaign_of(folder))
+            self._context.listings.refreshed(behaviour.listing, behaviour.campaign_of(folder))
         return True
 
     async def prepare(self, folder: Node) -> None:
@@ -174,7 +174,7 @@ class Namespace:
             if not behaviour.entries(self._context, folder, _LAST_FIXED_OFFSET):
                 raise
         if behaviour.listing:
-            self._context.account.listing(behaviour.listing, behaviour.campaign_of(folder))
+            self._context.listings.refreshed(behaviour.listing, behaviour.campaign_of(folder))
 
     def entries(self, folder: Node, *, after: int) -> list[Entry]:
         """The next known entries past the offset `after`, ascending; [] where there are none (yet).
@@ -203,11 +203,11 @@ class Namespace:
         it. Raises what stopped the first listing if it left nothing to show, or stopped it in its middle: who lists has
         got what is known then, and must hear that it is not all. A checkpoint where it waits.
         """
-        behaviour, account = HANDLERS[folder.kind], self._context.account
+        behaviour, listings = HANDLERS[folder.kind], self._context.listings
         name, campaign_id = behaviour.listing, behaviour.campaign_of(folder)
-        if not name or account.was_listed(name, campaign_id):
+        if not name or listings.was_listed(name, campaign_id):
             return False
-        listing = account.listing(name, campaign_id)
+        listing = listings.refreshed(name, campaign_id)
         if listing is None:
             return False
         if listing.running:

@@ -94,13 +94,13 @@ def _make_again_when_whole(context: Context, folder: Node) -> None:
     ask again: it is made behind everybody once all of it is known, as far as that takes a second."""
     if not isinstance(folder, CampaignNode):
         return
-    account, campaign_id = context.account, folder.campaign_id
-    listing = account.running("recordings", campaign_id) or account.running("calls", campaign_id)
+    listings, campaign_id = context.listings, folder.campaign_id
+    listing = listings.running("recordings", campaign_id) or listings.running("calls", campaign_id)
     if listing is None:
         return
 
     async def make() -> None:
-        if not account.was_listed("calls", campaign_id):
+        if not listings.was_listed("calls", campaign_id):
             return  # a listing that was left for that of the campaign alone
         state = _state(context)
         with trio.move_on_after(_AHEAD_SECONDS), suppress(sqlite3.Error):

@@ -30,7 +30,7 @@ def mp3_content(context: Context, node: Mp3Node) -> Remote:
 def mp3_of(context: Context, row: RecordingRow, *, is_only_of_name: bool) -> Remote:
     """The same from a row at hand."""
     sources: list[Source] = []
-    if context.account.offered.get(Family.CALLS) is not False:
+    if context.account.capabilities.offers(Family.CALLS) is not False:
         sources.append(v2_recording(row.id))
     if row.call_id and is_only_of_name:
         sources.append(v2_recording_by_name(row.call_id, row.name))
@@ -126,7 +126,7 @@ def call_json_of(context: Context, row: CallRow | None, node: CallJsonNode) -> D
     modified_ms = row.dated_ms if row is not None else None
     if row is not None and row.document is not None:
         return Document(body=row.document, modified_ms=modified_ms)
-    if not context.account.completing.may_tell_call(node.call_id):
+    if not context.account.may_describe("call", node.call_id):
         return Document(body=_known_of_call(context, node), modified_ms=modified_ms)
 
     async def load() -> bytes:

@@ -304,7 +304,7 @@ def _recording(context: Context, recording_id: int) -> _Found:
     if context.account.v2 is None:
         raise NotInTree("MP3s and metadata are v2's")
     row = context.catalog.recording(recording_id)
-    if row is not None and not (row.is_untold and context.account.completing.may_tell_recording(recording_id)):
+    if row is not None and not (row.is_untold and context.account.may_describe("recording", recording_id)):
         return row
 
     async def ask() -> RecordingRow:

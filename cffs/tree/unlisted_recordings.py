@@ -84,7 +84,7 @@ async def _look(context: Context, remote: Remote, recording_id: int, *, asks_sta
         return
     if _is_old(look):
         context.first_pieces.settle(remote.key)
-        if context.account.has_failed("recordings"):  # nothing else would show that it is there
+        if context.listings.has_failed("recordings"):  # nothing else would show that it is there
             context.account.begin(("recording-row", recording_id), None, partial(_told, context, recording_id))
         return
     if look.nbytes == 0:  # v2 alone can tell whether it is empty, or not given out yet
@@ -166,7 +166,7 @@ def is_state_told(context: Context, recording_id: int) -> bool:
 def _is_told(context: Context, recording_id: int) -> bool:
     """Whether v2 has told of it; of one that was imported by its id, it may have yet to."""
     row = context.catalog.recording(recording_id)
-    return row is not None and not (row.is_untold and context.account.completing.may_tell_recording(recording_id))
+    return row is not None and not (row.is_untold and context.account.may_describe("recording", recording_id))
 
 
 def was_whole(row: RecordingRow, look: FirstLook) -> bool:

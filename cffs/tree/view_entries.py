@@ -162,7 +162,7 @@ def resolver(form: Form, is_member: IsMember[N]) -> Callable[[Context, N, Parts]
         wav = WavNode(recording_id)
         node = Mp3Node(recording_id) if form is Form.MP3 else wav
         is_listed = known() is not None
-        if not is_listed and (context.account.was_listed("recordings") or not context.can_deny_calls):
+        if not is_listed and (context.listings.was_listed("recordings") or not context.can_deny_calls):
             raise denied_for_now("no recording of that name is known here")
         if is_listed and (form is Form.MP3 or _is_known_wav(context, wav)):
             return node

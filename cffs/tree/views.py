@@ -28,7 +28,7 @@ _VIEWS: dict[Kind, tuple[str, FolderKind]] = {
 
 async def prepare(context: Context, _node: Node) -> None:
     """Calls of which only the id is known are in no folder until v2 has told of them: each is asked once."""
-    await context.account.completing.complete(patience_seconds=LOOKUP_PATIENCE_SECONDS)
+    await context.completion.complete(patience_seconds=LOOKUP_PATIENCE_SECONDS)
 
 
 def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node | Question:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account_lists import CALLER_IDS, WAITING, keep_list, kept_list
-from cffs.catalog.account_sync import Account
+from cffs.catalog.account_sync import AccountSync
 from cffs.core.errors import (
     ActRefused,
     ActUncertain,
@@ -36,7 +36,7 @@ _CODE = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
 class CallerIds:
     """The numbers that wait for their code. All state is in the catalogue."""
 
-    def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, account: AccountSync, *, wall_ms: Callable[[], int]) -> None:
         self._account = account
         self._wall_ms = wall_ms
 

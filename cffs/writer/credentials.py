@@ -11,7 +11,7 @@ from itertools import count
 
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account_lists import CREDENTIALS, ask_credentials, keep_list, kept_list
-from cffs.catalog.account_sync import Account
+from cffs.catalog.account_sync import AccountSync
 from cffs.core.errors import ActUncertain, AlreadyExists, CffsError, ContentRefused, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.json_values import encode
@@ -42,7 +42,7 @@ def require_name(name: str) -> None:
 class ApiCredentials:
     """The credentials that were created in this mount's life, by name."""
 
-    def __init__(self, account: Account, *, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, account: AccountSync, *, wall_ms: Callable[[], int]) -> None:
         self._account = account
         self._wall_ms = wall_ms
         self._created: dict[str, Created] = {}

@@ -1,14 +1,18 @@
 """What the catalogue's tests share: an open catalogue, a background, and that no log line comes unannounced."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from cffs.catalog.account_sync import AccountSync
+from cffs.catalog.listing_sync import ListingSync
+from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
-from tests.catalog.factories import CountingBackground
+from tests.catalog.factories import TTL, CountingBackground, Wall
 
 
 @pytest.fixture
@@ -31,3 +35,36 @@ def announced(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     yield texts
     said = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.WARNING]
     assert [line for line in said if not any(text in line for text in texts)] == []
+
+
+@pytest.fixture
+def wall() -> Wall:
+    """A wall clock that stands until the test moves it."""
+    return Wall()
+
+
+@pytest.fixture
+async def make_both(
+    catalog: Catalog, background: CountingBackground, wall: Wall
+) -> Callable[..., tuple[AccountSync, ListingSync]]:
+    """A maker of accounts and their listings over the one catalogue: each pair is another mount's life."""
+
+    def made(v2: Any = None, v1: Any = None, ttl_seconds: float = TTL) -> tuple[AccountSync, ListingSync]:
+        account = AccountSync(
+            catalog=catalog,
+            single_flight=SingleFlight(background, timeout_seconds=15, is_offline=lambda api: False),
+            v1=v1,
+            v2=v2,
+            has_account_login=False,
+            ttl_seconds=ttl_seconds,
+            wall_ms=wall,
+        )
+        return account, ListingSync(account, background=background, ttl_seconds=ttl_seconds, wall_ms=wall)
+
+    return made
+
+
+@pytest.fixture
+async def make(make_both: Callable[..., tuple[AccountSync, ListingSync]]) -> Callable[..., AccountSync]:
+    """A maker of accounts alone."""
+    return lambda *clients, **options: make_both(*clients, **options)[0]

@@ -134,6 +134,20 @@ async def failure_of(awaitable: Awaitable[Any]) -> CffsError | None:
     return None
 
 
+TTL = 60.0
+NOW_MS = 1_717_300_000_000
+
+
+class Wall:
+    """The wall clock of a test."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
 class CountingBackground(NurseryBackground):
     """The mount's own background, counting what was started."""
 

@@ -68,7 +68,7 @@ def rows_of(db: sqlite3.Connection) -> dict[str, list[Any]]:
 )
 def test_as_one_after_the_other(pages: list[list[Call]], found: list[tuple[int, int]], left: int) -> None:
     """Whatever was known before, and however calls and recordings repeat: all rows, numbers, names and places in the
-    views are those of one call after the other."""
+    views are those of one call after the other, in the order of their ids."""
     dumps = []
     for is_paged in (False, True):
         with database() as db:
@@ -79,7 +79,7 @@ def test_as_one_after_the_other(pages: list[list[Call]], found: list[tuple[int, 
                 if is_paged:
                     put_calls(db, page)
                 else:
-                    for one in page:
+                    for one in sorted(page, key=lambda call: call.id):
                         upserts.put_call(db, one)
             dumps.append(rows_of(db))
     assert dumps[0] == dumps[1]

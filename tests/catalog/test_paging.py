@@ -32,7 +32,7 @@ class Server:
         self.tells_limit, self.tells_total = tells_limit, tells_total
         self.asked: list[tuple[int, int]] = []
 
-    async def ask(self, limit: int, offset: int) -> Any:
+    async def ask(self, *, limit: int, offset: int) -> Any:
         """One page."""
         self.asked.append((limit, offset))
         if limit > self.cap and self.refuses:
@@ -43,15 +43,17 @@ class Server:
 
 
 async def walked(ask: Any) -> list[Any]:
+    """Every item, each once, as a caller takes them."""
     found: dict[Any, None] = {}
-
-    async def take(items: Any) -> int:
-        before = len(found)
-        found.update(dict.fromkeys(items))
-        return len(found) - before
-
-    await walk_pages(ask, take)
+    async with walk_pages(ask, identify=itself) as pages:
+        async for one in pages:
+            assert not found.keys() & set(one.items)
+            found.update(dict.fromkeys(one.items))
     return list(found)
+
+
+def itself(item: Any) -> Any:
+    return item
 
 
 @settings(deadline=None)
@@ -95,17 +97,15 @@ async def test_refused_later_is_a_failure() -> None:
     """HTTP 400 behind the first page is no question of the limit: it is raised, what was taken stays taken."""
     taken: list[Any] = []
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         if offset:
             raise ServerFailure(400, "offset")
         return page(list(range(limit)), limit=limit)
 
-    async def take(items: Any) -> int:
-        taken.extend(items)
-        return len(items)
-
     with pytest.raises(ServerFailure):
-        await walk_pages(ask, take)
+        async with walk_pages(ask, identify=itself) as pages:
+            async for one in pages:
+                taken.extend(one.items)
     assert len(taken) == LARGE_LIMIT
 
 
@@ -114,7 +114,7 @@ async def test_failures_pass(failure: Exception) -> None:
     """Any other failure of the first page is raised after one request."""
     asked = []
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         asked.append(offset)
         raise failure
 
@@ -132,7 +132,7 @@ async def test_liar_ends(data: st.DataObject) -> None:
     lies = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=60), label="ids")
     totals = st.none() | st.integers(0, 2**31 - 1)
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         asked.append((limit, offset))
         items = data.draw(st.lists(st.sampled_from(lies), max_size=8), label="items")
         refused = data.draw(st.integers(0, 3), label="refused")
@@ -154,7 +154,7 @@ async def test_same_page_for_ever(total: int | None) -> None:
     """A server that ignores the offset costs a few pages, and those on their way, whatever total it claims."""
     asked = []
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         asked.append(offset)
         return page(list(range(100)), limit=100, total=total)
 
@@ -166,7 +166,7 @@ async def test_never_ends() -> None:
     """A list that brings something new on every page ends at the bound."""
     asked = 0
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         nonlocal asked
         asked += 1
         return page([offset], limit=1)
@@ -199,7 +199,7 @@ async def test_four_pages_at_once(autojump_clock: trio.testing.MockClock) -> Non
     """Once the first page tells a total, four are asked for at once: 41 pages of a second each take 11 seconds."""
     asked: list[int] = []
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         asked.append(offset)
         await trio.sleep(1)
         return page(list(range(offset, min(offset + 100, 4050))), limit=100, total=4050)
@@ -212,7 +212,7 @@ async def test_four_pages_at_once(autojump_clock: trio.testing.MockClock) -> Non
 async def test_pages_in_any_order(autojump_clock: trio.testing.MockClock) -> None:
     """Pages that overtake each other are all taken, whichever comes first."""
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         await trio.sleep(1 + (offset * 7919) % 13)
         return page(list(range(offset, min(offset + 100, 1234))), limit=100, total=1234)
 
@@ -223,10 +223,57 @@ async def test_a_total_too_high(autojump_clock: trio.testing.MockClock) -> None:
     """A total that promises more than there is costs a few empty pages and loses nothing."""
     asked: list[int] = []
 
-    async def ask(limit: int, offset: int) -> Any:
+    async def ask(*, limit: int, offset: int) -> Any:
         asked.append(offset)
         await trio.sleep(1)
         return page(list(range(offset, max(offset, min(offset + 100, 950)))), limit=100, total=10**6)
 
     assert sorted(await walked(ask)) == list(range(950))
     assert len(asked) <= 10 + 2 * AT_ONCE
+
+
+@pytest.mark.parametrize("total", [None, 5000])
+async def test_the_second_page_waits_for_the_caller(total: int | None) -> None:
+    """Nothing is asked for beyond the first page before the caller comes back for the second one, and nothing after
+    the caller left."""
+    server = Server(5000, cap=LARGE_LIMIT, refuses=False, tells_limit=True, tells_total=total is not None)
+    async with walk_pages(server.ask, identify=itself) as pages:
+        async for _page in pages:
+            await trio.testing.wait_all_tasks_blocked()
+            assert server.asked == [(LARGE_LIMIT, 0)]
+            break
+    await trio.testing.wait_all_tasks_blocked()
+    assert server.asked == [(LARGE_LIMIT, 0)]
+
+
+async def test_a_failure_ends_the_walk_after_what_was_on_its_way(autojump_clock: trio.testing.MockClock) -> None:
+    """A page that fails is raised as it is, once the pages that were on their way have been given out."""
+    taken: list[int] = []
+    failure = OriginUnreachable("x")
+
+    async def ask(*, limit: int, offset: int) -> Any:
+        await trio.sleep(1 + offset / 10_000)
+        if offset == 200:
+            raise failure
+        return page(list(range(offset, offset + 100)), limit=100, total=10_000)
+
+    with pytest.raises(OriginUnreachable) as raised:
+        async with walk_pages(ask, identify=itself) as pages:
+            async for one in pages:
+                taken.append(one.items[0])
+    assert raised.value is failure
+    assert set(taken) >= {0, 100, 300, 400}
+    assert len(taken) < 8
+
+
+async def test_what_the_caller_raises_is_raised(autojump_clock: trio.testing.MockClock) -> None:
+    """A caller that fails while pages are on their way sees its own failure, and nothing goes on."""
+    server = Server(50_000, cap=LARGE_LIMIT, refuses=False, tells_limit=True, tells_total=True)
+    with pytest.raises(KeyError):
+        async with walk_pages(server.ask, identify=itself) as pages:
+            async for one in pages:
+                if one.items[0]:
+                    raise KeyError
+    asked = len(server.asked)
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(server.asked) == asked < 50

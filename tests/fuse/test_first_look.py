@@ -29,7 +29,7 @@ def asked(mount: World) -> Counter[str]:
 async def idle(mount: World) -> None:
     """Returns once nothing is asked behind anybody any more."""
     with trio.fail_after(5):
-        while mount.namespace._context.account._questions._pending:
+        while mount.namespace._context.account._single_flight._pending:
             await trio.lowlevel.checkpoint()
 
 

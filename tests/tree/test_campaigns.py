@@ -182,7 +182,7 @@ async def test_a_call_that_changes_its_campaign(world: Open, facts: Facts, stand
         node = await tree.node(f"campaigns/{facts.campaign}/{name}")
         standin.account.set_call(facts.call, campaignId=other)
         await tree.names("recordings")
-        await tree.account._listings["recordings"].wait_whole()
+        await tree.listings._listings["recordings"].wait_whole()
         assert name in await tree.names(await folder_of(tree, other))
         assert name not in await tree.names(await folder_of(tree, facts.campaign))
         assert await tree.node(f"campaigns/{other}/{name}") == node

@@ -54,13 +54,13 @@ async def test_a_folder_is_as_new_as_the_call_that_came(world: Open, facts: Fact
     async with world(dir_ttl_seconds=0.0) as tree:
         standin.account.add_call(campaignId=facts.campaign, labels=["new"], fromNumber="12135550100")
         await tree.names("recordings")
-        await tree.account._listings["recordings"].wait_whole()
+        await tree.listings._listings["recordings"].wait_whole()
         before = [await age_ms(tree, path) for path in folders]
         standin.account.add_call(
             campaignId=facts.campaign, labels=["new"], fromNumber="12135550100", created_ms=LATER_MS
         )
         await tree.names("recordings")
-        await tree.account._listings["recordings"].wait_whole()
+        await tree.listings._listings["recordings"].wait_whole()
         after = [await age_ms(tree, path) for path in folders]
         assert after == [LATER_MS] * len(folders)
         assert all(was is not None and was < LATER_MS for was in before)
@@ -73,11 +73,11 @@ async def test_what_leaves_takes_its_time_along(world: Open, standin: StandinThr
     newer = account.add_call(labels=["kept"], created_ms=LATER_MS + DAY_MS)
     async with world(dir_ttl_seconds=0.0) as tree:
         await tree.names("recordings")
-        await tree.account._listings["recordings"].wait_whole()
+        await tree.listings._listings["recordings"].wait_whole()
         assert await age_ms(tree, "by-label/kept") == LATER_MS + DAY_MS
         account.set_call(newer, labels=["other"])
         await tree.names("recordings")
-        await tree.account._listings["recordings"].wait_whole()
+        await tree.listings._listings["recordings"].wait_whole()
         assert await age_ms(tree, "by-label/kept") == LATER_MS
         assert older != newer
 

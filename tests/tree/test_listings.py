@@ -19,10 +19,10 @@ async def test_new_calls_appear(world: Open, facts: Facts, standin: StandinThrea
     """Past the listing's time a new call and its recording appear, at the end of the listing, for one page."""
     async with world(dir_ttl_seconds=0.0) as tree:
         before = await tree.names("recordings")
-        await tree.account._listings["recordings"].wait_whole()
+        await tree.listings._listings["recordings"].wait_whole()
         call_id = standin.account.add_call(recordings=1, campaignId=facts.campaign)
         await tree.names("recordings")  # starts a refresh behind the caller
-        listing = tree.account._listings["recordings"]
+        listing = tree.listings._listings["recordings"]
         await listing.wait_whole()
         after = await tree.names("recordings")
         assert after[: len(before)] == before
@@ -159,8 +159,8 @@ async def test_a_known_call_folder_starts_the_refresh_that_is_due(world: Open, f
     async with world(dir_ttl_seconds=0.0) as tree:
         await tree.names(f"campaigns/{facts.campaign}")
         call = await tree.node(facts.folder)
-        listing = tree.account.running("calls", facts.campaign)
+        listing = tree.listings.running("calls", facts.campaign)
         if listing is not None:
             await listing.wait_whole()
         assert tree.namespace.is_prepared(call)
-        assert tree.account.running("calls", facts.campaign) is not None
+        assert tree.listings.running("calls", facts.campaign) is not None

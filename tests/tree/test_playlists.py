@@ -165,7 +165,7 @@ async def test_made_again_when_all_is_known(world: Open, served: Serve) -> None:
         path = f"campaigns/{campaign}/playlist.m3u8"
         await tree.namespace.prepare(folder)
         await tree.text(path)
-        listing = tree.account.running("recordings", int(campaign))
+        listing = tree.listings.running("recordings", int(campaign))
         assert listing is not None
         await listing.wait_whole()
         with trio.fail_after(10):

@@ -212,7 +212,7 @@ async def test_changed_labels_move_a_recording(world: Open, standin: StandinThre
         assert len(await tree.names("by-label/old")) == 1
         standin.account.set_call(ident, labels=["new"])
         await tree.names("by-label/old")
-        await tree.account._listings["recordings"].wait_whole()
+        await tree.listings._listings["recordings"].wait_whole()
         assert await tree.names("by-label/old") == []
         assert len(await tree.names("by-label/new")) == 1
         assert "old" not in await tree.names("by-label")
@@ -225,7 +225,7 @@ async def test_read_while_rows_change(world: Open, standin: StandinThread) -> No
     stay = [account.add_call(recordings=1, labels=["both"]) for _ in range(450)]
     async with world() as tree:
         await tree.names("recordings")
-        listing = tree.account.listing("calls")
+        listing = tree.listings.refreshed("calls")
         assert listing is not None
         await listing.wait_whole()
         node = await tree.node("by-label/both")
@@ -256,7 +256,7 @@ async def test_names_are_kept(world: Open, facts: Facts, standin: StandinThread)
 
         async def shown(view: str) -> list[str]:
             """Where the recording is, once what is new was taken."""
-            listing = tree.account.listing("calls")
+            listing = tree.listings.refreshed("calls")
             assert listing is not None
             await listing.wait_whole()
             found = [path for path, node in (await tree.walk(view)).items() if node.kind is Kind.MP3]
@@ -343,7 +343,7 @@ async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: Sta
     )
     async with world() as tree:
         await tree.names("recordings")
-        listing = tree.account.listing("calls")
+        listing = tree.listings.refreshed("calls")
         assert listing is not None
         await listing.wait_whole()  # a refresh goes on behind who lists
         before = tree.requests()

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cffs.cache.memory import MemoryCache
-from cffs.catalog.account_sync import Account
+from cffs.catalog.account_sync import AccountSync
+from cffs.catalog.listing_sync import ListingSync
 from cffs.catalog.store import Catalog
 from cffs.core.settings import Credentials, Settings
 from cffs.core.units import MIB, NS_PER_MS
@@ -31,12 +32,13 @@ class World:
         *,
         standin: StandinThread,
         namespace: Namespace,
-        account: Account,
+        account: AccountSync,
+        listings: ListingSync,
         catalog: Catalog,
         objects: ObjectRegistry,
     ) -> None:
         self.standin, self.namespace, self.account, self.catalog = standin, namespace, account, catalog
-        self.objects = objects
+        self.listings, self.objects = listings, objects
 
     def requests(self, kind: str | None = None) -> int:
         """How many requests so far (of one operation, or of several joined by `|`)."""
@@ -179,6 +181,7 @@ async def opened(
             standin=standin,
             namespace=build_tree(settings, origin, catalogue, reader, leaves).namespace,
             account=catalogue.account,
+            listings=catalogue.listings,
             catalog=catalogue.catalog,
             objects=reader.objects,
         )

@@ -13,7 +13,7 @@ import pytest
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
 from cffs.catalog.account_lists import CALLER_IDS, CREDENTIALS, kept_list
-from cffs.catalog.account_sync import Account
+from cffs.catalog.account_sync import AccountSync
 from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core import errors
@@ -80,10 +80,9 @@ async def opened(standin: Standin, folder: Path) -> AsyncIterator[World]:
         Transport(settings) as transport,
         Catalog.opened(folder / "catalog.sqlite") as catalog,
     ):
-        account = Account(
+        account = AccountSync(
             catalog=catalog,
-            questions=SingleFlight(background, timeout_seconds=4.0, is_offline=lambda _api: False),
-            background=background,
+            single_flight=SingleFlight(background, timeout_seconds=4.0, is_offline=lambda _api: False),
             v1=None,
             v2=V2Client(transport),
             has_account_login=True,
