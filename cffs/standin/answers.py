@@ -1,8 +1,7 @@
-"""What a request and an answer are before anything is cut, delayed or broken, and the small grammar both APIs share.
+"""Requests, answers and operations, and the grammar that both APIs share.
 
-This module owns the request as read, the answer as meant, the table row of an operation, error bodies, pages, `fields`.
-It must not know sockets, ranges or faults: a handler is a plain function from request to answer.
-`v1` and `v2_*` build answers; `exchange` turns them into replies.
+A handler is a plain function from a request to an answer. It owns these values, the table row of an operation, error
+bodies, pages and `fields`. It must not know sockets, ranges or faults.
 """
 
 import base64
@@ -34,7 +33,7 @@ REASONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What opens the stand-in."""
+    """The credentials that the stand-in accepts."""
 
     apikey: str
     login: str
@@ -45,15 +44,15 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the stand-in answers where the documents leave it open; one set for its whole life."""
+    """The stand-in's choices where the documents leave one; they do not change while it runs."""
 
     seed_only: bool = False
-    """Answer the operations of the two documents and nothing else."""
+    """Answer only the operations of the two documents."""
     v1: bool = True
     v2: bool = True
     max_limit: int = 1000
     over_limit: str = "error"
-    """`error`: a larger limit is 400; `cap`: it is cut, and the page echoes what it was cut to."""
+    """`error` answers a larger limit with 400; `cap` cuts it, and the page echoes the limit that holds."""
     embed_recordings: bool = True
     """Pages of `/calls` carry `records[].recordings`; otherwise the key is absent."""
     echo_paging: bool = True
@@ -69,14 +68,14 @@ class Options:
     answer_head: bool = True
     max_upload_nbytes: int = 20_000_000
     unavailable_seconds: float = 0
-    """For so long after an upload its bytes are "currently unavailable"."""
+    """For this long after an upload its bytes are "currently unavailable"."""
     transcode_uploads: bool = False
-    """What is downloaded has other bytes than what was uploaded."""
+    """A download has other bytes than the upload had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as read: `path` still percent-encoded, header names in lower case."""
+    """One request: `path` is percent-encoded as sent, header names are in lower case."""
 
     method: str
     path: str
@@ -92,7 +91,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is meant to be answered: a body, or an object of which the request may want a part."""
+    """The intended answer: a body, or an object of which the request may want a part."""
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
@@ -103,7 +102,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What a handler may use."""
+    """Everything that a handler may use."""
 
     account: Account
     options: Options
@@ -136,7 +135,8 @@ def operation(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a path and method lead to: an operation with its decoded parameters, or the methods that would."""
+    """The result for a path and method: an operation with its decoded parameters, or the methods that would lead to
+    one."""
 
     operation: Operation | None
     parameters: dict[str, str] = field(default_factory=dict)
@@ -177,12 +177,12 @@ def error(status: int, message: str | None = None, *, headers: tuple[tuple[str, 
 
 
 def basic_pair(request: Request) -> tuple[str, str] | None:
-    """(login, password) of HTTP Basic; None where there is none to read."""
-    scheme, _, told = request.headers.get("authorization", "").partition(" ")
+    """The login and password of HTTP Basic; None where there are none."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
-        login, colon, password = base64.b64decode(told.strip(), validate=True).decode("utf-8").partition(":")
+        login, colon, password = base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
     except ValueError:
         return None
     return (login, password) if colon else None
@@ -203,7 +203,7 @@ def integer(request: Request, name: str) -> int | None:
 
 
 def paging(site: Site, request: Request) -> tuple[int, int]:
-    """(limit, offset). Raises BadParameter where the options say that a limit is too large."""
+    """The limit and offset asked for. Raises BadParameter for a limit that is too large by the options."""
     limit = integer(request, "limit")
     offset = integer(request, "offset") or 0
     limit = DEFAULT_LIMIT if limit is None else limit
@@ -217,7 +217,7 @@ def paging(site: Site, request: Request) -> tuple[int, int]:
 
 
 def page(site: Site, request: Request, rows: Sequence[Row], *, limit: int, offset: int, total: int) -> Answer:
-    """A page of rows that are already cut."""
+    """The answer with a page of rows."""
     value: Row = {"items": list(rows)}
     if site.options.echo_paging:
         value |= {"limit": limit, "offset": offset}
@@ -226,7 +226,7 @@ def page(site: Site, request: Request, rows: Sequence[Row], *, limit: int, offse
 
 
 def paged(site: Site, request: Request, rows: Sequence[Row]) -> Answer:
-    """The page of all rows that the request asks for."""
+    """The page of `rows` that the request asks for."""
     limit, offset = paging(site, request)
     return page(site, request, rows[offset : offset + limit], limit=limit, offset=offset, total=len(rows))
 
@@ -243,7 +243,7 @@ _Fields = dict[str, Any]
 
 
 def _parse_fields(text: str) -> _Fields:
-    """`id,items(name,agents(id))` as nested tables; a leaf is an empty one."""
+    """`id,items(name,agents(id))` as nested dicts; a leaf is an empty one."""
     root: _Fields = {}
     stack = [root]
     last: str | None = None

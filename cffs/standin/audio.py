@@ -1,9 +1,8 @@
-"""Sound that is computed, never stored: real WAV and MP3 of any size, readable at any offset.
+"""Computed sound: real WAV and MP3 of any size, readable at any offset.
 
-This module owns the byte layout of both formats and the rule that no two pages of 4 KiB are alike, so that a wrong
-offset, object or version is always seen in the bytes.
-It must not know whose recording it is or how it is served: a seed text names the sound.
-`rows` and `account` build sounds for recordings, dynamic files and media.
+No two pages of 4 KiB are alike, so that a wrong offset, object or version always shows in the bytes. It owns that rule
+and the byte layout of both formats. It must not know whose recording it is, or how it is served: a seed names the
+sound.
 """
 
 import random
@@ -16,32 +15,32 @@ from typing import Final, Protocol
 from cffs.core.units import KIB
 
 SAMPLE_RATE: Final = 8000
-"""Telephone speech; both formats use it, mono."""
+"""The rate of telephone speech; both formats use it, with one channel."""
 
 PCM_BYTES_PER_SECOND: Final = 2 * SAMPLE_RATE
 MULAW_BYTES_PER_SECOND: Final = SAMPLE_RATE
 WAV_CHUNK_NBYTES: Final = 64 * KIB
-"""Sound is computed in chunks of this size: large enough that seeding the generator (20 us) does not count."""
+"""Sound is computed in chunks of this size, so that seeding the generator (20 us) does not count."""
 
 MP3_FRAME_NBYTES: Final = 288
-"""32 kbit/s at 8 kHz: 72 * 32000 / 8000, a whole number, so that frames are never padded and offsets are arithmetic."""
+"""32 kbit/s at 8 kHz: 72 * 32000 / 8000. It is a whole number, so frames are never padded."""
 
 MP3_HEAD_NBYTES: Final = 144
 """The asset was encoded at 16 kbit/s and re-labelled as 32, so the second half of every frame is ancillary."""
 
 MP3_FRAME_SECONDS: Final = 0.072
 MP3_CHUNK_FRAMES: Final = 228
-"""Frames computed at once: about one WAV chunk."""
+"""Frames computed at once, about as many bytes as a WAV chunk."""
 
 ID3_HEAD_NBYTES: Final = 10
 CACHED_CHUNKS: Final = 64
-"""Small reads in a row hit the same chunk; 4 MiB is nothing beside computing it again for each of them."""
+"""Small reads in a row hit one chunk; 4 MiB cost less than computing it again for each of them."""
 
 _HIGH_BYTES: Final = bytes((round(12 * abs((n % 80) / 40 - 1)) - 6) & 0xFF for n in range(WAV_CHUNK_NBYTES // 2))
-"""A soft 100 Hz triangle in the high bytes of the samples; the low bytes are noise that makes pages differ."""
+"""A soft triangle of 100 Hz in the high bytes of the samples; the low bytes are noise that makes pages differ."""
 
 _MULAW_SOFT: Final = bytes(0x40 | (b & 0xBF) for b in range(256))
-"""Mu-law codes of small amplitude only (bit 6 set), so that the noise is not painful."""
+"""Mu-law codes of small amplitude only (bit 6 set), so that the noise does not hurt."""
 
 _SEVEN_BIT: Final = bytes(b & 0x7F for b in range(256))
 """Ancillary bytes never hold 0xFF: nothing in them can look like the start of a frame."""
@@ -56,13 +55,13 @@ class Content(Protocol):
         ...
 
     def read(self, offset: int, nbytes: int) -> bytes:
-        """The bytes in [offset, offset + nbytes), cut at the end: what a slice would give."""
+        """The bytes in [offset, offset + nbytes), cut at the end as a slice is."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """Bytes that are simply kept: uploads, rendered answers, small pictures."""
+    """Stored bytes: uploads, rendered answers, small pictures."""
 
     data: bytes
 
@@ -72,20 +71,20 @@ class StoredContent:
         return len(self.data)
 
     def read(self, offset: int, nbytes: int) -> bytes:
-        """The slice asked for."""
+        """The bytes in [offset, offset + nbytes)."""
         return self.data[offset : offset + nbytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WavContent:
-    """A WAV of exactly `total_nbytes`: header as ffmpeg writes it, then noise on a tone, a function of `seed`."""
+    """A WAV of exactly `total_nbytes`: a header as ffmpeg writes it, then noise on a tone by `seed`."""
 
     seed: str
     total_nbytes: int
     mulaw: bool = False
 
     def read(self, offset: int, nbytes: int) -> bytes:
-        """The slice asked for."""
+        """The bytes in [offset, offset + nbytes)."""
         return _assemble(
             _wav_head(max(0, self.total_nbytes - wav_head_nbytes(mulaw=self.mulaw)), self.mulaw),
             lambda index: _wav_chunk(self.seed, self.mulaw, index),
@@ -97,13 +96,13 @@ class WavContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mp3Content:
-    """An MP3 of exactly `total_nbytes`: frames that stand alone, and an ID3v2 head where the total asks for one."""
+    """An MP3 of exactly `total_nbytes`: independent frames, after an ID3v2 tag where the total needs one."""
 
     seed: str
     total_nbytes: int
 
     def read(self, offset: int, nbytes: int) -> bytes:
-        """The slice asked for."""
+        """The bytes in [offset, offset + nbytes)."""
         return _assemble(
             _id3_head(_id3_nbytes(self.total_nbytes)),
             lambda index: _mp3_chunk(self.seed, index),
@@ -165,7 +164,7 @@ def _mp3_chunk(seed: str, index: int) -> bytes:
     chunk = bytearray(noise.randbytes(MP3_CHUNK_FRAMES * MP3_FRAME_NBYTES).translate(_SEVEN_BIT))
     heads = _frame_heads()
     for position in range(0, len(chunk), MP3_FRAME_NBYTES):
-        # The last byte of the frame's own noise chooses which sound it makes.
+        # The last byte of the frame's own noise chooses its sound.
         head = heads[chunk[position + MP3_FRAME_NBYTES - 1] % len(heads)]
         chunk[position : position + MP3_HEAD_NBYTES] = head
     return bytes(chunk)
@@ -178,7 +177,7 @@ def _frame_heads() -> tuple[bytes, ...]:
 
 
 def _id3_nbytes(total_nbytes: int) -> int:
-    """What is left over of whole frames is the tag's, which cannot be shorter than its own head."""
+    """The size of the tag: the remainder of whole frames, but not less than the tag's own header."""
     remainder = total_nbytes % MP3_FRAME_NBYTES
     return remainder if remainder == 0 or remainder >= ID3_HEAD_NBYTES else remainder + MP3_FRAME_NBYTES
 
@@ -206,7 +205,7 @@ def _wav_head(data_nbytes: int, mulaw: bool) -> bytes:
     )
     if mulaw:
         chunks += b"fact" + struct.pack("<II", 4, data_nbytes)
-    # Four bytes of length in the format: a longer file says the most it can.
+    # The format has four bytes for the length: a longer file states the largest number.
     shown_nbytes = min(data_nbytes, 0xFFFFFFFF - len(chunks) - 12)
     chunks += b"data" + struct.pack("<I", shown_nbytes)
     return b"RIFF" + struct.pack("<I", 4 + len(chunks) + shown_nbytes) + b"WAVE" + chunks

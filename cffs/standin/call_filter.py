@@ -1,8 +1,7 @@
-"""What `/calls` can be asked for, and which generated calls meet it.
+"""The filter of `/calls`, and the generated calls that meet it.
 
-This module owns the conditions and the arithmetic that spares scanning where it can.
-It must not know changes made by tests nor HTTP.
-`call_book` and `v2_calls` use it.
+It owns the conditions, and the arithmetic that avoids a scan where it can. It must not know changes made by tests, nor
+HTTP.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,7 +13,7 @@ from cffs.standin.generated_rows import Row, Shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFilter:
-    """Conditions on calls; None is no condition. Intervals compare `created`, both ends included."""
+    """Conditions on calls; None is no condition. Intervals compare `created`, with both ends included."""
 
     campaign_id: int | None = None
     ids: tuple[int, ...] | None = None
@@ -28,7 +27,7 @@ class CallFilter:
     interval_end_ms: int | None = None
 
     def accepts(self, row: Row) -> bool:
-        """Whether a row meets every condition but the ids."""
+        """Whether a row meets every condition except the ids."""
         created = row.get("created")
         created = created if isinstance(created, int) else 0
         labels = row.get("labels")
@@ -46,26 +45,27 @@ class CallFilter:
 
 
 def generated_indexes(shape: Shape, wanted: CallFilter) -> Sequence[int]:
-    """The generated calls that meet the filter (ids aside), newest first; an interval alone costs no scan."""
+    """The indexes of the generated calls that meet the filter (but for ids), newest first; an interval alone needs no
+    scan."""
     newest_first = range(shape.calls)
-    # created_ms descends with the index, so that an interval is a slice.
+    # created_ms descends with the index, so an interval is a slice.
     start, stop = 0, shape.calls
     if wanted.interval_end_ms is not None:
         start = bisect_left(newest_first, -wanted.interval_end_ms, key=lambda index: -shape.created_ms(index))
     if wanted.interval_begin_ms is not None:
         stop = bisect_right(newest_first, -wanted.interval_begin_ms, key=lambda index: -shape.created_ms(index))
     indexes: Sequence[int] = newest_first[start : max(start, stop)]
-    # The cheap conditions first: each is a hash or two, a whole row is twenty.
+    # The cheap conditions first: each needs a hash or two, a whole row needs twenty.
     if wanted.campaign_id is not None:
         indexes = [index for index in indexes if shape.campaign_of(index) == wanted.campaign_id]
     if wanted.inbound is not None:
         indexes = [index for index in indexes if shape.inbound(index) is wanted.inbound]
     if wanted.from_number is not None or wanted.to_number is not None:
-        told = (wanted.from_number, wanted.to_number)
+        asked = (wanted.from_number, wanted.to_number)
         indexes = [
             index
             for index in indexes
-            if all(one in (None, other) for one, other in zip(told, shape.numbers(index), strict=True))
+            if all(one in (None, other) for one, other in zip(asked, shape.numbers(index), strict=True))
         ]
     if wanted.label is not None:
         indexes = [index for index in indexes if wanted.label in shape.labels(index)]

@@ -1,7 +1,7 @@
-"""WAVs in the codecs that telephone systems write, small and deterministic, each playable by a common decoder.
+"""WAVs in the codecs of telephone systems, small and deterministic.
 
-This module owns the formats' headers and block layouts; the sound is noise.
-It must not know accounts or HTTP.
+Each can be played by a common decoder; the sound is noise. It owns the headers and block layouts. It must not know
+accounts or HTTP.
 """
 
 import random
@@ -19,7 +19,7 @@ _SUBTYPE_TAIL: Final = bytes.fromhex("000000001000800000aa00389b71")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Codec:
-    """One format: its tag, the bits of a sample, and where samples come in blocks how such a block begins."""
+    """One format: its tag, the bits of a sample, and the head of a block where samples come in blocks."""
 
     tag: int
     bits: int
@@ -56,7 +56,7 @@ _CODECS: Final[dict[str, _Codec]] = {
         tag=_IMA_ADPCM,
         bits=4,
         block_nbytes=_ADPCM_BLOCK_NBYTES,
-        block_samples=505,  # one in the head, two a byte behind it
+        block_samples=505,  # one in the head, two in each byte after it
         block_head=struct.pack("<hBB", 0, 20, 0),
         extra=struct.pack("<H", 505),
     ),
@@ -70,7 +70,7 @@ _CODECS: Final[dict[str, _Codec]] = {
     ),
 }
 NAMES: Final = tuple(_CODECS)
-"""Every codec there is."""
+"""Every codec that exists here."""
 
 
 def codec_wav(name: str, *, seed: str, seconds: float) -> bytes:

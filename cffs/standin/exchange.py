@@ -1,8 +1,7 @@
-"""From a request to the reply that an honest server would send: route, login, range, validators.
+"""The honest reply to a request: route, login, range and validators.
 
-This module owns HTTP's meaning (206, 304, 412, 416, HEAD) for both APIs; the account's lock is held while it thinks.
-It must not know sockets; it never waits.
-`server` calls `reply_to`, `faults` bends the reply, `wire` sends it.
+It owns the meaning of HTTP (206, 304, 412, 416, HEAD) for both APIs. The account's lock is held while a reply is made.
+It must not know sockets, and never waits.
 """
 
 import re
@@ -23,10 +22,10 @@ _RANGE: Final = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.ASCII)
 
 @dataclass(slots=True, kw_only=True)
 class Reply:
-    """What goes on the wire, and how. Mutable: faults bend it between its making and its sending.
+    """The bytes of a reply, and how they are sent. Mutable: faults change it before it is sent.
 
-    The body is `source[start:stop]`. `framing` is `length` (Content-Length tells its size), `chunked`, or `close`
-    (delimited by the end of the connection).
+    The body is `source[start:stop]`. `framing` is `length` (with a Content-Length), `chunked`, or `close` (ended by the
+    end of the connection).
     """
 
     status: int
@@ -41,31 +40,31 @@ class Reply:
     raw: bytes | None = None
     """Sent instead of everything."""
     before: str = "answer"
-    """`answer`; `reset`, `hang` or `stall_head` before a whole head was sent; `drip_head`: it comes byte by byte;
-    `interim`: 103 after 103, and never an answer."""
+    """`answer`; `reset`, `hang` or `stall_head` before a whole head is sent; `drip_head` for a head byte by byte;
+    `interim` for one 103 after another without an answer."""
     delay_seconds: float = 0
     cut_at: int | None = None
-    """After how many bytes of the body `cut` happens."""
+    """The number of body bytes before `cut` happens."""
     cut: str = "close"
     """`close`, `reset` or `stall`."""
     stall_seconds: float | None = None
-    """How long a stall lasts; None is until the client goes."""
+    """The length of a stall; None until the client leaves."""
     drip_nbytes: int | None = None
     drip_seconds: float = 0
     close_after: bool = False
 
     def set_header(self, name: str, value: str | None) -> None:
-        """Replaces a header, or removes it."""
-        self.headers = [(told, text) for told, text in self.headers if told.lower() != name.lower()]
+        """Replace a header, or remove it where the value is None."""
+        self.headers = [(other, text) for other, text in self.headers if other.lower() != name.lower()]
         if value is not None:
             self.headers.append((name, value))
 
     def header(self, name: str) -> str | None:
-        """A header's value."""
-        return next((text for told, text in self.headers if told.lower() == name.lower()), None)
+        """A header's value; None where it is absent."""
+        return next((text for other, text in self.headers if other.lower() == name.lower()), None)
 
     def set_body(self, body: bytes, *, content_type: str) -> None:
-        """Another body altogether, whole."""
+        """Replace the body by another, which is sent whole."""
         self.source, self.start, self.stop = StoredContent(body), 0, len(body)
         self.set_header("Content-Type", content_type)
         self.set_header("Content-Range", None)
@@ -76,7 +75,7 @@ class Reply:
 
 
 def reply_to(site: Site, request: Request) -> Reply:
-    """The honest reply. Never raises for what a client sent."""
+    """The honest reply to a request. It raises nothing, whatever the client sent."""
     with site.account.lock:
         kind, answer = _answer(site, request)
     reply = Reply(status=answer.status, kind=kind, download=answer.download, headers=list(answer.headers))
@@ -89,7 +88,7 @@ def reply_to(site: Site, request: Request) -> Reply:
 
 
 def kind_of(site: Site, request: Request) -> str:
-    """The operationId that a request, of which the body may not be here yet, asks for."""
+    """The operationId that a request asks for; its body may not have arrived yet."""
     found = _found(site, request)
     return UNKNOWN_KIND if found is None or found.operation is None else found.operation.kind
 
@@ -112,7 +111,7 @@ def _found(site: Site, request: Request) -> Found | None:
 
 
 def _answer(site: Site, request: Request) -> tuple[str, Answer]:
-    """(operationId, answer): the table first, then the login, then the handler."""
+    """The operationId and the answer: by the table first, then the login, then the handler."""
     options = site.options
     found = _found(site, request)
     if found is None:
@@ -135,23 +134,23 @@ def _answer(site: Site, request: Request) -> tuple[str, Answer]:
 
 
 def _refusal(site: Site, request: Request, *, login: str) -> Answer | None:
-    """None when the request may do this."""
-    told = site.credentials
+    """The refusal of a login; None where the request is allowed."""
+    accepted = site.credentials
     if login == "apikey":
-        return None if request.first("apikey") == told.apikey else v1.failure(401, "Invalid apikey")
+        return None if request.first("apikey") == accepted.apikey else v1.failure(401, "Invalid apikey")
     pair = basic_pair(request)
     challenge = (("WWW-Authenticate", 'Basic realm="CallFire"'),)
     if pair is None:
         return error(401, headers=challenge)
-    is_holder = pair == (told.account_login, told.account_password)
-    is_api = pair == (told.login, told.password) or site.account.me.accepts(*pair)
+    is_holder = pair == (accepted.account_login, accepted.account_password)
+    is_api = pair == (accepted.login, accepted.password) or site.account.me.accepts(*pair)
     if login == "account":
         return None if is_holder else error(403 if is_api else 401, headers=() if is_api else challenge)
     return None if is_api else error(401, headers=challenge)
 
 
 def describe(site: Site, request: Request, reply: Reply, download: StandinObject) -> None:
-    """Makes the reply one about that object: validators, conditions and the range."""
+    """Make the reply one about that object: validators, conditions and the range."""
     options = site.options
     total = download.total_nbytes
     reply.headers.append(("Content-Type", download.content_type))
@@ -160,11 +159,11 @@ def describe(site: Site, request: Request, reply: Reply, download: StandinObject
         reply.headers.append(("ETag", download.etag))
     if options.send_last_modified:
         reply.headers.append(("Last-Modified", modified))
-    told = request.headers
-    if options.send_etag and "if-match" in told and told["if-match"] not in ("*", download.etag):
+    asked = request.headers
+    if options.send_etag and "if-match" in asked and asked["if-match"] not in ("*", download.etag):
         reply.status = 412
         return
-    if options.send_etag and told.get("if-none-match") in ("*", download.etag):
+    if options.send_etag and asked.get("if-none-match") in ("*", download.etag):
         reply.status = 304
         return
     reply.source, reply.stop = download.content, total
@@ -174,8 +173,8 @@ def describe(site: Site, request: Request, reply: Reply, download: StandinObject
     if not options.honour_ranges:
         return
     reply.headers.append(("Accept-Ranges", "bytes"))
-    bounds = asked_range(told.get("range"), total)
-    if bounds is None or request.method == "HEAD" or not _same_version(told, download.etag, modified):
+    bounds = asked_range(asked.get("range"), total)
+    if bounds is None or request.method == "HEAD" or not _same_version(asked, download.etag, modified):
         return
     start, stop = bounds
     if start >= stop:
@@ -187,7 +186,7 @@ def describe(site: Site, request: Request, reply: Reply, download: StandinObject
 
 
 def asked_range(header: str | None, total_nbytes: int) -> tuple[int, int] | None:
-    """(start, stop) of a single range, empty when it cannot be met; None to send everything (no range, or not one)."""
+    """The start and stop of a single range, empty where it cannot be met; None where everything is to be sent."""
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None or match.groups() == ("", ""):
         return None
@@ -203,11 +202,11 @@ def asked_range(header: str | None, total_nbytes: int) -> tuple[int, int] | None
 
 
 def _same_version(headers: Mapping[str, str], etag: str, modified: str) -> bool:
-    """Whether If-Range, if any, names this version; a date does when it is exactly the last change."""
-    told = headers.get("if-range")
-    if told is None or told == etag:
+    """Whether If-Range, where there is one, names this version; a date does where it equals Last-Modified."""
+    condition = headers.get("if-range")
+    if condition is None or condition == etag:
         return True
     try:
-        return parsedate_to_datetime(told) == parsedate_to_datetime(modified)
+        return parsedate_to_datetime(condition) == parsedate_to_datetime(modified)
     except ValueError:
         return False

@@ -1,8 +1,7 @@
-"""Faults that put another answer in the place of the honest one, or other words on its label.
+"""Faults that replace the honest answer, or change its headers.
 
-This module owns what such an answer says.
-It must not know which requests are hit (that is `faults`) nor how bytes are sent (that is `wire`).
-`faults` calls the table.
+It owns the content of such an answer. It must not know which requests are hit (`faults` does), nor how bytes are sent
+(`wire` does).
 """
 
 import gzip
@@ -30,119 +29,119 @@ MALFORMED_JSON: Final = b'{"items": [{"id": 1, "name": "cut of'
 MALFORMED_XML: Final = b'<?xml version="1.0"?><fileResponse><recording>http'
 
 
-def _status(bending: FaultTarget) -> None:
+def _status(target: FaultTarget) -> None:
     """Options: code (503), retry_after, body (json | html | empty)."""
-    reply, code = bending.reply, int(bending.option("code", 503))
+    reply, code = target.reply, int(target.option("code", 503))
     reply.status, reply.framing, reply.download = code, "length", None
     reply.headers = []
-    body = bending.option("body", "json")
+    body = target.option("body", "json")
     if body == "json":
         reply.set_body(error(code).body, content_type="application/json")
     elif body == "html":
         reply.set_body(b"<html><body><h1>Error</h1></body></html>", content_type="text/html")
     else:
         reply.set_body(b"", content_type="text/plain")
-    if "retry_after" in bending.options:
-        reply.set_header("Retry-After", str(bending.options["retry_after"]))
+    if "retry_after" in target.options:
+        reply.set_header("Retry-After", str(target.options["retry_after"]))
 
 
-def _gzip(bending: FaultTarget) -> None:
-    """Really compressed, and said so."""
-    reply = bending.reply
-    told = reply.headers
+def _gzip(target: FaultTarget) -> None:
+    """The body is compressed, and labelled so."""
+    reply = target.reply
+    headers = reply.headers
     reply.set_body(gzip.compress(reply.body(), compresslevel=1), content_type="application/octet-stream")
-    reply.headers = [*told, ("Content-Encoding", "gzip")]
+    reply.headers = [*headers, ("Content-Encoding", "gzip")]
 
 
-def _bomb(bending: FaultTarget) -> None:
-    """Option: nbytes (210 MB) of blanks, compressed to a thousandth."""
-    reply = bending.reply
+def _bomb(target: FaultTarget) -> None:
+    """Option: nbytes (210 MB) of blanks, compressed to a thousandth of that."""
+    reply = target.reply
     blanks = gzip.compress(bytes(1_000_000).replace(b"\0", b" "))
     content_type = reply.header("Content-Type") or "application/json"
-    reply.set_body(blanks * (int(bending.option("nbytes", BOMB_NBYTES)) // 1_000_000), content_type=content_type)
+    reply.set_body(blanks * (int(target.option("nbytes", BOMB_NBYTES)) // 1_000_000), content_type=content_type)
     reply.status = 200
     reply.set_header("Content-Encoding", "gzip")
 
 
-def _html200(bending: FaultTarget) -> None:
-    reply = bending.reply
+def _html200(target: FaultTarget) -> None:
+    reply = target.reply
     reply.status, reply.headers, reply.framing = 200, [], "length"
     reply.set_body(LOGIN_PAGE, content_type="text/html; charset=utf-8")
 
 
-def _body(bending: FaultTarget) -> None:
-    """Options: data (bytes), content_type (that of the honest answer), status (200): any body at all."""
-    reply = bending.reply
-    content_type = bending.option("content_type", reply.header("Content-Type") or "application/json")
-    reply.status, reply.headers, reply.framing = int(bending.option("status", 200)), [], "length"
-    reply.set_body(bytes(bending.option("data", b"")), content_type=content_type)
+def _body(target: FaultTarget) -> None:
+    """Any body. Options: data (bytes), content_type (that of the honest answer), status (200)."""
+    reply = target.reply
+    content_type = target.option("content_type", reply.header("Content-Type") or "application/json")
+    reply.status, reply.headers, reply.framing = int(target.option("status", 200)), [], "length"
+    reply.set_body(bytes(target.option("data", b"")), content_type=content_type)
 
 
-def _redirect(bending: FaultTarget) -> None:
-    """Options: location (itself: a loop; `{path}` and `{query}` are replaced), code (302)."""
-    reply, request = bending.reply, bending.request
+def _redirect(target: FaultTarget) -> None:
+    """Options: location (the request's own, which is a loop; `{path}` and `{query}` are replaced), code (302)."""
+    reply, request = target.reply, target.request
     query = "&".join(f"{name}={value}" for name, values in request.query.items() for value in values)
-    location = str(bending.option("location", bending.site.account.root_url + "{path}"))
+    location = str(target.option("location", target.site.account.root_url + "{path}"))
     location = location.replace("{path}", request.path).replace("{query}", query)
-    reply.status, reply.headers, reply.framing = int(bending.option("code", 302)), [], "length"
+    reply.status, reply.headers, reply.framing = int(target.option("code", 302)), [], "length"
     reply.set_body(b"moved", content_type="text/plain")
     reply.set_header("Location", location)
 
 
-def _bighead(bending: FaultTarget) -> None:
-    bending.reply.headers.append(("X-Padding", "x" * int(bending.option("nbytes", BIG_HEADER_NBYTES))))
+def _bighead(target: FaultTarget) -> None:
+    target.reply.headers.append(("X-Padding", "x" * int(target.option("nbytes", BIG_HEADER_NBYTES))))
 
 
-def _garbage(bending: FaultTarget) -> None:
-    """Option: what (`http`: bytes that are no HTTP; `body`: JSON or XML that ends in the middle)."""
-    reply = bending.reply
-    if bending.option("what", "http") == "http":
+def _garbage(target: FaultTarget) -> None:
+    """Option: what (`http` for bytes that are no HTTP, `body` for JSON or XML that ends in the middle)."""
+    reply = target.reply
+    if target.option("what", "http") == "http":
         reply.raw = GARBAGE
         return
     content_type = reply.header("Content-Type") or "application/json"
     reply.set_body(MALFORMED_XML if "xml" in content_type else MALFORMED_JSON, content_type=content_type)
 
 
-def _wrong_type(bending: FaultTarget) -> None:
-    """Option: content_type (text/plain): only the label is wrong."""
-    bending.reply.set_header("Content-Type", bending.option("content_type", "text/plain"))
+def _wrong_type(target: FaultTarget) -> None:
+    """Only the label is wrong. Option: content_type (text/plain)."""
+    target.reply.set_header("Content-Type", target.option("content_type", "text/plain"))
 
 
-def _no_etag(bending: FaultTarget) -> None:
-    """Option: last_modified (True): keep that one."""
-    bending.reply.set_header("ETag", None)
-    if not bending.option("last_modified", True):
-        bending.reply.set_header("Last-Modified", None)
+def _no_etag(target: FaultTarget) -> None:
+    """Option: last_modified (True, which keeps that header)."""
+    target.reply.set_header("ETag", None)
+    if not target.option("last_modified", True):
+        target.reply.set_header("Last-Modified", None)
 
 
-def _weak_etag(bending: FaultTarget) -> None:
-    etag = bending.reply.header("ETag")
+def _weak_etag(target: FaultTarget) -> None:
+    etag = target.reply.header("ETag")
     if etag:
-        bending.reply.set_header("ETag", "W/" + etag)
+        target.reply.set_header("ETag", "W/" + etag)
 
 
-def _no_head(bending: FaultTarget) -> None:
-    if bending.request.method == "HEAD":
-        reply = bending.reply
+def _no_head(target: FaultTarget) -> None:
+    if target.request.method == "HEAD":
+        reply = target.reply
         reply.status, reply.headers = 405, [("Allow", "GET")]
         reply.source, reply.start, reply.stop, reply.framing = StoredContent(b""), 0, 0, "length"
 
 
-def _replace(bending: FaultTarget) -> None:
-    """Option: path (the one asked for): that object has other bytes from this answer on."""
-    path = str(bending.option("path", bending.request.path))
-    if bending.site.account.object_for(path) is None:
+def _replace(target: FaultTarget) -> None:
+    """The object has other bytes from this answer on. Option: path (the one asked for)."""
+    path = str(target.option("path", target.request.path))
+    if target.site.account.object_for(path) is None:
         return
-    bending.site.account.replace_object(path)
-    fresh = reply_to(bending.site, bending.request)
-    reply = bending.reply
+    target.site.account.replace_object(path)
+    fresh = reply_to(target.site, target.request)
+    reply = target.reply
     reply.status, reply.headers, reply.download = fresh.status, fresh.headers, fresh.download
     reply.source, reply.start, reply.stop = fresh.source, fresh.start, fresh.stop
 
 
-def _new_validators(bending: FaultTarget) -> None:
-    """Option: what (`both`, `etag`, `date`): the right bytes, under validators that no other answer has."""
-    reply, what = bending.reply, bending.option("what", "both")
+def _new_validators(target: FaultTarget) -> None:
+    """The right bytes under validators that no other answer has. Option: what (`both`, `etag`, `date`)."""
+    reply, what = target.reply, target.option("what", "both")
     if reply.download is None:
         return
     number = next(_ANSWERS)
@@ -153,66 +152,66 @@ def _new_validators(bending: FaultTarget) -> None:
         reply.set_header("Last-Modified", modified)
 
 
-def _codec(bending: FaultTarget) -> None:
-    """Options: codec (gsm), seconds (3): in the place of every object a WAV in a codec of telephone systems."""
-    told, name = bending.reply, str(bending.option("codec", "gsm"))
+def _codec(target: FaultTarget) -> None:
+    """Every object is a WAV in a codec of telephone systems. Options: codec (gsm), seconds (3)."""
+    told, name = target.reply, str(target.option("codec", "gsm"))
     if told.download is None:
         return
-    data = codec_wav(name, seed=told.download.key, seconds=float(bending.option("seconds", 3.0)))
+    data = codec_wav(name, seed=told.download.key, seconds=float(target.option("seconds", 3.0)))
     etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
     found = replace(told.download, content=StoredContent(data), content_type="audio/x-wav", etag=etag)
     fresh = Reply(status=200, kind=told.kind, download=found)
-    describe(bending.site, bending.request, fresh, found)
+    describe(target.site, target.request, fresh, found)
     told.status, told.headers, told.download, told.framing = fresh.status, fresh.headers, found, fresh.framing
     told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
 
 
-def _entries(bending: FaultTarget) -> None:
-    """Option: spelling (a key of SPELLINGS; host): the list of a call's recordings as other serialisers write it."""
-    reply = bending.reply
+def _entries(target: FaultTarget) -> None:
+    """The list of a call's recordings as another serialiser writes it. Option: spelling (a key of SPELLINGS; host)."""
+    reply = target.reply
     if reply.kind != "listRecordings" or reply.status != 200:
         return
     urls = re.findall(r'https?://[^<"\s]+/files/recording/[0-9]+', reply.body().decode())
     document = {"description": "Recordings Fetched", "successful": True}
-    spelt = SPELLINGS[str(bending.option("spelling", "host"))](urls)
+    spelt = SPELLINGS[str(target.option("spelling", "host"))](urls)
     reply.set_body(json.dumps({**document, **spelt}).encode(), content_type="application/json")
 
 
-def _other_machine(bending: FaultTarget) -> None:
-    """Option: objects (an iterator of them): a service of several machines, each answer is of the next object."""
-    told = bending.reply
+def _other_machine(target: FaultTarget) -> None:
+    """A service of several machines: each answer is about the next object. Option: objects (an iterator)."""
+    told = target.reply
     if told.download is None:
         return
-    found = next(bending.options["objects"])
+    found = next(target.options["objects"])
     fresh = Reply(status=200, kind=told.kind, download=found)
-    describe(bending.site, bending.request, fresh, found)
+    describe(target.site, target.request, fresh, found)
     told.status, told.headers, told.download, told.framing = fresh.status, fresh.headers, found, fresh.framing
     told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
 
 
-def _unsatisfiable(bending: FaultTarget) -> None:
-    """Option: content_range (that of the object; None: without)."""
-    reply = bending.reply
+def _unsatisfiable(target: FaultTarget) -> None:
+    """Option: content_range (that of the object; None leaves it out)."""
+    reply = target.reply
     total = reply.download.total_nbytes if reply.download else 0
     reply.status = 416
     reply.source, reply.start, reply.stop, reply.framing = StoredContent(b""), 0, 0, "length"
-    reply.set_header("Content-Range", bending.option("content_range", f"bytes */{total}"))
+    reply.set_header("Content-Range", target.option("content_range", f"bytes */{total}"))
 
 
-def _rows(bending: FaultTarget) -> None:
-    """Option: change (a function from the parsed answer to another, or to None): JSON bent by the test itself."""
-    reply = bending.reply
+def _rows(target: FaultTarget) -> None:
+    """JSON changed by the test. Option: change (a function from the parsed answer to another, or to None)."""
+    reply = target.reply
     if "json" in (reply.header("Content-Type") or "") and reply.status == 200:
-        changed = bending.options["change"](json.loads(reply.body()))
+        changed = target.options["change"](json.loads(reply.body()))
         body = json.dumps(changed).encode("utf-8", "surrogatepass")
         reply.set_body(body, content_type=reply.header("Content-Type") or "application/json")
 
 
-def _absent(bending: FaultTarget) -> None:
-    """404 in the API's own words."""
-    reply = bending.reply
+def _absent(target: FaultTarget) -> None:
+    """404 in the API's own form."""
+    reply = target.reply
     reply.headers, reply.status, reply.framing, reply.download = [], 404, "length", None
-    reply.set_body(error(404, re.sub(r"\d+", "N", bending.request.path)).body, content_type="application/json")
+    reply.set_body(error(404, re.sub(r"\d+", "N", target.request.path)).body, content_type="application/json")
 
 
 def _ids(urls: list[str]) -> list[int]:
@@ -230,7 +229,7 @@ SPELLINGS: Final[dict[str, Callable[[list[str]], dict[str, object]]]] = {
     "attributes": lambda urls: {"recording": [{"@id": str(ident)} for ident in _ids(urls)]},
     "unreadable": lambda urls: {"recording": [url.replace("/recording/", "/recording/x") for url in urls]},
 }
-"""Ways in which v1's entries may be spelt, the last of which nobody can read."""
+"""Ways in which v1's entries may be spelt; the last one cannot be read."""
 
 _ANSWERS: Final = itertools.count(1)
 
@@ -256,4 +255,4 @@ FAULTS: Final[dict[str, Callable[[FaultTarget], None]]] = {
     "entries": _entries,
     "416": _unsatisfiable,
 }
-"""By the name that tests, the request log and the command line use."""
+"""By their names in tests, in the request log and on the command line."""

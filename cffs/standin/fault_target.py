@@ -1,8 +1,6 @@
-"""What a fault works on: one request, its honest reply, and the options of the rule that hit it.
+"""The target of a fault: a request, its honest reply, and the rule's options.
 
-This module owns nothing but that value.
-It must not know the faults.
-`faults` makes it, `mischief_bytes` and `mischief_answers` bend its reply.
+It owns that value only. It must not know the faults.
 """
 
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ from cffs.standin.exchange import Reply
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultTarget:
-    """What a fault works on."""
+    """A request and its reply, which a fault may change."""
 
     site: Site
     request: Request
@@ -23,10 +21,10 @@ class FaultTarget:
     options: Mapping[str, Any]
 
     def option(self, name: str, otherwise: Any) -> Any:
-        """The rule's option, or what holds without it."""
+        """The value of the rule's option, or `otherwise`."""
         return self.options.get(name, otherwise)
 
     @property
     def nbytes(self) -> int:
-        """How long the honest body is."""
+        """The length of the honest body."""
         return self.reply.stop - self.reply.start

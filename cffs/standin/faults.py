@@ -1,10 +1,8 @@
-"""Misbehaviour by name: which requests it hits, and how it bends an honest reply.
+"""Fault injection: rules that say which requests a named fault hits.
 
-This module owns the rules that are in force and their counting; the bending itself is in `mischief_*`.
-It must not know sockets: every fault is a change to a `RequestReceiver`, by which the request is received, or to a
-`Reply`,
-which `wire` then sends as told.
-Tests and `--fault` options add rules from any thread; `server` asks once per request for each of the two.
+A fault changes either the RequestReceiver, by which a request is received, or the Reply, which `wire` then sends. The
+effects are in `fault_effects_*`. This module owns the rules in force and their counts; they may be added from any
+thread. It must not know sockets.
 """
 
 import random
@@ -24,12 +22,12 @@ from cffs.standin.request_receiver import RequestReceiver
 FAULTS: Final = {**fault_effects_answers.FAULTS, **fault_effects_bytes.FAULTS}
 REQUEST_FAULTS: Final = fault_effects_requests.FAULTS
 NAMES: Final = tuple(sorted({**FAULTS, **REQUEST_FAULTS}))
-"""Every fault there is."""
+"""Every fault that exists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRule:
-    """One misbehaviour and the requests it hits; a condition that is None always holds."""
+    """A fault and the requests that it hits; a condition that is None always holds."""
 
     fault: str
     path: str | None = None
@@ -38,29 +36,29 @@ class FaultRule:
     """An operationId, or several joined by `|`."""
     method: str | None = None
     ranged: bool | None = None
-    """True for requests with a Range header only, False for those without."""
+    """True for only requests with a Range header, False for only those without."""
     min_offset: int | None = None
-    """Ranged requests that start at this byte or later."""
+    """Only ranged requests that start at this byte or later."""
     after: int = 0
-    """How many matching requests are left alone first."""
+    """The number of matching requests that are left alone first."""
     times: int | None = None
-    """How many requests it hits in all."""
+    """The number of requests that it hits in all."""
     probability: float = 1.0
-    """Of each matching request, drawn from the seed given to `Faults`."""
+    """For each matching request, drawn from the seed of `Faults`."""
     options: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def matches(self, request: Request, kind: str) -> bool:
-        """Whether the request is one of those, counts aside."""
-        told = request.headers.get("range")
+        """Whether the request meets the conditions, without regard to counts."""
+        range_header = request.headers.get("range")
         if self.min_offset is not None:
-            match = re.match(r"bytes=([0-9]+)-", told or "")
+            match = re.match(r"bytes=([0-9]+)-", range_header or "")
             if match is None or int(match[1]) < self.min_offset:
                 return False
         return (
             (self.path is None or re.search(self.path, request.path) is not None)
             and (self.kind is None or kind in self.kind.split("|"))
             and (self.method is None or request.method == self.method)
-            and (self.ranged is None or (told is not None) is self.ranged)
+            and (self.ranged is None or (range_header is not None) is self.ranged)
         )
 
 
@@ -89,7 +87,7 @@ class Faults:
         probability: float = 1.0,
         **options: Any,
     ) -> int:
-        """A rule in force from the next request on; its number. Raises KeyError for a fault that does not exist."""
+        """Add a rule, in force from the next request on; returns its number. Raises KeyError for an unknown fault."""
         if fault not in NAMES:
             raise KeyError(f"no fault named {fault}; there are: {', '.join(NAMES)}")
         rule = FaultRule(
@@ -111,29 +109,30 @@ class Faults:
         return number
 
     def remove(self, number: int) -> None:
-        """That rule ends; nothing happens when it has."""
+        """End that rule; nothing where it has ended."""
         with self._lock:
             self._rules.pop(number, None)
 
     def clear(self) -> None:
-        """From the next request on everything is honest."""
+        """End all rules: from the next request on every reply is honest."""
         with self._lock:
             self._rules.clear()
 
     def fired(self, number: int) -> int:
-        """How often a rule has hit."""
+        """The number of requests that a rule has hit."""
         with self._lock:
             return self._fired.get(number, 0)
 
-    def meet(self, request: Request, kind: str, reception: RequestReceiver) -> list[str]:
-        """Applies every rule about requests that hits one of which only the head is here; the names of those."""
+    def apply_to_request(self, request: Request, kind: str, receiver: RequestReceiver) -> list[str]:
+        """Apply every rule about requests that hits this one, of which only the head has arrived; returns their
+        names."""
         hits = self._hitting(REQUEST_FAULTS, request, kind)
         for rule in hits:
-            REQUEST_FAULTS[rule.fault](request, reception, rule.options)
+            REQUEST_FAULTS[rule.fault](request, receiver, rule.options)
         return [rule.fault for rule in hits]
 
-    def bend(self, site: Site, request: Request, reply: Reply) -> list[str]:
-        """Applies every rule about answers that hits; the names of those."""
+    def apply_to_reply(self, site: Site, request: Request, reply: Reply) -> list[str]:
+        """Apply every rule about answers that hits this one; returns their names."""
         hits = self._hitting(FAULTS, request, reply.kind)
         for rule in hits:
             FAULTS[rule.fault](FaultTarget(site=site, request=request, reply=reply, options=rule.options))

@@ -1,9 +1,7 @@
-"""The account as arithmetic: what call number `index` is, who was called when and what was recorded.
+"""Generated rows: every fact of an account as a function of an index.
 
-This module owns every generated fact, each a pure function of the shape and an index, so that 100,000 calls cost
-nothing until somebody asks.
-It must not know changes made by tests (those are `account`'s) nor HTTP.
-`account` calls it.
+Each fact of a call is a pure function of the shape and the call's index, so 100,000 calls cost nothing until one is
+asked for. It owns these functions. It must not know changes made by tests, nor HTTP.
 """
 
 from dataclasses import dataclass
@@ -12,13 +10,13 @@ from typing import Any, Final
 from cffs.standin.audio import mp3_nbytes, wav_nbytes
 
 Row = dict[str, Any]
-"""One object as the API would send it."""
+"""One object as the API sends it."""
 
 NEWEST_MS: Final = 1_717_243_200_000
-"""2024-06-01 12:00 UTC: the newest generated call. Fixed, so that an account is the same on every day."""
+"""2024-06-01 12:00 UTC, the time of the newest generated call; fixed, so that an account is the same on every day."""
 
 CALL_STEP_MS: Final = 137_000
-"""Time between two calls: 100,000 of them reach back 158 days."""
+"""The time between two calls, so that 100,000 of them reach back 158 days."""
 
 CALL_BASE: Final = 64_000_000_000
 RECORDING_BASE: Final = 180_000_000_000
@@ -29,7 +27,7 @@ ID_SHARD: Final = 3
 """Ids in CallFire's own samples end in 003."""
 
 MAX_RECORDINGS_PER_CALL: Final = 100
-"""Room in the recording ids of one call."""
+"""The number of recording ids reserved for each call."""
 
 MIN_SECONDS: Final = 5
 SECONDS_SPAN: Final = 56
@@ -51,13 +49,13 @@ CAMPAIGN_NAMES: Final = (
     "Spring renewal reminders",
     "Appointments.",
 )
-"""Free text as users type it, one name twice."""
+"""Free text as users type it; one name occurs twice."""
 
 DIALPLAN_XML: Final = (
     '<dialplan name="Root"><menu name="main" maxDigits="1"><play type="tts" voice="female1">Press 1 &amp; hold</play>'
     '<keypress pressed="1"><record name="customerResponse" varname="reply"/></keypress></menu></dialplan>'
 )
-"""What an IVR broadcast carries instead of sounds: markup within JSON."""
+"""An IVR broadcast has this instead of sounds: markup within JSON."""
 
 LABELS: Final = ("survey", "follow up", "Müller & Co", "vip/gold", "do not call")
 OWN_NUMBERS: Final = tuple(f"1213555{n:04d}" for n in range(100, 105))
@@ -65,13 +63,13 @@ OTHER_NUMBERS: Final = 400
 RESULTS: Final = ("LA", "AM", "LA", "XFER", "NO_ANS")
 FAILED_RESULTS: Final = ("NO_ANS", "BUSY", "CARRIER_ERROR")
 ATTEMPT_LABELS: Final = ("second number", "transferred")
-"""Labels of single attempts: of an outbound call's further number, of a caller put through."""
+"""Labels of single attempts: for the further number of an outbound call, and for a caller put through."""
 
 _MASK: Final = (1 << 64) - 1
 
 
 def mixed(*parts: int) -> int:
-    """A 64-bit hash of integers (splitmix64's finaliser): the same on every machine and every day."""
+    """A 64-bit hash of integers by splitmix64's finaliser: equal on every machine and every day."""
     state = 1
     for part in parts:
         state = (state + part) * 0x9E3779B97F4A7C15
@@ -83,7 +81,7 @@ def mixed(*parts: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What an account is generated from. Index 0 is the newest call; ids descend with the index."""
+    """The parameters of a generated account. Index 0 is the newest call; ids descend with the index."""
 
     seed: int
     calls: int
@@ -92,16 +90,16 @@ class Shape:
     uncampaigned_every: int = 10
     """Every n-th call (by hash) belongs to no campaign; 0 for none."""
     attempts_every: int = 0
-    """Every n-th call (by hash) has two records, one per number that was tried; 0 for none."""
+    """Every n-th call (by hash) has two records, one for each number that was tried; 0 for none."""
     newest_ms: int = NEWEST_MS
-    """When the account was last used: no call, campaign or medium is newer."""
+    """The time of the account's last use: no call, campaign or media file is newer."""
 
     def call_id(self, index: int) -> int:
         """The id of call `index`: 11 digits."""
         return CALL_BASE + (self.seed % 1000) * 10_000_000 + (self.calls - 1 - index) * ID_STEP + ID_SHARD
 
     def call_index(self, call_id: int) -> int | None:
-        """The index behind a call id; None when there is no such call."""
+        """The index of a call id; None where there is no such call."""
         steps, rest = divmod(call_id - self.call_id(self.calls - 1), ID_STEP)
         index = self.calls - 1 - steps
         return index if rest == 0 and 0 <= index < self.calls else None
@@ -116,7 +114,7 @@ class Shape:
         )
 
     def recording_place(self, recording_id: int) -> tuple[int, int] | None:
-        """(call index, position) behind a recording id; None when there is no such recording."""
+        """The call index and position of a recording id; None where there is no such recording."""
         steps, rest = divmod(recording_id - self.recording_id(self.calls - 1, 0), 10)
         calls_up, position = divmod(steps, MAX_RECORDINGS_PER_CALL)
         index = self.calls - 1 - calls_up
@@ -139,11 +137,11 @@ class Shape:
         return CAMPAIGN_BASE + (self.seed % 1000) * 10_000 + n * 1000 + ID_SHARD
 
     def created_ms(self, index: int) -> int:
-        """When call `index` was made; strictly descending with the index."""
+        """The time of call `index`; strictly descending with the index."""
         return self.newest_ms - index * CALL_STEP_MS - mixed(self.seed, index, 3) % (CALL_STEP_MS - 1000)
 
     def duration_seconds(self, index: int, position: int) -> int:
-        """How long a recording lasts: 5 to 60 seconds."""
+        """The length of a recording: 5 to 60 seconds."""
         return MIN_SECONDS + mixed(self.seed, index, 4, position) % SECONDS_SPAN
 
     def inbound(self, index: int) -> bool:
@@ -151,7 +149,7 @@ class Shape:
         return mixed(self.seed, index, 5) % 3 == 0
 
     def numbers(self, index: int) -> tuple[str, str]:
-        """(from, to) as 11 digits; every 53rd inbound caller is anonymous (empty)."""
+        """The numbers (from, to) of 11 digits; every 53rd inbound caller is anonymous, with an empty number."""
         own = OWN_NUMBERS[mixed(self.seed, index, 6) % len(OWN_NUMBERS)]
         other = f"1415{5_000_000 + mixed(self.seed, index, 7) % OTHER_NUMBERS * 137:07d}"
         if not self.inbound(index):
@@ -166,7 +164,7 @@ class Shape:
         return [to_number, f"1628{5_000_000 + mixed(self.seed, index, 17) % OTHER_NUMBERS * 137:07d}"]
 
     def labels(self, index: int) -> list[str]:
-        """None, one or two labels."""
+        """No label, one or two."""
         first = mixed(self.seed, index, 9) % (2 * len(LABELS))
         if first >= len(LABELS):
             return []
@@ -175,7 +173,7 @@ class Shape:
     def call_row(self, index: int) -> Row:
         """The call as the API sends it, `records` empty of recordings.
 
-        What was recorded belongs to the last attempt; those before it reached nobody, or put a caller through.
+        Recordings belong to the last attempt; those before it were not answered, or put a caller through.
         """
         from_number, to_number = self.numbers(index)
         created = self.created_ms(index)
@@ -211,7 +209,7 @@ class Shape:
         return row
 
     def _record(self, index: int, attempt: int, *, to_number: str, seconds: int, result: str, is_last: bool) -> Row:
-        """One attempt; one that is not the last took no time, unless it is that of a caller who was put through."""
+        """One attempt; one that is not the last lasted no time, unless it put a caller through."""
         inbound, began_ms = self.inbound(index), self.created_ms(index) + 1000 * attempt
         failed = FAILED_RESULTS[mixed(self.seed, index, 18) % len(FAILED_RESULTS)]
         lasted = seconds if is_last or inbound else 0
@@ -232,7 +230,7 @@ class Shape:
         }
 
     def recording_row(self, index: int, position: int) -> Row:
-        """A recording as the API sends it, without `lengthInBytes` and `mp3Url` (both are the account's)."""
+        """A recording as the API sends it, without `lengthInBytes` and `mp3Url`, which the account adds."""
         seconds = self.duration_seconds(index, position)
         recording_id = self.recording_id(index, position)
         return {
@@ -251,7 +249,7 @@ class Shape:
         return [self.recording_row(index, position) for position in range(self.recordings_per_call)]
 
     def recording_name(self, index: int, position: int) -> str:
-        """Equal on different calls, different within one."""
+        """The name of a recording: equal on different calls, different within one."""
         kind = mixed(self.seed, index, 12) % 12
         first = (kind + position) if kind < len(PLAIN_NAMES) else position
         if position < len(PLAIN_NAMES):

@@ -1,8 +1,6 @@
-"""The account holder's side: details, API credentials, caller ids, billing.
+"""The account holder's data: details, API credentials, caller ids and billing.
 
-This module owns these rows and which logins are accepted besides the two the stand-in was started with.
-It must not know HTTP.
-`account` holds one; `v2_me` reads it.
+It owns these rows, and the logins accepted besides the two of the stand-in itself. It must not know HTTP.
 """
 
 from typing import Final
@@ -15,7 +13,7 @@ CODE_DIGITS: Final = 4
 
 
 class Me:
-    """Owner: the account, under whose lock it is used."""
+    """The account holder's data, used under the account's lock."""
 
     def __init__(self, *, seed: int, newest_ms: int) -> None:
         self._seed = seed
@@ -33,21 +31,21 @@ class Me:
         self.caller_ids: list[str] = list(OWN_NUMBERS[:3])
         self._codes: dict[str, str] = {}
         self.verification_calls: list[str] = []
-        """Every number that was rung, as often as it was."""
+        """Every number that was called, once for each call."""
         for name in ("nightly export", "Ops / dashboard", "nightly export"):
             self.create_credential(name)
 
     def credentials(self) -> list[Row]:
-        """All of them, passwords masked but for their last four characters."""
+        """All API credentials, with passwords masked except for the last four characters."""
         return [dict(row) for row in self._credentials.values()]
 
     def credential(self, credential_id: int) -> Row | None:
-        """One of them, masked."""
+        """One API credential, masked; None for an unknown id."""
         row = self._credentials.get(credential_id)
         return dict(row) if row else None
 
     def create_credential(self, name: str) -> Row:
-        """A new one, its password in clear: the only time it is told."""
+        """Create an API credential; only here its password is in clear."""
         credential_id = max(self._credentials, default=CREDENTIAL_BASE - 1000) + 1000
         password = f"{mixed(self._seed, credential_id, 30):016x}"
         self._passwords[credential_id] = password
@@ -61,19 +59,19 @@ class Me:
         return {**self._credentials[credential_id], "password": password}
 
     def delete_credential(self, credential_id: int) -> bool:
-        """True when there was one; its login is refused from now on."""
+        """Delete an API credential, whose login is then refused; True where it existed."""
         self._passwords.pop(credential_id, None)
         return self._credentials.pop(credential_id, None) is not None
 
     def accepts(self, login: str, password: str) -> bool:
-        """Whether a created credential opens the API with that pair."""
+        """Whether the pair is that of a created credential."""
         return any(
             row["username"] == login and self._passwords[credential_id] == password
             for credential_id, row in self._credentials.items()
         )
 
     def call_with_code(self, number: str) -> None:
-        """What the service does by telephone: from now on `verification_code` tells the code."""
+        """Do what the service does by telephone: `verification_code` is then the number's code."""
         self.verification_calls.append(number)
         self._codes[number] = self.verification_code(number)
 
@@ -82,8 +80,8 @@ class Me:
         return f"{mixed(self._seed, int(number), 32) % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
 
     def verify(self, number: str, code: str) -> bool:
-        """True for the right code of a number that was called, which is verified from now on, and for any code of a
-        number that is verified already."""
+        """Verify a number: True for the right code of a number that was called, and for any code of a verified
+        number."""
         if number in self.caller_ids:
             return True
         if self._codes.get(number) != code:
@@ -93,7 +91,7 @@ class Me:
         return True
 
     def plan_usage(self) -> Row:
-        """The current month, which is the newest call's."""
+        """The usage of the current month, which is that of the newest call."""
         return {
             "intervalStart": self._newest_ms,
             "intervalEnd": self._newest_ms + 30 * 86_400_000,

@@ -1,8 +1,7 @@
-"""One real file of each media type, made unique by filler that every decoder skips.
+"""A real file of each media type, made unique by filler that decoders skip.
 
-This module owns where filler may go in each format, so that two media never share a page of 4 KiB.
-It must not know accounts or HTTP.
-`account` calls it for the media it lists.
+It owns where filler may go in each format, so that two files never share a page of 4 KiB. It must not know accounts or
+HTTP.
 """
 
 import random
@@ -15,7 +14,7 @@ from typing import Final
 from cffs.standin.audio import Content, Mp3Content, StoredContent, WavContent, mp3_nbytes, wav_nbytes
 
 EXTENSIONS: Final = ("bmp", "gif", "jpg", "m4a", "mp3", "mp4", "png", "wav")
-"""The types both documents name."""
+"""The types that both documents name."""
 
 CONTENT_TYPES: Final = {
     "bmp": "image/bmp",
@@ -34,24 +33,24 @@ CONTENT_TYPES: Final = {
 }
 
 OTHER_EXTENSIONS: Final = ("3gp", "amr", "vcf", "")
-"""What telephones send besides: types that no upload takes, the last one without a suffix in any address."""
+"""Types that telephones send and no upload takes; the last one has no suffix in any URL."""
 
 _AMR_FRAME_NBYTES: Final = 31
-"""What follows the first byte of a frame of 12.2 kbit/s: 20 ms."""
+"""The bytes after the first one of a frame of 12.2 kbit/s, which lasts 20 ms."""
 
 JPEG_COMMENT_NBYTES: Final = 60_000
-"""A JPEG comment holds at most 65,533 bytes; several are written where more filler is wanted."""
+"""A JPEG comment holds at most 65,533 bytes; more filler goes into several."""
 
 BMP_WIDTH: Final = 64
 GIF_BLOCK_NBYTES: Final = 255
 ID3_NBYTES: Final = 100
-"""Media MP3s carry a tag, unlike most recordings."""
+"""MP3s of media have a tag, unlike most recordings."""
 
 _CACHED_FILES: Final = 32
 
 
 def media_content(extension: str, *, seed: str, filler_nbytes: int) -> Content:
-    """A file of that type, a function of the arguments, of about `filler_nbytes` and never under it."""
+    """A file of that type, computed from the arguments, of at least `filler_nbytes` and little more."""
     if extension == "wav":
         return WavContent(seed=seed, total_nbytes=wav_nbytes(filler_nbytes / 16_000))
     if extension == "mp3":
@@ -97,7 +96,7 @@ def _file_bytes(extension: str, seed: str, filler_nbytes: int) -> bytes:
 
 
 def _bmp(filler: bytes) -> bytes:
-    """The filler is the picture."""
+    """A bitmap of which the filler is the picture."""
     height = max(1, -(-len(filler) // (3 * BMP_WIDTH)))
     pixels = filler.ljust(3 * BMP_WIDTH * height, b"\x7f")
     info = struct.pack("<IiiHHIIiiII", 40, BMP_WIDTH, height, 1, 24, 0, len(pixels), 2835, 2835, 0, 0)

@@ -1,8 +1,7 @@
 """Media and dynamic recordings: the objects that belong to no call.
 
-This module owns their rows, names and bytes, generated ones and those that were uploaded or added by a test.
-It must not know HTTP: an upload comes as bytes, a refusal leaves as an exception.
-`account` holds one; `v1` and `v2_media` read it.
+It owns their rows, names and bytes: generated, uploaded, or added by a test. It must not know HTTP: an upload arrives
+as bytes, and a refusal is an exception.
 """
 
 import hashlib
@@ -25,10 +24,10 @@ MEDIA_NAMES: Final = (
     "x" * 300,
     "",
 )
-"""What users type: a duplicate, a path, one too long for a file name, an empty one."""
+"""Names as users type them: a duplicate, a path, one too long for a file name, an empty one."""
 
 MEDIA_TYPE_SPELLINGS: Final = {"jpg": "image/jpeg", "mp3": "MP3", "bmp": "image/x-bmp", "wav": "audio/wav"}
-"""CallFire spells types in more ways than one; every second medium of a type uses the other."""
+"""CallFire spells types in several ways; every second media file of a type uses this one."""
 
 MEDIA_STEP_MS: Final = 3_600_000
 MIN_FILLER_NBYTES: Final = 3_000
@@ -36,7 +35,7 @@ FILLER_SPAN_NBYTES: Final = 90_000
 
 
 class MediaRefused(Exception):
-    """The upload is not accepted; `message` is what the API says, `status` its HTTP status."""
+    """The upload is not accepted, with the `message` and HTTP `status` of the answer."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -46,7 +45,7 @@ class MediaRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DynamicName:
-    """The five parts of a dynamic recording's address, as spelt in it."""
+    """The five parts of a dynamic recording's URL, as spelt in it."""
 
     hash_code: str
     year: str
@@ -56,12 +55,12 @@ class DynamicName:
 
     @property
     def parts(self) -> tuple[str, str, str, str, str]:
-        """In the order of the path."""
+        """The parts in the order of the path."""
         return self.hash_code, self.year, self.month, self.campaign, self.filename
 
 
 class MediaStore:
-    """Media and dynamic recordings. Owner: the account, under whose lock it is used."""
+    """Media and dynamic recordings, used under the account's lock."""
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class MediaStore:
         newest_ms: int,
         media_names: Sequence[str] = (),
     ) -> None:
-        """`media_names` are given to media in their order, again from the first one on; without them names are hard."""
+        """`media_names` are used in their order, over and over; without them, names are hostile."""
         self._seed = seed
         self._newest_ms = newest_ms
         self._media_names = media_names
@@ -86,7 +85,7 @@ class MediaStore:
         self._digests: dict[str, int] = {}
         self._digested = False
         self.unavailable_until: dict[int, float] = {}
-        """Media whose bytes the service will have only then, in time.monotonic's seconds."""
+        """The time (of time.monotonic) from which the bytes of a media file are available."""
         self.dynamic: dict[DynamicName, float] = {}
         for n in range(media):
             self._generate_media(n, EXTENSIONS[n % len(EXTENSIONS)], other_spelling=n // len(EXTENSIONS) % 2 == 1)
@@ -110,7 +109,7 @@ class MediaStore:
         return list(self._media)
 
     def media_row(self, media_id: int, *, root_url: str) -> Row | None:
-        """The medium as the API sends it."""
+        """The media file as the API sends it; None for an unknown id."""
         row = self._media.get(media_id)
         if row is None:
             return None
@@ -124,19 +123,19 @@ class MediaStore:
         return row
 
     def media_key(self, media_id: int) -> str:
-        """The key in the medium's public address."""
+        """The key in the public URL."""
         return str(self._media[media_id]["_key"])
 
     def extension(self, media_id: int) -> str | None:
-        """The extension of the medium's type; "" where it has none."""
+        """The extension of the type; "" where it has none, None for an unknown id."""
         return self._extensions.get(media_id)
 
     def media_by_key(self, key: str) -> int | None:
-        """The medium behind a public key."""
+        """The media file of a public key."""
         return self._keys.get(key)
 
     def media_object(self, media_id: int) -> StandinObject | None:
-        """The medium's bytes; None for an unknown id."""
+        """The bytes of a media file; None for an unknown id."""
         extension = self._extensions.get(media_id)
         if extension is None:
             return None
@@ -155,9 +154,9 @@ class MediaStore:
         )
 
     def upload(self, data: bytes, *, name: str, extension: str, account_id: int, transcode: bool = False) -> int:
-        """A new medium's id; with `transcode` its bytes are others than those sent, of the same type.
+        """Add an uploaded file and return its id; with `transcode` its bytes are others of the same type.
 
-        Raises MediaRefused for an unknown type, an empty file or content that is there.
+        Raises MediaRefused for an unknown type, an empty file, or content that exists already.
         """
         extension = "jpg" if extension == "jpeg" else extension
         if extension not in EXTENSIONS:
@@ -183,37 +182,37 @@ class MediaStore:
         return media_id
 
     def add_media(self, *, name: str, extension: str, filler_nbytes: int = MIN_FILLER_NBYTES) -> int:
-        """Another generated medium, newest of all; its id."""
+        """Add a generated media file, the newest; returns its id."""
         media_id = max(self._media, default=MEDIA_BASE) + 1000
         self._insert(media_id, extension=extension, name=name, account_id=self._seed, created_ms=self._newest_ms)
         self._versions.resize(f"media/{media_id}", "filler", filler_nbytes)
         return media_id
 
     def add_raw_media(self, row: Row) -> None:
-        """A row listed exactly as given, without bytes."""
+        """Add a row, listed as given, without bytes."""
         self._media = {row.get("id", -1): dict(row), **self._media}
 
     def change_media(self, media_id: int, **fields: object) -> None:
-        """Fields of the row set as given (such as a lying `lengthInBytes`)."""
+        """Set fields of the row, such as a wrong `lengthInBytes`."""
         self._media[media_id].update(fields)
 
     def delete_media(self, media_id: int) -> None:
-        """From now on 404."""
+        """Delete it: 404 from now on."""
         row = self._media.pop(media_id)
         self._keys.pop(str(row.get("_key")), None)
         self._extensions.pop(media_id, None)
         self._digests = {digest: owner for digest, owner in self._digests.items() if owner != media_id}
 
     def add_dynamic(self, name: DynamicName, *, seconds: float = 5) -> None:
-        """Another dynamic recording."""
+        """Add a dynamic recording."""
         self.dynamic[name] = seconds
 
     def delete_dynamic(self, name: DynamicName) -> None:
-        """From now on 404."""
+        """Delete it: 404 from now on."""
         del self.dynamic[name]
 
     def dynamic_object(self, name: DynamicName, *, form: str) -> StandinObject | None:
-        """Its WAV or MP3 form; None when there is none of exactly that spelling."""
+        """The WAV or MP3 form of a dynamic recording; None where none has exactly that spelling."""
         seconds = self.dynamic.get(name)
         if seconds is None:
             return None
@@ -264,6 +263,6 @@ class MediaStore:
         self._extensions[media_id] = extension
 
     def _public_suffix(self, media_id: int) -> str:
-        """CallFire's own sample says `.jpeg` where the document says `.jpg`."""
+        """The suffix in the public URL: CallFire's own sample has `.jpeg` where the document has `.jpg`."""
         extension = self._extensions[media_id]
         return "jpeg" if extension == "jpg" else extension

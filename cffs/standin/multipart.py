@@ -1,7 +1,6 @@
-"""The multipart grammar of uploads.
+"""Parser of multipart/form-data.
 
-This module owns how a form's body comes apart; it must not know what its fields mean.
-`v2_media` reads uploads with it, `reception` notes them for the log.
+It owns how the body of a form is split into fields. It must not know what the fields mean.
 """
 
 import re
@@ -12,7 +11,7 @@ _DISPOSITION: Final = re.compile(rb"content-disposition:([^\r\n]*)", re.IGNORECA
 
 
 def form_parts(content_type: str, body: bytes) -> dict[str, tuple[str, bytes]]:
-    """{field: (file name, bytes)} of a multipart body; fields that cannot be read are left out."""
+    """The fields of a multipart body as {name: (file name, bytes)}; fields that cannot be parsed are left out."""
     header = Message()
     header["content-type"] = content_type
     boundary = header.get_param("boundary")

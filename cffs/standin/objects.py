@@ -1,8 +1,7 @@
-"""One downloadable object as the stand-in serves it, and the register of its versions and sizes.
+"""Downloadable objects of the stand-in, and their versions and sizes.
 
-This module owns what makes two versions of an object differ: the seed of the bytes, the validator, the date.
-It must not know which operation serves the object.
-`account` and `library` keep one register and hand out objects; tests compare what they read with them.
+It owns what makes two versions of an object differ: the seed of the bytes, the validator and the date. It must not know
+which operation serves an object.
 """
 
 import hashlib
@@ -12,18 +11,18 @@ from typing import Final
 from cffs.standin.audio import Content, Mp3Content, WavContent
 
 ETAG_DIGITS: Final = 20
-"""Enough hexadecimal digits of a SHA-256 that no two objects of a test share a validator."""
+"""Hexadecimal digits of a SHA-256: enough that no two objects of a test share a validator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandinObject:
-    """The true bytes of one version of one object: `read` answers what a correct client must have read."""
+    """The true bytes of one version of one object: `read` returns what a correct client must have read."""
 
     key: str
     content: Content
     content_type: str
     etag: str
-    """With its quotes, strong."""
+    """A strong validator, with its quotes."""
     modified_ms: int
 
     @property
@@ -32,12 +31,12 @@ class StandinObject:
         return self.content.total_nbytes
 
     def read(self, offset: int = 0, nbytes: int | None = None) -> bytes:
-        """The slice [offset, offset + nbytes), or all of it from `offset`."""
+        """The bytes in [offset, offset + nbytes), or all from `offset` on."""
         return self.content.read(offset, self.total_nbytes if nbytes is None else nbytes)
 
 
 class Versions:
-    """How often each object was replaced and which sizes were set by hand. Owner: one account."""
+    """The versions of each object, and the sizes that were set by hand."""
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
@@ -46,11 +45,11 @@ class Versions:
         self._sizes: dict[tuple[str, str], int] = {}
 
     def number(self, key: str) -> int:
-        """0 for the first version."""
+        """The number of the object's version; 0 for the first."""
         return self._numbers.get(key, 0)
 
     def replace(self, key: str, content: Content | None = None) -> None:
-        """From now on the object has other bytes and another validator; given content holds for every form."""
+        """Give the object other bytes and another validator; `content` is then that of every form."""
         self._numbers[key] = self.number(key) + 1
         if content is None:
             self._contents.pop(key, None)
@@ -58,25 +57,25 @@ class Versions:
             self._contents[key] = content
 
     def resize(self, key: str, form: str, total_nbytes: int) -> None:
-        """From now on that form of the object has that size."""
+        """Set the size of one form of the object."""
         self._sizes[key, form] = total_nbytes
 
     def size(self, key: str, form: str, otherwise_nbytes: int) -> int:
-        """The size of that form."""
+        """The size of that form, or `otherwise_nbytes`."""
         return self._sizes.get((key, form), otherwise_nbytes)
 
     def given_content(self, key: str) -> Content | None:
-        """Content set by `replace`, if any."""
+        """The content set by `replace`, or None."""
         return self._contents.get(key)
 
     def content_seed(self, key: str, form: str) -> str:
-        """What the bytes are computed from."""
+        """The seed that the bytes are computed from."""
         return f"{self._seed}/{key}/{form}/{self.number(key)}"
 
     def audio(
         self, key: str, *, form: str, total_nbytes: int, content_type: str, modified_ms: int, mulaw: bool = False
     ) -> StandinObject:
-        """One form (mp3, wav) of a recording, of its generated size or the one set by hand."""
+        """One form (mp3 or wav) of a recording, of its generated size or the one set by hand."""
         total_nbytes = self.size(key, form, total_nbytes)
         seed = self.content_seed(key, form)
         content: Content | None = self.given_content(key)
@@ -87,12 +86,12 @@ class Versions:
         return self.finished(key, form=form, content=content, content_type=content_type, modified_ms=modified_ms)
 
     def finished(self, key: str, *, form: str, content: Content, content_type: str, modified_ms: int) -> StandinObject:
-        """The object with its validator; both change with the version and the size."""
-        told = f"{self.content_seed(key, form)}/{content.total_nbytes}"
+        """The object with its validator, which changes with the version and the size."""
+        identity = f"{self.content_seed(key, form)}/{content.total_nbytes}"
         return StandinObject(
             key=f"{key}.{form}",
             content=content,
             content_type=content_type,
-            etag=f'"{hashlib.sha256(told.encode()).hexdigest()[:ETAG_DIGITS]}"',
+            etag=f'"{hashlib.sha256(identity.encode()).hexdigest()[:ETAG_DIGITS]}"',
             modified_ms=modified_ms + 1000 * self.number(key),
         )

@@ -1,10 +1,11 @@
-"""The account that people meet in `cffs standin` and the demo: an office's calls of the last weeks.
+"""The account of `cffs standin` and the demo: an office's calls of the last weeks.
 
-It owns the names, numbers, days and durations of that account; everything else of it is as `rows` makes it. It must not
-know HTTP, nor the clock: today is given. The account is a function of the seed, the number of calls and today: ids,
-names and sounds do not change from day to day, and what was made "last Tuesday" moves with today.
+The account is a function of the seed, the number of calls and today: ids, names and sounds do not change from day to
+day, and the calls of "last Tuesday" move with today. The accounts of tests (`generated_rows` alone) are hostile
+instead: equal, empty and odd names, all on one fixed day.
 
-The tests' accounts (`rows` alone) are made to be hard instead: equal, empty and hostile names, all on one fixed day.
+It owns the names, numbers, days and durations of that account. It must not know HTTP, nor the clock: today is passed
+in.
 """
 
 from dataclasses import dataclass
@@ -48,10 +49,10 @@ MEDIA: Final = (
     "Logo",
     "Menu prompt",
 )
-"""One for each type of medium, in the order of `media_files.EXTENSIONS`."""
+"""A name for each type of media, in the order of `media_files.EXTENSIONS`."""
 
 WEEKDAYS: Final = 20
-"""Four weeks of working days: what an account of more than a few calls is spread over."""
+"""Four weeks of working days, over which an account of more than a few calls is spread."""
 LEAST_A_DAY: Final = 3
 OPENS, OPEN_SECONDS = time(9, 0), 9 * 3600
 VOICEMAIL_EVERY: Final = 9
@@ -61,19 +62,19 @@ SHORTEST_SECONDS: Final = 8
 FOUND_PARTY: Final = PARTIES[0]
 FOUND_SECONDS: Final = 30
 FOUND_CAMPAIGN: Final = 0
-"""The one call that the documents look for: with 14155035894, last Tuesday, half a minute long, in Winback."""
+"""The one call that the documents search for: with 14155035894, last Tuesday, half a minute long, in Winback."""
 _TUESDAY: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FriendlyShape(Shape):
-    """The arithmetic of that account; see the module. `found_index` is the call that the examples look for."""
+class OfficeShape(Shape):
+    """The shape of that account. `found_index` is the call that the examples search for."""
 
     today: date
     found_index: int
 
     def created_ms(self, index: int) -> int:
-        """In office hours of this machine's time zone; strictly descending with the index."""
+        """A time in office hours of this machine's zone; strictly descending with the index."""
         a_day = calls_a_day(self.calls)
         back, slot = divmod(index, a_day)
         slot_ms = OPEN_SECONDS * 1000 // a_day
@@ -86,47 +87,47 @@ class FriendlyShape(Shape):
             return FOUND_SECONDS
         share = (mixed(self.seed, index, 4, position) % 1000 / 1000) ** 2
         seconds = SHORTEST_SECONDS + round(share * (LONGEST_SECONDS - SHORTEST_SECONDS))
-        return seconds + 1 if seconds == FOUND_SECONDS else seconds  # there is one of half a minute
+        return seconds + 1 if seconds == FOUND_SECONDS else seconds  # only one call lasts half a minute
 
     def inbound(self, index: int) -> bool:
-        """Half of the calls."""
+        """True for half of the calls."""
         return index == self.found_index or mixed(self.seed, index, 5) % 2 == 0
 
     def numbers(self, index: int) -> tuple[str, str]:
-        """(from, to): one of the office's numbers and one of a dozen parties, who call again."""
+        """The numbers (from, to): one of the office's, and one of a dozen parties who call again."""
         own = OWN_NUMBERS[mixed(self.seed, index, 6) % len(OWN_NUMBERS)]
         other = FOUND_PARTY if index == self.found_index else PARTIES[mixed(self.seed, index, 7) % len(PARTIES)]
         return (other, own) if self.inbound(index) else (own, other)
 
     def labels(self, index: int) -> list[str]:
-        """None or one."""
+        """No label or one."""
         first = mixed(self.seed, index, 9) % (2 * len(LABELS))
         return [LABELS[first]] if first < len(LABELS) else []
 
     def campaign_of(self, index: int) -> int:
-        """As usual, but for the one call that is looked for."""
+        """As in every account, except for the one call that the examples search for."""
         if index == self.found_index and self.campaigns:
             return self.campaign_ids()[-1 - FOUND_CAMPAIGN]
         return Shape.campaign_of(self, index)
 
     def recording_name(self, index: int, position: int) -> str:
-        """Nearly always what the service calls a recording that has no name of its own."""
+        """Nearly always the service's name for a recording without one."""
         name = "call_recording"
         if index != self.found_index and mixed(self.seed, index, 12) % VOICEMAIL_EVERY == 0:
             name = "voicemail"
         return f"{name} {position + 1}" if position else name
 
     def campaign_row(self, campaign_id: int) -> Row:
-        """A broadcast with a name that says what it is for."""
+        """A broadcast with a name that says its purpose."""
         n = (campaign_id - CAMPAIGN_BASE - (self.seed % 1000) * 10_000) // 1000
         row = Shape.campaign_row(self, campaign_id)
         name = CAMPAIGNS[n % len(CAMPAIGNS)] + (f" ({n})" if n >= len(CAMPAIGNS) else "")
         return {**row, "name": name, "labels": [LABELS[n % len(LABELS)]] if row["labels"] else []}
 
 
-def friendly_account(*, seed: int, calls: int, today: date) -> Account:
+def office_account(*, seed: int, calls: int, today: date) -> Account:
     """The account of `cffs standin` on that day."""
-    shape = FriendlyShape(
+    shape = OfficeShape(
         seed=seed,
         calls=calls,
         campaigns=len(CAMPAIGNS),
@@ -138,16 +139,16 @@ def friendly_account(*, seed: int, calls: int, today: date) -> Account:
 
 
 def calls_a_day(calls: int) -> int:
-    """How many calls each working day has."""
+    """The number of calls of each working day."""
     return max(LEAST_A_DAY, -(-calls // WEEKDAYS))
 
 
 def working_day(today: date, back: int) -> date:
-    """The working day that is `back` working days before the last one that is over."""
+    """The working day that lies `back` working days before the last one that is over."""
     weeks, rest = divmod(back, 5)
     last = today - timedelta(days=1)
     last -= timedelta(days=max(0, last.weekday() - 4))
-    # a weekend lies between where more days are wanted than the week had so far
+    # A weekend lies between, where more days are wanted than the week has had.
     return last - timedelta(days=7 * weeks + rest + (2 if rest > last.weekday() else 0))
 
 

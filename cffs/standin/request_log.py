@@ -1,8 +1,7 @@
-"""What was asked of the stand-in and what it did: one frozen record per request, readable from any thread.
+"""The request log: a frozen record of each request and its answer.
 
-This module owns the record and its numbering; a request that is still being answered is there already, status 0.
-It must not know how an answer came about.
-`server` writes it; tests count, search and clear it.
+A request that is still being answered is in the log already, with status 0. It owns the records and their numbers, and
+may be read from any thread. It must not know how an answer came about.
 """
 
 import threading
@@ -13,14 +12,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """One request. Times are of `time.monotonic`, so that a test's own stopwatch can be compared with them."""
+    """One request. Times are of `time.monotonic`, so that tests can compare them with their own."""
 
     number: int
     connection: int
-    """Connections are numbered from 1: equal numbers shared one socket."""
+    """Connections are numbered from 1; requests with one number shared a socket."""
     started_at: float
     seconds: float | None = None
-    """How long the answer took to send; None while it is being sent."""
+    """The time until the answer was sent; None before that."""
     method: str
     path: str
     """As sent, percent-encoded, without the query."""
@@ -33,19 +32,19 @@ class RequestRecord:
     """The Range header."""
     body_nbytes_received: int = 0
     body_sha256: str | None = None
-    """Of the request's body, where all of it came; None for an empty one."""
+    """Of the request's body, where all of it arrived; None for an empty one."""
     form: Mapping[str, str] = field(default_factory=dict)
     """The plain fields of a multipart body."""
     file_sha256: str | None = None
-    """Of the bytes in its field `file`."""
+    """Of the bytes in the field `file`."""
     status: int = 0
-    """0 while it is being answered, or where nothing was answered."""
+    """0 before the answer, or where there was none."""
     body_nbytes: int = 0
-    """Body bytes that were handed to the socket."""
+    """The number of body bytes given to the socket."""
     body_crc: int | None = None
-    """zlib.crc32 of those bytes where a fault hit the request: what a test compares with the truth."""
+    """zlib.crc32 of those bytes where a fault hit the request, for comparison with the true bytes."""
     fault: str | None = None
-    """The names of the faults that hit it, joined by `+`."""
+    """The names of the faults that hit the request, joined by `+`."""
 
 
 class RequestLog:
@@ -57,14 +56,14 @@ class RequestLog:
         self._next = 1
 
     def open(self, **fields: Any) -> int:
-        """A new record's number."""
+        """Add a record; returns its number."""
         with self._lock:
             number, self._next = self._next, self._next + 1
             self._records[number] = RequestRecord(number=number, **fields)
             return number
 
     def change(self, number: int, **fields: Any) -> None:
-        """The record has these fields from now on; nothing happens when it was cleared away."""
+        """Set fields of the record; nothing where it was cleared."""
         with self._lock:
             record = self._records.get(number)
             if record is not None:
@@ -76,7 +75,7 @@ class RequestLog:
             return list(self._records.values())
 
     def clear(self) -> None:
-        """Forgets all records."""
+        """Forget all records."""
         with self._lock:
             self._records.clear()
 

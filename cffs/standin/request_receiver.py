@@ -1,8 +1,6 @@
-"""A request on its way in: its head, its body as it comes, and the ends that a body may have before its last byte.
+"""Reception of a request: its head, and its body as a whole or in part.
 
-This module owns how a body is received: whole, slowly, in part, or not at all.
-It must not know operations or answers, nor why a reception is as it is.
-`mischief_requests` bends it, `server` receives by it.
+It owns how a body is received. It must not know operations, answers or faults.
 """
 
 import hashlib
@@ -23,11 +21,11 @@ _MEDIA_FORM: Final = "multipart/form-data"
 
 @dataclass(slots=True, kw_only=True)
 class RequestReceiver:
-    """How a body is received. Mutable: faults bend it before its first byte is taken.
+    """How a body is received. Mutable: faults change it before the first byte is received.
 
-    After `stop_after_nbytes` (None: never) comes `end`: `reset` or `close` of the connection, `stall` (nothing is
-    taken for `stall_seconds`, None is for ever; then the rest is), or `refuse` (an answer of status `code`, and the
-    operation does not happen; with no `stop_after_nbytes`, behind the last byte).
+    After `stop_after_nbytes` (None for never) comes `end`. This is `reset` or `close` of the connection; `stall`, which
+    receives nothing for `stall_seconds` (None for ever) and then the rest; or `refuse`, an answer of status `code`
+    without the operation, which without `stop_after_nbytes` follows the last byte.
     """
 
     stop_after_nbytes: int | None = None
@@ -40,16 +38,16 @@ class RequestReceiver:
 
 @dataclass(slots=True, kw_only=True)
 class Received:
-    """What came of a body so far; kept true while receiving, also when that fails."""
+    """The part of a body received so far; it is kept up to date while receiving, even where that fails."""
 
     nbytes: int = 0
     body: bytearray = field(default_factory=bytearray)
     is_whole: bool = False
     was_cut: bool = False
-    """The reception's own end came: a reset or a closed connection."""
+    """True where the receiver ended the connection, or the client did."""
 
     def facts(self, content_type: str) -> dict[str, Any]:
-        """What the log keeps of it; digests only of a whole body."""
+        """The fields of the log about it; digests only of a whole body."""
         facts: dict[str, Any] = {"body_nbytes_received": self.nbytes}
         if not self.is_whole or not self.nbytes:
             return facts
@@ -65,7 +63,7 @@ class Received:
 
 
 async def receive_head(stream: trio.abc.Stream, connection: h11.Connection) -> Request | None:
-    """The next request without its body; None when the client ended the connection. A checkpoint."""
+    """The next request without its body; None where the client ended the connection. A checkpoint."""
     while (event := connection.next_event()) is h11.NEED_DATA:
         connection.receive_data(bytes(await stream.receive_some(RECEIVE_NBYTES)))
     if not isinstance(event, h11.Request):
@@ -83,27 +81,27 @@ async def receive_head(stream: trio.abc.Stream, connection: h11.Connection) -> R
 async def receive_body(
     stream: trio.abc.Stream,
     connection: h11.Connection,
-    reception: RequestReceiver,
+    receiver: RequestReceiver,
     received: Received,
     *,
     keep_nbytes: int,
 ) -> None:
-    """Receives the body as told, filling in `received`; what is beyond `keep_nbytes` is counted and dropped.
+    """Receive the body into `received`, as `receiver` says; bytes beyond `keep_nbytes` are counted and dropped.
 
-    Returns at the body's end, or at the reception's. A checkpoint. Raises trio.BrokenResourceError or
-    h11.RemoteProtocolError when the client went.
+    Returns at the body's end, or where the receiver ends it. A checkpoint where it waits. Raises
+    trio.BrokenResourceError or h11.RemoteProtocolError where the client left.
     """
-    stop_after_nbytes = reception.stop_after_nbytes
+    stop_after_nbytes = receiver.stop_after_nbytes
     paused_at_nbytes = 0
     while True:
         if stop_after_nbytes is not None and received.nbytes >= stop_after_nbytes:
             stop_after_nbytes = None
-            if reception.end == "refuse":
+            if receiver.end == "refuse":
                 return
-            if reception.end != "stall":
+            if receiver.end != "stall":
                 received.was_cut = True
                 return
-            await trio.sleep(float("inf") if reception.stall_seconds is None else reception.stall_seconds)
+            await trio.sleep(float("inf") if receiver.stall_seconds is None else receiver.stall_seconds)
         event = connection.next_event()
         if event is h11.NEED_DATA:
             if connection.they_are_waiting_for_100_continue:
@@ -112,9 +110,9 @@ async def receive_body(
         elif isinstance(event, h11.Data):
             received.nbytes += len(event.data)
             received.body += event.data[: max(0, keep_nbytes - len(received.body))]
-            if reception.pause_every_nbytes and received.nbytes - paused_at_nbytes >= reception.pause_every_nbytes:
+            if receiver.pause_every_nbytes and received.nbytes - paused_at_nbytes >= receiver.pause_every_nbytes:
                 paused_at_nbytes = received.nbytes
-                await trio.sleep(reception.pause_seconds)
+                await trio.sleep(receiver.pause_seconds)
         elif isinstance(event, h11.EndOfMessage):
             received.is_whole = True
             return

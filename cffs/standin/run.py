@@ -1,8 +1,6 @@
-"""`cffs standin`: the stand-in alone, until a signal ends it.
+"""The stand-in as a program of its own, until a signal ends it.
 
-This module owns what is printed and in which order.
-It must not know the command line's grammar.
-`cli` calls `run_standin`.
+It owns what is printed, and in which order. It must not know the command line's options.
 """
 
 import signal
@@ -11,7 +9,7 @@ from typing import Final, TextIO
 
 import trio
 
-from cffs.standin.office_account import friendly_account
+from cffs.standin.office_account import office_account
 from cffs.standin.server import Standin
 
 DEFAULT_CALLS: Final = 60
@@ -21,12 +19,12 @@ DEFAULT_SEED: Final = 1
 def run_standin(
     *, port: int = 0, calls: int = DEFAULT_CALLS, seed: int = DEFAULT_SEED, seed_only: bool = False, stdout: TextIO
 ) -> int:
-    """Serves the friendly account of today until SIGINT or SIGTERM; the exit status, 0.
+    """Serve the office account of today until SIGINT or SIGTERM; returns the exit status, 0.
 
-    Prints `ready URL` first, then one line per credential as `NAME=value`, then `v1 URL` and `v2 URL`, and flushes.
-    Raises OSError when the port is taken.
+    Prints `ready URL` first, then a line for each credential as `NAME=value`, then `v1 URL` and `v2 URL`, and flushes.
+    Raises OSError where the port is taken.
     """
-    account = friendly_account(seed=seed, calls=calls, today=datetime.now(UTC).astimezone().date())
+    account = office_account(seed=seed, calls=calls, today=datetime.now(UTC).astimezone().date())
     standin = Standin(account, port=port, seed_only=seed_only)
     trio.run(_serve, standin, stdout)
     return 0
@@ -42,15 +40,15 @@ async def _serve(standin: Standin, stdout: TextIO) -> None:
 
 
 def ready_lines(standin: Standin) -> list[str]:
-    """What a caller needs to use a running stand-in."""
-    told = standin.credentials
+    """The lines with everything that a client of the running stand-in needs."""
+    given = standin.credentials
     return [
         f"ready {standin.base_url}",
-        f"CFFS_APIKEY={told.apikey}",
-        f"CFFS_LOGIN={told.login}",
-        f"CFFS_PASSWORD={told.password}",
-        f"CFFS_ACCOUNT_LOGIN={told.account_login}",
-        f"CFFS_ACCOUNT_PASSWORD={told.account_password}",
+        f"CFFS_APIKEY={given.apikey}",
+        f"CFFS_LOGIN={given.login}",
+        f"CFFS_PASSWORD={given.password}",
+        f"CFFS_ACCOUNT_LOGIN={given.account_login}",
+        f"CFFS_ACCOUNT_PASSWORD={given.account_password}",
         f"v1 {standin.v1_url}",
         f"v2 {standin.v2_url}",
     ]

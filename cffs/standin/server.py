@@ -1,8 +1,7 @@
-"""The stand-in as a server: connections on 127.0.0.1, one request after another, each logged.
+"""The stand-in as a server on 127.0.0.1, and its log.
 
-This module owns listeners, connections, and the order reception, honest reply, faults, wire.
-It must not know what any operation answers.
-`thread` and `run` start it; asynchronous tests use it as a context manager.
+It owns listeners, connections, and the order of one exchange: receive, make the honest reply, apply faults, send. It
+must not know what any operation answers.
 """
 
 import ssl
@@ -27,16 +26,16 @@ from cffs.standin.request_receiver import RECEIVE_NBYTES, Received, RequestRecei
 from cffs.standin.wire import Sent, reset, send
 
 HOST: Final = "127.0.0.1"
-"""Never reachable from elsewhere: it gives out what it calls secrets."""
+"""Never reachable from elsewhere, because it hands out its credentials."""
 
 MAX_HEAD_NBYTES: Final = 64 * KIB
 CLOSE_SECONDS: Final = 1.0
-"""A connection that cannot be closed politely in that time is just closed."""
+"""A connection that cannot be closed in order within this time is closed forcefully."""
 LINGER_SECONDS: Final = 2.0
 
 
 def default_credentials(seed: int) -> Credentials:
-    """Deterministic, in the shapes that CallFire's samples have."""
+    """Credentials computed from the seed, in the forms of CallFire's samples."""
 
     def digits(salt: int, count: int) -> str:
         return "".join(f"{mixed(seed, salt, n):016x}" for n in range(3))[:count]
@@ -57,11 +56,11 @@ class Link:
     latency_seconds: float = 0
     """Waited before each answer."""
     bandwidth: float | None = None
-    """Bytes per second of each connection; None is as fast as it goes."""
+    """Bytes per second of each connection; None for no limit."""
 
 
 class Standin:
-    """An embedded CallFire over real HTTP. `async with Standin(...) as standin:` serves for as long as the block lasts.
+    """An embedded CallFire over real HTTP. `async with Standin(...) as standin:` serves while the block lasts.
 
     `account` may be changed and `faults` added at any time, from any thread.
     """
@@ -97,12 +96,12 @@ class Standin:
 
     @property
     def v1_url(self) -> str:
-        """What `--v1-url` wants."""
+        """The value for `--v1-url`."""
         return self.base_url + v1.BASE
 
     @property
     def v2_url(self) -> str:
-        """What `--v2-url` wants."""
+        """The value for `--v2-url`."""
         return self.base_url + v2.BASE
 
     @property
@@ -111,9 +110,9 @@ class Standin:
         return self.log.snapshot()
 
     async def serve(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serves until cancelled; `nursery.start` gives the base URL once connections are accepted.
+        """Serve until cancelled; `nursery.start` returns the base URL once connections are accepted.
 
-        A checkpoint. Cancelled: every connection is closed at once. Raises OSError when the port is taken.
+        Always a checkpoint. If cancelled, every connection is closed at once. Raises OSError where the port is taken.
         """
         listeners = await trio.open_tcp_listeners(self._wanted_port, host=HOST)
         port = listeners[0].socket.getsockname()[1]
@@ -145,11 +144,11 @@ class Standin:
     ) -> None:
         if self._nursery is not None and self._nursery_manager is not None:
             self._nursery.cancel_scope.cancel()
-            # Not the body's exception: it would come back wrapped in a group.
+            # Not with the body's exception, which would come back wrapped in a group.
             await self._nursery_manager.__aexit__(None, None, None)
 
     async def _serve_connection(self, stream: trio.abc.Stream) -> None:
-        """One connection until either side ends it; whatever the client does, the server lives."""
+        """Serve one connection until either side ends it; nothing that a client does ends the server."""
         self._connections += 1
         number = self._connections
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_NBYTES)
@@ -160,7 +159,7 @@ class Standin:
                     break
                 connection.start_next_cycle()
         except (trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError, OSError):
-            pass  # the client went, or does not speak HTTP (or TLS): its trouble
+            pass  # the client left, or does not speak HTTP or TLS
         finally:
             with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await trio.aclose_forcefully(stream) if connection.our_state is h11.ERROR else await _close(stream)
@@ -168,10 +167,10 @@ class Standin:
     async def _answer(
         self, stream: trio.abc.Stream, connection: h11.Connection, request: Request, connection_number: int
     ) -> bool:
-        """Receive the rest of the request, answer it; True when the connection may carry another."""
+        """Receive the rest of the request and answer it; True where the connection may carry another."""
         started_at = time.monotonic()
-        kind, reception, received, sent = kind_of(self.site, request), RequestReceiver(), Received(), Sent()
-        faults = self.faults.meet(request, kind, reception)
+        kind, receiver, received, sent = kind_of(self.site, request), RequestReceiver(), Received(), Sent()
+        faults = self.faults.apply_to_request(request, kind, receiver)
         number = self.log.open(
             connection=connection_number,
             started_at=started_at,
@@ -185,17 +184,17 @@ class Standin:
         )
         try:
             keep_nbytes = self.site.options.max_upload_nbytes + RECEIVE_NBYTES
-            await receive_body(stream, connection, reception, received, keep_nbytes=keep_nbytes)
+            await receive_body(stream, connection, receiver, received, keep_nbytes=keep_nbytes)
             facts = received.facts(request.headers.get("content-type", ""))
             if received.was_cut:
-                await reset(stream) if reception.end == "reset" else None
+                await reset(stream) if receiver.end == "reset" else None
                 return False
-            if reception.end == "refuse":
-                reply = refusal_of(kind, reception.code)
+            if receiver.end == "refuse":
+                reply = refusal_of(kind, receiver.code)
             else:
                 request = replace(request, body=bytes(received.body))
                 reply = reply_to(self.site, request)
-                faults += self.faults.bend(self.site, request, reply)
+                faults += self.faults.apply_to_reply(self.site, request, reply)
             self.log.change(number, fault="+".join(faults) or None, **facts)
             sent.body_crc = 0 if faults else None
             if self.link.latency_seconds:
@@ -217,7 +216,7 @@ class Standin:
 
 
 async def _linger(stream: trio.abc.Stream) -> None:
-    """Take what a client still sends behind its answer: a connection closed on it would be reset, the answer lost."""
+    """Receive what a client still sends after its answer: closing the connection would reset it and lose the answer."""
     if isinstance(stream, trio.SocketStream):
         await stream.send_eof()
     with trio.move_on_after(LINGER_SECONDS):
@@ -229,4 +228,4 @@ async def _close(stream: trio.abc.Stream) -> None:
     try:
         await stream.aclose()
     except (trio.BrokenResourceError, OSError):
-        pass  # it was closed, or reset, already
+        pass  # closed or reset already

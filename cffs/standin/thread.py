@@ -1,8 +1,6 @@
-"""The stand-in in a thread of its own, for synchronous tests and for programs that mount what it serves.
+"""The stand-in in a thread of its own, for synchronous tests and the demo.
 
-This module owns that thread and its trio loop.
-It must not know what is served.
-Tests and the demo call it.
+It owns that thread and its trio loop. It must not know what is served.
 """
 
 import threading
@@ -22,9 +20,9 @@ STOP_SECONDS: Final = 5.0
 
 
 class StandinThread:
-    """A `Standin` that answers from the constructor's return until `close`; takes the same arguments.
+    """A `Standin`, with its arguments, that answers from the constructor's return until `close`.
 
-    Raises what starting raised (a taken port).
+    The constructor raises what starting raised (OSError for a taken port).
     """
 
     def __init__(self, account: Account | None = None, **settings: Any) -> None:
@@ -47,27 +45,27 @@ class StandinThread:
 
     @property
     def v1_url(self) -> str:
-        """What `--v1-url` wants."""
+        """The value for `--v1-url`."""
         return self.standin.v1_url
 
     @property
     def v2_url(self) -> str:
-        """What `--v2-url` wants."""
+        """The value for `--v2-url`."""
         return self.standin.v2_url
 
     @property
     def account(self) -> Account:
-        """What is served; may be changed at any time."""
+        """The account served; may be changed at any time."""
         return self.standin.account
 
     @property
     def credentials(self) -> Credentials:
-        """What is accepted."""
+        """The credentials that are accepted."""
         return self.standin.credentials
 
     @property
     def faults(self) -> Faults:
-        """The rules in force."""
+        """The rules of faults in force."""
         return self.standin.faults
 
     @property
@@ -77,7 +75,7 @@ class StandinThread:
 
     @property
     def log(self) -> RequestLog:
-        """The request log, to clear or to search."""
+        """The request log."""
         return self.standin.log
 
     @property
@@ -86,7 +84,7 @@ class StandinThread:
         return self.standin.requests
 
     def close(self) -> None:
-        """Ends the server and its connections; may be called again."""
+        """End the server and its connections; may be called again."""
         if self._token is not None and self._scope is not None and self._thread.is_alive():
             try:
                 self._token.run_sync_soon(self._scope.cancel)

@@ -1,8 +1,7 @@
-"""CallFire v1: the four operations of the first document, under `/cloud/1/files/recording`.
+"""API v1: the four operations of the first document.
 
-This module owns v1's shapes: the XML list with absolute addresses, WAV by file id, dynamic files in both forms.
-It must not know v2, ranges or sockets.
-`exchange` looks operations up in its table.
+It owns v1's answers below `/cloud/1/files/recording`: the XML list with absolute URLs, WAV by file id, and dynamic
+files in both forms. It must not know v2, ranges or sockets.
 """
 
 import json
@@ -18,7 +17,7 @@ _FILES: Final = "/files/recording"
 
 
 def failure(status: int, description: str) -> Answer:
-    """v1's way to say no: the success flag is in the body."""
+    """A failure in v1's form: the success flag is in the body."""
     body = (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
         f"<fileResponse><description>{escape(description)}</description>"
@@ -28,7 +27,7 @@ def failure(status: int, description: str) -> Answer:
 
 
 def _list(site: Site, request: Request, parameters: dict[str, str]) -> Answer:
-    """The recordings of a call as addresses; v1 cannot deny a campaign, so only the call decides what is in it."""
+    """The recordings of a call as URLs. v1 cannot deny a campaign, so a list with the wrong one is empty."""
     account = site.account
     campaign, call = parameters["campaign"], parameters["call"]
     if not (campaign.isascii() and campaign.isdigit() and call.isascii() and call.isdigit()):
@@ -36,7 +35,7 @@ def _list(site: Site, request: Request, parameters: dict[str, str]) -> Answer:
     row = account.call_row(int(call))
     belongs = row is not None and row.get("campaignId", 0) == int(campaign)
     ids = account.recording_ids(int(call)) if belongs else []
-    # as the service spells its own host in more than one way, call by call
+    # The service spells its own host in several ways, call by call.
     is_other = int(call) // ID_STEP % 2 == 1
     host = account.root_url.replace("//127.0.0.1", "//localhost") if is_other else account.root_url
     addresses = [f"{host}{BASE}{_FILES}/{account.v1_file_id(recording_id)}" for recording_id in ids]
@@ -65,7 +64,7 @@ def _list(site: Site, request: Request, parameters: dict[str, str]) -> Answer:
 
 
 def _wants_json(request: Request) -> bool:
-    """JSON only where the request names it, and names it before XML."""
+    """Whether the request names JSON, and names it before XML."""
     accept = request.headers.get("accept", "")
     json_at, xml_at = accept.find("application/json"), accept.find("application/xml")
     return json_at >= 0 and (xml_at < 0 or json_at < xml_at)
@@ -79,7 +78,7 @@ def _recording(site: Site, _request: Request, parameters: dict[str, str]) -> Ans
 
 def _dynamic(site: Site, parameters: dict[str, str], *, form: str) -> Answer:
     name = dynamic_name([parameters[part] for part in ("hash", "year", "month", "campaign", "filename")])
-    found = site.account.library.dynamic_object(name, form=form)
+    found = site.account.media.dynamic_object(name, form=form)
     return failure(404, "dynamic recording not found") if found is None else Answer(download=found)
 
 

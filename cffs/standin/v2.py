@@ -1,8 +1,6 @@
-"""CallFire v2: its one table of operations, under `/v2`.
+"""API v2: its table of operations, under `/v2`.
 
-This module owns the base path and the order of the table.
-It must not know v1, ranges or sockets.
-`exchange` looks operations up in it.
+It owns the base path and the order of the table. It must not know v1, ranges or sockets.
 """
 
 from typing import Final

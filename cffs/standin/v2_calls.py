@@ -1,8 +1,7 @@
-"""CallFire v2, calls: recordings by name (the document's), and the listings of calls, recordings and campaigns.
+"""API v2, calls: recordings by name, and listings of calls and campaigns.
 
-This module owns how query parameters become a filter and which object a recording's path names.
-It must not know v1, ranges or sockets.
-`v2` puts its rows into the one table.
+It owns how query parameters become a filter, and which object a recording's path names. It must not know v1, ranges or
+sockets.
 """
 
 from typing import Final
@@ -34,7 +33,7 @@ def _recording_by_name(site: Site, request: Request, parameters: dict[str, str])
 
 
 def _recording_mp3_by_name(site: Site, request: Request, parameters: dict[str, str]) -> Answer:
-    """`x.mp3` means the audio of x, and only without an x the details of a recording named `x.mp3`."""
+    """`x.mp3` means the audio of x, or where there is no x the metadata of a recording named `x.mp3`."""
     found = site.account.named_recording(int(parameters["id"]), parameters["name"])
     if found is not None:
         return Answer(download=found)
@@ -73,11 +72,11 @@ def _call_page(site: Site, request: Request, wanted: CallFilter) -> Answer:
 
 def _filter(request: Request) -> CallFilter:
     """The filter that the query spells; ids override everything else."""
-    told_ids = [text for value in request.query.get("id", ()) for text in value.split(",")]
-    if told_ids:
-        if not all(text.isascii() and text.isdigit() for text in told_ids):
+    asked_ids = [text for value in request.query.get("id", ()) for text in value.split(",")]
+    if asked_ids:
+        if not all(text.isascii() and text.isdigit() for text in asked_ids):
             raise BadParameter("id must be a number")
-        return CallFilter(ids=tuple(int(text) for text in told_ids))
+        return CallFilter(ids=tuple(int(text) for text in asked_ids))
     inbound = request.first("inbound")
     if inbound not in (None, "true", "false"):
         raise BadParameter("inbound must be true or false")
@@ -136,7 +135,7 @@ def _broadcast_stats(site: Site, request: Request, parameters: dict[str, str]) -
 
 
 def _stats(calls: int) -> Row:
-    """Flat, as in CallFire's own sample; all calls were answered by people."""
+    """Statistics, flat as in CallFire's own sample; all calls were answered by people."""
     return {
         "totalOutboundCount": calls,
         "remainingOutboundCount": 0,
@@ -176,4 +175,4 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     operation("GET", "/calls/{id}/recordings/{name}.mp3", "getCallRecordingMp3ByName", _recording_mp3_by_name),
     operation("GET", "/calls/{id}/recordings/{name}", "getCallRecordingByName", _recording_by_name),
 )
-"""Fixed words before parameters: the first row that matches wins."""
+"""Fixed words stand before parameters, because the first row that matches wins."""

@@ -1,8 +1,6 @@
-"""CallFire v2, the account holder: details, API credentials, billing, caller ids.
+"""API v2, the account holder: details, API credentials, billing, caller ids.
 
-This module owns the bodies these operations take and the statuses they answer with.
-It must not know v1, ranges or sockets.
-`v2` puts its rows into the one table.
+It owns the bodies that these operations accept, and the statuses they answer. It must not know v1, ranges or sockets.
 """
 
 import json
@@ -28,7 +26,7 @@ _NUMBER: Final = re.compile(r"[0-9]{11}")
 
 CREDITS_PER_CALL: Final = 1.5
 ASSUMED_MINUTES_PER_CALL: Final = 0.55
-"""Half a minute and a bit is what the generated durations average to; nobody audits the bill of a stand-in."""
+"""The generated durations average a little more than half a minute."""
 
 
 def _account(site: Site, request: Request, _parameters: dict[str, str]) -> Answer:
@@ -98,7 +96,7 @@ def _verify_caller_id(site: Site, request: Request, parameters: dict[str, str]) 
 
 
 def _body(request: Request) -> dict[str, Any]:
-    """The JSON object sent; an empty one for anything else."""
+    """The JSON object in the body; an empty one for anything else."""
     try:
         value = json.loads(request.body)
     except ValueError:
@@ -118,4 +116,4 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     operation("POST", "/me/callerids/{number}", "sendVerificationCodeToCallerId", _call_caller_id),
     operation("POST", "/me/callerids/{number}/verification-code", "verifyCallerId", _verify_caller_id),
 )
-"""All of them are in the document."""
+"""All of these are in the second document."""

@@ -1,8 +1,7 @@
-"""CallFire v2, media: upload, details, downloads by id, by key and raw, and the listing.
+"""API v2, media: upload, metadata, downloads and the listing.
 
-This module owns which extension answers which type, and when a file that was just uploaded can be had.
-It must not know v1, ranges or sockets.
-`v2` puts its rows into the one table.
+It owns which extension gives which type, and when an uploaded file becomes available. It must not know v1, ranges or
+sockets.
 """
 
 import time
@@ -22,7 +21,7 @@ _MAGIC: Final = (
     (b"GIF8", "gif"),
     (b"BM", "bmp"),
 )
-"""First bytes of each type, for uploads whose file name says nothing (python-callfire names every file `file`)."""
+"""The first bytes of each type, for uploads without a suffix (python-callfire names every file `file`)."""
 
 
 def _create(site: Site, request: Request, _parameters: dict[str, str]) -> Answer:
@@ -38,7 +37,7 @@ def _create(site: Site, request: Request, _parameters: dict[str, str]) -> Answer
     name = parts["name"][1].decode("utf-8", "replace") if "name" in parts else (named or filename)
     account = site.account
     try:
-        media_id = account.library.upload(
+        media_id = account.media.upload(
             data,
             name=name,
             extension=extension.lower(),
@@ -48,12 +47,12 @@ def _create(site: Site, request: Request, _parameters: dict[str, str]) -> Answer
     except MediaRefused as refused:
         return error(refused.status, refused.message)
     if site.options.unavailable_seconds:
-        account.library.unavailable_until[media_id] = time.monotonic() + site.options.unavailable_seconds
+        account.media.unavailable_until[media_id] = time.monotonic() + site.options.unavailable_seconds
     return json_answer({"id": media_id})
 
 
 def sniffed(data: bytes) -> str | None:
-    """The type that the first bytes tell, None when they tell none."""
+    """The type by the first bytes; None where they show none."""
     if data[4:8] == b"ftyp":
         return "m4a" if data[8:11] == b"M4A" else "mp4"
     if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0 and data[:3] != b"\xff\xd8\xff":
@@ -62,23 +61,23 @@ def sniffed(data: bytes) -> str | None:
 
 
 def _media(site: Site, request: Request, parameters: dict[str, str]) -> Answer:
-    row = site.account.library.media_row(int(parameters["id"]), root_url=site.account.root_url)
+    row = site.account.media.media_row(int(parameters["id"]), root_url=site.account.root_url)
     return error(404, "media not found") if row is None else selected(site, request, row)
 
 
 def _download(site: Site, media_id: int | None, *, extension: str | None) -> Answer:
-    """The bytes where the extension is that of the type (either spelling); `extension` None is the raw download."""
-    library = site.account.library
-    found = None if media_id is None else library.media_object(media_id)
+    """The bytes, where the extension is that of the type in either spelling; None asks for the raw download."""
+    media = site.account.media
+    found = None if media_id is None else media.media_object(media_id)
     if found is None or media_id is None:
         return error(404, "media not found")
-    if time.monotonic() < library.unavailable_until.get(media_id, 0):
+    if time.monotonic() < media.unavailable_until.get(media_id, 0):
         return error(400, f"file currently unavailable for mediaId: {media_id}")
     if extension is None:
         return Answer(download=replace(found, content_type="application/binary"))
     if extension not in (*EXTENSIONS, *OTHER_EXTENSIONS, "jpeg"):
         return error(400, f"media type {extension} is not supported")
-    if ("jpg" if extension == "jpeg" else extension) != library.extension(media_id):
+    if ("jpg" if extension == "jpeg" else extension) != media.extension(media_id):
         return error(404, f"media has no {extension} form")
     return Answer(download=found)
 
@@ -92,13 +91,13 @@ def _raw(site: Site, _request: Request, parameters: dict[str, str]) -> Answer:
 
 
 def _public(site: Site, _request: Request, parameters: dict[str, str]) -> Answer:
-    media_id = site.account.library.media_by_key(parameters["key"])
+    media_id = site.account.media.media_by_key(parameters["key"])
     return _download(site, media_id, extension=parameters["extension"])
 
 
 def _find(site: Site, request: Request, _parameters: dict[str, str]) -> Answer:
-    library, wanted = site.account.library, request.first("filter")
-    rows = [library.media_row(media_id, root_url=site.account.root_url) for media_id in library.media_ids()]
+    media, wanted = site.account.media, request.first("filter")
+    rows = [media.media_row(media_id, root_url=site.account.root_url) for media_id in media.media_ids()]
     return paged(site, request, [row for row in rows if row and (wanted is None or wanted in str(row.get("name")))])
 
 
@@ -110,4 +109,4 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     operation("GET", "/media/{id}.{extension}", "getMediaData", _by_extension),
     operation("GET", "/media/{id}/file", "getMediaDataBinary", _raw),
 )
-"""The document's six operations on media, and the listing that only the full API has."""
+"""The six operations of the second document, and the listing that only the full API has."""

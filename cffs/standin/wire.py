@@ -1,8 +1,7 @@
-"""A reply becomes bytes on a connection, exactly as it was bent: cut, stalled, dripped, reset or unframed.
+"""Sending of a reply: whole, cut, stalled, dripped, reset or unframed.
 
-This module owns the framing, the pace and the violent ends of a connection.
-It must not know why a reply is as it is, nor routes or accounts.
-`server` calls `send` once per request.
+It owns framing, pace, and the forced ends of a connection. It must not know routes or accounts, nor why a reply is as
+it is.
 """
 
 import socket
@@ -19,13 +18,13 @@ from cffs.core.units import KIB
 from cffs.standin.exchange import Reply
 
 PIECE_NBYTES: Final = 256 * KIB
-"""Bytes per send where nothing limits the pace: few system calls, and memory that does not matter."""
+"""Bytes of one send where nothing limits the pace: few system calls, and little memory."""
 
 PACED_PIECES_PER_SECOND: Final = 20
-"""With a bandwidth, pieces are small enough that the flow is even."""
+"""With a bandwidth, pieces are small enough for an even flow."""
 
 RESET_GRACE_SECONDS: Final = 0.05
-"""A reset throws away what the kernel has not sent yet; this lets the bytes before it arrive."""
+"""A reset discards bytes that the kernel has not sent; this pause lets the bytes before it arrive."""
 
 _LINGER_RESET: Final = struct.pack("ii", 1, 0)
 _BODILESS: Final = (204, 304)
@@ -33,12 +32,12 @@ _BODILESS: Final = (204, 304)
 
 @dataclass(slots=True, kw_only=True)
 class Sent:
-    """What was handed to the socket so far; kept true while sending, also when that fails."""
+    """The part of the reply given to the socket so far; it is kept up to date while sending, even where that fails."""
 
     status: int = 0
     body_nbytes: int = 0
     body_crc: int | None = None
-    """Of those bytes, where it is asked for by beginning at 0."""
+    """Of those bytes; counted where it begins at 0 instead of None."""
     keep_alive: bool = False
     """Whether the connection may carry another request."""
 
@@ -52,10 +51,10 @@ async def send(
     head: bool,
     bandwidth: float | None,
 ) -> None:
-    """Sends the reply, filling in `sent`.
+    """Send the reply, recorded in `sent`.
 
-    A checkpoint. Cancelled: the connection is in no state to be used again. Raises trio.BrokenResourceError when the
-    client went.
+    Always a checkpoint. If cancelled, the connection cannot be used again. Raises trio.BrokenResourceError where the
+    client left.
     """
     if reply.delay_seconds:
         await trio.sleep(reply.delay_seconds)
@@ -70,7 +69,7 @@ async def send(
         await _wait_for_client_to_go(stream, reply.stall_seconds)
         return
     if reply.before == "interim":
-        while True:  # until the client goes
+        while True:  # until the client leaves
             await stream.send_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n")
             await trio.sleep(reply.drip_seconds)
     if reply.raw is not None:
@@ -78,13 +77,13 @@ async def send(
         return
     sent.status = reply.status
     bodiless = head or reply.status in _BODILESS
-    told = _head(connection, reply, bodiless=bodiless)
+    head_bytes = _head(connection, reply, bodiless=bodiless)
     if reply.before == "drip_head":
-        for position in range(len(told) - 1):
-            await stream.send_all(told[position : position + 1])
+        for position in range(len(head_bytes) - 1):
+            await stream.send_all(head_bytes[position : position + 1])
             await trio.sleep(reply.drip_seconds)
-        told = told[-1:]
-    await stream.send_all(told)
+        head_bytes = head_bytes[-1:]
+    await stream.send_all(head_bytes)
     complete = True
     if not bodiless:
         complete = await _send_body(stream, connection, reply, sent, bandwidth)
@@ -97,7 +96,7 @@ async def send(
 
 
 async def reset(stream: trio.abc.Stream) -> None:
-    """Ends the connection with a TCP reset."""
+    """End the connection with a TCP reset."""
     transport = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     if isinstance(transport, trio.SocketStream):
         await trio.sleep(RESET_GRACE_SECONDS)
@@ -111,27 +110,27 @@ def _head(connection: h11.Connection, reply: Reply, *, bodiless: bool) -> bytes:
         headers.append(("Connection", "close"))
     reason = HTTPStatus(reply.status).phrase if reply.status in list(HTTPStatus) else "Unknown"
     if reply.framing == "close":
-        # h11 would frame it: a body that only ends with its connection is written by hand.
+        # h11 would frame the body; one that ends with its connection is written by hand.
         lines = [f"HTTP/1.1 {reply.status} {reason}", *(f"{name}: {value}" for name, value in headers), "", ""]
         return "\r\n".join(lines).encode("latin-1", "replace")
     if reply.framing == "chunked":
         headers.append(("Transfer-Encoding", "chunked"))
     elif reply.status not in _BODILESS:
         headers.append(("Content-Length", str(reply.stop - reply.start)))
-    told = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in headers]
-    response = h11.Response(status_code=reply.status, headers=told, reason=reason.encode())
+    encoded = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in headers]
+    response = h11.Response(status_code=reply.status, headers=encoded, reason=reason.encode())
     return connection.send(response) or b""
 
 
 async def _send_body(
     stream: trio.abc.Stream, connection: h11.Connection, reply: Reply, sent: Sent, bandwidth: float | None
 ) -> bool:
-    """True when all of it was sent."""
+    """Send the body; True where all of it was sent."""
     total_nbytes = reply.stop - reply.start
     cut_at = None if reply.cut_at is None else min(reply.cut_at, total_nbytes)
     piece_nbytes, pause_seconds = _pace(reply, bandwidth)
     started_at, pieces = trio.current_time(), 0
-    # The cut comes first, so that one at 0 or in an empty body happens too.
+    # The cut comes first, so that it also happens at 0 and in an empty body.
     while True:
         if cut_at is not None and sent.body_nbytes == cut_at:
             if not await _cut(stream, reply):
@@ -151,7 +150,7 @@ async def _send_body(
 
 
 def _pace(reply: Reply, bandwidth: float | None) -> tuple[int, float]:
-    """(bytes of a piece, seconds from one to the next)."""
+    """The bytes of a piece, and the seconds from one to the next."""
     if reply.drip_nbytes is not None:
         return max(1, reply.drip_nbytes), reply.drip_seconds
     if bandwidth:
@@ -161,7 +160,7 @@ def _pace(reply: Reply, bandwidth: float | None) -> tuple[int, float]:
 
 
 async def _cut(stream: trio.abc.Stream, reply: Reply) -> bool:
-    """What happens in the middle of a body; True when the rest follows."""
+    """Cut the body in the middle; True where the rest follows."""
     if reply.cut == "stall":
         await _wait_for_client_to_go(stream, reply.stall_seconds)
         return reply.stall_seconds is not None
@@ -171,7 +170,7 @@ async def _cut(stream: trio.abc.Stream, reply: Reply) -> bool:
 
 
 async def _wait_for_client_to_go(stream: trio.abc.Stream, seconds: float | None) -> None:
-    """Until the client closes, at most that long."""
+    """Wait until the client closes, at most `seconds`."""
     with trio.move_on_after(float("inf") if seconds is None else seconds):
         try:
             while await stream.receive_some(4096):

@@ -26,7 +26,7 @@ from cffs.cli.standin import DEFAULT_CALLS, DEFAULT_SEED, running_standin
 from cffs.cli.umount import umount
 from cffs.core.errors import CffsError
 from cffs.standin.account import Account
-from cffs.standin.office_account import FOUND_PARTY, FOUND_SECONDS, friendly_account
+from cffs.standin.office_account import FOUND_PARTY, FOUND_SECONDS, office_account
 
 AUDIO = (".m4a", ".mp3", ".wav")
 #: How many entries of each folder of the tree are shown, and how deep.
@@ -48,7 +48,7 @@ def main() -> int:
     try:
         mountpoint = prepare(arguments.path, create=True)
         today = datetime.now(UTC).astimezone().date()
-        account = friendly_account(seed=DEFAULT_SEED, calls=DEFAULT_CALLS, today=today)
+        account = office_account(seed=DEFAULT_SEED, calls=DEFAULT_CALLS, today=today)
         with running_standin() as standin, temporary_folder() as folder:
             start_in_background(demo_settings(standin, folder, foreground=False), mountpoint)
             try:

@@ -277,7 +277,7 @@ class Soak:
                 raise
             self.tally.add("refused")
         else:
-            media = [self.account.library.media_object(number) for number in self.account.library.media_ids()]
+            media = [self.account.media.media_object(number) for number in self.account.media.media_ids()]
             found = sum(one is not None and one.total_nbytes == len(written) and one.read() == written for one in media)
             if found != 1:
                 self.tally.add("wrong")

@@ -69,7 +69,7 @@ async def test_an_upload_arrives_whole_and_tells_its_progress(standin, transport
     """One POST with the right bytes and name; progress goes up to the file's size, a piece at a time."""
     told: list[int] = []
     media_id = await upload(transport, progress=told.append)
-    assert standin.account.library.media_object(media_id).read() == SONG
+    assert standin.account.media.media_object(media_id).read() == SONG
     (record,) = posts(standin)
     assert record.file_sha256 == hashlib.sha256(SONG).hexdigest()
     assert record.form["name"] == "song"
@@ -106,14 +106,14 @@ async def test_a_duplicate_names_what_is_there(standin, transport):
 @pytest.mark.parametrize("after_nbytes", [0, None])
 async def test_each_refusal_has_its_type(standin, transport, code, error, after_nbytes):
     """Before the body or behind it, read as far as the service cares to: the same error, one request, nothing done."""
-    before = standin.account.library.media_ids()
+    before = standin.account.media.media_ids()
     standin.faults.add("refuse", kind="createMedia", code=code, after_nbytes=after_nbytes)
     with pytest.raises(error) as caught:
         await upload(transport)
     assert type(caught.value) is error
     assert getattr(caught.value, "status", code) == code
     assert len(posts(standin)) == 1
-    assert standin.account.library.media_ids() == before
+    assert standin.account.media.media_ids() == before
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ async def test_each_refusal_has_its_type(standin, transport, code, error, after_
 )
 async def test_an_end_that_is_not_known_is_uncertain(standin, settings_for, fault, options, done):
     """Whatever is lost once sending began: one request, and an error that says that nobody knows."""
-    before = len(standin.account.library.media_ids())
+    before = len(standin.account.media.media_ids())
     standin.faults.add(fault, kind="createMedia", **options)
     async with Transport(settings_for(standin), upload_idle_seconds=0.4) as transport:
         with pytest.raises(errors.ActUncertain, match="uncertain"), trio.fail_after(10):
             await upload(transport, Content(SONG * 40))
     assert len(posts(standin)) == 1
-    assert len(standin.account.library.media_ids()) - before == done
+    assert len(standin.account.media.media_ids()) - before == done
 
 
 @pytest.mark.parametrize("act", ["create_credential", "delete_credential", "send_verification_code", "verify"])
@@ -294,7 +294,7 @@ async def test_a_slow_upload_is_no_stalled_one(standin, settings_for):
         content = Content(SONG * 24)
         media_id = await upload(transport, content)
         assert time.monotonic() - began > 0.6
-    assert standin.account.library.media_object(media_id).read() == content.data
+    assert standin.account.media.media_object(media_id).read() == content.data
 
 
 async def test_the_service_answers_before_the_end(settings_for):
@@ -317,20 +317,20 @@ async def test_a_failure_of_the_file_is_the_callers_own(standin, transport):
                 raise errors.StaleHandle("the spool is gone")
             return await super().__anext__()
 
-    before = standin.account.library.media_ids()
+    before = standin.account.media.media_ids()
     with pytest.raises(errors.StaleHandle):
         await upload(transport, Broken())
-    assert standin.account.library.media_ids() == before
+    assert standin.account.media.media_ids() == before
     assert transport.health()[Api.V2].state == "online"
 
 
 async def test_a_cancelled_upload_leaves_nothing_open(standin, transport):
     """Cancelled in the middle of the body: the connection is closed, the service has no half of a file."""
-    before = standin.account.library.media_ids()
+    before = standin.account.media.media_ids()
     rule = standin.faults.add("stall_request", kind="createMedia")
     with trio.move_on_after(0.3) as scope:
         await upload(transport, Content(SONG * 40))
     assert scope.cancelled_caught
     standin.faults.remove(rule)
-    assert standin.account.library.media_ids() == before
+    assert standin.account.media.media_ids() == before
     assert await upload(transport)

@@ -76,13 +76,13 @@ async def test_what_it_costs(world, form, checks_modes, which, options):
 async def test_other_files_cost_one_body(world):
     """Dynamic recordings and public media cost their body alone, media their metadata too, for they are listed then."""
     made = account()
-    made.library.add_dynamic(DynamicName(hash_code="abcdefgh", year="2012", month="8", campaign="5", filename="a.wav"))
+    made.media.add_dynamic(DynamicName(hash_code="abcdefgh", year="2012", month="8", campaign="5", filename="a.wav"))
     async with world(made) as mount:
         assert await mount.kernel.read("dynamic/abcdefgh/2012/8/5/a.wav")
         assert asked(mount) == {"getDynamic": 1}
         mount.standin.log.clear()
-        media_id = made.library.media_ids()[0]
-        row = made.library.media_row(media_id, root_url="http://127.0.0.1")
+        media_id = made.media.media_ids()[0]
+        row = made.media.media_row(media_id, root_url="http://127.0.0.1")
         extension = row["publicUrl"].rpartition(".")[2]
         assert await mount.kernel.read(f"media/{media_id}.{extension}")
         await idle(mount)

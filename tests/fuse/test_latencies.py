@@ -45,8 +45,8 @@ def paths(account: Account, *, v1: bool, v2: bool, options: Options) -> dict[str
         row = account.recording_rows(calls[4])[0]
         found[f"campaigns/{account.call_row(calls[4])['campaignId']}/{calls[4]}/{encode_name(row['name'])}.mp3"] = 2.3
     if v2:
-        media_id = account.library.media_ids()[0]
-        url = account.library.media_row(media_id, root_url="")["publicUrl"]
+        media_id = account.media.media_ids()[0]
+        url = account.media.media_row(media_id, root_url="")["publicUrl"]
         found[f"media/{media_id}.{url.rpartition('.')[2]}"] = 1.3
         found[f"media/public/{url.rpartition('/')[2]}"] = 1.3
     return found

@@ -270,7 +270,7 @@ async def test_statfs_costs_nothing(world):
         standin, asked = mount.account, len(mount.standin.requests)
         known = sum(row["lengthInBytes"] for call in standin.call_ids() for row in standin.recording_rows(call))
         known += sum(
-            standin.library.media_row(ident, root_url="")["lengthInBytes"] for ident in standin.library.media_ids()
+            standin.media.media_row(ident, root_url="")["lengthInBytes"] for ident in standin.media.media_ids()
         )
         told = await mount.operations.statfs(CONTEXT)
         assert known <= told.f_blocks * told.f_frsize < known + told.f_frsize

@@ -45,12 +45,12 @@ def by_id(of: Account) -> dict[str, str]:
     """Local path to the service's path: everything that opens by an id."""
     found = {f"recordings/{number}.mp3": mp3(number) for number in recordings(of)}
     found |= {f"recordings/{number}.wav": wav(number) for number in recordings(of)}
-    found |= {f"media/{number}": f"/v2/media/{number}/file" for number in of.library.media_ids()}
+    found |= {f"media/{number}": f"/v2/media/{number}/file" for number in of.media.media_ids()}
     return found | dynamic(of)
 
 
 def dynamic(of: Account) -> dict[str, str]:
-    return {"dynamic/" + "/".join(n.parts): of.dynamic_path(n, form="wav") for n in of.library.dynamic}
+    return {"dynamic/" + "/".join(n.parts): of.dynamic_path(n, form="wav") for n in of.media.dynamic}
 
 
 def in_calls(of: Account) -> dict[str, str]:
@@ -93,7 +93,7 @@ async def test_whole_files_are_the_services(world, changes):
 async def test_whole_files_by_the_two_documents_alone(world):
     """On an origin that answers only the two documents, files open by lookup and read right."""
     async with world(account(), options=Options(seed_only=True)) as mount:
-        media = {f"media/{n}": f"/v2/media/{n}/file" for n in mount.account.library.media_ids()}
+        media = {f"media/{n}": f"/v2/media/{n}/file" for n in mount.account.media.media_ids()}
         await assert_same(mount, in_calls(mount.account) | media | dynamic(mount.account))
 
 

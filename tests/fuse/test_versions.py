@@ -388,7 +388,7 @@ async def test_an_empty_file_that_its_metadata_tell_of(world) -> None:
 
 def every_form(made: Account) -> dict[str, str]:
     """The path of one file of each kind in the mount and at the service."""
-    number, media_id, name = recordings(made)[0], made.library.media_ids()[0], next(iter(made.library.dynamic))
+    number, media_id, name = recordings(made)[0], made.media.media_ids()[0], next(iter(made.media.dynamic))
     return {
         f"recordings/{number}.mp3": below(number),
         f"recordings/{number}.wav": f"/cloud/1/files/recording/{number}",

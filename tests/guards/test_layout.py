@@ -114,7 +114,6 @@ SUITES: Final[dict[str, str]] = {
     "standin/test_faults.py": "codecs fault_effects_answers fault_effects_bytes",
     "standin/test_http.py": "exchange request_log request_receiver server thread wire",
     "standin/test_operations.py": "answers media_files media_store objects v1 v2_calls v2_me v2_media",
-    "standin/test_friendly.py": "office_account",
     "tree/test_paths.py": "calls context listing_lookup me namespace recordings xattrs",
     "tree/test_forms.py": "dynamic media recording_content",
     "tree/test_routes.py": "contents handler_table node_handlers nodes",

@@ -25,6 +25,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/daemon",
     "cffs/docs",
     "cffs/fuse",
+    "cffs/standin",
     "cffs/writer",
     "scripts/tools",
     "tests/canary.py",

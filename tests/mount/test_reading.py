@@ -116,9 +116,9 @@ def test_the_two_documents_are_enough(said, home, seed_only, apis):
         if apis != "v1":
             files.append(call / f"{recording['name']}.mp3")
             assert f'"id": {recording["id"]}' in (call / f"{recording['name']}.json").read_text()
-            media_id = account.library.media_ids()[0]
+            media_id = account.media.media_ids()[0]
             files += [
-                mount.path / f"media/{media_id}.{account.library.extension(media_id)}",
+                mount.path / f"media/{media_id}.{account.media.extension(media_id)}",
                 mount.path / f"media/{media_id}",
             ]
             assert (mount.path / "me/account.json").read_bytes()
@@ -127,7 +127,7 @@ def test_the_two_documents_are_enough(said, home, seed_only, apis):
 
 def test_dynamic_recordings_by_lookup(said, home, standin):
     """A dynamic recording opens under its own name and as .mp3, and is listed from then on."""
-    name = next(iter(standin.account.library.dynamic))
+    name = next(iter(standin.account.media.dynamic))
     folder = f"dynamic/{name.hash_code}/{name.year}/{name.month}/{name.campaign}"
     with mounted(said, home, account_variables(standin)) as mount:
         file = mount.path / folder / name.filename

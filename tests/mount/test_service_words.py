@@ -62,7 +62,7 @@ def test_a_rate_limit_is_waited_for(said: Said, home: Path, standin: StandinThre
 
 def test_media_of_any_type(said: Said, home: Path, standin: StandinThread) -> None:
     """A vCard and a film of a telephone are listed under their suffixes, and read by id, name and public key."""
-    library = standin.account.library
+    library = standin.account.media
     with mounted(said, home, account_variables(standin)) as mount:
         media = mount.path / "media"
         for extension in ("vcf", "3gp"):

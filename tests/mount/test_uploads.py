@@ -211,7 +211,7 @@ def test_what_the_service_refuses(writable):
     assert "uncertain" in told["reason"]
     assert f"refused refused.wav: {told['reason']}" in run(Said(), writable.home, "status", mount.path).stdout
     media_id, (_name, body) = next(iter(stored(standin).items()))
-    extension = standin.account.library.extension(media_id)
+    extension = standin.account.media.extension(media_id)
     assert failure_of(lambda: write_file(media / f"again.{extension}", body)) == "EEXIST"
     assert (media / f"{media_id}.{extension}").read_bytes() == body
     assert only_left(writable.home, left)
@@ -312,7 +312,7 @@ def test_a_file_that_the_service_has_not_ready(said, home):
             (media_id,) = [media_id for media_id, (name, _body) in stored(standin).items() if name == "tune"]
             own = stored(standin)[media_id][1]
             assert own != wav(1)
-            standin.account.library.unavailable_until[media_id] = 0
+            standin.account.media.unavailable_until[media_id] = 0
             deadline = time.monotonic() + 30
             while (media / f"{media_id}.wav").read_bytes() != own:
                 assert time.monotonic() < deadline

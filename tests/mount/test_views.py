@@ -83,7 +83,7 @@ def test_offline_from_the_catalogue(said, home, standin):
 def test_import_into_a_running_mount(said, home, standin):
     """Recordings that `cffs catalog import` finds are listed at the next `ls` of the mount that runs, and play."""
     variables = account_variables(standin)
-    names = list(standin.account.library.dynamic)
+    names = list(standin.account.media.dynamic)
     urls = [
         f"{standin.v1_url}/files/recording/dynamic/{'/'.join(name.parts)}?apikey={standin.credentials.apikey}"
         for name in names

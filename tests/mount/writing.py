@@ -26,7 +26,7 @@ def posts(standin: StandinThread) -> list[RequestRecord]:
 
 def stored(standin: StandinThread) -> dict[int, tuple[str, bytes]]:
     """Every file that the service has: id to name and bytes."""
-    library = standin.account.library
+    library = standin.account.media
     found = {}
     for media_id in library.media_ids():
         row, media = library.media_row(media_id, root_url=""), library.media_object(media_id)

@@ -390,7 +390,7 @@ def logged(standin: StandinThread, *, is_ended: bool) -> RequestRecord:
 
 def test_requests_that_are_not_taken_whole(standin: StandinThread) -> None:
     """Reset, closed or stalled half-way, or slow: the log has the request, and only the whole one did something."""
-    before = standin.account.library.media_ids()
+    before = standin.account.media.media_ids()
     for fault, end in (("reset_request", "reset"), ("close_request", ("close", "reset")), ("stall_request", "silence")):
         standin.faults.clear()
         standin.faults.add(fault, kind="createMedia")
@@ -399,23 +399,23 @@ def test_requests_that_are_not_taken_whole(standin: StandinThread) -> None:
         record = logged(standin, is_ended=fault != "stall_request")
         assert (record.kind, record.fault, record.status, record.body_sha256) == ("createMedia", fault, 0, None)
         assert record.body_nbytes_received >= BODY_NBYTES // 2 or fault == "stall_request"
-    assert standin.account.library.media_ids() == before
+    assert standin.account.media.media_ids() == before
     standin.faults.clear()
     standin.faults.add("slow_request", kind="createMedia", nbytes=BODY_NBYTES // 4, seconds=0.01)
     assert post(standin).status == 200
-    assert len(standin.account.library.media_ids()) == len(before) + 1
+    assert len(standin.account.media.media_ids()) == len(before) + 1
 
 
 def test_requests_that_are_refused(standin: StandinThread) -> None:
     """Behind the head, half-way or behind the whole body: an answer, and nothing was done."""
-    before = standin.account.library.media_ids()
+    before = standin.account.media.media_ids()
     for after_nbytes, sent_nbytes in ((0, 0), (1000, 2000), (None, BODY_NBYTES)):
         standin.faults.clear()
         standin.faults.add("refuse", kind="createMedia", code=413, after_nbytes=after_nbytes)
         raw = post(standin, stop_after_nbytes=sent_nbytes)
         assert (raw.status, json.loads(raw.body)["httpStatusCode"]) == (413, 413)
         assert standin.requests[-1].fault == "refuse"
-    assert standin.account.library.media_ids() == before
+    assert standin.account.media.media_ids() == before
 
 
 def test_several_machines(standin: StandinThread, target: tuple[str, bytes]) -> None:

@@ -15,7 +15,7 @@ from cffs.standin.office_account import (
     FOUND_SECONDS,
     MEDIA,
     WEEKDAYS,
-    friendly_account,
+    office_account,
     working_day,
 )
 
@@ -50,7 +50,7 @@ def test_working_days_go_back_one_by_one(today, back):
 @given(DAYS, st.integers(0, 999), st.sampled_from([1, 2, 13, 60, 200]))
 def test_calls_are_of_the_last_weeks(today, seed, calls):
     """They descend in time with the index, lie before today on working days, and reach back four weeks at most."""
-    rows = rows_of(friendly_account(seed=seed, calls=calls, today=today))
+    rows = rows_of(office_account(seed=seed, calls=calls, today=today))
     made = [row["created"] for row in rows]
     assert made == sorted(made, reverse=True)
     assert len(set(made)) == calls
@@ -63,7 +63,7 @@ def test_calls_are_of_the_last_weeks(today, seed, calls):
 def test_the_call_that_the_documents_look_for(today, seed):
     """There is exactly one with that party, last Tuesday, half a minute long; it lies in a campaign, has no name but
     the usual one, and the one of the default seed can be played by what reads plain WAV only."""
-    account = friendly_account(seed=seed, calls=60, today=today)
+    account = office_account(seed=seed, calls=60, today=today)
     last_tuesday = max(
         today - timedelta(days=back) for back in range(1, 8) if (today - timedelta(days=back)).weekday() == 1
     )
@@ -89,7 +89,7 @@ def test_another_day_is_the_same_account(one, other):
     """Ids, names, numbers of campaigns and calls, and the size of every sound but that of the call looked for stay."""
 
     def facts(today: date) -> dict[int, tuple[object, ...]]:
-        account = friendly_account(seed=3, calls=30, today=today)
+        account = office_account(seed=3, calls=30, today=today)
         found = {}
         for index, row in enumerate(rows_of(account)):
             if index != account.shape.found_index:
@@ -106,10 +106,10 @@ def test_another_day_is_the_same_account(one, other):
 
 def test_names_are_those_of_an_office():
     """Campaigns, media and numbers read well, none is empty or twice there; the default account uses every campaign."""
-    account = friendly_account(seed=1, calls=60, today=date(2026, 11, 30))
+    account = office_account(seed=1, calls=60, today=date(2026, 11, 30))
     assert sorted(row["name"] for row in account.broadcast_rows()) == sorted(CAMPAIGNS)
     assert {row["campaignId"] for row in rows_of(account)} >= {row["id"] for row in account.broadcast_rows()}
-    media = [account.library.media_row(media_id, root_url="")["name"] for media_id in account.library.media_ids()]
+    media = [account.media.media_row(media_id, root_url="")["name"] for media_id in account.media.media_ids()]
     assert sorted(media) == sorted(MEDIA)
     for row in rows_of(account):
         for number in (row["fromNumber"], row["toNumber"]):
@@ -120,7 +120,7 @@ def test_names_are_those_of_an_office():
 @pytest.mark.parametrize("calls", [0, 1, 100_000])
 def test_any_number_of_calls(calls):
     """None, one, and many: filters by time find what paging does."""
-    account = friendly_account(seed=1, calls=calls, today=date(2026, 11, 30))
+    account = office_account(seed=1, calls=calls, today=date(2026, 11, 30))
     rows, total = account.call_page(CallFilter(), offset=0, limit=50)
     assert (len(rows), total) == (min(calls, 50), calls)
     if calls > 1:

@@ -89,7 +89,7 @@ def test_v1_list_as_json_and_empty(standin: StandinThread, v1: httpx.Client) -> 
 
 def test_dynamic_recordings_in_both_forms(standin: StandinThread, v1: httpx.Client) -> None:
     """WAV and MP3 by the exact address; another spelling of the month is not found."""
-    name = next(iter(standin.account.library.dynamic))
+    name = next(iter(standin.account.media.dynamic))
     for form, content_type in (("wav", "audio/x-wav"), ("mp3", "audio/mp3")):
         path = standin.account.dynamic_path(name, form=form)
         answer = v1.get(path.removeprefix("/cloud/1/files/recording"))

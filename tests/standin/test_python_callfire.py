@@ -72,7 +72,7 @@ def test_campaigns(standin: StandinThread, api: Any) -> None:
 
 def test_media(standin: StandinThread, api: Any) -> None:
     """Every method on media, and its peculiar upload."""
-    library = standin.account.library
+    library = standin.account.media
     for media_id in library.media_ids():
         row = value(api.get_media(media_id))
         assert row["id"] == media_id

@@ -36,14 +36,14 @@ class Facts:
         self.id, self.name = self.recording["id"], self.recording["name"]
         self.file = account.v1_file_id(self.id)
         self.lone_recording = (account.recording_rows(self.lone_call) or [])[0]
-        self.dynamic = next(iter(account.library.dynamic))
+        self.dynamic = next(iter(account.media.dynamic))
         self.dynamic_folder = "dynamic/" + "/".join(self.dynamic.parts[:4])
-        self.media = account.library.media_ids()
-        self.jpg = next(ident for ident in self.media if account.library.extension(ident) == "jpg")
-        self.png = next(ident for ident in self.media if account.library.extension(ident) == "png")
+        self.media = account.media.media_ids()
+        self.jpg = next(ident for ident in self.media if account.media.extension(ident) == "jpg")
+        self.png = next(ident for ident in self.media if account.media.extension(ident) == "png")
         self.credential = account.me.credentials()[0]["id"]
         self.number = account.me.caller_ids[0]
-        self.media_key = account.library.media_key(self.jpg)
+        self.media_key = account.media.media_key(self.jpg)
         self.folder = f"campaigns/{self.campaign}/{self.call}"
 
     def true_bytes(self, path: str, standin: StandinThread) -> bytes:

@@ -93,7 +93,7 @@ async def test_dynamic_names(world: Open, standin: StandinThread) -> None:
     first that answers is remembered and listed."""
     where = {"hash_code": "abcdefgh", "year": "2012", "month": "08", "campaign": "5"}
     for filename in ("a.wav", "b", "c.mp3", "d with blank & %.wav"):
-        standin.account.library.add_dynamic(DynamicName(**where, filename=filename))
+        standin.account.media.add_dynamic(DynamicName(**where, filename=filename))
     folder = "dynamic/abcdefgh/2012/08/5"
     base = "/cloud/1/files/recording/dynamic/abcdefgh/2012/08/5"
     expected = {

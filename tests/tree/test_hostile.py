@@ -127,7 +127,7 @@ async def test_hostile_media_hide_nobody(world: Open, standin: StandinThread, an
     """Media with ids, types, names or public URLs that cannot be are left out, or shown by what they have; every name
     that is listed opens."""
     announced.append("rows left out listing=media")
-    library = standin.account.library
+    library = standin.account.media
     bad_rows = [{"id": bad, "name": "bad", "mediaType": "image/png"} for bad in HOSTILE_IDS]
     standin.faults.add("rows", kind="findMedia", change=lambda page: {**page, "items": [*bad_rows, *page["items"]]})
     urls = ("x", "https://h/v2/media/public/..%2Fx.png", f"https://h/v2/media/public/{'ü' * 200}.png")
@@ -145,7 +145,7 @@ async def test_hostile_media_hide_nobody(world: Open, standin: StandinThread, an
 async def test_many_media_without_a_public_url(world: Open, standin: StandinThread) -> None:
     """A thousand rows that a view does not show do not end its listing."""
     for number in range(1, 1200):
-        standin.account.library.add_raw_media({"id": number, "name": "n"})
+        standin.account.media.add_raw_media({"id": number, "name": "n"})
     async with world() as tree:
         assert len(await tree.names("media/public")) == 19
         assert len(await tree.names("media/by-name")) == 20 + 1199
@@ -153,7 +153,7 @@ async def test_many_media_without_a_public_url(world: Open, standin: StandinThre
 
 async def test_odd_spelling_of_a_public_type(world: Open, standin: StandinThread) -> None:
     """A public URL that ends in `.PNG` is listed in lower case, opens so, and is asked as the service spells it."""
-    standin.account.library.add_raw_media({"id": 3, "name": "n", "publicUrl": "https://h/v2/media/public/odd.PNG"})
+    standin.account.media.add_raw_media({"id": 3, "name": "n", "publicUrl": "https://h/v2/media/public/odd.PNG"})
     async with world() as tree:
         assert "odd.png" in await tree.names("media/public")
         remote = await tree.remote("media/public/odd.png")

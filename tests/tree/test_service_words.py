@@ -47,7 +47,7 @@ async def test_entries_of_which_some_are_read_are_warned_about_once(
 @pytest.mark.parametrize("extension", OTHER_EXTENSIONS)
 async def test_media_of_any_type(world: Open, standin: StandinThread, extension: str) -> None:
     """Listed by id and by name under its suffix, without one where nothing tells it; read through every path."""
-    library = standin.account.library
+    library = standin.account.media
     ident = next(ident for ident in library.media_ids() if library.extension(ident) == extension)
     found = library.media_object(ident)
     assert found is not None
@@ -73,7 +73,7 @@ async def test_media_of_any_type(world: Open, standin: StandinThread, extension:
 
 async def test_a_public_file_of_another_account_opens(world: Open, standin: StandinThread) -> None:
     """`public/{key}.3gp` is asked of the service, whoever it belongs to."""
-    library = standin.account.library
+    library = standin.account.media
     ident = next(ident for ident in library.media_ids() if library.extension(ident) == "3gp")
     async with world() as tree:
         found = library.media_object(ident)
