@@ -55,7 +55,9 @@ def _contents() -> str:
     found = topics()
     width = max(map(len, found))
     lines = [f"  {topic:<{width}}  {title}" for topic, title in found.items()]
-    return "\n".join(["Topics of `cffs help`:", *lines, "", "`cffs COMMAND --help` describes one command.", ""])
+    return "\n".join(
+        ["Topics of `cffs help`:", *lines, "", "`cffs COMMAND --help` describes one command, man cffs all of them.", ""]
+    )
 
 
 def _root_commands(context: click.Context) -> list[str]:

@@ -95,6 +95,7 @@ def _escaped(text: str) -> str:
 
 
 def _inline(text: str) -> str:
+    text = re.sub(r"\[([^\]]+)\]\(([a-z]+)\.md[^)]*\)", r"\1 (`cffs help \2`)", text)
     text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
     text = _escaped(text)
     text = re.sub(r"\*\*([^*]+)\*\*", r"\\fB\1\\fR", text)
