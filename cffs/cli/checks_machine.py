@@ -24,7 +24,7 @@ from cffs.cli.root_owned import INSTALL_FOR_THE_MACHINE, weakness_of
 from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
 from cffs.daemon.hardening import is_open_and_unused
-from cffs.daemon.kernel import READ_AHEAD_KB, device_of, handler_budget, request_limit_seconds, tuning_of
+from cffs.daemon.kernel import HANDLER_SHARE, READ_AHEAD_KB, device_of, handler_budget, request_limit_seconds, tuning_of
 from cffs.daemon.mount_table import mounts_now
 
 _DEV_FUSE = Path("/dev/fuse")
@@ -36,8 +36,6 @@ _LEAST_FILES = 256
 #: With less room than this, the first long recordings evict each other.
 _LEAST_FREE_NBYTES = 256 * 2**20
 _NETWORK_FILE_SYSTEMS = re.compile(r"nfs|cifs|smb|9p|sshfs|fuse\.|ceph|afs|glusterfs")
-#: When this version was made; a clock that shows an earlier time is wrong.
-_HANDLER_SHARE = 0.5
 
 
 def machine_checks(settings: Settings | None, cache_dir: Path, *, of_everyone: bool = False) -> Iterator[Check]:
@@ -114,7 +112,7 @@ def _kernel_limit(settings: Settings | None) -> Check:
     name, limit = "request timeout", request_limit_seconds()
     if limit is None:
         return ok(name, "the kernel sets none")
-    wanted = (settings.timeout_seconds if settings is not None else 30.0) * _HANDLER_SHARE
+    wanted = (settings.timeout_seconds if settings is not None else 30.0) * HANDLER_SHARE
     got = handler_budget(wanted, limit)
     if got < wanted:
         return warn(name, f"the kernel gives a request {limit} s, so calls end after {got:.0f} s", f"--timeout {limit}")

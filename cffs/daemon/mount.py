@@ -4,7 +4,7 @@ The order of the way out was measured. pyfuse3's `terminate()` alone waits for c
 the scope around its loop is cancelled, and only then is the mount point released.
 
 Owns that order. It must not know how settings were found, how reports travel, or what the mount is made of
-(`daemon/assembly`).
+(`daemon/mount_parts`).
 """
 
 import gc
@@ -22,9 +22,9 @@ from cffs.core.errors import UsageError
 from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
 from cffs.daemon.account_folder import taken
-from cffs.daemon.assembly import assembled
 from cffs.daemon.audit_log import open_audit_log
 from cffs.daemon.fuse_session import open_session
+from cffs.daemon.mount_parts import assembled
 from cffs.daemon.mount_services import MountServices, ending_signals
 from cffs.daemon.mounting import Connection, free
 from cffs.daemon.reload import Reread

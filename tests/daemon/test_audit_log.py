@@ -14,7 +14,6 @@ import pytest
 
 from cffs.core.errors import UsageError
 from cffs.daemon.audit_log import KEPT_FILES, AuditLog
-from cffs.daemon.audited_operations import caller
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -138,17 +137,6 @@ def test_what_is_no_plain_file_is_refused(tmp_path, kind):
     with pytest.raises(UsageError, match="--audit-log"):
         AuditLog(path)
     assert other.read_text() == "mine"
-
-
-def test_a_caller_is_named_by_what_it_runs(tmp_path):
-    """A thread stands for its process; a program that may not be seen is named by itself, one that is gone is None."""
-    assert caller(os.getpid()) == (os.getpid(), os.readlink("/proc/self/exe"))
-    for folder, status in (("7", "Name:\tx\nTgid:\t6\n"), ("6", "Tgid:\t6\n")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "status").write_text(status)
-        (tmp_path / folder / "comm").write_text(f"program{folder}\n")
-    assert caller(7, proc=tmp_path) == (6, "program6")
-    assert caller(8, proc=tmp_path) == (8, None)
 
 
 def wait_for(found) -> None:

@@ -12,7 +12,6 @@ import pytest
 from cffs.core.errors import UsageError
 from cffs.core.settings import Credentials, Settings
 from cffs.daemon.hardening import private_folder
-from cffs.daemon.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,16 +81,6 @@ def test_a_folder_where_anybody_may_plant_another_is_refused(tmp_path, depth):
         private_folder(path)
     above.chmod(0o1777)
     assert private_folder(path) == path
-
-
-@pytest.mark.parametrize("report", [Report.ready(), Report.error("a\nb"), Report.notice("x")])
-def test_reports_travel(report):
-    """A report is one line, and comes back as it was, but for line breaks."""
-    line = report.to_line()
-    assert line.count("\n") == 1
-    again = Report.from_line(line)
-    assert again.kind is report.kind
-    assert again.message == report.message.replace("\n", " ")
 
 
 def test_daemon_process(tmp_path):

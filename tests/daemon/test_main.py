@@ -8,7 +8,6 @@ import pytest
 from cffs.core.errors import UsageError
 from cffs.core.settings import Credentials, Settings
 from cffs.daemon import main
-from cffs.daemon.mount_table import mounts_now
 from cffs.daemon.mounting import mount
 from cffs.daemon.report import Report
 from cffs.standin.thread import StandinThread
@@ -83,18 +82,6 @@ def test_a_mount_point_that_cannot_be_mounted_on(tmp_path):
     line = stopped(settings(tmp_path, offline=True), tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in line
     assert "cannot mount" in stopped(settings(tmp_path, offline=True), tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("link", ["link", "link/mnt", "link/below/mnt"])
-def test_no_link_leads_a_mount_elsewhere(tmp_path, link):
-    """A link that was put into the path since it was looked at is not followed: nothing is mounted where it leads."""
-    target = tmp_path / "target"
-    (target / "below/mnt").mkdir(parents=True)
-    (target / "mnt").mkdir()
-    (tmp_path / "link").symlink_to(target)
-    with pytest.raises(UsageError, match="cannot mount on"):
-        mount(settings(tmp_path), tmp_path / link)
-    assert not [one for one in mounts_now() if one.mountpoint.is_relative_to(tmp_path)]
 
 
 def test_a_state_folder_that_cannot_be_used(tmp_path):

@@ -19,7 +19,8 @@ from cffs.fuse.guard import CallTable, GuardedOperations
 from cffs.fuse.handlers import Handlers
 from cffs.fuse.handles import HandleTable
 from cffs.fuse.invalidation import FactsToCatalog, drain_changes
-from cffs.fuse.presentation import KernelView
+from cffs.fuse.presentation import KernelState, KernelView
+from cffs.fuse.readdir import ReaddirReply
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.account import Account
 from cffs.standin.server import Standin
@@ -42,9 +43,9 @@ class World:
     #: What stands within the guard.
     handlers: Handlers
     calls: CallTable
-    handles: HandleTable
+    #: What the kernel holds.
+    state: KernelState
     namespace: Namespace
-    inodes: InodeTable
     catalog: Catalog
     objects: ObjectRegistry
     transport: Transport
@@ -53,6 +54,16 @@ class World:
     background: NurseryBackground
     #: Inodes whose attributes the kernel was to forget, in order.
     invalidated: list[Inode]
+
+    @property
+    def handles(self) -> HandleTable:
+        """The open handles."""
+        return self.state.handles
+
+    @property
+    def inodes(self) -> InodeTable:
+        """The inodes that the kernel holds."""
+        return self.state.inodes
 
     @property
     def account(self) -> Account:
@@ -79,7 +90,13 @@ def settings_of(standin: Standin, folder: Path, *, v1: bool = True, v2: bool = T
 
 @asynccontextmanager
 async def built(
-    standin: Standin, settings: Settings, folder: Path, budget_seconds: float, *, disk: DiskCache | None = None
+    standin: Standin,
+    settings: Settings,
+    folder: Path,
+    budget_seconds: float,
+    *,
+    disk: DiskCache | None = None,
+    readdir_reply: ReaddirReply = take_entry,
 ) -> AsyncIterator[World]:
     """The mount of that stand-in with these settings; its catalogue lies in `folder`, its blocks in `disk`."""
     invalidated: list[Inode] = []
@@ -94,7 +111,7 @@ async def built(
             calls=CallTable(budget_seconds=budget_seconds),
             own_files={"status.json": lambda: b"{}\n", "inflight.json": lambda: b"[]\n"},
             now_ns=lambda: NOW_NS,
-            readdir_reply=take_entry,
+            readdir_reply=readdir_reply,
         )
         tree = build_tree(settings, origin, catalogue, reader, leaves)
         catalogue.background.start(drain_changes, catalogue.catalog, view)
@@ -105,9 +122,8 @@ async def built(
             operations=tree.operations,
             handlers=tree.handlers,
             calls=leaves.calls,
-            handles=reader.kernel.handles,
+            state=reader.kernel,
             namespace=tree.namespace,
-            inodes=reader.kernel.inodes,
             catalog=catalogue.catalog,
             objects=reader.objects,
             transport=origin.transport,

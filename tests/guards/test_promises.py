@@ -32,7 +32,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (NETWORK, "test_slow_drip"),
     ),
     "No lookup waits for the network": (
-        ("fuse/test_promises.py", "test_no_lookup_waits"),
+        ("fuse/test_promised_names.py", "test_no_lookup_waits"),
         ("mount/test_promises.py", "test_programs_see_no_difference"),
         ("mount/test_promises.py", "test_what_hangs_delays_no_other"),
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cffs.daemon.thumbnailers import HEAD_NBYTES, is_thumbnailer
+from cffs.daemon.thumbnailers import HEAD_NBYTES
 from tests.mount.mounting import account_variables, mounted
 
 #: A program that reads as a thumbnailer would, under a thumbnailer's name, and prints what it got.
@@ -24,34 +24,6 @@ except OSError as error:
     beyond = errno.errorcode[error.errno]
 print(len(head), beyond if isinstance(beyond, str) else len(beyond))
 """
-
-
-def fake_proc(folder: Path, thread: str, process: str) -> Path:
-    """A /proc with one thread, 12, of process 10."""
-    for number, name in ((12, thread), (10, process)):
-        (folder / str(number)).mkdir(parents=True)
-        (folder / str(number) / "comm").write_text(f"{name}\n")
-        (folder / str(number) / "status").write_text(f"Name:\t{name}\nTgid:\t10\nPid:\t{number}\n")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("thread", "process", "expected"),
-    [
-        ("pool-tumblerd", "tumblerd", True),
-        ("pool-5", "tumblerd", True),
-        ("ffmpegthumbnail", "ffmpegthumbnail", True),
-        ("loader", "pcmanfm", True),
-        ("pcmanfm", "pcmanfm", False),
-        ("loader", "mpv", False),
-        ("thunar", "thunar", False),
-        ("cat", "cat", False),
-    ],
-)
-def test_callers_are_known_by_name(tmp_path, thread, process, expected):
-    """The name of the thread or of its process marks a thumbnailer; a process that cannot be seen is none."""
-    assert is_thumbnailer(12, proc=fake_proc(tmp_path, thread, process)) is expected
-    assert not is_thumbnailer(13, proc=tmp_path)
 
 
 def as_thumbnailer(file: Path) -> list[str]:
