@@ -1,8 +1,10 @@
-"""The catalogue owns what is known of the account: rows, learned facts, and the questions that fill them.
+"""The catalogue: what is known of an account, and the requests that find out more.
 
-It must not know paths, inodes or the kernel; it answers in rows and leaves names of folders to `tree/`.
-`tree/` reads it and asks it; `reader/` tells it what it learned through `learn`; `changes` is the one way up.
+It owns rows, learned facts, and which request was answered when. It must not know paths, inodes or the kernel: it
+answers in rows, and what a folder is called is up to `tree/`.
 
-Rows are read inline on the loop (by key, at most 1000 at a time, never OFFSET); every write goes through one writer
-thread with a connection of its own, a batch at a time, and is visible to the next read once awaited.
+Rows are read inline on the event loop: by key, at most 1000 at a time, never by OFFSET. Every write goes through one
+writer thread with a connection of its own, a batch at a time; the next read sees it once the write has been awaited.
+What the reader finds out about an object comes in through `learn`, and `changes` is the one way up
+(`cffs/docs/architecture.md#the-one-way-up`).
 """

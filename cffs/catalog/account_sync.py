@@ -1,8 +1,13 @@
-"""The account's owner of questions: what is asked of which API, and into which rows the answer goes.
+"""Requests about single objects of the account, and the rows their answers become.
 
-It must not know paths or inodes; it is asked about ids and names.
-`tree/` calls it; each `find_*` costs at most one request to each API, is asked once however many want it, and
-returns nothing: the answer is in the rows.
+It owns which object was asked for when, and what the origin has shown of its capabilities. It must not know paths,
+inodes or listings.
+
+Each `find_*` sends at most one request to each API. Concurrent callers share it (single flight), and it is not repeated
+within the time to live. It returns nothing: the answer is in the catalogue's rows. Each is a checkpoint unless the
+answer is known; cancelled, or out of patience, its request goes on in the background and its answer is there for the
+next caller. Each raises NotInTree where the API has no credentials, RemoteObjectMissing, OperationNotOffered, or what
+stops an answer.
 """
 
 import logging
@@ -28,17 +33,17 @@ Answer = TypeVar("Answer")
 Kind = Literal["call", "recording"]
 log = logging.getLogger(__name__)
 
-#: Calls whose lists were asked just now; bounded, forgotten after the listing's time to live.
+#: Calls whose lists were asked for within the time to live; bounded, and forgotten after it.
 RECENT_ENTRIES = 50_000
-#: Ids that were asked for in this mount; one that is forgotten is asked for once more.
+#: Ids that were asked for in this mount; an id that is forgotten is asked for once more.
 ASKED_ENTRIES = 50_000
-#: What was learned of v1's file ids is kept among the listings under these names.
+#: The verdict on v1's file ids is kept among the listings, under names that begin so.
 _FILE_IDS = "files:"
 _SETTLED = (Verdict.SAME, Verdict.NONE)
 
 
 class AccountSync:
-    """Questions about one account. `v1` and `v2` are None where there are no credentials for them."""
+    """Asks for objects of one account. `v1` and `v2` are None where there are no credentials for them."""
 
     def __init__(
         self,
@@ -56,18 +61,18 @@ class AccountSync:
         self.v2 = v2
         self.has_account_login = has_account_login
         self.capabilities = Capabilities()
-        #: Whether v1's file ids are v2's recording ids, as far as seen; remembered in the catalogue.
+        #: Whether v1's file ids are v2's recording ids, as far as has been seen; the catalogue remembers a verdict.
         settled = (verdict for verdict in _SETTLED if catalog.listed_ms(_FILE_IDS + verdict) is not None)
         self.file_ids = FileIds(next(settled, Verdict.OPEN))
         self._single_flight = single_flight
         self._wall_ms = wall_ms
-        #: What was told within the time to live, and when.
+        #: When something was last answered, within the time to live.
         self._recent: TTLCache[Hashable, float] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
         #: Calls and recordings that were asked for by their ids in this mount.
         self._asked: LRUCache[tuple[str, int], bool] = LRUCache(ASKED_ENTRIES)
 
     async def find_campaign(self, campaign_id: int, *, patience_seconds: float | None) -> None:
-        """Ask v2 for a campaign. Raises RemoteObjectMissing, OperationNotOffered, or what stops an answer."""
+        """Ask v2 for a campaign."""
         v2 = self._v2(Family.BROADCASTS)
 
         async def question() -> None:
@@ -77,7 +82,7 @@ class AccountSync:
         await self._single_flight.ask(("campaign", campaign_id), Api.V2, question, patience_seconds=patience_seconds)
 
     async def find_call(self, call_id: int, *, patience_seconds: float | None) -> None:
-        """Ask v2 for a call, its recordings with it where they are embedded; not again within the time to live."""
+        """Ask v2 for a call, and with it for its recordings where the service embeds them."""
         v2 = self._v2(Family.CALLS)
         if ("call", call_id) in self._recent:
             return
@@ -98,8 +103,8 @@ class AccountSync:
     async def find_recordings(
         self, call_id: int, *, patience_seconds: float | None, within_seconds: float | None = None
     ) -> None:
-        """Ask v2 for the list of a call's recordings; not again within the listing's time to live, or
-        `within_seconds`. Where the call itself is being asked for, that may tell it."""
+        """Ask v2 for the list of a call's recordings, unless it was answered within the time to live, or within
+        `within_seconds`. Where the call itself is being asked for, its answer may bring them."""
         v2 = self._v2(Family.CALLS)
         if self._single_flight.is_under_way(("call", call_id)):
             with suppress(CffsError):
@@ -143,8 +148,8 @@ class AccountSync:
     async def find_files(
         self, campaign_id: int, call_id: int, *, patience_seconds: float | None, within_seconds: float | None = None
     ) -> bool:
-        """Ask v1 for the list of a call's files, not again within the time to live, or `within_seconds`; True where it
-        holds any.
+        """Ask v1 for the list of a call's files, unless it was answered within the time to live, or within
+        `within_seconds`; True where the call has any.
 
         An empty list leaves no row: v1 answers for any pair of numbers, so it proves nothing about the call.
         """
@@ -175,7 +180,7 @@ class AccountSync:
         return bool(self.catalog.files_of_call(call_id))
 
     async def find_media(self, media_id: int, *, patience_seconds: float | None) -> None:
-        """Ask v2 for a media file's description (an operation of the second document)."""
+        """Ask v2 for the description of a media file."""
         v2 = self._v2()
 
         async def question() -> None:
@@ -192,15 +197,15 @@ class AccountSync:
         *,
         patience_seconds: float | None,
     ) -> Answer:
-        """Ask what is not a row of this module (an object's size, say), under the same rules."""
+        """Share a request that makes no row here (for the size of an object, say); see `SingleFlight.ask`."""
         return await self._single_flight.ask(key, api, question, patience_seconds=patience_seconds)
 
     def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> bool:
-        """Have the same asked for who is about to ask it; False where it cannot be now. No checkpoint."""
+        """Start a request before its first caller waits for it; see `SingleFlight.begin`. No checkpoint."""
         return self._single_flight.begin(key, api, question)
 
     def require_not_denied(self, key: Hashable) -> None:
-        """Raise RemoteObjectMissing where the answer to that question was, lately, that it is not there."""
+        """Raise RemoteObjectMissing where the service denied `key` within the last 30 s."""
         self._single_flight.require_not_denied(key)
 
     def patience_seconds(self, api: Api) -> float:
@@ -208,22 +213,26 @@ class AccountSync:
         return self._single_flight.patience_seconds(api)
 
     def files_asked_at(self, campaign_id: int, call_id: int) -> float | None:
-        """When v1 told that call's list, if that was within the time to live."""
+        """When v1 listed that call's files, in trio's time; None where that was not within the time to live."""
         return self._recent.get(("files", campaign_id, call_id))
 
     def recordings_asked_at(self, call_id: int) -> float | None:
-        """When v2 told that call's recordings, if that was within the time to live."""
+        """When v2 listed that call's recordings, in trio's time; None where that was not within the time to live."""
         return self._recent.get(("recordings", call_id))
 
     def has_fresh_document(self, key: str) -> bool:
-        """True where `document` would ask nothing."""
+        """True where `document` would send no request."""
         return ("document", key) in self._recent and self.catalog.document(key) is not None
 
     async def document(
         self, key: str, fetch: Callable[[], Awaitable[object]], *, patience_seconds: float | None = None
     ) -> bytes:
-        """The rendered answer of `fetch`, asked again once it is older than the time to live; when that fails, the last
-        answer, else what the failure is. What the service says it does not have is not shown again."""
+        """The rendered answer of `fetch`, kept under `key` and asked for again once it is older than the time to live.
+
+        Where asking fails, the last answer is returned; the failure is raised where there is none. What the service
+        says it does not have is not shown again: RemoteObjectMissing. A checkpoint where it asks; cancelled, the
+        request goes on.
+        """
         kept = self.catalog.document(key)
         if kept is not None and ("document", key) in self._recent:
             return kept.body
@@ -253,14 +262,14 @@ class AccountSync:
         return self.v2 is not None and self.capabilities.offers(Family.CALLS) is not False
 
     def note_asked(self, kind: Kind, ident: int) -> None:
-        """v2 was asked for the `call` or `recording`, and has said what it knows."""
+        """Note that v2 was asked for the `call` or `recording`, and has said what it knows."""
         self._asked[kind, ident] = True
 
     def may_describe(self, kind: Kind, ident: int) -> bool:
-        """True where v2 may know more of a call or recording than its id, and was not asked in this mount."""
+        """True where v2 may know more of a call or recording than its id, and was not asked for it in this mount."""
         return self.can_describe and (kind, ident) not in self._asked
 
-    # -- help --
+    # -- helpers --
 
     def _is_recent(self, key: Hashable, within_seconds: float | None) -> bool:
         told_at = self._recent.get(key)
@@ -276,8 +285,8 @@ class AccountSync:
         await self.catalog.write(batch)
 
     async def _answer(self, family: Family, key: str, question: Awaitable[Answer]) -> Answer:
-        """What v2 answers about one object of a family. Raises OperationNotOffered where it has none of them, else
-        RemoteObjectMissing, which the catalogue is told."""
+        """What v2 answers about one object of a family. Raises OperationNotOffered where the origin has none of the
+        family, else RemoteObjectMissing, which is noted in the catalogue."""
         try:
             answer = await question
         except ObjectRefused:
@@ -291,7 +300,8 @@ class AccountSync:
         return answer
 
     async def _require(self, family: Family) -> None:
-        """Raise OperationNotOffered where the origin does not have the family's listing (asked once a mount)."""
+        """Raise OperationNotOffered where the origin does not have the family's listing, which is asked for once in a
+        mount."""
         v2 = self._v2()
         if self.capabilities.offers(family) is None:
             ask = v2.find_calls if family is Family.CALLS else v2.find_campaigns

@@ -1,7 +1,8 @@
-"""A page of calls put into rows: what is new goes in by a few statements a page, all else as a single call does.
+"""Whole pages of a listing put into rows, with few statements for what is new.
 
-It must not know threads or transactions, nor who asked.
-`catalog/listing_sync` calls it. A first listing is all new rows, and a statement for each of them was most of its cost.
+It owns the bulk insert of new calls and recordings. It must not know threads, transactions or listings. A first listing
+is all new rows, and one statement for each of them was most of its cost; a row that is there already goes the way of a
+single object (`catalog/upserts`).
 """
 
 import json
@@ -17,7 +18,7 @@ from cffs.core.values import Call, Campaign, Media, Recording
 Row = TypeVar("Row", Campaign, Call, Media)
 
 _KNOWN_CALLS = "SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(?))"
-#: By their own id, or by that of a call that nothing told of yet.
+#: Known by their own id, or by that of a call that has not been described yet.
 _KNOWN_RECORDINGS = "SELECT id FROM recordings WHERE id IN (SELECT value FROM json_each(?))"
 _CALLS_WITH_RECORDINGS = "SELECT DISTINCT call_id FROM recordings WHERE call_id IN (SELECT value FROM json_each(?))"
 
@@ -47,14 +48,14 @@ def put_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
 
 
 def _by_id(rows: Sequence[Row]) -> list[Row]:
-    # Pages come newest first. Rows are listed in the order of their insertion, so this makes a folder's order that of
-    # its names within a page: a program that reads a folder by name (a shell does) then reads it in order, and its
-    # reads are foreseen.
+    # Pages come newest first, and folders list rows in the order of their insertion. Sorted by id, a folder's order
+    # within a page is that of its names: a program that reads a folder by name (a shell does) reads it in order, and
+    # read-ahead works.
     return sorted(rows, key=lambda row: int(row.id))
 
 
 class _NewRows:
-    """Calls and recordings of which there is no row yet, until they are written together. Owned by `put_calls`."""
+    """Calls and recordings that have no row yet, until they are written together. Owned by `put_calls`."""
 
     def __init__(self, db: sqlite3.Connection, calls: Sequence[Call]) -> None:
         self._db = db
@@ -72,7 +73,8 @@ class _NewRows:
         self._seq = 0
 
     def take(self, call: Call) -> bool:
-        """Keep it to be written; False where it, or a recording of it, has a row, or will have."""
+        """Keep the call to be written with others; False where it, or a recording of it, has a row or is kept
+        already."""
         recordings = call.recordings or ()
         ids = {recording.id for recording in recordings}
         is_known = call.id in self._call_ids or len(ids) < len(recordings) or not ids.isdisjoint(self._recording_ids)
@@ -111,7 +113,7 @@ class _NewRows:
         self._places += [(folder, seq, recording.created_ms) for folder in folders]
 
     def flush(self) -> None:
-        """Write what was kept."""
+        """Write what has been kept."""
         self._db.executemany(upserts.INSERT_CALL, self._calls)
         self._db.executemany(upserts.INSERT_RECORDING, self._recordings)
         view_index.place_all(self._db, self._places)
@@ -124,7 +126,7 @@ def _ids(db: sqlite3.Connection, statement: str, ids: list[Any]) -> set[int]:
 
 @lru_cache(4096)
 def _usual_stem(name: str) -> str | None:
-    """The stem of a recording whose call has no other of that name; None where it holds the recording's id. Most
-    recordings of an account are called the same."""
+    """The stem of a recording whose call has no other of that name; None where the stem holds the recording's id. Most
+    recordings of an account have the same name."""
     one, other = (upserts.recording_stem(name, identity=identity, taken=()) for identity in (1, 2))
     return one if one == other else None

@@ -1,7 +1,8 @@
-"""A call with its recordings in one read, its neighbours along with it: whoever lists one call's folder lists the next.
+"""A read-ahead cache of calls with their recordings, for walks over call folders.
 
-It must not know what a folder shows.
-`catalog/store` asks it and drops everything at each write, so that what is kept here is never older than the rows.
+It owns which calls are kept. It must not know what a folder shows. A program that lists one call's folder lists the
+next one, so one statement reads a call together with those that follow it. A write empties the cache, so that nothing
+in it is older than the rows.
 """
 
 import sqlite3
@@ -13,23 +14,23 @@ from typing import Any
 
 from cffs.catalog.rows import CALL_COLUMNS, RECORDING_COLUMNS, CallRow, RecordingRow, call_row, recording_row
 
-#: Joined rows read together: a walk of the tree then costs one statement a hundred folders, and a single `ls` half a
-#: millisecond; and as many for a call that has more recordings than that. Calls whose recordings are cut off by it are
-#: not kept.
+#: Joined rows read together: first few, so that a walk costs one statement for a hundred folders and a single `ls` half
+#: a millisecond; then many, for a call that has more recordings than that. A call whose recordings are cut off by the
+#: limit is not kept.
 _ROWS = (128, 1000)
-#: Calls kept, so that a few walks at a time do not drive out each other's; about a kilobyte each.
+#: Calls kept, about a kilobyte each: enough that a few walks at a time do not evict each other's.
 _KEPT = 1024
 
 
 class Beside(Enum):
-    """Which calls are listed beside a call, where its folder stands: who opens one opens the next."""
+    """Which calls stand beside a call where its folder is listed: a program that opens one opens the next."""
 
     CAMPAIGN = "c.campaign_id = f.campaign_id AND "
     MONTH = "c.month IS f.month AND "
     ALL = ""
 
 
-#: In the order of an index: sorting them costs as much as reading them.
+#: In the order of an index: sorting the rows costs as much as reading them.
 _AHEAD = {
     beside: f"{CALL_COLUMNS}, {RECORDING_COLUMNS} FROM calls f CROSS JOIN calls c"
     f" LEFT JOIN recordings r ON r.call_id = c.id WHERE f.id = ?1 AND {beside.value}c.seq >= f.seq"
@@ -41,29 +42,29 @@ _CALL_COLUMNS = len(CallRow._fields)
 
 @dataclass(frozen=True, slots=True)
 class CallFolder:
-    """A call and its known recordings, in the order they were told."""
+    """A call and its known recordings, in the order in which they became known."""
 
     call: CallRow
     recordings: list[RecordingRow] = field(default_factory=list)
 
 
 class CallCache:
-    """What was read ahead. No method is a checkpoint."""
+    """The calls that were read ahead. No method is a checkpoint."""
 
     def __init__(self) -> None:
         self._kept: dict[int, CallFolder] = {}
 
     def get(self, call_id: int) -> CallFolder | None:
-        """The call's, where it was read."""
+        """The call with its recordings, where it is kept."""
         return self._kept.get(call_id)
 
     def clear(self) -> None:
-        """Rows have changed."""
+        """Drop everything, since rows have changed."""
         self._kept.clear()
 
     def read(self, reading: sqlite3.Connection, call_id: int, beside: Beside) -> list[RecordingRow]:
-        """Keep the call and the next ones beside it; returns their recordings. Not kept is what there is not, and a
-        call with more recordings than one read may return."""
+        """Keep the call and the next ones beside it; returns their recordings. A call that does not exist is not kept,
+        nor one that has more recordings than one read may return."""
         rows, is_cut = self._rows(reading, call_id, beside)
         recordings: list[RecordingRow] = []
         for ident, joined in groupby(rows, key=itemgetter(1)):
@@ -81,7 +82,7 @@ class CallCache:
         return recordings
 
     def _rows(self, reading: sqlite3.Connection, call_id: int, beside: Beside) -> tuple[list[tuple[Any, ...]], bool]:
-        """The joined rows, and whether the last call's may have been cut off."""
+        """The joined rows, and whether the recordings of the last call may have been cut off."""
         rows: list[tuple[Any, ...]] = []
         for limit in _ROWS:
             rows = reading.execute(_AHEAD[beside], (call_id, limit)).fetchall()

@@ -1,4 +1,4 @@
-"""What this origin offers and what its answers mean, as far as its answers have shown.
+"""What this origin offers, and what its answers mean, as its answers have shown.
 
 Owns three findings, each learned from answers and kept for the life of the mount:
 

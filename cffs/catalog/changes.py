@@ -1,17 +1,17 @@
-"""What changed in the catalogue, for whoever keeps a copy: a bounded set of object keys that coalesces repeats.
+"""A bounded, coalescing set of the object keys that changed in the catalogue.
 
-It must not know who listens: one task in `fuse/` drains it into the kernel.
-`catalog/store` adds to it.
+It owns the changes that no listener has taken yet. It must not know who listens.
 """
 
 import trio
 
-#: Above this many the listener is told "anything may have changed" once, so that the set stays small whatever arrives.
+#: Past this many keys the listener learns only that anything may have changed, so that the set stays small whatever
+#: arrives.
 MAX_PENDING = 10_000
 
 
 class Changes:
-    """The keys that changed since the last `drain`. Owned by the catalogue; one listener."""
+    """The keys that changed since the last `drain`. Owned by the catalogue; it has one listener."""
 
     def __init__(self) -> None:
         self._keys: set[str] = set()
@@ -27,8 +27,8 @@ class Changes:
         self._arrived.set()
 
     async def drain(self) -> tuple[frozenset[str], bool]:
-        """Wait for a change; return the keys so far and whether more changed than were kept. Always a checkpoint;
-        cancelled while waiting, nothing is lost."""
+        """Wait for a change; return the keys so far, and whether more changed than were kept. Always a checkpoint;
+        cancelled while it waits, nothing is lost."""
         await self._arrived.wait()
         keys, overflowed = frozenset(self._keys), self._overflowed
         self._keys.clear()

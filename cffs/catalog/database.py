@@ -1,7 +1,7 @@
-"""The catalogue's connections: one that reads inline on the loop, one that writes in a thread, a batch at a time.
+"""SQLite connections: one reads inline on the loop, one writes in a thread.
 
-It must not know tables.
-`catalog/facts` and `catalog/store` read and write through it.
+It owns the connections, the writer's queue, the threads of long reads, and what happens when the state folder fails. It
+must not know tables.
 """
 
 import logging
@@ -22,29 +22,29 @@ from cffs.core.errors import DeadlineExceeded
 
 Found = TypeVar("Found")
 
-#: At a time; more searches of a million rows than that would only wait for each other's disk.
+#: Long reads at a time: more searches of a million rows than this would only wait for each other's disk.
 _READERS = 4
-#: Steps of SQLite's machine between two looks whether anybody waits still: a few milliseconds.
+#: Steps of SQLite's machine between two checks whether the caller still waits: a few milliseconds.
 _LOOK_STEPS = 100_000
 
 
 class InThread:
-    """Asks in threads. A connection costs a millisecond, which is nothing beside what is asked here."""
+    """Reads in threads. A connection costs a millisecond, which is nothing beside the reads that come this way."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._readers = trio.CapacityLimiter(_READERS)
 
     async def ask(self, question: Callable[[Views], Found], *, page_rows: int, is_lean: bool) -> Found:
-        """What `question` returns of views that only it reads; see there for `page_rows` and `is_lean`.
+        """Return what `question` returns of views of its own; `page_rows` and `is_lean` are those of `Views`.
 
-        Always a checkpoint. Cancelled, the statement it is at is interrupted. Raises sqlite3.Error.
+        Always a checkpoint. Cancelled, the statement that is running is interrupted. Raises sqlite3.Error.
         """
         is_unwanted = False
 
         def work() -> Found:
             with closing(schema.connect(self._path)) as connection:
-                # not interrupt(): that does nothing between two statements
+                # not interrupt(), which does nothing between two statements
                 connection.set_progress_handler(lambda: is_unwanted, _LOOK_STEPS)
                 return question(Views(connection, page_rows=page_rows, is_lean=is_lean, path=self._path))
 
@@ -58,16 +58,17 @@ class InThread:
 Row = TypeVar("Row")
 log = logging.getLogger(__name__)
 
-#: What SQLite says of a state folder that is full, fails, or turned read-only; the low byte is the primary code.
+#: What SQLite says of a state folder that is full, fails, or turned read-only. The low byte is the primary code.
 _PRIMARY_CODE = 0xFF
 _FOLDER_FAILS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-#: Memory, where there is such a folder.
+#: A folder in memory, where the machine has one.
 _MEMORY = Path("/dev/shm")  # nosec B108  # noqa: S108 - a folder of ours is made in it, 0700, and removed at once
 
 
 class Database:
-    """Two connections to one file: one loop, one reader, one writer thread. Raises OSError from the constructor."""
+    """Two connections to one file: a reader on the loop, and a writer in a thread. Raises OSError from the
+    constructor."""
 
     def __init__(self, path: Path, *, timezone: str) -> None:
         schema.prepare(path, timezone=timezone)
@@ -79,8 +80,8 @@ class Database:
         self._path = path
 
     async def aclose(self) -> None:
-        """Close both connections, in the writer's turn: closing under a write that a background task left running
-        would crash SQLite."""
+        """Close both connections, in the writer's turn: to close under a write that a background task left running
+        would crash SQLite. Always a checkpoint."""
         await trio.to_thread.run_sync(self._close, limiter=self._one_writer)
         self._reading.close()
         if self._moved_from is not None:
@@ -109,7 +110,7 @@ class Database:
 
     @contextmanager
     def _closed_where_it_fails(self) -> Iterator[None]:
-        """For what constructors read: nobody gets to close what they opened."""
+        """Close the connections where what a constructor reads fails, since no caller can."""
         try:
             yield
         except BaseException:
@@ -120,10 +121,10 @@ class Database:
     async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
         """Run `batch` in one transaction on the writer thread. Always a checkpoint.
 
-        Cancelled before it starts, nothing happens; once started it is finished whole. Raises sqlite3.Error or, where
-        the file is damaged, CatalogueDamaged, after which nothing of the batch is visible, and DeadlineExceeded once
-        the catalogue is closed. Where the folder
-        fails (a full disk), the catalogue moves into memory for as long as the mount lives, and the batch with it.
+        Cancelled before it starts, nothing happens; once started, it is finished. Raises sqlite3.Error, or
+        CatalogueDamaged where the file is damaged, and nothing of the batch is visible then; DeadlineExceeded once the
+        catalogue is closed. Where the state folder fails (a full disk), the catalogue moves into memory for the rest of
+        the mount's life, and the batch with it.
         """
         await trio.to_thread.run_sync(self._in_transaction, batch, limiter=self._one_writer)
 
@@ -152,7 +153,8 @@ class Database:
             raise
 
     def _move(self, problem: sqlite3.OperationalError) -> None:
-        """Both connections to a copy that no folder shows. The loop's current statement ends on the old one."""
+        """Move both connections to an unlinked copy in memory. A statement that the loop is running ends on the old
+        one."""
         folder = Path(tempfile.mkdtemp(prefix="cffs-", dir=_MEMORY if _MEMORY.is_dir() else None))
         try:
             path = folder / "catalog.sqlite"
@@ -168,11 +170,11 @@ class Database:
 
 
 def _pair(path: Path, *, copy_of: sqlite3.Connection | None = None) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """One connection that reads and one that writes, with all their files open; neither stays open where it fails."""
+    """Open a connection that reads and one that writes, with all their files; neither stays open where one fails."""
     with ExitStack() as opened:
         writing = schema.connect(path)
         opened.callback(writing.close)
-        # The journal that undoes one INSERT with a trigger is a temporary file otherwise: a sixth of what a page costs
+        # The journal that undoes one INSERT with a trigger would be a temporary file: a sixth of what a page costs
         writing.execute("PRAGMA temp_store = MEMORY")
         if copy_of is not None:
             copy_of.backup(writing)

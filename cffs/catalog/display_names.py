@@ -1,10 +1,8 @@
-"""The names that calls, recordings and campaigns are listed under: given as their rows are written, and kept.
+"""Names of calls, recordings and campaigns in listings: given once, and kept.
 
-It must not know folders of the tree, or extensions.
-`catalog/upserts` and `catalog/bulk_upserts` ask it inside their transactions, `catalog/name_migration` for rows that
-are older
-than such names. A row keeps what its name says for as long as a part of it is not known (`unsaid`); what is only known
-by its id has no name yet.
+It owns what a name says, and what it may still come to say. It must not know folders of the tree, or extensions. A row
+keeps what its name says for as long as a part of it is unknown (`unsaid`); an object of which only the id is known has
+no name yet.
 """
 
 import json
@@ -18,7 +16,7 @@ from cffs.core.times import date_folders
 from cffs.core.units import NS_PER_MS
 from cffs.core.values import Call, Recording, RecordingState
 
-#: The names of two settings: the zone that all names tell times in, and when the account was first seen here.
+#: The names of two settings: the zone of the times in names, and when the account was first seen here.
 TIMEZONE = "timezone"
 FIRST_SEEN = "first_seen_ms"
 UTC = "UTC"
@@ -26,8 +24,8 @@ _MONTHS = 12
 
 
 class Given(NamedTuple):
-    """What a row keeps of its name: the name, the parts of it where some are not known yet, and the month that it says
-    (year * 12 + month - 1, None without a time)."""
+    """What a row keeps of its name: the name; its parts, where some are not known yet; and the month that it says (year
+    * 12 + month - 1, None without a time)."""
 
     listed: str | None
     unsaid: str | None
@@ -35,7 +33,7 @@ class Given(NamedTuple):
 
 
 def zone_of(db: sqlite3.Connection) -> ZoneInfo:
-    """The zone that names tell times in: that of the first mount."""
+    """The zone of the times in names: that of the first mount."""
     found = db.execute("SELECT value FROM settings WHERE name = ?", (TIMEZONE,)).fetchone()
     return _zone(found[0] if found is not None else UTC)
 
@@ -49,7 +47,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def month_of(created_ms: int, zone: ZoneInfo) -> int:
-    """The month that a name with that time says."""
+    """The month in a name with that time."""
     year, month, _day = date_folders(created_ms * NS_PER_MS, zone=zone)
     return int(year) * _MONTHS + int(month) - 1
 
@@ -58,7 +56,7 @@ def month_of(created_ms: int, zone: ZoneInfo) -> int:
 
 
 def parts_of_call(call: Call) -> NameParts:
-    """What the service tells of a call that its name says."""
+    """The parts of a call's name, as far as the service has described it."""
     number = other_side(inbound=call.inbound, from_number=call.from_number, to_number=call.to_number)
     return name_parts(created_ms=call.created_ms, inbound=call.inbound, number=sql_text(number), seconds=call.seconds)
 
@@ -71,7 +69,7 @@ def new_call(parts: NameParts, call_id: int, zone: ZoneInfo) -> Given:
 
 
 def call_again(db: sqlite3.Connection, call: Call) -> Given:
-    """The name of a call that may have one: what it says stays, what it could not say joins it."""
+    """The name of a call that may have one: what it says stays, and what it could not say before is added."""
     found = db.execute("SELECT listed, unsaid, month FROM calls WHERE id = ?", (call.id,)).fetchone()
     kept = Given(None, None) if found is None else Given(*found)
     if kept.listed is not None and kept.unsaid is None:
@@ -91,7 +89,7 @@ def new_recording(parts: NameParts, recording_id: int, name: str, zone: ZoneInfo
 
 
 def parts_of_recording(recording: Recording, call: Call) -> NameParts:
-    """What the service tells of a recording, in its call, that its name says."""
+    """The parts of a recording's name, as far as the service has described it and its call."""
     number = other_side(
         inbound=call.inbound,
         from_number=call.from_number,
@@ -103,7 +101,7 @@ def parts_of_recording(recording: Recording, call: Call) -> NameParts:
 
 
 def seconds_told(seconds: int | None, state: RecordingState) -> int | None:
-    """How long a recording is; not known while it is being made."""
+    """How long a recording is; unknown while it is being made."""
     return None if state is RecordingState.RECORDING else seconds
 
 
@@ -117,12 +115,12 @@ _UNSAID_OF_CALL = f"{_UNSAID} r.call_id = ?"
 
 
 def complete_recording(db: sqlite3.Connection, recording_id: int) -> None:
-    """Give a recording its name, or what can join the one it has."""
+    """Give a recording its name, or add to it what has become known."""
     _complete(db, db.execute(_UNSAID_ONE, (recording_id,)).fetchall())
 
 
 def complete_recordings(db: sqlite3.Connection, call_id: int) -> None:
-    """The same for all of a call."""
+    """Do as `complete_recording` for all recordings of a call."""
     _complete(db, db.execute(_UNSAID_OF_CALL, (call_id,)).fetchall())
 
 
@@ -162,6 +160,7 @@ def name_campaign(db: sqlite3.Connection, campaign_id: int, name: str) -> None:
 
 
 def sql_text(text: str) -> str:
-    """The text as SQLite can keep it: a lone surrogate would raise at bind time. Names, which must come back as they
-    were sent, are kept as ASCII JSON instead; for numbers a replacement will do, the document keeps what was sent."""
+    """The text as SQLite can keep it: a lone surrogate would raise when it is bound. Names, which must come back as
+    they were sent, are kept as ASCII JSON instead; for numbers a replacement will do, as the document keeps what was
+    sent."""
     return text.encode("utf-8", "replace").decode("utf-8")

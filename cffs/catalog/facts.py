@@ -1,7 +1,8 @@
-"""Learned facts: what the origin's own answers taught about objects' bytes. Known at once, written soon.
+"""Learned facts: what the origin's answers have shown of objects' bytes.
 
-It must not know who learned something, nor what a fact is used for.
-`catalog/store` is built on it; `learn` is the one entry (design: "the one way up").
+It owns which facts are known, which are not yet on disk, and what was denied. It must not know who learned a fact, nor
+what it is used for. A fact is known to all readers at once and written a little later; `learn` is the only way in
+(`cffs/docs/architecture.md#the-one-way-up`).
 """
 
 import json
@@ -24,27 +25,28 @@ from cffs.core.units import NS_PER_MS
 
 log = logging.getLogger(__name__)
 
-#: Learned facts are written together after this pause; a crash loses at most this much, and it is asked again.
+#: Facts are written together after this pause. A crash loses at most this much, and it is asked for again.
 FACTS_PAUSE_SECONDS = 0.5
-#: The same after the disk refused them.
+#: The pause after the disk refused to take facts.
 REFUSED_PAUSE_SECONDS = 10.0
-#: Facts, and that there is none, kept in memory: a listing asks for one a file, and a row costs 20 us. About 10 MB.
+#: Facts kept in memory, and objects known to have none: a listing asks once for each file, and a row costs 20 us. About
+#: 10 MB.
 KEPT_FACTS = 20_000
-#: What is forgotten when more come: those read longest ago, so many at a time that it costs nothing a fact.
+#: How many are evicted when more come, oldest first: so many at a time that the eviction costs nothing for each fact.
 _FORGOTTEN_FACTS = 2_000
 
 
 class Facts(Database):
-    """The facts of one account, and the changes that others are told."""
+    """The facts of one account, and the changes that listeners take."""
 
     def __init__(self, path: Path, *, timezone: str, wall_ms: Callable[[], int]) -> None:
         super().__init__(path, timezone=timezone)
         self._wall_ms = wall_ms
         self._unwritten: dict[str, Fact] = {}
         self._facts: dict[str, Fact | None] = {}
-        #: Another value once anything else is known of any object's bytes, or of what sizes measure.
+        #: A value that changes whenever anything else is known of any object's bytes, or of what sizes measure.
         self.facts_turn = 0
-        #: What the sizes that listings tell measure.
+        #: What the sizes in listings measure.
         self.hints = HintMeasure()
         self._facts_arrived = trio.Event()
         self._refused = False
@@ -53,7 +55,7 @@ class Facts(Database):
                 self.hints.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
             #: The versions of the objects that were ever found changed, by their keys.
             self.versions: dict[str, int] = dict(self._reading.execute(rows.VERSIONS))
-            #: Objects that the service denied once, and those of them that it had after all, not yet written.
+            #: Objects that the service denied once; and those of them that it had after all, which is not yet written.
             self._denied = {str(key) for (key,) in self._reading.execute(rows.ABSENCES)}
         self._found_again: set[str] = set()
         self.changes = Changes()
@@ -70,7 +72,7 @@ class Facts(Database):
             return fact
 
     def read_facts(self, object_keys: Iterable[str]) -> None:
-        """Have what is known of these objects at hand, in one statement: a folder is about to ask for each."""
+        """Read what is known of these objects in one statement: a folder is about to ask for each of them."""
         missing = [key for key in object_keys if key not in self._facts and key not in self._unwritten]
         if not missing:
             return
@@ -94,10 +96,10 @@ class Facts(Database):
         modified_ns: int | None,
         is_known_version: bool = False,
     ) -> Fact:
-        """Take what an answer of the origin taught; the one entry for every learned fact. Never blocks.
+        """Take what an answer of the origin has shown; returns what is known now. Never blocks.
 
-        A total or a validator that contradicts the known one is a new version; with `is_known_version` only a total is,
-        and a validator is one more name. Listeners of `changes` are told when something differs.
+        A total or a validator that contradicts the known one makes a new version; with `is_known_version` only a total
+        does, and a validator is one more name of the same bytes. Listeners of `changes` hear of any difference.
         """
         self.note_there(object_key)
         known = self.fact(object_key)
@@ -126,8 +128,8 @@ class Facts(Database):
         return fact
 
     def unlearn(self, object_key: str) -> bool:
-        """The object was found to be another one: nothing is known of it but that its version is a new one. False where
-        nothing was known of it."""
+        """Forget what is known of an object that was found to be another one, but that it is a new version. False where
+        nothing was known."""
         known = self.fact(object_key)
         if known is None:
             return False
@@ -136,9 +138,11 @@ class Facts(Database):
         return True
 
     async def note_missing(self, key: str, *, now_ms: int) -> bool:
-        """The service answered 404 or 410 for the object (or "call/{id}"); the second time, an hour after the first,
-        its row leaves: True then, and listeners of `changes` are told. Always a checkpoint but for what has no row;
-        cancelled before it starts, nothing happened. Raises DeadlineExceeded once the catalogue is closed.
+        """Note that the service answered 404 or 410 for the object (or "call/{id}"). The second time, an hour after the
+        first, its row is removed: True, and listeners of `changes` hear of it.
+
+        Always a checkpoint, except where there is no row. Cancelled before it starts, nothing has happened. Raises
+        DeadlineExceeded once the catalogue is closed.
         """
         left = False
         if not missing_objects.has_row(self._reading, key):
@@ -150,7 +154,7 @@ class Facts(Database):
 
         try:
             await self.write(batch)
-        except sqlite3.Error as problem:  # told again at the next answer
+        except sqlite3.Error as problem:  # noted at the next answer
             log.warning("absence not written object=%s reason=%s", key, problem)
             return False
         if not left:
@@ -166,7 +170,7 @@ class Facts(Database):
         return True
 
     def note_there(self, key: str) -> None:
-        """The service has the object: one that it denied before starts anew. Never blocks."""
+        """Note that the service has the object: an earlier denial does not count any more. Never blocks."""
         if key in self._denied:
             self._denied.discard(key)
             self._found_again.add(key)
@@ -191,7 +195,7 @@ class Facts(Database):
             self.hints.note(form, hint_nbytes=found[0], exact_nbytes=fact.nbytes)
 
     async def write_facts_forever(self) -> None:
-        """Write learned facts as they come, in batches; runs until cancelled (`flush_facts` writes the rest)."""
+        """Write facts as they come, in batches, until cancelled; `flush_facts` writes the rest."""
         while True:
             await self._facts_arrived.wait()
             await trio.sleep(FACTS_PAUSE_SECONDS if not self._refused else REFUSED_PAUSE_SECONDS)
@@ -201,7 +205,8 @@ class Facts(Database):
                 self._facts_arrived.set()
 
     async def flush_facts(self) -> None:
-        """Write what was learned and not yet written. A refusing disk is logged; the facts stay known in memory."""
+        """Write what was learned and is not yet written. A disk that refuses is logged, and the facts stay known in
+        memory. A checkpoint where there is something to write."""
         batch, found_again = dict(self._unwritten), set(self._found_again)
         if not batch and not found_again:
             return
@@ -249,5 +254,5 @@ def _fact(
 
 
 def wall_clock_ms() -> int:
-    """The time of this machine, in unix milliseconds."""
+    """The time of this machine's clock, in unix milliseconds."""
     return time.time_ns() // NS_PER_MS

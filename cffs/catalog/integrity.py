@@ -1,8 +1,8 @@
-"""Whether the file of a catalogue is whole: looked at before it is used, or behind the mount.
+"""Integrity of a catalogue's file: checked before use, or while it is in use.
 
-It must not know tables or rows.
-`catalog/schema` asks before use, `catalog/store` behind it. Reading all of a file of a million calls takes seconds, and
-minutes from a cold disk: nobody waits for that. What is found late is told to the next mount by a mark beside the file.
+It owns what counts as damage, and the mark beside a damaged file. It must not know tables or rows. Reading all of a
+file of a million calls takes seconds, and minutes from a cold disk, which no mount should wait for: a large file is
+checked in a thread while it is used, and a mark beside it lets the next mount set it aside.
 """
 
 import logging
@@ -16,13 +16,13 @@ from cffs.core.errors import CatalogueDamaged
 
 log = logging.getLogger(__name__)
 
-#: 100,000 calls, 0.3 s.
+#: 100,000 calls, which take 0.3 s to check.
 LARGE_NBYTES = 256 * 2**20
-#: Steps of SQLite's machine between two looks whether the mount still lives: a few milliseconds.
+#: Steps of SQLite's machine between two checks whether the mount still lives: a few milliseconds.
 _LOOK_STEPS = 100_000
 
-#: Troubles of the machine, or of our own statements, and not of the file: a catalogue that is locked or on a full disk
-#: is not thrown away.
+#: Troubles of the machine, or of our own statements, and not of the file: a catalogue that is locked, or on a full
+#: disk, is not thrown away.
 _NOT_DAMAGE = frozenset(
     {
         sqlite3.SQLITE_ERROR,
@@ -45,24 +45,24 @@ UNREADABLE = (sqlite3.DatabaseError, ValueError, KeyError)
 
 
 def is_large(path: Path) -> bool:
-    """True for a file that is looked over behind the mount."""
+    """True for a file that is checked while it is used."""
     return path.stat().st_size > LARGE_NBYTES
 
 
 def is_sound(connection: sqlite3.Connection) -> bool:
-    """Whether SQLite finds the file whole. Raises sqlite3.Error."""
+    """True where SQLite finds the file whole. Raises sqlite3.Error."""
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     return bool(verdict == "ok")
 
 
 def mark_of(path: Path) -> Path:
-    """What lies beside a file that was found damaged."""
+    """The path of the mark that lies beside a file that was found damaged."""
     return path.with_name(path.name + ".damaged")
 
 
 def is_damage(problem: Exception) -> bool:
-    """Whether reading rows failed by what is in the file, and not by the machine (a full disk, a locked file). What
-    makes objects of rows fails with ValueError or KeyError where a text is none that was ever written."""
+    """True where reading rows failed by what is in the file, and not by the machine (a full disk, a locked file). A
+    text that was never written so raises ValueError or KeyError where it becomes a value."""
     if isinstance(problem, sqlite3.DatabaseError):
         code = getattr(problem, "sqlite_errorcode", 0) & _PRIMARY_CODE
         return code not in _NOT_DAMAGE and not isinstance(problem, sqlite3.ProgrammingError)
@@ -70,7 +70,8 @@ def is_damage(problem: Exception) -> bool:
 
 
 def damaged(path: Path, problem: Exception) -> CatalogueDamaged:
-    """What to raise where damage made rows of the file `path` unreadable; the next mount is told to set it aside."""
+    """What to raise where damage made rows of the file `path` unreadable. It also leaves the mark for the next
+    mount."""
     if not mark_of(path).exists():
         with suppress(OSError):
             mark_of(path).touch(mode=0o600)
@@ -79,8 +80,10 @@ def damaged(path: Path, problem: Exception) -> CatalogueDamaged:
 
 
 async def look_over(path: Path) -> None:
-    """Read the whole file in a thread; if it is damaged, log so and have the next mount set it aside. Always a
-    checkpoint; cancelled, the thread is told to stop and not waited for. Raises OSError and sqlite3.OperationalError.
+    """Check the whole file in a thread. If it is damaged, log that and have the next mount set it aside.
+
+    Always a checkpoint; cancelled, the thread is asked to stop and not waited for. Raises OSError and
+    sqlite3.OperationalError.
     """
     is_unwanted = False
 
@@ -103,6 +106,6 @@ def _verdict(connection: sqlite3.Connection) -> bool:
     try:
         return is_sound(connection)
     except sqlite3.OperationalError:
-        raise  # a full or failing disk says nothing of the file
+        raise  # a full or failing disk says nothing about the file
     except sqlite3.DatabaseError:
         return False

@@ -1,7 +1,7 @@
-"""The account's listings: when each is refreshed, by which operation, since when, and into which rows its pages go.
+"""Listings of the account: when each is refreshed, and how its pages become rows.
 
-Owns one `Listing` for each list of the account, and those of single campaigns of a large account. It must not know who
-waits for rows, nor how a list is walked (`catalog/paging`).
+It owns one `Listing` for each list of the account, and those of single campaigns of a large account. It must not know
+who waits for rows, nor how a list is walked (`catalog/paging`).
 
 A refresh runs in the background, page after page; pages that were taken stay, whatever stops it. Calls are asked for
 since shortly before the newest one that is known, and all of them once a day.
@@ -51,7 +51,8 @@ LARGE_CALLS = 20_000
 
 
 class ListingSync:
-    """The listings of one account; none where there is no v2."""
+    """The listings of one account; none where there is no v2. Every listing method starts at most a background refresh,
+    and is no checkpoint."""
 
     def __init__(
         self, account: AccountSync, *, background: Background, ttl_seconds: float, wall_ms: Callable[[], int]

@@ -1,7 +1,7 @@
-"""The listings of the account: taken page by page into rows, once at a time each, refreshed behind the caller.
+"""A listing: one list of the service, refreshed page by page in the background.
 
-It must not know folders; a listing has a name ("campaigns", "calls", "media") and rows appear as pages arrive.
-`catalog/account_sync` starts them; the tree waits for progress.
+It owns whether the listing is running, how fresh it is, and how it failed. It must not know folders, operations or
+rows.
 """
 
 import logging
@@ -14,13 +14,14 @@ from cffs.core.errors import CffsError, OriginFault
 
 log = logging.getLogger(__name__)
 
-#: A listing that failed is not asked again for this long, so that `ls` in a loop does not hammer a failing service;
-#: within the 5 s that a passing fault may be remembered.
+#: A listing that failed is not asked for again for this long, so that `ls` in a loop does not hammer a failing service.
+#: It lies within the 5 s for which a passing fault may be remembered.
 RETRY_SECONDS = 2.0
 
 
 def age_seconds(listed_ms: int | None, *, now_ms: int) -> float | None:
-    """How long ago it was listed, None where it never was, or in a time to come (the clock was set back)."""
+    """How long ago the listing was taken; None where it never was, or where that lies in the future (the clock was set
+    back)."""
     return None if listed_ms is None or listed_ms > now_ms else (now_ms - listed_ms) / 1000
 
 
@@ -29,18 +30,18 @@ TakeListing = Callable[["Listing"], Awaitable[None]]
 
 
 class Listing:
-    """One listing: whether it runs, when it was last taken whole (trio time), how it last failed.
+    """One listing: whether it runs, when it was last taken whole (trio's time), how it last failed.
 
-    `take` asks and stores; it calls `progressed` after each page. `age_seconds` tells how long ago an earlier mount
-    took it whole, None where none did: what is young enough for `ls` is so after a remount too.
+    `take` asks and stores, and calls `progressed` after each page. `age_seconds` is how long ago an earlier mount took
+    it whole, None where none did: a listing that is young enough for `ls` stays so after a remount.
     """
 
     def __init__(self, name: str, take: TakeListing, *, age_seconds: float | None = None) -> None:
         self.name = name
-        #: Somebody wants all of it, however large.
+        #: True once a caller wants all of it, however large it is.
         self.is_wanted_whole = False
         self.failure: CffsError | None = None
-        #: Pages of it came, and what stopped it came before the last: what is shown looks whole and is not.
+        #: True where pages have come, but not the last: what is shown looks whole and is not.
         self.is_partial = False
         self._take = take
         self._running = False
@@ -55,7 +56,7 @@ class Listing:
         return self._running
 
     def progressed(self) -> None:
-        """A page was taken: wake everyone who waits for rows."""
+        """Wake every task that waits for rows: a page was taken."""
         self.is_partial = True
         self._wake()
 
@@ -64,7 +65,7 @@ class Listing:
         self._progress = trio.Event()
 
     def refresh(self, background: Background, *, ttl_seconds: float) -> None:
-        """Start taking it in the background unless it runs, is younger than `ttl_seconds`, or failed just now."""
+        """Start to take it in the background, unless it runs, is younger than `ttl_seconds`, or has failed just now."""
         now = trio.current_time()
         fresh = self._whole_at is not None and now - self._whole_at < ttl_seconds
         burnt = self._failed_at is not None and now - self._failed_at < RETRY_SECONDS
@@ -74,22 +75,23 @@ class Listing:
         background.start(self._run)
 
     def follow(self, key: Hashable, what: Callable[[], Awaitable[None]]) -> None:
-        """When it ends without a failure, `what` is awaited behind everybody, one after another, each `key` once."""
+        """Await `what` in the background once the listing ends without a failure; a later `what` of that key replaces
+        it."""
         self._followers[key] = what
 
     async def wait_for_progress(self) -> None:
-        """Return when a page was taken or the listing ended, at once where it does not run. A checkpoint if it waits;
-        cancelled, the listing goes on."""
+        """Return when a page was taken or the listing has ended; at once where it does not run. A checkpoint if it
+        waits; cancelled, the listing goes on."""
         if self._running:
             await self._progress.wait()
 
     async def wait_whole(self) -> None:
-        """Return when it does not run any more. A checkpoint if it waits; cancelled, the listing goes on."""
+        """Return when the listing does not run any more. A checkpoint if it waits; cancelled, the listing goes on."""
         while self._running:
             await self._progress.wait()
 
     async def _run(self) -> None:
-        # Until it ends well it has failed, so that a bug in it cannot look like an empty list, nor be run again at once
+        # Failed until it ends well: a bug in it must not look like an empty list, nor be run again at once
         failure: CffsError | None = OriginFault("the listing ended without an answer")
         try:
             await self._take(self)

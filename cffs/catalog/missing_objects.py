@@ -1,7 +1,7 @@
-"""What the service says it does not have any more, though a row tells of it: told twice, an hour apart, the row leaves.
+"""Objects that the service denies: a row goes after two denials an hour apart.
 
-It must not know who asked, nor what is cached of the object.
-`catalog/store` calls it inside a transaction. Contract section 6: nothing but 404 and 410 makes a name disappear.
+It owns the first denial of each object, and what is removed with a row. It must not know what is cached of the object.
+Only 404 and 410 make a name disappear (`cffs/docs/semantics.md#lookup`).
 """
 
 import re
@@ -18,16 +18,14 @@ _Leave = Callable[[sqlite3.Connection, tuple[str, ...]], None]
 
 
 def note(db: sqlite3.Connection, key: str, *, now_ms: int) -> bool:
-    """The service said just now that it does not have the object; True where that made its row leave.
-
-    The first time is remembered.
-    """
+    """Note that the service has just denied the object; True where that removed its row. The first denial is
+    remembered. Runs inside a transaction."""
     found = _found(db, key)
-    if found is None:  # left meanwhile
+    if found is None:  # the row went meanwhile
         return False
     leave, parts = found
     first = db.execute("SELECT first_ms FROM absences WHERE key = ?", (key,)).fetchone()
-    if first is None or first[0] > now_ms:  # a clock that was set back starts anew
+    if first is None or first[0] > now_ms:  # the clock was set back: begin again
         db.execute("INSERT OR REPLACE INTO absences (key, first_ms) VALUES (?, ?)", (key, now_ms))
         return False
     if now_ms - first[0] < APART_MS:
@@ -39,13 +37,13 @@ def note(db: sqlite3.Connection, key: str, *, now_ms: int) -> bool:
 
 
 def has_row(db: sqlite3.Connection, key: str) -> bool:
-    """Whether there is a row that may leave: what has none is not remembered, for a program that asks at random must
-    not cost memory."""
+    """True where there is a row that may go. Denials of other keys are not remembered: a program that asks at random
+    must not cost memory."""
     return _found(db, key) is not None
 
 
 def forget(db: sqlite3.Connection, keys: Iterable[str]) -> None:
-    """The service has these objects after all."""
+    """Forget the denials of these objects: the service has them after all."""
     db.executemany("DELETE FROM absences WHERE key = ?", [(key,) for key in keys])
 
 
@@ -63,7 +61,8 @@ def _recording_leaves(db: sqlite3.Connection, parts: tuple[str, ...]) -> None:
 
 
 def _recordings_leave(db: sqlite3.Connection, which: str, parts: tuple[str, ...]) -> None:
-    # the condition is one of ours; `watch` remembers sequence numbers, so that of a row that left is not given again
+    # The condition is one of ours. `cffs watch` remembers sequence numbers, so that of a removed row is not given
+    # again.
     rows = db.execute(f"SELECT seq, id FROM recordings WHERE {which}", parts).fetchall()  # nosec B608  # noqa: S608
     for seq, recording_id in rows:
         db.execute("UPDATE recordings_left SET seq = max(seq, ?)", (seq,))
@@ -86,8 +85,8 @@ def _one(statement: str) -> _Leave:
 
 
 _DYNAMIC = "FROM dynamic_files WHERE hash = ? AND year = ? AND month = ? AND campaign = ? AND filename = ?"
-#: Keys of objects, whether a row tells of one, and what its leaving takes along. Other forms of an object (a media file
-#: as another type, a moment of a recording) say nothing about it.
+#: Keys of objects, whether there is a row, and what is removed with it. Another form of an object (a media file as
+#: another type, a clip of a recording) says nothing about it.
 _KINDS: tuple[tuple[re.Pattern[str], str, _Leave], ...] = (
     (re.compile(r"recording/([0-9]+)\.mp3"), "SELECT 1 FROM recordings WHERE id = ?", _recording_leaves),
     (

@@ -1,7 +1,7 @@
-"""Names for rows that are older than names: once, when a catalogue of cffs 0.1 is opened by a later one.
+"""Names for rows that were written by cffs 0.1, before rows had names.
 
-It must not know the tables' history (`catalog/schema` calls it behind the step that added the columns).
-What the service told of each call is read again, for the rows do not hold all that a name says.
+It owns the one pass over such rows. It must not know the history of the tables. The document of each call is parsed
+again, since the columns do not hold all that a name says.
 """
 
 import json
@@ -43,7 +43,7 @@ def fill(db: sqlite3.Connection) -> None:
 def _read(document: bytes) -> Call | None:
     try:
         return parse_call(decode(document, what="a kept call"))
-    except MalformedAnswer:  # of a version that took what this one does not: as a call of which only the id is known
+    except MalformedAnswer:  # of a version that accepted what this one refuses
         return None
 
 

@@ -1,7 +1,7 @@
-"""How a v2 list is walked page by page, defended against pages that lie: pure decisions and one thin loop.
+"""Paging: a list of v2 as an async iterator, defended against pages that lie.
 
-It must not know what is listed.
-`catalog/listings` walks with it. Facts about pages: `api.md` section 2 (echoed limit, totals of -1, no stated order).
+It owns how far a walk over a list is, and when it ends: pure decisions, and a thin loop that asks. It must not know
+what is listed. What is known about the service's pages is in `cffs/docs/service.md#paging`.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
@@ -13,19 +13,19 @@ import trio
 from cffs.core.errors import CffsError, ServerFailure
 from cffs.core.values import Page
 
-#: Asked first; v1.1's XSD caps at 1000, v2's cap is undocumented (api.md section 2).
+#: The limit that is asked for first: v1.1's XSD caps at 1000, v2's cap is undocumented.
 LARGE_LIMIT = 1000
 #: The documented default; asked again where the large one is refused with HTTP 400.
 SMALL_LIMIT = 100
 #: An account of 10^7 calls at 1000 a page; a list that goes on past that is not believed.
 MAX_PAGES = 10_000
-#: Pages asked for at the same time once a total is told (more would take the metadata connections from lookups).
+#: Pages asked for at the same time once a total is known; more would take the metadata connections from lookups.
 AT_ONCE = 4
 #: Pages in a row that bring nothing new before a list without a total is taken to repeat itself.
 MAX_STALE_PAGES = 3
 
-#: A page that tells neither limit nor total may have been cut by a cap that nobody tells. Caps are round: a page of
-#: that many items, or a multiple, is not believed to be the last.
+#: A page with neither limit nor total may have been cut by a cap that the service does not report. Caps are round: a
+#: page of that many items, or of a multiple, is not taken for the last one.
 ROUND_NUMBER = 5
 
 HTTP_BAD_REQUEST = 400
@@ -34,16 +34,16 @@ Item = TypeVar("Item")
 
 
 class AskPage(Protocol[Item]):
-    """The operation that is walked."""
+    """The operation that lists."""
 
     async def __call__(self, *, limit: int, offset: int) -> Page[Item]:
-        """One page. Raises what stops an answer."""
+        """Ask for one page. Raises what stops an answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """Where a walk stands: the next offset, the limit in force, pages taken, stale pages in a row."""
+    """How far a walk is: the next offset, the limit in force, pages taken, stale pages in a row."""
 
     limit: int
     offset: int = 0
@@ -53,10 +53,11 @@ class Walk:
 
 
 def after_page(walk: Walk, page: Page[Any], *, new: int) -> Walk:
-    """The walk after `page` of which `new` items were not known to this walk. Pure; always ends.
+    """The walk after `page`, of which `new` items were new to it. Pure; a walk always ends.
 
-    The echoed limit holds where it is smaller than the asked one. A page shorter than the limit is the last (the
-    documented stop rule), unless a believable total says that more must come, or nothing tells that it was not cut.
+    The echoed limit holds where it is smaller than the one asked for. A page shorter than the limit is the last (the
+    documented stop rule), unless a believable total says that more must come, or nothing shows that the page was not
+    cut.
     """
     limit = min(walk.limit, page.limit) if page.limit else walk.limit
     offset = walk.offset + page.received
@@ -73,8 +74,8 @@ def after_page(walk: Walk, page: Page[Any], *, new: int) -> Walk:
 
 
 def offsets_ahead(walk: Walk, page: Page[Any]) -> range:
-    """The offsets of the pages that `page`, the first one, promises beyond itself; empty where it promises nothing
-    that can be asked for without waiting for the page before. Pure."""
+    """The offsets of the pages that `page`, the first one, promises beyond itself; empty where it promises none that
+    can be asked for before the page before has come. Pure."""
     if walk.finished or page.total is None or page.received < walk.limit:
         return range(0)
     return range(walk.offset, min(page.total, walk.limit * MAX_PAGES), walk.limit)
@@ -82,15 +83,17 @@ def offsets_ahead(walk: Walk, page: Page[Any]) -> range:
 
 @trio.as_safe_channel
 async def walk_pages(ask: AskPage[Item], *, identify: Callable[[Item], Hashable]) -> AsyncGenerator[Page[Item], None]:
-    """Iterate over every page of a list: `async with walk_pages(...) as pages: async for page in pages: ...`.
+    """Iterate over the pages of a list: `async with walk_pages(...) as pages`, then `async for page in pages`.
 
-    Each page holds only the items that are new to this walk, by what `identify` returns of them. The first page is
-    asked for alone, and nothing more before the caller comes back for the second one. Where the first page tells a
-    total, four are then asked for at once and come in any order; where they are not what the total promised, and after
-    the total, one after the other. Falls back from 1000 to 100 a page where the first page is refused with HTTP 400.
+    A page holds only the items that are new to this walk; `identify` returns an item's identity. The first
+    page is asked for alone, and nothing more before the caller comes back for the second one. Where the first page has
+    a total, four pages are then asked for at once, and come in any order; after that, or where they are not what the
+    total promised, one comes after the other. A first page that is refused with HTTP 400 is asked for again with 100
+    items instead of 1000.
 
-    The block raises what `ask` raises, after the pages that came before it, and perhaps only at its end: what must not
-    be done after a failure belongs behind the block. Leaving it, or a cancellation, ends the requests on their way.
+    The block raises what `ask` raises, after the pages that came before; perhaps only as it ends, so what must not
+    happen after a failure belongs after the block. Leaving the block ends the requests that are on their way, and so
+    does a cancellation.
     """
     walk, seen = Walk(limit=LARGE_LIMIT), _Seen(identify)
     while not walk.finished:
@@ -114,7 +117,7 @@ async def walk_pages(ask: AskPage[Item], *, identify: Callable[[Item], Hashable]
 
 
 class _Seen(Generic[Item]):
-    """What a walk has met so far."""
+    """The items that a walk has met."""
 
     def __init__(self, identify: Callable[[Item], Hashable]) -> None:
         self._identify = identify
@@ -129,7 +132,7 @@ class _Seen(Generic[Item]):
 
 
 class _PagesAhead(Generic[Item]):
-    """The pages at the offsets that a total promised, or up to the first one that was not what it promised."""
+    """The pages at the offsets that a total promised, up to the first one that is not what it promised."""
 
     def __init__(self, ask: AskPage[Item], seen: _Seen[Item], walk: Walk, offsets: range) -> None:
         self._send, self._receive = trio.open_memory_channel[Page[Item]](0)
@@ -139,17 +142,18 @@ class _PagesAhead(Generic[Item]):
         self._promised = offsets
         self._offsets = iter(offsets)
         self._count = 0
-        #: Where pages that were no full pages stood, and where the walk goes on after each.
+        #: Where the pages stood that were not full, and where the walk goes on after each.
         self._unkept: list[tuple[int, int]] = []
         self._failures: list[CffsError] = []
 
     @property
     def pages(self) -> AsyncIterator[Page[Item]]:
-        """As they come."""
+        """The pages as they come."""
         return self._receive
 
     async def ask_all(self) -> None:
-        """Ask for all, `AT_ONCE` at a time. Raises nothing that `ask` raises: see `walk_after`."""
+        """Ask for all of them, `AT_ONCE` at a time. Raises nothing that `ask` raises: `walk_after` does. Always a
+        checkpoint."""
         async with self._send, trio.open_nursery() as nursery:
             for _ in range(AT_ONCE):
                 nursery.start_soon(self._ask_some)
@@ -170,10 +174,10 @@ class _PagesAhead(Generic[Item]):
             await self._send.send(new)
 
     def walk_after(self) -> Walk:
-        """Where the walk stands after these pages. Raises what stopped them."""
+        """How far the walk is after these pages. Raises what stopped them."""
         if self._failures:
             raise self._failures[0]
-        # a short last page is the end, as anywhere; whether anything follows a full one, only asking tells
+        # A short last page is the end, as anywhere. Whether anything follows a full one, only a request shows
         stop = self._promised.stop
         finished = not self._unkept and (stop - self._promised.start) % self._walk.limit != 0
         _offset, behind = min(self._unkept, default=(stop, stop))

@@ -1,7 +1,7 @@
-"""What only its id is known of is asked once: calls that a recording or v1's list told of, what was imported.
+"""Requests for objects of which only an id is known: imported, or named by others.
 
-It must not know folders. A listing of the service brings most of it; what it does not bring is asked when somebody
-looks where it would be missing.
+It owns which ids are due, and how many are asked for at once. It must not know folders. A listing brings most of these
+rows; what it does not bring is asked for once, when a folder is opened where it would be missing.
 """
 
 import sqlite3
@@ -14,21 +14,21 @@ from cffs.catalog.account_sync import AccountSync, Kind
 from cffs.core.errors import CffsError, RemoteObjectMissing, ServerFailure
 from cffs.core.source import Api
 
-#: Ids that one request names: each is 20 bytes of its URL at most.
+#: Ids in one request: each takes at most 20 bytes of its URL.
 _IDS_A_REQUEST = 100
-#: Asked one by one at a look, where the request for many is not answered with them.
+#: How many are asked for one by one, where a request for many is not answered with them.
 _SINGLY = 8
-#: How many are looked at for one that was not asked yet.
+#: How many ids are searched for those that were not asked for yet.
 _LOOKED_AT = 1000
 _SERVER_ERROR = 500
 
 
 class RowCompletion:
-    """Asks for what is missing. One for each account."""
+    """Asks for the missing parts of rows. One for each account."""
 
     def __init__(self, account: AccountSync) -> None:
         self._account = account
-        #: Whether the service lets calls be asked for by their ids, as far as is known.
+        #: Whether the service accepts ids of calls in its listing, as far as is known.
         self._takes_ids = True
 
     def is_due(self) -> bool:
@@ -36,10 +36,11 @@ class RowCompletion:
         return self._account.can_describe and bool(self._untold_calls() or self._untold_recordings())
 
     async def complete(self, *, patience_seconds: float | None) -> None:
-        """Ask v2 for what only the id is known of, the newest first, in at most one request for calls and a few more.
+        """Ask v2 for what only the id is known of, newest first: one request for calls at most, and a few for single
+        objects.
 
-        What it does not answer is left as it is; nothing is raised for it. A checkpoint where it asks; cancelled, or
-        out of patience, the questions go on.
+        What is not answered stays as it is, and nothing is raised for it. A checkpoint where it asks; cancelled, or out
+        of patience, the requests go on.
         """
         if not self._account.can_describe:
             return
@@ -51,7 +52,7 @@ class RowCompletion:
                 )
             await self._each(recordings, "recording", self._account.find_recording, patience_seconds)
         except CffsError:
-            return  # what is known is shown, and it is asked at the next look
+            return  # what is known is shown, and the rest is asked for the next time
 
     def _untold_calls(self) -> list[int]:
         found = self._account.catalog.untold_calls(limit=_LOOKED_AT)
@@ -66,13 +67,13 @@ class RowCompletion:
         if len(ids) > _SINGLY and self._takes_ids:
             told = await self._ask_together(ids)
             singly -= told
-            if told:  # it names those that it has: of the others the newest are asked once more, by themselves
+            if told:  # it lists those that it has: the newest of the others are asked for once more, one by one
                 for ident in sorted(singly)[:-_SINGLY]:
                     self._account.note_asked("call", ident)
         await self._each(sorted(singly)[-_SINGLY:], "call", self._account.find_call, None)
 
     async def _ask_together(self, ids: Sequence[int]) -> set[int]:
-        """The ids of the calls that one request told of; their rows are written."""
+        """Ask for calls in one request, and write their rows; returns the ids of the calls that it brought."""
         v2 = self._account.v2
         if v2 is None:
             return set()
@@ -105,7 +106,7 @@ class RowCompletion:
             except RemoteObjectMissing:
                 self._account.note_asked(kind, ident)
             except CffsError:
-                return  # not an answer: at the next look
+                return  # no answer: the next time
 
         async with trio.open_nursery() as nursery:
             for ident in ids:

@@ -1,8 +1,8 @@
-"""The rows of the catalogue as values, and the statements that read them.
+"""Rows of the catalogue as values, and the statements that read them.
 
-It must not know where rows come from nor what the tree makes of them.
-`catalog/store` reads with it; the tree sees the values. Those that a listing makes by the ten thousand are named
-tuples: a frozen dataclass is made field by field in Python, at five times the price.
+It owns the columns of each row. It must not know where rows come from, nor what the tree makes of them. Rows that a
+listing makes by the ten thousand are named tuples: a frozen dataclass is made field by field in Python, at five times
+the price.
 """
 
 import json
@@ -15,8 +15,8 @@ from cffs.core.values import RecordingState
 
 @dataclass(frozen=True, slots=True)
 class CampaignRow:
-    """A campaign; `document` is None where only its id is known (v1 alone, or a call told it), and so is `folder`, the
-    name that it is listed under. `seen_ms` is when it was first seen."""
+    """A campaign. Where only its id is known (from v1, or from a call), `document` is None, and so is `folder`, the
+    name it is listed under. `seen_ms` is when it was first seen."""
 
     seq: int
     id: int
@@ -28,8 +28,9 @@ class CampaignRow:
 
 
 class CallRow(NamedTuple):
-    """A call; `campaign_id` 0 = none. `recordings_known`/`files_known`: v2's/v1's list of it was seen whole.
-    `listed` is the name of its folder, None where only its id is known; `month` is the one that its name says."""
+    """A call; `campaign_id` is 0 for none. `recordings_known` and `files_known` are true where v2's or v1's list of it
+    was seen whole. `listed` is the name of its folder, None where only its id is known; `month` is the month in that
+    name."""
 
     seq: int
     id: int
@@ -58,8 +59,8 @@ class ListedCall(NamedTuple):
 
 
 class RecordingRow(NamedTuple):
-    """A recording that v2 told of; `stem` is its file name in its call's folder without an extension, `listed` that in
-    every other folder. `tried_number` is the one of its own attempt."""
+    """A recording that v2 has described. `stem` is its file name in its call's folder without an extension, `listed`
+    the one in every other folder. `tried_number` is the number of its own attempt."""
 
     seq: int
     id: int
@@ -83,7 +84,7 @@ class RecordingRow(NamedTuple):
 
     @property
     def is_untold(self) -> bool:
-        """Whether nothing but its id is known."""
+        """True where nothing but its id is known."""
         told = (self.created_ms, self.hint_nbytes, self.seconds)
         return not self.call_id and self.state is RecordingState.UNKNOWN and told == (None, None, None)
 
@@ -105,7 +106,7 @@ class ListedRecording(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A recording file that v1's list told of."""
+    """A recording file in v1's list of a call; `call_id` is 0 where it was imported."""
 
     seq: int
     id: int
@@ -151,8 +152,8 @@ class DynamicRow:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """A free-form answer (account, billing) as it is shown: rendered bytes, when they were asked, and when that answer
-    came first."""
+    """A free-form answer (account, billing) as it is shown: the rendered bytes, when they were asked for, and when that
+    answer first came."""
 
     key: str
     refreshed_ms: int
@@ -162,10 +163,10 @@ class DocumentRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """What the origin's own answers taught about an object's bytes.
+    """What the origin's own answers have shown of an object's bytes.
 
-    `source` is the key of the source that answered; `version` grows whenever the object is found changed, and
-    `seen_ms` is when that version was first seen.
+    `source` is the key of the source that answered; `version` grows whenever the object is found changed, and `seen_ms`
+    is when that version was first seen.
     """
 
     object_key: str
@@ -177,7 +178,7 @@ class Fact:
     seen_ms: int | None = None
 
 
-#: Names repeat: most recordings of an account are called the same.
+#: Names repeat: most recordings of an account have the same one.
 _text = lru_cache(4096)(json.loads)
 _STATES = {state.value: state for state in RecordingState}
 
@@ -192,12 +193,12 @@ def call_row(
     have_files: int,
     *named: Any,
 ) -> CallRow:
-    """A row of `calls` as it was selected."""
+    """A row of `calls`, as it was selected."""
     return CallRow(seq, call_id, campaign_id, created_ms, document, bool(are_listed), bool(have_files), *named)
 
 
 def recording_row(*row: Any) -> RecordingRow:
-    """A row of `recordings` as it was selected."""
+    """A row of `recordings`, as it was selected."""
     seq, ident, call_id, campaign_id, name, stem, created_ms, hint_nbytes, seconds, state, *rest = row
     return RecordingRow(
         seq, ident, call_id, campaign_id, _text(name), stem, created_ms, hint_nbytes, seconds, _STATES[state], *rest
@@ -228,7 +229,7 @@ CAMPAIGN_BY_ID = f"{_CAMPAIGN} WHERE id = ?"
 CAMPAIGN_BY_FOLDER = f"{_CAMPAIGN} WHERE stem = ?"
 CAMPAIGNS_AFTER = f"{_CAMPAIGN} WHERE seq > ? ORDER BY seq LIMIT ?"
 CALL_BY_ID = f"{_CALL} WHERE id = ?"
-#: With the newest recording's time, else the newest call's, else its own: an index's last entry each.
+#: With the time of the newest recording, else of the newest call, else its own: the last entry of an index each.
 LISTED_CAMPAIGNS_AFTER = (
     "SELECT coalesce((SELECT max(coalesce(r.created_ms, -9223372036854775808)) FROM recordings r"
     " WHERE r.campaign_id = c.id AND coalesce(r.created_ms, -9223372036854775808) BETWEEN 0 AND ?1),"
@@ -239,7 +240,7 @@ LISTED_CAMPAIGNS_AFTER = (
 CALLS_AFTER = f"{_LISTED_CALL} WHERE seq > ? ORDER BY seq LIMIT ?"
 CALLS_OF_CAMPAIGN_AFTER = f"{_LISTED_CALL} WHERE campaign_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 CALLS_OF_MONTH_AFTER = f"{_LISTED_CALL} WHERE month IS ? AND seq > ? ORDER BY seq LIMIT ?"
-#: Step by step along the index: not a look at every call.
+#: Step by step along the index, without a look at every call.
 MONTHS = (
     "WITH RECURSIVE months (month) AS (SELECT min(month) FROM calls UNION ALL"
     " SELECT (SELECT min(month) FROM calls WHERE month > months.month) FROM months WHERE month NOT NULL)"
@@ -255,7 +256,7 @@ RECORDINGS_AFTER = f"{_RECORDING} WHERE seq > ? ORDER BY seq LIMIT ?"
 FILE_BY_ID = f"{_FILE} WHERE id = ?"
 FILES_OF_CALL = f"{_FILE} WHERE call_id = ? ORDER BY seq"
 FILES_AFTER = f"{_FILE} WHERE seq > ? ORDER BY seq LIMIT ?"
-#: Those that no recording of v2 stands for.
+#: Files without a recording of v2 of the same id.
 FILES_OF_CAMPAIGN_AFTER = (
     "SELECT f.seq, f.id, f.call_id, f.campaign_id, f.seen_ms FROM files f WHERE f.campaign_id = ? AND f.seq > ?"
     " AND NOT EXISTS (SELECT 1 FROM recordings r WHERE r.id = f.id) ORDER BY f.seq LIMIT ?"
@@ -285,7 +286,7 @@ ABSENCES = "SELECT key FROM absences"
 CALLS_WITHOUT_RECORDINGS = (
     "SELECT id FROM calls WHERE recordings_known = 0 AND document IS NOT NULL ORDER BY created_ms DESC LIMIT ?"
 )
-#: Of which only the ids are known: told by a recording, by v1's list, or imported.
+#: Only the ids of these are known: from a recording, from v1's list, or imported.
 UNTOLD_CALLS = "SELECT id FROM calls WHERE document IS NULL ORDER BY seq DESC LIMIT ?"
 UNTOLD_RECORDINGS = (
     "SELECT id FROM recordings WHERE call_id = 0 AND created_ms IS NULL AND hint_nbytes IS NULL AND seconds IS NULL"
@@ -297,13 +298,13 @@ CALLS_OF_CAMPAIGN_WITHOUT_RECORDINGS = (
 )
 LISTING = "SELECT refreshed_ms FROM listings WHERE name = ?"
 DOCUMENT = "SELECT key, refreshed_ms, body, seen_ms FROM documents WHERE key = ?"
-#: Exact sizes of recordings beside what their listing said; a few tell what hints measure.
+#: Exact sizes of recordings beside those of their listing: a few show what hints measure.
 HINTS_AND_SIZES = (
     "SELECT substr(f.object_key, -3), r.hint_nbytes, f.nbytes FROM facts f JOIN recordings r"
     " ON r.id = CAST(substr(f.object_key, 11) AS INTEGER)"
     " WHERE f.object_key LIKE 'recording/%' AND f.nbytes NOT NULL AND r.hint_nbytes NOT NULL LIMIT 64"
 )
-#: Their highest numbers: counting a million rows takes 0.1 s.
+#: The highest sequence numbers: counting a million rows takes 0.1 s.
 KNOWN_FILES = (
     "SELECT coalesce((SELECT max(seq) FROM recordings), 0) + coalesce((SELECT max(seq) FROM files), 0)"
     " + coalesce((SELECT max(seq) FROM media), 0) + coalesce((SELECT max(seq) FROM dynamic_files), 0)"

@@ -1,7 +1,6 @@
-"""The SQLite file of one account: where it lies, its schema, its migrations, and what happens when it is damaged.
+"""The SQLite file of one account: its schema, its migrations, and its damage.
 
-It must not know what the rows mean to the tree.
-`catalog/store` opens it.
+It owns the tables and their versions, and when a file is set aside. It must not know what the rows mean to the tree.
 """
 
 import errno
@@ -18,7 +17,7 @@ from cffs.catalog.integrity import is_damage, is_large, is_sound, mark_of
 
 log = logging.getLogger(__name__)
 
-#: "cffs" in ASCII, kept in the file's header: a database of another program is not ours to migrate.
+#: "cffs" in ASCII, kept in the file's header: the database of another program is not ours to migrate.
 APPLICATION_ID = 0x63666673
 
 #: One entry per version of the schema, applied in order; a published entry never changes.
@@ -101,7 +100,7 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX IF EXISTS calls_by_campaign;
     CREATE INDEX calls_by_campaign ON calls (campaign_id, seq, id);
     """,
-    # Names for people, given once a row; by whom and when each row was first told. `catalog/display_names` fills them.
+    # Names for people, given once for each row (`catalog/display_names`); and when each row was first seen.
     """
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     DROP TRIGGER recordings_keep_names;
@@ -170,7 +169,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX calls_untold ON calls (seq, id) WHERE document IS NULL;
     """,
 )
-#: What a version's tables must hold of the rows that were there before them; part of the migration's transaction.
+#: What a version's tables must hold of the rows that were there before; part of the migration's transaction.
 _FILLS: Mapping[int, Callable[[sqlite3.Connection], None]] = {6: name_migration.fill}
 
 _FIRST_WITH_SETTINGS = 6
@@ -211,7 +210,7 @@ def prepare(path: Path, *, timezone: str = display_names.UTC) -> None:
     try:
         _migrate(path, timezone)
     except (sqlite3.DatabaseError, ForeignFile) as problem:
-        # what our statements cannot be run on is damage too, here where the tables themselves are in question
+        # here, where the tables themselves are in question, a statement of ours that cannot be run is damage too
         is_statement = getattr(problem, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR
         if not (isinstance(problem, ForeignFile) or is_statement or is_damage(problem)):
             raise OSError(errno.EIO, f"the catalogue cannot be used: {problem}", str(path)) from problem
@@ -220,7 +219,7 @@ def prepare(path: Path, *, timezone: str = display_names.UTC) -> None:
 
 
 def set_aside(path: Path, problem: Exception) -> None:
-    """The file goes out of the way, with one log line. Nobody may have it open. Raises OSError."""
+    """Move the file out of the way, with one log line. No connection may be open. Raises OSError."""
     aside = path.with_name(path.name + ".set-aside")
     log.warning("catalogue set aside file=%s reason=%s; it is rebuilt from the service", aside, problem)
     path.replace(aside)

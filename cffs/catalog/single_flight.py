@@ -1,7 +1,11 @@
-"""Questions to the service in flight: one per key however many ask, alive past the caller that gave up.
+"""Single flight: one request for each key, shared by callers and outliving them.
 
-It must not know what is asked; an answer is a side effect on the catalogue's rows.
-`catalog/account_sync` asks through it; the patience of a lookup (contract section 6) is decided here.
+It owns which requests are under way, which denials and failures are remembered, and how patient a lookup is
+(`cffs/docs/semantics.md#lookup`). It must not know what is asked for: an answer is a side effect on the catalogue's
+rows.
+
+A caller that gives up does not end the request, so the next caller finds its answer. What the service denied is
+remembered for 30 s (negative cache).
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -30,20 +34,19 @@ Answer = TypeVar("Answer")
 
 #: How long "the service does not have it" is remembered, from its answer on.
 MISSING_SECONDS = 30.0
-#: Names that are remembered as missing; a program that probes at random must not cost memory.
+#: Denials that are remembered: a program that probes at random must not cost memory.
 MISSING_ENTRIES = 20_000
-#: How long the outcome of a failed question waits for the caller that left before it came (contract section 6: "the
-#: next lookup has its answer"); well under the 5 s that a passing fault may be remembered.
+#: How long the outcome of a failed request waits for the caller that left before it came; well under the 5 s for which
+#: a passing fault may be remembered.
 FAILURE_SECONDS = 2.0
-#: A lookup waits this long, and no longer: the kernel asks the lookups of a folder one after the other.
+#: A lookup waits no longer than this: the kernel sends the lookups of a folder one after the other.
 LOOKUP_PATIENCE_SECONDS = 2.0
-#: The same while another question to the API hangs: enough for a healthy answer, so that one hanging object fails no
-#: mkdir or create beside it.
+#: How long it waits while another request to the API hangs: enough for a healthy answer, so that one hanging object
+#: fails no mkdir or create beside it.
 STUCK_PATIENCE_SECONDS = 0.5
-#: Once a question to the same API has been unanswered for this long, lookups stop waiting at all.
+#: Once a request to an API has gone unanswered for this long, lookups do not wait for that API at all.
 STUCK_SECONDS = 1.0
-#: Questions under way at once; further ones are refused rather than queued without bound (design: waits for the
-#: origin are limited to 512).
+#: Requests under way at once; further ones are refused rather than queued without bound.
 MAX_PENDING = 512
 
 
@@ -70,16 +73,16 @@ class _Pending:
     waiting: int = 0
     reason: WaitReason = field(default_factory=WaitReason)
     answer: Any = None
-    #: What the callers get; until the question ends well it is this, so that a bug in it cannot look like an answer.
+    #: What the callers get. Until the request ends well it is this, so that a bug in it cannot look like an answer.
     failure: CffsError | None = field(default_factory=lambda: OriginFault("the question ended without an answer"))
 
     def told(self) -> str:
-        """What it waits for, in words."""
+        """What the callers wait for, in words."""
         return self.reason.text() if self.api is None else f"a question to {self.api}: {self.reason.text()}"
 
 
 class SingleFlight:
-    """The questions under way. One owner: the catalogue's account; time is trio's clock."""
+    """The requests under way. It has one owner, the account; time is trio's clock."""
 
     def __init__(self, background: Background, *, timeout_seconds: float, is_offline: Callable[[Api], bool]) -> None:
         self._background = background
@@ -101,14 +104,13 @@ class SingleFlight:
         *,
         patience_seconds: float | None,
     ) -> Answer:
-        """Wait until `question` has been answered for `key`, and return what it returned; a question under way is
-        joined, not repeated.
+        """Return what `question` returns for `key`; a request that is under way is joined, not repeated.
 
-        `patience_seconds` None waits as long as the caller's own deadline lets it; a number is a lookup's patience.
-        `api` is None where the question itself asks others. Raises what the question raised, RemoteObjectMissing from
-        memory for 30 s, DeadlineExceeded when patience ends (OriginUnreachable where the API is known to be offline).
-        Cancelled, or out of patience, the question goes on in the background and its answer is there for the next
-        caller. A checkpoint unless answered from memory.
+        With `patience_seconds` None the caller waits as long as its own deadline allows; a number is the patience of a
+        lookup. `api` is None where the question itself asks others. Raises what the question raises;
+        RemoteObjectMissing from memory, for 30 s after a denial; DeadlineExceeded when the patience ends
+        (OriginUnreachable where the API is known to be offline). Cancelled, or out of patience, the request goes on in
+        the background, and its answer is there for the next caller. A checkpoint unless answered from memory.
         """
         self.require_not_denied(key)
         if (failure := self._failed.pop(key, None)) is not None:
@@ -134,8 +136,8 @@ class SingleFlight:
         return cast(Answer, pending.answer)
 
     def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> bool:
-        """Have the question asked for who is about to ask it: nothing where it is under way, or was denied or failed
-        just now. False where too many are under way. No checkpoint."""
+        """Start the request before its first caller waits for it; nothing where it is under way, or was denied or has
+        failed just now. False where too many are under way. No checkpoint."""
         if key in self._pending or key in self._missing or key in self._failed:
             return True
         if len(self._pending) >= MAX_PENDING:
@@ -144,11 +146,12 @@ class SingleFlight:
         return True
 
     def is_under_way(self, key: Hashable) -> bool:
-        """True where the question was asked and not answered yet."""
+        """True where the request has been sent and not been answered."""
         return key in self._pending
 
     def require_not_denied(self, key: Hashable) -> None:
-        """Raise RemoteObjectMissing, which tells when that was answered, where the service denied `key` lately."""
+        """Raise RemoteObjectMissing, with the time of the denial, where the service denied `key` within the last 30
+        s."""
         if (denial := self._missing.get(key)) is not None:  # one look: it may expire before a second one
             raise denial.raised()
 
@@ -171,7 +174,7 @@ class SingleFlight:
         return DeadlineExceeded(f"no answer from {api or 'the service'} yet")
 
     def _start(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> _Pending:
-        # one that asks others waits for them, which are counted
+        # one that asks others waits for them, and they are counted
         if api is not None and sum(pending.api is not None for pending in self._pending.values()) >= MAX_PENDING:
             raise DeadlineExceeded("too many questions are waiting for the service")
         pending = self._pending[key] = _Pending(api, trio.current_time())
@@ -189,7 +192,7 @@ class SingleFlight:
         except CffsError as failure:
             pending.failure = failure
         finally:
-            # No await in here: whoever wakes sees the question gone and its outcome kept
+            # No await in here: a task that wakes up finds the request gone and its outcome kept
             del self._pending[key]
             if isinstance(pending.failure, RemoteObjectMissing):
                 if pending.failure.answered_at is None:
@@ -200,5 +203,5 @@ class SingleFlight:
             pending.done.set()
 
 
-#: Answers that say "not this way": another API, or another form of the object, may still have it.
+#: Answers that mean "not this way": another API, or another form of the object, may still have it.
 ELSEWHERE = (RemoteObjectMissing, OperationNotOffered, NotInTree, AccessRefused)

@@ -1,7 +1,6 @@
-"""The catalogue's one object: rows read inline, on top of facts and the database.
+"""The catalogue: rows of one account, read inline on the event loop.
 
-It must not know the API, paths or the kernel.
-`tree/` reads it, `catalog/account_sync` writes what the API answered, `learn` is called by whoever learned something.
+It owns the read side of every table, and the caches over it. It must not know the API, paths or the kernel.
 """
 
 import json
@@ -35,7 +34,7 @@ from cffs.core.api_v2 import parse_document, stated_emptiness
 from cffs.core.listed_names import LAST_DATED_MS
 from cffs.core.values import Emptiness
 
-#: Rows one read may return: at ~2 us a row the loop is held for a few milliseconds at most.
+#: Rows that one read may return: at about 2 us a row, the loop is held for a few milliseconds at most.
 PAGE_ROWS = 1000
 #: Keys of objects that v2 describes.
 _DESCRIBED = re.compile(r"(recording|media)/([0-9]+)[./]")
@@ -51,9 +50,10 @@ class Catalog(Facts):
     async def opened(
         cls, path: Path, *, timezone: str = display_names.UTC, wall_ms: Callable[[], int] = wall_clock_ms
     ) -> AsyncIterator["Catalog"]:
-        """The catalogue in `path`, closed at the end with every learned fact written. Raises OSError.
+        """Open the catalogue in `path`; it is closed at the end, with every learned fact written. Raises OSError.
 
-        In a new one, names tell times in the zone `timezone`; in any other, in that of its first mount.
+        In a new catalogue, the times in names are those of the zone `timezone`; in any other, of the zone of its first
+        mount.
         """
         catalog = await trio.to_thread.run_sync(lambda: cls._made(path, timezone=timezone, wall_ms=wall_ms))
         try:
@@ -76,8 +76,11 @@ class Catalog(Facts):
     async def ask_in_thread(
         self, question: Callable[[Views], Found], *, page_rows: int = VIEW_PAGE_ROWS, is_lean: bool = False
     ) -> Found:
-        """What `question` returns of the views, which may look at every row: it runs in a thread. Always a checkpoint.
-        Cancelled, its statement is interrupted. `is_lean` leaves the rows' documents out. Raises sqlite3.Error."""
+        """Return what `question` returns of the views. It runs in a thread, since it may look at every row.
+
+        `is_lean` leaves the rows' documents out. Always a checkpoint. Cancelled, its statement is interrupted. Raises
+        sqlite3.Error.
+        """
         if self._has_moved:  # no folder shows the copy in memory
             await trio.lowlevel.checkpoint()
             return question(Views(self._reading, page_rows=page_rows, is_lean=is_lean, path=self._path))
@@ -85,14 +88,14 @@ class Catalog(Facts):
 
     @property
     def state(self) -> object:
-        """Another value once anything was written."""
+        """A value that changes whenever anything is written."""
         return self._reading.execute("PRAGMA data_version").fetchone()[0]
 
     def __init__(
         self, path: Path, *, timezone: str = display_names.UTC, wall_ms: Callable[[], int] = wall_clock_ms
     ) -> None:
         super().__init__(path, timezone=timezone, wall_ms=wall_ms)
-        #: The zone that names tell times in, and days and months begin in.
+        #: The zone of the times in names, and of the beginnings of days and months.
         with self._closed_where_it_fails():
             self.zone = display_names.zone_of(self._reading)
             seen = self._reading.execute(rows.SETTING, (display_names.FIRST_SEEN,)).fetchone()
@@ -105,7 +108,7 @@ class Catalog(Facts):
         self._counts: dict[str, int] = {}
 
     async def write(self, batch: Callable[[sqlite3.Connection], None]) -> None:
-        """As of the database; what was read before it is not given out after it."""
+        """Write as the database does, and drop what was read before."""
         try:
             await super().write(batch)
         finally:
@@ -113,16 +116,16 @@ class Catalog(Facts):
             self._counts.clear()
 
     async def tend_forever(self) -> None:
-        """Look over a large file once, and write learned facts as they come; runs until cancelled."""
+        """Check the integrity of a large file once, and write learned facts as they come; runs until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.write_facts_forever)
             if is_large(self._path):
-                with suppress(OSError, sqlite3.OperationalError):  # the disk's trouble: looked at next time
+                with suppress(OSError, sqlite3.OperationalError):  # the disk's trouble: checked at the next mount
                     await look_over(self._path)
 
     @property
     def views(self) -> Views:
-        """The same rows by date, number, label and name."""
+        """The rows by date, number, label and name."""
         return Views(self._reading, path=self._path)
 
     def campaign(self, campaign_id: int) -> CampaignRow | None:
@@ -134,7 +137,8 @@ class Catalog(Facts):
         return self._all(_campaign, rows.CAMPAIGNS_AFTER, after_seq, PAGE_ROWS)
 
     def listed_campaigns(self, *, after_seq: int) -> list[tuple[CampaignRow, int | None]]:
-        """The same, each with when the newest of it was made, as far as that is known."""
+        """The next `PAGE_ROWS` campaigns past `after_seq`, each with when the newest of it was made, as far as that is
+        known."""
         found = self._reading.execute(rows.LISTED_CAMPAIGNS_AFTER, (LAST_DATED_MS, after_seq, PAGE_ROWS))
         return [(_campaign(*row), newest_ms) for newest_ms, *row in found]
 
@@ -174,7 +178,7 @@ class Catalog(Facts):
         return self._all(ListedCall, rows.CALLS_AFTER, after_seq, PAGE_ROWS)
 
     def months(self) -> list[int | None]:
-        """The months that calls have in their names, oldest first; None behind them where there is one without."""
+        """The months in the names of calls, oldest first; None after them where there is a call without."""
         found: list[int | None] = [month for (month,) in self._reading.execute(rows.MONTHS)]
         return [*found, None] if self._reading.execute(rows.UNDATED_CALL).fetchone() else found
 
@@ -188,12 +192,12 @@ class Catalog(Facts):
         return None if found[0] is None else int(found[0])
 
     def newest_call_ms_of_month(self, month: int | None) -> int | None:
-        """The same of a month."""
+        """When the last call of a month was made."""
         found = self._reading.execute(rows.NEWEST_CALL_OF_MONTH, (month, LAST_DATED_MS)).fetchone()
         return None if found[0] is None else int(found[0])
 
     def calls_without_recordings(self, *, limit: int, campaign_id: int | None = None) -> list[int]:
-        """The newest calls, of a campaign or of all, that v2 described without telling what was recorded of them."""
+        """The newest calls, of a campaign or of all, that v2 has described without their recordings."""
         if campaign_id is None:
             found = self._reading.execute(rows.CALLS_WITHOUT_RECORDINGS, (limit,))
         else:
@@ -201,15 +205,15 @@ class Catalog(Facts):
         return [ident for (ident,) in found]
 
     def untold_calls(self, *, limit: int) -> list[int]:
-        """The calls of which only the ids are known, those that became known last first."""
+        """The calls of which only the ids are known, newest first by when they became known."""
         return [ident for (ident,) in self._reading.execute(rows.UNTOLD_CALLS, (limit,))]
 
     def untold_recordings(self, *, limit: int) -> list[int]:
-        """The same of recordings."""
+        """The recordings of which only the ids are known, newest first by when they became known."""
         return [ident for (ident,) in self._reading.execute(rows.UNTOLD_RECORDINGS, (limit,))]
 
     def recording(self, recording_id: int) -> RecordingRow | None:
-        """The recording of that id, where v2 told of it."""
+        """The recording of that id, where v2 has named it."""
         return self._one(rows.recording_row, rows.RECORDING_BY_ID, recording_id)
 
     def recording_by_stem(self, call_id: int, stem: str) -> RecordingRow | None:
@@ -217,7 +221,7 @@ class Catalog(Facts):
         return self._one(rows.recording_row, rows.RECORDING_BY_STEM, call_id, stem)
 
     def recordings_of_call(self, call_id: int) -> list[RecordingRow]:
-        """The known recordings of a call, in the order they were told."""
+        """The known recordings of a call, in the order in which they became known."""
         return self._all(rows.recording_row, rows.RECORDINGS_OF_CALL, call_id)
 
     def recordings(self, *, after_seq: int) -> list[RecordingRow]:
@@ -225,11 +229,11 @@ class Catalog(Facts):
         return self._all(rows.recording_row, rows.RECORDINGS_AFTER, after_seq, PAGE_ROWS)
 
     def file(self, file_id: int) -> FileRow | None:
-        """The file of that id, where v1 told of it."""
+        """The file of that id, where v1 has listed it or it was imported."""
         return self._one(FileRow, rows.FILE_BY_ID, file_id)
 
     def listed_file(self, file_id: int) -> FileRow | None:
-        """The same where v1's list of a call told of it: of an imported file only the id is known."""
+        """The file of that id, where v1's list of a call has it: of an imported file only the id is known."""
         row = self.file(file_id)
         return row if row is not None and row.call_id else None
 
@@ -242,7 +246,7 @@ class Catalog(Facts):
         return self._all(FileRow, rows.FILES_AFTER, after_seq, PAGE_ROWS)
 
     def files_of_campaign(self, campaign_id: int, *, after_seq: int) -> list[FileRow]:
-        """The next `PAGE_ROWS` files of a campaign that v2 knows no recording of the same id of."""
+        """The next `PAGE_ROWS` files of a campaign without a recording of v2 of the same id."""
         return self._all(FileRow, rows.FILES_OF_CAMPAIGN_AFTER, campaign_id, after_seq, PAGE_ROWS)
 
     def media_file(self, media_id: int) -> MediaRow | None:
@@ -250,7 +254,8 @@ class Catalog(Facts):
         return self._one(_media, rows.MEDIA_BY_ID, media_id)
 
     def emptiness(self, object_key: str) -> Emptiness:
-        """What v2 told of the object's having no bytes at all: of a recording in whatever form, or a media file."""
+        """What v2 has said of the object having no bytes at all: of a recording in whatever form, or of a media
+        file."""
         found = _DESCRIBED.match(object_key)
         row = None
         if found is not None:
@@ -303,7 +308,7 @@ class Catalog(Facts):
         return None if found[0] is None else int(found[0])
 
     def known_nbytes(self) -> int:
-        """How many bytes there are of all files whose size is known, as the listings tell it, or as it was learned."""
+        """How many bytes all files have whose size is known, from a listing or learned."""
         return int(self._reading.execute(rows.KNOWN_NBYTES).fetchone()[0])
 
     def known_files(self) -> int:
@@ -311,7 +316,8 @@ class Catalog(Facts):
         return int(self._reading.execute(rows.KNOWN_FILES).fetchone()[0])
 
     def counts(self) -> dict[str, int]:
-        """How many campaigns, calls, recordings and media are known; counted once a write (0.1 s for a million)."""
+        """How many campaigns, calls, recordings and media are known; counted once after a write (0.1 s for a
+        million)."""
         if not self._counts:
             found = self._reading.execute(rows.COUNTS).fetchone()
             self._counts = dict(zip(("campaigns", "calls", "recordings", "media"), found, strict=True))

@@ -1,7 +1,7 @@
-"""Statements that put what the service told into rows: upserts that keep sequence numbers and given names.
+"""Upserts: answers of the service put into rows that keep their numbers and names.
 
-It must not know threads or transactions (`catalog/store` runs it inside one), nor who asked.
-A batch is a list of values from `core/values`; a name is given once, at insert, and kept.
+It owns the statements that write single objects. It must not know threads or transactions, nor who asked. Names and
+sequence numbers are given once, when a row is inserted, and kept.
 """
 
 import json
@@ -18,15 +18,15 @@ from cffs.core.names import encode_name, file_name
 from cffs.core.probe_names import is_probe_name
 from cffs.core.values import Call, Campaign, Media, Recording, RecordingList, RecordingState
 
-#: Names in a call's folder that are ours whatever a recording is called.
+#: Stems in a call's folder that are ours, whatever a recording is called.
 RESERVED_CALL_STEMS = frozenset({"call"})
-#: What can stand behind a recording's stem; the longest leaves every form of a name within 255 bytes.
+#: What can follow a recording's stem; the longest leaves every form of a name within 255 bytes.
 _RECORDING_EXTENSIONS = (".json", ".mp3", ".wav")
 
 
 def _stem(text: str, *, identity: int, extensions: tuple[str, ...], taken: Container[str]) -> str:
-    """The stem for an object's file names in a folder whose stems `taken` are given; no name of it is one that file
-    managers probe by habit, for those are answered without looking."""
+    """The stem of an object's file names in a folder where the stems `taken` are given. No name made of it is one that
+    file managers probe by habit, since those are answered without a look."""
     longest = extensions[0]
 
     def is_taken(name: str) -> bool:
@@ -58,7 +58,7 @@ INSERT_CALL = (
     " recordings_known, listed, unsaid, month, seen_ms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unixepoch() * 1000)"
 )
-# both parts are ours; what was told is bound
+# both parts are ours; what the service sent is bound
 _PUT_CALL = INSERT_CALL + (  # nosec B608
     " ON CONFLICT (id) DO UPDATE SET"
     " campaign_id = excluded.campaign_id, created_ms = excluded.created_ms, from_number = excluded.from_number,"
@@ -71,7 +71,7 @@ _PUT_RECORDING = (
     "UPDATE recordings SET campaign_id = ?, created_ms = ?, hint_nbytes = ?, seconds = ?, state = ?, document = ?,"
     " to_number = ?, labels = ? WHERE id = ?"
 )
-#: A call's recordings go with it into another campaign.
+#: The recordings of a call move with it into another campaign.
 _MOVE_RECORDINGS = "UPDATE recordings SET campaign_id = ? WHERE call_id = ? AND campaign_id <> ?"
 INSERT_RECORDING = (
     "INSERT INTO recordings (campaign_id, created_ms, hint_nbytes, seconds, state, document, id, call_id, name,"
@@ -81,7 +81,7 @@ INSERT_RECORDING = (
 
 
 def memberships_of(call: Call) -> view_index.Memberships:
-    """What decides in which folders of the views the call's recordings are."""
+    """What decides in which folders of the views the recordings of the call are."""
     return (
         display_names.sql_text(call.from_number),
         display_names.sql_text(call.to_number),
@@ -90,7 +90,7 @@ def memberships_of(call: Call) -> view_index.Memberships:
 
 
 def attempt_of(recording: Recording) -> view_index.Attempt:
-    """The same of the attempt in which a recording was made."""
+    """What the attempt in which a recording was made adds to that."""
     labels = json.dumps(recording.labels) if recording.labels else "[]"
     return view_index.Attempt(display_names.sql_text(recording.to_number), labels)
 
@@ -113,7 +113,7 @@ def call_values(call: Call, memberships: view_index.Memberships, given: display_
 
 
 def recording_values(recording: Recording, campaign_id: int) -> tuple[object, ...]:
-    """The first six of what `INSERT_RECORDING` binds: those that change."""
+    """The first six values that `INSERT_RECORDING` binds: those that change."""
     return (
         campaign_id,
         recording.created_ms,
@@ -125,12 +125,12 @@ def recording_values(recording: Recording, campaign_id: int) -> tuple[object, ..
 
 
 def recording_stem(name: str, *, identity: int, taken: Iterable[str]) -> str:
-    """The file name, without an extension, of a recording in its call's folder, where others have those `taken`."""
+    """The file name, without an extension, of a recording in its call's folder, where others have the stems `taken`."""
     return _stem(name, identity=identity, extensions=_RECORDING_EXTENSIONS, taken={*taken, *RESERVED_CALL_STEMS})
 
 
 def next_recording_seq(db: sqlite3.Connection) -> int:
-    """What no recording was numbered, those that left among them."""
+    """The next sequence number: one that no recording has had, those that were removed among them."""
     (seq,) = db.execute(
         "SELECT 1 + max((SELECT seq FROM recordings_left), (SELECT coalesce(max(seq), 0) FROM recordings))"
     ).fetchone()
@@ -138,7 +138,7 @@ def next_recording_seq(db: sqlite3.Connection) -> int:
 
 
 def put_call(db: sqlite3.Connection, call: Call) -> None:
-    """Insert or refresh a call that v2 described, with the recordings embedded in it where it says what they are."""
+    """Insert or refresh a call that v2 described, with the recordings embedded in it, where its answer has any."""
     campaign_id = call.campaign_id or 0
     before = view_index.memberships(db, call.id)
     now = memberships_of(call)
@@ -153,7 +153,7 @@ def put_call(db: sqlite3.Connection, call: Call) -> None:
 
 
 def note_call(db: sqlite3.Connection, *, call_id: int, campaign_id: int) -> None:
-    """Remember a call of which only the ids are known (v1, or a recording told it)."""
+    """Remember a call of which only the ids are known, from v1 or from a recording."""
     note_campaign(db, campaign_id)
     db.execute(
         "INSERT INTO calls (id, campaign_id, seen_ms) VALUES (?, ?, unixepoch() * 1000) ON CONFLICT (id) DO UPDATE SET"
@@ -170,8 +170,8 @@ def put_recording(
     campaign_id: int,
     of_call: view_index.Memberships | None = None,
 ) -> None:
-    """Insert or refresh a recording; its stem is given once, unique in its call's folder. `of_call` says that it was
-    embedded in its call, which tells of the attempt that it was made in, and spares a look at the call."""
+    """Insert or refresh a recording; its stem is given once, and is unique in its call's folder. `of_call` means that
+    it was embedded in its call, which describes the attempt that it was made in, and spares a look at the call."""
     values = recording_values(recording, campaign_id)
     before = db.execute(_BEFORE, (recording.id,)).fetchone()
     if before is None:
@@ -182,7 +182,9 @@ def put_recording(
     else:
         seq, had_call, had_ms, *had_attempt = before
         attempt = attempt_of(recording) if of_call is not None else view_index.Attempt(*had_attempt)
-        is_found = bool(call_id) and not had_call  # by its id, before anything told its call: it moves into its folder
+        is_found = (
+            bool(call_id) and not had_call
+        )  # known by its id before its call was: it moves into that call's folder
         moves = is_found or had_ms != recording.created_ms or attempt != tuple(had_attempt)
         if moves:
             view_index.displace(db, seq)
@@ -219,7 +221,7 @@ def _stems(db: sqlite3.Connection, call_id: int) -> list[str]:
 
 
 def put_recordings_of_call(db: sqlite3.Connection, call_id: int, recordings: Iterable[Recording]) -> None:
-    """Take v2's whole list of a call's recordings."""
+    """Put v2's whole list of a call's recordings into rows."""
     campaign_id = 0
     for recording in recordings:
         campaign_id = recording.campaign_id or campaign_id
@@ -230,7 +232,7 @@ def put_recordings_of_call(db: sqlite3.Connection, call_id: int, recordings: Ite
 
 
 def put_files(db: sqlite3.Connection, listing: RecordingList, *, campaign_id: int, call_id: int) -> None:
-    """Take v1's whole list of a call's files."""
+    """Put v1's whole list of a call's files into rows."""
     note_call(db, call_id=call_id, campaign_id=campaign_id)
     db.executemany(
         # an imported file had no call so far
@@ -243,8 +245,8 @@ def put_files(db: sqlite3.Connection, listing: RecordingList, *, campaign_id: in
 
 
 def put_media(db: sqlite3.Connection, media: Media) -> None:
-    """Insert or refresh a media file; its by-name stem is given once, unique beside its extension, but that one whose
-    type nothing told so far gets another with its extension."""
+    """Insert or refresh a media file. Its by-name stem is given once, and is unique beside its extension; a file whose
+    type was not known gets another stem with its extension."""
     values = (
         media.created_ms,
         media.hint_nbytes,
@@ -279,9 +281,10 @@ def _media_stem(db: sqlite3.Connection, media: Media) -> str:
 
 
 class _MediaStems(Container[str]):
-    """The stems given to others beside one extension, asked of the table one at a time: an account may have 10^5 media.
+    """The stems given to other media beside one extension, asked of the table one at a time: an account may have 10^5
+    media.
 
-    A name without an extension may look as one with it (`a.b`): neither is given where the other is.
+    A name without an extension may look like one with it (`a.b`): neither is given where the other is.
     """
 
     def __init__(self, db: sqlite3.Connection, media: Media) -> None:
@@ -303,7 +306,7 @@ class _MediaStems(Container[str]):
 
 
 def put_dynamic(db: sqlite3.Connection, row: DynamicRow) -> None:
-    """Remember a dynamic recording that answered (its `seq` is given here, not taken)."""
+    """Remember a dynamic recording that answered; its `seq` is given here."""
     db.execute(
         "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename, seen_ms)"
         " VALUES (?, ?, ?, ?, ?, unixepoch() * 1000)",
@@ -323,7 +326,7 @@ def put_facts(db: sqlite3.Connection, facts: Iterable[Fact]) -> None:
 
 
 def put_document(db: sqlite3.Connection, *, key: str, body: bytes, now_ms: int) -> None:
-    """Keep a rendered answer under `key`; the newest wins. What it says is as old as its first answer."""
+    """Keep a rendered answer under `key`; the newest wins. Its content is as old as the first answer that said so."""
     db.execute(
         "INSERT INTO documents (key, refreshed_ms, body, seen_ms) VALUES (?1, ?2, ?3, ?2) ON CONFLICT (key) DO UPDATE"
         " SET seen_ms = iif(body = excluded.body, seen_ms, excluded.seen_ms), refreshed_ms = excluded.refreshed_ms,"

@@ -1,10 +1,11 @@
-"""Finds the URLs of recordings in any text: logs, CSV, JSON, XML of post-backs; in pieces, in constant memory.
+"""URLs of recordings, found in any text: logs, CSV, JSON, XML of post-backs.
 
-It must not know where the text comes from nor where findings go, and it gives away no key: only parts that were
-checked one by one leave it. Pure.
+It owns what counts as such a URL, and why others are refused. It must not know where the text comes from, nor where
+findings go. A text comes in pieces and takes constant memory. Pure.
 
-A URL is never used: what counts is which recording it names at the configured service. So its scheme may be another
-than the base's (the service prints some in plain http), and it may be escaped in whatever way its text escapes.
+No key gets out: a finding is made only of parts that were checked one by one. A URL is never requested: what counts is
+which recording it names at the configured service. So its scheme may be another than that of the base URL (the service
+prints some in plain http), and it may be escaped in whatever way its text escapes.
 """
 
 import re
@@ -27,7 +28,7 @@ _CHARACTERS = rb"A-Za-z0-9\-._~:/?#\[\]@!$&()*+=%"
 _RUN = re.compile(rb"[" + _CHARACTERS + rb"]*")
 #: What ends a URL in a text as it comes, escapes and all: `&quot;` and `\u002F` may stand in one.
 _END = re.compile(rb"[^" + _CHARACTERS + rb";\\]")
-#: A URL is not longer; a text without an end of one for so long holds none.
+#: A URL is not longer than this; a text without an end of a URL for so long holds none.
 MAX_URL_NBYTES = 8192
 #: Punctuation of a sentence that ends with a URL.
 _PUNCTUATION = b".:!?&*"
@@ -57,14 +58,14 @@ class FoundRecording:
 
 @dataclass(frozen=True, slots=True)
 class FoundCall:
-    """A call whose recording was named by what it is called there."""
+    """A call whose recording was given by name."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Looked like the URL of a recording; `reason` says why it is not taken and holds nothing of it."""
+    """A text that looked like the URL of a recording; `reason` is why it is refused, and holds nothing of it."""
 
     reason: str
 
@@ -73,8 +74,11 @@ Finding = DynamicRow | FoundFile | FoundRecording | FoundCall | Refused
 
 
 class UrlFinder:
-    """Finds in a stream of pieces. `v1_url` and `v2_url` are the base URLs, `has_v2` tells whether there is a login for
-    v2; `secrets` must not be in anything that is found."""
+    """Finds recordings in a text that comes in pieces.
+
+    `v1_url` and `v2_url` are the base URLs; `has_v2` is true where there is a login for v2; a finding holds none of
+    `secrets`.
+    """
 
     def __init__(self, v1_url: str, v2_url: str, *, has_v2: bool, secrets: tuple[str, ...] = ()) -> None:
         self._origins = (origin_of(v1_url), origin_of(v2_url))
@@ -84,14 +88,14 @@ class UrlFinder:
         self._waiting = b""
 
     def feed(self, piece: bytes) -> Iterator[Finding]:
-        """What the text so far holds, but for what may go on in the next piece."""
+        """The findings of the text so far, except for what may go on in the next piece."""
         text = self._waiting + piece
         cut = _last_end(text)
         self._waiting = text[cut:]
         yield from self._in(unescaped(text[:cut]))
 
     def finish(self) -> Iterator[Finding]:
-        """What the end of the text holds."""
+        """The findings at the end of the text."""
         text, self._waiting = self._waiting, b""
         yield from self._in(unescaped(text))
 
@@ -132,7 +136,8 @@ class UrlFinder:
         return self._recording(plain) if base == _RECORDINGS else self._call(plain)
 
     def _named(self, path: str) -> tuple[str | None, list[str | None]]:
-        """The kind of URL, and the segments behind what all of its kind have; of v2's by-name form, (call, name)."""
+        """The kind of URL, and the segments after what all URLs of that kind have; of v2's by-name form, (call,
+        name)."""
         by_name = re.fullmatch(r"(.*)/calls/([0-9]+)/recordings/([^/]+)/?", path, re.ASCII)
         if by_name is not None and self._is_v2(by_name[1]):
             return _REST, [by_name[2], _decoded(by_name[3])]
@@ -156,7 +161,7 @@ class UrlFinder:
         recording_id = parse_id(_AUDIO.sub("", segments[0])) if len(segments) == 1 else None
         if recording_id is None:
             return Refused("malformed")
-        # without a login for v2, v1 may know it: most often the two ids are one
+        # without a login for v2, v1 may know it: most often the two ids are the same
         return FoundRecording(recording_id) if self._has_v2 else FoundFile(recording_id)
 
     def _call(self, segments: list[str]) -> Finding:
@@ -185,7 +190,7 @@ class UrlFinder:
 
 
 def _start(text: bytes, at: int) -> int | None:
-    """Where the URL begins whose path goes on at `at`; of two that are glued together, the last one."""
+    """Where the URL begins whose path goes on at `at`; of two that are run together, the last one."""
     colon = text.rfind(b"://", max(0, at - MAX_URL_NBYTES), at)
     if colon < 0 or _RUN.fullmatch(text, colon, at) is None:
         return None
@@ -201,7 +206,7 @@ def _end(text: bytes, at: int) -> int:
 
 
 def _is_alike(origin: Origin, ours: Origin) -> bool:
-    """Whether the host and port are ours, in whichever scheme; with `www.` or without."""
+    """True where host and port are ours, in either scheme, with `www.` or without."""
     same_port = origin.port == ours.port or (origin.port in _USUAL_PORTS and ours.port in _USUAL_PORTS)
     return same_port and origin.host.removeprefix("www.") == ours.host.removeprefix("www.")
 
@@ -212,7 +217,7 @@ def _difference(origin: Origin, ours: tuple[Origin, ...]) -> str:
 
 
 def _decoded(segment: str) -> str | None:
-    """The text of a path segment; None for what is none, or leads elsewhere."""
+    """The text of a path segment; None where it is no text, or leads elsewhere."""
     try:
         text = unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError:
@@ -221,7 +226,7 @@ def _decoded(segment: str) -> str | None:
 
 
 def _trimmed(url: bytes) -> bytes:
-    """Without the punctuation of the sentence around it: brackets that were opened before it, too."""
+    """The URL without the punctuation of the sentence around it, including brackets that were opened before it."""
     unopened = {end: url.count(end) - url.count(begin) for begin, end in ((b"(", b")"), (b"[", b"]"))}
     stop = len(url)
     while stop:
@@ -235,7 +240,7 @@ def _trimmed(url: bytes) -> bytes:
 
 
 def _last_end(text: bytes) -> int:
-    """Where the last byte that ends a URL stands; what follows may go on. A run without an end is no URL."""
+    """The position of the last byte that ends a URL; what follows may go on. A run without an end is no URL."""
     start = max(0, len(text) - 2 * MAX_URL_NBYTES)
     cut = start
     for match in _END.finditer(text, start):

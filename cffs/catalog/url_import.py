@@ -1,7 +1,7 @@
-"""Puts what was found in texts into an account's catalogue: in batches, beside a running mount or without one.
+"""Import of found recordings into a catalogue, beside a mount or without one.
 
-It must not know the command line, nor trio: it is SQLite alone, and a mount sees each batch at its next read.
-`cli/catalog` calls it.
+It owns the batches of an import, and its tally. It must not know the command line, nor trio: it is SQLite alone, and a
+mount sees each batch at its next read.
 """
 
 import sqlite3
@@ -17,7 +17,7 @@ from cffs.catalog.rows import DynamicRow
 from cffs.catalog.url_finder import Finding, FoundCall, FoundFile, FoundRecording, Refused
 from cffs.catalog.views import Views
 
-#: Rows a transaction: the mount's own writer waits for one at most some milliseconds.
+#: Rows in a transaction: the mount's own writer waits for one for some milliseconds at most.
 _BATCH_ROWS = 2000
 _DYNAMIC = (
     "INSERT OR IGNORE INTO dynamic_files (hash, year, month, campaign, filename, seen_ms)"
@@ -31,7 +31,7 @@ _ALL_FILES = "SELECT id FROM files WHERE call_id = 0 ORDER BY seq"
 
 @dataclass(slots=True)
 class Tally:
-    """How far an import is."""
+    """How far an import has come."""
 
     found: int = 0
     new: int = 0
@@ -45,23 +45,23 @@ class Tally:
 
 
 class CatalogFile:
-    """A connection of its own to a catalogue that is prepared. Raises sqlite3.Error, sqlite3.OperationalError where
-    another process holds it for longer than a few seconds."""
+    """A connection to a catalogue that exists. Raises sqlite3.Error; sqlite3.OperationalError where another process
+    holds the file for longer than a few seconds."""
 
     def __init__(self, path: Path) -> None:
         self._connection = schema.connect(path)
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._connection.close()
 
     def is_current(self) -> bool:
-        """True where its schema is the one that this version writes."""
+        """True where the schema is the one that this version writes."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         return bool(version == len(schema.MIGRATIONS))
 
     def take(self, findings: Iterable[Finding], tally: Tally) -> Iterator[Tally]:
-        """Put everything found into rows; the tally after each batch, which is committed then."""
+        """Put every finding into rows; yields the tally after each batch, which is then committed."""
         findings = iter(findings)
         while batch := list(islice(findings, _BATCH_ROWS)):
             tally.refused.update(finding.reason for finding in batch if isinstance(finding, Refused))
@@ -82,7 +82,7 @@ class CatalogFile:
         return new
 
     def _is_new(self, found: DynamicRow | FoundFile | FoundRecording | FoundCall) -> bool:
-        """Put one into its rows; whether it was not known."""
+        """Put one finding into its row; True where it was not known."""
         if isinstance(found, DynamicRow):
             parts = (found.hash, found.year, found.month, found.campaign, found.filename)
             return self._connection.execute(_DYNAMIC, parts).rowcount > 0
@@ -98,16 +98,16 @@ class CatalogFile:
 
     @property
     def views(self) -> Views:
-        """Its recordings."""
+        """The recordings of the catalogue."""
         return Views(self._connection)
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of its names and days."""
+        """The zone of the times in names, and of the beginnings of days."""
         return display_names.zone_of(self._connection)
 
     def campaign_folder(self, campaign_id: int) -> str | None:
-        """The name that a campaign is listed under; None where only its id is known."""
+        """The name under which a campaign is listed; None where only its id is known."""
         found = self._connection.execute("SELECT stem FROM campaigns WHERE id = ?", (campaign_id,)).fetchone()
         return None if found is None else found[0]
 
@@ -131,7 +131,7 @@ class CatalogFile:
             yield int(file_id)
 
     def untold_recordings(self) -> Iterator[int]:
-        """Every recording of v2's of which only the id is known."""
+        """Every recording of v2 of which only the id is known."""
         for (recording_id,) in self._connection.execute(rows.UNTOLD_RECORDINGS, (_NO_LIMIT,)):
             yield int(recording_id)
 

@@ -1,9 +1,10 @@
-"""Which recordings belong into which folder of the views, kept beside the rows as they are written.
+"""Index of the views: which recordings are in which by-number and by-label folder.
 
-It must not know paths or what a view's files are called.
-`catalog/upserts` calls it inside its transactions, `catalog/name_migration` for rows that are older than the views.
+It owns the folders of the views and what is in each, which it keeps up to date as rows are written. It must not know
+paths, nor what the files of a view are called.
 
-A folder's name is given once and kept. A recording is in a folder once, whichever of the call's parties has its number.
+A folder's name is given once and kept. A recording is in a folder once, even if both parties of its call have that
+number.
 """
 
 import json
@@ -19,30 +20,31 @@ from cffs.core.probe_names import is_probe_name
 
 NUMBERS = "number"
 LABELS = "label"
-#: A call with more labels than a person gives it must not cost more than its page.
+#: A call with more labels than people give must not cost more than its page.
 MAX_LABELS = 256
 
 
-#: What decides in which folders a call's recordings are: its two numbers, its labels as JSON.
+#: What decides in which folders the recordings of a call are: its two numbers, and its labels as JSON.
 Memberships = tuple[str, str, str]
 
 
 class Attempt(NamedTuple):
-    """What puts a recording into more folders than those of its call: the number that was tried when it was made, and
-    the labels of that attempt as JSON."""
+    """What puts a recording into more folders than those of its call: the number that was dialed in the attempt that it
+    was made in, and the labels of that attempt as JSON."""
 
     to_number: str = ""
     labels: str = "[]"
 
 
 def memberships(db: sqlite3.Connection, call_id: int) -> Memberships | None:
-    """What decides in which folders the call's recordings are; None where there is no such call."""
+    """What decides in which folders the recordings of the call are; None where there is no such call."""
     found = db.execute("SELECT from_number, to_number, labels FROM calls WHERE id = ?", (call_id,)).fetchone()
     return None if found is None else (str(found[0]), str(found[1]), str(found[2]))
 
 
 def place_call(db: sqlite3.Connection, call_id: int) -> None:
-    """Put the known recordings of a call into its folders, and out of those that are not its any more."""
+    """Put the known recordings of a call into its folders, and take them out of those that are no longer its
+    folders."""
     of_call = memberships(db, call_id)
     for (seq,) in db.execute("SELECT seq FROM recordings WHERE call_id = ?", (call_id,)).fetchall():
         displace(db, seq)
@@ -50,14 +52,14 @@ def place_call(db: sqlite3.Connection, call_id: int) -> None:
 
 
 def place_recording(db: sqlite3.Connection, seq: int, of_call: Memberships | None) -> None:
-    """Put a recording that is in no folder into those of its call and of its own attempt."""
+    """Put a recording that is in no folder into the folders of its call and of its own attempt."""
     created_ms, *attempt = db.execute(_PLACED, (seq,)).fetchone()
     wanted = folders(db, of_call, Attempt(*attempt))
     place_all(db, [(folder, seq, created_ms) for folder in wanted])
 
 
 def displace(db: sqlite3.Connection, seq: int) -> None:
-    """Put a recording out of every folder, while its row still tells the time that it was there with."""
+    """Take a recording out of every folder, while its row still has the time that it was listed with."""
     left = db.execute("SELECT folder FROM view_rows WHERE recording = ?", (seq,)).fetchall()
     db.execute("DELETE FROM view_rows WHERE recording = ?", (seq,))
     (created_ms,) = db.execute("SELECT created_ms FROM recordings WHERE seq = ?", (seq,)).fetchone() or (None,)
@@ -65,7 +67,7 @@ def displace(db: sqlite3.Connection, seq: int) -> None:
 
 
 _PLACED = "SELECT created_ms, to_number, labels FROM recordings WHERE seq = ?"
-#: Looked for among all of a folder, and so only where the one that left may have been it.
+#: The search looks at all recordings of a folder, so it is made only where the one that left may have been the newest.
 _NEWEST_AGAIN = (
     "UPDATE view_folders SET newest_ms = (SELECT max(r.created_ms) FROM view_rows v"
     " JOIN recordings r ON r.seq = v.recording WHERE v.folder = view_folders.seq"
@@ -75,7 +77,7 @@ _NEWER = "UPDATE view_folders SET newest_ms = ?2 WHERE seq = ?1 AND (newest_ms I
 
 
 def place_all(db: sqlite3.Connection, places: Sequence[tuple[int, int, int | None]]) -> None:
-    """Put recordings into folders: (folder, sequence number of the recording, when it was made) of each."""
+    """Put recordings into folders; each place is (folder, sequence number of the recording, when it was made)."""
     newest: dict[int, int] = {}
     for folder, _seq, created_ms in places:
         if created_ms is not None and is_dated(created_ms) and created_ms > newest.get(folder, 0):
@@ -91,7 +93,7 @@ def folders(
     *,
     known: dict[tuple[str, str], int] | None = None,
 ) -> list[int]:
-    """The folders that a recording of the call and attempt belongs into, made where there are none yet. `known`
+    """The folders that a recording of that call and attempt belongs into; those that do not exist are made. `known`
     remembers them for the calls of one transaction."""
     from_number, to_number, labels = of_call or ("", "", "[]")
     wanted = [(NUMBERS, text) for text in (from_number, to_number, attempt.to_number) if text.strip()]
@@ -116,7 +118,7 @@ def _folder(db: sqlite3.Connection, view: str, text: str) -> int:
         taken = db.execute("SELECT 1 FROM view_folders WHERE view = ? AND name = ?", (view, name)).fetchone()
         return is_probe_name(name) or taken is not None
 
-    # Neither numbers nor labels have an id at the service: the text's own checksum is as stable as it gets
+    # Neither numbers nor labels have an id at the service: a checksum of the text is as stable as an id can be here
     name = file_name(encode_name(text), extension="", id=zlib.crc32(kept.encode("ascii")), taken=is_taken)
     done = db.execute("INSERT INTO view_folders (view, text, name) VALUES (?, ?, ?)", (view, kept, name))
     return int(done.lastrowid or 0)

@@ -1,7 +1,7 @@
-"""The catalogue's rows by date, number, label, campaign, and by what a search asks for.
+"""Recordings by date, number, label and campaign, and by what a search asks for.
 
-It must not know paths, time zones or file names; it is asked for intervals and folders.
-`tree/` reads it through `Catalog.views`. At most `PAGE_ROWS` rows a call, from an index, never OFFSET.
+It owns the statements of the views. It must not know paths, time zones or file names: it is asked for intervals and
+folders. A read returns at most `PAGE_ROWS` rows, from an index, never by OFFSET.
 """
 
 import json
@@ -22,7 +22,7 @@ PAGE_ROWS = 200
 
 
 class ViewRow(NamedTuple):
-    """A recording with what the views tell of its call; `file_seq` is the row of v1's file of the same id, if any."""
+    """A recording with what the views show of its call; `file_seq` is the row of v1's file of the same id, if any."""
 
     recording: RecordingRow
     from_number: str
@@ -54,7 +54,7 @@ _COLUMNS = (
 )
 _JOINS = " LEFT JOIN calls c ON c.id = r.call_id LEFT JOIN files f ON f.id = r.id"
 _BY_ID = f"{_COLUMNS} FROM recordings r {_JOINS} WHERE r.id = ?"
-#: What a listing reads: no document, no call, and a look for v1's file only where one may be listed.
+#: What a listing reads: no document and no call, and v1's file only where one may be listed.
 _LISTED = "SELECT r.seq, r.id, r.listed, r.created_ms, r.hint_nbytes, r.seconds, r.state, r.seen_ms, "
 _FILE_OF = "(SELECT f.seq FROM files f WHERE f.id = r.id)"
 _BETWEEN = (
@@ -71,7 +71,7 @@ _OF_FOLDER = (
     f"{_COLUMNS} FROM view_rows v CROSS JOIN recordings r ON r.seq = v.recording {_JOINS}"
     " WHERE v.folder = ? AND v.recording > ? ORDER BY v.recording LIMIT ?"
 )
-#: What a row without a time is ordered by; spelt as in the index (`catalog/schema`).
+#: What a row without a time is ordered by, spelt as in the index (`catalog/schema`).
 UNDATED_MS = -(2**63)
 _TIME = "coalesce(r.created_ms, -9223372036854775808)"
 _OF_CAMPAIGN = (
@@ -105,7 +105,7 @@ class Views:
         is_lean: bool = False,
         path: Path | None = None,
     ) -> None:
-        """With `is_lean` the recordings' documents are left out, which saves half of the reading. Where `path` names
+        """With `is_lean` the documents of recordings are left out, which saves half of the reading. Where `path` names
         the file, damage that is met in it raises CatalogueDamaged."""
         self._path = path
         self._reading = reading
@@ -122,7 +122,7 @@ class Views:
         return self._labels("SELECT labels FROM calls WHERE id = ?", call_id)
 
     def labels(self, recording_id: int) -> list[str]:
-        """Those of a recording: its call's, and those of the attempt that it was made in."""
+        """The labels of a recording: those of its call, and those of the attempt that it was made in."""
         own = self._labels("SELECT labels FROM recordings WHERE id = ?", recording_id)
         found = self._labels(
             "SELECT c.labels FROM calls c JOIN recordings r ON r.call_id = c.id WHERE r.id = ?", recording_id
@@ -160,7 +160,7 @@ class Views:
         return self._listed(_IN_CAMPAIGN, campaign_id, after_seq, with_files=with_files)
 
     def in_folder(self, folder: int, *, after_seq: int, with_files: bool) -> list[ListedRecording]:
-        """The same of a number's or a label's folder."""
+        """The next recordings of a number's or a label's folder, in the order in which they became known."""
         return self._listed(_LISTED_IN_FOLDER, folder, after_seq, with_files=with_files)
 
     def _listed(self, source: str, *values: object, with_files: bool) -> list[ListedRecording]:
@@ -194,12 +194,12 @@ class Views:
         return self._newest(_NEWEST, start_ms, stop_ms)
 
     def newest_ms_of_campaign(self, campaign_id: int) -> int | None:
-        """The same of a campaign."""
+        """The time of the last recording of a campaign."""
         found = self._newest(_NEWEST_OF_CAMPAIGN, campaign_id, LAST_DATED_MS)
         return None if found == UNDATED_MS else found
 
     def newest_ms_of_folder(self, folder: int) -> int | None:
-        """The same of a number's or a label's folder."""
+        """The time of the last recording in a number's or a label's folder."""
         return self._newest(_NEWEST_OF_FOLDER, folder)
 
     def _newest(self, statement: str, *values: object) -> int | None:

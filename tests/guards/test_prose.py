@@ -20,6 +20,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/__init__.py",
     "cffs/cache",
     "cffs/callfire",
+    "cffs/catalog",
     "cffs/cli",
     "cffs/core",
     "cffs/daemon",
