@@ -19,7 +19,7 @@ from cffs.cli.messages import Failed, tell
 from cffs.cli.mountpoint import prepare
 from cffs.cli.standin import DEFAULT_CALLS, DEFAULT_SEED, StandinChild, running_standin
 from cffs.core.settings import Settings
-from cffs.core.settings_resolve import Layers, Places, resolve
+from cffs.core.settings_resolve import Layers, UserPaths, resolve
 from cffs.standin.office_account import FOUND_PARTY, FOUND_SECONDS
 
 
@@ -58,7 +58,7 @@ def what_next(mountpoint: Path) -> list[str]:
 
 def demo_settings(standin: StandinChild, folder: Path, *, foreground: bool, debug: bool = False) -> Settings:
     """Settings for a mount of that stand-in which keep everything below `folder`."""
-    places = Places(
+    user_paths = UserPaths(
         home=folder,
         working_folder=folder,
         config_file=folder / "config.toml",
@@ -72,7 +72,7 @@ def demo_settings(standin: StandinChild, folder: Path, *, foreground: bool, debu
         options={"debug": "yes"} if debug else {"log_level": "warning"},
         environment=standin.environment,
         config={},
-        places=places,
+        user_paths=user_paths,
         read_secret=_no_file,
     )
     return resolve(layers, foreground=foreground).settings

@@ -15,7 +15,7 @@ import click
 from cffs.cli.checks import COLOURS, Check, State, fail, has_failed, ok
 from cffs.cli.messages import Failed, json_text
 from cffs.cli.options import given_options, load, settings_options
-from cffs.cli.paths import find_places
+from cffs.cli.paths import find_user_paths
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 
@@ -56,7 +56,7 @@ def _checks(
     from cffs.cli.checks_machine import machine_checks
     from cffs.cli.checks_service import service_checks
 
-    cache_dir = settings.cache_dir if settings else find_places(dict(os.environ), uid=None, config=None).cache_dir
+    cache_dir = settings.cache_dir if settings else find_user_paths(dict(os.environ), uid=None, config=None).cache_dir
     given = options.get("cache_dir")
     yield from chain(
         [configuration],

@@ -18,7 +18,7 @@ from cffs.cli.config_file import read_config
 from cffs.cli.config_write import credentials_in, remove_leftovers, replace_file, with_values
 from cffs.cli.messages import Failed, tell
 from cffs.cli.options import given_options, load, settings_options_showing
-from cffs.cli.paths import find_places
+from cffs.cli.paths import find_user_paths
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import BY_NAME, CREDENTIALS
 from cffs.core.settings_resolve import MAX_SECRET_CHARACTERS
@@ -94,7 +94,7 @@ def _place(options: Mapping[str, object]) -> tuple[Path, str | None]:
     """The config file and the profile that the options, or the environment, name."""
     config = str(options.get("config") or os.environ.get("CFFS_CONFIG") or "") or None
     profile = str(options.get("profile") or os.environ.get("CFFS_PROFILE") or "") or None
-    return find_places(dict(os.environ), uid=None, config=config).config_file, profile
+    return find_user_paths(dict(os.environ), uid=None, config=config).config_file, profile
 
 
 def _edit(path: Path, values: Mapping[str, str | None], profile: str | None) -> None:

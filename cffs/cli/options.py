@@ -15,10 +15,10 @@ import click
 from cffs.cli.config_file import read_config, read_secret
 from cffs.cli.fstab import parse_mount_options
 from cffs.cli.messages import Failed, tell
-from cffs.cli.paths import find_places
+from cffs.cli.paths import find_user_paths
 from cffs.core.errors import UsageError
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, Option, OptionKind, parse
-from cffs.core.settings_resolve import Layers, Places, Resolved, resolve
+from cffs.core.settings_resolve import Layers, Resolved, UserPaths, resolve
 from cffs.daemon.inherited_environment import spoken
 from cffs.daemon.user import acting_as
 
@@ -123,26 +123,26 @@ def load(
     uid = options.get("uid", environment.get("CFFS_UID") or None)
     shown_uid = int(str(uid)) if uid is not None and str(uid).isdecimal() else None
     given = credentials is not None
-    resolved, places = _resolved(
+    resolved, user_paths = _resolved(
         options, environment, config=config, uid=shown_uid, foreground=foreground, secrets_given=given
     )
     if os.geteuid() == 0 and shown_uid is None and resolved.settings.uid != 0:
         # root's own config names the user: the folders are that user's, and the config stays the one that named the
         # user
-        resolved, places = _resolved(
+        resolved, user_paths = _resolved(
             options,
             environment,
-            config=config or str(places.config_file),
+            config=config or str(user_paths.config_file),
             uid=resolved.settings.uid,
             foreground=foreground,
             secrets_given=given,
         )
     for notice in resolved.notices:
         tell(notice)
-    if places.runtime_dir == places.cache_dir and resolved.settings.cache_dir != places.cache_dir:
+    if user_paths.runtime_dir == user_paths.cache_dir and resolved.settings.cache_dir != user_paths.cache_dir:
         # without a runtime folder the control socket lies in the cache folder, wherever that is
         resolved = replace(resolved, settings=replace(resolved.settings, runtime_dir=resolved.settings.cache_dir))
-    if not places.home.is_dir():
+    if not user_paths.home.is_dir():
         # the account of a service has no home: what it learns lies beside its cache
         resolved = replace(
             resolved, settings=replace(resolved.settings, state_dir=resolved.settings.cache_dir / "state")
@@ -160,31 +160,33 @@ def _resolved(
     uid: int | None,
     foreground: bool,
     secrets_given: bool,
-) -> tuple[Resolved, Places]:
+) -> tuple[Resolved, UserPaths]:
     """One pass through the layers for the user `uid`.
 
     Root reads with that user's rights what that user could have written, so that no config makes root read a file for
     its owner.
     """
-    places = find_places(environment, uid=uid, config=config)
+    user_paths = find_user_paths(environment, uid=uid, config=config)
     owners = {os.geteuid()} | ({uid} if os.geteuid() == 0 and uid is not None else set())
-    with acting_as(None if config is not None else uid, places.gid):
-        read = read_config(places.config_file, owners=owners, must_exist=config is not None)
-    is_roots = config is not None and places.config_file.exists() and places.config_file.stat().st_uid == 0
+    with acting_as(None if config is not None else uid, user_paths.gid):
+        read = read_config(user_paths.config_file, owners=owners, must_exist=config is not None)
+    is_roots = config is not None and user_paths.config_file.exists() and user_paths.config_file.stat().st_uid == 0
     by_environment = {
         value for name, value in environment.items() if name.startswith("CFFS_") and name.endswith("_FILE")
     }
 
     def read_as_owner(path: Path) -> str:
         trusted = is_roots or str(path) in by_environment
-        with acting_as(None if trusted else uid, places.gid):
+        with acting_as(None if trusted else uid, user_paths.gid):
             return read_secret(path, owners=owners)
 
     if secrets_given:
         read = _without_secrets(read)
     options, environment = _without_default_profile(options, environment, read)
-    layers = Layers(options=options, environment=environment, config=read, places=places, read_secret=read_as_owner)
-    return resolve(layers, foreground=foreground), places
+    layers = Layers(
+        options=options, environment=environment, config=read, user_paths=user_paths, read_secret=read_as_owner
+    )
+    return resolve(layers, foreground=foreground), user_paths
 
 
 def _is_secret(variable: str) -> bool:

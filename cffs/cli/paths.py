@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import platformdirs
 
 from cffs.cli.messages import Failed
-from cffs.core.settings_resolve import Places
+from cffs.core.settings_resolve import UserPaths
 from cffs.daemon.inherited_environment import NO_HOME
 
 #: Where the zones' files lie, in the path that /etc/localtime leads to.
@@ -20,7 +20,7 @@ _ZONES = "/zoneinfo/"
 _UTC = "UTC"
 
 
-def find_places(environment: Mapping[str, str], *, uid: int | None, config: str | None) -> Places:
+def find_user_paths(environment: Mapping[str, str], *, uid: int | None, config: str | None) -> UserPaths:
     """The folders of this user, or of `uid` where root names another.
 
     The daemon becomes that user after mounting, with that user's config and cache.
@@ -39,7 +39,7 @@ def find_places(environment: Mapping[str, str], *, uid: int | None, config: str 
         runtime = environment.get("XDG_RUNTIME_DIR")
         uid = effective if uid is None else uid
     cache_dir = cache_home / "cffs"
-    return Places(
+    return UserPaths(
         home=home,
         working_folder=working_folder,
         config_file=_config_file(config, working_folder) if config else config_home / "cffs/config.toml",

@@ -101,7 +101,7 @@ class FuseSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The value of every option of `core/settings_options`, and the places that the process supplied.
+    """The value of every option of `core/settings_options`, and the paths that the process supplied.
 
     Paths are absolute. `foreground` and the folders `state_dir` and `runtime_dir` are not options: the command line
     supplies them. Raises UsageError (one line) where the values do not fit together; `repr` shows no secret.

@@ -21,7 +21,7 @@ _NOT_IN_CONFIG = frozenset({"config", "profile"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class UserPaths:
     """What the process supplies: the folder where relative paths start (None where the current folder is gone), and the
     defaults that are not constants."""
 
@@ -43,7 +43,7 @@ class Layers:
     options: Mapping[str, object]
     environment: Mapping[str, str]
     config: Mapping[str, object]
-    places: Places
+    user_paths: UserPaths
     read_secret: Callable[[Path], str]
 
 
@@ -72,27 +72,27 @@ def resolve(layers: Layers, *, foreground: bool = False) -> Resolved:
     values: dict[str, Value | Path] = {}
     sources: dict[str, str] = {}
     for option in OPTIONS:
-        values[option.field], sources[option.name] = _resolve_option(option, stack, layers.places)
+        values[option.field], sources[option.name] = _resolve_option(option, stack, layers.user_paths)
     secrets = {}
     for name in CREDENTIALS:
         secrets[name], sources[name] = _resolve_secret(name, stack, layers)
     for name in ("login", "account_login"):
         if ":" in (secrets[name] or ""):
             raise UsageError(f"{name} holds a colon, which no login may")
-    places = layers.places
+    user_paths = layers.user_paths
     defaults: dict[str, Value | Path] = {
-        "cache_dir": places.cache_dir,
-        "uid": places.uid,
-        "gid": places.gid,
-        "config": places.config_file,
-        "timezone": places.timezone,
+        "cache_dir": user_paths.cache_dir,
+        "uid": user_paths.uid,
+        "gid": user_paths.gid,
+        "config": user_paths.config_file,
+        "timezone": user_paths.timezone,
     }
     for name, default in defaults.items():
         values[name] = default if values[name] is None else values[name]
     settings = Settings(
         credentials=Credentials(**secrets),
-        state_dir=places.state_dir,
-        runtime_dir=places.runtime_dir,
+        state_dir=user_paths.state_dir,
+        runtime_dir=user_paths.runtime_dir,
         foreground=foreground,
         **values,  # type: ignore[arg-type]  # each parser of the table gives the type of its field; tests hold it
     )
@@ -117,7 +117,7 @@ def _stack(layers: Layers) -> tuple[_Layer, ...]:
     option = _Layer("option", layers.options, lambda name: BY_NAME[name].flag, True)
     variables = _Layer("environment", environment, lambda name: f"CFFS_{name.upper()}", True)
     file = _Layer("config file", top, lambda name: f"{name} in the config file", False)
-    chosen, _ = _resolve_option(BY_NAME["profile"], (option, variables, file), layers.places)
+    chosen, _ = _resolve_option(BY_NAME["profile"], (option, variables, file), layers.user_paths)
     for name, table in profiles.items():
         if not isinstance(table, Mapping):
             raise UsageError(f"profile.{name} in the config file is not a table; write [profile.{name}]")
@@ -127,7 +127,7 @@ def _stack(layers: Layers) -> tuple[_Layer, ...]:
     table = profiles.get(str(chosen))
     if not isinstance(table, Mapping):
         known = ", ".join(sorted(profiles)) or "none"
-        raise UsageError(f"no profile {chosen} in {layers.places.config_file}; it has: {known}")
+        raise UsageError(f"no profile {chosen} in {layers.user_paths.config_file}; it has: {known}")
     profile = _Layer(f"profile {chosen}", table, lambda name: f"{name} in [profile.{chosen}]", False)
     return option, variables, profile, file
 
@@ -160,7 +160,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return notices
 
 
-def _resolve_option(option: Option, stack: tuple[_Layer, ...], places: Places) -> tuple[Value | Path, str]:
+def _resolve_option(option: Option, stack: tuple[_Layer, ...], user_paths: UserPaths) -> tuple[Value | Path, str]:
     layer = next((layer for layer in stack if option.name in layer.values), None)
     raw: object = layer.values[option.name] if layer else option.default
     spelt = layer.spell(option.name) if layer else option.flag
@@ -171,20 +171,20 @@ def _resolve_option(option: Option, stack: tuple[_Layer, ...], places: Places) -
     source = layer.title if layer else "default"
     if option.kind is not OptionKind.PATH or not isinstance(value, str):
         return value, source
-    return _absolute(value, spelt=spelt, relative=layer is None or layer.relative_paths, places=places), source
+    return _absolute(value, spelt=spelt, relative=layer is None or layer.relative_paths, user_paths=user_paths), source
 
 
-def _absolute(text: str, *, spelt: str, relative: bool, places: Places) -> Path:
+def _absolute(text: str, *, spelt: str, relative: bool, user_paths: UserPaths) -> Path:
     if text == "~" or text.startswith("~/"):
-        return places.home / text[2:]
+        return user_paths.home / text[2:]
     path = Path(text)
     if not path.is_absolute() and not relative:
         raise UsageError(f"{spelt}: {text} is relative; write it from / or ~/")
     if path.is_absolute():
         return path
-    if places.working_folder is None:
+    if user_paths.working_folder is None:
         raise UsageError(f"{spelt}: {text} is relative, and the current folder is gone; write it from /")
-    return places.working_folder / path
+    return user_paths.working_folder / path
 
 
 def _resolve_secret(name: str, stack: tuple[_Layer, ...], layers: Layers) -> tuple[str | None, str]:
@@ -198,7 +198,9 @@ def _resolve_secret(name: str, stack: tuple[_Layer, ...], layers: Layers) -> tup
             spelt, text, source = layer.spell(name), layer.values[name], layer.title
         else:
             spelt, source = layer.spell(named), f"{layer.title} (file)"
-            path = _absolute(str(layer.values[named]), spelt=spelt, relative=layer.relative_paths, places=layers.places)
+            path = _absolute(
+                str(layer.values[named]), spelt=spelt, relative=layer.relative_paths, user_paths=layers.user_paths
+            )
             text = layers.read_secret(path)
         return _secret(text, spelt=spelt), source
     return None, "not set"

@@ -9,10 +9,10 @@ import pytest
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, parse
-from cffs.core.settings_resolve import Layers, Places, Resolved, holds_secrets, resolve
+from cffs.core.settings_resolve import Layers, Resolved, UserPaths, holds_secrets, resolve
 
 HOME = Path("/home/someone")
-PLACES = Places(
+USER_PATHS = UserPaths(
     home=HOME,
     working_folder=Path("/work"),
     config_file=HOME / "config.toml",
@@ -29,7 +29,7 @@ def resolved(options=None, environment=None, config=None, secrets=None) -> Resol
         options=options or {},
         environment=environment or {},
         config=config or {},
-        places=PLACES,
+        user_paths=USER_PATHS,
         read_secret=lambda path: (secrets or {})[str(path)],
     )
     return resolve(layers)
@@ -72,12 +72,12 @@ def test_every_option_has_a_field_and_a_default_that_parses():
 
 
 def test_nothing_given_is_the_contract():
-    """With nothing given the settings are the contract's defaults, at the places the process supplied."""
+    """With nothing given the settings are the contract's defaults, at the paths that the process supplied."""
     made = settings()
     assert made.memory_nbytes == 64 * 2**20
     assert (made.timeout_seconds, made.dir_ttl_seconds, made.connections) == (30, 60, 16)
     assert (made.uid, made.gid, made.umask) == (1000, 1001, 0)
-    assert made.cache_dir == PLACES.cache_dir
+    assert made.cache_dir == USER_PATHS.cache_dir
     assert made.formats == ()
     with pytest.raises(UsageError, match="CFFS_APIKEY"):
         made.require_credentials()
