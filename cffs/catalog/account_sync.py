@@ -13,6 +13,7 @@ stops an answer.
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import trio
@@ -22,6 +23,7 @@ from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
 from cffs.catalog import upserts
 from cffs.catalog.capabilities import Capabilities, Family, FileIds, Verdict
+from cffs.catalog.capability_probe import CapabilityProbe
 from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.errors import CffsError, NotInTree, ObjectRefused, OperationNotOffered, RemoteObjectMissing
@@ -70,6 +72,18 @@ class AccountSync:
         self._recent: TTLCache[Hashable, float] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
         #: Calls and recordings that were asked for by their ids in this mount.
         self._asked: LRUCache[tuple[str, int], bool] = LRUCache(ASKED_ENTRIES)
+        if v2 is not None:
+            self._probe = CapabilityProbe(
+                v2=v2, single_flight=single_flight, capabilities=self.capabilities, catalog=catalog
+            )
+
+    def learn_campaigns(self) -> None:
+        """Ask in the background for the first page of campaigns, so that no path below one waits for its campaign.
+
+        Nothing is asked with a v1 key, which opens any campaign, nor where they were ever listed. No checkpoint.
+        """
+        if self.v2 is not None and self.v1 is None and self.catalog.listed_ms("campaigns") is None:
+            self._probe.begin(Family.BROADCASTS)
 
     async def find_campaign(self, campaign_id: int, *, patience_seconds: float | None) -> None:
         """Ask v2 for a campaign."""
@@ -88,17 +102,30 @@ class AccountSync:
             return
 
         async def question() -> None:
+            answer = ("answer for call", call_id)
+            asked = self._single_flight.ask(answer, None, partial(v2.get_call, call_id), patience_seconds=None)
             try:
-                call = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call(call_id))
+                call = await self._answer(Family.CALLS, f"call/{call_id}", asked)
             except RemoteObjectMissing:
                 self.note_asked("call", call_id)
                 raise
+            finally:
+                self._single_flight.forget(answer)  # what a 404 means is remembered, or asked again
             await self.catalog.write(lambda db: upserts.put_call(db, call))
             self._recent["call", call_id] = trio.current_time()
             if call.recordings is not None:
                 self._recent["recordings", call_id] = trio.current_time()
 
         await self._single_flight.ask(("call", call_id), Api.V2, question, patience_seconds=patience_seconds)
+
+    async def hear_of_call(self, call_id: int) -> None:
+        """Wait for the answer about a call that is being asked for, and for its rows; not for what a 404 of it means. A
+        checkpoint where it waits."""
+        answer, rows = ("answer for call", call_id), ("call", call_id)
+        with suppress(CffsError):
+            self._single_flight.require_not_denied(answer)
+            for key in (answer, rows):
+                await self._single_flight.join(key)
 
     async def find_recordings(
         self, call_id: int, *, patience_seconds: float | None, within_seconds: float | None = None
@@ -109,6 +136,7 @@ class AccountSync:
         if self._single_flight.is_under_way(("call", call_id)):
             with suppress(CffsError):
                 await self.find_call(call_id, patience_seconds=patience_seconds)
+            v2 = self._v2(Family.CALLS)  # the answer may have shown that the origin has no such operation
         if self._is_recent(("recordings", call_id), within_seconds):
             return
 
@@ -289,28 +317,14 @@ class AccountSync:
         family, else RemoteObjectMissing, which is noted in the catalogue."""
         try:
             answer = await question
-        except ObjectRefused:
-            await self._require(family)
-            raise
-        except RemoteObjectMissing:
-            await self._require(family)
-            await self.catalog.note_missing(key, now_ms=self._wall_ms())
+        except (ObjectRefused, RemoteObjectMissing) as refusal:
+            await self._probe.require(family)
+            if isinstance(refusal, RemoteObjectMissing):
+                await self.catalog.note_missing(key, now_ms=self._wall_ms())
             raise
         self.catalog.note_there(key)
+        self._probe.note_answer(family)
         return answer
-
-    async def _require(self, family: Family) -> None:
-        """Raise OperationNotOffered where the origin does not have the family's listing, which is asked for once in a
-        mount."""
-        v2 = self._v2()
-        if self.capabilities.offers(family) is None:
-            ask = v2.find_calls if family is Family.CALLS else v2.find_campaigns
-            try:
-                await ask(limit=1, offset=0)
-            except OperationNotOffered:
-                self.capabilities.note(family, is_offered=False)
-                raise
-            self.capabilities.note(family, is_offered=True)
 
     def _v1(self) -> V1Client:
         if self.v1 is None:

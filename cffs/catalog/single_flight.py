@@ -145,6 +145,17 @@ class SingleFlight:
         self._start(key, api, question)
         return True
 
+    async def join(self, key: Hashable) -> None:
+        """Wait for the answer to a request that is under way; return at once where none is. Raises what the request
+        raised. A checkpoint where it waits; if cancelled, the request goes on."""
+        pending = self._pending.get(key)
+        if pending is None:
+            return
+        with waits_for(pending.told):
+            await pending.done.wait()
+        if pending.failure is not None:
+            raise pending.failure
+
     def is_under_way(self, key: Hashable) -> bool:
         """True where the request has been sent and not been answered."""
         return key in self._pending
@@ -201,6 +212,28 @@ class SingleFlight:
             elif pending.failure is not None and not pending.waiting:
                 self._failed[key] = pending.failure
             pending.done.set()
+
+
+async def ask_together(*questions: Awaitable[object], until: Callable[[], bool]) -> list[CffsError | None]:
+    """Await all questions at once; for each, None or what it raised.
+
+    Those without an answer yet are left once `until` says that enough is known. A checkpoint. A question in flight that
+    is left, or whose caller is cancelled, goes on in the background.
+    """
+    outcomes: list[CffsError | None] = [None] * len(questions)
+
+    async def ask(index: int, question: Awaitable[object]) -> None:
+        try:
+            await question
+        except CffsError as failure:
+            outcomes[index] = failure
+        if until():
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for index, question in enumerate(questions):
+            nursery.start_soon(ask, index, question)
+    return outcomes
 
 
 #: Answers that mean "not this way": another API, or another form of the object, may still have it.

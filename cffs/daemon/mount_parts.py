@@ -85,6 +85,7 @@ async def assembled(
         check = CredentialsCheck(transport, settings.origin())
         notices = await check.start()
         background.start(check.repeat_until_known)
+        catalogue.account.learn_campaigns()
         cache = MemoryCache(settings.memory_nbytes, give_back=malloc.give_back)
         disk = await open_disk_cache(folders.cache, limit_nbytes=settings.cache_nbytes, most_open_files=given.files)
         reader = build_reader(lean, origin, catalogue, cache=cache, disk=disk, view=KernelView())

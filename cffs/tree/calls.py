@@ -4,14 +4,11 @@ It must not know how audio is found in a call's folder (that is `tree/recordings
 The namespace calls it. A call has a folder for each way in which a path can spell it.
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-
-import trio
 
 from cffs.catalog.capabilities import Family, Verdict
 from cffs.catalog.rows import CallRow, ListedCall
-from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
+from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS, ask_together
 from cffs.core.errors import AccessRefused, CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.listed_names import id_in
 from cffs.tree.contents import Entry, Folder
@@ -179,7 +176,7 @@ async def _ask_call(context: Context, node: CallNode) -> Node:
         row = context.catalog.call(call_id)
         return row is not None and row.campaign_id == campaign_id
 
-    v2_says, v1_says = await _both(
+    v2_says, v1_says = await ask_together(
         context.account.find_call(call_id, patience_seconds=None),
         context.account.find_files(campaign_id, call_id, patience_seconds=None),
         until=is_there,
@@ -200,25 +197,6 @@ async def _ask_call(context: Context, node: CallNode) -> Node:
 
 #: What v1 may answer for a call that v2 does not know without saying more than v2 did.
 _PROVE_NOTHING = (type(None), RemoteObjectMissing, NotInTree, AccessRefused, OperationNotOffered)
-
-
-async def _both(*questions: Awaitable[object], until: Callable[[], bool]) -> list[CffsError | None]:
-    """Ask all at once; for each, None or what it raised. One answer is enough where `until` says so: the others come
-    behind the caller."""
-    outcomes: list[CffsError | None] = [None] * len(questions)
-
-    async def ask(index: int, question: Awaitable[object]) -> None:
-        try:
-            await question
-        except CffsError as failure:
-            outcomes[index] = failure
-        if until():
-            nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for index, question in enumerate(questions):
-            nursery.start_soon(ask, index, question)
-    return outcomes
 
 
 def calls_of_campaign(context: Context, node: CampaignCallsNode, after: int) -> list[Entry]:

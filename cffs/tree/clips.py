@@ -4,6 +4,7 @@ It must not know how it is cut (`reader/wav_clips`). The namespace calls it.
 """
 
 from fractions import Fraction
+from functools import partial
 
 from cffs.core.errors import NotInTree, RemoteObjectMissing
 from cffs.core.source import wav_key
@@ -29,9 +30,18 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     node = ClipNode(recording_id, _spelt(parts["start"]), _spelt(parts["end"]), version)
 
     async def ask() -> Node:
-        await ask_state(context, recording_id)
-        _require_made(context, recording_id)
-        await context.require_remote(content(context, node))
+        asks_state = partial(ask_state, context, recording_id)
+        context.account.begin(("state of moments", recording_id), None, asks_state)
+        remote = content(context, node)
+        await context.require_remote(remote)
+        await asks_state()
+        try:
+            _require_made(context, recording_id)
+        except RemoteObjectMissing:
+            # what was learned of a part of the recording must not be taken for the whole
+            context.forget_bytes(remote.key)
+            context.forget_bytes(wav_key(recording_id))
+            raise
         return node
 
     if context.catalog.recording(recording_id) is None and context.account.v2 is not None:

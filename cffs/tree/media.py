@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+import trio
+
 from cffs.catalog.rows import MediaRow
-from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
+from cffs.core.errors import CffsError, NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.media_types import MIME_TYPES, may_be_text
 from cffs.core.probe_names import is_probe_name
 from cffs.core.source import Source, v2_media, v2_media_public, v2_media_raw
@@ -19,6 +21,7 @@ from cffs.tree.listing_lookup import of_listing
 from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import FixedNode, Kind, MediaFileNode, MediaJsonNode, MediaPublicFileNode, MediaRawNode, Node
 from cffs.tree.routes import routes_of
+from cffs.tree.unlisted_recordings import LATE_SECONDS
 from cffs.tree.unproven import Question
 
 
@@ -102,9 +105,25 @@ def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Questi
 
 
 def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """`{id}`: the file as it is, whatever its type; which decides whether text is what it holds, or a page in its
-    place, so the row is asked for first."""
-    return _of_row(context, int(parts["id"]), MediaRawNode)
+    """`{id}`: the file as it is, whatever its type.
+
+    Its row says whether it may hold text, or text is an error page in its place. The row is asked for beside the bytes,
+    and decides only where the bytes do not: they are text, late, or an error.
+    """
+    media_id = int(parts["id"])
+    node = MediaRawNode(media_id)
+    if _known(context, media_id) is not None:
+        return node
+
+    async def ask() -> Node:
+        _ask_row_behind(context, media_id)
+        with suppress(CffsError), trio.move_on_after(LATE_SECONDS):
+            await context.require_remote(raw_content(context, node))
+            return node
+        await _asked(context, media_id)
+        return node
+
+    return Question(node, ask)
 
 
 def _of_row(context: Context, media_id: int, node_of: Callable[[int], Node]) -> Node | Question:
@@ -228,7 +247,7 @@ def raw_content(context: Context, node: MediaRawNode) -> Remote:
     row = context.catalog.media_file(media_id)
     return Remote(
         key=f"media/{media_id}/file",
-        sources=(v2_media_raw(media_id, may_be_text=row is None or may_be_text(row.extension)),),
+        sources=(v2_media_raw(media_id, may_be_text=row is not None and may_be_text(row.extension)),),
         hint_nbytes=row.hint_nbytes if row else None,
         created_ms=row.created_ms if row else None,
         seen_ms=row.seen_ms if row else None,

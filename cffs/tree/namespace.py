@@ -5,6 +5,7 @@ It must not know the kernel, SQL or HTTP, nor any one kind: it reads the tables.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -120,6 +121,7 @@ class Namespace:
             raise NotAFolder(promised.kind.name)
 
         async def ask() -> Node:
+            self._begin_below(folder, name)
             found = self._resolved(await self.promises.ask(promised), name)
             # not by `promises.ask`: under the same folder and name it would wait for this very question
             return await found.ask() if isinstance(found, Unproven) else found
@@ -130,6 +132,18 @@ class Namespace:
             self.promises.require_not_denied(unproven)
             return unproven
         raise NotInTree(name)
+
+    def _begin_below(self, folder: Node, name: str) -> None:
+        """Begin to ask for a folder in a folder that is not proven yet, so that both answers come after one latency.
+
+        Files wait for their folder: the bytes of a path that is not there would be fetched in vain.
+        """
+        if folder.kind not in HANDLERS:
+            return
+        with suppress(CffsError):
+            found = self._resolved(folder, name)
+            if isinstance(found, Unproven) and found.kind in FOLDERS:
+                self._context.account.begin(("ahead", folder, name), None, found.ask)
 
     def is_told(self, promised: Unproven) -> bool:
         """True where what is known tells of the name by now, so that it need not be proven again."""

@@ -6,14 +6,15 @@ is decided in `shown_forms`, lookup finds every form.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from operator import attrgetter
 
 import trio
 
 from cffs.catalog.call_cache import Beside
-from cffs.catalog.capabilities import Verdict
+from cffs.catalog.capabilities import Family, Verdict
 from cffs.catalog.rows import FileRow, ListedRecording, RecordingRow
-from cffs.catalog.single_flight import MISSING_SECONDS
+from cffs.catalog.single_flight import MISSING_SECONDS, ask_together
 from cffs.core.errors import NotInTree, OperationNotOffered, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.names import decode_name, encode_name
@@ -184,10 +185,20 @@ def _recording_in_call(context: Context, parent: CallFolderNode, stem: str) -> _
 
     async def ask() -> RecordingRow:
         account = context.account
+        listed = partial(account.find_recordings, call_id, patience_seconds=None, within_seconds=MISSING_SECONDS)
+        named = partial(account.find_recording_by_name, call_id, decode_name(stem), patience_seconds=None)
+        await account.hear_of_call(call_id)
+        if (row := known()) is not None:
+            return row
+        if account.capabilities.offers(Family.CALLS) is None and parse_id(stem) is None:
+            # by its name every origin tells of a recording; whether this one lists those of a call is not known yet
+            await ask_together(listed(), named(), until=lambda: _known_in_call(context, call_id, stem) is not None)
+            if (row := known()) is not None:
+                return row
         try:
-            await account.find_recordings(call_id, patience_seconds=None, within_seconds=MISSING_SECONDS)
+            await listed()
         except OperationNotOffered:
-            await account.find_recording_by_name(call_id, decode_name(stem), patience_seconds=None)
+            await named()
         if (row := known()) is None:
             raise RemoteObjectMissing(reason)
         return row

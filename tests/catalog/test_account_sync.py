@@ -1,6 +1,6 @@
 """The account's questions against fake clients: which API is asked what, how often, and which rows come of it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from cffs.catalog import upserts
 from cffs.catalog.account_sync import AccountSync
 from cffs.catalog.capabilities import Family
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
@@ -130,6 +131,56 @@ async def test_not_offered(make: Callable[..., AccountSync]) -> None:
     assert len(v2.asked) == before == 2
     await failure_of(account.find_recording_by_name(7, "x", patience_seconds=None))
     assert v2.count("get_recording_by_name") == 1  # of the second document: stands without the listing
+
+
+async def test_an_answer_shows_that_the_operation_is_there(make: Callable[..., AccountSync]) -> None:
+    """After one object came by its id, a 404 of another means that it is missing, and the listing is not asked."""
+    v2 = FakeV2(get_call=lambda ident: call(1) if ident == 1 else RemoteObjectMissing("call"))
+    account = make(v2)
+    await account.find_call(1, patience_seconds=None)
+    assert isinstance(await failure_of(account.find_call(2, patience_seconds=None)), RemoteObjectMissing)
+    assert v2.count("find_calls") == 0
+
+
+async def test_not_offered_turns_out_meanwhile(make: Callable[..., AccountSync]) -> None:
+    """Who waits for the call that is being asked for does not take a listing that proved missing for an offered one."""
+    go_on = trio.Event()
+
+    async def find_calls(**_: Any) -> Any:
+        await go_on.wait()
+        raise OperationNotOffered("calls")
+
+    account, failures = make(FakeV2(find_calls=find_calls)), []
+
+    async def ask(question: Awaitable[object]) -> None:
+        failures.append(await failure_of(question))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, account.find_call(7, patience_seconds=None))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(ask, account.find_recordings(7, patience_seconds=None))
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(1):
+            await account.hear_of_call(7)  # what the 404 means is not known yet, and not waited for
+        go_on.set()
+    assert [type(failure) for failure in failures] == [OperationNotOffered, OperationNotOffered]
+
+
+async def test_learn_campaigns(make: Callable[..., AccountSync], catalog: Catalog) -> None:
+    """With v2 alone the first campaigns are asked for ahead, by one request; with v1, or once listed, none are."""
+    for v1, requests in ((FakeV1(), 0), (None, 1)):
+        v2 = FakeV2(find_campaigns=page([campaign(5), campaign(6)]))
+        account = make(v2, v1)
+        account.learn_campaigns()
+        account.learn_campaigns()
+        await trio.testing.wait_all_tasks_blocked()
+        assert v2.asked == [("find_campaigns", 100, 0)] * requests
+    await catalog.write(lambda db: upserts.mark_listed(db, "campaigns", now_ms=1))  # the one writer has put the rows
+    assert catalog.campaign(6) is not None
+    account = make(v2)
+    account.learn_campaigns()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(v2.asked) == 1
 
 
 async def test_failure_of_the_listing_decides_nothing(make: Callable[..., AccountSync]) -> None:

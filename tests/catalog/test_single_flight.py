@@ -15,6 +15,7 @@ from cffs.catalog.single_flight import (
     LOOKUP_PATIENCE_SECONDS,
     MAX_PENDING,
     MISSING_SECONDS,
+    STUCK_PATIENCE_SECONDS,
     STUCK_SECONDS,
     SingleFlight,
 )
@@ -141,6 +142,20 @@ async def test_stuck_api_costs_no_wait(autojump_clock: MockClock, questions: Sin
         await ask(questions, foreign, "elsewhere", Api.V1)
         await trio.sleep(0.2)
     assert (other.answered, foreign.answered) == (2, 1)
+
+
+async def test_patience_beside_a_hanging_question(autojump_clock: MockClock, questions: SingleFlight) -> None:
+    """A lookup that must be answered (of a name that may be about to be created) has half a second beside a question
+    that hangs, which a healthy answer makes; two seconds where none hangs, or only the other API's does."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(failure_of, ask(questions, Origin(delay=10), "slow"))
+        await trio.sleep(STUCK_SECONDS - 0.1)
+        assert questions.patience_seconds(Api.V2) == LOOKUP_PATIENCE_SECONDS
+        await trio.sleep(0.2)
+        assert questions.patience_seconds(Api.V2) == STUCK_PATIENCE_SECONDS == 0.5
+        assert questions.patience_seconds(Api.V1) == LOOKUP_PATIENCE_SECONDS
+        await trio.sleep(10)
+        assert questions.patience_seconds(Api.V2) == LOOKUP_PATIENCE_SECONDS
 
 
 async def test_three_lookups_of_a_hanging_api(autojump_clock: MockClock, questions: SingleFlight) -> None:

@@ -90,6 +90,39 @@ async def test_other_files_cost_one_body(world):
         assert mount.catalog.media_file(media_id) is not None
 
 
+async def test_raw_media(world):
+    """`media/{id}` is the file whatever its type, text too, by one request for the bytes and one for the metadata; an
+    error page in its place is EIO, and what is missing costs a request to each."""
+    made = Account(seed=5, calls=4, media=16)
+    types = {made.media.extension(media_id): media_id for media_id in made.media.media_ids()}
+    assert {"vcf", "", "mp3"} <= types.keys()
+    async with world(made) as mount:
+        for extension, media_id in types.items():
+            mount.standin.log.clear()
+            found = made.media.media_object(media_id)
+            assert await mount.kernel.read(f"media/{media_id}") == found.read()
+            await idle(mount)
+            bodies = 3 if extension == "vcf" else 1  # text is taken for a passing page, twice, until the metadata come
+            assert asked(mount) == {"getMediaDataBinary": bodies, "getMedia": 1}, extension
+        mount.standin.log.clear()
+        with refused(errno.ENOENT):
+            await mount.kernel.read("media/88")
+        await idle(mount)
+        assert sum(asked(mount).values()) == 2
+
+
+async def test_a_page_in_place_of_raw_media(world, caplog):
+    """A page that comes as the bytes of a sound is an error, whichever of bytes and metadata comes first."""
+    made = account()
+    media_id = next(i for i in made.media.media_ids() if made.media.extension(i) == "mp3")
+    made.replace_object(f"/v2/media/{media_id}/file", data=b"<html><body>Sorry, come again</body></html>")
+    async with world(made) as mount:
+        for _ in range(2):
+            with refused(errno.EIO):
+                await mount.kernel.read(f"media/{media_id}")
+    assert "page" in caplog.text
+
+
 @pytest.mark.parametrize("form", FORMS)
 async def test_metadata_that_hang(world, form):
     """Metadata that are not answered hold up nobody: the bytes are read, and kept nowhere."""

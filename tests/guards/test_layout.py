@@ -61,7 +61,7 @@ SUITES: Final[dict[str, str]] = {
     "callfire/test_pool.py": "wire/exchange wire/http1",
     "callfire/test_wire.py": "wire/dialing wire/httpx_transport wire/interfaces wire/sockets",
     "catalog/test_store.py": "facts rows",
-    "catalog/test_account_sync.py": "call_cache capabilities",
+    "catalog/test_account_sync.py": "call_cache capabilities capability_probe",
     "catalog/test_url_import.py": "url_finder",
     "catalog/test_upserts.py": "view_index",
     "tree/test_completing.py": "catalog/row_completion",
