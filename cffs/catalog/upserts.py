@@ -11,7 +11,6 @@ from json.encoder import encode_basestring_ascii
 
 from cffs.catalog import display_names, view_index
 from cffs.catalog.rows import DynamicRow, Fact
-from cffs.core.ids import RecordingId
 from cffs.core.json_values import encode_decoded
 from cffs.core.media_types import stem_of
 from cffs.core.names import encode_name, file_name
@@ -204,7 +203,7 @@ def put_recording(
 def untold_recording(recording_id: int) -> Recording:
     """A recording of which only the id is known."""
     return Recording(
-        id=RecordingId(recording_id),
+        id=recording_id,
         call_id=None,
         campaign_id=None,
         name="",

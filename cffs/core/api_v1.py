@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from cffs.core.api_v1_xml import parse_xml
 from cffs.core.errors import AccessRefused, CffsError, MalformedAnswer, OriginBusy, RemoteObjectMissing, ServerFailure
-from cffs.core.ids import CallId, CampaignId, RecordingId, parse_id
+from cffs.core.ids import parse_id
 from cffs.core.json_values import MAX_BODY_NBYTES, as_boolean, as_id, as_int64, as_object, as_text, decode
 from cffs.core.one_line import printable_line
 from cffs.core.refusals import is_about_access, is_about_rate_limit, is_about_the_key
@@ -45,21 +45,20 @@ def parse_recording_list(body: bytes) -> RecordingList:
     """
     fields = _read(body)
     _require_success(fields)
-    file_ids: dict[RecordingId, None] = {}
+    file_ids: dict[int, None] = {}
     refused = 0
     for entry in _entries(fields):
         file_id = _file_id(entry)
         if file_id is None:
             refused += 1
         else:
-            file_ids[RecordingId(file_id)] = None
+            file_ids[file_id] = None
     if not file_ids and not refused and not any(name in fields for name in _SUCCESS_FIELDS):
         # With neither, an error page's JSON would look like an empty call.
         raise MalformedAnswer(f"{_WHAT}: neither a success flag nor recordings")
-    campaign_id, call_id = as_id(_plain(fields.get("campaignid"))), as_id(_plain(fields.get("callid")))
     return RecordingList(
-        campaign_id=None if campaign_id is None else CampaignId(campaign_id),
-        call_id=None if call_id is None else CallId(call_id),
+        campaign_id=as_id(_plain(fields.get("campaignid"))),
+        call_id=as_id(_plain(fields.get("callid"))),
         file_ids=tuple(file_ids),
         refused=refused,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from cffs.core.errors import MalformedAnswer
-from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId, parse_id
+from cffs.core.ids import parse_id
 from cffs.core.json_values import (
     as_boolean,
     as_count,
@@ -126,9 +126,8 @@ def parse_call(value: object) -> Call:
     each once. Else it is None, for no records or records without the field: see `settled`. An embedded recording gets
     its call's ids where it has none, and the number and labels of its record; one that names another call is left out.
     """
-    id_, document = parse_identified(value, what="call")
-    call_id = CallId(id_)
-    campaign_id = _campaign_id(document)
+    call_id, document = parse_identified(value, what="call")
+    campaign_id = as_id(document.get("campaignId"))
     return Call(
         id=call_id,
         campaign_id=campaign_id,
@@ -155,13 +154,13 @@ def _seconds(call_document: Mapping[str, object]) -> int | None:
 
 
 def _embedded(
-    call_document: Mapping[str, object], *, call_id: CallId, campaign_id: CampaignId | None
+    call_document: Mapping[str, object], *, call_id: int, campaign_id: int | None
 ) -> tuple[Recording, ...] | None:
     records = [record for entry in as_list(call_document.get("records")) if (record := as_object(entry)) is not None]
     holding = [record for record in records if isinstance(record.get("recordings"), list)]
     if not holding:
         return None
-    by_id: dict[RecordingId, Recording] = {}
+    by_id: dict[int, Recording] = {}
     for record in holding:
         to_number, labels = as_text(record.get("toNumber")), _labels(record)
         for recording in _parsed(as_list(record.get("recordings")), parse_recording):
@@ -180,12 +179,11 @@ def _labels(document: Mapping[str, object]) -> tuple[str, ...]:
 def parse_recording(value: object) -> Recording:
     """A recording's metadata. Raises MalformedAnswer without a valid id; any other state is UNKNOWN."""
     id_, document = parse_identified(value, what="recording")
-    call_id = as_id(document.get("callId"))
     state = as_text(document.get("state")).strip().upper()
     return Recording(
-        id=RecordingId(id_),
-        call_id=None if call_id is None else CallId(call_id),
-        campaign_id=_campaign_id(document),
+        id=id_,
+        call_id=as_id(document.get("callId")),
+        campaign_id=as_id(document.get("campaignId")),
         name=as_text(document.get("name")),
         created_ms=as_time_ms(document.get("created")),
         hint_nbytes=_hint_nbytes(document),
@@ -199,7 +197,7 @@ def parse_campaign(value: object) -> Campaign:
     """A broadcast. Raises MalformedAnswer without a valid id."""
     id_, document = parse_identified(value, what="campaign")
     return Campaign(
-        id=CampaignId(id_),
+        id=id_,
         name=as_text(document.get("name")),
         modified_ms=as_time_ms(document.get("lastModified")),
         document=document,
@@ -216,7 +214,7 @@ def parse_media(value: object) -> Media:
     id_, document = parse_identified(value, what="media")
     public_key, public_extension = public_parts(as_text(document.get("publicUrl")))
     return Media(
-        id=MediaId(id_),
+        id=id_,
         name=as_text(document.get("name")),
         created_ms=as_time_ms(document.get("created")),
         hint_nbytes=_hint_nbytes(document),
@@ -240,11 +238,6 @@ def require_id(actual: int | None, asked: int, *, what: str) -> None:
     """Raise MalformedAnswer where an answer echoes another id than the one asked for; None, no echo, passes."""
     if actual is not None and actual != asked:
         raise MalformedAnswer(f"{what}: asked for {asked}, the answer is about {actual}")
-
-
-def _campaign_id(document: Mapping[str, object]) -> CampaignId | None:
-    campaign_id = as_id(document.get("campaignId"))
-    return None if campaign_id is None else CampaignId(campaign_id)
 
 
 def _hint_nbytes(document: Mapping[str, object]) -> int | None:

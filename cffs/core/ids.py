@@ -1,16 +1,13 @@
-"""Ids of the service and of the mount as distinct types, and the parser of an id.
+"""The parser of a service's id, and the types of the mount's own numbers.
 
-It owns the range and the one canonical spelling of an id. It must not know where an id came from: a path, an answer or
-a row.
+It owns the range and the one canonical spelling of an id. Ids of the service are plain ints: they come out of rows,
+answers and paths alike, and a record names the kind of each (`call_id`). Inode and handle numbers look alike and meet
+in the same calls, so these have types. It must not know where an id came from.
 """
 
 import re
 from typing import NewType
 
-CampaignId = NewType("CampaignId", int)
-CallId = NewType("CallId", int)
-RecordingId = NewType("RecordingId", int)
-MediaId = NewType("MediaId", int)
 Inode = NewType("Inode", int)
 HandleId = NewType("HandleId", int)
 

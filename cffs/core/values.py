@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Generic, TypeVar
 
-from cffs.core.ids import CallId, CampaignId, MediaId, RecordingId
-
 Item = TypeVar("Item")
 
 
@@ -39,9 +37,9 @@ class Recording:
     of its own); "" and () where the recording did not come within its call.
     """
 
-    id: RecordingId
-    call_id: CallId | None
-    campaign_id: CampaignId | None
+    id: int
+    call_id: int | None
+    campaign_id: int | None
     name: str
     created_ms: int | None
     hint_nbytes: int | None
@@ -57,8 +55,8 @@ class Call:
     """A call. `recordings` is None where the answer does not embed them, () where it says that there are none.
     `seconds` is how long all of its attempts lasted together, None until the call is over."""
 
-    id: CallId
-    campaign_id: CampaignId | None
+    id: int
+    campaign_id: int | None
     from_number: str
     to_number: str
     inbound: bool | None
@@ -74,7 +72,7 @@ class Call:
 class Campaign:
     """A v2 broadcast."""
 
-    id: CampaignId
+    id: int
     name: str
     modified_ms: int | None
     document: Mapping[str, object]
@@ -85,7 +83,7 @@ class Media:
     """A media file of the account. `extension` is one of the eight documented ones, else the suffix of its public URL,
     else "". `public_key` and `public_extension` are those of its public URL, where it has one."""
 
-    id: MediaId
+    id: int
     name: str
     created_ms: int | None
     hint_nbytes: int | None
@@ -116,7 +114,7 @@ class Page(Generic[Item]):
 class RecordingList:
     """v1's list of the recordings of one call: file ids in the order sent; foreign URLs are counted in `refused`."""
 
-    campaign_id: CampaignId | None
-    call_id: CallId | None
-    file_ids: tuple[RecordingId, ...]
+    campaign_id: int | None
+    call_id: int | None
+    file_ids: tuple[int, ...]
     refused: int

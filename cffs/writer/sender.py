@@ -22,7 +22,6 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     WriteRefused,
 )
-from cffs.core.ids import MediaId
 from cffs.core.media_content import HEAD_NBYTES, ContentVerdict, check_content
 from cffs.core.media_types import stem_of
 from cffs.core.values import Media, Page
@@ -162,7 +161,7 @@ class Sender:
             "mediaType": sent_as.content_type,
         }
         return Media(
-            id=MediaId(media_id),
+            id=media_id,
             name=sent_as.stem,
             created_ms=self._wall_ms(),
             hint_nbytes=upload.nbytes,
