@@ -102,7 +102,7 @@ def read_head() -> Walk:
         offset = 10 + sum(byte << shift for byte, shift in zip(riff[6:10], (21, 14, 7, 0), strict=True))
         riff = yield ByteRange(offset, offset + _RIFF_NBYTES)
     if riff[:4] not in (b"RIFF", b"RF64", b"BW64") or riff[8:12] != b"WAVE":
-        raise MalformedAnswer(f"no moment can be cut from what is no WAV file (it begins with {riff[:4].hex()})")
+        raise MalformedAnswer(f"no clip can be cut from what is no WAV file (it begins with {riff[:4].hex()})")
     offset += _RIFF_NBYTES
     form, sizes, stated_frames = b"", b"", 0
     for _ in range(_MAX_CHUNKS):
@@ -126,7 +126,7 @@ def read_head() -> Walk:
         offset += nbytes
         if nbytes % 2:
             offset += not _is_name((yield ByteRange(offset, offset + 4)))
-    raise MalformedAnswer("no moment can be cut from a WAV file without samples")
+    raise MalformedAnswer("no clip can be cut from a WAV file without samples")
 
 
 def _is_name(tail: bytes) -> bool:
@@ -136,13 +136,13 @@ def _is_name(tail: bytes) -> bool:
 
 def _layout(form: bytes, offset: int, nbytes: int | None, stated_frames: int) -> WavLayout:
     if len(form) < _FORMAT.size:
-        raise MalformedAnswer("no moment can be cut from a WAV file that does not tell its codec")
+        raise MalformedAnswer("no clip can be cut from a WAV file that does not tell its codec")
     tag, channels, rate, nbytes_a_second, block_nbytes, bits = _FORMAT.unpack_from(form)
     codec = tag
     if tag == _EXTENSIBLE and form[_SUBTYPE_OFFSET + 2 : _SUBTYPE_OFFSET + 16] == _SUBTYPE_TAIL:
         codec = int.from_bytes(form[_SUBTYPE_OFFSET : _SUBTYPE_OFFSET + 2], "little")
     if not channels or not rate:
-        raise MalformedAnswer("no moment can be cut from a WAV file of no channels or of no samples a second")
+        raise MalformedAnswer("no clip can be cut from a WAV file of no channels or of no samples a second")
     if codec in _OF_FRAMES:
         block_nbytes, block_frames = _frame_nbytes(codec, channels, block_nbytes, bits), 1
         nbytes_a_second = min(rate * block_nbytes, _MAX_NBYTES)
@@ -150,7 +150,7 @@ def _layout(form: bytes, offset: int, nbytes: int | None, stated_frames: int) ->
         block_nbytes, block_frames = _block(codec, channels, block_nbytes, form)
     if not block_nbytes or not block_frames:
         name = _NAMES.get(codec, {_MS_ADPCM: "MS ADPCM", _IMA_ADPCM: "IMA ADPCM", _GSM: "GSM 6.10"}.get(codec, "codec"))
-        raise MalformedAnswer(f"no moment can be cut from a WAV file of {name} (0x{codec:04x})")
+        raise MalformedAnswer(f"no clip can be cut from a WAV file of {name} (0x{codec:04x})")
     fixed = _FORMAT.pack(tag, channels, rate, nbytes_a_second, block_nbytes, bits)
     return WavLayout(
         offset=offset,

@@ -169,7 +169,7 @@ class ListingOrder:
     def _content(self, node: Node) -> Remote | None:
         """The content of a file that can be read ahead; None where it was already, or cannot be."""
         key = self._keys.get(node)
-        if key is not None and self._read_ahead.has_brought(key):
+        if key is not None and self._read_ahead.has_prefetched(key):
             return None  # each open looks at the next sixteen files, of which it saw fifteen before
         try:
             content = self._namespace.content(node)

@@ -1,7 +1,7 @@
-"""The requests that bring all that is missing of a file, few and with hardly a byte twice: pure.
+"""The requests that complete a file: few, and with hardly a byte fetched twice.
 
-It must not know readers, clocks or requests on their way but for what its caller says. `reader/planner` asks it once
-it has decided that a file is worth having whole.
+It owns the trade between a request and the bytes it saves. It must not know readers, clocks, or which requests are on
+their way, except as its arguments say. Pure.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from cffs.core.byte_range import ByteRange
 
 #: One request for what lies before the READ that needs it, one for what follows.
 _USUAL_REQUESTS = 2
-#: So much that is held already may be fetched again where that saves a request.
+#: How much that is held already may be fetched again where that saves a request.
 SPARE_NBYTES = 512 * 1024
 #: Less is not worth a connection of its own.
 _LEAST_PART_NBYTES = 512 * 1024
@@ -25,10 +25,10 @@ def requests_for(
     most: int,
     depth: int = 1,
 ) -> list[ByteRange]:
-    """Ranges that cover `gaps` (ascending, apart), the one first that brings the byte at `first_offset` soonest.
+    """Return ranges that cover `gaps` (ascending, apart), first the one that brings the byte at `first_offset` soonest.
 
-    One begins there where that is possible. They are two, or as many as `depth` connections are worth, and at most
-    `most` as far as what lies between gaps is held; what is on its way is never asked for again.
+    One range begins at that byte where that is possible. There are two, or as many as `depth` connections are worth,
+    and at most `most` as far as what lies between the gaps is held; what is on its way is never requested again.
     """
     pieces = list(_split_at(gaps, first_offset))
     spare_nbytes = SPARE_NBYTES

@@ -1,6 +1,6 @@
-"""Connections are few: who may use one now. Demand before prefetch, first come first served within each.
+"""Which claim may use one of few connections: demand before prefetch, then age.
 
-It must not know what is received. `reader/downloader` claims one for each answer.
+It owns the claims that hold a connection and those that wait for one. It must not know what is received.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from cffs.core.wait_reasons import waits_for
 
 
 class Claim(Slot):
-    """One connection wanted or held. `is_demand` is asked each time a connection gets free."""
+    """One connection that is wanted or held. `is_demand` is asked each time a connection becomes free."""
 
     __slots__ = ("give_way", "is_demand", "key", "woken")
 
@@ -24,14 +24,14 @@ class Claim(Slot):
         super().__init__()
         self.key = key
         self.is_demand = is_demand
-        #: Asked when another one waits: True where it will be released at once.
+        #: Asked when another claim waits: True where this one will be released at once.
         self.give_way = give_way
-        #: Set when a connection was given to it, or it is to look for one itself.
+        #: Set when the claim was given a connection, or is to look for one itself.
         self.woken = trio.Event()
 
 
 class ConnectionScheduler:
-    """At most `connections` claims that make progress, `per_object` of them on one object; owned by Objects."""
+    """At most `connections` claims that make progress, `per_object` of them on one object; owned by ObjectRegistry."""
 
     def __init__(self, *, connections: int, per_object: int = 8) -> None:
         self._connections = connections
@@ -41,7 +41,7 @@ class ConnectionScheduler:
         self._watcher: Claim | None = None
 
     def is_contended(self, key: str) -> bool:
-        """True when somebody waits for a connection that a holder on `key` could give."""
+        """True when a claim waits for a connection that a holder on `key` could give."""
         demands = [claim.key for claim in self._waiting if claim.is_demand()]
         if not demands:
             return False
@@ -49,7 +49,7 @@ class ConnectionScheduler:
         return any(other == key or counting[other] < self.per_object for other in demands)
 
     async def acquire(self, claim: Claim) -> None:
-        """Returns when `claim` holds a connection. A checkpoint only if it has to wait; cancelled, it holds none."""
+        """Return when `claim` holds a connection. A checkpoint only if it has to wait; cancelled, it holds none."""
         if self._has_room(claim):
             self._hold(claim)
             return
@@ -59,7 +59,7 @@ class ConnectionScheduler:
         try:
             with waits_for("a connection to be free"):
                 while claim in self._waiting:
-                    # one of those who wait looks at the time for all: each of them would look at every connection
+                    # one of the waiting claims watches the time for all: each of them would look at every connection
                     self._watcher = self._watcher or claim
                     is_watcher = self._watcher is claim
                     with trio.move_on_after(self._counted().seconds if is_watcher else inf):
@@ -74,20 +74,20 @@ class ConnectionScheduler:
             self._watch_on(claim)
 
     def _watch_on(self, claim: Claim) -> None:
-        """The claim waits no longer: another one looks at the time."""
+        """Hand the watch over the time to another claim: this one waits no longer."""
         if self._watcher is claim:
             self._watcher = next(iter(self._waiting), None)
             if self._watcher is not None:
                 self._watcher.woken.set()
 
     def release(self, claim: Claim) -> None:
-        """Gives it back, or stops waiting for it."""
+        """Give a connection back, or stop waiting for it."""
         self._held.pop(claim, None)
         self._waiting.pop(claim, None)
         self._admit()
 
     def _has_room(self, claim: Claim) -> bool:
-        """True where nobody waits and there is room even if all that is held counts: most claims need no more."""
+        """True where no claim waits and there is room even if all that is held counts: most claims need no more."""
         if self._waiting or len(self._held) >= self._connections:
             return False
         return sum(held.key == claim.key for held in self._held) < self.per_object

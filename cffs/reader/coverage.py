@@ -1,6 +1,7 @@
-"""What of a file is held and what is on its way, as the planner sees it: pure.
+"""What of a file is held and what is on its way, as the planner sees it.
 
-It must not know memory, disk or requests. `reader/read_ahead` is the one that looks; tests give lists.
+It owns the view without a run that the planner is about to cut off (`Cut`). It must not know memory, disk or requests.
+Pure.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from cffs.core.byte_range import ByteRange
 
 
 class Coming(NamedTuple):
-    """A run on its way: its next byte, up to where it cannot be cut any more, and where it ends; and whether its answer
-    has begun."""
+    """A run on its way: its next byte, up to where it can no longer be cut, where it ends, and whether its answer has
+    begun."""
 
     position: int
     fixed_stop: int
@@ -20,7 +21,7 @@ class Coming(NamedTuple):
 
 
 class Coverage(Protocol):
-    """What of the file is held, and what is on its way."""
+    """What of a file is held, and what is on its way."""
 
     def first_absent(self, within: ByteRange) -> ByteRange | None:
         """The first maximal piece of `within` that is not held, or None."""
@@ -36,22 +37,22 @@ class Coverage(Protocol):
 
 
 class Cut:
-    """A coverage without what is taken from a run on its way."""
+    """A coverage without the end of a run on its way that is to be cut off."""
 
     def __init__(self, coverage: Coverage, cut: ByteRange) -> None:
         self._coverage = coverage
         self._cut = cut
 
     def first_absent(self, within: ByteRange) -> ByteRange | None:
-        """As before."""
+        """See Coverage."""
         return self._coverage.first_absent(within)
 
     def coming(self, offset: int) -> Coming | None:
-        """Nothing of what was taken is."""
+        """See Coverage; None for a byte that is cut off."""
         return None if self._cut.start <= offset < self._cut.stop else self._coverage.coming(offset)
 
     def first_missing(self, within: ByteRange) -> ByteRange | None:
-        """What was taken is missing, but for what of it is held."""
+        """See Coverage; what is cut off is missing, except where it is held."""
         position, found = within.start, None
         while position < within.stop:
             piece = self._next_missing(ByteRange(position, within.stop))
@@ -62,7 +63,7 @@ class Cut:
         return found
 
     def _next_missing(self, within: ByteRange) -> ByteRange | None:
-        """Perhaps only the beginning of a piece."""
+        """The next missing piece, or perhaps only its beginning."""
         other = self._coverage.first_missing(within)
         start, stop = max(within.start, self._cut.start), min(within.stop, self._cut.stop)
         taken = self._coverage.first_absent(ByteRange(start, stop)) if start < stop else None

@@ -1,4 +1,4 @@
-"""Where one reader of a file is, how it reads, and what the readers of a file were given: pure.
+"""Where one reader of a file is, how it reads, and what readers were given. Pure.
 
 It owns the access pattern of one open handle (the run of READs in order that it is in, or the jump it made), its
 read-ahead window, and the set of ranges that all handles of a file have delivered. It must not know fetches, caches or

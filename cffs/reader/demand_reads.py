@@ -1,4 +1,4 @@
-"""What a reader has to wait for: bytes that memory lacks, the size, the head of a first answer.
+"""What a reader waits for: bytes that memory lacks, a size, the head of an answer.
 
 A READ that memory cannot serve asks the disk, then the network, part by part, and asks the caches again after every
 wait: bytes may have been evicted meanwhile, and the object may have become another version
@@ -74,7 +74,7 @@ class DemandReads:
             self._tracker.require_current()
             fetch = self._fetches.covering(0) or next(iter(self._fetches), None)
             if fetch is None:
-                fetch = self._read_ahead.begin(ByteRange(0, SMALL_FILE_NBYTES), is_held=True)
+                fetch = self._read_ahead.begin(ByteRange(0, SMALL_FILE_NBYTES), is_head_only=True)
             await self._wait(fetch, 0)
             fetch.raise_error()
             if fetch.has_head:
@@ -94,7 +94,7 @@ class DemandReads:
             if fetch is None:
                 is_large = hint_nbytes is not None and hint_nbytes > _SURELY_LARGE_HINT_NBYTES
                 nbytes = self._dependencies.first_nbytes if is_large else SMALL_FILE_NBYTES
-                fetch = self._read_ahead.begin(ByteRange(0, nbytes), is_kept=True)
+                fetch = self._read_ahead.begin(ByteRange(0, nbytes), must_finish=True)
             await self._wait(fetch, 0)
             if self._tracker.total_nbytes is None and fetch.error is None and fetch.has_head:
                 with trio.move_on_at(max(until, trio.current_time() + _LEAST_WAIT_FOR_END_SECONDS)) as waiting:

@@ -1,6 +1,7 @@
-"""What all remote files of a mount share: opener, cache, connections, background, counters.
+"""What all remote files of a mount share: opener, caches, connections, counters.
 
-It must not know a single object. `reader/object_registry` makes one.
+It owns the estimates that are shared too: what the link brings, how many connections a stream gets, how memory is
+divided between streams, and what closed files have cost. It must not know a single object.
 """
 
 from collections import deque
@@ -36,31 +37,31 @@ from cffs.reader.read_history import ReadHistories
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginProfile:
-    """None, or False, where nothing is known."""
+    """What an earlier look found out about an API; None, or False, where nothing is known."""
 
-    #: From a request to its first byte: how early the next request of a stream must leave.
+    #: The time from a request to its first byte: how early the next request of a stream must leave.
     latency_seconds: float | None = None
     #: How many times faster several connections brought the same bytes: whether a stream begins with several.
     parallel_gain: float | None = None
-    #: Every range is answered with the whole: it is asked for as such, and a second question is never sent.
+    #: Every range is answered with the whole object: it is requested as such, and a second request is never sent.
     ignores_ranges: bool = False
 
 
-#: Of the newest rate in the running mean.
+#: The weight of the newest rate in the running mean.
 _WEIGHT = 0.3
-#: What came tells a rate where it is so much, or took so long.
+#: Bytes that arrived give a rate where they are this many, or took this long.
 _LEAST_RATED_NBYTES = 64 * 1024
 _LEAST_RATED_SECONDS = 0.5
-#: Rates of which the best is what the link gives when it is not shared.
+#: The number of rates of which the best is what the link gives when it is not shared.
 _RATES = 5
 #: A request costs its reader a latency; its account, which is limited by requests, is worth as much time again.
 _REQUEST_SECONDS = 0.1
-#: A READ is let wait for what is on its way for so long at most, as a share of the timeout: a third of its own budget.
+#: How long a READ is made to wait for what is on its way, as a share of the timeout: a third of its own budget.
 _PATIENCE_SHARE = 1 / 6
-#: What a file has cost is remembered so long behind its last reader, of so many files.
+#: How long the cost of a file is remembered after its last reader left, and of how many files.
 _SPENT_SECONDS = 600.0
 _SPENT_OBJECTS = 10_000
-#: The latency is the median of so many: an object that the service has to make first says nothing of the others.
+#: The latency is the median of this many: an object that the service has to make first says nothing about the others.
 _LATENCIES = 5
 #: A request that begins further ahead would only hold its connection for longer: what 1.5 GB/s bring in 50 ms and a
 #: little. (64 MiB were 6 % slower there: the next answer came too late at each of three ends.)
@@ -69,7 +70,8 @@ _MOST_LEAD_NBYTES = 96 * 1024 * 1024
 
 @dataclass(slots=True)
 class ReaderCounters:
-    """For status; the cache counts hits, misses and what became of prefetched bytes."""
+    """What happened since the mount, for the status; the memory cache counts hits, misses and what became of prefetched
+    bytes."""
 
     reads: int = 0
     bytes_delivered: int = 0
@@ -79,7 +81,7 @@ class ReaderCounters:
 
 @dataclass(slots=True)
 class LinkEstimate:
-    """How the origin answered lately: 0 while nothing is known."""
+    """How the origin answered recently: 0 while nothing is known."""
 
     latency_seconds: float = 0.0
     bytes_per_second: float = 0.0
@@ -88,12 +90,12 @@ class LinkEstimate:
     _rates: deque[float] = field(default_factory=lambda: deque(maxlen=_RATES))
 
     def note_latency(self, seconds: float) -> None:
-        """The time from a request to its head."""
+        """Note the time from a request to its head."""
         self._latencies.append(seconds)
         self.latency_seconds = median(self._latencies)
 
     def note_rate(self, nbytes: int, seconds: float) -> None:
-        """So much came in a row. A little tells nothing, unless it took long."""
+        """Note bytes that arrived in a row. A few give no rate, unless they took long."""
         if seconds > 0 and (nbytes >= _LEAST_RATED_NBYTES or seconds >= _LEAST_RATED_SECONDS):
             rate = nbytes / seconds
             self._rates.append(rate)
@@ -101,19 +103,20 @@ class LinkEstimate:
 
     @property
     def undivided_bytes_per_second(self) -> float:
-        """What a connection brings that shares the link with no other, as far as was seen lately."""
+        """What a connection brings that shares the link with no other, as far as was seen recently."""
         return max(self._rates, default=0.0)
 
     @property
     def lead_nbytes(self) -> int:
-        """How far ahead the next request must start, so that its head is there in time (readpath.md, 8.4)."""
+        """How far ahead the next request must start so that its head is there in time: what arrives in 1.3 latencies
+        and 5 ms (cffs/docs/reading.md#planner)."""
         nbytes = int(self.bytes_per_second * (1.3 * self.latency_seconds + 0.005))
         return min(max(nbytes, MIN_WINDOW_NBYTES), _MOST_LEAD_NBYTES)
 
 
 @dataclass(slots=True, kw_only=True)
 class ReaderDependencies:
-    """Owned by Objects, lent to each RemoteFile."""
+    """Owned by ObjectRegistry, shared by each RemoteFile."""
 
     opener: RangeOpener
     memory: MemoryCache
@@ -122,7 +125,7 @@ class ReaderDependencies:
     settings: ReaderSettings
     listener: FactsListener
     scheduler: ConnectionScheduler
-    #: Of handles that are opened from now on.
+    #: The size of a first request of handles that are opened from now on.
     first_nbytes: int = FIRST_NBYTES
     counters: ReaderCounters = field(default_factory=ReaderCounters)
     histories: ReadHistories = field(default_factory=ReadHistories)
@@ -130,10 +133,10 @@ class ReaderDependencies:
     #: Long requests on their way; the parts of one stream count as one together.
     running_streams: float = 0.0
     parallelisms: dict[Api, StreamParallelism] = field(default_factory=dict)
-    #: Files that somebody reads; of those that are brought whole, the bytes that memory alone is to keep.
+    #: Open files; and of those that are brought whole, the bytes that memory alone is to keep.
     open_objects: int = 0
     whole_nbytes: int = 0
-    #: What files cost that were closed a while ago: for who opens them again.
+    #: The cost of recently closed files, for their next readers.
     spent: TTLCache[ObjectVersion, Spent] = field(
         default_factory=lambda: TTLCache(_SPENT_OBJECTS, ttl=_SPENT_SECONDS, timer=trio.current_time)
     )
@@ -141,7 +144,7 @@ class ReaderDependencies:
     without_ranges: set[Api] = field(default_factory=set)
 
     def expect(self, api: Api, expected: OriginProfile) -> None:
-        """Begins where an earlier look at the origin ended."""
+        """Begin with what an earlier look at the origin found."""
         if expected.latency_seconds is not None and not self.link.latency_seconds:
             self.link.latency_seconds = expected.latency_seconds
         if expected.parallel_gain is not None:
@@ -149,7 +152,7 @@ class ReaderDependencies:
         (self.without_ranges.add if expected.ignores_ranges else self.without_ranges.discard)(api)
 
     def parallelism_of(self, api: Api) -> StreamParallelism:
-        """How many connections a stream from that host gets."""
+        """How many connections a stream from that API gets."""
         parallelism = self.parallelisms.get(api)
         if parallelism is None:
             parallelism = self.parallelisms[api] = StreamParallelism(most=self.scheduler.per_object)
@@ -157,7 +160,7 @@ class ReaderDependencies:
 
     @property
     def patience_seconds(self) -> float:
-        """How long a READ is let wait for what is on its way."""
+        """How long a READ is made to wait for what is on its way."""
         return self.settings.timeout_seconds * _PATIENCE_SHARE
 
     @property
@@ -167,15 +170,15 @@ class ReaderDependencies:
 
     @property
     def stream_buffer_nbytes(self) -> int:
-        """The largest buffer for a stream: all streams together fill a quarter of the budget with those that are not
-        read yet. Of 128 KiB, twice that and so on, which lie on one grid; less only with a tiny budget."""
+        """The largest buffer for a stream. All streams together fill a quarter of the budget with buffers that are not
+        read yet. Sizes are 128 KiB, twice that and so on, which lie on one grid; less only with a tiny budget."""
         share_nbytes = self._share_nbytes // 2
         most_nbytes = min(self.memory.largest_lease_nbytes, max(share_nbytes, BUFFER_UNIT_NBYTES))
         return 1 << (most_nbytes.bit_length() - 1) if most_nbytes > BUFFER_UNIT_NBYTES else most_nbytes
 
     def planner_limits(self, depth: int, *, is_on_disk: bool = False) -> PlannerLimits:
         """What one reader may have on its way now: half of the budget, shared by the streams there are. Files that are
-        brought whole share the other half, but for those that come to be on disk."""
+        brought whole share the other half, except those that come to be on disk."""
         most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
         half_nbytes = self.memory.limit_nbytes // 2
         whole_nbytes = min(half_nbytes // max(1, self.open_objects), max(0, half_nbytes - self.whole_nbytes))

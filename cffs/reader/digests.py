@@ -1,6 +1,6 @@
-"""SHA-256 of objects that are wholly held here: from bytes already seen, never from the network.
+"""SHA-256 of objects that are held completely, without a request.
 
-It must not know files or folders. `daemon/mount` makes one a mount; the tree asks it for manifests.
+It owns the digests that were computed. It must not know files or folders.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class Digests:
         self._kept: LRUCache[tuple[str, int | None, str | None], str] = LRUCache(_KEPT)
 
     async def digest(self, key: str, sources: tuple[Source, ...], known: Known) -> str | None:
-        """The digest in hexadecimal; None where a byte of the object is not held. Always a checkpoint.
+        """The digest in hexadecimal, or None where a byte of the object is not held. Always a checkpoint.
 
         Raises CffsError where what is held cannot be read. Cancelled, nothing is open.
         """

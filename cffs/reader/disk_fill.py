@@ -1,6 +1,6 @@
-"""All of an object brought to disk, piece by piece, for who asked for that and not for its bytes.
+"""All of an object brought to disk, piece by piece, to be kept.
 
-It must not know who asked. Owned by one RemoteFile, which reads what is not here.
+It owns the order: what memory has goes first, and the rest is read. It must not know what asked for it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -53,4 +53,4 @@ class DiskFill:
         return piece.nbytes if still_missing is None or still_missing.start > piece.start else 0
 
     def _on_their_way(self) -> list[ByteRange]:
-        return [fetch.came for fetch in self._fetches]
+        return [fetch.brought for fetch in self._fetches]

@@ -1,11 +1,11 @@
-"""What lies on disk, brought into memory a piece at a time for a reader who goes on: one read and one buffer for many
-READs, each of which memory then serves.
+"""Read-ahead from disk: one read and one buffer for many READs in order.
 
-It must not know identities, plans or the network. Owned by one object's cache.
+Measured (256 MiB, nothing in the system's page cache): READ by READ, with read-ahead requested by `posix_fadvise`, 0.8
+s of CPU; by pieces 0.3 s. Measured and not kept: the next pieces read meanwhile in a thread (the system reads ahead
+itself, and a thread costs what it saves); RWF_DONTCACHE (slower: it waits more often).
 
-Measured (256 MiB, nothing in the system's page cache): READ by READ and with read-ahead asked for by `posix_fadvise`
-0.8 s of processor, by pieces 0.3 s. Measured and not kept: the next pieces read meanwhile in a thread (the system reads
-ahead itself; a thread costs what it saves), RWF_DONTCACHE (slower: it waits more often).
+It owns the pieces on their way and the places where readers are expected to go on. It must not know versions' names,
+plans or the network.
 """
 
 import trio
@@ -19,16 +19,16 @@ from cffs.core.units import BLOCK_NBYTES
 from cffs.core.wait_reasons import waits_for
 from cffs.reader.disk_tier import DiskTier
 
-#: What the first piece holds; each that was brought quickly makes the next one twice as large, up to a slab.
+#: What the first piece holds; each that was brought quickly makes the next one twice as large, up to a pooled buffer.
 _FIRST_NBYTES = 2 * BLOCK_NBYTES
-#: A piece that took longer is one of a slow disk: the next holds what its READ wants, which then waits for no more.
+#: A piece that took longer is one of a slow disk: the next one holds what its READ wants, which then waits for no more.
 _QUICK_SECONDS = 0.05
-#: Readers of one object who are known to go on, more than anybody has of one recording.
+#: How many places of one object are remembered where a reader would go on: more readers than one recording has.
 _MOST_READERS = 8
 
 
 class DiskReadAhead:
-    """Pieces of one object on their way from disk to memory, and where its readers are about to go on."""
+    """Pieces of one object on their way from disk to memory, and where its readers are expected to go on."""
 
     def __init__(self, memory: MemoryCache, disk: DiskTier) -> None:
         self._memory = memory
@@ -39,11 +39,11 @@ class DiskReadAhead:
         self._coming: dict[ByteRange, trio.Event] = {}
 
     async def bring(self, version: ObjectVersion, missing: ByteRange) -> bool:
-        """True where a piece that begins with, or holds, the first byte of `missing` was waited for: memory is to be
-        asked again. False where these bytes are to be read by themselves: nobody goes on here, or memory has no room.
+        """True where a piece with the first byte of `missing` was waited for: ask memory again. False where these bytes
+        are to be read by themselves, because no reader goes on here or memory has no room.
 
-        `missing` is not in memory and its first byte on disk. A checkpoint only where the disk has to be waited for;
-        cancelled, who waits for the same piece tries it anew.
+        Memory lacks `missing`, and its first byte is on disk. A checkpoint only where the disk has to be waited for;
+        cancelled, others that wait for this piece try again.
         """
         for piece, is_over in self._coming.items():
             if piece.start <= missing.start < piece.stop:
@@ -60,7 +60,7 @@ class DiskReadAhead:
         return False
 
     async def _read(self, version: ObjectVersion, piece: ByteRange) -> bool:
-        # its buffer is the one that is taken, and warm; the kernel may still ask for what is just behind
+        # its buffer is the one that is taken, and warm; the kernel may still ask for bytes a little before the piece
         self._memory.drop_consumed(version, max(0, piece.start - POOL_BUFFER_NBYTES))
         lease = self._memory.lease(version, piece, is_urgent=True, is_passing=True)
         if lease is None:
@@ -79,8 +79,8 @@ class DiskReadAhead:
         return nbytes > 0
 
     def _piece_for(self, version: ObjectVersion, missing: ByteRange) -> ByteRange:
-        """Whole blocks from the first of `missing` on, as far as they are on disk, not in memory, and not more than
-        memory likes to give at once; empty where that is none."""
+        """Whole blocks from the first of `missing` on, as far as they are on disk and not in memory, and no more than
+        memory likes to give at once; empty where there are none."""
         start = missing.start - missing.start % BLOCK_NBYTES
         nbytes = min(max(self._most_nbytes, missing.stop - start), self._memory.largest_lease_nbytes)
         most = ByteRange(start, start + nbytes).clamped(version.total_nbytes or 0)

@@ -1,10 +1,11 @@
-"""The disk cache as the reader uses it: what may wait for the disk goes to a thread, what does not is done in place.
+"""The disk cache of the reader: in place where that is fast, else in a thread.
 
-It must not know objects, plans or the network. Owned by Objects, lent to each remote file's cache.
+A block is written in place, which costs less than a thread does (measured: cffs/docs/performance.md#disk), until one
+write took long; then a task writes for a while, from a short queue. A slow disk makes receivers wait. A disk that
+stands still loses blocks instead, and is left alone for a while. What has arrived is never held back from a READ by a
+write.
 
-A block is written in place, which costs less than a thread does (measured), until one write took long; then a task
-writes for a while, from a short queue. A disk that is slow makes those wait who receive; one that stands still loses
-blocks instead, and is left alone for a while. What has arrived is never held back from a READ by a write.
+It owns the queue of writes and the verdict on the disk. It must not know objects, plans or the network.
 """
 
 import logging
@@ -28,15 +29,15 @@ log = logging.getLogger(__name__)
 
 #: A write in place that waited and took longer than this is one of a disk under pressure; p99 of a good one is 0.2 ms.
 SLOW_SECONDS = 0.005
-#: For so long afterwards a thread writes; then it is tried in place again.
+#: For this long afterwards a thread writes; then writing in place is tried again.
 SLOW_FOR_SECONDS = 1.0
-#: What waits for the writing thread before receivers do (what they have in hand comes on top): its memory is counted
+#: What waits for the writing thread before receivers wait (what they have in hand comes on top): its memory is counted
 #: nowhere else once it is evicted.
 MAX_QUEUED_NBYTES = 4 * 1024 * 1024
 _BATCH = 8
-#: Receivers wait for a disk that is slow, as long as it writes at all; one that stood still for so long is left alone.
+#: Receivers wait for a slow disk as long as it writes at all; one that stood still for this long is left alone.
 STUCK_SECONDS = 1.0
-#: How long the end of a mount may take for what is still queued (contract 10 allows 2 s for everything).
+#: How long the end of a mount may take for what is still queued: a mount ends within 2 s, whatever happens.
 REST_SECONDS = 0.5
 #: Threads that read at a time; reading ahead makes more of them useless.
 _READERS = 4
@@ -44,7 +45,7 @@ _READERS = 4
 
 @dataclass(slots=True, eq=False)
 class _Queued:
-    """Blocks to be written, or, without a write, to be settled; those `wanted` of them."""
+    """Blocks to be written or, without a write, to be published; `wanted` are those of them that still count."""
 
     version: ObjectVersion
     write: BlockWrite | None
@@ -53,7 +54,7 @@ class _Queued:
 
 
 class DiskTier:
-    """What of object versions is on disk; all of it does nothing where there is no disk cache."""
+    """What of object versions is on disk. Every method does nothing where there is no disk cache."""
 
     def __init__(self, disk: DiskCache | None, background: Background) -> None:
         self.hits = 0
@@ -80,7 +81,7 @@ class DiskTier:
 
     @property
     def turn(self) -> int:
-        """Another value once more or less is held on disk of any object."""
+        """A value that differs once more or less is held on disk of any object."""
         return 0 if self._disk is None else self._disk.index.turn
 
     def is_pinned(self, key: str) -> bool:
@@ -88,7 +89,7 @@ class DiskTier:
         return self._disk is not None and self._disk.is_pinned(key)
 
     def takes(self, nbytes: int) -> bool:
-        """True where an object of so many bytes is likely to be kept whole."""
+        """True where an object of `nbytes` is likely to be kept whole."""
         return self._disk is not None and self._disk.takes(nbytes)
 
     def holds_all(self, version: ObjectVersion) -> bool:
@@ -104,8 +105,8 @@ class DiskTier:
     # -- reading --
 
     async def read(self, version: ObjectVersion, wanted: ByteRange) -> memoryview | None:
-        """The bytes of `wanted` from its start on, as far as the disk has them without a gap; None where it has not
-        the first. A checkpoint only where the disk has to be waited for; cancelled, nothing is changed."""
+        """The bytes of `wanted` from its start, as far as the disk has them without a gap; None where it lacks the
+        first. A checkpoint only where the disk has to be waited for; cancelled, nothing is changed."""
         found = await self._read(version, blocks_of(wanted), None)
         if found is None:
             return None
@@ -114,9 +115,12 @@ class DiskTier:
         return data[begin : begin + wanted.nbytes] if len(data) > begin else None
 
     async def read_into(self, buffer: memoryview, version: ObjectVersion, indexes: range) -> int:
-        """The blocks of `indexes`, as far as the disk has them without a gap, to the start of `buffer`, which has room
-        for them; returns how many bytes of them are right. A checkpoint as `read` is; cancelled, a thread may still
-        write to the buffer, and holds a view of it for as long."""
+        """Read the blocks of `indexes`, as far as the disk has them without a gap, to the start of `buffer`, which has
+        room for them. Return how many bytes of them are right.
+
+        A checkpoint only where the disk has to be waited for. Cancelled, a thread may still write to the buffer, and
+        holds a view of it for as long.
+        """
         found = await self._read(version, indexes, buffer)
         return len(found[1]) if found is not None else 0
 
@@ -149,7 +153,7 @@ class DiskTier:
     # -- writing --
 
     def keep(self, version: ObjectVersion, run: range, data: memoryview) -> None:
-        """The blocks of `run` are complete: they are kept if the disk takes them, until a crash or, once `publish` was
+        """Keep the blocks of `run`, which are complete, if the disk takes them: until a crash or, once `publish` was
         called for them, longer. Never a checkpoint."""
         begin = run.start
         while self._disk is not None and self._queued_nbytes < 2 * MAX_QUEUED_NBYTES:
@@ -173,7 +177,7 @@ class DiskTier:
             self._slow_until = trio.current_time() + SLOW_FOR_SECONDS
 
     def publish(self, version: ObjectVersion, indexes: Iterable[int]) -> None:
-        """The answers that these blocks came from proved right: what is kept of them outlasts a crash."""
+        """Let these blocks, as far as they are kept, outlast a crash: the answers that they came from proved right."""
         if self._disk is None:
             return
         if self._is_in_thread(trio.current_time()):
@@ -181,9 +185,9 @@ class DiskTier:
             return
         transfer = self._disk.begin_publish(version, indexes)
         if transfer is not None:
-            self._take_note(_run(transfer))
+            self._note_problem(_run(transfer))
 
-    def _take_note(self, problem: OSError | None) -> None:
+    def _note_problem(self, problem: OSError | None) -> None:
         if problem is not None and self._disk is not None:
             self._disk.refuse(problem)
 
@@ -198,12 +202,12 @@ class DiskTier:
             self._background.start(self._write_queued)
 
     async def keep_up(self) -> None:
-        """For who receives: returns when the queue of writes has room, at the latest after a moment. No checkpoint
-        where it has."""
+        """Return when the queue of writes has room, at the latest after a moment; for receivers. No checkpoint where it
+        has."""
         await self._until_queued(MAX_QUEUED_NBYTES - 1)
 
     async def written(self) -> None:
-        """Returns when nothing waits to be written, or the disk takes nothing. No checkpoint where nothing waits."""
+        """Return when nothing waits to be written, or the disk takes nothing. No checkpoint where nothing waits."""
         await self._until_queued(-1)
 
     async def _until_queued(self, most_nbytes: int) -> None:
@@ -225,7 +229,7 @@ class DiskTier:
                 transfers = [self._transfer_of(queued) for queued in batch]
                 problems = await trio.to_thread.run_sync(_run_all, transfers, abandon_on_cancel=True)
                 for queued, problem in zip(batch, problems, strict=True):
-                    self._was_done(queued, problem)
+                    self._finish(queued, problem)
                 self._is_stuck = False
                 self._room.set()
         except trio.Cancelled:
@@ -235,15 +239,15 @@ class DiskTier:
             self._is_writing = False
 
     def _write_rest(self) -> None:
-        """The mount ends: what is queued is written in place, as far as that goes fast."""
+        """Write what is queued in place, as far as that goes fast: the mount ends."""
         until = trio.current_time() + REST_SECONDS
         while self._queue and trio.current_time() < until:
             transfer = self._transfer_of(self._queue[0])
-            self._was_done(self._queue[0], _run(transfer) if transfer is not None else None)
+            self._finish(self._queue[0], _run(transfer) if transfer is not None else None)
 
     def _batch(self) -> list["_Queued"]:
-        """What goes to the thread at once: each time costs as much as writing a block. What is to be settled waits for
-        the writes before it."""
+        """What goes to the thread at once: each hand-over costs as much as writing a block. What is to be published
+        waits for the writes before it."""
         batch: list[_Queued] = []
         for queued in self._queue:
             if queued.write is not None or not any(before.write is not None for before in batch):
@@ -253,7 +257,7 @@ class DiskTier:
         return batch
 
     def _transfer_of(self, queued: "_Queued") -> Transfer | None:
-        """What is to be done for it; None where nothing is wanted of it any more."""
+        """What is to be done for it; None where nothing of it is wanted any more."""
         if queued.write is None:
             return None if self._disk is None else self._disk.begin_publish(queued.version, sorted(queued.wanted))
         if queued.wanted:
@@ -261,13 +265,13 @@ class DiskTier:
         queued.write.transfer.discard()
         return None
 
-    def _was_done(self, queued: "_Queued", problem: OSError | None) -> None:
+    def _finish(self, queued: "_Queued", problem: OSError | None) -> None:
         self._queue.remove(queued)
         self._queued_nbytes -= queued.nbytes
         if self._disk is None:
             return
         if queued.write is None:
-            self._take_note(problem)
+            self._note_problem(problem)
         else:
             unwanted = set(queued.write.run) - queued.wanted
             self._disk.finish_write(queued.write, problem, unwanted=unwanted)
@@ -275,7 +279,7 @@ class DiskTier:
     # -- forgetting --
 
     def forget(self, version: ObjectVersion, unwanted: ByteRange) -> None:
-        """Every block that touches `unwanted` leaves the disk, and what of it is on its way there."""
+        """Drop every block that touches `unwanted` from the disk, and from what is on its way there."""
         if self._disk is None:
             return
         self._disk.forget(version, unwanted)
@@ -284,7 +288,7 @@ class DiskTier:
                 queued.wanted.difference_update(blocks_of(unwanted))
 
     def drop_object(self, key: str) -> None:
-        """Every byte of the object leaves the disk."""
+        """Drop every byte of the object from the disk."""
         if self._disk is None:
             return
         for queued in self._queue:
@@ -294,7 +298,7 @@ class DiskTier:
 
 
 def _waits_so_far() -> int:
-    """How often this thread waited for something: one that is slow without that only shares its processor."""
+    """How often this thread has waited: one that is slow without that only shares its processor."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
@@ -303,7 +307,7 @@ def _run_all(transfers: list[Transfer | None]) -> list[OSError | None]:
 
 
 def _run(transfer: Transfer) -> OSError | None:
-    """Runs where waiting is allowed."""
+    """Run a transfer where waiting is allowed; return what stopped it."""
     try:
         transfer.run()
     except OSError as problem:

@@ -1,7 +1,7 @@
-"""The task behind a fetch: opens answers, receives them into leased buffers, resumes where one broke off.
+"""The task behind a fetch: opens answers, receives them, resumes after a break.
 
-It must not know readers or plans; a fetch's limit and waiters say how far and how urgent.
-`reader/remote_file` hands it to `Fetches`.
+It owns which fetch receives an answer with the whole object. It must not know readers or plans: a fetch's limit and
+waiters say how far to receive and how urgent that is.
 """
 
 import random
@@ -35,22 +35,22 @@ from cffs.reader.range_opener import Answer
 from cffs.reader.tiered_cache import TieredCache
 from cffs.reader.version_tracker import VersionTracker
 
-#: A body of no more is taken for what it tells of its size: leaving it would cost the connection.
+#: A body of no more is received though only its head was wanted: leaving it would cost the connection.
 WORTH_HAVING_NBYTES = 64 * 1024
-#: A paused answer looks this often whether its connection is needed elsewhere, and ends itself after so many looks:
-#: an open file that nobody reads costs no socket.
+#: A paused answer checks this often whether its connection is needed elsewhere, and ends itself after this many checks:
+#: an open file that is not read costs no socket.
 _PAUSE_LOOK_SECONDS = 1.0
 _MAX_PAUSE_LOOKS = 10
 #: A stream keeps a connection that others wait for no longer than this.
 _TURN_SECONDS = 2.0
-#: Where no memory is to be had, how often to look again when nothing nudges.
+#: Where no memory is to be had, how often to look again unless woken.
 _ROOM_LOOK_SECONDS = 0.02
-#: What is brought for later, and would have to wait for room for longer, is not brought.
+#: A fetch without waiters that would have to wait longer for room is given up.
 _ROOM_SECONDS = 1.0
-#: What the kernel may have received of an answer that was paused: it tells nothing of the link.
+#: What the kernel may have received of an answer that was paused: it says nothing about the link.
 _KERNEL_BUFFER_NBYTES = 6 * 1024 * 1024
-#: What is received and not needed (held already, or before the wanted start of a whole answer) lands here; shared,
-#: nobody reads it.
+#: Bytes that are received and not needed (held already, or before the wanted start of a whole answer) land here;
+#: shared, and never read.
 _SCRATCH = memoryview(bytearray(256 * 1024))
 
 
@@ -60,12 +60,12 @@ class _Superseded(Exception):  # control flow within this module: another fetch 
 
 class _Outcome(Enum):
     OVER = auto()  # all is there, or the fetch was dropped
-    SHORT = auto()  # the answer ended as it said, before what was asked
-    YIELDED = auto()  # its connection was given up, to be asked for again when the reader is near
+    SHORT = auto()  # the answer ended as it said, before what was requested
+    YIELDED = auto()  # its connection was given up, to be requested again when the reader is near
 
 
 class Downloader:
-    """Brings the bytes of the fetches of one object."""
+    """Receives the bytes of the fetches of one object."""
 
     def __init__(
         self,
@@ -86,10 +86,10 @@ class Downloader:
         self._on_answered = on_answered
 
     async def receive(self, fetch: Fetch) -> None:
-        """Returns when all of it is in the cache, when another fetch will bring the rest, or when it was dropped.
+        """Return when all of the fetch is in the cache, when another fetch will bring the rest, or when it was dropped.
 
-        Always a checkpoint; cancelled, what was committed stays. Raises CffsError after at most 4 tries that brought
-        nothing, the first of them where nobody waits.
+        Always a checkpoint; cancelled, what was committed stays. Raises CffsError after at most 4 attempts that brought
+        nothing; after the first of them where no reader waits.
         """
         attempts_made = 0
         try:
@@ -103,10 +103,10 @@ class Downloader:
                     outcome, failure = _Outcome.SHORT, exc
                 except (TruncatedAnswer, OriginUnreachable, DeadlineExceeded) as exc:
                     if not fetch.has_head:
-                        raise  # the opener has made its tries
+                        raise  # the opener has made its attempts
                     outcome, failure = _Outcome.SHORT, exc
                 if outcome is _Outcome.OVER or (outcome is _Outcome.YIELDED and fetch.is_stream and not fetch.is_whole):
-                    return  # a stream that was given up is planned for again when its reader is near
+                    return  # a stream that was given up is planned again when its reader is near
                 if fetch.position > position or outcome is _Outcome.YIELDED:
                     attempts_made = 0
                 else:
@@ -132,7 +132,7 @@ class Downloader:
         await trio.sleep(seconds)
 
     async def _receive_once(self, fetch: Fetch) -> _Outcome:
-        """One answer, from the first source that has the object."""
+        """Receive one answer, from the first source that has the object."""
         while fetch.has_head and fetch.position >= fetch.limit and not fetch.has_ended():
             await fetch.pause(_PAUSE_LOOK_SECONDS)
         claim = Claim(self._tracker.key, lambda: fetch.is_awaited, give_way=fetch.give_way)
@@ -180,9 +180,9 @@ class Downloader:
         if answer.total == 0:
             require_empty(tracker.key, self._dependencies.listener.emptiness(tracker.key), is_stated=False)
         is_new = tracker.adopt(answer, source, is_first_of_whole=fetch.is_whole and not fetch.position)
-        self._cache.became(version)
+        self._cache.note_version_change(version)
         if is_new:
-            self._tell(source)
+            self._report(source)
         total_nbytes = tracker.total_nbytes
         if asked is not None:
             is_whole_answer = answer.start != asked.start or answer.stop is None or answer.stop > asked.stop
@@ -198,24 +198,24 @@ class Downloader:
             fetch.is_stream = total_nbytes is None or total_nbytes > cache.limit_nbytes // 2
             if total_nbytes is None:
                 fetch.raise_limit(cache.limit_nbytes // 2)
-        if fetch.is_held and fetch.stop <= WORTH_HAVING_NBYTES:
-            fetch.release()
-        fetch.take_head()
+        if fetch.is_head_only and fetch.stop <= WORTH_HAVING_NBYTES:
+            fetch.want_body()
+        fetch.accept_head()
 
     async def _drain(self, fetch: Fetch, answer: Answer, claim: Claim) -> _Outcome:
-        """Receives the body; what lies before the fetch's position, or is held already, goes nowhere."""
+        """Receive the body; what lies before the fetch's position, or is held already, is discarded."""
         if not await self._skip(fetch, answer, claim):
             return _Outcome.SHORT
         began_at, metered_from = trio.current_time(), fetch.position
         while fetch.position < fetch.stop and not fetch.has_ended():
-            if fetch.position >= fetch.limit:  # while nothing is received the kernel goes on
+            if fetch.position >= fetch.limit:  # while nothing is received the kernel goes on receiving
                 metered_from = fetch.position + _KERNEL_BUFFER_NBYTES
             if not await self._may_go_on(fetch, began_at):
                 return _Outcome.YIELDED
             target, lease = self._target(fetch)
             if target is None:
-                if fetch.is_kept and not fetch.is_awaited and trio.current_time() - fetch.moved_at > _ROOM_SECONDS:
-                    fetch.is_kept = False  # it cannot be: whoever reads it asks for what is read
+                if fetch.must_finish and not fetch.is_awaited and trio.current_time() - fetch.moved_at > _ROOM_SECONDS:
+                    fetch.must_finish = False  # it cannot be kept: what is read of it is requested then
                     return _Outcome.OVER
                 with waits_for("room in memory"):
                     await fetch.pause(_ROOM_LOOK_SECONDS)
@@ -229,7 +229,7 @@ class Downloader:
                         return _Outcome.OVER
                     if not nbytes:
                         return self._ended(fetch)
-                    if fetch.is_whole and not self._tracker.tells_versions:
+                    if fetch.is_whole and not self._tracker.shows_version:
                         fetch.prefix_crc = zlib.crc32(target[:nbytes], fetch.prefix_crc)
                     if lease is not None:
                         self._dependencies.memory.commit(lease, nbytes)
@@ -240,23 +240,24 @@ class Downloader:
                 if fetch.position > metered_from:
                     self._dependencies.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
                 if fetch.position < fetch.stop:
-                    # a slab takes 0.2 ms; without this a whole window came first, in 34 (readpath.md, section 1)
+                    # a buffer takes 0.2 ms; without this a whole window was received first, which took 34 ms while the
+                    # reader waited
                     await trio.lowlevel.checkpoint()
-                # before the blocks are handed over: those for which the disk's queue has no room are lost
+                # before the blocks are handed over: those that the disk's queue has no room for are lost
                 await self._cache.keep_up()
             finally:
                 if lease is not None:
                     self._dependencies.memory.seal(lease)
-                    self._cache.arrived(
+                    self._cache.note_arrival(
                         ByteRange(lease.start, lease.filled_stop),
-                        may_go=fetch.is_kept and not self._tracker.is_of_one_answer,
+                        may_go=fetch.must_finish and not self._tracker.is_of_one_answer,
                     )
                 fetch.lease = None
         return _Outcome.OVER
 
     async def _skip(self, fetch: Fetch, answer: Answer, claim: Claim) -> bool:
-        """Receives what lies before the fetch's position; False when the answer ended within. Where no validator can
-        tell, the same bytes must come as before: raises RemoteObjectChanged otherwise."""
+        """Receive what lies before the fetch's position; False when the answer ended within. Where no validator
+        distinguishes answers, these bytes must equal those received before: raises RemoteObjectChanged otherwise."""
         offset, crc = answer.start, 0
         while offset < fetch.position and not fetch.has_ended():
             nbytes = await answer.receive_into(_SCRATCH[: fetch.position - offset])
@@ -266,7 +267,7 @@ class Downloader:
             offset += nbytes
             claim.note_progress()
             await trio.lowlevel.checkpoint()
-        if fetch.is_whole and offset and not self._tracker.tells_versions and crc != fetch.prefix_crc:
+        if fetch.is_whole and offset and not self._tracker.shows_version and crc != fetch.prefix_crc:
             raise RemoteObjectChanged(f"{self._tracker.key} began otherwise than before")
         return True
 
@@ -284,13 +285,13 @@ class Downloader:
             ByteRange(fetch.position, stop),
             is_urgent=fetch.is_awaited,
             is_passing=fetch.is_stream,
-            is_ahead=fetch.is_stream or fetch.is_brought,
+            is_ahead=fetch.is_stream or fetch.is_prefetched,
         )
         return (None, None) if lease is None else (lease.vacant, lease)
 
     async def _may_go_on(self, fetch: Fetch, began_at: float) -> bool:
-        """Waits while the reader is not near; False when the connection is better given up meanwhile. A whole answer
-        would have to be received again from its first byte: it is given up only for others, and late."""
+        """Wait while the reader is not near; False when the connection is better given up meanwhile. A whole answer
+        would have to be received again from its first byte, so it is given up only for others, and late."""
         if fetch.has_given_way():
             return False
         scheduler, key = self._dependencies.scheduler, self._tracker.key
@@ -310,7 +311,7 @@ class Downloader:
         return True
 
     def _ended(self, fetch: Fetch) -> _Outcome:
-        """The verified end of an answer."""
+        """Handle the verified end of an answer."""
         if fetch.stop != UNKNOWN_STOP:
             return _Outcome.SHORT
         source = self._tracker.source
@@ -326,14 +327,14 @@ class Downloader:
         if fetch.lease is not None:
             self._dependencies.memory.seal(fetch.lease)
         if tracker.version != version:
-            self._cache.became(version)
-            self._tell(source)
+            self._cache.note_version_change(version)
+            self._report(source)
         fetch.stop = total_nbytes
-        fetch.take_head()
+        fetch.accept_head()
 
-    def _tell(self, source: Source) -> None:
-        """Of what is current nobody has a byte of another version: whatever is new about it is only told for the first
-        time, or by another name."""
+    def _report(self, source: Source) -> None:
+        """Report what is current, or another name for it. No reader has a byte of another version of a file that is
+        current, so whatever is new about it is of the version that is known."""
         if not self._tracker.is_settled:
             return
         self._dependencies.listener.learned(replace(self._tracker.learned(source), is_known_version=True))

@@ -1,7 +1,7 @@
-"""The requests on their way for one object, and who waits for them: one fetch for each missing run.
+"""The requests on their way for one object, and their waiters (single flight).
 
-It must not know what to fetch (that is `reader/planner`) nor how it is received (`reader/downloader`).
-`reader/remote_file` begins, awaits and drops them.
+It owns the state of each fetch: how far it has come, how far it is wanted, who waits. It must not know what to fetch or
+how that is received. cffs/docs/reading.md#states draws the states.
 """
 
 import copy
@@ -16,7 +16,7 @@ from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OriginFault
 
-#: Where an answer ends that does not tell it.
+#: Where an answer of unstated length ends.
 UNKNOWN_STOP = 2**62
 #: Less than a connection is worth.
 _WORTH_FINISHING_NBYTES = 256 * 1024
@@ -25,12 +25,12 @@ _MOVING_SECONDS = 1.0
 _LEAST_BUFFER_NBYTES = 256 * 1024
 #: Buffers end on multiples of the kernel's READ, so that a READ is one view of one of them.
 BUFFER_UNIT_NBYTES = 128 * 1024
-#: A stream that has come so far has a window of several slabs.
+#: A stream that has come this far has a window of several pooled buffers.
 _RUNNING_NBYTES = 4 * 1024 * 1024
-#: What nobody waits for and is let in ends after so long, there or not, and sooner where it stands still.
+#: The grace period of a fetch without waiters: how long it may take in all, and how long it may stand still.
 _FINISHING_SECONDS = 5.0
 _STANDSTILL_SECONDS = 2.0
-#: The same where it is kept: by the rate of the link it was to take a third of that.
+#: The grace period in all of a fetch that must finish: by the rate of the link it was to take a third of that.
 _FINISHING_KEPT_SECONDS = 15.0
 
 
@@ -52,51 +52,51 @@ class Fetch:
         #: Nothing is received into a buffer that starts here or later: the reader is not near yet.
         self.limit = limit
         self.is_stream = is_stream
-        #: Begun before anybody asked.
-        self.is_brought = False
-        #: Only its head is wanted so far: nothing of its body is received until it is released.
-        self.is_held = False
+        #: Begun before a reader asked.
+        self.is_prefetched = False
+        #: Only its head is wanted so far: nothing of its body is received until `want_body`.
+        self.is_head_only = False
         #: Its connection is wanted elsewhere, and it can wait.
         self._gave_way = False
-        #: It comes to its end also where its readers leave.
-        self.is_kept = False
-        #: Asked for without a Range header, or answered as if.
+        #: It is received to its end also where its readers leave.
+        self.must_finish = False
+        #: Requested without a Range header, or answered as if.
         self.is_whole = is_whole
         self.has_head = False
-        #: Its part of a stream, for who shares the memory.
+        #: Its share of one stream, by which streams share the memory.
         self.stream_weight = 0.0
         self._is_over = False
         self.error: CffsError | None = None
         self.lease: Extent | None = None
         self.scope = trio.CancelScope()
-        self._let_in_until = math.inf
-        #: Of the bytes before `position`, where nothing else tells one version of a whole answer from another.
+        self._grace_until = math.inf
+        #: The CRC of the bytes before `position`, for answers of the whole that nothing else distinguishes.
         self.prefix_crc = 0
         self.moved_at = trio.current_time()
-        #: What its task waits for, and with it whoever waits for its bytes.
+        #: What its task waits for, and through it those that wait for its bytes.
         self.waits_for = wait_reasons.WaitReason()
-        #: Set when the limit rose or somebody began to wait; replaced by whoever waited for it.
+        #: Set when the limit rose or a reader began to wait; replaced by the task that waited for it.
         self.nudged = trio.Event()
         self._waiters: dict[_Waiter, None] = {}
 
     @property
     def coming(self) -> ByteRange:
-        """What it still will bring."""
+        """What it has still to bring."""
         return ByteRange(self.position, max(self.position, self.stop))
 
     @property
-    def came(self) -> ByteRange:
+    def brought(self) -> ByteRange:
         """What it has brought."""
         return ByteRange(self.begin, max(self.begin, self.position))
 
     @property
     def fixed_stop(self) -> int:
-        """So far it comes in any case: a buffer is being filled."""
+        """The bytes up to here come in any case: a buffer is being filled."""
         return self.position if self.lease is None else max(self.position, self.lease.claimed_stop)
 
     @property
     def is_nearly_there(self) -> bool:
-        """True when three quarters have come, little is left and it still moves: then it is let in."""
+        """True when three quarters have come, little is left, and it still moves."""
         left_nbytes = self.stop - self.position
         return (
             self.has_head
@@ -107,9 +107,9 @@ class Fetch:
 
     @property
     def is_worth_finishing(self) -> bool:
-        """True where it is let in though its readers left: also what is kept, but of an answer with the whole, of which
-        there may be any amount."""
-        return self.is_nearly_there or (self.is_kept and not self.is_whole and self._is_moving)
+        """True where it gets a grace period though its readers left. That includes one that must finish, unless it is
+        an answer with the whole, of which there may be any amount."""
+        return self.is_nearly_there or (self.must_finish and not self.is_whole and self._is_moving)
 
     @property
     def _is_moving(self) -> bool:
@@ -121,14 +121,17 @@ class Fetch:
         return bool(self._waiters)
 
     def is_served_by(self, other: "Fetch | None", missing: ByteRange | None) -> bool:
-        """True where `other`, of the whole as well, still brings `missing`, the first that is not here of what this one
-        is for. It does not where a reader went back to what was evicted."""
+        """True where `other`, of the whole as well, still brings `missing`, the first byte that this one is for and
+        that is not here. It does not where a reader went back to what was evicted."""
         return other is not None and other is not self and (missing is None or other.position <= missing.start)
 
     def buffer_stop(self, most_nbytes: int) -> int:
         """Where the next buffer for it ends, if at most `most_nbytes` are to be had at once: the smaller the window,
-        the smaller the buffer. A running stream gets whole slabs on one grid: none is fresh memory, and a READ of 1 MiB
-        is a view of one (measured, 256 MiB: 0.15 s of processor, 0.23 where two are joined)."""
+        the smaller the buffer.
+
+        A running stream gets whole pooled buffers on one grid. None of them is fresh memory, and a READ of 1 MiB is a
+        view of one (measured, 256 MiB: 0.15 s of CPU, 0.23 s where two are joined).
+        """
         if self.is_stream and self.position - self.begin >= _RUNNING_NBYTES:
             return min(self.stop, self.position + most_nbytes - self.position % most_nbytes)
         stop = min(self.stop, self.position + min(max(self.limit - self.position, _LEAST_BUFFER_NBYTES), most_nbytes))
@@ -137,69 +140,69 @@ class Fetch:
         return max(stop - stop % BUFFER_UNIT_NBYTES, min(stop, self.position + BUFFER_UNIT_NBYTES))
 
     def advance(self, nbytes: int) -> None:
-        """The next `nbytes` are there (in the cache, or were there already)."""
+        """Note that the next `nbytes` are there: received into the cache, or held already."""
         self.position += nbytes
         self.moved_at = trio.current_time()
         if self.scope.deadline != math.inf:
-            self.scope.deadline = min(self.moved_at + _STANDSTILL_SECONDS, self._let_in_until)
+            self.scope.deadline = min(self.moved_at + _STANDSTILL_SECONDS, self._grace_until)
         self._wake()
 
     def cut(self, stop: int) -> None:
-        """It ends at `stop`, beyond what is leased for it; the rest is somebody else's."""
+        """End it at `stop`, beyond what is leased for it; another fetch brings the rest."""
         self.stop = min(self.stop, max(stop, self.position))
 
-    def take_head(self) -> None:
-        """The head of an answer was accepted."""
+    def accept_head(self) -> None:
+        """Note that the head of an answer was accepted."""
         self.has_head = True
         self._wake()
 
     def become_whole(self) -> None:
-        """The answer holds the whole object, from its first byte."""
+        """Note that the answer holds the whole object, from its first byte."""
         self.is_whole = True
         self.begin = 0
         self.position = 0
         self.stop = UNKNOWN_STOP
 
-    def release(self) -> None:
-        """Its body is wanted as well."""
-        if self.is_held:
-            self.is_held, self.is_kept = False, True
+    def want_body(self) -> None:
+        """Have the body received as well."""
+        if self.is_head_only:
+            self.is_head_only, self.must_finish = False, True
             self.raise_limit(self.stop)
 
     def give_way(self) -> bool:
-        """Another one wants its connection: True where it gives it up."""
-        if self.is_held and self.has_head and not self._gave_way:
+        """Ask it for its connection; True where it gives it up."""
+        if self.is_head_only and self.has_head and not self._gave_way:
             self._gave_way = True
             self.nudged.set()
             return True
         return False
 
     def has_given_way(self) -> bool:
-        """For its task: True once after that."""
+        """True once after `give_way` returned True; for its task."""
         gave_way, self._gave_way = self._gave_way, False
         return gave_way
 
     def raise_limit(self, stop: int) -> None:
-        """A reader's window now ends at `stop`."""
-        if stop > self.limit and not self.is_held:
+        """Move its limit up to `stop`, where a reader's window ends now."""
+        if stop > self.limit and not self.is_head_only:
             self.limit = stop
             self.nudged.set()
 
     def keep(self) -> None:
-        """It is wanted to its end, whoever reads."""
-        self.release()
-        self.is_kept = True
+        """Have it received to its end, whichever readers there are."""
+        self.want_body()
+        self.must_finish = True
         self.raise_limit(self.stop)
 
-    def let_in(self) -> None:
-        """Nobody wants it any more; what is left may come, for a short while, unless somebody waits for it again."""
+    def allow_grace(self) -> None:
+        """The last waiter left; allow a short grace period for the rest. It is withdrawn when a reader waits again."""
         self.raise_limit(self.stop)
         now = trio.current_time()
-        self._let_in_until = now + (_FINISHING_KEPT_SECONDS if self.is_kept else _FINISHING_SECONDS)
+        self._grace_until = now + (_FINISHING_KEPT_SECONDS if self.must_finish else _FINISHING_SECONDS)
         self.scope.deadline = now + _STANDSTILL_SECONDS
 
     def end(self, error: CffsError | None) -> None:
-        """It will bring nothing more; wakes everybody."""
+        """End it, with or without an error, and wake all waiters."""
         self._is_over = True
         self.error = error
         self.nudged.set()
@@ -211,15 +214,15 @@ class Fetch:
             raise copy.copy(self.error) from self.error
 
     def has_ended(self) -> bool:
-        """True once it will bring nothing more. May turn at any checkpoint, hence no attribute."""
+        """True once it will bring nothing more. A method, since that may change at any checkpoint."""
         return self._is_over
 
     async def until_over(self) -> None:
-        """Returns when it will bring nothing more. A checkpoint unless that is so; cancelled, it goes on."""
+        """Return when it will bring nothing more. A checkpoint unless it has ended; cancelled, it goes on."""
         await self._wait(_Waiter(2 * UNKNOWN_STOP))
 
     async def pause(self, seconds: float) -> None:
-        """For its task: returns when the limit rose, somebody began to wait, it is over, or after `seconds`. Always a
+        """Return when the limit rose, a reader began to wait, it is over, or after `seconds`; for its task. Always a
         checkpoint."""
         with trio.move_on_after(seconds):
             await self.nudged.wait()
@@ -228,10 +231,10 @@ class Fetch:
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def until(self, need_stop: int) -> None:
-        """Returns when its head and its bytes up to `need_stop` are there, or when it is over. A checkpoint unless it
+        """Return when its head and its bytes up to `need_stop` are there, or when it is over. A checkpoint unless that
         is so already; cancelled, the caller decides what becomes of the fetch."""
         if need_stop > self.position:
-            self.release()
+            self.want_body()
         self.raise_limit(need_stop)
         await self._wait(_Waiter(need_stop))
 
@@ -239,7 +242,7 @@ class Fetch:
         if self._has(waiter):
             return
         self._waiters[waiter] = None
-        if self.scope.deadline != math.inf:  # trio does not look whether it is another
+        if self.scope.deadline != math.inf:  # trio does not check whether it is another value
             self.scope.deadline = math.inf
         self.nudged.set()
         try:
@@ -258,7 +261,7 @@ class Fetch:
 
 
 class Fetches:
-    """The table of the fetches of one object that are on their way. No method is a checkpoint."""
+    """The fetches of one object that are on their way. No method is a checkpoint."""
 
     def __init__(
         self,
@@ -266,8 +269,8 @@ class Fetches:
         receive: Callable[[Fetch], Awaitable[None]],
         on_end: Callable[[Fetch, CffsError | None], CffsError | None],
     ) -> None:
-        """`receive` brings a fetch's bytes in a task of the mount's; `on_end` is told once how it ended, before its
-        waiters are, and says what they are told."""
+        """`receive` brings a fetch's bytes in a task of the mount. `on_end` is called once with how it ended, before
+        its waiters wake, and returns the error that they get."""
         self._background = background
         self._receive = receive
         self._on_end = on_end
@@ -278,7 +281,7 @@ class Fetches:
         return iter(tuple(self.running))
 
     def begin(self, fetch: Fetch) -> None:
-        """Starts it. The caller knows that nothing of it is on its way."""
+        """Begin a fetch. The caller knows that no byte of it is on its way."""
         self.running[fetch] = None
         self._background.start(self._run, fetch)
 
@@ -292,20 +295,20 @@ class Fetches:
         return [fetch.coming for fetch in self.running]
 
     def give_up(self, fetch: Fetch, *, is_late: bool = False) -> None:
-        """Nobody waits for it: what is kept or nearly there is let in, with no reader's window to wait for; else it
-        ends. `is_late`: it was waited for in vain, so that whoever wants it next asks afresh."""
+        """Give up a fetch without waiters: one that is worth finishing gets a grace period, with no window to wait for;
+        any other ends. `is_late`: its waiter ran out of time, so that the next one asks afresh."""
         if fetch.is_nearly_there if is_late else fetch.is_worth_finishing:
-            fetch.let_in()
+            fetch.allow_grace()
         else:
             self.drop(fetch)
 
     def drop(self, fetch: Fetch) -> None:
-        """Ends it; whoever waits plans anew."""
+        """End a fetch; readers that wait for it plan again."""
         fetch.scope.cancel()
         self._finish(fetch, None)
 
     async def _run(self, fetch: Fetch) -> None:
-        # stands when a bug or the mount's end takes the task away, so that no waiter is left
+        # stays when a bug or the end of the mount takes the task away, so that no waiter is left
         wait_reasons.begin(fetch.waits_for)
         error: CffsError | None = OriginFault("the receiving task ended unexpectedly")
         try:

@@ -1,9 +1,11 @@
-"""Whether an object is there, and how large, told by the head of its first piece; the body waits for who opens it.
+"""One request for the look at an unlisted file and the open that may follow.
 
-It must not know paths or states. Owned by Objects. A program that opens a file nobody has listed asks for its
-attributes, and opens it a moment later: one request serves both. Where no open follows, the answer is left after a
-while, or as soon as somebody else needs its connection, and what of it has been received by then is at most
-`WORTH_HAVING_NBYTES`.
+A program that opens a file that no listing has shown asks for its attributes first, and opens it a moment later. The
+head of an answer says whether the object is there, and how large; its body waits for the open. Where none follows, the
+answer is left after a while, or as soon as another request needs its connection. At most `WORTH_HAVING_NBYTES` of it
+were received then.
+
+It owns the handles that hold such answers. It must not know paths or states.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,8 +24,8 @@ GRACE_SECONDS = 1.0
 
 
 class FirstLook(NamedTuple):
-    """What the head told: the size, None where only the end will; when the object was last modified, and when that was
-    told, as far as the service says."""
+    """What the head of the answer said: the size, None where only the end will show it; when the object was last
+    modified, and when the answer was sent, as far as the service says."""
 
     nbytes: int | None
     last_modified_ns: int | None
@@ -45,16 +47,17 @@ class FirstPieces:
     """The objects that were looked at and may not be opened."""
 
     def __init__(self, table: RemoteFileTable, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
-        """`start` runs something beside everything else."""
+        """`start` runs a function in the background."""
         self._table = table
         self._start = start
         self._held: dict[str, _Held] = {}
 
     async def look(self, key: str, sources: tuple[Source, ...], *, is_settled: bool) -> FirstLook:
-        """Ask `sources` in order until one has the object. No request where it is open, or was looked at just now.
+        """Ask `sources` in order until one has the object. No request is made where it is open, or was looked at just
+        now.
 
-        With `is_settled` False, nothing of it is kept or told before `settle`. A checkpoint. Cancelled, the request is
-        dropped unless others wait for it. Raises CffsError.
+        With `is_settled` False, nothing of it is kept or reported before `settle`. A checkpoint. Cancelled, the request
+        is dropped unless others wait for it. Raises CffsError.
         """
         self._renew(key)
         handle = self._table.current(key, sources, None, is_settled=is_settled).attach()
@@ -76,26 +79,26 @@ class FirstPieces:
         return FirstLook(handle.total_nbytes, handle.last_modified_ns, handle.answered_ms)
 
     def _renew(self, key: str) -> None:
-        """What was told a second ago is not believed, unless somebody reads it, where it may have been of a part."""
+        """Drop a look of a second ago that may have been of a part, unless it is being read."""
         held = self._held.get(key)
         if held is not None and held.is_over and not held.handle.is_settled and not held.handle.is_shared:
             self._close(key, held)
 
     def unsettled(self, key: str) -> FirstLook | None:
-        """What was told of an object of which it is not known whether it is still being made; else None."""
+        """The look at an object that may still be growing; else None."""
         file = self._table.find(key)
         if file is None or file.tracker.is_settled or file.tracker.source is None:
             return None
         return FirstLook(file.tracker.total_nbytes, file.tracker.last_modified_ns, file.tracker.answered_ms)
 
     def taken(self, key: str) -> None:
-        """Somebody has opened it: it is held no longer than that, unless its state is still to be told."""
+        """Let go of an object that was opened, unless it is still unknown whether it is growing."""
         held = self._held.get(key)
         if held is not None and held.handle.is_settled:
             self._close(key, held)
 
     def rename(self, key: str, new_key: str, candidates: tuple[Source, ...]) -> None:
-        """What is, or is being, looked at as `key` proved to be the object `new_key`, that is asked of `candidates`."""
+        """Let what is, or is being, looked at as `key` be the object `new_key`, which `candidates` may have."""
         self._table.rename(key, new_key, candidates)
         held = self._held.pop(key, None)
         if held is not None and (held.handle.is_changed or new_key in self._held):
@@ -104,14 +107,15 @@ class FirstPieces:
             self._held[new_key] = held
 
     def settle(self, key: str) -> None:
-        """It is not being made any more: what is here of it may be kept."""
+        """Let what is here of the object be kept: it is no longer being made."""
         self._table.settle(key)
         held = self._held.get(key)
         if held is not None and held.is_over:
             self._close(key, held)
 
     def give_up(self, key: str) -> None:
-        """Nothing tells whether it is: its bytes serve who has it open, and are dropped."""
+        """Let go of an object of which nothing says whether it is growing: its bytes serve those that have it open, and
+        are dropped."""
         held = self._held.get(key)
         if held is not None and not held.handle.is_settled:
             self._close(key, held)
@@ -124,7 +128,7 @@ class FirstPieces:
         if held.handle.is_settled or held.handle.is_changed:
             self._close(key, held)
             return
-        # a small file was read by now: what is here of it stays until `settle` or `give_up`
+        # a small file was received already: what is here of it stays until `settle` or `give_up`
         held.handle.leave_first_piece()
 
     def _close(self, key: str, held: _Held) -> None:

@@ -1,6 +1,6 @@
-"""The rule for an object that several sources may have: the first of them that has it answers.
+"""The rule for an object that several sources may have: the first that has it.
 
-A source that says that it does not have the object, or that refuses access to it, is passed over; any other failure
+A source that says that it does not have the object, or that refuses access to it, is passed over. Any other failure
 ends the search, since it says nothing about the object. It must not know what is asked of a source.
 """
 

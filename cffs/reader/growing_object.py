@@ -1,9 +1,7 @@
-"""Bytes of objects that are still being made: asked of the origin each time they are wanted, held nowhere.
+"""Bytes of objects that are still being made: requested each time, not kept.
 
-It owns what the origin said within the last second, no longer; it must not know states, paths or errnos.
-`reader/object_registry` has the one instance, `fuse/growing_files` looks, opens and reads. Nothing here is told to a
-listener: what
-was true of an object that grows must not be believed once it is whole.
+What was true of an object while it grew must not be believed once it is whole, so nothing here is reported to a
+listener. It owns what the origin said within the last second, no longer. It must not know states, paths or errnos.
 """
 
 import copy
@@ -26,13 +24,13 @@ from cffs.reader.first_source import first_of
 from cffs.reader.range_opener import Answer, RangeOpener
 from cffs.reader.read_history import ReadHistories
 
-#: What the origin said is believed for so long (contract 4: re-asked every second).
+#: How long what the origin said is believed: `stat` of a growing file asks again every second.
 LOOK_SECONDS = 1.0
-#: Asked for at once, so that a copy costs a request for two READs of the kernel and not one for each.
+#: Requested at once, so that a copy costs a request for two READs of the kernel and not one for each.
 PIECE_NBYTES = 256 * 1024
-#: So much before the place where a reader goes on is asked for again: it must be what was read there before.
+#: This much before the place where a reader goes on is requested again: it must be what was read there before.
 _OVERLAP_NBYTES = 1024
-#: The heads of WAVs and MP3s tell a length, and change while it grows.
+#: The heads of WAVs and MP3s state a length, and change while the object grows.
 _HEAD_NBYTES = 4096
 _TRIES = 3
 #: Objects of which the last size is remembered.
@@ -40,7 +38,7 @@ _KEPT = 10_000
 
 
 class _Look:
-    """A question for the size, on its way or answered."""
+    """A request for the size, on its way or answered."""
 
     __slots__ = ("answered", "asked_at", "error")
 
@@ -64,8 +62,11 @@ class GrowingObjects:
         return self._nbytes.get(key)
 
     async def look(self, key: str, sources: tuple[Source, ...]) -> None:
-        """Asks how far the object reaches now, at most once a second however many look; one that no source has yet
-        reaches nowhere. A checkpoint unless it was asked just now. Raises CffsError, the same for that second."""
+        """Ask how far the object reaches now, at most once a second however many callers look (single flight). An
+        object that no source has yet reaches nowhere.
+
+        A checkpoint unless it was asked within the second. Raises CffsError, the same one for that second.
+        """
         look = self._looks.get(key)
         if look is None or (look.answered.is_set() and trio.current_time() - look.asked_at >= LOOK_SECONDS):
             look = self._looks[key] = _Look(trio.current_time())
@@ -73,7 +74,7 @@ class GrowingObjects:
                 self.note(key, await self._ask(key, sources))
             except CffsError as error:
                 look.error = error
-                self.histories.failed(key, error)
+                self.histories.note_failure(key, error)
                 raise
             finally:
                 look.answered.set()
@@ -85,15 +86,15 @@ class GrowingObjects:
     def open(
         self, key: str, sources: tuple[Source, ...], *, read_before: tuple[int, bytes] = (0, b"")
     ) -> "GrowingObject":
-        """A handle. `read_before` is what its reader has read last, and where. No checkpoint."""
+        """Return a handle. `read_before` is what its reader has read last, and where. Never a checkpoint."""
         return GrowingObject(self, self._opener, key, sources, read_before)
 
     def note(self, key: str, nbytes: int) -> None:
-        """The object reaches so far."""
+        """Note how far the object reaches."""
         self._nbytes[key] = nbytes
 
     def forget(self, key: str) -> None:
-        """The object is whole now, or broken."""
+        """Forget the object: it is whole now, or broken."""
         self._looks.pop(key, None)
         self._nbytes.pop(key, None)
 
@@ -112,7 +113,7 @@ class GrowingObjects:
 
 
 async def _counted(answer: Answer) -> int:
-    """How much there is, where only the end tells."""
+    """How many bytes there are, where only the end of the answer shows it."""
     scratch = memoryview(bytearray(PIECE_NBYTES))
     offset = answer.start
     while nbytes := await answer.receive_into(scratch):
@@ -122,7 +123,7 @@ async def _counted(answer: Answer) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What one answer brought: the bytes from `start` on; `is_end` where there were no more then."""
+    """What one answer brought: the bytes from `start` on; `is_end` where there were no more at the time."""
 
     start: int
     data: bytes
@@ -146,13 +147,13 @@ class GrowingObject:
 
     def __init__(
         self,
-        files: GrowingObjects,
+        objects: GrowingObjects,
         opener: RangeOpener,
         key: str,
         sources: tuple[Source, ...],
         read_before: tuple[int, bytes],
     ) -> None:
-        self._files = files
+        self._objects = objects
         self._opener = opener
         self._key = key
         self._sources = sources
@@ -162,9 +163,9 @@ class GrowingObject:
     async def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes there now; fewer only at the end of now.
 
-        A reader that goes on where it stopped gets the same object's bytes: raises RemoteObjectChanged, from then on,
-        where what it read before is not there any more. A checkpoint unless they came within the last second. Raises
-        CffsError; cancelled, nothing is held.
+        A reader that goes on where it stopped gets bytes of the same object: raises RemoteObjectChanged, from then on,
+        where what it read before is not there any more. A checkpoint unless the bytes came within the last second.
+        Raises CffsError; cancelled, nothing is held.
         """
         if self._is_changed:
             raise RemoteObjectChanged(f"{self._key} is not the recording that was read before")
@@ -203,7 +204,7 @@ class GrowingObject:
             except (TruncatedAnswer, OriginUnreachable):
                 if not tries_left:
                     raise
-        raise AssertionError  # the last try returned or raised
+        raise AssertionError  # the last attempt returned or raised
 
     async def _received_once(self, asked: ByteRange) -> tuple[bytes, bool]:
         async def ask(source: Source) -> tuple[bytes, bool]:
@@ -216,15 +217,15 @@ class GrowingObject:
                 return b"", True
             stop = asked.start + len(found)
             is_end = stop < asked.stop if answer.total is None else stop >= answer.total
-            self._files.note(self._key, max(stop, answer.total or 0))
-            self._files.histories.fetched(self._key, ByteRange(asked.start, stop), source.key)
-            self._files.histories.served(self._key, "service")
+            self._objects.note(self._key, max(stop, answer.total or 0))
+            self._objects.histories.note_fetch(self._key, ByteRange(asked.start, stop), source.key)
+            self._objects.histories.note_tier(self._key, "service")
             return found, is_end
 
         try:
             return await first_of(self._key, self._sources, ask)
         except NOT_FROM_HERE:
-            if self._files.last_nbytes(self._key):
+            if self._objects.last_nbytes(self._key):
                 raise
             return b"", True  # the object is being made, and the service serves none of it yet
 

@@ -1,6 +1,6 @@
-"""What the reader is told about an object, and what it tells: sizes, validators, sources.
+"""What the reader learns about an object: sizes, validators, sources.
 
-It must not know who keeps them. `catalog/` does; `fuse/` and `tree/` pass them on.
+It owns the values that pass between the reader and its listener. It must not know who keeps them.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cffs.core.values import Emptiness
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What was learned from the origin earlier, so that opening costs no request."""
+    """What was learned from the origin earlier, so that an open costs no request."""
 
     total_nbytes: int
     validator: str | None = None
@@ -23,8 +23,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What an answer said about object `key`; `source` is the first of its candidates that has it. `is_known_version`:
-    whoever has a byte of what was known before has one of this, whatever validator that had."""
+    """What an answer said about object `key`; `source` is the first of its candidates that has it.
+
+    `is_known_version`: a reader that has a byte of what was known before has one of this version, whatever validator
+    that had.
+    """
 
     key: str
     source: Source
@@ -35,7 +38,7 @@ class Learned:
 
     @property
     def known(self) -> Known | None:
-        """The same as something to open with; None when the size is not known, or nothing: that is asked each time."""
+        """What an open is given of this; None when the size is not known, or 0: that is asked each time."""
         if not self.total_nbytes:
             return None
         return Known(
@@ -47,28 +50,31 @@ class Learned:
 
 
 class FactsListener(Protocol):
-    """Who is told, and remembers. Never a checkpoint, never raises."""
+    """What remembers facts. Never a checkpoint, never raises."""
 
     def known(self, key: str) -> Known | None:
-        """What was learned of `key`, its source left out; None where its size is not known."""
+        """What was learned of `key`, without its source; None where its size is not known."""
         ...
 
     def emptiness(self, key: str) -> Emptiness:
-        """What the metadata say of its having no bytes at all."""
+        """What the metadata say about the object having no bytes at all."""
         ...
 
     def learned(self, learned: Learned) -> None:
-        """An answer told (or confirmed differently) what `learned` says."""
+        """Remember what an answer said, or confirmed under another name."""
         ...
 
     def changed(self, key: str) -> None:
-        """What was known of `key` is not true any more; nothing is known until it is learned again."""
+        """Forget what was known of `key`: it is no longer true, and nothing is known until it is learned again."""
         ...
 
 
-def require_empty(key: str, told: Emptiness, *, is_stated: bool) -> None:
-    """The origin gave an object of no bytes: `is_stated` where it said so (416), else its body had none. Raises
-    EmptyBody for a body that the metadata do not expect to be empty, and for a statement that they contradict."""
-    if told is Emptiness.STATED or (is_stated and told is Emptiness.UNSTATED):
+def require_empty(key: str, expected: Emptiness, *, is_stated: bool) -> None:
+    """Check that an object of which the origin gave no byte may be empty; `is_stated` where the origin said so (416),
+    else its body had none.
+
+    Raises EmptyBody for a body that the metadata do not expect to be empty, and for a statement that they contradict.
+    """
+    if expected is Emptiness.STATED or (is_stated and expected is Emptiness.UNSTATED):
         return
     raise EmptyBody(f"the service gave no byte of {key}, which is no empty file")

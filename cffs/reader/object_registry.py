@@ -1,4 +1,4 @@
-"""All remote objects of a mount: the one place where they are opened, asked for their size, prefetched and forgotten.
+"""All remote objects of a mount: open, probe, prefetch and forget them by key.
 
 It owns what the remote files share, and hands each question to the module that answers it: which file of an object is
 current (`reader/remote_file_table`), sizes (`reader/size_probe`), objects that are still being made
@@ -225,14 +225,14 @@ class ObjectRegistry:
     # -- for clips of recordings --
 
     def held(self, key: str) -> Held | None:
-        """See wav_clips.Wholes: what is held of an object, in the version whose size is known."""
+        """See wav_clips.WholeRecordings: what is held of an object, in the version whose size is known."""
         known = self._table.known(key)
         return None if known is None else Held(key, known, self._dependencies.memory, self._dependencies.disk)
 
     def learned(self, learned: Learned) -> None:
-        """See wav_clips.Wholes: an answer stated what an object is."""
+        """See wav_clips.WholeRecordings: an answer stated what an object is."""
         self._table.probed(learned)
 
     def is_another(self, key: str, pinned: Pinned) -> None:
-        """See wav_clips.Wholes: the object is no longer of the version `pinned`."""
+        """See wav_clips.WholeRecordings: the object is no longer of the version `pinned`."""
         self._table.supersede(key, only=pinned)

@@ -1,7 +1,10 @@
-"""Whether several connections pay for one stream, told from how fast one was and how long its reader waited: pure.
+"""Whether several connections pay for one stream.
 
-It must not know clocks, tasks or requests: every time is handed in. One Pace a host, kept by Tools; one StreamWatch a
-remote file, told of what arrives and who waits. The numbers are measured: readpath.md, section 8.5.
+A stream is watched; where its reader waited long and its one connection is slow, several are tried, and kept where they
+bring at least 1.3 times as much. The numbers are measured: cffs/docs/reading.md#planner.
+
+It owns the verdict on one host (`StreamParallelism`) and the watch over one file's streams (`StallDetector`). It must
+not know clocks, tasks or requests: every time is passed in. Pure.
 """
 
 from collections.abc import Callable
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 WATCH_SECONDS = 0.12
 _WATCH_LATENCIES = 3
 _WATCH_NBYTES = 512 * 1024
-#: A reader that waited for less of that is served well enough.
+#: A reader that waited for a smaller share of that time is served well enough.
 _STALLED_SHARE = 0.3
 #: A connection this fast is not what holds a stream up: half of a gigabit line.
 FAST_BYTES_PER_SECOND = 50e6
@@ -21,15 +24,15 @@ _SETTLE_LATENCIES = 2
 WORTH_IT = 1.3
 HOLD_SECONDS = 5.0
 MAX_HOLD_SECONDS = 300.0
-#: Whoever has not found out by then (a reader that stopped) does not hold up others.
+#: A trial without a result in this time, such as one of a reader that stopped, does not hold up others.
 _TRY_SECONDS = 30.0
-#: A verdict for parallel ranges is found again after so long.
+#: A verdict for parallel ranges expires after this long.
 KEEP_SECONDS = 300.0
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What arrived since a moment, and how long its reader waited meanwhile."""
+    """What arrived since some time, and how long its reader waited meanwhile."""
 
     began_at: float
     nbytes: int = 0
@@ -50,7 +53,7 @@ class StreamParallelism:
     """How many connections a stream from one host gets, as found out so far."""
 
     def __init__(self, *, most: int) -> None:
-        """`most` is the limit of connections on one object; with 1 nothing is ever tried."""
+        """`most` is the limit of connections on one object; with 1, several are never tried."""
         self._most = most
         self._is_parallel = False
         self._until = float("-inf")
@@ -60,8 +63,8 @@ class StreamParallelism:
         self._before = 0.0
 
     def expect(self, gain: float, now: float) -> None:
-        """An earlier look found that several connections are `gain` times as fast as one: believed for as long as a
-        verdict of our own, or not tried for a while."""
+        """Take over that several connections were `gain` times as fast as one: believed for as long as a verdict of its
+        own, or not tried for a while."""
         if gain >= WORTH_IT:
             self._is_parallel, self._until = self._most > 1, now + KEEP_SECONDS
         else:
@@ -74,19 +77,20 @@ class StreamParallelism:
         return self._most if self._is_parallel or self._tried_by is not None else 1
 
     def may_try(self, now: float) -> bool:
-        """True where several connections were not found useless a moment ago, and nobody is finding out."""
+        """True where several connections were not found useless a moment ago, and no trial is running."""
         return self._most > 1 and self.depth(now) == 1 and now >= self._hold_until
 
     def try_parallel(self, who: object, rate: float, now: float) -> None:
-        """`who` finds out what several connections win over one that brought `rate`."""
+        """Begin a trial by `who`: what several connections win over one that brought `rate`."""
         self._tried_by, self._before, self._until = who, rate, now + _TRY_SECONDS
 
     def is_tried_by(self, who: object) -> bool:
-        """True while `who` is finding out."""
+        """True while `who` runs the trial."""
         return self._tried_by is who
 
     def judge(self, rate: float, now: float) -> None:
-        """What they brought together: kept where it pays, else not tried for a while, twice as long each time."""
+        """End the trial with the rate that several connections had together: they are kept where they pay; otherwise
+        they are not tried for a while, twice as long each time."""
         self._tried_by = None
         if rate >= WORTH_IT * self._before:
             self._is_parallel, self._until, self._hold_seconds = True, now + KEEP_SECONDS, HOLD_SECONDS
@@ -95,28 +99,28 @@ class StreamParallelism:
             self._hold_seconds = min(2 * self._hold_seconds, MAX_HOLD_SECONDS)
 
     def give_up(self, who: object) -> None:
-        """`who` left before it was found out; nothing is known."""
+        """Abandon a trial: its stream ended before there was a result."""
         if self._tried_by is who:
             self._tried_by = None
 
 
 class StallDetector:
-    """Watches the streams of one remote file."""
+    """The watch over the streams of one remote file."""
 
-    def __init__(self, pace: Callable[[], StreamParallelism]) -> None:
-        self._pace = pace
+    def __init__(self, parallelism: Callable[[], StreamParallelism]) -> None:
+        self._parallelism = parallelism
         self._of: object = None
         self._tally: _Tally | None = None
         self._tried_at = 0.0
         self._waiting_since: float | None = None
 
     def waits(self, now: float) -> None:
-        """The reader has to wait (one of them, where there are several)."""
+        """Note that a reader has begun to wait (one of them, where there are several)."""
         if self._waiting_since is None:
             self._waiting_since = now
 
     def waited(self, now: float) -> None:
-        """The reader has what it waited for."""
+        """Note that the reader has what it waited for."""
         if self._tally is not None and self._waiting_since is not None:
             self._tally.waited_seconds += max(0.0, now - max(self._waiting_since, self._tally.began_at))
         self._waiting_since = None
@@ -131,10 +135,10 @@ class StallDetector:
         are_all_answered: bool,
         is_worth_it: bool,
     ) -> float | None:
-        """Bytes of a stream's request arrived. The rate of its one connection where several are to be tried now."""
-        pace = self._pace()
-        if pace.is_tried_by(self):
-            self._weigh(pace, nbytes, now, latency_seconds, are_all_answered=are_all_answered)
+        """Account for bytes of a stream. Returns the rate of its one connection where several are to be tried now."""
+        parallelism = self._parallelism()
+        if parallelism.is_tried_by(self):
+            self._weigh(parallelism, nbytes, now, latency_seconds, are_all_answered=are_all_answered)
             return None
         if self._tally is None or self._of is not fetch:
             # the clock starts at the first byte of a request: earlier it would take the latency for a stall
@@ -148,14 +152,14 @@ class StallDetector:
         is_stalled = tally.waited_seconds + waiting_seconds > _STALLED_SHARE * tally.seconds(now)
         rate = tally.rate(now)
         self._tally = _Tally(now)
-        if not is_stalled or not is_worth_it or rate >= FAST_BYTES_PER_SECOND or not pace.may_try(now):
+        if not is_stalled or not is_worth_it or rate >= FAST_BYTES_PER_SECOND or not parallelism.may_try(now):
             return None
-        pace.try_parallel(self, rate, now)
+        parallelism.try_parallel(self, rate, now)
         self._tally, self._tried_at = None, now
         return rate
 
     def _weigh(
-        self, pace: StreamParallelism, nbytes: int, now: float, latency_seconds: float, *, are_all_answered: bool
+        self, parallelism: StreamParallelism, nbytes: int, now: float, latency_seconds: float, *, are_all_answered: bool
     ) -> None:
         if self._tally is None:
             if are_all_answered and now >= self._tried_at + _SETTLE_LATENCIES * latency_seconds:
@@ -163,10 +167,10 @@ class StallDetector:
             return
         self._tally.nbytes += nbytes
         if self._tally.is_enough(now, latency_seconds):
-            pace.judge(self._tally.rate(now), now)
+            parallelism.judge(self._tally.rate(now), now)
             self._tally = None
 
     def left(self) -> None:
-        """Nobody reads any more."""
-        self._pace().give_up(self)
+        """Account for the last handle being closed."""
+        self._parallelism().give_up(self)
         self._of, self._tally, self._waiting_since = None, None, None

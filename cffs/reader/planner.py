@@ -1,15 +1,16 @@
-"""What to ask the origin for, given what one reader has read so far: pure, deterministic, never awaited.
+"""The read planner: what to request, given what one reader has read so far.
 
-It must not know tasks, clocks, HTTP or memory; it sees what is held or on its way through `Coverage`.
-`reader/read_ahead` calls it for each READ that needs a plan. The numbers are measured: readpath.md section 8.
+A file of up to 16 MiB, a recording, costs at most five requests however it is read. Up to three are for what is plainly
+wanted and no more: a head, a tail, one piece elsewhere, a stream as far as its reader's window. The READ after that, or
+the second one elsewhere, requests all that is missing (`completion`), and after that nothing is missing. This holds for
+all readers of the file together, and for those that close it and return.
 
-A file of up to 16 MiB, a recording, costs at most five requests however it is read. Up to three are for what is
-plainly wanted and no more: a head, a tail, one piece elsewhere, a stream as far as its reader's window. The READ after
-that, or the second one elsewhere, brings all that is missing (`reader/completion`), and then nothing is missing any
-more. This holds for all readers of the file together, and for those who close it and come again. It is for files
-that can be kept: of one that is larger than its share of the memory, where no disk cache takes it, and of one that was
-evicted after it had been brought whole, only what is read is fetched, as of any larger file: exact ranges for jumps,
-long requests for who goes on. The same holds where the link is so slow that a READ would wait for seconds.
+It is for files that can be kept. Of a file that is larger than its share of memory where no disk cache takes it, or
+that was evicted after it had been brought whole, only what is read is fetched, as of any larger file: exact ranges for
+jumps, long requests for sequential readers. So it is where the link is so slow that a READ would wait for seconds.
+
+It owns the thresholds, which are measured: cffs/docs/reading.md#planner. It must not know tasks, clocks, HTTP or
+memory; it sees what is held or on its way through `Coverage`. Pure, and deterministic.
 """
 
 from collections.abc import Iterable
@@ -27,19 +28,19 @@ PAGE_NBYTES = 4096
 SMALL_FILE_NBYTES = 512 * 1024
 #: A recording: worth having whole where it is read here and there.
 WHOLE_FILE_NBYTES = 16 * 1024 * 1024
-#: What such a file costs at most, and how many of them are for no more than what is plainly wanted: two can always
+#: The most requests for such a file, and how many of them are for no more than what is plainly wanted: two can always
 #: bring the rest.
 MOST_REQUESTS = 5
 _FRUGAL_REQUESTS = 3
-#: The same where the kernel reads ahead by more.
+#: The size of a first request where the kernel reads ahead by more than usual.
 FIRST_NBYTES_WIDE_READ_AHEAD = 512 * 1024
 WIDE_READ_AHEAD_NBYTES = 512 * 1024
-#: One connection for long, but its end bounds what closing early may waste, and what a killed daemon leaves unsettled
-#: on disk. 256 MiB were 5 % faster at 50 ms.
+#: A long request uses one connection for long, but its end bounds what an early close may waste, and what a killed
+#: daemon leaves unpublished on disk. 256 MiB were 5 % faster at 50 ms.
 LONG_NBYTES = 64 * 1024 * 1024
 MIN_WINDOW_NBYTES = 1024 * 1024
 MAX_WINDOW_NBYTES = 8 * 1024 * 1024
-#: Where several connections pay for one stream: a request's share of the window, and how wide the window is.
+#: Where several connections serve one stream: the share of the window of each request, and how wide the window is.
 PART_NBYTES = 4 * 1024 * 1024
 _MIN_PART_NBYTES = 256 * 1024
 _PARALLEL_RAMP = 4
@@ -48,22 +49,22 @@ _MIN_PARALLEL_WINDOW_NBYTES = 8 * 1024 * 1024
 _LOOK_AHEAD_NBYTES = 16 * 1024 * 1024
 #: What is on its way and no further ahead than this is waited for, however slow the link.
 _SHORT_REACH_NBYTES = 1024 * 1024
-#: A stream of a larger file is pulled along by no more than this for a READ ahead of it: bytes cost too.
+#: The stream of a larger file is read on through at most this much for a READ ahead of it: bytes cost too.
 _LONG_REACH_NBYTES = 8 * 1024 * 1024
 
 
-#: A recording's stream is pulled along further than its bytes are worth: the rest is likely to be wanted too, and what
-#: the network holds already of a stream that is cut was sent for nothing.
+#: The stream of a recording is read on through further than its bytes are worth: the rest is likely to be wanted too,
+#: and what the network already holds of a stream that is cut was sent for nothing.
 _REACHES_OF_RECORDING = 4
 
 
 class Spent(NamedTuple):
-    """What a file has cost so far: requests, and of which kinds."""
+    """What a file has cost so far: how many requests, and of which kinds."""
 
     requests: int = 0
     #: A piece was fetched alone that is neither of the head nor of the tail.
     has_jumped: bool = False
-    #: All of it was asked for: what is missing now could not be kept.
+    #: All of it was requested: what is missing now could not be kept.
     is_whole: bool = False
 
 
@@ -74,9 +75,10 @@ _NOTHING_SPENT = Spent()
 class PlannerLimits:
     """What the mount allows, and what this origin's requests and bytes cost.
 
-    The widest window that memory has room for now; how far ahead of the reader the next request must start to arrive in
-    time; how many connections a stream gets; the largest file that can be kept whole; what comes on a connection in
-    the time that a request of its own would take, and in the time that a READ may be let wait.
+    `window_cap_nbytes` is the widest window that memory has room for now; `lead_nbytes` how far ahead of the reader the
+    next request must start to arrive in time; `depth` how many connections a stream gets; `whole_nbytes` the largest
+    file that can be kept whole. `reach_nbytes` arrive on a connection in the time that a request of its own would take,
+    `patience_nbytes` in the time that a READ may be made to wait.
     """
 
     window_cap_nbytes: int = MAX_WINDOW_NBYTES
@@ -89,18 +91,18 @@ class PlannerLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFetch:
-    """One request to make. A stream is received only as far as the reader's window; anything else at once, and what
-    is kept also where its reader leaves meanwhile: it would cost another request."""
+    """One request to make. A stream is received only as far as the reader's window, anything else at once. One that
+    `must_finish` is received also where its reader leaves: it would cost another request."""
 
     wanted: ByteRange
     is_stream: bool = False
-    is_kept: bool = False
+    must_finish: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What follows from one READ. `receive_stop` is where this reader's window ends; `is_jump` says that the streams
-    it had are of no use to it any more. `cut_at` is where what is on its way to that byte ends now."""
+    """What follows from one READ. `receive_stop` is where this reader's window ends; `is_jump` says that its streams
+    are of no use to it any more; `cut_at` is where what is on its way to that byte ends now."""
 
     pattern: AccessPattern
     spent: Spent
@@ -108,7 +110,7 @@ class Plan:
     receive_stop: int
     is_jump: bool
     cut_at: int | None = None
-    #: READs that go on in order and end here or before need no plan (see `goes_on`).
+    #: READs that go on in order and end here or before need no plan (`Cursor.goes_on`).
     quiet_stop: int = 0
 
 
@@ -131,11 +133,11 @@ def plan(
     spent: Spent = _NOTHING_SPENT,
     is_late: bool = False,
 ) -> Plan:
-    """What to do about `read`, the next READ of a handle in `state`; all of it is covered afterwards.
+    """Decide what to do about `read`, the next READ of a reader with that `pattern`; all of it is covered afterwards.
 
-    `spent` is the file's, whoever reads it; the caller counts the requests. `is_late`: it has waited so long already
-    that a request more is worth it. Calling it again with the state it returned and the same READ changes no state (a
-    caller that waited may replan).
+    `spent` is the cost of the file, whichever reader caused it; the caller counts the requests. `is_late`: the READ has
+    waited so long already that one more request is worthwhile. A call with the returned pattern and the same READ
+    changes no pattern, so a caller that waited may plan again.
     """
     wanted = read if total_nbytes is None else read.clamped(total_nbytes)
     if not wanted:
@@ -145,7 +147,7 @@ def plan(
     receive_stop = after.next_offset + (window_nbytes if after.is_sequential else 0)
     if total_nbytes is None or total_nbytes <= SMALL_FILE_NBYTES:
         needed = wanted if total_nbytes is None else ByteRange(0, total_nbytes)
-        fetches = _alone(missing(coverage, needed), is_kept=total_nbytes is not None)
+        fetches = _alone(missing(coverage, needed), must_finish=total_nbytes is not None)
         return Plan(pattern=after, spent=spent, fetches=fetches, receive_stop=receive_stop, is_jump=is_jump)
     is_recording = _is_recording(coverage, total_nbytes, limits, spent)
     place = _place_of(pattern, after, wanted, total_nbytes, is_recording=is_recording)
@@ -161,7 +163,7 @@ def plan(
     if is_recording:
         spent, fetches = _of_recording(place, streams, pieces, view, total_nbytes, limits, spent)
     elif spent.is_whole and cut is not None:  # it was to come whole, and still is
-        fetches = _alone(_few(missing(view, cut), cut.start, view, most=1), is_kept=True)
+        fetches = _alone(_few(missing(view, cut), cut.start, view, most=1), must_finish=True)
     else:
         fetches = (*_streams(streams), *_alone(pieces))
     return Plan(
@@ -184,7 +186,7 @@ def _of_recording(
     limits: PlannerLimits,
     spent: Spent,
 ) -> tuple[Spent, tuple[PlannedFetch, ...]]:
-    """What is plainly wanted while the file has cost little; all that is missing of it after that."""
+    """What is plainly wanted, while the file has cost little; after that all that is missing of it."""
     first_offset = min((piece.start for piece in (*streams, *pieces)), default=None)
     if first_offset is None:
         return spent, ()
@@ -192,11 +194,11 @@ def _of_recording(
     has_come_again = spent.has_jumped if place is _Place.ELSEWHERE else limits.depth > 1 and bool(streams)
     if not has_come_again and spent.requests + len(streams) + len(wanted) <= _FRUGAL_REQUESTS:
         spent = spent._replace(has_jumped=spent.has_jumped or place is _Place.ELSEWHERE)
-        return spent, (*_streams(streams), *_alone(wanted, is_kept=True))
+        return spent, (*_streams(streams), *_alone(wanted, must_finish=True))
     gaps = missing(coverage, ByteRange(0, total_nbytes))
     most = MOST_REQUESTS - min(spent.requests, _FRUGAL_REQUESTS)
     wanted = _few(gaps, first_offset, coverage, most=most, depth=limits.depth)
-    return spent._replace(is_whole=True), _alone(wanted, is_kept=True)
+    return spent._replace(is_whole=True), _alone(wanted, must_finish=True)
 
 
 def _few(
@@ -212,8 +214,8 @@ def _streams(ranges: Iterable[ByteRange]) -> tuple[PlannedFetch, ...]:
     return tuple(PlannedFetch(wanted=wanted, is_stream=True) for wanted in ranges)
 
 
-def _alone(ranges: Iterable[ByteRange], *, is_kept: bool = False) -> tuple[PlannedFetch, ...]:
-    return tuple(PlannedFetch(wanted=wanted, is_kept=is_kept) for wanted in ranges)
+def _alone(ranges: Iterable[ByteRange], *, must_finish: bool = False) -> tuple[PlannedFetch, ...]:
+    return tuple(PlannedFetch(wanted=wanted, must_finish=must_finish) for wanted in ranges)
 
 
 def _is_recording(coverage: Coverage, total_nbytes: int, limits: PlannerLimits, spent: Spent) -> bool:
@@ -258,8 +260,8 @@ def _cut(
     is_recording: bool,
     is_late: bool,
 ) -> ByteRange | None:
-    """What is taken from a run on its way because a READ would wait too long behind the rest of it, or pull too much of
-    it along."""
+    """What to cut off a run on its way, because a READ would wait too long for the rest of it, or read too much of it
+    on."""
     absent = coverage.first_absent(needed)
     coming = None if absent is None else coverage.coming(absent.start)
     if absent is None or coming is None or (is_late and not coming.has_begun):
@@ -267,7 +269,7 @@ def _cut(
     if is_late or (place is _Place.TAIL and not spent.is_whole):
         reach_nbytes = _SHORT_REACH_NBYTES
     elif spent.is_whole:
-        return None  # all of it is wanted: what the network holds of it already would be sent twice
+        return None  # all of it is wanted: what the network already holds of it would be sent twice
     elif is_recording:
         reach_nbytes = max(_REACHES_OF_RECORDING * limits.reach_nbytes, _SHORT_REACH_NBYTES)
     else:
@@ -279,7 +281,7 @@ def _cut(
 
 
 def interrupted(spent: Spent) -> Spent:
-    """What a file has cost where something that was to bring all of it ended before: the next READ tries it again."""
+    """The cost of a file after a fetch that was to complete it ended early: the next READ tries it again."""
     return spent._replace(requests=_FRUGAL_REQUESTS, is_whole=False) if spent.is_whole else spent
 
 
@@ -303,7 +305,7 @@ def _ahead(
     window_nbytes: int,
     limits: PlannerLimits,
 ) -> tuple[list[ByteRange], int]:
-    """The next long requests of a reader in order, and up to where its READs need no plan with them."""
+    """The next long requests of a sequential reader, and up to where its READs need no plan with them."""
     if limits.depth > 1:
         lead_nbytes = window_nbytes
         streams, covered_stop = _parts(pattern, wanted, coverage, total_nbytes, window_nbytes, limits.depth)
@@ -325,7 +327,7 @@ def _stream(
     if gap.start >= pattern.next_offset + lead_nbytes:
         return [], gap.start
     left_nbytes = total_nbytes - gap.start
-    # no short last request for a file a little longer than a long one
+    # no short last request for a file a little longer than a long request
     nbytes = left_nbytes if left_nbytes <= LONG_NBYTES * 5 // 4 else LONG_NBYTES
     stream = coverage.first_missing(ByteRange(gap.start, gap.start + nbytes))
     return ([], gap.start) if stream is None else ([stream], stream.stop)

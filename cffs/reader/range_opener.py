@@ -1,6 +1,6 @@
-"""What the reader needs of the floor below: one way to open a range of an object. `callfire/transport` has it.
+"""What the reader needs of the service: one way to open a range of an object.
 
-It must not know HTTP. Tests put a simulated link here.
+It owns no request: `callfire/transport` implements it over HTTP, tests over a simulated link. It must not know HTTP.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -12,8 +12,11 @@ from cffs.core.source import Api, Source
 
 
 class Answer(Protocol):
-    """One answer whose head was checked; `start` is the object's offset of the first body byte, `stop` where the body
-    will end (None: only its end tells); `answered_ms` is when this was, as far as the service tells."""
+    """One answer whose head was checked.
+
+    `start` is the object's offset of the first body byte; `stop` is where the body will end, or None where only its end
+    shows that. `answered_ms` is when it was sent, as far as the service says.
+    """
 
     start: int
     stop: int | None
@@ -23,21 +26,24 @@ class Answer(Protocol):
     answered_ms: int | None
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Receives at least one byte of the body; 0 only at its verified end. Raises CffsError."""
+        """Receive at least one byte of the body; 0 only at its verified end. Raises CffsError."""
         ...
 
 
 class RangeOpener(Protocol):
-    """Opens answers. Heads are retried inside; what fails in a body is the caller's."""
+    """Opens answers. Heads are retried inside; a failure in a body is the caller's."""
 
     def open_range(
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
     ) -> AbstractAsyncContextManager[Answer]:
-        """Asks for `byte_range`, or all without a Range header. Raises RemoteObjectChanged when the answer is not of
-        the version `pinned`, VersionUnclear when its validator alone is another, RangeNotSatisfiable, and the rest of
-        CffsError."""
+        """Request `byte_range`, or all without a Range header.
+
+        Raises RemoteObjectChanged when the answer is not of the version `pinned`, VersionUnclear when only its
+        validator is another, RangeNotSatisfiable, and the rest of CffsError.
+        """
         ...
 
     async def warm(self, api: Api, *, connections: int) -> None:
-        """Connects ahead of need, to have so many idle; asks nothing. Never raises but when cancelled."""
+        """Connect ahead of need, to have that many connections idle; requests nothing. Never raises unless
+        cancelled."""
         ...

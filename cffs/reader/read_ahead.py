@@ -1,7 +1,8 @@
-"""What the planner wants, done: fetches of one object begun, their windows moved, a stream cut for parallel ranges.
+"""The read-ahead of one object: the planner's decisions, carried out.
 
-It must not know how bytes are received or who waits for them. Owned by one RemoteFile, which tells it of each READ.
-No method is a checkpoint.
+It begins fetches, moves the window of each reader, and cuts a stream to make room for parallel ranges. It owns what the
+file has cost so far. It must not know how bytes are received, or which readers wait for them. No method is a
+checkpoint.
 """
 
 from collections.abc import Iterable
@@ -19,15 +20,15 @@ from cffs.reader.planner import MIN_WINDOW_NBYTES, Spent, interrupted, plan, rec
 from cffs.reader.tiered_cache import TieredCache
 from cffs.reader.version_tracker import VersionTracker
 
-#: A stream that is to be cut goes on for so long, so that the ranges that follow it begin before it ends.
+#: A stream that is to be cut goes on for this long, so that the ranges after it begin before it ends.
 _CUT_SECONDS = 0.3
 #: No buffer that is being filled reaches beyond a cut.
 _CUT_UNIT_NBYTES = POOL_BUFFER_NBYTES
-#: With less than that left, a stream is over before ranges beside it have won anything.
+#: With less left, a stream is over before parallel ranges have won anything.
 _WORTH_CUTTING_NBYTES = 8 * 1024 * 1024
-#: Bytes that come behind more than so many others may be late: it is looked again whether they are worth a request.
+#: Bytes that come after more others than this may be late: whether they are worth a request is decided again.
 FAR_NBYTES = 1024 * 1024
-#: A window moves when its reader has read one such part of it.
+#: A window moves when its reader has read this fraction of it: one eighth.
 _WINDOW_STEPS = 8
 
 
@@ -50,14 +51,14 @@ class ReadAhead:
         self._coverage = coverage
         self._cursors = cursors
         self._dependencies = dependencies
-        #: What the file has cost so far; grows with each request, and is told by the plan of what it was for.
+        #: What the file has cost so far. It grows with each request; the plan says what the request was for.
         self.spent = dependencies.spent.get(tracker.version, Spent())
         self._reserved_nbytes = 0
         self.stall_detector = StallDetector(lambda: dependencies.parallelism_of(tracker.sources[0].api))
 
     def next_fetch(self, cursor: Cursor, wanted: ByteRange, *, is_late: bool) -> Fetch:
-        """The fetch that brings the first byte of `wanted` that is not here; begun where there is none, or none near.
-        `is_late`: the READ has waited long."""
+        """Return the fetch that brings the first byte of `wanted` that memory lacks; begin it where there is none, or
+        none near. `is_late`: the READ has waited long."""
         missing = self._cache.missing_in_memory(wanted) or wanted
         fetch = self._fetches.covering(missing.start)
         if fetch is None or missing.start - fetch.position > FAR_NBYTES:
@@ -70,7 +71,7 @@ class ReadAhead:
         for wanted in map(self._tracker.clamped, ranges):
             while (gap := self._coverage.first_missing(wanted)) is not None:
                 self._dependencies.counters.prefetch_started += 1
-                self.begin(gap, is_brought=True)
+                self.begin(gap, is_prefetched=True)
 
     def begin(
         self,
@@ -78,11 +79,16 @@ class ReadAhead:
         *,
         is_stream: bool = False,
         stream_weight: float = 1.0,
-        is_brought: bool = False,
-        is_kept: bool = False,
-        is_held: bool = False,
+        is_prefetched: bool = False,
+        must_finish: bool = False,
+        is_head_only: bool = False,
     ) -> Fetch:
-        """Begins a fetch. The caller knows that nothing of it is on its way."""
+        """Begin a fetch. The caller knows that no byte of it is on its way.
+
+        `is_stream`: it is received only as far as a window. `stream_weight` is its share of one stream.
+        `is_prefetched`: no reader has asked. `must_finish`: it is received to its end though its readers leave.
+        `is_head_only`: its body is not received until a reader wants it.
+        """
         self.spent = self.spent._replace(requests=self.spent.requests + 1)
         if self._tracker.ignores_ranges:
             total_nbytes = self._tracker.total_nbytes
@@ -90,9 +96,9 @@ class ReadAhead:
             fetch = Fetch(whole, is_stream=True, limit=wanted.stop, is_whole=True)
         else:
             fetch = Fetch(wanted, is_stream=is_stream, limit=wanted.start if is_stream else wanted.stop)
-        fetch.is_brought, fetch.is_kept = is_brought, is_kept
-        if is_held:
-            fetch.is_held, fetch.limit = True, 0
+        fetch.is_prefetched, fetch.must_finish = is_prefetched, must_finish
+        if is_head_only:
+            fetch.is_head_only, fetch.limit = True, 0
         if fetch.is_stream:
             self._dependencies.counters.prefetch_started += 1
             fetch.stream_weight = stream_weight
@@ -101,9 +107,9 @@ class ReadAhead:
         return fetch
 
     def arrived(self, fetch: Fetch, nbytes: int) -> None:
-        """Bytes of a fetch arrived: the stall test. Where one connection holds its reader up, its stream is cut, and
-        the next READ plans ranges side by side."""
-        if not fetch.is_stream or fetch.is_whole or fetch.is_kept:
+        """Judge a stream of which bytes arrived (the stall test): where its one connection holds its reader up, it is
+        cut, and the next READ plans parallel ranges."""
+        if not fetch.is_stream or fetch.is_whole or fetch.must_finish:
             return
         now = trio.current_time()
         rate = self.stall_detector.arrived(
@@ -117,7 +123,7 @@ class ReadAhead:
         if rate is not None:
             stop = fetch.position + max(_CUT_UNIT_NBYTES, int(rate * _CUT_SECONDS))
             fetch.cut(stop + -stop % _CUT_UNIT_NBYTES)
-            self._plan_anew()
+            self._replan()
 
     def _depth(self) -> int:
         return self._dependencies.parallelism_of(self._tracker.sources[0].api).depth(trio.current_time())
@@ -140,7 +146,7 @@ class ReadAhead:
         cursor.pattern, cursor.quiet_stop = planned.pattern, planned.quiet_stop
         if planned.cut_at is not None and (running := self._fetches.covering(planned.cut_at)) is not None:
             running.cut(planned.cut_at)
-            self._plan_anew()
+            self._replan()
         if planned.is_jump:
             self.drop_unwanted()
         if planned.spent.is_whole and not self.spent.is_whole:
@@ -149,11 +155,11 @@ class ReadAhead:
         for fetch in planned.fetches:
             if self._coverage.first_missing(fetch.wanted) is not None:  # one answer of the whole may cover them all
                 weight = 1 / limits.depth
-                self.begin(fetch.wanted, is_stream=fetch.is_stream, stream_weight=weight, is_kept=fetch.is_kept)
+                self.begin(fetch.wanted, is_stream=fetch.is_stream, stream_weight=weight, must_finish=fetch.must_finish)
         self._set_window(cursor, planned.receive_stop)
 
     def _bring_whole(self, total_nbytes: int) -> None:
-        """What is on its way comes to its end, whatever its reader's window is."""
+        """Have all that is on its way received to its end, whatever the window of its reader."""
         for fetch in self._fetches:
             fetch.keep()
         if not self._is_on_disk():
@@ -165,20 +171,20 @@ class ReadAhead:
         tracker = self._tracker
         return not tracker.version.is_private and self._dependencies.disk.takes(tracker.total_nbytes or 0)
 
-    def _plan_anew(self) -> None:
-        """The next READ of each reader is planned for: it may not go on as it was to."""
+    def _replan(self) -> None:
+        """Have the next READ of each reader planned: it may not go on as decided."""
         for cursor in self._cursors:
             cursor.quiet_stop = 0
 
     def ended(self, fetch: Fetch) -> None:
-        """A fetch is over. Where something of it is still to come, whoever goes on there is planned for in time, and
-        not before: a player that takes its time would have a request for each of its READs."""
+        """Account for a fetch that is over. Where something of it is still to come, a reader that goes on there is
+        planned for in time, and not before: a slow player would have a request for each of its READs."""
         if fetch.position >= fetch.stop:
             return
         for cursor in self._cursors:
             window_nbytes = max(0, cursor.receive_stop - cursor.pattern.next_offset)
             cursor.quiet_stop = min(cursor.quiet_stop, max(0, fetch.position - window_nbytes // 2))
-        if fetch.is_kept:
+        if fetch.must_finish:
             self.spent = interrupted(self.spent)
             self._remember()
 
@@ -187,16 +193,16 @@ class ReadAhead:
             self._dependencies.spent[self._tracker.version] = self.spent
 
     def left(self) -> None:
-        """Nobody reads any more."""
+        """Account for the last handle being closed."""
         self._remember()
         self.stall_detector.left()
         self._dependencies.whole_nbytes -= self._reserved_nbytes
         self._reserved_nbytes = 0
 
     def drop_unwanted(self) -> None:
-        """Gives up what no reader waits for or is about to."""
+        """Give up what no reader waits for or is about to read."""
         for fetch in self._fetches:
-            is_wanted = any(fetch.is_kept or cursor.wants(fetch.begin, fetch.stop) for cursor in self._cursors)
+            is_wanted = any(fetch.must_finish or cursor.wants(fetch.begin, fetch.stop) for cursor in self._cursors)
             if not fetch.is_awaited and not is_wanted:
                 self._fetches.give_up(fetch)
 
@@ -207,7 +213,7 @@ class ReadAhead:
 
     def _set_window(self, cursor: Cursor, receive_stop: int) -> None:
         cursor.receive_stop = receive_stop
-        # in steps here too: what a window may be now is asked of all streams together
+        # in steps here too: the limits of a window depend on all streams together
         cursor.window_due = cursor.pattern.next_offset + (receive_stop - cursor.pattern.next_offset) // _WINDOW_STEPS
         for fetch in self._fetches:
             if fetch.position <= receive_stop and cursor.pattern.next_offset <= fetch.stop:

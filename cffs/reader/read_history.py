@@ -1,7 +1,6 @@
-"""What lately became of each object's bytes, for people who ask why: ranges fetched, who served, what went wrong.
+"""Recent read history of each object, for `cffs why`.
 
-It must not know paths or who asks; it decides nothing. `reader/` notes, `daemon/explain` tells. A few hundred bytes an
-object, the oldest forgotten; times are trio's.
+A few hundred bytes per object, the oldest forgotten; times are trio's. It decides nothing, and must not know paths.
 """
 
 from collections import deque
@@ -21,7 +20,7 @@ _RANGES = 8
 
 @dataclass(frozen=True, slots=True)
 class RangeRecord:
-    """A run of bytes that one fetch brought; `source` is the key of who had it."""
+    """A run of bytes that one fetch brought; `source` is the key of the source that had it."""
 
     run: ByteRange
     source: str
@@ -30,7 +29,7 @@ class RangeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a question about the object last failed with, in its own words."""
+    """What a request for the object last failed with, in its own words."""
 
     text: str
     at: float
@@ -38,7 +37,7 @@ class Failure:
 
 @dataclass(slots=True)
 class ReadHistory:
-    """One object's; `tier` is which served the last READ: memory, disk or service, "" before any."""
+    """The history of one object; `tier` is what served its last READ: memory, disk or service, "" before any."""
 
     fetched: deque[RangeRecord] = field(default_factory=lambda: deque(maxlen=_RANGES))
     failure: Failure | None = None
@@ -47,7 +46,7 @@ class ReadHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadReport:
-    """A story with what is held now."""
+    """The history of an object, with what is held of it now."""
 
     memory_nbytes: int
     disk_nbytes: int
@@ -61,27 +60,27 @@ class ReadHistories:
     """The histories of a mount, by key. No method is a checkpoint."""
 
     def __init__(self) -> None:
-        self._stories: LRUCache[str, ReadHistory] = LRUCache(_OBJECTS)
+        self._histories: LRUCache[str, ReadHistory] = LRUCache(_OBJECTS)
 
     def of(self, key: str) -> ReadHistory:
-        """What is remembered; an empty story where nothing is."""
-        return self._stories.get(key) or ReadHistory()
+        """What is remembered; an empty history where nothing is."""
+        return self._histories.get(key) or ReadHistory()
 
-    def fetched(self, key: str, run: ByteRange, source: str) -> None:
-        """A fetch ended that brought `run`."""
+    def note_fetch(self, key: str, run: ByteRange, source: str) -> None:
+        """Note the end of a fetch that brought `run`."""
         if run:
-            self._kept(key).fetched.append(RangeRecord(run, source, trio.current_time()))
+            self._history(key).fetched.append(RangeRecord(run, source, trio.current_time()))
 
-    def failed(self, key: str, error: CffsError) -> None:
-        """A question ended with `error`."""
-        self._kept(key).failure = Failure(str(error) or type(error).__name__, trio.current_time())
+    def note_failure(self, key: str, error: CffsError) -> None:
+        """Note a request that ended with `error`."""
+        self._history(key).failure = Failure(str(error) or type(error).__name__, trio.current_time())
 
-    def served(self, key: str, tier: str) -> None:
-        """A READ was answered."""
-        self._kept(key).tier = tier
+    def note_tier(self, key: str, tier: str) -> None:
+        """Note which tier answered a READ."""
+        self._history(key).tier = tier
 
-    def _kept(self, key: str) -> ReadHistory:
-        story = self._stories.get(key)
-        if story is None:
-            story = self._stories[key] = ReadHistory()
-        return story
+    def _history(self, key: str) -> ReadHistory:
+        history = self._histories.get(key)
+        if history is None:
+            history = self._histories[key] = ReadHistory()
+        return history

@@ -135,7 +135,7 @@ class RemoteFile:
         if not self._cursors:
             self.closed_at = trio.current_time()
             if self.tier:
-                self._dependencies.histories.served(self.tracker.key, self.tier)
+                self._dependencies.histories.note_tier(self.tracker.key, self.tier)
             self._read_ahead.left()
             self._dependencies.memory.abandon(self.tracker.version)
             if self.tracker.total_nbytes is None:  # the next open must not take it for its own
@@ -147,27 +147,27 @@ class RemoteFile:
     def take_first_piece(self, cursor: Cursor) -> None:
         """Have the body that `look` left received for this reader. Never a checkpoint."""
         for fetch in self._fetches:
-            if fetch.is_held:
-                fetch.release()
+            if fetch.is_head_only:
+                fetch.want_body()
                 cursor.early = (fetch.coming,)
 
     def leave_first_piece(self) -> None:
         """Drop the answer that `look` left. Never a checkpoint."""
         for fetch in self._fetches:
-            if fetch.is_held:
+            if fetch.is_head_only:
                 self._fetches.drop(fetch)
 
     def rename(self, key: str, candidates: tuple[Source, ...]) -> None:
         """Take another key: it has become known which object this is. Never a checkpoint."""
         old = self.tracker.version
         self.tracker.rename(key, candidates)
-        self._cache.became(old)
+        self._cache.note_version_change(old)
 
     def settle(self) -> None:
         """The object is no longer being made: what is here of it may be kept. Never a checkpoint."""
         old = self.tracker.version
         self.tracker.settle()
-        self._cache.became(old)
+        self._cache.note_version_change(old)
 
     # -- reading --
 
@@ -216,7 +216,9 @@ class RemoteFile:
         if abs(next_offset - cursor.swept_stop) < _SWEEP_NBYTES or not cursor.pattern.is_sequential:
             return
         cursor.swept_stop = next_offset
-        self._cache.was_passed(min(other.pattern.next_offset for other in self._cursors if other.pattern.is_sequential))
+        self._cache.note_passed(
+            min(other.pattern.next_offset for other in self._cursors if other.pattern.is_sequential)
+        )
 
     def prefetch(self, ranges: Iterable[ByteRange]) -> None:
         """See OpenFile.prefetch."""
@@ -246,19 +248,19 @@ class RemoteFile:
 
     def _publish(self, fetch: Fetch) -> None:
         """An answer ended, or was left, without proving wrong: what it brought may outlast a crash."""
-        self._cache.publish(fetch.came, unproven=[other.came for other in self._fetches if other is not fetch])
+        self._cache.publish(fetch.brought, unproven=[other.brought for other in self._fetches if other is not fetch])
 
     def _ended(self, fetch: Fetch, error: CffsError | None) -> CffsError | None:
         """A fetch is over. Returns the error for those that wait for it."""
         self._dependencies.running_streams -= fetch.stream_weight
         if fetch.lease is not None:
             self._dependencies.memory.seal(fetch.lease)
-            self._cache.arrived(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
+            self._cache.note_arrival(ByteRange(fetch.lease.start, fetch.lease.filled_stop))
         self._arrived_nbytes = max(self._arrived_nbytes, fetch.position if fetch.has_head else 0)
         self._read_ahead.ended(fetch)
         self._note_history(fetch, error)
         if isinstance(error, MalformedAnswer):
-            self._cache.forget(fetch.came)
+            self._cache.forget(fetch.brought)
         else:
             self._publish(fetch)
         if isinstance(error, RemoteObjectChanged) and not self.tracker.is_changed:
@@ -282,9 +284,9 @@ class RemoteFile:
     def _note_history(self, fetch: Fetch, error: CffsError | None) -> None:
         key, histories = self.tracker.key, self._dependencies.histories
         if fetch.has_head and self.tracker.source is not None:
-            histories.fetched(key, ByteRange(fetch.begin, max(fetch.begin, fetch.position)), self.tracker.source.key)
+            histories.note_fetch(key, ByteRange(fetch.begin, max(fetch.begin, fetch.position)), self.tracker.source.key)
         if error is not None:
-            histories.failed(key, error)
+            histories.note_failure(key, error)
 
 
 class OpenFile:

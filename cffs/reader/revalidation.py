@@ -1,8 +1,7 @@
-"""`--revalidate`: whether an object of which everything is known is still the same at the origin, asked now and then.
+"""`--revalidate`: whether a known object is still the same at the origin.
 
-It must not know who opens what. `reader/object_registry` has the one instance, `fuse/open_remote` asks it before it
-opens.
-Off (0 seconds) nothing is ever asked: a finished recording is immutable for its id and validator.
+With 0 seconds nothing is ever asked: a finished recording is immutable for its id and validator. It owns when each
+object was last confirmed. It must not know what is open.
 """
 
 import logging
@@ -26,7 +25,7 @@ from cffs.reader.range_opener import RangeOpener
 
 log = logging.getLogger(__name__)
 
-#: Objects of which it is remembered when they were asked; the others are asked at their next open.
+#: How many objects' last confirmation is remembered; the others are asked about at their next open.
 _KEPT = 50_000
 
 
@@ -34,22 +33,23 @@ class Revalidation:
     """When each object was last found to be what it was."""
 
     def __init__(self, opener: RangeOpener, *, after_seconds: float, changed: Callable[[str, Pinned], None]) -> None:
-        """`changed` is told the key of an object that is not of that version any more."""
+        """`changed` is called with the key of an object that is not of that version any more."""
         self._opener = opener
         self._after_seconds = after_seconds
         self._changed = changed
         self._confirmed_at: LRUCache[str, float] = LRUCache(_KEPT)
 
     def confirm(self, key: str) -> None:
-        """An answer has just told what the object is."""
+        """Note that an answer has just confirmed what the object is."""
         if self._after_seconds:
             self._confirmed_at[key] = trio.current_time()
 
     async def is_another(self, key: str, sources: tuple[Source, ...], known: Known) -> bool:
-        """Ask for the object's first byte where that is due; True where it is not of the version `known` any more.
+        """Request the object's first byte where that is due; True where it is no longer of the version `known`.
 
-        What stops an answer leaves the object as it is known: what is cached stays readable. Raises RemoteObjectMissing
-        where the origin says that there is no such object. A checkpoint where it asks; cancelled, it is asked again.
+        Where the request fails, the object counts as known: what is cached stays readable. Raises RemoteObjectMissing
+        where the origin says that there is no such object. A checkpoint where it asks; cancelled, the next call asks
+        again.
         """
         if not self._after_seconds:
             return False

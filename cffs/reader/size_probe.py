@@ -1,4 +1,4 @@
-"""The size and version of objects that are not open: one request for the first byte of each, in single flight.
+"""The size of objects that are not open: one request each, in single flight.
 
 It owns the requests on their way, however many callers wait for each, and the limit on how many run at a time. It must
 not know paths, inodes or errnos.
@@ -95,7 +95,7 @@ class SizeProbes:
                     self._turns.leave(turn)
         except CffsError as error:
             probe.error = error
-            self._dependencies.histories.failed(key, error)
+            self._dependencies.histories.note_failure(key, error)
         finally:
             if self._running.get(key) is probe:
                 del self._running[key]

@@ -1,10 +1,10 @@
-"""The bytes of one object that are here, in memory and on disk, always those of the version that it is now.
+"""The bytes of one object that are here: memory first, then disk.
 
-It must not know what is on its way or who reads. Owned by one RemoteFile, which reads from it; `reader/downloader` puts
-in what arrives. A block goes to disk when its last byte has arrived, whichever answer brought it.
+A block is written to disk when its last byte has arrived, whichever answer brought it. It owns no bytes, only the order
+of the tiers and the version that they are asked for. It must not know what is on its way or which readers there are.
 
-Checklist for whoever adds an `await` here or in a caller: the tracker's version may be another after it, and what was
-held or missing before it must be asked again; a view got before it stays valid.
+Checklist for adding an `await` here or in a caller: afterwards the version may be another, and what was held or missing
+before must be asked again; a view that was got before stays valid.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.disk_read_ahead import DiskReadAhead
 from cffs.reader.version_tracker import VersionTracker
 
-#: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders, players step back.
+#: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders READs, players step back.
 _KEEP_BEHIND_NBYTES = 2 * 1024 * 1024
 
 
@@ -58,12 +58,12 @@ class TieredCache:
         return None
 
     def has_any(self) -> bool:
-        """True where a byte of it is here."""
+        """True where a byte of the object is here."""
         whole = ByteRange(0, self._tracker.total_nbytes or 0)
         return bool(whole) and self.first_missing(whole) != whole
 
     def is_whole(self) -> bool:
-        """True where memory has it all, or disk has."""
+        """True where memory has all of the object, or the disk has."""
         tracker = self._tracker
         if tracker.total_nbytes is None:
             return False
@@ -72,9 +72,11 @@ class TieredCache:
         return self._disk.holds_all(tracker.version)
 
     async def read(self, wanted: ByteRange) -> memoryview | None:
-        """The bytes of `wanted` from its start on, as far as disk (or memory, before it) has them in one piece; None
-        where the first byte that memory lacks is not on disk either. A checkpoint only where the disk has to be waited
-        for."""
+        """The bytes of `wanted` from its start, as far as one tier has them in one piece. None where the first byte
+        that memory lacks is not on disk either.
+
+        A checkpoint only where the disk has to be waited for. Cancelled, nothing is changed.
+        """
         while (missing := self.missing_in_memory(wanted)) is not None:
             on_disk_missing = self._on_disk_missing(missing)
             if on_disk_missing is not None and on_disk_missing.start == missing.start:
@@ -93,14 +95,14 @@ class TieredCache:
         return self._disk.first_missing(self._tracker.version, within)
 
     def missing_on_disk(self) -> ByteRange | None:
-        """The first maximal piece of the object, its size known, that is not on disk, or None."""
+        """The first maximal piece of the object, whose size is known, that is not on disk, or None."""
         return self._on_disk_missing(ByteRange(0, self._tracker.total_nbytes or 0))
 
     # -- what arrives --
 
-    def arrived(self, since: ByteRange, *, may_go: bool = False) -> None:
-        """The bytes of `since` have been committed: the blocks that are complete with them go to disk. `may_go`: memory
-        need not keep those until they are read."""
+    def note_arrival(self, since: ByteRange, *, may_go: bool = False) -> None:
+        """Write the blocks to disk that are complete since the bytes of `since` were committed. `may_go`: memory need
+        not keep those until they are read."""
         tracker = self._tracker
         total_nbytes = tracker.total_nbytes
         if total_nbytes is None or not self._disk.is_on or tracker.is_changed or tracker.version.is_private:
@@ -119,8 +121,11 @@ class TieredCache:
             begin = blocks.stop if gap is None else max(run.stop + 1, gap.stop // BLOCK_NBYTES)
 
     async def keep_from_memory(self, within: ByteRange, *, unproven: Iterable[ByteRange]) -> int:
-        """What memory has of `within`, which begins with a block, goes to disk; how many bytes that were not there are
-        there now. No checkpoint where there is nothing to do. `unproven`: see `publish`."""
+        """Write to disk what memory has of `within`, which begins with a block. Return how many bytes are there now
+        that were not.
+
+        No checkpoint where there is nothing to do. `unproven`: see `publish`.
+        """
         missing = self._on_disk_missing(within)
         version, nbytes = self._tracker.version, 0
         for index in blocks_of(missing) if missing is not None else ():
@@ -134,8 +139,11 @@ class TieredCache:
         return nbytes
 
     async def keep(self, start: int, data: memoryview, *, unproven: Iterable[ByteRange]) -> None:
-        """Bytes that are here, wherever from, go to disk; `start` is that of a block, and they end with one or with the
-        object. Returns when the disk has them, or takes nothing. `unproven`: see `publish`."""
+        """Write `data` to disk. It begins with the block at `start` and ends with a block or with the object.
+
+        Returns when the disk has it, or takes nothing. Always a checkpoint where the disk is written by a thread;
+        cancelled, what is queued is written all the same. `unproven`: see `publish`.
+        """
         version, kept = self._tracker.version, ByteRange(start, start + len(data))
         self._disk.keep(version, blocks_of(kept), data)
         await self._disk.written()
@@ -144,43 +152,44 @@ class TieredCache:
             await self._disk.written()
 
     def publish(self, proven: ByteRange, *, unproven: Iterable[ByteRange]) -> None:
-        """The answers that brought `proven` ended as they should; those that brought `unproven` go on. What is on disk
-        of the former alone outlasts a crash from now on."""
+        """Let what is on disk outlast a crash: the blocks that only answers brought that ended well (`proven`), and
+        none that go on (`unproven`)."""
         if not self._disk.is_on or self._tracker.is_changed or self._tracker.version.is_private:
             return
         going_on = [blocks_of(other) for other in unproven if other]
         indexes = [index for index in blocks_of(proven) if not any(index in other for other in going_on)]
         self._disk.publish(self._tracker.version, indexes)
 
-    def became(self, old: ObjectVersion) -> None:
-        """What was held as the version `old` is of the tracker's version of now."""
+    def note_version_change(self, old: ObjectVersion) -> None:
+        """Keep what was held as the version `old` as that of the version of now."""
         new = self._tracker.version
         if new == old:
             return
         self._memory.rename(old, new)
         if not old.is_private:
-            self._disk.drop_object(new.key)  # it is named by a version that nobody asks for any more
+            self._disk.drop_object(new.key)  # no request is made any more for the version that names it
         elif new.total_nbytes is not None and not new.is_private:
-            self.arrived(ByteRange(0, min(new.total_nbytes, self._memory.limit_nbytes)))
+            self.note_arrival(ByteRange(0, min(new.total_nbytes, self._memory.limit_nbytes)))
 
-    def was_passed(self, offset: int) -> None:
-        """All readers are beyond `offset`: of an object that cannot be kept whole, what lies behind them is freed."""
+    def note_passed(self, offset: int) -> None:
+        """Free what lies behind all readers, who are beyond `offset`, of an object that cannot be kept whole."""
         total_nbytes = self._tracker.total_nbytes
         if total_nbytes is None or total_nbytes > self._memory.limit_nbytes // 2:
             self._memory.drop_consumed(self._tracker.version, max(0, offset - _KEEP_BEHIND_NBYTES))
 
     async def keep_up(self) -> None:
-        """For who receives: lets a slow disk catch up for a moment."""
+        """Wait for a moment, in a receiver, until a slow disk has caught up. A checkpoint only where the disk has to be
+        waited for."""
         await self._disk.keep_up()
 
     # -- forgetting --
 
     def forget(self, unwanted: ByteRange) -> None:
-        """What touches `unwanted` proved not to be trusted."""
+        """Drop what touches `unwanted`: it proved untrustworthy."""
         self._memory.forget(self._tracker.version, unwanted)
         self._disk.forget(self._tracker.version, unwanted)
 
     def drop(self) -> None:
-        """No byte of the version is worth anything, nor one of another on disk."""
+        """Drop every byte of the version, and of any version on disk."""
         self._memory.drop(self._tracker.version)
         self._disk.drop_object(self._tracker.key)

@@ -1,8 +1,8 @@
-"""Whether reading can go on after an answer that does not show that it is of the version at hand.
+"""Whether reading goes on after an answer that does not show its version.
 
 Bytes that no reader was given are dropped, and the next answer decides which version this is. Where readers were given
 some, they get no more until one answer of the whole object has shown the same bytes there: then all that they have is
-of that answer's version too.
+of that answer's version too (cffs/docs/reading.md#versions).
 
 It owns the proof that is under way. It must not know requests, or which readers wait; the file that owns it ends the
 fetches of the earlier beginning. No method is a checkpoint.

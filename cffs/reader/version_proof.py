@@ -1,4 +1,4 @@
-"""Proofs that another answer has the bytes that readers were already given: by the bytes, or by a digest of all.
+"""Proofs that another answer has the bytes that readers were given.
 
 It must not know fetches, or why a proof is wanted.
 """

@@ -1,6 +1,6 @@
-"""Which version of an object one remote file is, as its answers told: source, total, validator.
+"""Which version of an object one remote file is: source, total, validator.
 
-It must not know fetches or caches. Owned by one RemoteFile; `reader/downloader` lets each answer's head confirm it.
+It owns the name of the version, and the rule by which an answer agrees with it. It must not know fetches or caches.
 """
 
 from itertools import count
@@ -15,17 +15,16 @@ from cffs.reader.object_info import Known, Learned
 from cffs.reader.range_opener import Answer
 
 _instances = count(1)
-#: Dates of HTTP have seconds: a change within that of the answer, or of a clock beside it, need not show.
+#: Dates of HTTP have seconds: a change within that time of the answer, or of a clock beside it, need not show.
 _JUST_MS = 2_000
 
 
 class VersionTracker:
-    """What is known of one version of object `key`; grows with each answer, never contradicts an earlier one.
-
+    """What is known of one version of object `key`; it grows with each answer, and never contradicts an earlier one.
 
     A version is pinned by the first answer of which a byte is kept. Until then only the total must be what was known:
-    the validator of an earlier answer names nothing that anybody has. Afterwards every answer must agree with it, by
-    the same validator or at least the same date: one that tells neither, or is dated at the moment it was sent, proves
+    the validator of an earlier answer names bytes that no one has. Afterwards every answer must agree with it, by the
+    same validator or at least the same date. One that states neither, or is dated at the moment it was sent, proves
     nothing (VersionUnclear). Where an object's answers do not agree, it is taken from one answer (`is_of_one_answer`).
     """
 
@@ -41,7 +40,7 @@ class VersionTracker:
         self.key = key
         #: False as long as it is not known whether the object is still being made: its bytes are served and not kept.
         self.is_settled = is_settled
-        #: When the first answer was given, by the service's own clock.
+        #: When the first answer was sent, by the service's own clock.
         self.answered_ms: int | None = None
         self._instance = next(_instances)
         self.candidates = candidates
@@ -51,15 +50,15 @@ class VersionTracker:
         self.last_modified_ns = known.last_modified_ns if known is not None else None
         #: Bytes of it are here, or in the kernel: no other validator will do.
         self.is_pinned = False
-        #: The validator that pinned it is a date of the moment it was told.
+        #: The validator that pinned it is a date of the moment it was sent.
         self._is_just_modified = False
         #: All of it comes from one answer, and whatever another answer brings must have the same bytes.
         self.is_of_one_answer = is_of_one_answer
-        #: The origin answers every range with the whole, or does not tell the total of a part, or the whole is wanted.
+        #: The origin answers every range with the whole, or does not state the total of a part, or the whole is wanted.
         self.ignores_ranges = is_of_one_answer
         #: Another version was seen at the origin: no byte of this one can be had any more.
         self.is_changed = False
-        #: Counts how often it began anew: what was put together before is worth nothing.
+        #: How often it has begun again: what was put together before that is worthless.
         self.beginnings = 0
         #: What its bytes are cached under. May change at a checkpoint: ask again, never keep it.
         self.version = self._version()
@@ -79,13 +78,13 @@ class VersionTracker:
         return self.name
 
     @property
-    def tells_versions(self) -> bool:
-        """True where its validator shows whether the next whole answer is of it."""
+    def shows_version(self) -> bool:
+        """True where its validator shows whether the next whole answer is of this version."""
         return self.validator is not None and not self.is_of_one_answer
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Where to ask, in order: the source that answered, else all candidates."""
+        """The sources to ask, in order: the one that answered, else all candidates."""
         return self.candidates if self.source is None else (self.source,)
 
     def is_of(self, known: Known) -> bool:
@@ -103,11 +102,11 @@ class VersionTracker:
         )
 
     def adopt(self, answer: Answer, source: Source, *, is_first_of_whole: bool) -> bool:
-        """Takes over what the head of `answer` adds; True when anything was new. `is_first_of_whole`: it is to bring
-        everything, from the first byte on, and continues no other.
+        """Take over what the head of `answer` adds; True when any of it was new. `is_first_of_whole`: the answer is to
+        bring everything from the first byte on, and continues no other.
 
-        Raises RemoteObjectChanged when it contradicts what another answer told, VersionUnclear when it does not show
-        that it is of the same version.
+        Raises RemoteObjectChanged when it contradicts another answer, VersionUnclear when it does not show that it is
+        of this version.
         """
         if None not in (self.total_nbytes, answer.total) and self.total_nbytes != answer.total:
             raise RemoteObjectChanged(f"two answers for {self.key} are of different lengths")
@@ -137,7 +136,8 @@ class VersionTracker:
             raise VersionUnclear(f"an answer for {self.key} does not show that it is of the same version")
 
     def begin_again(self, *, is_of_one_answer: bool) -> None:
-        """Nobody has a byte of it any more (or what they have will be compared): the next answer says which it is."""
+        """Let the next answer state which version this is: no reader has a byte of it, or what readers have will be
+        compared."""
         self.beginnings += 1
         self.validator, self.last_modified_ns = None, None
         self.is_pinned = self._is_just_modified = False
@@ -146,7 +146,8 @@ class VersionTracker:
         self.version = self._version()
 
     def found_end(self, total_nbytes: int) -> None:
-        """The verified end of an answer that told no total. Raises RemoteObjectChanged when another was known."""
+        """Take over the verified end of an answer of unstated total. Raises RemoteObjectChanged when another total was
+        known."""
         if self.total_nbytes is not None and self.total_nbytes != total_nbytes:
             raise RemoteObjectChanged(f"{self.key} ended elsewhere than before")
         self.total_nbytes = total_nbytes
@@ -162,17 +163,17 @@ class VersionTracker:
             raise RemoteObjectChanged(f"{self.key} is not the version that was opened")
 
     def end(self) -> None:
-        """Another version was seen: from now on it has a name that nothing is ever kept under."""
+        """End it, because another version was seen: from now on it has a name that nothing is ever kept under."""
         self.is_changed = True
         self.version = ObjectVersion(self.key, self.validator, self.total_nbytes, self._instance)
 
     def rename(self, key: str, candidates: tuple[Source, ...]) -> None:
-        """It is known by now which object it is."""
+        """Take another key: it has become known which object this is."""
         self.key, self.candidates = key, candidates
         self.version = self._version()
 
     def settle(self) -> None:
-        """It is not being made any more: its bytes may be kept."""
+        """Let its bytes be kept: the object is no longer being made."""
         self.is_settled = True
         self.version = self._version()
 
@@ -193,5 +194,5 @@ def _is_just_modified(answer: Answer) -> bool:
 
 
 def _kinds_differ(one: str | None, other: str | None) -> bool:
-    """A machine tells an ETag, another one none: their dates may still be the same."""
+    """One machine sends an ETag, another does not: their dates may still be the same."""
     return one is None or other is None or _is_date(one) != _is_date(other)

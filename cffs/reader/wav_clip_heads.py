@@ -1,7 +1,7 @@
-"""The heads of recordings that moments are cut from: read from bytes that are here, else asked of the origin.
+"""The heads of recordings that clips are cut from.
 
-It must not know what a moment is. `core/wav` says which bytes it needs next; this brings them, with as few and as small
-questions as the chunks before the samples allow.
+`core/wav` says which bytes of a head it needs next; this module brings them with as few and as small requests as the
+chunks before the samples allow. It owns one request at a time. It must not know what a clip is.
 """
 
 from contextlib import AsyncExitStack
@@ -18,7 +18,7 @@ from cffs.reader.disk_tier import DiskTier
 from cffs.reader.object_info import Known
 from cffs.reader.range_opener import Answer, RangeOpener
 
-#: A first question brings the chunks before the samples, unless somebody put a picture there.
+#: A first request brings the chunks before the samples, unless there is a picture among them.
 _HEAD_NBYTES = 4096
 #: Each long chunk before the samples costs one more.
 _MAX_QUESTIONS = 16
@@ -48,8 +48,8 @@ class Held:
         return True
 
     async def read(self, wanted: ByteRange) -> memoryview | None:
-        """The bytes of `wanted` from its start on, as far as one of memory and disk has them; None where the first is
-        gone meanwhile. A checkpoint only where the disk has to be waited for."""
+        """The bytes of `wanted` from its start, as far as memory or disk has them; None where the first is gone
+        meanwhile. A checkpoint only where the disk has to be waited for."""
         missing = self._memory.first_missing(self._version, wanted)
         if missing is not None and missing.start == wanted.start:
             return await self._disk.read(self._version, wanted)
@@ -78,7 +78,7 @@ class Held:
 
 
 class HeadQuestion:
-    """Asks the origin for a recording's head, and takes down which version answered. An async context manager: the
+    """Requests a recording's head from the origin, and notes which version answered. An async context manager: the
     answer that is being read is closed with it."""
 
     def __init__(self, opener: RangeOpener, whole: Source, pinned: Pinned) -> None:
@@ -103,10 +103,10 @@ class HeadQuestion:
         await self._stack.aclose()
 
     async def layout(self) -> WavLayout:
-        """Where the samples lie and end, whatever tells it: the origin, the head, or at last the end of all bytes.
+        """Where the samples lie and end, by what shows it: the origin, the head, or at last the end of all bytes.
 
         Raises MalformedAnswer for what cannot be cut, RemoteObjectChanged for another version than `pinned`, and what
-        stops an answer. Always a checkpoint; cancelled, the question is dropped.
+        stops an answer. Always a checkpoint; cancelled, the request is dropped.
         """
         walk = read_head()
         wanted = next(walk)
@@ -120,7 +120,7 @@ class HeadQuestion:
         return layout if self.pinned.total is None else layout.within(self.pinned.total)
 
     async def _bring(self, wanted: ByteRange) -> bytes:
-        """The wanted bytes; fewer only where the file ends."""
+        """The bytes of `wanted`; fewer only where the file ends."""
         while True:
             total_nbytes, stop = self.pinned.total, self._start + len(self._bytes)
             clamped = wanted if total_nbytes is None else wanted.clamped(total_nbytes)
@@ -132,19 +132,19 @@ class HeadQuestion:
                 await self._receive(self._answer, wanted.start)
 
     async def _ask(self, offset: int | None) -> None:
-        """One more answer: about a head's worth from `offset` on, or, with None, all there is."""
+        """Open one more answer: about a head's worth from `offset` on, or, with None, all there is."""
         self._answer = None
         await self._stack.aclose()
         self._questions += 1
         if self._questions > _MAX_QUESTIONS:
-            raise MalformedAnswer("no moment can be cut from a WAV file of so many chunks before its samples")
+            raise MalformedAnswer("no clip can be cut from a WAV file of so many chunks before its samples")
         asked = None if offset is None else ByteRange(offset, offset + _HEAD_NBYTES)
         try:
             answer = await self._stack.enter_async_context(
                 self._opener.open_range(self._whole, asked, pinned=self.pinned)
             )
         except RangeNotSatisfiable as beyond:
-            raise MalformedAnswer("no moment can be cut from a WAV file that ends before its samples") from beyond
+            raise MalformedAnswer("no clip can be cut from a WAV file that ends before its samples") from beyond
         total_nbytes = answer.total if self.pinned.total is None else self.pinned.total
         self.pinned = Pinned(validator=self.pinned.validator or answer.validator, total=total_nbytes)
         if self.last_modified_ns is None:
@@ -152,7 +152,7 @@ class HeadQuestion:
         self._answer, self._start, self._bytes = answer, answer.start, bytearray()
 
     async def _receive(self, answer: Answer, offset: int) -> None:
-        """Some more bytes of the answer; those before `offset` are of no more use."""
+        """Receive some more bytes of the answer; those before `offset` are of no more use."""
         buffer = memoryview(bytearray(_SCRATCH_NBYTES))
         nbytes = await answer.receive_into(buffer)
         if not nbytes:
@@ -160,7 +160,7 @@ class HeadQuestion:
             if answer.stop is None:
                 self.pinned = Pinned(validator=self.pinned.validator, total=stop)
             elif stop == self._ended_at:
-                raise MalformedAnswer("no moment can be cut from a WAV file that ends before its samples")
+                raise MalformedAnswer("no clip can be cut from a WAV file that ends before its samples")
             self._ended_at = stop
             return
         self._bytes += buffer[:nbytes]
@@ -169,7 +169,7 @@ class HeadQuestion:
         self._start += passed
 
     async def _measure(self) -> None:
-        """Find out where the recording ends, by all of it: neither the origin nor the head tells."""
+        """Find out where the recording ends from all of it: neither the origin nor the head states it."""
         await self._ask(None)
         while self._answer is not None and self.pinned.total is None:
             await self._receive(self._answer, self._start + len(self._bytes))

@@ -9,7 +9,7 @@ from functools import partial
 from cffs.core.errors import NotInTree, RemoteObjectMissing
 from cffs.core.source import wav_key
 from cffs.core.values import RecordingState
-from cffs.reader.wav_clips import moment_source
+from cffs.reader.wav_clips import clip_source
 from cffs.tree.calls_in_progress import ask_state
 from cffs.tree.contents import Remote
 from cffs.tree.context import Context
@@ -69,6 +69,6 @@ def content(context: Context, node: ClipNode) -> Remote:
     row = context.catalog.recording(file_id)
     return Remote(
         key=f"moment/{file_id}@{start}-{stop}.wav" + (f"#{version}" if version else ""),
-        sources=(moment_source(file_id, start, stop),),
+        sources=(clip_source(file_id, start, stop),),
         created_ms=row.created_ms if row is not None else None,
     )

@@ -25,6 +25,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/core",
     "cffs/daemon",
     "cffs/docs",
+    "cffs/reader",
     "cffs/fuse",
     "cffs/standin",
     "cffs/writer",

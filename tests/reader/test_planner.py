@@ -128,7 +128,7 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
             assert total is None or fetch.wanted.stop <= total
             assert not any(fetch.wanted.overlaps(other) for other in taken)
             taken.append(fetch.wanted)
-            if not fetch.is_stream and not fetch.is_kept:
+            if not fetch.is_stream and not fetch.must_finish:
                 whole_or_first = max(SMALL_FILE_NBYTES, state.first_nbytes)
                 assert fetch.wanted.nbytes <= max(whole_or_first, wanted.nbytes + 8 * KIB, TAIL_NBYTES + 8 * KIB)
             assert fetch.wanted.nbytes <= LONG_NBYTES * 5 // 4

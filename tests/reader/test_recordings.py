@@ -61,7 +61,7 @@ class Run:
     stop: int
     limit: int
     is_stream: bool
-    is_kept: bool
+    must_finish: bool
 
 
 @dataclass
@@ -107,11 +107,11 @@ class Played:
             run.stop = planned.cut_at
         if planned.spent.is_whole:
             for run in self.runs:
-                run.is_kept, run.limit = True, run.stop
+                run.must_finish, run.limit = True, run.stop
         self.spent = planned.spent
         for fetch in planned.fetches:
             limit = planned.receive_stop if fetch.is_stream else fetch.wanted.stop
-            self.begin(fetch.wanted, limit=limit, is_stream=fetch.is_stream, is_kept=fetch.is_kept)
+            self.begin(fetch.wanted, limit=limit, is_stream=fetch.is_stream, must_finish=fetch.must_finish)
         while (absent := self.first_absent(wanted)) is not None:
             found = self.run_at(absent.start)
             assert found is not None, "a READ that nothing is to bring"
@@ -120,10 +120,10 @@ class Played:
             run.limit = max(run.limit, planned.receive_stop)
         self.some_arrives()
 
-    def begin(self, wanted: ByteRange, *, limit: int, is_stream: bool = False, is_kept: bool = False) -> None:
+    def begin(self, wanted: ByteRange, *, limit: int, is_stream: bool = False, must_finish: bool = False) -> None:
         self.requests += 1
         self.spent = self.spent._replace(requests=self.spent.requests + 1)
-        self.runs.append(Run(wanted.start, wanted.stop, limit, is_stream, is_kept))
+        self.runs.append(Run(wanted.start, wanted.stop, limit, is_stream, must_finish))
 
     def arrive(self, run: Run, stop: int) -> None:
         if stop > run.position:
@@ -143,12 +143,12 @@ class Played:
     def close(self, reader: int) -> None:
         """What nobody keeps is given up with its reader; another's stream, too, at worst."""
         self.readers.pop(reader, None)
-        self.runs = [run for run in self.runs if run.is_kept]
+        self.runs = [run for run in self.runs if run.must_finish]
         self.some_arrives()
 
     def settle(self) -> None:
         """What is kept comes to its end."""
-        for run in [run for run in self.runs if run.is_kept]:
+        for run in [run for run in self.runs if run.must_finish]:
             self.arrive(run, run.stop)
 
     def pause(self) -> None:
@@ -182,7 +182,7 @@ def test_any_pattern_is_a_handful_of_requests(total: int, first_nbytes: int, dat
     played = Played(total, data, limits, first_nbytes)
     if data.draw(st.booleans()):  # its size was not known
         question = ByteRange(0, min(SMALL_FILE_NBYTES, total))
-        played.begin(question, limit=question.stop, is_kept=True)
+        played.begin(question, limit=question.stop, must_finish=True)
     steps = st.one_of(
         st.tuples(st.just("read"), st.integers(0, 2), reads_of(total)),
         st.tuples(

@@ -617,10 +617,10 @@ async def test_what_is_brought_early_is_let_go(autojump_clock: MockClock) -> Non
             handle.close()
         await wait_all_tasks_blocked()
         assert lab.objects.counters.open_files == 2
-        assert siblings.has_brought(files[2].key)
+        assert siblings.has_prefetched(files[2].key)
         await trio.sleep(HOLD_SECONDS + 0.001)
         assert lab.objects.counters.open_files == 0
-        assert not siblings.has_brought(files[2].key)
+        assert not siblings.has_prefetched(files[2].key)
         assert lab.cache.held_nbytes(files[2].key) == 100_000
         everything = ByteRange(0, lab.cache.limit_nbytes)
         lease = lab.cache.lease(
@@ -647,13 +647,13 @@ async def test_what_was_brought_of_an_earlier_version(autojump_clock: MockClock)
 
         await pass_by(0, [])
         await pass_by(1, [sibling])
-        assert siblings.has_brought(lab.key)
+        assert siblings.has_prefetched(lab.key)
         lab.add(VERSIONS[2])
         lab.objects.forget(lab.key)
-        assert not siblings.has_brought(lab.key)
+        assert not siblings.has_prefetched(lab.key)
         fresh = NextFile(index=2, key=lab.key, sources=(lab.source,), known=None, hint_nbytes=TOTAL)
         await pass_by(2, [fresh])
-        assert siblings.has_brought(lab.key)
+        assert siblings.has_prefetched(lab.key)
         assert lab.objects.counters.open_files == 2
         handle = await opened(lab)
         siblings.opened("f", 3, key=lab.key, file=handle, following=lambda _count: [])

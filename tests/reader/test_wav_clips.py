@@ -19,7 +19,7 @@ from cffs.core.errors import (
 )
 from cffs.core.source import Source, v1_recording, wav_key
 from cffs.reader.object_info import Known
-from cffs.reader.wav_clips import WavClips, moment_source
+from cffs.reader.wav_clips import WavClips, clip_source
 from tests.core.test_wav import chunk, chunks_of, form, pcm, walked, wav
 from tests.reader.simulated_link import Fault, Lab, Remote, disk_in, laboratory
 
@@ -59,7 +59,7 @@ def serve(lab: Lab, data: bytes, **how: object) -> File:
 
 def subject(start: str, stop: str) -> tuple[str, Source]:
     """A moment's key and source."""
-    return f"moment/{IDENT}@{start}-{stop}.wav", moment_source(IDENT, start, stop)
+    return f"moment/{IDENT}@{start}-{stop}.wav", clip_source(IDENT, start, stop)
 
 
 async def read(lab: Lab, key: str, source: Source, known: Known | None = None) -> bytes:
@@ -171,7 +171,7 @@ async def test_what_is_here_in_part(autojump_clock: MockClock) -> None:
         for stop, requests in (("10", 1), ("10.000125", 2)):
             assert chunks_of(await read(lab, *subject("9", stop)))[b"data"] == cut_of(data, "9", stop)
             assert lab.origin.requests == requests
-        async with WavClips(lab.origin, lab.objects).open_range(moment_source(IDENT, "1", "9"), None) as answer:
+        async with WavClips(lab.origin, lab.objects).open_range(clip_source(IDENT, "1", "9"), None) as answer:
             buffer = memoryview(bytearray(8192))
             assert [await answer.receive_into(buffer) for _ in range(2)] == [44, 8192]
             assert bytes(buffer) == data[16_000 : 16_000 + 8192]

@@ -155,8 +155,8 @@ def test_how_far_ahead() -> None:
     """2 after the second open in order, doubled by each open of a prefetched file, 16 at most; a jump starts over."""
     run, ahead = FolderRun(), []
     for index in range(7):
-        run = run.opened(index, 1, was_brought=index > 1)
+        run = run.opened(index, 1, was_prefetched=index > 1)
         ahead.append(run.ahead)
     assert ahead == [0, 2, 4, 8, 16, 16, 16]
-    assert run.opened(100, 1, was_brought=False).ahead == 0
-    assert run.opened(5, 1, was_brought=False) == run
+    assert run.opened(100, 1, was_prefetched=False).ahead == 0
+    assert run.opened(5, 1, was_prefetched=False) == run
