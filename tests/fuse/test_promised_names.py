@@ -158,7 +158,7 @@ async def test_a_forgotten_promise_leaves_nothing(world):
         await mount.kernel.forget_all()
         assert len(mount.inodes) == 1
         assert len(mount.inodes._given) < 10
-        assert not mount.namespace.promises._unproven
+        assert not mount.namespace.promised_names._unproven
 
 
 async def test_a_promise_is_listed_nowhere(world):
