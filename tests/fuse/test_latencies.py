@@ -1,4 +1,4 @@
-"""How many latencies pass before the first byte of a path that was not listed, and how many requests that costs."""
+"""Latencies before the first byte of a path that no listing showed, and requests."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
