@@ -255,3 +255,38 @@ async def test_sixteen_programs(world, clock: MockClock):
                 nursery.start_soon(read, number)
         assert trio.current_time() - began < 1.2 * 200 / 16 * LATENCY_SECONDS
         assert bodies(mount) == {"body": 200}
+
+
+@pytest.mark.parametrize("hanging", ["files", "folders"])
+@pytest.mark.parametrize("which", CREDENTIALS.values(), ids=CREDENTIALS)
+async def test_a_healthy_file_beside_a_hundred_that_hang(world, clock: MockClock, which, hanging):
+    """It takes its own latencies, the second after which what hangs does not count any more, and hardly more."""
+    made = Account(seed=5, calls=40)
+    found = next(recordings(made))
+    form = "wav" if which.get("v1", True) else "mp3"
+    healthy = {"files": f"recordings/{found.ident}.{form}", "folders": f"campaigns/{found.campaign}/{found.call}"}
+    healthy["folders"] += f"/{found.ident}.{form}"
+    others = {"files": "recordings/{}." + form, "folders": f"campaigns/{found.campaign}/" + "{}/88." + form}
+    own_latencies = {"files": 1.3, "folders": 2.3}[hanging]
+    async with world(made, timeout_seconds=120.0, budget_seconds=100.0, **which) as mount:
+        await started(mount)
+        mount.standin.faults.add("hang", path=r"/7\d\d(\.mp3)?$")
+        async with trio.open_nursery() as nursery:
+
+            async def read(path: str) -> None:
+                with trio.CancelScope() as scope:
+                    scopes.append(scope)
+                    await mount.kernel.read(path)
+
+            scopes: list[trio.CancelScope] = []
+            for number in range(700, 800):
+                nursery.start_soon(read, others[hanging].format(number))
+            await trio.sleep(0.3)
+            began = trio.current_time()
+            assert await mount.kernel.read(healthy[hanging])
+            took = trio.current_time() - began
+            assert len(mount.calls.waiting()) == 100
+            for scope in scopes:
+                scope.cancel()
+        mount.standin.faults.clear()
+        assert took <= own_latencies * LATENCY_SECONDS + 1
