@@ -31,6 +31,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/writer",
     "scripts/tools",
     "tests/canary.py",
+    "tests/callfire",
     "tests/cli",
     "tests/daemon",
     "tests/writer",
