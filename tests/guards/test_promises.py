@@ -21,7 +21,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (BYTES, "test_truncated_close_delimited"),
         (BYTES, "test_error_page_with_200"),
     ),
-    "What changed at the service is ESTALE": ((BYTES, "test_object_replaced_between_ranges"),),
+    "A change at the service is ESTALE": ((BYTES, "test_object_replaced_between_ranges"),),
     "After `open()` fstat is exact": (
         ("mount/test_listing.py", "test_sizes_before_and_after_open"),
         (BYTES, "test_size_lies_both_ways"),
@@ -67,7 +67,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("faults/test_refused_credentials.py", "test_refused_while_it_was_mounted"),
         (ANSWERS, "test_refused_account"),
     ),
-    "What was read once is read again": (("mount/test_disk.py", "test_remount_without_the_network"),),
+    "Bytes that were read once cost no request": (("mount/test_disk.py", "test_remount_without_the_network"),),
     "Damaged, cut, foreign or removed cache files": (
         (STORAGE, "test_damaged_cache"),
         (STORAGE, "test_cache_folder_full"),
