@@ -38,6 +38,7 @@ from cffs.daemon.credentials_check import CredentialsCheck
 from cffs.daemon.descriptor_shares import descriptor_limit, shares
 from cffs.daemon.disk_cache_setup import cache_commands, open_disk_cache, trouble_notes
 from cffs.daemon.explain import Explain
+from cffs.daemon.folder_facts import FolderFacts
 from cffs.daemon.kernel import HANDLER_SHARE, handler_budget, request_limit_seconds
 from cffs.daemon.mount_services import MountServices, ServiceState
 from cffs.daemon.prefetch_command import PrefetchCommand
@@ -191,7 +192,14 @@ def _commands(status: Status, disk: DiskCache, namespace: Namespace) -> dict[str
         expect=objects.expect,
     )
     explain = Explain(settings=settings, namespace=namespace, catalog=catalog, objects=objects, transport=transport)
-    return {**cache_commands(disk, namespace), **prefetch.commands(), "probe": probe.probe, "why": explain.why}
+    facts = FolderFacts(namespace=namespace, catalog=catalog, objects=objects, disk=disk)
+    return {
+        **cache_commands(disk, namespace),
+        **prefetch.commands(),
+        "known": facts.known,
+        "probe": probe.probe,
+        "why": explain.why,
+    }
 
 
 def _held(inodes: InodeTable) -> dict[str, int]:
@@ -203,7 +211,7 @@ def _held(inodes: InodeTable) -> dict[str, int]:
 def _zone_notice(timezone: str, catalog: Catalog) -> tuple[str, ...]:
     if catalog.zone.key == timezone:
         return ()
-    return (f"names show times in {catalog.zone.key}, the zone of this account's first mount, not in {timezone}",)
+    return (f"names tell times in {catalog.zone.key}, the zone of this account's first mount, not in {timezone}",)
 
 
 def _wall_ms() -> int:

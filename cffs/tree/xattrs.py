@@ -78,7 +78,7 @@ def _told(
         yield "xdg.origin.url", url_of(_source(context, node, content))
     if isinstance(node, MediaFileNode | MediaRawNode | MediaJsonNode):
         yield "cffs.id", str(node.media_id)
-    if (ident := _recording_of(node)) is not None:
+    if (ident := recording_of(node)) is not None:
         yield "cffs.id", str(ident)
         row, file = context.catalog.views.recording(ident), context.catalog.listed_file(ident)
         if row is not None:
@@ -94,7 +94,7 @@ def _told(
     if isinstance(content, Remote):
         description = namespace.describe_content(content)
         yield "cffs.size", "exact" if description.is_exact else "hint"
-        yield "cffs.cached", _cached(held(content.key), description)
+        yield "cffs.cached", held_part(held(content.key), description)
 
 
 def _source(context: Context, node: Node, content: Remote) -> Source:
@@ -127,7 +127,7 @@ def _of_recording(row: ViewRow) -> Iterator[tuple[str, str | None]]:
     yield "cffs.state", recording.state.value
 
 
-def _recording_of(node: Node) -> int | None:
+def recording_of(node: Node) -> int | None:
     """The id of the recording that a file is of, in one of its forms."""
     if isinstance(node, WavNode):
         return node.file_id
@@ -138,7 +138,8 @@ def _spelt(labels: Iterable[str]) -> str:
     return ",".join(encode_name(label).replace(",", "%2C") for label in labels)
 
 
-def _cached(held_nbytes: int, description: Description) -> str:
+def held_part(held_nbytes: int, description: Description) -> str:
+    """How much of a file is held: `full`, `partial` or `none`."""
     if not held_nbytes:
         return "full" if description.is_exact and not description.nbytes else "none"
     return "full" if description.is_exact and held_nbytes >= (description.nbytes or 0) else "partial"
