@@ -32,6 +32,8 @@ PARTS = ROOT / "scripts/tools/debian"
 PYTHON = Path("/usr/bin/python3")
 #: Where the private tree lies on the target.
 HOME = Path("/usr/lib/cffs")
+#: The file managers whose Python bindings look for extensions in a folder of their own.
+FILE_MANAGERS = ("nautilus", "nemo", "caja")
 #: What pip notes of an installation: the machine's paths among it, and nothing that is read at run time.
 NOTES_OF_PIP = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 #: Where zsh, bash and fish look for what a package brings.
@@ -53,8 +55,9 @@ DESCRIPTION = """call recordings of a CallFire account as files
  file system: campaigns, calls and recordings become folders and files, whose
  bytes are fetched as they are read, and kept.
  .
- The package has commands, systemd units, shell completions, and a udev rule
- for a larger read-ahead."""
+ The package has commands, systemd units, shell completions, a udev rule for a
+ larger read-ahead, and an extension for Nautilus, Nemo and Caja, which needs
+ the Python binding of the file manager."""
 
 
 def main() -> int:
@@ -164,12 +167,18 @@ def write_commands(root: Path) -> None:
 
 
 def write_parts(root: Path) -> None:
-    """What other programs read: udev and systemd."""
+    """What other programs read: udev, systemd, and file managers."""
     copy(PARTS / "60-cffs.rules", root / "usr/lib/udev/rules.d/60-cffs.rules")
     copy(PARTS / "read-ahead", root / HOME.relative_to("/") / "read-ahead", mode=0o755)
     for kind in ("user", "system"):
         unit = (ROOT / f"cffs/cli/units/{kind}/cffs@.service").read_text()
         write(root / f"usr/lib/systemd/{kind}/cffs@.service", unit.replace("/usr/bin/env cffs", "/usr/bin/cffs"))
+
+    copy(PARTS / "cffs_file_manager.py", root / "usr/share/cffs/cffs_file_manager.py")
+    for manager in FILE_MANAGERS:
+        folder = root / f"usr/share/{manager}-python/extensions"
+        folder.mkdir(parents=True)
+        (folder / "cffs_file_manager.py").symlink_to("../../cffs/cffs_file_manager.py")
 
 
 def write_documents(root: Path, site: Path) -> None:
@@ -286,13 +295,15 @@ def write_control(root: Path, scratch: Path, architecture: str) -> None:
         "Maintainer": MAINTAINER,
         "Installed-Size": str(nbytes // 1024 + 1),
         "Depends": ", ".join([*depends, *linked(root, scratch, architecture)]),
+        "Suggests": "python3-nautilus | nemo-python | python3-caja, gir1.2-gtk-3.0 | gir1.2-gtk-4.0",
+        "Enhances": "nautilus, nemo, caja",
         "Section": "utils",
         "Priority": "optional",
         "Description": DESCRIPTION,
     }
     write(folder / "control", "".join(f"{name}: {text}\n" for name, text in fields.items()))
     write(folder / "md5sums", "".join(sums))
-    for name in ("postinst", "postrm"):
+    for name in ("postinst", "prerm", "postrm"):
         copy(PARTS / name, folder / name, mode=0o755)
 
 

@@ -1,4 +1,4 @@
-"""Every fault of the stand-in over real HTTP: right bytes or the right exception."""
+"""Every fault of the stand-in, over real HTTP: the right bytes or the right exception, few tries, in time."""
 
 import time
 
@@ -16,11 +16,10 @@ from cffs.standin.answers import Options
 from cffs.standin.server import Standin
 from tests.exhaustion import no_descriptors
 
-#: `shift` sends other bytes under a right head, `total_wrong` another total, and `short_by_one` another length to a
-#: whole GET: one answer alone does not show these. A pinned version shows the last two; the reader's tests hold the
-#: first.
+#: `shift` sends other bytes under a right head, `total_wrong` another total, `short_by_one` another length to a whole
+#: GET: no client can tell from one answer. What is pinned shows the last two, the reader's tests hold the first.
 UNSEEN = {"shift", "total_wrong", "short_by_one"}
-#: Faults with another object, or with a body that the test must give.
+#: Other objects, and what the test must say itself.
 OTHERS = {"rows", "body", "codec", "other_machine"}
 MAX_ATTEMPTS = 4
 MAX_HOPS = 6
@@ -35,18 +34,16 @@ def first_object(standin: Standin) -> tuple[Source, bytes]:
 @pytest.mark.parametrize("asked", [None, ByteRange(1000, 5000), ByteRange(0, 200_000)], ids=["whole", "inner", "start"])
 @pytest.mark.parametrize("fault", [name for name in standin_faults.NAMES if name not in UNSEEN | OTHERS])
 async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_for, drain, fault, asked):
-    """A reader never gets a wrong byte, after at most four attempts, and within the total time and one idle time."""
+    """Never a wrong byte, at most four tries, never longer than the total and one idle time."""
     source, content = first_object(standin)
     if fault == "cr_wrong" and asked == ByteRange(0, 200_000):
-        asked = ByteRange(
-            0, len(content) - 5000
-        )  # the bytes of a whole body are rotated under a right head, which no client can see
+        asked = ByteRange(0, len(content) - 5000)  # of a whole body, its bytes go round under a right head: unseen
     standin.faults.add(fault)
     began = time.monotonic()
     async with Transport(settings_for(standin, timeout_seconds=0.8)) as transport:
         try:
             with_total = None if asked is None else asked.clamped(len(content))
-            # A drip ends with its caller's time only; the others end with ours, however busy the machine is.
+            # a drip ends with its caller's patience alone; the others with ours, however busy the machine is
             with trio.move_on_after(0.9 if fault == "drip" else 4.0) as scope:
                 start, received = await drain(transport, source, asked)
                 now = standin.account.object_for("/v2/" + source.path).read()
@@ -96,7 +93,7 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
     ],
 )
 async def test_each_fault_has_its_error(standin, settings_for, drain, fault, options, error):
-    """The type of the exception says what went wrong, so that the errno can."""
+    """The exception says what went wrong, so that its errno can."""
     source, _content = first_object(standin)
     standin.faults.add(fault, **options)
     timeout_seconds = 0.6 if error is errors.DeadlineExceeded else 3.0  # four tries end before it, however busy
@@ -120,7 +117,7 @@ async def test_a_passing_fault_is_ridden_out(standin, transport, drain, fault):
 
 
 async def test_a_burst_of_503_is_ridden_out_within_four_tries(standin, transport, drain):
-    """Three failures before an answer are hidden from the reader."""
+    """Three failures and then an answer is an answer."""
     source, content = first_object(standin)
     standin.faults.add("status", code=503, times=3)
     assert await drain(transport, source, ByteRange(0, 100)) == (0, content[:100])
@@ -129,7 +126,7 @@ async def test_a_burst_of_503_is_ridden_out_within_four_tries(standin, transport
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 400, 405])
 async def test_a_plain_no_is_never_asked_again(standin, transport, drain, status):
-    """A refusal or an absence costs one request."""
+    """Refusals and absences cost one request."""
     source, _content = first_object(standin)
     standin.faults.add("status", code=status)
     with pytest.raises(errors.CffsError):
@@ -138,7 +135,7 @@ async def test_a_plain_no_is_never_asked_again(standin, transport, drain, status
 
 
 async def test_a_replaced_object_is_seen(standin, transport, drain):
-    """A pinned validator or total that differs raises RemoteObjectChanged; versions are never mixed."""
+    """A pinned validator or total that differs is RemoteObjectChanged, never a mix."""
     source, content = first_object(standin)
     async with transport.open_range(source, ByteRange(0, 10)) as answer:
         pinned = Pinned(validator=answer.validator, total=answer.total)
@@ -153,7 +150,7 @@ async def test_a_replaced_object_is_seen(standin, transport, drain):
 
 
 async def test_objects_without_length_ranges_or_validators_are_read(settings_for, drain):
-    """A chunked object without ranges and validators is read right, and the plan says what is not known."""
+    """Chunked whole objects, ranges ignored, nothing to pin: the bytes are right, the plan says what is unknown."""
     options = Options(send_length=False, send_etag=False, send_last_modified=False, honour_ranges=False)
     async with Standin(options=options) as standin, Transport(settings_for(standin)) as transport:
         source, content = first_object(standin)
@@ -163,7 +160,7 @@ async def test_objects_without_length_ranges_or_validators_are_read(settings_for
 
 
 async def test_small_buffers_and_early_closing_lose_nothing(standin, transport, drain):
-    """Any buffer size gives the same bytes, and a body left early leaves the pool usable, over and over."""
+    """Any buffer size gives the same bytes; a body left early leaves the pool usable, over and over."""
     source, content = first_object(standin)
     assert await drain(transport, source, ByteRange(5, 5000), step=7) == (5, content[5:5000])
     for _ in range(30):
@@ -173,7 +170,7 @@ async def test_small_buffers_and_early_closing_lose_nothing(standin, transport, 
 
 
 async def test_connections_are_kept_where_bodies_end(standin, transport, drain):
-    """Ten ranges need one connection."""
+    """Ten ranges, one connection."""
     source, _content = first_object(standin)
     for n in range(10):
         await drain(transport, source, ByteRange(n, n + 50_000))
@@ -182,11 +179,8 @@ async def test_connections_are_kept_where_bodies_end(standin, transport, drain):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_no_descriptor_left_is_no_dead_network(settings_for, standin, drain, host):
-    """Where this process may open neither a socket nor a file to resolve a name by, the request fails as a local
-    shortage.
-
-    The API stays online, and the next request is sent.
-    """
+    """Where this process may open no socket, and no file to resolve a name by, the question fails as our own trouble;
+    the API stays online, and the next question is asked."""
     source, content = first_object(standin)
     base = standin.base_url.replace("127.0.0.1", host)
     async with Transport(settings_for(standin, v1_url=f"{base}/cloud/1", v2_url=f"{base}/v2")) as transport:
@@ -197,8 +191,7 @@ async def test_no_descriptor_left_is_no_dead_network(settings_for, standin, drai
 
 
 async def test_a_network_that_returns_is_used_again(settings_for, drain):
-    """Refused connections make the API offline at once, with errors within a second, and the next probe brings it
-    back."""
+    """Refused connections: offline at once, errors within a second, and the next probe brings it back."""
     async with Standin() as standin:
         settings = settings_for(standin)
         port = int(standin.base_url.rpartition(":")[2])
@@ -225,8 +218,7 @@ async def test_a_network_that_returns_is_used_again(settings_for, drain):
 
 
 async def test_cancelled_bodies_leave_the_pool_clean(standin, settings_for, drain):
-    """After readers that gave up in the head, in the body and between them, the next one gets its bytes, on few
-    connections."""
+    """Readers that give up in the head, in the body, and between: the next one has its bytes, on few connections."""
     source, content = first_object(standin)
     async with Transport(settings_for(standin, timeout_seconds=5.0)) as transport:
         for fault in ("stall", "stall_head", "drip"):
@@ -245,7 +237,7 @@ async def test_cancelled_bodies_leave_the_pool_clean(standin, settings_for, drai
 
 
 async def test_a_name_that_does_not_resolve_is_offline(settings):
-    """After a DNS failure the API is offline, and further requests fail at once."""
+    """DNS failure: unreachable, at once from then on, and the API is known to be offline."""
     async with Transport(settings(v2_url="https://cffs-test.invalid/v2")) as transport:
         for _ in range(3):
             with pytest.raises(errors.OriginUnreachable), trio.fail_after(8):
@@ -255,7 +247,7 @@ async def test_a_name_that_does_not_resolve_is_offline(settings):
 
 
 async def test_hung_objects_do_not_stop_a_healthy_one(standin, settings_for, drain):
-    """With every slot taken by hanging bodies and questions, another file and another question wait about a second."""
+    """Every slot taken by bodies and questions that hang: another file and another question wait a second or so."""
     source, content = first_object(standin)
     standin.faults.add("hang", path="media")
     settings = settings_for(standin, timeout_seconds=6.0, connections=2)

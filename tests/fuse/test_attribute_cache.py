@@ -1,4 +1,4 @@
-"""The attribute cache: attributes are shown again only while they hold."""
+"""Attributes that listings keep: shown again only where anew they would be the same."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ FILES = 12
 
 
 def account() -> Account:
-    """A folder of files whose sizes its listing gives."""
+    """A folder of files of which the listing tells sizes."""
     made = Account(seed=7, calls=FILES, media=0, dynamic=0)
     for number in recordings(made):
         made.resize_recording(number, form="mp3", total_nbytes=20_000 + number % 1000)
@@ -33,25 +33,25 @@ def account() -> Account:
 
 
 def recordings(made: Account) -> list[int]:
-    """All values that a listing can give of a file."""
+    """All of them."""
     return sorted(number for call_id in made.call_ids() for number in made.recording_ids(call_id))
 
 
 def content_of(**changes: Any) -> Remote:
-    """An MP3, as its listing describes it."""
+    """An MP3, as its listing tells of it."""
     told = Remote("recording/1.mp3", (v2_recording(1),), hint_nbytes=7, created_ms=1)
     return told._replace(**changes)
 
 
 def attributes_of(nbytes: int = 7, *, attr_timeout: float = 30.0, at_ns: int = 1_000_000) -> pyfuse3.EntryAttributes:
-    """The attributes of a file."""
+    """Those of a file."""
     attributes = pyfuse3.EntryAttributes()
     attributes.st_size, attributes.attr_timeout, attributes.st_mtime_ns = nbytes, attr_timeout, at_ns
     return attributes
 
 
 def steady() -> AttributeCache:
-    """A cache that may keep attributes: nothing has changed for a while."""
+    """A place to keep some, where nothing has changed for a while."""
     kept = AttributeCache(most=3)
     kept.stamped("now")
     kept.stamped("now")
@@ -59,7 +59,7 @@ def steady() -> AttributeCache:
 
 
 def test_kept_as_they_were() -> None:
-    """What was shown is shown again, whatever the object that it was made in shows meanwhile."""
+    """What was shown is shown again, whatever the object that it was made in shows by then."""
     kept, shown = steady(), attributes_of()
     kept.keep(ONE, content_of(), shown, is_exact=False, now_ns=NOW_NS)
     shown.st_size = 8
@@ -81,7 +81,7 @@ def test_kept_as_they_were() -> None:
     ],
 )
 def test_not_where_the_listing_tells_otherwise(changes: dict[str, Any]) -> None:
-    """Every value that a listing gives of a file counts."""
+    """Everything that a listing tells of a file counts."""
     kept = steady()
     kept.keep(ONE, content_of(), attributes_of(), is_exact=True, now_ns=NOW_NS)
     assert kept.get(ONE, content_of(**changes)) is None
@@ -89,14 +89,14 @@ def test_not_where_the_listing_tells_otherwise(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("shown", [{"attr_timeout": 0.0}, {"at_ns": NOW_NS}])
 def test_what_passes_is_not_kept(shown: dict[str, Any]) -> None:
-    """Attributes that the kernel may not believe are not kept, nor is a time that moves with the clock."""
+    """Neither what the kernel may not believe, nor a time that is the clock's."""
     kept = steady()
     kept.keep(ONE, content_of(), attributes_of(**shown), is_exact=True, now_ns=NOW_NS)
     assert not len(kept)
 
 
 def test_void_once_the_stamp_is_another() -> None:
-    """No attributes are kept before the stamp has stayed the same."""
+    """And none are kept before it has stayed the same."""
     kept = steady()
     kept.keep(ONE, content_of(), attributes_of(), is_exact=True, now_ns=NOW_NS)
     kept.stamped("later")
@@ -109,7 +109,7 @@ def test_void_once_the_stamp_is_another() -> None:
 
 
 def test_never_more_than_may_be() -> None:
-    """The cache is bounded, however many files there are."""
+    """The place is bounded, however many files there are."""
     kept = steady()
     for number in range(1, 11):
         kept.keep(Inode(number), content_of(), attributes_of(), is_exact=True, now_ns=NOW_NS)
@@ -118,7 +118,7 @@ def test_never_more_than_may_be() -> None:
 
 
 def told(attributes: pyfuse3.EntryAttributes) -> tuple[Any, ...]:
-    """Everything that the kernel is shown of a file."""
+    """Everything that the kernel is told of a file."""
     names = ("st_ino", "st_mode", "st_size", "st_blocks", "st_mtime_ns", "st_uid", "attr_timeout", "entry_timeout")
     return tuple(getattr(attributes, name) for name in names)
 
@@ -140,7 +140,7 @@ class Made:
 
 
 async def listed(mount: World) -> list[pyfuse3.EntryAttributes]:
-    """What a listing shows of the MP3s of recordings/, a few entries at a time."""
+    """What a listing shows of the MP3s of recordings/, a few at a time."""
     found, after = [], 0
     async with mount.kernel.opened_folder("recordings") as handle:
         while True:
@@ -155,8 +155,8 @@ async def listed(mount: World) -> list[pyfuse3.EntryAttributes]:
 
 
 async def require_true(mount: World) -> dict[str, tuple[Any, ...]]:
-    """A listing, and the next one, show of each file what a stat of it shows, which is made afresh, if the kernel may
-    believe it at all."""
+    """A listing, and the next, show of each file what stat of it shows, which is made anew, if the kernel may believe
+    it at all."""
     shown = {}
     for _which in range(2):
         found = await listed(mount)
@@ -170,8 +170,7 @@ async def require_true(mount: World) -> dict[str, tuple[Any, ...]]:
 
 
 async def test_the_second_listing_makes_none(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second listing makes no attributes, even where the first had to wait for entries; its attributes can still be
-    taken back from the kernel."""
+    """Not even where the first had to wait for what it showed; it holds what it shows all the same."""
     made = Made(monkeypatch)
     async with world(account(), v1=False) as mount:
         first = [told(attributes) for attributes in await listed(mount)]
@@ -195,8 +194,8 @@ async def test_the_second_listing_makes_none(world, monkeypatch: pytest.MonkeyPa
 
 
 async def test_whatever_happens_a_listing_shows_what_stat_shows(world) -> None:
-    """Between two listings files are read, learned of, changed, dropped, described otherwise and forgotten. Each time
-    one file is shown otherwise, and no other."""
+    """Files are read, learned of, changed, dropped, told of anew and forgotten between two listings; each time one is
+    shown another way, and it is the only one."""
     async with world(account()) as mount:
         # the last, so that nothing is read ahead
         *_rest, learned, rewritten, held, opened = recordings(mount.account)

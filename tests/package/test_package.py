@@ -28,15 +28,17 @@ def package() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("script", ["postinst", "postrm", "read-ahead"])
+@pytest.mark.parametrize("script", ["postinst", "prerm", "postrm", "read-ahead"])
 def test_scripts_are_shell(script):
     """Each script that root runs is read by the shell that Debian has, without a complaint."""
     subprocess.run(["dash", "-n", str(PARTS / script)], check=True)
 
 
-@pytest.mark.parametrize("call", [("postinst", "configure"), ("postrm", "remove"), ("postrm", "purge")])
+@pytest.mark.parametrize(
+    "call", [("postinst", "configure"), ("prerm", "remove"), ("postrm", "remove"), ("postrm", "purge")]
+)
 def test_maintainer_scripts_do_nothing_where_nothing_runs(call, tmp_path):
-    """In a container or a chroot, where neither udev nor systemd runs, they succeed and start no program but find."""
+    """In a container or a chroot, where neither udev nor systemd runs, they succeed and say nothing."""
     script = (PARTS / call[0]).read_text().replace("/run/", f"{tmp_path}/run/")
     done = subprocess.run(["sh", "-s", "--", *call[1:]], input=script, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

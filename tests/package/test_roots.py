@@ -22,7 +22,7 @@ ls "$m"/campaigns/*/ "$m"/calls/*/ "$m"/by-number/* >/dev/null
 find "$m/recordings" "$m/media" -type f -exec cat {} + | wc -c
 cat "$m"/.cffs/status.json "$m"/.cffs/metrics "$m"/me/account.json "$m"/by-number/*/playlist.m3u8 >/dev/null
 ls "$m/search/number=14155035894" >/dev/null
-! cat "$m/recordings/4711.mp3" 2>/dev/null
+if cat "$m/recordings/4711.mp3" 2>/dev/null; then exit 9; fi
 echo all read
 """
 
@@ -136,7 +136,7 @@ def test_install_use_upgrade_and_removal(set_up, tmp_path):
     assert "all read" in demo.stdout
     (root.path / "tmp/upgrade.sh").write_text(
         "set -eu\nrunuser -u ada -- sh -c 'eval \"$(cffs standin --export)\"; mkdir -p ~/m; cffs mount ~/m'\n"
-        "dpkg -i /tmp/later.deb\n! cffs --version\n"
+        "dpkg -i /tmp/later.deb\nif cffs --version; then exit 9; fi\n"
         f"runuser -u ada -- sh -c 'm=/home/ada/m; set -eu{READ_ALL}'\n"
         "runuser -u ada -- fusermount3 -u /home/ada/m\ndpkg -i /tmp/cffs.deb\ncffs --version\n"
     )

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of standin: a running one, and clients with credentials."""
+"""One running stand-in per test, and clients that hold its credentials."""
 
 from collections.abc import Iterator
 
