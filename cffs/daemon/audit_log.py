@@ -1,8 +1,8 @@
 """The file of `--audit-log`: a JSON line for each recording opened.
 
-The file is written beside the mount: a line goes into a bounded queue, and a thread writes it: a slow or full disk
-costs lines, and never delays a read. What was lost is reported by one line in the mount's log and, once the file can be
-written again, by one in the file itself.
+The file is written beside the mount. A line goes into a bounded queue, and a thread writes it, so that a slow or full
+disk costs lines, and never delays a read. What was lost is reported by one line in the mount's log and, once the file
+can be written again, by one in the file itself.
 
 Owns the file and its rotation. It must not know the kernel or what is read.
 """

@@ -1,7 +1,7 @@
 """Attributes in the kernel's form, and how long the kernel may believe them.
 
-Owns modes, times, block counts and timeouts (`cffs/docs/semantics.md#dates`). It must not know where a size comes from:
-it gets a description.
+Owns modes, times, block counts and timeouts (`cffs/docs/semantics.md#attributes`). It must not know where a size comes
+from: it gets a description.
 
 `st_blocks` is chosen with care, for two measured reasons: thumbnailers leave a file alone that has fewer blocks than
 its size asks for, and `tar -S` archives zeros where there are none.
@@ -52,8 +52,8 @@ class KernelCaching:
 class AttributeMaker:
     """Makes attributes for the kernel.
 
-    A listing's reply copies attributes at once, and makes thousands of them. So what is made for a listing is one of
-    three objects that are used again and again, changed in the fields in which one entry differs from the next.
+    A listing's reply copies attributes at once, and needs thousands of them. So what is made for a listing is one of a
+    few objects that are used again and again, changed in the fields in which one entry differs from the next.
     """
 
     def __init__(self, settings: FuseSettings, caching: KernelCaching, *, first_seen_ns: int) -> None:
@@ -81,7 +81,7 @@ class AttributeMaker:
         is_listed: bool = False,
     ) -> pyfuse3.EntryAttributes:
         """The attributes of an inode. `held_nbytes` is how much of it is held locally; `permissions` are its mode bits
-        where they are other than those of what cannot be written. With `is_listed`, of a file, the object returned is
+        where these differ from those of what cannot be written. With `is_listed`, of a file, the object returned is
         one that the next such call changes."""
         modified_ms = None if description.modified_ns is None else description.modified_ns // 1_000_000
         if description.is_folder:

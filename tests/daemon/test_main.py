@@ -1,5 +1,7 @@
 """What comes out of a mount that does not come: one exception of ours."""
 
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -100,3 +102,12 @@ def test_the_first_of_a_group():
     """However deep the groups, the first of our exceptions is the one told."""
     inner = ExceptionGroup("b", [ExceptionGroup("c", [UsageError("one"), UsageError("two")]), UsageError("three")])
     assert str(main._first(ExceptionGroup("a", [inner]))) == "one"
+
+
+def test_roots_helper_holds_no_network_code():
+    """What root's helper imports, to start a daemon as another user, speaks to no network and to no kernel."""
+    program = "import sys; import cffs.daemon.main, cffs.daemon.root_helper; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"trio", "httpx", "h11", "pyfuse3", "sqlite3", "cffs.callfire", "cffs.daemon.mount"} & set(
+        done.stdout.split()
+    )
