@@ -15,8 +15,8 @@ import pyfuse3
 from cffs.core.ids import Inode
 from cffs.tree.contents import Remote
 
-#: Files, some 400 bytes each.
-MOST = 16_384
+#: Files, some 400 bytes each: a folder of 10,000 recordings, and what lies beside them.
+MOST = 12_000
 
 
 class CachedAttributes(NamedTuple):
@@ -64,6 +64,6 @@ class AttributeCache:
         believe are not kept, nor is a time that moves with the clock."""
         if not self._is_steady or not attributes.attr_timeout or attributes.st_mtime_ns >= now_ns:
             return
-        if len(self._cached) >= self._most:
-            self._cached.clear()
+        if len(self._cached) >= self._most and inode not in self._cached:
+            return  # a folder of more files would push out its own, and pay for the copies in vain
         self._cached[inode] = CachedAttributes(content.key, content[2:], copy(attributes), is_exact)

@@ -23,8 +23,12 @@ from cffs.tree.nodes import Kind, Node
 READ_AHEAD = frozenset({Kind.MP3, Kind.WAV, Kind.DYNAMIC_FILE, Kind.MEDIA_FILE, Kind.MEDIA_PUBLIC_FILE})
 #: A recording in progress, or one that failed, is not read ahead.
 _UNSTEADY = frozenset({RecordingState.RECORDING, RecordingState.ERROR})
-#: Files remembered in all (about 200 bytes each); past it the folder that was listed longest ago is forgotten.
+#: Files remembered in all (about 200 bytes each). Past it the folder that was listed longest ago is forgotten, but not
+#: the last one that is left.
 _MOST_FILES = 50_000
+#: A folder of more files than this is searched for a file; the others have an entry a file that leads to them. At most
+#: ten are so large, and an entry for each of 100,000 files takes 5 MB.
+_LARGE_FOLDER = 5_000
 #: Contents remembered: twice as far as the read-ahead looks, for some folders at once.
 _MOST_CONTENTS = 256
 #: Folders that are being listed at the same time.
@@ -53,7 +57,11 @@ class ListingOrder:
         #: The first file of folders of which no second one was listed yet. Most calls have one recording, which has no
         #: next file, and a table for each of 100,000 calls would take 40 MB.
         self._singles: LRUCache[Node, Shown] = LRUCache(_MOST_SINGLES)
+        #: Large folders, the one that was listed last behind the others.
+        self._large: list[Node] = []
         self._files = 0
+        #: Where a file is read: the folder that showed it last, or that it was looked up in. Files that only a large
+        #: folder shows are left out.
         self._folders: dict[Inode, Node] = {}
         #: Files that the kernel knows from a lookup, and not from a listing.
         self._only_looked_up: set[Inode] = set()
@@ -88,15 +96,21 @@ class ListingOrder:
                 return
             listing = self._listings[folder] = _Listing()
             self._add(folder, listing, *first)
+        if folder in self._large:
+            self._large.remove(folder)
+            self._large.append(folder)
         for inode, node in files:
             self._add(folder, listing, inode, node)
 
     def _add(self, folder: Node, listing: _Listing, inode: Inode, node: Node) -> None:
-        self._folders[inode] = folder
+        if len(listing.nodes) < _LARGE_FOLDER or inode in self._folders:
+            self._folders[inode] = folder
         if inode in listing.positions:
             return
         listing.positions[inode] = len(listing.nodes)
         listing.nodes.append(node)
+        if len(listing.nodes) == _LARGE_FOLDER:
+            self._large.append(folder)
         self._files += 1
         while self._files > _MOST_FILES and len(self._listings) > 1:
             self._forget(next(iter(self._listings)))
@@ -141,6 +155,8 @@ class ListingOrder:
         """The folder that lists the file, the folder's files, and the file's position among them; None where no listing
         showed it."""
         folder = self._folders.get(inode)
+        if folder is None:
+            folder = next((large for large in reversed(self._large) if inode in self._listings[large].positions), None)
         listing = self._listings.get(folder) if folder is not None else None
         position = listing.positions.get(inode) if listing is not None else None
         if folder is None or listing is None or position is None:
@@ -183,6 +199,8 @@ class ListingOrder:
     def _forget(self, folder: Node) -> None:
         listing = self._listings.pop(folder)
         self._files -= len(listing.nodes)
+        if folder in self._large:
+            self._large.remove(folder)
         for inode in listing.positions:
             if self._folders.get(inode) == folder:
                 del self._folders[inode]

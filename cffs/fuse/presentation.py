@@ -10,6 +10,7 @@ The kernel keeps attributes, names and pages of the inodes that it was shown. `K
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import pyfuse3
 
@@ -26,9 +27,11 @@ from cffs.tree.nodes import Node
 
 log = logging.getLogger(__name__)
 
-#: Inodes whose shown size was not exact and may have to be corrected. Past this the oldest keep their hint until the
-#: kernel asks again by itself (`KernelCaching.hint_seconds`).
-_MOST_NOTED = 100_000
+#: Inodes whose shown size was not exact and may have to be corrected (130 bytes each). Past this the oldest keep their
+#: hint until they are opened, or the kernel asks again by itself (`KernelCaching.hint_seconds`).
+_MOST_NOTED = 50_000
+#: So many are forgotten at a time: the first key of a dict is found by passing over all that were deleted before it.
+_FORGOTTEN_AT_A_TIME = 5_000
 
 
 class KernelView:
@@ -48,7 +51,8 @@ class KernelView:
         """The kernel was shown a size of the object `key` that is not exact."""
         self._inexact[key] = inode
         if len(self._inexact) > _MOST_NOTED:
-            del self._inexact[next(iter(self._inexact))]
+            for oldest in list(islice(self._inexact, _FORGOTTEN_AT_A_TIME)):
+                del self._inexact[oldest]
 
     def noted(self) -> list[str]:
         """Every object of which the kernel was shown a size that is not exact."""

@@ -28,3 +28,17 @@ async def test_more_changes_than_are_kept(tmp_path: Path, nursery: trio.Nursery)
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(told) == list(range(1, 2001))
         nursery.cancel_scope.cancel()
+
+
+def test_what_was_shown_last_is_noted() -> None:
+    """However many sizes were inexact, a bounded number of them is kept: those that were shown last."""
+    told: list[int] = []
+    kernel = KernelView(told.append)
+    for number in range(1, 120_001):
+        kernel.note(f"recording/{number}.mp3", Inode(number))
+    noted = kernel.noted()
+    assert 45_000 <= len(noted) <= 50_000
+    assert noted[-1] == "recording/120000.mp3"
+    kernel.forget_attributes_of("recording/120000.mp3")
+    kernel.forget_attributes_of("recording/1.mp3")
+    assert told == [120_000]
