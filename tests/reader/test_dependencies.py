@@ -8,9 +8,9 @@ from cffs.daemon.probe_command import expected_of
 from cffs.reader.dependencies import OriginProfile
 from cffs.reader.folder_read_ahead import FolderReadAhead
 from tests.reader.simulated_link import MIB, Remote, laboratory
+from tests.reader.test_folder_read_ahead import copy, folder_of
+from tests.reader.test_parallelism import seconds_of
 from tests.speed.test_gates import KIB, opened, stream
-from tests.speed.test_parallel import seconds_of
-from tests.speed.test_siblings import copy, folder_of
 
 
 async def test_a_gain_that_is_known_is_taken_at_once(autojump_clock: MockClock) -> None:
