@@ -32,7 +32,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "core/names": ("tests/core/test_names.py",),
     "callfire/response_checks": ("tests/callfire/test_response_checks.py", "tests/callfire/test_transport.py"),
     "callfire/retry": ("tests/callfire/test_retry.py",),
-    "reader/planner": ("tests/reader/test_planner.py", "tests/reader/test_object_registry.py"),
+    "reader/planner": (
+        "tests/reader/test_planner.py",
+        "tests/reader/test_object_registry.py",
+        "tests/reader/test_demand_reads.py",
+        "tests/reader/test_downloader.py",
+    ),
     "cache/disk_format": ("tests/cache/test_disk_format.py", "tests/cache/test_disk.py"),
     "fuse/errnos": ("tests/fuse/test_errnos.py",),
 }

@@ -3,17 +3,15 @@
 import errno
 import os
 import shutil
-import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cffs.cache import disk_format
 from cffs.cache.disk import DiskCache
-from cffs.cache.disk_check import verify_file
 from cffs.cache.disk_file import WouldBlock
 from cffs.cache.disk_format import Layout
 from cffs.cache.disk_index import files_below
@@ -121,121 +119,6 @@ def test_another_version_finds_nothing_and_takes_the_place(tmp_path):
     put(cache, new, 1)
     assert take(cache, new, 1) == block(new, 1)
     assert take(cache, old, 0) is None
-
-
-@settings(max_examples=60, deadline=None)
-@given(position=st.integers(0, 10**6), what=st.sampled_from(["flip", "cut", "zero"]))
-def test_no_damage_is_ever_served(tmp_path_factory, position, what):
-    """A byte flipped, zeroed or cut off anywhere in a cache file costs a block or the file, never a wrong byte."""
-    folder = tmp_path_factory.mktemp("disk")
-    cache, of = opened(folder), version()
-    for index in range(3):
-        put(cache, of, index)
-    cache.close()
-    path = the_file(folder)
-    data = bytearray(path.read_bytes())
-    position %= len(data)
-    if what == "cut":
-        del data[position:]
-    else:
-        data[position] = data[position] ^ 0x40 if what == "flip" else 0
-    path.write_bytes(data)
-    again = opened(folder)
-    for index in range(3):
-        assert take(again, of, index) in (None, block(of, index))
-
-
-def test_swapped_files_and_blocks_are_refused(tmp_path):
-    """The file of one object under another's name, and a block at another place, are never served."""
-    cache = opened(tmp_path)
-    one, other = version(1), version(2)
-    put(cache, one, 0)
-    put(cache, other, 0)
-    cache.close()
-    first, second = sorted(files_below(tmp_path))
-    a, b = first.read_bytes(), second.read_bytes()
-    first.write_bytes(b)
-    second.write_bytes(a)
-    again = opened(tmp_path)
-    assert take(again, one, 0) is None
-    assert take(again, other, 0) is None
-    of = version(3)
-    put(again, of, 0)
-    put(again, of, 1)
-    again.close()
-    path = next(p for p in files_below(tmp_path) if p.stat().st_size > 2 * BLOCK_NBYTES)
-    data = bytearray(path.read_bytes())
-    at = Layout(TOTAL).data_offset
-    slots = disk_format.HEADER_NBYTES
-    data[at : at + BLOCK_NBYTES], data[at + BLOCK_NBYTES : at + 2 * BLOCK_NBYTES] = (
-        data[at + BLOCK_NBYTES : at + 2 * BLOCK_NBYTES],
-        data[at : at + BLOCK_NBYTES],
-    )
-    data[slots : slots + 16], data[slots + 16 : slots + 32] = data[slots + 16 : slots + 32], data[slots : slots + 16]
-    path.write_bytes(data)
-    last = opened(tmp_path)
-    assert take(last, of, 0) is None
-    assert last.corrupt_blocks == 1
-
-
-def test_a_slot_without_its_data_fails(tmp_path):
-    """A slot that reached the disk before its data (a crash) proves nothing: the block is missing."""
-    cache, of = opened(tmp_path), version()
-    put(cache, of, 0)
-    cache.close()
-    path = the_file(tmp_path)
-    with path.open("r+b") as file:
-        file.seek(disk_format.HEADER_NBYTES + disk_format.SLOT_NBYTES)
-        file.write(disk_format.make_slot(block(of, 1), seed=disk_format.seed_of(of), index=1))
-    again = opened(tmp_path)
-    assert take(again, of, 1) is None
-    assert take(again, of, 0) == block(of, 0)
-
-
-def test_files_are_private_under_any_umask(tmp_path):
-    """Cache files are 0600 and their folders 0700 whatever the umask."""
-    before = os.umask(0)
-    try:
-        put(opened(tmp_path), version(), 0)
-    finally:
-        os.umask(before)
-    path = the_file(tmp_path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-
-
-def test_a_symlink_is_not_followed(tmp_path):
-    """A symbolic link in the place of a cache file is refused and what it points at stays as it is."""
-    cache, of = opened(tmp_path / "cache"), version()
-    (tmp_path / "cache").mkdir()
-    put(cache, of, 0)
-    cache.close()
-    path, victim = the_file(tmp_path / "cache"), tmp_path / "victim"
-    victim.write_bytes(b"precious")
-    path.unlink()
-    path.symlink_to(victim)
-    again = opened(tmp_path / "cache")
-    put(again, of, 0)
-    assert take(again, of, 0) is None
-    assert victim.read_bytes() == b"precious"
-
-
-def test_whole_files_go_by_last_use(tmp_path):
-    """Over the limit the file unused for longest goes, whole; a pinned one stays, also after a restart."""
-    cache = opened(tmp_path, limit=3 * BLOCK_NBYTES)
-    kept, old, new = version(1), version(2), version(3)
-    for of in (kept, old, new):
-        put(cache, of, 0)
-    cache.set_pinned(kept.key, pinned=True)
-    cache.close()
-    again = opened(tmp_path, limit=4 * BLOCK_NBYTES)
-    assert again.is_pinned(kept.key)
-    assert take(again, new, 0) == block(new, 0)
-    put(again, version(4), 0)
-    put(again, version(4), 1)
-    assert take(again, old, 0) is None
-    assert take(again, kept, 0) == block(kept, 0)
-    assert again.used_nbytes <= 4 * BLOCK_NBYTES + 4 * 8192
 
 
 def test_no_room_at_all_keeps_nothing(tmp_path):
@@ -372,36 +255,6 @@ def test_no_more_files_are_open_than_it_may_have(tmp_path):
     cache.close()
 
 
-def test_clear_leaves_no_byte(tmp_path):
-    """Clearing removes every file; pinned ones only when asked."""
-    cache = opened(tmp_path)
-    put(cache, version(1), 0)
-    put(cache, version(2), 0)
-    cache.set_pinned(version(2).key, pinned=True)
-    assert cache.index.clear(pinned_too=False) >= BLOCK_NBYTES
-    assert len(list(files_below(tmp_path))) == 1
-    cache.index.clear(pinned_too=True)
-    assert list(files_below(tmp_path)) == []
-    assert cache.used_nbytes == 0
-
-
-def test_verify_counts_and_changes_nothing(tmp_path):
-    """verify_file tells right from damaged blocks and no cache file from one, and leaves the file as it is."""
-    cache, of = opened(tmp_path), version()
-    put(cache, of, 0)
-    put(cache, of, 1)
-    cache.close()
-    path = the_file(tmp_path)
-    assert verify_file(path) == (2, 0)
-    data = bytearray(path.read_bytes())
-    data[Layout(TOTAL).block_offset(1) + 5] ^= 1
-    path.write_bytes(data)
-    assert verify_file(path) == (1, 1)
-    assert path.read_bytes() == data
-    (tmp_path / "other").write_bytes(b"not ours")
-    assert verify_file(tmp_path / "other") is None
-
-
 def test_a_vanished_folder_costs_only_time(tmp_path):
     """Deleting the whole cache under a running mount makes blocks missing, never an error."""
     cache, of = opened(tmp_path / "cache"), version()
@@ -472,12 +325,6 @@ test_against_a_dict = DiskMachine.TestCase
 test_against_a_dict.__doc__ = "Any sequence of operations gives out exactly what was put in, or nothing."
 
 
-def test_would_block_is_an_errno_of_the_kernel():
-    """The flag that reads without waiting exists on this Python and kernel."""
-    assert os.RWF_NOWAIT
-    assert errno.EAGAIN
-
-
 def test_a_disk_that_fails_to_read(tmp_path, caplog):
     """A block that the disk does not give is missing from then on, with one line; the rest of the cache lives on."""
     cache, of, other = opened(tmp_path), version(1), version(2)
@@ -489,18 +336,6 @@ def test_a_disk_that_fails_to_read(tmp_path, caplog):
     assert cache.first_missing(of, ByteRange(0, 10)) == ByteRange(0, 10)
     assert take(cache, other, 0) == block(other, 0)
     assert len([record for record in caplog.records if "pauses" in record.message]) == 1
-
-
-def test_a_pin_outlives_a_new_version(tmp_path):
-    """A pinned object that changed is pinned in its new version too; its old bytes are gone."""
-    cache, old, new = opened(tmp_path), version(validator="a"), version(validator="b")
-    put(cache, old, 0)
-    cache.set_pinned(old.key, pinned=True)
-    put(cache, new, 1)
-    assert cache.is_pinned(new.key)
-    assert the_file(tmp_path).stat().st_mode & stat.S_IXUSR
-    assert take(cache, old, 0) is None
-    assert cache.held_nbytes(new.key) == BLOCK_NBYTES
 
 
 def test_a_write_that_is_not_wanted_any_more(tmp_path):
@@ -526,75 +361,3 @@ def test_a_file_closed_while_a_thread_writes(tmp_path):
     assert take(cache, of, 1) is None
     assert take(cache, version(9), 0) == block(version(9), 0)
     assert cache.used_nbytes < 2 * BLOCK_NBYTES
-
-
-@pytest.mark.parametrize("how", ["symlink", "hard link", "foreign"])
-def test_what_is_not_a_file_of_ours_alone_is_no_cache(tmp_path, how):
-    """A file replaced by a link to another, even one of the same bytes, or given away, is not read, and what is kept
-    in its place leaves the other untouched."""
-    if how == "foreign" and os.geteuid() != 0:
-        pytest.skip("only root gives files away")
-    (tmp_path / "cache").mkdir()
-    cache, of = opened(tmp_path / "cache"), version()
-    put(cache, of, 0)
-    cache.close()
-    path, other = the_file(tmp_path / "cache"), tmp_path / "other"
-    other.write_bytes(path.read_bytes())
-    if how == "foreign":
-        os.chown(path, 65534, 65534)
-    else:
-        path.unlink()
-        path.symlink_to(other) if how == "symlink" else path.hardlink_to(other)
-    before = other.read_bytes()
-    again = opened(tmp_path / "cache")
-    assert take(again, of, 0) is None
-    put(again, of, 1)
-    put(again, of, 0)
-    again.close()
-    assert other.read_bytes() == before
-
-
-@pytest.mark.parametrize("is_there_at_the_start", [True, False])
-def test_a_folder_replaced_by_a_link_is_not_followed(tmp_path, is_there_at_the_start):
-    """Neither read through nor written through, found at a scan or planted later; what it names stays untouched."""
-    (tmp_path / "cache").mkdir()
-    cache, of = opened(tmp_path / "cache"), version()
-    put(cache, of, 0)
-    shard = the_file(tmp_path / "cache").parent
-    if is_there_at_the_start:
-        cache.close()
-    elsewhere = tmp_path / "elsewhere"
-    shard.rename(elsewhere)
-    shard.symlink_to(elsewhere)
-    before = {path: path.read_bytes() for path in elsewhere.iterdir()}
-    if is_there_at_the_start:
-        cache = opened(tmp_path / "cache")
-        assert take(cache, of, 0) is None
-        put(cache, of, 1)
-        assert take(cache, of, 1) == block(of, 1)
-    else:
-        cache.close()  # its descriptors: what it opens next lies behind the link
-        assert take(cache, of, 0) is None
-    assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
-
-
-def test_what_is_evicted_or_dropped_is_in_no_file(tmp_path):
-    """The bytes themselves are gone, found by their content: of what made room for others, and of an object that left
-    the catalogue."""
-    (tmp_path / "cache").mkdir()
-    cache = opened(tmp_path / "cache", 4 * TOTAL)
-    versions = [version(number) for number in range(8)]
-
-    def kept() -> set[int]:
-        data = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
-        return {number for number, of in enumerate(versions) if bytes(block(of, 1))[1000:1064] in data}
-
-    for of in versions:
-        put(cache, of, 0)
-        put(cache, of, 1)
-    here = kept()
-    assert 7 in here
-    assert 0 not in here
-    cache.drop_object(versions[7].key)
-    assert kept() == here - {7}
-    cache.close()

@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cffs.cache.disk_check import held_nbytes_in, verify_file
-from cffs.cache.disk_format import HEADER_NBYTES, header_holds, total_of_header
+from cffs.cache.disk_format import HEADER_NBYTES, Layout, header_holds, total_of_header
 from cffs.cache.types import ObjectVersion
 from cffs.core.units import BLOCK_NBYTES, MAX_OBJECT_NBYTES
+from tests.cache.test_disk import TOTAL, opened, put, the_file, version
 
 _TOTALS = st.sampled_from([0, 1, BLOCK_NBYTES, 2**31, 2**40, 2**40 + 1, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
 _BLOCKS = st.sampled_from([0, 1, BLOCK_NBYTES, 2**32 - 1])
@@ -64,3 +65,20 @@ def test_a_file_of_anybodys_costs_little_and_is_never_taken(tmp_path_factory, da
     assert found is None or found[0] == 0
     version = ObjectVersion("key", "validator", total if total is not None else 5)
     assert not header_holds(data[:HEADER_NBYTES], version)
+
+
+def test_verify_counts_and_changes_nothing(tmp_path):
+    """verify_file tells right from damaged blocks and no cache file from one, and leaves the file as it is."""
+    cache, of = opened(tmp_path), version()
+    put(cache, of, 0)
+    put(cache, of, 1)
+    cache.close()
+    path = the_file(tmp_path)
+    assert verify_file(path) == (2, 0)
+    data = bytearray(path.read_bytes())
+    data[Layout(TOTAL).block_offset(1) + 5] ^= 1
+    path.write_bytes(data)
+    assert verify_file(path) == (1, 1)
+    assert path.read_bytes() == data
+    (tmp_path / "other").write_bytes(b"not ours")
+    assert verify_file(tmp_path / "other") is None

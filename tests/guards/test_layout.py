@@ -53,7 +53,6 @@ MOST_SHORT = 24
 UNTESTED_NLINES = 60
 #: Suite -> the modules that it holds, besides the one that it is named after.
 SUITES: Final[dict[str, str]] = {
-    "cache/test_disk.py": "disk_file disk_index",
     "cache/test_memory.py": "extents",
     "callfire/test_transport.py": "keyring range_response request request_limiter request_loop session",
     "daemon/test_live_transport.py": "callfire/credential_refresh",
@@ -97,13 +96,13 @@ SUITES: Final[dict[str, str]] = {
     "speed/test_neighbours.py": "fuse/listing_order",
     "mount/test_mount_lifecycle.py": "fuse/unsupported",
     "mount/test_uploads.py": "fuse/write_operations tree/write_handlers",
-    "reader/test_remote_file_table.py": "cursor version_agreement version_proof version_tracker",
+    "reader/test_remote_file_table.py": "version_tracker",
     "reader/test_completion.py": "coverage",
-    "reader/test_fetch.py": "connection_scheduler downloader",
-    "reader/test_object_registry.py": "demand_reads object_info revalidation size_probe",
+    "reader/test_demand_reads.py": "connection_scheduler",
+    "reader/test_object_registry.py": "object_info",
     "reader/test_disk_tier.py": "tiered_cache",
     "reader/test_wav_clips.py": "wav_clip_heads",
-    "reader/test_planner.py": "read_ahead",
+    "reader/test_planner.py": "cursor read_ahead",
     "fuse/test_growing_files.py": "reader/growing_object tree/calls_in_progress",
     "daemon/test_explain.py": "reader/read_history",
     "standin/test_account.py": "call_filter call_store generated_rows me",

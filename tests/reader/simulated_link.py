@@ -27,8 +27,9 @@ from cffs.core.source import Api, Source, v2_recording
 from cffs.core.values import Emptiness
 from cffs.reader.object_info import Known, Learned
 from cffs.reader.object_registry import ObjectRegistry
+from cffs.reader.remote_file import OpenFile
 
-MIB = 1024 * 1024
+KIB, MIB = 1024, 1024 * 1024
 _CHUNK_NBYTES = 256 * 1024
 #: A prime length, so that no two blocks of an object are equal.
 _NOISE = random.Random(7).randbytes(1_048_583) * 2
@@ -313,3 +314,20 @@ def disk_in(folder: Path, *, limit_nbytes: int = 2**30) -> DiskCache:
 def corrupting_fault(after_nbytes: int) -> Fault:
     """Wrong bytes, then the verdict that they were wrong: nothing of it may ever be served later."""
     return Fault(after_nbytes=after_nbytes, body=MalformedAnswer("simulated"), corrupts=True)
+
+
+async def opened(lab: Lab, *, knows: bool = True) -> OpenFile:
+    """A handle on the object of `lab`; with `knows`, its size is known before."""
+    return await lab.objects.open(lab.key, (lab.source,), known=lab.known() if knows else None)
+
+
+async def check(handle: OpenFile, remote: Remote, offset: int, nbytes: int) -> None:
+    """The bytes of a READ are the true ones, as far as the object goes."""
+    data = await handle.read(offset, nbytes)
+    assert data == remote.content(offset, max(0, min(nbytes, remote.total - offset)))
+
+
+async def check_all(handle: OpenFile, remote: Remote, *, read_nbytes: int = 128 * KIB) -> None:
+    """All bytes are the true ones, READ by READ."""
+    for offset in range(0, remote.total, read_nbytes):
+        await check(handle, remote, offset, read_nbytes)

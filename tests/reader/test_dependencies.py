@@ -1,13 +1,19 @@
 """The worth of what an earlier probe found out about an origin."""
 
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from cffs.cache.memory import MemoryCache
+from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api
 from cffs.daemon.probe_command import expected_of
-from cffs.reader.dependencies import OriginProfile
+from cffs.reader.connection_scheduler import ConnectionScheduler
+from cffs.reader.dependencies import OriginProfile, ReaderDependencies
+from cffs.reader.disk_tier import DiskTier
 from cffs.reader.folder_read_ahead import FolderReadAhead
-from tests.reader.simulated_link import MIB, Remote, laboratory
+from tests.reader.simulated_link import MIB, Facts, Origin, Remote, laboratory
 from tests.reader.test_folder_read_ahead import copy, folder_of
 from tests.reader.test_parallelism import seconds_of
 from tests.speed.test_gates import KIB, opened, stream
@@ -77,3 +83,26 @@ def test_what_is_made_of_findings() -> None:
         Api.V2: OriginProfile(latency_seconds=0.05, parallel_gain=1.1),
     }
     assert expected_of({}) == dict.fromkeys(Api, OriginProfile())
+
+
+def dependencies_with(memory_nbytes: int) -> ReaderDependencies:
+    """Of a mount with that budget, where nothing ever runs."""
+    return ReaderDependencies(
+        opener=Origin(),
+        memory=MemoryCache(memory_nbytes),
+        disk=DiskTier(None, None),
+        background=None,
+        settings=ReaderSettings(memory_nbytes=memory_nbytes, connections=16, timeout_seconds=30.0),
+        listener=Facts(),
+        scheduler=ConnectionScheduler(connections=16),
+    )
+
+
+@given(st.integers(MIB, 256 * MIB), st.floats(0, 100))
+def test_buffers_of_streams_lie_on_one_grid(memory_nbytes: int, running_streams: float) -> None:
+    """Whatever the budget and however many share it: 128 KiB doubled some times, or all that a tiny budget has."""
+    dependencies = dependencies_with(memory_nbytes)
+    dependencies.running_streams = running_streams
+    most_nbytes = dependencies.memory.largest_lease_nbytes
+    assert dependencies.stream_buffer_nbytes in {128 * KIB, 256 * KIB, 512 * KIB, MIB, min(most_nbytes, 128 * KIB)}
+    assert dependencies.stream_buffer_nbytes <= most_nbytes

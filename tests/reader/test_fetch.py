@@ -4,14 +4,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.cache.memory import MemoryCache
 from cffs.core.byte_range import ByteRange
-from cffs.core.settings import ReaderSettings
-from cffs.reader.connection_scheduler import ConnectionScheduler
-from cffs.reader.dependencies import ReaderDependencies
-from cffs.reader.disk_tier import DiskTier
 from cffs.reader.fetch import Fetch
-from tests.reader.simulated_link import Facts, Origin
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -21,19 +15,6 @@ async def _fetch(wanted: ByteRange, came_nbytes: int, window_nbytes: int, *, is_
     fetch.advance(came_nbytes)
     fetch.raise_limit(fetch.position + window_nbytes)
     return fetch
-
-
-def tools_with(memory_nbytes: int) -> ReaderDependencies:
-    """Of a mount with that budget, where nothing ever runs."""
-    return ReaderDependencies(
-        opener=Origin(),
-        memory=MemoryCache(memory_nbytes),
-        disk=DiskTier(None, None),
-        background=None,
-        settings=ReaderSettings(memory_nbytes=memory_nbytes, connections=16, timeout_seconds=30.0),
-        listener=Facts(),
-        scheduler=ConnectionScheduler(connections=16),
-    )
 
 
 fetches = st.builds(
@@ -60,16 +41,6 @@ def test_no_read_of_128_kib_lies_in_two_full_buffers(fetch: Fetch, most_nbytes: 
     """A buffer that ends before its fetch does ends on a multiple of 128 KiB, where the kernel's READs end too."""
     stop = fetch.buffer_stop(most_nbytes)
     assert stop in (fetch.stop, fetch.position + 128 * KIB) or stop % (128 * KIB) == 0
-
-
-@given(st.integers(MIB, 256 * MIB), st.floats(0, 100))
-def test_buffers_of_streams_lie_on_one_grid(memory_nbytes: int, running_streams: float) -> None:
-    """Whatever the budget and however many share it: 128 KiB doubled some times, or all that a tiny budget has."""
-    tools = tools_with(memory_nbytes)
-    tools.running_streams = running_streams
-    most_nbytes = tools.memory.largest_lease_nbytes
-    assert tools.stream_buffer_nbytes in {128 * KIB, 256 * KIB, 512 * KIB, MIB, min(most_nbytes, 128 * KIB)}
-    assert tools.stream_buffer_nbytes <= most_nbytes
 
 
 @given(st.integers(0, 16 * MIB), st.integers(4 * MIB, 32 * MIB), st.integers(0, 16 * MIB))

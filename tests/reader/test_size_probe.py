@@ -1,0 +1,38 @@
+"""Sizes of objects that are not open: one request each, however many ask."""
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from cffs.core.byte_range import ByteRange
+from tests.reader.simulated_link import MIB, Remote, laboratory, opened
+
+
+async def test_probe_is_one_request_however_many_ask(autojump_clock: MockClock) -> None:
+    """A size is asked by one request for one byte, shared by all who ask at once; an open file's costs none."""
+    async with laboratory(latency_seconds=0.05) as lab:
+        lab.add(Remote(total=10 * MIB))
+        sizes = []
+
+        async def one() -> None:
+            sizes.append((await lab.objects.probe(lab.key, (lab.source,))).total_nbytes)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(one)
+        assert sizes == [10 * MIB] * 5
+        assert lab.origin.asked == [(lab.key, ByteRange(0, 1))]
+        await opened(lab)
+        await one()
+        assert lab.origin.requests == 1
+
+
+async def test_probe_given_up_is_not_remembered(autojump_clock: MockClock) -> None:
+    """When the last who asked for a size leaves, the question ends, and the next asks anew."""
+    async with laboratory(latency_seconds=10) as lab:
+        lab.add(Remote(total=5))
+        with trio.move_on_after(1):
+            await lab.objects.probe(lab.key, (lab.source,))
+        await wait_all_tasks_blocked()
+        assert lab.origin.connections == 0
+        lab.origin.latency_seconds = 0.1
+        assert (await lab.objects.probe(lab.key, (lab.source,))).total_nbytes == 5
