@@ -53,6 +53,7 @@ MOST_SHORT = 24
 UNTESTED_NLINES = 60
 #: Suite -> the modules that it holds, besides the one that it is named after.
 SUITES: Final[dict[str, str]] = {
+    "fuse/test_revalidate.py": "reader/revalidation",
     "cache/test_memory.py": "extents",
     "callfire/test_transport.py": "keyring range_response request request_limiter request_loop session",
     "daemon/test_live_transport.py": "callfire/credential_refresh",
