@@ -44,13 +44,13 @@ def xml(*recordings: str, successful: str = "true", description: str = "Recordin
 
 
 def test_the_document_as_printed() -> None:
-    """The first document's example, letter by letter: a success without a usable id, both entries counted."""
+    """The first document's example, letter by letter, is a success without a usable id, with both entries counted."""
     listing = parse((DOCUMENTS / "v1_list_as_printed.xml").read_bytes())
     assert listing == RecordingList(campaign_id=None, call_id=None, file_ids=(), refused=2)
 
 
 def test_the_document_with_ids() -> None:
-    """The same example with numbers where it prints X gives the ids in the order sent."""
+    """That example with numbers in the place of X gives the ids in the order sent."""
     listing = parse((DOCUMENTS / "v1_list_with_ids.xml").read_bytes())
     assert (listing.campaign_id, listing.call_id, listing.file_ids, listing.refused) == (9, 71, (5550003, 5550004), 0)
 
@@ -75,7 +75,7 @@ FIELDS = {"description": "Recordings Fetched", "successful": True, "callid": 71,
     ],
 )
 def test_the_forms_of_json(wrap, fields: dict[str, object], file_ids: tuple[int, ...]) -> None:
-    """Bare or wrapped, recordings absent, null, single or a list, values native or as strings."""
+    """The root may be bare or wrapped, recordings absent, null, single or a list, and values native or strings."""
     listing = parse(json.dumps(wrap({**FIELDS, **fields})))
     assert (listing.campaign_id, listing.call_id, listing.file_ids, listing.refused) == (9, 71, file_ids, 0)
 
@@ -92,7 +92,7 @@ def test_the_forms_of_json(wrap, fields: dict[str, object], file_ids: tuple[int,
     ],
 )
 def test_spellings_of_one_recording(entry: str) -> None:
-    """A URL below the base, with any query, or the bare id, is the same file, listed once."""
+    """A URL below the base, with any query, and the bare id name one file, which is listed once."""
     assert parse(xml(entry, "5", entry)).file_ids == (5,)
 
 
@@ -111,7 +111,7 @@ def test_spellings_of_one_recording(entry: str) -> None:
     ],
 )
 def test_the_host_of_an_entry_says_nothing(entry: str) -> None:
-    """The id of any URL that ends in `/files/recording/{id}`: it is only read, never fetched."""
+    """The id is read from any URL that ends in `/files/recording/{id}`, because the URL is never fetched."""
     assert parse(xml(entry)).file_ids == (5,)
 
 
@@ -132,7 +132,7 @@ def test_the_host_of_an_entry_says_nothing(entry: str) -> None:
     ],
 )
 def test_broken_entries_are_counted(entry: str) -> None:
-    """An entry that names no file is refused, and hides none of the others."""
+    """An entry that names no file is counted as refused, and hides none of the others."""
     listing = parse(xml(URL + "1", entry, URL + "2"))
     assert (listing.file_ids, listing.refused) == ((1, 2), 1)
 
@@ -155,7 +155,7 @@ NESTINGS: list[object] = [
 @pytest.mark.parametrize("entries", NESTINGS, ids=str)
 @pytest.mark.parametrize("wrap", ["bare", "fileResponse", "twice", "list"])
 def test_the_nestings_of_entries(entries: dict[str, object], wrap: str) -> None:
-    """Objects with a value, lists in lists, one wrapper more: all entries, in order, and what is empty is none."""
+    """Objects with a value, lists in lists, and one wrapper more give all entries in order; an empty value is none."""
     document: object = {**FIELDS, **entries}
     if wrap == "list":
         document = [entries]
@@ -176,13 +176,13 @@ def test_the_nestings_of_entries(entries: dict[str, object], wrap: str) -> None:
     ],
 )
 def test_the_nestings_of_elements(entries: str) -> None:
-    """As in JSON: attributes, wrappers and children."""
+    """Attributes, wrappers and children nest as in JSON."""
     listing = parse(f"<fileResponse><successful>true</successful>{entries}</fileResponse>")
     assert (listing.file_ids, listing.refused) == ((5, 6), 0)
 
 
 def test_ids_with_attributes() -> None:
-    """The spelling of 1.1: simple content in `value`."""
+    """1.1's spelling has simple content in `value`."""
     listing = parse(
         json.dumps({**FIELDS, "callid": {"value": "71"}, "successful": {"value": "true"}, "recording": ONE})
     )
@@ -200,7 +200,7 @@ def test_json_entries_of_other_types_are_counted() -> None:
 )
 @pytest.mark.parametrize("form", ["xml", "json"])
 def test_a_refused_key_in_the_body(description: str, form: str) -> None:
-    """successful=false that speaks of the key or of authorisation is AccessRefused."""
+    """successful=false with words about the key or authorisation is AccessRefused."""
     fields = {"description": description, "successful": False}
     with pytest.raises(AccessRefused):
         parse(json.dumps(fields) if form == "json" else xml(successful="false", description=description))
@@ -208,7 +208,7 @@ def test_a_refused_key_in_the_body(description: str, form: str) -> None:
 
 @pytest.mark.parametrize("description", ["Something broke", "", "monkey business", "Call not found"])
 def test_any_other_failure_in_the_body(description: str) -> None:
-    """successful=false about anything else is a failure with status 200, its description in the message."""
+    """successful=false about anything else is a failure with status 200, with its description in the message."""
     with pytest.raises(ServerFailure) as caught:
         parse(xml(URL + "5", successful="false", description=description))
     assert caught.value.status == 200
@@ -217,7 +217,7 @@ def test_any_other_failure_in_the_body(description: str) -> None:
 
 @pytest.mark.parametrize("root", ["campaignResponse", "reportResponse", "FileResponse", "ServiceException"])
 def test_failures_of_siblings(root: str) -> None:
-    """A failure under another root, in camel case, with status 200."""
+    """A failure may come under another root, in camel case, with status 200."""
     body = f"<{root}><successful>false</successful><description>Something broke</description></{root}>"
     with pytest.raises(ServerFailure, match="Something broke"):
         parse(body)
@@ -233,7 +233,7 @@ def test_failures_of_siblings(root: str) -> None:
     ],
 )
 def test_errors_of_1_1(error: dict[str, object], kind: type[CffsError]) -> None:
-    """An error object with its status in the body."""
+    """An error object of 1.1 has its status in the body."""
     with pytest.raises(kind):
         parse(json.dumps({"ResourceException": error}))
 
@@ -248,7 +248,8 @@ def test_errors_of_1_1(error: dict[str, object], kind: type[CffsError]) -> None:
     ],
 )
 def test_what_a_failure_says_of_the_whole_service(description: str, kind: type[CffsError] | None) -> None:
-    """The key and the rate: all else is about the call that was asked for, and so is what cannot be read."""
+    """Only the key and the rate concern the whole service; everything else, even what cannot be read, concerns the
+    call."""
     body = xml(successful="false", description=description).encode()
     with pytest.raises(kind) if kind is not None else nullcontext():
         require_service(body)
@@ -257,14 +258,14 @@ def test_what_a_failure_says_of_the_whole_service(description: str, kind: type[C
 
 
 def test_a_failure_never_tells_a_secret() -> None:
-    """A description that echoes the key is told without it."""
+    """A description that echoes the key is reported without it."""
     with pytest.raises(AccessRefused) as caught:
         parse(xml(successful="false", description=f"bad key in {URL}5?apikey=SECRET, apikey=SECRET"))
     assert "SECRET" not in str(caught.value)
 
 
 def test_sibling_spellings() -> None:
-    """A namespace, other cases, `success` and entities of the standard are taken."""
+    """A namespace, other cases, `success`, and standard entities are accepted."""
     fields = f"<success>1</success><Recording>{URL}5?a=1&amp;b=2</Recording>"
     body = f'<a:FileResponse xmlns:a="urn:x">{fields}</a:FileResponse>'
     assert parse(body).file_ids == (5,)
@@ -309,7 +310,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_lists_are_malformed(body: bytes) -> None:
-    """DTDs, entities, encodings, depth, size, error pages: MalformedAnswer, quickly and without a request."""
+    """DTDs, entities, encodings, depth, size and error pages raise MalformedAnswer quickly, without a request."""
     with pytest.raises(MalformedAnswer):
         parse(body)
 
@@ -321,7 +322,7 @@ def test_hostile_lists_are_malformed(body: bytes) -> None:
     | st.text().map(str.encode)
 )
 def test_any_bytes_give_a_list_or_a_cffs_error(body: bytes) -> None:
-    """Nothing but a CffsError comes out, whatever the grammar."""
+    """Nothing but a CffsError is raised, whatever the grammar."""
     try:
         parse(body)
     except CffsError:

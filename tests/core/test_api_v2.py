@@ -92,7 +92,7 @@ def _has_id(entry: object) -> bool:
 
 
 def test_the_documented_recording() -> None:
-    """The sample of a recording has every field where the value says."""
+    """The sample of a recording has every field with the right value."""
     recording = parse_recording(parse_document((DOCUMENTS / "v2_recording.json").read_bytes(), what="x"))
     assert (recording.id, recording.call_id, recording.campaign_id) == (18000000003, 64000000003, 449000003)
     assert (recording.name, recording.created_ms, recording.seconds) == ("call_recording", 1480896000000, 24)
@@ -130,7 +130,7 @@ def test_a_mock_of_the_documents_is_survived() -> None:
     ],
 )
 def test_a_length_is_a_hint_or_nothing(nbytes: object, hint: int | None) -> None:
-    """Zero, negative, absurd and non-numeric lengths say nothing."""
+    """Zero, negative, absurd and non-numeric lengths are no hint."""
     assert parse_recording({"id": 1, "lengthInBytes": nbytes}).hint_nbytes == hint
     assert parse_media({"id": 1, "lengthInBytes": nbytes}).hint_nbytes == hint
 
@@ -147,7 +147,7 @@ def test_a_length_is_a_hint_or_nothing(nbytes: object, hint: int | None) -> None
     ],
 )
 def test_states_are_an_open_set(state: object, parsed: str) -> None:
-    """Known states in any case, all others UNKNOWN."""
+    """Known states are read in any case, all others are UNKNOWN."""
     assert parse_recording({"id": 1, "state": state}).state == parsed
 
 
@@ -171,7 +171,7 @@ def test_what_a_page_echoes(echo: dict[str, object], limit: int | None, offset: 
     "document", [{}, {"message": "no"}, {"items": None}, {"items": {}}, {"items": "x", "totalCount": 0}, [], "x", None]
 )
 def test_what_is_no_page(document: object) -> None:
-    """An object without items is no empty account, unless it says that there are 0."""
+    """An object without items is not taken for an empty account, unless it says that there are 0."""
     with pytest.raises(MalformedAnswer, match="page of calls"):
         parse_page(body(document), parse_call, what="page of calls")
 
@@ -213,20 +213,20 @@ def test_a_call_in_full() -> None:
     ],
 )
 def test_embedded_recordings(records: list[object], ids: list[int] | None) -> None:
-    """A list embeds, each recording once, none of another call; without a list the call says nothing."""
+    """A list embeds each recording once, and none of another call; without a list, recordings are not known."""
     recordings = call_of(*records).recordings
     assert (None if recordings is None else [recording.id for recording in recordings]) == ids
 
 
 def test_an_embedded_recording_gets_its_calls_ids() -> None:
-    """callId and campaignId that a recording lacks are its call's."""
+    """A recording without callId or campaignId gets its call's."""
     [recording] = call_of({"recordings": [{"id": 1}]}).recordings or ()
     assert (recording.call_id, recording.campaign_id) == (7, 9)
     assert recording.document == {"id": 1}
 
 
 def test_an_embedded_recording_has_the_number_and_the_labels_of_its_own_record() -> None:
-    """Each record of a call is an attempt with a number of its own; one that says nothing gives nothing."""
+    """Each record of a call is an attempt with a number of its own; a record without one gives none."""
     records = (
         {"toNumber": "12135550101", "labels": [], "recordings": []},
         {"toNumber": 12135550102, "labels": ["b", "b", 7], "recordings": [{"id": 1}]},
@@ -237,7 +237,8 @@ def test_an_embedded_recording_has_the_number_and_the_labels_of_its_own_record()
 
 
 def test_one_call_settles_its_page() -> None:
-    """Where one call embeds, silence of the others means none; a garbled one stays open; without proof all do."""
+    """Where one call embeds recordings, a call without the field has none; a garbled one stays open; without proof all
+    do."""
     loud = {"id": 1, "records": [{"recordings": [{"id": 5}]}]}
     silent: list[object] = [{"id": 2, "records": []}, {"id": 3}, {"id": 4, "records": [{"id": 1}]}]
     garbled = {"id": 5, "records": [{"recordings": {"id": 5}}]}
@@ -250,7 +251,7 @@ def test_one_call_settles_its_page() -> None:
 
 
 def test_a_campaign_and_a_media_file() -> None:
-    """Names, times, types and public keys are where the value says."""
+    """Names, times, types and public keys are read."""
     campaign = parse_campaign({"id": 9, "name": "a/b", "lastModified": 5})
     assert (campaign.id, campaign.name, campaign.modified_ms) == (9, "a/b", 5)
     media = parse_media(
@@ -262,7 +263,7 @@ def test_a_campaign_and_a_media_file() -> None:
 
 
 def test_small_answers() -> None:
-    """Caller ids, a created id and a boolean, in the spellings that were seen."""
+    """Caller ids, a created id and a boolean are read in the spellings that were seen."""
     assert parse_caller_ids(
         b'{"items": [{"phoneNumber": "12135550100"}, {}, 12135550101, {"phoneNumber": 12135550100}]}'
     ) == (
@@ -299,12 +300,12 @@ def test_an_error_message_never_raises(answer: bytes) -> None:
     ],
 )
 def test_error_messages(answer: bytes, message: str) -> None:
-    """message, else developerMessage, else the body as text."""
+    """The message is `message`, else `developerMessage`, else the body as text."""
     assert parse_error_message(answer) == message
 
 
 def test_echoed_ids_must_be_the_asked_ones() -> None:
-    """Another id is MalformedAnswer; the asked one, or no echo, passes."""
+    """Another id is MalformedAnswer; the one asked for, or no echo, passes."""
     require_id(5, 5, what="recording")
     require_id(None, 5, what="recording")
     with pytest.raises(MalformedAnswer, match="asked for 5"):

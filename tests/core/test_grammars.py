@@ -1,4 +1,4 @@
-"""Hostile answers by grammar: near misses of XML, JSON and WAV, which random bytes never come close to."""
+"""Hostile XML, JSON and WAV by grammar: near misses, which random bytes never are."""
 
 import json
 import struct
@@ -62,7 +62,7 @@ _ELEMENTS = st.recursive(
 @given(st.lists(_PROLOGS, max_size=2).map("".join), _ELEMENTS)
 @example('<!DOCTYPE f [<!ENTITY x "5">]>', "<fileResponse><successful>true</successful></fileResponse>")
 def test_xml_is_a_list_of_our_ids_or_an_error(prolog: str, element: str) -> None:
-    """Whatever the markup, no DTD passes, and what passes holds ids of ours alone, each once."""
+    """Whatever the markup, no DTD passes, and a list that passes holds valid ids only, each once."""
     found = problem = None
     try:
         found = parse_recording_list((prolog + element).encode())
@@ -98,7 +98,8 @@ _NEAR_JSON = st.recursive(
 
 @given(_NEAR_JSON | st.lists(_TOKENS, max_size=12).map("".join))
 def test_json_is_a_document_or_malformed(text: str) -> None:
-    """What Python takes beyond the grammar (NaN, depth, digits without end) is refused; what is taken can be shown."""
+    """What Python accepts beyond the grammar (NaN, depth, digits without end) is refused, and what is accepted can be
+    shown."""
     try:
         document = decode(text.encode("utf-8", "surrogatepass"), what="x")
     except MalformedAnswer:
@@ -110,7 +111,7 @@ def test_json_is_a_document_or_malformed(text: str) -> None:
 
 # -- WAV --
 
-#: Far more pieces of a head than a walk asks for.
+#: Far more pieces of a header than a walk asks for.
 MOST_QUESTIONS = 1000
 
 _NUMBERS_32 = st.sampled_from([0, 1, 2, 15, 16, 17, 18, 100, 2**31 - 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
@@ -152,8 +153,10 @@ _CHUNKS = st.one_of(
 def test_a_wav_is_a_layout_within_the_file_or_none(
     chunks: bytes, riff: int, total: int, start: Fraction, stop: Fraction
 ) -> None:
-    """Frames of no bytes, lengths beyond the file, forms twice: a cut lies within the samples, those within the file,
-    and its head is one that can be read, of exactly these samples."""
+    """Frames of no bytes, lengths beyond the file, and doubled formats give a layout within the file, or none.
+
+    A cut lies within the samples, and its header can be read and is one of exactly these samples.
+    """
     head = b"RIFF" + struct.pack("<I", riff) + b"WAVE" + chunks
     layout = laid_out(head)
     if layout is None:
@@ -174,7 +177,7 @@ def test_a_wav_is_a_layout_within_the_file_or_none(
 
 
 def laid_out(head: bytes) -> WavLayout | None:
-    """What the walk over these bytes finds, None for what is no WAV that can be cut."""
+    """The layout of these bytes; None where they are no WAV that can be cut."""
     walk = read_head()
     wanted = next(walk)
     for _ in range(MOST_QUESTIONS):
@@ -206,7 +209,7 @@ _SECONDS = st.sampled_from(["0", "1", "60", "-1", "1e5", "1.5", "0x10", "٣", "9
 
 @given(_DATES | _SECONDS | st.text(max_size=40))
 def test_times_of_headers_are_numbers_or_none(text: str) -> None:
-    """No date overflows, no wait is infinite or no number at all."""
+    """No date overflows, and no wait is infinite or not a number."""
     modified_ms = parse_http_date(text)
     assert modified_ms is None or abs(modified_ms) < 2**53
     seconds = parse_retry_after(text, now_ns=NOW_NS)

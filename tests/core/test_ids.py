@@ -13,7 +13,7 @@ def test_every_id_has_its_decimal_spelling(number: int) -> None:
 
 @given(st.text(st.sampled_from("0123456789-+_. ٣\n"), max_size=22))
 def test_an_id_has_one_spelling_only(text: str) -> None:
-    """Whatever parse_id takes is the canonical spelling of an id in range."""
+    """A text that parse_id accepts is the canonical spelling of an id in range."""
     number = parse_id(text)
     assert number is None or (str(number) == text and 1 <= number <= MAX_ID)
 

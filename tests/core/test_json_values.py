@@ -35,17 +35,17 @@ DOCUMENTS = st.recursive(
 
 
 def surrogates_paired(document: object) -> object:
-    """What JSON makes of two surrogates that stand as a pair: one character."""
+    """The text with two surrogates that form a pair as one character, as JSON reads them."""
     return json.loads(json.dumps(document))
 
 
 @given(DOCUMENTS.map(surrogates_paired))
 def test_the_quick_way_writes_the_same_document(document: object) -> None:
-    """Whatever was decoded, a lone surrogate and an integer of any length among it, comes back from either spelling."""
+    """A decoded document, with lone surrogates and integers of any length, comes back from either encoder."""
     body = encode_decoded(decode(encode(document), what="x"))
     assert decode(body, what="x") == document
     assert body.endswith(b"\n")
-    if not any(character in body for character in b"eE."):  # no number that is spelt with an exponent or a point
+    if not any(character in body for character in b"eE."):  # no number with an exponent or a point
         assert body == encode(document)
 
 
@@ -66,7 +66,7 @@ def test_decode_undoes_encode(document: object) -> None:
 )
 @example(b"\xff\xfe[\x00]\x00")
 def test_any_bytes_decode_or_are_malformed(body: bytes) -> None:
-    """Nothing but MalformedAnswer comes out of decode, and what it gives can be encoded."""
+    """decode raises nothing but MalformedAnswer, and its result can be encoded."""
     try:
         document = decode(body, what="x")
     except MalformedAnswer:
@@ -99,7 +99,7 @@ def test_any_bytes_decode_or_are_malformed(body: bytes) -> None:
     ids=lambda body: repr(body[:12]),
 )
 def test_what_is_no_bounded_json(body: bytes) -> None:
-    """Other grammars, encodings, depths and sizes are MalformedAnswer, and the message names what was read."""
+    """Other grammars, encodings, depths and sizes raise MalformedAnswer, and the message names what was read."""
     with pytest.raises(MalformedAnswer, match="the thing"):
         decode(body, what="the thing")
 
@@ -127,7 +127,7 @@ def test_odd_leaves_do_not_hide_their_neighbours() -> None:
 
 
 def test_a_lone_surrogate_can_be_shown_as_a_name() -> None:
-    """The text of a lone surrogate becomes a name of ASCII and comes back from it."""
+    """The text of a lone surrogate becomes an ASCII name, and comes back from it."""
     text = as_text(decode(b'"a\\udc80"', what="x"))
     assert encode_name(text) == "a%ED%B2%80"
     assert decode_name("a%ED%B2%80") == text
@@ -147,7 +147,7 @@ def test_encoding_is_for_people() -> None:
 
 @pytest.mark.parametrize("value", [object(), b"x", {1, 2}])
 def test_what_json_cannot_say(value: object) -> None:
-    """A value that no JSON text gives is a TypeError."""
+    """A value that no JSON text stands for raises TypeError."""
     with pytest.raises(TypeError):
         encode([value])
 
@@ -182,7 +182,7 @@ def test_what_json_cannot_say(value: object) -> None:
     ids=lambda value: repr(value)[:12] if not isinstance(value, int) or abs(value) < 2**64 else "huge",
 )
 def test_whole_numbers(value: object, number: int | None) -> None:
-    """int64 as a number, digits or a whole float; a boolean is no number."""
+    """An int64 may be a number, digits, or a whole float; a boolean is no number."""
     assert as_int64(value) == number
     assert as_time_ms(value) == number
 
@@ -213,12 +213,12 @@ def test_ids(value: object, id_: int | None) -> None:
     ids=lambda value: repr(value)[:12] if not isinstance(value, int) or abs(value) < 2**64 else "huge",
 )  # fmt: skip
 def test_booleans(value: object, boolean: bool | None) -> None:
-    """XML Schema's spellings of a boolean, and nothing else."""
+    """XML Schema's spellings of a boolean are accepted, and nothing else."""
     assert as_boolean(value) is boolean
 
 
 def test_texts_lists_objects_and_counts() -> None:
-    """Numbers are their digits as text; other types are empty, None or out of range."""
+    """A number as text is its digits; values of other types are empty, None or out of range."""
     assert [as_text(value) for value in ("a", 15, 1.5, True, None, [], {})] == ["a", "15", "1.5", "", "", "", ""]
     assert [as_list(value) for value in ([1], "a", None, {})] == [[1], [], [], []]
     assert [as_object(value) for value in ({"a": 1}, [], None, "a")] == [{"a": 1}, None, None, None]
@@ -235,6 +235,6 @@ def test_texts_lists_objects_and_counts() -> None:
 
 @given(DOCUMENTS)
 def test_getters_never_raise(value: object) -> None:
-    """Any value goes through any getter."""
+    """Every getter accepts any value."""
     for getter in (as_text, as_int64, as_count, as_id, as_time_ms, as_boolean, as_list, as_object):
         getter(value)

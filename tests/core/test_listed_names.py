@@ -1,4 +1,4 @@
-"""What recordings and calls are called: when, which way, with whom, how long, the id; total, unique, kept."""
+"""Listed names of recordings, calls and campaigns: for any facts, unique, kept."""
 
 import re
 from zoneinfo import ZoneInfo
@@ -56,20 +56,23 @@ ids = st.integers(1, 2**63 - 1)
     ],
 )
 def test_names(known: NameParts, name: str, stem: str) -> None:
-    """Each part in its place; what is not known is left out, the number is `unknown`, the usual name is not said."""
+    """Each part is in its place; unknown parts are left out, an unknown number is `unknown`, and the usual name is left
+    out."""
     assert listed_stem(known, identity=88, zone=BERLIN, name=name) == stem
 
 
 @given(st.from_regex(_PLAIN, fullmatch=True), ids)
 def test_what_is_taken_as_it_stands_is_what_the_rules_give(text: str, ident: int) -> None:
-    """The short way of a plain name gives what the rules for every name give."""
+    """The shortcut for a plain name gives the result of the rules for every name."""
     assert _as_stem(text, ident) == text
 
 
 @given(parts, parts, texts, texts, ids, ids)
 def test_unique_and_valid(one: NameParts, two: NameParts, name: str, other_name: str, ident: int, other: int) -> None:
-    """Whatever is told, a name is one that a folder can hold and a file manager does not probe by habit, it ends with
-    the id, and two ids never have one name."""
+    """For any facts, a folder can hold the name, no file manager probes for it, and it ends with the id.
+
+    Two ids never have one name.
+    """
     stem = listed_stem(one, identity=ident, zone=BERLIN, name=name)
     assert re.search(rf"[_~]{ident}( ~\d+)?\Z", stem)
     for extension in EXTENSIONS:
@@ -82,7 +85,7 @@ def test_unique_and_valid(one: NameParts, two: NameParts, name: str, other_name:
 
 @given(parts, parts, parts)
 def test_a_part_that_was_given_stays(first: NameParts, second: NameParts, third: NameParts) -> None:
-    """What a name says it goes on to say; what it could not say joins it once, and survives being kept as text."""
+    """A part once given stays in the name; a part not known before joins it once, and survives being stored as text."""
     joined = first.joined_by(second)
     for given_part, new, now in zip(first, second, joined, strict=True):
         assert now == (new if given_part is None else given_part)
@@ -92,7 +95,8 @@ def test_a_part_that_was_given_stays(first: NameParts, second: NameParts, third:
 
 @given(st.integers(0, 2**41), ids)
 def test_names_sort_by_time(created_ms: int, ident: int) -> None:
-    """Of two recordings the later one is listed behind, by its name too (in a zone whose clocks are not put back)."""
+    """Of two recordings the later one is listed after the other, by its name too (in a zone whose clocks are not put
+    back)."""
     zone = ZoneInfo("Asia/Kolkata")
     stems = [listed_stem(name_parts(created_ms=at, inbound=True, number="1", seconds=1), identity=ident, zone=zone)
              for at in (created_ms, created_ms + 1000) if is_dated(at)]  # fmt: skip
@@ -104,7 +108,8 @@ def test_names_sort_by_time(created_ms: int, ident: int) -> None:
     [(True, "3", "1"), (False, "3", "3"), (False, "", "2"), (None, "3", "3"), (None, " ", "2")],
 )
 def test_the_other_side(inbound: bool | None, tried: str, number: str) -> None:
-    """The caller of an inbound call, else who was called in the recording's own attempt, else whom the call was to."""
+    """The other side is the caller of an inbound call, else the number tried in the recording's own attempt, else the
+    call's."""
     assert other_side(inbound=inbound, from_number="1", to_number="2", tried_number=tried) == number
 
 
@@ -123,5 +128,5 @@ def test_the_other_side(inbound: bool | None, tried: str, number: str) -> None:
     ],
 )
 def test_campaigns(name: str, folder: str) -> None:
-    """A campaign's folder has its name, unless that is taken, empty, too long, junk, or looks like an id."""
+    """A campaign's folder has its name, unless that is taken, empty, too long, probed for, or looks like an id."""
     assert campaign_folder(name, identity=7, is_taken=lambda one: one == "taken") == folder

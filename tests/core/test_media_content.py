@@ -1,4 +1,4 @@
-"""Which first bytes are those of a media file's type."""
+"""Sniffing: the first bytes of media, and of each media file's type."""
 
 import struct
 
@@ -116,13 +116,13 @@ PAGES = [
 
 @pytest.mark.parametrize(("extension", "head"), TRUE)
 def test_true_files_are_taken(extension, head):
-    """A true file is never refused, whatever stands before what its type is known by."""
+    """A true file is never refused, whatever stands before the bytes that identify its type."""
     assert is_content_of(extension, head)
 
 
 @pytest.mark.parametrize("extension", sorted(MIME_TYPES))
 def test_generated_files_are_taken(extension):
-    """What the stand-in makes of each type is of that type, and of no other's look."""
+    """The files that the stand-in makes of each type are of that type, and look like no other."""
     content = media_content(extension, seed="x", filler_nbytes=3000).read(0, HEAD_NBYTES)
     others = {"m4a": {"mp4"}, "mp4": {"m4a"}}.get(extension, set())
     assert {name for name in MIME_TYPES if is_content_of(name, content)} - others == {extension}
@@ -131,19 +131,19 @@ def test_generated_files_are_taken(extension):
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("extension", sorted(MIME_TYPES))
 def test_error_pages_are_refused(extension, page):
-    """Markup, JSON, plain words and nothing at all are no media file, whatever the suffix says."""
+    """Markup, JSON, plain words and an empty file are no media file, whatever the suffix."""
     assert not is_content_of(extension, page)
 
 
 def test_a_sound_in_a_container_is_no_mp3() -> None:
-    """PCM in RIFF is not taken under the suffix mp3, behind a tag neither."""
+    """PCM in RIFF is refused under the suffix mp3, after a tag too."""
     assert not is_content_of("mp3", _riff(b"RIFF", before=b"fmt " + struct.pack("<IH", 16, 1)))
     assert not is_content_of("mp3", _LARGE_ID3 + _riff(b"RIFF", before=b"fmt " + struct.pack("<IH", 16, 1)))
 
 
 @pytest.mark.parametrize("so_far", [b"", bytes(100_000), _LARGE_ID3[:70_000], _ID3])
 def test_what_has_shown_only_blanks_or_a_tag_so_far_is_open(so_far: bytes) -> None:
-    """A WAV that is still being written may begin behind them; the check asks for no more than there is."""
+    """A WAV that is still being written may begin after them; the check asks for no more than the file has."""
     check = check_content("wav")
     offset = next(check)
     with pytest.raises(StopIteration) as told:
@@ -156,7 +156,7 @@ def test_what_has_shown_only_blanks_or_a_tag_so_far_is_open(so_far: bytes) -> No
     st.sampled_from([case for case in TRUE if case[0] in ("mp3", "m4a", "wav") and case[1][:2] != b"\0\0"]), st.data()
 )
 def test_padding_before_a_sound_changes_nothing(case: tuple[str, bytes], data: st.DataObject) -> None:
-    """NULs and line ends in any number, and tags, are passed over (but for boxes, which begin with NULs)."""
+    """NULs and line ends in any number, and tags, are skipped (except before boxes, which begin with NULs)."""
     extension, content = case
     padding = data.draw(st.text("\0\r\n ", max_size=5)).encode() * data.draw(st.sampled_from([1, 20_000]))
     assert is_content_of(extension, padding + data.draw(st.sampled_from([b"", _ID3])) + content)
@@ -164,7 +164,7 @@ def test_padding_before_a_sound_changes_nothing(case: tuple[str, bytes], data: s
 
 @given(st.sampled_from(sorted(MIME_TYPES)), st.binary(max_size=300))
 def test_no_head_raises(extension, head):
-    """The verdict is total."""
+    """There is a verdict on any bytes."""
     assert is_content_of(extension, head) in (True, False)
 
 
@@ -191,7 +191,7 @@ printable = st.text(
 @pytest.mark.parametrize("mark", MARKS)
 @pytest.mark.parametrize("text", TEXTS)
 def test_text_is_a_page_behind_any_blanks_and_marks(mark: bytes, text: bytes) -> None:
-    """Blanks and byte-order marks prove nothing: the verdict is the same, and open until something else came."""
+    """Blanks and byte-order marks prove nothing: the verdict does not change, and is open until something else came."""
     assert judge(mark + text, is_whole=True) is ContentVerdict.PAGE
     assert judge(mark, is_whole=False) is ContentVerdict.OPEN
 
@@ -199,20 +199,20 @@ def test_text_is_a_page_behind_any_blanks_and_marks(mark: bytes, text: bytes) ->
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("before", ["", "\r\n", " \n" * 40])
 def test_a_page_in_sixteen_or_thirty_two_bits_is_a_page(codec: str, before: str) -> None:
-    """With its mark, or without one where it begins as pages do."""
+    """It is recognised by its mark, or without one where it begins as pages do."""
     assert judge((before + TEXTS[0].decode()).encode(codec), is_whole=True) is ContentVerdict.PAGE
     assert judge(("\ufeff" + before + TEXTS[2].decode()).encode(codec), is_whole=True) is ContentVerdict.PAGE
 
 
 def test_markup_in_latin_1_is_a_page() -> None:
-    """An opening of many letters is proof, whatever comes behind it."""
+    """An opening of many letters is proof, whatever follows it."""
     for page in ("<HTML><title>Größe</title>", "<?xml version='1.0'?><é/>", '{"message": "Größe"}', "<!doctype html>é"):
         assert judge(page.encode("latin-1"), is_whole=False) is ContentVerdict.PAGE
 
 
 @given(printable)
 def test_all_text_is_a_page(text: str) -> None:
-    """Whatever the language, unless it is one letter over and over."""
+    """Text in any language is a page, unless it is one letter over and over."""
     whole = text.encode()
     is_uniform = len("".join(text.split())) >= 256 and len(set("".join(text.split()))) <= 3
     assert judge(whole, is_whole=True) is (ContentVerdict.CONTENT if is_uniform else ContentVerdict.PAGE)
@@ -224,7 +224,7 @@ def test_all_text_is_a_page(text: str) -> None:
     st.binary(),
 )
 def test_what_is_no_text_is_content(beginning: str, proof: bytes, rest: bytes) -> None:
-    """A NUL, a control character or bytes that are no UTF-8, in the first bytes and behind any bracket."""
+    """A NUL, a control character or bytes that are no UTF-8 prove content, in the first bytes and after any bracket."""
     assert judge(beginning.encode() + proof + rest, is_whole=True) is ContentVerdict.CONTENT
     assert judge(beginning.encode() + proof + rest + b"(", is_whole=False) in (
         ContentVerdict.CONTENT,
@@ -234,7 +234,7 @@ def test_what_is_no_text_is_content(beginning: str, proof: bytes, rest: bytes) -
 
 @given(st.one_of(st.binary(max_size=80), printable.map(str.encode)), st.data())
 def test_a_verdict_stands_whatever_follows(head: bytes, data: st.DataObject) -> None:
-    """What was told of the first bytes is never taken back when more have come; the whole is never open."""
+    """A verdict on the first bytes is never taken back when more have come, and the whole is never open."""
     whole = head + data.draw(st.one_of(st.binary(max_size=80), printable.map(str.encode)))
     early = judge(head, is_whole=False)
     assert judge(whole, is_whole=True) is not ContentVerdict.OPEN
@@ -243,21 +243,21 @@ def test_a_verdict_stands_whatever_follows(head: bytes, data: st.DataObject) -> 
 
 
 def test_enough_text_is_a_page_before_its_end() -> None:
-    """So that a long page is refused at once, and blanks alone end somewhere."""
+    """So a long page is refused at once, and blanks alone end somewhere."""
     assert judge(b"<p>" + b"words " * ENOUGH_CHARACTERS, is_whole=False) is ContentVerdict.PAGE
     assert judge(b" " * MAX_JUDGED_NBYTES, is_whole=False) is ContentVerdict.PAGE
     assert judge(b"U" * ENOUGH_CHARACTERS, is_whole=False) is ContentVerdict.CONTENT
 
 
 def test_frames_filled_with_letters_are_content() -> None:
-    """Encoders fill silent frames with letters: a stream cut in the longest of them is no page."""
+    """Encoders fill silent frames with letters, and a stream cut in the longest of them is no page."""
     assert judge(b"LAME3.100" + b"U" * 1700 + b"\xff\xfb", is_whole=False) is ContentVerdict.CONTENT
     assert judge(b"LAME3.100" + b"U" * 1700, is_whole=False) is ContentVerdict.OPEN
 
 
 @pytest.mark.parametrize(("extension", "head"), TRUE)
 def test_true_media_are_content(extension: str, head: bytes) -> None:
-    """What may be uploaded may be read."""
+    """A file that may be uploaded may be read."""
     assert judge(head, is_whole=True) is ContentVerdict.CONTENT
 
 
@@ -276,11 +276,11 @@ def test_text_is_content_where_text_is_the_type(text: bytes) -> None:
     "page", [TEXTS[0], TEXTS[2], b"\n<html>", b"[]", "<html>é".encode("latin-1"), '{"é": 1}'.encode()]
 )
 def test_pages_are_pages_even_where_text_is_the_type(page: bytes) -> None:
-    """HTML and JSON are what errors come in."""
+    """Errors come as HTML and JSON."""
     assert judge(page, is_whole=True, may_be_text=True) is ContentVerdict.PAGE
 
 
 @given(st.binary(max_size=100), st.booleans())
 def test_the_whole_is_never_open(head: bytes, may_be_text: bool) -> None:
-    """The verdict is total."""
+    """There is a final verdict on any whole body."""
     assert judge(head, is_whole=True, may_be_text=may_be_text) is not ContentVerdict.OPEN

@@ -15,7 +15,7 @@ from cffs.core.media_types import MIME_TYPES, extension_of, may_be_text, public_
     ],
 )  # fmt: skip
 def test_aliases(media_type: str, extension: str) -> None:
-    """MIME types, their aliases and CallFire's bare words give the documented extension, others none."""
+    """MIME types, their aliases and CallFire's bare words give the documented extension, other words none."""
     assert extension_of(media_type) == extension
 
 
@@ -30,7 +30,7 @@ def test_aliases(media_type: str, extension: str) -> None:
 def test_other_types_are_shown_under_the_suffix_of_their_public_url(
     media_type: str, suffix: str, extension: str
 ) -> None:
-    """Known types as documented; others by the suffix, else without one."""
+    """Known types have their documented suffix; others that of the URL, else none."""
     assert shown_extension(media_type, suffix) == extension
 
 
@@ -43,18 +43,18 @@ def test_other_types_are_shown_under_the_suffix_of_their_public_url(
     ],
 )  # fmt: skip
 def test_a_name_loses_the_suffix_of_its_own_type(name: str, extension: str, stem: str) -> None:
-    """What is called `cf.png` is shown as such, not as `cf.png.png`."""
+    """A file called `cf.png` is shown so, not as `cf.png.png`."""
     assert stem_of(name, extension) == stem
 
 
 def test_sounds_films_and_pictures_are_no_text() -> None:
-    """A vCard may be; what has no suffix may be."""
+    """A vCard may be text, and so may a file without a suffix."""
     assert not any(map(may_be_text, [*MIME_TYPES, "jpeg", "3gp", "AMR", "tif"]))
     assert all(map(may_be_text, ["vcf", "txt", "", "bin", "ics"]))
 
 
 def test_every_extension_knows_its_own_type() -> None:
-    """What is sent for an extension is read back as that extension."""
+    """The type sent for an extension is read back as that extension."""
     assert {extension_of(mime_type) for mime_type in MIME_TYPES.values()} == set(MIME_TYPES)
     assert all(extension_of(mime_type) == extension for extension, mime_type in MIME_TYPES.items())
 
@@ -83,7 +83,7 @@ def test_public_urls(url: str, parts: tuple[str | None, str | None]) -> None:
 
 @given(st.text().map(lambda text: "https://h/media/public/" + text))
 def test_any_public_url(url: str) -> None:
-    """Nothing raises, and a key never holds a separator or a control character."""
+    """No URL raises, and a key never holds a separator or a control character."""
     key, extension = public_parts(url)
     assert (key is None) == (extension is None)
     assert key is None or (key not in ("", ".", "..") and not set(key) & set("/\0\n"))

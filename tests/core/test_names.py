@@ -17,7 +17,7 @@ TEXTS = st.text(
     ),
     max_size=400,
 )
-#: Texts that collide with each other and with the marks that tell them apart.
+#: Texts that collide with each other, and with the marks that make them distinct.
 COLLIDING = st.lists(st.sampled_from(["", "a", "~1", " ~1", "a ~1", "a ~2", "a ~1 ~2", "x" * 300, ".", "é" * 200]))
 
 
@@ -55,7 +55,7 @@ def test_an_encoded_name_is_safe(text: str) -> None:
 @given(st.binary(max_size=40))
 @example(b"a\xff\xed\xa0\x80")
 def test_a_name_of_any_bytes_is_counted_and_told_from_text(passed: bytes) -> None:
-    """Of the bytes that the kernel passes, all are counted, and those that are no UTF-8 are no text."""
+    """All bytes that the kernel passes are counted, and those that are no UTF-8 are no text."""
     name = passed.decode("utf-8", "surrogateescape")
     assert name_nbytes(name) == len(passed)
     try:
@@ -70,7 +70,7 @@ def test_a_name_of_any_bytes_is_counted_and_told_from_text(passed: bytes) -> Non
 @example("\ud800")
 @example("\udfff")
 def test_what_sqlite_can_hold_is_text(text: str) -> None:
-    """Text is what UTF-8 can spell."""
+    """Text is what UTF-8 can encode."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -111,7 +111,7 @@ def test_the_rule_by_example(text: str, name: str) -> None:
     "name", ["50%", "%41", "%2f", "%zz", "%ED%A0", "%FF", "e\u0301", "-rf", "..", ".", "a/b", "\udcff"]
 )
 def test_a_spelling_of_its_own_is_no_name(name: str) -> None:
-    """What encode_name never gives is NotInTree, so that no object opens under two names."""
+    """A name that encode_name never gives is NotInTree, so that no object opens under two names."""
     with pytest.raises(NotInTree) as caught:
         decode_name(name)
     str(caught.value).encode("ascii")
@@ -129,7 +129,7 @@ def test_decoding_is_total_and_canonical(name: str) -> None:
 
 @given(st.lists(st.tuples(TEXTS, st.sampled_from(["", ".mp3", ".json"]))))
 def test_listed_names_are_distinct_and_short(texts: list[tuple[str, str]]) -> None:
-    """Against a dict as the folder: every object gets a name of its own, of at most 255 bytes, never empty or dots."""
+    """Against a dict as the folder, every object gets a name of its own, of at most 255 bytes, never empty or dots."""
     folder: dict[str, int] = {}
     for id_, (text, extension) in enumerate(texts, start=1):
         name = file_name(encode_name(text), extension=extension, id=id_, taken=folder.__contains__)
@@ -144,7 +144,7 @@ def test_listed_names_are_distinct_and_short(texts: list[tuple[str, str]]) -> No
 
 @given(COLLIDING)
 def test_names_that_imitate_the_mark_stay_distinct(texts: list[str]) -> None:
-    """A stem spelt like another one's marked name never takes it away."""
+    """A stem spelt like another one's marked name never takes that name away."""
     folder: set[str] = set()
     for text in texts:
         name = file_name(encode_name(text), extension="", id=1, taken=folder.__contains__)

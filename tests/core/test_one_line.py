@@ -12,7 +12,7 @@ ODD = st.text(st.one_of(st.characters(), st.characters(categories=["Cs", "Cc", "
 
 @given(ODD)
 def test_visible_text_is_one_printable_line(text: str) -> None:
-    """Whatever it holds it becomes one printable line, of which nothing is left out."""
+    """Any text becomes one printable line, and nothing of it is left out."""
     line = visible(text)
     assert line.isprintable()
     assert len(line) >= len(text)
@@ -23,7 +23,7 @@ def test_visible_text_is_one_printable_line(text: str) -> None:
 
 @given(st.text(st.characters().filter(str.isprintable)))
 def test_printable_text_stays_as_it_is(text: str) -> None:
-    """Letters of every script, and blanks, are not spelt out."""
+    """Letters of every script, and blanks, are not escaped."""
     assert visible(text) == text
 
 
@@ -39,7 +39,7 @@ def test_printable_text_stays_as_it_is(text: str) -> None:
     ],
 )
 def test_what_is_spelt_out(text: str, line: str) -> None:
-    """Line ends, escape sequences, C1, DEL, bidi overrides, separators, lone surrogates and tags."""
+    """Line ends, escape sequences, C1, DEL, bidi overrides, separators, lone surrogates and tags are escaped."""
     assert visible(text) == line
 
 
@@ -53,7 +53,7 @@ def test_what_is_spelt_out(text: str, line: str) -> None:
     st.booleans(),
 )
 def test_visible_json_reads_back(value: object, indent: int | None, is_ascii: bool) -> None:
-    """It is the same value to a program, and printable to a terminal."""
+    """It is the same value for a program, and printable on a terminal."""
     text = visible_json(value, indent=indent, is_ascii=is_ascii)
     assert json.loads(text) == value
     assert text.replace("\n", "" if indent else "\n").isprintable()
@@ -87,6 +87,6 @@ def test_echoed_secrets_are_left_out(text: str) -> None:
 
 
 def test_what_is_harmless_stays() -> None:
-    """Tags go, words and a URL's path stay, a long text ends in an ellipsis."""
+    """Tags are removed, words and a URL's path stay, and a long text ends in an ellipsis."""
     assert printable_line("<h1>Not\n found</h1> at https://host/a/b?c") == "Not found at https://host/a/b"
     assert printable_line("x" * 300) == "x" * 199 + "…"

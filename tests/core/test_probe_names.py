@@ -14,7 +14,7 @@ from cffs.core.probe_names import is_probe_name
     ],
 )  # fmt: skip
 def test_names_asked_by_habit_are_junk(name: str) -> None:
-    """Each name that was seen probed, or that the contract lists, is answered without a request."""
+    """Each name that programs were seen to probe for, or that the documents list, is answered without a request."""
     assert is_probe_name(name)
 
 
@@ -24,5 +24,5 @@ def test_names_asked_by_habit_are_junk(name: str) -> None:
      "idx", "ifo.mp3", "", "git", "thumb.png"],
 )  # fmt: skip
 def test_names_of_recordings_are_not(name: str) -> None:
-    """A name that a recording, a folder or a file of ours can have is never junk."""
+    """A name that a recording, a folder or a file of ours can have is never a probe name."""
     assert not is_probe_name(name)

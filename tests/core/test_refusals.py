@@ -11,14 +11,14 @@ from cffs.core.refusals import is_about_access, is_about_rate_limit, is_about_th
      "Request limit exceeded", "at most 20 requests per second"],
 )  # fmt: skip
 def test_words_of_a_rate_limit(text: str) -> None:
-    """In any spelling; unless they are only the name of what was asked for."""
+    """A rate limit is recognised in any spelling, unless the words are only the name that was asked for."""
     assert is_about_rate_limit(text)
     assert not is_about_the_key(text)
 
 
 @pytest.mark.parametrize("text", ["not found", "corporate limits", "call limit of a campaign", "accurate limits", ""])
 def test_other_words(text: str) -> None:
-    """Neither a word within another one nor another limit."""
+    """A word within another word, and another kind of limit, are no rate limit."""
     assert not is_about_rate_limit(text)
 
 
@@ -44,5 +44,5 @@ def test_the_name_that_was_asked_for_is_no_word_of_the_refusal() -> None:
     ],
 )
 def test_who_asks_and_what_is_asked_for(text: str, about_the_key: bool, about_access: bool) -> None:
-    """Only words about the key say that the key is bad."""
+    """Only words about the key mean that the key is bad."""
     assert (is_about_the_key(text), is_about_access(text)) == (about_the_key, about_access)

@@ -1,4 +1,4 @@
-"""Settings: precedence, refusals in one line, slices, and the way to the daemon and back."""
+"""Settings: precedence, refusals, slices, and the way to the daemon and back."""
 
 import json
 from dataclasses import fields
@@ -72,7 +72,7 @@ def test_every_option_has_a_field_and_a_default_that_parses():
 
 
 def test_nothing_given_is_the_contract():
-    """With nothing given the settings are the contract's defaults, at the paths that the process supplied."""
+    """With nothing given the settings are the documented defaults, at the paths that the process supplied."""
     made = settings()
     assert made.memory_nbytes == 64 * 2**20
     assert (made.timeout_seconds, made.dir_ttl_seconds, made.connections) == (30, 60, 16)
@@ -84,7 +84,7 @@ def test_nothing_given_is_the_contract():
 
 
 def test_round_trip_through_json():
-    """What the command writes to its daemon's pipe is what the daemon gets, whatever is set."""
+    """The daemon gets from the pipe what the command wrote, whatever is set."""
     environment = {"CFFS_APIKEY": "key", "CFFS_LOGIN": "me", "CFFS_PASSWORD": "pass", "CFFS_FORMATS": "mp3,wav"}
     made = settings(environment=environment, options={"log_file": "~/x.log", "ca_bundle": "ca.pem", "debug": True})
     assert made.log_file == HOME / "x.log"
@@ -126,7 +126,7 @@ def test_repr_shows_no_secret():
     ],
 )
 def test_refusals(layers, says):
-    """What cannot be is refused in one line that says what to do."""
+    """Impossible settings are refused in one line that says what to do."""
     assert says in refusal(**layers)
 
 
@@ -138,7 +138,7 @@ def test_refused_urls_are_not_repeated(url):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:80/1", "http://localhost/1/", "http://[::1]:8/1"])
 def test_plain_http_to_this_machine(url):
-    """Plain http is fine to loopback; a base loses its trailing slash."""
+    """Plain http is allowed to loopback, and a base loses its trailing slash."""
     assert settings(options={"v1_url": url}).v1_url == url.rstrip("/")
 
 
@@ -148,7 +148,7 @@ def test_plain_http_when_asked_for():
 
 
 def test_secret_files():
-    """A credential may come from a file, named in the environment or the config; the line's end is not part of it."""
+    """A credential may come from a file, named in the environment or the config; the line's end is no part of it."""
     secrets = {"/run/key": "CANARY\n", "/home/someone/pw": "pw"}
     found = resolved(
         environment={"CFFS_APIKEY_FILE": "/run/key"}, config={"login": "me", "password_file": "~/pw"}, secrets=secrets
@@ -160,7 +160,7 @@ def test_secret_files():
 
 
 def test_secret_with_a_line_break():
-    """A secret that could split a header is refused, unseen."""
+    """A secret that could split a header is refused, and not shown."""
     message = refusal(environment={"CFFS_APIKEY_FILE": "/k"}, secrets={"/k": "CANARY\r\nX: y"})
     assert "CANARY" not in message
 
@@ -185,7 +185,7 @@ def test_misspelt_variables_are_told():
 
 
 def test_slices_carry_the_values():
-    """Each floor's slice holds what was set."""
+    """Each floor's slice holds the values that were set."""
     made = settings(options={"umask": "027", "formats": "wav", "timeout": "5", "memory_size": "8M"})
     assert made.fuse().umask == 0o027
     assert made.tree().formats == ("wav",)
@@ -194,7 +194,7 @@ def test_slices_carry_the_values():
 
 
 def test_who_checks_modes():
-    """Modes are the kernel's to check, but on a private writable mount, where EROFS is told from EPERM."""
+    """The kernel checks modes, except on a private writable mount, where EROFS must differ from EPERM."""
     assert settings().kernel_checks_modes
     assert not settings(options={"writable": True}).kernel_checks_modes
     assert settings(options={"writable": True, "allow_other": True}).kernel_checks_modes

@@ -75,12 +75,12 @@ def test_hostile_dates_never_raise(text: str) -> None:
     ],
 )
 def test_retry_after_by_example(text: str, seconds: float | None) -> None:
-    """Seconds and dates are taken, past dates are now, nonsense is None."""
+    """Seconds and dates are read, past dates are now, and anything else is None."""
     assert parse_retry_after(text, now_ns=NOW_NS) == seconds
 
 
 def test_folders_follow_the_zone() -> None:
-    """One moment lies in the day that the zone counts, and its stamp tells the zone's time."""
+    """A moment lies in the day that the zone counts, and its stamp has the zone's time."""
     at_ns = 1_473_781_797 * 10**9  # 2016-09-13T15:49:57Z
     assert date_folders(at_ns, zone=UTC) == ("2016", "09", "13")
     assert file_stamp(at_ns, zone=UTC) == "2016-09-13_15.49.57"
@@ -97,7 +97,7 @@ def test_folders_are_total(at_ns: int, zone: ZoneInfo) -> None:
 
 @given(st.dates(date(1970, 1, 2), date(2100, 1, 1)), st.sampled_from(ZONES))
 def test_days_tile_time(day: date, zone: ZoneInfo) -> None:
-    """A day's interval starts where the one before stops, and its moments have its folders (no day: empty)."""
+    """A day's interval starts where the one before stops, and its moments have its folders (a skipped day is empty)."""
     begin, stop = day_interval_ms(day, zone=zone)
     assert day_interval_ms(date.fromordinal(day.toordinal() + 1), zone=zone)[0] == stop
     assert 0 <= stop - begin <= 25 * 3_600_000
@@ -119,7 +119,7 @@ def test_a_month_is_the_sum_of_its_days(day: date, zone: ZoneInfo) -> None:
     "text", ["2016-9-13", "2016-02-30", "1969-12-31", "9999-01-01", "20160913", "2016-W01-1", "", "٢٠١٦-٠٩-١٣"]
 )
 def test_a_day_has_one_spelling(text: str) -> None:
-    """Only YYYY-MM-DD of a day that exists, from 1970 on, is a day."""
+    """Only YYYY-MM-DD of an existing day from 1970 on is a day."""
     assert parse_day(text) is None
 
 

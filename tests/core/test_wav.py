@@ -1,4 +1,4 @@
-"""The head of a WAV: what Python's own reader and writer say of it, what is none, what a cut of it is."""
+"""WAV headers: read as Python's own reader does, and cut to a clip."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ BLOCKS = ((0x11, 256, 505), (0x11, 512, 1017), (0x02, 256, 500), (0x31, 65, 320)
 
 
 def pcm(frames: int, *, rate: int = 8000, channels: int = 1, width: int = 2) -> bytes:
-    """A WAV as the standard library writes it; every frame is another."""
+    """A WAV as the standard library writes it, with every frame different."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(channels)
@@ -32,7 +32,7 @@ def pcm(frames: int, *, rate: int = 8000, channels: int = 1, width: int = 2) -> 
 
 
 def chunk(name: bytes, content: bytes, *, pads: bool = True) -> bytes:
-    """One chunk, with the 0 behind an odd one unless the writer forgets it."""
+    """One chunk, with the padding byte after an odd one unless the writer omits it."""
     return name + struct.pack("<I", len(content)) + content + (b"\0" if pads and len(content) % 2 else b"")
 
 
@@ -44,33 +44,33 @@ def form(
 
 
 def extensible(codec: int, *, channels: int, bits: int, valid_bits: int = 0) -> bytes:
-    """The same of WAVE_FORMAT_EXTENSIBLE."""
+    """The content of a `fmt ` chunk of WAVE_FORMAT_EXTENSIBLE."""
     more = struct.pack("<HHIH", 22, valid_bits or bits, 4, codec) + GUID
     return form(0xFFFE, channels=channels, block=channels * bits // 8, bits=bits, more=more)
 
 
 def of_blocks(codec: int, block: int, frames: int, channels: int) -> bytes:
-    """The same of a codec of blocks."""
+    """The content of a `fmt ` chunk of a codec of blocks."""
     more = struct.pack("<HH", 2, frames) if codec != 2 else struct.pack("<HHH", 32, frames, 7) + bytes(28)
     return form(codec, channels=channels, block=block * channels, bits=4 if codec != 0x31 else 0, more=more)
 
 
 def wav(form: bytes, data: bytes, *, before: bytes = b"", after: bytes = b"", told: int | None = None) -> bytes:
-    """A whole file; `told` is what its `data` chunk says of its length."""
+    """A whole file; `told` is the length that its `data` chunk states."""
     told = len(data) if told is None else told
     body = chunk(b"fmt ", form) + before + b"data" + struct.pack("<I", told) + data + bytes(len(data) % 2) + after
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
 
 
 def rf64(form: bytes, data: bytes, *, after: bytes = b"") -> bytes:
-    """The same as RF64."""
+    """A whole file as RF64."""
     ds64 = struct.pack("<QQQI", 100 + len(data), len(data), 0, 0)
     body = chunk(b"ds64", ds64) + chunk(b"fmt ", form) + b"data\xff\xff\xff\xff" + data + after
     return b"RF64\xff\xff\xff\xffWAVE" + body
 
 
 def walked(file: bytes, *, knows_total: bool = True) -> tuple[WavLayout, list[ByteRange]]:
-    """The layout, and which bytes were wanted on the way."""
+    """The layout, and the bytes that were asked for on the way."""
     walk, asked = read_head(), []
     try:
         wanted = next(walk)
@@ -82,7 +82,7 @@ def walked(file: bytes, *, knows_total: bool = True) -> tuple[WavLayout, list[By
 
 
 def moment_of(file: bytes, start: str, stop: str) -> bytes:
-    """The moment as a file."""
+    """The clip as a file."""
     found = cut(walked(file)[0], Fraction(start), Fraction(stop))
     assert found is not None
     return found[0] + file[found[1].start : found[1].stop]
@@ -109,8 +109,8 @@ def chunks_of(file: bytes) -> dict[bytes, bytes]:
 def test_cut_is_the_librarys(
     frames: int, rate: int, channels: int, width: int, start: Fraction, stop: Fraction
 ) -> None:
-    """A cut is a WAV of the same form that holds exactly the frames of the whole from start to stop; none where it
-    would hold none."""
+    """A cut is a WAV of the same form with exactly the frames of the whole from start to stop; None where it has
+    none."""
     whole = pcm(frames, rate=rate, channels=channels, width=width)
     found = cut(walked(whole)[0], start, stop)
     first, last = int(start * rate), min(int(stop * rate), frames)
@@ -151,8 +151,8 @@ FRAMES_OF_ONE_SIZE = {
 @pytest.mark.parametrize("is_large", [False, True], ids=["RIFF", "RF64"])
 @pytest.mark.parametrize("name", FRAMES_OF_ONE_SIZE)
 def test_frames_of_one_size(name: str, is_large: bool) -> None:
-    """Each codec whose frames have one size is cut to the frame, and keeps its form; all but plain PCM tell how many
-    samples there are."""
+    """Each codec with frames of one size is cut to the frame and keeps its form; all but plain PCM state the number of
+    samples."""
     its_form, frame = FRAMES_OF_ONE_SIZE[name]
     data = bytes(i * 37 % 251 for i in range(8000 * frame * 3))
     moment = moment_of((rf64 if is_large else wav)(its_form, data), "0.5", "1.25")
@@ -180,7 +180,7 @@ def test_frames_of_one_size(name: str, is_large: bool) -> None:
 def test_blocks(
     kind: tuple[int, int, int], channels: int, blocks: int, short: int, start: Fraction, stop: Fraction
 ) -> None:
-    """A codec of blocks is cut on blocks that hold all of the moment and none beside it; `fact` counts them."""
+    """A codec of blocks is cut to the blocks that hold the whole clip and no others; `fact` counts the samples."""
     codec, block, frames = kind
     channels = 1 if codec == 0x31 else channels
     short = 0 if codec == 0x31 else min(short, block * channels - 1)
@@ -203,8 +203,10 @@ def test_blocks(
 
 
 def test_a_last_block_that_is_not_full() -> None:
-    """Samples that `fact` does not count are padding: they are in no moment's `fact`, and no moment begins in them. A
-    `fact` that cannot be right is not believed."""
+    """Samples that `fact` does not count are padding: no clip's `fact` counts them, and no clip begins in them.
+
+    An impossible `fact` is not believed.
+    """
     fmt = of_blocks(0x31, 65, 320, 1)
     for told, frames in ((3100, 3100), (100, 3200), (9000, 3200), (0, 3200)):
         file = wav(fmt, bytes(650), before=chunk(b"fact", struct.pack("<I", told)))
@@ -227,7 +229,7 @@ BEFORE = {
 @pytest.mark.parametrize("name", BEFORE)
 @pytest.mark.parametrize("tag", [b"", b"ID3\4\0\0\0\0\1\x05" + bytes(133)], ids=["", "ID3 before RIFF"])
 def test_what_lies_before_the_samples(name: str, tag: bytes) -> None:
-    """Whatever lies before the samples is walked over, not read: heads, formats and counts are all that is wanted."""
+    """Chunks before the samples are skipped, not read: only headers, formats and counts are asked for."""
     data = bytes(i * 37 % 251 for i in range(16_000))
     file = tag + wav(form(1), data, before=BEFORE[name], after=chunk(b"LIST", b"INFO"))
     layout, asked = walked(file)
@@ -238,14 +240,14 @@ def test_what_lies_before_the_samples(name: str, tag: bytes) -> None:
 
 @pytest.mark.parametrize("told", [0, 0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF])
 def test_an_untold_length(told: int) -> None:
-    """Where the head does not tell a length, the file does."""
+    """Where the header has no length, the file's size gives it."""
     file = wav(form(1), bytes(2000), told=told)
     assert walked(file, knows_total=False)[0].nbytes is None
     assert walked(file)[0].nbytes == 2000
 
 
 def test_a_moment_of_more_than_4_gib() -> None:
-    """What a RIFF cannot tell the length of is an RF64."""
+    """A clip too long for the length field of RIFF is an RF64."""
     file = rf64(form(1, channels=2, rate=192_000, block=8, bits=32), b"")
     layout = walked(
         file.replace(struct.pack("<QQ", 100, 0), struct.pack("<QQ", 2**34 + 100, 2**34)), knows_total=False
@@ -287,7 +289,7 @@ def test_a_moment_of_more_than_4_gib() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_cut(file: bytes, says: str) -> None:
-    """What is no WAV, has no samples or holds another codec says so, and names the codec."""
+    """A file that is no WAV, has no samples or has another codec raises an error that says so, with the codec."""
     with pytest.raises(MalformedAnswer, match=says):
         walked(file)
 
@@ -295,7 +297,7 @@ def test_what_cannot_be_cut(file: bytes, says: str) -> None:
 @given(st.binary(max_size=200), st.integers(0, 2**40))
 @example(struct.pack("<QQ", 1, 2**64 - 1), 2**40)
 def test_total(raw: bytes, total: int) -> None:
-    """Any bytes are a layout within the file and cuts within it, or MalformedAnswer, after a bounded walk."""
+    """Any bytes are a layout within the file with cuts within it, or MalformedAnswer, after a bounded walk."""
     ds64 = b"RF64\xff\xff\xff\xffWAVE" + chunk(b"ds64", raw) + pcm(1)[12:36] + b"data\xff\xff\xff\xff" + raw
     fmt = b"RIFF\0\0\0\0WAVE" + chunk(b"fmt ", raw) + chunk(b"data", raw * 100)
     for file in (raw, b"RIFF\0\0\0\0WAVE" + raw, pcm(1)[:36] + raw, ds64, fmt, b"ID3" + raw):

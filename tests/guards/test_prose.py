@@ -33,11 +33,13 @@ CLEAN: Final[tuple[str, ...]] = (
     "tests/canary.py",
     "tests/cli",
     "tests/conftest.py",
+    "tests/core",
     "tests/exhaustion.py",
     "tests/faults",
     "tests/guards",
     "tests/mount",
     "tests/speed",
+    "tests/standin",
 )
 LONGEST_FIRST_LINE = 80
 #: Words that do not occur, and what to write instead.
