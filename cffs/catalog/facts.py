@@ -47,12 +47,12 @@ class Facts(Database):
         #: A value that changes whenever anything else is known of any object's bytes, or of what sizes measure.
         self.facts_turn = 0
         #: What the sizes in listings measure.
-        self.hints = HintMeasure()
+        self.hint_measure = HintMeasure()
         self._facts_arrived = trio.Event()
         self._refused = False
         with self._closed_where_it_fails():
             for form, hint_nbytes, exact_nbytes in self._reading.execute(rows.HINTS_AND_SIZES):
-                self.hints.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
+                self.hint_measure.note(form, hint_nbytes=hint_nbytes, exact_nbytes=exact_nbytes)
             #: The versions of the objects that were ever found changed, by their keys.
             self.versions: dict[str, int] = dict(self._reading.execute(rows.VERSIONS))
             #: Objects that the service denied once; and those of them that it had after all, which is not yet written.
@@ -192,7 +192,7 @@ class Facts(Database):
             return
         found = self._reading.execute(rows.HINT_OF_RECORDING, (int(recording_id),)).fetchone()
         if found is not None and found[0] is not None:
-            self.hints.note(form, hint_nbytes=found[0], exact_nbytes=fact.nbytes)
+            self.hint_measure.note(form, hint_nbytes=found[0], exact_nbytes=fact.nbytes)
 
     async def write_facts_forever(self) -> None:
         """Write facts as they come, in batches, until cancelled; `flush_facts` writes the rest."""

@@ -33,7 +33,7 @@ class RowCompletion:
 
     def is_due(self) -> bool:
         """True where `complete` has something to ask."""
-        return self._account.can_describe and bool(self._untold_calls() or self._untold_recordings())
+        return self._account.can_describe and bool(self._undescribed_calls() or self._undescribed_recordings())
 
     async def complete(self, *, patience_seconds: float | None) -> None:
         """Ask v2 for what only the id is known of, newest first: one request for calls at most, and a few for single
@@ -44,22 +44,22 @@ class RowCompletion:
         """
         if not self._account.can_describe:
             return
-        calls, recordings = self._untold_calls(), self._untold_recordings()
+        calls, recordings = self._undescribed_calls(), self._undescribed_recordings()
         try:
             if calls:
                 await self._account.ask_anything(
-                    ("untold", calls[0]), Api.V2, lambda: self._ask_calls(calls), patience_seconds=patience_seconds
+                    ("undescribed", calls[0]), Api.V2, lambda: self._ask_calls(calls), patience_seconds=patience_seconds
                 )
             await self._each(recordings, "recording", self._account.find_recording, patience_seconds)
         except CffsError:
             return  # what is known is shown, and the rest is asked for the next time
 
-    def _untold_calls(self) -> list[int]:
-        found = self._account.catalog.untold_calls(limit=_LOOKED_AT)
+    def _undescribed_calls(self) -> list[int]:
+        found = self._account.catalog.undescribed_calls(limit=_LOOKED_AT)
         return [ident for ident in found if self._account.may_describe("call", ident)][:_IDS_A_REQUEST]
 
-    def _untold_recordings(self) -> list[int]:
-        found = self._account.catalog.untold_recordings(limit=_LOOKED_AT)
+    def _undescribed_recordings(self) -> list[int]:
+        found = self._account.catalog.undescribed_recordings(limit=_LOOKED_AT)
         return [ident for ident in found if self._account.may_describe("recording", ident)][:_SINGLY]
 
     async def _ask_calls(self, ids: Sequence[int]) -> None:

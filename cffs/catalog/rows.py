@@ -83,7 +83,7 @@ class RecordingRow(NamedTuple):
         return self.seen_ms if self.created_ms is None else self.created_ms
 
     @property
-    def is_untold(self) -> bool:
+    def is_undescribed(self) -> bool:
         """True where nothing but its id is known."""
         told = (self.created_ms, self.hint_nbytes, self.seconds)
         return not self.call_id and self.state is RecordingState.UNKNOWN and told == (None, None, None)
@@ -287,8 +287,8 @@ CALLS_WITHOUT_RECORDINGS = (
     "SELECT id FROM calls WHERE recordings_known = 0 AND document IS NOT NULL ORDER BY created_ms DESC LIMIT ?"
 )
 #: Only the ids of these are known: from a recording, from v1's list, or imported.
-UNTOLD_CALLS = "SELECT id FROM calls WHERE document IS NULL ORDER BY seq DESC LIMIT ?"
-UNTOLD_RECORDINGS = (
+UNDESCRIBED_CALLS = "SELECT id FROM calls WHERE document IS NULL ORDER BY seq DESC LIMIT ?"
+UNDESCRIBED_RECORDINGS = (
     "SELECT id FROM recordings WHERE call_id = 0 AND created_ms IS NULL AND hint_nbytes IS NULL AND seconds IS NULL"
     " AND state = 'UNKNOWN' ORDER BY seq DESC LIMIT ?"
 )

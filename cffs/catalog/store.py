@@ -204,13 +204,13 @@ class Catalog(Facts):
             found = self._reading.execute(rows.CALLS_OF_CAMPAIGN_WITHOUT_RECORDINGS, (campaign_id, limit))
         return [ident for (ident,) in found]
 
-    def untold_calls(self, *, limit: int) -> list[int]:
+    def undescribed_calls(self, *, limit: int) -> list[int]:
         """The calls of which only the ids are known, newest first by when they became known."""
-        return [ident for (ident,) in self._reading.execute(rows.UNTOLD_CALLS, (limit,))]
+        return [ident for (ident,) in self._reading.execute(rows.UNDESCRIBED_CALLS, (limit,))]
 
-    def untold_recordings(self, *, limit: int) -> list[int]:
+    def undescribed_recordings(self, *, limit: int) -> list[int]:
         """The recordings of which only the ids are known, newest first by when they became known."""
-        return [ident for (ident,) in self._reading.execute(rows.UNTOLD_RECORDINGS, (limit,))]
+        return [ident for (ident,) in self._reading.execute(rows.UNDESCRIBED_RECORDINGS, (limit,))]
 
     def recording(self, recording_id: int) -> RecordingRow | None:
         """The recording of that id, where v2 has named it."""

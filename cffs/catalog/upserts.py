@@ -200,7 +200,7 @@ def put_recording(
     display_names.complete_recording(db, recording.id)
 
 
-def untold_recording(recording_id: int) -> Recording:
+def undescribed_recording(recording_id: int) -> Recording:
     """A recording of which only the id is known."""
     return Recording(
         id=recording_id,

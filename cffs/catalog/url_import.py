@@ -91,7 +91,7 @@ class CatalogFile:
         table = "recordings" if isinstance(found, FoundRecording) else "calls"
         known = self._connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (found.id,)).fetchone()  # nosec B608  # noqa: S608 - a name of ours
         if known is None and isinstance(found, FoundRecording):
-            upserts.put_recording(self._connection, upserts.untold_recording(found.id), call_id=0, campaign_id=0)
+            upserts.put_recording(self._connection, upserts.undescribed_recording(found.id), call_id=0, campaign_id=0)
         elif known is None:
             upserts.note_call(self._connection, call_id=found.id, campaign_id=0)
         return known is None
@@ -130,14 +130,14 @@ class CatalogFile:
         for (file_id,) in self._connection.execute(_ALL_FILES):
             yield int(file_id)
 
-    def untold_recordings(self) -> Iterator[int]:
+    def undescribed_recordings(self) -> Iterator[int]:
         """Every recording of v2 of which only the id is known."""
-        for (recording_id,) in self._connection.execute(rows.UNTOLD_RECORDINGS, (_NO_LIMIT,)):
+        for (recording_id,) in self._connection.execute(rows.UNDESCRIBED_RECORDINGS, (_NO_LIMIT,)):
             yield int(recording_id)
 
-    def untold_calls(self) -> Iterator[int]:
+    def undescribed_calls(self) -> Iterator[int]:
         """Every call of which only the id is known."""
-        for (call_id,) in self._connection.execute(rows.UNTOLD_CALLS, (_NO_LIMIT,)):
+        for (call_id,) in self._connection.execute(rows.UNDESCRIBED_CALLS, (_NO_LIMIT,)):
             yield int(call_id)
 
 

@@ -88,9 +88,9 @@ def _paths(opened: CatalogFile) -> Iterator[str]:
         yield f"dynamic/{row.hash}/{row.year}/{row.month}/{row.campaign}/{encode_name(row.filename)}"
     for file_id in opened.imported_files():
         yield f"recordings/{file_id}.wav"
-    for recording_id in opened.untold_recordings():
+    for recording_id in opened.undescribed_recordings():
         yield f"recordings/{recording_id}.mp3"
-    for call_id in opened.untold_calls():
+    for call_id in opened.undescribed_calls():
         yield f"calls/{call_id}"
 
 

@@ -194,7 +194,7 @@ def build_tree(
         settings=settings.tree(),
         objects=objects,
         own_files=leaves.own_files,
-        acts=AccountActions(catalogue.account, wall_ms=lambda: leaves.now_ns() // NS_PER_MS),
+        actions=AccountActions(catalogue.account, wall_ms=lambda: leaves.now_ns() // NS_PER_MS),
         digest=Digests(objects).digest,
         name_changed=kernel.forget_name,
         is_writable=settings.writable,

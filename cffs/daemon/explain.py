@@ -118,12 +118,12 @@ def _of_rendered(description: Description) -> dict[str, object]:
 def size_from(content: Remote, description: Description, *, source: str) -> str:
     """Where the size that stat shows came from."""
     if is_being_made(content):
-        return "the service, asked again each second while somebody looks"
+        return "the service, which is asked again at most once a second"
     if description.is_exact:
         return f"an answer of {source}"
     if description.nbytes is not None:
         return "the service's own listing: a hint until the first open"
-    return "nobody yet: the next stat or open asks for it"
+    return "no answer yet: the next stat or open asks for it"
 
 
 def what_next(
@@ -132,7 +132,7 @@ def what_next(
     """What an open and a read of the file would do now."""
     held_nbytes = max(report.memory_nbytes, report.disk_nbytes)
     if content.state is RecordingState.ERROR:
-        return "open fails with EIO: the service calls the recording broken (its .json may tell why)"
+        return "open fails with EIO: the service calls the recording broken (its .json may say why)"
     if is_being_made(content):
         return "reads go to the service and are kept nowhere until it is finished"
     if description.is_exact and held_nbytes >= (description.nbytes or 0):

@@ -211,7 +211,7 @@ def _held(inodes: InodeTable) -> dict[str, int]:
 def _zone_notice(timezone: str, catalog: Catalog) -> tuple[str, ...]:
     if catalog.zone.key == timezone:
         return ()
-    return (f"names tell times in {catalog.zone.key}, the zone of this account's first mount, not in {timezone}",)
+    return (f"names show times in {catalog.zone.key}, the zone of this account's first mount, not in {timezone}",)
 
 
 def _wall_ms() -> int:

@@ -107,7 +107,7 @@ class PrefetchCommand:
             )
         try:
             if file.total_nbytes is None:
-                return {"problem": "the service does not tell its size, so it cannot be kept"}
+                return {"problem": "the service does not give its size, so it cannot be kept"}
             brought = await self._keep(file)
             if brought is None:
                 return {"problem": self.disk.trouble or "there is no room for it in the disk cache (--cache-size)"}

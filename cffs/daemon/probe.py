@@ -111,7 +111,7 @@ def _read_head(opened: OpenResponse, found: Found) -> None:
         tail = text.rpartition("/")[2]
         found.range = "honoured" if text.startswith("bytes 0-0/") else "answered with another range"
         found.total = int(tail) if tail.isdecimal() and len(tail) < 16 else None
-        found.length = "total in Content-Range" if found.total is not None else "partial answers tell no total"
+        found.length = "total in Content-Range" if found.total is not None else "partial answers give no total"
         return
     found.range = "ignored"
     text = headers.get("content-length", "")
@@ -136,9 +136,9 @@ async def _head(transport: Transport, source: Source, found: Found) -> None:
             text = opened.headers.get("content-length", "")
             length = int(text) if text.isdecimal() and len(text) < 16 else None
     if length is None:
-        found.head = "tells no length"
+        found.head = "gives no length"
     elif found.total is None:
-        found.head = "tells a length that GET does not"
+        found.head = "gives a length that GET does not"
     else:
         found.head = "same length as GET" if length == found.total else "another length than GET"
 

@@ -74,7 +74,7 @@ class NodeAttributes:
             return self._attributes.listed_folder(inode, modified_ms, now_ns=self._now_ns(), permissions=permissions)
         if isinstance(content, Remote) and permissions is None and self._is_only_listed(inode, content):
             self._view.note(content.key, inode)
-            nbytes, modified_ms = self._namespace.told_by_listing(content)
+            nbytes, modified_ms = self._namespace.listed_size_and_time(content)
             now_ns = self._now_ns()
             attributes = self._attributes.only_listed(inode, nbytes, modified_ms, now_ns=now_ns)
             self._cache.keep(inode, content, attributes, is_exact=False, now_ns=now_ns)

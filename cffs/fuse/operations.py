@@ -120,13 +120,13 @@ class Operations(WriteOperations):
         if isinstance(found, Unproven):
             number = self._inodes.hold(found.stand_in)
             self._listing_order.note_lookup(number, is_new=True)
-            self._namespace.promises.make(found)
+            self._namespace.promised_names.make(found)
             return self._attributes.promised(number, is_folder=found.kind in FOLDERS)
         self._renew_shown(found)
         number = self._inodes.number(found)
         self._listing_order.note_lookup(number, is_new=not self._inodes.is_held(number))
         self._inodes.hold_as(number, found)
-        self._namespace.promises.end(found)
+        self._namespace.promised_names.end(found)
         self._listing_order.looked_up(parent, number)
         return self._attributes_of(number, found)
 
@@ -137,7 +137,7 @@ class Operations(WriteOperations):
             if node is not None:
                 self._kernel.versions.forget(Inode(number))
                 self._listing_order.forget(Inode(number))
-                self._namespace.promises.end(node)
+                self._namespace.promised_names.end(node)
 
     async def _proven(self, inode: Inode) -> Node:
         """The node of an inode, once it is known to exist. A checkpoint where it waits.
@@ -145,7 +145,7 @@ class Operations(WriteOperations):
         Raises RemoteObjectMissing where it does not exist; StaleHandle where it turned out to be a node with an inode
         of its own: the kernel then looks the path up again, and the program sees no difference.
         """
-        node, promises = self._inodes.node(inode), self._namespace.promises
+        node, promises = self._inodes.node(inode), self._namespace.promised_names
         promised = promises.find(node)
         if promised is None:
             return node
@@ -153,7 +153,7 @@ class Operations(WriteOperations):
         if self._inodes.number(proven) != inode:
             raise StaleHandle(f"inode {inode} stood in for {node_label(proven)}")
         # a file that is still not known, because it may be a recording in progress, is asked about each time
-        if promised.kind in FOLDERS or self._namespace.is_told(promised):
+        if promised.kind in FOLDERS or self._namespace.is_resolved(promised):
             promises.end(proven)
         return proven
 
@@ -220,7 +220,7 @@ class Operations(WriteOperations):
         node = self._inodes.node(Inode(inode))
         if node.kind not in FOLDERS:
             raise NotAFolder(node.kind.name)
-        if self._namespace.promises.find(node) is not None or not self._namespace.is_prepared(node):
+        if self._namespace.promised_names.find(node) is not None or not self._namespace.is_prepared(node):
             with trio.fail_after(self._budget_seconds):
                 node = await self._proven(Inode(inode))
                 await self._namespace.prepare(node)

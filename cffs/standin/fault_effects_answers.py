@@ -19,6 +19,7 @@ from cffs.standin.audio import StoredContent
 from cffs.standin.codecs import codec_wav
 from cffs.standin.exchange import Reply, describe, reply_to
 from cffs.standin.fault_target import FaultTarget
+from cffs.standin.objects import StandinObject
 
 LOGIN_PAGE: Final = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Log in</form></body></html>"
 BIG_HEADER_NBYTES: Final = 300_000
@@ -154,16 +155,12 @@ def _new_validators(target: FaultTarget) -> None:
 
 def _codec(target: FaultTarget) -> None:
     """Every object is a WAV in a codec of telephone systems. Options: codec (gsm), seconds (3)."""
-    told, name = target.reply, str(target.option("codec", "gsm"))
-    if told.download is None:
+    download, name = target.reply.download, str(target.option("codec", "gsm"))
+    if download is None:
         return
-    data = codec_wav(name, seed=told.download.key, seconds=float(target.option("seconds", 3.0)))
+    data = codec_wav(name, seed=download.key, seconds=float(target.option("seconds", 3.0)))
     etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
-    found = replace(told.download, content=StoredContent(data), content_type="audio/x-wav", etag=etag)
-    fresh = Reply(status=200, kind=told.kind, download=found)
-    describe(target.site, target.request, fresh, found)
-    told.status, told.headers, told.download, told.framing = fresh.status, fresh.headers, found, fresh.framing
-    told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
+    _serve(target, replace(download, content=StoredContent(data), content_type="audio/x-wav", etag=etag))
 
 
 def _entries(target: FaultTarget) -> None:
@@ -179,14 +176,17 @@ def _entries(target: FaultTarget) -> None:
 
 def _other_machine(target: FaultTarget) -> None:
     """A service of several machines: each answer is about the next object. Option: objects (an iterator)."""
-    told = target.reply
-    if told.download is None:
-        return
-    found = next(target.options["objects"])
-    fresh = Reply(status=200, kind=told.kind, download=found)
-    describe(target.site, target.request, fresh, found)
-    told.status, told.headers, told.download, told.framing = fresh.status, fresh.headers, found, fresh.framing
-    told.source, told.start, told.stop = fresh.source, fresh.start, fresh.stop
+    if target.reply.download is not None:
+        _serve(target, next(target.options["objects"]))
+
+
+def _serve(target: FaultTarget, other: StandinObject) -> None:
+    """Answer honestly, but with another object."""
+    reply = target.reply
+    fresh = Reply(status=200, kind=reply.kind, download=other)
+    describe(target.site, target.request, fresh, other)
+    reply.status, reply.headers, reply.download, reply.framing = fresh.status, fresh.headers, other, fresh.framing
+    reply.source, reply.start, reply.stop = fresh.source, fresh.start, fresh.stop
 
 
 def _unsatisfiable(target: FaultTarget) -> None:

@@ -29,7 +29,7 @@ def is_being_made(content: Content) -> bool:
     return isinstance(content, Remote) and content.state is RecordingState.RECORDING
 
 
-def recordings_behind(context: Context, node: OfRecording) -> list[RecordingRow]:
+def unfinished_recordings(context: Context, node: OfRecording) -> list[RecordingRow]:
     """The recordings being made that decide whether a file is finished."""
     ident = node.file_id if isinstance(node, WavNode) else node.recording_id
     row = context.catalog.recording(ident)
@@ -50,24 +50,24 @@ async def ask_state(context: Context, recording_id: int) -> None:
         await account.find_recording(recording_id, patience_seconds=LOOKUP_PATIENCE_SECONDS)
 
 
-class Looks:
+class ProgressChecks:
     """When each recording was asked for last."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._looked: TTLCache[int, bool] = TTLCache(_MOST, LOOK_SECONDS, timer=trio.current_time)
+        self._checked: TTLCache[int, bool] = TTLCache(_MOST, LOOK_SECONDS, timer=trio.current_time)
 
-    async def look(self, node: Node, content: Content) -> bool:
+    async def check(self, node: Node, content: Content) -> bool:
         """Have v2 asked for the state of a file that is being made, at most once a second; False where nothing was.
 
         An answer that does not come, or says that v2 has no such recording, changes nothing. A checkpoint where it
         asks.
         """
-        if not isinstance(node, OfRecording) or not (is_being_made(content) or _tells_of_one(content)):
+        if not isinstance(node, OfRecording) or not (is_being_made(content) or _describes_unfinished(content)):
             return False
-        rows = [row for row in recordings_behind(self._context, node) if row.id not in self._looked]
+        rows = [row for row in unfinished_recordings(self._context, node) if row.id not in self._checked]
         for row in rows:
-            self._looked[row.id] = True
+            self._checked[row.id] = True
             try:
                 await self._ask(row)
             except CffsError:
@@ -82,5 +82,5 @@ class Looks:
             await account.find_recording_by_name(row.call_id, row.name, patience_seconds=LOOKUP_PATIENCE_SECONDS)
 
 
-def _tells_of_one(content: Content) -> bool:
+def _describes_unfinished(content: Content) -> bool:
     return isinstance(content, Document) and content.volatile

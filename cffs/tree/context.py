@@ -29,7 +29,7 @@ FIRST_ROW_OFFSET = 64
 _ENTRIES_A_ROW = 8
 
 
-def _nobody_told(_folder: Node, _name: str) -> None:
+def _no_kernel(_folder: Node, _name: str) -> None:
     """Without a kernel nobody keeps names."""
 
 
@@ -55,15 +55,15 @@ class Context:
     settings: TreeSettings
     objects: ObjectRegistry
     own_files: Mapping[str, Callable[[], bytes]]
-    acts: AccountActions
+    actions: AccountActions
     #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
     #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.
-    name_changed: Callable[[Node, str], None] = _nobody_told
+    name_changed: Callable[[Node, str], None] = _no_kernel
     is_writable: bool = False
     #: None where media cannot be written: on a read-only mount, or without v2.
     uploads: Uploads | None = None
-    renderings: RenderCache = field(default_factory=RenderCache)
+    render_cache: RenderCache = field(default_factory=RenderCache)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False
     search_note: SearchNote = field(default_factory=SearchNote)

@@ -47,7 +47,7 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
             raise RemoteObjectMissing("not a verified number")
         return node
 
-    if parts["number"] in context.acts.caller_ids.waiting():
+    if parts["number"] in context.actions.caller_ids.waiting():
         return node
     if context.account.has_fresh_document(CALLER_IDS):
         return listed()
@@ -61,20 +61,20 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
 
 def entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The verified numbers of the last answer, and those that wait."""
-    numbers = dict.fromkeys([*_verified(context), *context.acts.caller_ids.waiting()])
+    numbers = dict.fromkeys([*_verified(context), *context.actions.caller_ids.waiting()])
     return past(fixed(*((number, CallerIdNode(number)) for number in numbers)), after)
 
 
 def resolve_code(context: Context, parent: CallerIdNode, _parts: Parts) -> Node:
     """Only a number that waits has it."""
-    if parent.number not in context.acts.caller_ids.waiting():
+    if parent.number not in context.actions.caller_ids.waiting():
         raise NotInTree("the number does not wait for a code")
     return CallerIdNode(parent.number, Kind.VERIFICATION_CODE)
 
 
 def number_entries(context: Context, node: CallerIdNode, after: int) -> list[Entry]:
     """Where the code goes, as long as it is waited for; a verified number's folder holds nothing."""
-    if node.number not in context.acts.caller_ids.waiting():
+    if node.number not in context.actions.caller_ids.waiting():
         return []
     return past(fixed((_CODE_NAME, CallerIdNode(node.number, Kind.VERIFICATION_CODE))), after)
 
@@ -101,12 +101,12 @@ class _CodeFile:
         if self._refused is not None and self._refused[0] == data:
             raise self._refused[1]
         try:
-            await self._context.acts.caller_ids.verify(self._number, data.decode("utf-8", "replace").strip())
+            await self._context.actions.caller_ids.verify(self._number, data.decode("utf-8", "replace").strip())
         except CffsError as error:
             self._refused = bytes(data), error
             raise
         finally:
-            if self._number not in self._context.acts.caller_ids.waiting():
+            if self._number not in self._context.actions.caller_ids.waiting():
                 self._context.name_changed(CallerIdNode(self._number), _CODE_NAME)
         return len(data)
 
@@ -125,7 +125,7 @@ class _CodeFile:
 
 async def _ring(context: Context, folder: Node, number: str) -> Node:
     try:
-        await context.acts.caller_ids.ask_for_call(number)
+        await context.actions.caller_ids.ask_for_call(number)
     except ActUncertain:
         context.name_changed(folder, number)  # the kernel thinks that nothing came of it, but the number waits
         raise
@@ -133,9 +133,9 @@ async def _ring(context: Context, folder: Node, number: str) -> Node:
 
 
 async def _forget(context: Context, _folder: Node, number: str) -> None:
-    if number in _verified(context) and number not in context.acts.caller_ids.waiting():
+    if number in _verified(context) and number not in context.actions.caller_ids.waiting():
         raise NotPermitted("the service has no way to take a verified number back")
-    await context.acts.caller_ids.forget(number)
+    await context.actions.caller_ids.forget(number)
 
 
 async def _open_code(context: Context, file: CallerIdNode, _opening: WriteOpen) -> WritableFile:

@@ -34,7 +34,7 @@ def credential_json(context: Context, node: CredentialJsonNode) -> Content:
 
 def created_json(context: Context, node: CreatedCredentialNode) -> Content:
     """What the service told of a credential when this mount created it, out of memory: no request, nothing on disk."""
-    return Document(body=context.acts.credentials.document(node.name))
+    return Document(body=context.actions.credentials.document(node.name))
 
 
 async def _ask(context: Context) -> None:
@@ -79,14 +79,14 @@ def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node | Ques
 
 def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
     """A credential that this mount created and has not forgotten; costs no request."""
-    if parts["NAME"] not in [name for _number, name in context.acts.credentials.numbered()]:
+    if parts["NAME"] not in [name for _number, name in context.actions.credentials.numbered()]:
         raise NotInTree("not a credential that was created here")
     return CreatedCredentialNode(parts["NAME"])
 
 
 def resolve_created_json(context: Context, parent: CreatedCredentialNode, _parts: Parts) -> Node:
     """Its document."""
-    context.acts.credentials.document(parent.name)
+    context.actions.credentials.document(parent.name)
     return CreatedCredentialNode(parent.name, Kind.CREATED_CREDENTIAL_JSON)
 
 
@@ -94,7 +94,7 @@ def entries(context: Context, _node: Node, after: int) -> list[Entry]:
     """The credentials of the last answer, then the folders of those created here."""
     created = [
         Entry(_CREATED_OFFSET + number, name, CreatedCredentialNode(name))
-        for number, name in context.acts.credentials.numbered()
+        for number, name in context.actions.credentials.numbered()
     ]
     listed = [
         Entry(FIRST_ROW_OFFSET + index, f"{credential_id}.json", CredentialJsonNode(credential_id))
@@ -109,13 +109,13 @@ def created_entries(_context: Context, node: CreatedCredentialNode, after: int) 
 
 
 async def _create(context: Context, folder: Node, name: str) -> Node:
-    credential_id = await context.acts.credentials.create(name)
+    credential_id = await context.actions.credentials.create(name)
     context.name_changed(folder, f"{credential_id}.json")
     return CreatedCredentialNode(name)
 
 
 async def _forget(context: Context, _folder: Node, name: str) -> None:
-    context.acts.credentials.forget(name)
+    context.actions.credentials.forget(name)
 
 
 async def _delete(context: Context, folder: Node, name: str) -> None:
@@ -124,7 +124,7 @@ async def _delete(context: Context, folder: Node, name: str) -> None:
     if parts is None:
         raise NotInTree(name)
     try:
-        for created in await context.acts.credentials.delete(int(parts["id"])):
+        for created in await context.actions.credentials.delete(int(parts["id"])):
             context.name_changed(folder, created)
     except ActUncertain:
         context.name_changed(folder, name)  # the kernel thinks that it is still there

@@ -28,7 +28,7 @@ from cffs.core.source import Api
 from cffs.core.units import NS_PER_MS
 from cffs.core.values import RecordingState
 from cffs.reader.object_info import Known
-from cffs.tree.calls_in_progress import Looks, is_being_made
+from cffs.tree.calls_in_progress import ProgressChecks, is_being_made
 from cffs.tree.contents import Content, Document, Entry, Remote, Spooled
 from cffs.tree.context import FIRST_ROW_OFFSET, Context
 from cffs.tree.folder_times import modified_ms
@@ -39,7 +39,7 @@ from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import Kind, Node, UnprovenNode
 from cffs.tree.promised_names import PromisedNames
 from cffs.tree.routes import FOLDERS, Route, routes_of
-from cffs.tree.unlisted_recordings import state_told
+from cffs.tree.unlisted_recordings import wait_for_state
 from cffs.tree.unproven import Question, Unproven
 
 #: linux/limits.h NAME_MAX.
@@ -70,9 +70,9 @@ class Namespace:
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
         self.writing = NamespaceWriting(context)
-        self.promises = PromisedNames(context)
+        self.promised_names = PromisedNames(context)
         self._context = context
-        self._looks = Looks(context)
+        self._progress_checks = ProgressChecks(context)
 
     def find(self, parent: Node, name: str) -> Node | Unproven:
         """The node that `name` stands for in the folder `parent`, or what proves that there is one: never a question,
@@ -83,7 +83,7 @@ class Namespace:
         """
         if name_nbytes(name) > MAX_NAME_NBYTES:
             raise NameTooLong(name[:MAX_NAME_NBYTES])
-        promised = self.promises.find(parent)
+        promised = self.promised_names.find(parent)
         if promised is not None:
             return self._below(promised, name)
         return self._resolved(parent, name)
@@ -94,8 +94,8 @@ class Namespace:
         missing: CffsError = NotInTree(name)
         questions: list[tuple[Route, Question]] = []
         for route, parts in _matching(parent.kind, name):
-            behaviour = HANDLERS[route.kind]
-            resolve = behaviour.resolve_in.get(parent.kind, behaviour.resolve)
+            handlers = HANDLERS[route.kind]
+            resolve = handlers.resolve_in.get(parent.kind, handlers.resolve)
             try:
                 found = resolve(self._context, parent, parts)
             except NotInTree as problem:
@@ -111,7 +111,7 @@ class Namespace:
         (route, first), asks = questions[0], [question.ask for _route, question in questions]
         stand_in = first.node or _stand_in(parent, name, is_folder=route.is_folder)
         unproven = Unproven(parent, name, route.kind, stand_in, partial(_first_found, asks))
-        self.promises.require_not_denied(unproven)
+        self.promised_names.require_not_denied(unproven)
         return unproven
 
     def _below(self, promised: Unproven, name: str) -> Unproven:
@@ -122,14 +122,14 @@ class Namespace:
 
         async def ask() -> Node:
             self._begin_below(folder, name)
-            found = self._resolved(await self.promises.ask(promised), name)
+            found = self._resolved(await self.promised_names.ask(promised), name)
             # not by `promises.ask`: under the same folder and name it would wait for this very question
             return await found.ask() if isinstance(found, Unproven) else found
 
         for route, _parts in _matching(promised.kind, name):
             stand_in = _stand_in(folder, name, is_folder=route.is_folder)
             unproven = Unproven(folder, name, route.kind, stand_in, partial(_first_found, [ask]))
-            self.promises.require_not_denied(unproven)
+            self.promised_names.require_not_denied(unproven)
             return unproven
         raise NotInTree(name)
 
@@ -145,7 +145,7 @@ class Namespace:
             if isinstance(found, Unproven) and found.kind in FOLDERS:
                 self._context.account.begin(("ahead", folder, name), None, found.ask)
 
-    def is_told(self, promised: Unproven) -> bool:
+    def is_resolved(self, promised: Unproven) -> bool:
         """True where what is known tells of the name by now, so that it need not be proven again."""
         try:
             return not isinstance(self._resolved(promised.folder, promised.name), Unproven)
@@ -158,7 +158,7 @@ class Namespace:
         Raises what `find` raises, and what stops an answer. Cancelled, a question goes on for the next lookup.
         """
         found = self.find(parent, name)
-        return await self.promises.ask(found) if isinstance(found, Unproven) else found
+        return await self.promised_names.ask(found) if isinstance(found, Unproven) else found
 
     async def lookup_patiently(self, unproven: Unproven) -> Node:
         """The same for a name that the kernel may be about to create, and must not be promised: for as long as a lookup
@@ -169,11 +169,11 @@ class Namespace:
 
     def is_prepared(self, folder: Node) -> bool:
         """True where `prepare` would neither ask nor wait; what it starts behind the caller is started then."""
-        behaviour = HANDLERS[folder.kind]
-        if behaviour.is_prepared is None or not behaviour.is_prepared(self._context, folder):
+        handlers = HANDLERS[folder.kind]
+        if handlers.is_prepared is None or not handlers.is_prepared(self._context, folder):
             return False
-        if behaviour.listing:
-            self._context.listings.refreshed(behaviour.listing, behaviour.campaign_of(folder))
+        if handlers.listing:
+            self._context.listings.refreshed(handlers.listing, handlers.campaign_of(folder))
         return True
 
     async def prepare(self, folder: Node) -> None:
@@ -181,14 +181,14 @@ class Namespace:
 
         Raises what stops an answer, unless something is known to show. Cancelled, questions go on.
         """
-        behaviour = HANDLERS[folder.kind]
+        handlers = HANDLERS[folder.kind]
         try:
-            await behaviour.prepare(self._context, folder)
+            await handlers.prepare(self._context, folder)
         except CffsError:
-            if not behaviour.entries(self._context, folder, _LAST_FIXED_OFFSET):
+            if not handlers.entries(self._context, folder, _LAST_FIXED_OFFSET):
                 raise
-        if behaviour.listing:
-            self._context.listings.refreshed(behaviour.listing, behaviour.campaign_of(folder))
+        if handlers.listing:
+            self._context.listings.refreshed(handlers.listing, handlers.campaign_of(folder))
 
     def entries(self, folder: Node, *, after: int) -> list[Entry]:
         """The next known entries past the offset `after`, ascending; [] where there are none (yet).
@@ -217,8 +217,8 @@ class Namespace:
         it. Raises what stopped the first listing if it left nothing to show, or stopped it in its middle: who lists has
         got what is known then, and must hear that it is not all. A checkpoint where it waits.
         """
-        behaviour, listings = HANDLERS[folder.kind], self._context.listings
-        name, campaign_id = behaviour.listing, behaviour.campaign_of(folder)
+        handlers, listings = HANDLERS[folder.kind], self._context.listings
+        name, campaign_id = handlers.listing, handlers.campaign_of(folder)
         if not name or listings.was_listed(name, campaign_id):
             return False
         listing = listings.refreshed(name, campaign_id)
@@ -239,7 +239,7 @@ class Namespace:
         """The same, asked again first where the recording is being made (at most once a second). Raises the same; what
         stops an answer is not told. A checkpoint where it asks."""
         content = self.content(file)
-        return self.content(file) if await self._looks.look(file, content) else content
+        return self.content(file) if await self._progress_checks.check(file, content) else content
 
     def describe(self, node: Node) -> Description:
         """What stat can say now, without a question."""
@@ -251,7 +251,7 @@ class Namespace:
         """When the newest of what the folder stands for was made; None where nothing tells."""
         return modified_ms(self._context, folder)
 
-    def told_by_listing(self, content: Remote) -> tuple[int | None, int | None]:
+    def listed_size_and_time(self, content: Remote) -> tuple[int | None, int | None]:
         """The size and the time (unix ms) of a file of which nothing but what listed it has told."""
         nbytes = None if self._context.settings.exact_sizes else content.hint_nbytes
         return nbytes, content.seen_ms if content.created_ms is None else content.created_ms
@@ -325,7 +325,7 @@ class Namespace:
         """The same of a file that was not listed: its first piece is asked for, as who opens it does. Where that does
         not tell its size, and it may be one that is being made, that is waited for. A checkpoint."""
         if self._context.first_pieces.unsettled(remote.key) is not None:
-            await state_told(self._context, remote)
+            await wait_for_state(self._context, remote)
         else:
             await self._context.require_remote(remote)
 

@@ -82,9 +82,9 @@ def content(context: Context, node: AboutFolderNode) -> Content:
 
     async def load() -> bytes:
         _make_again_when_whole(context, folder)
-        return await context.renderings.render(folder, _step_of(context, folder), state=state)
+        return await context.render_cache.render(folder, _step_of(context, folder), state=state)
 
-    nbytes = context.renderings.nbytes(folder, state=state)
+    nbytes = context.render_cache.nbytes(folder, state=state)
     # volatile: it is another one with each recording, and stat is to tell the size of now
     return Document(body=None, load=load, nbytes=nbytes, modified_ms=modified_ms(context, folder), volatile=True)
 
@@ -104,7 +104,7 @@ def _make_again_when_whole(context: Context, folder: Node) -> None:
             return  # a listing that was left for that of the campaign alone
         state = _state(context)
         with trio.move_on_after(_AHEAD_SECONDS), suppress(sqlite3.Error):
-            await context.renderings.render(folder, _step_of(context, folder), state=state)
+            await context.render_cache.render(folder, _step_of(context, folder), state=state)
 
     listing.follow(folder, make)
 

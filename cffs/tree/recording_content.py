@@ -69,7 +69,7 @@ def _hint(context: Context, row: RecordingRow, form: Form) -> int | None:
 
 def _hints_of(context: Context, form: Form) -> Callable[[int | None, int | None], bool]:
     """(hint, seconds) -> whether the hint is one for that form, by what is known of hints now."""
-    hints = context.catalog.hints
+    hints = context.catalog.hint_measure
     measured = hints.measured_form()
     if hints.is_not(form):
         return lambda _hint_nbytes, _seconds: False

@@ -35,7 +35,7 @@ from cffs.tree.nodes import (
 )
 from cffs.tree.recording_content import call_json_of, json_of, mp3_content, mp3s_listed, wav_content
 from cffs.tree.size_hints import Form
-from cffs.tree.unlisted_recordings import is_state_told, require_named, require_recording
+from cffs.tree.unlisted_recordings import is_state_known, require_named, require_recording
 from cffs.tree.unproven import Question, denied
 
 #: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
@@ -88,7 +88,7 @@ def _wav_in_call(context: Context, parent: CallFolderNode, file_id: int) -> Node
     if known is not None:
         if not _is_file_of(known, parent):
             raise RemoteObjectMissing(f"file {file_id} is not of call {call_id}")
-        return _wav(context, file_id, is_listed=is_state_told(context, file_id))
+        return _wav(context, file_id, is_listed=is_state_known(context, file_id))
     recording = context.catalog.recording(file_id)
     is_of_call = recording is not None and recording.call_id == call_id
     node = WavNode(file_id)
@@ -272,7 +272,7 @@ def resolve_mp3(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     row = context.catalog.recording(recording_id)
     if row is None and not context.can_deny_calls:
         raise RemoteObjectMissing("this origin has no recordings by id")
-    is_listed = row is not None and is_state_told(context, recording_id)
+    is_listed = row is not None and is_state_known(context, recording_id)
     node = Mp3Node(recording_id)
     return _file(context, recording_id, node, lambda: mp3_content(context, node), is_listed=is_listed)
 
@@ -288,7 +288,7 @@ def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     file_id = int(parts["id"])
-    is_listed = context.catalog.file(file_id) is not None and is_state_told(context, file_id)
+    is_listed = context.catalog.file(file_id) is not None and is_state_known(context, file_id)
     return _wav(context, file_id, is_listed=is_listed)
 
 
@@ -315,7 +315,7 @@ def _recording(context: Context, recording_id: int) -> _Found:
     if context.account.v2 is None:
         raise NotInTree("MP3s and metadata are v2's")
     row = context.catalog.recording(recording_id)
-    if row is not None and not (row.is_untold and context.account.may_describe("recording", recording_id)):
+    if row is not None and not (row.is_undescribed and context.account.may_describe("recording", recording_id)):
         return row
 
     async def ask() -> RecordingRow:

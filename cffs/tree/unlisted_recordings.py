@@ -51,7 +51,7 @@ async def require_recording(context: Context, remote: Remote, recording_id: int)
     """
     if context.is_known(remote):
         return
-    asks_state = not is_state_told(context, recording_id)
+    asks_state = not is_state_known(context, recording_id)
 
     async def ask() -> None:
         await context.account.ask_anything(
@@ -70,7 +70,7 @@ async def require_recording(context: Context, remote: Remote, recording_id: int)
         if patience.cancelled_caught:
             await _whichever_comes_first(context, recording_id, ask)
     except (RemoteObjectMissing, OperationNotOffered):
-        row = await _told(context, recording_id)
+        row = await _describe(context, recording_id)
         if row is None or row.state is not RecordingState.RECORDING:
             raise
 
@@ -85,7 +85,7 @@ async def _look(context: Context, remote: Remote, recording_id: int, *, asks_sta
     if _is_old(look):
         context.first_pieces.settle(remote.key)
         if context.listings.has_failed("recordings"):  # nothing else would show that it is there
-            context.account.begin(("recording-row", recording_id), None, partial(_told, context, recording_id))
+            context.account.begin(("recording-row", recording_id), None, partial(_describe, context, recording_id))
         return
     if look.nbytes == 0:  # v2 alone can tell whether it is empty, or not given out yet
         await _settle(context, remote.key, recording_id, look)
@@ -97,7 +97,7 @@ async def _look(context: Context, remote: Remote, recording_id: int, *, asks_sta
         context.first_pieces.give_up(remote.key)
 
 
-async def state_told(context: Context, remote: Remote) -> None:
+async def wait_for_state(context: Context, remote: Remote) -> None:
     """Return once it is known whether the recording is being made, or that is not answered in time. A checkpoint."""
 
     async def nothing() -> None:
@@ -136,7 +136,7 @@ async def _ask_state(context: Context, recording_id: int) -> None:
             await context.account.find_call(file.call_id, patience_seconds=None)
         if _knows_recordings_of(context, file.call_id):
             return
-    if not _is_told(context, recording_id):
+    if not _is_described(context, recording_id):
         await context.account.find_recording(recording_id, patience_seconds=None)
 
 
@@ -155,18 +155,18 @@ def _knows_recordings_of(context: Context, call_id: int) -> bool:
     return call is not None and call.recordings_known
 
 
-def is_state_told(context: Context, recording_id: int) -> bool:
+def is_state_known(context: Context, recording_id: int) -> bool:
     """True where it is known whether the recording of a file is being made, as far as anything can tell it."""
-    if not context.can_tell_states or _is_told(context, recording_id):
+    if not context.can_tell_states or _is_described(context, recording_id):
         return True
     file = context.catalog.listed_file(recording_id)
     return file is not None and _knows_recordings_of(context, file.call_id)
 
 
-def _is_told(context: Context, recording_id: int) -> bool:
+def _is_described(context: Context, recording_id: int) -> bool:
     """Whether v2 has told of it; of one that was imported by its id, it may have yet to."""
     row = context.catalog.recording(recording_id)
-    return row is not None and not (row.is_untold and context.account.may_describe("recording", recording_id))
+    return row is not None and not (row.is_undescribed and context.account.may_describe("recording", recording_id))
 
 
 def was_whole(row: RecordingRow, look: FirstLook) -> bool:
@@ -243,7 +243,7 @@ async def _whichever_comes_first(context: Context, recording_id: int, ask: Calla
             nursery.cancel_scope.cancel()
 
         async def metadata() -> None:
-            if await _told(context, recording_id) is not None:
+            if await _describe(context, recording_id) is not None:
                 nursery.cancel_scope.cancel()
 
         nursery.start_soon(body)
@@ -252,7 +252,7 @@ async def _whichever_comes_first(context: Context, recording_id: int, ask: Calla
         raise problem
 
 
-async def _told(context: Context, recording_id: int) -> RecordingRow | None:
+async def _describe(context: Context, recording_id: int) -> RecordingRow | None:
     """What v2 tells of the recording; None where it tells nothing."""
     try:
         await _ask_state(context, recording_id)

@@ -93,7 +93,7 @@ async def _nothing_stands_in(_context: Context, _file: Node, _problem: CffsError
     return None
 
 
-def _nobody_cares(_context: Context, _file: Node) -> None:
+def _ignore_served(_context: Context, _file: Node) -> None:
     """Nothing stood in for it."""
 
 
@@ -137,7 +137,7 @@ class WriteHandlers:
     open_file: Callable[[Context, Any, WriteOpen], Awaitable[WritableFile]] = _read_only_open
     change: Callable[[Context, Any, Change], Awaitable[None]] = _read_only_change
     stand_in: Callable[[Context, Any, CffsError], Awaitable[WritableFile | None]] = _nothing_stands_in
-    served: Callable[[Context, Any], None] = _nobody_cares
+    served: Callable[[Context, Any], None] = _ignore_served
 
 
 #: What most kinds do.

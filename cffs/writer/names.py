@@ -42,5 +42,5 @@ def media_name(name: str) -> MediaName | None:
     stem, dot, suffix = name.rpartition(".")
     extension = _ALIASES.get(suffix.lower(), suffix.lower())
     if not dot or not stem or extension not in MIME_TYPES:
-        raise ContentRefused(f"media are {', '.join(MIME_TYPES)}; a file is told by its suffix")
+        raise ContentRefused(f"media are {', '.join(MIME_TYPES)}; the suffix of the name says which")
     return MediaName(stem=to_kernel(stem).decode("utf-8", "replace"), extension=extension)

@@ -1,4 +1,4 @@
-"""What the tests of `cffs.callfire` share: a stand-in, a transport against it, mock wires, a drain."""
+"""Fixtures of the tests of callfire: a stand-in, transports and mock wires."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -42,13 +42,13 @@ def make_settings(**changes: Any) -> OriginSettings:
 
 @pytest.fixture(params=["own", "stock"])
 def wire(request: pytest.FixtureRequest) -> str:
-    """Each wire: whatever asks a real socket runs on both."""
+    """Each wire in turn: every test that uses a real socket runs on both."""
     return str(request.param)
 
 
 @pytest.fixture
 def settings(wire: str) -> Callable[..., OriginSettings]:
-    """The maker of settings."""
+    """A function that makes settings."""
     return partial(make_settings, wire=wire)
 
 
@@ -61,7 +61,7 @@ async def standin() -> AsyncIterator[Standin]:
 
 @pytest.fixture
 async def transport(standin: Standin, wire: str) -> AsyncIterator[Transport]:
-    """A transport with the stand-in's own credentials, and a short total so that a hanging test ends."""
+    """A transport with the stand-in's credentials, and a short total time so that a hanging test ends."""
     async with Transport(settings_of(standin, wire=wire)) as transport:
         yield transport
 
@@ -81,7 +81,7 @@ def settings_of(standin: Standin, **changes: Any) -> OriginSettings:
 
 @pytest.fixture
 def settings_for(wire: str) -> Callable[..., OriginSettings]:
-    """The maker of settings for a stand-in."""
+    """A function that makes settings for a stand-in."""
     return partial(settings_of, wire=wire)
 
 
@@ -117,7 +117,7 @@ def mocked() -> Callable[..., Transport]:
 
 @pytest.fixture
 def drain() -> Callable[..., Any]:
-    """Read a range to its verified end: (first offset, bytes)."""
+    """Reads a range to its verified end; returns the first offset and the bytes."""
 
     async def read(
         transport: Transport, source: Any, byte_range: ByteRange | None = None, *, pinned: Any = None, step: int = 65536
@@ -133,7 +133,7 @@ def drain() -> Callable[..., Any]:
 
 @pytest.fixture(autouse=True)
 def _loggers_restored() -> Iterator[None]:
-    """The transport sets levels of foreign loggers; other tests must not depend on it."""
+    """Restore the levels of foreign loggers, which the transport sets."""
     import logging
 
     levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}

@@ -1,4 +1,4 @@
-"""A server that sends whatever bytes a test wants, which no HTTP library would: on 127.0.0.1, one script for all."""
+"""A server on 127.0.0.1 that sends any bytes, as no HTTP library would."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ import trio
 
 
 class RawServer:
-    """Answers request n (from 0) of all connections with `answer(n)`; closes behind an answer that is a tuple."""
+    """Answers request n (from 0) of all connections with `answer(n)`; closes after an answer that is a tuple."""
 
     def __init__(self, answer: Callable[[int], bytes | tuple[bytes]]) -> None:
         self.answer = answer
@@ -37,12 +37,12 @@ class RawServer:
                     if isinstance(answer, tuple):
                         return
         except (trio.BrokenResourceError, OSError):
-            pass  # the client went
+            pass  # the client left
 
 
 @asynccontextmanager
 async def raw_server(answer: Callable[[int], bytes | tuple[bytes]]) -> AsyncIterator[RawServer]:
-    """Serves for as long as the block lasts."""
+    """Serve while the block lasts."""
     server = RawServer(answer)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     server.base_url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"

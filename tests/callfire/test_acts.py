@@ -1,5 +1,7 @@
-"""Acts (uploads, credentials, phone calls) over real sockets on both wires: sent once, and an end that is not known
-says so."""
+"""Acts (uploads, credentials, phone calls) over real sockets, on both wires.
+
+An act is sent once, and where its result is not known, the error says so.
+"""
 
 import hashlib
 import random
@@ -30,7 +32,7 @@ CREATED = b'HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{"id": 77}'
 
 
 class Content:
-    """A file of `nbytes` in chunks; knows how many were asked for."""
+    """A file of `nbytes` in chunks, which counts the chunks that were asked for."""
 
     def __init__(self, data: bytes = SONG, *, chunk_nbytes: int = 64 * 1024) -> None:
         self.data = data
@@ -66,7 +68,7 @@ async def transport_to(base_url: str, settings, **options) -> AsyncIterator[Tran
 
 
 async def test_an_upload_arrives_whole_and_tells_its_progress(standin, transport):
-    """One POST with the right bytes and name; progress goes up to the file's size, a piece at a time."""
+    """One POST carries the right bytes and name, and the progress rises to the file's size, a piece at a time."""
     told: list[int] = []
     media_id = await upload(transport, progress=told.append)
     assert standin.account.media.media_object(media_id).read() == SONG
@@ -79,7 +81,7 @@ async def test_an_upload_arrives_whole_and_tells_its_progress(standin, transport
 
 
 async def test_a_duplicate_names_what_is_there(standin, transport):
-    """The id comes out of the service's words."""
+    """The id of the existing media file is read from the service's message."""
     first = await upload(transport)
     with pytest.raises(errors.DuplicateMedia) as caught:
         await upload(transport)
@@ -105,7 +107,7 @@ async def test_a_duplicate_names_what_is_there(standin, transport):
 )
 @pytest.mark.parametrize("after_nbytes", [0, None])
 async def test_each_refusal_has_its_type(standin, transport, code, error, after_nbytes):
-    """Before the body or behind it, read as far as the service cares to: the same error, one request, nothing done."""
+    """A refusal before, within or after the body raises one type of error, after one request, and nothing happened."""
     before = standin.account.media.media_ids()
     standin.faults.add("refuse", kind="createMedia", code=code, after_nbytes=after_nbytes)
     with pytest.raises(error) as caught:
@@ -131,7 +133,7 @@ async def test_each_refusal_has_its_type(standin, transport, code, error, after_
     ],
 )
 async def test_an_end_that_is_not_known_is_uncertain(standin, settings_for, fault, options, done):
-    """Whatever is lost once sending began: one request, and an error that says that nobody knows."""
+    """Whatever is lost after sending began: one request is made, and the error is ActUncertain."""
     before = len(standin.account.media.media_ids())
     standin.faults.add(fault, kind="createMedia", **options)
     async with Transport(settings_for(standin), upload_idle_seconds=0.4) as transport:
@@ -144,7 +146,7 @@ async def test_an_end_that_is_not_known_is_uncertain(standin, settings_for, faul
 @pytest.mark.parametrize("act", ["create_credential", "delete_credential", "send_verification_code", "verify"])
 @pytest.mark.parametrize("fault", ["reset_before", "status", "hang", "garbage"])
 async def test_every_act_is_sent_once(standin, settings_for, act, fault):
-    """A lost answer to any act: uncertain, one request, whatever came of it."""
+    """A lost answer to any act makes it uncertain, and there is one request, whatever the service did."""
     standin.faults.add(fault, method="POST")
     standin.faults.add(fault, method="DELETE")
     credential_id = int(standin.account.me.credentials()[0]["id"])
@@ -156,14 +158,15 @@ async def test_every_act_is_sent_once(standin, settings_for, act, fault):
             "send_verification_code": lambda: v2.send_verification_code("12135551122"),
             "verify": lambda: v2.verify_caller_id("12135551122", "0000"),
         }
-        # An odd status is read as the service's failure; of it, too, nobody knows what was done before.
+        # An odd status is a failure of the service, and what was done before it is not known either.
         with pytest.raises(errors.ActUncertain):
             await acts[act]()
     assert len(posts(standin)) == 1
 
 
 async def test_what_was_never_sent_is_not_uncertain(settings, standin):
-    """A refused connection, no credentials, an API known to be offline: the error is theirs, and nothing was sent."""
+    """A refused connection, missing credentials and an API known to be offline raise their own errors: nothing was
+    sent."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     await listeners[0].aclose()
@@ -176,7 +179,7 @@ async def test_what_was_never_sent_is_not_uncertain(settings, standin):
 
 
 class Pool(httpx.AsyncBaseTransport):
-    """A wire that has no connection free at first; what is sent then is in `sent`."""
+    """A wire without a free connection at first; the requests that it sends later are in `sent`."""
 
     def __init__(self) -> None:
         self.refused = 0
@@ -191,7 +194,7 @@ class Pool(httpx.AsyncBaseTransport):
 
 
 async def test_an_act_is_tried_again_where_no_connection_came_about(autojump_clock):
-    """No connection at first, then one that stands: one request, whole, although its body is a stream."""
+    """After a connection that failed, a second one carries one whole request, although its body is a stream."""
     pool = Pool()
 
     def wires(bases, **_options):
@@ -206,7 +209,7 @@ async def test_an_act_is_tried_again_where_no_connection_came_about(autojump_clo
 
 
 async def test_an_answer_without_an_id_is_uncertain(settings):
-    """201 with nothing readable in it: it happened, and nobody knows as what."""
+    """After a 201 with an unreadable body the media file exists, but its id is not known."""
     for body in (b"", b"{}", b"<html>", b'{"id": -1}'):
         answer = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         async with raw_server(lambda n, answer=answer: (answer,)) as server:
@@ -218,13 +221,13 @@ async def test_an_answer_without_an_id_is_uncertain(settings):
 
 @pytest.fixture
 def minutes(autojump_clock):
-    """Virtual time that waits for the kernel to carry bytes over loopback before it jumps."""
+    """Virtual time that lets the kernel carry bytes over loopback before it jumps."""
     autojump_clock.autojump_threshold = 0.05
     return autojump_clock
 
 
 async def test_ten_minutes_of_silence_end_after_half_a_minute(minutes, standin, settings_for):
-    """The service takes half of an upload and then nothing for ten minutes: the caller has its error 30 s later."""
+    """The service takes half of an upload and then nothing for ten minutes: the caller has its error after 30 s."""
     standin.faults.add("stall_request", kind="createMedia", seconds=600)
     async with Transport(settings_for(standin, timeout_seconds=30)) as transport:
         with pytest.raises(errors.ActUncertain):
@@ -234,7 +237,7 @@ async def test_ten_minutes_of_silence_end_after_half_a_minute(minutes, standin, 
 
 
 class Pair:
-    """Instead of a Dialler: a pair of sockets, so that no timer of the kernel's TCP runs beside the virtual clock."""
+    """Replaces a Dialler by a pair of sockets, so that no timer of the kernel's TCP runs beside the virtual clock."""
 
     def __init__(self) -> None:
         self.far: socket.socket | None = None
@@ -249,8 +252,11 @@ class Pair:
 
 
 async def test_ten_minutes_of_slow_progress_are_no_stall(autojump_clock):
-    """A service that takes 16 KiB every 25 s: no total limit ends the upload, which takes longer than ten minutes, not
-    even while nothing but the kernel has bytes left to send. (Our own wire: httpx's cannot look there.)"""
+    """A service that takes 16 KiB every 25 s gets the whole upload, although it lasts longer than ten minutes.
+
+    The upload goes on even while only the kernel has bytes left to send. This runs on our own wire, since httpx cannot
+    see them.
+    """
     pair, received = Pair(), bytearray()
     wire = ConnectionPool(pair, connections=4, scratch=memoryview(bytearray(65536)))
 
@@ -276,7 +282,8 @@ async def test_ten_minutes_of_slow_progress_are_no_stall(autojump_clock):
 
 @pytest.mark.parametrize("fault", ["stall_request", "hang"])
 async def test_no_progress_ends_an_upload_on_the_wire(standin, settings_for, fault):
-    """The service stops taking bytes, or never answers: after the limit, counted from the last progress, it is over."""
+    """Where the service stops receiving, or never answers, the upload ends after the limit, counted from the last
+    progress."""
     standin.faults.add(fault, kind="createMedia")
     async with Transport(settings_for(standin, timeout_seconds=60), upload_idle_seconds=0.6) as transport:
         began = time.monotonic()
@@ -287,7 +294,7 @@ async def test_no_progress_ends_an_upload_on_the_wire(standin, settings_for, fau
 
 
 async def test_a_slow_upload_is_no_stalled_one(standin, settings_for):
-    """A service that reads a little every 0.2 s for longer than the limit of 0.6 s: progress all the time, and done."""
+    """A service that reads a little every 0.2 s for longer than the limit of 0.6 s gets the whole upload."""
     standin.faults.add("slow_request", kind="createMedia", nbytes=2 * 2**20, seconds=0.2)
     async with Transport(settings_for(standin, timeout_seconds=60), upload_idle_seconds=0.6) as transport:
         began = time.monotonic()
@@ -298,7 +305,8 @@ async def test_a_slow_upload_is_no_stalled_one(standin, settings_for):
 
 
 async def test_the_service_answers_before_the_end(settings_for):
-    """A 413 behind the head of 40 MB: the rest of the file is not even read, where our own wire sends it."""
+    """After a 413 that follows the head of 40 MB, the rest of the file is not even read, where our own wire sends
+    it."""
     async with Standin(options=Options(max_upload_nbytes=1000)) as standin:
         standin.faults.add("refuse", kind="createMedia", code=413, after_nbytes=0)
         async with Transport(settings_for(standin, wire="own")) as transport:
@@ -309,7 +317,7 @@ async def test_the_service_answers_before_the_end(settings_for):
 
 
 async def test_a_failure_of_the_file_is_the_callers_own(standin, transport):
-    """A CffsError raised by the content comes out as it is, and the service has no half of a file."""
+    """A CffsError raised by the content reaches the caller as it is, and the service has no half of a file."""
 
     class Broken(Content):
         async def __anext__(self) -> bytes:
@@ -325,7 +333,7 @@ async def test_a_failure_of_the_file_is_the_callers_own(standin, transport):
 
 
 async def test_a_cancelled_upload_leaves_nothing_open(standin, transport):
-    """Cancelled in the middle of the body: the connection is closed, the service has no half of a file."""
+    """A cancel in the middle of the body closes the connection, and the service has no half of a file."""
     before = standin.account.media.media_ids()
     rule = standin.faults.add("stall_request", kind="createMedia")
     with trio.move_on_after(0.3) as scope:

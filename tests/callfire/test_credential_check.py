@@ -1,4 +1,4 @@
-"""The credential check: which answers accept, refuse, betray another service, or prove nothing."""
+"""The credential check: which answers accept, refuse, or prove nothing."""
 
 import json
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ V1, V2 = "https://www.example.com/cloud/1", "https://api.example.com/v2"
 PAGE = b"<!DOCTYPE html><html><body>Welcome</body></html>"
 ACCOUNT = json.dumps({"id": 3, "email": "a@b.example", "name": "Ada", "permissions": ["API"]}).encode()
 GONE = json.dumps({"httpStatusCode": 404, "message": "not found"}).encode()
-#: What each status means to the transport.
+#: The meaning of each status for the transport.
 ERRORS: dict[int, CffsError] = {
     401: AccessRefused("the service answered 401"),
     403: AccessRefused("the service answered 403"),
@@ -85,7 +85,8 @@ def v1_says(description: str, *, successful: bool = False) -> bytes:
     ],
 )
 def test_what_v2_answers(told, outcome):
-    """An account accepts, 401 and 403 refuse, what no account can be is another service, what passes proves nothing."""
+    """An account accepts, 401 and 403 refuse, an answer that is no account is not the service, and a passing failure
+    proves nothing."""
     assert read_v2(told, url=V2).outcome is outcome
 
 
@@ -122,13 +123,13 @@ def test_what_v2_answers(told, outcome):
     ],
 )
 def test_what_v1_answers(told, outcome):
-    """Only a 401 or words about the key refuse: a right to the campaign that is asked about says nothing of the key."""
+    """Only a 401, or words about the key, refuse: a missing right to the campaign says nothing about the key."""
     assert read_v1(told, url=V1).outcome is outcome
 
 
 @pytest.mark.parametrize("body", [b"", GONE, b"nothing here", PAGE])
 def test_a_denial_by_v1_below_an_unusual_address(body):
-    """Where the base lacks v1's usual path, a 404 in no form of v1's is another service's."""
+    """Where the base lacks v1's usual path, a 404 in another form than v1's comes from another service."""
     for url in ("https://www.example.com", "https://www.example.com/v2"):
         verdict = read_v1(answer(404, body), url=url)
         assert verdict.outcome is Outcome.NOT_THE_SERVICE
@@ -136,13 +137,13 @@ def test_a_denial_by_v1_below_an_unusual_address(body):
 
 
 def test_the_hint():
-    """The usual end of the address is named where it is missing."""
+    """The usual end of the base URL is named where it is missing."""
     assert read_v2(answer(404), url="https://h.example").why.endswith("; is /v2 missing?")
     assert read_v2(answer(404), url=V2).why.endswith("; is the address right?")
 
 
 def test_what_the_account_login_is_answered():
-    """A page of credentials accepts, a refusal refuses, anything else is another service."""
+    """A page of credentials accepts, a refusal refuses, and anything else comes from another service."""
     assert read_account(answer(200, b'{"items": []}'), url=V2).outcome is Outcome.ACCEPTED
     assert read_account(answer(401), url=V2).outcome is Outcome.REFUSED
     assert read_account(answer(200, b"{}"), url=V2).outcome is Outcome.NOT_THE_SERVICE
@@ -155,7 +156,8 @@ def test_what_the_account_login_is_answered():
     foreign=st.booleans(),
 )
 def test_every_answer_has_a_verdict(status, body, kind, foreign):
-    """Whatever is answered: one verdict, never an exception; hopeless ones say why in a line; no failure accepts."""
+    """Any answer gives one verdict and no exception; hopeless ones have a reason in one line, and no failure
+    accepts."""
     told = answer(status, body, kind, foreign=foreign)
     for verdict in (read_v1(told, url=V1), read_v2(told, url=V2), read_account(told, url=V2)):
         assert isinstance(verdict, LoginVerdict)
@@ -175,7 +177,7 @@ async def standin() -> AsyncIterator[Standin]:
 
 
 def origin(standin: Standin, **changes: str) -> OriginSettings:
-    """The stand-in's address and credentials, but for `changes`."""
+    """Settings with the stand-in's address and credentials, except for `changes`."""
     given = standin.credentials
     fields = {name: getattr(given, name) for name in Credentials.__dataclass_fields__}
     return OriginSettings(
@@ -191,7 +193,7 @@ def origin(standin: Standin, **changes: str) -> OriginSettings:
 
 
 async def outcomes(settings: OriginSettings, *, limit_seconds: float = 10.0) -> dict[Login, Outcome]:
-    """What each login comes to, each by a transport of its own: one that is refused closes its API to the others."""
+    """The outcome for each login, each asked by a transport of its own: a refused one closes its API to the others."""
     found = {}
     for login in Login:
         async with Transport(settings) as transport:
@@ -229,14 +231,14 @@ async def test_a_wrong_base_of_v1(standin, path):
 
 
 async def test_no_one_listens(standin):
-    """A refused connection is no answer, and no refusal."""
+    """A refused connection is neither an answer nor a refusal."""
     found = await outcomes(origin(standin, v1_url="http://127.0.0.1:9/cloud/1", v2_url="http://127.0.0.1:9/v2"))
     assert set(found.values()) == {Outcome.UNREACHABLE}
 
 
 @pytest.mark.parametrize("fault", ["hang", "stall_head", "drip"])
 async def test_a_slow_service_refuses_nothing(standin, fault):
-    """Within the limit there is a verdict, and silence is none."""
+    """There is a verdict within the limit, and silence is not a refusal."""
     standin.faults.add(fault)
     started = trio.current_time()
     assert set((await outcomes(origin(standin), limit_seconds=0.5)).values()) == {Outcome.SILENT}
@@ -254,7 +256,7 @@ async def test_a_slow_service_refuses_nothing(standin, fault):
     ],
 )
 async def test_failures_of_v2(standin, fault, options, outcome):
-    """What passes proves nothing; what no account can be answered is another service."""
+    """A passing failure proves nothing; an answer that no account can get comes from another service."""
     standin.faults.add(fault, path="^/v2/", **options)
     found = await outcomes(origin(standin), limit_seconds=1.0)
     assert found[Login.V2] is outcome

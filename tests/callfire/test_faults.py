@@ -1,4 +1,4 @@
-"""Every fault of the stand-in, over real HTTP: the right bytes or the right exception, few tries, in time."""
+"""Every fault of the stand-in over real HTTP: right bytes or the right exception."""
 
 import time
 
@@ -16,10 +16,11 @@ from cffs.standin.answers import Options
 from cffs.standin.server import Standin
 from tests.exhaustion import no_descriptors
 
-#: `shift` sends other bytes under a right head, `total_wrong` another total, `short_by_one` another length to a whole
-#: GET: no client can tell from one answer. What is pinned shows the last two, the reader's tests hold the first.
+#: `shift` sends other bytes under a right head, `total_wrong` another total, and `short_by_one` another length to a
+#: whole GET: one answer alone does not show these. A pinned version shows the last two; the reader's tests hold the
+#: first.
 UNSEEN = {"shift", "total_wrong", "short_by_one"}
-#: Other objects, and what the test must say itself.
+#: Faults with another object, or with a body that the test must give.
 OTHERS = {"rows", "body", "codec", "other_machine"}
 MAX_ATTEMPTS = 4
 MAX_HOPS = 6
@@ -34,16 +35,18 @@ def first_object(standin: Standin) -> tuple[Source, bytes]:
 @pytest.mark.parametrize("asked", [None, ByteRange(1000, 5000), ByteRange(0, 200_000)], ids=["whole", "inner", "start"])
 @pytest.mark.parametrize("fault", [name for name in standin_faults.NAMES if name not in UNSEEN | OTHERS])
 async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_for, drain, fault, asked):
-    """Never a wrong byte, at most four tries, never longer than the total and one idle time."""
+    """A reader never gets a wrong byte, after at most four attempts, and within the total time and one idle time."""
     source, content = first_object(standin)
     if fault == "cr_wrong" and asked == ByteRange(0, 200_000):
-        asked = ByteRange(0, len(content) - 5000)  # of a whole body, its bytes go round under a right head: unseen
+        asked = ByteRange(
+            0, len(content) - 5000
+        )  # the bytes of a whole body are rotated under a right head, which no client can see
     standin.faults.add(fault)
     began = time.monotonic()
     async with Transport(settings_for(standin, timeout_seconds=0.8)) as transport:
         try:
             with_total = None if asked is None else asked.clamped(len(content))
-            # a drip ends with its caller's patience alone; the others with ours, however busy the machine is
+            # A drip ends with its caller's time only; the others end with ours, however busy the machine is.
             with trio.move_on_after(0.9 if fault == "drip" else 4.0) as scope:
                 start, received = await drain(transport, source, asked)
                 now = standin.account.object_for("/v2/" + source.path).read()
@@ -93,7 +96,7 @@ async def test_a_standing_fault_gives_right_bytes_or_an_error(standin, settings_
     ],
 )
 async def test_each_fault_has_its_error(standin, settings_for, drain, fault, options, error):
-    """The exception says what went wrong, so that its errno can."""
+    """The type of the exception says what went wrong, so that the errno can."""
     source, _content = first_object(standin)
     standin.faults.add(fault, **options)
     timeout_seconds = 0.6 if error is errors.DeadlineExceeded else 3.0  # four tries end before it, however busy
@@ -117,7 +120,7 @@ async def test_a_passing_fault_is_ridden_out(standin, transport, drain, fault):
 
 
 async def test_a_burst_of_503_is_ridden_out_within_four_tries(standin, transport, drain):
-    """Three failures and then an answer is an answer."""
+    """Three failures before an answer are hidden from the reader."""
     source, content = first_object(standin)
     standin.faults.add("status", code=503, times=3)
     assert await drain(transport, source, ByteRange(0, 100)) == (0, content[:100])
@@ -126,7 +129,7 @@ async def test_a_burst_of_503_is_ridden_out_within_four_tries(standin, transport
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 400, 405])
 async def test_a_plain_no_is_never_asked_again(standin, transport, drain, status):
-    """Refusals and absences cost one request."""
+    """A refusal or an absence costs one request."""
     source, _content = first_object(standin)
     standin.faults.add("status", code=status)
     with pytest.raises(errors.CffsError):
@@ -135,7 +138,7 @@ async def test_a_plain_no_is_never_asked_again(standin, transport, drain, status
 
 
 async def test_a_replaced_object_is_seen(standin, transport, drain):
-    """A pinned validator or total that differs is RemoteObjectChanged, never a mix."""
+    """A pinned validator or total that differs raises RemoteObjectChanged; versions are never mixed."""
     source, content = first_object(standin)
     async with transport.open_range(source, ByteRange(0, 10)) as answer:
         pinned = Pinned(validator=answer.validator, total=answer.total)
@@ -150,7 +153,7 @@ async def test_a_replaced_object_is_seen(standin, transport, drain):
 
 
 async def test_objects_without_length_ranges_or_validators_are_read(settings_for, drain):
-    """Chunked whole objects, ranges ignored, nothing to pin: the bytes are right, the plan says what is unknown."""
+    """A chunked object without ranges and validators is read right, and the plan says what is not known."""
     options = Options(send_length=False, send_etag=False, send_last_modified=False, honour_ranges=False)
     async with Standin(options=options) as standin, Transport(settings_for(standin)) as transport:
         source, content = first_object(standin)
@@ -160,7 +163,7 @@ async def test_objects_without_length_ranges_or_validators_are_read(settings_for
 
 
 async def test_small_buffers_and_early_closing_lose_nothing(standin, transport, drain):
-    """Any buffer size gives the same bytes; a body left early leaves the pool usable, over and over."""
+    """Any buffer size gives the same bytes, and a body left early leaves the pool usable, over and over."""
     source, content = first_object(standin)
     assert await drain(transport, source, ByteRange(5, 5000), step=7) == (5, content[5:5000])
     for _ in range(30):
@@ -170,7 +173,7 @@ async def test_small_buffers_and_early_closing_lose_nothing(standin, transport, 
 
 
 async def test_connections_are_kept_where_bodies_end(standin, transport, drain):
-    """Ten ranges, one connection."""
+    """Ten ranges need one connection."""
     source, _content = first_object(standin)
     for n in range(10):
         await drain(transport, source, ByteRange(n, n + 50_000))
@@ -179,8 +182,11 @@ async def test_connections_are_kept_where_bodies_end(standin, transport, drain):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_no_descriptor_left_is_no_dead_network(settings_for, standin, drain, host):
-    """Where this process may open no socket, and no file to resolve a name by, the question fails as our own trouble;
-    the API stays online, and the next question is asked."""
+    """Where this process may open neither a socket nor a file to resolve a name by, the request fails as a local
+    shortage.
+
+    The API stays online, and the next request is sent.
+    """
     source, content = first_object(standin)
     base = standin.base_url.replace("127.0.0.1", host)
     async with Transport(settings_for(standin, v1_url=f"{base}/cloud/1", v2_url=f"{base}/v2")) as transport:
@@ -191,7 +197,8 @@ async def test_no_descriptor_left_is_no_dead_network(settings_for, standin, drai
 
 
 async def test_a_network_that_returns_is_used_again(settings_for, drain):
-    """Refused connections: offline at once, errors within a second, and the next probe brings it back."""
+    """Refused connections make the API offline at once, with errors within a second, and the next probe brings it
+    back."""
     async with Standin() as standin:
         settings = settings_for(standin)
         port = int(standin.base_url.rpartition(":")[2])
@@ -218,7 +225,8 @@ async def test_a_network_that_returns_is_used_again(settings_for, drain):
 
 
 async def test_cancelled_bodies_leave_the_pool_clean(standin, settings_for, drain):
-    """Readers that give up in the head, in the body, and between: the next one has its bytes, on few connections."""
+    """After readers that gave up in the head, in the body and between them, the next one gets its bytes, on few
+    connections."""
     source, content = first_object(standin)
     async with Transport(settings_for(standin, timeout_seconds=5.0)) as transport:
         for fault in ("stall", "stall_head", "drip"):
@@ -237,7 +245,7 @@ async def test_cancelled_bodies_leave_the_pool_clean(standin, settings_for, drai
 
 
 async def test_a_name_that_does_not_resolve_is_offline(settings):
-    """DNS failure: unreachable, at once from then on, and the API is known to be offline."""
+    """After a DNS failure the API is offline, and further requests fail at once."""
     async with Transport(settings(v2_url="https://cffs-test.invalid/v2")) as transport:
         for _ in range(3):
             with pytest.raises(errors.OriginUnreachable), trio.fail_after(8):
@@ -247,7 +255,7 @@ async def test_a_name_that_does_not_resolve_is_offline(settings):
 
 
 async def test_hung_objects_do_not_stop_a_healthy_one(standin, settings_for, drain):
-    """Every slot taken by bodies and questions that hang: another file and another question wait a second or so."""
+    """With every slot taken by hanging bodies and questions, another file and another question wait about a second."""
     source, content = first_object(standin)
     standin.faults.add("hang", path="media")
     settings = settings_for(standin, timeout_seconds=6.0, connections=2)

@@ -1,4 +1,4 @@
-"""Heads of answers by grammar: near misses of ranges, lengths, codings and validators."""
+"""Heads of answers by grammar: near misses of ranges, lengths and validators."""
 
 import re
 
@@ -52,7 +52,7 @@ HEADS = st.fixed_dictionaries(
 )
 @example(ByteRange(0, 10), 206, {"content-range": "bytes 0-9/٣"}, None)
 def test_a_head_is_exactly_what_was_asked_or_one_of_our_errors(asked, status, headers, pinned) -> None:
-    """Other scripts' digits, signs, blanks, two lengths, totals below the range, versions that differ."""
+    """Digits of other scripts, signs, blanks, two lengths, totals below the range, and versions that differ."""
     found = problem = None
     try:
         found = check_body(asked, status, headers, what="x", pinned=pinned, now_ns=NOW_NS)

@@ -1,4 +1,4 @@
-"""Health against a naive model that keeps the whole history and nothing else."""
+"""The health of an API against a naive model that keeps the whole history."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ OBJECTS = st.sampled_from(["a", "b", "c", "d"])
 
 
 class HealthMachine(RuleBasedStateMachine):
-    """Requests begin and end in any order; the promises of the contract are checked on the log of admissions."""
+    """Requests begin and end in any order; the promises are checked on the log of admissions."""
 
     running = Bundle("running")
 
@@ -88,7 +88,7 @@ TestHealth.settings = settings(max_examples=150, stateful_step_count=30, deadlin
 
 
 def test_three_different_objects_in_a_row_fail_the_credentials():
-    """One object refused again and again is that object's trouble; an answer between breaks the row."""
+    """One object refused again and again is that object's trouble, and an answer between refusals breaks the row."""
     health = Health()
     for subject in ("a", "a", "a", "b"):
         health.report(Event.REFUSED, 1.0, subject=subject, began_at=0.0)
@@ -105,7 +105,7 @@ def test_three_different_objects_in_a_row_fail_the_credentials():
 
 
 def test_an_unnamed_hold_doubles_while_holds_follow():
-    """429 without Retry-After: 1, 2, 4 ... seconds, and 1 again after an answer."""
+    """A 429 without Retry-After holds for 1, 2, 4 … seconds, and for 1 again after an answer."""
     health, now, seen = Health(), 0.0, []
     for _ in range(8):
         health.report(Event.HELD, now, subject="a", began_at=now)
@@ -120,7 +120,7 @@ def test_an_unnamed_hold_doubles_while_holds_follow():
 
 
 def test_failures_of_one_object_leave_the_api_as_it_is():
-    """A hundred 503s on one object: online; three objects: degraded, which is shown and changes nothing."""
+    """After a hundred 503s on one object the API is online; after three objects it is degraded, which is only shown."""
     health = Health()
     for _ in range(100):
         health.report(Event.FAILED, 0.0, subject="a", began_at=0.0)
@@ -132,7 +132,8 @@ def test_failures_of_one_object_leave_the_api_as_it_is():
 
 
 def test_refused_at_the_start():
-    """One plain refusal of a mount's first question is enough: asked again after a minute, and well with an answer."""
+    """One plain refusal of a mount's first question is enough. The API is asked again after a minute, and recovers with
+    an answer."""
     health = Health()
     health.refuse(5.0)
     assert health.state is HealthState.AUTH_FAILED

@@ -1,4 +1,4 @@
-"""Both wires against a real server: whole files, ranges, chunks, bodies without length, TLS, redirects, refusals."""
+"""Both wires against a real server, nginx."""
 
 import hashlib
 import shutil
@@ -54,7 +54,7 @@ def free_port() -> int:
 
 
 class Nginx:
-    """Where it listens, and what it noted."""
+    """The address of the server, and the requests that it noted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Nginx:
 
 @pytest.fixture(scope="module")
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    """A server of its own, for as long as this module's tests run."""
+    """A server of its own while this module's tests run."""
     folder = tmp_path_factory.mktemp("nginx") / RIGHT_ORIGIN  # its logs name who asked
     folder.mkdir()
     server = Nginx(folder)
@@ -102,7 +102,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 
 @pytest.fixture(params=["http", "https"])
 def served(request, nginx, settings):
-    """Makes a transport to nginx, plain and over TLS."""
+    """Makes a transport to nginx, plain or over TLS."""
 
     def make(**changes):
         base = f"{request.param}://127.0.0.1:{nginx.ports[request.param]}"
@@ -118,7 +118,7 @@ def source(where: str, name: str = "5.mp3") -> Source:
 
 @pytest.mark.parametrize("where", ["plain", "closing", "chunked", "unframed", "moved"])
 async def test_whole_bodies_are_whole(served, drain, where):
-    """However it is framed: every byte, none more, through buffers of any size."""
+    """However it is framed, a body gives every byte and no more, through buffers of any size."""
     async with served() as transport:
         for step in (1 << 20, 70_001):
             assert await drain(transport, source(where), None, step=step) == (0, CONTENT)
@@ -131,7 +131,8 @@ async def test_whole_bodies_are_whole(served, drain, where):
 )
 @pytest.mark.parametrize("where", ["plain", "closing", "chunked"])
 async def test_ranges_are_those_asked(served, drain, where, asked):
-    """Exactly the bytes asked; or, from what ignores ranges, all of them, told so."""
+    """The answer has exactly the bytes asked for or, from a server that ignores ranges, says that it has all of
+    them."""
     async with served() as transport:
         start, received = await drain(transport, source(where), asked)
         assert (start, received) == (
@@ -140,7 +141,7 @@ async def test_ranges_are_those_asked(served, drain, where, asked):
 
 
 async def test_many_at_once_get_their_own(served, drain):
-    """Sixty-four ranges in eight tasks: each its bytes."""
+    """Sixty-four ranges in eight tasks each get their own bytes."""
     async with served(connections=8) as transport, trio.open_nursery() as nursery:
 
         async def read(first):
@@ -154,7 +155,7 @@ async def test_many_at_once_get_their_own(served, drain):
 
 
 async def test_one_connection_carries_one_request_after_another(served, drain, nginx, wire):
-    """Ranges, refusals, an empty file and a 204 in a row: all on one connection; stock gives it up at the 416."""
+    """Ranges, refusals, an empty file and a 204 in a row need one connection; the stock wire gives it up at the 416."""
     async with served() as transport:
         before = len(nginx.connections())
         for n in range(5):
@@ -173,7 +174,7 @@ async def test_one_connection_carries_one_request_after_another(served, drain, n
 
 
 async def test_a_body_left_early_costs_nothing_but_its_connection(served, drain):
-    """Left in the head, in the middle, one byte before the end: the next has its bytes."""
+    """After a body left in the head, in the middle, or one byte before its end, the next request gets its bytes."""
     async with served() as transport:
         for nbytes in (1, 70_000, 3_000_000, len(CONTENT) - 1):
             async with transport.open_range(source("plain"), None) as answer:
@@ -184,7 +185,7 @@ async def test_a_body_left_early_costs_nothing_but_its_connection(served, drain)
 
 
 async def test_failures_are_ours(served, drain):
-    """A 5xx is a ServerFailure after at most four tries."""
+    """A 5xx is a ServerFailure after at most four attempts."""
     async with served() as transport:
         with pytest.raises(errors.ServerFailure):
             await drain(transport, source("broken"))
@@ -193,7 +194,7 @@ async def test_failures_are_ours(served, drain):
 
 @pytest.mark.parametrize("wire", ["own"])
 async def test_warmed_connections_are_used(served, drain, nginx):
-    """Four connections made ahead of need, TLS done, carry the next four requests; nobody dials any more."""
+    """Four connections made ahead of need, TLS included, carry the next four requests without another dial."""
     async with served() as transport:
         await transport.warm(Api.V2, connections=4)
         await transport.warm(Api.V2, connections=4)

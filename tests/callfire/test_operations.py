@@ -1,4 +1,4 @@
-"""Every operation of the two documents exists here, with every parameter, and works against the stand-in."""
+"""Every operation of the two documents, with every parameter."""
 
 import inspect
 import re
@@ -30,7 +30,7 @@ RENAMED = {
 
 
 def second_document() -> set[tuple[str, str, str, frozenset[str]]]:
-    """(method, path, operationId, parameters) of each operation, read by indentation."""
+    """The method, path, operationId and parameters of each operation, parsed by indentation."""
     found, path, method, name, parameters = set(), "", "", "", []
     for line in [*(SEEDS / "second.txt").read_text().splitlines(), "  /end:"]:
         if match := re.fullmatch(r"  (/\S*):|    (get|post|delete|put):", line):
@@ -46,7 +46,7 @@ def second_document() -> set[tuple[str, str, str, frozenset[str]]]:
 
 
 def test_the_table_is_the_second_document():
-    """Nothing of the document is missing, nothing is invented, no parameter differs."""
+    """No operation or parameter of the document is missing, invented or different."""
     ours = {
         (row.method, row.path, row.name, frozenset(row.parameters)) for row in OPERATIONS if row.document == "second"
     }
@@ -55,7 +55,7 @@ def test_the_table_is_the_second_document():
 
 
 def test_the_table_is_the_first_document():
-    """Its four operations, by title, by the tail of their URL, with the parameters it lists."""
+    """The four operations have the titles, the ends of the URLs and the parameters of the document."""
     text = (SEEDS / "first.txt").read_text()
     ours = [row for row in OPERATIONS if row.document == "first"]
     urls = re.findall(r"https://www\.callfire\.com/cloud/1(\S+)", text.replace("?apikey={apikey}", ""))
@@ -69,7 +69,7 @@ def test_the_table_is_the_first_document():
 
 @pytest.mark.parametrize("row", OPERATIONS, ids=lambda row: row.name)
 def test_every_row_names_what_asks_it(row):
-    """The method or source builder exists, takes every query parameter, and says which operation it is."""
+    """The method or source builder exists, takes every query parameter, and names its operation."""
     owner, name = row.client.split(".")
     asks = getattr({"V1Client": V1Client, "V2Client": V2Client, "source": source}[owner], name)
     assert asks.__doc__
@@ -82,7 +82,7 @@ def test_every_row_names_what_asks_it(row):
 
 
 async def test_every_operation_answers(standin, transport, drain):
-    """Each client method once, against the stand-in, each for one request."""
+    """Each client method, called once against the stand-in, makes one request."""
     v1, v2 = V1Client(transport), V2Client(transport)
     page = await v2.find_calls(limit=100, offset=0)
     assert page.refused == 0
@@ -133,7 +133,7 @@ async def test_every_operation_answers(standin, transport, drain):
 
 
 async def test_filters_reach_the_service(standin, transport):
-    """Every parameter of /calls is sent under the documents' names; repeated ids too."""
+    """Every parameter of /calls is sent under the document's name, repeated ids too."""
     v2 = V2Client(transport)
     await v2.find_calls(
         limit=7,
@@ -171,7 +171,7 @@ async def test_filters_reach_the_service(standin, transport):
 
 
 async def test_an_origin_of_the_documents_alone_says_what_it_lacks(settings_for):
-    """Listings that are not there are OperationNotOffered, the documents' own operations work."""
+    """Listings that do not exist raise OperationNotOffered, and the documents' own operations work."""
     async with Standin(options=Options(seed_only=True)) as standin, Transport(settings_for(standin)) as transport:
         v2 = V2Client(transport)
         for ask in (v2.find_calls, v2.find_campaigns, v2.find_media):
@@ -182,7 +182,7 @@ async def test_an_origin_of_the_documents_alone_says_what_it_lacks(settings_for)
 
 @pytest.mark.parametrize("changed", [{"id": 999}, {"callId": 999}])
 async def test_an_answer_about_another_object_is_refused(standin, transport, changed):
-    """An echoed id that is not the one asked is a malformed answer."""
+    """An echoed id other than the one asked for is a malformed answer."""
     v2 = V2Client(transport)
     page = await v2.find_calls(limit=100, offset=0)
     call = next(call for call in page.items if call.recordings)

@@ -1,4 +1,4 @@
-"""What a request's path names: its object and its operation."""
+"""The object and the operation of a request's path."""
 
 import pytest
 
@@ -33,12 +33,12 @@ PLACE = ("0a1b2c3d", "2012", "8", "7")
     ids=str,
 )
 def test_forms_of_one_object(paths: tuple[str, ...]) -> None:
-    """Metadata, audio, every spelling: one object, and another than its neighbour."""
+    """Metadata and audio in every spelling are one object."""
     assert len({object_of(path) for path in paths}) == 1
 
 
 def test_other_objects_are_others() -> None:
-    """Ids, kinds and names tell objects apart."""
+    """Ids, kinds and names distinguish objects."""
     paths = ["calls/5", "calls/6", "calls/recordings/5", "calls/broadcasts/5", "media/5", "me", v1_recording(6).path]
     paths += [v1_dynamic(PLACE, "a.wav").path, v1_dynamic(PLACE, "b.wav").path, "media/public/5.png", "other", "calls"]
     assert len({object_of(path) for path in paths}) == len(paths)
@@ -61,5 +61,5 @@ def test_other_objects_are_others() -> None:
     ],
 )
 def test_operations(one: str, other: str, are_alike: bool) -> None:
-    """An operation is its path but for ids and names."""
+    """An operation is its path without ids and names."""
     assert (operation_of(one) == operation_of(other)) is are_alike

@@ -1,4 +1,4 @@
-"""The own wire in isolation, over socket pairs and in virtual time: pool, cancellation, leaving early, any bytes."""
+"""The own wire in isolation, over socket pairs and in virtual time."""
 
 import socket
 from contextlib import suppress
@@ -31,7 +31,8 @@ HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh\0llo"
 
 
 class Peers:
-    """Instead of a Dialler: each connection is one end of a pair, `answer` already in it; `others` are the far ends."""
+    """Replaces a Dialler: each connection is one end of a pair with `answer` in it already; `others` are the far
+    ends."""
 
     def __init__(self, answer: bytes = HELLO, *, closes: bool = False, seconds: float = 0.0) -> None:
         self.answer, self.closes, self.seconds = answer, closes, seconds
@@ -93,11 +94,11 @@ async def ask(wire: ConnectionPool) -> bytes:
 
 
 async def test_a_connection_is_used_again_and_not_too_late(peers, mock_clock):
-    """Within fifteen seconds the same one, then a new one; what was kept too long is closed."""
+    """Within fifteen seconds a connection is reused; one kept for longer is closed, and a new one is made."""
     wire = wire_to(peers)
     assert await ask(wire) == b"h\0llo"
     peers.say(0)
-    # What lies there unasked looks like garbage: so a second answer is given only when it was asked.
+    # Unrequested bytes would look like garbage, so a second answer is given only when it was asked for.
     assert await ask(wire) == b"h\0llo"
     assert len(peers.others) == 2
     assert peers.is_closed(0)
@@ -128,7 +129,8 @@ async def test_a_silent_idle_connection_is_reused(peers):
 
 
 async def test_the_pool_is_bounded(peers, autojump_clock):
-    """With both places taken a third request waits, at most the pool's time; a freed place goes to who waits."""
+    """With both places taken, a third request waits for at most the pool's time; a freed place goes to the one that
+    waits."""
     peers.answer = b""
     wire = wire_to(peers, connections=2)
     async with trio.open_nursery() as nursery:
@@ -150,7 +152,7 @@ async def test_the_pool_is_bounded(peers, autojump_clock):
 
 
 async def test_idle_ones_make_room(peers):
-    """Idle and busy together are never more than the pool's size: the oldest idle ones go."""
+    """Idle and busy connections together never exceed the pool's size: the oldest idle ones are closed."""
     wire = wire_to(peers, connections=3)
     bodies = []
     for n in range(3):
@@ -166,7 +168,7 @@ async def test_idle_ones_make_room(peers):
 
 @pytest.mark.parametrize("where", ["dialling", "head", "body"])
 async def test_cancelled_anywhere_leaves_the_pool_clean(peers, where, autojump_clock):
-    """Given up while dialling, in the head, in the body: the place is free again and the connection closed."""
+    """After a cancel while dialling, in the head or in the body, the place is free and the connection closed."""
     peers.seconds = 9.0 if where == "dialling" else 0.0
     peers.answer = {"dialling": HELLO, "head": HELLO[:20], "body": HELLO[:-1]}[where]
     wire = wire_to(peers, connections=1)
@@ -187,7 +189,8 @@ async def test_cancelled_anywhere_leaves_the_pool_clean(peers, where, autojump_c
     ids=["nothing", "half a head", "no body", "half a body"],
 )
 async def test_silence_ends_in_time(peers, answer, seconds, autojump_clock):
-    """Seven seconds without a head or without the first byte of the body are the end, and three within the body."""
+    """A request ends after seven seconds without a head or a first byte of the body, and after three within the
+    body."""
     peers.answer = answer
     wire = wire_to(peers)
     began = trio.current_time()
@@ -200,8 +203,10 @@ async def test_silence_ends_in_time(peers, answer, seconds, autojump_clock):
 @pytest.mark.parametrize("said_early", [0, 20, len(HELLO) - 5])
 @pytest.mark.parametrize(("late_seconds", "is_in_time"), [(12.0, True), (29.0, True), (31.0, False)])
 async def test_a_late_first_byte_is_waited_for(peers, said_early, late_seconds, is_in_time, settings, autojump_clock):
-    """What the service has to make first is waited for within half of the timeout, by one request: also where that
-    ends in vain, and where a part of the head, or all of it, comes at once."""
+    """An answer that the service has to make first is waited for within half of the timeout, in one request.
+
+    This holds where the wait is in vain too, and where all or a part of the head comes at once.
+    """
     peers.answer = HELLO[:said_early]
 
     def wires(bases, *, ca_bundle, connections):
@@ -253,7 +258,8 @@ async def test_a_head_that_drips_is_no_head(peers, autojump_clock):
     [(5, 5, True), (100_000, 100_000, True), (100_000, 99_999, False), (1_000_000, 100_000, False), (None, 9, False)],
 )
 async def test_leaving_early_keeps_the_connection_only_where_little_is_left_and_here(peers, length, here, is_kept):
-    """Under 256 KiB to come and all of it here: read and kept. Else closed, at once, without waiting."""
+    """With less than 256 KiB left, all of it arrived, the connection is read and kept; otherwise it is closed without
+    waiting."""
     told = b"" if length is None else b"Content-Length: %d\r\n" % length
     peers.answer = b"HTTP/1.1 200 OK\r\n" + told + b"\r\n" + bytes(here)
     wire = wire_to(peers)
@@ -267,7 +273,7 @@ async def test_leaving_early_keeps_the_connection_only_where_little_is_left_and_
 
 
 async def test_a_head_request_has_no_body(peers):
-    """Whatever length its head tells: no byte is waited for, and the connection goes on."""
+    """Whatever length its head gives, no byte is waited for, and the connection is kept."""
     peers.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
     wire = wire_to(peers)
     response = await wire.handle_async_request(httpx.Request("HEAD", URL))
@@ -277,7 +283,7 @@ async def test_a_head_request_has_no_body(peers):
 
 
 async def test_a_closed_pool_keeps_nothing(peers):
-    """What comes back after the end is closed."""
+    """A connection that comes back after the end is closed."""
     wire = wire_to(peers)
     response = await wire.handle_async_request(request())
     await wire.aclose()
@@ -286,7 +292,7 @@ async def test_a_closed_pool_keeps_nothing(peers):
 
 
 async def test_bytes_go_straight_into_the_buffer(peers):
-    """Behind what came with the head, one receive fills the caller's buffer as far as the kernel's bytes go."""
+    """After the bytes that came with the head, one receive fills the caller's buffer with all that the kernel has."""
     body = bytes(range(256)) * 600
     peers.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     wire = wire_to(peers)
@@ -300,7 +306,7 @@ async def test_bytes_go_straight_into_the_buffer(peers):
     await wire.aclose()
 
 
-#: What servers send, to be bent by the fuzzer.
+#: Real answers, to be changed by the fuzzer.
 ANSWERS = [
     HELLO,
     b'HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/9\r\nETag: "a"\r\nContent-Length: 5\r\n\r\nhello',
@@ -318,7 +324,7 @@ PIECES = [
 
 @st.composite
 def bent_answers(draw: st.DrawFn) -> bytes:
-    """An answer with parts cut out, put in twice, or replaced; or any bytes."""
+    """An answer with parts cut out, doubled or replaced; or any bytes."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=300))
     answer = draw(st.sampled_from(ANSWERS))
@@ -337,7 +343,7 @@ def exchange_with(wire: ConnectionPool) -> Exchange:
 
 
 async def receive_all(peers: Peers, step: int) -> None:
-    """Ask through the exchange, take the body in; nothing but its errors, its length, its places and closed ends."""
+    """Ask through the exchange and read the body; check the errors, the length, the places and the closed ends."""
     wire = wire_to(peers)
     asked = Request(
         method="GET", api=Api.V2, path="x", query=(), headers={},
@@ -368,20 +374,20 @@ def in_virtual_time(peers: Peers, step: int) -> None:
 @given(answer=bent_answers(), closes=st.booleans(), step=st.sampled_from([1, 7, 65536]))
 @hypothesis_settings(max_examples=300, deadline=None)
 def test_any_bytes_end_in_an_answer_or_in_our_error(answer, closes, step):
-    """Never a hang, never another exception than ours, never a byte more than the length, and every place free."""
+    """Any bytes end without a hang, with our exceptions only, within the length, and with every place free."""
     in_virtual_time(Peers(answer, closes=closes), step)
 
 
 @given(lines=st.lists(st.binary(max_size=40), max_size=20), status=st.integers(0, 999))
 @hypothesis_settings(max_examples=100, deadline=None)
 def test_any_header_lines_end_in_an_answer_or_in_our_error(lines, status):
-    """A right status line and any lines behind it: as above."""
+    """A right status line with any lines after it ends as well as any bytes do."""
     head = b"HTTP/1.1 %03d X\r\n" % status + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
     in_virtual_time(Peers(head, closes=True), 65536)
 
 
 async def test_a_head_without_end_is_refused_early(peers):
-    """Not much more is read of it than may be."""
+    """Not much more is read of an endless head than is allowed."""
     peers.answer = b"HTTP/1.1 200 OK\r\nX: " + b"y" * (MAX_HEAD_NBYTES + 50_000)
     wire = wire_to(peers)
     with pytest.raises(httpx.RemoteProtocolError):
@@ -390,7 +396,7 @@ async def test_a_head_without_end_is_refused_early(peers):
 
 
 async def test_single_bytes_do_not_hold_the_loop(peers):
-    """Ten thousand chunks of one byte: another task runs meanwhile, again and again."""
+    """During ten thousand chunks of one byte another task runs again and again."""
     parser = h11.Connection(h11.CLIENT)
     parser.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
     parser.send(h11.EndOfMessage())

@@ -1,4 +1,4 @@
-"""Laws of the response checks: what a plan promises is what head and question agree on; all else is an exception."""
+"""Laws of the response checks: a plan agrees with the head and with the question."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def plan(asked: ByteRange | None, status: int, pinned: Pinned | None = None, **h
 
 @given(st.one_of(st.none(), ranges), st.integers(100, 599), st.dictionaries(names, texts), st.booleans())
 def test_any_head_is_a_consistent_plan_or_one_of_our_errors(asked, status, headers, has_pin):
-    """Whatever the head says, the plan lies in what was asked (206) or is the whole object from 0 (200)."""
+    """For any head, the plan lies within the range asked for (206), or is the whole object from 0 (200)."""
     pinned = Pinned(validator='"abc"', total=1000) if has_pin else None
     try:
         found = check_body(asked, status, headers, what="x", pinned=pinned, now_ns=NOW_NS)
@@ -54,7 +54,7 @@ def test_any_head_is_a_consistent_plan_or_one_of_our_errors(asked, status, heade
 
 @given(ranges, st.integers(0, 2**20))
 def test_a_right_206_is_taken(asked, more):
-    """An answer that names exactly what was asked, in an object that holds it, is accepted unchanged."""
+    """An answer that names exactly the range asked for, in an object that holds it, is accepted unchanged."""
     total = asked.stop + more
     if total > MAX_OBJECT_NBYTES:
         return
@@ -79,13 +79,13 @@ def test_a_right_206_is_taken(asked, more):
     ],
 )
 def test_each_lie_of_a_206_has_its_error(headers, error):
-    """Unit, start, stop, total, length, encoding and version are each looked at."""
+    """Unit, start, stop, total, length, encoding and version are all checked."""
     with pytest.raises(error):
         plan(ByteRange(10, 20), 206, Pinned(validator='"old"', total=100), **headers)
 
 
 def test_a_200_to_a_range_is_the_whole_object():
-    """An origin that ignores ranges is legal: the plan starts at 0, with the total as Content-Length tells it."""
+    """An origin may ignore ranges: the plan starts at 0, with the total from Content-Length."""
     found = plan(ByteRange(10, 20), 200, content_length="100")
     assert (found.start, found.stop, found.total) == (0, 100, 100)
     assert plan(ByteRange(10, 20), 200).stop is None
@@ -144,14 +144,14 @@ def test_validators_rank_strong_etag_then_date_then_weak_etag():
     ],
 )
 def test_each_status_has_its_error(status, not_found, error):
-    """The table of statuses, exactly."""
+    """Each status raises the error of the table."""
     with pytest.raises(error) as caught:
         check_status(status, {}, what="x", not_found=not_found, now_ns=NOW_NS)
     assert type(caught.value) is error
 
 
 def test_a_503_with_retry_after_is_a_hold():
-    """Seconds and dates are read, nonsense is a hold without a time."""
+    """Seconds and dates are read; anything else is a hold without a time."""
     for text, seconds in (("7", 7.0), ("Fri, 15 Jan 2027 08:00:05 GMT", 5.0), ("soon", -1.0)):
         with pytest.raises(errors.OriginBusy) as caught:
             check_status(503, {"retry-after": text}, what="x", not_found=NotFoundMeans.OBJECT, now_ns=NOW_NS)
@@ -162,7 +162,7 @@ def test_a_503_with_retry_after_is_a_hold():
     "words", ["", "identity", "none", "UTF-8", "binary", "aws-chunked", "identity, identity", "Identity,none", ", ,"]
 )
 def test_a_content_encoding_that_is_no_coding_is_passed_over(words: str) -> None:
-    """The bytes are the object's, whatever the header says of them."""
+    """The bytes are the object's, whatever such a word claims."""
     assert plan(None, 200, content_length="5", content_encoding=words).stop == 5
 
 
@@ -171,6 +171,6 @@ def test_a_content_encoding_that_is_no_coding_is_passed_over(words: str) -> None
     ["gzip", "x-gzip", " GZIP ", "deflate", "br", "zstd", "compress", "identity, gzip", "aws-chunked,gzip", "br;q=1"],
 )
 def test_a_coding_is_refused(words: str) -> None:
-    """Offsets count the object's own bytes; a coded body has others."""
+    """Offsets count the object's own bytes, and a coded body has others."""
     with pytest.raises(errors.MalformedAnswer):
         plan(None, 200, content_length="5", content_encoding=words)

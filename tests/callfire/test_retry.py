@@ -13,7 +13,8 @@ dice = st.floats(0, 1, exclude_max=True)
 
 @given(kinds, st.integers(1, 10), st.booleans(), st.floats(0, 100), dice)
 def test_a_pause_never_outlasts_the_time_nor_the_tries(kind, attempts_made, idempotent, seconds_left, die):
-    """At most four tries, each pause inside the time left, acts again only where provably unsent."""
+    """There are at most four attempts, each pause fits into the time left, and acts are repeated only where provably
+    unsent."""
     pause = pause_seconds(kind, attempts_made=attempts_made, idempotent=idempotent, seconds_left=seconds_left, dice=die)
     if pause is None:
         return
@@ -35,7 +36,7 @@ def test_pauses_grow_and_are_jittered(die):
 
 
 def test_the_dice_decide_half_of_a_pause():
-    """The first pause is 50 ms and up to 50 ms more by the dice; it is taken where exactly enough time is left."""
+    """The first pause is 50 ms and up to 50 ms more by the dice; it is made where exactly enough time is left."""
 
     def first(die: float, seconds_left: float = 60.0) -> float | None:
         return pause_seconds(ErrorKind.SERVER, attempts_made=1, idempotent=True, seconds_left=seconds_left, dice=die)
@@ -47,12 +48,12 @@ def test_the_dice_decide_half_of_a_pause():
 
 
 def test_a_hold_is_followed_at_once():
-    """Where the health of the API keeps the pause, the next try adds none."""
+    """Where the health of the API keeps the pause, the next attempt adds none."""
     assert pause_seconds(ErrorKind.HELD, attempts_made=1, idempotent=True, seconds_left=60, dice=0.5) == 0
 
 
 def test_a_malformed_answer_is_asked_twice_only():
-    """What was wrong twice is wrong."""
+    """An answer that was malformed twice is not asked for again."""
     assert pause_seconds(ErrorKind.MALFORMED, attempts_made=1, idempotent=True, seconds_left=9, dice=0) is not None
     assert pause_seconds(ErrorKind.MALFORMED, attempts_made=2, idempotent=True, seconds_left=9, dice=0) is None
 
@@ -76,7 +77,7 @@ def test_a_malformed_answer_is_asked_twice_only():
     ],
 )
 def test_each_error_has_its_kind(error, kind):
-    """401, 403, 404 and a change are never asked again."""
+    """401, 403, 404 and a change are never asked for again."""
     assert kind_of(error) is kind
     assert kind_of(errors.OriginUnreachable("x"), sent=False) is ErrorKind.UNSENT
     assert kind_of(errors.LocalShortage("x"), sent=False) is ErrorKind.UNSENT

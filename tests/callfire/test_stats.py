@@ -1,4 +1,4 @@
-"""The last errors: alike ones in a row of a service that is down are one line, so that what came before stays."""
+"""The last errors: while a service is down, failures of one kind share a line."""
 
 from itertools import pairwise
 
@@ -13,8 +13,10 @@ FAILURES = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.bool
 
 @given(FAILURES)
 def test_every_failure_is_counted_once(failures):
-    """Whatever fails in whatever order: each is counted under its kind; the lines are at most ten, the last one is the
-    last failure's, and no two neighbours that were down are of one kind."""
+    """Each failure is counted under its kind, and the lines are at most ten.
+
+    The last line is that of the last failure, and no two neighbouring lines of an API that is down are of one kind.
+    """
     stats = Stats()
     for at_ns, (kind, number, is_down) in enumerate(failures):
         stats.count_failure(kind, f"{kind} for GET v2:{number}", at_ns=at_ns, is_down=is_down)
@@ -30,7 +32,7 @@ def test_every_failure_is_counted_once(failures):
 
 
 def test_single_objects_keep_their_lines():
-    """While the API works, each failing object has a line, and the tries of one object share it."""
+    """While the API works, each failing object has a line, and the attempts at one object share it."""
     stats = Stats()
     for number in (1, 1, 1, 2, 3):
         stats.count_failure("ServerFailure", f"GET v2:{number}", at_ns=number, is_down=False)

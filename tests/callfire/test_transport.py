@@ -1,4 +1,4 @@
-"""The transport's policy in virtual time, over mock wires: deadlines, holds, gates, acts, redirects, secrets."""
+"""The policy of the transport, over mock wires in virtual time."""
 
 import logging
 import traceback
@@ -7,7 +7,6 @@ import httpx
 import pytest
 import trio
 
-from cffs.callfire.request_limiter import CROWDED_SECONDS, RequestLimiter
 from cffs.callfire.v2 import V2Client
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
@@ -24,7 +23,8 @@ def json(document: str, status: int = 200, **headers: str) -> httpx.Response:
 
 
 async def test_a_hold_pauses_the_api_and_one_request_probes(mocked, autojump_clock):
-    """429 with Retry-After 7: nothing is sent for 7 s, then one request, then the rest; the other API goes on."""
+    """After a 429 with Retry-After 7 nothing is sent for 7 s, then one request, then the rest; the other API goes
+    on."""
     sent: list[float] = []
 
     async def handler(request):
@@ -46,11 +46,12 @@ async def test_a_hold_pauses_the_api_and_one_request_probes(mocked, autojump_clo
                 nursery.start_soon(v2.get_account)
         assert len(sent) == 7
         assert sent[1] >= sent[0] + 7.5  # nothing during the hold
-        assert sent[2] >= sent[1] + 0.5  # and nothing beside the probe
+        assert sent[2] >= sent[1] + 0.5  # and nothing but the probe
 
 
 async def test_a_hold_longer_than_the_deadline_fails_at_once(mocked, autojump_clock):
-    """The caller learns it now, not at its deadline; Retry-After is clamped to a minute; other APIs are not held."""
+    """The caller learns it now, not at its deadline. Retry-After is clamped to a minute, and other APIs are not
+    held."""
 
     def handler(request):
         return json("{}", 429, **{"retry-after": "99999"}) if "v2" in request.url.host else json("<", 404)
@@ -69,7 +70,7 @@ async def test_a_hold_longer_than_the_deadline_fails_at_once(mocked, autojump_cl
 
 @pytest.mark.parametrize(("named_seconds", "is_waited_for"), [(14, True), (16, False), (29, False)])
 async def test_a_hold_longer_than_a_readers_half_fails_at_once(mocked, autojump_clock, named_seconds, is_waited_for):
-    """A handler has half of the 30 s: a pause that ends behind that is told as busy, a shorter one is waited for."""
+    """A handler has half of the 30 s: a pause that ends later is reported as busy, a shorter one is waited for."""
     sent = []
 
     def handler(request):
@@ -88,7 +89,7 @@ async def test_a_hold_longer_than_a_readers_half_fails_at_once(mocked, autojump_
 
 
 async def test_bad_credentials_are_asked_about_once_a_minute(mocked, autojump_clock):
-    """After the account's own endpoint is refused, one request a minute, whatever is asked."""
+    """After the account's own endpoint is refused there is one request a minute, whatever is asked."""
     sent = []
 
     def handler(request):
@@ -109,7 +110,7 @@ async def test_bad_credentials_are_asked_about_once_a_minute(mocked, autojump_cl
 
 
 async def test_an_answer_that_never_comes_is_a_deadline(mocked, autojump_clock):
-    """The hard total holds although bytes drip in for ever, and the connection is closed."""
+    """The total time holds although bytes drip in for ever, and the connection is closed."""
     closed = []
 
     async def drip():
@@ -129,7 +130,7 @@ async def test_an_answer_that_never_comes_is_a_deadline(mocked, autojump_clock):
 
 
 async def test_metadata_is_bounded(mocked):
-    """A body that never ends is cut at the bound, and not asked a third time."""
+    """A body without end is cut at the bound, and not asked for a third time."""
 
     class Endless(httpx.AsyncByteStream):
         def __aiter__(self):
@@ -148,7 +149,7 @@ async def test_metadata_is_bounded(mocked):
 
 @pytest.mark.parametrize("error", [httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.WriteError])
 async def test_an_act_is_sent_once(mocked, error, autojump_clock):
-    """Whatever is lost after the connection stood, DELETE and POST are not repeated; 5xx and 429 neither."""
+    """Whatever is lost after the connection was made, DELETE and POST are not repeated, nor after 5xx and 429."""
     sent = []
 
     def handler(request):
@@ -170,7 +171,8 @@ async def test_an_act_is_sent_once(mocked, error, autojump_clock):
 
 
 async def test_an_upload_is_streamed_whole(mocked):
-    """Multipart with both fields, an exact length, and the id of the answer; names cannot break out of their quotes."""
+    """The multipart body has both fields and an exact length, the id is returned, and names cannot break out of their
+    quotes."""
     seen = {}
 
     async def handler(request):
@@ -194,7 +196,8 @@ async def test_an_upload_is_streamed_whole(mocked):
 
 
 async def test_secrets_go_to_their_origin_only(mocked):
-    """Across redirects: Basic and key at home, nothing elsewhere, not even what the origin echoed into the URL."""
+    """Across redirects, Basic and key go to their own origin; others get nothing, not even what the origin echoed into
+    the URL."""
     seen = []
 
     def handler(request):
@@ -234,7 +237,7 @@ async def test_redirects_are_few_and_https(mocked):
             with pytest.raises((errors.MalformedAnswer, errors.ServerFailure)):
                 async with transport.open_range(SOURCE, None):
                     pass
-        assert len(seen) == (6 if location == locations[0] else 2)  # a loop is not asked again
+        assert len(seen) == (6 if location == locations[0] else 2)  # a loop is not retried
         assert all("cookie" not in request.headers for request in seen)
 
 
@@ -275,7 +278,8 @@ async def test_hostile_segments_stay_segments(mocked):
     ids=repr,
 )
 async def test_no_secret_in_any_error_or_log(mocked, drain, fail, caplog, autojump_clock):
-    """str, repr, traceback with locals' reprs left out, contexts, statistics and DEBUG logs: no canary in any form."""
+    """No canary occurs in any form in str, repr, tracebacks (without the reprs of locals), contexts, statistics and
+    DEBUG logs."""
     caplog.set_level(logging.DEBUG)
     forms = ["CANARY", "Q0FOQVJZ"]
 
@@ -313,7 +317,7 @@ async def test_no_secret_in_any_error_or_log(mocked, drain, fail, caplog, autoju
 
 
 async def test_offline_asks_nothing(mocked):
-    """--offline: every question is unreachable at once, and no request leaves."""
+    """With --offline every request raises OriginUnreachable at once, and none is sent."""
     async with mocked(lambda request: 1 / 0, offline=True) as transport:
         with pytest.raises(errors.OriginUnreachable):
             await V2Client(transport).get_account()
@@ -323,7 +327,7 @@ async def test_offline_asks_nothing(mocked):
 
 
 async def test_an_unframed_end_is_confirmed(mocked):
-    """A body that only a closed connection ends is believed when a second answer agrees, and not otherwise."""
+    """A body that ends with its connection only is believed where a second answer agrees, and not otherwise."""
     content = b"ID3" + bytes(range(256)) * 20
 
     class Unframed(httpx.AsyncByteStream):
@@ -380,90 +384,8 @@ async def test_a_cancelled_request_leaves_no_trace(mocked, autojump_clock):
         assert transport.health()[Api.V2].state == "online"
 
 
-async def test_the_gate_passes_over_what_is_stalled(autojump_clock):
-    """Two of two slots make no progress: a third request waits one second, not for ever; moving ones count."""
-    gate = RequestLimiter(2, most=4)
-    entered = []
-
-    async def hold(name, moving):
-        slot = await gate.enter()
-        entered.append((name, trio.current_time()))
-        for _ in range(20):
-            await trio.sleep(0.5)
-            if moving:
-                slot.note_progress()
-        gate.leave(slot)
-
-    async with trio.open_nursery() as nursery:
-        began = trio.current_time()
-        for name, moving in (("a", False), ("b", False), ("c", True), ("d", True), ("e", True)):
-            nursery.start_soon(hold, name, moving)
-            await trio.testing.wait_all_tasks_blocked()
-    waits = [at - began for _, at in entered]
-    assert waits[:2] == [0, 0]
-    assert waits[2] == pytest.approx(1, abs=0.01)
-    assert waits[3] == pytest.approx(1, abs=0.01)
-    assert waits[4] >= 10
-
-
-@pytest.mark.parametrize("limit", [2, 16])
-@pytest.mark.parametrize("hangs_behind_its_head", [False, True])
-async def test_the_gate_lets_a_healthy_request_by_a_crowd(autojump_clock, limit, hangs_behind_its_head):
-    """Behind two hundred that hang, whether before or behind their head, one more is on the wire after the second in
-    which the first of them stop counting and little more; no more than may move at a time are let in before."""
-    gate = RequestLimiter(limit, most=256)
-    began = trio.current_time()
-
-    async def hang():
-        slot = await gate.enter()
-        if hangs_behind_its_head:
-            slot.note_progress()
-        await trio.sleep(20)
-        gate.leave(slot)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(200):
-            nursery.start_soon(hang)
-        await trio.sleep(0.9)
-        assert len(gate._slots) == limit
-        slot = await gate.enter()
-        assert trio.current_time() - began < (1.1 + 200 / limit * CROWDED_SECONDS if hangs_behind_its_head else 1.2)
-        gate.leave(slot)
-        nursery.cancel_scope.cancel()
-
-
-async def test_who_moves_counts_also_in_a_crowd(autojump_clock):
-    """While others hang, no more than the limit receive at a time."""
-    gate, moving, most = RequestLimiter(3, most=256), 0, 0
-
-    async def hang():
-        await gate.enter()
-        await trio.sleep_forever()
-
-    async def move():
-        nonlocal moving, most
-        slot = await gate.enter()
-        moving += 1
-        for _ in range(100):
-            slot.note_progress()
-            most = max(most, moving)
-            await trio.sleep(CROWDED_SECONDS / 3)
-        moving -= 1
-        gate.leave(slot)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(hang)
-        await trio.sleep(1.5)
-        async with trio.open_nursery() as others:
-            for _ in range(12):
-                others.start_soon(move)
-        assert most == 3
-        nursery.cancel_scope.cancel()
-
-
 async def test_an_api_without_credentials_is_never_asked(mocked):
-    """No key, no question: refused here, at once."""
+    """Without a key the request is refused here, at once."""
     async with mocked(lambda request: 1 / 0, credentials=Credentials(apikey="k")) as transport:
         with pytest.raises(errors.AccessRefused):
             await V2Client(transport).get_account()
@@ -471,13 +393,13 @@ async def test_an_api_without_credentials_is_never_asked(mocked):
             await V2Client(transport).find_credentials(limit=1, offset=0)
 
 
-#: A page that repeats what it was asked with, in words by which no secret is known for one.
+#: A page that repeats the request in words by which a secret cannot be recognised.
 ECHO = "no call for CANARYKEYv1&=/?, CANARYKEYv1%26%3D%2F%3F, CANARYTOKENv2 and Q0FOQVJZU0lEdjI6Q0FOQVJZVE9LRU52Mg=="
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 500])
 async def test_no_secret_in_what_a_question_fails_with(mocked, status, caplog, autojump_clock):
-    """The service's own words stand in the error of a question or an act, but no secret that they repeat."""
+    """The error of a question or an act has the service's own words, but no secret that they repeat."""
     caplog.set_level(logging.DEBUG)
     asks = (lambda v2: v2.get_account(), lambda v2: v2.send_verification_code("12135550100"))
     for ask in asks:
@@ -493,8 +415,7 @@ async def test_no_secret_in_what_a_question_fails_with(mocked, status, caplog, a
 
 @pytest.mark.parametrize("status", [500, 403])
 async def test_no_secret_in_a_line_for_people(mocked, status, caplog, autojump_clock):
-    """Questions about something that is called as a secret is: their lines in statistics and log do not show that, nor
-    does the line that says how the API is doing now."""
+    """Where an object has the name of a secret, the lines of statistics, log and health do not show it."""
     caplog.set_level(logging.DEBUG)
     async with mocked(lambda _request: httpx.Response(status)) as transport:
         for call_id in (5, 6, 7):

@@ -4,11 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.callfire.keyring import Keyring
 from cffs.callfire.url_policy import Origin, Reach, configured_origin, origin_of, reach_of, redirect_target
 from cffs.core.errors import MalformedAnswer, UsageError
-from cffs.core.settings import Credentials
-from cffs.core.source import Api
 
 PUBLIC = Origin("https", "api.example.com", 443)
 LOOPBACK = Origin("http", "127.0.0.1", 8000)
@@ -43,13 +40,14 @@ LOOPBACK = Origin("http", "127.0.0.1", 8000)
     ],
 )
 def test_hostile_targets_are_refused(location):
-    """Whatever is not plainly a public https URL is not followed."""
+    """A target that is not plainly a public https URL is not followed."""
     with pytest.raises(MalformedAnswer):
         redirect_target("https://api.example.com/v2/x", location, base=PUBLIC)
 
 
 def test_ordinary_targets_are_followed():
-    """Absolute, relative and same-host targets, without their fragments; http only around a loopback origin."""
+    """Absolute, relative and same-host targets are followed without their fragments; http only around a loopback
+    origin."""
     assert redirect_target("https://api.example.com/v2/x", "y?a=b#c", base=PUBLIC) == "https://api.example.com/v2/y?a=b"
     assert redirect_target("https://api.example.com/v2/x", "https://cdn.example.com/y", base=PUBLIC).endswith("com/y")
     assert redirect_target("http://127.0.0.1:8000/x", "http://127.0.0.1:9/y", base=LOOPBACK) == "http://127.0.0.1:9/y"
@@ -59,7 +57,7 @@ def test_ordinary_targets_are_followed():
 
 @given(st.text(max_size=60))
 def test_any_location_is_a_target_or_refused(location):
-    """Total: no text raises anything else, and no target is on another scheme than https."""
+    """No text raises any other error, and no target has another scheme than https."""
     try:
         target = redirect_target("https://api.example.com/v2/x", location, base=PUBLIC)
     except MalformedAnswer:
@@ -79,7 +77,7 @@ def test_only_global_addresses_are_public(address):
 
 @pytest.mark.parametrize("url", ["http://api.example.com/v2", "api.example.com", "https://h/v2?x=1", "https://u:p@h/"])
 def test_bad_base_urls_are_usage_errors_without_the_url(url):
-    """Refused at construction, and never repeated: it may hold a secret."""
+    """They are refused at construction, and never repeated, because they may hold a secret."""
     with pytest.raises(UsageError) as caught:
         configured_origin(url, insecure_http=False, option="--v2-url")
     assert url not in str(caught.value)
@@ -87,21 +85,9 @@ def test_bad_base_urls_are_usage_errors_without_the_url(url):
     assert configured_origin("http://localhost:8/v2", insecure_http=False, option="--v2-url").is_loopback
 
 
-def test_the_keyring_hides_every_spelling():
-    """Plain, percent-encoded and Base64 forms vanish from texts, and from URLs meant for others."""
-    known = Credentials(apikey="KEY/with+odd&chars", login="login", password="secret-word")
-    keyring = Keyring(known, {Api.V1: PUBLIC, Api.V2: PUBLIC})
-    text = "KEY/with+odd&chars KEY%2Fwith%2Bodd%26chars secret-word bG9naW46c2VjcmV0LXdvcmQ="
-    assert keyring.redacted(text) == "*** *** *** ***"
-    assert keyring.without_secrets("https://x/y?a=1&apikey=zz&b=2") == "https://x/y?a=1&b=2"
-    assert keyring.without_secrets("https://x/y?apikey=zz") == "https://x/y"
-    with pytest.raises(MalformedAnswer):
-        keyring.without_secrets("https://x/secret-word")
-
-
 @pytest.mark.parametrize("target", ["http://10.0.0.1/x", "https://192.168.1.1/x", "http://169.254.169.254/x"])
 def test_a_loopback_origin_leads_to_loopback_alone(target):
-    """A service on this machine may redirect to this machine, but not to a private address of the network around."""
+    """A service on this machine may redirect to this machine, but not to a private address of the network around it."""
     base = origin_of("http://127.0.0.1:8080/cloud/1")
     assert redirect_target("http://127.0.0.1:8080/a", "http://127.0.0.1:9090/b", base=base) == "http://127.0.0.1:9090/b"
     with pytest.raises(MalformedAnswer):
@@ -110,7 +96,7 @@ def test_a_loopback_origin_leads_to_loopback_alone(target):
 
 @pytest.mark.parametrize("target", ["https://127.0.0.1/x", "https://localhost/x", "https://169.254.169.254/x"])
 def test_an_origin_in_a_private_network_does_not_lead_to_this_machine(target):
-    """Neither to its loopback nor to a link-local address (the metadata service of a cloud)."""
+    """It leads neither to loopback nor to a link-local address (the metadata service of a cloud)."""
     base = origin_of("https://10.0.0.1/cloud/1")
     assert redirect_target("https://10.0.0.1/a", "https://10.0.0.2/b", base=base) == "https://10.0.0.2/b"
     with pytest.raises(MalformedAnswer):
@@ -120,6 +106,6 @@ def test_an_origin_in_a_private_network_does_not_lead_to_this_machine(target):
 @pytest.mark.parametrize("base", ["http://127.0.0.1:8080", "https://10.0.0.1", "https://api.example.com"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "224.0.0.1", "255.255.255.255", "[ff02::1]"])  # noqa: S104 - refused, never bound
 def test_addresses_of_no_service_are_never_followed(base, host):
-    """The unspecified address (Linux connects it to itself), broadcast and multicast, whatever the origin."""
+    """These are the unspecified address (which Linux connects to itself), broadcast and multicast, for any origin."""
     with pytest.raises(MalformedAnswer):
         redirect_target(f"{base}/a", f"https://{host}/b", base=origin_of(base))

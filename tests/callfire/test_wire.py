@@ -1,4 +1,4 @@
-"""Both wires: TLS is verified, the environment is not consulted, private addresses are not dialled."""
+"""Both wires: TLS, the environment, and private addresses."""
 
 import datetime
 import ipaddress
@@ -38,7 +38,7 @@ def server_context(authority: trustme.CA, name: str, **changes: datetime.datetim
 
 
 def self_signed(folder) -> ssl.SSLContext:
-    """A certificate that vouches for itself."""
+    """A self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -63,7 +63,7 @@ def self_signed(folder) -> ssl.SSLContext:
 
 
 async def test_tls_of_a_redirect_is_verified_too(settings_for, tmp_path, drain):
-    """A redirect from plain loopback to https with a certificate that nobody vouches for is not followed."""
+    """A redirect from plain loopback to https with an untrusted certificate is not followed."""
     authority, stranger = trustme.CA(), trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -89,7 +89,8 @@ async def test_tls_of_a_redirect_is_verified_too(settings_for, tmp_path, drain):
 
 
 async def test_tls_is_verified_and_a_bundle_is_believed(settings_for, tmp_path, drain):
-    """Self-signed, of an unknown authority, expired, and for another host are refused; the bundle's is accepted."""
+    """Certificates that are self-signed, of an unknown authority, expired, or for another host are refused; the
+    bundle's is accepted."""
     authority, stranger = trustme.CA(), trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -147,7 +148,7 @@ async def test_a_certificate_that_expires_later_is_refused_from_then_on(settings
     ],
 )
 async def test_faults_over_tls_have_the_same_errors(settings_for, tmp_path, drain, fault, error):
-    """What breaks under TLS breaks as without it; afterwards the bytes are right."""
+    """Faults have the same errors as without TLS; afterwards the bytes are right."""
     authority = trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -171,7 +172,7 @@ async def test_faults_over_tls_have_the_same_errors(settings_for, tmp_path, drai
 
 
 def test_a_bad_bundle_is_a_usage_error(settings, tmp_path):
-    """One line, at construction."""
+    """It is reported in one line, at construction."""
     bad = tmp_path / "bad.pem"
     bad.write_text("no certificate")
     for path in (bad, tmp_path / "missing.pem"):
@@ -180,14 +181,14 @@ def test_a_bad_bundle_is_a_usage_error(settings, tmp_path):
 
 
 def test_plain_http_elsewhere_is_a_usage_error(settings):
-    """Refused before anything is sent, unless the user insists."""
+    """It is refused before anything is sent, unless the user insists."""
     with pytest.raises(errors.UsageError):
         Transport(settings(v2_url="http://api.example.com/v2"))
     Transport(settings(v2_url="http://api.example.com/v2", insecure_http=True))
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for):
-    """A proxy would be told every key: HTTP_PROXY and its like change nothing."""
+    """HTTP_PROXY and the like change nothing, because a proxy would see every key."""
     async with Standin(credentials=CANARIES) as proxy, Standin(credentials=CANARIES) as standin:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.base_url)
@@ -197,7 +198,8 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for
 
 
 async def test_a_second_origin_is_told_no_secret(settings_for, drain):
-    """Real redirects to another loopback origin: its log holds no key, no Basic, no Referer; the bytes are right."""
+    """After real redirects to another loopback origin its log holds no key, no Basic and no Referer, and the bytes are
+    right."""
     async with Standin(credentials=CANARIES) as standin, Standin(credentials=CANARIES) as other:
         for path in standin.account.paths()[:4]:
             base, api = ("/v2/", Api.V2) if path.startswith("/v2/") else ("/cloud/1/", Api.V1)
@@ -228,7 +230,7 @@ async def test_a_second_origin_is_told_no_secret(settings_for, drain):
     ],
 )
 async def test_names_that_resolve_to_private_addresses_are_not_dialled(host, addresses, dialled):
-    """The address checked is the one dialled; one private address among several is enough to refuse."""
+    """The address checked is the one dialled, and one private address among several is enough to refuse."""
     dials = []
 
     async def dial(address, port, *rest):
@@ -286,8 +288,10 @@ BASES = {
     ],
 )
 async def test_a_name_leads_only_where_the_origin_lies(address, may_lead_there):
-    """What a redirect's name resolves to is public, or lies where the origin does: a service on this machine sends
-    nothing into the network around it, nor one there to this machine."""
+    """A redirect's name must resolve to public addresses, or to the reach of the origin.
+
+    So a service on this machine sends nothing into the network around it, nor one there to this machine.
+    """
 
     async def resolve(name, port):
         await trio.lowlevel.checkpoint()
@@ -302,8 +306,8 @@ async def test_a_name_leads_only_where_the_origin_lies(address, may_lead_there):
 
 
 async def test_a_name_that_changes_between_check_and_connection():
-    """DNS rebinding on both wires, over real sockets: the name is resolved once for each connection, and what was
-    checked is what the socket is connected to."""
+    """Against DNS rebinding, the name is resolved once for each connection, and the socket connects to the address
+    checked."""
     base = Origin("http", "127.0.0.1", 8080)
     answers: list[list[str]] = []
 
@@ -338,7 +342,7 @@ async def test_a_name_that_changes_between_check_and_connection():
 
 
 async def test_the_bare_wire_really_dials_through_the_guard(settings):
-    """A name of this machine is refused on the wire for redirects, and nothing is connected."""
+    """A name of this machine is refused on the wire for redirects, and no connection is made."""
     async with Standin(credentials=CANARIES) as standin:
         port = standin.base_url.rpartition(":")[2]
         async with Transport(settings()) as transport:
@@ -349,7 +353,8 @@ async def test_the_bare_wire_really_dials_through_the_guard(settings):
 
 
 async def test_bodies_left_early_over_tls_close_quietly(settings_for, tmp_path, drain):
-    """Twenty bodies given up in the middle, over TLS: no warning, no hang, and the next one is whole."""
+    """After twenty bodies given up in the middle, over TLS, there is no warning and no hang, and the next one is
+    whole."""
     authority = trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))

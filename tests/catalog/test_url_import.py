@@ -267,8 +267,8 @@ def test_what_v2_will_tell(prepared: Path) -> None:
     findings: list[Finding] = [FoundRecording(7), FoundCall(8), FoundRecording(7), FoundCall(8)]
     assert str(take(prepared, findings)) == "found 4, new 2, refused 0"
     with closing(CatalogFile(prepared)) as opened:
-        assert list(opened.untold_recordings()) == [7]
-        assert list(opened.untold_calls()) == [8]
+        assert list(opened.undescribed_recordings()) == [7]
+        assert list(opened.undescribed_calls()) == [8]
 
 
 async def test_a_mount_sees_it(prepared: Path) -> None:

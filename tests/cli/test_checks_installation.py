@@ -47,6 +47,7 @@ def test_pyfuse3_of_another_python(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
     monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if "__editable__" not in repr(one)])
     monkeypatch.setattr(sys, "path", [str(tmp_path / "packages")])
+    monkeypatch.delitem(sys.modules, "pyfuse3", raising=False)  # another test may have loaded the true one
     check = python(environment(tmp_path, f"version = {HERE}.1"))
     assert (check.state, "another Python" in check.found) == (State.FAIL, True)
 

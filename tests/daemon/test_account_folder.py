@@ -55,7 +55,7 @@ def fails(folder: Path, **changes: Any) -> str:
 
 
 def test_the_name_tells_accounts_apart(tmp_path):
-    """Key file, either URL, login and, without v2, the v1 key each make another folder."""
+    """A different key file, URL, login or (without v2) v1 key makes a different folder."""
     v1 = Credentials(apikey="k")
     names = [
         named(tmp_path),
@@ -93,7 +93,7 @@ def test_the_name_tells_nothing(tmp_path):
 
 @pytest.mark.parametrize("bits", [0, 0o022, 0o077])
 def test_folders_are_0700_and_files_0600(tmp_path, bits):
-    """Whatever the umask."""
+    """The modes hold whatever the umask."""
     (tmp_path / "cache").mkdir(mode=0o700)
     (tmp_path / "state").mkdir(mode=0o700)
     with umask(bits), taken(settings(tmp_path), MOUNTPOINT) as folders:
@@ -105,7 +105,7 @@ def test_folders_are_0700_and_files_0600(tmp_path, bits):
 
 
 def test_the_same_account_finds_its_folder_again(tmp_path):
-    """The key is made once: a second mount has the same folders, another cache folder has others."""
+    """The key is made once: a second mount has the same folders, and another cache folder has others."""
     found = []
     for folder in ("a", "a", "b"):
         (tmp_path / folder).mkdir(mode=0o700, exist_ok=True)
@@ -115,7 +115,8 @@ def test_the_same_account_finds_its_folder_again(tmp_path):
 
 
 def test_a_second_mount_is_refused(tmp_path):
-    """While one mount holds the account, another is told its pid, its mount point and the way out; then it is free."""
+    """While one mount holds the account, another is refused with the first one's pid, its mount point and the way out;
+    then the account is free."""
     with taken(settings(tmp_path), MOUNTPOINT):
         line = fails(tmp_path)
         assert str(os.getpid()) in line
@@ -130,7 +131,7 @@ def test_a_second_mount_is_refused(tmp_path):
 
 @pytest.mark.parametrize("left", [b"", b"nonsense", b"[]", b'{"pid": 1}'])
 def test_a_lock_that_says_nothing(tmp_path, left):
-    """A lock whose holder has not written itself down yet still refuses in one line."""
+    """A lock whose holder has not written itself down yet still refuses, in one line."""
     with taken(settings(tmp_path), MOUNTPOINT) as folders:
         path = folders.cache / "lock"
     path.write_bytes(left)
@@ -150,7 +151,8 @@ def test_a_stale_lock_is_no_lock(tmp_path):
 
 @pytest.mark.parametrize("name", ["key", "lock"])
 def test_a_symlink_is_never_followed(tmp_path, name):
-    """A key or lock that is a symbolic link is refused in one line that names it; what it points at is untouched."""
+    """A key or a lock that is a symbolic link is refused in one line that names it, and what it leads to is
+    untouched."""
     with taken(settings(tmp_path), MOUNTPOINT) as folders:
         path = tmp_path / "cache/key" if name == "key" else folders.cache / "lock"
     target = tmp_path / "target"
@@ -164,7 +166,7 @@ def test_a_symlink_is_never_followed(tmp_path, name):
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 @pytest.mark.parametrize("name", ["key", "lock"])
 def test_what_is_no_file_is_one_line(tmp_path, name, kind):
-    """A key or lock that is a folder or a pipe is refused in one line that names it, without waiting."""
+    """A key or a lock that is a folder or a pipe is refused in one line that names it, without waiting."""
     with taken(settings(tmp_path), MOUNTPOINT) as folders:
         path = tmp_path / "cache/key" if name == "key" else folders.cache / "lock"
     path.unlink()
@@ -173,7 +175,7 @@ def test_what_is_no_file_is_one_line(tmp_path, name, kind):
 
 
 def test_a_dangling_key_is_refused(tmp_path):
-    """A link to nowhere is not written through."""
+    """The key is not written through a link that leads nowhere."""
     (tmp_path / "cache").mkdir(mode=0o700)
     (tmp_path / "cache/key").symlink_to(tmp_path / "nowhere")
     assert "key" in fails(tmp_path)
@@ -182,7 +184,7 @@ def test_a_dangling_key_is_refused(tmp_path):
 
 @pytest.mark.parametrize("left", [b"", b"short", bytes(33)])
 def test_a_damaged_key_is_one_line(tmp_path, left):
-    """A key of another length is not used: one line says what to remove."""
+    """A key of another length is not used; one line says what to remove."""
     (tmp_path / "cache").mkdir(mode=0o700)
     (tmp_path / "cache/key").write_bytes(left)
     line = fails(tmp_path)
@@ -203,7 +205,7 @@ def test_folders_of_others_are_refused(tmp_path, name):
 
 
 def test_the_key_is_whole_or_not_there(tmp_path):
-    """Nothing but the key is left in the cache folder, and it has its 32 bytes."""
+    """Only the key is left in the cache folder, and it has its 32 bytes."""
     with taken(settings(tmp_path), MOUNTPOINT) as folders:
         assert (tmp_path / "cache/key").stat().st_size == 32
         assert {entry.name for entry in (tmp_path / "cache").iterdir()} == {"key", folders.cache.name}

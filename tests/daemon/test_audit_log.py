@@ -1,4 +1,7 @@
-"""The audit log's file: its lines, its mode, its rotation, and that nobody ever waits for it."""
+"""The audit log's file: its lines, its mode, its rotation.
+
+No reader ever waits for it.
+"""
 
 import json
 import logging
@@ -31,7 +34,7 @@ def umask(bits: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("bits", [0o000, 0o077])
 def test_lines_are_whole_in_order_and_private(tmp_path, bits):
-    """What was noted is there when the block ends, a JSON object a line, in a file of 0600 whatever the umask."""
+    """What was noted is there when the block ends, one JSON object a line, in a file of 0600 whatever the umask."""
     path = tmp_path / "audit"
     for start in (0, 500):
         with umask(bits):
@@ -44,7 +47,7 @@ def test_lines_are_whole_in_order_and_private(tmp_path, bits):
 
 
 def test_it_is_rotated_by_size(tmp_path):
-    """A file that has become too long is moved aside, each 0600, and at most nine are kept besides."""
+    """A file that has become too long is moved aside; each has mode 0600, and at most nine old ones are kept."""
     path = tmp_path / "audit"
     for number in range(60):
         log = AuditLog(path, rotate_nbytes=20)
@@ -71,7 +74,7 @@ def test_a_file_moved_away_is_made_anew(tmp_path):
 
 
 def test_nobody_waits_for_a_disk_that_hangs(tmp_path, caplog):
-    """With no writer, notes return at once; what is lost is one line in the log and one in the file."""
+    """With no writer, notes return at once; what is lost is one line in the log, and one in the file."""
     log = AuditLog(tmp_path / "audit", most_waiting=100)
     began_at = time.monotonic()
     with caplog.at_level(logging.WARNING):
@@ -85,7 +88,8 @@ def test_nobody_waits_for_a_disk_that_hangs(tmp_path, caplog):
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path, caplog):
-    """While its folder is gone lines are lost, with one line in the log; then it goes on, and says how many."""
+    """While the file's folder is gone, lines are lost, with one line in the log; afterwards it goes on, and says how
+    many."""
     folder = tmp_path / "logs"
     folder.mkdir()
     log = AuditLog(folder / "audit")
@@ -104,7 +108,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path, caplog):
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path):
-    """A write that the file system cuts short is taken back; every line in the file is whole."""
+    """A write that the file system cuts short is taken back, so that every line in the file is whole."""
     program = f"""
 import resource, sys
 from pathlib import Path
@@ -125,7 +129,7 @@ with log.writing():
 
 @pytest.mark.parametrize("kind", ["symlink", "hard link", "folder", "pipe"])
 def test_what_is_no_plain_file_is_refused(tmp_path, kind):
-    """One line that names the option, and what is there is untouched."""
+    """What is no plain file is refused in one line that names the option, and is untouched."""
     path, other = tmp_path / "audit", tmp_path / "other"
     other.write_text("mine")
     {

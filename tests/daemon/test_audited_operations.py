@@ -13,7 +13,8 @@ from tests.fuse.kernelless_mount import built, settings_of
 
 
 def test_a_caller_is_named_by_what_it_runs(tmp_path):
-    """A thread stands for its process; a program that may not be seen is named by itself, one that is gone is None."""
+    """A thread stands for its process. A program whose file may not be seen is given by its name, and one that is gone
+    is None."""
     assert caller(os.getpid()) == (os.getpid(), os.readlink("/proc/self/exe"))
     for folder, status in (("7", "Name:\tx\nTgid:\t6\n"), ("6", "Tgid:\t6\n")):
         (tmp_path / folder).mkdir()
@@ -24,7 +25,7 @@ def test_a_caller_is_named_by_what_it_runs(tmp_path):
 
 
 async def test_bytes_are_counted_by_path(tmp_path: Path):
-    """A recording is a line at its last close: by the path that a listing, or a lookup, showed, with all bytes read of
+    """A recording is a line at its last close: with the path that a listing or a lookup showed, and all bytes read of
     it, from memory or not. What is still open when the mount ends is a line as well; rendered files are none."""
     path, audit = tmp_path / "audit", AuditLog(tmp_path / "audit")
     with audit.writing():

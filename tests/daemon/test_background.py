@@ -9,7 +9,7 @@ from cffs.daemon.background import open_background
 
 
 async def test_a_failing_task_ends_nobody_else(autojump_clock, caplog):
-    """A bug in one task is counted and logged with its traceback; the others and the block go on."""
+    """A bug in one task is counted and logged with its traceback; the other tasks and the block go on."""
     done = []
 
     async def fails(error: Exception) -> None:
@@ -49,7 +49,7 @@ async def test_tasks_end_with_the_block(autojump_clock):
 
 
 async def test_what_stops_the_block_passes(autojump_clock):
-    """An exception of the block itself comes out (in the nursery's group), and the tasks are gone."""
+    """An exception of the block itself is raised (in the nursery's group), and the tasks are gone."""
     with pytest.raises(ExceptionGroup) as raised:
         async with open_background() as background:
             background.start(trio.sleep_forever)

@@ -1,4 +1,7 @@
-"""The search for canaries finds one in every channel and every form; a search that could not would prove nothing."""
+"""The search for canaries finds them in every channel and in every form.
+
+A search that could not would prove nothing.
+"""
 
 import base64
 import errno
@@ -33,7 +36,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_found(form):
-    """Anywhere in a text, and in bytes around it that are no text."""
+    """A canary is found anywhere in a text, and in bytes around it that are no text."""
     for text in (FORMS[form], f"GET /x?apikey={FORMS[form]}&y=1"):
         assert canary.shows(text)
         assert canary.shows(b"\0\xff" + text.encode() + b"\xfe")
@@ -69,7 +72,7 @@ def planted_own_file(word: str, evidence: Evidence, folder: Path) -> None:
 
 
 def planted_attribute(word: str, evidence: Evidence, folder: Path) -> None:
-    for place in (folder, Path("/dev/shm")):  # which of them takes attributes is the machine's affair
+    for place in (folder, Path("/dev/shm")):  # which of them takes attributes depends on the machine
         tree = place / f"canary-{os.getpid()}"
         (tree / ".cffs").mkdir(parents=True)
         path = tree / "file"
@@ -149,9 +152,9 @@ def channels() -> Iterator[tuple[str, Callable[[str, Evidence, Path], None]]]:
 @pytest.mark.shows_canaries("plants them")
 @pytest.mark.parametrize("channel", [name for name, _ in channels()])
 def test_every_channel_is_searched(channel, tmp_path):
-    """A canary planted there is found there; with none planted nothing is."""
+    """A canary that was planted is found where it was planted; with none planted, nothing is found."""
     plant = dict(channels())[channel]
-    folder = tmp_path / canary.RIGHT_ORIGIN  # or the session's own search would find it, which is what it is for
+    folder = tmp_path / canary.RIGHT_ORIGIN  # without it the session's own search would find the canary, as it should
     for number, form in enumerate(("raw", "percent-encoded", "base64 of login and password")):
         evidence = Evidence()
         place = folder / f"{number}"
@@ -167,7 +170,8 @@ def test_every_channel_is_searched(channel, tmp_path):
 
 
 def test_credentials_may_lie_where_they_belong(tmp_path):
-    """The config file, a file that a `…_file` names and the right origin's side are no leaks; a log beside them is."""
+    """The config file, a file that a `…_file` option names, and the right origin's side are no leaks; a log beside them
+    is one."""
     (tmp_path / "config" / "cffs").mkdir(parents=True)
     (tmp_path / "config" / "cffs" / "config.toml").write_text(SECRET)
     (tmp_path / "key.secret").write_text(SECRET)
@@ -177,12 +181,12 @@ def test_credentials_may_lie_where_they_belong(tmp_path):
     log = tmp_path / "config" / "config.toml.log"
     log.write_text(SECRET)
     assert len(canary.in_folder(tmp_path)) == 1
-    log.unlink()  # the session's own search comes too
+    log.unlink()  # the session's own search runs as well
 
 
 @pytest.mark.parametrize("where", ["print", "log", "stderr"])
 def test_a_test_that_shows_a_canary_fails(pytester_folder, where):
-    """What a test prints or logs, at the most verbose level too, is searched; so is what it leaves behind."""
+    """What a test prints or logs, at the most verbose level too, is searched, and so is what it leaves behind."""
     say = {
         "print": f"print({SECRET!r})",
         "stderr": f"import sys; print({SECRET!r}, file=sys.stderr)",
@@ -194,7 +198,7 @@ def test_a_test_that_shows_a_canary_fails(pytester_folder, where):
 
 
 def test_a_test_that_leaves_a_canary_fails(pytester_folder):
-    """In a file, at the session's end."""
+    """A canary in a file, at the session's end."""
     done = pytester_folder(f"def test_it(tmp_path):\n    (tmp_path / 'left').write_text({SECRET!r})\n")
     assert done.returncode == 1
     assert "1 passed, 1 error" in done.stdout
@@ -202,7 +206,7 @@ def test_a_test_that_leaves_a_canary_fails(pytester_folder):
 
 @pytest.fixture
 def pytester_folder(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """A session of pytest over one test, under the repository's own watch."""
+    """A session of pytest over one test, under the repository's own search."""
     root = Path(__file__).parents[2]
 
     def run(text: str) -> subprocess.CompletedProcess[str]:

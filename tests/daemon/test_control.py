@@ -1,4 +1,4 @@
-"""The control socket: lines, versions, who may ask, stale sockets; without a mount."""
+"""The control socket without a mount: lines, versions, peers, stale sockets."""
 
 import json
 import os
@@ -32,7 +32,7 @@ async def _refuse(arguments, tell):
 
 @asynccontextmanager
 async def serving(*folders: Path) -> AsyncIterator[Path | None]:
-    """A control with two commands in the first folder that can be had."""
+    """A control with two commands, in the first folder that can be used."""
     async with (
         open_background() as background,
         open_control(folders, MOUNTPOINT, Control({"echo": _echo, "refuse": _refuse}), background) as path,
@@ -41,7 +41,7 @@ async def serving(*folders: Path) -> AsyncIterator[Path | None]:
 
 
 async def conversation(path: Path, sent: bytes) -> list[dict[str, object]]:
-    """What comes back for these bytes, once our side is done talking."""
+    """The answers to these bytes, once our side has sent all of them."""
     async with await trio.open_unix_socket(path) as stream:
         await stream.send_all(sent)
         await stream.send_eof()
@@ -80,7 +80,8 @@ async def test_progress_then_result(tmp_path):
     ],
 )
 async def test_nonsense_is_answered_in_one_line(tmp_path, line, says):
-    """A line that is none gets one error line, and the next command on the connection is answered all the same."""
+    """A line that is no command gets one error line, and the next command on the connection is answered
+    nevertheless."""
     async with serving(tmp_path / "run") as path:
         first, *_, last = await conversation(path, line + b"\n" + encode({"command": "echo"}))
     assert first["ok"] is False
@@ -90,7 +91,7 @@ async def test_nonsense_is_answered_in_one_line(tmp_path, line, says):
 
 
 async def test_an_endless_line_ends_the_conversation(tmp_path):
-    """A line without end is not kept: the connection closes, and others are served."""
+    """A line without end is not kept: the connection closes, and other clients are served."""
     async with serving(tmp_path / "run") as path:
         async with await trio.open_unix_socket(path) as stream:
             with pytest.raises(trio.BrokenResourceError):
@@ -115,7 +116,8 @@ async def test_socket_is_private_and_goes(tmp_path, umask):
 
 
 async def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):
-    """What a killed daemon left is taken over; a socket that somebody answers on keeps its name and its answers."""
+    """The socket of a killed daemon is taken over; a socket that a process answers on keeps its name and its
+    answers."""
     (tmp_path / "run").mkdir(mode=0o700)
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(tmp_path / "run" / socket_name(MOUNTPOINT)))
@@ -129,7 +131,7 @@ async def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):
 
 
 async def test_no_folder_is_no_socket(tmp_path, caplog):
-    """Where no folder can be had there is no socket but a line in the log; else the next folder is tried."""
+    """Where no folder can be used there is no socket, and a line in the log; otherwise the next folder is tried."""
     (tmp_path / "file").write_text("")
     async with serving(tmp_path / "file") as path:
         assert path is None
@@ -139,7 +141,7 @@ async def test_no_folder_is_no_socket(tmp_path, caplog):
 
 
 async def test_long_folders(tmp_path):
-    """A folder whose path is longer than a socket's may be works all the same."""
+    """A folder whose path is too long for a socket's address works nevertheless."""
     folder = tmp_path / ("n" * 120) / "run"
     async with serving(folder) as path:
         assert len(str(path)) > 107
@@ -147,17 +149,17 @@ async def test_long_folders(tmp_path):
 
 @pytest.mark.parametrize("number", [0, -1, 2**63 - 1024, -(2**63), 1.5, -1e-300, 1e18, True])
 def test_numbers_come_back(number):
-    """Every number that 64 bits hold is given on as it is."""
+    """Every number that 64 bits hold is passed on as it is."""
     assert decode(encode({"arguments": {"n": number}}))["arguments"] == {"n": number}
 
 
 def test_lines_come_back():
-    """`decode` gives what `encode` was given, with the version."""
+    """`decode` returns what `encode` was given, with the version."""
     assert decode(encode({"command": "x"})) == {"version": PROTOCOL, "command": "x"}
 
 
 class _Socket:
-    """What the kernel tells of a peer."""
+    """The kernel's statement about a peer."""
 
     def __init__(self, uid: int) -> None:
         self._uid = uid
@@ -169,7 +171,7 @@ class _Socket:
 
 
 class _Client(trio.abc.Stream):
-    """A peer of any user who asks one question."""
+    """A peer of any user, who asks one question."""
 
     def __init__(self, uid: int) -> None:
         self.socket = _Socket(uid)
@@ -203,7 +205,7 @@ class _Listener:
 
 
 async def test_who_may_ask():
-    """Whoever gets through to the socket is answered only where it is the mount's user, or root."""
+    """A client that reaches the socket is answered only where it is the mount's user, or root."""
     ours = os.geteuid()
     strangers = [_Client(uid) for uid in (ours + 1, 65534, 2**31 - 1, ours + 1)]
     friends = [_Client(ours), _Client(0)]
@@ -219,8 +221,8 @@ async def test_who_may_ask():
 
 
 async def test_a_stranger_whom_the_modes_let_in(tmp_path):
-    """With the socket opened to everybody, another user (whom only root can be) is hung up on, and the mount's own is
-    heard."""
+    """Where every user can open the socket, a connection of another user (whom only root can be) is closed, and one of
+    the mount's own is answered."""
     ask = (
         "import os, socket, sys; uid = int(sys.argv[1]); uid == os.geteuid() or (os.setgroups([]), os.setuid(uid));"
         "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2]); s.sendall(sys.argv[3].encode());"
@@ -230,7 +232,7 @@ async def test_a_stranger_whom_the_modes_let_in(tmp_path):
     async with serving(tmp_path / "run") as path:
         path.chmod(0o666)
         path.parent.chmod(0o711)
-        folder = os.open(path.parent, os.O_PATH)  # past the folders above it, which are closed
+        folder = os.open(path.parent, os.O_PATH)  # past the folders above it, which are closed to others
         try:
             for uid, is_heard in heard.items():
                 line = encode({"command": "echo"}).decode()

@@ -1,4 +1,7 @@
-"""What the verdicts on credentials and addresses mean for a mount, against the stand-in."""
+"""The verdicts on credentials and addresses: what they mean for a mount.
+
+The service is the stand-in.
+"""
 
 import logging
 from collections.abc import AsyncIterator
@@ -31,7 +34,7 @@ SETTINGS = OriginSettings(
 
 
 def verdicts(v1: Outcome | None, v2: Outcome | None) -> list[LoginVerdict]:
-    """One for each API that has credentials."""
+    """One verdict for each API that has credentials."""
     told = [(Login.V1, v1), (Login.V2, v2)]
     return [
         LoginVerdict(login=login, outcome=outcome, why="" if outcome is Outcome.ACCEPTED else f"{login} {outcome}")
@@ -43,8 +46,9 @@ def verdicts(v1: Outcome | None, v2: Outcome | None) -> list[LoginVerdict]:
 @pytest.mark.parametrize("v1", [None, *Outcome])
 @pytest.mark.parametrize("v2", [None, *Outcome])
 def test_a_mount_starts_unless_all_is_hopeless(v1, v2):
-    """It fails where every API that has credentials refuses them or is another service, with a line that names each;
-    else it starts; what refuses, is or may be another service, or cannot be reached is in a line, the rest is not."""
+    """A mount fails where every API that has credentials refuses them or is another service, with a line that names
+    each; otherwise it starts. An API that refuses, is or may be another service, or cannot be reached is named in a
+    line; the others are not."""
     told = verdicts(v1, v2)
     hopeless = {Outcome.REFUSED, Outcome.NOT_THE_SERVICE}
     if told and {verdict.outcome for verdict in told} <= hopeless:
@@ -63,7 +67,7 @@ def test_a_mount_starts_unless_all_is_hopeless(v1, v2):
 
 
 def test_one_line_for_one_trouble():
-    """Two hosts that cannot be reached are one line, and so is one host behind both APIs."""
+    """Two hosts that cannot be reached are one line, and so is one host of both APIs."""
     told = [
         LoginVerdict(login=login, outcome=Outcome.UNREACHABLE, why="no connection") for login in (Login.V1, Login.V2)
     ]
@@ -73,7 +77,7 @@ def test_one_line_for_one_trouble():
 
 @asynccontextmanager
 async def checking(standin: Standin, **changes: str) -> AsyncIterator[tuple[CredentialsCheck, Transport]]:
-    """The check of a mount of the stand-in, with its credentials and addresses but for `changes`."""
+    """The check of a mount of the stand-in, with its credentials and addresses except for `changes`."""
     given = standin.credentials
     settings = OriginSettings(
         v1_url=changes.get("v1_url", standin.v1_url),
@@ -102,7 +106,7 @@ async def standin() -> AsyncIterator[Standin]:
 
 
 async def test_all_is_well(standin):
-    """One request to each API, no line, and nothing is asked later."""
+    """One request goes to each API; there is no line, and nothing is asked later."""
     async with checking(standin) as (credentials, transport):
         assert await credentials.start() == ()
         assert len(standin.requests) == 2
@@ -112,7 +116,7 @@ async def test_all_is_well(standin):
 
 
 async def test_offline_asks_nothing(standin):
-    """With --offline no request is made, at the start and later."""
+    """With --offline no request is made, neither at the start nor later."""
     async with checking(standin, offline="yes") as (credentials, _):
         assert await credentials.start() == ()
         await credentials.repeat_until_known()
@@ -120,7 +124,7 @@ async def test_offline_asks_nothing(standin):
 
 
 async def test_another_service_behind_one_api(standin):
-    """The other API is mounted, what the wrong one would answer is not believed, and the status says what is wrong."""
+    """The other API is mounted; what the wrong one would answer is not believed, and status.json says what is wrong."""
     async with checking(standin, v2_url=standin.base_url) as (credentials, transport):
         (line,) = await credentials.start()
         assert f"v2 at {standin.base_url} does not look like the service; is /v2 missing?" in line
@@ -131,7 +135,7 @@ async def test_another_service_behind_one_api(standin):
 
 
 async def test_both_are_wrong(standin):
-    """No API looks right: the mount does not start, and its line names both."""
+    """Where no API looks right the mount does not start, and its line names both."""
     async with checking(standin, v2_url=standin.base_url, apikey="wrong") as (credentials, _):
         with pytest.raises(UsageError, match=r"v1 refuses the key and v2 at .* does not look like the service"):
             await credentials.start()
@@ -139,7 +143,7 @@ async def test_both_are_wrong(standin):
 
 @pytest.mark.parametrize("fault", ["hang", "stall_head", "drip"])
 async def test_a_slow_service_holds_no_mount_up(standin, fault):
-    """After a second the mount goes on, without a line: it may answer in the next."""
+    """After a second the mount goes on without a line: the answer may come in the next."""
     standin.faults.add(fault)
     async with checking(standin) as (credentials, _):
         started = trio.current_time()
@@ -148,8 +152,8 @@ async def test_a_slow_service_holds_no_mount_up(standin, fault):
 
 
 async def test_it_becomes_known_later(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture):
-    """What was not known at the start is asked again, ever more rarely and at most once a minute, until it is known;
-    what then proves wrong is refused and logged once."""
+    """What was not known at the start is asked again, less and less often, down to once a minute, until it is
+    known. What then proves wrong is refused, and logged once."""
     asked: list[float] = []
     answers = [Outcome.SILENT] * 8 + [Outcome.NOT_THE_SERVICE] * 2 + [Outcome.ACCEPTED]
     refused: list[Api] = []

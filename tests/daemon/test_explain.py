@@ -1,4 +1,7 @@
-"""What `cffs why` says happens next, and where a size came from: a sentence for every case."""
+"""What `cffs why` says happens next, and where a size came from.
+
+There is a sentence for every case.
+"""
 
 import pytest
 
@@ -21,7 +24,7 @@ def remote(state: RecordingState = RecordingState.READY) -> Remote:
 
 
 def told(held_nbytes: int = 0) -> ReadReport:
-    """A story in which so much is held."""
+    """A report of an object of which so much is held."""
     return ReadReport(memory_nbytes=held_nbytes, disk_nbytes=0, is_open=False, fetched=(), tier="", failure=None)
 
 
@@ -53,7 +56,7 @@ def test_what_happens_next(state, description, held, health, revalidate, expecte
 
 
 def test_where_a_size_came_from():
-    """An answer is named by its source; a hint and nothing say that they are."""
+    """An answer is named by its source; a hint, and a size that is not known, are called so."""
     assert size_from(remote(), EXACT, source="v2:calls/recordings/1.mp3") == "an answer of v2:calls/recordings/1.mp3"
     assert "hint" in size_from(remote(), HINT, source="")
     assert "nobody" in size_from(remote(), UNKNOWN, source="")

@@ -1,4 +1,4 @@
-"""Hardening: no core, no tracing, private folders; and the daemon's own process."""
+"""Hardening: no core dump, no tracing, private folders; the daemon's own process."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize(("debug", "dumpable"), [(False, 0), (True, 1)])
 def test_process_is_closed(debug, dumpable):
-    """After `harden` no core can be written, and the process cannot be traced unless debugging."""
+    """After `harden` no core dump can be written, and the process cannot be traced, except when debugging."""
     program = f"""
 import ctypes, resource
 from cffs.daemon.hardening import harden
@@ -31,7 +31,8 @@ print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0,
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o177, 0o777], ids=oct)
 def test_private_folder(tmp_path, umask):
-    """A made folder and those above it that were missing are 0700 whatever the umask, and accepted the second time."""
+    """A folder that was made, and those above it that were missing, are 0700 whatever the umask, and are accepted the
+    second time."""
     before = os.umask(umask)
     try:
         folder = private_folder(tmp_path / "a/b/c")
@@ -44,7 +45,8 @@ def test_private_folder(tmp_path, umask):
 
 
 def test_folders_that_are_refused(tmp_path):
-    """A symbolic link, a file, and a folder open to others with something in it, or to write, are refused."""
+    """A symbolic link, a file, and a folder that is open to others and has something in it, or is writable, are
+    refused."""
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "file").write_text("")
@@ -64,7 +66,7 @@ def test_folders_that_are_refused(tmp_path):
 
 
 def test_an_empty_folder_is_closed(tmp_path):
-    """What `mkdir` made for us, readable and empty, becomes 0700 instead of being refused."""
+    """A folder as `mkdir` makes it, readable and empty, becomes 0700 instead of being refused."""
     (tmp_path / "made").mkdir()
     (tmp_path / "made").chmod(0o755)
     assert stat.S_IMODE(private_folder(tmp_path / "made").stat().st_mode) == 0o700
@@ -72,7 +74,8 @@ def test_an_empty_folder_is_closed(tmp_path):
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_folder_where_anybody_may_plant_another_is_refused(tmp_path, depth):
-    """Below one that everybody may write: refused in one line that names it, unless it has /tmp's sticky bit."""
+    """A folder below one that every user may write to is refused in one line that names that one, unless it has /tmp's
+    sticky bit."""
     above = tmp_path / "above"
     path = above.joinpath(*"ab"[:depth])
     above.mkdir()
@@ -84,7 +87,8 @@ def test_a_folder_where_anybody_may_plant_another_is_refused(tmp_path, depth):
 
 
 def test_daemon_process(tmp_path):
-    """The daemon's process takes settings from stdin, reports through the pipe, then holds no stream of its starter."""
+    """The daemon's process takes its settings from stdin, reports through the pipe, and then holds no stream of its
+    starter."""
     program = f"""
 import sys
 def run(settings, mountpoint, *, report, make_mount, reread):

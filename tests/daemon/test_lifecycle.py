@@ -1,6 +1,7 @@
-"""A real mount from start to end: signals, kills, an origin that is down, credentials that are wrong, a second mount.
+"""A real mount from start to end.
 
-Every wait has a watchdog, every mount is unmounted whatever happens, and no bug may have been met by its end.
+Signals, kills, an origin that is down, wrong credentials, a second mount. Every wait has a watchdog, every mount is
+unmounted whatever happens, and at its end no bug may have been met.
 """
 
 import errno
@@ -24,13 +25,14 @@ from cffs.standin.thread import StandinThread
 from tests.canary import CANARIES
 from tests.cli.helpers import cffs, environment, one_line
 
-#: What a busy machine makes of a promise: its time, so many times.
+#: A promised time may take so many times as long on a busy machine.
 NOISE = 5
-#: Contract, section 10; far less than what a blocked reader would otherwise wait (half of --timeout, 15 s).
+#: The promise of `cffs/docs/semantics.md#ends`; far less than a blocked reader would otherwise wait (half of --timeout,
+#: 15 s).
 END_SECONDS = 2.0 * NOISE
-#: A mount whose service is down or silent.
+#: How long a mount may take whose service is down or silent.
 MOUNT_SECONDS = 2.0 * NOISE
-#: Nothing here takes so long; what does hangs.
+#: Nothing here takes so long, unless it hangs.
 WATCHDOG_SECONDS = 60.0
 LARGE_NBYTES = 3 * 1024 * 1024
 
@@ -74,12 +76,12 @@ class Mount:
         return json.loads((self.path / ".cffs/status.json").read_bytes())
 
     def log(self) -> str:
-        """The daemon's log."""
+        """The text of the daemon's log."""
         return (self.home / "log").read_text()
 
 
 def until(condition: Callable[[], object], *, seconds: float = WATCHDOG_SECONDS) -> float:
-    """Wait for the condition; how long it took."""
+    """Wait for the condition; returns how long it took."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < seconds, "it did not happen in time"
@@ -88,7 +90,7 @@ def until(condition: Callable[[], object], *, seconds: float = WATCHDOG_SECONDS)
 
 
 def is_gone(pid: int) -> bool:
-    """The process has ended (a zombie has)."""
+    """Whether the process has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -96,7 +98,7 @@ def is_gone(pid: int) -> bool:
 
 
 def free(path: Path, pid: int | None) -> None:
-    """Nothing of ours stays: neither the mount nor its process."""
+    """Nothing of ours is left: neither the mount nor its process."""
     if mount_at(path):
         subprocess.run(["fusermount3", "-uz", str(path)], check=False, timeout=WATCHDOG_SECONDS)
     if pid is not None and not is_gone(pid):
@@ -105,7 +107,7 @@ def free(path: Path, pid: int | None) -> None:
 
 @contextmanager
 def mounted(home: Path, told: dict[str, str], *options: object) -> Iterator[Mount]:
-    """A mount in the background for the length of the block; if it is still there at the end it met no bug."""
+    """A mount in the background for the length of the block. If it still exists at the end, it has met no bug."""
     path = home / "mnt"
     path.mkdir(exist_ok=True)
     pid = None
@@ -123,7 +125,7 @@ def mounted(home: Path, told: dict[str, str], *options: object) -> Iterator[Moun
 
 @contextmanager
 def in_foreground(home: Path, told: dict[str, str]) -> Iterator[tuple[Mount, "subprocess.Popen[bytes]"]]:
-    """The same as a child of ours, whose exit status can be seen; its umask is 0."""
+    """A mount that is a child of ours, so that its exit status can be seen; its umask is 0."""
     path = home / "mnt"
     path.mkdir(exist_ok=True)
     command = [sys.executable, "-P", "-m", "cffs.cli", "mount", "-f", "--log-file", home / "log", path]
@@ -143,7 +145,7 @@ def in_foreground(home: Path, told: dict[str, str]) -> Iterator[tuple[Mount, "su
 
 @contextmanager
 def reading(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that reads the whole file and ends with the errno it met."""
+    """A process that reads the whole file, and ends with the errno that it met."""
     program = f"""
 import sys
 try:
@@ -162,7 +164,7 @@ except OSError as error:
 
 
 def is_waiting(mount: Mount) -> bool:
-    """A reader of an MP3 is blocked in the mount."""
+    """Return once a reader of an MP3 is blocked in the mount."""
     calls = json.loads((mount.path / ".cffs/inflight.json").read_bytes())
     return any(call["operation"] in ("open", "read") and call["subject"].startswith("MP3") for call in calls)
 
@@ -170,8 +172,8 @@ def is_waiting(mount: Mount) -> bool:
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_mount_with_a_blocked_reader(tmp_path, standin, fault, ending):
-    """With a reader blocked on a hanging origin, a signal ends everything within 2 s: the reader in an error, the
-    mount point free, exit status 0."""
+    """With a reader blocked on a hanging origin, a signal ends everything within 2 s: the reader gets an error, the
+    mount point is free, the exit status is 0."""
     number = newest(standin.account)
     with in_foreground(tmp_path, variables(standin)) as (mount, child):
         file = mount.path / f"recordings/{number}.mp3"
@@ -191,7 +193,7 @@ def test_a_signal_ends_a_mount_with_a_blocked_reader(tmp_path, standin, fault, e
 
 
 def test_many_signals_are_one(tmp_path, standin):
-    """Signals that keep coming do not put off the end."""
+    """Signals that keep coming do not delay the end."""
     number = newest(standin.account)
     with in_foreground(tmp_path, variables(standin)) as (mount, child):
         file = mount.path / f"recordings/{number}.mp3"
@@ -209,7 +211,7 @@ def test_many_signals_are_one(tmp_path, standin):
 
 
 def test_what_is_kept_is_private(tmp_path, standin):
-    """In the foreground too, with a umask of 0, folders of ours are 0700 and files 0600."""
+    """In the foreground as well, and with a umask of 0, our folders are 0700 and our files 0600."""
     with in_foreground(tmp_path, variables(standin)) as (mount, _child):
         number = newest(standin.account)
         assert len((mount.path / f"recordings/{number}.mp3").read_bytes()) == LARGE_NBYTES
@@ -242,8 +244,8 @@ def test_kill_and_mount_again(tmp_path, standin):
 
 
 def test_an_origin_that_is_down_at_mount_time(tmp_path, standin):
-    """With the service down the mount comes within 2 s in state offline, and recovers by itself within 5 s of its
-    return on the same port."""
+    """With the service down the mount is ready within 2 s, in state offline, and recovers by itself within 5 s of the
+    service's return on the same port."""
     told = variables(standin)
     port = int(standin.base_url.rpartition(":")[2])
     account, credentials = standin.account, standin.credentials
@@ -273,7 +275,8 @@ def test_an_origin_that_is_down_at_mount_time(tmp_path, standin):
 
 
 def test_a_hanging_origin_at_mount_time(tmp_path, standin):
-    """With a service that accepts and says nothing the mount comes within 2 s, and its own files answer."""
+    """With a service that accepts connections and says nothing, the mount is ready within 2 s, and its own files
+    answer."""
     standin.faults.add("hang")
     started = time.monotonic()
     with mounted(tmp_path, variables(standin)) as mount:
@@ -284,7 +287,7 @@ def test_a_hanging_origin_at_mount_time(tmp_path, standin):
 
 
 def test_wrong_credentials_for_both(tmp_path, standin):
-    """Refused by every API given: one line that names both, exit 1, nothing mounted, no process left."""
+    """Credentials that every API refuses: one line that names both, exit status 1, nothing mounted, no process left."""
     (tmp_path / "mnt").mkdir()
     told = variables(standin, CFFS_APIKEY="wrong", CFFS_LOGIN="wrong")
     line = one_line(cffs(tmp_path, "mount", tmp_path / "mnt", **told), 1)
@@ -300,8 +303,8 @@ def test_wrong_credentials_for_both(tmp_path, standin):
     ("wrong", "refusing", "refused"), [("CFFS_APIKEY", "v1", "recordings/88.wav"), ("CFFS_PASSWORD", "v2", "media")]
 )
 def test_one_wrong_one_right(tmp_path, standin, wrong, refusing, refused):
-    """Refused by one API: the mount comes, one line says what is missing, status.json whose login is bad, and what
-    only that API can tell is EACCES, not absent."""
+    """Credentials that one API refuses: the mount is ready, one line says what is missing, status.json shows whose
+    login is bad, and what only that API knows is EACCES, not absent."""
     with mounted(tmp_path, variables(standin, **{wrong: "wrong"})) as mount:
         (line,) = mount.said.splitlines()
         assert line.startswith(f"cffs: {refusing} refuses")
@@ -316,8 +319,8 @@ def test_one_wrong_one_right(tmp_path, standin, wrong, refusing, refused):
 
 
 def test_a_second_mount_of_the_account(tmp_path, standin):
-    """A second mount with the same cache folder is one line, exit 1, naming pid, mount point and --cache-dir; the first
-    is not disturbed, and another cache folder is the way out."""
+    """A second mount with the same cache folder is refused in one line, with exit status 1, which names pid, mount
+    point and --cache-dir. The first one is not disturbed, and another cache folder is the way out."""
     with mounted(tmp_path, variables(standin)) as mount:
         other = tmp_path / "other"
         other.mkdir()

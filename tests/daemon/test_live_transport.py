@@ -1,4 +1,7 @@
-"""Refused credentials are looked for anew: once for all who are refused, not more often than every ten seconds."""
+"""Refused credentials are looked for again, once for all refused requests.
+
+There are at least ten seconds between two looks.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +40,7 @@ async def looking(
 
 
 async def test_one_look_serves_all_who_were_refused(autojump_clock):
-    """Ten requests refused at once wait for the same look and are given the same new credentials."""
+    """Ten requests that are refused at once wait for the same look, and get the same new credentials."""
     async with looking(found=[NEW]) as (transport, times):
         session = transport._session
         refused, replaced = session.keyring, []
@@ -51,13 +54,13 @@ async def test_one_look_serves_all_who_were_refused(autojump_clock):
         assert len(times) == 1
         assert replaced == [True] * 10
         assert session.keyring is not refused
-        # a request that began before the exchange is not answered by another look
+        # a request that began before the credentials were replaced does not cause another look
         assert await session.refresh.has_replaced(refused)
         assert len(times) == 1
 
 
 async def test_what_does_not_change_is_not_looked_for_at_every_refusal(autojump_clock):
-    """At most every ten seconds; a refusal between two looks is answered at once."""
+    """There is at most one look in ten seconds; a refusal between two looks is answered at once."""
     async with looking() as (transport, times):
         for _ in range(100):
             assert not await transport._session.refresh.has_replaced(transport._session.keyring)
@@ -67,7 +70,7 @@ async def test_what_does_not_change_is_not_looked_for_at_every_refusal(autojump_
 
 
 async def test_a_look_that_hangs_holds_nobody_up(autojump_clock):
-    """A request waits five seconds for it, or a third of the time it has; what the look finds counts all the same."""
+    """A request waits for five seconds, or for a third of the time it has. What the look finds counts nevertheless."""
     async with looking(60, found=[NEW]) as (transport, _times):
         refused = transport._session.keyring
         for deadline, expected in ((float("inf"), 5.0), (3.0, 1.0)):

@@ -61,7 +61,8 @@ def make_settings(folder: Path, **changes: object) -> Settings:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("form", FORMS)
 def test_no_form_of_a_secret(tmp_path, capsys, form, log_format):
-    """Message, arguments, exception text and traceback of a logger nobody named show no form of any secret."""
+    """Message, arguments, exception text and traceback of a logger that no code here names show no form of any
+    secret."""
     configure(make_settings(tmp_path, foreground=True, debug=True, log_format=log_format))
     logger = logging.getLogger("some.new.third.party")
     logger.info("plain " + form)
@@ -92,7 +93,7 @@ def test_no_form_of_a_secret(tmp_path, capsys, form, log_format):
     ],
 )
 def test_shapes_of_secrets(tmp_path, capsys, text):
-    """A key in a query, a header or a URL's userinfo is hidden though nobody configured it."""
+    """A key in a query, a header or a URL's userinfo is hidden, although it is not configured."""
     configure(make_settings(tmp_path, foreground=True))
     logging.getLogger("other").warning("%s", text)
     written = capsys.readouterr().err
@@ -102,7 +103,7 @@ def test_shapes_of_secrets(tmp_path, capsys, text):
 
 
 def test_talkative_libraries(tmp_path, capsys):
-    """httpx's line per request does not appear, not even with --debug."""
+    """httpx's line for each request does not appear, not even with --debug."""
     configure(make_settings(tmp_path, foreground=True, debug=True))
     logging.getLogger("httpx").info("HTTP Request: GET /x")
     logging.getLogger("httpcore.connection").debug("connect")
@@ -110,7 +111,7 @@ def test_talkative_libraries(tmp_path, capsys):
 
 
 def test_log_file_is_private(tmp_path):
-    """A log file is 0600 whatever the umask, and appended to."""
+    """A log file is 0600 whatever the umask, and is appended to."""
     before = os.umask(0)
     try:
         for word in ("first", "second"):
@@ -123,7 +124,8 @@ def test_log_file_is_private(tmp_path):
 
 
 def test_log_file_is_no_link(tmp_path):
-    """A symbolic or hard link, or a folder, in the log file's place is refused and what it names untouched."""
+    """A symbolic or hard link, or a folder, in the place of the log file is refused, and what it leads to is
+    untouched."""
     target = tmp_path / "target"
     target.write_text("mine")
     (tmp_path / "soft").symlink_to(target)
@@ -143,7 +145,7 @@ def test_background_without_syslog(tmp_path, capsys, monkeypatch):
 
 
 def test_unformattable_record(tmp_path, capsys):
-    """A record whose arguments do not fit is told by its logger's name only."""
+    """Of a record whose arguments do not fit, only the logger's name is reported."""
     configure(make_settings(tmp_path, foreground=True))
     logging.getLogger("x").error("%d %d", KEY)
     written = capsys.readouterr().err
@@ -156,8 +158,8 @@ FORGED = "a\n2026-01-01 00:00:00,000 ERROR forged\x1b[31m\x9b\x7f\u202e\u2028\x8
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_text_forges_a_line_or_rules_a_terminal(tmp_path, capsys, log_format):
-    """A name in a message, an argument, an exception or a stack begins no line of its own, and nothing that is printed
-    is obeyed by a terminal."""
+    """A name in a message, an argument, an exception or a stack begins no line of its own, and a terminal obeys nothing
+    of it."""
     configure(make_settings(tmp_path, foreground=True, log_format=log_format))
     logger = logging.getLogger("x")
     logger.warning("told %s", FORGED)

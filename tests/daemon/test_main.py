@@ -1,4 +1,4 @@
-"""What comes out of a mount that does not come: one exception of ours."""
+"""A mount that cannot be made ends in one exception of ours."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def settings(folder: Path, **changes) -> Settings:
 
 @pytest.fixture(autouse=True)
 def _logging_restored():
-    """`run` configures the root logger and warnings; other tests must not depend on it."""
+    """`run` configures the root logger and warnings, on which other tests must not depend."""
     import logging
     import warnings
 
@@ -66,28 +66,28 @@ def stopped(settings: Settings, mountpoint: Path) -> str:
 
 
 def test_a_refusal_below_the_nursery_is_one_exception(tmp_path):
-    """What is raised inside the mount's nursery comes out unwrapped, whatever groups were around it."""
+    """What is raised within the mount's nursery comes out unwrapped, whatever groups were around it."""
     with StandinThread() as standin:
         line = stopped(settings(tmp_path, v1_url=standin.v1_url, v2_url=standin.v2_url), tmp_path / "mnt")
     assert "v1 refuses the key and v2 refuses the login" in line
 
 
 def test_a_refusal_before_the_nursery_is_one_exception(tmp_path):
-    """So does what is raised outside of it."""
+    """What is raised outside of the nursery comes out unwrapped as well."""
     (tmp_path / "cache").mkdir(mode=0o700)
     (tmp_path / "cache/key").write_bytes(b"short")
     assert "damaged" in stopped(settings(tmp_path), tmp_path / "mnt")
 
 
 def test_a_mount_point_that_cannot_be_mounted_on(tmp_path):
-    """What the kernel refuses is one line, and the account is free again."""
+    """A mount point that the kernel refuses is one line, and the account is free again."""
     line = stopped(settings(tmp_path, offline=True), tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in line
     assert "cannot mount" in stopped(settings(tmp_path, offline=True), tmp_path / "nowhere")
 
 
 def test_a_state_folder_that_cannot_be_used(tmp_path):
-    """A folder in the catalogue's place is one line."""
+    """A folder in the place of the catalogue is one line."""
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     stopped(settings(tmp_path, offline=True), tmp_path / "nowhere")
@@ -99,7 +99,7 @@ def test_a_state_folder_that_cannot_be_used(tmp_path):
 
 
 def test_the_first_of_a_group():
-    """However deep the groups, the first of our exceptions is the one told."""
+    """However deep the groups are nested, the first of our exceptions is the one that is raised."""
     inner = ExceptionGroup("b", [ExceptionGroup("c", [UsageError("one"), UsageError("two")]), UsageError("three")])
     assert str(main._first(ExceptionGroup("a", [inner]))) == "one"
 

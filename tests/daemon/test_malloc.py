@@ -1,10 +1,10 @@
-"""What the daemon tells glibc's malloc, measured on a process of its own."""
+"""glibc's malloc as the daemon sets it, measured on a process of its own."""
 
 import subprocess
 import sys
 
 MEMORY_MIB = 48
-#: What lies between others in the heap, and the interpreter's own; without `give_back` it is 44 MiB.
+#: What lies between used buffers in the heap, and the interpreter's own; without `give_back` it is 44 MiB.
 MOST_MIB = MEMORY_MIB + 16
 
 SCRIPT = f"""
@@ -48,7 +48,8 @@ for _ in range(3):
 
 
 def test_small_buffers_leave_no_memory_behind():
-    """A cache that held small pieces and then large ones is as large as its budget, however often they take turns."""
+    """A cache that held small pieces and then large ones takes as much memory as its budget, however often they take
+    turns."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True)
     grown_mib = [float(line) for line in done.stdout.split()]
     assert len(grown_mib) == 3

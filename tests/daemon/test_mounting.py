@@ -10,7 +10,7 @@ from tests.daemon.test_main import settings
 
 @pytest.mark.parametrize("link", ["link", "link/mnt", "link/below/mnt"])
 def test_no_link_leads_a_mount_elsewhere(tmp_path, link):
-    """A link that was put into the path since it was looked at is not followed: nothing is mounted where it leads."""
+    """A link that was put into the path after it was checked is not followed: nothing is mounted where it leads."""
     target = tmp_path / "target"
     (target / "below/mnt").mkdir(parents=True)
     (target / "mnt").mkdir()

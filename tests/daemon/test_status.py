@@ -26,7 +26,7 @@ SECRETS = Credentials(
     account_login="CANARYBOSS",
     account_password="CANARY!",
 )
-#: Section 7 of the contract; `last_errors` is what `cffs status` shows of them.
+#: The fields of `cffs/docs/semantics.md#own-files`; `last_errors` is what `cffs status` shows of them.
 KEYS = {
     "": "version pid mountpoint uptime_seconds origin reads cache prefetch catalog open_files bugs last_errors",
     "origin": "state v1 v2 requests bytes_fetched retries errors held_until capabilities",
@@ -72,7 +72,7 @@ def status_of(world: World, told: Settings, **changes: Any) -> Status:
 
 
 async def test_offline_is_said(tmp_path):
-    """With --offline the state is offline although no request has failed."""
+    """With --offline the state is offline, although no request has failed."""
     async with Standin() as standin:
         told = settings(tmp_path, v1_url=standin.v1_url, v2_url=standin.v2_url, offline=True)
         async with built(standin, told, tmp_path, 10.0) as world:
@@ -81,7 +81,7 @@ async def test_offline_is_said(tmp_path):
 
 
 async def test_status_has_exactly_the_contracts_keys(tmp_path):
-    """status.json is JSON with the keys of the contract, before anything happened and after reads and failures."""
+    """status.json is JSON with the documented keys, before anything happened and after reads and failures."""
     async with Standin() as standin:
         given = standin.credentials
         credentials = Credentials(apikey=given.apikey, login=given.login, password=given.password)
@@ -114,8 +114,8 @@ async def test_status_has_exactly_the_contracts_keys(tmp_path):
 
 
 async def test_states(tmp_path):
-    """An API without credentials is `not configured`, one that refused them at the start `auth-failed`, and the state
-    of the origin is the worse of the two."""
+    """An API without credentials is `not configured`, one that refused them at the start is `auth-failed`, and the
+    state of the origin is the worse of the two."""
     async with Standin() as standin:
         both = settings(tmp_path, v1_url=standin.v1_url, v2_url=standin.v2_url)
         async with built(standin, both, tmp_path, 10.0) as world:
@@ -128,7 +128,8 @@ async def test_states(tmp_path):
 
 
 async def test_calls_in_flight(tmp_path):
-    """inflight.json lists what waits, with age and subject; who reads it is not waiting."""
+    """inflight.json lists the calls that wait, with age and subject; a call for the mount's own files is not among
+    them."""
     async with Standin() as standin:
         told = settings(tmp_path, v1_url=standin.v1_url, v2_url=standin.v2_url)
         async with built(standin, told, tmp_path, 10.0) as world:
@@ -147,7 +148,8 @@ async def test_calls_in_flight(tmp_path):
 
 
 def test_metrics_are_prometheus_text():
-    """Every number becomes a line, nested names joined; texts, lists and the pid do not; each error has its label."""
+    """Every number becomes a line, with nested names joined; texts, lists and the pid do not; each error has its
+    label."""
     told = {
         "version": "1",
         "pid": 7,
@@ -169,7 +171,7 @@ def test_metrics_are_prometheus_text():
     "name", ["plain", 'quo"te\\back', "new\nline\ttab", "del\x7f", "bell\x07", "emoji 📞", "ümlaut", "bytes\udcff"]
 )
 def test_config_toml_parses(tmp_path, name):
-    """Whatever a path holds (UTF-8 or not), config.toml is TOML that gives it back, without a secret."""
+    """Whatever a path holds, UTF-8 or not, config.toml is TOML that gives it back, without a secret."""
     told = settings(tmp_path, cache_dir=tmp_path / name, formats=("mp3", "wav"), umask=0o027, log_file=tmp_path / "l")
     text = config_toml(told)
     document = tomllib.loads(text.encode().decode())

@@ -45,8 +45,8 @@ def test_callers_are_known_by_name(tmp_path, thread, process, expected):
 
 
 async def test_the_head_and_no_more(tmp_path: Path, monkeypatch):
-    """A thumbnailer's reads end with the head, and EACCES is beyond it, from memory or not; its handle is direct, and
-    another program's reads of the same file are whole."""
+    """A thumbnailer's reads end with the head, and beyond it they are EACCES, from memory or not. Its handle is direct,
+    and another program's reads of the file are whole."""
     account = Account(seed=5, calls=4)
     number = account.recording_ids(account.call_ids()[0])[0]
     account.resize_recording(number, form="wav", total_nbytes=3 * HEAD_NBYTES)

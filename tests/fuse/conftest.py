@@ -1,4 +1,4 @@
-"""Fixtures of the operations' tests: a mount on demand."""
+"""Fixtures of the operations' tests: mounts on demand."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +19,7 @@ MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
 
 @pytest.fixture
 def world(tmp_path: Path) -> MakeWorld:
-    """`async with world(...)`: a mount of its own account, whose end asserts that no bug was met."""
+    """`async with world(...)`: a mount of an account of its own; at its end no bug may have been met."""
 
     @asynccontextmanager
     async def make(
@@ -46,7 +46,7 @@ def world(tmp_path: Path) -> MakeWorld:
 
 @pytest.fixture(autouse=True)
 def _loggers_restored() -> Iterator[None]:
-    """The transport sets levels of foreign loggers; other tests must not depend on it."""
+    """The transport sets the levels of libraries' loggers, on which other tests must not depend."""
     levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
     yield
     for name, level in levels.items():

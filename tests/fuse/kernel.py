@@ -1,7 +1,7 @@
-"""A kernel made of a few dictionaries: it looks up, counts, opens, reads, lists and forgets as Linux does, in process.
+"""A kernel made of a few dictionaries, in process.
 
-It must not know how the operations answer. Tests drive `fuse/operations` with it and then ask whether it holds what
-they hold.
+It looks up, counts, opens, reads, lists and forgets as Linux does. Tests drive the operations with it, and then compare
+what it holds with what they hold. It must not know how the operations answer.
 """
 
 import errno
@@ -24,14 +24,14 @@ CONTEXT = pyfuse3.RequestContext()
 
 @dataclass
 class Token:
-    """What readdir replies into: room for so many entries."""
+    """What READDIR replies into: room for so many entries."""
 
     room: int
     taken: list[tuple[bytes, pyfuse3.EntryAttributes, int]]
 
 
 def take_entry(token: Token, name: bytes, attributes: pyfuse3.EntryAttributes, place: int) -> bool:
-    """Stands in for pyfuse3.readdir_reply."""
+    """A stand-in for pyfuse3.readdir_reply."""
     if len(token.taken) >= token.room:
         return False
     token.taken.append((name, copy(attributes), place))  # the mount changes the object for the next entry
@@ -47,14 +47,14 @@ def refused(number: int) -> Iterator[None]:
 
 
 def is_promise(attributes: pyfuse3.EntryAttributes) -> bool:
-    """Whether a lookup was answered before anybody knew."""
+    """Whether a lookup was answered before the answer was known."""
     return bool(attributes.attr_timeout == attributes.entry_timeout == 0)
 
 
 class Kernel:
-    """One mount as the kernel sees it. `lookups` is what it owes in forgets, by inode.
+    """One mount as the kernel sees it. `lookups` are the references that it will give back, by inode.
 
-    With `checks_modes` (default_permissions) it asks for attributes that have expired before it goes into a folder or
+    With `checks_modes` (default_permissions) it asks for attributes that have expired before it enters a folder or
     opens a file; without, OPEN comes alone.
     """
 
@@ -65,15 +65,15 @@ class Kernel:
         self._open_inodes: dict[int, int] = {}
 
     async def lookup(self, parent: int, name: str) -> pyfuse3.EntryAttributes:
-        """LOOKUP; counted unless the entry is negative."""
+        """LOOKUP; it counts unless the entry is negative."""
         attributes = await self.operations.lookup(parent, os.fsencode(name), CONTEXT)
         if attributes.st_ino:
             self.lookups[attributes.st_ino] = self.lookups.get(attributes.st_ino, 0) + 1
         return attributes
 
     async def entry(self, path: str) -> pyfuse3.EntryAttributes:
-        """Walk the path; what is promised there is proven, by ACCESS, and looked up again. Raises FUSEError, ENOENT for
-        what is not there."""
+        """Walk the path. What is promised at its end is proven by ACCESS, and looked up again. Raises FUSEError, ENOENT
+        for what does not exist."""
 
         async def walk() -> pyfuse3.EntryAttributes:
             found = await self.walk(path)
@@ -85,7 +85,7 @@ class Kernel:
         return await self._anew_where_stale(walk)
 
     async def walk(self, path: str) -> pyfuse3.EntryAttributes:
-        """LOOKUP after LOOKUP; what a folder on the way promises is proven first, where modes are checked."""
+        """LOOKUP of each name; where modes are checked, a promised folder on the way is proven first."""
         attributes, names = None, path.split("/")
         for depth, name in enumerate(names, start=1):
             attributes = await self.lookup(ROOT if attributes is None else attributes.st_ino, name)
@@ -97,7 +97,7 @@ class Kernel:
         return attributes
 
     async def _anew_where_stale(self, walk: Callable[[], Awaitable[T]]) -> T:
-        """ESTALE anywhere makes the kernel walk the path once more, all names looked up anew."""
+        """ESTALE anywhere makes the kernel walk the path once more, and look all names up again."""
         try:
             return await walk()
         except pyfuse3.FUSEError as error:
@@ -106,7 +106,7 @@ class Kernel:
         return await walk()
 
     async def inode(self, path: str) -> int:
-        """The number behind the path."""
+        """The inode of the path."""
         return (await self.entry(path)).st_ino
 
     async def stat(self, path: str) -> pyfuse3.EntryAttributes:
@@ -137,7 +137,7 @@ class Kernel:
             await self.operations.release(info.fh)
 
     async def read_handle(self, inode: int, info: pyfuse3.FileInfo, *, step: int = READ_NBYTES) -> bytes:
-        """All of it: through pages up to the size of now, or by direct I/O up to the end that the mount shows."""
+        """All bytes: through pages up to the size of now, or by direct I/O up to the end that the mount shows."""
         body = bytearray()
         while True:
             if not info.direct_io and len(body) >= (await self.operations.getattr(inode, CONTEXT)).st_size:
@@ -153,12 +153,12 @@ class Kernel:
             return await self.read_handle(inode, info, step=step)
 
     async def readdir(self, handle: int, *, after: int = 0, room: int = 40) -> list[tuple[str, int, int]]:
-        """READDIRPLUS once: (name, inode, place) of each."""
+        """READDIRPLUS once: name, inode and offset of each entry."""
         token = await self.readdir_plus(handle, after=after, room=room)
         return [(os.fsdecode(name), attributes.st_ino, place) for name, attributes, place in token.taken]
 
     async def readdir_plus(self, handle: int, *, after: int = 0, room: int = 40) -> Token:
-        """The same with all that was told; each taken entry is a lookup."""
+        """READDIRPLUS once, with all attributes; each taken entry is a lookup."""
         token = Token(room, [])
         await self.operations.readdir(handle, after, token)
         for _name, attributes, _place in token.taken:
@@ -179,7 +179,7 @@ class Kernel:
             await self.operations.releasedir(handle)
 
     async def listing(self, path: str, *, room: int = 40) -> list[str]:
-        """The folder's names, to the end."""
+        """All names of the folder."""
         names: list[str] = []
         async with self.opened_folder(path) as handle:
             after = 0
@@ -189,7 +189,7 @@ class Kernel:
         return names
 
     async def forget_all(self) -> None:
-        """The memory is needed elsewhere: every lookup is given back, some in halves."""
+        """Memory is short: every lookup is given back, some of them in two halves."""
         owed, self.lookups = self.lookups, {}
         halves = [(inode, count // 2) for inode, count in owed.items() if count > 1]
         rest = [(inode, count - (count // 2 if count > 1 else 0)) for inode, count in owed.items()]

@@ -1,4 +1,7 @@
-"""A whole mount without a kernel: the stand-in over real HTTP, every floor above it, and the fake kernel on top."""
+"""A whole mount without a kernel: stand-in, every floor, a fake kernel.
+
+The stand-in is reached over real HTTP; the parts are made by the daemon's own builders.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,7 +70,7 @@ class World:
 
     @property
     def account(self) -> Account:
-        """What is served."""
+        """The account that is served."""
         return self.standin.account
 
     def honest(self) -> None:

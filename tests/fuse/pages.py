@@ -1,7 +1,7 @@
-"""What Linux keeps of the files of a FUSE mount: a size and pages an inode, over the fake kernel.
+"""What Linux keeps of files of a FUSE mount: one size and pages for each inode.
 
-It must not know versions. Where a READ ends before the size that is known, the page is filled with zeros, as the kernel
-does when another program has asked for attributes meanwhile.
+It stands on the fake kernel, and must not know versions. Where a READ ends before the known size, the page is filled
+with zeros, as the kernel does when another program has asked for attributes meanwhile.
 """
 
 import errno
@@ -23,7 +23,7 @@ class Opened:
 
 @dataclass
 class PageCache:
-    """Sizes and pages by inode. `invalidated` is where the mount says which attributes are to be asked again."""
+    """Sizes and pages by inode. `invalidated` is where the mount says which attributes have to be asked again."""
 
     kernel: Kernel
     invalidated: list[int]
@@ -46,7 +46,7 @@ class PageCache:
             self._sizes[attributes.st_ino] = attributes.st_size
 
     async def fstat(self, inode: int) -> int:
-        """The size, asked where it is not known."""
+        """The size; asked of the mount where it is not known."""
         self._hear()
         if inode not in self._sizes:
             attributes = await self._operations.getattr(inode, CONTEXT)
@@ -55,7 +55,7 @@ class PageCache:
         return self._sizes[inode]
 
     async def stat(self, path: str) -> int:
-        """The size of what the name stands for; one that is stale is looked up anew."""
+        """The size of what the name stands for; a stale inode is looked up again."""
         for _ in range(2):
             entry = await self.kernel.entry(path)
             self._take(entry)
@@ -67,7 +67,7 @@ class PageCache:
         raise OSError(errno.ESTALE, path)
 
     async def open(self, path: str) -> Opened:
-        """As open(2): ESTALE is looked up once more."""
+        """open(2): ESTALE makes it look the path up once more."""
         for is_last in (False, True):
             entry = await self.kernel.entry(path)
             self._take(entry)
@@ -83,7 +83,7 @@ class PageCache:
         raise AssertionError
 
     async def read(self, file: Opened, offset: int, nbytes: int) -> bytes:
-        """As pread(2)."""
+        """pread(2)."""
         try:
             if file.info.direct_io:
                 return bytes(await self._operations.read(file.info.fh, offset, nbytes))
@@ -106,16 +106,16 @@ class PageCache:
         return page
 
     async def close(self, file: Opened) -> None:
-        """As close(2), of the last descriptor."""
+        """close(2) of the last descriptor."""
         await self._operations.flush(file.info.fh)
         await self._operations.release(file.info.fh)
 
     def drop(self, inode: int) -> None:
-        """Memory is needed: the pages of the inode go."""
+        """Memory is short: the pages of the inode are dropped."""
         self._pages = {place: page for place, page in self._pages.items() if place[0] != inode}
 
     async def drop_everything(self) -> None:
-        """The same of all of them, and of the inodes."""
+        """Memory is short: all pages are dropped, and all inodes forgotten."""
         self._pages.clear()
         self._sizes.clear()
         await self.kernel.forget_all()

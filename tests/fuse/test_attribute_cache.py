@@ -1,4 +1,4 @@
-"""Attributes that listings keep: shown again only where anew they would be the same."""
+"""The attribute cache: attributes are shown again only while they hold."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ FILES = 12
 
 
 def account() -> Account:
-    """A folder of files of which the listing tells sizes."""
+    """A folder of files whose sizes its listing gives."""
     made = Account(seed=7, calls=FILES, media=0, dynamic=0)
     for number in recordings(made):
         made.resize_recording(number, form="mp3", total_nbytes=20_000 + number % 1000)
@@ -33,25 +33,25 @@ def account() -> Account:
 
 
 def recordings(made: Account) -> list[int]:
-    """All of them."""
+    """All values that a listing can give of a file."""
     return sorted(number for call_id in made.call_ids() for number in made.recording_ids(call_id))
 
 
 def content_of(**changes: Any) -> Remote:
-    """An MP3, as its listing tells of it."""
+    """An MP3, as its listing describes it."""
     told = Remote("recording/1.mp3", (v2_recording(1),), hint_nbytes=7, created_ms=1)
     return told._replace(**changes)
 
 
 def attributes_of(nbytes: int = 7, *, attr_timeout: float = 30.0, at_ns: int = 1_000_000) -> pyfuse3.EntryAttributes:
-    """Those of a file."""
+    """The attributes of a file."""
     attributes = pyfuse3.EntryAttributes()
     attributes.st_size, attributes.attr_timeout, attributes.st_mtime_ns = nbytes, attr_timeout, at_ns
     return attributes
 
 
 def steady() -> AttributeCache:
-    """A place to keep some, where nothing has changed for a while."""
+    """A cache that may keep attributes: nothing has changed for a while."""
     kept = AttributeCache(most=3)
     kept.stamped("now")
     kept.stamped("now")
@@ -59,7 +59,7 @@ def steady() -> AttributeCache:
 
 
 def test_kept_as_they_were() -> None:
-    """What was shown is shown again, whatever the object that it was made in shows by then."""
+    """What was shown is shown again, whatever the object that it was made in shows meanwhile."""
     kept, shown = steady(), attributes_of()
     kept.keep(ONE, content_of(), shown, is_exact=False, now_ns=NOW_NS)
     shown.st_size = 8
@@ -81,7 +81,7 @@ def test_kept_as_they_were() -> None:
     ],
 )
 def test_not_where_the_listing_tells_otherwise(changes: dict[str, Any]) -> None:
-    """Everything that a listing tells of a file counts."""
+    """Every value that a listing gives of a file counts."""
     kept = steady()
     kept.keep(ONE, content_of(), attributes_of(), is_exact=True, now_ns=NOW_NS)
     assert kept.get(ONE, content_of(**changes)) is None
@@ -89,14 +89,14 @@ def test_not_where_the_listing_tells_otherwise(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("shown", [{"attr_timeout": 0.0}, {"at_ns": NOW_NS}])
 def test_what_passes_is_not_kept(shown: dict[str, Any]) -> None:
-    """Neither what the kernel may not believe, nor a time that is the clock's."""
+    """Attributes that the kernel may not believe are not kept, nor is a time that moves with the clock."""
     kept = steady()
     kept.keep(ONE, content_of(), attributes_of(**shown), is_exact=True, now_ns=NOW_NS)
     assert not len(kept)
 
 
 def test_void_once_the_stamp_is_another() -> None:
-    """And none are kept before it has stayed the same."""
+    """No attributes are kept before the stamp has stayed the same."""
     kept = steady()
     kept.keep(ONE, content_of(), attributes_of(), is_exact=True, now_ns=NOW_NS)
     kept.stamped("later")
@@ -121,7 +121,7 @@ def test_never_more_than_may_be() -> None:
 
 
 def told(attributes: pyfuse3.EntryAttributes) -> tuple[Any, ...]:
-    """Everything that the kernel is told of a file."""
+    """Everything that the kernel is shown of a file."""
     names = ("st_ino", "st_mode", "st_size", "st_blocks", "st_mtime_ns", "st_uid", "attr_timeout", "entry_timeout")
     return tuple(getattr(attributes, name) for name in names)
 
@@ -143,7 +143,7 @@ class Made:
 
 
 async def listed(mount: World) -> list[pyfuse3.EntryAttributes]:
-    """What a listing shows of the MP3s of recordings/, a few at a time."""
+    """What a listing shows of the MP3s of recordings/, a few entries at a time."""
     found, after = [], 0
     async with mount.kernel.opened_folder("recordings") as handle:
         while True:
@@ -158,8 +158,8 @@ async def listed(mount: World) -> list[pyfuse3.EntryAttributes]:
 
 
 async def require_true(mount: World) -> dict[str, tuple[Any, ...]]:
-    """A listing, and the next, show of each file what stat of it shows, which is made anew, if the kernel may believe
-    it at all."""
+    """A listing, and the next one, show of each file what a stat of it shows, which is made afresh, if the kernel may
+    believe it at all."""
     shown = {}
     for _which in range(2):
         found = await listed(mount)
@@ -173,7 +173,8 @@ async def require_true(mount: World) -> dict[str, tuple[Any, ...]]:
 
 
 async def test_the_second_listing_makes_none(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where the first had to wait for what it showed; it holds what it shows all the same."""
+    """The second listing makes no attributes, even where the first had to wait for entries; its attributes can still be
+    taken back from the kernel."""
     made = Made(monkeypatch)
     async with world(account(), v1=False) as mount:
         first = [told(attributes) for attributes in await listed(mount)]
@@ -197,8 +198,8 @@ async def test_the_second_listing_makes_none(world, monkeypatch: pytest.MonkeyPa
 
 
 async def test_whatever_happens_a_listing_shows_what_stat_shows(world) -> None:
-    """Files are read, learned of, changed, dropped, told of anew and forgotten between two listings; each time one is
-    shown another way, and it is the only one."""
+    """Between two listings files are read, learned of, changed, dropped, described otherwise and forgotten. Each time
+    one file is shown otherwise, and no other."""
     async with world(account()) as mount:
         # the last, so that nothing is read ahead
         *_rest, learned, rewritten, held, opened = recordings(mount.account)

@@ -28,8 +28,8 @@ def made(description: Description, *, held_nbytes: int = 0, umask: int = 0, is_r
 
 @given(SIZES, SIZES)
 def test_blocks_laws(size_nbytes, held_nbytes):
-    """Blocks: none for an empty file, else at least one; fewer than the size until all is here; never above what is
-    held, but for that one."""
+    """Blocks: none for an empty file, else at least one; fewer than the size until all is here; never more than is
+    held, except for that one."""
     found = blocks(size_nbytes, held_nbytes)
     if size_nbytes == 0:
         assert found == 0
@@ -43,14 +43,14 @@ def test_blocks_laws(size_nbytes, held_nbytes):
 
 @given(SIZES, SIZES, SIZES)
 def test_blocks_grow_with_what_is_held(size_nbytes, one, other):
-    """More bytes here are never fewer blocks."""
+    """More bytes here never mean fewer blocks."""
     assert blocks(size_nbytes, min(one, other)) <= blocks(size_nbytes, max(one, other))
 
 
 @given(st.one_of(st.none(), st.integers(-(2**62), 2**62)), st.booleans())
 def test_times_are_clamped(modified_ns, is_folder):
-    """Whatever the service says, times of files and folders lie in [1970, now + 1 day]; without a word it is the time
-    at which the account was first seen."""
+    """Whatever the service says, times of files and folders lie in [1970, now + 1 day]. Where it says nothing, the time
+    is that at which the account was first seen."""
     attributes = made(Description(is_folder=is_folder, nbytes=1, modified_ns=modified_ns))
     assert 0 <= attributes.st_mtime_ns <= NOW_NS + DAY_NS
     assert attributes.st_mtime_ns == attributes.st_ctime_ns == attributes.st_atime_ns
@@ -72,7 +72,7 @@ def test_times_are_clamped(modified_ns, is_folder):
 )
 def test_modes(is_read_only, umask, file, folder):
     """Files are 0644 and folders 0755 on a mount that refuses writes by itself, 0444 and 0555 on another, less the
-    umask; owned as the settings say, with one link."""
+    umask. The owner is that of the settings, and there is one link."""
     for is_folder, bits in ((False, file | stat.S_IFREG), (True, folder | stat.S_IFDIR)):
         attributes = made(Description(is_folder=is_folder, nbytes=3), umask=umask, is_read_only=is_read_only)
         assert attributes.st_mode == bits
@@ -87,7 +87,8 @@ def test_a_folder_has_no_size():
 
 
 def test_how_long_attributes_are_believed():
-    """An exact size for long, a hint for the listing's life, what nobody knows or what changes by itself not at all."""
+    """The kernel may believe an exact size for long, a hint for the listing's time to live, and an unknown or changing
+    size not at all."""
     caching = KernelCaching()
     for description, seconds in (
         (Description(is_folder=False, nbytes=7), caching.exact_seconds),
@@ -100,7 +101,7 @@ def test_how_long_attributes_are_believed():
 
 
 def test_negative_entries():
-    """A name that does not exist has inode 0 and is remembered 30 s; one that no rule allows for longer."""
+    """A name that does not exist has inode 0, and is remembered for 30 s; a name that no rule allows, for longer."""
     for never_ours, seconds in ((False, 30), (True, 300)):
         attributes = maker().missing(never_ours=never_ours)
         assert (attributes.st_ino, attributes.entry_timeout) == (0, seconds)
@@ -136,8 +137,8 @@ descriptions = st.builds(
 
 @given(st.lists(st.tuples(st.integers(2, 2**62), descriptions, SIZES, st.sampled_from([None, 0o640, 0o755]))))
 def test_a_listing_tells_what_stat_does(entries):
-    """In whatever order a listing shows files and folders, each is told as a stat of it alone is: nothing of the entry
-    before is left in the object that is told again and again."""
+    """In whatever order a listing shows files and folders, each has the attributes that a stat of it alone has: the
+    object that is used again and again keeps nothing of the entry before."""
     making = maker(0o022)
     for inode, description, held_nbytes, permissions in entries:
         alone = making.make(Inode(inode), description, held_nbytes=held_nbytes, now_ns=NOW_NS, permissions=permissions)
@@ -159,7 +160,7 @@ def test_a_listing_tells_what_stat_does(entries):
 
 @given(st.lists(st.tuples(st.integers(2, 2**62), st.none() | SIZES, st.none() | st.integers(-(2**42), 2**42))))
 def test_what_only_a_listing_told_is_told_as_by_stat(entries):
-    """A file of which nothing but the listing has told has the attributes that a stat of it has."""
+    """A file that only a listing has described has the attributes that a stat of it has."""
     making = maker(0o022)
     for inode, nbytes, modified_ms in entries:
         modified_ns = None if modified_ms is None else modified_ms * 10**6
@@ -171,8 +172,8 @@ def test_what_only_a_listing_told_is_told_as_by_stat(entries):
 
 @given(st.integers(0, 2**60), st.integers(0, 2**40), st.booleans())
 def test_statfs_tells_what_is_known(known_nbytes, known_files, is_read_only):
-    """What is used is what is known of, to a block, never nothing; none is free where nothing can be written; no count
-    of blocks is too large for a 32-bit program."""
+    """statfs: the used bytes are those that are known of, rounded up to a block, and never none. Where nothing can be
+    written, none are free. No count of blocks is too large for a 32-bit program."""
     told = statfs_of(known_nbytes=known_nbytes, known_files=known_files, is_read_only=is_read_only)
     used_nbytes = (told.f_blocks - told.f_bfree) * told.f_frsize
     assert known_nbytes <= used_nbytes <= max(known_nbytes, 1) + told.f_frsize

@@ -15,7 +15,7 @@ def _subclasses(kind: type[errors.CffsError]) -> Iterator[type[errors.CffsError]
         yield from _subclasses(inner)
 
 
-#: Raised themselves, beside those that say more.
+#: Exceptions that are raised themselves, beside those that derive from them.
 GENERAL = {errors.RemoteObjectChanged, errors.MalformedAnswer}
 CONCRETE = GENERAL | {
     kind for kind in _subclasses(errors.CffsError) if not kind.__subclasses__() and kind.__module__ == errors.__name__
@@ -23,13 +23,13 @@ CONCRETE = GENERAL | {
 
 
 def test_every_concrete_exception_has_exactly_one_row():
-    """The table's rows are what is raised, no more and no fewer, and what says more has the errno of what says less."""
+    """The table has a row for each exception that is raised, and no other; a derived one has the errno of its base."""
     assert set(ERRNOS) == CONCRETE
     assert all(ERRNOS[kind] == ERRNOS[general] for general in GENERAL for kind in _subclasses(general))
 
 
 def test_the_families_have_no_row_and_are_eio():
-    """A family is not raised; if one were, the application would see EIO and not a crash."""
+    """A base of a family is not raised. If one were, the application would see EIO, and no crash."""
     for family in (errors.CffsError, errors.OriginFault, errors.OperationRefused):
         assert family not in ERRNOS
         assert errno_of(family("of no kind")) == errno.EIO
@@ -63,5 +63,5 @@ def test_no_errno_makes_programs_loop():
     ],
 )
 def test_the_contracts_rows(error, expected):
-    """Section 6 of the contract, row by row."""
+    """The errnos of `cffs/docs/semantics.md#errors`, row by row."""
     assert errno_of(error) == expected

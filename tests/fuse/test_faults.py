@@ -1,4 +1,4 @@
-"""What an application sees when the service misbehaves: the right bytes or the right errno, never other bytes."""
+"""What an application sees of a misbehaving service: right bytes or the errno."""
 
 import errno
 import logging
@@ -11,7 +11,7 @@ from cffs.catalog.missing_objects import APART_MS
 from tests.fuse.kernel import CONTEXT, refused
 from tests.fuse.test_reading import MIB, account, first_recording, mp3, recordings, wav
 
-#: Fault, its options, what the application sees where it hits every answer of a recording's bytes.
+#: A fault, its options, and what the application sees where the fault hits every answer of a recording's bytes.
 STANDING = [
     ("absent", {}, errno.ENOENT),
     ("status", {"code": 410}, errno.ENOENT),
@@ -39,7 +39,7 @@ STANDING = [
     ("hang", {}, errno.ETIMEDOUT),
     ("stall_head", {}, errno.ETIMEDOUT),
 ]
-#: Faults that are none for who reads: the bytes come right.
+#: Faults that do not disturb a reader: the bytes are right.
 HARMLESS = [
     ("wrong_type", {}),
     ("no_etag", {}),
@@ -51,7 +51,7 @@ HARMLESS = [
     ("drip", {"nbytes": 65_536, "seconds": 0.001}),
     ("total_wrong", {"total": "*"}),
 ]
-#: Hits the first answers only: a retry mends it.
+#: A fault that hits only the first answers: a retry mends it.
 PASSING = ["reset_before", "reset", "trunc", "trunc_chunk", "garbage"]
 
 
@@ -62,8 +62,8 @@ def _name(case: object) -> str:
 @pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "by name"])
 @pytest.mark.parametrize(("fault", "options", "expected"), STANDING, ids=_name)
 async def test_a_standing_fault(world, caplog, fault, options, expected, is_listed):
-    """A fault in every answer gives its errno at stat, open or read, no byte that is not the service's, and the
-    neighbour reads right; where it is EIO, a log line says why."""
+    """A fault in every answer gives its errno at stat, open or read, and no byte that is not the service's; the file
+    beside it reads right. Where the errno is EIO, a log line says why."""
     caplog.set_level(logging.WARNING)
     made = account()
     number, neighbour = recordings(made)[0], recordings(made)[-1]
@@ -92,7 +92,7 @@ async def test_a_standing_fault(world, caplog, fault, options, expected, is_list
 
 @pytest.mark.parametrize(("fault", "options"), HARMLESS, ids=_name)
 async def test_a_harmless_fault(world, fault, options):
-    """What is odd but not wrong is read right."""
+    """An answer that is odd but not wrong is read right."""
     made = account()
     number = first_recording(made)
     async with world(made) as mount:
@@ -103,7 +103,7 @@ async def test_a_harmless_fault(world, fault, options):
 
 @pytest.mark.parametrize("fault", PASSING)
 async def test_a_passing_fault(world, fault):
-    """A fault that hits one answer is mended by a retry, and nobody sees it."""
+    """A fault that hits one answer is mended by a retry, and no application sees it."""
     made = account()
     number = first_recording(made)
     async with world(made) as mount:
@@ -114,7 +114,7 @@ async def test_a_passing_fault(world, fault):
 
 
 async def test_a_failure_is_not_remembered(world):
-    """When the service is well again, the next open works at once."""
+    """Once the service is well again, the next open works at once."""
     made = account()
     number = first_recording(made)
     async with world(made) as mount:
@@ -128,8 +128,8 @@ async def test_a_failure_is_not_remembered(world):
 
 
 async def test_a_hanging_read_disturbs_nobody(world):
-    """While one file's bytes hang, other files, folders and the mount's own files answer; the hanging READ ends with
-    ETIMEDOUT, its handle then fails at once, and it is in flight until then."""
+    """While one file's bytes hang, other files, folders and the mount's own files answer. The hanging READ ends with
+    ETIMEDOUT and is in flight until then; afterwards its handle fails at once."""
     made = account()
     number, neighbour = recordings(made)[0], recordings(made)[-1]
     async with (
@@ -157,8 +157,8 @@ async def test_a_hanging_read_disturbs_nobody(world):
 
 
 async def test_a_name_that_hangs_is_not_remembered(world):
-    """A name that the service does not answer for is looked up at once, its stat is ETIMEDOUT, and works as soon as the
-    service does."""
+    """A name for which the service gives no answer is looked up at once. Its stat is ETIMEDOUT, and works as soon as
+    the service does."""
     made = account()
     number = first_recording(made)
     async with world(made, timeout_seconds=1.0, budget_seconds=0.5) as mount:
@@ -180,7 +180,7 @@ async def test_a_name_that_hangs_is_not_remembered(world):
 
 
 async def test_a_listing_that_fails_is_an_error_and_not_an_empty_folder(world):
-    """A folder whose first listing fails answers with the failure's errno; what is known is shown all the same."""
+    """A folder whose first listing fails answers with the errno of the failure; what is known is shown nevertheless."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         mount.standin.faults.add("status", path="/v2/calls$|/v2/media$", code=500)
@@ -205,7 +205,7 @@ async def test_no_answer_of_the_account_is_eacces(world):
 
 
 async def test_stat_after_a_change_without_a_hint(world):
-    """Where a changed object has no hint, its size is asked again: stat is never a made-up number."""
+    """Where a changed object has no hint, its size is asked again: stat never shows a made-up number."""
     made = account()
     number = recordings(made)[-1]
     made.set_recording(number, lengthInBytes=...)
@@ -220,8 +220,8 @@ async def test_stat_after_a_change_without_a_hint(world):
 
 
 async def test_a_file_denied_for_an_hour_leaves(world):
-    """Open of a file that the service denies is ENOENT; where it was denied an hour ago already, its name leaves the
-    listing, and its neighbours stay."""
+    """The open of a file that the service denies is ENOENT. Where the service denied it an hour earlier as well, its
+    name leaves the listing; the names beside it stay."""
     made = account()
     number = recordings(made)[0]
     async with world(made) as mount:

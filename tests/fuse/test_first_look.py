@@ -1,4 +1,7 @@
-"""Files that nobody listed: one request for the body, at most one for the metadata, whatever the two say."""
+"""The first look at files that no listing showed: what they cost.
+
+It is one request for the body and at most one for the metadata, whatever the two answer.
+"""
 
 import errno
 from collections import Counter
@@ -14,27 +17,27 @@ from tests.fuse.kernel import CONTEXT, Kernel, refused
 from tests.fuse.kernelless_mount import World
 from tests.fuse.test_reading import account, recordings
 
-#: Enough that metadata and body are asked for one after the other, and the second is waited for.
+#: Slow enough that the metadata and the body are asked for one after the other, and the second is waited for.
 NO_DATE = Options(send_last_modified=False)
 FORMS = ["mp3", "wav"]
 
 
 def asked(mount: World) -> Counter[str]:
-    """How often each operation was asked; the ranges of bodies are the first piece's."""
+    """How often each operation was asked for; the ranges of bodies are those of the first piece."""
     bodies = [record for record in mount.standin.requests if record.range is not None]
     assert {record.range for record in bodies} <= {"bytes=0-524287"}
     return Counter(record.kind for record in mount.standin.requests)
 
 
 async def idle(mount: World) -> None:
-    """Returns once nothing is asked behind anybody any more."""
+    """Return once no question is under way in the background."""
     with trio.fail_after(5):
         while mount.namespace._context.account._single_flight._pending:
             await trio.lowlevel.checkpoint()
 
 
 def a_small_one(made: Account) -> int:
-    """A recording of both forms of less than 512 KiB."""
+    """A recording whose two forms are both smaller than 512 KiB."""
     number = recordings(made)[-1]
     for form in FORMS:
         made.resize_recording(number, form=form, total_nbytes=300_000)
@@ -42,7 +45,7 @@ def a_small_one(made: Account) -> int:
 
 
 def true(made: Account, number: int, form: str) -> bytes:
-    """Its bytes."""
+    """The bytes of the recording."""
     found = made.recording_object(number, form=form)
     assert found is not None
     return found.read()
@@ -53,8 +56,8 @@ def true(made: Account, number: int, form: str) -> bytes:
 @pytest.mark.parametrize("which", [{}, {"v1": False}, {"v2": False}], ids=["both", "v2", "v1"])
 @pytest.mark.parametrize("options", [Options(), NO_DATE], ids=["old", "no date"])
 async def test_what_it_costs(world, form, checks_modes, which, options):
-    """From first look to end: one request for the bytes, one for the metadata only where the answer does not tell that
-    it is old and v2 can be asked; a second look asks nothing."""
+    """From the first look to the end: one request for the bytes, and one for the metadata only where the answer does
+    not say that the file is old and v2 can be asked. A second look asks nothing."""
     if {"mp3": "v2", "wav": "v1"}[form] in which:
         pytest.skip("the other API's")
     made = account()
@@ -74,7 +77,8 @@ async def test_what_it_costs(world, form, checks_modes, which, options):
 
 
 async def test_other_files_cost_one_body(world):
-    """Dynamic recordings and public media cost their body alone, media their metadata too, for they are listed then."""
+    """Dynamic recordings and public media cost only their body; other media cost their metadata too, since they are
+    listed then."""
     made = account()
     made.media.add_dynamic(DynamicName(hash_code="abcdefgh", year="2012", month="8", campaign="5", filename="a.wav"))
     async with world(made) as mount:
@@ -125,7 +129,7 @@ async def test_a_page_in_place_of_raw_media(world, caplog):
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_metadata_that_hang(world, form):
-    """Metadata that are not answered hold up nobody: the bytes are read, and kept nowhere."""
+    """Metadata that are not answered delay no reader: the bytes are read, and kept nowhere."""
     made = account()
     number = a_small_one(made)
     async with world(made, options=NO_DATE) as mount:
@@ -141,7 +145,7 @@ async def test_metadata_that_hang(world, form):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("fault", [{"kind": "status", "code": 500}, {"kind": "reset"}], ids=["500", "reset"])
 async def test_metadata_that_fail(world, form, fault):
-    """Metadata that fail leave the bytes to who reads, and nothing of them behind."""
+    """Where the metadata fail, the bytes are read, and none of them is kept."""
     made = account()
     number = a_small_one(made)
     async with world(made, options=NO_DATE) as mount:
@@ -160,7 +164,7 @@ async def test_metadata_that_fail(world, form, fault):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("code", [404, 410, 403, 405])
 async def test_bytes_without_metadata(world, form, code):
-    """Where v2 denies what gives its bytes, the bytes are the file."""
+    """Where v2 denies a file that gives bytes, the bytes are the file."""
     made = account()
     number = a_small_one(made)
     async with world(made, options=NO_DATE) as mount:
@@ -174,7 +178,7 @@ async def test_bytes_without_metadata(world, form, code):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("state", ["READY", "ERROR"])
 async def test_metadata_without_bytes(world, form, state):
-    """Where v2 tells of what has no bytes, it is missing."""
+    """A file that v2 describes and that has no bytes is missing."""
     made = account()
     number = a_small_one(made)
     made.set_recording(number, state=state)
@@ -186,7 +190,7 @@ async def test_metadata_without_bytes(world, form, state):
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_being_made_and_nothing_given_out(world, form):
-    """Where v2 says that it is being made, it is there and empty, not missing."""
+    """Where v2 says that the recording is in progress, the file exists and is empty; it is not missing."""
     made = account()
     number = a_small_one(made)
     made.set_recording(number, state="RECORDING")
@@ -199,7 +203,7 @@ async def test_being_made_and_nothing_given_out(world, form):
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_being_made_and_a_whole_body(world, form):
-    """Where v2 says that it is being made, a body that looks whole is kept nowhere."""
+    """Where v2 says that the recording is in progress, a body that looks whole is kept nowhere."""
     made = account()
     number = a_small_one(made)
     made.set_recording(number, state="RECORDING")
@@ -213,7 +217,7 @@ async def test_being_made_and_a_whole_body(world, form):
 @pytest.mark.parametrize("told_nbytes", [0, 7, 10**9])
 @pytest.mark.parametrize("form", FORMS)
 async def test_another_size_than_told(world, form, told_nbytes):
-    """The size is the body's, whatever v2 told."""
+    """The size is that of the body, whatever v2 said."""
     made = account()
     number = a_small_one(made)
     made.set_recording(number, lengthInBytes=told_nbytes)
@@ -226,7 +230,7 @@ async def test_another_size_than_told(world, form, told_nbytes):
 
 
 async def test_broken_by_the_metadata(world, caplog):
-    """In state ERROR the MP3 is refused once v2 has told so."""
+    """In state ERROR the MP3 is refused once v2 has said so."""
     made = account()
     number = a_small_one(made)
     made.set_recording(number, state="ERROR")
@@ -240,7 +244,7 @@ async def test_broken_by_the_metadata(world, caplog):
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_body_that_hangs(world, form):
-    """Where the body does not come and v2 knows the recording, stat tells its hint; opening it waits in vain."""
+    """Where the body does not come and v2 knows the recording, stat shows v2's hint; an open of it waits in vain."""
     made = account()
     number = a_small_one(made)
     made.set_recording(number, lengthInBytes=300_000, lengthInSeconds=100)
@@ -257,7 +261,7 @@ async def test_a_body_that_hangs(world, form):
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_denied_by_both(world, form):
-    """What neither knows is missing for one request to each, and for none within the next 30 s."""
+    """A file that neither API knows is missing, for one request to each, and for no request within the next 30 s."""
     async with world(account()) as mount:
         for _ in range(3):
             with refused(errno.ENOENT):
@@ -267,7 +271,7 @@ async def test_denied_by_both(world, form):
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_name_denied_then_made(world, mock_clock: MockClock, form):
-    """A recording that appears is there 30 s after it was denied at the latest, and not asked for before."""
+    """A recording that appears is there at most 30 s after it was denied, and is not asked for before."""
     made = account()
     number = a_small_one(made)
     async with world(made) as mount:
@@ -287,7 +291,8 @@ async def test_a_name_denied_then_made(world, mock_clock: MockClock, form):
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_proven_then_gone(world, mock_clock: MockClock, form):
-    """What was read once, and is gone at the service, stays readable from here, and is missing once it is dropped."""
+    """A file that was read once, and is then gone at the service, stays readable from here, and is missing once its
+    bytes are dropped."""
     made = account()
     number = a_small_one(made)
     async with world(made) as mount:
@@ -303,7 +308,7 @@ async def test_proven_then_gone(world, mock_clock: MockClock, form):
 
 @pytest.mark.parametrize("options", [Options(honour_ranges=False), Options(send_length=False)])
 async def test_odd_origins(world, options):
-    """An origin that ignores ranges or tells no length gives whole files for one request each."""
+    """An origin that ignores ranges, or gives no length, gives whole files for one request each."""
     made = account()
     number = a_small_one(made)
     async with world(made, options=options) as mount:

@@ -1,4 +1,4 @@
-"""Recordings that are still being made: shown with their size of now, cached nowhere, ordinary files once finished."""
+"""Recordings in progress: the size of now, no cache, ordinary once finished."""
 
 import errno
 import json
@@ -17,25 +17,25 @@ A_SECOND = 1.01
 
 
 def made(seconds: float = 3.0, **shape: object) -> tuple[Account, GrowingCall]:
-    """An account and a recording that is being made in it."""
+    """An account, and a recording in progress in it."""
     account = Account(seed=5, calls=12, media=2, dynamic=2, **shape)  # type: ignore[arg-type]  # a test's shorthand
     return account, GrowingCall(account, account.call_ids()[0], seconds=seconds)
 
 
 def path_of(live: GrowingCall, form: str) -> str:
-    """Where it is opened."""
+    """The path at which the recording is opened."""
     return f"recordings/{live.id}.{form}"
 
 
 async def state_told(found: World, live: GrowingCall) -> None:
-    """Returns once v2 has told of it: what asks for its state does not wait for the answer."""
+    """Return once v2 has answered: a question about the recording's state does not wait for the answer."""
     with trio.fail_after(5):
         while found.catalog.recording(live.id) is None:
             await trio.lowlevel.checkpoint()
 
 
 def cached_nbytes(found: World, live: GrowingCall) -> int:
-    """What is held of it, wherever."""
+    """How much of the recording is held, in memory or on disk."""
     return sum(found.objects.held_nbytes(f"recording/{live.id}.{form}") for form in ("mp3", "wav"))
 
 
@@ -52,7 +52,8 @@ def cached_nbytes(found: World, live: GrowingCall) -> int:
     ids=["ranges", "no ranges", "no length", "no validators", "seeds alone"],
 )
 async def test_grows_then_is_whole(world, mock_clock: MockClock, form, options):
-    """stat and read give what there is now, a second later what there is then; READY, the file is whole and exact."""
+    """stat and read give what there is now, and a second later what there is then. Once it is READY, the file is whole
+    and exact."""
     account, live = made()
     if options.seed_only and form == "mp3":
         path = f"calls/{live.call_id}/{account.recording_row(live.id)['name']}.mp3"
@@ -83,7 +84,8 @@ async def test_grows_then_is_whole(world, mock_clock: MockClock, form, options):
 
 @pytest.mark.parametrize("form", ["mp3", "wav"])
 async def test_a_tail_follows_to_the_true_end(world, mock_clock: MockClock, form):
-    """A handle that was opened while it grew reads on, past READY, to the end: every byte once, the head's apart."""
+    """A handle that was opened while the recording grew reads on past READY, to the end: every byte once, except for
+    the head."""
     account, live = made(seconds=40)
     async with world(account) as found, found.kernel.opened(path_of(live, form)) as (_inode, info):
         body = await found.kernel.read_handle(_inode, info)
@@ -102,7 +104,7 @@ async def test_a_tail_follows_to_the_true_end(world, mock_clock: MockClock, form
 
 
 async def test_another_recording_in_its_place(world, mock_clock: MockClock):
-    """A reader whose bytes are not those of the object any more gets ESTALE and not a mixture."""
+    """A reader whose bytes are no longer those of the object gets ESTALE, and no mixture."""
     account, live = made(seconds=40)
     async with world(account) as found, found.kernel.opened(path_of(live, "mp3")) as (_inode, info):
         body = await found.kernel.read_handle(_inode, info)
@@ -116,7 +118,8 @@ async def test_another_recording_in_its_place(world, mock_clock: MockClock):
 
 
 async def test_at_most_once_a_second(world, mock_clock: MockClock):
-    """However many look and read within a second, the state and the size are asked once, a piece once a handle."""
+    """However many look and read within a second, the state and the size are asked once, and each piece once for a
+    handle."""
     account, live = made()
     path = path_of(live, "mp3")
     async with world(account) as found:
@@ -138,7 +141,8 @@ async def test_at_most_once_a_second(world, mock_clock: MockClock):
 
 
 async def test_new_number_once_finished(world, mock_clock: MockClock):
-    """The number that was opened while it grew is stale once it is finished, so no page of then can be served."""
+    """The inode that was opened while the recording grew is stale once it is finished, so that no page of that time can
+    be served."""
     account, live = made()
     path = path_of(live, "mp3")
     async with world(account) as found:
@@ -156,7 +160,7 @@ async def test_new_number_once_finished(world, mock_clock: MockClock):
 
 
 async def test_known_too_early(world, mock_clock: MockClock):
-    """A WAV that was read before anybody knew that it grows does not stay as short as it was."""
+    """A WAV that was read before it was known to be growing does not stay as short as it was."""
     account, live = made()
     path = path_of(live, "wav")
     async with world(account) as found:
@@ -172,7 +176,8 @@ async def test_known_too_early(world, mock_clock: MockClock):
 
 
 async def test_fails(world, mock_clock: MockClock, caplog):
-    """In state ERROR the reason is in its .json; open of the MP3 is EIO, and so is a read of who has it open."""
+    """In state ERROR the reason is in the recording's .json. An open of the MP3 is EIO, and so is a read through an
+    open handle."""
     account, live = made()
     path = path_of(live, "mp3")
     async with world(account) as found:
@@ -191,7 +196,7 @@ async def test_fails(world, mock_clock: MockClock, caplog):
 
 
 async def test_the_wav_of_what_failed_is_asked(world, mock_clock: MockClock):
-    """A recording in state ERROR can be broken, and need not be: its WAV is what the service gives."""
+    """A recording in state ERROR may be broken, and need not be: its WAV is what the service gives."""
     account, live = made()
     path = path_of(live, "wav")
     async with world(account) as found:
@@ -202,7 +207,7 @@ async def test_the_wav_of_what_failed_is_asked(world, mock_clock: MockClock):
 
 
 async def test_nothing_given_out_yet(world, mock_clock: MockClock):
-    """While the origin has no byte of it the file is empty, not missing; it is there as soon as they are."""
+    """While the origin has no byte of it the file is empty, and not missing; once bytes come, they are read."""
     account, live = made()
     path = path_of(live, "mp3")
     async with world(account) as found:
@@ -215,7 +220,8 @@ async def test_nothing_given_out_yet(world, mock_clock: MockClock):
 
 
 async def test_other_file_ids(world, mock_clock: MockClock):
-    """Where v1 numbers its files otherwise, a call's WAVs are cached only when none of its recordings is being made."""
+    """Where v1 numbers its files otherwise, a call's WAVs are cached only when none of its recordings is in
+    progress."""
     account, live = made(v1_ids_differ=True)
     row = account.call_row(live.call_id)
     path = f"campaigns/{row['campaignId']}/{live.call_id}/{account.v1_file_id(live.id)}.wav"

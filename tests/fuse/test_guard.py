@@ -16,7 +16,7 @@ from tests.fuse.kernel import refused
 
 
 class Obedient(Handlers):
-    """Handlers that do as they are told."""
+    """Handlers that wait, raise or answer as their arguments say."""
 
     async def getattr(self, inode: int, failure: BaseException | None = None, seconds: float = 0.0) -> str:
         await trio.sleep(seconds)
@@ -82,7 +82,7 @@ async def test_an_answer_passes(autojump_clock):
 
 
 async def test_one_of_our_exceptions_is_its_errno(autojump_clock, caplog):
-    """A refusal is an errno and no log line; the service's fault is an errno and one line that says why."""
+    """A refusal is an errno and no log line. A fault of the service is an errno and one line that says why."""
     subject = Subject()
     for failure, expected in ((RemoteObjectMissing("a"), errno.ENOENT), (ReadOnlyMount("b"), errno.EROFS)):
         with refused(expected):
@@ -96,8 +96,8 @@ async def test_one_of_our_exceptions_is_its_errno(autojump_clock, caplog):
 
 
 async def test_a_service_that_is_down_is_one_line(autojump_clock, caplog):
-    """While an API fails as a whole, the first call that fails with it has a line and the others have none; those of
-    the other API do, and afterwards one line says how many there were."""
+    """While an API fails as a whole, the first call that fails with it has a log line, and the others have none.
+    Failures of the other API do have one, and afterwards one line says how many there were."""
     caplog.set_level(logging.INFO)
     failing: list[str] = []
     subject = Subject(CallTable(budget_seconds=15.0, failing=lambda: failing))
@@ -151,7 +151,7 @@ async def test_cancellation_passes(autojump_clock):
 
 
 async def test_interrupts_pass(autojump_clock):
-    """What is no Exception is not ours to swallow."""
+    """What is no Exception passes through the guard."""
     subject = Subject()
     with pytest.raises(KeyboardInterrupt):
         await subject.getattr(7, KeyboardInterrupt())
@@ -175,7 +175,8 @@ async def test_calls_in_flight(autojump_clock):
 
 
 async def test_an_act_has_twice_the_budget(autojump_clock):
-    """The kernel asks an act once, so it has all of the promised time; what became of it then is not known: EIO."""
+    """The kernel makes a call that changes something only once, so it has all of the promised time. When that ends, the
+    result is not known: EIO."""
     subject = Subject()
     begun_at = trio.current_time()
     with refused(errno.EIO):

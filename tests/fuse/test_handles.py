@@ -1,4 +1,4 @@
-"""The table of open handles against a dictionary."""
+"""The table of open handles, against a dictionary."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,8 @@ from cffs.tree.nodes import CallJsonNode, FixedNode, Kind, SearchNode
 
 
 class HandleMachine(RuleBasedStateMachine):
-    """Adds, gets and removes handles of every kind; the model is a dict that remembers all numbers ever given."""
+    """Adds, gets and removes handles of every kind; the model is a dictionary that remembers every number ever
+    given."""
 
     numbers = Bundle("numbers")
 

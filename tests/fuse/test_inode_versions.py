@@ -1,4 +1,7 @@
-"""One inode is one version: its size and its pages, whichever machine answers and whoever looks at it meanwhile."""
+"""One inode is one version: its size and its pages.
+
+This holds whichever machine of the service answers, and whichever program looks meanwhile.
+"""
 
 import errno
 import itertools
@@ -26,13 +29,13 @@ from tests.reader.simulated_link import MIB, disk_in
 
 FILES = 6
 NBYTES = 300_001
-#: Which versions the machines behind the service have of the file that changes, by the turn in which they answer: two
-#: of one size, and one of another.
+#: Which versions the machines of the service have of the file that changes, in the order in which they answer: two of
+#: one size, and one of another.
 SERVED = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2, 0))
 
 
 def account() -> Account:
-    """A folder of files of one size; the sizes that its listing tells are not theirs."""
+    """A folder of files of one size. The sizes that its listing gives are other ones."""
     made = Account(seed=7, calls=FILES, media=0, dynamic=0)
     for number in recordings(made):
         made.resize_recording(number, form="mp3", total_nbytes=NBYTES)
@@ -69,7 +72,7 @@ class Service:
 
 
 class Play:
-    """Plays steps through the page cache; every check is in here."""
+    """Plays steps through the page cache; every check is made here."""
 
     def __init__(self, world: World, clock: MockClock) -> None:
         self.world, self.clock = world, clock
@@ -111,7 +114,7 @@ class Play:
                 self.clock.jump(6)
 
     async def walk(self) -> None:
-        """Every file in the folder's order, as `cp -r` reads them: the next ones come early."""
+        """Read every file in the folder's order, as `cp -r` does: the following files are read ahead."""
         for number in self.numbers:
             if number == self.changing:
                 await self.open(3)
@@ -157,8 +160,8 @@ class Play:
             await self.pages.close(held[0])
 
     async def in_peace(self) -> None:
-        """One machine is left: what is kept of an earlier version may be read on, and the first pass may find that it
-        is gone; the next ones meet no error, and the last reports no change."""
+        """One machine is left. What is kept of an earlier version may still be read, and the first pass may find that
+        it is gone. The next passes meet no error, and the last one reports no change."""
         for slot in list(self.held):
             await self.close(slot)
         self.service.serve((2,))
@@ -191,8 +194,9 @@ STEP = st.one_of(
 @settings(max_examples=200 if EXPLORES else 12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEP, min_size=3, max_size=16), has_disk=st.booleans())
 def test_versions_through_the_page_cache(steps: list[tuple[str, int, int]], has_disk: bool) -> None:
-    """Whichever machine answers, whoever looks, whatever is evicted: fstat after open is the size of one version, the
-    pages are that version's to their end, and in peace there is no error, no change and no request left."""
+    """Whichever machine answers, whichever program looks, whatever is evicted: fstat after open shows the size of one
+    version, and all pages are that version's. Once things are quiet there is no error, no change and no further
+    request."""
 
     async def main(folder: Path, clock: MockClock) -> None:
         async with AsyncExitStack() as stack:
@@ -215,8 +219,8 @@ def test_versions_through_the_page_cache(steps: list[tuple[str, int, int]], has_
 
 @pytest.mark.parametrize("now", [0, 2])
 async def test_a_folder_in_order_after_a_change(world, mock_clock: MockClock, now: int) -> None:
-    """A file that was brought early in one pass and changed is, in the next pass, brought and opened in its version of
-    now: the right size while it is open, no second report, nothing fetched twice."""
+    """A file that was read ahead in one pass, and changed afterwards, is read ahead and opened in its version of now in
+    the next pass: its size is right while it is open, the change is reported once, and nothing is fetched twice."""
     async with world(account(), memory_nbytes=MIB) as mount:
         play = Play(mount, mock_clock)
         await mount.kernel.listing("recordings")
@@ -249,8 +253,8 @@ async def test_a_folder_in_order_after_a_change(world, mock_clock: MockClock, no
 async def test_an_inode_is_one_version_however_its_change_was_learned(
     world, mock_clock: MockClock, data: bytes, *, is_told: bool
 ):
-    """The object behind an inode that was opened and closed again is another one now: the inode is not opened, whoever
-    found out."""
+    """The object of an inode that was opened and closed has changed. The inode is not opened again, however the change
+    was found."""
     async with world(account()) as mount:
         number = recordings(mount.account)[0]
         path, key = f"recordings/{number}.mp3", f"recording/{number}.mp3"
@@ -271,7 +275,8 @@ async def test_an_inode_is_one_version_however_its_change_was_learned(
 
 
 async def test_what_is_shown_of_an_inode_of_an_earlier_version(world) -> None:
-    """Who has it open is shown its size for as long as that lasts; afterwards its name is looked up anew."""
+    """A program that has the inode open is shown its size until it closes it; afterwards the name is looked up
+    again."""
     async with world(account()) as mount:
         number = recordings(mount.account)[0]
         path = f"recordings/{number}.mp3"
@@ -288,8 +293,8 @@ async def test_what_is_shown_of_an_inode_of_an_earlier_version(world) -> None:
 
 
 async def test_a_size_that_was_shown_before_the_first_open(world) -> None:
-    """Whatever size an inode was shown, exact or not and under however many names of its object: opening it has the
-    kernel ask, and the answer is that of what is open."""
+    """Whatever size an inode was shown, exact or not, and under however many names of its object: an open of it makes
+    the kernel ask again, and the answer is the size of what is open."""
     async with world(account()) as mount:
         number = recordings(mount.account)[0]
         key, path = f"recording/{number}.mp3", f"recordings/{number}.mp3"
@@ -308,8 +313,8 @@ async def test_a_size_that_was_shown_before_the_first_open(world) -> None:
 
 
 async def test_no_page_is_kept_from_an_open_without_a_size(world) -> None:
-    """Pages that a private mapping made before the size was known may end anywhere: the next open lets them go, and
-    from then on they are kept."""
+    """Pages that a private mapping made before the size was known may end anywhere. The next open drops them, and from
+    then on pages are kept."""
     made = account()
     number = recordings(made)[0]
     made.resize_recording(number, form="mp3", total_nbytes=3 * MIB)
@@ -325,12 +330,12 @@ async def test_no_page_is_kept_from_an_open_without_a_size(world) -> None:
 
 # -- answers without bytes, and answers that do not agree --
 
-#: Paths of every kind of file whose bytes are the service's, and of what is answered there.
+#: Paths of every kind of file whose bytes are the service's, and what answers there.
 EMPTIED = r"/(recordings/\d+\.mp3|files/recording/.*|media/.*)$"
 
 
 async def test_a_body_without_bytes_is_no_file(world, tmp_path: Path) -> None:
-    """While the service answers with an empty body, whatever form is opened is EIO, and stat never says 0; nothing is
+    """While the service answers with an empty body, the open of any form is EIO, and stat never shows 0. Nothing is
     remembered, here or in the next mount: with the next true answer the file is read whole."""
     made = Account(seed=5, calls=3, media=2, dynamic=1)
     paths = every_form(made)
@@ -352,8 +357,8 @@ async def test_a_body_without_bytes_is_no_file(world, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content_range", ["bytes */0", "bytes */*", None])
 async def test_an_empty_file_that_is_stated(world, mock_clock: MockClock, content_range: str | None) -> None:
-    """A range that nothing can satisfy is the statement that a file is empty: so it is where no length and no duration
-    is known, for a few seconds; else it is EIO."""
+    """An answer that no range can be satisfied states that a file is empty. Where no length and no duration is known,
+    the file is shown empty for a few seconds; otherwise it is EIO."""
     made = Account(seed=5, calls=3, media=2, dynamic=1)
     mock_clock.rate = 1.0
     async with world(made) as mount:
@@ -374,7 +379,7 @@ async def test_an_empty_file_that_is_stated(world, mock_clock: MockClock, conten
 
 
 async def test_an_empty_file_that_its_metadata_tell_of(world) -> None:
-    """A recording of no bytes, of which v2 says so, is an empty file."""
+    """A recording without bytes, of which v2 says so, is an empty file."""
     made = account()
     number = recordings(made)[0]
     made.set_recording(number, lengthInBytes=0, lengthInSeconds=0)
@@ -387,7 +392,7 @@ async def test_an_empty_file_that_its_metadata_tell_of(world) -> None:
 
 
 def every_form(made: Account) -> dict[str, str]:
-    """The path of one file of each kind in the mount and at the service."""
+    """The path of one file of each kind, in the mount and at the service."""
     number, media_id, name = recordings(made)[0], made.media.media_ids()[0], next(iter(made.media.dynamic))
     return {
         f"recordings/{number}.mp3": below(number),
@@ -398,8 +403,8 @@ def every_form(made: Account) -> dict[str, str]:
 
 
 async def test_validators_that_differ_with_each_answer(world, mock_clock: MockClock) -> None:
-    """Whatever each answer names it, a file is read by the first open, under one inode for as long as pages are kept of
-    it, and no change is reported."""
+    """Whatever validator each answer has, a file is read by the first open, under one inode as long as its pages are
+    kept, and no change is reported."""
     made = account()
     small, large = recordings(made)[:2]
     made.resize_recording(large, form="wav", total_nbytes=1_500_044)

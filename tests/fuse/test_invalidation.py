@@ -1,4 +1,4 @@
-"""What the kernel is told to forget when facts were learned."""
+"""What the kernel is made to forget once facts were learned."""
 
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from cffs.fuse.presentation import KernelView
 
 
 async def test_more_changes_than_are_kept(tmp_path: Path, nursery: trio.Nursery) -> None:
-    """Where more changed than was kept, every inexact size is taken back once; otherwise those of what changed."""
+    """Where more changed than was kept, every inexact size is taken back once; otherwise only the sizes of what
+    changed."""
     told: list[int] = []
     kernel = KernelView(told.append)
     for number in range(1, 2001):

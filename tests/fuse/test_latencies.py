@@ -1,4 +1,4 @@
-"""How many latencies pass before the first byte of a path that was not listed, and how many requests that costs."""
+"""Latencies before the first byte of a path that no listing showed, and requests."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from cffs.standin.answers import Options
 from tests.fuse.kernel import Kernel
 from tests.fuse.kernelless_mount import World
 
-#: Of a request, in the test's time: less than what makes a body late.
+#: The latency of a request, in the test's time: less than what makes a body late.
 LATENCY_SECONDS = 0.8
 ORIGINS = {
     "all": Options(),
@@ -29,7 +29,7 @@ CREDENTIALS = {"both": {}, "v1": {"v2": False}, "v2": {"v1": False}}
 
 @pytest.fixture
 def clock() -> MockClock:
-    """Jumps once nothing has come by the network of this machine for a moment."""
+    """Moves the clock once nothing has come over this machine's network for a moment."""
     return MockClock(autojump_threshold=0.05)
 
 
@@ -43,7 +43,7 @@ class Recording(NamedTuple):
 
 
 def recordings(account: Account) -> Iterator[Recording]:
-    """Each of another call."""
+    """Recordings, each of another call."""
     for call_id in account.call_ids():
         row, rows = account.call_row(call_id), account.recording_rows(call_id)
         if row.get("campaignId") and rows:
@@ -51,20 +51,20 @@ def recordings(account: Account) -> Iterator[Recording]:
 
 
 def public_name(account: Account, media_id: int) -> str:
-    """What the public URL of a media file ends in."""
+    """The last segment of a media file's public URL."""
     return str(account.media.media_row(media_id, root_url="")["publicUrl"].rpartition("/")[2])
 
 
 def dynamic_path(account: Account) -> str:
-    """A dynamic recording."""
+    """The path of a dynamic recording."""
     *folders, filename = next(iter(account.media.dynamic)).parts
     return "/".join(("dynamic", *folders, encode_name(filename)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A kind of path: which APIs it needs, in how many latencies its first byte must come, how many requests for
-    metadata it may cost where the origin is `all` there is, and for how many more elsewhere."""
+    """A kind of path: the APIs it needs, the latencies within which its first byte must come, the requests for metadata
+    that it may cost where the origin offers everything (`all`), and how many more it may cost elsewhere."""
 
     path: Callable[[Account, Recording, int], str]
     needs: str = "v1 v2"
@@ -85,7 +85,7 @@ ROWS = {
         metadata=0,
         in_documents=False,
     ),
-    # the head says where the samples lie, and whatever is read before that is more than the moment costs
+    # the head says where the samples lie, so more is read before them than the clip needs
     "recordings/F@A-B.wav": Row(
         path=lambda _account, found, _media: f"recordings/{found.ident}@1-3.wav",
         needs="v1",
@@ -133,13 +133,13 @@ ROWS = {
     ),
     "dynamic": Row(path=lambda account, _found, _media: dynamic_path(account), needs="v1", latencies=1.3, metadata=0),
 }
-#: Requests for metadata beyond those of the row, by origin: for states that no date tells; for the recordings that
-#: calls leave out; and, once a mount, for what the origin has of listings at all.
+#: Requests for metadata beyond those of the row, by origin: for states that no date gives away; for the recordings that
+#: calls leave out; and, once in a mount's life, for which listings the origin offers.
 MORE_METADATA = {"all": 0, "no dates": 1, "not embedded": 1, "the documents alone": 2}
 
 
 class Cost(NamedTuple):
-    """What a first byte took, and what was asked for it in the end."""
+    """What a first byte took, and the requests it had cost at its end."""
 
     latencies: float
     requests: Counter[str]
@@ -163,7 +163,7 @@ def bodies(mount: World) -> Counter[str]:
 
 
 def rows_for(origin: str, which: dict[str, bool]) -> dict[str, Row]:
-    """What can be asked with these credentials of this origin."""
+    """The kinds of paths that these credentials can ask this origin for."""
     given = {api for api in ("v1", "v2") if which.get(api, True)}
     return {
         name: row
@@ -173,7 +173,7 @@ def rows_for(origin: str, which: dict[str, bool]) -> dict[str, Row]:
 
 
 def check(name: str, row: Row, origin: str, cost: Cost) -> None:
-    """The row's bounds."""
+    """The bounds of the row."""
     assert cost.requests["body"] == row.bodies, (name, cost)
     assert cost.requests["metadata"] <= row.metadata + MORE_METADATA[origin], (name, cost)
     assert cost.latencies <= row.latencies, (name, cost)
@@ -183,8 +183,8 @@ def check(name: str, row: Row, origin: str, cost: Cost) -> None:
 @pytest.mark.parametrize("which", CREDENTIALS.values(), ids=CREDENTIALS)
 @pytest.mark.parametrize("origin", ORIGINS)
 async def test_the_first_byte(world, clock: MockClock, origin, which, checks_modes):
-    """1.3 latencies where the file's folder is known, 2.3 below a call that is not, and for a moment; one request for
-    the bytes, and for the metadata one, or those that tell of a call."""
+    """The first byte takes 1.3 latencies where the file's folder is known, and 2.3 below a call that is not known, or
+    for a clip. It costs one request for the bytes and one for the metadata; for a call, those that describe it."""
     made = Account(seed=5, calls=40, media=8, dynamic=4)
     found, media = recordings(made), iter(made.media.media_ids())
     async with world(made, options=ORIGINS[origin], timeout_seconds=120.0, budget_seconds=100.0, **which) as mount:
@@ -212,8 +212,9 @@ async def test_the_first_byte_of_a_mount(world, tmp_path: Path, clock: MockClock
 
 @pytest.mark.parametrize(("checks_modes", "most"), [(True, 3.3), (False, 2.3)], ids=["modes checked", "not checked"])
 async def test_a_campaign_that_is_not_known_yet(world, clock: MockClock, checks_modes, most):
-    """With v2 alone a campaign that the first page did not tell of is asked for: beside the call, where the kernel does
-    not check modes, else before it, since the kernel asks for the folder's attributes before it goes into it."""
+    """With v2 alone, a campaign that the first page did not show is asked for: beside the call, where the kernel does
+    not check modes; before it otherwise, since the kernel asks for the folder's attributes before it enters the
+    folder."""
     made = Account(seed=5, calls=40)
     found, row = next(recordings(made)), ROWS["campaigns/C/K/N.mp3"]
     async with world(made, v1=False, timeout_seconds=120.0, budget_seconds=100.0) as mount:
@@ -225,7 +226,7 @@ async def test_a_campaign_that_is_not_known_yet(world, clock: MockClock, checks_
 
 
 async def started(mount: World) -> None:
-    """The mount has done what it does when it starts; from then on the origin is far away."""
+    """Return once the mount has done what it does at its start; from then on the origin is far away."""
     account: Any = mount.namespace._context.account
     account.learn_campaigns()
     await trio.sleep(1)
@@ -233,7 +234,8 @@ async def started(mount: World) -> None:
 
 
 async def test_sixteen_programs(world, clock: MockClock):
-    """Two hundred names of one folder, read by sixteen at a time, take hardly longer than their requests, one each."""
+    """Two hundred names of one folder, read by sixteen programs at a time, take hardly longer than their requests, one
+    for each."""
     made = Account(seed=5, calls=220)
     ids = [number for call_id in made.call_ids() for number in made.recording_ids(call_id)][:200]
     for number in ids:
@@ -253,3 +255,38 @@ async def test_sixteen_programs(world, clock: MockClock):
                 nursery.start_soon(read, number)
         assert trio.current_time() - began < 1.2 * 200 / 16 * LATENCY_SECONDS
         assert bodies(mount) == {"body": 200}
+
+
+@pytest.mark.parametrize("hanging", ["files", "folders"])
+@pytest.mark.parametrize("which", CREDENTIALS.values(), ids=CREDENTIALS)
+async def test_a_healthy_file_beside_a_hundred_that_hang(world, clock: MockClock, which, hanging):
+    """It takes its own latencies, the second after which what hangs does not count any more, and hardly more."""
+    made = Account(seed=5, calls=40)
+    found = next(recordings(made))
+    form = "wav" if which.get("v1", True) else "mp3"
+    healthy = {"files": f"recordings/{found.ident}.{form}", "folders": f"campaigns/{found.campaign}/{found.call}"}
+    healthy["folders"] += f"/{found.ident}.{form}"
+    others = {"files": "recordings/{}." + form, "folders": f"campaigns/{found.campaign}/" + "{}/88." + form}
+    own_latencies = {"files": 1.3, "folders": 2.3}[hanging]
+    async with world(made, timeout_seconds=120.0, budget_seconds=100.0, **which) as mount:
+        await started(mount)
+        mount.standin.faults.add("hang", path=r"/7\d\d(\.mp3)?$")
+        async with trio.open_nursery() as nursery:
+
+            async def read(path: str) -> None:
+                with trio.CancelScope() as scope:
+                    scopes.append(scope)
+                    await mount.kernel.read(path)
+
+            scopes: list[trio.CancelScope] = []
+            for number in range(700, 800):
+                nursery.start_soon(read, others[hanging].format(number))
+            await trio.sleep(0.3)
+            began = trio.current_time()
+            assert await mount.kernel.read(healthy[hanging])
+            took = trio.current_time() - began
+            assert len(mount.calls.waiting()) == 100
+            for scope in scopes:
+                scope.cancel()
+        mount.standin.faults.clear()
+        assert took <= own_latencies * LATENCY_SECONDS + 1

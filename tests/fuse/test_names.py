@@ -1,4 +1,4 @@
-"""Lookups, folders and what is refused, through the operations."""
+"""Lookups, folders and refusals, through the operations."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from tests.fuse.test_reading import account, first_recording, recordings
 
 
 async def test_forgetting_leaves_the_root_alone(world):
-    """After the kernel forgot every lookup, listings included, the table holds the root and nothing else."""
+    """After the kernel has forgotten every lookup, listings included, the table holds the root and nothing else."""
     async with world(account()) as mount:
         kernel = mount.kernel
         for path in ("campaigns", "calls", "recordings", "media", "media/by-name", "dynamic", "me", "me/billing"):
@@ -36,8 +36,8 @@ async def test_forgetting_leaves_the_root_alone(world):
 
 @pytest.mark.parametrize("formats", [("mp3",), ("wav",), ("mp3", "wav")])
 async def test_listings_tell_what_stat_does(world, formats):
-    """Whatever of a listing the kernel believes (what is still to be asked it does not) is what GETATTR tells: also of
-    files that were read, whose size had to be asked, that are broken or being made."""
+    """What the kernel believes of a listing is what GETATTR shows, also of files that were read, whose size had to be
+    asked, that are broken or in progress. (What is still to be asked it does not believe.)"""
     made = account()
     silent, broken, growing, read = recordings(made)[:4]
     made.set_recording(silent, lengthInBytes=-1)
@@ -46,7 +46,7 @@ async def test_listings_tell_what_stat_does(world, formats):
     async with world(made, formats=formats) as mount:
         await mount.kernel.listing("recordings")
         await mount.kernel.read(f"recordings/{read}.{formats[-1]}")
-        await told_and_shown(mount)  # what no listing tells is asked for by now
+        await told_and_shown(mount)  # the sizes that no listing gives are asked for here
         found = await told_and_shown(mount)
         believed = {path: both for path, both in found.items() if both[0][FIELDS.index("attr_timeout")]}
         assert len(believed) > 100
@@ -55,7 +55,7 @@ async def test_listings_tell_what_stat_does(world, formats):
 
 
 async def told_and_shown(mount) -> dict[str, tuple[list[object], list[object]]]:
-    """Every path that is listed, with what its listing told and what GETATTR shows."""
+    """Every path that is listed, with what its listing showed and what GETATTR shows."""
     todo, found = [""], {}
     while todo:
         folder = todo.pop()
@@ -76,7 +76,7 @@ def values(attributes: pyfuse3.EntryAttributes) -> list[object]:
 
 
 async def test_a_stale_inode_is_forgotten_too(world):
-    """A retired number leaves the table when its last lookup is given back."""
+    """A retired inode leaves the table when its last lookup is given back."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         path = f"recordings/{number}.mp3"
@@ -88,7 +88,7 @@ async def test_a_stale_inode_is_forgotten_too(world):
 
 
 async def test_inodes_are_stable_and_shared(world):
-    """A file has one number in every folder that shows it, at every lookup; folders have their own."""
+    """A file has one inode in every folder that shows it, at every lookup; folders have inodes of their own."""
     async with world(account()) as mount:
         made = mount.account
         call_id = next(c for c in made.call_ids() if made.call_row(c).get("campaignId") and made.recording_ids(c))
@@ -106,7 +106,7 @@ async def test_inodes_are_stable_and_shared(world):
 
 @pytest.mark.parametrize("room", [1, 3, 1000])
 async def test_a_listing_in_pieces(world, room):
-    """However few entries fit a reply, each is given once and the places ascend."""
+    """However few entries fit a reply, each is given once, and the offsets ascend."""
     async with world(Account(seed=5, calls=40, media=8, dynamic=4)) as mount:
         for path in ("", "campaigns", "recordings", "media", "media/by-name", "me"):
             whole = await mount.kernel.listing(path, room=100_000)
@@ -115,7 +115,7 @@ async def test_a_listing_in_pieces(world, room):
 
 
 async def test_a_listing_resumed_and_rewound_anywhere(world):
-    """Reading on from any place gives exactly the entries after it, in any order of asking, once each."""
+    """Reading on from any offset gives exactly the entries after it, once each, in any order of asking."""
     async with world(Account(seed=5, calls=40, media=8, dynamic=4)) as mount:
         for path in ("", "recordings", "media"):
             async with mount.kernel.opened_folder(path) as folder:
@@ -140,7 +140,7 @@ async def test_a_refused_entry_is_no_lookup(world):
 
 
 async def test_listed_names_look_up_to_the_same_inode(world):
-    """Every listed name resolves, to the number that the listing gave."""
+    """Every listed name resolves, to the inode that the listing gave."""
     async with world(account()) as mount:
         for path in ("campaigns", "recordings", "media", "media/by-name", "media/public"):
             async with mount.kernel.opened_folder(path) as folder:
@@ -151,7 +151,7 @@ async def test_listed_names_look_up_to_the_same_inode(world):
 
 
 async def test_own_files_are_there_and_not_listed(world):
-    """.cffs opens by name, is not listed in the root, and costs no request."""
+    """.cffs opens by its name, is not listed in the root, and costs no request."""
     async with world(account()) as mount:
         assert ".cffs" not in await mount.kernel.listing("")
         mount.standin.log.clear()
@@ -164,7 +164,8 @@ async def test_own_files_are_there_and_not_listed(world):
 
 
 async def test_names_that_are_none(world):
-    """What the tree cannot hold is a negative entry without a request; what the service denies is one for 30 s."""
+    """A name that the tree cannot hold is a negative entry without a request; a name that the service denies is one for
+    30 s."""
     async with world(account()) as mount:
         folder = await mount.kernel.inode("recordings")
         mount.standin.log.clear()
@@ -183,7 +184,7 @@ async def test_names_that_are_none(world):
 
 
 async def test_refusals_of_names(world):
-    """A name over 255 bytes is ENAMETOOLONG, a file as folder ENOTDIR, an unknown number ESTALE."""
+    """A name over 255 bytes is ENAMETOOLONG, a file used as a folder ENOTDIR, an unknown inode ESTALE."""
     async with world(account()) as mount:
         file = await mount.kernel.inode(f"recordings/{first_recording(mount.account)}.mp3")
         with refused(errno.ENAMETOOLONG):
@@ -204,7 +205,7 @@ async def test_refusals_of_names(world):
 
 
 async def test_handles_of_the_wrong_kind(world):
-    """A folder's handle does not read, a file's does not list."""
+    """A folder's handle cannot be read, and a file's cannot be listed."""
     async with world(account()) as mount:
         async with mount.kernel.opened_folder("recordings") as folder:
             with refused(errno.EISDIR):
@@ -214,7 +215,7 @@ async def test_handles_of_the_wrong_kind(world):
                 await mount.operations.readdir(info.fh, 0, None)
 
 
-#: Call of the kernel, its arguments, the errno.
+#: A call of the kernel, its arguments, and the errno.
 REFUSALS = [
     ("setattr", (ROOT, pyfuse3.EntryAttributes(), pyfuse3.SetattrFields(), None, CONTEXT), errno.EROFS),
     ("create", (ROOT, b"x", 0o644, os.O_WRONLY, CONTEXT), errno.EROFS),
@@ -236,7 +237,7 @@ REFUSALS = [
 
 
 async def test_refusals(world):
-    """Every call that the mount refuses has its errno; ENOSYS only where the kernel then answers by itself."""
+    """Every call that the mount refuses has its errno; ENOSYS occurs only where the kernel then answers by itself."""
     async with world(account()) as mount:
         for name, arguments, expected in REFUSALS:
             if name == "poll":
@@ -247,7 +248,7 @@ async def test_refusals(world):
 
 
 async def test_calls_that_have_nothing_to_do(world):
-    """flush, fsync, fsyncdir and a second release succeed: a flush that fails fails every close."""
+    """flush, fsync, fsyncdir and a second release succeed: a flush that fails makes every close fail."""
     async with world(account()) as mount:
         async with mount.kernel.opened(".cffs/status.json") as (inode, info):
             await mount.operations.fsync(info.fh, True)
@@ -260,7 +261,7 @@ async def test_calls_that_have_nothing_to_do(world):
 
 
 async def test_statfs_costs_nothing(world):
-    """statfs tells the bytes of all recordings and media that are known, at no request."""
+    """statfs shows the bytes of all recordings and media that are known, and costs no request."""
     async with world(account()) as mount:
         before = await mount.operations.statfs(CONTEXT)
         assert before.f_blocks == 1
@@ -279,7 +280,7 @@ async def test_statfs_costs_nothing(world):
 
 
 async def test_subjects_are_for_people(world):
-    """A call in flight names kind and id of what it is about, whether it came with an inode or a handle."""
+    """A call in flight names the kind and the id of what it is about, whether it came with an inode or a handle."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         async with mount.kernel.opened(f"recordings/{number}.mp3") as (inode, info):

@@ -1,4 +1,4 @@
-"""Names of which nothing is known are promised by LOOKUP, and proven by whatever is asked of them next."""
+"""Promised names: LOOKUP answers at once, and the next call proves the name."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ HASH = "0123456789abcdef0123456789abcdef"
 
 
 def unknown(mount: World) -> dict[str, bool]:
-    """Well-formed names that no row tells of, in every place of the tree, and whether they are folders."""
+    """Well-formed names that no row knows, in every place of the tree, and whether they are folders."""
     return {
         "campaigns/5/7": True,
         "campaigns/5/7/88.wav": False,
@@ -54,7 +54,7 @@ async def looked_up(kernel: Kernel, path: str) -> pyfuse3.EntryAttributes:
 
 async def test_no_lookup_waits(world, mock_clock: MockClock):
     """Whatever hangs, every well-formed name of the read-only tree is looked up without a checkpoint, as a promise that
-    is not believed, and shown nowhere."""
+    the kernel does not believe and no listing shows."""
     async with world(account()) as mount:
         mount.standin.faults.add("hang")
         before = trio.current_time()
@@ -69,12 +69,13 @@ async def test_no_lookup_waits(world, mock_clock: MockClock):
 
 
 async def test_a_promise_that_is_denied(world, mock_clock: MockClock):
-    """GETATTR, OPEN, ACCESS and OPENDIR of it are ENOENT; from then on so is LOOKUP, for 30 s from the answer."""
+    """GETATTR, OPEN, ACCESS and OPENDIR of a promised name are ENOENT where it is denied; from then on so is LOOKUP,
+    for 30 s from the answer."""
     async with world(account()) as mount:
         operations = mount.operations
         for path, is_folder in unknown(mount).items():
             if path.startswith(("campaigns/5/7/", "calls/7/", "by-label")):
-                continue  # told by what was asked just before
+                continue  # known from what was asked just before
             promised = await looked_up(mount.kernel, path)
             with refused(errno.ENOENT):
                 await operations.getattr(promised.st_ino, CONTEXT)
@@ -88,7 +89,8 @@ async def test_a_promise_that_is_denied(world, mock_clock: MockClock):
 
 
 async def test_the_kernel_remembers_a_denial_for_what_is_left_of_it(world, mock_clock: MockClock):
-    """The negative entry lasts until 30 s after the service's answer, whenever it is given; then it is asked anew."""
+    """A negative entry lasts until 30 s after the service's answer, whenever it is given; then the service is asked
+    again."""
     async with world(account()) as mount:
         folder = await mount.kernel.inode("recordings")
         with refused(errno.ENOENT):
@@ -102,7 +104,7 @@ async def test_the_kernel_remembers_a_denial_for_what_is_left_of_it(world, mock_
 
 
 async def test_a_promise_that_is_kept(world):
-    """What was proven is looked up as known, under the number it was promised with, and believed for long."""
+    """A proven name is looked up as known, under the inode that it was promised with, and is believed for long."""
     made = account()
     number = first_recording(made)
     async with world(made) as mount:
@@ -117,7 +119,8 @@ async def test_a_promise_that_is_kept(world):
 
 
 async def test_a_promise_of_what_only_the_answer_tells(world):
-    """A name behind which only the answer tells what lies leads to the number that the file has everywhere."""
+    """A name of which only the service's answer says what it stands for leads to the inode that the file has
+    everywhere."""
     made = account()
     call_id = next(c for c in made.call_ids() if made.recording_ids(c))
     row = made.recording_rows(call_id)[0]
@@ -132,7 +135,7 @@ async def test_a_promise_of_what_only_the_answer_tells(world):
 
 @pytest.mark.parametrize("checks_modes", [True, False])
 async def test_below_a_promise(world, checks_modes):
-    """Names in a folder that is a promise itself are promised too, and proven after it, whoever asks first."""
+    """Names in a promised folder are promised as well, and proven after it, whichever is asked about first."""
     made = account()
     call_id = next(c for c in made.call_ids() if made.call_row(c).get("campaignId") and made.recording_ids(c))
     campaign_id, row = made.call_row(call_id)["campaignId"], made.recording_rows(call_id)[0]
@@ -150,7 +153,7 @@ async def test_below_a_promise(world, checks_modes):
 
 
 async def test_a_forgotten_promise_leaves_nothing(world):
-    """However many names were promised, once the kernel forgets them neither number nor promise is left."""
+    """However many names were promised, once the kernel forgets them neither inode nor promise is left."""
     async with world(account()) as mount:
         folder = await mount.kernel.inode("recordings")
         for number in range(200, 300):
@@ -158,11 +161,11 @@ async def test_a_forgotten_promise_leaves_nothing(world):
         await mount.kernel.forget_all()
         assert len(mount.inodes) == 1
         assert len(mount.inodes._given) < 10
-        assert not mount.namespace.promises._unproven
+        assert not mount.namespace.promised_names._unproven
 
 
 async def test_a_promise_is_listed_nowhere(world):
-    """What is promised is in no listing, whether it is proven, denied or neither."""
+    """A promised name is in no listing, whether it is proven, denied or neither."""
     made = account()
     async with world(made) as mount:
         await mount.kernel.lookup(await mount.kernel.inode("recordings"), "88.mp3")
@@ -172,7 +175,7 @@ async def test_a_promise_is_listed_nowhere(world):
 
 
 async def test_a_number_is_looked_up_before_it_is_rung(world):
-    """Names that `mkdir` makes are never promised: they would be told to exist, where the mount is read-only."""
+    """Names that `mkdir` makes are never promised: on a read-only mount they would seem to exist."""
     async with world(account()) as mount:
         folder = await mount.kernel.inode("me/callerids")
         assert (await mount.kernel.lookup(folder, "19990000000")).st_ino == 0
@@ -184,7 +187,7 @@ HOSTILE = ["\n.mp3", "%2e%2e.mp3", "..mp3", "a" * 251 + ".mp3", "é" * 125 + ".m
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("which", [{}, {"v1": False}, {"v2": False}], ids=["both", "v2", "v1"])
 async def test_hostile_names(world, name, which):
-    """A name that nothing is called is missing, whatever it is made of, below what is known, promised or denied."""
+    """A name that nothing can have is missing, whatever it is made of, below what is known, promised or denied."""
     made = account()
     call_id = next(c for c in made.call_ids() if made.call_row(c).get("campaignId") and made.recording_ids(c))
     campaign_id = made.call_row(call_id)["campaignId"]
@@ -202,7 +205,7 @@ async def test_hostile_names(world, name, which):
 
 
 async def test_names_probed_by_habit_cost_nothing(world):
-    """Below a promise too, what file managers probe by habit is denied without a question."""
+    """Below a promise as well, names that file managers probe by habit are denied without a question."""
     async with world(account()) as mount:
         mount.standin.faults.add("hang")
         promised = await looked_up(mount.kernel, "campaigns/5/7")

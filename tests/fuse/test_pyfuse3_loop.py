@@ -1,4 +1,7 @@
-"""How pyfuse3's tasks wait for calls: over a socket of packets in the kernel's place, by its loop's own steps."""
+"""The wait of pyfuse3's tasks, over a socket of packets in the kernel's place.
+
+The tasks take the steps of pyfuse3's own loop.
+"""
 
 import itertools
 import os
@@ -17,7 +20,7 @@ END = b"end"
 
 
 class Kernel:
-    """Calls in order, and who answered them; a call that is `slow` waits until `released`."""
+    """Calls in order, and the tasks that answered them; a call that is `slow` waits until `released`."""
 
     def __init__(self, turns: TrioShim) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -28,7 +31,7 @@ class Kernel:
         self.answered: list[tuple[bytes, str]] = []
 
     def ask(self, *calls: bytes) -> None:
-        """They can be read from now on."""
+        """The calls can be read from now on."""
         for call in calls:
             self.theirs.send(call)
 
@@ -45,7 +48,7 @@ class Kernel:
             self.answered.append((call, name))
 
     async def until(self, count: int) -> None:
-        """So many are answered."""
+        """Return once so many calls are answered."""
         while len(self.answered) < count:
             await trio.lowlevel.checkpoint()
 
@@ -60,7 +63,7 @@ async def kernel() -> AsyncIterator[Kernel]:
 
 
 async def test_a_call_that_waits_holds_up_no_other(kernel: Kernel, nursery: trio.Nursery) -> None:
-    """Whoever waits within a call leaves the turn to the next task, and gets in line again afterwards."""
+    """A task that waits within a call hands the turn to the next task, and gets in line again afterwards."""
     for name in ("one", "two", "three"):
         nursery.start_soon(kernel.work, name)
     kernel.ask(b"slow 1", b"slow 2", b"quick")
@@ -85,7 +88,7 @@ async def test_one_caller_is_served_by_one_task(kernel: Kernel, nursery: trio.Nu
 
 
 async def test_the_end_of_the_session_ends_every_task(kernel: Kernel) -> None:
-    """A task that ends hands the turn on, or the mount would never come to its end."""
+    """A task that ends hands the turn on; otherwise the mount would never end."""
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             for name in ("one", "two", "three", "four"):
@@ -98,7 +101,7 @@ async def test_the_end_of_the_session_ends_every_task(kernel: Kernel) -> None:
 async def test_a_task_that_is_cancelled_takes_no_turn_along(
     kernel: Kernel, nursery: trio.Nursery, is_the_holder: bool
 ) -> None:
-    """Cancelled in its wait or in line for it, a task leaves the others a session that works."""
+    """A task that is cancelled in its wait, or in line for it, leaves the others a session that works."""
     scopes = [trio.CancelScope(), trio.CancelScope()]
 
     async def cancellable(number: int) -> None:
@@ -136,7 +139,7 @@ async def test_calls_without_end_leave_the_others_their_turns(kernel: Kernel, nu
 
 
 async def test_a_call_that_follows_at_once_finds_nobody_asleep(nursery: trio.Nursery) -> None:
-    """What is asked while others have their turns is taken without going to sleep."""
+    """A call that arrives while other tasks have their turns is taken without going to sleep."""
     slept: list[int] = []
 
     async def asleep(descriptor: int) -> None:
@@ -159,7 +162,8 @@ async def test_a_call_that_follows_at_once_finds_nobody_asleep(nursery: trio.Nur
 
 @pytest.mark.parametrize("is_lingering", [True, False])
 async def test_closing_ends_the_wait(kernel: Kernel, nursery: trio.Nursery, is_lingering: bool) -> None:
-    """Told that the session ends, who waits asleep, and who is about to, does not wait for a call that never comes."""
+    """Once the session is about to end, a task that sleeps, and one that is about to, does not wait for a call that
+    never comes."""
     descriptor = kernel.ours.fileno()
 
     async def wait() -> None:
@@ -176,8 +180,8 @@ async def test_closing_ends_the_wait(kernel: Kernel, nursery: trio.Nursery, is_l
 
 @given(st.lists(st.booleans(), max_size=300))
 def test_lingering_in_vain_is_rare(found: list[bool]) -> None:
-    """However calls come, what is lingered in vain is at most four times for each call that it brought, and one
-    in thirty-two of the others; with one processor never."""
+    """However calls come, the spins in vain are at most four for each call that a spin brought, and one in thirty-two
+    of the others; with one processor there is none."""
     lingering, alone, vain = SpinPolicy(processors=2), SpinPolicy(processors=1), 0
     for has_call in found:
         assert not alone.is_worth_it()

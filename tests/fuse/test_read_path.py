@@ -1,4 +1,4 @@
-"""The way of one READ through the modules of cffs."""
+"""The path of one READ through the modules of cffs."""
 
 import sys
 from collections.abc import Coroutine
@@ -62,8 +62,8 @@ async def test_a_read_of_a_whole_file_in_memory_passes_few_modules(world, offset
 
 
 async def test_a_read_of_a_stream_passes_few_modules(world):
-    """While a stream arrives, a READ of bytes that are there passes at most nine modules, but for one in four: one in
-    eight moves the window, and one in eight frees a buffer behind the reader."""
+    """While a stream arrives, a READ of bytes that are there passes at most nine modules, except for one READ in four:
+    one in eight moves the window, and one in eight frees a buffer after the reader."""
     made, number = account()
     async with world(made, memory_nbytes=64 * MIB) as mount:
         async with mount.kernel.opened(f"recordings/{number}.wav") as (_inode, info):

@@ -1,4 +1,4 @@
-"""Reading whole files through the operations, with the stand-in's own bytes to compare with."""
+"""Whole files read through the operations, against the stand-in's own bytes."""
 
 import errno
 import os
@@ -42,7 +42,7 @@ def recordings(of: Account) -> list[int]:
 
 
 def by_id(of: Account) -> dict[str, str]:
-    """Local path to the service's path: everything that opens by an id."""
+    """Everything that opens by an id: its path in the mount and at the service."""
     found = {f"recordings/{number}.mp3": mp3(number) for number in recordings(of)}
     found |= {f"recordings/{number}.wav": wav(number) for number in recordings(of)}
     found |= {f"media/{number}": f"/v2/media/{number}/file" for number in of.media.media_ids()}
@@ -54,7 +54,7 @@ def dynamic(of: Account) -> dict[str, str]:
 
 
 def in_calls(of: Account) -> dict[str, str]:
-    """The same by campaign, call and name, as the two documents have it."""
+    """Everything that opens by campaign, call and name, as the service's two documents have it."""
     found = {}
     for call_id in of.call_ids():
         campaign_id = of.call_row(call_id).get("campaignId")
@@ -91,14 +91,14 @@ async def test_whole_files_are_the_services(world, changes):
 
 
 async def test_whole_files_by_the_two_documents_alone(world):
-    """On an origin that answers only the two documents, files open by lookup and read right."""
+    """On an origin that offers only what the two documents describe, files open by lookup and read right."""
     async with world(account(), options=Options(seed_only=True)) as mount:
         media = {f"media/{n}": f"/v2/media/{n}/file" for n in mount.account.media.media_ids()}
         await assert_same(mount, in_calls(mount.account) | media | dynamic(mount.account))
 
 
 async def test_with_v1_alone(world):
-    """A v1 key alone opens WAVs and dynamic recordings; MP3s, media and me are absent, and nothing fails."""
+    """With a v1 key alone, WAVs and dynamic recordings open; MP3s, media and me are absent, and nothing fails."""
     async with world(account(), v2=False) as mount:
         wavs = {local: remote for local, remote in in_calls(mount.account).items() if local.endswith(".wav")}
         await assert_same(mount, wavs | dynamic(mount.account))
@@ -108,7 +108,7 @@ async def test_with_v1_alone(world):
 
 
 async def test_with_v2_alone(world):
-    """A v2 login alone opens MP3s and media; WAVs and dynamic are absent."""
+    """With a v2 login alone, MP3s and media open; WAVs and dynamic recordings are absent."""
     async with world(account(), v1=False) as mount:
         await assert_same(mount, {n: r for n, r in in_calls(mount.account).items() if n.endswith(".mp3")})
         assert "dynamic" not in await mount.kernel.listing("")
@@ -135,8 +135,8 @@ async def test_reads_beyond_the_end(world):
 
 @pytest.mark.parametrize("factor", [0.5, 1.3])
 async def test_fstat_is_exact_after_open(world, factor):
-    """Before open stat shows the hint, even a lying one; once open has returned, the kernel was told to ask again and
-    gets the exact size."""
+    """Before an open, stat shows the hint, even a wrong one. Once open has returned, the kernel was made to ask again,
+    and gets the exact size."""
     made = account()
     number = recordings(made)[-1]
     exact = made.object_for(mp3(number)).total_nbytes
@@ -153,7 +153,7 @@ async def test_fstat_is_exact_after_open(world, factor):
 
 
 async def test_fstat_is_exact_where_another_handle_learned_it(world):
-    """An open that asks nothing, because the size was learned a moment ago, still has the kernel drop the hint."""
+    """An open that asks nothing, because the size was learned a moment ago, still makes the kernel drop the hint."""
     made = account()
     number = recordings(made)[-1]
     made.set_recording(number, lengthInBytes=7)
@@ -169,14 +169,14 @@ async def test_fstat_is_exact_where_another_handle_learned_it(world):
                 last_modified_ns=None,
             )
         )
-        info = await mount.kernel.open(inode)  # before the task that drains changes had its turn
+        info = await mount.kernel.open(inode)  # before the task that drains changes has had its turn
         assert mount.invalidated == [inode]
         await mount.operations.release(info.fh)
 
 
 @pytest.mark.parametrize("told", [0, -1, ..., 2**41, "many"], ids=repr)
 async def test_a_size_nobody_tells_is_asked_once(world, told):
-    """Without a usable hint stat asks the origin once, and open then asks nothing."""
+    """Without a usable hint stat asks the origin once, and an open afterwards asks nothing."""
     made = account()
     number = first_recording(made)
     made.set_recording(number, lengthInBytes=told)
@@ -196,7 +196,7 @@ async def test_a_size_nobody_tells_is_asked_once(world, told):
 
 
 async def test_lookup_and_readdir_never_ask_for_a_size(world):
-    """A size that nobody told costs nothing until stat or open wants it."""
+    """A size that is not known costs nothing until stat or open needs it."""
     made = account()
     for number in recordings(made):
         made.set_recording(number, lengthInBytes=...)
@@ -207,7 +207,8 @@ async def test_lookup_and_readdir_never_ask_for_a_size(world):
 
 
 async def test_unknown_length(world):
-    """An origin that tells no length until its end: the whole is read right, and stat is never too small meanwhile."""
+    """An origin that gives no length until its end: the whole file is read right, and stat is never too small
+    meanwhile."""
     made = account()
     number = first_recording(made)
     made.set_recording(number, lengthInBytes=1000)
@@ -227,7 +228,7 @@ async def test_unknown_length(world):
 
 
 async def test_a_hundred_readers_one_fetch(world):
-    """A hundred that open and read one small file together cost one request for its bytes."""
+    """A hundred programs that open and read one small file together cost one request for its bytes."""
     made = account()
     number = recordings(made)[-1]
     made.resize_recording(number, form="mp3", total_nbytes=500_000)
@@ -246,7 +247,7 @@ async def test_a_hundred_readers_one_fetch(world):
 
 
 async def test_a_changed_object_is_stale_then_new(world):
-    """A changed object under an open file is ESTALE for it; the next open finds a new inode and the new bytes."""
+    """A changed object is ESTALE for a handle that is open; the next open finds a new inode and the new bytes."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         path = f"recordings/{number}.mp3"
@@ -272,8 +273,8 @@ async def test_a_changed_object_is_stale_then_new(world):
 
 
 async def test_a_change_noticed_after_the_last_close(world):
-    """Pages belong to the inode: where a change is noticed while nobody has the file open, the old inode is stale too,
-    so that no page of the old version is shown as the new one."""
+    """Pages belong to the inode. Where a change is noticed while no program has the file open, the old inode is stale
+    as well, so that no page of the old version is shown as the new one."""
     async with world(account()) as mount:
         number = recordings(mount.account)[-1]
         path = f"recordings/{number}.mp3"
@@ -290,8 +291,8 @@ async def test_a_change_noticed_after_the_last_close(world):
 
 
 async def test_a_broken_recording_fails_at_open(world, caplog):
-    """State ERROR is EIO at open of the MP3, without a request for its bytes; stat and its metadata still answer, and
-    the WAV is the service's to give: such a recording can be broken, and need not be."""
+    """State ERROR is EIO at an open of the MP3, without a request for its bytes. stat and the metadata still answer,
+    and the WAV is the service's to give: such a recording may be broken, and need not be."""
     made = account()
     number = first_recording(made)
     made.set_recording(number, state="ERROR")
@@ -309,8 +310,8 @@ async def test_a_broken_recording_fails_at_open(world, caplog):
 
 
 async def test_rendered_files_are_snapshots(world):
-    """A rendered file is as it was at open, through pages, whatever happens to it; an open meanwhile has that of now,
-    under a number of its own, so that no page and no size of the one is the other's; each fstat is exact."""
+    """A rendered file is as it was at its open, through pages, whatever changes. An open meanwhile shows the content of
+    now, under an inode of its own, so that no page and no size is the other's; each fstat is exact."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         path = f"recordings/{number}.json"
@@ -338,7 +339,8 @@ async def test_rendered_files_are_snapshots(world):
 
 
 async def test_rendered_sizes_are_believed_no_longer_than_hints(world):
-    """The size of a rendered file may change under its inode, so the kernel asks again after a listing's life."""
+    """The size of a rendered file may change under its inode, so the kernel asks again after a listing's time to
+    live."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         assert (await mount.kernel.stat(f"recordings/{number}.json")).attr_timeout == 60
@@ -347,7 +349,8 @@ async def test_rendered_sizes_are_believed_no_longer_than_hints(world):
 
 
 async def test_asked_documents(world):
-    """A document that must be asked shows its size and bytes; its second read within the time to live asks nothing."""
+    """A document that must be asked for shows its size and its bytes; a second read within the time to live asks
+    nothing."""
     async with world(account()) as mount:
         body = await mount.kernel.read("me/account.json")
         assert b'"id"' in body
@@ -358,7 +361,7 @@ async def test_asked_documents(world):
 
 
 async def test_pages_are_kept_of_sized_files_only(world):
-    """A file whose size is known keeps its pages from open to open; a handle costs nothing once released."""
+    """A file whose size is known keeps its pages from open to open. A handle costs nothing once it is released."""
     async with world(account()) as mount:
         async with mount.kernel.opened(f"recordings/{first_recording(mount.account)}.mp3") as (_inode, info):
             assert (info.direct_io, info.keep_cache, info.nonseekable) == (False, True, False)
@@ -369,7 +372,7 @@ async def test_pages_are_kept_of_sized_files_only(world):
 
 
 async def test_opening_flags(world):
-    """Whatever opens for writing, or truncates, is EROFS; reading flags of every kind open."""
+    """An open for writing or truncating is EROFS; reading flags of every kind open."""
     async with world(account()) as mount:
         inode = await mount.kernel.inode(f"recordings/{first_recording(mount.account)}.mp3")
         writing = (os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -386,7 +389,7 @@ async def test_opening_flags(world):
 
 
 async def test_blocks_are_what_is_held(world):
-    """st_blocks is 1 before a byte is read, grows with what is read, and is the size once all is here."""
+    """st_blocks is 1 before a byte is read, grows with what is read, and is the whole size once all is here."""
     async with world(account()) as mount:
         number = first_recording(mount.account)
         path = f"recordings/{number}.mp3"

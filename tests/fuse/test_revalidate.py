@@ -1,4 +1,7 @@
-"""`--revalidate`: what is cached is asked about at open once it is old enough, and a changed object is another file."""
+"""`--revalidate`: what is cached is checked at open, once it is old enough.
+
+An object that has changed is another file then.
+"""
 
 import errno
 
@@ -13,7 +16,7 @@ AFTER_SECONDS = 30.0
 
 
 def made() -> tuple[Account, str, str]:
-    """An account, the path of an MP3 in it, and the same in the API."""
+    """An account, the path of an MP3 in it, and the MP3's path in the API."""
     account = Account(seed=5, calls=12)
     ident = account.recording_ids(account.call_ids()[0])[0]
     return account, f"recordings/{ident}.mp3", f"/v2/calls/recordings/{ident}.mp3"
@@ -21,7 +24,7 @@ def made() -> tuple[Account, str, str]:
 
 @pytest.mark.parametrize("options", [Options(), Options(honour_ranges=False)], ids=["ranges", "no ranges"])
 async def test_asked_when_due(world, mock_clock: MockClock, options):
-    """Unchanged, the object costs one request each time it is due, none between, and no byte of it."""
+    """An unchanged object costs one request each time it is due, none in between, and no byte."""
     account, path, below = made()
     async with world(account, options=options, revalidate_seconds=AFTER_SECONDS) as found:
         true = account.object_for(below).read()
@@ -36,7 +39,7 @@ async def test_asked_when_due(world, mock_clock: MockClock, options):
 
 
 async def test_changed(world, mock_clock: MockClock):
-    """A changed object is whole and new at the next open that is due, under a new number; old handles get ESTALE for
+    """A changed object is whole and new at the next open that is due, under a new inode; old handles get ESTALE for
     what was not read."""
     account, path, below = made()
     async with world(account, revalidate_seconds=AFTER_SECONDS, memory_nbytes=2**20) as found:
@@ -53,7 +56,7 @@ async def test_changed(world, mock_clock: MockClock):
 
 
 async def test_gone_and_unreachable(world, mock_clock: MockClock):
-    """What does not answer leaves what is cached readable; 404 is ENOENT."""
+    """What gives no answer leaves what is cached readable; 404 is ENOENT."""
     account, path, below = made()
     async with world(account, revalidate_seconds=AFTER_SECONDS) as found:
         true = await found.kernel.read(path)
@@ -67,7 +70,7 @@ async def test_gone_and_unreachable(world, mock_clock: MockClock):
 
 
 async def test_off(world, mock_clock: MockClock):
-    """Without the option a wholly cached object is never asked about."""
+    """Without the option, a wholly cached object is never asked about."""
     account, path, below = made()
     async with world(account) as found:
         true = await found.kernel.read(path)

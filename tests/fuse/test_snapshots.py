@@ -1,4 +1,4 @@
-"""Rendered files that are open, against a model of the kernel: one set of pages and one size an inode."""
+"""Open rendered files, against a model of the kernel: one size for an inode."""
 
 import pytest
 import trio
@@ -52,15 +52,15 @@ class Kernel(RuleBasedStateMachine):
 
     @rule(node=st.sampled_from(NODES), body=st.binary(max_size=3))
     def change(self, node: Node, body: bytes) -> None:
-        """What the file holds is another thing now."""
+        """The content of the file changes."""
         self.content[node] = body
 
     @rule(node=st.sampled_from(NODES), is_known=st.booleans())
     def look_up(self, node: Node, is_known: bool) -> None:
-        """The kernel's entry ran out, or it was told to look anew."""
+        """The kernel's entry expired, or the kernel was made to look again."""
         self.table.renew(node, len(self.content[node]) if is_known else None)
         inode = self.entries[node] = self.inodes.hold(node)
-        # what stat says then is of now, unless nobody knows it yet
+        # stat then shows the content of now, unless its size is not known yet
         assert self.table.nbytes(inode) in (None, len(self.content[node]))
 
     @rule(
@@ -70,7 +70,8 @@ class Kernel(RuleBasedStateMachine):
         meanwhile=st.lists(st.tuples(st.integers(3, 4), st.binary(max_size=3)), max_size=2),
     )
     def open_file(self, node: Node, thread: int, meanwhile: list[tuple[int, bytes]]) -> Handle:
-        """By the entry that the kernel has; sent back, it looks once more, and others may open it in between."""
+        """Open by the entry that the kernel has. A program that is sent back looks once more, and others may open in
+        between."""
         try:
             return self._opened(node, thread)
         except StaleHandle:
@@ -102,33 +103,33 @@ class Kernel(RuleBasedStateMachine):
 
     @rule(handle=handles)
     def read(self, handle: Handle) -> None:
-        """Through the pages, which whoever comes first fills."""
+        """Read through the pages, which the first reader fills."""
         if handle in self.open and not handle.is_direct:
             assert self.pages.setdefault(handle.inode, handle.body) == handle.body
 
     @rule(handle=consumes(handles))
     def close(self, handle: Handle) -> None:
-        """The last descriptor, or the last mapping."""
+        """Close the last descriptor, or the last mapping."""
         self.open.remove(handle)
         if not handle.is_direct:
             self.table.close(handle.inode)
 
     @invariant()
     def each_inode_has_one_size(self) -> None:
-        """What fstat says of a handle is the size of what it reads."""
+        """fstat of a handle shows the size of what it reads."""
         for handle in self.open:
             assert handle.is_direct or self.table.nbytes(handle.inode) == len(handle.body)
 
 
 async def test_one_content_an_inode(autojump_clock: MockClock) -> None:
-    """However files change while they are looked up, opened, read and closed, each handle reads its own snapshot, fstat
-    says its size, stat the size of now, and no program is sent back twice."""
+    """However files change while they are looked up, opened, read and closed: each handle reads its own snapshot, fstat
+    shows that one's size, stat the size of now, and no program is sent back twice."""
     run_state_machine_as_test(Kernel, settings=settings(deadline=None))
 
 
 async def test_whoever_is_sent_back_twice(autojump_clock: MockClock) -> None:
-    """A thread that meets another content twice in a row shares what was opened since it was sent back the first time,
-    and reads past the pages of what was open before; later it is sent back again."""
+    """A thread that meets another content twice in a row shares the snapshot that was opened since it was sent back,
+    and reads past the pages of one that was open before. Later it is sent back again."""
     inodes, (node, *_) = InodeTable(), NODES
     table, numbers = Snapshots(inodes, KernelView(lambda _inode: None)), set[Inode]()
     first = inodes.hold(node)
@@ -144,7 +145,7 @@ async def test_whoever_is_sent_back_twice(autojump_clock: MockClock) -> None:
             assert table.open(first, node, b"b", thread=thread) == (expected, b"b")
         numbers.add(inodes.number(node))
     second = inodes.hold(node)
-    assert numbers == {second} != {first}  # one new number, however many were sent back
+    assert numbers == {second} != {first}  # one new inode, however many were sent back
     assert inodes.is_stale(first)
     assert table.open(second, node, b"c", thread=5) == (Pages.DROPPED, b"c")
     assert table.open(second, node, b"d", thread=4) == (Pages.KEPT, b"c")

@@ -7,12 +7,12 @@ import trio
 from cffs.fuse.guard import CallTable
 from tests.fuse.test_reading import account, recordings
 
-#: Found out in a moment; a machine that is busy takes longer.
+#: It takes a moment; on a busy machine it takes longer.
 SECONDS = 10
 
 
 async def told_while(calls: CallTable, act: Callable[[], Awaitable[object]], expected: str) -> None:
-    """`act` is begun and given up once a call is said to wait for what is expected; nothing is in flight then."""
+    """Begin `act`, and give it up once a call is said to wait for what is expected; nothing is in flight then."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(act)
         told: set[str] = set()
@@ -26,7 +26,7 @@ async def told_while(calls: CallTable, act: Callable[[], Awaitable[object]], exp
 
 
 async def test_a_read_says_whom_it_waits_for(world):
-    """A service that does not answer is told by its host."""
+    """A service that does not answer is named by its host."""
     made = account()
     hung = recordings(made)[0]
     async with world(made, timeout_seconds=60.0, budget_seconds=60.0) as mount:
@@ -36,7 +36,7 @@ async def test_a_read_says_whom_it_waits_for(world):
 
 
 async def test_a_lookup_says_whom_it_asks(world):
-    """A name that nobody knows yet is a question to an API, and so is a first listing."""
+    """A name that is not known yet is a question to an API, and so is a first listing."""
     async with world(account()) as mount:
         mount.standin.faults.add("hang", path="/calls")
         await told_while(mount.calls, lambda: mount.kernel.stat("calls/987654321"), "a question to v2: 127.0.0.1")

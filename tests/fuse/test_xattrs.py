@@ -1,4 +1,4 @@
-"""Extended attributes: everything the contract names, from what is known, and nothing without the option."""
+"""Extended attributes: all that the documents name, and none without the option."""
 
 import errno
 
@@ -22,7 +22,8 @@ async def told(found, path: str) -> dict[str, str]:
 
 
 async def test_of_a_recording(world):
-    """Each is the service's own value; reading them costs no request; what is held and how sure the size is follow."""
+    """Each attribute is the service's own value, and reading it costs no request; how much is held, and how sure the
+    size is, follow what is known."""
     account = Account(seed=5, calls=12, media=8)
     call_id = account.call_ids()[0]
     account.set_call(call_id, labels=["vip", "a,b/c"], inbound=True)
@@ -50,8 +51,8 @@ async def test_of_a_recording(world):
 
 
 async def test_of_other_files(world):
-    """Whatever is shown answers: folders have none, rendered files a type, WAVs what v2 tells of the same id; no key is
-    in any value."""
+    """Everything that is shown answers: folders have no attributes, rendered files have a type, WAVs have what v2 says
+    of their id. No key is in any value."""
     account = Account(seed=5, calls=12, media=8)
     call_id = account.call_ids()[0]
     row = account.call_row(call_id)
@@ -89,7 +90,7 @@ async def test_hostile_values(world):
     "name", [b"user.cffs.nothing", b"security.capability", b"system.posix_acl_access", b"\xff", b""]
 )
 async def test_absent(world, name):
-    """A name that a file does not have is ENODATA."""
+    """An attribute that a file does not have is ENODATA."""
     async with world(xattrs=True) as found:
         for path in ("campaigns", "me/account.json"):
             with refused(errno.ENODATA):
@@ -97,7 +98,7 @@ async def test_absent(world, name):
 
 
 async def test_without_the_option(world):
-    """The kernel is told never to ask again."""
+    """The kernel is made never to ask again."""
     async with world() as found:
         inode = await found.kernel.inode("me/account.json")
         with refused(errno.ENOSYS):

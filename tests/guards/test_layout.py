@@ -55,10 +55,10 @@ UNTESTED_NLINES = 60
 SUITES: Final[dict[str, str]] = {
     "fuse/test_revalidate.py": "reader/revalidation",
     "cache/test_memory.py": "extents",
-    "callfire/test_transport.py": "keyring range_response request request_limiter request_loop session",
+    "callfire/test_transport.py": "request request_loop session",
     "daemon/test_live_transport.py": "callfire/credential_refresh",
     "callfire/test_operations.py": "v2",
-    "callfire/test_pool.py": "wire/exchange wire/http1",
+    "callfire/test_pool.py": "wire/exchange",
     "callfire/test_wire.py": "wire/dialing wire/httpx_transport wire/interfaces wire/sockets",
     "catalog/test_store.py": "facts rows",
     "catalog/test_account_sync.py": "call_cache capabilities capability_probe",

@@ -1,6 +1,8 @@
 """Unlisted names on a real mount: answered at once, and true for programs."""
 
+import errno
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -68,6 +70,28 @@ def test_a_missing_name_that_is_created_is_refused_as_ever(said, home):
     with served(said, home) as (_standin, mount):
         status, said_so = told("cp", "/etc/hostname", mount.path / "recordings/990.mp3")
         assert (status, "Read-only file system" in said_so) == (1, True), said_so
+
+
+@pytest.mark.parametrize("create", ["mkdir", "O_EXCL", "symlink", "link", "mknod"])
+def test_exclusive_creation_of_an_unknown_name(said, home, create):
+    """It is EEXIST as long as nothing is known of the name, and EROFS once the service has denied it. A name that is
+    not well-formed is EROFS at once."""
+    with served(said, home) as (_standin, mount):
+        creations = {
+            "mkdir": os.mkdir,
+            "O_EXCL": lambda path: os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY),
+            "symlink": lambda path: os.symlink("elsewhere", path),
+            "link": lambda path: os.link(mount.path / "README.txt", path),
+            "mknod": os.mknod,
+        }
+        for name, seen in (("991.mp3", {errno.EEXIST, errno.EROFS}), ("nonsense", {errno.EROFS})):
+            with pytest.raises(OSError) as refused:
+                creations[create](mount.path / "recordings" / name)
+            assert refused.value.errno in seen, name
+        assert not os.path.lexists(mount.path / "recordings/991.mp3")
+        with pytest.raises(OSError) as refused:
+            creations[create](mount.path / "recordings/991.mp3")
+        assert refused.value.errno == errno.EROFS
 
 
 @pytest.mark.parametrize("kind", ["stat", "open"])
@@ -140,3 +164,6 @@ def test_tools_that_walk_meet_no_promise(said, home):
         copied = told("cp", "-r", mount.path / "recordings", home / "copied")
         assert copied == (0, "")
         assert not [name for name in os.listdir(home / "copied") if name.startswith("88")]
+        if shutil.which("rsync"):
+            assert told("rsync", "-a", f"{mount.path}/recordings/", home / "synced") == (0, "")
+            assert sorted(os.listdir(home / "synced")) == sorted(os.listdir(home / "copied"))

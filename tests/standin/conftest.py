@@ -1,4 +1,4 @@
-"""One running stand-in per test, and clients that hold its credentials."""
+"""Fixtures of the tests of standin: a running one, and clients with credentials."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The account: a function of its seed, any size, changed at will."""
+"""The account: a function of its seed, of any size, changed at will."""
 
 import time
 import tracemalloc
@@ -31,7 +31,7 @@ def test_a_large_account_costs_nothing_to_start() -> None:
 
 
 def test_equal_seeds_give_equal_accounts_and_others_do_not() -> None:
-    """Everything is a function of the seed."""
+    """Every fact of an account is a function of the seed."""
     one, same, other = Account(seed=4), Account(seed=4), Account(seed=5)
     assert one.call_page(CallFilter(), offset=0, limit=9) == same.call_page(CallFilter(), offset=0, limit=9)
     path = one.paths()[0]
@@ -44,7 +44,7 @@ def test_equal_seeds_give_equal_accounts_and_others_do_not() -> None:
 
 @given(st.integers(0, 2000), st.integers(1, 300), st.integers(1, 5))
 def test_ids_lead_back_to_their_places(seed: int, calls: int, recordings: int) -> None:
-    """Call and recording ids are invertible, descending with the index, of 10 to 13 digits."""
+    """Call and recording ids can be inverted, descend with the index, and have 10 to 13 digits."""
     shape = Shape(seed=seed, calls=calls, recordings_per_call=recordings)
     for index in {0, calls // 2, calls - 1}:
         assert shape.call_index(shape.call_id(index)) == index
@@ -74,13 +74,13 @@ filters = st.builds(
 
 @given(filters)
 def test_filters_equal_the_naive_scan(wanted: CallFilter) -> None:
-    """What arithmetic answers is what looking at every row answers."""
+    """The arithmetic of a filter gives the calls that a scan of every row gives."""
     shape = Shape(seed=1, calls=150)
     assert list(generated_indexes(shape, wanted)) == [n for n in range(150) if wanted.accepts(shape.call_row(n))]
 
 
 def test_changes_show_everywhere() -> None:
-    """Added, changed and deleted calls and recordings are in rows, pages, filters and objects."""
+    """Added, changed and deleted calls and recordings show in rows, pages, filters and objects."""
     account = Account(seed=2, calls=20)
     first, second = account.call_ids()[:2]
     account.set_call(first, state="READY", labels=["mine"], toNumber=...)
@@ -109,7 +109,7 @@ def test_changes_show_everywhere() -> None:
 
 
 def test_a_call_has_a_record_for_each_number_that_was_tried() -> None:
-    """Generated calls with several records: numbers and labels of their own, what was recorded in the last one."""
+    """Generated calls have several records with numbers and labels of their own; recordings are in the last one."""
     account = Account(seed=2, calls=200)
     rows, _total = account.call_page(CallFilter(), offset=0, limit=200)
     several = [row for row in rows if len(row["records"]) > 1]
@@ -128,7 +128,7 @@ def test_a_call_has_a_record_for_each_number_that_was_tried() -> None:
 
 
 def test_recordings_are_embedded_in_the_record_that_they_were_added_to() -> None:
-    """`attempt` names the record by its position; the recordings list of the call has them all, without that word."""
+    """`attempt` names the record by its position; the call's list of recordings has them all, without that field."""
     account = Account(seed=2, calls=3)
     records = [
         {"id": 1, "toNumber": "13105550100", "recordings": []},
@@ -144,7 +144,7 @@ def test_recordings_are_embedded_in_the_record_that_they_were_added_to() -> None
 
 
 def test_a_replaced_object_has_other_bytes_and_another_validator() -> None:
-    """replace_object changes both forms; a resize changes size and validator."""
+    """replace_object changes both forms, and a resize changes size and validator."""
     account = Account(seed=2)
     path = account.paths()[0]
     before = account.object_for(path)
@@ -176,7 +176,7 @@ def test_hostile_rows_are_listed_as_given() -> None:
 
 
 def test_v1_ids_can_differ() -> None:
-    """With the option, v1 knows the same recordings by other ids."""
+    """With the option, v1 has other ids for the recordings."""
     account = Account(seed=2, v1_ids_differ=True)
     recording_id = account.recording_ids(account.call_ids()[0])[0]
     assert account.object_for(f"/cloud/1/files/recording/{recording_id}") is None

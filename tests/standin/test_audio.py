@@ -34,12 +34,12 @@ def test_any_slice_is_a_slice_of_the_whole(content: Content, offset: int, nbytes
 
 @pytest.mark.parametrize("content", SAMPLES, ids=repr)
 def test_ffmpeg_decodes_in_silence(content: Content, tmp_path: Path) -> None:
-    """A strict decoder has nothing to say about any form."""
+    """A strict decoder reports nothing about any form."""
     assert decode(content.read(0, content.total_nbytes), tmp_path) == ""
 
 
 def decode(data: bytes, folder: Path) -> str:
-    """What ffmpeg says while it decodes everything."""
+    """The messages of ffmpeg while it decodes everything."""
     path = folder / "sound"
     path.write_bytes(data)
     command = ["ffmpeg", "-xerror", "-v", "error", "-i", str(path), "-f", "null", "-"]
@@ -49,7 +49,7 @@ def decode(data: bytes, folder: Path) -> str:
 
 
 def test_recordings_of_an_account_decode_in_silence(tmp_path: Path) -> None:
-    """Both forms of several recordings and dynamic files are what they say."""
+    """Both forms of several recordings and dynamic files are what they claim to be."""
     account = Account(seed=3, calls=12, dynamic=2)
     for path in account.paths():
         if "/media/" in path:
@@ -60,7 +60,7 @@ def test_recordings_of_an_account_decode_in_silence(tmp_path: Path) -> None:
 
 
 def test_python_reads_the_wav() -> None:
-    """The standard library's reader sees 8 kHz, mono, 16 bit and the duration."""
+    """The reader of the standard library sees 8 kHz, mono, 16 bit and the duration."""
     with wave.open(io.BytesIO(SAMPLES[0].read(0, 1 << 30))) as sound:
         assert (sound.getframerate(), sound.getnchannels(), sound.getsampwidth()) == (8000, 1, 2)
         assert sound.getnframes() == round(21.3 * 8000)
@@ -97,7 +97,7 @@ def test_each_media_type_is_recognised(extension: str, tmp_path: Path) -> None:
 
 
 def test_wav_is_computed_fast() -> None:
-    """100 MB of WAV cost well under a second (measured: 600 MB/s, a fifth of that is asked for)."""
+    """100 MB of WAV take well under a second (measured: 600 MB/s; a fifth of that is required)."""
     content = WavContent(seed="fast", total_nbytes=100_000_000)
     started_at = time.process_time()
     for offset in itertools.count(0, 1 << 18):

@@ -1,4 +1,4 @@
-"""Every fault is really wrong on the wire: raw sockets, no HTTP library in between."""
+"""Every fault is really wrong on the wire, seen by raw sockets."""
 
 import base64
 import gzip
@@ -30,7 +30,7 @@ WAIT_SECONDS = 0.4
 
 @dataclass
 class Raw:
-    """What came over the socket and how it ended."""
+    """The bytes that came over the socket, and how it ended."""
 
     status: int
     headers: dict[str, str]
@@ -52,7 +52,7 @@ def ask(standin: StandinThread, path: str, *, method: str = "GET", ranged: bool 
 
 
 def talk(standin: StandinThread, said: bytes, *, seconds: float) -> Raw:
-    """What is answered to bytes on a socket of their own, until it ends or is silent for so long."""
+    """The answer to bytes on a socket of their own, until it ends or is silent for `seconds`."""
     port = int(standin.base_url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         connection.sendall(said)
@@ -79,7 +79,7 @@ def talk(standin: StandinThread, said: bytes, *, seconds: float) -> Raw:
 
 @pytest.fixture
 def target(standin: StandinThread) -> tuple[str, bytes]:
-    """(path, true bytes) of a recording."""
+    """The path of a recording, and its true bytes."""
     path = next(path for path in standin.account.paths() if path.endswith(".mp3"))
     found = standin.account.object_for(path)
     assert found is not None
@@ -88,7 +88,7 @@ def target(standin: StandinThread) -> tuple[str, bytes]:
 
 
 def test_honest_first(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Without a rule the same question is answered rightly and the connection stays open."""
+    """Without a rule the request is answered right, and the connection stays open."""
     path, body = target
     raw = ask(standin, path, keep=True)
     assert (raw.status, raw.body, raw.end) == (206, body[START:STOP], "silence")
@@ -97,7 +97,7 @@ def test_honest_first(standin: StandinThread, target: tuple[str, bytes]) -> None
 
 
 def hit(standin: StandinThread, path: str, fault: str, **rule: object) -> Raw:
-    """One request under one fault; the log must name it."""
+    """One request under one fault; the log must name the fault."""
     number = standin.faults.add(fault, **rule)  # type: ignore[arg-type]  # options are free
     raw = ask(standin, path)
     assert standin.faults.fired(number) == 1
@@ -107,7 +107,7 @@ def hit(standin: StandinThread, path: str, fault: str, **rule: object) -> Raw:
 
 
 def test_status_with_each_body(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Any code, Retry-After or not, JSON, HTML or nothing."""
+    """Any status, with or without Retry-After, with JSON, HTML or no body."""
     path, _ = target
     raw = hit(standin, path, "status", code=429, retry_after=7)
     assert (raw.status, raw.headers["retry-after"], json.loads(raw.body)["httpStatusCode"]) == (429, "7", 429)
@@ -120,7 +120,7 @@ def test_status_with_each_body(standin: StandinThread, target: tuple[str, bytes]
 
 
 def test_validators_that_no_other_answer_has(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """The right bytes; ETag and date, or one of them, are others each time."""
+    """The bytes are right; ETag, date, or both differ each time."""
     path, body = target
     seen = [hit(standin, path, "new_validators").headers for _ in range(2)]
     assert len({one["etag"] for one in seen}) == len({one["last-modified"] for one in seen}) == 2
@@ -132,7 +132,7 @@ def test_validators_that_no_other_answer_has(standin: StandinThread, target: tup
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_entries_in_every_spelling(standin: StandinThread, spelling: str) -> None:
-    """v1's list in other words: JSON that names the recordings, but for the one that cannot be read."""
+    """v1's list in other spellings is JSON that names the recordings, except for the one that cannot be read."""
     row = next(row for row in map(standin.account.call_row, standin.account.call_ids()) if row and row["campaignId"])
     path = f"/cloud/1/files/recording/list/{row['campaignId']}/{row['id']}?apikey={standin.credentials.apikey}"
     raw = hit(standin, path, "entries", spelling=spelling)
@@ -145,7 +145,7 @@ def test_entries_in_every_spelling(standin: StandinThread, spelling: str) -> Non
 def test_codecs_of_telephone_systems(
     standin: StandinThread, target: tuple[str, bytes], codec: str, tmp_path: Path
 ) -> None:
-    """A WAV of that codec, ranges and length told rightly, which a decoder plays to its end."""
+    """A WAV of that codec has right ranges and lengths, and a decoder plays it to its end."""
     path, _body = target
     found = standin.account.object_for(path)
     assert found is not None
@@ -162,7 +162,7 @@ def test_codecs_of_telephone_systems(
 
 
 def test_resets(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """A TCP reset before anything, or after half of the body."""
+    """A TCP reset comes before anything, or after half of the body."""
     path, body = target
     raw = hit(standin, path, "reset_before")
     assert (raw.everything, raw.end) == (b"", "reset")
@@ -173,7 +173,7 @@ def test_resets(standin: StandinThread, target: tuple[str, bytes]) -> None:
 
 
 def test_truncations(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Short of the length; short without any length; a chunked body without its end."""
+    """A body ends short of its length, short without any length, or chunked without its last chunk."""
     path, body = target
     raw = hit(standin, path, "trunc", at=100)
     assert (raw.body, raw.end, raw.headers["content-length"]) == (body[START : START + 100], "close", "20000")
@@ -187,7 +187,7 @@ def test_truncations(standin: StandinThread, target: tuple[str, bytes]) -> None:
 
 
 def test_silences(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Nothing at all, half a status line, half a body; with `seconds`, the rest follows."""
+    """The service sends nothing, half a status line, or half a body; with `seconds`, the rest follows."""
     path, body = target
     raw = hit(standin, path, "hang")
     assert (raw.everything, raw.end) == (b"", "silence")
@@ -200,7 +200,7 @@ def test_silences(standin: StandinThread, target: tuple[str, bytes]) -> None:
 
 
 def test_drip_is_slow_and_right(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """A few bytes at a time, the right ones; `slow` delays the first."""
+    """A few right bytes come at a time; `slow` delays the first."""
     path, body = target
     standin.faults.add("drip", nbytes=2000, seconds=0.05)
     started_at = time.monotonic()
@@ -214,7 +214,7 @@ def test_drip_is_slow_and_right(standin: StandinThread, target: tuple[str, bytes
 
 
 def test_heads_that_never_end(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """A head byte by byte, and interim answers without a final one; the log sums up what a bent answer sent."""
+    """A head comes byte by byte, or interim answers without a final one; the log sums up what was sent."""
     path, body = target
     standin.faults.add("drip_head", seconds=0.01)
     started_at = time.monotonic()
@@ -271,7 +271,7 @@ def test_wrong_places(standin: StandinThread, target: tuple[str, bytes]) -> None
 
 
 def test_shift_of_a_whole_body(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Where there is no other place, the bytes go round: as many, and wrong."""
+    """Where there is no other place, the bytes are rotated: as many, and wrong."""
     path, body = target
     standin.faults.add("shift")
     raw = ask(standin, path, ranged=False)
@@ -279,7 +279,7 @@ def test_shift_of_a_whole_body(standin: StandinThread, target: tuple[str, bytes]
 
 
 def test_wrong_kinds(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Compressed, HTML, anything, redirected, mislabelled."""
+    """Answers are compressed, HTML, anything else, redirected, or mislabelled."""
     path, body = target
     raw = hit(standin, path, "gzip")
     assert raw.headers["content-encoding"] == "gzip"
@@ -306,7 +306,7 @@ def test_wrong_kinds(standin: StandinThread, target: tuple[str, bytes]) -> None:
 
 
 def test_malformed_metadata(standin: StandinThread) -> None:
-    """JSON that ends in the middle, and JSON bent by the test."""
+    """JSON ends in the middle, or is changed by the test."""
     standin.faults.add("garbage", what="body", times=1)
     with pytest.raises(ValueError, match=r"."):
         json.loads(ask(standin, "/v2/calls", ranged=False).body)
@@ -315,7 +315,7 @@ def test_malformed_metadata(standin: StandinThread) -> None:
 
 
 def test_validators_vanish_or_change(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """No tag, a weak tag, no HEAD, closed connections, another version between two ranges."""
+    """Answers have no tag, a weak tag, no HEAD, closed connections, or another version between two ranges."""
     path, body = target
     raw = hit(standin, path, "no_etag")
     assert "etag" not in raw.headers
@@ -339,7 +339,7 @@ def test_validators_vanish_or_change(standin: StandinThread, target: tuple[str, 
 
 
 def test_rules_hit_what_they_say(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Path, method, kind, range, offset, n-th match, times and probability; several at once."""
+    """Rules select by path, method, kind, range, offset, n-th match, times and probability; several may hit at once."""
     path, _ = target
     faults = standin.faults
     faults.add("status", path="/nowhere", code=500)
@@ -368,7 +368,7 @@ def test_rules_hit_what_they_say(standin: StandinThread, target: tuple[str, byte
 
 
 def post(standin: StandinThread, *, stop_after_nbytes: int = BODY_NBYTES, seconds: float = 3.0) -> Raw:
-    """An upload on a socket of its own, of which the client sends only so many bytes of the body."""
+    """An upload on a socket of its own, of which the client sends only `stop_after_nbytes` of the body."""
     login = base64.b64encode(f"{standin.credentials.login}:{standin.credentials.password}".encode()).decode()
     head = (
         f"POST /v2/media HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n"
@@ -389,7 +389,8 @@ def logged(standin: StandinThread, *, is_ended: bool) -> RequestRecord:
 
 
 def test_requests_that_are_not_taken_whole(standin: StandinThread) -> None:
-    """Reset, closed or stalled half-way, or slow: the log has the request, and only the whole one did something."""
+    """Of requests that are reset, closed or stalled half-way, or slow, only the whole one has an effect; the log has
+    them all."""
     before = standin.account.media.media_ids()
     for fault, end in (("reset_request", "reset"), ("close_request", ("close", "reset")), ("stall_request", "silence")):
         standin.faults.clear()
@@ -407,7 +408,7 @@ def test_requests_that_are_not_taken_whole(standin: StandinThread) -> None:
 
 
 def test_requests_that_are_refused(standin: StandinThread) -> None:
-    """Behind the head, half-way or behind the whole body: an answer, and nothing was done."""
+    """After the head, half-way or after the whole body there is an answer, and no effect."""
     before = standin.account.media.media_ids()
     for after_nbytes, sent_nbytes in ((0, 0), (1000, 2000), (None, BODY_NBYTES)):
         standin.faults.clear()
@@ -419,7 +420,7 @@ def test_requests_that_are_refused(standin: StandinThread) -> None:
 
 
 def test_several_machines(standin: StandinThread, target: tuple[str, bytes]) -> None:
-    """Each answer is of the next object in turn, with its own validator and range."""
+    """Each answer is about the next object in turn, with its own validator and range."""
     path, body = target
     first = standin.account.object_for(path)
     standin.account.replace_object(path, data=body[::-1][:-7])
@@ -435,7 +436,7 @@ def test_several_machines(standin: StandinThread, target: tuple[str, bytes]) -> 
 
 
 def test_every_fault_is_tested_here() -> None:
-    """No name without a test in this file."""
+    """Every name occurs in a test of this file."""
     with open(__file__, encoding="utf-8") as source:
         text = source.read()
     assert [name for name in NAMES if f'"{name}"' not in text] == []

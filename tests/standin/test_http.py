@@ -1,4 +1,4 @@
-"""HTTP itself: ranges against a naive slice, validators, HEAD, keep-alive, TLS, pace, the log."""
+"""HTTP of the stand-in: ranges, validators, HEAD, keep-alive, TLS, pace, log."""
 
 import ssl
 import subprocess
@@ -20,7 +20,7 @@ from cffs.standin.thread import StandinThread
 
 
 def a_recording(standin: StandinThread) -> tuple[str, bytes]:
-    """(path below /v2, its bytes)."""
+    """A path below /v2, and its bytes."""
     path = next(path for path in standin.account.paths() if path.endswith(".mp3"))
     found = standin.account.object_for(path)
     assert found is not None
@@ -29,7 +29,7 @@ def a_recording(standin: StandinThread) -> tuple[str, bytes]:
 
 @given(st.integers(0, 60), st.none() | st.integers(0, 60), st.none() | st.integers(0, 60))
 def test_ranges_mean_what_the_standard_says(total: int, first: int | None, last: int | None) -> None:
-    """asked_range equals slicing a list of positions."""
+    """asked_range equals a slice of a list of positions."""
     told = f"bytes={'' if first is None else first}-{'' if last is None else last}"
     positions = list(range(total))
     if first is None:
@@ -45,7 +45,7 @@ def test_ranges_mean_what_the_standard_says(total: int, first: int | None, last:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 100_000), st.integers(0, 60_000))
 def test_any_range_is_a_slice(standin: StandinThread, v2: httpx.Client, offset: int, nbytes: int) -> None:
-    """206 with exactly the slice and its place, 416 beyond the end."""
+    """A range is 206 with exactly the slice and its place, or 416 beyond the end."""
     path, body = a_recording(standin)
     answer = v2.get(path, headers={"Range": f"bytes={offset}-{offset + nbytes}"})
     if offset >= len(body):
@@ -59,7 +59,7 @@ def test_any_range_is_a_slice(standin: StandinThread, v2: httpx.Client, offset: 
 
 
 def test_validators_and_head(standin: StandinThread, v2: httpx.Client) -> None:
-    """If-Range by tag and date, If-None-Match, If-Match, HEAD without a body; a replaced object is sent whole."""
+    """If-Range by tag and date, If-None-Match, If-Match and HEAD work; a replaced object is sent whole."""
     path, body = a_recording(standin)
     head = v2.head(path)
     assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(body)), b"")
@@ -76,7 +76,7 @@ def test_validators_and_head(standin: StandinThread, v2: httpx.Client) -> None:
 
 
 def test_options_of_the_transport() -> None:
-    """No ranges, no length, no validators, no HEAD."""
+    """Options switch off ranges, lengths, validators and HEAD."""
     options = Options(send_length=False, send_etag=False, send_last_modified=False, answer_head=False)
     with StandinThread(Account(calls=2), options=options) as standin:
         told = standin.credentials
@@ -90,7 +90,7 @@ def test_options_of_the_transport() -> None:
 
 
 def test_one_connection_serves_many_requests_and_the_log_says_so(standin: StandinThread, v2: httpx.Client) -> None:
-    """Keep-alive; the log has method, kind, range, status and bytes of each request."""
+    """Connections are kept, and the log has method, kind, range, status and bytes of each request."""
     path, _ = a_recording(standin)
     for _ in range(3):
         v2.get(path, headers={"Range": "bytes=1-4"}, params={"q": "1"})
@@ -116,7 +116,7 @@ def test_one_connection_serves_many_requests_and_the_log_says_so(standin: Standi
 
 
 def test_methods_that_are_not_there(v2: httpx.Client) -> None:
-    """405 with Allow on a known path, 404 on an unknown one."""
+    """A known path answers 405 with Allow, an unknown one 404."""
     answer = v2.post("/me/account")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
     assert v2.get("/../v2/nothing").status_code == 404
@@ -133,7 +133,7 @@ def test_latency_and_bandwidth(standin: StandinThread, v2: httpx.Client) -> None
 
 
 async def test_it_is_an_async_context_manager() -> None:
-    """Serves inside the block, is gone after it, and lets an exception through as it is."""
+    """It serves inside the block, is gone after it, and lets an exception through as it is."""
     with pytest.raises(ZeroDivisionError):
         async with Standin(Account(calls=1)) as standin:
             stream = await trio.open_tcp_stream("127.0.0.1", int(standin.base_url.rpartition(":")[2]))
@@ -146,7 +146,7 @@ async def test_it_is_an_async_context_manager() -> None:
 
 
 def test_tls() -> None:
-    """With a context it speaks TLS, and its addresses say https."""
+    """With a context it speaks TLS, and its URLs have https."""
     authority = trustme.CA()
     server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -162,13 +162,13 @@ def test_tls() -> None:
 
 
 def test_a_taken_port_is_an_error() -> None:
-    """The constructor raises what listening raised."""
+    """The constructor raises the error of listening."""
     with StandinThread(Account(calls=1)) as first, pytest.raises(OSError, match="in use"):
         StandinThread(Account(calls=1), port=int(first.base_url.rpartition(":")[2]))
 
 
 def test_run_standin_prints_what_is_needed_and_ends_on_a_signal() -> None:
-    """`ready` first, then credentials that work, exit 0 on SIGTERM."""
+    """`ready` comes first, then credentials that work; SIGTERM ends it with status 0."""
     program = "import sys; from cffs.standin.run import run_standin; sys.exit(run_standin(calls=3, stdout=sys.stdout))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The account of `cffs standin` and the demo: a function of seed and day, recent, with the call of the examples."""
+"""The account of `cffs standin` and the demo."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -28,19 +28,19 @@ def rows_of(account: Account) -> list[Row]:
 
 
 def local_day(row: Row) -> date:
-    """When it was made, on this machine's calendar."""
+    """The day of a call on this machine's calendar."""
     return datetime.fromtimestamp(row["created"] / 1000, UTC).astimezone().date()
 
 
 def recording(row: Row) -> Row:
-    """Its one recording."""
+    """The one recording of a call."""
     (found,) = [one for record in row["records"] for one in record["recordings"]]
     return found
 
 
 @given(DAYS, st.integers(0, 100))
 def test_working_days_go_back_one_by_one(today, back):
-    """Each is a weekday before today and before the one before it, with nothing but a weekend between."""
+    """Each is a weekday before today and before the previous one, with at most a weekend between them."""
     one, older = working_day(today, back), working_day(today, back + 1)
     assert one < today
     assert one.weekday() <= 4
@@ -49,7 +49,7 @@ def test_working_days_go_back_one_by_one(today, back):
 
 @given(DAYS, st.integers(0, 999), st.sampled_from([1, 2, 13, 60, 200]))
 def test_calls_are_of_the_last_weeks(today, seed, calls):
-    """They descend in time with the index, lie before today on working days, and reach back four weeks at most."""
+    """They descend in time with the index, lie on working days before today, and reach back four weeks at most."""
     rows = rows_of(office_account(seed=seed, calls=calls, today=today))
     made = [row["created"] for row in rows]
     assert made == sorted(made, reverse=True)
@@ -61,8 +61,11 @@ def test_calls_are_of_the_last_weeks(today, seed, calls):
 
 @given(DAYS, st.integers(0, 999))
 def test_the_call_that_the_documents_look_for(today, seed):
-    """There is exactly one with that party, last Tuesday, half a minute long; it lies in a campaign, has no name but
-    the usual one, and the one of the default seed can be played by what reads plain WAV only."""
+    """There is exactly one call with that party, last Tuesday, half a minute long.
+
+    It is in a campaign and has only the usual name, and the one of the default seed can be played by programs that read
+    plain WAV only.
+    """
     account = office_account(seed=seed, calls=60, today=today)
     last_tuesday = max(
         today - timedelta(days=back) for back in range(1, 8) if (today - timedelta(days=back)).weekday() == 1
@@ -86,7 +89,8 @@ def test_the_call_that_the_documents_look_for(today, seed):
 
 @given(DAYS, DAYS)
 def test_another_day_is_the_same_account(one, other):
-    """Ids, names, numbers of campaigns and calls, and the size of every sound but that of the call looked for stay."""
+    """Ids, names, numbers of campaigns and calls, and the size of every sound stay, except for the call of the
+    examples."""
 
     def facts(today: date) -> dict[int, tuple[object, ...]]:
         account = office_account(seed=3, calls=30, today=today)
@@ -105,7 +109,8 @@ def test_another_day_is_the_same_account(one, other):
 
 
 def test_names_are_those_of_an_office():
-    """Campaigns, media and numbers read well, none is empty or twice there; the default account uses every campaign."""
+    """Names of campaigns and media, and numbers, are neither empty nor repeated; the default account uses every
+    campaign."""
     account = office_account(seed=1, calls=60, today=date(2026, 11, 30))
     assert sorted(row["name"] for row in account.broadcast_rows()) == sorted(CAMPAIGNS)
     assert {row["campaignId"] for row in rows_of(account)} >= {row["id"] for row in account.broadcast_rows()}
@@ -119,7 +124,7 @@ def test_names_are_those_of_an_office():
 
 @pytest.mark.parametrize("calls", [0, 1, 100_000])
 def test_any_number_of_calls(calls):
-    """None, one, and many: filters by time find what paging does."""
+    """For no call, one, and many, filters by time find what paging finds."""
     account = office_account(seed=1, calls=calls, today=date(2026, 11, 30))
     rows, total = account.call_page(CallFilter(), offset=0, limit=50)
     assert (len(rows), total) == (min(calls, 50), calls)

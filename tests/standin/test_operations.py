@@ -1,4 +1,4 @@
-"""Both APIs as documented: shapes, logins, pages, uploads, and nothing beyond the documents with `seed_only`."""
+"""Both APIs as documented: forms, logins, pages and uploads."""
 
 import re
 from xml.etree import ElementTree
@@ -36,8 +36,8 @@ SEED_OPERATIONS = {
 
 
 def test_v1_list_has_the_shape_of_the_document(standin: StandinThread, v1: httpx.Client) -> None:
-    """Root, children and their order, absolute addresses without a key, of two spellings of the host; the addresses
-    answer WAV."""
+    """The root, the children and their order are right; the absolute URLs have no key, two spellings of the host, and
+    give WAV."""
     for call_id in standin.account.call_ids()[3:5]:
         check_list(standin, v1, call_id)
 
@@ -75,7 +75,7 @@ def check_list(standin: StandinThread, v1: httpx.Client, call_id: int) -> None:
 
 
 def test_v1_list_as_json_and_empty(standin: StandinThread, v1: httpx.Client) -> None:
-    """JSON by Accept; another campaign, or an unknown call, is an empty success."""
+    """Accept selects JSON; another campaign, or an unknown call, is an empty success."""
     call = standin.account.call_row(standin.account.call_ids()[0])
     assert call is not None
     value = v1.get(f"/list/{call['campaignId']}/{call['id']}", headers={"Accept": "application/json"}).json()
@@ -88,7 +88,7 @@ def test_v1_list_as_json_and_empty(standin: StandinThread, v1: httpx.Client) -> 
 
 
 def test_dynamic_recordings_in_both_forms(standin: StandinThread, v1: httpx.Client) -> None:
-    """WAV and MP3 by the exact address; another spelling of the month is not found."""
+    """The exact URL gives WAV and MP3; another spelling of the month is not found."""
     name = next(iter(standin.account.media.dynamic))
     for form, content_type in (("wav", "audio/x-wav"), ("mp3", "audio/mp3")):
         path = standin.account.dynamic_path(name, form=form)
@@ -102,7 +102,8 @@ def test_dynamic_recordings_in_both_forms(standin: StandinThread, v1: httpx.Clie
 
 
 def test_wrong_logins_are_refused(standin: StandinThread) -> None:
-    """401 without or with a wrong login or key, 403 for API logins on credentials, which the holder's opens."""
+    """Without a login or key, or with a wrong one, the answer is 401; an API login gets 403 for credentials, which the
+    holder's opens."""
     told = standin.credentials
     recording = standin.account.paths()[1]
     assert httpx.get(standin.base_url + recording).status_code == 401
@@ -118,7 +119,7 @@ def test_wrong_logins_are_refused(standin: StandinThread) -> None:
 
 
 def test_credentials_are_created_used_and_deleted(standin: StandinThread) -> None:
-    """The password is clear once, opens the API, is masked afterwards, and is refused after DELETE."""
+    """The password is in clear once, opens the API, is masked afterwards, and is refused after DELETE."""
     told = standin.credentials
     with httpx.Client(base_url=standin.v2_url, auth=(told.account_login, told.account_password)) as holder:
         made = holder.post("/me/api/credentials", json={"name": "mine"}).json()
@@ -133,7 +134,7 @@ def test_credentials_are_created_used_and_deleted(standin: StandinThread) -> Non
 
 
 def test_caller_ids_are_verified(standin: StandinThread, v2: httpx.Client) -> None:
-    """A call, a wrong code (false), the right one (true), and the number is listed."""
+    """After a call, a wrong code gives false, the right one true, and the number is listed."""
     number = "14155550199"
     assert v2.post("/me/callerids/123").status_code == 400
     assert v2.post(f"/me/callerids/{number}").status_code == 200
@@ -149,7 +150,7 @@ def test_caller_ids_are_verified(standin: StandinThread, v2: httpx.Client) -> No
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_media_are_uploaded_and_read_back(v2: httpx.Client, extension: str) -> None:
-    """Each type; the same content again is refused and names the medium that has it."""
+    """Each type can be uploaded; a second upload of the content is refused, with the id of the file that has it."""
     content = media_content(extension, seed="upload", filler_nbytes=9000)
     body = content.read(0, content.total_nbytes)
     made = v2.post("/media", files={"file": (f"ü {extension}.{extension}", body)}, data={"name": "Neu / №1"})
@@ -167,7 +168,7 @@ def test_media_are_uploaded_and_read_back(v2: httpx.Client, extension: str) -> N
 
 
 def test_refused_uploads(v2: httpx.Client) -> None:
-    """Unknown types, empty files, no file and too much are refused with a reason."""
+    """Unknown types, empty files, a missing file and one too large are refused with a reason."""
     assert v2.post("/media", files={"file": ("a.txt", b"x")}).status_code == 400
     assert v2.post("/media", files={"file": ("a.png", b"")}).status_code == 400
     assert v2.post("/media", content=b"x").status_code == 400
@@ -175,7 +176,7 @@ def test_refused_uploads(v2: httpx.Client) -> None:
 
 
 def test_paging_and_filters(standin: StandinThread, v2: httpx.Client) -> None:
-    """Pages join to the whole, echo what they hold, and a limit beyond the maximum is 400."""
+    """Pages join to the whole and echo what they hold, and a limit beyond the maximum is 400."""
     whole = standin.account.call_ids()
     got = []
     for offset in range(0, 40, 7):
@@ -212,7 +213,7 @@ def test_recording_names_are_looked_up_as_sent(standin: StandinThread, v2: httpx
 
 
 def test_seed_only_answers_the_documents_operations_and_nothing_else() -> None:
-    """Every listing is 404; every operation of both documents is in the table, and no other."""
+    """Every listing is 404; the table has every operation of both documents, and no other."""
     table = {(row.method, row.kind): row for row in v2_module.OPERATIONS}
     in_seed = [row for row in table.values() if row.in_seed]
     assert len(in_seed) == len(SEED_OPERATIONS)
@@ -235,7 +236,7 @@ def test_seed_only_answers_the_documents_operations_and_nothing_else() -> None:
 
 
 def test_options_answer_as_they_say() -> None:
-    """Caps echoed instead of refused, unknown totals, no paging echo, recordings not embedded."""
+    """Options cap limits instead of refusing them, hide totals and paging echoes, and do not embed recordings."""
     options = Options(over_limit="cap", max_limit=5, know_total=False, embed_recordings=False)
     with StandinThread(Account(calls=9), options=options) as standin:
         told = standin.credentials
@@ -245,7 +246,7 @@ def test_options_answer_as_they_say() -> None:
 
 
 def test_a_large_account_pages_through(v2: httpx.Client) -> None:
-    """100,000 calls in 100 pages, each once."""
+    """100,000 calls come in 100 pages, each call once."""
     with StandinThread(Account(calls=100_000)) as standin:
         told = standin.credentials
         seen: set[int] = set()

@@ -1,4 +1,7 @@
-"""The second witness: a client that others wrote, generated from CallFire's own description, reads everything."""
+"""python-callfire, a client of other authors, reads everything.
+
+It is generated from CallFire's own description, so it is a second witness for the stand-in.
+"""
 
 import io
 from typing import Any
@@ -20,27 +23,27 @@ def api(standin: StandinThread) -> Any:
 
 
 def body(response: Any) -> bytes:
-    """The whole answer; the connection is closed."""
+    """The whole answer; the connection is closed afterwards."""
     with response:
         data: bytes = response.read()
         return data
 
 
 def value(response: Any) -> Any:
-    """The answer as JSON; the connection is closed."""
+    """The answer as JSON; the connection is closed afterwards."""
     with response:
         return response.json()
 
 
 def expected(standin: StandinThread, path: str) -> bytes:
-    """The true bytes."""
+    """The true bytes of a path."""
     found = standin.account.object_for(path)
     assert isinstance(found, StandinObject)
     return found.read()
 
 
 def test_calls_and_recordings(standin: StandinThread, api: Any) -> None:
-    """Every read method on calls answers the account's rows and bytes."""
+    """Every read method on calls returns the account's rows and bytes."""
     account = standin.account
     page = value(api.find_calls({"limit": 10, "offset": 5}))
     assert [row["id"] for row in page["items"]] == account.call_ids()[5:15]
@@ -58,7 +61,7 @@ def test_calls_and_recordings(standin: StandinThread, api: Any) -> None:
 
 
 def test_campaigns(standin: StandinThread, api: Any) -> None:
-    """Every read method on broadcasts."""
+    """Every read method on broadcasts returns the account's rows."""
     rows = value(api.find_call_broadcasts())["items"]
     assert rows == standin.account.broadcast_rows()
     campaign_id = rows[0]["id"]
@@ -71,7 +74,7 @@ def test_campaigns(standin: StandinThread, api: Any) -> None:
 
 
 def test_media(standin: StandinThread, api: Any) -> None:
-    """Every method on media, and its peculiar upload."""
+    """Every method on media works, its peculiar upload too."""
     library = standin.account.media
     for media_id in library.media_ids():
         row = value(api.get_media(media_id))
@@ -88,7 +91,7 @@ def test_media(standin: StandinThread, api: Any) -> None:
 
 
 def test_me(standin: StandinThread, api: Any) -> None:
-    """Account, billing, caller ids; credentials only for the holder."""
+    """Account, billing and caller ids can be read; credentials only by the holder."""
     assert value(api.get_account()) == standin.account.me.account_row
     assert "totalRemainingCredits" in value(api.get_billing_plan_usage())
     assert value(api.get_caller_ids())["items"][0] == {"phoneNumber": standin.account.me.caller_ids[0]}

@@ -154,7 +154,7 @@ async def test_imported_ids_become_recordings(world: Open, standin: StandinThrea
         assert await document(tree, f"campaigns/5/{other_call}/call.json") == json.loads(
             json.dumps(standin.account.call_row(other_call))
         )
-        assert tree.catalog.untold_recordings(limit=9) == tree.catalog.untold_calls(limit=9) == []
+        assert tree.catalog.undescribed_recordings(limit=9) == tree.catalog.undescribed_calls(limit=9) == []
         before = asked_calls(tree) + tree.requests("getCallRecording")
         await tree.names("recordings")
         assert asked_calls(tree) + tree.requests("getCallRecording") == before

@@ -242,15 +242,15 @@ def test_no_name_raises(name: str, parent: Kind) -> None:
 
 
 def test_every_kind_has_its_row() -> None:
-    """Each kind has a behaviour; folders have entries and no content, files the reverse; files stand in a folder."""
+    """Each kind has a handlers; folders have entries and no content, files the reverse; files stand in a folder."""
     assert set(HANDLERS) == set(Kind) - UNPROVEN
-    for kind, behaviour in HANDLERS.items():
-        assert (behaviour.entries is no_entries) == (kind not in FOLDERS), kind
-        assert (behaviour.content is no_content) == (kind in FOLDERS), kind
-        assert set(behaviour.resolve_in) <= {route.parent for route in ROUTES if route.kind is kind}
+    for kind, handlers in HANDLERS.items():
+        assert (handlers.entries is no_entries) == (kind not in FOLDERS), kind
+        assert (handlers.content is no_content) == (kind in FOLDERS), kind
+        assert set(handlers.resolve_in) <= {route.parent for route in ROUTES if route.kind is kind}
     assert {route.parent for route in ROUTES} <= FOLDERS
     assert {route.kind for route in ROUTES} | {Kind.ROOT} == set(Kind) - UNPROVEN
-    listings = {behaviour.listing for behaviour in HANDLERS.values()}
+    listings = {handlers.listing for handlers in HANDLERS.values()}
     assert listings == {"", "campaigns", "calls", "recordings", "media"}
 
 

@@ -1,5 +1,8 @@
-"""Credentials and caller ids against the stand-in: one request each, the state asked after an end that is not known,
-nothing of a password anywhere but in the answer's place in memory."""
+"""Credentials and caller ids, against the stand-in.
+
+Each action is one request; after an end that is not known, the service's state is asked. Nothing of a password is
+anywhere but in memory, in the place of the answer.
+"""
 
 import json
 import logging
@@ -52,13 +55,13 @@ class World:
     wall_ms: int = 1_795_000_000_000
 
     def posts(self) -> list[tuple[str, str]]:
-        """What was sent that acts: method and operation."""
+        """The requests that changed something: method and operation."""
         return [(record.method, record.kind) for record in self.standin.requests if record.method != "GET"]
 
 
 @asynccontextmanager
 async def opened(standin: Standin, folder: Path) -> AsyncIterator[World]:
-    """The acts of one mount's life."""
+    """The actions of one mount's life."""
     told = standin.credentials
     settings = OriginSettings(
         v1_url=standin.v1_url,
@@ -96,13 +99,14 @@ async def opened(standin: Standin, folder: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """One mount's life against a stand-in of its own."""
+    """One mount's life, against a stand-in of its own."""
     async with Standin() as standin, opened(standin, tmp_path) as world:
         yield world
 
 
 def test_a_second_within_a_minute_is_one_too_many():
-    """Every name for itself; a minute later, or when it certainly did not happen, it may be asked for again."""
+    """Each name has its own cooldown; a minute later, or when the action certainly did not happen, it may be asked for
+    again."""
     now = [0.0]
     lately = Cooldown(lambda: now[0])
     lately.begin("a")
@@ -116,7 +120,8 @@ def test_a_second_within_a_minute_is_one_too_many():
 
 
 async def test_a_credential_is_shown_until_it_is_forgotten(world, tmp_path, caplog):
-    """One request; all that was told, in memory alone: not in the catalogue, not in a log, not in a repr."""
+    """It is one request. All that was answered is in memory alone: not in the catalogue, not in a log, not in a
+    repr."""
     caplog.set_level(logging.DEBUG)
     credentials = world.acts.credentials
     credential_id = await credentials.create("nightly")
@@ -140,7 +145,8 @@ async def test_a_credential_is_shown_until_it_is_forgotten(world, tmp_path, capl
 
 
 async def test_a_deleted_credential_is_gone_everywhere(world):
-    """One DELETE; the kept list and the password go with it, and one that the service does not have is missing."""
+    """It is one DELETE. The kept list and the password go with it, and a credential that the service does not have is
+    missing."""
     credentials = world.acts.credentials
     credential_id = await credentials.create("nightly")
     assert await credentials.delete(credential_id) == ["nightly"]
@@ -153,7 +159,8 @@ async def test_a_deleted_credential_is_gone_everywhere(world):
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
 async def test_a_name_that_is_none_costs_nothing(world, name):
-    """Controls, blanks at the ends, surrogates, names of listed credentials and of junk: refused before a request."""
+    """Control characters, blanks at the ends, surrogates, names of listed credentials and of probes: refused before a
+    request."""
     with pytest.raises(errors.ContentRefused):
         await world.acts.credentials.create(name)
     assert world.standin.requests == []
@@ -163,7 +170,7 @@ async def test_a_name_that_is_none_costs_nothing(world, name):
     ("code", "error"), [(401, errors.AccessRefused), (403, errors.AccessRefused), (400, errors.ActRefused)]
 )
 async def test_what_was_refused_may_be_asked_for_again(world, code, error):
-    """A refusal is no act: the next try is another request, not "it exists"."""
+    """A refusal changes nothing: the next try is another request, and not "it exists"."""
     rule = world.standin.faults.add("refuse", method="POST", code=code)
     for _ in range(2):
         with pytest.raises(error):
@@ -178,7 +185,8 @@ async def test_what_was_refused_may_be_asked_for_again(world, code, error):
 
 @pytest.mark.parametrize(("fault", "done"), [("reset_before", True), ("status", True), ("reset_request", False)])
 async def test_a_lost_creation_is_looked_after(world, caplog, fault, done):
-    """Uncertain for the caller, no second request, and one line that says what the service lists now."""
+    """The caller learns that it is uncertain, there is no second request, and one line says what the service lists
+    now."""
     before = {row["id"] for row in world.standin.account.me.credentials()}
     world.standin.faults.add(fault, kind="createApiCredential")
     await world.acts.credentials._keep(sorted(before))
@@ -196,7 +204,7 @@ async def test_a_lost_creation_is_looked_after(world, caplog, fault, done):
 
 
 async def test_a_lost_deletion_is_looked_after(world, caplog):
-    """Uncertain for the caller; the list is the service's of now."""
+    """The caller learns that it is uncertain; the list is the service's of now."""
     credential_id = world.standin.account.me.credentials()[0]["id"]
     world.standin.faults.add("reset_before", kind="deleteApiCredential")
     with pytest.raises(errors.ActUncertain):
@@ -207,7 +215,7 @@ async def test_a_lost_deletion_is_looked_after(world, caplog):
 
 
 async def test_a_number_is_rung_once_and_verified(world):
-    """It waits from the call on; the wrong code leaves it waiting, the right one ends that."""
+    """A number waits from the call on; the wrong code leaves it waiting, and the right one ends that."""
     caller_ids, me = world.acts.caller_ids, world.standin.account.me
     await caller_ids.ask_for_call(NUMBER)
     assert caller_ids.waiting() == [NUMBER]
@@ -223,7 +231,7 @@ async def test_a_number_is_rung_once_and_verified(world):
 
 
 async def test_a_number_that_is_verified_is_not_rung(world):
-    """The service says so with 400: it is there already, and listed from now on."""
+    """The service says with 400 that the number is verified: it exists already, and is listed from now on."""
     verified = world.standin.account.me.caller_ids[-1]
     with pytest.raises(errors.AlreadyExists):
         await world.acts.caller_ids.ask_for_call(verified)
@@ -233,7 +241,8 @@ async def test_a_number_that_is_verified_is_not_rung(world):
 
 
 async def test_no_number_is_rung_twice_within_a_minute(world, tmp_path):
-    """Not while it waits, not after that was given up, not by the next mount; a minute later it is."""
+    """A number is not rung again while it waits, after that was given up, or by the next mount; a minute later it
+    is."""
     caller_ids, me = world.acts.caller_ids, world.standin.account.me
     await caller_ids.ask_for_call(NUMBER)
     with pytest.raises(errors.AlreadyExists):
@@ -251,7 +260,7 @@ async def test_no_number_is_rung_twice_within_a_minute(world, tmp_path):
 
 
 async def test_a_number_waits_after_a_remount(world, tmp_path):
-    """Which numbers wait is kept, and their code can be given by the next mount."""
+    """Which numbers wait is kept, and the next mount can give their code."""
     await world.acts.caller_ids.ask_for_call(NUMBER)
     async with opened(world.standin, tmp_path) as next_life:
         assert next_life.acts.caller_ids.waiting() == [NUMBER]
@@ -261,7 +270,8 @@ async def test_a_number_waits_after_a_remount(world, tmp_path):
 
 @pytest.mark.parametrize("fault", ["reset_before", "status", "hang"])
 async def test_a_lost_call_is_looked_after(world, caplog, fault):
-    """Uncertain; the state was asked; the number waits, since it may have been rung; nothing is sent again."""
+    """After an uncertain end the state was asked, the number waits, since it may have been rung, and nothing is sent
+    again."""
     world.standin.faults.add(fault, kind="sendVerificationCodeToCallerId")
     with pytest.raises(errors.ActUncertain):
         await world.acts.caller_ids.ask_for_call(NUMBER)
@@ -274,7 +284,7 @@ async def test_a_lost_call_is_looked_after(world, caplog, fault):
 
 
 async def test_a_lost_verification_is_looked_after(world, caplog):
-    """Uncertain; what the service lists now is what is shown."""
+    """After an uncertain end, what the service lists now is what is shown."""
     await world.acts.caller_ids.ask_for_call(NUMBER)
     world.standin.faults.add("reset_before", kind="verifyCallerId")
     with pytest.raises(errors.ActUncertain):
@@ -285,7 +295,7 @@ async def test_a_lost_verification_is_looked_after(world, caplog):
 
 @pytest.mark.parametrize("number", HOSTILE_NUMBERS, ids=ascii)
 async def test_a_number_that_is_none_costs_nothing(world, number):
-    """Anything but 11 digits of ASCII: refused before a request."""
+    """Anything but 11 digits of ASCII is refused before a request."""
     with pytest.raises(errors.ContentRefused):
         await world.acts.caller_ids.ask_for_call(number)
     assert world.standin.requests == []
@@ -294,7 +304,7 @@ async def test_a_number_that_is_none_costs_nothing(world, number):
 
 @pytest.mark.parametrize("code", ["", "a b", "1\n2", "\udcff", "1" * 33, '"', "../x"], ids=ascii)
 async def test_a_code_that_is_none_costs_nothing(world, code):
-    """Codes are a few letters and digits: anything else is refused before a request."""
+    """Codes are a few letters and digits; anything else is refused before a request."""
     with pytest.raises(errors.ContentRefused):
         await world.acts.caller_ids.verify(NUMBER, code)
     assert world.standin.requests == []

@@ -1,4 +1,4 @@
-"""Which names may be written in media/."""
+"""Names that may be written into media/."""
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ def test_the_eight_types(extension):
 
 
 def test_jpeg_is_jpg():
-    """The longer spelling is the same type."""
+    """The longer spelling of a type is that type."""
     found = media_name("logo.jpeg")
     assert found is not None
     assert found.extension == "jpg"
@@ -41,20 +41,20 @@ def test_jpeg_is_jpg():
 
 @pytest.mark.parametrize("name", TEMPORARY)
 def test_temporary_names(name):
-    """What programs call a file until it is whole is kept, not sent."""
+    """Names that programs give a file until it is whole are kept, not sent."""
     assert media_name(name) is None
 
 
 @pytest.mark.parametrize("name", ["song", "song.ogg", "song.mp3.txt", "song.", "mp3", "song.json", "song.mp3 "])
 def test_other_names(name):
-    """Everything else is refused."""
+    """Every other name is refused."""
     with pytest.raises(ContentRefused):
         media_name(name)
 
 
 @given(st.text(min_size=1, max_size=60), st.sampled_from(sorted(MIME_TYPES)))
 def test_what_is_sent_can_be_said(stem, extension):
-    """Whatever bytes a name has, what is sent of it is text that UTF-8 can say, and it is the whole stem."""
+    """Whatever bytes a name has, it is sent as text that UTF-8 can spell, and as the whole stem."""
     name = stem.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") + "." + extension
     found = media_name(name)
     if found is not None:

@@ -1,4 +1,4 @@
-"""What /proc tells of a file's descriptors, asked about this process and children of it."""
+"""A file's descriptors in /proc, of this process and of its children."""
 
 import os
 import signal
@@ -10,12 +10,12 @@ from cffs.writer.open_descriptors import find_writers, process_of
 
 
 def asked(path: Path, inode: int, *writers: int, proc: Path = Path("/proc")):
-    """A look at the file of that path."""
+    """The state of the file at that path."""
     return find_writers(os.fsencode(path.name), inode, writers, proc=proc)
 
 
 def test_a_descriptor_that_writes_is_seen(tmp_path):
-    """A file is open while any process can write it, and not any more once the last descriptor is closed; one that
+    """A file is open while any process can write it, and no longer once the last descriptor is closed. A process that
     only reads does not count, nor does a file of the same name elsewhere."""
     path = tmp_path / "a very own name.wav"
     first = os.open(path, os.O_WRONLY | os.O_CREAT)
@@ -34,7 +34,7 @@ def test_a_descriptor_that_writes_is_seen(tmp_path):
 
 
 def test_a_name_that_is_no_text(tmp_path):
-    """Names are bytes; a file that was removed meanwhile is still the file."""
+    """Names are bytes; a file that was removed meanwhile is still that file."""
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff (deleted) \n.wav"))
     with open(path, "wb") as file:
         inode = os.fstat(file.fileno()).st_ino
@@ -55,15 +55,15 @@ def test_what_cannot_be_seen_is_not_there(tmp_path):
 
 
 def made_up(proc: Path, pid: int, *, state: str = "D", parent: int = 1, flags: int) -> None:
-    """A process as /proc/PID/stat tells it, its name a trap."""
+    """A process as /proc/PID/stat shows it, with a name that is a trap."""
     folder = proc / str(pid)
     folder.mkdir()
     (folder / "stat").write_text(f"{pid} (x) Z 1 (y) {state} {parent} 1 1 0 -1 {flags} 0 0\n")
 
 
 def test_who_was_killed(tmp_path):
-    """A writer that ends by a signal was killed, whatever its state; so was one whose child does, unless that child
-    has ended before. An ordinary end is none, and strangers do not count."""
+    """A writer that a signal ends was killed, whatever its state; so was one whose child a signal ends, unless that
+    child ended earlier. An ordinary end is no kill, and other processes do not count."""
     killed, ending = 0x400 | 0x4 | 0x400000, 0x4
     made_up(tmp_path, 10, flags=killed, state="Z")
     made_up(tmp_path, 20, flags=ending)
@@ -74,7 +74,7 @@ def test_who_was_killed(tmp_path):
 
 
 def test_a_kill_in_the_real_proc():
-    """A process that a signal ended carries the marks until it is waited for."""
+    """A process that a signal ended keeps the marks until it is waited for."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert not find_writers(b"x", 1, [child.pid]).was_killed
     child.send_signal(signal.SIGKILL)
@@ -84,6 +84,6 @@ def test_a_kill_in_the_real_proc():
 
 
 def test_the_process_of_a_thread():
-    """A thread's number leads to its process; one that is gone stays what it is."""
+    """A thread's number leads to its process; the number of a thread that is gone stays as it is."""
     assert process_of(os.getpid()) == os.getpid()
     assert process_of(2**22 + 1) == 2**22 + 1

@@ -10,7 +10,7 @@ from cffs.writer.spool import SENDING, SENT, Spool
 
 
 def test_files_are_private_whatever_the_umask(tmp_path):
-    """0600 in a folder of 0700, under the name that was written."""
+    """A spool file is 0600 in a folder of 0700, under the name that was written."""
     before = os.umask(0)
     try:
         file = Spool(tmp_path).make("tune.wav")
@@ -24,7 +24,7 @@ def test_files_are_private_whatever_the_umask(tmp_path):
 
 
 def test_bytes_in_any_order(tmp_path):
-    """What is written somewhere is read there, holes are zeros, and the length is that of the farthest byte."""
+    """What is written at an offset is read there, holes are zeros, and the length is that of the farthest byte."""
     file = Spool(tmp_path).make("tune.wav")
     assert file.write(10, b"later") == 5
     assert file.write(0, b"first") == 5
@@ -36,8 +36,8 @@ def test_bytes_in_any_order(tmp_path):
 
 
 def test_what_a_dead_mount_left(tmp_path):
-    """The next spool tells of what was not sent, by its last name, and whether it may have arrived; what arrived and
-    what is empty is tidied up; new files do not meet old ones."""
+    """The next spool reports what was not sent, by its last name, and whether it may have arrived. What arrived, and
+    what is empty, is removed; new files do not meet old ones."""
     first = Spool(tmp_path)
     files = {name: first.make(name) for name in ("unsent.part", "cut.wav", "arrived.wav", "empty.wav")}
     for name, file in files.items():
@@ -56,7 +56,7 @@ def test_what_a_dead_mount_left(tmp_path):
 
 
 def test_the_disk_refuses(tmp_path):
-    """What the disk refuses to make is SpoolFailed, and leaves nothing half-made."""
+    """What the disk refuses to make is SpoolFailed, and leaves nothing behind."""
     spool = Spool(tmp_path)
     with pytest.raises(SpoolFailed):
         spool.make("n" * 300)

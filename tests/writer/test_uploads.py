@@ -1,4 +1,7 @@
-"""Drafts from create to the last close, against a service that does as it is told; spool files are real."""
+"""Uploads from create to the last close, with real spool files.
+
+The service answers as the tests ask it to.
+"""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,7 +41,7 @@ NOBODY = 2**22 + 1
 
 @dataclass
 class Service:
-    """The operations that an upload needs; `failure` is raised by the next upload, `hold` keeps it waiting."""
+    """The operations that an upload needs. `failure` is raised by the next upload, `hold` keeps it waiting."""
 
     got: list[tuple[str | None, str, bytes]] = field(default_factory=list)
     media: dict[int, Media] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class Service:
         content_type: str = "",
         progress: Callable[[int], None] | None = None,
     ) -> int:
-        """Takes it."""
+        """Accept a file."""
         self.begun += 1
         body = b""
         async for chunk in content:
@@ -74,19 +77,19 @@ class Service:
         return self.add(str(name), content_type)
 
     def add(self, name: str, content_type: str = "audio/x-wav") -> int:
-        """It is there."""
+        """The file exists."""
         media_id = 1000 + len(self.media)
         self.media[media_id] = parse_media({"id": media_id, "name": name, "mediaType": content_type, "created": 5})
         return media_id
 
     async def get_media(self, media_id: int) -> Media:
-        """Tells of it."""
+        """Describe a file."""
         if not self.describes:
             raise RemoteObjectMissing("not yet")
         return self.media[media_id]
 
     async def find_media(self, *, limit: int, offset: int, name_filter: str | None = None) -> Page[Media]:
-        """Lists those of a name."""
+        """List the files of a name."""
         items = tuple(media for media in self.media.values() if (name_filter or "") in media.name)
         return Page(items=items, limit=limit, offset=offset, total=len(items), received=len(items), refused=0)
 
@@ -102,7 +105,7 @@ class Made:
     appeared: list[int]
 
     def spooled(self) -> list[bytes]:
-        """What lies in the spool."""
+        """The files in the spool."""
         return [path.read_bytes() for path in self.folder.glob("*/*")]
 
     async def write(self, name: str, body: bytes = WAV) -> None:
@@ -139,14 +142,14 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
 
 
 async def settled() -> None:
-    """Whatever the background has to do is done."""
+    """Return once the background has nothing left to do."""
     for _ in range(50):
         await trio.sleep(0.002)
 
 
 async def test_the_last_close_sends(tmp_path):
-    """What was written is sent at close, under its stem; the file is in the catalogue, its names are told, the name
-    written stands for it, and what stood in for it goes once the service gives it out."""
+    """What was written is sent at close, under its stem. The file is in the catalogue, the kernel looks its names up
+    again, and the name that was written stands for it. What stood in for it is given up once the service serves it."""
     async with made(tmp_path) as world:
         await world.write("On hold. 1.wav")
         assert world.service.got == [("On hold. 1", "audio/x-wav", WAV)]
@@ -168,7 +171,7 @@ async def test_the_last_close_sends(tmp_path):
 
 
 async def test_a_file_that_the_service_does_not_describe(tmp_path):
-    """Without a description of the service's, what was sent describes the file."""
+    """Where the service has no description, what was sent describes the file."""
     async with made(tmp_path) as world:
         world.service.describes = False
         await world.write("tune.wav")
@@ -178,7 +181,7 @@ async def test_a_file_that_the_service_does_not_describe(tmp_path):
 
 
 async def test_closes_at_the_same_time(tmp_path):
-    """Two closes at once are one request, and both hear of its end, good or bad."""
+    """Two closes at once are one request, and both get its result, good or bad."""
     for failure in (None, ActRefused("no")):
         async with made(_fresh(tmp_path, failure)) as world:
             world.service.hold, world.service.failure = trio.Event(), failure
@@ -232,7 +235,7 @@ async def test_writing_on_after_it_was_sent(tmp_path):
 
 
 async def test_nothing_is_sent_without_bytes(tmp_path):
-    """A file into which nothing was written is forgotten at its last release; a temporary one is kept."""
+    """A file into which nothing was written is forgotten at its last release; one with a temporary name is kept."""
     async with made(tmp_path) as world:
         for name in ("tune.wav", "tune.part"):
             upload, handle = await world.uploads.create(name, NOBODY)
@@ -245,8 +248,8 @@ async def test_nothing_is_sent_without_bytes(tmp_path):
 
 
 async def test_the_rename_sends(tmp_path):
-    """A temporary name is sent by the rename to one of a media type, also over a file in which nothing is; renamed to
-    another temporary name it only has that; a rename that fails leaves the old name and its bytes."""
+    """A file with a temporary name is sent by the rename to a name of a media type, also over an empty file. Renamed to
+    another temporary name, it only has that. A rename that fails leaves the old name and its bytes."""
     async with made(tmp_path) as world:
         await world.write("tune.part")
         upload = world.uploads.find("tune.part")
@@ -272,7 +275,7 @@ async def test_the_rename_sends(tmp_path):
 
 
 async def test_a_removed_file_is_never_sent(tmp_path):
-    """What is removed while it is open takes bytes for nothing, and nothing of it stays."""
+    """A file that is removed while it is open takes bytes in vain, and nothing of it stays."""
     async with made(tmp_path) as world:
         upload, handle = await world.uploads.create("tune.wav", NOBODY)
         await handle.write(0, WAV)
@@ -288,7 +291,7 @@ async def test_a_removed_file_is_never_sent(tmp_path):
 
 
 async def test_what_lacks_a_piece_is_not_sent(tmp_path):
-    """A write that was refused is refused again at close, until the file is emptied and written anew."""
+    """A write that was refused is refused again at close, until the file is emptied and written afresh."""
     async with made(tmp_path) as world:
         upload, handle = await world.uploads.create("tune.wav", NOBODY)
         await handle.write(0, WAV)
@@ -312,7 +315,7 @@ async def test_what_lacks_a_piece_is_not_sent(tmp_path):
     "failure", [ActRefused("no"), OriginUnreachable("no network"), ActUncertain("the upload", "reset")]
 )
 async def test_a_refusal_leaves_nothing(tmp_path, failure):
-    """Whatever the service says no with, the name is gone, and so are the bytes."""
+    """Whatever the reason of the service's refusal, the name is gone, and so are the bytes."""
     async with made(tmp_path) as world:
         world.service.failure = failure
         with pytest.raises(type(failure)):
@@ -325,7 +328,7 @@ async def test_a_refusal_leaves_nothing(tmp_path, failure):
 
 
 async def test_what_is_there_already_appears(tmp_path):
-    """A duplicate's own entry is in the catalogue; after a lost answer, what the service has of that name."""
+    """A duplicate's own entry is in the catalogue; after a lost answer, what the service has under that name."""
     async with made(tmp_path) as world:
         there = world.service.add("older")
         world.service.failure = DuplicateMedia(there)
@@ -342,7 +345,8 @@ async def test_what_is_there_already_appears(tmp_path):
 
 
 async def test_a_cancelled_upload_is_not_sent_again(tmp_path):
-    """A close that is cut off says nothing of what became of the file: later closes hear that, nobody repeats it."""
+    """A close that is cut off says nothing of what became of the file: later closes report that, and the upload is not
+    repeated."""
     async with made(tmp_path) as world:
         world.service.hold = trio.Event()
         _upload, handle = await world.uploads.create("tune.wav", NOBODY)
@@ -358,7 +362,7 @@ async def test_a_cancelled_upload_is_not_sent_again(tmp_path):
 
 
 async def test_what_is_kept_when_the_mount_ends(tmp_path):
-    """At the end what was not sent stays in the spool under its name; all else is gone from it."""
+    """At the end, what was not sent stays in the spool under its name; everything else is removed from it."""
     async with made(tmp_path) as world:
         await world.write("sent.wav")
         await world.write("unsent.part")
@@ -368,7 +372,7 @@ async def test_what_is_kept_when_the_mount_ends(tmp_path):
 
 
 async def test_what_status_tells(tmp_path):
-    """Files under way, how far they are, and how many there were."""
+    """status.json shows the files under way, how far they are, and how many there were."""
     async with made(tmp_path) as world:
         await world.write("sent.wav")
         world.service.failure = ActRefused("no")
@@ -386,8 +390,8 @@ async def test_what_status_tells(tmp_path):
 
 
 async def test_every_refusal_is_told_with_its_reason(tmp_path):
-    """A name that is none of media's, a content of another type, a file that is too large and the service's own no are
-    each there once, under the name written, with why; the last ten are kept."""
+    """A name that is no media name, a content of another type, a file that is too large, and the service's own refusal
+    are listed once each, under the name that was written, with the reason; the last ten are kept."""
     async with made(tmp_path) as world:
         with pytest.raises(ContentRefused):
             await world.write("song.xyz")

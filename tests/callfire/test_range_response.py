@@ -1,4 +1,4 @@
-"""The first look at a body: pages are refused however they begin, and what is looked at is handed out all the same."""
+"""Sniffing of a body: pages are refused, and sniffed bytes are handed out."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -41,7 +41,7 @@ def serving(body: bytes, *, total: int | None = None) -> Callable[[httpx.Request
 async def test_a_page_is_refused_behind_any_blanks(
     mocked: Callable[..., Transport], drain: Callable[..., Any], before: bytes
 ) -> None:
-    """Also where the blanks are more than the first look takes in at once."""
+    """A page is refused even after more blanks than are sniffed at once."""
     async with mocked(serving(before + PAGE)) as transport:
         for source in (v1_recording(7), v2_recording(7), v2_media_raw(7)):
             with pytest.raises(MalformedAnswer):
@@ -54,7 +54,7 @@ async def test_a_page_is_refused_behind_any_blanks(
 async def test_what_was_looked_at_is_handed_out(
     mocked: Callable[..., Transport], drain: Callable[..., Any], body: bytes
 ) -> None:
-    """Every byte, in order, however many the verdict took."""
+    """Every byte is handed out in order, however many the verdict took."""
     async with mocked(serving(body)) as transport:
         assert await drain(transport, v1_recording(7), FIRST_PIECE, step=100) == (0, body)
 
@@ -62,7 +62,7 @@ async def test_what_was_looked_at_is_handed_out(
 async def test_the_piece_of_a_larger_object_is_judged_as_far_as_it_goes(
     mocked: Callable[..., Transport], drain: Callable[..., Any]
 ) -> None:
-    """One byte tells nothing, a hundred of text do; the object's size may be asked by one byte."""
+    """One byte gives no verdict, a hundred of text do. So the size of an object may be asked for with one byte."""
     async with mocked(serving(b"<", total=1000)) as transport:
         assert await drain(transport, v1_recording(7), ByteRange(0, 1)) == (0, b"<")
     async with mocked(serving(PAGE * 3, total=1000)) as transport:
@@ -76,7 +76,7 @@ async def test_the_piece_of_a_larger_object_is_judged_as_far_as_it_goes(
 async def test_text_is_read_where_the_medium_is_text(
     mocked: Callable[..., Transport], drain: Callable[..., Any]
 ) -> None:
-    """A vCard is content for a source that may be text, a page for any other; a page is one for both."""
+    """A vCard is content for a source that may be text, and a page for any other; a web page is a page for both."""
     async with mocked(serving(VCARD)) as transport:
         assert await drain(transport, v2_media_raw(7, may_be_text=True), FIRST_PIECE) == (0, VCARD)
         with pytest.raises(MalformedAnswer):

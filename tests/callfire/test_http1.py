@@ -1,4 +1,4 @@
-"""HTTP as servers really speak it, badly included, by a raw socket server, on both wires."""
+"""HTTP as real servers speak it, good and bad, from raw sockets on both wires."""
 
 import pytest
 import trio
@@ -100,7 +100,7 @@ async def test_what_is_readable_is_read(settings, name):
 
 @pytest.mark.parametrize("name", BAD)
 async def test_what_is_not_is_refused_and_its_connection_dropped(settings, name):
-    """Each gives its error, and the next question its own answer, on a new connection."""
+    """Each malformed answer raises its error, and the next request gets its own answer on a new connection."""
     answer, error = BAD[name]
     is_bad = True
     timeout_seconds = 1.0 if error is errors.DeadlineExceeded else 5.0  # four tries end before it, however busy
@@ -126,7 +126,7 @@ async def test_what_is_not_is_refused_and_its_connection_dropped(settings, name)
     ids=["length", "forged", "chunks", "204"],
 )
 async def test_trailing_bytes_cost_the_connection(settings, answer):
-    """What follows a body is nobody's: not the next answer, and nothing is asked on that connection again."""
+    """Bytes after a body belong to no answer, and the connection is not used again."""
     async with raw_server(lambda n: answer) as server, transport_to(server.base_url, settings) as transport:
         for _ in range(3):
             assert (await transport.get(Api.V2, ("x",))).body in (b"hello", b"")
@@ -134,7 +134,7 @@ async def test_trailing_bytes_cost_the_connection(settings, answer):
 
 
 async def test_bytes_that_come_later_cost_the_connection(settings):
-    """An idle connection on which something arrives is found out before it is used again."""
+    """Bytes that arrive on an idle connection are noticed before it is used again."""
     async with raw_server(lambda n: sized(b"hello")) as server, transport_to(server.base_url, settings) as transport:
         assert (await transport.get(Api.V2, ("x",))).body == b"hello"
         await trio.sleep(0.01)  # the server's task is done with the stream
@@ -145,7 +145,7 @@ async def test_bytes_that_come_later_cost_the_connection(settings):
 
 
 async def test_an_act_is_on_a_connection_of_its_own(settings):
-    """A kept connection may be dead, and then nobody knows whether the act arrived: acts never use one."""
+    """A kept connection may be dead, and then it is not known whether the act arrived: acts never use one."""
     async with raw_server(lambda n: sized(b'{"id": 1}')) as server:
         async with transport_to(server.base_url, settings) as transport:
             await transport.get(Api.V2, ("x",))
@@ -156,7 +156,7 @@ async def test_an_act_is_on_a_connection_of_its_own(settings):
 
 
 async def test_an_early_no_to_an_upload_is_read(settings):
-    """A server that answers 413 and closes before it has read the body: its answer is told, not a broken pipe."""
+    """Where a server answers 413 and closes before it has read the body, its answer is reported, not a broken pipe."""
     no = (b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",)
     async with raw_server(lambda n: no) as server, transport_to(server.base_url, settings) as transport:
         with pytest.raises((errors.UploadTooLarge, errors.ActUncertain)), trio.fail_after(5):
@@ -165,7 +165,7 @@ async def test_an_early_no_to_an_upload_is_read(settings):
 
 
 async def test_a_body_is_counted_although_its_pieces_are_small(settings, drain):
-    """Ranges of a large body through buffers of odd sizes: every byte, in order, none twice."""
+    """Ranges of a large body through buffers of odd sizes give every byte once, in order."""
     content = b"ID3" + bytes(range(251)) * 3000
 
     def answer(n):
@@ -180,7 +180,7 @@ async def test_a_body_is_counted_although_its_pieces_are_small(settings, drain):
 
 
 async def test_more_chunks_than_the_range_promised_are_refused(settings, drain):
-    """A chunked 206 that goes on behind its Content-Range is malformed, however its chunks fall."""
+    """A chunked 206 that goes on after its Content-Range is malformed, however its chunks are cut."""
     for chunks in (b"a\r\n0123456789\r\n", b"5\r\n01234\r\n5\r\n56789\r\n"):
         answer = (
             b"HTTP/1.1 206 OK\r\nContent-Range: bytes 3-7/99\r\nTransfer-Encoding: chunked\r\n\r\n"
