@@ -55,10 +55,10 @@ def of_blocks(codec: int, block: int, frames: int, channels: int) -> bytes:
     return form(codec, channels=channels, block=block * channels, bits=4 if codec != 0x31 else 0, more=more)
 
 
-def wav(form: bytes, data: bytes, *, before: bytes = b"", after: bytes = b"", told: int | None = None) -> bytes:
-    """A whole file; `told` is the length that its `data` chunk states."""
-    told = len(data) if told is None else told
-    body = chunk(b"fmt ", form) + before + b"data" + struct.pack("<I", told) + data + bytes(len(data) % 2) + after
+def wav(form: bytes, data: bytes, *, before: bytes = b"", after: bytes = b"", stated: int | None = None) -> bytes:
+    """A whole file; `stated` is the length that its `data` chunk states."""
+    stated = len(data) if stated is None else stated
+    body = chunk(b"fmt ", form) + before + b"data" + struct.pack("<I", stated) + data + bytes(len(data) % 2) + after
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
 
 
@@ -208,11 +208,11 @@ def test_a_last_block_that_is_not_full() -> None:
     An impossible `fact` is not believed.
     """
     fmt = of_blocks(0x31, 65, 320, 1)
-    for told, frames in ((3100, 3100), (100, 3200), (9000, 3200), (0, 3200)):
-        file = wav(fmt, bytes(650), before=chunk(b"fact", struct.pack("<I", told)))
+    for stated, frames in ((3100, 3100), (100, 3200), (9000, 3200), (0, 3200)):
+        file = wav(fmt, bytes(650), before=chunk(b"fact", struct.pack("<I", stated)))
         moment = moment_of(file, "0.2", "9")
         assert int.from_bytes(chunks_of(moment)[b"fact"], "little") == frames - 1600
-        assert (cut(walked(file)[0], Fraction("0.39"), Fraction(9)) is None) == (told == 3100)
+        assert (cut(walked(file)[0], Fraction("0.39"), Fraction(9)) is None) == (stated == 3100)
 
 
 BEFORE = {
@@ -238,10 +238,10 @@ def test_what_lies_before_the_samples(name: str, tag: bytes) -> None:
     assert all(before.stop <= after.start + 12 for before, after in pairwise(asked))
 
 
-@pytest.mark.parametrize("told", [0, 0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF])
-def test_an_untold_length(told: int) -> None:
+@pytest.mark.parametrize("stated", [0, 0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF])
+def test_an_untold_length(stated: int) -> None:
     """Where the header has no length, the file's size gives it."""
-    file = wav(form(1), bytes(2000), told=told)
+    file = wav(form(1), bytes(2000), stated=stated)
     assert walked(file, knows_total=False)[0].nbytes is None
     assert walked(file)[0].nbytes == 2000
 
