@@ -84,8 +84,9 @@ def wav_content(context: Context, node: WavNode) -> Remote:
     row = context.catalog.recording(file_id)
     if row is None:
         file = context.catalog.file(file_id)
-        seen_ms = file.seen_ms if file is not None else None
-        return Remote(key=key, sources=sources, state=_state_of_call(context, file_id), seen_ms=seen_ms)
+        if file is None:
+            return Remote(key=key, sources=sources)
+        return Remote(key=key, sources=sources, state=_state_of_call(context, file.call_id), seen_ms=file.seen_ms)
     hint = _hint(context, row, Form.WAV)
     # ERROR says that a recording can be broken: its MP3 most likely is, its WAV is the service's to give or refuse
     state = RecordingState.UNKNOWN if row.state is RecordingState.ERROR else row.state
@@ -94,10 +95,10 @@ def wav_content(context: Context, node: WavNode) -> Remote:
     )
 
 
-def _state_of_call(context: Context, file_id: int) -> RecordingState:
-    """Where v1 numbers its files otherwise than v2, one of a call whose recording is being made may be that one."""
-    file = context.catalog.listed_file(file_id)
-    rows = context.catalog.recordings_of_call(file.call_id) if file is not None else []
+def _state_of_call(context: Context, call_id: int) -> RecordingState:
+    """The state of a file of that call, 0 where no call is known. Where v1 numbers its files otherwise than v2, it may
+    be the one of the call that is being made."""
+    rows = context.catalog.recordings_of_call(call_id) if call_id else []
     is_growing = any(row.state is RecordingState.RECORDING for row in rows)
     return RecordingState.RECORDING if is_growing else RecordingState.READY
 
