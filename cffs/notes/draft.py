@@ -1,0 +1,220 @@
+"""One note that is open: what is written goes to a copy, which takes the note's place whole.
+
+It owns the copy and its descriptor. It must not know which notes there are.
+
+* A program writes to a draft, an unpublished copy of the note. The draft takes the note's place by rename(2) when a
+  descriptor that has written is closed. Whatever happens before that (a full disk, kill -9, a program that gives up),
+  the old note is whole.
+* After the rename the draft's descriptor is the published note's; the next write begins another copy.
+* All descriptors of one note share its draft, so that what one writes the others read.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cffs.core.errors import NotInTree, SpoolFailed, SpoolFull
+from cffs.core.units import MIB
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_READ_NBYTES = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKey:
+    """One note: of which recording, and its extension, one of `names.EXTENSIONS`."""
+
+    recording_id: int
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryKey:
+    """A file under a temporary name; `folder` stands for the folder of the tree in which the name was given."""
+
+    folder: int
+    name: str
+
+
+Key = NoteKey | TemporaryKey
+
+
+@dataclass(frozen=True, slots=True)
+class NoteStat:
+    """What stat shows of a note: its length in bytes, and when it was last changed (unix nanoseconds)."""
+
+    nbytes: int
+    modified_ns: int
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise SpoolFull or SpoolFailed for what the disk of the notes answers."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise SpoolFull("the disk of --notes has no room for what is being written") from error
+        raise SpoolFailed(f"the folder of --notes cannot be used: {error.strerror}") from error
+
+
+class Publisher(Protocol):
+    """What a draft needs of the store."""
+
+    def new_draft(self) -> tuple[int, Path]:
+        """An empty file beside the notes, 0600: its descriptor and its path."""
+        ...
+
+    def open_published(self, key: Key) -> int:
+        """A descriptor, for reading, on what lies at the key now. Raises NotInTree where there is nothing."""
+        ...
+
+    def publish(self, key: Key, path: Path) -> None:
+        """Let the file at `path` take the place of the note."""
+        ...
+
+    def require_fits(self, nbytes: int) -> None:
+        """Raise TooLarge for more bytes than a note may have."""
+        ...
+
+    def released(self, draft: "Draft") -> None:
+        """Nothing has the draft open any more."""
+        ...
+
+
+class Draft:
+    """A note that is open, by one descriptor or several. `NoteStore` makes it."""
+
+    def __init__(self, store: Publisher, key: Key) -> None:
+        self.key = key
+        self.handles = 0
+        #: What is here differs from what is published.
+        self.is_dirty = False
+        self._store = store
+        self._descriptor: int | None = None
+        self._path: Path | None = None
+        self._has_written = False
+        self._is_forgotten = False
+        self._failure: SpoolFull | SpoolFailed | None = None
+
+    def stat(self) -> NoteStat:
+        """What it is like now."""
+        with disk_errors():
+            found = os.fstat(self._opened())
+        return NoteStat(found.st_size, found.st_mtime_ns)
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """What is there; fewer bytes only at the end."""
+        with disk_errors():
+            return os.pread(self._opened(), nbytes, offset)
+
+    def write(self, offset: int, data: bytes) -> int:
+        """All of `data`, at `offset`. Raises TooLarge, SpoolFull or SpoolFailed; after the last two nothing of what was
+        written since the last `publish` is kept."""
+        self._store.require_fits(offset + len(data))
+        self.begin(keeps=True)
+        descriptor, written = self._opened(), 0
+        try:
+            with disk_errors():
+                while written < len(data):
+                    written += os.pwrite(descriptor, data[written:] if written else data, offset + written)
+        except (SpoolFull, SpoolFailed) as failure:
+            self._failure = failure
+            raise
+        self._has_written = True
+        return written
+
+    def truncate(self, nbytes: int) -> None:
+        """Exactly so long from now on."""
+        self._store.require_fits(nbytes)
+        self.begin(keeps=nbytes > 0)
+        with disk_errors():
+            os.ftruncate(self._opened(), nbytes)
+
+    def begin(self, *, keeps: bool) -> None:
+        """Write to a copy from now on; `keeps` says that what is there so far is copied."""
+        if self.is_dirty:
+            return
+        descriptor, path = self._store.new_draft()
+        try:
+            if keeps:
+                self._copy_to(descriptor)
+            if self._is_forgotten:
+                path.unlink()
+        except BaseException:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        self._close()
+        self._descriptor, self.is_dirty = descriptor, True
+        self._path = None if self._is_forgotten else path
+
+    def flush(self) -> None:
+        """A descriptor was closed. A shell that opens with `>` closes one before anything is written: the old note is
+        kept until there is something in its place."""
+        if self._has_written or self._failure is not None:
+            self.publish()
+
+    def sync(self) -> None:
+        """What was written is published, and on the disk whatever happens to the machine."""
+        self.publish()
+        with disk_errors():
+            os.fsync(self._opened())
+
+    def publish(self) -> None:
+        """Let what was written take the note's place. Raises what a write met since the last time."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self._drop()
+            raise failure
+        if self._path is not None:
+            self._store.publish(self.key, self._path)
+            self._path = None
+        self.is_dirty = self._has_written = False
+
+    def forget(self) -> None:
+        """Its name is about to go: what is open keeps its bytes, and what is written goes with the last descriptor."""
+        with suppress(SpoolFailed, NotInTree):
+            self._opened()
+        self._is_forgotten = True
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+    def release(self) -> None:
+        """One descriptor fewer. Raises what `publish` raises."""
+        self.handles -= 1
+        if self.handles:
+            return
+        try:
+            self.publish()
+        finally:
+            self._store.released(self)
+            self._drop()
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            self._descriptor = self._store.open_published(self.key)
+        return self._descriptor
+
+    def _copy_to(self, descriptor: int) -> None:
+        source, offset = self._opened(), 0
+        with disk_errors():
+            while data := os.pread(source, _READ_NBYTES, offset):
+                offset += os.pwrite(descriptor, data, offset)
+
+    def _drop(self) -> None:
+        self._close()
+        self.is_dirty = self._has_written = False
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,276 @@
+"""Notes on disk: one folder a recording, readable without cffs.
+
+It owns the files below one account's folder of `--notes DIR`. It must not know what is in them.
+
+A note is `{recording id}/{recording id}.{extension}`; drafts and files under temporary names lie in `.drafts/`. Two
+mounts may share the folder: each publishes whole files, and the last one wins. Each creation and removal touches the
+account's folder, whose time tells the other mount to look again.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from cffs.core.errors import AlreadyExists, NotInTree, TooLarge
+from cffs.core.ids import parse_id
+from cffs.core.units import MIB, MS_PER_SECOND
+from cffs.notes.draft import Draft, Key, NoteKey, NoteStat, TemporaryKey, disk_errors
+from cffs.notes.names import EXTENSIONS
+
+#: A transcript of a day of speech is under 1 MiB; more is a mistake (`cp recording.wav note.txt`), answered by EFBIG.
+MAX_NOTE_NBYTES = 64 * MIB
+#: Drafts of a mount that was killed are removed once they are as old as this: younger ones may be another mount's.
+_LEFT_DRAFT_SECONDS = 24 * 3600
+_DRAFTS = ".drafts"
+
+
+class NoteStore:
+    """The notes of one account. One thread at a time may use it, except for `extensions`, which does no I/O."""
+
+    def __init__(
+        self, folder: Path, *, changed: Callable[[NoteKey], None], wall_ms: int, max_nbytes: int = MAX_NOTE_NBYTES
+    ) -> None:
+        """`folder` is the account's, 0700 and there. `changed` hears of each note that was published, renamed or
+        removed here; `wall_ms` is the time of now. Raises SpoolFull or SpoolFailed."""
+        self._folder = folder
+        self._changed = changed
+        self._max_nbytes = max_nbytes
+        self._extensions: dict[int, tuple[str, ...]] = {}
+        self._temporary: dict[TemporaryKey, Path] = {}
+        self._drafts: dict[Key, Draft] = {}
+        self._seen_ns = -1
+        #: Another value once other notes exist.
+        self.turn = 0
+        with disk_errors():
+            (folder / _DRAFTS).mkdir(mode=0o700, exist_ok=True)
+            self._remove_left_drafts(wall_ms / MS_PER_SECOND - _LEFT_DRAFT_SECONDS)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look which notes exist, where another mount, or its owner, has added or removed some since the last look."""
+        with disk_errors():
+            seen_ns = os.stat(self._folder).st_mtime_ns
+            if seen_ns == self._seen_ns:
+                return
+            found = {}
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    recording_id = parse_id(entry.name)
+                    if recording_id is not None and entry.is_dir(follow_symlinks=False):
+                        found[recording_id] = self._extensions_in(recording_id)
+        self._extensions = {recording_id: extensions for recording_id, extensions in found.items() if extensions}
+        self._seen_ns = seen_ns
+        self.turn += 1
+
+    def extensions(self, recording_id: int) -> tuple[str, ...]:
+        """Which notes the recording has, in listing order, as of the last look. No I/O."""
+        return self._extensions.get(recording_id, ())
+
+    def all_keys(self) -> list[NoteKey]:
+        """Every note, as of the last look. No I/O."""
+        return [
+            NoteKey(recording_id, extension)
+            for recording_id, extensions in self._extensions.items()
+            for extension in extensions
+        ]
+
+    def stat(self, key: Key) -> NoteStat | None:
+        """What the note, or its draft where it has one, is like now; None where there is none."""
+        draft = self._drafts.get(key)
+        if draft is not None and draft.is_dirty:
+            return draft.stat()
+        path = self._path(key)
+        if path is None:
+            return None
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return None
+        return NoteStat(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+    def read(self, key: NoteKey, *, max_nbytes: int) -> bytes:
+        """The first bytes of a published note; b"" where there is none."""
+        try:
+            descriptor = os.open(self._path_of_note(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(max_nbytes)
+
+    def open(self, key: Key, *, creates: bool = False, is_exclusive: bool = False) -> Draft:
+        """An open file; each `open` is paired with one `Draft.release`.
+
+        Raises NotInTree where there is none and `creates` is False, AlreadyExists where there is one and it
+        `is_exclusive`, SpoolFull or SpoolFailed.
+        """
+        is_there = self.stat(key) is not None
+        if is_there and is_exclusive:
+            raise AlreadyExists("the note is there")
+        if not is_there and not creates:
+            raise NotInTree("no such note")
+        draft = self._drafts.get(key)
+        if draft is None:
+            draft = self._drafts[key] = Draft(self, key)
+        if not is_there:
+            try:
+                self._make(draft)
+            except BaseException:
+                if not draft.handles:
+                    del self._drafts[key]
+                raise
+        draft.handles += 1
+        return draft
+
+    def rename(self, old: Key, new: Key, *, replaces: bool) -> None:
+        """Give a file another name; what is open stays open. Raises NotInTree, AlreadyExists, SpoolFailed."""
+        if self.stat(old) is None:
+            raise NotInTree("no such note")
+        if old == new:
+            return
+        if not replaces and self.stat(new) is not None:
+            raise AlreadyExists("the note is there")
+        draft = self._drafts.get(old)
+        if draft is not None:
+            draft.publish()
+        replaced = self._drafts.pop(new, None)
+        if replaced is not None:
+            replaced.forget()
+        self._move(old, new)
+        if draft is not None:
+            del self._drafts[old]
+            draft.key = new
+            self._drafts[new] = draft
+        self._note_change(old)
+        self._note_change(new)
+
+    def _move(self, old: Key, new: Key) -> None:
+        source = self._path(old)
+        if source is None:
+            raise NotInTree("no such note")
+        with disk_errors():
+            if isinstance(new, TemporaryKey):
+                target = self._temporary.get(new) or self._new_file()
+            else:
+                target = self._path_of_note(new)
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+            os.rename(source, target)
+            if isinstance(old, NoteKey):
+                self._remove_folder(old)
+        if isinstance(new, TemporaryKey):
+            self._temporary[new] = target
+        if isinstance(old, TemporaryKey):
+            del self._temporary[old]
+
+    def remove(self, key: Key) -> None:
+        """The note is gone; what has it open keeps its bytes. Raises NotInTree or SpoolFailed."""
+        if self.stat(key) is None:
+            raise NotInTree("no such note")
+        draft = self._drafts.pop(key, None)
+        path = self._path(key)
+        if draft is not None:
+            draft.forget()
+        with disk_errors():
+            if path is not None:
+                path.unlink(missing_ok=True)
+        if isinstance(key, TemporaryKey):
+            self._temporary.pop(key, None)
+        else:
+            self._remove_folder(key)
+        self._note_change(key)
+
+    def close(self) -> None:
+        """Remove what lies under temporary names: the mount ends."""
+        for path in self._temporary.values():
+            path.unlink(missing_ok=True)
+        self._temporary.clear()
+
+    # -- for Draft --
+
+    def new_draft(self) -> tuple[int, Path]:
+        """An empty file beside the notes, 0600: its descriptor and its path."""
+        with disk_errors():
+            descriptor, name = tempfile.mkstemp(dir=self._folder / _DRAFTS)
+        return descriptor, Path(name)
+
+    def open_published(self, key: Key) -> int:
+        """A descriptor on what lies at the key now."""
+        path = self._path(key)
+        if path is None:
+            raise NotInTree("no such note")
+        with disk_errors():
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def publish(self, key: Key, path: Path) -> None:
+        """Let the file at `path` take the place of the note."""
+        if isinstance(key, TemporaryKey):
+            replaced, self._temporary[key] = self._temporary.get(key), path
+            if replaced is not None:
+                replaced.unlink(missing_ok=True)
+            return
+        target = self._path_of_note(key)
+        with disk_errors():
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            os.rename(path, target)
+        self._note_change(key)
+
+    def require_fits(self, nbytes: int) -> None:
+        """Raise TooLarge for more bytes than a note may have."""
+        if nbytes > self._max_nbytes:
+            raise TooLarge(f"a note may have {self._max_nbytes // MIB} MiB")
+
+    def released(self, draft: Draft) -> None:
+        """Nothing has the draft open any more."""
+        if self._drafts.get(draft.key) is draft:
+            del self._drafts[draft.key]
+
+    def _make(self, draft: Draft) -> None:
+        """A new note exists, empty, from its creation on."""
+        draft.begin(keeps=False)
+        draft.publish()
+
+    def _note_change(self, key: Key) -> None:
+        if isinstance(key, TemporaryKey):
+            return
+        before = self._extensions.get(key.recording_id, ())
+        now = self._extensions_in(key.recording_id)
+        if now:
+            self._extensions[key.recording_id] = now
+        else:
+            self._extensions.pop(key.recording_id, None)
+        if now != before:
+            self.turn += 1
+            with suppress(OSError):
+                os.utime(self._folder)
+                self._seen_ns = os.stat(self._folder).st_mtime_ns
+        self._changed(key)
+
+    def _extensions_in(self, recording_id: int) -> tuple[str, ...]:
+        try:
+            names = set(os.listdir(self._folder / str(recording_id)))
+        except OSError:
+            return ()
+        return tuple(extension for extension in EXTENSIONS if f"{recording_id}.{extension}" in names)
+
+    def _path(self, key: Key) -> Path | None:
+        return self._temporary.get(key) if isinstance(key, TemporaryKey) else self._path_of_note(key)
+
+    def _path_of_note(self, key: NoteKey) -> Path:
+        return self._folder / str(key.recording_id) / f"{key.recording_id}.{key.extension}"
+
+    def _remove_folder(self, key: NoteKey) -> None:
+        with suppress(OSError):  # other notes are in it
+            os.rmdir(self._path_of_note(key).parent)
+
+    def _new_file(self) -> Path:
+        descriptor, path = self.new_draft()
+        os.close(descriptor)
+        return path
+
+    def _remove_left_drafts(self, oldest: float) -> None:
+        with os.scandir(self._folder / _DRAFTS) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                    os.unlink(entry.path)

@@ -1,0 +1,216 @@
+"""Notes on disk: what is written is read, and a note is whole whatever happens."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from cffs.core.errors import AlreadyExists, NotInTree, TooLarge
+from cffs.notes.draft import Draft, Key, NoteKey, TemporaryKey
+from cffs.notes.store import NoteStore
+
+MAX_NBYTES = 64
+SRT = NoteKey(88, "srt")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[NoteStore]:
+    made = NoteStore(tmp_path, changed=lambda key: None, wall_ms=0, max_nbytes=MAX_NBYTES)
+    yield made
+    made.close()
+
+
+def written(store: NoteStore, key: Key, content: bytes) -> None:
+    """As `cp` writes a file."""
+    draft = store.open(key, creates=True)
+    draft.truncate(0)
+    draft.write(0, content)
+    draft.flush()
+    draft.release()
+
+
+def content_of(store: NoteStore, key: Key) -> bytes | None:
+    """What a reader gets; None where there is no such file."""
+    if store.stat(key) is None:
+        return None
+    draft = store.open(key)
+    found = draft.read(0, 2 * MAX_NBYTES)
+    draft.release()
+    return found
+
+
+def test_where_it_lies(store: NoteStore, tmp_path: Path) -> None:
+    """A note is a file of its owner's alone, in a folder of its recording, named so that it is found without cffs."""
+    written(store, SRT, b"words")
+    path = tmp_path / "88/88.srt"
+    assert path.read_bytes() == b"words"
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert store.extensions(88) == ("srt",)
+    store.remove(SRT)
+    assert (store.extensions(88), path.parent.exists()) == ((), False)
+
+
+def test_the_old_note_is_whole_until_the_new_one_is(store: NoteStore, tmp_path: Path) -> None:
+    """A shell's redirection closes a descriptor before anything is written; a crash then leaves the old note."""
+    written(store, SRT, b"old")
+    draft = store.open(SRT)
+    draft.truncate(0)
+    draft.flush()
+    draft.write(0, b"new wor")
+    assert (tmp_path / "88/88.srt").read_bytes() == b"old"
+    again = NoteStore(tmp_path, changed=lambda key: None, wall_ms=0)  # what a mount after a crash finds
+    assert content_of(again, SRT) == b"old"
+    draft.flush()
+    assert (tmp_path / "88/88.srt").read_bytes() == b"new wor"
+    draft.write(7, b"ds")
+    draft.release()
+    assert (tmp_path / "88/88.srt").read_bytes() == b"new words"
+    assert list((tmp_path / ".drafts").iterdir()) == []
+
+
+def test_too_large(store: NoteStore) -> None:
+    """A note has a limit; what reaches it is kept."""
+    draft = store.open(SRT, creates=True)
+    draft.write(0, b"x" * MAX_NBYTES)
+    for beyond in (lambda: draft.write(MAX_NBYTES, b"x"), lambda: draft.truncate(MAX_NBYTES + 1)):
+        with pytest.raises(TooLarge):
+            beyond()
+    draft.release()
+    assert content_of(store, SRT) == b"x" * MAX_NBYTES
+
+
+def test_another_mount_of_the_folder(tmp_path: Path) -> None:
+    """Notes that another mount makes or removes are found at once by their names, and listed after a look."""
+    one, other = (NoteStore(tmp_path, changed=lambda key: None, wall_ms=0) for _ in range(2))
+    written(one, SRT, b"words")
+    assert content_of(other, SRT) == b"words"
+    other.refresh()
+    assert other.extensions(88) == ("srt",)
+    other.remove(SRT)
+    one.refresh()
+    assert (one.extensions(88), content_of(one, SRT)) == ((), None)
+
+
+def test_a_link_is_not_followed(store: NoteStore, tmp_path: Path) -> None:
+    """What somebody put in the place of a note is never written through."""
+    target = tmp_path / "target"
+    target.write_bytes(b"mine")
+    (tmp_path / "88").mkdir()
+    os.symlink(target, tmp_path / "88/88.srt")
+    assert store.stat(SRT) is None
+    written(store, SRT, b"words")
+    assert target.read_bytes() == b"mine"
+
+
+KEYS = st.sampled_from(
+    [NoteKey(1, "txt"), NoteKey(1, "srt"), NoteKey(2, "txt"), TemporaryKey(7, ".a.XXXXXX"), TemporaryKey(7, "a~")]
+)
+BYTES = st.binary(max_size=9)
+
+
+class Notes(RuleBasedStateMachine):
+    """Any sequence of calls leaves what a dictionary of byte strings would hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.heard: list[NoteKey] = []
+        self.store = NoteStore(Path(self.folder.name), changed=self.heard.append, wall_ms=0, max_nbytes=MAX_NBYTES)
+        self.model: dict[Key, bytearray] = {}
+        self.open: list[tuple[Draft, bytearray]] = []
+
+    @rule(key=KEYS, is_exclusive=st.booleans())
+    def create(self, key: Key, is_exclusive: bool) -> None:
+        if is_exclusive and key in self.model:
+            with pytest.raises(AlreadyExists):
+                self.store.open(key, creates=True, is_exclusive=True)
+            return
+        draft = self.store.open(key, creates=True, is_exclusive=is_exclusive)
+        self.open.append((draft, self.model.setdefault(key, bytearray())))
+
+    @rule(key=KEYS)
+    def open_existing(self, key: Key) -> None:
+        if key not in self.model:
+            with pytest.raises(NotInTree):
+                self.store.open(key)
+            return
+        self.open.append((self.store.open(key), self.model[key]))
+
+    @rule(data=BYTES, offset=st.integers(0, 20), which=st.integers(0, 9))
+    def write(self, data: bytes, offset: int, which: int) -> None:
+        if self.open:
+            draft, content = self.open[which % len(self.open)]
+            assert draft.write(offset, data) == len(data)
+            if data:
+                content.extend(bytes(max(0, offset - len(content))))
+                content[offset : offset + len(data)] = data
+
+    @rule(nbytes=st.integers(0, 20), which=st.integers(0, 9))
+    def truncate(self, nbytes: int, which: int) -> None:
+        if self.open:
+            draft, content = self.open[which % len(self.open)]
+            draft.truncate(nbytes)
+            del content[nbytes:]
+            content.extend(bytes(nbytes - len(content)))
+
+    @rule(which=st.integers(0, 9), how=st.sampled_from(["flush", "sync"]))
+    def flush(self, which: int, how: str) -> None:
+        if self.open:
+            getattr(self.open[which % len(self.open)][0], how)()
+
+    @rule(which=st.integers(0, 9))
+    def release(self, which: int) -> None:
+        if self.open:
+            self.open.pop(which % len(self.open))[0].release()
+
+    @rule(old=KEYS, new=KEYS, replaces=st.booleans())
+    def rename(self, old: Key, new: Key, replaces: bool) -> None:
+        if old not in self.model:
+            with pytest.raises(NotInTree):
+                self.store.rename(old, new, replaces=replaces)
+        elif new in self.model and not replaces and old != new:
+            with pytest.raises(AlreadyExists):
+                self.store.rename(old, new, replaces=replaces)
+        else:
+            self.store.rename(old, new, replaces=replaces)
+            self.model[new] = self.model.pop(old)
+
+    @rule(key=KEYS)
+    def remove(self, key: Key) -> None:
+        if key not in self.model:
+            with pytest.raises(NotInTree):
+                self.store.remove(key)
+        else:
+            self.store.remove(key)
+            del self.model[key]
+
+    @invariant()
+    def all_is_as_in_the_model(self) -> None:
+        for key in (NoteKey(1, "txt"), NoteKey(1, "srt"), NoteKey(2, "txt"), TemporaryKey(7, ".a.XXXXXX")):
+            found, content = self.store.stat(key), self.model.get(key)
+            assert (None if found is None else found.nbytes) == (None if content is None else len(content))
+        for draft, content in self.open:
+            assert draft.read(0, 2 * MAX_NBYTES) == bytes(content)
+        for recording_id in (1, 2):
+            known = [
+                key.extension for key in self.model if isinstance(key, NoteKey) and key.recording_id == recording_id
+            ]
+            assert sorted(self.store.extensions(recording_id)) == sorted(known)
+
+    def teardown(self) -> None:
+        for draft, _content in self.open:
+            draft.release()
+        for key, content in self.model.items():
+            assert content_of(self.store, key) == bytes(content)
+        self.store.close()
+        assert os.listdir(Path(self.folder.name) / ".drafts") == []
+        self.folder.cleanup()
+
+
+TestNotes = Notes.TestCase
+TestNotes.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
