@@ -11,6 +11,7 @@ It owns the copy and its descriptor. It must not know which notes there are.
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -62,6 +63,23 @@ def disk_errors() -> Iterator[None]:
         raise SpoolFailed(f"the folder of --notes cannot be used: {error.strerror}") from error
 
 
+def stat_of(path: Path) -> NoteStat | None:
+    """What a regular file is like; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return NoteStat(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def require_stat(path: Path) -> NoteStat:
+    """What a file of ours is like. Raises SpoolFailed where it is gone."""
+    found = stat_of(path)
+    if found is None:
+        raise SpoolFailed("a file in the folder of --notes was removed while it was written")
+    return found
+
+
 class Publisher(Protocol):
     """What a draft needs of the store."""
 
@@ -94,18 +112,14 @@ class Draft:
         self.handles = 0
         #: What is here differs from what is published.
         self.is_dirty = False
+        #: What it is like while it is dirty.
+        self.stat = NoteStat(0, 0)
         self._store = store
         self._descriptor: int | None = None
         self._path: Path | None = None
         self._has_written = False
         self._is_forgotten = False
         self._failure: SpoolFull | SpoolFailed | None = None
-
-    def stat(self) -> NoteStat:
-        """What it is like now."""
-        with disk_errors():
-            found = os.fstat(self._opened())
-        return NoteStat(found.st_size, found.st_mtime_ns)
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """What is there; fewer bytes only at the end."""
@@ -126,6 +140,7 @@ class Draft:
             self._failure = failure
             raise
         self._has_written = True
+        self._look(descriptor)
         return written
 
     def truncate(self, nbytes: int) -> None:
@@ -134,6 +149,7 @@ class Draft:
         self.begin(keeps=nbytes > 0)
         with disk_errors():
             os.ftruncate(self._opened(), nbytes)
+        self._look(self._opened())
 
     def begin(self, *, keeps: bool) -> None:
         """Write to a copy from now on; `keeps` says that what is there so far is copied."""
@@ -150,6 +166,7 @@ class Draft:
             path.unlink(missing_ok=True)
             raise
         self._close()
+        self._look(descriptor)
         self._descriptor, self.is_dirty = descriptor, True
         self._path = None if self._is_forgotten else path
 
@@ -195,6 +212,10 @@ class Draft:
         finally:
             self._store.released(self)
             self._drop()
+
+    def _look(self, descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        self.stat = NoteStat(found.st_size, found.st_mtime_ns)
 
     def _opened(self) -> int:
         if self._descriptor is None:

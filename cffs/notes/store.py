@@ -8,16 +8,16 @@ account's folder, whose time tells the other mount to look again.
 """
 
 import os
-import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from cffs.core.errors import AlreadyExists, NotInTree, TooLarge
 from cffs.core.ids import parse_id
 from cffs.core.units import MIB, MS_PER_SECOND
-from cffs.notes.draft import Draft, Key, NoteKey, NoteStat, TemporaryKey, disk_errors
+from cffs.notes.draft import Draft, Key, NoteKey, NoteStat, TemporaryKey, disk_errors, require_stat, stat_of
 from cffs.notes.names import EXTENSIONS
 
 #: A transcript of a day of speech is under 1 MiB; more is a mistake (`cp recording.wav note.txt`), answered by EFBIG.
@@ -27,8 +27,14 @@ _LEFT_DRAFT_SECONDS = 24 * 3600
 _DRAFTS = ".drafts"
 
 
+@dataclass(slots=True)
+class _Temporary:
+    path: Path
+    stat: NoteStat
+
+
 class NoteStore:
-    """The notes of one account. One thread at a time may use it, except for `extensions`, which does no I/O."""
+    """The notes of one account. One thread at a time may use it, but for what does no I/O, which any thread may."""
 
     def __init__(
         self, folder: Path, *, changed: Callable[[NoteKey], None], wall_ms: int, max_nbytes: int = MAX_NOTE_NBYTES
@@ -38,8 +44,8 @@ class NoteStore:
         self._folder = folder
         self._changed = changed
         self._max_nbytes = max_nbytes
-        self._extensions: dict[int, tuple[str, ...]] = {}
-        self._temporary: dict[TemporaryKey, Path] = {}
+        self._notes: dict[int, dict[str, NoteStat]] = {}
+        self._temporary: dict[TemporaryKey, _Temporary] = {}
         self._drafts: dict[Key, Draft] = {}
         self._seen_ns = -1
         #: Another value once other notes exist.
@@ -50,7 +56,8 @@ class NoteStore:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look which notes exist, where another mount, or its owner, has added or removed some since the last look."""
+        """Look which notes exist, where another mount, or their owner, has added or removed some since the last
+        look."""
         with disk_errors():
             seen_ns = os.stat(self._folder).st_mtime_ns
             if seen_ns == self._seen_ns:
@@ -60,36 +67,27 @@ class NoteStore:
                 for entry in entries:
                     recording_id = parse_id(entry.name)
                     if recording_id is not None and entry.is_dir(follow_symlinks=False):
-                        found[recording_id] = self._extensions_in(recording_id)
-        self._extensions = {recording_id: extensions for recording_id, extensions in found.items() if extensions}
+                        found[recording_id] = self._stats_in(recording_id)
+        self._notes = {recording_id: stats for recording_id, stats in found.items() if stats}
         self._seen_ns = seen_ns
         self.turn += 1
 
     def extensions(self, recording_id: int) -> tuple[str, ...]:
         """Which notes the recording has, in listing order, as of the last look. No I/O."""
-        return self._extensions.get(recording_id, ())
+        return tuple(self._notes.get(recording_id, ()))
 
     def all_keys(self) -> list[NoteKey]:
         """Every note, as of the last look. No I/O."""
-        return [
-            NoteKey(recording_id, extension)
-            for recording_id, extensions in self._extensions.items()
-            for extension in extensions
-        ]
+        return [NoteKey(recording_id, extension) for recording_id, stats in self._notes.items() for extension in stats]
 
     def stat(self, key: Key) -> NoteStat | None:
-        """What the note, or its draft where it has one, is like now; None where there is none."""
+        """What the note, or its draft where it has one, is like; None where there is none. No I/O."""
         draft = self._drafts.get(key)
         if draft is not None and draft.is_dirty:
-            return draft.stat()
-        path = self._path(key)
-        if path is None:
-            return None
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return None
-        return NoteStat(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+            return draft.stat
+        if isinstance(key, TemporaryKey):
+            return self._temporary[key].stat if key in self._temporary else None
+        return self._notes.get(key.recording_id, {}).get(key.extension)
 
     def read(self, key: NoteKey, *, max_nbytes: int) -> bytes:
         """The first bytes of a published note; b"" where there is none."""
@@ -152,7 +150,7 @@ class NoteStore:
             raise NotInTree("no such note")
         with disk_errors():
             if isinstance(new, TemporaryKey):
-                target = self._temporary.get(new) or self._new_file()
+                target = self._temporary[new].path if new in self._temporary else self._new_file()
             else:
                 target = self._path_of_note(new)
                 target.parent.mkdir(mode=0o700, exist_ok=True)
@@ -160,7 +158,7 @@ class NoteStore:
             if isinstance(old, NoteKey):
                 self._remove_folder(old)
         if isinstance(new, TemporaryKey):
-            self._temporary[new] = target
+            self._temporary[new] = _Temporary(target, require_stat(target))
         if isinstance(old, TemporaryKey):
             del self._temporary[old]
 
@@ -183,8 +181,8 @@ class NoteStore:
 
     def close(self) -> None:
         """Remove what lies under temporary names: the mount ends."""
-        for path in self._temporary.values():
-            path.unlink(missing_ok=True)
+        for temporary in self._temporary.values():
+            temporary.path.unlink(missing_ok=True)
         self._temporary.clear()
 
     # -- for Draft --
@@ -206,9 +204,9 @@ class NoteStore:
     def publish(self, key: Key, path: Path) -> None:
         """Let the file at `path` take the place of the note."""
         if isinstance(key, TemporaryKey):
-            replaced, self._temporary[key] = self._temporary.get(key), path
+            replaced, self._temporary[key] = self._temporary.get(key), _Temporary(path, require_stat(path))
             if replaced is not None:
-                replaced.unlink(missing_ok=True)
+                replaced.path.unlink(missing_ok=True)
             return
         target = self._path_of_note(key)
         with disk_errors():
@@ -234,28 +232,41 @@ class NoteStore:
     def _note_change(self, key: Key) -> None:
         if isinstance(key, TemporaryKey):
             return
-        before = self._extensions.get(key.recording_id, ())
-        now = self._extensions_in(key.recording_id)
+        before, now = self._notes.get(key.recording_id, {}), self._stats_in(key.recording_id)
         if now:
-            self._extensions[key.recording_id] = now
+            self._notes[key.recording_id] = now
         else:
-            self._extensions.pop(key.recording_id, None)
-        if now != before:
+            self._notes.pop(key.recording_id, None)
+        if now.keys() != before.keys():
             self.turn += 1
-            with suppress(OSError):
-                os.utime(self._folder)
-                self._seen_ns = os.stat(self._folder).st_mtime_ns
+            self._touch()
         self._changed(key)
 
-    def _extensions_in(self, recording_id: int) -> tuple[str, ...]:
+    def _touch(self) -> None:
+        """Have other mounts look again: a time that the folder has not had yet, whatever the clock's step is."""
+        with suppress(OSError):
+            found = os.stat(self._folder)
+            if found.st_mtime_ns <= self._seen_ns:
+                os.utime(self._folder, ns=(found.st_atime_ns, self._seen_ns + 1))
+            self._seen_ns = os.stat(self._folder).st_mtime_ns
+
+    def _stats_in(self, recording_id: int) -> dict[str, NoteStat]:
+        stats = {}
+        folder = self._folder / str(recording_id)
         try:
-            names = set(os.listdir(self._folder / str(recording_id)))
+            names = set(os.listdir(folder))
         except OSError:
-            return ()
-        return tuple(extension for extension in EXTENSIONS if f"{recording_id}.{extension}" in names)
+            return {}
+        for extension in EXTENSIONS:
+            name = f"{recording_id}.{extension}"
+            if name in names and (found := stat_of(folder / name)) is not None:
+                stats[extension] = found
+        return stats
 
     def _path(self, key: Key) -> Path | None:
-        return self._temporary.get(key) if isinstance(key, TemporaryKey) else self._path_of_note(key)
+        if isinstance(key, TemporaryKey):
+            return self._temporary[key].path if key in self._temporary else None
+        return self._path_of_note(key)
 
     def _path_of_note(self, key: NoteKey) -> Path:
         return self._folder / str(key.recording_id) / f"{key.recording_id}.{key.extension}"

@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 #: "cfwd" in ASCII: a database of another program is not emptied.
 _APPLICATION_ID = 0x63667764
 _VERSION = 1
-#: Notes indexed in one transaction: large enough that a commit costs little, small enough for a reader to come between.
-_BATCH = 500
 #: So many numbers of notes that have changed since are not worth building the index again.
 _FEW_STALE = 1000
 #: `"two words"` or one word.
@@ -97,22 +95,24 @@ class WordIndex:
         return found + list(known)
 
     def update(self, store: NoteStore, keys: Sequence[NoteKey]) -> None:
-        """Index these notes as they are now. Raises sqlite3.Error."""
-        for start in range(0, len(keys), _BATCH):
-            with self._connection as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for key in keys[start : start + _BATCH]:
-                    self._index(connection, store, key)
-        if self._is_mostly_stale():
-            self.rebuild(store)
+        """Index these notes as they are now, in one transaction. Raises sqlite3.Error."""
+        with self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for key in keys:
+                self._index(connection, store, key)
 
-    def rebuild(self, store: NoteStore) -> None:
-        """Empty the index and index every note."""
+    def is_mostly_stale(self) -> bool:
+        """Whether most of the index is of notes that have changed since."""
+        (live,) = self._connection.execute("SELECT count(*) FROM notes").fetchone()
+        (given,) = self._connection.execute("SELECT count(*) FROM words_docsize").fetchone()
+        return bool(given - live > live + _FEW_STALE)
+
+    def clear(self) -> None:
+        """Forget everything; `stale` then names every note. Raises sqlite3.Error."""
         with self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
             connection.execute("DELETE FROM notes")
-        self.update(store, store.all_keys())
 
     def recordings(self, terms: Sequence[str], store: NoteStore) -> list[int]:
         """The recordings whose notes hold every term, one note this and another that, in order of their ids."""
@@ -147,11 +147,6 @@ class WordIndex:
         # a lone surrogate (from JSON) is no UTF-8, which SQLite takes alone
         text = text.encode("utf-8", "replace").decode("utf-8")
         connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (inserted.lastrowid, text))
-
-    def _is_mostly_stale(self) -> bool:
-        (live,) = self._connection.execute("SELECT count(*) FROM notes").fetchone()
-        (given,) = self._connection.execute("SELECT count(*) FROM words_docsize").fetchone()
-        return bool(given - live > live + _FEW_STALE)
 
     def _opened(self, *, is_read_only: bool) -> sqlite3.Connection:
         if is_read_only:

@@ -1,0 +1,82 @@
+"""The notes of a mount: the index follows, and a disk that fails costs its own callers alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from cffs.core.errors import NotInTree, SpoolFailed
+from cffs.notes.account_notes import AccountNotes
+from cffs.notes.draft import NoteKey
+from cffs.notes.words import parse_words
+
+SRT, TXT = NoteKey(88, "srt"), NoteKey(7, "txt")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[[], AccountNotes]:
+    """Another mount of the same folder, with an index of its own."""
+    made: list[AccountNotes] = []
+
+    def new() -> AccountNotes:
+        made.append(AccountNotes(tmp_path, tmp_path.parent / f"words{len(made)}.sqlite", wall_ms=0))
+        return made[-1]
+
+    return new
+
+
+async def write(notes: AccountNotes, key: NoteKey, text: str) -> None:
+    """As a program does that writes it whole."""
+    file = await notes.open(key, creates=True)
+    await file.truncate(0)
+    await file.write(0, text.encode())
+    await file.flush()
+    await file.release()
+
+
+async def test_what_is_written_is_found(make: Callable[[], AccountNotes]) -> None:
+    """By the next question, which need not wait for the index to catch up by itself."""
+    notes = make()
+    await write(notes, SRT, "1\n00:00:01,000 --> 00:00:02,000\nI want a refund\n")
+    await write(notes, TXT, "a refund was given")
+    assert await notes.recordings_with(parse_words("refund")) == [7, 88]
+    assert await notes.recordings_with(parse_words('"want a refund"')) == [88]
+    await notes.remove(TXT)
+    assert await notes.recordings_with(parse_words("refund")) == [88]
+    assert (notes.extensions(88), notes.extensions(7)) == (("srt",), ())
+    with pytest.raises(NotInTree):
+        await notes.open(TXT)
+    await notes.close()
+
+
+async def test_another_mount_is_followed(make: Callable[[], AccountNotes], nursery: trio.Nursery) -> None:
+    """Within a second, and without a word between them."""
+    one, other = make(), make()
+
+    class Background:
+        start = staticmethod(nursery.start_soon)
+
+    other.start(Background())
+    await write(one, SRT, "refund")
+    with trio.fail_after(10):
+        while other.extensions(88) != ("srt",):
+            await trio.sleep(0.01)
+        assert await other.recordings_with(("refund",)) == [88]
+        await one.remove(SRT)
+        while await other.recordings_with(("refund",)):
+            await trio.sleep(0.01)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_folder_that_is_gone(make: Callable[[], AccountNotes], tmp_path: Path) -> None:
+    """What is written then is an error, and is not put where the folder was."""
+    notes = make()
+    await write(notes, SRT, "words")
+    tmp_path.rename(tmp_path.with_name("elsewhere"))
+    with pytest.raises(SpoolFailed):
+        await write(notes, TXT, "words")
+    assert not tmp_path.exists()
+    tmp_path.with_name("elsewhere").rename(tmp_path)
+    await write(notes, TXT, "words")
+    assert await notes.recordings_with(("words",)) == [7, 88]
