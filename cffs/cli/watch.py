@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import absolute
 from cffs.cli.options import complete_folder, given_options, load, settings_options
 from cffs.cli.status import cffs_mount
+from cffs.cli.watch_jobs import Jobs, Place, parse_command
 from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.procfs import Mount
@@ -36,8 +38,8 @@ from cffs.core.units import NS_PER_MS
 from cffs.daemon.mount_table import mount_at
 
 _PAUSE_SECONDS = 1.0
-#: As much of a state file as is read: enough to see that it holds a cursor and nothing else.
-_MAX_STATE_NBYTES = 64
+#: As much of a state file as is read: a cursor, and 50,000 recordings that are not done.
+_MAX_STATE_NBYTES = 2**20
 _MAX_CURSOR_DIGITS = 19
 
 
@@ -46,13 +48,25 @@ _MAX_CURSOR_DIGITS = 19
 @click.option("--since", metavar="CURSOR|start|DAY", help="From there on, instead of from now on.")
 @click.option("--state", type=Path, metavar="FILE", help="Keep the place here, and go on from it the next time.")
 @click.option("--once", is_flag=True, help="Print what there is, and end.")
+@click.option("--exec", "command", metavar="CMD", help="Run CMD for each, {} being its path, instead of printing.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="So many at once.  [1]")
 @settings_options
-def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, **parameters: Any) -> int:
+def watch(
+    mountpoint: Path,
+    since: str | None,
+    state: Path | None,
+    once: bool,
+    command: str | None,
+    jobs: int,
+    **parameters: Any,
+) -> int:
     """Print a JSON line per recording of the mount at MOUNTPOINT as it appears, until Ctrl-C.
 
     Each line has a `cursor`: --since CURSOR goes on after it, and --state does so by itself. A DAY begins in the time
-    zone of the mount's names.
+    zone of the mount's names. With --exec and --state, a recording whose command failed is tried again at the next
+    start.
     """
+    words = None if command is None else parse_command(command)
     settings = load(given_options(parameters)).settings
     settings.require_credentials()
     where = absolute(mountpoint)
@@ -62,7 +76,7 @@ def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, *
     with opened_catalog(settings) as opened:
         try:
             kept = _kept(state) if since is None else None
-            start = kept if kept is not None else since
+            start = str(kept.cursor) if kept is not None else since
             _look(where)
             cursor, conditions = (0, []) if start is None else _start(start, opened.zone)
             if start is None:
@@ -70,33 +84,85 @@ def watch(mountpoint: Path, since: str | None, state: Path | None, once: bool, *
                     pause.wait(_PAUSE_SECONDS)
                     _look(where)
                 cursor = opened.newest_seq()
+            place = Place(cursor, set() if kept is None else kept.undone)
             if not conditions:  # a day is no place; the first line makes it one
-                _keep(state, cursor)
+                _keep(state, place)
             lines = _Lines(opened, where, lists_ids=lists_ids)
-            _follow(lines, cursor, conditions, state=state, once=once, pause=pause)
+            take = _Printed(lines, state, place) if words is None else _Run(lines, state, place, words, jobs)
+            _follow(take, opened, where, conditions, once=once, pause=pause)
         except KeyboardInterrupt:
             return 0
-    return 0
+    return 1 if take.failed else 0
+
+
+class _Printed:
+    """Prints the line of each recording."""
+
+    failed = 0
+
+    def __init__(self, lines: "_Lines", state: Path | None, place: Place) -> None:
+        self._lines = lines
+        self._state = state
+        self.place = place
+
+    def take(self, row: ViewRow) -> None:
+        """Print its line, and keep the place."""
+        with _unbroken():
+            click.echo(json_text(self._lines.line(row)))
+            self.place.cursor = row.recording.seq
+            _keep(self._state, self.place)
+
+    def end(self, cursor: int) -> None:
+        """There are no more."""
+        self.place.cursor = cursor
+        _keep(self._state, self.place)
+
+
+class _Run:
+    """Runs a command for each recording."""
+
+    def __init__(
+        self, lines: "_Lines", state: Path | None, place: Place, command: tuple[str, ...], at_once: int
+    ) -> None:
+        self._lines = lines
+        self._state = state
+        self.place = place
+        self._jobs = Jobs(command, at_once=at_once, place=place, keep=partial(_keep, state))
+        for seq in sorted(place.undone):
+            for row in _new(lines.opened, seq - 1, [Condition("r.seq = ?", (seq,))]):
+                self.take(row)
+
+    @property
+    def failed(self) -> int:
+        """How many commands have failed."""
+        return self._jobs.failed
+
+    def take(self, row: ViewRow) -> None:
+        """Begin its command; waits while as many run as may."""
+        self._jobs.run(row.recording.seq, str(self._lines.line(row)["path"]))
+
+    def end(self, cursor: int) -> None:
+        """There are no more; returns once all commands have ended."""
+        self._jobs.wait()
+        self.place.cursor = cursor
+        _keep(self._state, self.place)
 
 
 def _follow(
-    lines: "_Lines",
-    cursor: int,
+    taker: _Printed | _Run,
+    opened: CatalogFile,
+    where: Path,
     conditions: list[Condition],
     *,
-    state: Path | None,
     once: bool,
     pause: threading.Event,
 ) -> None:
-    opened, where, is_there = lines.opened, lines.where, True
+    is_there = True
     while True:
-        for row in _new(opened, cursor, conditions):
-            cursor = row.recording.seq
-            with _unbroken():
-                click.echo(json_text(lines.line(row)))
-                _keep(state, cursor)
+        for row in _new(opened, taker.place.cursor, conditions):
+            taker.take(row)
         if once:
-            _keep(state, max(cursor, opened.newest_seq()))
+            taker.end(max(taker.place.cursor, opened.newest_seq()))
             return
         pause.wait(_PAUSE_SECONDS)
         was_there, is_there = is_there, _look(where)
@@ -238,20 +304,22 @@ def _require_account(settings: Settings, mount: Mount) -> None:
         raise Failed(f"{where} is a mount of another account or cache folder; give this command the mount's options")
 
 
-def _kept(state: Path | None) -> str | None:
+def _kept(state: Path | None) -> Place | None:
     try:
         text = "" if state is None else _read(state).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Failed(f"cannot read {state}: {error.strerror}") from error
-    if text and _cursor(text) is None:
+    numbers = [_cursor(line) for line in text.split("\n")] if text else []
+    known = [number for number in numbers if number is not None]
+    if len(known) != len(numbers):
         raise Failed(f"{state} is no place that cffs watch kept; name another file")
-    return text or None
+    return Place(known[0], set(known[1:])) if known else None
 
 
 def _read(state: Path) -> bytes:
-    """As much as a cursor may have; a pipe is not waited for."""
+    """As much as a place may have; a pipe is not waited for."""
     descriptor = os.open(state, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.read(descriptor, _MAX_STATE_NBYTES)
@@ -259,7 +327,7 @@ def _read(state: Path) -> bytes:
         os.close(descriptor)
 
 
-def _keep(state: Path | None, cursor: int) -> None:
+def _keep(state: Path | None, place: Place) -> None:
     """Store the place, after its line was written: a crash in between repeats one line and loses none."""
     if state is None:
         return
@@ -269,7 +337,7 @@ def _keep(state: Path | None, cursor: int) -> None:
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(f"{cursor}\n")
+            file.write(place.text())
         new.replace(state)
     except OSError as error:
         raise Failed(f"cannot write {state}: {error.strerror}") from error

@@ -195,3 +195,34 @@ def test_manifest(said, home, standin):
         assert f"differs: {victim.name}" in done.stdout
         victim.unlink()
         assert "absent: " in run(said, home, "verify", copy / "MANIFEST.sha256").stdout
+
+
+def test_a_command_for_each(said, home, standin):
+    """`--exec` runs a command once for each recording, some at a time; one that failed is run at the next start, alone,
+    and the rest is not repeated."""
+    variables = account_variables(standin)
+    state, log = home / "place", home / "ran"
+    with mounted(said, home, variables) as mount:
+        number = standin.account.recording_ids(next(filter(standin.account.recording_ids, standin.account.call_ids())))[
+            0
+        ]
+        script = f'test -s "$1" && echo "$1" >> {log} && case "$1" in *_{number}.mp3) test -e {home}/mended;; esac'
+        (home / "work").write_text(script)
+        arguments = ("--once", "--since", "start", "--exec", f"sh {home}/work {{}}", "--jobs", "4", "--state", state)
+        done = run(said, home, "watch", *arguments, mount.path, **variables)
+        assert (done.returncode, done.stdout) == (1, ""), (done.stderr, log.read_text(), number)
+        (line,) = done.stderr.splitlines()
+        assert f"_{number}.mp3: sh ended with status 1" in line
+        ran = log.read_text().splitlines()
+        assert len(set(ran)) == len(ran) == 24
+        (home / "mended").touch()
+        again = run(
+            said, home, "watch", "--once", "--exec", f"sh {home}/work", "--state", state, mount.path, **variables
+        )
+        assert (again.returncode, again.stderr) == (0, "")
+        (repeated,) = log.read_text().splitlines()[len(ran) :]
+        assert repeated.endswith(f"_{number}.mp3")
+        third = run(
+            said, home, "watch", "--once", "--exec", f"sh {home}/work", "--state", state, mount.path, **variables
+        )
+        assert (third.returncode, len(log.read_text().splitlines())) == (0, len(ran) + 1)
