@@ -63,7 +63,7 @@ GROUPS = (
     Group(
         name="data",
         budget_seconds=120,
-        paths=("tests/cache", "tests/reader", "tests/writer", "tests/catalog", "tests/tree"),
+        paths=("tests/cache", "tests/reader", "tests/writer", "tests/notes", "tests/catalog", "tests/tree"),
     ),
     Group(name="fuse", budget_seconds=90, paths=("tests/fuse",)),
     Group(name="cli", budget_seconds=90, paths=("tests/cli", "tests/daemon")),

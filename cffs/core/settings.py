@@ -128,6 +128,7 @@ class Settings:
     names: str = "people"
     writable: bool = False
     upload_limit_nbytes: int = 100 * MIB
+    notes: Path | None = None
     offline: bool = False
     exact_sizes: bool = False
     xattrs: bool = False
@@ -166,6 +167,11 @@ class Settings:
                 raise UsageError(f"{name} and {password} work only together; set CFFS_{missing.upper()} too")
 
     @property
+    def is_read_only(self) -> bool:
+        """Whether the kernel is to refuse every write itself (the mount option `ro`)."""
+        return not self.writable and self.notes is None
+
+    @property
     def label(self) -> str:
         """The mount's name for people and in the mount table: the profile, or `default`."""
         return self.profile or "default"
@@ -177,7 +183,7 @@ class Settings:
         A private writable mount does not: by modes alone its one user would get EACCES where EROFS is promised. A mount
         for other users does, because modes alone decide what they may do.
         """
-        return not self.writable or self.allow_other
+        return self.is_read_only or self.allow_other
 
     def require_credentials(self) -> None:
         """Raise UsageError where there are credentials for neither API."""
@@ -228,7 +234,7 @@ class Settings:
             gid=self.gid,
             umask=self.umask,
             timeout_seconds=self.timeout_seconds,
-            is_read_only=not self.writable,
+            is_read_only=self.is_read_only,
         )
 
     def to_plain(self) -> dict[str, object]:
@@ -252,4 +258,4 @@ class Settings:
         return cls(credentials=Credentials(**credentials), formats=tuple(formats), **values)  # type: ignore[arg-type]  # our own JSON
 
 
-_PATHS = frozenset({"config", "cache_dir", "state_dir", "runtime_dir", "ca_bundle", "log_file", "audit_log"})
+_PATHS = frozenset({"config", "cache_dir", "state_dir", "runtime_dir", "ca_bundle", "log_file", "audit_log", "notes"})

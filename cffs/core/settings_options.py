@@ -103,6 +103,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("timezone", OptionKind.TIMEZONE, "", "tree catalog", "Time zone of names and days  [the machine's]"),
     _option("names", OptionKind.NAMES, "people", "tree", "Listings for people, or ids for scripts  [people]"),
     _option("writable", OptionKind.FLAG, "no", "writer fuse", "Allow uploads, credentials and caller ids."),
+    _option("notes", OptionKind.PATH, "", "notes fuse", "Let notes be written beside recordings; keep them here."),
     _option("upload_limit", OptionKind.SIZE, "100M", "writer", "Largest upload  [100M]", field="upload_limit_nbytes"),
     _option("offline", OptionKind.FLAG, "no", "callfire tree", "Serve only what is known; ask nothing."),
     _option("exact_sizes", OptionKind.FLAG, "no", "tree", "stat shows exact sizes too, at a request each."),

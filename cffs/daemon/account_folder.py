@@ -55,6 +55,12 @@ def located(settings: Settings) -> AccountFolders:
     return AccountFolders(private_folder(cache / name), private_folder(state / name))
 
 
+def located_in(settings: Settings, folder: Path) -> Path:
+    """The account's folder below one that several machines may share, made where missing. Raises UsageError."""
+    shared = private_folder(folder)
+    return private_folder(shared / account_name(settings, _folder_key(shared)))
+
+
 @contextmanager
 def taken(settings: Settings, mountpoint: Path) -> Iterator[AccountFolders]:
     """The account's folders, made where missing and locked against a second mount for the length of the block.

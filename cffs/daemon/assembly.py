@@ -43,6 +43,7 @@ from cffs.fuse.invalidation import FactsToCatalog
 from cffs.fuse.operations import Operations
 from cffs.fuse.presentation import KernelState, KernelView, Presentation
 from cffs.fuse.readdir import ReaddirReply
+from cffs.notes.account_notes import AccountNotes
 from cffs.reader.digests import Digests
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.tree.context import Context, SearchNote
@@ -104,6 +105,7 @@ class Leaves:
     readdir_reply: ReaddirReply = pyfuse3.readdir_reply
     search_note: SearchNote = field(default_factory=SearchNote)
     uploads: Uploads | None = None
+    notes: AccountNotes | None = None
     audit: AuditLog | None = None
 
 
@@ -199,6 +201,7 @@ def build_tree(
         name_changed=kernel.forget_name,
         is_writable=settings.writable,
         uploads=leaves.uploads,
+        notes=leaves.notes,
         is_refused=origin.transport.is_refused,
         search_note=leaves.search_note,
     )

@@ -16,7 +16,7 @@ from cffs.fuse.pyfuse3_loop import TrioShim
 def open_session(operations: pyfuse3.Operations, settings: Settings, connection: Connection) -> None:
     """Begin to serve the mount; `pyfuse3.close` closes the kernel's end. Raises UsageError, one line."""
     options = {f"fsname=callfire:{settings.label}", "subtype=cffs", "nosuid", "nodev", "noexec"}
-    if not settings.writable:
+    if settings.is_read_only:
         options.add("ro")
     if settings.kernel_checks_modes:
         options.add("default_permissions")

@@ -45,6 +45,7 @@ from cffs.daemon.prefetch_command import PrefetchCommand
 from cffs.daemon.probe_command import ProbeCommand
 from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
 from cffs.daemon.status import Status, config_toml
+from cffs.daemon.notes_setup import opened_notes
 from cffs.daemon.upload_setup import opened_uploads
 from cffs.fuse.guard import CallTable
 from cffs.fuse.presentation import KernelView
@@ -104,6 +105,8 @@ async def assembled(
                 appeared=lambda media_id: forget_names(catalog, forget_name, media_id),
             )
         )
+        kept = opened_notes(settings, folders.state, background, wall_ms=_wall_ms)
+        notes = await stack.enter_async_context(kept)
         live = LiveSettings(settings, reread=reread, use_credentials=lambda s: transport.use_credentials(s.credentials))
         transport.renew_by(lambda: reload_and_log(live), background)
         search_note, state = SearchNote(), ServiceState()
@@ -116,7 +119,9 @@ async def assembled(
         )
         status = _status(settings, mountpoint, mounted_at, origin, catalogue, reader, disk, reports)
         own_files = {**status.files(), "config.toml": lambda: config_toml(live.now).encode()}
-        leaves = Leaves(calls=status.calls, own_files=own_files, search_note=search_note, uploads=uploads, audit=audit)
+        leaves = Leaves(
+            calls=status.calls, own_files=own_files, search_note=search_note, uploads=uploads, notes=notes, audit=audit
+        )
         tree = build_tree(lean, origin, catalogue, reader, leaves)
         if tree.audited is not None:
             stack.callback(tree.audited.note_open_files)

@@ -151,7 +151,7 @@ class MountServices:
             "pid": os.getpid(),
             "mountpoint": str(self._mountpoint),
             "device": self._device,
-            "writable": self._live.now.writable,
+            "writable": not self._live.now.is_read_only,
             "commands": sorted(self.control.commands),
         }
 

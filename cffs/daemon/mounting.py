@@ -217,7 +217,7 @@ def _mounted(settings: Settings, mountpoint: Path, folder: int, source: str) -> 
     data = f"fd={descriptor},rootmode={stat.S_IFDIR:o},user_id={settings.uid},group_id={settings.gid}"
     for option in _options(settings):
         data += f",{option}"
-    flags = ctypes.c_ulong(_FLAGS if settings.writable else _FLAGS | _MS_RDONLY)
+    flags = ctypes.c_ulong(_FLAGS | _MS_RDONLY if settings.is_read_only else _FLAGS)
     libc = _libc()
     if libc.mount(source.encode(), f"/proc/self/fd/{folder}".encode(), FILESYSTEM.encode(), flags, data.encode()) != 0:
         number = ctypes.get_errno()
@@ -239,7 +239,7 @@ def _mounted_by_tool(settings: Settings, mountpoint: Path, source: str) -> int:
         raise UsageError(f"cannot mount on {mountpoint}: there is no fusermount3; install fuse3")
     escaped = source.replace("\\", "\\\\").replace(",", "\\,")
     options = [f"fsname={escaped}", "subtype=cffs", "nosuid", "nodev", "noexec", *_options(settings)]
-    if not settings.writable:
+    if settings.is_read_only:
         options.append("ro")
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours:

@@ -177,9 +177,9 @@ class AttributeMaker:
         return kind | ((usual if permissions is None else permissions) & ~self._settings.umask)
 
     def _entry_seconds(self, description: Description) -> float:
-        if description.is_volatile:
-            return self._caching.volatile_seconds
-        return 0.0 if description.is_passing else self._caching.entry_seconds
+        if description.is_passing:
+            return 0.0
+        return self._caching.volatile_seconds if description.is_volatile else self._caching.entry_seconds
 
     def _attr_seconds(self, description: Description) -> float:
         if description.is_volatile or description.nbytes is None:

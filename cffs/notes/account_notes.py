@@ -73,6 +73,10 @@ class AccountNotes:
         """What the note is like; None where there is none. Never a checkpoint."""
         return self._store.stat(key)
 
+    def stat_open(self, key: Key) -> NoteStat | None:
+        """What a file that was opened under that key is like, also after it was renamed. Never a checkpoint."""
+        return self._store.stat_open(key)
+
     async def open(self, key: Key, *, creates: bool = False, is_exclusive: bool = False) -> "NoteFile":
         """An open file, to be released once. Raises NotInTree, AlreadyExists, SpoolFull or SpoolFailed."""
         draft = await self._run(lambda: self._store.open(key, creates=creates, is_exclusive=is_exclusive))
@@ -147,9 +151,7 @@ class AccountNotes:
         self._answers = {}
 
     def _look(self) -> None:
-        turn = self._store.turn
-        self._store.refresh()
-        if self._store.turn != turn and self._index is not None:
+        if self._store.refresh() and self._index is not None:
             self._changed |= dict.fromkeys(self._index.stale(self._store))
         self._index_some()
 

@@ -7,12 +7,13 @@ import re
 
 #: What recognisers, players, editors and annotation tools write and read beside a recording, in listing order.
 EXTENSIONS = ("txt", "srt", "vtt", "tsv", "lrc", "md", "json", "TextGrid")
-#: `.name.ext.XXXXXX` of rsync, `.goutputstream-XXXXXX` of GLib, `.name.swp` of vim; `~name` of office programs.
-_TEMPORARY_PREFIXES = (".", "~")
-#: Browsers, recognisers and editors. Compared in lower case.
-_TEMPORARY_SUFFIXES = (".part", ".tmp", ".crdownload", "~")
-#: `name.ext.XXXXXX` of Qt's QSaveFile (Kate, KWrite).
-_QT_TEMPORARY = re.compile(rf".+\.(?:{'|'.join(EXTENSIONS)})\.[A-Za-z0-9]{{6}}", re.DOTALL)
+#: Names that programs give a file until it is whole, to rename it to a note's name then: `.name.ext.XXXXXX` of rsync,
+#: `.goutputstream-XXXXXX` of GLib, `.name.swp` of vim, `~name` of office programs; `name.part` and its like of browsers
+#: and recognisers, `name~` of editors; `name.ext.XXXXXX` of Qt's QSaveFile (Kate);
+#: `sedXXXXXX` of `sed -i`.
+_OF_QT = rf".+\.(?:{'|'.join(EXTENSIONS)})\.[A-Za-z0-9]{{6}}"
+TEMPORARY_NAME = rf"[.~].+|.+(?:~|(?i:\.part|\.tmp|\.crdownload))|sed[A-Za-z0-9]{{6}}|{_OF_QT}"
+_TEMPORARY = re.compile(TEMPORARY_NAME, re.DOTALL)
 
 
 def split_note_name(name: str) -> tuple[str, str] | None:
@@ -23,7 +24,4 @@ def split_note_name(name: str) -> tuple[str, str] | None:
 
 def is_temporary(name: str) -> bool:
     """True for a name that a program gives a file until the file is whole, to rename it to a note's name then."""
-    lowered = name.lower()
-    if lowered.startswith(_TEMPORARY_PREFIXES) or lowered.endswith(_TEMPORARY_SUFFIXES):
-        return True
-    return _QT_TEMPORARY.fullmatch(name) is not None
+    return _TEMPORARY.fullmatch(name) is not None

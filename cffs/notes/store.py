@@ -47,6 +47,10 @@ class NoteStore:
         self._notes: dict[int, dict[str, NoteStat]] = {}
         self._temporary: dict[TemporaryKey, _Temporary] = {}
         self._drafts: dict[Key, Draft] = {}
+        #: When the folder of each recording was last changed, as of the last look: what has not changed is not read.
+        self._folder_ns: dict[int, int] = {}
+        #: Where a file went that was renamed while it was open: the kernel goes on asking by the old name's inode.
+        self._renamed: dict[Key, Key] = {}
         self._seen_ns = -1
         #: Another value once other notes exist.
         self.turn = 0
@@ -55,22 +59,29 @@ class NoteStore:
             self._remove_left_drafts(wall_ms / MS_PER_SECOND - _LEFT_DRAFT_SECONDS)
         self.refresh()
 
-    def refresh(self) -> None:
-        """Look which notes exist, where another mount, or their owner, has added or removed some since the last
-        look."""
+    def refresh(self) -> bool:
+        """Look which notes exist, where another mount has changed some since the last look; False where none has."""
         with disk_errors():
             seen_ns = os.stat(self._folder).st_mtime_ns
             if seen_ns == self._seen_ns:
-                return
-            found = {}
+                return False
+            found, seen = {}, {}
             with os.scandir(self._folder) as entries:
                 for entry in entries:
                     recording_id = parse_id(entry.name)
-                    if recording_id is not None and entry.is_dir(follow_symlinks=False):
-                        found[recording_id] = self._stats_in(recording_id)
-        self._notes = {recording_id: stats for recording_id, stats in found.items() if stats}
-        self._seen_ns = seen_ns
+                    if recording_id is None or not entry.is_dir(follow_symlinks=False):
+                        continue
+                    changed_ns = entry.stat(follow_symlinks=False).st_mtime_ns
+                    if changed_ns == self._folder_ns.get(recording_id):
+                        stats = self._notes.get(recording_id, {})
+                    else:
+                        stats = self._stats_in(recording_id)
+                    seen[recording_id] = changed_ns
+                    if stats:
+                        found[recording_id] = stats
+        self._notes, self._folder_ns, self._seen_ns = found, seen, seen_ns
         self.turn += 1
+        return True
 
     def extensions(self, recording_id: int) -> tuple[str, ...]:
         """Which notes the recording has, in listing order, as of the last look. No I/O."""
@@ -86,8 +97,15 @@ class NoteStore:
         if draft is not None and draft.is_dirty:
             return draft.stat
         if isinstance(key, TemporaryKey):
-            return self._temporary[key].stat if key in self._temporary else None
-        return self._notes.get(key.recording_id, {}).get(key.extension)
+            found = self._temporary[key].stat if key in self._temporary else None
+        else:
+            found = self._notes.get(key.recording_id, {}).get(key.extension)
+        return found
+
+    def stat_open(self, key: Key) -> NoteStat | None:
+        """What a file that was opened under that key is like, also after it was renamed. No I/O."""
+        found = self.stat(key)
+        return self.stat_open(self._renamed[key]) if found is None and key in self._renamed else found
 
     def read(self, key: NoteKey, *, max_nbytes: int) -> bytes:
         """The first bytes of a published note; b"" where there is none."""
@@ -104,6 +122,8 @@ class NoteStore:
         Raises NotInTree where there is none and `creates` is False, AlreadyExists where there is one and it
         `is_exclusive`, SpoolFull or SpoolFailed.
         """
+        if creates:
+            self._renamed.pop(key, None)
         is_there = self.stat(key) is not None
         if is_there and is_exclusive:
             raise AlreadyExists("the note is there")
@@ -136,11 +156,13 @@ class NoteStore:
         replaced = self._drafts.pop(new, None)
         if replaced is not None:
             replaced.forget()
+        self._renamed.pop(new, None)
         self._move(old, new)
         if draft is not None:
             del self._drafts[old]
             draft.key = new
             self._drafts[new] = draft
+            self._renamed[old] = new
         self._note_change(old)
         self._note_change(new)
 
@@ -223,6 +245,8 @@ class NoteStore:
         """Nothing has the draft open any more."""
         if self._drafts.get(draft.key) is draft:
             del self._drafts[draft.key]
+            for old in [old for old, new in self._renamed.items() if new == draft.key]:
+                del self._renamed[old]
 
     def _make(self, draft: Draft) -> None:
         """A new note exists, empty, from its creation on."""
@@ -239,16 +263,11 @@ class NoteStore:
             self._notes.pop(key.recording_id, None)
         if now.keys() != before.keys():
             self.turn += 1
-            self._touch()
+        if now:
+            folder = self._path_of_note(key).parent
+            self._folder_ns[key.recording_id] = _touch(folder, self._folder_ns.get(key.recording_id, 0))
+        self._seen_ns = _touch(self._folder, self._seen_ns)
         self._changed(key)
-
-    def _touch(self) -> None:
-        """Have other mounts look again: a time that the folder has not had yet, whatever the clock's step is."""
-        with suppress(OSError):
-            found = os.stat(self._folder)
-            if found.st_mtime_ns <= self._seen_ns:
-                os.utime(self._folder, ns=(found.st_atime_ns, self._seen_ns + 1))
-            self._seen_ns = os.stat(self._folder).st_mtime_ns
 
     def _stats_in(self, recording_id: int) -> dict[str, NoteStat]:
         stats = {}
@@ -285,3 +304,13 @@ class NoteStore:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < oldest:
                     os.unlink(entry.path)
+
+
+def _touch(folder: Path, before_ns: int) -> int:
+    """Have other mounts look again: a time that the folder has not had yet, whatever the step of the clock is."""
+    try:
+        found = os.stat(folder)
+        os.utime(folder, ns=(found.st_atime_ns, max(found.st_mtime_ns, before_ns + 1)))
+    except OSError:
+        return before_ns
+    return max(found.st_mtime_ns, before_ns + 1)

@@ -15,6 +15,7 @@ from cffs.catalog.store import Catalog
 from cffs.core.settings import TreeSettings
 from cffs.core.source import Api, Source
 from cffs.core.values import RecordingState
+from cffs.notes.account_notes import AccountNotes
 from cffs.reader.first_piece import FirstPieces
 from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
@@ -63,6 +64,8 @@ class Context:
     is_writable: bool = False
     #: None where media cannot be written: on a read-only mount, or without v2.
     uploads: Uploads | None = None
+    #: None where no notes are kept.
+    notes: AccountNotes | None = None
     render_cache: RenderCache = field(default_factory=RenderCache)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False

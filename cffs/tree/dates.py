@@ -26,7 +26,7 @@ from cffs.tree.view_entries import entries_after, resolver, with_files, zone_of
 _MONTHS = 12
 _DAYS = 31
 #: An offset in a day is milliseconds since its start (27 bits), sequence number, one bit for the form: 62 bits in all.
-_SEQ_BITS = 34
+_SEQ_BITS = 30
 _SEQ_MASK = (1 << _SEQ_BITS) - 1
 
 

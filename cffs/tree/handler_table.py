@@ -18,6 +18,7 @@ from cffs.tree import (
     me_caller_ids,
     me_credentials,
     media,
+    notes,
     playlists,
     readme,
     recording_content,
@@ -55,9 +56,11 @@ from cffs.tree.nodes import (
     MediaRawNode,
     Mp3Node,
     Node,
+    NoteNode,
     OwnFileNode,
     RecordingJsonNode,
     SearchNode,
+    TemporaryNoteNode,
     UploadNode,
     ViewFolderNode,
     WavNode,
@@ -122,7 +125,8 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
         resolve=campaigns.resolve_campaign,
         listing="recordings",
         campaign_of=_campaign_of,
-        entries=campaigns.campaign_entries,
+        entries=notes.beside(campaigns.campaign_entries),
+        writing=notes.FOLDER_WRITING,
     ),
     Kind.CAMPAIGN_JSON: NodeHandlers[CampaignJsonNode](
         resolve=campaigns.resolve_campaign_json, content=campaigns.campaign_json
@@ -134,7 +138,8 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
         resolve=calls.resolve_call,
         prepare=calls.prepare,
         is_prepared=calls.is_prepared,
-        entries=recordings.call_entries,
+        entries=notes.beside(recordings.call_entries),
+        writing=notes.FOLDER_WRITING,
         is_whole=True,
     ),
     Kind.CALLS: NodeHandlers[FixedNode](
@@ -150,7 +155,8 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
         resolve=calls.resolve_lone_call,
         prepare=calls.prepare,
         is_prepared=calls.is_prepared,
-        entries=recordings.call_entries,
+        entries=notes.beside(recordings.call_entries),
+        writing=notes.FOLDER_WRITING,
         is_whole=True,
     ),
     Kind.CALL_JSON: NodeHandlers[CallJsonNode](
@@ -175,7 +181,8 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
         resolve=_there(Kind.RECORDINGS),
         listing="recordings",
         prepare=views.prepare,
-        entries=recordings.recordings_entries,
+        entries=notes.beside(recordings.recordings_entries),
+        writing=notes.FOLDER_WRITING,
     ),
     Kind.DYNAMIC: NodeHandlers[FixedNode](resolve=dynamic.resolve_root, entries=dynamic.root_entries),
     Kind.DYNAMIC_HASH: NodeHandlers[DynamicFolderNode](resolve=dynamic.resolve_folder, entries=dynamic.folder_entries),
@@ -270,19 +277,31 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
         resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.days, is_whole=True
     ),
     Kind.DAY: NodeHandlers[DateNode](
-        resolve=dates.resolve_folder, listing="recordings", prepare=dates.prepare, entries=dates.files
+        resolve=dates.resolve_folder,
+        listing="recordings",
+        prepare=dates.prepare,
+        entries=notes.beside(dates.files),
+        writing=notes.FOLDER_WRITING,
     ),
     Kind.BY_NUMBER: NodeHandlers[FixedNode](
         resolve=_there_with_v2(Kind.BY_NUMBER), listing="recordings", prepare=views.prepare, entries=views.folders
     ),
     Kind.ONE_NUMBER: NodeHandlers[ViewFolderNode](
-        resolve=views.resolve_folder, listing="recordings", prepare=views.prepare, entries=views.files
+        resolve=views.resolve_folder,
+        listing="recordings",
+        prepare=views.prepare,
+        entries=notes.beside(views.files),
+        writing=notes.FOLDER_WRITING,
     ),
     Kind.BY_LABEL: NodeHandlers[FixedNode](
         resolve=_there_with_v2(Kind.BY_LABEL), listing="recordings", prepare=views.prepare, entries=views.folders
     ),
     Kind.ONE_LABEL: NodeHandlers[ViewFolderNode](
-        resolve=views.resolve_folder, listing="recordings", prepare=views.prepare, entries=views.files
+        resolve=views.resolve_folder,
+        listing="recordings",
+        prepare=views.prepare,
+        entries=notes.beside(views.files),
+        writing=notes.FOLDER_WRITING,
     ),
     Kind.SEARCHES: NodeHandlers[FixedNode](resolve=_there_with_v2(Kind.SEARCHES), entries=search.searches),
     Kind.SEARCH_README: NodeHandlers[FixedNode](resolve=readme.resolve_of_search, content=readme.content_of_search),
@@ -290,12 +309,17 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
         resolve=search.resolve_search,
         listing="recordings",
         prepare=views.prepare,
-        entries=search.files,
-        entries_in_thread=search.files_in_thread,
+        entries=notes.beside(search.files),
+        entries_in_thread=notes.beside_in_thread(search.files_in_thread),
+        writing=notes.FOLDER_WRITING,
     ),
     Kind.MOMENT: NodeHandlers[ClipNode](resolve=clips.resolve, content=clips.content),
     Kind.MANIFEST: NodeHandlers[AboutFolderNode](resolve=manifests.resolve, content=manifests.content),
     Kind.PLAYLIST: NodeHandlers[AboutFolderNode](resolve=playlists.resolve, content=playlists.content),
+    Kind.NOTE: NodeHandlers[NoteNode](resolve=notes.resolve, content=notes.content, writing=notes.FILE_WRITING),
+    Kind.TEMPORARY_NOTE: NodeHandlers[TemporaryNoteNode](
+        resolve=notes.resolve_temporary, content=notes.content, writing=notes.FILE_WRITING
+    ),
     Kind.OWN: NodeHandlers[FixedNode](resolve=_there(Kind.OWN), entries=root.own_entries),
     Kind.OWN_FILE: NodeHandlers[OwnFileNode](resolve=root.resolve_own_file, content=root.own_content),
 }

@@ -19,6 +19,7 @@ from zlib import crc32
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
 from cffs.core.media_types import MIME_TYPES
+from cffs.notes.names import EXTENSIONS as NOTE_EXTENSIONS
 from cffs.tree.nodes import (
     BY_ID,
     DIRECT,
@@ -31,6 +32,7 @@ from cffs.tree.nodes import (
     LoneCallNode,
     MediaFileNode,
     Node,
+    NoteNode,
     Way,
     identity,
 )
@@ -80,6 +82,8 @@ _OF_CAMPAIGN: dict[tuple[Kind, Way], int] = {
     (Kind.CAMPAIGN_CALLS, BY_ID): _CAMPAIGNS | 5,
 }
 _PLAYLIST_OF_CAMPAIGN = _CAMPAIGNS | 3
+#: The slots of a recording behind its MP3's and its metadata's.
+_NOTE_SLOTS = {extension: 2 + slot for slot, extension in enumerate(NOTE_EXTENSIONS)}
 _EXTENSION_SLOTS = {extension: slot for slot, extension in enumerate(MIME_TYPES)}
 #: Files of other types share the slots between those and the raw form's: one media file is hardly listed as two.
 _OTHER_SLOTS = range(8, 14)
@@ -104,6 +108,8 @@ def inode_hint(node: Node) -> InodeHint | None:
         found, ident = _OF_CAMPAIGN.get((node.kind, node.way)), node.campaign_id
     elif isinstance(node, MediaFileNode):
         found, ident = _MEDIA | _slot_of(node.extension), node.media_id
+    elif isinstance(node, NoteNode):
+        found, ident = _RECORDINGS | _NOTE_SLOTS[node.extension], node.recording_id
     elif node.kind is Kind.PLAYLIST and isinstance(node.folder, CampaignNode):
         found, ident = _PLAYLIST_OF_CAMPAIGN, node.folder.campaign_id
     else:

@@ -26,11 +26,14 @@ class NamespaceWriting:
 
     def permissions(self, node: Node) -> int | None:
         """The mode bits of a node that writing makes different, else None."""
-        return HANDLERS[node.kind].writing.permissions if self._context.is_writable else None
+        writing = HANDLERS[node.kind].writing
+        return writing.permissions if self._is_enabled(writing) else None
 
     def may_create(self, folder: Node) -> bool:
         """True where a name of the folder may be looked up since it is about to be created."""
         writing = HANDLERS[folder.kind].writing if folder.kind in HANDLERS else NO_WRITING
+        if writing.is_of_notes:  # a note's name is never promised
+            return False
         return writing.has_mkdir or (self._context.is_writable and bool((writing.permissions or 0) & stat.S_IWUSR))
 
     async def create_file(self, folder: Node, name: str, opening: WriteOpen) -> tuple[Node, WritableFile]:
@@ -87,6 +90,10 @@ class NamespaceWriting:
         return writing
 
     def _of(self, node: Node) -> WriteHandlers:
-        if not self._context.is_writable:
+        writing = HANDLERS[node.kind].writing
+        if not self._is_enabled(writing):
             raise ReadOnlyMount(node.kind.name)
-        return HANDLERS[node.kind].writing
+        return writing
+
+    def _is_enabled(self, writing: WriteHandlers) -> bool:
+        return self._context.notes is not None if writing.is_of_notes else self._context.is_writable

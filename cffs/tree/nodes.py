@@ -76,6 +76,8 @@ class Kind(Enum):
     SEARCH = auto()
     PLAYLIST = auto()
     MOMENT = auto()
+    NOTE = auto()
+    TEMPORARY_NOTE = auto()
     MANIFEST = auto()
     OWN = auto()
     OWN_FILE = auto()
@@ -322,6 +324,22 @@ class AboutFolderNode(NamedTuple):
     kind: Literal[Kind.PLAYLIST, Kind.MANIFEST]
 
 
+class NoteNode(NamedTuple):
+    """A note beside a recording, whichever folder shows it."""
+
+    recording_id: int
+    extension: str
+    kind: Literal[Kind.NOTE] = Kind.NOTE
+
+
+class TemporaryNoteNode(NamedTuple):
+    """A file that is written under a temporary name in the folder of that inode."""
+
+    folder: int
+    name: str
+    kind: Literal[Kind.TEMPORARY_NOTE] = Kind.TEMPORARY_NOTE
+
+
 class OwnFileNode(NamedTuple):
     """One of the mount's own files."""
 
@@ -366,6 +384,8 @@ Node = (
     | ViewFolderNode
     | SearchNode
     | AboutFolderNode
+    | NoteNode
+    | TemporaryNoteNode
     | OwnFileNode
     | UnprovenNode
 )

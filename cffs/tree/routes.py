@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cffs.core.ids import parse_id
+from cffs.notes.names import EXTENSIONS as NOTE_EXTENSIONS
+from cffs.notes.names import TEMPORARY_NAME
 from cffs.tree.nodes import Kind
 
 #: What a placeholder of a pattern stands for (contract section 3).
@@ -42,6 +44,9 @@ _PLACEHOLDERS = {
     "campaign name": r"(?![0-9]+\Z|\.\.?\Z).+",  # what looks like an id is one
     "call name": r".+[_~][1-9][0-9]{0,18}",
     "field=value&…": r".+",
+    "note stem": r".+",
+    "note extension": "|".join(NOTE_EXTENSIONS),
+    "temporary name": TEMPORARY_NAME,
     "own": r"status\.json|metrics|inflight\.json|config\.toml",
 }
 #: Placeholders whose value must be an id of the service (int64, canonical).
@@ -102,6 +107,14 @@ def _manifest(parent: Kind) -> Route:
     return _file(parent, "MANIFEST.sha256", Kind.MANIFEST, "digests of what is wholly cached", is_listed=False)
 
 
+def _notes(parent: Kind) -> tuple[Route, ...]:
+    """What `--notes` lets be written beside recordings."""
+    return (
+        _file(parent, "{note stem}.{note extension}", Kind.NOTE, "a note beside a recording (--notes)"),
+        Route(parent, "{temporary name}", Kind.TEMPORARY_NOTE, False, "one that is being written", False, False),
+    )
+
+
 def _call_files(parent: Kind) -> tuple[Route, ...]:
     """What a call's folder holds wherever it stands."""
     return (
@@ -112,6 +125,7 @@ def _call_files(parent: Kind) -> tuple[Route, ...]:
         _file(parent, "{name}.wav", Kind.WAV, "the WAV form of a recording known by name", is_listed=False),
         _playlist(parent),
         _manifest(parent),
+        *_notes(parent),
     )
 
 
@@ -122,6 +136,7 @@ def _view_files(parent: Kind) -> tuple[Route, ...]:
         _file(parent, "{name}.wav", Kind.WAV, "the same"),
         _playlist(parent),
         _manifest(parent),
+        *_notes(parent),
     )
 
 
@@ -135,6 +150,7 @@ ROUTES: tuple[Route, ...] = (
     _manifest(Kind.CAMPAIGN),
     _file(Kind.CAMPAIGN, "{name}.mp3", Kind.MP3, "its recordings, as under by-date/"),
     _file(Kind.CAMPAIGN, "{name}.wav", Kind.WAV, "the same"),
+    *_notes(Kind.CAMPAIGN),
     _folder(Kind.CAMPAIGN, "calls", Kind.CAMPAIGN_CALLS, "its calls"),
     _folder(Kind.CAMPAIGN, "{call}", Kind.CALL, "one of its calls by its id", is_listed=False),
     _folder(Kind.CAMPAIGN_CALLS, "{call}", Kind.CALL, "the same by its id", is_listed=False),
@@ -154,6 +170,7 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.RECORDINGS, "{id}@{start}-{end}.wav", Kind.MOMENT, "some seconds of its WAV", is_listed=False),
     _playlist(Kind.RECORDINGS),
     _manifest(Kind.RECORDINGS),
+    *_notes(Kind.RECORDINGS),
     _folder(Kind.ROOT, "dynamic", Kind.DYNAMIC, "recordings made during calls; nothing lists them but use"),
     _folder(Kind.DYNAMIC, "{hash}", Kind.DYNAMIC_HASH, "hash of the sound file"),
     _folder(Kind.DYNAMIC_HASH, "{year}", Kind.DYNAMIC_YEAR, "year it was made"),

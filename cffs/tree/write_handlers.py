@@ -127,6 +127,8 @@ class WriteHandlers:
     """
 
     permissions: int | None = None
+    #: Written where notes are kept (`--notes`), whether or not the rest of the mount is writable.
+    is_of_notes: bool = False
     #: Its names are made by `mkdir`: a name that was promised would be told to exist, where EROFS is due.
     has_mkdir: bool = False
     create_file: Callable[[Context, Node, str, WriteOpen], Awaitable[tuple[Node, WritableFile]]] = _read_only_create

@@ -203,6 +203,7 @@ def test_a_command_for_each(said, home, standin):
     variables = account_variables(standin)
     state, log = home / "place", home / "ran"
     with mounted(said, home, variables) as mount:
+        os.listdir(mount.path / "recordings")
         number = standin.account.recording_ids(next(filter(standin.account.recording_ids, standin.account.call_ids())))[
             0
         ]
