@@ -41,11 +41,11 @@ from cffs.daemon.explain import Explain
 from cffs.daemon.folder_facts import FolderFacts
 from cffs.daemon.kernel import HANDLER_SHARE, handler_budget, request_limit_seconds
 from cffs.daemon.mount_services import MountServices, ServiceState
+from cffs.daemon.notes_setup import opened_notes
 from cffs.daemon.prefetch_command import PrefetchCommand
 from cffs.daemon.probe_command import ProbeCommand
 from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
 from cffs.daemon.status import Status, config_toml
-from cffs.daemon.notes_setup import opened_notes
 from cffs.daemon.upload_setup import opened_uploads
 from cffs.fuse.guard import CallTable
 from cffs.fuse.presentation import KernelView

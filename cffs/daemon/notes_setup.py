@@ -1,6 +1,7 @@
-"""The notes of a mount with `--notes DIR`: the account's folder in DIR, and the index among the account's state.
+"""The notes of a mount with `--notes DIR`.
 
-It must not know what notes are for.
+It owns where they lie: in the account's folder in DIR, their index in the state folder. It must not know what notes
+are for.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,7 @@ from cffs.core.settings import Settings
 from cffs.daemon.account_folder import located_in
 from cffs.notes.account_notes import AccountNotes
 
-#: Words that are not indexed by then are indexed by the next mount.
+#: The end of a mount waits so long for the index; the next mount goes on with it.
 _CLOSE_SECONDS = 1.0
 
 

@@ -12,7 +12,8 @@ from cffs.core.ids import HandleId, Inode
 from cffs.reader.growing_object import GrowingObject
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.contents import Entry
-from cffs.tree.nodes import Node, identity
+from cffs.tree.inodes import identity
+from cffs.tree.nodes import Node
 from cffs.tree.write_handlers import WritableFile
 
 

@@ -18,7 +18,8 @@ import trio
 
 from cffs.core.background import Background
 from cffs.core.errors import CffsError, NotSupported
-from cffs.notes.draft import Draft, Key, NoteKey, NoteStat
+from cffs.notes.draft import Draft
+from cffs.notes.keys import Key, NoteKey, NoteStat
 from cffs.notes.store import NoteStore
 from cffs.notes.words import WordIndex, has_fts5
 

@@ -14,42 +14,15 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cffs.core.errors import NotInTree, SpoolFailed, SpoolFull
 from cffs.core.units import MIB
+from cffs.notes.keys import Key, NoteStat
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_NBYTES = MIB
-
-
-@dataclass(frozen=True, slots=True)
-class NoteKey:
-    """One note: of which recording, and its extension, one of `names.EXTENSIONS`."""
-
-    recording_id: int
-    extension: str
-
-
-@dataclass(frozen=True, slots=True)
-class TemporaryKey:
-    """A file under a temporary name; `folder` stands for the folder of the tree in which the name was given."""
-
-    folder: int
-    name: str
-
-
-Key = NoteKey | TemporaryKey
-
-
-@dataclass(frozen=True, slots=True)
-class NoteStat:
-    """What stat shows of a note: its length in bytes, and when it was last changed (unix nanoseconds)."""
-
-    nbytes: int
-    modified_ns: int
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from pathlib import Path
 from cffs.core.errors import AlreadyExists, NotInTree, TooLarge
 from cffs.core.ids import parse_id
 from cffs.core.units import MIB, MS_PER_SECOND
-from cffs.notes.draft import Draft, Key, NoteKey, NoteStat, TemporaryKey, disk_errors, require_stat, stat_of
-from cffs.notes.names import EXTENSIONS
+from cffs.notes.draft import Draft, disk_errors, require_stat, stat_of
+from cffs.notes.keys import EXTENSIONS, Key, NoteKey, NoteStat, TemporaryKey
 
 #: A transcript of a day of speech is under 1 MiB; more is a mistake (`cp recording.wav note.txt`), answered by EFBIG.
 MAX_NOTE_NBYTES = 64 * MIB

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cffs.notes.draft import NoteKey
+from cffs.notes.keys import NoteKey
 from cffs.notes.store import NoteStore
 from cffs.notes.transcript import MAX_TEXT_NBYTES, words
 

@@ -60,7 +60,6 @@ from cffs.tree.nodes import (
     OwnFileNode,
     RecordingJsonNode,
     SearchNode,
-    TemporaryNoteNode,
     UploadNode,
     ViewFolderNode,
     WavNode,
@@ -317,7 +316,7 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
     Kind.MANIFEST: NodeHandlers[AboutFolderNode](resolve=manifests.resolve, content=manifests.content),
     Kind.PLAYLIST: NodeHandlers[AboutFolderNode](resolve=playlists.resolve, content=playlists.content),
     Kind.NOTE: NodeHandlers[NoteNode](resolve=notes.resolve, content=notes.content, writing=notes.FILE_WRITING),
-    Kind.TEMPORARY_NOTE: NodeHandlers[TemporaryNoteNode](
+    Kind.TEMPORARY_NOTE: NodeHandlers[NoteNode](
         resolve=notes.resolve_temporary, content=notes.content, writing=notes.FILE_WRITING
     ),
     Kind.OWN: NodeHandlers[FixedNode](resolve=_there(Kind.OWN), entries=root.own_entries),

@@ -19,22 +19,24 @@ from zlib import crc32
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
 from cffs.core.media_types import MIME_TYPES
-from cffs.notes.names import EXTENSIONS as NOTE_EXTENSIONS
+from cffs.notes.keys import EXTENSIONS as NOTE_EXTENSIONS
 from cffs.tree.nodes import (
     BY_ID,
     DIRECT,
     LISTED,
+    AboutFolderNode,
     CallNode,
     CampaignCallsNode,
     CampaignNode,
+    DateNode,
+    DynamicFolderNode,
     FixedNode,
     Kind,
     LoneCallNode,
     MediaFileNode,
     Node,
-    NoteNode,
+    UnprovenNode,
     Way,
-    identity,
 )
 from cffs.tree.object_keys import WITH_KEYS, object_key
 
@@ -108,8 +110,8 @@ def inode_hint(node: Node) -> InodeHint | None:
         found, ident = _OF_CAMPAIGN.get((node.kind, node.way)), node.campaign_id
     elif isinstance(node, MediaFileNode):
         found, ident = _MEDIA | _slot_of(node.extension), node.media_id
-    elif isinstance(node, NoteNode):
-        found, ident = _RECORDINGS | _NOTE_SLOTS[node.extension], node.recording_id
+    elif node.kind is Kind.NOTE:
+        found, ident = _RECORDINGS | _NOTE_SLOTS[node.name], node.owner
     elif node.kind is Kind.PLAYLIST and isinstance(node.folder, CampaignNode):
         found, ident = _PLAYLIST_OF_CAMPAIGN, node.folder.campaign_id
     else:
@@ -120,6 +122,20 @@ def inode_hint(node: Node) -> InodeHint | None:
 #: The kernel's root inode (FUSE_ROOT_ID in linux/fuse.h).
 ROOT_INODE = Inode(1)
 ROOT: Node = FixedNode(Kind.ROOT)
+
+
+def identity(node: Node) -> tuple[int | str, ...]:
+    """What tells the node from others of its kind, as flat values; it never changes, since inode numbers are digests
+    of it, and archives remember those."""
+    if isinstance(node, AboutFolderNode):
+        ways = 2 if isinstance(node.folder, CallNode) else int(isinstance(node.folder, CampaignNode | LoneCallNode))
+        parts = identity(node.folder)
+        return (node.folder.kind.name, *parts[: len(parts) - ways])
+    if isinstance(node, UnprovenNode):
+        return (node.folder.kind.name, *identity(node.folder), node.name)
+    if isinstance(node, DynamicFolderNode | DateNode):
+        return node.names
+    return node[:-1]
 
 
 def number_of(node: Node, version: int = 0) -> Inode:

@@ -325,19 +325,11 @@ class AboutFolderNode(NamedTuple):
 
 
 class NoteNode(NamedTuple):
-    """A note beside a recording, whichever folder shows it."""
+    """A note, by its recording and its extension; or a file under a temporary name, by its folder's inode and name."""
 
-    recording_id: int
-    extension: str
-    kind: Literal[Kind.NOTE] = Kind.NOTE
-
-
-class TemporaryNoteNode(NamedTuple):
-    """A file that is written under a temporary name in the folder of that inode."""
-
-    folder: int
+    owner: int
     name: str
-    kind: Literal[Kind.TEMPORARY_NOTE] = Kind.TEMPORARY_NOTE
+    kind: Literal[Kind.NOTE, Kind.TEMPORARY_NOTE] = Kind.NOTE
 
 
 class OwnFileNode(NamedTuple):
@@ -385,7 +377,6 @@ Node = (
     | SearchNode
     | AboutFolderNode
     | NoteNode
-    | TemporaryNoteNode
     | OwnFileNode
     | UnprovenNode
 )
@@ -402,17 +393,3 @@ def about(folder: Node, kind: Literal[Kind.PLAYLIST, Kind.MANIFEST]) -> AboutFol
     elif isinstance(folder, LoneCallNode):
         folder = LoneCallNode(folder.call_id, LISTED)
     return AboutFolderNode(folder, kind)
-
-
-def identity(node: Node) -> tuple[int | str, ...]:
-    """What tells the node from others of its kind, as flat values; it never changes, since inode numbers are digests
-    of it, and archives remember those."""
-    if isinstance(node, AboutFolderNode):
-        ways = 2 if isinstance(node.folder, CallNode) else int(isinstance(node.folder, CampaignNode | LoneCallNode))
-        parts = identity(node.folder)
-        return (node.folder.kind.name, *parts[: len(parts) - ways])
-    if isinstance(node, UnprovenNode):
-        return (node.folder.kind.name, *identity(node.folder), node.name)
-    if isinstance(node, DynamicFolderNode | DateNode):
-        return node.names
-    return node[:-1]

@@ -13,14 +13,13 @@ from cffs.core.ids import parse_id
 from cffs.core.listed_names import id_in
 from cffs.core.units import NS_PER_MS
 from cffs.notes.account_notes import AccountNotes, NoteFile
-from cffs.notes.draft import Key, NoteKey, TemporaryKey
-from cffs.notes.names import EXTENSIONS, is_temporary, split_note_name
+from cffs.notes.keys import EXTENSIONS, Key, NoteKey, TemporaryKey, is_temporary, split_note_name
 from cffs.tree import campaigns, dates, recordings, search, views
 from cffs.tree.contents import Entry, Spooled
 from cffs.tree.context import Context, past
 from cffs.tree.inodes import number_of
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import Kind, Mp3Node, Node, NoteNode, TemporaryNoteNode, WavNode
+from cffs.tree.nodes import Kind, Mp3Node, Node, NoteNode, WavNode
 from cffs.tree.recordings import shown_forms
 from cffs.tree.size_hints import Form
 from cffs.tree.unproven import Question, denied_for_now
@@ -107,8 +106,8 @@ def _with_notes(context: Context, notes: AccountNotes, entries: list[Entry]) -> 
 
 def resolve(context: Context, parent: Node, parts: Parts) -> Node:
     """A note that is there, of a recording that the folder has under that name. Never a question."""
-    stem, extension = parts["note_stem"], parts["note_extension"]
-    if context.notes is None or _is_metadata(parent, extension):
+    stem, extension = parts["stem"], parts.get("note") or parts["note_but_json"]
+    if context.notes is None:
         raise NotInTree("no notes are kept here")
     recording_id = _known_recording(context, parent, stem)
     if recording_id is None or context.notes.stat(NoteKey(recording_id, extension)) is None:
@@ -120,13 +119,13 @@ def resolve_temporary(context: Context, parent: Node, parts: Parts) -> Node:
     """A file that is being written under a temporary name, in that folder."""
     if context.notes is None:
         raise NotInTree("no notes are kept here")
-    node = TemporaryNoteNode(number_of(parent), parts["temporary_name"])
-    if context.notes.stat(TemporaryKey(node.folder, node.name)) is None:
+    node = NoteNode(number_of(parent), parts["temporary_name"], Kind.TEMPORARY_NOTE)
+    if context.notes.stat(_key_of(node)) is None:
         raise denied_for_now("no such file")
     return node
 
 
-def content(context: Context, node: NoteNode | TemporaryNoteNode) -> Spooled:
+def content(context: Context, node: NoteNode) -> Spooled:
     """What it holds now."""
     found = _notes(context).stat_open(_key_of(node))
     if found is None:
@@ -139,7 +138,7 @@ async def _create(context: Context, folder: Node, name: str, opening: WriteOpen)
     return _node_of(key), await _opened(context, key, creates=True, truncates=opening.truncates)
 
 
-async def _open(context: Context, node: NoteNode | TemporaryNoteNode, opening: WriteOpen) -> WritableFile:
+async def _open(context: Context, node: NoteNode, opening: WriteOpen) -> WritableFile:
     return await _opened(context, _key_of(node), creates=False, truncates=opening.truncates)
 
 
@@ -166,7 +165,7 @@ async def _rename(context: Context, folder: Node, old: str, new: str, replaces: 
     await _notes(context).rename(source, target, replaces=replaces)
 
 
-async def _change(context: Context, node: NoteNode | TemporaryNoteNode, change: Change) -> None:
+async def _change(context: Context, node: NoteNode, change: Change) -> None:
     """A length is the note's; times, owner and mode are accepted and not kept."""
     if change.nbytes is None:
         return
@@ -192,16 +191,14 @@ def _notes(context: Context) -> AccountNotes:
     return context.notes
 
 
-def _key_of(node: NoteNode | TemporaryNoteNode) -> Key:
-    if isinstance(node, NoteNode):
-        return NoteKey(node.recording_id, node.extension)
-    return TemporaryKey(node.folder, node.name)
+def _key_of(node: NoteNode) -> Key:
+    return NoteKey(node.owner, node.name) if node.kind is Kind.NOTE else TemporaryKey(node.owner, node.name)
 
 
 def _node_of(key: Key) -> Node:
     if isinstance(key, NoteKey):
         return NoteNode(key.recording_id, key.extension)
-    return TemporaryNoteNode(key.folder, key.name)
+    return NoteNode(key.folder, key.name, Kind.TEMPORARY_NOTE)
 
 
 def _is_metadata(folder: Node, extension: str) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cffs.core.ids import parse_id
-from cffs.notes.names import EXTENSIONS as NOTE_EXTENSIONS
-from cffs.notes.names import TEMPORARY_NAME
+from cffs.notes.keys import EXTENSIONS as NOTE_EXTENSIONS
+from cffs.notes.keys import TEMPORARY_NAME
 from cffs.tree.nodes import Kind
 
 #: What a placeholder of a pattern stands for (contract section 3).
@@ -44,8 +44,9 @@ _PLACEHOLDERS = {
     "campaign name": r"(?![0-9]+\Z|\.\.?\Z).+",  # what looks like an id is one
     "call name": r".+[_~][1-9][0-9]{0,18}",
     "field=value&…": r".+",
-    "note stem": r".+",
-    "note extension": "|".join(NOTE_EXTENSIONS),
+    "stem": r"(?!(?:campaign|call)\.json\Z).+",
+    "note": "|".join(NOTE_EXTENSIONS),
+    "note but json": "|".join(extension for extension in NOTE_EXTENSIONS if extension != "json"),
     "temporary name": TEMPORARY_NAME,
     "own": r"status\.json|metrics|inflight\.json|config\.toml",
 }
@@ -107,10 +108,10 @@ def _manifest(parent: Kind) -> Route:
     return _file(parent, "MANIFEST.sha256", Kind.MANIFEST, "digests of what is wholly cached", is_listed=False)
 
 
-def _notes(parent: Kind) -> tuple[Route, ...]:
-    """What `--notes` lets be written beside recordings."""
+def _notes(parent: Kind, *, has_metadata: bool = False) -> tuple[Route, ...]:
+    """What `--notes` lets be written beside recordings. Where `has_metadata`, `.json` is the service's."""
     return (
-        _file(parent, "{note stem}.{note extension}", Kind.NOTE, "a note beside a recording (--notes)"),
+        _file(parent, "{stem}.{note but json}" if has_metadata else "{stem}.{note}", Kind.NOTE, "a note (--notes)"),
         Route(parent, "{temporary name}", Kind.TEMPORARY_NOTE, False, "one that is being written", False, False),
     )
 
@@ -125,7 +126,7 @@ def _call_files(parent: Kind) -> tuple[Route, ...]:
         _file(parent, "{name}.wav", Kind.WAV, "the WAV form of a recording known by name", is_listed=False),
         _playlist(parent),
         _manifest(parent),
-        *_notes(parent),
+        *_notes(parent, has_metadata=True),
     )
 
 
@@ -170,7 +171,7 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.RECORDINGS, "{id}@{start}-{end}.wav", Kind.MOMENT, "some seconds of its WAV", is_listed=False),
     _playlist(Kind.RECORDINGS),
     _manifest(Kind.RECORDINGS),
-    *_notes(Kind.RECORDINGS),
+    *_notes(Kind.RECORDINGS, has_metadata=True),
     _folder(Kind.ROOT, "dynamic", Kind.DYNAMIC, "recordings made during calls; nothing lists them but use"),
     _folder(Kind.DYNAMIC, "{hash}", Kind.DYNAMIC_HASH, "hash of the sound file"),
     _folder(Kind.DYNAMIC_HASH, "{year}", Kind.DYNAMIC_YEAR, "year it was made"),
@@ -246,7 +247,7 @@ def picture() -> str:
     shown_once: set[Kind] = set()
 
     def walk(parent: Kind, indent: str) -> None:
-        shown = routes_of(parent)
+        shown = [route for route in routes_of(parent) if route.kind is not Kind.TEMPORARY_NOTE]
         for route in shown:
             last = route is shown[-1]
             name = route.pattern + ("/" if route.is_folder else "")

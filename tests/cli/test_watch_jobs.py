@@ -1,4 +1,4 @@
-"""Commands for new recordings: each once, some at a time, and those that fail again at the next start."""
+"""Commands of `cffs watch --exec`: each once, and failed ones again."""
 
 import sys
 from pathlib import Path

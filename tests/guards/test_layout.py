@@ -89,6 +89,8 @@ SUITES: Final[dict[str, str]] = {
     "mount/test_probe.py": "daemon/probe daemon/probe_command daemon/probe_targets",
     "mount/test_rotation.py": "daemon/reload",
     "mount/test_watch.py": "cli/watch",
+    "mount/test_notes.py": "tree/notes",
+    "notes/test_store.py": "draft",
     "mount/test_why.py": "cli/why",
     "fuse/test_reading.py": "open_remote operations",
     "fuse/test_attribute_cache.py": "node_attributes",

@@ -112,6 +112,10 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (ANSWERS, "test_redirect_to_another_host"),
         (BEHAVING, "test_own_files_are_honest"),
     ),
+    "A note is whole": (
+        ("mount/test_notes.py", "test_notes_outlive_the_mount"),
+        ("mount/test_notes.py", "test_any_way_of_writing"),
+    ),
     "Plain http to another machine": (("core/test_settings.py", "test_refusals"),),
 }
 

@@ -8,7 +8,7 @@ import trio
 
 from cffs.core.errors import NotInTree, SpoolFailed
 from cffs.notes.account_notes import AccountNotes
-from cffs.notes.draft import NoteKey
+from cffs.notes.keys import NoteKey
 from cffs.notes.words import parse_words
 
 SRT, TXT = NoteKey(88, "srt"), NoteKey(7, "txt")

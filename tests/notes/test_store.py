@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cffs.core.errors import AlreadyExists, NotInTree, TooLarge
-from cffs.notes.draft import Draft, Key, NoteKey, TemporaryKey
+from cffs.notes.draft import Draft
+from cffs.notes.keys import Key, NoteKey, TemporaryKey
 from cffs.notes.store import NoteStore
 
 MAX_NBYTES = 64

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.notes.draft import NoteKey
+from cffs.notes.keys import NoteKey
 from cffs.notes.store import NoteStore
 from cffs.notes.words import WordIndex, parse_words, tokens
 

@@ -7,8 +7,8 @@ import trio
 
 from cffs.standin.thread import StandinThread
 from cffs.tree.contents import Document
-from cffs.tree.inodes import ROOT
-from cffs.tree.nodes import Kind, Mp3Node, identity
+from cffs.tree.inodes import ROOT, identity
+from cffs.tree.nodes import Kind, Mp3Node
 from tests.tree.sample_account import Facts, Open, Serve
 from tests.tree.world import World
 

@@ -1,9 +1,10 @@
-"""The names of notes: which ones there are beside a recording, and which are temporary. Pure.
+"""Names and keys of notes, and of files under temporary names. Pure.
 
 It owns the list of suffixes. It must not know which recordings exist.
 """
 
 import re
+from dataclasses import dataclass
 
 #: What recognisers, players, editors and annotation tools write and read beside a recording, in listing order.
 EXTENSIONS = ("txt", "srt", "vtt", "tsv", "lrc", "md", "json", "TextGrid")
@@ -25,3 +26,30 @@ def split_note_name(name: str) -> tuple[str, str] | None:
 def is_temporary(name: str) -> bool:
     """True for a name that a program gives a file until the file is whole, to rename it to a note's name then."""
     return _TEMPORARY.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKey:
+    """One note: of which recording, and its extension, one of `names.EXTENSIONS`."""
+
+    recording_id: int
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryKey:
+    """A file under a temporary name; `folder` stands for the folder of the tree in which the name was given."""
+
+    folder: int
+    name: str
+
+
+Key = NoteKey | TemporaryKey
+
+
+@dataclass(frozen=True, slots=True)
+class NoteStat:
+    """What stat shows of a note: its length in bytes, and when it was last changed (unix nanoseconds)."""
+
+    nbytes: int
+    modified_ns: int

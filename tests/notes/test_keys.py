@@ -2,7 +2,7 @@
 
 import pytest
 
-from cffs.notes.names import is_temporary, split_note_name
+from cffs.notes.keys import is_temporary, split_note_name
 
 
 @pytest.mark.parametrize(
