@@ -3,6 +3,7 @@
 It owns these texts. It must not know more of the tree than its names, and which API lists what.
 """
 
+from cffs.catalog.capabilities import Family
 from cffs.tree.contents import Content, Document
 from cffs.tree.context import Context
 from cffs.tree.node_handlers import Parts
@@ -33,6 +34,9 @@ _NEEDS_V1 = (
     ("dynamic/     recordings made during calls, once they were looked up or imported\n", ""),
     ("Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav\n", ""),
 )
+#: Where the service lists no calls, folders are empty until something is opened.
+_WHERE_LISTED = "Ids open everywhere, listed or not: campaigns/5, campaigns/5/7, calls/7, recordings/88.mp3."
+_WHERE_UNLISTED = "The service lists no calls; what was opened by its id is listed: campaigns/5/7, recordings/88.mp3."
 _OF_V1_ALONE = """\
 The call recordings of an account, as far as its key for API v1 shows them. Nothing here can be changed.
 
@@ -76,6 +80,8 @@ def content(context: Context, _node: Node) -> Content:
     text = _ROOT
     for has_v1, without_v1 in _NEEDS_V1 if context.account.v1 is None else ():
         text = text.replace(has_v1, without_v1)
+    if context.account.capabilities.offers(Family.CALLS) is False:
+        text = text.replace(_WHERE_LISTED, _WHERE_UNLISTED)
     return Document(body=text.format(zone=context.catalog.zone.key).encode())
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cffs.tree.search_terms import FIELDS
-from tests.tree.sample_account import Open
+from tests.tree.sample_account import Open, Serve
 
 
 @pytest.mark.parametrize(("v1", "v2"), [(True, False), (False, True)])
@@ -23,6 +23,16 @@ async def test_readme_of_one_api(world: Open, v1: bool, v2: bool) -> None:
         assert (".mp3" in text) == v2
         assert "{{" not in text
         assert tree.requests() == 0
+
+
+async def test_readme_where_nothing_is_listed(served: Serve, world: Open) -> None:
+    """Where the service was found to list no calls, README.txt says why folders are empty, and what fills them."""
+    async with world(served(seed_only=True)) as tree:
+        assert await tree.names("campaigns") == await tree.names("by-date") == []
+        text = (await tree.text("README.txt")).decode()
+        assert "lists no calls" in text
+        assert text.count("\n") == 15
+        assert all(len(line) <= 120 for line in text.splitlines())
 
 
 async def test_readme(world: Open) -> None:
