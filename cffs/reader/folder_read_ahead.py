@@ -172,7 +172,7 @@ class FolderReadAhead:
         )
         if known.run.ahead:
             self._objects.warm(file.api, known.run.ahead)
-            self._bring(following(known.run.ahead), habit, known.run.allowance_nbytes(self._memory_nbytes))
+            self._prefetch(following(known.run.ahead), habit, known.run.allowance_nbytes(self._memory_nbytes))
 
     def has_prefetched(self, key: str) -> bool:
         """True while the object is prefetched, in its version of now, and was not opened: another look at it changes
@@ -184,13 +184,13 @@ class FolderReadAhead:
         """Let everything go."""
         self._let_go(float("inf"))
 
-    def _bring(self, siblings: Sequence[NextFile], habit: Habit, allowance_nbytes: int) -> None:
+    def _prefetch(self, next_files: Sequence[NextFile], habit: Habit, allowance_nbytes: int) -> None:
         unopened_nbytes = sum(prefetched.nbytes for prefetched in self._prefetched.values())
-        for sibling in siblings:
-            expected_nbytes = sibling.expected_nbytes
-            if expected_nbytes is None or self.has_prefetched(sibling.key):
+        for next_file in next_files:
+            expected_nbytes = next_file.expected_nbytes
+            if expected_nbytes is None or self.has_prefetched(next_file.key):
                 continue
-            is_exact = sibling.known is not None
+            is_exact = next_file.known is not None
             pieces = habit.pieces(expected_nbytes, is_exact=is_exact)
             nbytes = habit.read_nbytes(expected_nbytes, is_exact=is_exact)
             if not nbytes or nbytes > MAX_FILE_NBYTES:
@@ -198,11 +198,11 @@ class FolderReadAhead:
             unopened_nbytes += nbytes
             if unopened_nbytes > allowance_nbytes:
                 break
-            outdated = self._prefetched.pop(sibling.key, None)
+            outdated = self._prefetched.pop(next_file.key, None)
             if outdated is not None:
                 outdated.handle.close()
-            handle = self._objects.prefetch(sibling.key, sibling.sources, known=sibling.known, ranges=pieces)
-            self._prefetched[sibling.key] = _Prefetched(handle, nbytes, trio.current_time() + HOLD_SECONDS)
+            handle = self._objects.prefetch(next_file.key, next_file.sources, known=next_file.known, ranges=pieces)
+            self._prefetched[next_file.key] = _Prefetched(handle, nbytes, trio.current_time() + HOLD_SECONDS)
         if self._prefetched and not self._is_letting_go:
             self._is_letting_go = True
             self._objects.start(self._let_go_in_time)

@@ -80,13 +80,13 @@ class StreamParallelism:
         """True where several connections were not found useless a moment ago, and no trial is running."""
         return self._most > 1 and self.depth(now) == 1 and now >= self._hold_until
 
-    def try_parallel(self, who: object, rate: float, now: float) -> None:
-        """Begin a trial by `who`: what several connections win over one that brought `rate`."""
-        self._tried_by, self._before, self._until = who, rate, now + _TRY_SECONDS
+    def try_parallel(self, detector: object, rate: float, now: float) -> None:
+        """Begin a trial by `detector`: what several connections win over one that brought `rate`."""
+        self._tried_by, self._before, self._until = detector, rate, now + _TRY_SECONDS
 
-    def is_tried_by(self, who: object) -> bool:
-        """True while `who` runs the trial."""
-        return self._tried_by is who
+    def is_tried_by(self, detector: object) -> bool:
+        """True while `detector` runs the trial."""
+        return self._tried_by is detector
 
     def judge(self, rate: float, now: float) -> None:
         """End the trial with the rate that several connections had together: they are kept where they pay; otherwise
@@ -98,9 +98,9 @@ class StreamParallelism:
             self._hold_until = now + self._hold_seconds
             self._hold_seconds = min(2 * self._hold_seconds, MAX_HOLD_SECONDS)
 
-    def give_up(self, who: object) -> None:
+    def give_up(self, detector: object) -> None:
         """Abandon a trial: its stream ended before there was a result."""
-        if self._tried_by is who:
+        if self._tried_by is detector:
             self._tried_by = None
 
 

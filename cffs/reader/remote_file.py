@@ -359,7 +359,7 @@ class OpenFile:
         self._file.leave_first_piece()
 
     def try_read(self, offset: int, nbytes: int) -> memoryview | None:
-        """The bytes of `read`, where memory has all of them, else None. Never a checkpoint."""
+        """The bytes that `read` would return, where memory has all of them, else None. Never a checkpoint."""
         return self._file.try_read(self.cursor, offset, nbytes)
 
     async def read(self, offset: int, nbytes: int) -> memoryview:

@@ -1,4 +1,4 @@
-"""The disk cache: whatever happens to its files, what it gives out is what was put in, or nothing."""
+"""The disk cache: whatever happens to its files, right bytes or none."""
 
 import errno
 import os
@@ -46,7 +46,7 @@ def block(of: ObjectVersion, index: int) -> bytes:
 
 
 def put(cache: DiskCache, of: ObjectVersion, index: int, *, is_wanted: bool = True) -> None:
-    """Writes a block as a thread does, and settles it."""
+    """Write a block as a thread does, and publish it."""
     run = range(index, index + 1)
     if cache.lacking(of, run) is None:
         return
@@ -58,14 +58,14 @@ def put(cache: DiskCache, of: ObjectVersion, index: int, *, is_wanted: bool = Tr
 
 
 def publish(cache: DiskCache, of: ObjectVersion, index: int) -> None:
-    """As when the block's answer proved right."""
+    """Do what follows when the block's answer proved right."""
     transfer = cache.begin_publish(of, [index])
     if transfer is not None:
         transfer.run()
 
 
 def take(cache: DiskCache, of: ObjectVersion, index: int) -> bytes | None:
-    """A block, read as on the loop or, where the disk would have to be waited for, as in a thread."""
+    """Read a block as on the loop or, where the disk would have to be waited for, as in a thread."""
     try:
         found = cache.try_read(of, range(index, index + 1))
     except WouldBlock:
@@ -129,7 +129,8 @@ def test_no_room_at_all_keeps_nothing(tmp_path):
 
 
 def test_a_full_disk_disturbs_nobody(tmp_path, caplog):
-    """Where the disk refuses, writing is skipped with one line, reading goes on, and it is tried again later."""
+    """Where the disk refuses, writing pauses with one line of the log, reading goes on, and writing is tried again
+    later."""
     folder = tmp_path / "gone"
     clock = Clock()
     cache = DiskCache(folder, limit_nbytes=LARGE, timer=lambda: clock.now, wall_seconds=clock)
@@ -149,7 +150,7 @@ def test_a_full_disk_disturbs_nobody(tmp_path, caplog):
 
 
 class SmallFileSystem:
-    """Tells of a file system of so many bytes with nothing but the cache on it."""
+    """A file system of so many bytes with nothing but the cache on it."""
 
     def __init__(self, folder: Path, nbytes: int) -> None:
         self.folder, self.nbytes = folder, nbytes
@@ -167,8 +168,8 @@ def write(cache: DiskCache, of: ObjectVersion, index: int) -> None:
 
 @pytest.mark.parametrize("write", [put, write])
 def test_room_runs_out_while_a_file_is_written(tmp_path, caplog, write):
-    """Where the file system has no room for others any more, files that are not being written go; a file that needs
-    more than there is ends in one line that calls the disk full, and what is there of it is right."""
+    """Where the file system has no more room for others, files that are not being written go. A file that needs more
+    than there is ends in one line that calls the disk full, and what is there of it is right."""
     megabyte = 2**20
     cache = DiskCache(
         tmp_path,
@@ -197,8 +198,8 @@ def test_room_runs_out_while_a_file_is_written(tmp_path, caplog, write):
 
 
 def test_a_file_without_room_has_others_give_way(tmp_path, caplog):
-    """A write that the file system refuses for want of room is tried again once others have gone, and is told of as a
-    full disk where there are none."""
+    """A write that the file system refuses for want of room is tried again once others have gone; where there are none,
+    the disk is reported full."""
     cache = opened(tmp_path)
     old, new = version(1), version(2)
     put(cache, old, 0)
@@ -219,8 +220,8 @@ def test_a_file_without_room_has_others_give_way(tmp_path, caplog):
 
 
 def test_no_descriptor_left_is_no_trouble_of_the_disk(tmp_path, caplog):
-    """Where no file can be opened, those that are open give way; where none is, nothing is kept for the moment, and
-    nothing that was kept is lost; the next block is tried again."""
+    """Where no file can be opened, open ones are closed for it. Where none is open, nothing is kept for the moment,
+    nothing that was kept is lost, and the next block is tried again."""
     first, second, third = version(1), version(2), version(3)
     before = opened(tmp_path)
     for of in (first, second):
@@ -242,7 +243,7 @@ def test_no_descriptor_left_is_no_trouble_of_the_disk(tmp_path, caplog):
 
 
 def test_no_more_files_are_open_than_it_may_have(tmp_path):
-    """The share of descriptors that the cache was given is kept to, whatever is read and written."""
+    """The cache keeps to its share of descriptors, whatever is read and written."""
     cache = DiskCache(tmp_path, limit_nbytes=LARGE, timer=Clock(), wall_seconds=Clock(), most_open_files=3)
     cache.scan()
     before = len(os.listdir("/proc/self/fd"))
@@ -326,7 +327,8 @@ test_against_a_dict.__doc__ = "Any sequence of operations gives out exactly what
 
 
 def test_a_disk_that_fails_to_read(tmp_path, caplog):
-    """A block that the disk does not give is missing from then on, with one line; the rest of the cache lives on."""
+    """A block that the disk fails to read is missing from then on, with one line of the log; the rest of the cache
+    stays."""
     cache, of, other = opened(tmp_path), version(1), version(2)
     put(cache, of, 0)
     put(cache, other, 0)

@@ -1,4 +1,4 @@
-"""Cache files by grammar: headers and slots that anybody could have written, with checksums that hold."""
+"""Cache files by grammar: headers and slots that anyone could have written."""
 
 import struct
 import tracemalloc
@@ -47,7 +47,7 @@ FILES = st.builds(
 @example(header(b"cffsblk1", BLOCK_NBYTES, 2**64 - 1, b""))
 @example(header(b"cffsblk1", BLOCK_NBYTES, MAX_OBJECT_NBYTES, b""))
 def test_a_file_of_anybodys_costs_little_and_is_never_taken(tmp_path_factory, data: bytes) -> None:
-    """Totals beyond any object, slots beyond the file, marks without blocks: it is no file of ours, or one that holds
+    """Totals beyond any object, slots beyond the file, marks without blocks: such a file is none of ours, or holds
     nothing right, and looking at it takes neither memory nor an exception."""
     path: Path = tmp_path_factory.mktemp("file") / "file"
     path.write_bytes(data)
@@ -68,7 +68,8 @@ def test_a_file_of_anybodys_costs_little_and_is_never_taken(tmp_path_factory, da
 
 
 def test_verify_counts_and_changes_nothing(tmp_path):
-    """verify_file tells right from damaged blocks and no cache file from one, and leaves the file as it is."""
+    """verify_file distinguishes right from damaged blocks and a cache file from any other, and leaves the file as it
+    is."""
     cache, of = opened(tmp_path), version()
     put(cache, of, 0)
     put(cache, of, 1)

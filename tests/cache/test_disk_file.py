@@ -97,7 +97,7 @@ def test_files_are_private_under_any_umask(tmp_path):
 
 
 def test_a_symlink_is_not_followed(tmp_path):
-    """A symbolic link in the place of a cache file is refused and what it points at stays as it is."""
+    """A symbolic link in the place of a cache file is refused, and what it points to stays as it is."""
     cache, of = opened(tmp_path / "cache"), version()
     (tmp_path / "cache").mkdir()
     put(cache, of, 0)
@@ -120,8 +120,8 @@ def test_would_block_is_an_errno_of_the_kernel():
 
 @pytest.mark.parametrize("how", ["symlink", "hard link", "foreign"])
 def test_what_is_not_a_file_of_ours_alone_is_no_cache(tmp_path, how):
-    """A file replaced by a link to another, even one of the same bytes, or given away, is not read, and what is kept
-    in its place leaves the other untouched."""
+    """A file that was replaced by a link to another (even one of equal bytes) or given to another user is not read, and
+    what is kept in its place leaves the other untouched."""
     if how == "foreign" and os.geteuid() != 0:
         pytest.skip("only root gives files away")
     (tmp_path / "cache").mkdir()
@@ -146,7 +146,8 @@ def test_what_is_not_a_file_of_ours_alone_is_no_cache(tmp_path, how):
 
 @pytest.mark.parametrize("is_there_at_the_start", [True, False])
 def test_a_folder_replaced_by_a_link_is_not_followed(tmp_path, is_there_at_the_start):
-    """Neither read through nor written through, found at a scan or planted later; what it names stays untouched."""
+    """A linked folder is neither read through nor written through, whether found at a scan or planted later; what it
+    points to stays untouched."""
     (tmp_path / "cache").mkdir()
     cache, of = opened(tmp_path / "cache"), version()
     put(cache, of, 0)
@@ -163,6 +164,6 @@ def test_a_folder_replaced_by_a_link_is_not_followed(tmp_path, is_there_at_the_s
         put(cache, of, 1)
         assert take(cache, of, 1) == block(of, 1)
     else:
-        cache.close()  # its descriptors: what it opens next lies behind the link
+        cache.close()  # its descriptors go: what it opens next lies at the end of the link
         assert take(cache, of, 0) is None
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before

@@ -1,4 +1,4 @@
-"""The bytes of a cache file: what earlier mounts wrote is found again, and nothing else is taken for it."""
+"""The layout of a cache file: what earlier mounts wrote is found, nothing else."""
 
 import struct
 

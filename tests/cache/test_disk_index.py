@@ -51,8 +51,7 @@ def test_a_pin_outlives_a_new_version(tmp_path):
 
 
 def test_what_is_evicted_or_dropped_is_in_no_file(tmp_path):
-    """The bytes themselves are gone, found by their content: of what made room for others, and of an object that left
-    the catalogue."""
+    """The bytes of an evicted file, and of an object that left the catalogue, are found in no file by their content."""
     (tmp_path / "cache").mkdir()
     cache = opened(tmp_path / "cache", 4 * TOTAL)
     versions = [version(number) for number in range(8)]

@@ -1,4 +1,4 @@
-"""The memory cache against a dict of bytes, and its promises about budget, eviction and views."""
+"""The memory cache against a dict of bytes; its budget, eviction and views."""
 
 import pytest
 from hypothesis import settings
@@ -39,7 +39,7 @@ RANGES = st.tuples(st.integers(0, OBJECT_NBYTES), st.integers(0, OBJECT_NBYTES))
 
 
 class MemoryCacheMachine(RuleBasedStateMachine):
-    """Whatever is leased, committed, evicted or dropped: what is served is true, and it fits."""
+    """Whatever is leased, committed, evicted or dropped, what is served is true, and it fits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ TestMemoryCache = MemoryCacheMachine.TestCase
 
 
 def test_a_read_is_zero_copy_within_an_extent() -> None:
-    """Two views of one extent show the same memory; a view over two extents is right all the same."""
+    """Two views of one extent show one memory; a view over two extents is right all the same."""
     cache, version = MemoryCache(LIMIT_NBYTES), VERSIONS[0]
     fill(cache, version, ByteRange(0, 8192))
     fill(cache, version, ByteRange(8192, 10_000))
@@ -168,7 +168,7 @@ def test_a_read_is_zero_copy_within_an_extent() -> None:
 
 
 def test_unread_bytes_survive_what_was_read() -> None:
-    """Bytes that nobody read yet are not evicted for others, unless somebody waits: then the oldest go."""
+    """Bytes that were not read yet are not evicted for others, unless a reader waits: then the oldest go."""
     cache, version = MemoryCache(40_000), VERSIONS[0]
     fill(cache, version, ByteRange(0, 10_000))
     cache.try_read(version, ByteRange(0, 10_000))
@@ -182,7 +182,7 @@ def test_unread_bytes_survive_what_was_read() -> None:
 
 
 def test_consumed_stream_goes_before_what_is_kept() -> None:
-    """What passed by in a stream is evicted before an older read of another kind; abandoned bytes likewise."""
+    """What passed by in a stream is evicted before an older read of another kind; so are abandoned bytes."""
     cache, version, other = MemoryCache(30_000), VERSIONS[0], VERSIONS[2]
     fill(cache, other, ByteRange(0, 10_000))
     cache.try_read(other, ByteRange(0, 10_000))
@@ -197,7 +197,7 @@ def test_consumed_stream_goes_before_what_is_kept() -> None:
 
 
 def test_least_recently_used_goes_first() -> None:
-    """Among what is kept, what was not used for longest is evicted."""
+    """Among what is kept, what was unused for longest is evicted."""
     cache, version = MemoryCache(30_000), VERSIONS[0]
     for start in (0, 10_000, 20_000):
         fill(cache, version, ByteRange(start, start + 10_000))
@@ -218,7 +218,7 @@ def test_rename_keeps_the_bytes() -> None:
 
 
 def test_dropped_lease_leads_nowhere() -> None:
-    """A receiver may go on writing into a lease whose version was dropped; nobody ever sees it."""
+    """A receiver may go on writing into a lease whose version was dropped; the bytes are never served."""
     cache, version = MemoryCache(LIMIT_NBYTES), VERSIONS[0]
     lease = cache.lease(version, ByteRange(0, 100), is_urgent=True, is_passing=False)
     assert lease is not None
@@ -231,7 +231,8 @@ def test_dropped_lease_leads_nowhere() -> None:
 
 
 def test_what_is_on_disk_too_makes_room():
-    """What nobody has read holds its place, as long as it is nowhere else; what reaches beyond what is, too."""
+    """Unread bytes hold their place as long as they are nowhere else; so does an extent that reaches beyond what is on
+    disk."""
     cache, version = MemoryCache(4000), VERSIONS[0]
     for start in (0, 1000, 2000, 3000):
         assert fill(cache, version, ByteRange(start, start + 1000))

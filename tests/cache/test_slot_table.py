@@ -1,4 +1,4 @@
-"""The slot table against a plain dict, and what it costs where a total is only claimed."""
+"""The slot table against a plain dict, and the cost of a claimed total."""
 
 import os
 import tracemalloc
@@ -19,7 +19,7 @@ INDEXES = st.sampled_from(
     [0, 1, 2, PAGE_SLOTS - 2, PAGE_SLOTS - 1, PAGE_SLOTS, PAGE_SLOTS + 1, 5 * PAGE_SLOTS, 2**23 - 1]
 )
 SPANS = st.tuples(INDEXES, st.integers(0, 2 * PAGE_SLOTS + 3)).map(lambda span: range(span[0], sum(span)))
-#: What a page and its two arrays may take, so many times.
+#: What a page and its two arrays may take, times the number of pages.
 PAGE_COST_NBYTES = 4 * PAGE_SLOTS * SLOT_NBYTES
 
 
@@ -39,7 +39,7 @@ class SlotTableMachine(RuleBasedStateMachine):
 
     @rule(span=SPANS)
     def fill(self, span: range) -> None:
-        """Many in a row, over the borders of pages."""
+        """Keep many in a row, across the borders of pages."""
         for index in span:
             self.model[index] = make_slot(b"", seed=1, index=index)
             self.table.put(index, self.model[index])
@@ -99,4 +99,4 @@ def test_a_claimed_total_costs_nothing(tmp_path):
     assert verify_file(tmp_path / "file") == (2, 0)
     assert os.stat(tmp_path / "file").st_blocks * 512 < 4 * BLOCK_NBYTES
     again.close()
-    (tmp_path / "file").unlink()  # a search of what tests leave would read 2^40 bytes of it
+    (tmp_path / "file").unlink()  # a search through what tests leave would read 2^40 bytes of it

@@ -30,6 +30,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/standin",
     "cffs/writer",
     "scripts/tools",
+    "tests/cache",
     "tests/canary.py",
     "tests/callfire",
     "tests/cli",
@@ -42,6 +43,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "tests/faults",
     "tests/guards",
     "tests/mount",
+    "tests/reader",
     "tests/speed",
     "tests/standin",
 )

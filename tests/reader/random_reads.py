@@ -1,10 +1,11 @@
-"""Random preads through reader, caches, transport and real HTTP, each compared with the stand-in's own bytes.
+"""Random preads through reader, caches, transport and HTTP, checked byte by byte.
 
     .venv/bin/python -m tests.reader.random_reads --seed 7 --count 1000000
 
-Several objects of together eight times the memory, a disk cache that holds half of them, tasks that read at random, on,
-and at the ends, each with two handles, some leaving in the middle; the disk's threads and the stand-in's run beside
-them. It ends with what was counted, and with status 1 where a byte was wrong or too little went on to mean anything.
+There are several objects, together eight times the memory, and a disk cache that holds half of them. Tasks read at
+random, in order, and at the ends, each with two handles; some leave in the middle of a READ. The disk's threads and the
+stand-in's run beside them. The tool prints what it counted, and exits with 1 where a byte was wrong or too little was
+read to mean anything.
 """
 
 import argparse
@@ -35,13 +36,13 @@ MEMORY_NBYTES = 4 * MIB
 DISK_NBYTES = 16 * MIB
 READERS = 8
 SIZES = (1, 700, 4096, 20_000, 65_536, 131_072)
-#: One in so many READs is given up after a moment.
+#: One READ in this many is given up after a moment.
 GIVEN_UP = 100
 
 
 @dataclass
 class Tally:
-    """What went on."""
+    """What was read, and what went wrong."""
 
     reads: int = 0
     wrong: int = 0
@@ -86,7 +87,7 @@ class Reader:
             handle.close()
 
     async def run(self, count: int) -> None:
-        """`count` preads: mostly anywhere, now and then on and on, or at an end."""
+        """Make `count` preads: mostly anywhere, at times several in order, or at an end."""
         while count > 0:
             truth, which = self._dice.choice(self._truths), self._dice.randrange(2)
             burst = self._dice.choice((1, 1, 1, 1, 1, 1, 30))
@@ -118,7 +119,7 @@ class Reader:
 
 
 async def play(*, seed: int, count: int, folder: Path) -> Tally:
-    """All of it; what went on."""
+    """Run all tasks; return what they counted."""
     tally = Tally()
     with StandinThread(Account(seed=seed, calls=1)) as standin:
         call = standin.account.call_ids()[0]
@@ -168,7 +169,7 @@ async def play(*, seed: int, count: int, folder: Path) -> Tally:
 
 
 def main() -> int:
-    """The exit status."""
+    """Run the tool; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=1_000_000)

@@ -1,4 +1,7 @@
-"""A simulated origin behind a link with latency and bandwidth, in virtual time; its faults reach the bytes."""
+"""A simulated origin behind a link with latency, bandwidth and faults.
+
+Its time is virtual, and its faults reach the bytes.
+"""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -80,7 +83,7 @@ class Fault:
 
 @dataclass
 class Origin:
-    """The opener of the tests. Counts what it was asked and what it sent."""
+    """The opener of the tests. It counts what was requested of it and what it sent."""
 
     latency_seconds: float = 0.0
     bytes_per_second: float = float("inf")
@@ -89,7 +92,7 @@ class Origin:
     #: Objects that several machines answer for, in turn, each with what it has.
     machines: dict[str, list[Remote]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    #: Of every request for an object.
+    #: The fault of every request for an object.
     faults_of: dict[str, Fault] = field(default_factory=dict)
     asked: list[tuple[str, ByteRange | None]] = field(default_factory=list)
     sent_nbytes: int = 0
@@ -134,7 +137,7 @@ class Origin:
         return machines[-1]
 
     async def warm(self, api: Api, *, connections: int) -> None:
-        """Counts."""
+        """Note the call."""
         await trio.lowlevel.checkpoint()
         self.warmed.append((api, connections))
 
@@ -162,7 +165,7 @@ class Origin:
         return SimulatedAnswer(self, remote, start, stop, total, fault, tells_stop=not is_whole or told)
 
     async def transmit(self, nbytes: int, connection_seconds: float) -> None:
-        """Takes the time that the link, shared by all, needs for `nbytes`."""
+        """Take the time that the link, shared by all, needs for `nbytes`."""
         self.sent_nbytes += nbytes
         self._free_at = max(self._free_at, trio.current_time()) + nbytes / self.bytes_per_second
         await trio.sleep_until(max(self._free_at, trio.current_time() + connection_seconds))
@@ -223,7 +226,7 @@ class NurseryBackground:
 
 @dataclass
 class Facts:
-    """The listener of the tests; `kept` is what a catalogue would know now, of what has a size."""
+    """The listener of the tests; `kept` is what a catalogue would know now of objects that have a size."""
 
     learned_facts: list[Learned] = field(default_factory=list)
     changed_keys: list[str] = field(default_factory=list)
@@ -281,7 +284,7 @@ async def laboratory(
     revalidate_seconds: float = 0.0,
     disk: DiskCache | None = None,
 ) -> AsyncIterator[Lab]:
-    """Everything of the reader over a simulated link; what is still running at the end is cancelled."""
+    """The whole reader over a simulated link; what is still running at the end is cancelled."""
     origin = Origin(latency_seconds=latency_seconds, bytes_per_second=bytes_per_second)
     cache, facts = MemoryCache(memory_nbytes), Facts()
     async with trio.open_nursery() as nursery:
@@ -312,7 +315,7 @@ def disk_in(folder: Path, *, limit_nbytes: int = 2**30) -> DiskCache:
 
 
 def corrupting_fault(after_nbytes: int) -> Fault:
-    """Wrong bytes, then the verdict that they were wrong: nothing of it may ever be served later."""
+    """Wrong bytes, and then the verdict that they were wrong: none of them may ever be served later."""
     return Fault(after_nbytes=after_nbytes, body=MalformedAnswer("simulated"), corrupts=True)
 
 

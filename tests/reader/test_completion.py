@@ -1,4 +1,7 @@
-"""A recording of up to 16 MiB costs a handful of requests, however it is read: on the planner alone and assembled."""
+"""A recording costs a handful of requests, however it is read.
+
+That is, one of up to 16 MiB: by the planner alone, and assembled.
+"""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -28,8 +31,8 @@ TOTALS = st.one_of(
 
 @given(data=st.data())
 def test_what_completes_a_file(data: st.DataObject) -> None:
-    """All that is missing is covered, and nothing that is on its way; as few as promised where what lies between is
-    held; the first is the one that begins where a byte is needed, unless that would be one too many."""
+    """All that is missing is covered, and nothing that is on its way. The requests are as few as promised where what
+    lies between is held. The first begins where a byte is needed, unless that would be one request too many."""
     bounds = sorted(data.draw(st.sets(st.integers(0, 4 * MIB), min_size=2, max_size=12)))
     pieces = [ByteRange(start, stop) for start, stop in pairwise(bounds)]
     gaps, between = pieces[::2], pieces[1 : len(pieces) - (len(pieces) + 1) % 2 : 2]
@@ -66,7 +69,7 @@ class Run:
 
 @dataclass
 class Played:
-    """A file that readers read by the planner's plans, while bytes arrive as they like."""
+    """A file that readers read by the planner's plans, while bytes arrive in any order."""
 
     total: int
     dice: st.DataObject
@@ -98,7 +101,7 @@ class Played:
     # what happens
 
     def read(self, reader: int, offset: int, nbytes: int) -> None:
-        """A READ, until its bytes are there."""
+        """One READ, until its bytes are there."""
         state = self.readers.setdefault(reader, AccessPattern(first_nbytes=self.first_nbytes))
         wanted = ByteRange(offset, offset + nbytes).clamped(self.total)
         planned = plan(state, wanted, self, total_nbytes=self.total, limits=self.limits, spent=self.spent)
@@ -134,25 +137,25 @@ class Played:
             self.runs.remove(run)
 
     def some_arrives(self) -> None:
-        """Of each run as much as may come, or a part of it, or nothing."""
+        """All of each run that may come, or a part of it, or nothing."""
         for run in list(self.runs):
             most = min(run.stop, run.limit)
             if most > run.position:
                 self.arrive(run, run.position + (most - run.position) * self.dice.draw(st.integers(0, 4)) // 4)
 
     def close(self, reader: int) -> None:
-        """What nobody keeps is given up with its reader; another's stream, too, at worst."""
+        """What no reader keeps is given up with its reader; at worst, another reader's stream too."""
         self.readers.pop(reader, None)
         self.runs = [run for run in self.runs if run.must_finish]
         self.some_arrives()
 
     def settle(self) -> None:
-        """What is kept comes to its end."""
+        """What must finish comes to its end."""
         for run in [run for run in self.runs if run.must_finish]:
             self.arrive(run, run.stop)
 
     def pause(self) -> None:
-        """Nobody reads for long: streams give their connections up."""
+        """No READ for long: streams give their connections up."""
         self.runs = [run for run in self.runs if not run.is_stream]
 
 
@@ -171,8 +174,8 @@ def reads_of(total: int) -> st.SearchStrategy[tuple[int, int]]:
 @given(total=TOTALS, first_nbytes=st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES]), data=st.data())
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_any_pattern_is_a_handful_of_requests(total: int, first_nbytes: int, data: st.DataObject) -> None:
-    """Whoever reads what in which order, goes on, closes, comes again or pauses: at most five requests, and half a MiB
-    more than the file."""
+    """In whatever order readers read, go on, close, return or pause: at most five requests, and half a MiB more than
+    the file."""
     limits = PlannerLimits(
         window_cap_nbytes=data.draw(st.sampled_from([PAGE, MIB, 8 * MIB])),
         lead_nbytes=data.draw(st.integers(0, 32 * MIB)),
@@ -214,7 +217,7 @@ def test_any_pattern_is_a_handful_of_requests(total: int, first_nbytes: int, dat
 
 @given(total=TOTALS, first_nbytes=st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES]), data=st.data())
 def test_heads_and_tails_alone(total: int, first_nbytes: int, data: st.DataObject) -> None:
-    """Whatever is read of the head, and of the head and the tail, by however many: two requests, nothing between."""
+    """However many readers read the head, or the head and the tail: two requests, and no byte between."""
     played = Played(total, data, PlannerLimits(), first_nbytes)
     head = st.integers(0, min(total, first_nbytes) - 1)
     tail = st.integers(max(0, total - TAIL_NBYTES), total - 1)
@@ -238,7 +241,7 @@ def test_heads_and_tails_alone(total: int, first_nbytes: int, data: st.DataObjec
 
 @given(total=st.integers(SMALL_FILE_NBYTES + 1, WHOLE_FILE_NBYTES), data=st.data())
 def test_what_cannot_be_kept_is_not_brought_whole(total: int, data: st.DataObject) -> None:
-    """Where there is no room for the file, or it was brought whole and is gone again, each READ costs what it reads."""
+    """Where there is no room for the file, or it was fetched whole and evicted, each READ costs what it reads."""
     is_gone = data.draw(st.booleans())
     limits = PlannerLimits() if is_gone else PlannerLimits(whole_nbytes=data.draw(st.integers(0, total - 1)))
     played = Played(total, data, limits, FIRST_NBYTES, spent=Spent(requests=5, has_jumped=True, is_whole=is_gone))
@@ -253,7 +256,7 @@ def test_what_cannot_be_kept_is_not_brought_whole(total: int, data: st.DataObjec
 
 
 def test_what_was_interrupted_is_tried_again() -> None:
-    """A file whose bytes did not come is brought by the next READ that lacks one."""
+    """A file whose bytes did not come is fetched by the next READ that lacks one."""
     spent = interrupted(Spent(requests=5, has_jumped=True, is_whole=True))
     read = ByteRange(5 * MIB, 5 * MIB + PAGE)
     played = Played(10 * MIB, st.data(), PlannerLimits(), FIRST_NBYTES)  # nothing is drawn

@@ -21,7 +21,7 @@ from tests.reader.simulated_link import (
 
 
 async def test_read_beyond_the_end(autojump_clock: MockClock) -> None:
-    """A READ across the end is short, one beyond it is empty and asks nothing."""
+    """A READ across the end is short; one beyond it is empty and makes no request."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=MIB + 100))
         handle = await opened(lab)
@@ -32,7 +32,7 @@ async def test_read_beyond_the_end(autojump_clock: MockClock) -> None:
 
 
 async def test_origin_without_length(autojump_clock: MockClock) -> None:
-    """Where no length is told open waits for the end, and the size is exact."""
+    """Where no length is stated, open waits for the end, and the size is exact."""
     async with laboratory(bytes_per_second=10e6) as lab:
         remote = lab.add(Remote(total=5 * MIB, ignores_ranges=True, tells_length=False, validator=None))
         handle = await opened(lab, knows=False)
@@ -43,7 +43,7 @@ async def test_origin_without_length(autojump_clock: MockClock) -> None:
 
 
 async def test_origin_without_length_that_takes_too_long(autojump_clock: MockClock) -> None:
-    """Where the end has not come after a third of the timeout the size stays unknown; READs end at the true end."""
+    """Where the end has not come after a third of the timeout, the size stays unknown; READs end at the true end."""
     async with laboratory(bytes_per_second=1e6, memory_nbytes=16 * MIB) as lab:
         remote = lab.add(Remote(total=30 * MIB + 17, ignores_ranges=True, tells_length=False))
         began_at = trio.current_time()
@@ -59,8 +59,8 @@ async def test_origin_without_length_that_takes_too_long(autojump_clock: MockClo
 
 
 async def test_origin_without_length_that_begins_late(autojump_clock: MockClock) -> None:
-    """Where the first byte needs more than the third of the timeout that open waits for an end, an end that follows at
-    once is still waited for."""
+    """Where the first byte takes longer than the third of the timeout that open waits for an end, an end that follows
+    at once is still waited for."""
     async with laboratory(latency_seconds=12, bytes_per_second=10e6) as lab:
         remote = lab.add(Remote(total=5 * MIB, ignores_ranges=True, tells_length=False))
         with trio.fail_after(15):
@@ -71,7 +71,7 @@ async def test_origin_without_length_that_begins_late(autojump_clock: MockClock)
 
 
 async def test_late_answer_serves_who_came_later(autojump_clock: MockClock) -> None:
-    """An answer that the first opener did not live to see serves the one that came meanwhile, and its READs too."""
+    """An answer that the first opener did not wait for serves an opener that came meanwhile, and its READs too."""
     async with laboratory(latency_seconds=16) as lab:
         remote = lab.add(Remote(total=10 * MIB))
 
@@ -92,7 +92,7 @@ async def test_late_answer_serves_who_came_later(autojump_clock: MockClock) -> N
 
 
 async def test_reader_that_gives_up_leaves_the_others(autojump_clock: MockClock) -> None:
-    """A reader that is cancelled takes no byte from others who wait for the same."""
+    """A reader that is cancelled takes no byte from others that wait for the same one."""
     async with laboratory(latency_seconds=5) as lab:
         remote = lab.add(Remote(total=100_000))
         handle, other = await opened(lab), await opened(lab)
@@ -105,7 +105,7 @@ async def test_reader_that_gives_up_leaves_the_others(autojump_clock: MockClock)
 
 
 async def test_last_reader_out_drops_the_fetch(autojump_clock: MockClock) -> None:
-    """A fetch whose last waiter timed out is dropped at once: handles from before fail at once for 5 s, a new open
+    """A fetch whose last waiter timed out is dropped at once. Handles from before fail at once for 5 s; a new open
     starts afresh."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=100_000))
@@ -125,8 +125,8 @@ async def test_last_reader_out_drops_the_fetch(autojump_clock: MockClock) -> Non
 
 
 async def test_a_drip_is_dropped_with_its_last_reader(autojump_clock: MockClock) -> None:
-    """An answer that moves, too slowly for its reader, is dropped when that runs out of time, and not left to whoever
-    opens the file next; one whose reader closed is left to come."""
+    """An answer that moves too slowly for its reader is dropped when that reader runs out of time, and is not left to
+    the next open. An answer whose reader closed is left to come."""
     for closes in (False, True):
         async with laboratory(bytes_per_second=64e3, memory_nbytes=MIB) as lab:
             remote = lab.add(Remote(total=500_000))
@@ -144,7 +144,7 @@ async def test_a_drip_is_dropped_with_its_last_reader(autojump_clock: MockClock)
 
 
 async def test_large_reads_with_little_memory(autojump_clock: MockClock) -> None:
-    """READs that together are larger than the memory all end, in time and right."""
+    """READs that are together larger than the memory all end, in time and right."""
     async with laboratory(latency_seconds=0.01, bytes_per_second=20e6, memory_nbytes=2 * MIB) as lab:
         remote = lab.add(Remote(total=40 * MIB))
         handle = await opened(lab)
@@ -156,7 +156,8 @@ async def test_large_reads_with_little_memory(autojump_clock: MockClock) -> None
 
 
 async def test_many_sequential_readers_within_a_small_budget(autojump_clock: MockClock) -> None:
-    """Forty readers of forty files in 8 MiB of memory over 4 connections: all bytes right, never over the budget."""
+    """Forty readers of forty files, with 8 MiB of memory and 4 connections: all bytes are right, and the budget
+    holds."""
     async with laboratory(latency_seconds=0.01, bytes_per_second=100e6, memory_nbytes=8 * MIB, connections=4) as lab:
 
         async def one(index: int) -> None:

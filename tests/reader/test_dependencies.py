@@ -1,4 +1,4 @@
-"""The worth of what an earlier probe found out about an origin."""
+"""What files share: what an earlier probe found out about an origin, and memory."""
 
 import trio
 from hypothesis import given
@@ -20,8 +20,8 @@ from tests.speed.test_gates import KIB, opened, stream
 
 
 async def test_a_gain_that_is_known_is_taken_at_once(autojump_clock: MockClock) -> None:
-    """Where several connections were found to pay, a file of 8 MiB has them from its start, in less than half of the
-    time: it would be over before that is found out."""
+    """Where several connections are known to pay, a file of 8 MiB has them from its start and takes less than half of
+    the time: it would be over before a trial ends."""
     seconds = []
     for gain in (None, 4.0):
         async with laboratory(latency_seconds=0.05) as lab:
@@ -32,7 +32,7 @@ async def test_a_gain_that_is_known_is_taken_at_once(autojump_clock: MockClock) 
 
 
 async def test_a_gain_that_is_none_is_not_tried(autojump_clock: MockClock) -> None:
-    """Where several were found to be no faster, a slow link is not cut into ranges to learn it again."""
+    """Where several connections are known to be no faster, a slow link is not cut into ranges to learn that again."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=10e6) as lab:
         lab.objects.expect(Api.V2, OriginProfile(parallel_gain=1.0))
         await seconds_of(lab, lab.add(Remote(total=64 * MIB)))
@@ -41,7 +41,7 @@ async def test_a_gain_that_is_none_is_not_tried(autojump_clock: MockClock) -> No
 
 
 async def test_ranges_known_to_be_ignored_are_not_asked(autojump_clock: MockClock) -> None:
-    """Where every range is answered with the whole, the whole is asked for: a look at head and end costs one
+    """Where every range is answered with the whole, the whole is requested: a look at head and end costs one
     request."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
         lab.objects.expect(Api.V2, OriginProfile(ignores_ranges=True))
@@ -55,8 +55,7 @@ async def test_ranges_known_to_be_ignored_are_not_asked(autojump_clock: MockCloc
 
 
 async def test_connections_are_warmed_without_a_request(autojump_clock: MockClock) -> None:
-    """A program that reads a folder in order has connections made ready, once a second at most, and no further
-    request."""
+    """A reader of a folder in order has connections made ready, once a second at most, and without a request."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 60, least=100_000, most=400_000)
         began_at = trio.current_time()
@@ -68,8 +67,8 @@ async def test_connections_are_warmed_without_a_request(autojump_clock: MockCloc
 
 
 def test_what_is_made_of_findings() -> None:
-    """The least gain of any kind and the shortest first byte count; ranges are ignored only where every kind says
-    so."""
+    """The least gain of any kind and the shortest first byte count; ranges are ignored only where every kind ignores
+    them."""
     kept = {
         "v1": {"probed_at": "x", "wav": {"range": "ignored", "first_byte_ms": 80.0}},
         "v2": {
@@ -86,7 +85,7 @@ def test_what_is_made_of_findings() -> None:
 
 
 def dependencies_with(memory_nbytes: int) -> ReaderDependencies:
-    """Of a mount with that budget, where nothing ever runs."""
+    """The dependencies of a mount with that budget, in which nothing ever runs."""
     return ReaderDependencies(
         opener=Origin(),
         memory=MemoryCache(memory_nbytes),
@@ -100,7 +99,8 @@ def dependencies_with(memory_nbytes: int) -> ReaderDependencies:
 
 @given(st.integers(MIB, 256 * MIB), st.floats(0, 100))
 def test_buffers_of_streams_lie_on_one_grid(memory_nbytes: int, running_streams: float) -> None:
-    """Whatever the budget and however many share it: 128 KiB doubled some times, or all that a tiny budget has."""
+    """Whatever the budget and however many share it, buffers have 128 KiB times a power of two, or all that a tiny
+    budget has."""
     dependencies = dependencies_with(memory_nbytes)
     dependencies.running_streams = running_streams
     most_nbytes = dependencies.memory.largest_lease_nbytes

@@ -1,4 +1,4 @@
-"""Pieces brought from disk for a reader who goes on: few reads, right bytes, and nobody waits for what is not his."""
+"""Read-ahead from disk: few reads, right bytes, and no reader waits for another's."""
 
 import threading
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ from tests.reader.test_disk_tier import KIB, compare, damage, mounted, read_all
 
 
 class CountedDisk(DiskCache):
-    """Notes what is read at once; with `is_cold` nothing is ever in the system's page cache."""
+    """Counts its reads on the loop; with `is_cold` nothing is ever in the system's page cache."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, limit_nbytes=2**30, timer=trio.current_time, wall_seconds=trio.current_time)
@@ -30,7 +30,7 @@ class CountedDisk(DiskCache):
         self.hangs: threading.Event | None = None
 
     def try_read(self, version, indexes, buffer=None):
-        """Notes it."""
+        """Count it."""
         self.reads.append(indexes)
         if self.is_cold:
             raise WouldBlock
@@ -43,7 +43,7 @@ class CountedDisk(DiskCache):
 
 
 class Hung(Transfer):
-    """One that a thread runs when told to."""
+    """A transfer that a thread runs when the test lets it."""
 
     __slots__ = ("_told",)
 
@@ -52,7 +52,7 @@ class Hung(Transfer):
         self._told = told
 
     def run(self) -> int:
-        """Waits first."""
+        """Wait first."""
         self._told.wait(10)
         return super().run()
 
@@ -74,7 +74,7 @@ async def remounted(folder: Path, remote: Remote, *, memory_nbytes: int = 64 * M
 
 
 async def test_who_goes_on_is_served_by_pieces(tmp_path):
-    """A reader who goes on costs one read of the disk a MiB, two readers of one object no more each, and what lies
+    """A reader that goes on costs one read of the disk per MiB, and two readers of one object cost no more. What lies
     behind them does not fill the memory."""
     remote = Remote(total=20 * MIB + 5)
     async with remounted(tmp_path, remote) as (lab, disk, handle):
@@ -86,7 +86,7 @@ async def test_who_goes_on_is_served_by_pieces(tmp_path):
 
 
 async def test_who_jumps_reads_nothing_beside(tmp_path):
-    """A reader who never goes on has no block read that it does not touch."""
+    """A reader that never goes on has no block read that it does not touch."""
     remote = Remote(total=20 * MIB)
     async with remounted(tmp_path, remote) as (lab, disk, handle):
         for offset in range(19 * MIB, 0, -MIB):
@@ -104,7 +104,7 @@ async def test_who_jumps_reads_nothing_beside(tmp_path):
 )
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_readers_of_a_disk_are_right(tmp_path, reads, memory_nbytes, is_cold):
-    """Four readers who go on and jump as they like, all at once, get true bytes without a request, in any memory."""
+    """Four readers that go on and jump in any order, side by side, get true bytes without a request, in any memory."""
     remote = Remote(total=3 * MIB + 77)
     async with remounted(tmp_path, remote, memory_nbytes=memory_nbytes) as (_lab, disk, handle):
         disk.is_cold = is_cold
@@ -125,8 +125,8 @@ async def test_any_readers_of_a_disk_are_right(tmp_path, reads, memory_nbytes, i
 
 
 async def test_a_piece_given_up_is_brought_for_others(tmp_path):
-    """The reader whose READ began a piece gives up while the disk hangs: who waits for the same piece is served as soon
-    as it answers, and what still comes for the first goes nowhere."""
+    """The reader whose READ began a piece gives up while the disk hangs. Another that waits for the same piece is
+    served as soon as the disk answers, and what still comes for the first one goes nowhere."""
     remote = Remote(total=4 * MIB)
     async with remounted(tmp_path, remote) as (lab, disk, handle):
         await compare(handle, remote, 0, 128 * KIB)
@@ -152,7 +152,7 @@ async def test_a_piece_given_up_is_brought_for_others(tmp_path):
 
 
 async def test_a_disk_that_hangs_costs_its_reader_alone(tmp_path):
-    """A READ for which the disk hangs ends when it is given up; the thread's bytes, which come later, reach no buffer
+    """A READ for which the disk hangs ends when it is given up. The thread's bytes, which come later, reach no buffer
     that is in use again."""
     remote, other = Remote(total=4 * MIB), Remote(total=8 * MIB, seed=3)
     async with remounted(tmp_path, remote) as (lab, disk, handle):
@@ -176,7 +176,8 @@ async def test_a_disk_that_hangs_costs_its_reader_alone(tmp_path):
 
 
 async def test_a_slow_disk_holds_no_read_for_a_piece(tmp_path, autojump_clock: MockClock):
-    """Where a piece takes long, the READs that follow wait for their own bytes alone; a quick one has pieces again."""
+    """Where a piece takes long, the READs that follow wait for their own bytes alone; a quick piece brings pieces
+    back."""
     remote = Remote(total=20 * MIB)
     async with remounted(tmp_path, remote) as (lab, disk, handle):
         tier = lab.objects._dependencies.disk

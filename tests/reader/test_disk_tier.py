@@ -1,4 +1,4 @@
-"""The disk below the reader: nothing on it is fetched again, nothing wrong comes from it, it never disturbs a READ."""
+"""The disk below the reader: no byte twice, no byte wrong, no READ disturbed."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ async def mounted(folder: Path, remote: Remote, *, limit_nbytes: int = 2**30, me
 
 
 async def read_all(lab: Lab, remote: Remote, *, nbytes: int = 128 * KIB, knows: bool = True) -> None:
-    """Opens, reads to the end, compares, closes."""
+    """Open, read to the end, compare, close."""
     handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known() if knows else None)
     await compare(handle, remote, 0, remote.total, nbytes=nbytes)
     handle.close()
@@ -46,7 +46,7 @@ async def compare(handle: OpenFile, remote: Remote, start: int, stop: int, *, nb
 
 
 def damage(folder: Path, *, at_block: int, of: Remote) -> None:
-    """Flips a byte of a block."""
+    """Flip a byte of a block."""
     (path,) = files_below(folder)
     with path.open("r+b") as file:
         file.seek(Layout(of.total).block_offset(at_block) + 77)
@@ -73,7 +73,7 @@ async def test_second_read_after_a_restart_is_free(tmp_path, total, memory_nbyte
 
 
 async def keep_all(handle: OpenFile) -> int:
-    """Brings all of it to disk; how much was not there. Fails where the disk does not take it."""
+    """Bring all of it to disk; return how much was not there. Fails where the disk does not take it."""
     nbytes = 0
     while (piece := await handle.keep_next()) is not None:
         assert piece
@@ -84,8 +84,8 @@ async def keep_all(handle: OpenFile) -> int:
 @pytest.mark.parametrize("total", [1, 128 * KIB, 300_001, 5 * MIB + 7, 20 * MIB])
 @pytest.mark.parametrize("memory_nbytes", [2 * MIB, 64 * MIB])
 async def test_what_memory_has_is_brought_to_disk(tmp_path, total, memory_nbytes, autojump_clock: MockClock):
-    """After the disk was cleared, bringing a file there asks the service for what memory lacks alone; then a restart
-    finds all of it, and bringing it once more does nothing."""
+    """After the disk was cleared, bringing a file there requests only what memory lacks. After a restart all of it is
+    found, and bringing it once more does nothing."""
     remote = Remote(total=total)
     async with mounted(tmp_path, remote, memory_nbytes=memory_nbytes) as (lab, disk):
         await read_all(lab, remote)
@@ -119,8 +119,8 @@ async def test_a_slow_disk_is_waited_for(tmp_path):
 
 
 async def test_a_disk_that_takes_nothing_is_told(tmp_path, autojump_clock: MockClock):
-    """Bringing a file to a disk that refuses, or has no room for it, says so and does not go on for ever; what cannot
-    be had is the failure that it is."""
+    """Bringing a file to a disk that refuses it, or has no room, says so and does not go on for ever; bytes that cannot
+    be had are the failure that they are."""
     remote = Remote(total=3 * MIB)
     async with mounted(tmp_path, remote) as (lab, disk):
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
@@ -139,8 +139,8 @@ async def test_a_disk_that_takes_nothing_is_told(tmp_path, autojump_clock: MockC
 
 
 async def test_a_change_ends_bringing(tmp_path, autojump_clock: MockClock):
-    """A new version that is noticed while a file is brought is the changed object's failure, and leaves no byte of the
-    old one."""
+    """A new version that is noticed while a file is brought fails as a changed object, and leaves no byte of the old
+    one."""
     remote = Remote(total=20 * MIB)
     async with mounted(tmp_path, remote, memory_nbytes=2 * MIB) as (lab, disk):
         handle = await lab.objects.open(lab.key, (lab.source,), known=lab.known())
@@ -201,8 +201,8 @@ async def test_no_byte_of_a_malformed_answer_stays(tmp_path, autojump_clock: Moc
 
 @pytest.mark.parametrize("is_slow", [False, True])
 async def test_killed_before_the_verdict(tmp_path, is_slow):
-    """Killed while an answer is on its way, a mount leaves no byte of it that the next one would serve: it may have
-    been malformed. Once the answer has ended as it should, its blocks are found again."""
+    """A mount that is killed while an answer is on its way leaves no byte of it that the next mount would serve: it may
+    have been malformed. Once the answer has ended well, its blocks are found again."""
     remote = Remote(total=4 * MIB)
     async with mounted(tmp_path / "blocks", remote) as (lab, disk):
         if is_slow:
@@ -288,12 +288,12 @@ async def test_eviction_under_readers(tmp_path, autojump_clock: MockClock):
 
 
 class BadDisk(DiskCache):
-    """Fails as told, at the place where the disk is asked."""
+    """Fails with one errno, at the place where the disk is asked."""
 
     problem: OSError | None = None
 
     def _writable(self, version, nbytes):
-        """Refuses."""
+        """Refuse."""
         file = super()._writable(version, nbytes)
         if file is not None and self.problem is not None:
             raise self.problem
@@ -302,7 +302,8 @@ class BadDisk(DiskCache):
 
 @pytest.mark.parametrize("number", [28, 5, 30])
 async def test_a_disk_that_refuses(tmp_path, number, caplog, autojump_clock: MockClock):
-    """ENOSPC, EIO and EROFS cost one line and no byte; what was written before is still served, and it mends itself."""
+    """ENOSPC, EIO and EROFS cost one line of the log and no byte. What was written before is still served, and writing
+    resumes by itself."""
     disk = BadDisk(tmp_path, limit_nbytes=2**30, timer=trio.current_time, wall_seconds=trio.current_time)
     remote = Remote(total=6 * MIB)
     async with laboratory(disk=disk, memory_nbytes=MIB) as lab:
@@ -321,7 +322,7 @@ async def test_a_disk_that_refuses(tmp_path, number, caplog, autojump_clock: Moc
         lab.cache.drop_object(lab.key)  # what memory has is not written later
         await read_all(lab, remote)
         await read_all(lab, remote)
-        await trio.sleep(1)  # the disk is written behind the reader
+        await trio.sleep(1)  # the disk is written after the READ
         assert lab.objects.held_nbytes(lab.key) == remote.total
     caplog.clear()
 
@@ -405,7 +406,7 @@ async def test_a_stalled_answer_leaves_what_came_on_disk(tmp_path, autojump_cloc
 
 @pytest.mark.parametrize("is_pinned", [True, False])
 async def test_bytes_of_what_is_gone(tmp_path, is_pinned, autojump_clock: MockClock):
-    """Of an object that the service has no more no byte is kept, in memory or on disk, unless it is pinned."""
+    """No byte is kept of an object that the service no longer has, in memory or on disk, unless it is pinned."""
     remote = Remote(total=300_001)
     async with mounted(tmp_path, remote) as (lab, disk):
         await read_all(lab, remote)

@@ -1,4 +1,4 @@
-"""Answers that break off, come short, or hold the whole: what is received all the same."""
+"""Answers that break off, come short, or hold the whole are received."""
 
 import pytest
 import trio
@@ -16,7 +16,7 @@ from tests.reader.simulated_link import KIB, MIB, Fault, Remote, check, check_al
 
 
 async def test_origin_that_ignores_ranges(autojump_clock: MockClock) -> None:
-    """A 200 to a range is streamed once: head, middle and tail, by several readers, cost one request."""
+    """A 200 to a range is streamed once: head, middle and tail, for several readers, cost one request."""
     for knows in (True, False):
         async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
             remote = lab.add(Remote(total=20 * MIB, ignores_ranges=True))
@@ -26,12 +26,12 @@ async def test_origin_that_ignores_ranges(autojump_clock: MockClock) -> None:
                     nursery.start_soon(check, handle, remote, offset, 128 * KIB)
             await check_all(handle, remote)
             assert lab.origin.sent_nbytes <= remote.total
-            # concurrent first READs may each have asked before the first answer told
+            # concurrent first READs may each have made a request before the first answer came
             assert lab.origin.requests <= 3
 
 
 async def test_origin_that_ignores_ranges_with_small_memory(autojump_clock: MockClock) -> None:
-    """A file larger than the memory on such an origin is read in order within the budget, by one request; going back
+    """A file larger than the memory on such an origin is read in order within the budget, with one request; going back
     starts again."""
     async with laboratory(memory_nbytes=8 * MIB) as lab:
         remote = lab.add(Remote(total=40 * MIB, ignores_ranges=True))
@@ -44,8 +44,8 @@ async def test_origin_that_ignores_ranges_with_small_memory(autojump_clock: Mock
 
 
 async def test_going_back_before_an_answer_of_the_whole(autojump_clock: MockClock) -> None:
-    """A reader that jumps back to what was evicted, while the one answer of the whole is past it, is given it in time:
-    another one starts from the first byte."""
+    """A reader that jumps back to evicted bytes, while the one answer of the whole is past them, gets them in time:
+    another answer starts from the first byte."""
     async with laboratory(memory_nbytes=4 * MIB, latency_seconds=0.05, bytes_per_second=20e6) as lab:
         remote = lab.add(Remote(total=12 * MIB))
         handle = await opened(lab)
@@ -57,7 +57,7 @@ async def test_going_back_before_an_answer_of_the_whole(autojump_clock: MockCloc
 
 
 async def test_range_without_total(autojump_clock: MockClock) -> None:
-    """A 206 that does not tell the total is not trusted with the rest: the whole is asked for."""
+    """A 206 that does not state the total is not trusted with the rest: the whole is requested."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=2 * MIB, tells_total=False))
         handle = await opened(lab, knows=False)
@@ -79,7 +79,7 @@ async def test_broken_body_is_resumed(error: CffsError, autojump_clock: MockCloc
 
 
 async def test_broken_whole_body_is_resumed(autojump_clock: MockClock) -> None:
-    """Where ranges are ignored a resumed body is received again up to where it broke off, and compared."""
+    """Where ranges are ignored, a resumed body is received again up to where it broke off, and compared."""
     for validator in ('"v1"', None):
         async with laboratory() as lab:
             remote = lab.add(Remote(total=2 * MIB, ignores_ranges=True, validator=validator))
@@ -102,7 +102,7 @@ async def test_resumed_body_of_another_version(autojump_clock: MockClock) -> Non
 
 
 async def test_four_tries_without_progress(autojump_clock: MockClock) -> None:
-    """After four tries in a row that brought nothing the error reaches the reader; the next READ asks again."""
+    """After four attempts in a row that brought nothing, the error reaches the reader; the next READ asks again."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=100_000))
         handle = await opened(lab)
@@ -114,7 +114,7 @@ async def test_four_tries_without_progress(autojump_clock: MockClock) -> None:
 
 
 async def test_short_partial_answers(autojump_clock: MockClock) -> None:
-    """A 206 that holds less than was asked is followed by another request for the rest."""
+    """A 206 that holds less than was requested is followed by another request for the rest."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=300_000))
         lab.origin.faults += [Fault(answers_nbytes=100_000), Fault(answers_nbytes=150_000)]

@@ -1,4 +1,4 @@
-"""Where the buffers of a fetch end: laws of a pure function, and what it means for READs."""
+"""The buffers of a fetch: laws of a pure function, and what they mean for READs."""
 
 import trio
 from hypothesis import given
@@ -31,7 +31,7 @@ fetches = st.builds(
 
 @given(fetches, st.integers(1, MIB))
 def test_buffer_is_never_empty_nor_beyond_what_is_to_come(fetch: Fetch, most_nbytes: int) -> None:
-    """Every buffer holds at least a byte, at most what may be had at once, and nothing behind the fetch's end."""
+    """Every buffer holds at least a byte, at most what may be had at once, and nothing past the end of the fetch."""
     stop = fetch.buffer_stop(most_nbytes)
     assert fetch.position < stop <= min(fetch.stop, fetch.position + most_nbytes)
 
@@ -44,8 +44,9 @@ def test_no_read_of_128_kib_lies_in_two_full_buffers(fetch: Fetch, most_nbytes: 
 
 
 @given(st.integers(0, 16 * MIB), st.integers(4 * MIB, 32 * MIB), st.integers(0, 16 * MIB))
-def test_running_stream_gets_whole_slabs(start: int, came_nbytes: int, window_nbytes: int) -> None:
-    """From its second buffer on a stream that has come far fills slabs of the grid, wherever its window ends."""
+def test_running_stream_gets_whole_buffers(start: int, came_nbytes: int, window_nbytes: int) -> None:
+    """From its second buffer on, a stream that has come far fills whole buffers of the grid, wherever its window
+    ends."""
     wanted = ByteRange(start, start + came_nbytes + 8 * MIB)
     fetch = trio.run(lambda: _fetch(wanted, came_nbytes, window_nbytes, is_stream=True))
     fetch.position = fetch.buffer_stop(MIB)

@@ -1,4 +1,4 @@
-"""The first piece of an object that nobody listed: one request for its head, its size and its bytes, or hardly any."""
+"""One request for the look at an unlisted object and the open that may follow."""
 
 import pytest
 import trio
@@ -13,14 +13,14 @@ KIB = 1024
 
 
 async def look(lab: Lab, *, is_settled: bool = True, key: str | None = None):
-    """By the key of the lab's object, or another."""
+    """Look at the lab's object, or at another key."""
     source = lab.source if key is None else v2_recording(int(key))
     return await lab.objects.first_pieces.look(source.key, (source,), is_settled=is_settled)
 
 
 @pytest.mark.parametrize("total", [1, 60 * KIB, 300 * KIB, 512 * KIB, 40 * MIB])
 async def test_one_request_for_head_and_body(total, autojump_clock: MockClock) -> None:
-    """A look tells the size after one latency; an open soon after reads the bytes that were asked for then."""
+    """A look learns the size after one latency; an open soon after reads the bytes that were requested then."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
         remote = lab.add(Remote(total=total))
         began = trio.current_time()
@@ -50,7 +50,7 @@ async def test_a_look_that_no_open_follows(total, autojump_clock: MockClock) -> 
 
 
 async def test_a_look_gives_its_connection_to_who_needs_it(autojump_clock: MockClock) -> None:
-    """Looks at two hundred objects by sixteen at a time wait for nothing but their latencies."""
+    """Looks at two hundred objects, sixteen at a time, wait for nothing but their latencies."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
         for number in range(200):
             lab.origin.objects[v2_recording(number).key] = Remote(total=300 * KIB, seed=number)
@@ -100,7 +100,7 @@ async def test_looks_and_opens_at_once_share_it(autojump_clock: MockClock) -> No
 
 
 async def test_missing(autojump_clock: MockClock) -> None:
-    """What no source has is missing for all who look, and nothing is left of it."""
+    """What no source has is missing for all callers that look, and nothing is left of it."""
     async with laboratory(latency_seconds=0.05) as lab:
         for _ in range(2):
             with pytest.raises(RemoteObjectMissing):
@@ -111,8 +111,8 @@ async def test_missing(autojump_clock: MockClock) -> None:
 
 
 async def test_unsettled_bytes_are_kept_only_once_they_are_settled(autojump_clock: MockClock) -> None:
-    """As long as it is not known whether an object is still being made, its bytes serve who has it open, and neither
-    they nor its size are told to anybody; settled, they are kept, however late and whoever has closed it by then."""
+    """As long as an object may be growing, its bytes serve open handles, and neither they nor its size are reported.
+    Once it is settled they are kept, however late that is, and also where the handles are closed already."""
     async with laboratory(latency_seconds=0.05) as lab:
         remote = lab.add(Remote(total=300 * KIB))
         await look(lab, is_settled=False)
@@ -134,7 +134,7 @@ async def test_unsettled_bytes_are_kept_only_once_they_are_settled(autojump_cloc
 
 @pytest.mark.parametrize("how", ["given up", "grew"])
 async def test_unsettled_bytes_that_nothing_settles(how, autojump_clock: MockClock) -> None:
-    """Where nothing tells its state, or it proves to be growing, the next open asks anew, and sees that."""
+    """Where its state stays unknown, or it proves to be growing, the next open asks again, and sees that."""
     async with laboratory(latency_seconds=0.05) as lab:
         lab.add(Remote(total=300 * KIB))
         await look(lab, is_settled=False)
@@ -172,7 +172,7 @@ async def test_an_unsettled_object_is_settled_while_it_is_received(autojump_cloc
 
 @pytest.mark.parametrize("shape", [{"ignores_ranges": True}, {"tells_total": False}, {"tells_length": False}])
 async def test_odd_origins(shape, autojump_clock: MockClock) -> None:
-    """Where ranges are ignored, or no total is told, a look tells what the head does, and an open reads it all."""
+    """Where ranges are ignored, or no total is stated, a look learns what the head states, and an open reads it all."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=100e6) as lab:
         remote = lab.add(Remote(total=3 * MIB, **shape))
         await look(lab)

@@ -25,7 +25,7 @@ from tests.reader.simulated_link import (
 
 
 async def test_first_source_that_answers_is_remembered(autojump_clock: MockClock) -> None:
-    """Sources are tried in order past "missing" and "not offered"; READs go to the one that answered."""
+    """Sources are tried in order, past "missing" and "not offered"; READs go to the one that answered."""
     async with laboratory() as lab:
         first, second = v2_recording(7), v2_recording(8)
         remote = lab.origin.objects[second.key] = Remote(total=MIB)

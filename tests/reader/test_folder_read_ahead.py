@@ -57,8 +57,8 @@ async def copy(
 
 
 async def test_folder_in_order(autojump_clock: MockClock) -> None:
-    """200 files in order take less than an eighth of the time without; nothing is fetched twice, one request a file or
-    two where the file is over 512 KiB and was not prefetched."""
+    """200 files in order take less than an eighth of the time without prefetch. Nothing is fetched twice; each file
+    costs one request, or two where it is over 512 KiB and was not prefetched."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 200)
         alone_seconds = await copy(lab, None, files, list(range(200)))
@@ -105,8 +105,8 @@ async def test_what_is_counted(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("tail_nbytes", [0, 128])
 async def test_folder_of_heads(tail_nbytes: int, autojump_clock: MockClock) -> None:
-    """Where only heads are read (and tags at the ends), only those are prefetched: less than an eighth of one after
-    another's time, no more than 1.3 times the bytes that these reads cost without."""
+    """Where only heads are read (and tags at the ends), only those are prefetched: less than an eighth of the time of
+    one after another, and at most 1.3 times the bytes."""
     order = list(range(100))
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 100, least=2 * MIB, most=30 * MIB)
@@ -130,7 +130,7 @@ async def test_files_that_are_only_opened(autojump_clock: MockClock) -> None:
 
 
 async def test_heads_and_then_whole_files(autojump_clock: MockClock) -> None:
-    """A reader that comes to read whole files has them whole again three files later."""
+    """A reader that begins to read whole files has them prefetched whole three files later."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=200e6) as lab:
         files = folder_of(lab, 60, least=2 * MIB, most=3 * MIB)
         siblings = FolderReadAhead(lab.objects, memory_nbytes=64 * MIB)

@@ -1,4 +1,4 @@
-"""Whatever readers do and goes wrong: true bytes of the version opened, or an error, in time, within budget."""
+"""Any readers, any faults: true bytes or an error, within time and budget."""
 
 import tempfile
 from dataclasses import dataclass

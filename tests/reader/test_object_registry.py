@@ -1,4 +1,4 @@
-"""Opening, sharing, giving up and failing: what a handle may rely on, over a simulated link with faults."""
+"""Opening, sharing, forgetting: what a handle may rely on, over a faulty link."""
 
 from functools import partial
 
@@ -38,7 +38,7 @@ async def test_open_of_known_size_asks_nothing(autojump_clock: MockClock) -> Non
 
 
 async def test_open_learns_the_exact_size(autojump_clock: MockClock) -> None:
-    """Without a known size open returns the exact one, and tells it with source and validator."""
+    """Without a known size open returns the exact one, and reports it with source and validator."""
     async with laboratory() as lab:
         lab.add(Remote(total=10 * MIB))
         handle = await lab.objects.open(lab.key, (lab.source,), hint_nbytes=123)
@@ -51,8 +51,9 @@ async def test_open_learns_the_exact_size(autojump_clock: MockClock) -> None:
 @pytest.mark.parametrize("told", list(Emptiness))
 @pytest.mark.parametrize("how", ["a range beyond it", "a body", "a body without a length"])
 async def test_empty_object(autojump_clock: MockClock, told: Emptiness, how: str) -> None:
-    """An object of no bytes is an empty file where its metadata say so, and where the origin says so and they say
-    nothing; a body of no bytes alone is a mishap. Nothing of it is kept: as soon as it has bytes, it is read."""
+    """An object of no bytes is an empty file where its metadata say so, or where the origin says so and they say
+    nothing. A body without bytes alone is a mishap. Nothing of it is kept: as soon as the object has bytes, they are
+    read."""
     async with laboratory() as lab:
         lab.facts.says_of_emptiness = told
         has_body, tells_length = how != "a range beyond it", how != "a body without a length"
@@ -78,7 +79,7 @@ async def test_empty_object(autojump_clock: MockClock, told: Emptiness, how: str
 
 
 async def test_an_empty_object_that_somebody_has_open(autojump_clock: MockClock) -> None:
-    """Who opens an object that was empty a while ago has what it is now, however often and by whom it was opened."""
+    """An open of an object that was empty a while ago gets what it is now, however many handles are open on it."""
     async with laboratory() as lab:
         lab.facts.says_of_emptiness = Emptiness.STATED
         lab.add(Remote(total=0))
@@ -95,7 +96,7 @@ async def test_an_empty_object_that_somebody_has_open(autojump_clock: MockClock)
 
 
 async def test_an_empty_answer_once(autojump_clock: MockClock) -> None:
-    """Where the next answer has the bytes, nobody notices that one had none."""
+    """Where the next answer has the bytes, no reader notices that one answer had none."""
     async with laboratory() as lab:
         remote = Remote(total=100_000)
         lab.origin.machines[lab.key] = [Remote(total=0, ignores_ranges=True), remote]
@@ -106,8 +107,8 @@ async def test_an_empty_answer_once(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("nbytes", [0, 499])
 async def test_a_whole_answer_of_much_less(autojump_clock: MockClock, nbytes: int) -> None:
-    """Hardly anything in the place of an object whose size is proven is no version of it: an error, and all that is
-    known and here stays."""
+    """Hardly anything in the place of an object whose size is proven is no version of it. It is an error, and all that
+    is known and here stays."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=1_000_000))
         handle = await opened(lab, knows=False)
@@ -123,7 +124,7 @@ async def test_a_whole_answer_of_much_less(autojump_clock: MockClock, nbytes: in
 
 
 async def test_an_object_that_stays_much_shorter(autojump_clock: MockClock) -> None:
-    """What says the same for longer than a passing fault is remembered is another version after all."""
+    """A size that is stated for longer than a passing fault is remembered is that of another version after all."""
     async with laboratory() as lab:
         lab.add(Remote(total=1_000_000))
         handle = await opened(lab, knows=False)
@@ -171,7 +172,7 @@ async def test_changed_total_against_a_known_fact(autojump_clock: MockClock) -> 
 
 
 async def test_forget_makes_handles_stale(autojump_clock: MockClock) -> None:
-    """An object that we replaced ourselves is stale for its handles and new for the next open."""
+    """An object that this mount replaced is stale for its handles and new for the next open."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=1000))
         handle = await opened(lab)
@@ -184,7 +185,7 @@ async def test_forget_makes_handles_stale(autojump_clock: MockClock) -> None:
 
 
 async def test_close_drops_the_stream(autojump_clock: MockClock) -> None:
-    """Closing the only handle ends its stream; bytes that nobody read may go."""
+    """Closing the only handle ends its stream; bytes that were not read may be evicted."""
     async with laboratory(latency_seconds=0.01, bytes_per_second=1e6) as lab:
         remote = lab.add(Remote(total=100 * MIB))
         handle = await opened(lab)
@@ -198,7 +199,7 @@ async def test_close_drops_the_stream(autojump_clock: MockClock) -> None:
 
 
 async def test_stalled_connections_stop_nobody(autojump_clock: MockClock) -> None:
-    """With every connection stalled another file's READ waits about a second, not for the deadline."""
+    """With every connection stalled, another file's READ waits about a second, not for the deadline."""
     async with laboratory(connections=2) as lab:
         remote = lab.add(Remote(total=1000))
         bad = [v2_recording(10 + index) for index in range(4)]

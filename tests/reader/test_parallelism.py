@@ -14,7 +14,7 @@ KIB = 1024
 
 
 async def seconds_of(lab: Lab, remote: Remote, *, nbytes: int = 128 * KIB) -> float:
-    """Read it whole; the virtual seconds that took."""
+    """Read it whole; return the virtual seconds that took."""
     began_at = trio.current_time()
     handle = await opened(lab)
     await stream(handle, remote, 0, remote.total, read_nbytes=nbytes)
@@ -24,8 +24,8 @@ async def seconds_of(lab: Lab, remote: Remote, *, nbytes: int = 128 * KIB) -> fl
 
 @pytest.mark.parametrize("nbytes", [128 * KIB, MIB])
 async def test_slow_connections(nbytes, autojump_clock: MockClock):
-    """256 MiB at 50 ms and 4 MB/s a connection take at most a sixth of one connection's time, each byte once, within
-    the memory budget and 8 connections; the next file starts so."""
+    """256 MiB at 50 ms and 4 MB/s per connection take at most a sixth of one connection's time, each byte once, within
+    the memory budget and 8 connections. The next file starts that way."""
     async with laboratory(latency_seconds=0.05) as lab:
         lab.origin.connection_bytes_per_second = 4e6
         remote = lab.add(Remote(total=256 * MIB))
@@ -44,7 +44,7 @@ async def test_slow_connections(nbytes, autojump_clock: MockClock):
 
 @pytest.mark.parametrize("memory_nbytes", [4 * MIB, 16 * MIB])
 async def test_slow_connections_and_little_memory(memory_nbytes, autojump_clock: MockClock):
-    """With little memory the parts are smaller, the budget holds, and it still pays."""
+    """With little memory the parts are smaller, the budget holds, and several connections still pay."""
     async with laboratory(latency_seconds=0.05, memory_nbytes=memory_nbytes) as lab:
         lab.origin.connection_bytes_per_second = 4e6
         remote = lab.add(Remote(total=64 * MIB))
@@ -64,7 +64,7 @@ async def test_never_where_one_is_enough(latency_seconds, rate, autojump_clock: 
 
 
 async def test_a_slow_link_is_tried_once(autojump_clock: MockClock):
-    """Where the link itself is slow that is found out once, given up, and costs no time and few requests."""
+    """Where the link itself is slow, one trial finds that out, and costs no time and few requests."""
     async with laboratory(latency_seconds=0.05, bytes_per_second=20e6) as lab:
         remote = lab.add(Remote(total=96 * MIB))
         seconds = await seconds_of(lab, remote)
@@ -74,7 +74,7 @@ async def test_a_slow_link_is_tried_once(autojump_clock: MockClock):
 
 
 async def test_a_slow_reader_tries_nothing(autojump_clock: MockClock):
-    """A player that takes its time is served by one connection, however slow that is."""
+    """A slow player is served by one connection, however slow that is."""
     async with laboratory(latency_seconds=0.05) as lab:
         lab.origin.connection_bytes_per_second = 4e6
         remote = lab.add(Remote(total=32 * MIB))
@@ -87,8 +87,8 @@ async def test_a_slow_reader_tries_nothing(autojump_clock: MockClock):
 
 @given(st.lists(st.tuples(st.floats(0.1, 20), st.floats(0, 1000)), max_size=20))
 def test_what_is_remembered(tries):
-    """Parallel ranges stay exactly where they brought 1.3 times as much; else there is a pause of 5 s, doubled each
-    time up to 5 min."""
+    """Parallel ranges stay exactly where they brought 1.3 times as much; otherwise there is a pause of 5 s, doubled
+    each time up to 5 min."""
     pace, now, hold_seconds = StreamParallelism(most=8), 0.0, HOLD_SECONDS
     for gain, pause_seconds in tries:
         now += pause_seconds

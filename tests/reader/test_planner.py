@@ -37,8 +37,8 @@ class Covered:
         return [ByteRange(run.position, run.stop) for run in self.on_its_way]
 
     def cut(self, offset: int, *, within: ByteRange) -> ByteRange:
-        """As the plan says, and never what cannot be cut, what is near, or in the middle of what the READ needs; what
-        is taken off."""
+        """Cut as the plan says; return what is cut off. Asserts that it can be cut, is not near, and is not in the
+        middle of what the READ needs."""
         [run] = [run for run in self.on_its_way if run.position <= offset < run.stop]
         assert offset >= run.fixed_stop
         assert offset - run.position >= MIB
@@ -57,7 +57,7 @@ class Covered:
 
 
 def run(reads: list[tuple[int, int]], *, total: int | None, covered: Covered | None = None) -> list[Plan]:
-    """The plans for a sequence of READs (offset, nbytes) whose fetches have all come by the next."""
+    """The plans for a sequence of READs (offset, nbytes), of which all fetches have come before the next."""
     covered = Covered() if covered is None else covered
     state, spent, plans = AccessPattern(), Spent(), []
     for offset, nbytes in reads:
@@ -86,10 +86,10 @@ def overlap_nbytes(one: ByteRange, others: list[ByteRange]) -> int:
 
 @given(total=TOTALS, data=st.data())
 def test_laws(total: int | None, data: st.DataObject) -> None:
-    """Never beyond the end, never what is on its way, never twice, never more than the window; what is held again only
-    where that saves a recording's request; all that a READ needs is covered afterwards; a run is cut only where it is
-    far from its READ, and all of it that is taken for a recording is asked for; the same question has the same answer.
-    """
+    """Laws of any plan. Nothing beyond the end, nothing on its way, nothing twice, no more than the window; held bytes
+    again only where that saves a recording's request. All that a READ needs is covered afterwards. A run is cut only
+    where it is far from its READ, and all that is cut off for a recording is requested. Equal questions have equal
+    answers."""
     size = 900 * MIB if total is None else total
     offsets = st.integers(0, size + MIB)
     runs = st.lists(st.tuples(offsets, st.integers(0, 10 * MIB)), max_size=4)
@@ -157,19 +157,19 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("total", [1, 4097, SMALL_FILE_NBYTES])
 def test_small_file_is_one_request(total: int) -> None:
-    """Any READ of a small file asks for all of it."""
+    """Any READ of a small file requests all of it."""
     assert asked(run([(0, 4096)], total=total)[0]) == [(0, total)]
     assert asked(run([(max(0, total - 10), 4096)], total=total)[0]) == [(0, total)]
 
 
 def test_first_read_of_big_file() -> None:
-    """A first READ of up to 256 KiB asks for 256 KiB; a larger one is a bulk reader's and asks for a long request."""
+    """A first READ of up to 256 KiB requests 256 KiB; a larger one is a bulk reader's and requests a long range."""
     assert asked(run([(0, 128 * KIB)], total=600 * MIB)[0]) == [(0, 256 * KIB)]
     assert asked(run([(0, MIB)], total=600 * MIB)[0]) == [(0, LONG_NBYTES)]
 
 
 def test_reading_on_is_a_long_request() -> None:
-    """The READ that ends beyond the first 256 KiB begins a long request behind them, and none follows until its end."""
+    """The READ that ends beyond the first 256 KiB begins a long request after them, and none follows until its end."""
     reads = [(offset, 128 * KIB) for offset in range(0, 4 * MIB, 128 * KIB)]
     plans = run(reads, total=600 * MIB)
     assert [asked(planned) for planned in plans[:3]] == [
@@ -202,7 +202,7 @@ def test_jump_is_exact_then_sequential_again() -> None:
 
 
 def test_tail_is_no_jump() -> None:
-    """A look at the last 64 KiB fetches them in one piece and leaves the head's run alone."""
+    """A look at the last 64 KiB fetches them in one piece and leaves the run of the head alone."""
     total = 40 * MIB + 1234
     plans = run([(0, 16 * KIB), (total - 128, 128), (total - 8 * KIB, 8 * KIB), (16 * KIB, 16 * KIB)], total=total)
     assert not any(planned.is_jump for planned in plans)
@@ -218,7 +218,7 @@ def test_stream_stops_before_what_is_covered() -> None:
 
 
 def test_parts_side_by_side() -> None:
-    """Where several connections pay, a reader in order gets parts as far as its window, on one grid, each once."""
+    """Where several connections pay, a sequential reader gets parts as far as its window, on one grid, each once."""
     limits = PlannerLimits(depth=8, window_cap_nbytes=32 * MIB)
     covered, state, parts = Covered(), AccessPattern(), []
     for offset in range(0, 40 * MIB, MIB):

@@ -1,4 +1,4 @@
-"""One version of one object with its open handles: what READs count, and which tier served them."""
+"""One version of one object: what its READs count, and which tier serves them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One version, always: whichever machine answers, whoever asks beside it, and whatever was brought early."""
+"""One version, always, whatever answers and whatever runs beside it."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.reader.simulated_link import ANSWERED_MS, MIB, Fault, Lab, Remote, di
 
 KIB = 1024
 TOTAL = 700_001
-#: When the answers are given.
+#: When the answers are sent.
 NOW, NOW_NS = "now, as HTTP spells it", ANSWERED_MS * 10**6
 #: Of one size: two of other bytes, the first once more from a machine that names it otherwise, and one that nothing
 #: names; one of another size; and two that are always dated at the moment they are sent.
@@ -36,7 +36,7 @@ VERSIONS = (
 
 
 async def opened(lab: Lab) -> OpenFile:
-    """As a mount does: with what the catalogue knows now."""
+    """Open as a mount does: with what the catalogue knows now."""
     return await lab.objects.open(lab.key, (lab.source,), known=lab.facts.kept.get(lab.key))
 
 
@@ -136,7 +136,7 @@ class Run:
             held[0].close()
 
     async def in_peace(self, number: int) -> None:
-        """One machine is left: its version is read whole by the second open at the latest, and again without a
+        """With one machine left, its version is read whole by the second open at the latest, and again without a
         request and without another change."""
         await self.step("let go", 0, 0)
         for slot in list(self.held):
@@ -154,7 +154,7 @@ class Run:
             break
         else:
             raise AssertionError("it cannot be read in peace")
-        # one that is wholly here is not asked for again
+        # one that is completely here is not asked about again
         assert body in [version.content(0, version.total) for version in VERSIONS]
         changes, requests = len(self.lab.facts.changed_keys), self.lab.origin.requests
         again = await opened(self.lab)
@@ -170,8 +170,8 @@ class Run:
     steps=st.lists(st.one_of(STEPS.map(lambda step: [step]), st.lists(STEPS, max_size=4)), max_size=14),
 )
 def test_versions_of_several_machines(has_disk: bool, last: int, steps: list[list[tuple[str, int, int]]]) -> None:
-    """Whichever machine answers and whatever runs beside it: a handle reads one version, as long as it says; the size
-    that is told at open is that version's; and once one machine is left, its version is read and no change reported."""
+    """Whichever machine answers and whatever runs beside it, a handle reads one version as long as it is open, and the
+    size at open is that version's. Once one machine is left, its version is read and no change reported."""
 
     async def main(folder: Path) -> None:
         disk = disk_in(folder) if has_disk else None
@@ -200,7 +200,7 @@ async def test_validators_that_differ_with_each_answer(
     autojump_clock: MockClock, tmp_path: Path, *, total: int, how: str, has_disk: bool
 ) -> None:
     """An object whose bytes stay while each answer names it otherwise is read by the first open, whatever was known of
-    it before, and no change is reported; what does not come in one answer costs two requests more, and nothing is
+    it before, and no change is reported. What does not come in one answer costs two requests more, and nothing is
     fetched more than twice."""
     disk = disk_in(tmp_path / "disk") if has_disk else None
     remote = Remote(total=total, changes_validator=how == "named anew")
@@ -228,8 +228,8 @@ async def test_validators_that_differ_with_each_answer(
 
 
 async def test_a_read_in_parts_across_another_beginning(autojump_clock: MockClock, tmp_path: Path) -> None:
-    """A READ of which one part is on disk, that nobody was given, when its other part comes from another version: all
-    of it is of the latter."""
+    """A READ of which one part is on disk, and was given to no reader, while its other part comes from another version:
+    all of it is of the latter."""
     old, new = Remote(total=20 * MIB), Remote(total=20 * MIB, seed=1, validator='"v2"')
     known = Known(total_nbytes=20 * MIB)
     for remote, offset, nbytes in ((old, 0, 4 * KIB), (new, 128 * KIB, 768 * KIB)):
@@ -244,8 +244,8 @@ async def test_a_read_in_parts_across_another_beginning(autojump_clock: MockCloc
 
 
 async def test_two_answers_of_one_moment(autojump_clock: MockClock) -> None:
-    """Two answers side by side, dated at the moment when both were sent, may be of two versions: nobody is given some
-    of the one and some of the other."""
+    """Two answers side by side, dated at the moment when both were sent, may be of two versions: no reader is given
+    bytes of both."""
     versions = [Remote(total=20 * MIB, seed=n, validator=NOW, last_modified_ns=NOW_NS) for n in range(4)]
     async with laboratory(latency_seconds=0.1) as lab:
         lab.origin.machines[lab.key] = list(versions)
@@ -268,8 +268,8 @@ async def test_two_answers_of_one_moment(autojump_clock: MockClock) -> None:
 
 
 async def test_an_outdated_copy_of_what_is_known(autojump_clock: MockClock) -> None:
-    """While a file is open, what an outdated caller believes to know changes nothing; and the listener hears again what
-    is true where the caller does not know it."""
+    """While a file is open, an outdated fact changes nothing, and the listener is informed again where the caller does
+    not know what is true."""
     async with laboratory() as lab:
         lab.add(VERSIONS[2])
         handle = await opened(lab)
@@ -306,8 +306,8 @@ async def test_a_late_answer_of_an_earlier_version(autojump_clock: MockClock) ->
 
 @pytest.mark.parametrize("has_disk", [False, True])
 async def test_versions_of_one_name(autojump_clock: MockClock, tmp_path: Path, *, has_disk: bool) -> None:
-    """Two versions without a validator and of one size have one name: what is here of the next one is never given to
-    who opened the one before."""
+    """Two versions without a validator and of one size have one name: bytes of the next one are never given to a handle
+    on the one before."""
     disk = disk_in(tmp_path / "disk") if has_disk else None
     async with laboratory(disk=disk) as lab:
         lab.add(Remote(total=TOTAL, validator=None))
@@ -326,7 +326,7 @@ async def test_versions_of_one_name(autojump_clock: MockClock, tmp_path: Path, *
 
 
 async def test_a_read_in_parts_across_a_change(autojump_clock: MockClock) -> None:
-    """A READ of which one part is here and another on its way when the version ends gives nothing of both."""
+    """A READ of which one part is here and another on its way when the version ends returns neither."""
     async with laboratory(latency_seconds=1, memory_nbytes=64 * MIB) as lab:
         lab.add(Remote(total=3 * MIB, validator=None))
         old = await opened(lab)
@@ -349,7 +349,7 @@ async def test_a_read_in_parts_across_a_change(autojump_clock: MockClock) -> Non
 
 
 async def test_an_object_that_changes_while_it_is_opened(autojump_clock: MockClock) -> None:
-    """Who waits for the size of a version that ends meanwhile gets the next one's."""
+    """An open that waits for the size of a version that ends meanwhile gets the next version's."""
     async with laboratory(latency_seconds=1) as lab:
         lab.add(VERSIONS[0])
         sizes: list[int | None] = []
@@ -366,8 +366,8 @@ async def test_an_object_that_changes_while_it_is_opened(autojump_clock: MockClo
 
 
 async def test_a_question_for_the_size_beside_an_open_file(autojump_clock: MockClock) -> None:
-    """The answer to a question that was begun before the object was opened does not replace what is known of what is
-    open; where it tells another size, that is a change."""
+    """The answer to a probe that was begun before the object was opened does not replace what is known of the open
+    file; where it states another size, that is a change."""
     for answer, changes in ((VERSIONS[1], 0), (VERSIONS[2], 1)):
         async with laboratory(latency_seconds=1) as lab:
             lab.origin.machines[lab.key] = [answer, VERSIONS[0]]
@@ -383,7 +383,7 @@ async def test_a_question_for_the_size_beside_an_open_file(autojump_clock: MockC
 
 
 async def test_revalidation_of_what_was_noticed_before(autojump_clock: MockClock) -> None:
-    """A late answer to whether an object is still what it was does not end the version that was found meanwhile."""
+    """A late answer about whether an object is still what it was does not end the version that was found meanwhile."""
     async with laboratory(revalidate_seconds=1) as lab:
         lab.add(VERSIONS[0])
         handle = await opened(lab)
@@ -422,12 +422,12 @@ async def test_two_sources_of_one_object(autojump_clock: MockClock) -> None:
         assert [key for key, remote in contents.items() if holds(remote)] == [first.key], "bytes of two objects"
 
 
-# -- what is brought early --
+# -- what is prefetched --
 
 
 async def test_what_is_brought_early_is_let_go(autojump_clock: MockClock) -> None:
-    """What was brought and never opened is held for a while and no longer, also where nobody opens anything any more:
-    then nothing is open, and its bytes may be evicted."""
+    """What was prefetched and never opened is held for a while and no longer, also where no file is opened any more.
+    Then nothing is open, and its bytes may be evicted."""
     async with laboratory() as lab:
         files = []
         for index in range(6):
@@ -458,7 +458,7 @@ async def test_what_is_brought_early_is_let_go(autojump_clock: MockClock) -> Non
 
 
 async def test_what_was_brought_of_an_earlier_version(autojump_clock: MockClock) -> None:
-    """What was brought early for a version that ended is neither taken for the next one nor in its way."""
+    """What was prefetched for a version that ended is not taken for the next one, and not in its way."""
     async with laboratory() as lab:
         lab.add(VERSIONS[0])
         await opened(lab)
@@ -489,7 +489,7 @@ async def test_what_was_brought_of_an_earlier_version(autojump_clock: MockClock)
 
 
 async def test_faults_do_not_look_like_changes(autojump_clock: MockClock) -> None:
-    """What breaks off, or answers with an error, is no other version."""
+    """An answer that breaks off, or is an error, is no other version."""
     async with laboratory() as lab:
         remote = lab.add(VERSIONS[0])
         lab.origin.faults += [Fault(after_nbytes=1000), Fault(answers_nbytes=5)]

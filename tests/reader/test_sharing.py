@@ -1,4 +1,4 @@
-"""Many readers at once: what they share (memory, a slow disk) is never paid for twice."""
+"""Many readers at once: what they share (memory, a slow disk) is paid for once."""
 
 import threading
 
@@ -21,7 +21,7 @@ class LateWrite(Transfer):
     __slots__ = ()
 
     def run(self) -> int:
-        """Waits first, in its thread."""
+        """Wait first, in its thread."""
         threading.Event().wait(0.005)
         return super().run()
 
@@ -30,7 +30,7 @@ class SlowDisk(DiskCache):
     """Writes late, where a thread writes."""
 
     def begin_write(self, version, run, data):
-        """The same, later."""
+        """Begin a write that takes longer."""
         write = super().begin_write(version, run, data)
         assert write is not None
         late = LateWrite(write.transfer._owned.pop(), write.transfer.pieces, is_write=True)
@@ -38,7 +38,7 @@ class SlowDisk(DiskCache):
 
 
 async def opened(lab: Lab, number: int, nbytes: int) -> OpenFile:
-    """The object of that number, `nbytes` long."""
+    """A handle on the object of that number, `nbytes` long."""
     source, remote = v2_recording(number), Remote(total=nbytes, seed=number)
     lab.origin.objects[source.key] = remote
     known = Known(total_nbytes=nbytes, validator=remote.validator, source=source)
@@ -46,7 +46,7 @@ async def opened(lab: Lab, number: int, nbytes: int) -> OpenFile:
 
 
 async def test_short_answers_wait_for_a_slow_disk(tmp_path):
-    """Who receives files of one buffer each waits for a slow disk too: while it writes at all, no block is lost."""
+    """Receivers of files of one buffer each wait for a slow disk too: while it writes at all, no block is lost."""
     disk = SlowDisk(tmp_path, limit_nbytes=2**30, timer=trio.current_time, wall_seconds=trio.current_time)
     files, nbytes = range(1, 61), 512 * KIB
     async with laboratory(disk=disk) as lab:

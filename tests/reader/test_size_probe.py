@@ -1,4 +1,4 @@
-"""Sizes of objects that are not open: one request each, however many ask."""
+"""Sizes of objects that are not open: one request each, in single flight."""
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -8,7 +8,7 @@ from tests.reader.simulated_link import MIB, Remote, laboratory, opened
 
 
 async def test_probe_is_one_request_however_many_ask(autojump_clock: MockClock) -> None:
-    """A size is asked by one request for one byte, shared by all who ask at once; an open file's costs none."""
+    """A size costs one request for one byte, shared by all callers at the time; that of an open file costs none."""
     async with laboratory(latency_seconds=0.05) as lab:
         lab.add(Remote(total=10 * MIB))
         sizes = []
@@ -27,7 +27,7 @@ async def test_probe_is_one_request_however_many_ask(autojump_clock: MockClock) 
 
 
 async def test_probe_given_up_is_not_remembered(autojump_clock: MockClock) -> None:
-    """When the last who asked for a size leaves, the question ends, and the next asks anew."""
+    """When the last caller that waits for a size leaves, the request ends, and the next caller asks again."""
     async with laboratory(latency_seconds=10) as lab:
         lab.add(Remote(total=5))
         with trio.move_on_after(1):

@@ -1,4 +1,4 @@
-"""Answers that do not show their version: reading goes on where the bytes are proven."""
+"""Answers that do not show their version: reading goes on where bytes are proven."""
 
 from collections.abc import Awaitable
 from pathlib import Path
@@ -15,8 +15,8 @@ from tests.reader.test_remote_file_table import KIB, NOW, NOW_NS, opened, whole
 
 
 async def test_nothing_is_given_before_it_is_proven(autojump_clock: MockClock) -> None:
-    """What has come of the one answer of the whole is given to nobody, though it is here, before it has shown to be of
-    the version that readers have."""
+    """What has come of the one answer of the whole is given to no reader, though it is here, before it has proved to be
+    of the version that readers have."""
     async with laboratory(bytes_per_second=1e6) as lab:
         lab.origin.machines[lab.key] = [Remote(total=20 * MIB, seed=n, validator=f'"{n}"') for n in range(3)]
         known = Known(total_nbytes=20 * MIB)
@@ -41,8 +41,8 @@ async def test_nothing_is_given_before_it_is_proven(autojump_clock: MockClock) -
 
 @pytest.mark.parametrize("validator", [None, NOW])
 async def test_bytes_that_differ_with_each_answer(autojump_clock: MockClock, validator: str | None) -> None:
-    """Where the bytes of the machines differ as well, who was given some of the one gets no more of the other; the next
-    open takes the object from one answer, whoever gives it."""
+    """Where the bytes of the machines differ as well, a reader that was given some of the one gets no more of the
+    other. The next open takes the object from one answer, whichever machine sends it."""
     versions = [
         Remote(total=3 * MIB, seed=seed, validator=validator or f'"{seed}"', last_modified_ns=validator and NOW_NS)
         for seed in range(3)
@@ -66,7 +66,7 @@ async def test_bytes_that_differ_with_each_answer(autojump_clock: MockClock, val
 
 
 async def test_what_nobody_was_given_stands_in_nobodys_way(autojump_clock: MockClock, tmp_path: Path) -> None:
-    """What lies on disk from an earlier mount, and is of another version by now, is let go: nobody has a byte of it."""
+    """Bytes on disk from an earlier mount that are now of another version are dropped: no reader has a byte of them."""
     old, new = Remote(total=3 * MIB), Remote(total=3 * MIB, seed=1, validator='"v2"')
     kept = {}
     for remote in (old, new):
@@ -83,15 +83,15 @@ async def test_what_nobody_was_given_stands_in_nobodys_way(autojump_clock: MockC
 
 
 def reopened(lab: Lab) -> Awaitable[OpenFile]:
-    """As an inode is opened that the kernel may have pages of, if it was opened before."""
+    """Open as an inode is opened that the kernel may have pages of, if it was opened before."""
     known = lab.facts.kept.get(lab.key)
     return lab.objects.open(lab.key, (lab.source,), known=known, reader="inode", has_pages=known is not None)
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
 async def test_pages_from_before(autojump_clock: MockClock, *, is_whole: bool) -> None:
-    """Who keeps bytes from an earlier opening is given none of an answer that names another version; where answers are
-    known to differ, that is told at the next open and not in the middle of a read."""
+    """A reader that keeps bytes from an earlier open is given none of an answer that names another version. Where
+    answers are known to differ, that shows at the next open and not in the middle of a READ."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=3 * MIB, changes_validator=True))
         handle = await reopened(lab)
@@ -111,8 +111,8 @@ async def test_pages_from_before(autojump_clock: MockClock, *, is_whole: bool) -
 
 @pytest.mark.parametrize("is_same", [True, False])
 async def test_pages_of_a_file_of_one_answer(autojump_clock: MockClock, *, is_same: bool) -> None:
-    """A file that comes in one answer is read on by who keeps a part of it, under whatever name it comes the next time,
-    as long as it is the same."""
+    """A reader that keeps a part of a file that came in one answer reads on under whatever name the file comes the next
+    time, as long as its bytes are equal."""
     async with laboratory() as lab:
         remote = lab.add(Remote(total=300_000))
         handle = await reopened(lab)
@@ -132,8 +132,8 @@ async def test_pages_of_a_file_of_one_answer(autojump_clock: MockClock, *, is_sa
 
 
 async def test_a_proof_that_takes_its_time(autojump_clock: MockClock) -> None:
-    """While the one answer of the whole comes nobody is given a byte; who waits for less than it takes leaves, a broken
-    connection is taken up again, and then everybody reads on."""
+    """While the one answer of the whole comes, no reader is given a byte. One whose deadline is shorter leaves, a
+    broken connection is resumed, and then all readers read on."""
     async with laboratory(bytes_per_second=1e6) as lab:
         remote = lab.add(Remote(total=20 * MIB, changes_validator=True))
         known = Known(total_nbytes=remote.total, validator='"before"')
@@ -145,7 +145,7 @@ async def test_a_proof_that_takes_its_time(autojump_clock: MockClock) -> None:
             await other.read(12 * MIB, 4096)
         assert scope.cancelled_caught
         assert lab.origin.asked[-1] == (lab.key, None)
-        await trio.sleep(5.1)  # handles of before a timeout are refused at once for so long
+        await trio.sleep(5.1)  # handles from before a timeout are refused at once for so long
         assert await other.read(0, 4096) == remote.content(0, 4096)
         assert await handle.read(MIB + 4096, MIB) == remote.content(MIB + 4096, MIB)
         assert lab.facts.changed_keys == []

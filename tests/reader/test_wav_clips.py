@@ -1,4 +1,4 @@
-"""Moments of a recording over a simulated link: their bytes, what they cost, and always one version of it."""
+"""Clips of a recording over a simulated link: bytes, costs, always one version."""
 
 import re
 from dataclasses import dataclass
@@ -52,18 +52,18 @@ class File(Remote):
 
 
 def serve(lab: Lab, data: bytes, **how: object) -> File:
-    """Puts a recording's WAV there."""
+    """Put a recording's WAV there."""
     lab.origin.objects[WHOLE.key] = file = File(total=len(data), data=data, **how)
     return file
 
 
 def subject(start: str, stop: str) -> tuple[str, Source]:
-    """A moment's key and source."""
-    return f"moment/{IDENT}@{start}-{stop}.wav", clip_source(IDENT, start, stop)
+    """A clip's key and source."""
+    return f"clip/{IDENT}@{start}-{stop}.wav", clip_source(IDENT, start, stop)
 
 
 async def read(lab: Lab, key: str, source: Source, known: Known | None = None) -> bytes:
-    """All of an object, as a program reads it."""
+    """Read all of an object, as a program does."""
     file = await lab.objects.open(key, (source,), known=known)
     try:
         found = b""
@@ -83,8 +83,8 @@ def cut_of(data: bytes, start: str, stop: str) -> bytes:
 @pytest.mark.parametrize("file", [PLAIN, PICTURED, UNTOLD], ids=["plain", "pictured", "untold"])
 @pytest.mark.parametrize("name", ORIGINS)
 async def test_any_origin(autojump_clock: MockClock, name: str, file: bytes) -> None:
-    """Whatever the origin does with ranges and lengths, and whatever lies before the samples, a moment is a head and
-    the samples of that time, its size known before a sample is asked for."""
+    """Whatever the origin does with ranges and lengths, and whatever lies before the samples, a clip is a head and the
+    samples of its time, and its size is known before a sample is requested."""
     async with laboratory() as lab:
         serve(lab, file, **ORIGINS[name])
         for start, stop in (("0", "1"), ("3.5", "4.25"), ("9.5", "99")):
@@ -104,8 +104,9 @@ def _as_candidates(found: tuple[str, Source]) -> tuple[str, tuple[Source, ...]]:
 
 
 @pytest.mark.parametrize(("file", "heads"), [(PLAIN, 1), (PICTURED, 2)], ids=["plain", "pictured"])
-async def test_forty_moments_cost_the_head_once(autojump_clock: MockClock, file: bytes, heads: int) -> None:
-    """Forty moments of a recording, all at once, cost its head once and their samples; their sizes tell the whole's."""
+async def test_forty_clips_cost_the_head_once(autojump_clock: MockClock, file: bytes, heads: int) -> None:
+    """Forty clips of a recording, all at once, cost its head once and their samples; the sizes of their answers state
+    that of the whole."""
     async with laboratory(latency_seconds=0.05) as lab:
         serve(lab, file)
         found: dict[str, bytes] = {}
@@ -130,8 +131,8 @@ async def test_forty_moments_cost_the_head_once(autojump_clock: MockClock, file:
 
 @pytest.mark.parametrize("file", [PLAIN, PICTURED, UNTOLD], ids=["plain", "pictured", "untold"])
 async def test_nothing_for_what_is_here(tmp_path: Path, autojump_clock: MockClock, file: bytes) -> None:
-    """Of a recording that was read whole, every moment costs no request: from memory, and after a restart, with the
-    network gone, from disk."""
+    """After a recording was read whole, its clips cost no request: from memory, and after a restart, with the network
+    gone, from disk."""
     disk = disk_in(tmp_path)
     async with laboratory(disk=disk) as lab:
         serve(lab, file)
@@ -150,7 +151,7 @@ async def test_nothing_for_what_is_here(tmp_path: Path, autojump_clock: MockCloc
             learned = await lab.objects.probe(key, (source,))
             assert chunks_of(await read(lab, key, source, learned.known))[b"data"] == cut_of(DATA, start, stop)
         assert lab.origin.requests == 0
-        for _ in range(2):  # the recording may have grown: that is asked, where anybody answers
+        for _ in range(2):  # the recording may have grown: that is asked, where the origin answers
             with pytest.raises(RemoteObjectMissing):
                 await lab.objects.probe(*_as_candidates(subject("20", "21")))
             lab.origin.faults = []
@@ -160,7 +161,7 @@ async def test_nothing_for_what_is_here(tmp_path: Path, autojump_clock: MockCloc
 
 
 async def test_what_is_here_in_part(autojump_clock: MockClock) -> None:
-    """Samples of which one byte is not here are asked for; what is evicted in the middle of a read is, too."""
+    """Samples of which one byte is not here are requested; so is what is evicted in the middle of a read."""
     data = DATA * 8
     async with laboratory() as lab:
         serve(lab, wav(form(1), data))
@@ -183,8 +184,8 @@ async def test_what_is_here_in_part(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("validator", ['"v2"', None])
 async def test_another_version(autojump_clock: MockClock, validator: str | None) -> None:
-    """A recording that changed: the moment that was begun is stale, never mixed; what was known of the recording is
-    forgotten; the next open has the new one, also where no validator tells the versions apart."""
+    """When a recording changes, a clip that was begun is stale, never mixed; what was known of the recording is
+    forgotten; the next open has the new one, also where no validator distinguishes them."""
     other = wav(form(1), bytes(reversed(DATA)) + bytes(1000))
     async with laboratory() as lab:
         serve(lab, PLAIN, validator=None if validator is None else '"v1"')
@@ -202,7 +203,7 @@ async def test_another_version(autojump_clock: MockClock, validator: str | None)
 
 
 async def test_known_of_another_version(autojump_clock: MockClock) -> None:
-    """What is known of a recording and is not true any more is found out by the head of its first moment."""
+    """A fact about a recording that is not true any more is found out by the head of its first clip."""
     async with laboratory() as lab:
         serve(lab, PLAIN)
         await lab.objects.probe(wav_key(IDENT), (WHOLE,))
@@ -212,7 +213,7 @@ async def test_known_of_another_version(autojump_clock: MockClock) -> None:
 
 
 async def test_a_recording_that_grew(autojump_clock: MockClock) -> None:
-    """A moment behind the end that was known is asked for anew: the recording may have grown."""
+    """A clip beyond the known end is requested again: the recording may have grown."""
     async with laboratory() as lab:
         serve(lab, wav(form(1), DATA[:16_000]), validator=None)
         await lab.objects.probe(*_as_candidates(subject("0", "1")))
@@ -223,8 +224,8 @@ async def test_a_recording_that_grew(autojump_clock: MockClock) -> None:
 
 
 async def test_revalidation(autojump_clock: MockClock) -> None:
-    """With `--revalidate` the origin is asked about a moment, whatever is here of its recording; a recording that
-    changed is another one itself."""
+    """With `--revalidate` the origin is asked about a clip, whatever is here of its recording; a recording that changed
+    counts as changed itself."""
     async with laboratory(revalidate_seconds=10.0) as lab:
         serve(lab, PLAIN)
         await read(lab, wav_key(IDENT), WHOLE)
@@ -265,7 +266,7 @@ async def test_what_cannot_be_cut(autojump_clock: MockClock, name: str, file: by
 
 
 async def test_one_question_and_a_reader_who_leaves(autojump_clock: MockClock) -> None:
-    """Who asks first for a head and gives up leaves it to the next who waits for it."""
+    """A caller that requests a head and gives up leaves it to the next one that waits for it."""
     async with laboratory(latency_seconds=1.0) as lab:
         serve(lab, PLAIN)
         done = []
@@ -286,7 +287,7 @@ async def test_one_question_and_a_reader_who_leaves(autojump_clock: MockClock) -
 
 
 async def test_a_missing_recording(autojump_clock: MockClock) -> None:
-    """Of a recording that is not there, a moment is missing too."""
+    """A clip of a missing recording is missing too."""
     async with laboratory() as lab:
         with pytest.raises(RemoteObjectMissing):
             await lab.objects.probe(*_as_candidates(subject("0", "1")))
