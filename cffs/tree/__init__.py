@@ -1,8 +1,8 @@
-"""The tree owns the namespace: which names exist, what they stand for, what folders show, which number each has.
+"""The namespace: which names exist, what they stand for, and what folders show.
 
-It must not know the kernel's structures, SQL or HTTP: it asks the catalogue for rows and the account for answers.
-`fuse/` calls it with nodes and names and gets nodes, entries and contents back.
+It owns paths, nodes and inode numbers. It must not know the kernel's structures, SQL or HTTP: it reads rows from the
+catalogue, and has the account ask for what is missing.
 
-`routes` is the table of every path (pure), `inodes` the numbers (pure); one module a part of the tree says how its
-nodes are resolved, listed and filled; `namespace` ties them together.
+`routes` is the table of every path and `inodes` makes the numbers; both are pure. Each part of the tree has a module
+that resolves, lists and fills its nodes. `handler_table` collects these functions, and `namespace` applies them.
 """

@@ -1,7 +1,7 @@
-"""The folders of calls, below campaigns/ and calls/: which calls exist, under which names, and where.
+"""Folders of calls, below campaigns/ and calls/: which exist, under which names.
 
-It must not know how audio is found in a call's folder (that is `tree/recordings`).
-The namespace calls it. A call has a folder for each way in which a path can spell it.
+It owns how a call is found by its id or its name, and how months are listed. It must not know how the audio in a call's
+folder is found (`tree/recordings`). A call has one folder for each way in which a path can spell it.
 """
 
 from functools import partial
@@ -35,8 +35,8 @@ from cffs.tree.unproven import Question
 
 
 def is_prepared(context: Context, node: CallFolderNode) -> bool:
-    """True where the call's recordings are known, the listing of calls keeps them so, and no list of v1's is wanted:
-    the usual folder, of which `find` opens ten thousand. A refresh that is due is started."""
+    """True where the call's recordings are known, the listing of calls keeps them so, and no list of v1 is needed: the
+    usual folder, of which `find` opens ten thousand. A refresh that is due is started."""
     listings, row = context.listings, context.catalog.call_folder(node.call_id, beside=beside(node))[0]
     if row is None or not row.recordings_known or context.account.v2 is None:
         return False
@@ -47,7 +47,7 @@ def is_prepared(context: Context, node: CallFolderNode) -> bool:
 
 
 async def prepare(context: Context, node: CallFolderNode) -> None:
-    """Ask v2 for the call's recordings, and v1 for its files where listings show WAVs; nothing that is known."""
+    """Ask v2 for the call's recordings, and v1 for its files where listings show WAVs, as far as they are not known."""
     campaign_id, call_id = campaign_of(context, node), node.call_id
     account, row = context.account, context.catalog.call_folder(call_id, beside=beside(node))[0]
     if account.v2 is not None and row is not None and row.recordings_known:
@@ -76,7 +76,8 @@ async def prepare(context: Context, node: CallFolderNode) -> None:
 
 
 def _needs_no_list(context: Context, call_id: int) -> bool:
-    """v1's list of a call that v2 listed tells nothing: the call has no recordings, or it is settled what v1 has."""
+    """True where v1's list of a call that v2 has listed adds nothing: the call has no recordings, or the verdict on
+    v1's file ids is settled."""
     if not context.v2_lists_calls:
         return False
     settled = context.account.file_ids.verdict is not Verdict.OPEN
@@ -84,8 +85,9 @@ def _needs_no_list(context: Context, call_id: int) -> bool:
 
 
 async def _refresh_recordings(context: Context, campaign_id: int, call_id: int) -> None:
-    """Take what is new in a call whose recordings are known: behind the caller where the listing of calls tells it,
-    else by asking for the call's own list, no oftener than the time to live and without waiting for a slow answer."""
+    """Take what is new in a call whose recordings are known. Where the listing of calls brings it, that is refreshed in
+    the background; else the call's own list is asked for, at most once in the time to live, and a slow answer is not
+    waited for."""
     if context.listings.keeps_fresh("calls", campaign_id):
         context.listings.refreshed("calls", campaign_id)
         return
@@ -99,12 +101,12 @@ async def _refresh_recordings(context: Context, campaign_id: int, call_id: int) 
 UNDATED_MONTH = -1
 _UNDATED = "undated"
 _MONTHS = 12
-#: Behind every month of the year 9999.
+#: After every month of the year 9999.
 _LAST_MONTH_OFFSET = FIRST_ROW_OFFSET + 10_000 * _MONTHS
 
 
 def shown_name(row: ListedCall) -> str:
-    """What a folder of calls lists the call as: by its id where that is all that is known."""
+    """The name of a call in its folder; its id where nothing else is known."""
     return str(row.id) if row.listed is None else row.listed
 
 
@@ -112,7 +114,7 @@ def shown_name(row: ListedCall) -> str:
 
 
 def resolve_call(context: Context, parent: CampaignNode | CampaignCallsNode, parts: Parts) -> Node | Question:
-    """A call below a campaign: both APIs are asked together, once."""
+    """A call below a campaign; both APIs are asked at the same time, once."""
     campaign_id, campaign_way = parent.campaign_id, parent.way
     call_id, name = _asked_for(parts)
     row = context.catalog.call(call_id)
@@ -131,7 +133,7 @@ def resolve_call(context: Context, parent: CampaignNode | CampaignCallsNode, par
 
 
 def _asked_for(parts: Parts) -> tuple[int, str | None]:
-    """The id of the call, and the name where it is not spelt by its id."""
+    """The id of the call, and its name where the path does not spell it by its id."""
     name = parts.get("call_name")
     call_id = id_in(name) if name is not None else int(parts["call"])
     if call_id is None:
@@ -140,7 +142,7 @@ def _asked_for(parts: Parts) -> tuple[int, str | None]:
 
 
 def _named(context: Context, node: CallFolderNode, name: str, *, is_there: bool) -> Node | Question:
-    """The folder of a call that is spelt by its name; what is not known of it is asked of v2 once."""
+    """The folder of a call that is spelt by its name. Where the call is not known, v2 is asked for it once."""
     call_id = node.call_id
 
     def found() -> Node | None:
@@ -186,7 +188,7 @@ async def _ask_call(context: Context, node: CallNode) -> Node:
     if v2_says is None:
         raise RemoteObjectMissing(f"call {call_id} is not of campaign {campaign_id}")
     if isinstance(v2_says, NotInTree | OperationNotOffered) or context.only_v1_answers:
-        # Nothing but v1 can deny it, and an empty list of v1 denies nothing
+        # Only v1 can deny the call here, and an empty list of v1 denies nothing
         if v1_says is None or isinstance(v1_says, NotInTree):
             return node
         raise v1_says
@@ -195,7 +197,7 @@ async def _ask_call(context: Context, node: CallNode) -> Node:
     raise v2_says
 
 
-#: What v1 may answer for a call that v2 does not know without saying more than v2 did.
+#: Answers of v1, for a call that v2 does not know, that say no more than v2's.
 _PROVE_NOTHING = (type(None), RemoteObjectMissing, NotInTree, AccessRefused, OperationNotOffered)
 
 
@@ -221,7 +223,7 @@ def _entry(row: ListedCall, node: Node) -> Entry:
 
 
 def resolve_month(context: Context, _parent: Node, parts: Parts) -> Node:
-    """Any month opens; so does what is behind all of them."""
+    """Every month exists, and so does `undated`."""
     if context.account.v2 is None:
         raise NotInTree("calls are v2's")
     if "YYYY_MM" not in parts:
@@ -235,13 +237,13 @@ def _month_node(month: int | None) -> CallMonthNode:
 
 
 def month_of(folder: CallMonthNode) -> int | None:
-    """The month that the folder shows, as rows keep it."""
+    """The month of the folder as rows keep it."""
     return None if folder.month == UNDATED_MONTH else folder.month
 
 
 def resolve_lone_call(context: Context, parent: FixedNode | CallMonthNode, parts: Parts) -> Node | Question:
-    """A call by its id alone: v2's to say; where it cannot, any number opens and the file decides. In a month those of
-    that month alone."""
+    """A call by its id alone: v2 decides; where it cannot, any number opens and the file decides. In a month, only
+    calls of that month exist."""
     call_id, name = _asked_for(parts)
     row = context.catalog.call(call_id)
     is_in_month = row is None or _is_of_month(row, parent)
@@ -284,13 +286,13 @@ def _of_month(context: Context, parent: FixedNode | CallMonthNode, call_id: int,
 
 
 async def prepare_months(context: Context, _node: Node) -> None:
-    """Months are listed in order, so all must be known first; without v2's first listing that takes one."""
+    """Have all calls listed, since months are listed in order: without v2's first listing that takes one."""
     if not context.settings.lists_ids:
         await know(context, "calls")
 
 
 def calls_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """The months that have calls, in order; where ids are listed, every call."""
+    """The months that have calls, in order; with `--names ids`, every call."""
     if context.settings.lists_ids:
         rows = context.catalog.all_calls(after_seq=seq_before(after))
         return past([_by_id(row) for row in rows], after)

@@ -1,6 +1,6 @@
-"""Recordings that are still being made: what the service says of them is asked again while somebody looks.
+"""Recordings in progress: their state is asked for while a program looks at them.
 
-It must not know bytes. The namespace owns the one instance and `fuse/` has it look.
+It owns when each state was last asked for. It must not know bytes.
 """
 
 from contextlib import suppress
@@ -16,11 +16,11 @@ from cffs.tree.contents import Content, Document, Remote
 from cffs.tree.context import Context
 from cffs.tree.nodes import Mp3Node, Node, RecordingJsonNode, WavNode
 
-#: Asked again no oftener (contract section 4).
+#: A state is asked for at most once in this time (`cffs/docs/semantics.md#calls-in-progress`).
 LOOK_SECONDS = 1.0
-#: Recordings being made at a time; past it some are asked oftener.
+#: Recordings in progress that are remembered; with more, some are asked for more often.
 _MOST = 10_000
-#: Nodes of files that may be of one.
+#: Nodes of files that can belong to a recording in progress.
 OfRecording = Mp3Node | WavNode | RecordingJsonNode
 
 
@@ -30,19 +30,19 @@ def is_being_made(content: Content) -> bool:
 
 
 def unfinished_recordings(context: Context, node: OfRecording) -> list[RecordingRow]:
-    """The recordings being made that decide whether a file is finished."""
+    """The recordings in progress that decide whether a file is finished."""
     ident = node.file_id if isinstance(node, WavNode) else node.recording_id
     row = context.catalog.recording(ident)
     found = [row] if row is not None else []
     if row is None and isinstance(node, WavNode) and (file := context.catalog.listed_file(ident)) is not None:
-        # where v1 numbers its files otherwise, nothing tells which of the call's recordings it is
+        # where v1 numbers its files otherwise, nothing says which of the call's recordings it is
         found = context.catalog.recordings_of_call(file.call_id)
     return [row for row in found if row.state is RecordingState.RECORDING]
 
 
 async def ask_state(context: Context, recording_id: int) -> None:
-    """Have v2 tell of a recording of which no row is known, so that what is there now is not taken for all of it. A
-    checkpoint where it asks; what v2 does not know, or does not answer within a lookup's patience, stays unknown."""
+    """Have v2 describe a recording that has no row, so that what has been recorded so far is not taken for all of it. A
+    checkpoint where it asks. What v2 does not know, or does not answer within a lookup's patience, stays unknown."""
     account = context.account
     if account.v2 is None or context.catalog.recording(recording_id) is not None:
         return
@@ -51,17 +51,16 @@ async def ask_state(context: Context, recording_id: int) -> None:
 
 
 class ProgressChecks:
-    """When each recording was asked for last."""
+    """Asks for the states of recordings in progress, each at most once a second."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._checked: TTLCache[int, bool] = TTLCache(_MOST, LOOK_SECONDS, timer=trio.current_time)
 
     async def check(self, node: Node, content: Content) -> bool:
-        """Have v2 asked for the state of a file that is being made, at most once a second; False where nothing was.
+        """Have v2 asked for the state of a file that is in progress; False where nothing was asked.
 
-        An answer that does not come, or says that v2 has no such recording, changes nothing. A checkpoint where it
-        asks.
+        An answer that does not come, or that denies the recording, changes nothing. A checkpoint where it asks.
         """
         if not isinstance(node, OfRecording) or not (is_being_made(content) or _describes_unfinished(content)):
             return False

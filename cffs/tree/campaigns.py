@@ -1,7 +1,7 @@
-"""campaigns/: which campaigns exist, under which names, and what the folder of one shows.
+"""campaigns/: which campaigns exist, under which names, and what a folder shows.
 
-It must not know calls beyond naming their folders (that is `tree/calls`), nor how audio files are called
-(`tree/view_entries`). The namespace calls it. v1 cannot deny a campaign, v2 can where it lists any.
+It must not know calls, beyond the names of their folders (`tree/calls`), nor how audio files are named
+(`tree/view_entries`). v1 cannot deny a campaign; v2 can where it lists any.
 """
 
 from cffs.catalog.capabilities import Family
@@ -35,8 +35,8 @@ from cffs.tree.view_entries import entries_after, first_offset, resolver, seq_do
 
 
 def resolve_campaign(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """By its id any campaign opens with a v1 key, or where nothing lists campaigns; else v2 decides. By its name, those
-    that v2 told the name of."""
+    """A campaign. By its id, any opens with a v1 key, or where nothing lists campaigns; else v2 decides. By its name,
+    those open whose name v2 has sent."""
     if "campaign_name" in parts:
         name = parts["campaign_name"]
         return of_listing(
@@ -64,19 +64,19 @@ def resolve_calls(_context: Context, parent: CampaignNode, _parts: Parts) -> Nod
 
 
 def resolve_campaign_json(_context: Context, parent: CampaignNode, _parts: Parts) -> Node:
-    """Every campaign has one."""
+    """Every campaign has metadata."""
     return CampaignJsonNode(parent.campaign_id)
 
 
 async def prepare_campaigns(context: Context, _node: Node) -> None:
-    """Campaigns that calls made known get their names page by page, in another order than they are listed in: all must
-    be known first, or one would be listed by its id and by its name."""
+    """Have all campaigns listed: those that are known from calls get their names page by page, in another order than
+    that of the folder, and one would be listed by its id and by its name."""
     if not context.settings.lists_ids:
         await know(context, "campaigns")
 
 
 def campaigns_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """Every campaign known."""
+    """Every known campaign."""
     rows = context.catalog.listed_campaigns(after_seq=seq_before(after))
     return past([_campaign_entry(context, row, newest_ms) for row, newest_ms in rows], after)
 
@@ -88,8 +88,8 @@ def _campaign_entry(context: Context, row: CampaignRow, newest_ms: int | None) -
 
 
 def campaign_entries(context: Context, node: CampaignNode, after: int) -> list[Entry]:
-    """What the service tells of it, its playlist and its calls; then its recordings, in the order in which they became
-    known. Where ids are listed, the folders of its calls instead of both."""
+    """A campaign's metadata, playlist and calls/; then its recordings, in the order in which they became known. With
+    `--names ids`, the folders of its calls stand in place of calls/ and the recordings."""
     campaign_id = node.campaign_id
     always: list[tuple[str, Node]] = [
         ("campaign.json", CampaignJsonNode(campaign_id)),
@@ -106,7 +106,7 @@ def campaign_entries(context: Context, node: CampaignNode, after: int) -> list[E
 
 
 def audio_entries(context: Context, node: CampaignNode, after: int) -> list[Entry]:
-    """The next recordings of a campaign past a place; behind them the files that v1 alone told of."""
+    """The next recordings of a campaign past an offset; after them, files that only v1 has listed."""
     campaign_id = node.campaign_id
     if after < FILES_OFFSET and (
         found := entries_after(
@@ -144,7 +144,7 @@ def resolve_wav(context: Context, parent: CampaignNode, parts: Parts) -> Node | 
 
 
 def campaign_json(context: Context, node: CampaignJsonNode) -> Content:
-    """What v2 told of the campaign; asked once where only its id is known and v2 can tell."""
+    """What v2 has said of the campaign. Where only its id is known and v2 can say more, v2 is asked once."""
     campaign_id = node.campaign_id
     row = context.catalog.campaign(campaign_id)
     seen_ms = row.seen_ms if row is not None else None

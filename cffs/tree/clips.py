@@ -1,6 +1,6 @@
-"""recordings/{id}@{start}-{end}.wav: a part of a recording's WAV, by lookup.
+"""recordings/{id}@{start}-{end}.wav: a time range of a recording's WAV, by lookup.
 
-It must not know how it is cut (`reader/wav_clips`). The namespace calls it.
+It must not know how the range is cut (`reader/wav_clips`).
 """
 
 from fractions import Fraction
@@ -19,7 +19,8 @@ from cffs.tree.unproven import Question, denied_for_now
 
 
 def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """A moment that the recording has, which its head tells; where it has nothing of it, the moment is missing."""
+    """A clip within the recording, which its head shows; where the recording has nothing of the range, the clip is
+    missing."""
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     if Fraction(parts["start"]) >= Fraction(parts["end"]):
@@ -57,7 +58,7 @@ def _require_made(context: Context, recording_id: int) -> None:
 
 
 def _spelt(seconds: str) -> str:
-    """The one spelling of a time, without zeros that say nothing."""
+    """The canonical spelling of a time, without zeros that mean nothing."""
     whole, _dot, part = seconds.partition(".")
     part = part.rstrip("0")
     return f"{int(whole)}.{part}" if part else str(int(whole))

@@ -1,6 +1,6 @@
-"""What files hold and what folders show, as values: contents, and the entries of a listing.
+"""What files hold and what folders show, as values: contents and entries.
 
-It must not know how they are found. Those that a listing makes for each entry are named tuples, which are made in C.
+It must not know how they are found. Values that a listing makes for each entry are named tuples, which are made in C.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,8 +15,8 @@ from cffs.tree.nodes import Node
 class Remote(NamedTuple):
     """The content of a file whose bytes are the service's.
 
-    `key` identifies the object in caches and facts; `sources` are tried in order until one has it; `hint_nbytes` is
-    what a listing said of the size, already judged usable, or None. `seen_ms` is when its row was first seen.
+    `key` identifies the object in caches and facts. `sources` are tried in order until one has it. `hint_nbytes` is the
+    size that a listing gave, already judged to be of this form, or None. `seen_ms` is when its row was first seen.
     """
 
     key: str
@@ -28,8 +28,8 @@ class Remote(NamedTuple):
 
 
 class Document(NamedTuple):
-    """The content of a file rendered from what is known. `body` is None where it must be asked first, by `load`;
-    `nbytes` is its size where that is known all the same."""
+    """The content of a file that cffs renders. `body` is None where it must be asked for first, with `load`; `nbytes`
+    is its size where that is known all the same."""
 
     body: bytes | None
     load: Callable[[], Awaitable[bytes]] | None = None
@@ -50,16 +50,16 @@ Content = Remote | Document | Spooled
 
 
 class Folder(NamedTuple):
-    """What stat shows of a folder: when the newest of what it holds was made; None where nothing tells."""
+    """What stat shows of a folder: when the newest of what it holds was made; None where that is not known."""
 
     modified_ms: int | None
 
 
 class Entry(NamedTuple):
-    """A folder's entry. `offset` is its place in the folder: ascending, stable for the life of the folder, > 0.
+    """A folder's entry. `offset` is its position in the folder: ascending, stable for the life of the folder, > 0.
 
-    `content` is what stat shows of it where the row that told the name told that too: a file's sources may be left out.
-    None leaves it to be looked up.
+    `content` is what stat shows of the entry, where the row with its name has that too; a file's sources may be left
+    out. None leaves it to be looked up.
     """
 
     offset: int

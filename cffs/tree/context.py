@@ -1,7 +1,6 @@
-"""What every part of the tree needs to answer: the account, the catalogue, a way to ask an object's size, the settings.
+"""The context of one mount's tree: what every handler of a node works with.
 
-It must not know the kernel. One instance a mount, built by `daemon/`, owned by the namespace.
-The modules of the tree get it as their first argument.
+It owns nothing but these references, and the layout of offsets in a folder. It must not know the kernel.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,29 +24,29 @@ from cffs.tree.render_cache import RenderCache
 from cffs.writer.account_actions import AccountActions
 from cffs.writer.uploads import Uploads
 
-#: Places in a folder below this are for its fixed entries; a row's entries lie above, eight to a row.
+#: Offsets below this are for a folder's fixed entries; the entries of rows lie above, eight to a row.
 FIRST_ROW_OFFSET = 64
 _ENTRIES_A_ROW = 8
 
 
 def _no_kernel(_folder: Node, _name: str) -> None:
-    """Without a kernel nobody keeps names."""
+    """Without a kernel no name is kept anywhere."""
 
 
 @dataclass(slots=True)
 class SearchNote:
-    """Why the last name in search/ was no search, for who only sees "no such file"; "" where it was one."""
+    """Why the last name in search/ was not a search, for a user who only sees "no such file"; "" where it was one."""
 
     text: str = ""
 
     def lines(self) -> list[str]:
-        """For a look at the mount."""
+        """The lines that `cffs status` shows."""
         return [f"search: {self.text}"] if self.text else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """`objects` are asked for sizes and versions, which the catalogue learns."""
+    """What the handlers of nodes work with. `objects` is asked for sizes and versions, which the catalogue learns."""
 
     account: AccountSync
     listings: ListingSync
@@ -57,9 +56,9 @@ class Context:
     objects: ObjectRegistry
     own_files: Mapping[str, Callable[[], bytes]]
     actions: AccountActions
-    #: (key, sources, what is known) -> the digest of an object that is wholly held here, else None.
+    #: (key, sources, what is known) -> the digest of an object that is wholly cached, else None.
     digest: Callable[[str, tuple[Source, ...], Known], Awaitable[str | None]] | None = None
-    #: (folder, name): the kernel must look that name up anew. Never a checkpoint, allowed inside a handler.
+    #: (folder, name): the kernel must look that name up again. Never a checkpoint; allowed inside a handler.
     name_changed: Callable[[Node, str], None] = _no_kernel
     is_writable: bool = False
     #: None where media cannot be written: on a read-only mount, or without v2.
@@ -79,7 +78,7 @@ class Context:
 
     @property
     def can_deny_calls(self) -> bool:
-        """True where v2 can tell whether there is a call of some id."""
+        """True where v2 can say whether a call of some id exists."""
         return self.account.v2 is not None and self.account.capabilities.offers(Family.CALLS) is not False
 
     @property
@@ -89,7 +88,7 @@ class Context:
 
     @property
     def first_pieces(self) -> FirstPieces:
-        """Where objects that nobody listed are looked at."""
+        """Where objects that no listing holds are first asked for."""
         return self.objects.first_pieces
 
     def known(self, remote: Remote) -> Known | None:
@@ -97,17 +96,17 @@ class Context:
         return known_of(self.catalog, remote.key, remote.sources)
 
     def forget_bytes(self, key: str) -> None:
-        """What came of the object was not all of it."""
+        """Drop bytes that turned out not to be the whole object."""
         self.objects.forget(key)
 
     @property
     def only_v1_answers(self) -> bool:
-        """True where v2 refuses the login and v1 does not refuse the key: what v1 tells is then taken for all."""
+        """True where v2 refuses the login and v1 does not refuse the key: v1's answers then stand for both."""
         return self.account.v1 is not None and self.is_refused(Api.V2) and not self.is_refused(Api.V1)
 
     async def require_remote(self, remote: Remote) -> None:
-        """Return once the origin is known to have the object; one question at most, for its first piece, none where it
-        answered before, nor for a recording that is being made: what was true of its bytes must not be remembered.
+        """Return once the origin is known to have the object. One request at most, for its first piece; none where it
+        answered before, nor for a recording in progress, whose bytes must not be remembered.
 
         Raises RemoteObjectMissing, or what stops an answer.
         """
@@ -115,18 +114,18 @@ class Context:
             return
 
         async def question() -> None:
-            # again: a neighbour's question may have brought the answer before this one's turn came
+            # once more: a neighbour's request may have brought the answer before this one's turn came
             if not self.is_known(remote):
                 await self.first_pieces.look(remote.key, remote.sources, is_settled=True)
 
         await self.account.ask_anything(("object", remote.key), remote.sources[0].api, question, patience_seconds=None)
 
     def is_known(self, remote: Remote) -> bool:
-        """True where `require_remote` asks nothing."""
+        """True where `require_remote` would send no request."""
         if remote.state is RecordingState.RECORDING:
             return True
         fact = self.catalog.fact(remote.key)
-        # of a changed object nothing is known but that it changed
+        # of a changed object nothing is known but that it has changed
         return fact is not None and (fact.nbytes is not None or not fact.version)
 
 
@@ -141,7 +140,7 @@ def known_of(catalog: Catalog, key: str, sources: tuple[Source, ...] = ()) -> Kn
 
 
 def row_offset(seq: int, slot: int) -> int:
-    """The place in its folder of the `slot`-th entry that row `seq` makes."""
+    """The offset of the `slot`-th entry that row `seq` makes."""
     return FIRST_ROW_OFFSET + seq * _ENTRIES_A_ROW + slot
 
 
@@ -151,10 +150,10 @@ def seq_before(offset: int) -> int:
 
 
 def past(entries: list[Entry], offset: int) -> list[Entry]:
-    """Those of the entries whose place lies past `offset`."""
+    """The entries whose offset is greater than `offset`."""
     return [entry for entry in entries if entry.offset > offset] if offset else entries
 
 
 def fixed(*named: tuple[str, Node]) -> list[Entry]:
-    """Entries that a folder always has, in the order given."""
+    """The entries that a folder always has, in the order given."""
     return [Entry(number, name, node) for number, (name, node) in enumerate(named, start=1)]

@@ -1,8 +1,8 @@
-"""by-date/: recordings by the day they were made, in the zone of `--timezone`; years, months and days that have any.
+"""by-date/: recordings by the day they were made, in the zone of `--timezone`.
 
-It must not know how files are called (`tree/view_entries`).
-The namespace calls it. Any day that the calendar has opens; what is listed is read from the index on time, so nothing
-here depends on how many recordings there are.
+It owns which years, months and days are listed, and the offsets in a day. It must not know how files are named
+(`tree/view_entries`). Any day of the calendar opens. What is listed comes from the index on time, so that nothing here
+depends on how many recordings there are.
 """
 
 from collections.abc import Iterator
@@ -49,14 +49,15 @@ def first_day_of(*names: str) -> date:
 
 
 def resolve_folder(_context: Context, parent: FixedNode | DateNode, parts: Parts) -> Node:
-    """Any year, month or day that there is."""
+    """Any year, month or day of the calendar."""
     (part,) = parts.values()
     names = (*parent.names, part) if isinstance(parent, DateNode) else (part,)
     return _folder(first_day_of(*names), len(names))
 
 
 async def prepare(context: Context, _node: Node) -> None:
-    """Years and days are listed in order, so all must be known first; without v2's first listing that takes one."""
+    """Have all recordings listed, since years and days are listed in order: without v2's first listing that takes
+    one."""
     await know(context, "recordings")
 
 
@@ -76,12 +77,12 @@ def _years(context: Context) -> Iterator[date]:
 
 
 def years(context: Context, _node: Node, after: int) -> list[Entry]:
-    """Those that have a recording."""
+    """The years that have a recording."""
     return past([Entry(d.year, f"{d.year:04}", _folder(d, 1)) for d in _years(context)], after)
 
 
 def months(context: Context, node: DateNode, after: int) -> list[Entry]:
-    """The same of a year."""
+    """The months of a year that have a recording."""
     year, zone = first_day_of(*node.names), zone_of(context)
     days = [year.replace(month=month) for month in range(1, _MONTHS + 1)]
     found = [day for day in days if _next_day(context, *month_interval_ms(day, zone=zone)) is not None]
@@ -89,7 +90,7 @@ def months(context: Context, node: DateNode, after: int) -> list[Entry]:
 
 
 def days(context: Context, node: DateNode, after: int) -> list[Entry]:
-    """The same of a month."""
+    """The days of a month that have a recording."""
     month, zone = first_day_of(*node.names), zone_of(context)
     spelt = (parse_day(f"{month.year:04}-{month.month:02}-{number:02}") for number in range(1, _DAYS + 1))
     found = [day for day in spelt if day and _next_day(context, *day_interval_ms(day, zone=zone)) is not None]
@@ -97,7 +98,7 @@ def days(context: Context, node: DateNode, after: int) -> list[Entry]:
 
 
 def interval_of(context: Context, node: DateNode) -> tuple[int, int]:
-    """The interval of a day's folder, of times that belong to a date at all."""
+    """The interval of a day's folder, cut to the times that count as dates."""
     start_ms, stop_ms = day_interval_ms(first_day_of(*node.names), zone=zone_of(context))
     return max(start_ms, FIRST_DATED_MS), min(stop_ms, LAST_DATED_MS)
 

@@ -1,7 +1,8 @@
-"""dynamic/: recordings made during calls, by lookup; lists what was looked up or imported.
+"""dynamic/: recordings made during calls, by lookup.
 
-It must not know v2. Well-formed folders always open: nothing can list them, so nothing can deny them.
-The namespace calls it. Which remote name a local one stands for is contract section 3, "dynamic/".
+It owns which remote names a local name stands for (`cffs/docs/semantics.md#dynamic-recordings`). It must not know v2. A
+well-formed folder always opens: nothing can list dynamic recordings, so nothing can deny one. The folders list what was
+looked up or imported.
 """
 
 from typing import Literal
@@ -28,7 +29,7 @@ Location = tuple[str, str, str, str]
 
 
 def resolve_folder(context: Context, parent: FixedNode | DynamicFolderNode, parts: Parts) -> Node:
-    """Any well-formed name; kept as spelt, so `8` and `08` are two folders."""
+    """Any well-formed name, kept as spelt: `8` and `08` are two folders."""
     if context.account.v1 is None:
         raise NotInTree("dynamic recordings are v1's")
     (name,) = parts.values()
@@ -40,19 +41,20 @@ def _folder(*names: str) -> DynamicFolderNode:
 
 
 def names_to(folder: FixedNode | DynamicFolderNode) -> tuple[str, ...]:
-    """The names on the way to a folder, dynamic/ among them, which has none."""
+    """The names on the way to a folder; none for dynamic/ itself."""
     return folder.names if isinstance(folder, DynamicFolderNode) else ()
 
 
 def resolve_root(context: Context, _parent: Node, _parts: Parts) -> Node:
-    """There with a v1 key."""
+    """dynamic/ exists with a v1 key."""
     if context.account.v1 is None:
         raise NotInTree("dynamic recordings are v1's")
     return FixedNode(Kind.DYNAMIC)
 
 
 def resolve_file(context: Context, parent: DynamicFolderNode, parts: Parts) -> Node | Question:
-    """A known name wins; else the first of the remote names it may stand for that answers, which is remembered."""
+    """A known name wins. Else the first remote name that it may stand for and that answers, which is then
+    remembered."""
     location, filename = _location(parent), decode_name(parts["filename"])
     if not is_text(filename):
         raise NotInTree("a dynamic recording is named by its URL, which is UTF-8")
@@ -82,7 +84,8 @@ def _location(folder: DynamicFolderNode) -> Location:
 
 
 def content(context: Context, node: DynamicFileNode) -> Remote:
-    """`N` is remote N; `S.wav` is S.wav, then S; `S.mp3` is the MP3 form of S.wav, then of S, then S.mp3 as it is."""
+    """`N` is remote N; `S.wav` is S.wav, then S; `S.mp3` is the MP3 form of S.wav, then that of S, then S.mp3 as it
+    is."""
     location, name = (node.hash, node.year, node.month, node.campaign), node.filename
     row = context.catalog.dynamic_file(location, name)
     return Remote(

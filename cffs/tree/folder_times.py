@@ -1,7 +1,7 @@
-"""How old a folder is: as old as what it stands for, or as the newest that it holds; never as this mount.
+"""Modification times of folders: those of what they stand for, never the mount's.
 
-It must not know files, nor how folders are listed. The namespace calls it, and the playlist that lies in a folder is as
-old as that.
+It owns how the age of each kind of folder is found. It must not know files, nor how folders are listed. The playlist in
+a folder is as old as the folder.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,13 @@ from cffs.tree.nodes import (
 )
 from cffs.tree.recordings import beside
 
-#: (context, folder) -> when the newest of it was made (unix ms), None where nothing tells.
+#: (context, folder) -> when the newest of what it holds was made (unix ms); None where that is not known.
 Newest = Callable[[Context, Any], int | None]
 
 
 def modified_ms(context: Context, folder: Node) -> int | None:
-    """When the newest of what the folder stands for was made. None where nothing tells: it is then as old as the
-    account here."""
+    """When the newest of what the folder stands for was made. None where that is not known: the folder is then as old
+    as the account is here."""
     return _NEWEST.get(folder.kind, _nothing_tells)(context, folder)
 
 
@@ -46,7 +46,7 @@ def _newest(context: Context, _folder: Node) -> int | None:
 
 
 def _of_campaign(context: Context, folder: CampaignNode | CampaignCallsNode) -> int | None:
-    """Its newest recording's, else its newest call's, else its own."""
+    """The time of its newest recording, else of its newest call, else its own."""
     campaign_id, catalog = folder.campaign_id, context.catalog
     told = [catalog.views.newest_ms_of_campaign(campaign_id), catalog.newest_call_ms(campaign_id=campaign_id)]
     row = catalog.campaign(campaign_id)
@@ -55,7 +55,7 @@ def _of_campaign(context: Context, folder: CampaignNode | CampaignCallsNode) -> 
 
 
 def _of_call(context: Context, folder: CallFolderNode) -> int | None:
-    """When the call was made; else its newest recording; else when it was first seen."""
+    """When the call was made; else the time of its newest recording; else when it was first seen."""
     row, recordings = context.catalog.call_folder(folder.call_id, beside=beside(folder))
     if row is None or row.created_ms is not None:
         return row.created_ms if row is not None else None
@@ -64,7 +64,7 @@ def _of_call(context: Context, folder: CallFolderNode) -> int | None:
 
 
 def _of_calls(context: Context, _folder: Node) -> int | None:
-    """The newest call's of the last month that has any."""
+    """The time of the newest call in the last month that has any."""
     months = [month for month in context.catalog.months() if month is not None]
     return context.catalog.newest_call_ms_of_month(max(months, default=None))
 
@@ -78,7 +78,7 @@ def _of_view_folder(context: Context, folder: ViewFolderNode) -> int | None:
 
 
 def _of_date(context: Context, folder: DateNode) -> int | None:
-    """Of a year, a month or a day."""
+    """The newest time in a year, a month or a day."""
     first, zone = first_day_of(*folder.names), context.catalog.zone
     start_ms, stop_ms = month_interval_ms(first, zone=zone)
     if folder.kind is Kind.DAY:

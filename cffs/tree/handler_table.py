@@ -1,7 +1,7 @@
-"""The table of what every kind of node does: one row a kind.
+"""The table of handlers: what the nodes of each kind do, one row for each kind.
 
-It must not know more of a kind than which functions are its; a test holds that every kind has its row.
-The namespace reads it. To add a path: one row in `routes`, one here, one client method, one test.
+It must not know more of a kind than which functions are its own; a test holds that every kind has a row. A new path
+takes one row in `routes`, one here, one method of a client, and one test.
 """
 
 from typing import Any
@@ -67,7 +67,7 @@ from cffs.tree.nodes import (
 
 
 def _there(kind: FixedKind) -> Resolve:
-    """A node that exists whatever the service says."""
+    """A node that exists whatever the service answers."""
 
     def resolve(_context: Context, _parent: Node, _parts: Parts) -> Node:
         return FixedNode(kind)
@@ -76,7 +76,7 @@ def _there(kind: FixedKind) -> Resolve:
 
 
 def _there_with_v2(kind: FixedKind) -> Resolve:
-    """A node that exists wherever v2 can be asked."""
+    """A node that exists wherever there is a login for v2."""
 
     def resolve(context: Context, _parent: Node, _parts: Parts) -> Node:
         if context.account.v2 is None:
@@ -87,7 +87,7 @@ def _there_with_v2(kind: FixedKind) -> Resolve:
 
 
 def _in_calls(resolve: Resolve) -> dict[Kind, Resolve]:
-    """The folder of a call does the same below a campaign and below calls/."""
+    """The folder of a call resolves alike below a campaign and below calls/."""
     return {Kind.CALL: resolve, Kind.LONE_CALL: resolve}
 
 

@@ -1,12 +1,11 @@
-"""Inode numbers: one per version of a node, the same in every mount, and how often the kernel holds each. Pure.
+"""Inode numbers: one for each version of a node, the same in every mount. Pure.
 
-It must not know what a node is beyond its kind and arguments, nor where versions come from.
-`fuse/operations` counts lookups and forgets with it.
+It owns how numbers are made, and how often the kernel holds each. It must not know where versions come from.
 
-A number is made of what tells the node apart, so nothing need be kept for it: the service's own id where there is one
-(numbers then ascend as ids do, which is how folders list files), else a digest. Incremental archives and backups go by
-numbers: one that changed with each mount would make them say "renamed", and lose files at a restore. A changed object
-has another number, made of its version too, since the kernel's pages belong to the number.
+A number is made of the node's identity, so nothing need be stored for it: of the service's own id where
+there is one (numbers then ascend as ids do, which is how folders list files), else of a digest. Incremental archives
+and backups go by numbers: if one changed with each mount, they would report a rename, and lose files at a restore. A
+changed object gets another number, made of its version too, since the kernel's pages belong to the number.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +53,7 @@ _CAMPAIGNS, _CALLS, _RECORDINGS, _FILES, _MEDIA, _VIEW_FOLDERS, _MONTHS = (
 #: with that id have another group or slot.
 InodeHint = tuple[int, int]
 
-#: Of the kinds of which listings have most: group and slot, and the field that holds the id.
+#: Of the most frequent kinds: group and slot, and the field that holds the id.
 _BY_KIND: dict[Kind, tuple[int, Callable[[Any], int]]] = {
     Kind.CAMPAIGN_JSON: (_CAMPAIGNS | 2, attrgetter("campaign_id")),
     Kind.CALL_JSON: (_CALLS | 5, attrgetter("call_id")),
@@ -67,8 +66,8 @@ _BY_KIND: dict[Kind, tuple[int, Callable[[Any], int]]] = {
     Kind.ONE_LABEL: (_VIEW_FOLDERS | 0, attrgetter("seq")),
     Kind.CALL_MONTH: (_MONTHS | 0, attrgetter("month")),
 }
-#: Of a call in its campaign, by the ways in which a path spells campaign and call. Two campaigns hardly ever list one
-#: call, so the number is made of the call's id alone.
+#: Of a call in its campaign, by the ways in which a path spells campaign and call. Two campaigns hardly ever list the
+#: same call, so the number is made of the call's id alone.
 _OF_CALL: dict[tuple[Way, Way], int] = {
     (LISTED, LISTED): _CALLS | 0,
     (BY_ID, DIRECT): _CALLS | 1,
@@ -87,7 +86,8 @@ _PLAYLIST_OF_CAMPAIGN = _CAMPAIGNS | 3
 #: The slots of a recording behind its MP3's and its metadata's.
 _NOTE_SLOTS = {extension: 2 + slot for slot, extension in enumerate(NOTE_EXTENSIONS)}
 _EXTENSION_SLOTS = {extension: slot for slot, extension in enumerate(MIME_TYPES)}
-#: Files of other types share the slots between those and the raw form's: one media file is hardly listed as two.
+#: Files of other types share the slots between those and the slot of the raw form: one media file is hardly ever listed
+#: as two types.
 _OTHER_SLOTS = range(8, 14)
 
 
@@ -97,7 +97,7 @@ def _slot_of(extension: str) -> int:
 
 
 def inode_hint(node: Node) -> InodeHint | None:
-    """What the node's number is made of; None for a node without an id, or one found in a way that no listing goes."""
+    """What the node's number is made of; None for a node without an id, and for a spelling that no listing uses."""
     found: int | None
     if (by_kind := _BY_KIND.get(node.kind)) is not None:
         found, id_of = by_kind
@@ -125,7 +125,7 @@ ROOT: Node = FixedNode(Kind.ROOT)
 
 
 def identity(node: Node) -> tuple[int | str, ...]:
-    """What tells the node from others of its kind, as flat values; it never changes, since inode numbers are digests
+    """What identifies the node within its kind, as flat values; it never changes, since inode numbers are digests
     of it, and archives remember those."""
     if isinstance(node, AboutFolderNode):
         ways = 2 if isinstance(node.folder, CallNode) else int(isinstance(node.folder, CampaignNode | LoneCallNode))
@@ -139,7 +139,7 @@ def identity(node: Node) -> tuple[int | str, ...]:
 
 
 def number_of(node: Node, version: int = 0) -> Inode:
-    """The number of a version of a node, unless that is taken by another."""
+    """The number of a version of a node, unless another node holds that number."""
     hint = None if version else inode_hint(node)
     if hint is not None:
         group_and_slot, ident = hint
@@ -148,7 +148,7 @@ def number_of(node: Node, version: int = 0) -> Inode:
     return _digested(node, version, 0)
 
 
-#: Fixed folders are asked for all the time.
+#: The fixed folders are asked for all the time.
 @lru_cache(4096)
 def _digested(node: Node, version: int, attempt: int) -> Inode:
     if node == ROOT:
@@ -162,32 +162,33 @@ class InodeTable:
     """Numbers and lookup counts. No await anywhere in it: callers may mutate it between two checkpoints."""
 
     def __init__(self, versions: Mapping[str, int] | None = None) -> None:
-        """`versions` tells which version objects have by now, of those that were ever found changed, by their keys; it
-        may change at any time, and the numbers of their nodes with it."""
+        """`versions` maps the key of each object that was ever found changed to its version. It may change at any time,
+        and the numbers of nodes with it."""
         self._versions: Mapping[str, int] = {} if versions is None else versions
-        #: How often a node's number was retired while no version said that it is another one.
+        #: How often a node's number was retired although no version says that the object is another one.
         self._retired: dict[Node, int] = {}
-        #: Numbers of nodes of which another node had the number when they came; kept for the mount's life.
+        #: Numbers of nodes that found theirs held by another node; kept for the mount's life.
         self._given: dict[tuple[Node, int], Inode] = {}
-        #: Their kinds, so that a node of another kind need not be looked for, which costs a hash of all its parts.
+        #: The kinds of those nodes: a node of another kind need not be looked for, which would cost a hash of all its
+        #: fields.
         self._given_kinds: set[Kind] = set()
-        #: What the kernel holds: the node of a number, and where it must forget more than one lookup of it, how many
-        #: more (`find` makes the kernel hold every name there is, once).
+        #: What the kernel holds: the node of each number; and the number of further lookups it must forget, where there
+        #: are any (`find` makes the kernel hold every name once).
         self._held: dict[Inode, Node] = {ROOT_INODE: ROOT}
         self._more: dict[Inode, int] = {}
         self._stale: set[Inode] = set()
 
     def __len__(self) -> int:
-        """How many inodes the kernel holds, the root among them."""
+        """How many inodes the kernel holds, including the root."""
         return len(self._held)
 
     @property
     def lookups(self) -> int:
-        """What the kernel owes in forgets, of all inodes."""
+        """How many lookups the kernel must forget, over all inodes."""
         return len(self._held) + sum(self._more.values())
 
     def number(self, node: Node) -> Inode:
-        """The node's number: the same at every call, and in every mount, until its object is another version, or the
+        """The node's number: the same at every call and in every mount, until its object is another version, or the
         node is retired."""
         version = self._version(node) if self._versions or self._retired else 0
         if self._given and node.kind in self._given_kinds and (given := self._given.get((node, version))) is not None:
@@ -219,15 +220,15 @@ class InodeTable:
         return number
 
     def hold_as(self, number: Inode, node: Node) -> None:
-        """The same where the number was asked for just now."""
+        """Count a lookup of a node whose number is known."""
         if number in self._held:
             self._more[number] = self._more.get(number, 0) + 1
         self._held[number] = node
 
     def forget(self, number: Inode, lookups: int) -> Node | None:
-        """The kernel drops `lookups` of its references; the root is never forgotten, too many are taken as all.
+        """Subtract `lookups` of the kernel's references. The root is never forgotten; too many count as all.
 
-        Returns the node where the kernel does not hold it any more.
+        Returns the node where the kernel does not hold it any more, else None.
         """
         if number not in self._held or number == ROOT_INODE:
             return None
@@ -255,8 +256,9 @@ class InodeTable:
         return number in self._stale
 
     def retire(self, number: Inode) -> None:
-        """The kernel has bytes under the number that are not those of its node any more: the node has another number
-        from now on, also where no version tells that it is another one. Nothing where the kernel does not hold it."""
+        """Give the node of a number another number, since the kernel has bytes under the old one that are not the
+        node's any more; also where no version says that the object is another one. Does nothing where the kernel does
+        not hold the number."""
         node = self._held.get(number)
         if node is None:
             return

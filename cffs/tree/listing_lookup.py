@@ -1,6 +1,7 @@
-"""Names that only a listing tells: known from its rows, and not called missing before it was taken whole once.
+"""Lookup of names that only a listing knows.
 
-It must not know which listing, nor what its rows are. The modules of the tree resolve such names with it.
+It owns when such a name is missing: not before its listing was taken whole once. It must not know which listing, nor
+what its rows are.
 """
 
 from collections.abc import Callable
@@ -21,9 +22,9 @@ def of_listing(
     node_of: Callable[[Row], Node],
     node: Node | None = None,
 ) -> Node | Question:
-    """What `node_of` makes of the row that `known` finds; `node` is what the name stands for if there is one. Raises
-    RemoteObjectMissing where the listing was taken and there is none; that is not remembered, since the next row may
-    bring the name."""
+    """The node that `node_of` makes of the row that `known` finds; `node` is what the name stands for if it exists.
+    Raises RemoteObjectMissing where the listing was taken and has no such row; that is not remembered, since the next
+    row may bring the name."""
 
     def found() -> Node:
         row = known()
@@ -32,7 +33,7 @@ def of_listing(
         return node_of(row)
 
     completion = context.completion
-    may_be_told = listing == "recordings"  # by a call of which only the id is known so far
+    may_be_told = listing == "recordings"  # from a call of which only the id is known so far
     if known() is not None or not (is_to_come(context, listing) or (may_be_told and completion.is_due())):
         return found()
 
@@ -46,14 +47,14 @@ def of_listing(
 
 
 def is_to_come(context: Context, name: str) -> bool:
-    """True where the listing was never taken whole, and can be; it is being taken then."""
+    """True where the listing was never taken whole, and can be. It is then being taken."""
     return context.listings.refreshed(name) is not None and not context.listings.was_listed(name)
 
 
 async def know(context: Context, name: str) -> None:
     """Return once the listing was taken whole: at once where it ever was, or where the origin has none.
 
-    Raises what stopped it; cancelled, it goes on.
+    Raises what stopped it. A checkpoint where it waits; cancelled, the listing goes on.
     """
     listing = context.listings.refreshed(name)
     if listing is None or context.listings.was_listed(name):

@@ -1,6 +1,7 @@
-"""MANIFEST.sha256 in every folder of audio: digests of what is wholly held here, the rest named as missing.
+"""MANIFEST.sha256 in every folder of audio: digests of what is wholly cached.
 
-It must not know how digests are made (`reader/digests`). The namespace calls it; `sha256sum -c` takes what it renders.
+It owns the format, which `sha256sum -c` reads: what is not wholly cached is a comment. It must not know how digests are
+made (`reader/digests`).
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from cffs.tree.playlists import AUDIO_ENTRIES
 from cffs.tree.recordings import shown_forms
 from cffs.tree.size_hints import Form
 
-#: Lines made before others have their turn.
+#: Lines made before other tasks run.
 _AT_ONCE = 50
 _CONTENTS: dict[Kind, Fill[Any]] = {
     Kind.MP3: recording_content.mp3_content,
@@ -29,12 +30,12 @@ _CONTENTS: dict[Kind, Fill[Any]] = {
 
 
 def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
-    """Every folder of audio has one."""
+    """Every folder of audio has a manifest."""
     return about(parent, Kind.MANIFEST)
 
 
 def content(context: Context, node: AboutFolderNode) -> Content:
-    """Rendered when its size or its bytes are asked for: what is held changes as files are read."""
+    """Rendered when its size or its bytes are asked for, since reading files changes what is cached."""
     folder = node.folder
 
     async def load() -> bytes:
@@ -49,7 +50,7 @@ def content(context: Context, node: AboutFolderNode) -> Content:
 
 
 def _files(context: Context, folder: Node) -> Iterator[tuple[str, Node]]:
-    """Every audio file that the folder lists; where ids are listed, those of a campaign in the folders of its calls."""
+    """Every audio file that the folder lists; with `--names ids`, those of a campaign in the folders of its calls."""
     if not isinstance(folder, CampaignNode) or not context.settings.lists_ids:
         after, shown = 0, AUDIO_ENTRIES[folder.kind]
         while entries := shown(context, folder, after):
@@ -76,5 +77,5 @@ async def _digest(context: Context, node: Node) -> str | None:
 def _line(path: str, digest: str | None) -> str:
     if digest is None:
         return f"# missing: {path}\n"
-    # sha256sum's own way to spell a backslash
+    # how sha256sum itself spells a backslash
     return f"\\{digest}  {path.replace(chr(92), chr(92) * 2)}\n" if "\\" in path else f"{digest}  {path}\n"

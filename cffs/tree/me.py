@@ -1,8 +1,7 @@
 """me/: the account itself and its billing.
 
-It must not know recordings or media; numbers and credentials are `me_caller_ids`' and `me_credentials`'.
-The namespace calls it. Everything here is v2's; the answers are kept for the listing's time to live and shown again
-where the service cannot be asked.
+It must not know recordings or media, nor numbers and credentials (`me_caller_ids`, `me_credentials`). Everything here
+is v2's. Answers are kept for the listing's time to live, and shown again where the service cannot be asked.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,14 +18,14 @@ Fetch = Callable[[], Awaitable[object]]
 
 
 def v2_of(context: Context) -> V2Client:
-    """The client; NotInTree without one."""
+    """The client of v2. Raises NotInTree where there is none."""
     if context.account.v2 is None:
         raise NotInTree("the account is v2's")
     return context.account.v2
 
 
 def resolve_me_api(context: Context, _parent: Node, _parts: Parts) -> Node:
-    """Only the account's owner sees it."""
+    """me/api exists for the account's owner only."""
     v2_of(context)
     if not context.account.has_account_login:
         raise NotInTree("me/api needs the account login")
@@ -34,7 +33,7 @@ def resolve_me_api(context: Context, _parent: Node, _parts: Parts) -> Node:
 
 
 def resolve_interval(context: Context, _parent: Node, parts: Parts) -> Node:
-    """A month, or a range of days whose end is not before its start; days that no calendar has are no name."""
+    """A month, or a range of days that does not end before it begins. Days that no calendar has are no name."""
     v2_of(context)
     zone = context.catalog.zone
     if "YYYY_MM" in parts:
@@ -64,12 +63,12 @@ def plan_usage_json(context: Context, _node: Node) -> Content:
 
 
 def credit_usage_json(context: Context, _node: Node) -> Content:
-    """GET /me/billing/credit-usage, of all time."""
+    """GET /me/billing/credit-usage, over all time."""
     return asked(context, "me/billing/credit-usage", lambda: v2_of(context).get_credit_usage())
 
 
 def interval_json(context: Context, node: CreditUsageNode) -> Content:
-    """GET /me/billing/credit-usage, of an interval."""
+    """GET /me/billing/credit-usage, over an interval."""
     begin_ms, end_ms = node.begin_ms, node.end_ms
     return asked(
         context,
@@ -79,7 +78,7 @@ def interval_json(context: Context, node: CreditUsageNode) -> Content:
 
 
 def asked(context: Context, key: str, fetch: Fetch) -> Document:
-    """The answer of `fetch`, kept under `key`; as old as the first answer that said the same."""
+    """The answer of `fetch`, kept under `key`; it is as old as the first answer with that content."""
 
     async def load() -> bytes:
         return await context.account.document(key, fetch)
@@ -92,7 +91,7 @@ def asked(context: Context, key: str, fetch: Fetch) -> Document:
 
 
 def me_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """What is there with v2, and api/ with the account login."""
+    """The account's entries; api/ only with the account login."""
     named: list[tuple[str, Node]] = [
         ("account.json", FixedNode(Kind.ACCOUNT_JSON)),
         ("billing", FixedNode(Kind.BILLING)),
@@ -116,10 +115,10 @@ def billing_entries(_context: Context, _node: Node, after: int) -> list[Entry]:
 
 
 def me_api_entries(_context: Context, _node: Node, after: int) -> list[Entry]:
-    """credentials/."""
+    """The folder of credentials."""
     return past(fixed(("credentials", FixedNode(Kind.CREDENTIALS))), after)
 
 
 def nothing(_context: Context, _node: Node, _after: int) -> list[Entry]:
-    """A folder that shows nothing: intervals open by lookup."""
+    """A folder that lists nothing: its files open by lookup."""
     return []

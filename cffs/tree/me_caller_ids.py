@@ -1,6 +1,6 @@
-"""me/callerids/: a folder for each verified number, and for each that waits for its code.
+"""me/callerids/: a folder for each number that is verified, or waits for its code.
 
-It must not know how numbers are rung or verified. The namespace calls it.
+It must not know how numbers are called or verified (`writer/caller_ids`).
 """
 
 from cffs.catalog.account_lists import CALLER_IDS, kept_list
@@ -18,7 +18,7 @@ _CODE_NAME = "verification-code"
 
 
 async def prepare(context: Context, _node: Node) -> None:
-    """Ask for the list where it is not known or old."""
+    """Ask for the list where it is unknown or old."""
     await _ask(context)
 
 
@@ -32,7 +32,7 @@ async def _ask(context: Context) -> None:
 
 
 def _verified(context: Context) -> list[str]:
-    """Those that can be names of folders: a number of the service that holds a slash must not spoil the listing."""
+    """The verified numbers that can be names of folders: a number with a slash in it must not spoil the listing."""
     (route,) = routes_of(Kind.CALLER_IDS)
     return [str(number) for number in kept_list(context.catalog, CALLER_IDS) if route.match(str(number))]
 
@@ -66,28 +66,28 @@ def entries(context: Context, _node: Node, after: int) -> list[Entry]:
 
 
 def resolve_code(context: Context, parent: CallerIdNode, _parts: Parts) -> Node:
-    """Only a number that waits has it."""
+    """Only a number that waits has the file."""
     if parent.number not in context.actions.caller_ids.waiting():
         raise NotInTree("the number does not wait for a code")
     return CallerIdNode(parent.number, Kind.VERIFICATION_CODE)
 
 
 def number_entries(context: Context, node: CallerIdNode, after: int) -> list[Entry]:
-    """Where the code goes, as long as it is waited for; a verified number's folder holds nothing."""
+    """The file for the code, as long as the code is awaited; the folder of a verified number is empty."""
     if node.number not in context.actions.caller_ids.waiting():
         return []
     return past(fixed((_CODE_NAME, CallerIdNode(node.number, Kind.VERIFICATION_CODE))), after)
 
 
 def code_content(_context: Context, _node: Node) -> Content:
-    """Nothing to read."""
+    """There is nothing to read."""
     return Document(body=b"")
 
 
 class _CodeFile:
-    """An open `verification-code`. Each write is a code and is sent at once: a shell looks at what its write says, and
-    at what its close says it does not. A program that writes again, when it closes, what was refused (Python's files
-    do) is told the same again, and nothing is sent."""
+    """An open `verification-code`. Each write is a code and is sent at once, because a shell checks what write()
+    returns and not what close() does. A program that writes a refused code again when it closes the file (Python's
+    files do) gets the same error again, and nothing is sent."""
 
     def __init__(self, context: Context, number: str) -> None:
         self._context = context
@@ -147,7 +147,7 @@ async def _change_code(_context: Context, _file: Node, change: Change) -> None:
         raise NotPermitted("a code file has no length")
 
 
-#: mkdir rings, rmdir forgets one that waits.
+#: mkdir has a number called; rmdir forgets one that waits.
 FOLDER_WRITING = WriteHandlers(
     permissions=0o755,
     has_mkdir=True,

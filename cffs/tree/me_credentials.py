@@ -1,6 +1,7 @@
-"""me/api/credentials/: those that the service lists, and those that this mount created, with their passwords.
+"""me/api/credentials/: listed API credentials, and those that this mount created.
 
-It must not know how they are created. The namespace calls it.
+It must not know how credentials are created (`writer/credentials`). Passwords of those that this mount created are held
+in memory only.
 """
 
 from cffs.catalog.account_lists import CREDENTIALS, ask_credentials, kept_list
@@ -16,7 +17,7 @@ from cffs.tree.write_handlers import WriteHandlers, not_permitted
 
 _MASK = "*" * 16
 _DOCUMENT_NAME = "credential.json"
-#: Behind every place of a listed credential.
+#: After every offset of a listed credential.
 _CREATED_OFFSET = 2**32
 
 
@@ -25,7 +26,7 @@ def credential_json(context: Context, node: CredentialJsonNode) -> Content:
     credential_id = node.credential_id
 
     async def fetch() -> object:
-        # Kept on disk: whatever the service sends as a password is masked here too
+        # the document is kept on disk: a password in it is masked here too, whatever the service sends
         row = await v2_of(context).get_credential(credential_id)
         return {name: _MASK if name == "password" else value for name, value in row.items()}
 
@@ -33,7 +34,8 @@ def credential_json(context: Context, node: CredentialJsonNode) -> Content:
 
 
 def created_json(context: Context, node: CreatedCredentialNode) -> Content:
-    """What the service told of a credential when this mount created it, out of memory: no request, nothing on disk."""
+    """What the service said of a credential when this mount created it, from memory: no request, and nothing on
+    disk."""
     return Document(body=context.actions.credentials.document(node.name))
 
 
@@ -41,7 +43,7 @@ async def _ask(context: Context) -> None:
     v2 = v2_of(context)
 
     async def fetch() -> object:
-        # Ids only: what is kept on disk must not hold even a masked password
+        # ids only: what is kept on disk must not hold even a masked password
         return list(await ask_credentials(v2))
 
     await context.account.document(CREDENTIALS, fetch)
@@ -53,7 +55,7 @@ def _kept_ids(context: Context) -> list[int]:
 
 
 async def prepare(context: Context, _node: Node) -> None:
-    """Ask for the list where it is not known or old."""
+    """Ask for the list where it is unknown or old."""
     await _ask(context)
 
 
@@ -78,14 +80,14 @@ def resolve_listed(context: Context, _parent: Node, parts: Parts) -> Node | Ques
 
 
 def resolve_created(context: Context, _parent: Node, parts: Parts) -> Node:
-    """A credential that this mount created and has not forgotten; costs no request."""
+    """A credential that this mount created and has not forgotten. Costs no request."""
     if parts["NAME"] not in [name for _number, name in context.actions.credentials.numbered()]:
         raise NotInTree("not a credential that was created here")
     return CreatedCredentialNode(parts["NAME"])
 
 
 def resolve_created_json(context: Context, parent: CreatedCredentialNode, _parts: Parts) -> Node:
-    """Its document."""
+    """The document of a created credential."""
     context.actions.credentials.document(parent.name)
     return CreatedCredentialNode(parent.name, Kind.CREATED_CREDENTIAL_JSON)
 
@@ -104,7 +106,7 @@ def entries(context: Context, _node: Node, after: int) -> list[Entry]:
 
 
 def created_entries(_context: Context, node: CreatedCredentialNode, after: int) -> list[Entry]:
-    """The one document."""
+    """The one document of a created credential."""
     return past(fixed((_DOCUMENT_NAME, CreatedCredentialNode(node.name, Kind.CREATED_CREDENTIAL_JSON))), after)
 
 
@@ -131,7 +133,7 @@ async def _delete(context: Context, folder: Node, name: str) -> None:
         raise
 
 
-#: mkdir creates, rmdir forgets the password, rm of `{id}.json` deletes.
+#: mkdir creates a credential, rmdir forgets its password, rm of `{id}.json` deletes it.
 FOLDER_WRITING = WriteHandlers(
     permissions=0o755,
     has_mkdir=True,

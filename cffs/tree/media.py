@@ -1,7 +1,6 @@
-"""media/: the account's media by id, by name, and by the key of its public URL.
+"""media/: the account's media by id, by name, and by the key of a public URL.
 
-It must not know recordings.
-The namespace calls it.
+It owns which types a media file opens as, and which sources each has. It must not know recordings.
 """
 
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from cffs.tree.unproven import Question
 
 
 def listed(extension: str) -> str:
-    """`jpeg` is listed as `jpg`, and all in lower case."""
+    """The extension as it is listed: lower case, and `jpg` for `jpeg`."""
     extension = extension.lower()
     return "jpg" if extension == "jpeg" else extension
 
@@ -38,7 +37,7 @@ def file_name(stem: str, row: MediaRow) -> str:
 
 
 def file_node(row: MediaRow) -> Node:
-    """The file of a row; the raw one where its type is not known."""
+    """The file of a row; the raw file where its type is not known."""
     if not row.extension:
         return MediaRawNode(row.id)
     return MediaFileNode(row.id, listed(row.extension))
@@ -51,7 +50,7 @@ def _known(context: Context, media_id: int) -> MediaRow | None:
 
 
 def _ask_row_behind(context: Context, media_id: int) -> None:
-    """What v2 tells of a file whose bytes are there: its name, its type, and when it was made. Nobody waits for it."""
+    """Ask v2 in the background for a file whose bytes are there: for its name, its type, and when it was made."""
     if context.catalog.media_file(media_id) is None:
         context.account.begin(("media-row", media_id), None, partial(_asked, context, media_id))
 
@@ -67,7 +66,7 @@ async def _asked(context: Context, media_id: int) -> MediaRow:
 
 
 def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """`{id}.{ext}` in its own type; in another documented type where the service gives it."""
+    """`{id}.{ext}`: in its own type; in another documented type where the service gives it."""
     media_id, extension = int(parts["id"]), listed(parts["ext"])
     row, node = _known(context, media_id), MediaFileNode(media_id, extension)
     if row is not None and extension == listed(row.extension):
@@ -82,7 +81,7 @@ def resolve_file(context: Context, _parent: Node, parts: Parts) -> Node | Questi
                 await context.require_remote(file_content(context, node))
                 _ask_row_behind(context, media_id)
                 return node
-        # in its own type the service may give it in another way, which its row tells
+        # in its own type the service may give it in another way, which is in its row
         row = await _asked(context, media_id)
         if extension == listed(row.extension):
             return file_node(row)
@@ -139,7 +138,7 @@ def _of_row(context: Context, media_id: int, node_of: Callable[[int], Node]) -> 
 
 
 def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """`{name}.{ext}` as listed, or `{bare name}` where nothing tells the type."""
+    """`{name}.{ext}` as listed, or `{bare name}` where the type is not known."""
 
     def known() -> MediaRow | None:
         name, extension = parts.get("name") or parts["bare_name"], parts.get("ext", "")
@@ -151,7 +150,7 @@ def resolve_by_name(context: Context, _parent: Node, parts: Parts) -> Node | Que
 
 
 def resolve_public(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """`{key}.{ext}`: known where it is the account's own, else the file itself is asked."""
+    """`{key}.{ext}`: known where it is the account's own, else the service is asked for the file."""
     if context.account.v2 is None:
         raise NotInTree("media are v2's")
     row = context.catalog.media_by_public_key(parts["key"])
@@ -189,7 +188,7 @@ def by_name_entries(context: Context, _node: Node, after: int) -> list[Entry]:
 
 
 def public_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """The account's own that have a public URL."""
+    """The account's own media that have a public URL."""
     return _entries_of(context, after, _public_entry)
 
 
@@ -201,7 +200,7 @@ def _public_entry(row: MediaRow) -> tuple[str, Node] | None:
 
 
 def _entries_of(context: Context, after: int, show: Callable[[MediaRow], tuple[str, Node] | None]) -> list[Entry]:
-    """The next entries of the rows that `show` makes one of; [] only behind the last of them."""
+    """The next entries of those rows for which `show` returns one; [] only after the last of all."""
     seq = seq_before(after)
     while rows := context.catalog.media(after_seq=seq):
         shown = [(row, entry) for row in rows if (entry := show(row)) is not None]
@@ -212,7 +211,7 @@ def _entries_of(context: Context, after: int, show: Callable[[MediaRow], tuple[s
 
 
 def file_content(context: Context, node: MediaFileNode) -> Remote:
-    """The public URL's own suffix first, then the documented one, then the raw file (api.md section 6)."""
+    """The public URL's own suffix first, then the documented one, then the raw file (`cffs/docs/service.md#media`)."""
     media_id, extension = node.media_id, node.extension
     row = context.catalog.media_file(media_id)
     spellings: list[str] = []
@@ -236,7 +235,7 @@ def file_content(context: Context, node: MediaFileNode) -> Remote:
 
 
 def _hint_nbytes(context: Context, row: MediaRow) -> int | None:
-    """What the service told, or how long that is which is read until the service gives the file out."""
+    """The size that the service gave, or that of the upload that is read until the service gives the file out."""
     upload = context.uploads.uploaded.stand_in(row.id) if context.uploads is not None else None
     return row.hint_nbytes if upload is None else upload.nbytes
 
@@ -255,7 +254,7 @@ def raw_content(context: Context, node: MediaRawNode) -> Remote:
 
 
 def public_content(context: Context, node: MediaPublicFileNode) -> Remote:
-    """By the key, in the spelling of the account's own URL where it has one."""
+    """By the key; in the spelling of the account's own URL, where it has one."""
     key, extension = node.key, node.extension
     row = context.catalog.media_by_public_key(key)
     spellings = [extension, "jpeg"] if extension == "jpg" else [extension]

@@ -1,7 +1,7 @@
-"""The namespace: from a folder and a name to a node, from a folder to its entries, from a file to what stat shows.
+"""The namespace: names to nodes, folders to entries, files to what stat shows.
 
-It must not know the kernel, SQL or HTTP, nor any one kind: it reads the tables.
-`fuse/operations` calls it.
+It owns how a lookup tries the routes, what a promise is proven by, and what stat shows of a node. It must not know the
+kernel, SQL or HTTP, nor any one kind: it applies the tables.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -44,16 +44,16 @@ from cffs.tree.unproven import Question, Unproven
 
 #: linux/limits.h NAME_MAX.
 MAX_NAME_NBYTES = 255
-#: What a folder always shows lies up to here; it does not make up for a list that could not be asked.
+#: A folder's fixed entries lie up to here; they do not make up for a list that could not be asked for.
 _LAST_FIXED_OFFSET = FIRST_ROW_OFFSET - 1
 
 
 class Description(NamedTuple):
-    """What stat can say of a node without a question.
+    """What stat can show of a node without a request.
 
-    `nbytes` is None where nobody knows the size yet, `is_exact` False where it is a hint; `is_volatile` marks what
-    changes by itself, `is_passing` a name that may soon stand for something else; `modified_ns` is None where nothing
-    tells a time.
+    `nbytes` is None where the size is not known, and `is_exact` False where it is a hint. `is_volatile` marks a file
+    that changes by itself, `is_passing` a name that may soon stand for something else. `modified_ns` is None where no
+    time is known.
     """
 
     is_folder: bool
@@ -65,7 +65,7 @@ class Description(NamedTuple):
 
 
 class Namespace:
-    """The tree of one mount. Lookups and listings may ask the service; everything else reads what is known."""
+    """The tree of one mount. Lookups and listings may ask the service; all other methods read what is known."""
 
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
@@ -75,11 +75,11 @@ class Namespace:
         self._progress_checks = ProgressChecks(context)
 
     def find(self, parent: Node, name: str) -> Node | Unproven:
-        """The node that `name` stands for in the folder `parent`, or what proves that there is one: never a question,
-        never a checkpoint.
+        """The node that `name` stands for in the folder `parent`, or what proves that it exists. Never a request, never
+        a checkpoint.
 
-        Raises NameTooLong, NotAFolder, NotInTree or RemoteObjectMissing where it is known that there is none. Names
-        that file managers probe by habit, or that are no UTF-8, are never asked.
+        Raises NameTooLong or NotAFolder; NotInTree or RemoteObjectMissing where the name is known not to exist. Names
+        that file managers probe by habit, or that are not UTF-8, are never asked for.
         """
         if name_nbytes(name) > MAX_NAME_NBYTES:
             raise NameTooLong(name[:MAX_NAME_NBYTES])
@@ -115,7 +115,7 @@ class Namespace:
         return unproven
 
     def _below(self, promised: Unproven, name: str) -> Unproven:
-        """A name in a folder that is not proven itself: that comes first."""
+        """A name in a folder that is itself unproven: the folder is proven first."""
         folder = promised.stand_in
         if promised.kind not in FOLDERS:
             raise NotAFolder(promised.kind.name)
@@ -123,7 +123,7 @@ class Namespace:
         async def ask() -> Node:
             self._begin_below(folder, name)
             found = self._resolved(await self.promised_names.ask(promised), name)
-            # not by `promises.ask`: under the same folder and name it would wait for this very question
+            # not by `promised_names.ask`: under the same folder and name it would wait for this very question
             return await found.ask() if isinstance(found, Unproven) else found
 
         for route, _parts in _matching(promised.kind, name):
@@ -134,9 +134,9 @@ class Namespace:
         raise NotInTree(name)
 
     def _begin_below(self, folder: Node, name: str) -> None:
-        """Begin to ask for a folder in a folder that is not proven yet, so that both answers come after one latency.
+        """Start to ask for a folder in a folder that is unproven, so that both answers come after one latency.
 
-        Files wait for their folder: the bytes of a path that is not there would be fetched in vain.
+        Files wait for their folder: the bytes of a path that does not exist would be fetched in vain.
         """
         if folder.kind not in HANDLERS:
             return
@@ -146,29 +146,30 @@ class Namespace:
                 self._context.account.begin(("ahead", folder, name), None, found.ask)
 
     def is_resolved(self, promised: Unproven) -> bool:
-        """True where what is known tells of the name by now, so that it need not be proven again."""
+        """True where what is known now decides the name, so that it need not be proven again."""
         try:
             return not isinstance(self._resolved(promised.folder, promised.name), Unproven)
         except CffsError:
             return False
 
     async def lookup(self, parent: Node, name: str) -> Node:
-        """The node that `name` stands for in the folder `parent`, asked for where nothing is known of it.
+        """The node that `name` stands for in the folder `parent`, asked for where it is not known.
 
-        Raises what `find` raises, and what stops an answer. Cancelled, a question goes on for the next lookup.
+        Raises what `find` raises, and what stops an answer. A checkpoint where it asks; cancelled, the request goes on,
+        and the next lookup finds its answer.
         """
         found = self.find(parent, name)
         return await self.promised_names.ask(found) if isinstance(found, Unproven) else found
 
     async def lookup_patiently(self, unproven: Unproven) -> Node:
-        """The same for a name that the kernel may be about to create, and must not be promised: for as long as a lookup
-        may hold up its folder. Raises DeadlineExceeded then."""
+        """The node of a name that must not be promised, since the kernel may be about to create it. Waits as long as a
+        lookup may hold up its folder, then raises DeadlineExceeded. Always a checkpoint."""
         with trio.move_on_after(self._context.account.patience_seconds(Api.V2)):
             return await unproven.ask()
         raise DeadlineExceeded("the service has not answered yet")
 
     def is_prepared(self, folder: Node) -> bool:
-        """True where `prepare` would neither ask nor wait; what it starts behind the caller is started then."""
+        """True where `prepare` would neither ask nor wait; a refresh that is due is then started in the background."""
         handlers = HANDLERS[folder.kind]
         if handlers.is_prepared is None or not handlers.is_prepared(self._context, folder):
             return False
@@ -177,9 +178,10 @@ class Namespace:
         return True
 
     async def prepare(self, folder: Node) -> None:
-        """Have asked what must be asked before the folder can be listed; nothing where it was listed before.
+        """Ask for what must be known before the folder can be listed; nothing where it was listed before.
 
-        Raises what stops an answer, unless something is known to show. Cancelled, questions go on.
+        Raises what stops an answer, unless there is something to show. A checkpoint where it asks; cancelled, requests
+        go on.
         """
         handlers = HANDLERS[folder.kind]
         try:
@@ -191,31 +193,29 @@ class Namespace:
             self._context.listings.refreshed(handlers.listing, handlers.campaign_of(folder))
 
     def entries(self, folder: Node, *, after: int) -> list[Entry]:
-        """The next known entries past the offset `after`, ascending; [] where there are none (yet).
-
-        Raises NotAFolder for a file.
-        """
+        """The next known entries past the offset `after`, ascending; [] where there are none (yet). Raises NotAFolder
+        for a file."""
         return HANDLERS[folder.kind].entries(self._context, folder, after)
 
     def is_in_thread(self, folder: Node) -> bool:
-        """True where finding entries may mean looking at every row: `page`, not `entries`, is then to be asked."""
+        """True where finding entries may take a look at every row: `page` must then be used, not `entries`."""
         return HANDLERS[folder.kind].entries_in_thread is not None
 
     async def page(self, folder: Node, *, after: int) -> list[Entry]:
-        """The same for who can wait: a checkpoint where many rows must be looked at."""
+        """What `entries` returns, from a thread where many rows must be looked at. A checkpoint there."""
         in_thread = HANDLERS[folder.kind].entries_in_thread
         return self.entries(folder, after=after) if in_thread is None else await in_thread(self._context, folder, after)
 
     def is_whole(self, folder: Node) -> bool:
-        """True where one call of `entries` gives all that the folder has."""
+        """True where one call of `entries` returns all that the folder has."""
         return HANDLERS[folder.kind].is_whole
 
     async def wait_for_entries(self, folder: Node) -> bool:
-        """Whether more entries may have come: waits for the next page of a first listing.
+        """Wait for the next page of a first listing; True where more entries may have come.
 
-        False at once where the folder has been listed before (a refresh goes on behind the caller) or nothing lists
-        it. Raises what stopped the first listing if it left nothing to show, or stopped it in its middle: who lists has
-        got what is known then, and must hear that it is not all. A checkpoint where it waits.
+        False at once where the folder has been listed before (a refresh goes on in the background), or where nothing
+        lists it. Raises what stopped the first listing, if it left nothing to show or stopped in the middle: the caller
+        has shown what was known then, and must learn that it is not all. A checkpoint where it waits.
         """
         handlers, listings = HANDLERS[folder.kind], self._context.listings
         name, campaign_id = handlers.listing, handlers.campaign_of(folder)
@@ -232,27 +232,27 @@ class Namespace:
         return False
 
     def content(self, file: Node) -> Content:
-        """What the file holds, from what is known. Raises IsAFolder; RemoteObjectMissing where its row is gone."""
+        """What the file holds, as far as it is known. Raises IsAFolder; RemoteObjectMissing where its row is gone."""
         return HANDLERS[file.kind].content(self._context, file)
 
     async def content_of_now(self, file: Node) -> Content:
-        """The same, asked again first where the recording is being made (at most once a second). Raises the same; what
-        stops an answer is not told. A checkpoint where it asks."""
+        """What `content` returns; for a recording in progress its state is asked for first, at most once a second.
+        Raises what `content` raises, but nothing that stops an answer. A checkpoint where it asks."""
         content = self.content(file)
         return self.content(file) if await self._progress_checks.check(file, content) else content
 
     def describe(self, node: Node) -> Description:
-        """What stat can say now, without a question."""
+        """What stat can show now, without a request."""
         if node.kind in FOLDERS:
             return Description(is_folder=True, modified_ns=_ns(self.folder_modified_ms(node)))
         return self.describe_content(self.content(node))
 
     def folder_modified_ms(self, folder: Node) -> int | None:
-        """When the newest of what the folder stands for was made; None where nothing tells."""
+        """When the newest of what the folder stands for was made; None where that is not known."""
         return modified_ms(self._context, folder)
 
     def listed_size_and_time(self, content: Remote) -> tuple[int | None, int | None]:
-        """The size and the time (unix ms) of a file of which nothing but what listed it has told."""
+        """The size and the time (unix ms) of a file, as far as its listing alone gave them."""
         nbytes = None if self._context.settings.exact_sizes else content.hint_nbytes
         return nbytes, content.seen_ms if content.created_ms is None else content.created_ms
 
@@ -261,7 +261,7 @@ class Namespace:
         return self._context.known(remote)
 
     def describe_content(self, content: Content) -> Description:
-        """The same of a file whose content is at hand."""
+        """What stat can show of a file whose content is at hand."""
         if isinstance(content, Spooled):
             return Description(
                 is_folder=False,
@@ -275,7 +275,7 @@ class Namespace:
             return Description(
                 is_folder=False,
                 nbytes=content.nbytes if content.body is None else len(content.body),
-                is_exact=False,  # rendered anew at each open, under the same inode
+                is_exact=False,  # rendered again at each open, under the same inode
                 is_volatile=content.volatile,
                 modified_ns=_ns(content.modified_ms),
             )
@@ -308,7 +308,8 @@ class Namespace:
         )
 
     async def load(self, document: Document) -> bytes:
-        """The bytes of a rendered file, asked for where they are not known. Raises what stops an answer."""
+        """The bytes of a rendered file, asked for where they are not known. Raises what stops an answer. A checkpoint
+        where it asks."""
         if document.body is not None:
             return document.body
         if document.load is None:
@@ -316,27 +317,27 @@ class Namespace:
         return await document.load()
 
     async def measure(self, remote: Remote) -> None:
-        """Ask the origin once for the size of a listed file that has no usable hint; it is remembered for good. Nothing
-        of its body is fetched but the first byte."""
+        """Ask the origin once for the size of a listed file without a usable hint. Only the first byte of its body is
+        fetched, and the size is kept for good. A checkpoint where it asks."""
         if not self._context.is_known(remote):
             await self._context.objects.probe(remote.key, remote.sources)
 
     async def look_at(self, remote: Remote) -> None:
-        """The same of a file that was not listed: its first piece is asked for, as who opens it does. Where that does
-        not tell its size, and it may be one that is being made, that is waited for. A checkpoint."""
+        """Ask for the first piece of an unlisted file, as an open does. Where that does not show its size, and the
+        recording may be in progress, wait for its state. Always a checkpoint."""
         if self._context.first_pieces.unsettled(remote.key) is not None:
             await wait_for_state(self._context, remote)
         else:
             await self._context.require_remote(remote)
 
     def require_readable(self, remote: Remote) -> None:
-        """Raise RecordingBroken for what the service itself calls broken, so that open fails and not a read."""
+        """Raise RecordingBroken for what the service itself calls broken, so that open() fails and not a read()."""
         if remote.state is RecordingState.ERROR:
             raise RecordingBroken(f"the service reports {remote.key} as broken (state ERROR)")
 
 
 def _matching(kind: Kind, name: str) -> Iterator[tuple[Route, Parts]]:
-    """The rows of a folder of that kind that the name fits, with its parts."""
+    """The routes of a folder of that kind that match the name, with the parts of the name."""
     # the service can have neither; what this mount wrote itself may be called so
     never_asked = is_probe_name(name) or not is_text(name)
     for route in routes_of(kind):
@@ -350,7 +351,7 @@ def _stand_in(folder: Node, name: str, *, is_folder: bool) -> Node:
 
 
 async def _first_found(asks: Sequence[Callable[[], Awaitable[Node]]]) -> Node:
-    """The first node that one of the questions finds. Raises RemoteObjectMissing where none does, whatever its way to
+    """The first node that a question finds. Raises RemoteObjectMissing where none does, whatever each of them raised to
     say so."""
     missing = RemoteObjectMissing("not there")
     for ask in asks:
@@ -364,8 +365,8 @@ async def _first_found(asks: Sequence[Callable[[], Awaitable[Node]]]) -> Node:
 
 
 def _first_seen_ms(content: Remote, fact: Fact | None) -> int | None:
-    """Either may be the first to have told of the object: a listing, or the object's own answer. An object that changed
-    is as old as its new version."""
+    """When the object was first seen, by a listing or by its own answer, whichever was first. An object that changed is
+    as old as its new version."""
     if fact is not None and fact.version:
         return fact.seen_ms
     seen = (content.seen_ms, fact.seen_ms if fact is not None else None)

@@ -1,7 +1,6 @@
-"""The namespace's writing half: what is asked to be made, renamed or removed goes to the kind it concerns.
+"""The writing half of the namespace: a request goes to the handlers of its kind.
 
-It must not know the kernel, nor any one kind: it reads the table.
-`fuse/write_operations` calls it.
+It must not know the kernel, nor any one kind.
 """
 
 import stat
@@ -16,44 +15,45 @@ from cffs.tree.write_handlers import NO_WRITING, Change, WritableFile, WriteHand
 
 
 class NamespaceWriting:
-    """Every method raises ReadOnlyMount where the mount or the place is read-only, else what the kind raises.
+    """Makes, renames, changes and removes names.
 
-    Cancelled, an act that was sent may have happened; the kinds keep that short of repeating it.
+    Every method raises ReadOnlyMount where the mount or the place is read-only, else what the kind raises. Cancelled,
+    an action that was sent may have happened; the kinds see to it that it is not repeated.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def permissions(self, node: Node) -> int | None:
-        """The mode bits of a node that writing makes different, else None."""
+        """The mode bits of a node that is writable in its own way, else None."""
         writing = HANDLERS[node.kind].writing
         return writing.permissions if self._is_enabled(writing) else None
 
     def may_create(self, folder: Node) -> bool:
-        """True where a name of the folder may be looked up since it is about to be created."""
+        """True where a lookup of a name in the folder may mean that it is about to be created."""
         writing = HANDLERS[folder.kind].writing if folder.kind in HANDLERS else NO_WRITING
         if writing.is_of_notes:  # a note's name is never promised
             return False
         return writing.has_mkdir or (self._context.is_writable and bool((writing.permissions or 0) & stat.S_IWUSR))
 
     async def create_file(self, folder: Node, name: str, opening: WriteOpen) -> tuple[Node, WritableFile]:
-        """A new file, opened for writing."""
+        """Create a file, opened for writing."""
         return await self._of_folder(folder, name).create_file(self._context, folder, name, opening)
 
     async def make_folder(self, folder: Node, name: str) -> Node:
-        """A new folder."""
+        """Create a folder."""
         return await self._of_folder(folder, name).make_folder(self._context, folder, name)
 
     async def remove_file(self, folder: Node, name: str) -> None:
-        """The name is gone; what that means is the kind's."""
+        """Remove a file; what that means is up to the kind."""
         await self._of_folder(folder, name).remove_file(self._context, folder, name)
 
     async def remove_folder(self, folder: Node, name: str) -> None:
-        """The same of a folder."""
+        """Remove a folder."""
         await self._of_folder(folder, name).remove_folder(self._context, folder, name)
 
     async def rename(self, old_folder: Node, old: str, new_folder: Node, new: str, *, replaces: bool) -> None:
-        """The file `old` is called `new`; without `replaces` AlreadyExists where there is one of that name."""
+        """Rename the file `old` to `new`; without `replaces`, raises AlreadyExists where there is a `new`."""
         writing, target = self._of_folder(old_folder, old), self._of_folder(new_folder, new)
         for folder, its in ((old_folder, writing), (new_folder, target)):
             if not its.permissions:
@@ -63,11 +63,11 @@ class NamespaceWriting:
         await writing.rename(self._context, old_folder, old, new, replaces)
 
     async def open_file(self, file: Node, opening: WriteOpen) -> WritableFile:
-        """The file opened for writing, or for reading what is being written."""
+        """Open the file for writing, or for reading what is being written."""
         return await self._of(file).open_file(self._context, file, opening)
 
     async def change(self, node: Node, change: Change) -> None:
-        """A new length, or times, owner or mode."""
+        """Change the length, or times, owner or mode."""
         await self._of(node).change(self._context, node, change)
 
     async def stand_in(self, file: Node, problem: CffsError) -> WritableFile | None:
@@ -77,7 +77,7 @@ class NamespaceWriting:
         return await HANDLERS[file.kind].writing.stand_in(self._context, file, problem)
 
     def served(self, file: Node) -> None:
-        """The service gave the file out. Never a checkpoint."""
+        """Note that the service gave the file out. Never a checkpoint."""
         if self._context.is_writable:
             HANDLERS[file.kind].writing.served(self._context, file)
 

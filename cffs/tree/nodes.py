@@ -1,9 +1,10 @@
-"""Nodes: what a name of the tree stands for, as one type of value for each kind of file or folder.
+"""Nodes: what a name of the tree stands for, as a type for each kind of node.
 
-Owns the kinds, and what tells a node from its like. It must not know how nodes are found, nor what they hold.
+It owns the kinds, and what identifies a node within its kind. It must not know how nodes are found, nor what they
+hold.
 
-Nodes are made, hashed and compared several times for each entry of a listing, so they are named tuples, which do all of
-that in C. A named tuple equals any tuple of the same fields; its last field is therefore its kind.
+A listing makes, hashes and compares nodes several times for each entry, so they are named tuples, which do that in C. A
+named tuple equals any tuple with the same fields; the last field of a node is therefore its kind.
 """
 
 from enum import Enum, auto
@@ -11,13 +12,13 @@ from typing import Final, Literal, NamedTuple
 
 
 class Kind(Enum):
-    """Every kind of node; `tree/routes` says where it stands, `tree/handler_table` what it does."""
+    """Every kind of node."""
 
-    # its members are the only ones of their kind; Enum's own hashes the name, in Python, several times an entry
+    # Members are unique, so their identity is hash enough; Enum hashes the name, in Python, several times an entry
     __hash__ = object.__hash__
 
     ROOT = auto()
-    #: A name that was promised, of which only the answer tells what it stands for.
+    #: A name that was promised, of which only the answer shows what it stands for.
     UNPROVEN_FOLDER = auto()
     UNPROVEN_FILE = auto()
     README = auto()
@@ -340,7 +341,7 @@ class OwnFileNode(NamedTuple):
 
 
 class UnprovenNode(NamedTuple):
-    """Stands in for what `name` is in `folder` until an answer tells which of its kind it is."""
+    """Stands in for what `name` is in `folder` until an answer shows which of its kind it is."""
 
     folder: "Node"
     name: str

@@ -1,4 +1,4 @@
-"""Notes beside recordings: `S.srt` and its like wherever a folder shows `S.mp3` or `S.wav`.
+"""Notes beside recordings: `S.srt` and its like, where a folder shows audio `S`.
 
 It owns which names of a folder are notes, and where listings show them. It must not know how notes are stored
 (`notes/`), nor the kernel. A note belongs to its recording: each folder that shows the recording shows the note, under
@@ -25,7 +25,8 @@ from cffs.tree.size_hints import Form
 from cffs.tree.unproven import Question, denied_for_now
 from cffs.tree.write_handlers import Change, WritableFile, WriteHandlers, WriteOpen
 
-#: A folder's own offsets are told apart from those of the notes beside each of its entries: one, and one a suffix.
+#: A folder's own offsets, and those of the notes beside each of its entries, are kept distinct: one for the entry, and
+#: one for each suffix.
 _OFFSETS_AN_ENTRY = 16
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 
@@ -64,7 +65,7 @@ def beside(entries: Entries) -> Entries:
 
 
 def beside_in_thread(entries: EntriesInThread) -> EntriesInThread:
-    """The same of a listing that is a checkpoint."""
+    """The listing of a folder of audio whose entries come from a thread, with the notes of each recording after it."""
 
     async def with_notes(context: Context, folder: Node, after: int) -> list[Entry]:
         if context.notes is None:
@@ -80,7 +81,7 @@ def beside_in_thread(entries: EntriesInThread) -> EntriesInThread:
 
 
 def _offset_before(offset: int) -> int:
-    """The folder's own offset before the entry that the offset is of, or is beside."""
+    """The folder's own offset before the entry with that offset, or the entry that it is beside."""
     return max(0, offset // _OFFSETS_AN_ENTRY - 1)
 
 
@@ -105,7 +106,7 @@ def _with_notes(context: Context, notes: AccountNotes, entries: list[Entry]) -> 
 
 
 def resolve(context: Context, parent: Node, parts: Parts) -> Node:
-    """A note that is there, of a recording that the folder has under that name. Never a question."""
+    """A note that exists, of a recording that the folder has under that name. Never a question."""
     stem, extension = parts["stem"], parts.get("note") or parts["note_but_json"]
     if context.notes is None:
         raise NotInTree("no notes are kept here")
@@ -126,7 +127,7 @@ def resolve_temporary(context: Context, parent: Node, parts: Parts) -> Node:
 
 
 def content(context: Context, node: NoteNode) -> Spooled:
-    """What it holds now."""
+    """What the note holds now."""
     found = _notes(context).stat_open(_key_of(node))
     if found is None:
         raise RemoteObjectMissing("the note is gone")
@@ -166,7 +167,7 @@ async def _rename(context: Context, folder: Node, old: str, new: str, replaces: 
 
 
 async def _change(context: Context, node: NoteNode, change: Change) -> None:
-    """A length is the note's; times, owner and mode are accepted and not kept."""
+    """A length goes to the note; times, owner and mode are accepted and not kept."""
     if change.nbytes is None:
         return
     if change.file is not None:
@@ -206,8 +207,8 @@ def _is_metadata(folder: Node, extension: str) -> bool:
 
 
 async def _key_to_write(context: Context, folder: Node, name: str) -> Key:
-    """The file that a name stands for where it is written. Raises ContentRefused for a name of no note, ReadOnlyMount
-    for the service's own files, and what stops an answer where the recording must be asked for."""
+    """The file that a name means where it is written. Raises ContentRefused for a name of no note, ReadOnlyMount for
+    the service's own files, and what stops an answer where the recording must be asked for."""
     split = split_note_name(name)
     if split is not None and not _is_metadata(folder, split[1]):
         recording_id = await _asked_recording(context, folder, split[0])

@@ -1,7 +1,7 @@
-"""Under which key the bytes of a file are cached, and what was learned of them is known. Pure.
+"""Keys of objects: the name of a file's bytes in caches and facts. Pure.
 
-It must not know rows: a file's key is a matter of its ids alone. The modules of the tree that fill files use the same
-spelling; `tree/inodes` asks it which version of its object a node shows.
+It owns the spelling of keys for inodes and versions; the modules that fill files spell them alike. It must not know
+rows: a key is made of a node's ids alone.
 """
 
 from cffs.core.names import encode_name
@@ -21,7 +21,7 @@ WITH_KEYS = frozenset({Kind.MP3, Kind.WAV, Kind.MEDIA_FILE, Kind.MEDIA_RAW, Kind
 
 
 def object_key(node: Node) -> str | None:
-    """The key of the node's object; None where the node has none, or its version is part of what tells it apart."""
+    """The key of the node's object; None where the node has none, or its version is part of its identity."""
     match node:
         case Mp3Node():
             return f"recording/{node.recording_id}.mp3"

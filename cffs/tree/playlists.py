@@ -1,9 +1,10 @@
-"""playlist.m3u8 in every folder of audio: its recordings as relative paths, rendered from rows.
+"""playlist.m3u8 in every folder of audio: its recordings as relative paths.
 
-It must not know how the folders find their files: it asks the same functions that list them.
-The namespace calls it. A playlist costs no request; what it holds is rendered at stat and open, page by page.
-Its lines are the names as they stand: mpv, mplayer and mpg123 open a line as a path and decode nothing (of 18 odd names
-that were percent-encoded they played 2). VLC alone decodes `%`, `#` and `?`, whatever a line looks like.
+It owns the format, and the rendering page by page. It must not know how folders find their files: it uses the functions
+that list them. A playlist costs no request, and is rendered when its size or its bytes are asked for.
+
+A line is a name as it stands: mpv, mplayer and mpg123 open a line as a path and decode nothing (of 18 odd names that
+were percent-encoded they played 2). VLC alone decodes `%`, `#` and `?`, whatever a line looks like.
 """
 
 import re
@@ -47,14 +48,14 @@ _HEAD = b"#EXTM3U\n"
 #: (1 ms).
 _PAGE_ROWS = 2000
 _AT_ONCE = 200
-#: A hundred thousand lines; whoever asks for a longer one has it made further on.
+#: Enough for a hundred thousand lines; a longer playlist is continued when it is asked for again.
 _AHEAD_SECONDS = 1.0
-#: Players take a line that begins so for a comment, cut the blank off, or (VLC) take the colon for a URL's.
+#: Players take such a beginning for a comment, cut off the blank, or (VLC) take the colon for that of a URL.
 _MISTAKEN = re.compile(r"[#\s]|[^/]*:")
-#: (place behind the last row: its time and sequence number, views) -> the next rows.
+#: (position after the last row: its time and sequence number, views) -> the next rows.
 Find = Callable[[tuple[int, int], Views], list[ViewRow]]
 _AUDIO = (Mp3Node, WavNode, DynamicFileNode)
-#: The folder's own listing tells what it plays.
+#: The folder's own listing says what it plays.
 AUDIO_ENTRIES: dict[Kind, Callable[[Context, Any, int], list[Entry]]] = {
     Kind.CAMPAIGN: campaigns.audio_entries,
     Kind.CALL: recordings.call_entries,
@@ -66,12 +67,12 @@ AUDIO_ENTRIES: dict[Kind, Callable[[Context, Any, int], list[Entry]]] = {
     Kind.SEARCH: search.files,
     Kind.DYNAMIC_CAMPAIGN: dynamic.file_entries,
 }
-#: Folders that list, behind their recordings, the files that v1 alone told of.
+#: Folders that list, after their recordings, files that only v1 has listed.
 _WITH_FILES_BEHIND = frozenset({Kind.CAMPAIGN, Kind.RECORDINGS})
 
 
 def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
-    """Every folder of audio has one."""
+    """Every folder of audio has a playlist."""
     return about(parent, Kind.PLAYLIST)
 
 
@@ -85,13 +86,14 @@ def content(context: Context, node: AboutFolderNode) -> Content:
         return await context.render_cache.render(folder, _step_of(context, folder), state=state)
 
     nbytes = context.render_cache.nbytes(folder, state=state)
-    # volatile: it is another one with each recording, and stat is to tell the size of now
+    # volatile: each new recording changes it, and stat should report its size of now
     return Document(body=None, load=load, nbytes=nbytes, modified_ms=modified_ms(context, folder), volatile=True)
 
 
 def _make_again_when_whole(context: Context, folder: Node) -> None:
-    """Who asks for a campaign's playlist while its calls are being listed, as the first `ls -l` does for its size, will
-    ask again: it is made behind everybody once all of it is known, as far as that takes a second."""
+    """Render a campaign's playlist again in the background once its calls are all listed, as far as that takes a
+    second: a program that asks for it while they are being listed, as the first `ls -l` does for its size, will ask
+    again."""
     if not isinstance(folder, CampaignNode):
         return
     listings, campaign_id = context.listings, folder.campaign_id
@@ -110,12 +112,13 @@ def _make_again_when_whole(context: Context, folder: Node) -> None:
 
 
 def _state(context: Context) -> Hashable:
-    """Another one where playlists may be other ones."""
+    """A value that changes whenever a playlist may change."""
     return context.catalog.state, shown_forms(context), recordings.wavs_are_sure(context)
 
 
 def _step_of(context: Context, folder: Node) -> Step:
-    """How the folder is rendered page by page: that of a million rows is read in a thread, and nobody is held up."""
+    """How the folder is rendered page by page. A folder of a million rows is read in a thread, and holds up no other
+    task."""
     find = _FOUND.get(folder.kind)
 
     async def of_rows(at: Any) -> tuple[bytes, Any] | None:
@@ -179,7 +182,7 @@ _FOUND: dict[Kind, Callable[[Context, Any], Find]] = {
 
 
 def _lines(context: Context, folder: Node, rows: list[ViewRow]) -> str:
-    """The items of rows, by the names that their folder shows them under; none of what it shows no audio of."""
+    """The items of rows, under the names that their folder shows; none for a row without audio in the folder."""
     shown, is_sure = shown_forms(context), recordings.wavs_are_sure(context)
     are_ids = context.settings.lists_ids or folder.kind is Kind.RECORDINGS
     lies_in_calls = context.settings.lists_ids and folder.kind is Kind.CAMPAIGN
@@ -230,5 +233,5 @@ def _item(context: Context, row: ViewRow | None, path: str) -> str:
 
 @lru_cache(4096)
 def _title(number: str, name: str) -> str:
-    """The same for most recordings of a caller, and dear to make."""
+    """Cached, because it is the same for most recordings of a caller and expensive to make."""
     return printable_line(number if name in USUAL_NAMES else f"{number} {encode_name(name)}")

@@ -1,4 +1,4 @@
-"""README.txt in the root and in search/: what a newcomer needs to know, in fifteen lines each.
+"""README.txt in the root and in search/: what a newcomer needs, in fifteen lines.
 
 It owns these texts. It must not know more of the tree than its names, and which API lists what.
 """
@@ -74,7 +74,7 @@ def resolve_of_search(_context: Context, _parent: Node, _parts: Parts) -> Node:
 
 
 def content(context: Context, _node: Node) -> Content:
-    """What lies where, as far as the credentials of this mount can show it."""
+    """What lies where, as far as this mount's credentials can show it."""
     if context.account.v2 is None:
         return Document(body=_OF_V1_ALONE.encode())
     text = _ROOT

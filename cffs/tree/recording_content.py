@@ -1,7 +1,6 @@
-"""What the files of a call hold: from which sources a recording's bytes come, what of its size is known, metadata.
+"""Content of a call's files: sources and sizes of recordings, and metadata.
 
-It must not know folders or names.
-`tree/handler_table` calls it, and `tree/recordings` where only the file itself can tell whether it exists.
+It owns from which sources a recording's bytes come, and which hint is its size. It must not know folders or names.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from cffs.tree.size_hints import Form, usable
 
 
 def mp3_content(context: Context, node: Mp3Node) -> Remote:
-    """By id; by name where the origin has no by-id form and the name is the only one of its kind in its call."""
+    """By id; by name where the origin has no by-id form, and no other recording of the call has that name."""
     row = context.catalog.recording(node.recording_id)
     if row is None:
         return Remote(key=f"recording/{node.recording_id}.mp3", sources=(v2_recording(node.recording_id),))
@@ -28,7 +27,7 @@ def mp3_content(context: Context, node: Mp3Node) -> Remote:
 
 
 def mp3_of(context: Context, row: RecordingRow, *, is_only_of_name: bool) -> Remote:
-    """The same from a row at hand."""
+    """The MP3 of a row."""
     sources: list[Source] = []
     if context.account.capabilities.offers(Family.CALLS) is not False:
         sources.append(v2_recording(row.id))
@@ -45,7 +44,7 @@ def mp3_of(context: Context, row: RecordingRow, *, is_only_of_name: bool) -> Rem
 
 
 def mp3s_listed(context: Context, rows: Sequence[ListedRecording | RecordingRow]) -> list[Remote]:
-    """What a listing shows of them: without their sources, which nobody reads by."""
+    """What a listing shows of these recordings: no sources, since nothing is read through it."""
     is_shown = _hints_of(context, Form.MP3)
     return [
         Remote(
@@ -68,7 +67,7 @@ def _hint(context: Context, row: RecordingRow, form: Form) -> int | None:
 
 
 def _hints_of(context: Context, form: Form) -> Callable[[int | None, int | None], bool]:
-    """(hint, seconds) -> whether the hint is one for that form, by what is known of hints now."""
+    """(hint, seconds) -> whether the hint is one for that form, as far as is known of hints now."""
     hints = context.catalog.hint_measure
     measured = hints.measured_form()
     if hints.is_not(form):
@@ -78,7 +77,8 @@ def _hints_of(context: Context, form: Form) -> Callable[[int | None, int | None]
 
 
 def wav_content(context: Context, node: WavNode) -> Remote:
-    """By file id; what v2 tells of the recording of the same id dates it, and sizes it where the hint is of a WAV."""
+    """By file id. The recording of that id, where v2 has described it, dates the WAV, and sizes it where its hint is of
+    a WAV."""
     file_id = node.file_id
     key, sources = wav_key(file_id), (v1_recording(file_id),)
     row = context.catalog.recording(file_id)
@@ -88,7 +88,7 @@ def wav_content(context: Context, node: WavNode) -> Remote:
             return Remote(key=key, sources=sources)
         return Remote(key=key, sources=sources, state=_state_of_call(context, file.call_id), seen_ms=file.seen_ms)
     hint = _hint(context, row, Form.WAV)
-    # ERROR says that a recording can be broken: its MP3 most likely is, its WAV is the service's to give or refuse
+    # ERROR means that a recording can be broken: most likely its MP3 is, and its WAV is the service's to give or refuse
     state = RecordingState.UNKNOWN if row.state is RecordingState.ERROR else row.state
     return Remote(
         key=key, sources=sources, hint_nbytes=hint, created_ms=row.created_ms, state=state, seen_ms=row.seen_ms
@@ -96,8 +96,8 @@ def wav_content(context: Context, node: WavNode) -> Remote:
 
 
 def _state_of_call(context: Context, call_id: int) -> RecordingState:
-    """The state of a file of that call, 0 where no call is known. Where v1 numbers its files otherwise than v2, it may
-    be the one of the call that is being made."""
+    """The state of a file of that call (0: of none that is known). Where v1 numbers its files otherwise than v2, it may
+    be the one of the call's recordings that is in progress."""
     rows = context.catalog.recordings_of_call(call_id) if call_id else []
     is_growing = any(row.state is RecordingState.RECORDING for row in rows)
     return RecordingState.RECORDING if is_growing else RecordingState.READY
@@ -112,18 +112,18 @@ def recording_json(context: Context, node: RecordingJsonNode) -> Content:
 
 
 def json_of(row: RecordingRow) -> Document:
-    """The same from a row at hand."""
+    """The metadata of a row."""
     is_growing = row.state is RecordingState.RECORDING
     return Document(body=row.document, modified_ms=row.dated_ms, volatile=is_growing)
 
 
 def call_json(context: Context, node: CallJsonNode) -> Content:
-    """What v2 told of the call, else the ids that are known."""
+    """What v2 has said of the call, else the ids that are known."""
     return call_json_of(context, context.catalog.call(node.call_id), node)
 
 
 def call_json_of(context: Context, row: CallRow | None, node: CallJsonNode) -> Document:
-    """The same from a row at hand; where only the id is known, v2 is asked once."""
+    """The metadata of a call by its row. Where only the id is known, v2 is asked once."""
     modified_ms = row.dated_ms if row is not None else None
     if row is not None and row.document is not None:
         return Document(body=row.document, modified_ms=modified_ms)

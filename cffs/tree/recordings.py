@@ -1,8 +1,7 @@
-"""recordings/ and the audio in a call's folder: which forms exist, under which names, from which sources.
+"""recordings/ and the audio in a call's folder: which forms, under which names.
 
-It must not know campaigns beyond the ids of the folder it is asked about.
-The namespace calls it. v1 gives WAVs by file id, v2 MP3s and metadata by name or id; which of them a listing shows
-is decided in `shown_forms`, lookup finds every form.
+It owns which forms a listing shows (`shown_forms`); a lookup finds every form. It must not know campaigns beyond the id
+in a folder's node. v1 gives WAVs by file id, v2 MP3s and metadata by name or id.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,12 +37,12 @@ from cffs.tree.size_hints import Form
 from cffs.tree.unlisted_recordings import is_state_known, require_named, require_recording
 from cffs.tree.unproven import Question, denied
 
-#: WAVs that only v1's list told of stand behind everything that v2's rows make, in a range of places of their own.
+#: WAVs that only v1 has listed come after all that v2's rows make, in a range of offsets of their own.
 FILES_OFFSET = 1 << 56
 
 
 def campaign_of(context: Context, folder: CallFolderNode) -> int:
-    """The id of the campaign of a call's folder; 0 where it has none, or none is known."""
+    """The id of the campaign of a call's folder; 0 where there is none, or none is known."""
     if isinstance(folder, CallNode):
         return folder.campaign_id
     row = context.catalog.call(folder.call_id)
@@ -51,7 +50,7 @@ def campaign_of(context: Context, folder: CallFolderNode) -> int:
 
 
 def beside(folder: CallFolderNode) -> Beside:
-    """Beside which others the folder of a call is listed."""
+    """With which other calls the folder of a call is listed."""
     if isinstance(folder, CallNode):
         return Beside.CAMPAIGN
     return Beside.ALL if folder.way == DIRECT else Beside.MONTH
@@ -61,7 +60,7 @@ def beside(folder: CallFolderNode) -> Beside:
 
 
 def resolve_call_json(context: Context, parent: CallFolderNode, _parts: Parts) -> Node:
-    """Every call has one."""
+    """Every call has metadata."""
     return CallJsonNode(parent.call_id, campaign_of(context, parent))
 
 
@@ -111,7 +110,7 @@ def _wav_in_call(context: Context, parent: CallFolderNode, file_id: int) -> Node
         return Question(node, ask_list)
     if not is_of_call:
         raise RemoteObjectMissing(reason)
-    # v1's list wants a campaign and the call has none: the file itself decides
+    # v1's list needs a campaign, and the call has none: the file itself decides
     if context.is_known(wav_content(context, node)):
         return node
 
@@ -123,13 +122,13 @@ def _wav_in_call(context: Context, parent: CallFolderNode, file_id: int) -> Node
 
 
 def _is_file_of(file: FileRow, folder: CallFolderNode) -> bool:
-    """True where the folder is the one that v1's list put the file in; below calls/ the campaign does not count."""
+    """True where v1's list put the file in that folder; below calls/ the campaign does not count."""
     is_of_campaign = isinstance(folder, LoneCallNode) or file.campaign_id == folder.campaign_id
     return file.call_id == folder.call_id and is_of_campaign
 
 
 def resolve_call_mp3(context: Context, parent: CallFolderNode, parts: Parts) -> Node | Question:
-    """`{name}.mp3`, and `{id}.mp3` where no recording of the call is named so."""
+    """`{name}.mp3`; and `{id}.mp3`, where no recording of the call has that name."""
     found = _recording_in_call(context, parent, parts["name"])
     if isinstance(found, RecordingRow):
         return Mp3Node(found.id)
@@ -150,12 +149,12 @@ def resolve_call_recording_json(context: Context, parent: CallFolderNode, parts:
     return _json_of(_recording_in_call(context, parent, parts["name"]))
 
 
-#: A row, or what asks for it.
+#: A row, or the function that asks for it.
 _Found = RecordingRow | Callable[[], Awaitable[RecordingRow]]
 
 
 def _json_of(found: _Found, node: RecordingJsonNode | None = None) -> Node | Question:
-    """The metadata of the recording; `node` is what they are as long as there is no row, where that is known."""
+    """The metadata of the recording; `node` is their node while there is no row, where it is known."""
     if isinstance(found, RecordingRow):
         return RecordingJsonNode(found.id)
 
@@ -191,7 +190,7 @@ def _recording_in_call(context: Context, parent: CallFolderNode, stem: str) -> _
         if (row := known()) is not None:
             return row
         if account.capabilities.offers(Family.CALLS) is None and parse_id(stem) is None:
-            # by its name every origin tells of a recording; whether this one lists those of a call is not known yet
+            # every origin finds a recording by its name; whether this one lists those of a call is not known yet
             await ask_together(listed(), named(), until=lambda: _known_in_call(context, call_id, stem) is not None)
             if (row := known()) is not None:
                 return row
@@ -213,22 +212,22 @@ def _known_in_call(context: Context, call_id: int, stem: str) -> RecordingRow | 
         if row is not None and row.call_id != call_id:
             row = None
     if row is None:
-        # Its own name opens too where the folder had to give it another (`call`): where nothing lists recordings,
-        # it is the only one that can be known
+        # Its own name opens too, where the folder had to give it another one (`call`): where nothing lists recordings,
+        # its own is the only one that can be known
         namesakes = (other for other in context.catalog.recordings_of_call(call_id) if encode_name(other.name) == stem)
         row = next(namesakes, None)
     return row
 
 
 def shown_forms(context: Context) -> tuple[Form, ...]:
-    """The forms that listings show: those asked for, else MP3 where v2 lists recordings and WAV otherwise."""
+    """The forms that listings show: those asked for; else MP3 where v2 lists recordings, and both otherwise."""
     if context.settings.formats:
         return tuple(Form(name) for name in context.settings.formats)
     return (Form.MP3,) if context.v2_lists_calls else (Form.MP3, Form.WAV)
 
 
 def call_entries(context: Context, node: CallFolderNode, after: int) -> list[Entry]:
-    """call.json, the recordings of v2 with their metadata, then the files of v1, as far as listings show them."""
+    """call.json, the recordings of v2 with their metadata, then the files of v1, in the forms that listings show."""
     campaign_id, call_id = campaign_of(context, node), node.call_id
     forms = shown_forms(context)
     row, recordings = context.catalog.call_folder(call_id, beside=beside(node))
@@ -257,7 +256,7 @@ def call_entries(context: Context, node: CallFolderNode, after: int) -> list[Ent
 
 
 def wavs_are_sure(context: Context) -> bool:
-    """Every recording of v2 is known to have a WAV under its own id."""
+    """True where every recording of v2 is known to have a WAV under its own id."""
     return context.account.v1 is not None and context.account.file_ids.verdict is Verdict.SAME
 
 
@@ -284,7 +283,7 @@ def resolve_json(context: Context, _parent: Node, parts: Parts) -> Node | Questi
 
 
 def resolve_wav(context: Context, _parent: Node, parts: Parts) -> Node | Question:
-    """v1's file of that id: known from a list, else the file itself is asked."""
+    """v1's file of that id: known from a list, else the service is asked for the file."""
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     file_id = int(parts["id"])
@@ -300,7 +299,7 @@ def _wav(context: Context, file_id: int, *, is_listed: bool) -> Node | Question:
 def _file(
     context: Context, recording_id: int, node: Node, content: Callable[[], Remote], *, is_listed: bool
 ) -> Node | Question:
-    """A file by its id: known where a row tells of it, or the file itself was asked before."""
+    """A file by its id: known where a row names it, or where the file was asked for before."""
     if is_listed or context.is_known(content()):
         return node
 
@@ -332,7 +331,7 @@ def _recording(context: Context, recording_id: int) -> _Found:
 
 
 def recordings_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """The recordings known from v2, with their metadata where ids are listed; then the files known from v1 alone."""
+    """The recordings of v2, with their metadata where ids are listed; then the files that only v1 knows."""
     forms = shown_forms(context)
     entries: list[Entry] = []
     if after < FILES_OFFSET:

@@ -1,6 +1,7 @@
-"""Long rendered files, page by page: whoever waited too long for one finds it further on at the next try.
+"""Cache of long rendered files, which are made page by page.
 
-It must not know what a page holds. `tree/playlists` renders with it; one a mount, in the tree's context.
+It owns the pages of the last file, and the sizes of some before it. It must not know what a page holds. A caller that
+gave up waiting finds the rendering further on at its next try.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -12,13 +13,13 @@ from cachetools import LRUCache
 #: Files whose size is remembered for as long as nothing changes.
 _SIZES = 1_000
 
-#: (place) -> the next page and the place behind it, None behind the last. It may be asked for the same place again.
+#: (position) -> the next page and the position after it; None after the last. It may be called again for a position.
 Step = Callable[[Any], Awaitable[tuple[bytes, Any] | None]]
 
 
 class RenderCache:
-    """The last file rendered, or being rendered, and the sizes of some before it, all of one `state` of the rows:
-    when that is another one nothing is remembered."""
+    """The last file rendered, or being rendered, and the sizes of some before it, all for one `state` of the rows; with
+    another state nothing is remembered."""
 
     def __init__(self) -> None:
         self._one_at_a_time = trio.Lock()
@@ -30,12 +31,12 @@ class RenderCache:
         self._pieces: list[bytes] = []
 
     def nbytes(self, key: Hashable, *, state: Hashable) -> int | None:
-        """The size that `key` has in that state; None where it was not rendered since."""
+        """The size of `key` in that state; None where it was not rendered since."""
         return self._sizes.get(key) if state == self._state else None
 
     async def render(self, key: Hashable, step: Step, *, state: Hashable) -> bytes:
-        """All pages from the place None on, joined. Always a checkpoint. Cancelled, those made so far wait for the
-        next who asks. Raises what a step raises."""
+        """All pages from the position None on, joined. Always a checkpoint. Cancelled, the pages made so far wait for
+        the next caller. Raises what a step raises."""
         async with self._one_at_a_time:
             if state != self._state or key != self._key:
                 if state != self._state:

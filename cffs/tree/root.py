@@ -1,7 +1,6 @@
-"""/ and .cffs/: the folders that are there whatever the service says, and the mount's own files.
+"""/ and .cffs/: the folders that always exist, and the mount's own files.
 
-It must not know what the own files hold: `daemon/status` renders them.
-The namespace calls it.
+It must not know what the own files hold: functions that render them are given to it.
 """
 
 from cffs.core.errors import NotInTree
@@ -11,7 +10,7 @@ from cffs.tree.context import Context, fixed, past
 from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import FixedKind, FixedNode, Kind, Node, OwnFileNode
 
-#: v1 tells neither times nor numbers or labels.
+#: v1 knows neither times nor numbers or labels.
 _VIEWS: dict[str, FixedKind] = {
     "by-date": Kind.BY_DATE,
     "by-number": Kind.BY_NUMBER,
@@ -20,7 +19,7 @@ _VIEWS: dict[str, FixedKind] = {
 
 
 def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """What the credentials given can show; .cffs is there by lookup only."""
+    """What this mount's credentials can show; .cffs is found by lookup only."""
     account = context.account
     named: list[tuple[str, FixedKind]] = [(readme.NAME, Kind.README), ("campaigns", Kind.CAMPAIGNS)]
     named += [("calls", Kind.CALLS)] if account.v2 is not None else []
@@ -32,17 +31,17 @@ def root_entries(context: Context, _node: Node, after: int) -> list[Entry]:
 
 
 def resolve_own_file(context: Context, _parent: Node, parts: Parts) -> Node:
-    """One of the files that the daemon renders."""
+    """One of the mount's own files."""
     if parts["own"] not in context.own_files:
         raise NotInTree(parts["own"])
     return OwnFileNode(parts["own"])
 
 
 def own_entries(context: Context, _node: Node, after: int) -> list[Entry]:
-    """All of them."""
+    """The mount's own files."""
     return past(fixed(*((name, OwnFileNode(name)) for name in context.own_files)), after)
 
 
 def own_content(context: Context, node: OwnFileNode) -> Content:
-    """Rendered now; the size of now."""
+    """Rendered now, with its size of now."""
     return Document(body=context.own_files[node.name](), volatile=True)

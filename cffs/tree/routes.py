@@ -1,7 +1,7 @@
-"""The table of every path: which names a folder of each kind can hold, and what they stand for. Pure.
+"""The table of routes: which names a folder of each kind can hold. Pure.
 
-It must not know whether a name exists; a match only says that the name is well formed.
-The namespace matches lookups with it; the documents' picture of the tree is rendered from it.
+It owns the patterns of names, and the picture of the tree in the documents. It must not know whether a name exists: a
+match only means that it is well formed.
 """
 
 import re
@@ -13,7 +13,7 @@ from cffs.notes.keys import EXTENSIONS as NOTE_EXTENSIONS
 from cffs.notes.keys import TEMPORARY_NAME
 from cffs.tree.nodes import Kind
 
-#: What a placeholder of a pattern stands for (contract section 3).
+#: What a placeholder of a pattern matches (`cffs/docs/semantics.md#the-tree`).
 _PLACEHOLDERS = {
     "id": r"[1-9][0-9]{0,18}",
     "campaign": r"[1-9][0-9]{0,18}",
@@ -56,10 +56,10 @@ _IDS = frozenset({"id", "campaign", "call", "file"})
 
 @dataclass(frozen=True)
 class Route:
-    """One row: in a folder of kind `parent`, names of the form `pattern` are nodes of `kind`.
+    """One route: in a folder of kind `parent`, names of the form `pattern` are nodes of `kind`.
 
-    `is_listed` is False for what opens by lookup only; `asks` is False where only what this mount did itself can have
-    such names, so that no question is behind them; `about` is one line for people.
+    `is_listed` is False for what opens by lookup only. `asks` is False where only what this mount did itself can have
+    such names, so that the service is never asked for them. `about` is one line for people.
     """
 
     parent: Kind
@@ -117,7 +117,7 @@ def _notes(parent: Kind, *, has_metadata: bool = False) -> tuple[Route, ...]:
 
 
 def _call_files(parent: Kind) -> tuple[Route, ...]:
-    """What a call's folder holds wherever it stands."""
+    """What a call's folder holds, wherever it stands."""
     return (
         _file(parent, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
         _file(parent, "{file}.wav", Kind.WAV, "v1: list of recordings for a call, single recording"),
@@ -235,13 +235,13 @@ FOLDERS = frozenset({Kind.ROOT, Kind.UNPROVEN_FOLDER, *(route.kind for route in 
 
 
 def routes_of(parent: Kind) -> tuple[Route, ...]:
-    """The rows of a folder, in the order in which a name is tried."""
+    """The routes of a folder, in the order in which a name is tried."""
     return _BY_PARENT[parent]
 
 
 def picture() -> str:
-    """The tree as cffs/docs/semantics.md shows it, one line a row. What a folder holds is shown where it is listed
-    first, once."""
+    """The tree as cffs/docs/semantics.md shows it, a line for each route. What a folder holds is shown once, where it
+    is listed first."""
     lines: list[str] = ["/"]
     listed = {route.kind for route in ROUTES if route.is_listed}
     shown_once: set[Kind] = set()

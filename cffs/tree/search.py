@@ -1,7 +1,7 @@
-"""search/{field=value&…}/: the recordings that meet every condition; made on lookup, never listed, never a request.
+"""search/{field=value&…}/: the recordings that meet every condition.
 
-It must not know how a condition is spelt (`tree/search_terms`) nor how files are called (`tree/view_entries`).
-The namespace calls it.
+It owns how conditions become SQL. It must not know how a condition is spelt (`tree/search_terms`), nor how files are
+named (`tree/view_entries`). A search exists once it is looked up, is never listed, and never costs a request.
 """
 
 import json
@@ -34,9 +34,9 @@ from cffs.tree.view_entries import (
 
 log = logging.getLogger(__name__)
 
-#: No row has it: what no call was ever labelled, or no party was called, is in no folder.
+#: A label that no call has, or a number that no party has, has no folder; no row has this number.
 _NO_FOLDER = 0
-#: It may name every field there is.
+#: A reason may name every field there is.
 _LONGEST_REASON = 400
 
 
@@ -47,7 +47,7 @@ class _Question:
 
 
 def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
-    """A name that is a search; any other is missing, with a line in the log that says why."""
+    """A name that is a search. Any other is missing, with a line in the log that says why."""
     (name,) = parts.values()
     try:
         parse_terms(name, zone=zone_of(context))
@@ -61,18 +61,18 @@ def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
 
 
 def searches(_context: Context, _node: Node, after: int) -> list[Entry]:
-    """Searches are not listed; what tells how to spell them is."""
+    """Searches are not listed; the file that says how to spell them is."""
     return past(fixed((readme.NAME, FixedNode(Kind.SEARCH_README))), after)
 
 
 def files(context: Context, node: SearchNode, after: int) -> list[Entry]:
-    """What is found, in the order in which it became known."""
+    """What the search finds, in the order in which it became known."""
     find = matching(context, node)
     return entries_after(context, after, lambda at: as_listed(find(seq_done(at), context.catalog.views)), first_offset)
 
 
 async def files_in_thread(context: Context, node: SearchNode, after: int) -> list[Entry]:
-    """The same. A checkpoint: what is rarely met is looked for in a thread."""
+    """What `files` returns, from a thread, since rare finds take a look at many rows. Always a checkpoint."""
     found, at = matching(context, node), after
     while rows := as_listed(await context.catalog.ask_in_thread(partial(found, seq_done(at)))):
         if entries := past(entries_of(context, rows, first_offset), after):
@@ -82,7 +82,7 @@ async def files_in_thread(context: Context, node: SearchNode, after: int) -> lis
 
 
 def matching(context: Context, node: SearchNode) -> Callable[[int, Views], list[ViewRow]]:
-    """What finds the next rows past a sequence number, in the views it is given."""
+    """The function that finds the next rows past a sequence number, in the views it is given."""
     asked = _question(context, node)
 
     def find(after_seq: int, views: Views) -> list[ViewRow]:
@@ -139,7 +139,7 @@ def _campaign(_context: Context, term: Term, asked: _Question) -> None:
     asked.conditions.append(Condition("+r.campaign_id IN (SELECT id FROM campaigns WHERE name = ?)", (name,)))
 
 
-#: `+` keeps SQLite from an index that would not give the rows in the order of their places.
+#: `+` keeps SQLite from an index that would not return the rows in the order of their offsets.
 _ASKED: dict[str, Callable[[Context, Term, _Question], None]] = {
     "number": _folder(NUMBERS),
     "from": _party("c.from_number"),

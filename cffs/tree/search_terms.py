@@ -1,7 +1,7 @@
-"""What the name of a search folder asks for: `field=value&field=value`, read strictly. Pure.
+"""The grammar of a search folder's name: `field=value&field=value`. Pure.
 
-It must not know rows or the catalogue.
-`tree/search` turns terms into questions. Values are percent-decoded, so that a label may hold `&`, `=` or `/`.
+It owns the fields and how their values are read, strictly. It must not know rows or the catalogue. Values are
+percent-decoded, so that a label may hold `&`, `=` or `/`.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from cffs.core.ids import parse_id
 from cffs.core.times import day_interval_ms, parse_day
 from cffs.core.values import RecordingState
 
-#: Of each field one line for people; contract of issue 8.
+#: One line for people about each field.
 FIELDS = {
     "number": "either party",
     "from": "who called",
@@ -33,7 +33,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BadSearch(ValueError):
-    """The name is no search; the message says why, in one line."""
+    """The name is not a search; the message says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _term(part: str, zone: tzinfo) -> Term:
 
 
 def _decoded(text: str) -> str:
-    """Percent-escapes read where they are some; a lone `%` stands for itself, as labels like `50%` need."""
+    """The value with its percent-escapes decoded; a lone `%` stands for itself, as in a label like `50%`."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         return text
     try:
@@ -86,7 +86,7 @@ def _decoded(text: str) -> str:
 
 
 def _time_ms(field: str, text: str, zone: tzinfo) -> int:
-    """A day (its first moment), or a moment in the zone; `Z` behind it means UTC."""
+    """A day (its first moment), or a moment in the zone; with `Z` after it, in UTC."""
     day = parse_day(text)
     if day is not None:
         return day_interval_ms(day, zone=zone)[0]

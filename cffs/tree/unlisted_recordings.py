@@ -1,20 +1,21 @@
-"""Recordings that nobody listed: their bytes tell whether they are there, v2 whether they are still being made.
+"""Unlisted recordings: their bytes prove them, v2 says if they are in progress.
 
-It must not know names. `tree/recordings` proves with it what a name promised.
+It owns in which order the two are asked for, and what counts where they contradict each other. It must not know names.
 
-The first question is for the file's first piece, which serves whoever opens it as well; v2's metadata are asked behind
-its head, and only where that does not settle the state: what was last modified over a day ago is not being made any
-more, and where there is no v2, nothing else could tell. Until the state is known the bytes serve their readers and are
-kept nowhere. Where body and metadata contradict each other:
+The first request is for the file's first piece, which serves the program that opens it as well. v2's metadata are asked
+for once its head has come, and only where that does not settle the state: what was last modified over a day ago is not
+in progress any more, and without v2 nothing else could say. Until the state is known, the bytes serve their readers and
+are kept nowhere. Where body and metadata contradict each other:
 
-* v2 does not know the recording, its bytes are there: they are the file, and kept (v1 may number its files otherwise).
-* v2 knows it, its bytes are not there: it is missing, unless it is being made, and nothing of it was given out yet.
-* The body is of another size than v2 told: the body is right, but where it has no byte and v2 told of some: an error.
-* v2 says that it is being made, whatever came as its body: what came is dropped, and asked for again each second.
+* v2 does not know the recording, but its bytes are there: they are the file, and kept (v1 may number its files
+  otherwise).
+* v2 knows it, but its bytes are not there: it is missing, unless it is in progress and nothing of it was given out yet.
+* The body has another size than v2 gave: the body is right; but where it is empty and v2 gave a size, it is an error.
+* v2 says that it is in progress, whatever came as its body: what came is dropped, and asked for again each second.
 * v2 calls it broken (ERROR): the bytes are what there is; the MP3 is refused from the next open on.
 * v2 says that it ended a moment ago: the body may have been asked for before that, and is dropped as well.
-* v2 does not answer: nothing is kept, and the next who opens the file asks again.
-* The body does not come, and v2 knows the recording: it is there, and opening it waits.
+* v2 does not answer: nothing is kept, and the next open asks again.
+* The body does not come, and v2 knows the recording: it exists, and opening it waits.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,20 +35,21 @@ from cffs.reader.object_info import require_empty
 from cffs.tree.contents import Remote
 from cffs.tree.context import Context
 
-#: No call lasts so long: what was last modified before is whole.
+#: No call lasts so long: what was last modified before that is whole.
 OLD_MS = 86_400_000
-#: A body whose head has not come by then may be late, or hang: v2 is asked beside it.
+#: A body whose head has not come after this time may be late, or hang: v2 is asked at the same time.
 LATE_SECONDS = 1.0
-#: A recording that ended so shortly before its bytes were asked for may not have been whole by then, as far as the
-#: clocks of the service's machines agree.
+#: A recording that ended so shortly before its bytes were asked for may not have been whole at that moment, as far as
+#: the clocks of the service's machines agree.
 _MARGIN_MS = 10_000
 _MS_A_SECOND = 1000
 
 
 async def require_recording(context: Context, remote: Remote, recording_id: int) -> None:
-    """Return once the recording's file is known to be there, whether or not its state is.
+    """Return once the recording's file is known to exist, whether or not its state is known.
 
-    Raises RemoteObjectMissing where it is not, and what stops an answer. Cancelled, the question goes on.
+    Raises RemoteObjectMissing where it does not exist, and what stops an answer. A checkpoint where it asks; cancelled,
+    the request goes on.
     """
     if context.is_known(remote):
         return
@@ -76,9 +78,9 @@ async def require_recording(context: Context, remote: Remote, recording_id: int)
 
 
 async def _look(context: Context, remote: Remote, recording_id: int, *, asks_state: bool) -> None:
-    """Ask for the first piece; what its head does not settle is asked of v2 behind it."""
+    """Ask for the first piece; what its head does not settle, v2 is asked for next."""
     if context.is_known(remote):
-        return  # a neighbour's question brought the answer before this one's turn came
+        return  # a neighbour's request brought the answer before this one's turn came
     look = await context.first_pieces.look(remote.key, remote.sources, is_settled=not asks_state)
     if not asks_state:
         return
@@ -87,7 +89,7 @@ async def _look(context: Context, remote: Remote, recording_id: int, *, asks_sta
         if context.listings.has_failed("recordings"):  # nothing else would show that it is there
             context.account.begin(("recording-row", recording_id), None, partial(_describe, context, recording_id))
         return
-    if look.nbytes == 0:  # v2 alone can tell whether it is empty, or not given out yet
+    if look.nbytes == 0:  # only v2 can say whether it is empty, or not given out yet
         await _settle(context, remote.key, recording_id, look)
         if not any(row.state is RecordingState.RECORDING for row in _rows_of(context, recording_id)):
             require_empty(remote.key, context.catalog.emptiness(remote.key), is_stated=True)
@@ -98,10 +100,10 @@ async def _look(context: Context, remote: Remote, recording_id: int, *, asks_sta
 
 
 async def wait_for_state(context: Context, remote: Remote) -> None:
-    """Return once it is known whether the recording is being made, or that is not answered in time. A checkpoint."""
+    """Return once it is known whether the recording is in progress, or that is not answered in time. A checkpoint."""
 
     async def nothing() -> None:
-        """It is under way, or answered by now."""
+        """The request is under way, or was answered meanwhile."""
 
     with trio.move_on_after(LATE_SECONDS):
         await context.account.ask_anything(("state", remote.key), None, nothing, patience_seconds=None)
@@ -117,7 +119,7 @@ async def _settle(context: Context, key: str, recording_id: int, look: FirstLook
     try:
         await _ask_state(context, recording_id)
     except (*ELSEWHERE, ObjectRefused):
-        pass  # nothing can tell more
+        pass  # nothing can say more
     except CffsError:
         context.first_pieces.give_up(key)
         return
@@ -128,8 +130,8 @@ async def _settle(context: Context, key: str, recording_id: int, look: FirstLook
 
 
 async def _ask_state(context: Context, recording_id: int) -> None:
-    """Have v2 tell of the recording: with its call, where that is being asked for, or v1 has listed the file for it and
-    v2 has not told of the call's recordings; else by its id. Raises what stops an answer."""
+    """Have v2 describe the recording: with its call, where that is being asked for, or where v1 has listed the file for
+    it and v2 has not listed the call's recordings; else by its id. Raises what stops an answer."""
     file = context.catalog.listed_file(recording_id)
     if file is not None and not _knows_recordings_of(context, file.call_id):
         with suppress(*ELSEWHERE):
@@ -141,8 +143,8 @@ async def _ask_state(context: Context, recording_id: int) -> None:
 
 
 def _rows_of(context: Context, recording_id: int) -> list[RecordingRow]:
-    """The recordings that decide whether a file is whole: that of its id; where v1 numbers its files otherwise, those
-    of its call."""
+    """The recordings that decide whether a file is whole: the one of its id; where v1 numbers its files otherwise,
+    those of its call."""
     row = context.catalog.recording(recording_id)
     if row is not None:
         return [row]
@@ -156,7 +158,7 @@ def _knows_recordings_of(context: Context, call_id: int) -> bool:
 
 
 def is_state_known(context: Context, recording_id: int) -> bool:
-    """True where it is known whether the recording of a file is being made, as far as anything can tell it."""
+    """True where it is known whether the recording of a file is in progress, as far as anything can say."""
     if not context.can_tell_states or _is_described(context, recording_id):
         return True
     file = context.catalog.listed_file(recording_id)
@@ -164,13 +166,13 @@ def is_state_known(context: Context, recording_id: int) -> bool:
 
 
 def _is_described(context: Context, recording_id: int) -> bool:
-    """Whether v2 has told of it; of one that was imported by its id, it may have yet to."""
+    """True where v2 has described the recording; one that was imported by its id may have to be asked for first."""
     row = context.catalog.recording(recording_id)
     return row is not None and not (row.is_undescribed and context.account.may_describe("recording", recording_id))
 
 
 def was_whole(row: RecordingRow, look: FirstLook) -> bool:
-    """True where the recording was not being made any more when its bytes were asked for, as far as anything tells."""
+    """True where the recording was not in progress any more when its bytes were asked for, as far as anything says."""
     if row.state is RecordingState.RECORDING:
         return False
     ended_ms = None
@@ -187,8 +189,8 @@ async def require_named(
     ask_row: Callable[[], Awaitable[RecordingRow]],
     content: Callable[[RecordingRow], Remote],
 ) -> RecordingRow:
-    """The recording whose MP3 v2 gives by the name `source`: its bytes are asked for while `ask_row` asks which
-    recording it is, and are its own from then on. Raises what `ask_row` raises."""
+    """The recording whose MP3 v2 gives by the name `source`. Its bytes are asked for while `ask_row` asks which
+    recording it is; from then on they are that recording's. Raises what `ask_row` raises."""
     key, named = source.key, _Named()
     context.account.begin(("object", key), source.api, partial(_look_at_named, context, key, source, named))
     try:
@@ -204,14 +206,14 @@ async def require_named(
 
 
 class _Named:
-    """What is known of a recording that is asked for by name: its bytes and its row, whichever comes first."""
+    """What is known of a recording that is asked for by name: its bytes and its row, in either order."""
 
     row: RecordingRow | None = None
     look: FirstLook | None = None
     is_denied = False
 
     def settle(self, context: Context, key: str) -> None:
-        """Where both have come: its bytes are kept, or they were not all."""
+        """Once both have come: keep the bytes, or drop them where they were not all."""
         if self.row is None or self.look is None:
             return
         if was_whole(self.row, self.look):
@@ -221,7 +223,7 @@ class _Named:
 
 
 async def _look_at_named(context: Context, key: str, source: Source, named: _Named) -> None:
-    with suppress(CffsError):  # whoever opens it asks again, in every way there is
+    with suppress(CffsError):  # an open asks again, in every way there is
         named.look = await context.first_pieces.look(key, (source,), is_settled=False)
         if named.is_denied:
             context.first_pieces.give_up(key)
@@ -230,7 +232,7 @@ async def _look_at_named(context: Context, key: str, source: Source, named: _Nam
 
 
 async def _whichever_comes_first(context: Context, recording_id: int, ask: Callable[[], Awaitable[None]]) -> None:
-    """Return once the body's head has come, or v2 knows the recording. Raises what the body's question raises."""
+    """Return once the body's head has come, or v2 knows the recording. Raises what the request for the body raises."""
     problem: CffsError | None = None
     async with trio.open_nursery() as nursery:
 
@@ -253,7 +255,7 @@ async def _whichever_comes_first(context: Context, recording_id: int, ask: Calla
 
 
 async def _describe(context: Context, recording_id: int) -> RecordingRow | None:
-    """What v2 tells of the recording; None where it tells nothing."""
+    """The row of a recording that v2 was asked to describe; None where it does not."""
     try:
         await _ask_state(context, recording_id)
     except CffsError:

@@ -1,7 +1,7 @@
-"""A name of which nothing is known: what it is if it is there, and the question that tells whether it is. Values.
+"""Unproven names: what a name stands for if it exists, and what decides that.
 
-It must not know who asks, nor when: the kernel is answered before anybody has asked (`tree/promised_names`).
-Every module of `tree/` makes them; a resolve function returns a node where the rows tell it, else one of these.
+It owns these values. It must not know who asks, nor when: the kernel is answered before anything was asked
+(`tree/promised_names`).
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,10 +14,12 @@ from cffs.tree.nodes import Kind, Node
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`node` is what the name stands for if it is there, None where only the answer tells which of its kind.
+    """What a resolve function returns where no row decides. `node` is what the name stands for if it exists; None where
+    only the answer shows which of its kind it is.
 
-    `ask` returns the node, or raises NotInTree, RemoteObjectMissing or OperationNotOffered where there is none, else
-    what stopped an answer. It may be asked more than once. Always a checkpoint unless it is answered from memory.
+    `ask` returns the node. It raises NotInTree, RemoteObjectMissing or OperationNotOffered where the name does not
+    exist, else what stopped the answer. It may be called more than once. Always a checkpoint unless it is answered from
+    memory.
     """
 
     node: Node | None
@@ -25,23 +27,23 @@ class Question:
 
 
 def denied(reason: str, *, answered_at: float) -> RemoteObjectMissing:
-    """To raise where an answer of then says that there is none."""
+    """What to raise where an answer of that time denied the name."""
     missing = RemoteObjectMissing(reason)
     missing.answered_at = answered_at
     return missing
 
 
 def denied_for_now(reason: str) -> RemoteObjectMissing:
-    """The same where what is not there now may be there the next moment, and nothing is to be remembered."""
+    """What to raise where the name may exist the next moment, so that nothing is to be remembered."""
     return denied(reason, answered_at=-inf)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unproven:
-    """The same with where it was looked up: what the namespace finds for a name that may be there.
+    """A question with the place where its name was looked up: what the namespace finds for a name that may exist.
 
-    `kind` is what it is if it is there; `stand_in` takes the place of the node until that is proven, and is the node
-    itself where that is known. `ask` raises RemoteObjectMissing for every way in which there is none.
+    `kind` is what the name is if it exists. `stand_in` takes the place of the node until that is proven, and is the
+    node itself where that is known. `ask` raises RemoteObjectMissing for every way in which the name does not exist.
     """
 
     folder: Node
@@ -52,5 +54,5 @@ class Unproven:
 
     @property
     def key(self) -> tuple[str, Node, str]:
-        """Under which its answer is remembered."""
+        """The key under which the answer is remembered."""
         return ("name", self.folder, self.name)

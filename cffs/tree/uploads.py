@@ -1,7 +1,7 @@
-"""media/ where it is written: files until they are sent, and the names written for as long as the mount lives.
+"""media/ where it is written: uploads, and the names written for the mount's life.
 
-It must not know how a file is spooled or sent; the writer does.
-The namespace calls it. An upload's node is told by its number: a rename keeps the inode, and whoever has it open.
+It must not know how a file is spooled or sent (`writer/uploads`). The number of an upload identifies its node, so that
+a rename keeps the inode, and every descriptor that is open.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from cffs.tree.write_handlers import (
 from cffs.writer.uploads import Uploads
 
 _WRITABLE_FOLDER, _WRITABLE_FILE = 0o755, 0o644
-#: What a service says that does not give out yet what was just sent to it (its words: "currently unavailable").
+#: What a service answers that does not yet give out what was just sent to it (in its words, "currently unavailable").
 _NOT_YET = (RemoteObjectMissing, ServerFailure, OriginBusy)
 
 
@@ -45,7 +45,7 @@ def _uploads(context: Context) -> Uploads:
 
 
 def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
-    """A file that is being written, or was sent by this mount under that name. Never a question."""
+    """A file that is being written, or that this mount has sent under that name. Never a question."""
     if context.uploads is None:
         raise NotInTree("nothing is written here")
     name = parts["new_name"]
@@ -60,7 +60,7 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node:
 
 
 def content(context: Context, node: UploadNode) -> Spooled:
-    """What was written so far."""
+    """What has been written so far."""
     upload = _uploads(context).get(node.number)
     return Spooled(nbytes=upload.nbytes, modified_ms=upload.modified_ms)
 
@@ -116,7 +116,7 @@ def forget_names(catalog: Catalog, name_changed: Callable[[Node, str], None], me
 
 
 def _is_there(context: Context, name: str) -> bool:
-    """Whether a media file has the name, by its id or because it was written here."""
+    """True where a media file has the name, by its id or because it was written here."""
     if _uploads(context).uploaded.media_id(name) is not None:
         return True
     for route in routes_of(Kind.MEDIA):
@@ -128,7 +128,7 @@ def _is_there(context: Context, name: str) -> bool:
 
 
 async def _change(context: Context, node: UploadNode, change: Change) -> None:
-    """A length is the upload's business; times, owner and mode are accepted and not kept."""
+    """A length goes to the upload; times, owner and mode are accepted and not kept."""
     if change.nbytes is None:
         return
     if change.file is not None:
@@ -138,7 +138,7 @@ async def _change(context: Context, node: UploadNode, change: Change) -> None:
 
 
 async def _change_media(context: Context, node: MediaFileNode, change: Change) -> None:
-    """Times, owner and mode of what was just written are accepted and ignored; nothing else changes."""
+    """Times, owner and mode of a file that was just written are accepted and ignored; nothing else can be changed."""
     if change.nbytes is not None or not _uploads(context).uploaded.is_made_here(node.media_id):
         raise NotPermitted("media cannot be changed")
 

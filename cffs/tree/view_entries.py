@@ -1,7 +1,7 @@
-"""The audio files of the views: how they are called, where they stand in their folder, which one a name stands for.
+"""Audio files of the views: their names and offsets, and which one a name means.
 
-It must not know what brings a recording into a folder; each view says that.
-`tree/campaigns`, `tree/dates`, `tree/views` and `tree/search` call it. A file is the same node in each.
+It owns these names, which are the same in every view. It must not know what brings a recording into a folder: each view
+says that. A file is the same node in each.
 """
 
 from collections.abc import Callable
@@ -31,12 +31,12 @@ IsMember = Callable[[Context, N, ViewRow], bool]
 
 
 def zone_of(context: Context) -> ZoneInfo:
-    """The zone that days and times of day are told in."""
+    """The zone of days and times of day."""
     return context.catalog.zone
 
 
 def stamp_of(context: Context, row: ViewRow) -> str:
-    """When the recording was made, as titles begin."""
+    """When the recording was made, as it stands at the beginning of titles."""
     created_ms = row.recording.created_ms
     if created_ms is None or not is_dated(created_ms):
         return "undated"
@@ -44,7 +44,7 @@ def stamp_of(context: Context, row: ViewRow) -> str:
 
 
 def other_number(row: ViewRow) -> str:
-    """The other side's number as the service spells it."""
+    """The number of the other party, as the service spells it."""
     number = other_side(
         inbound=row.inbound,
         from_number=row.from_number,
@@ -55,22 +55,22 @@ def other_number(row: ViewRow) -> str:
 
 
 def name_of(context: Context, row: ListedRecording | RecordingRow, form: Form) -> str:
-    """The name that every folder but its call's lists it under."""
+    """The name under which every folder but its call's lists it."""
     return f"{row.id if context.settings.lists_ids else row.listed}.{form}"
 
 
 def _is_called(row: ViewRow, stem: str) -> bool:
-    """Both names open, whichever is listed."""
+    """True where that is a name of the recording: both open, whichever is listed."""
     return stem in (row.recording.listed, str(row.recording.id))
 
 
 def with_files(context: Context) -> bool:
-    """Whether it makes a difference to a listing which files v1 told of."""
+    """True where a listing depends on which files v1 has listed."""
     return Form.WAV in shown_forms(context)
 
 
 def as_listed(rows: list[ViewRow]) -> list[ListedRecording]:
-    """What listings show of rows that tell more."""
+    """The part of the rows that listings show."""
     return [
         ListedRecording(
             row.recording.seq,
@@ -109,7 +109,7 @@ def entries_after(
 def entries_of(
     context: Context, rows: list[ListedRecording], offset_of: Callable[[ListedRecording], int]
 ) -> list[Entry]:
-    """The files of some rows, in their order."""
+    """The files of some rows, in the order of the rows."""
     forms, lists_ids = shown_forms(context), context.settings.lists_ids
     context.catalog.read_facts(f"recording/{row.id}.{form}" for form in forms for row in rows)
     entries = []
@@ -130,7 +130,7 @@ def entries_of(
 
 
 def last_offset(rows: list[ListedRecording], offset_of: Callable[[ListedRecording], int]) -> int:
-    """Behind all that some rows make."""
+    """The last offset of what some rows make."""
     return offset_of(rows[-1]) + _LAST_SLOT
 
 
@@ -146,7 +146,7 @@ def seq_done(offset: int) -> int:
 
 
 def resolver(form: Form, is_member: IsMember[N]) -> Callable[[Context, N, Parts], Node | Question]:
-    """How `{name}.{form}` is found in a folder that holds what `is_member` says."""
+    """The function that finds `{name}.{form}` in a folder that holds what `is_member` says."""
 
     def resolve(context: Context, parent: N, parts: Parts) -> Node | Question:
         recording_id = id_in(parts["name"])
@@ -182,8 +182,8 @@ def resolver(form: Form, is_member: IsMember[N]) -> Callable[[Context, N, Parts]
 
 
 async def _ask_by_id(context: Context, recording_id: int) -> None:
-    """Have v2 tell of a recording and of its call, which its name and its folders are made of: two questions, where
-    the listing would be all there is. Where it cannot be asked by id, the listing is waited for."""
+    """Have v2 describe a recording and its call, of which its name and its folders are made: two requests, where the
+    listing would be all there is. Where v2 cannot be asked by id, the listing is waited for."""
     account, catalog = context.account, context.catalog
     try:
         if catalog.recording(recording_id) is None:

@@ -1,7 +1,7 @@
-"""by-number/ and by-label/: folders of one number, or one label.
+"""by-number/ and by-label/: a folder for each number, and for each label.
 
-It must not know how files are called (`tree/view_entries`).
-The namespace calls it. Folders are rows of the catalogue, listed in the order in which they became known.
+It must not know how files are named (`tree/view_entries`). The folders are rows of the catalogue, listed in the order
+in which they became known.
 """
 
 from typing import Literal
@@ -27,12 +27,12 @@ _VIEWS: dict[Kind, tuple[str, FolderKind]] = {
 
 
 async def prepare(context: Context, _node: Node) -> None:
-    """Calls of which only the id is known are in no folder until v2 has told of them: each is asked once."""
+    """Ask once for each call of which only the id is known: until v2 has described it, it is in no folder."""
     await context.completion.complete(patience_seconds=LOOKUP_PATIENCE_SECONDS)
 
 
 def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node | Question:
-    """The folder of that name; not called missing before the calls were listed once."""
+    """The folder of that name. It is not called missing before the calls were listed once."""
     (name,) = parts.values()
     view, kind = _VIEWS[parent.kind]
     return of_listing(
@@ -44,7 +44,7 @@ def resolve_folder(context: Context, parent: Node, parts: Parts) -> Node | Quest
 
 
 def folders(context: Context, node: Node, after: int) -> list[Entry]:
-    """Every number, or label, that a call with a recording has."""
+    """Every number, or label, of a call with a recording."""
     view, kind = _VIEWS[node.kind]
     rows = context.catalog.views.folders(view, after_seq=seq_before(after))
     return past([_entry(kind, row) for row in rows], after)

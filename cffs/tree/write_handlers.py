@@ -1,8 +1,7 @@
-"""What writing to the nodes of a kind means: making, filling, renaming and removing, as one value a kind.
+"""Write handlers of a kind of node: making, filling, renaming and removing.
 
-It must not know any particular kind, nor the kernel.
-`NodeHandlers.writing` holds one; the namespace calls it where the mount is writable. Every function raises a CffsError
-for its errno, ReadOnlyMount (EROFS) where the kind does not say otherwise.
+It owns the signatures of these functions. It must not know any particular kind, nor the kernel. Every function raises a
+CffsError for its errno; where a kind does not say otherwise, that is ReadOnlyMount (EROFS).
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,13 +14,13 @@ from cffs.tree.nodes import Node
 
 
 class WritableFile(Protocol):
-    """An open file that takes bytes: what one `open` or `create` gave. Its bytes bypass the kernel's pages.
+    """An open file that takes bytes, from one open() or create(). Its bytes bypass the kernel's page cache.
 
     Every method may be a checkpoint, and raises a CffsError for its errno.
     """
 
     async def read(self, offset: int, nbytes: int) -> bytes:
-        """What was written there; fewer bytes only at the end."""
+        """The bytes at `offset`; fewer than `nbytes` only at the end."""
         ...
 
     async def write(self, offset: int, data: bytes) -> int:
@@ -29,26 +28,26 @@ class WritableFile(Protocol):
         ...
 
     async def truncate(self, nbytes: int) -> None:
-        """Make it exactly that long."""
+        """Give the file exactly that length."""
         ...
 
     async def flush(self) -> None:
-        """A descriptor of it was closed: one of several, or the last (then what was written takes effect, and this
-        lasts as long as that does). What it raises is the error of close()."""
+        """Called as a descriptor of the file is closed: one of several, or the last (what was written then takes
+        effect, and this lasts as long as that does). What it raises is the error of close()."""
         ...
 
     async def fsync(self) -> None:
-        """What was written so far is kept safe, and what is already known to be wrong with it is raised."""
+        """Make what was written so far durable, and raise what is already known to be wrong with it."""
         ...
 
     async def release(self) -> None:
-        """Nothing has it open any more. What it raises is logged only."""
+        """Called once no descriptor is left. What it raises is only logged."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOpen:
-    """How a file is opened: what is wanted, and the process (a thread's id) that asked."""
+    """How a file is opened: what for, and by which process (a thread's id)."""
 
     writes: bool
     truncates: bool
@@ -57,7 +56,8 @@ class WriteOpen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What setattr asks for: a length, or with None only times, owner or mode. `file` where it came by a handle."""
+    """What setattr asks for: a length, or with None only times, owner or mode. `file` is given where the kernel named a
+    handle."""
 
     nbytes: int | None
     file: WritableFile | None
@@ -94,11 +94,11 @@ async def _nothing_stands_in(_context: Context, _file: Node, _problem: CffsError
 
 
 def _ignore_served(_context: Context, _file: Node) -> None:
-    """Nothing stood in for it."""
+    """Nothing was read in the file's place."""
 
 
 def not_permitted(what: str) -> Callable[..., Awaitable[NoReturn]]:
-    """A function for any of these fields that raises NotPermitted (EPERM): a writable place that does not do that."""
+    """A function, for any of these fields, that raises NotPermitted (EPERM): a writable place that does not do that."""
 
     async def refuse(*_arguments: object) -> NoReturn:
         raise NotPermitted(what)
@@ -107,7 +107,7 @@ def not_permitted(what: str) -> Callable[..., Awaitable[NoReturn]]:
 
 
 async def change_ignored(_context: Context, node: Node, change: Change) -> None:
-    """For `change`: times, owner and mode are accepted and ignored, a length is NotPermitted."""
+    """For `change`: accept and ignore times, owner and mode; raise NotPermitted for a length."""
     if change.nbytes is not None:
         raise NotPermitted(f"{node.kind.name} cannot be given another length")
 
@@ -116,20 +116,20 @@ async def change_ignored(_context: Context, node: Node, change: Change) -> None:
 class WriteHandlers:
     """What a writable mount does with nodes of a kind. Names are as the kernel gave them, at most 255 bytes.
 
-    Of a folder: `create_file` returns the node and its open file, `make_folder` the node, `rename` stays within the
-    folder. Of a file: `open_file` for writing (and for reading where its content is `Spooled`). Of both: `change`.
-    Where the service refuses a file to a reader, `stand_in` may give what is read instead; once the service gives it
-    out, `served` hears of that.
-    `permissions` are the mode bits where the mount is writable, None for those of a read-only one.
+    Of a folder: `create_file` returns the node and its open file, `make_folder` the node; `rename` stays within the
+    folder. Of a file: `open_file` for writing (and for reading, where its content is `Spooled`). Of both: `change`.
+    Where the service refuses a file to a reader, `stand_in` may return what is read instead; once the service gives the
+    file out, `served` is called. `permissions` are the mode bits where the mount is writable, None for those of a
+    read-only one.
 
-    The kernel knows what its own call made, renamed or removed; whatever else appeared or vanished by it is told with
-    `Context.name_changed`.
+    The kernel knows what its own call made, renamed or removed. Whatever else appears or vanishes with it is reported
+    through `Context.name_changed`.
     """
 
     permissions: int | None = None
     #: Written where notes are kept (`--notes`), whether or not the rest of the mount is writable.
     is_of_notes: bool = False
-    #: Its names are made by `mkdir`: a name that was promised would be told to exist, where EROFS is due.
+    #: mkdir makes the names of this folder. A promised name would be answered as existing, where EROFS is due.
     has_mkdir: bool = False
     create_file: Callable[[Context, Node, str, WriteOpen], Awaitable[tuple[Node, WritableFile]]] = _read_only_create
     make_folder: Callable[[Context, Node, str], Awaitable[Node]] = _read_only_make
@@ -142,5 +142,5 @@ class WriteHandlers:
     served: Callable[[Context, Any], None] = _ignore_served
 
 
-#: What most kinds do.
+#: The value for most kinds: nothing can be written.
 NO_WRITING = WriteHandlers()

@@ -1,6 +1,7 @@
-"""Extended attributes of files: what is known of a recording or media file as names and values, without a question.
+"""Extended attributes of files: what is known of a recording or media file.
 
-It must not know the kernel. `fuse/xattrs` shows them where `--xattrs` asks for it (contract section 4).
+It owns their names and values (`cffs/docs/semantics.md#extended-attributes`). It must not know the kernel. No attribute
+costs a request.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +31,7 @@ from cffs.tree.nodes import (
     WavNode,
 )
 
-#: What file managers and players know the forms of the tree by (shared-mime-info).
+#: The types by which file managers and players know these extensions (shared-mime-info).
 _MIME_TYPES = {
     **MIME_TYPES,
     "mp3": "audio/mpeg",
@@ -49,7 +50,7 @@ _EXTENSIONS = {
     Kind.PLAYLIST: "m3u8",
     Kind.MANIFEST: "sha256",
 }
-#: (key, how much of it is held).
+#: (key) -> how many bytes of the object are cached.
 Held = Callable[[str], int]
 UrlOf = Callable[[Source], str]
 
@@ -57,14 +58,14 @@ UrlOf = Callable[[Source], str]
 def attributes_teller(
     context: Context, namespace: Namespace, held: Held, url_of: UrlOf
 ) -> Callable[[Node], dict[str, str]]:
-    """`attributes_of` for one mount."""
+    """`attributes_of`, bound to one mount."""
     return partial(attributes_of, context, namespace, held=held, url_of=url_of)
 
 
 def attributes_of(context: Context, namespace: Namespace, node: Node, *, held: Held, url_of: UrlOf) -> dict[str, str]:
     """Every attribute of a file, by its whole name; what is not known is absent.
 
-    What the service spells (numbers, labels) is spelt as in file names. Raises what the namespace's `content` raises.
+    Numbers and labels are spelt as in file names. Raises what the namespace's `content` raises.
     """
     return {f"user.{name}": value for name, value in _told(context, namespace, node, held, url_of) if value}
 
@@ -128,7 +129,7 @@ def _of_recording(row: ViewRow) -> Iterator[tuple[str, str | None]]:
 
 
 def recording_of(node: Node) -> int | None:
-    """The id of the recording that a file is of, in one of its forms."""
+    """The id of the recording that a file is a form of; None where it is not of one."""
     if isinstance(node, WavNode):
         return node.file_id
     return node.recording_id if isinstance(node, Mp3Node | RecordingJsonNode | ClipNode) else None
@@ -139,7 +140,7 @@ def _spelt(labels: Iterable[str]) -> str:
 
 
 def held_part(held_nbytes: int, description: Description) -> str:
-    """How much of a file is held: `full`, `partial` or `none`."""
+    """How much of a file is cached: `full`, `partial` or `none`."""
     if not held_nbytes:
         return "full" if description.is_exact and not description.nbytes else "none"
     return "full" if description.is_exact and held_nbytes >= (description.nbytes or 0) else "partial"

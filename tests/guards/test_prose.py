@@ -27,6 +27,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "cffs/docs",
     "cffs/reader",
     "cffs/fuse",
+    "cffs/tree",
     "cffs/standin",
     "cffs/writer",
     "scripts/tools",
