@@ -14,14 +14,16 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
+from cffs.core.units import MIB
+
 #: Larger buffers run cold (one of 4 MiB measured a sixth of the speed), smaller ones cost more calls per byte.
-POOL_BUFFER_NBYTES = 1024 * 1024
+POOL_BUFFER_NBYTES = MIB
 #: The widest window of one stream and as much again; more would only be idle memory.
 MAX_IDLE = 16
 #: The size on x86 and most others; where it differs, the pages are small ones.
-_HUGE_PAGE_NBYTES = 2 * 1024 * 1024
+_HUGE_PAGE_NBYTES = 2 * MIB
 #: When this much of small buffers was freed, the allocator is asked to return it, which takes half a millisecond.
-_WORTH_GIVING_BACK_NBYTES = 8 * 1024 * 1024
+_WORTH_GIVING_BACK_NBYTES = 8 * MIB
 
 _Buffer = ctypes.c_ubyte * POOL_BUFFER_NBYTES
 _Place = tuple[mmap.mmap, int]

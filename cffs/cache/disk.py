@@ -19,7 +19,7 @@ from cffs.cache.disk_format import blocks_of
 from cffs.cache.disk_index import DiskIndex, NearlyFull, name_of
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
-from cffs.core.units import BLOCK_NBYTES
+from cffs.core.units import BLOCK_NBYTES, MIB
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ MAX_OPEN_FILES = 64
 #: log.
 REFUSED_SECONDS = 30.0
 #: How many bytes are written between two looks at the free space.
-_LOOK_NBYTES = 8 * 1024 * 1024
+_LOOK_NBYTES = 8 * MIB
 #: What a file system without room, or without room for this user, answers.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 #: What the system answers where this process, or all of it, has no descriptor left.

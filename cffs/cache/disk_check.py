@@ -10,10 +10,11 @@ from pathlib import Path
 
 from cffs.cache import disk_format
 from cffs.cache.disk_format import HEADER_NBYTES, SLOT_NBYTES, Layout
+from cffs.core.units import MIB
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Slots are read in pieces of this size: a table that is a hole from end to end costs time, not memory.
-_PIECE_NBYTES = 1024 * 1024
+_PIECE_NBYTES = MIB
 
 
 def held_nbytes_in(path: Path) -> int:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from cffs.cache.disk_check import held_nbytes_in
 from cffs.cache.disk_format import key_digest
+from cffs.core.units import MIB
 
 log = logging.getLogger(__name__)
 
 #: What is left free for others on the file system, whatever the limit allows: this, or its share of a small one.
-FREE_NBYTES = 512 * 1024 * 1024
+FREE_NBYTES = 512 * MIB
 _FREE_SHARE = 0.05
 #: Where something must be evicted, this share of the limit goes with it, so that the next blocks need no look at all
 #: files.
@@ -35,7 +36,7 @@ class NearlyFull(OSError):
 
 
 @dataclass(slots=True)
-class Entry:
+class CacheFile:
     """A cache file: what it takes on disk, when it was last used (wall clock, seconds), and whether it may be evicted.
     `held_nbytes` is how much of the object it holds; None until that was asked."""
 
@@ -70,12 +71,12 @@ class DiskIndex:
         #: A value that differs once more or less is held of any object.
         self.turn = 0
         self.used_nbytes = 0
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, CacheFile] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[CacheFile]:
         return iter(list(self._entries.values()))
 
     def scan(self) -> None:
@@ -85,13 +86,13 @@ class DiskIndex:
                 found = path.stat()
             except OSError:
                 continue  # vanished meanwhile
-            entry = Entry(
+            entry = CacheFile(
                 path, found.st_blocks * _SECTOR_NBYTES, found.st_mtime, is_pinned=bool(found.st_mode & stat.S_IXUSR)
             )
             self._entries[path.parent.name + path.name] = entry
             self.used_nbytes += entry.disk_nbytes
 
-    def get(self, name: str) -> Entry | None:
+    def get(self, name: str) -> CacheFile | None:
         """What is known of a file."""
         return self._entries.get(name)
 
@@ -99,10 +100,10 @@ class DiskIndex:
         """Where the file of that name lies, or would."""
         return self.folder / name[:2] / name[2:]
 
-    def add(self, name: str, *, used_at: float) -> Entry:
+    def add(self, name: str, *, used_at: float) -> CacheFile:
         """Note a file that was just made."""
         self.turn += 1
-        entry = self._entries[name] = Entry(self.path_of(name), 0, used_at, held_nbytes=0)
+        entry = self._entries[name] = CacheFile(self.path_of(name), 0, used_at, held_nbytes=0)
         return entry
 
     def grow(self, name: str, nbytes: int, *, used_at: float) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import KIB
 
 #: One request for what lies before the READ that needs it, one for what follows.
 _USUAL_REQUESTS = 2
 #: How much that is held already may be fetched again where that saves a request.
-SPARE_NBYTES = 512 * 1024
+SPARE_NBYTES = 512 * KIB
 #: Less is not worth a connection of its own.
-_LEAST_PART_NBYTES = 512 * 1024
+_LEAST_PART_NBYTES = 512 * KIB
 
 
 def requests_for(

@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import KIB, MIB
 
 #: Covers every probe of 64 KiB with the kernel's read-ahead of 128 KiB; a READ beyond it is one of a sequential reader.
-FIRST_NBYTES = 256 * 1024
+FIRST_NBYTES = 256 * KIB
 #: The kernel reorders the READs of one reader by about its read-ahead.
-TOLERANCE_NBYTES = 1024 * 1024
-TOLERANCE_WHILE_UNSURE_NBYTES = 128 * 1024
+TOLERANCE_NBYTES = MIB
+TOLERANCE_WHILE_UNSURE_NBYTES = 128 * KIB
 #: After a jump: the READ that jumped and two in order.
 READS_TO_BE_SURE = 3
 #: Tags at the end of a file (ID3v1, APE, the last chunk of a WAV): read beside the stream from the head, in one piece.
-TAIL_NBYTES = 64 * 1024
+TAIL_NBYTES = 64 * KIB
 #: More separate ranges than this are not remembered, and nothing can be proven about them.
 _MOST_RANGES = 1000
 

@@ -16,6 +16,7 @@ from cffs.cache.types import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.settings import ReaderSettings
 from cffs.core.source import Api
+from cffs.core.units import KIB, MIB
 from cffs.reader.connection_scheduler import ConnectionScheduler
 from cffs.reader.cursor import FIRST_NBYTES
 from cffs.reader.disk_tier import DiskTier
@@ -50,7 +51,7 @@ class OriginProfile:
 #: The weight of the newest rate in the running mean.
 _WEIGHT = 0.3
 #: Bytes that arrived give a rate where they are this many, or took this long.
-_LEAST_RATED_NBYTES = 64 * 1024
+_LEAST_RATED_NBYTES = 64 * KIB
 _LEAST_RATED_SECONDS = 0.5
 #: The number of rates of which the best is what the link gives when it is not shared.
 _RATES = 5
@@ -65,7 +66,7 @@ _SPENT_OBJECTS = 10_000
 _LATENCIES = 5
 #: A request that begins further ahead would only hold its connection for longer: what 1.5 GB/s bring in 50 ms and a
 #: little. (64 MiB were 6 % slower there: the next answer came too late at each of three ends.)
-_MOST_LEAD_NBYTES = 96 * 1024 * 1024
+_MOST_LEAD_NBYTES = 96 * MIB
 
 
 @dataclass(slots=True)

@@ -9,10 +9,11 @@ import trio
 from cachetools import LRUCache
 
 from cffs.core.source import Source
+from cffs.core.units import KIB
 from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
 
-_PIECE_NBYTES = 128 * 1024
+_PIECE_NBYTES = 128 * KIB
 #: About 200 bytes each.
 _KEPT = 20_000
 

@@ -22,7 +22,7 @@ from cffs.cache.disk_format import blocks_of
 from cffs.cache.types import ObjectVersion
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
-from cffs.core.units import BLOCK_NBYTES
+from cffs.core.units import BLOCK_NBYTES, MIB
 from cffs.core.wait_reasons import waits_for
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ SLOW_SECONDS = 0.005
 SLOW_FOR_SECONDS = 1.0
 #: What waits for the writing thread before receivers wait (what they have in hand comes on top): its memory is counted
 #: nowhere else once it is evicted.
-MAX_QUEUED_NBYTES = 4 * 1024 * 1024
+MAX_QUEUED_NBYTES = 4 * MIB
 _BATCH = 8
 #: Receivers wait for a slow disk as long as it writes at all; one that stood still for this long is left alone.
 STUCK_SECONDS = 1.0

@@ -25,6 +25,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.source import Source
+from cffs.core.units import KIB, MIB
 from cffs.core.wait_reasons import waits_for
 from cffs.reader.connection_scheduler import Claim
 from cffs.reader.dependencies import ReaderDependencies
@@ -36,7 +37,7 @@ from cffs.reader.tiered_cache import TieredCache
 from cffs.reader.version_tracker import VersionTracker
 
 #: A body of no more is received though only its head was wanted: leaving it would cost the connection.
-WORTH_HAVING_NBYTES = 64 * 1024
+WORTH_HAVING_NBYTES = 64 * KIB
 #: A paused answer checks this often whether its connection is needed elsewhere, and ends itself after this many checks:
 #: an open file that is not read costs no socket.
 _PAUSE_LOOK_SECONDS = 1.0
@@ -48,10 +49,10 @@ _ROOM_LOOK_SECONDS = 0.02
 #: A fetch without waiters that would have to wait longer for room is given up.
 _ROOM_SECONDS = 1.0
 #: What the kernel may have received of an answer that was paused: it says nothing about the link.
-_KERNEL_BUFFER_NBYTES = 6 * 1024 * 1024
+_KERNEL_BUFFER_NBYTES = 6 * MIB
 #: Bytes that are received and not needed (held already, or before the wanted start of a whole answer) land here;
 #: shared, and never read.
-_SCRATCH = memoryview(bytearray(256 * 1024))
+_SCRATCH = memoryview(bytearray(256 * KIB))
 
 
 class _Superseded(Exception):  # control flow within this module: another fetch brings these bytes

@@ -15,18 +15,19 @@ from cffs.core import wait_reasons
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OriginFault
+from cffs.core.units import KIB, MIB
 
 #: Where an answer of unstated length ends.
 UNKNOWN_STOP = 2**62
 #: Less than a connection is worth.
-_WORTH_FINISHING_NBYTES = 256 * 1024
+_WORTH_FINISHING_NBYTES = 256 * KIB
 _MOVING_SECONDS = 1.0
 #: The smallest buffer worth receiving into where more is to come.
-_LEAST_BUFFER_NBYTES = 256 * 1024
+_LEAST_BUFFER_NBYTES = 256 * KIB
 #: Buffers end on multiples of the kernel's READ, so that a READ is one view of one of them.
-BUFFER_UNIT_NBYTES = 128 * 1024
+BUFFER_UNIT_NBYTES = 128 * KIB
 #: A stream that has come this far has a window of several pooled buffers.
-_RUNNING_NBYTES = 4 * 1024 * 1024
+_RUNNING_NBYTES = 4 * MIB
 #: The grace period of a fetch without waiters: how long it may take in all, and how long it may stand still.
 _FINISHING_SECONDS = 5.0
 _STANDSTILL_SECONDS = 2.0

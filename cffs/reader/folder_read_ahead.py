@@ -13,6 +13,7 @@ import trio
 
 from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
+from cffs.core.units import KIB, MIB
 from cffs.reader.cursor import TAIL_NBYTES
 from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
@@ -27,12 +28,12 @@ _TOLERANCE = 4
 _SEEN = 3
 #: Where a smaller share of them was read, it is heads that are read.
 _HEAD_SHARE = 0.5
-_HEAD_UNIT_NBYTES = 128 * 1024
+_HEAD_UNIT_NBYTES = 128 * KIB
 #: Larger files are worth a stream of their own, and little is won at their start, unless it is all that is read.
-MAX_FILE_NBYTES = 16 * 1024 * 1024
+MAX_FILE_NBYTES = 16 * MIB
 #: Prefetched and not opened yet: this much, or this share of what the run has opened, whichever is more; and never more
 #: than that share of the memory. It bounds what is wasted when the reader stops (0.24 of what it read).
-_FREE_NBYTES = 2 * 1024 * 1024
+_FREE_NBYTES = 2 * MIB
 _SHARE_OF_RUN = 0.25
 _SHARE_OF_MEMORY = 0.5
 #: What was prefetched is held for this long; then it may be evicted like anything else.

@@ -20,6 +20,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.source import Source
+from cffs.core.units import KIB
 from cffs.reader.first_source import first_of
 from cffs.reader.range_opener import Answer, RangeOpener
 from cffs.reader.read_history import ReadHistories
@@ -27,7 +28,7 @@ from cffs.reader.read_history import ReadHistories
 #: How long what the origin said is believed: `stat` of a growing file asks again every second.
 LOOK_SECONDS = 1.0
 #: Requested at once, so that a copy costs a request for two READs of the kernel and not one for each.
-PIECE_NBYTES = 256 * 1024
+PIECE_NBYTES = 256 * KIB
 #: This much before the place where a reader goes on is requested again: it must be what was read there before.
 _OVERLAP_NBYTES = 1024
 #: The heads of WAVs and MP3s state a length, and change while the object grows.

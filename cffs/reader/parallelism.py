@@ -10,10 +10,12 @@ not know clocks, tasks or requests: every time is passed in. Pure.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cffs.core.units import KIB
+
 #: How long a stream is watched before it is judged, and how much of it must have come.
 WATCH_SECONDS = 0.12
 _WATCH_LATENCIES = 3
-_WATCH_NBYTES = 512 * 1024
+_WATCH_NBYTES = 512 * KIB
 #: A reader that waited for a smaller share of that time is served well enough.
 _STALLED_SHARE = 0.3
 #: A connection this fast is not what holds a stream up: half of a gigabit line.

@@ -19,40 +19,39 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import KIB, MIB
 from cffs.reader.completion import requests_for
 from cffs.reader.coverage import Coverage, Cut, missing
 from cffs.reader.cursor import TAIL_NBYTES, AccessPattern, is_near, observe
 
 PAGE_NBYTES = 4096
 #: One request from open to end.
-SMALL_FILE_NBYTES = 512 * 1024
+SMALL_FILE_NBYTES = 512 * KIB
 #: A recording: worth having whole where it is read here and there.
-WHOLE_FILE_NBYTES = 16 * 1024 * 1024
+WHOLE_FILE_NBYTES = 16 * MIB
 #: The most requests for such a file, and how many of them are for no more than what is plainly wanted: two can always
 #: bring the rest.
 MOST_REQUESTS = 5
 _FRUGAL_REQUESTS = 3
 #: The size of a first request where the kernel reads ahead by more than usual.
-FIRST_NBYTES_WIDE_READ_AHEAD = 512 * 1024
-WIDE_READ_AHEAD_NBYTES = 512 * 1024
+FIRST_NBYTES_WIDE_READ_AHEAD = 512 * KIB
+WIDE_READ_AHEAD_NBYTES = 512 * KIB
 #: A long request uses one connection for long, but its end bounds what an early close may waste, and what a killed
 #: daemon leaves unpublished on disk. 256 MiB were 5 % faster at 50 ms.
-LONG_NBYTES = 64 * 1024 * 1024
-MIN_WINDOW_NBYTES = 1024 * 1024
-MAX_WINDOW_NBYTES = 8 * 1024 * 1024
+LONG_NBYTES = 64 * MIB
+MIN_WINDOW_NBYTES = MIB
+MAX_WINDOW_NBYTES = 8 * MIB
 #: Where several connections serve one stream: the share of the window of each request, and how wide the window is.
-PART_NBYTES = 4 * 1024 * 1024
-_MIN_PART_NBYTES = 256 * 1024
+PART_NBYTES = 4 * MIB
+_MIN_PART_NBYTES = 256 * KIB
 _PARALLEL_RAMP = 4
-_MIN_PARALLEL_WINDOW_NBYTES = 8 * 1024 * 1024
+_MIN_PARALLEL_WINDOW_NBYTES = 8 * MIB
 #: How far to look for what is covered already, so that most READs of a stream need no plan.
-_LOOK_AHEAD_NBYTES = 16 * 1024 * 1024
+_LOOK_AHEAD_NBYTES = 16 * MIB
 #: What is on its way and no further ahead than this is waited for, however slow the link.
-_SHORT_REACH_NBYTES = 1024 * 1024
+_SHORT_REACH_NBYTES = MIB
 #: The stream of a larger file is read on through at most this much for a READ ahead of it: bytes cost too.
-_LONG_REACH_NBYTES = 8 * 1024 * 1024
-
-
+_LONG_REACH_NBYTES = 8 * MIB
 #: The stream of a recording is read on through further than its bytes are worth: the rest is likely to be wanted too,
 #: and what the network already holds of a stream that is cut was sent for nothing.
 _REACHES_OF_RECORDING = 4

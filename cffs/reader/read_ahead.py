@@ -11,6 +11,7 @@ import trio
 
 from cffs.cache.buffer_pool import POOL_BUFFER_NBYTES
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import MIB
 from cffs.reader.cursor import Cursor
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.fetch import UNKNOWN_STOP, Fetch, Fetches
@@ -25,9 +26,9 @@ _CUT_SECONDS = 0.3
 #: No buffer that is being filled reaches beyond a cut.
 _CUT_UNIT_NBYTES = POOL_BUFFER_NBYTES
 #: With less left, a stream is over before parallel ranges have won anything.
-_WORTH_CUTTING_NBYTES = 8 * 1024 * 1024
+_WORTH_CUTTING_NBYTES = 8 * MIB
 #: Bytes that come after more others than this may be late: whether they are worth a request is decided again.
-FAR_NBYTES = 1024 * 1024
+FAR_NBYTES = MIB
 #: A window moves when its reader has read this fraction of it: one eighth.
 _WINDOW_STEPS = 8
 

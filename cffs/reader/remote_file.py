@@ -12,6 +12,7 @@ import trio
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, MalformedAnswer, MuchShorter, RemoteObjectChanged, VersionUnclear
 from cffs.core.source import Api, Source
+from cffs.core.units import MIB
 from cffs.reader.cursor import Cursor, DeliveredRanges
 from cffs.reader.demand_reads import DemandReads
 from cffs.reader.dependencies import ReaderDependencies
@@ -26,7 +27,7 @@ from cffs.reader.version_agreement import Agreement
 from cffs.reader.version_tracker import VersionTracker
 
 #: How far a reader moves between two looks at what can be freed behind it.
-_SWEEP_NBYTES = 1024 * 1024
+_SWEEP_NBYTES = MIB
 
 
 class FileTable(Protocol):

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from cffs.cache.disk_format import blocks_of
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
-from cffs.core.units import BLOCK_NBYTES
+from cffs.core.units import BLOCK_NBYTES, MIB
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.disk_read_ahead import DiskReadAhead
 from cffs.reader.version_tracker import VersionTracker
 
 #: Kept behind a passing reader of a file that cannot be kept whole: the kernel reorders READs, players step back.
-_KEEP_BEHIND_NBYTES = 2 * 1024 * 1024
+_KEEP_BEHIND_NBYTES = 2 * MIB
 
 
 def _bytes_of(run: range) -> ByteRange:

@@ -9,12 +9,13 @@ from typing import Protocol
 import xxhash
 
 from cffs.core.byte_range import ByteRange
+from cffs.core.units import MIB
 from cffs.reader.cursor import DeliveredRanges
 
 #: How much is compared at a time.
-_PIECE_NBYTES = 1024 * 1024
+_PIECE_NBYTES = MIB
 #: More is not kept for a comparison: the views hold memory that no budget counts.
-_MOST_NBYTES = 16 * 1024 * 1024
+_MOST_NBYTES = 16 * MIB
 
 BytesOf = Callable[[ByteRange], memoryview | None]
 

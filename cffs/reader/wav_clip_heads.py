@@ -13,6 +13,7 @@ from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, RangeNotSatisfiable
 from cffs.core.source import Source
+from cffs.core.units import KIB
 from cffs.core.wav import WavLayout, read_head
 from cffs.reader.disk_tier import DiskTier
 from cffs.reader.object_info import Known
@@ -22,7 +23,7 @@ from cffs.reader.range_opener import Answer, RangeOpener
 _HEAD_NBYTES = 4096
 #: Each long chunk before the samples costs one more.
 _MAX_QUESTIONS = 16
-_SCRATCH_NBYTES = 64 * 1024
+_SCRATCH_NBYTES = 64 * KIB
 
 
 class Held:

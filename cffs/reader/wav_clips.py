@@ -28,6 +28,7 @@ from cffs.core.errors import (
     TruncatedAnswer,
 )
 from cffs.core.source import Api, Source, v1_recording, wav_key
+from cffs.core.units import KIB
 from cffs.core.wait_reasons import waits_for
 from cffs.core.wav import WavLayout, cut
 from cffs.reader.object_info import Learned
@@ -36,7 +37,7 @@ from cffs.reader.wav_clip_heads import HeadQuestion, Held
 
 #: Recordings whose head is remembered: some 500 bytes each.
 _KEPT_HEADS = 10_000
-_SCRATCH_NBYTES = 64 * 1024
+_SCRATCH_NBYTES = 64 * KIB
 _MARK = "@"
 
 

@@ -15,9 +15,7 @@ MODULES = sorted((ROOT / "cffs").rglob("*.py"))
 #: Packages that lie beside the call path: the commands, and the service that the tests embed.
 BESIDE = {"cli", "standin"}
 #: Class names that two packages of one call path have, with the packages.
-SHARED_NAMES: Final[dict[str, str]] = {
-    "Entry": "0.1.0: cache and tree",
-}
+SHARED_NAMES: Final[dict[str, str]] = {}
 #: How often a basename may occur; `__init__` and `__main__` are Python's.
 MOST_BASENAMES = 2
 #: A shorter module is a splinter of a concept, unless it is named here with its reason.
