@@ -107,7 +107,7 @@ def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node | Questio
     """`{id}`: the file as it is, whatever its type.
 
     Its row says whether it may hold text, or text is an error page in its place. The row is asked for beside the bytes,
-    and decides only where the bytes do not: they are text, late, or an error.
+    and decides only where the bytes do not: they are text, late, none, or an error.
     """
     media_id = int(parts["id"])
     node = MediaRawNode(media_id)
@@ -116,10 +116,11 @@ def resolve_raw(context: Context, _parent: Node, parts: Parts) -> Node | Questio
 
     async def ask() -> Node:
         _ask_row_behind(context, media_id)
+        remote = raw_content(context, node)
         with suppress(CffsError), trio.move_on_after(LATE_SECONDS):
-            await context.require_remote(raw_content(context, node))
-            return node
-        await _asked(context, media_id)
+            await context.require_remote(remote)
+        if not context.is_known(remote):  # nor of what is empty: its row says whether it can be
+            await _asked(context, media_id)
         return node
 
     return Question(node, ask)
