@@ -32,9 +32,9 @@ class Keyring:
         if not (known.has_account if as_account else known.has_v1 if api is Api.V1 else known.has_v2):
             raise AccessRefused(f"no credentials for {'the account' if as_account else api} are configured")
 
-    def api_at(self, origin: Origin, *, asking: Api) -> Api | None:
-        """The API that `origin` belongs to, `asking` first where both live there; None for every other origin."""
-        for api in (asking, *self._origins):
+    def api_at(self, origin: Origin, *, preferred: Api) -> Api | None:
+        """The API that `origin` belongs to, `preferred` first where both live there; None for every other origin."""
+        for api in (preferred, *self._origins):
             if self._origins[api] == origin:
                 return api
         return None

@@ -324,14 +324,14 @@ class Transport:
             answer, lease = await self._open(again, beyond, pinned, confirm=False)
         except RangeNotSatisfiable as error:
             if error.total not in (None, total):
-                raise TruncatedAnswer("the body ended early, and nothing in its head told") from None  # the same fact
+                raise TruncatedAnswer("the body ended early, and its head gave no length") from None  # the same fact
             return
         try:
             scratch = memoryview(bytearray(_SCRATCH_NBYTES))
             while answer.start == 0 and await answer.receive_into(scratch):
                 pass
             if answer.start != 0 or answer.offset != total:
-                raise TruncatedAnswer("the body ended early, and nothing in its head told")
+                raise TruncatedAnswer("the body ended early, and its head gave no length")
         finally:
             await lease.aclose()
 

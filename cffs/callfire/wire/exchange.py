@@ -156,7 +156,7 @@ class Exchange:
         if request.query:
             url = f"{url}?{urlencode(request.query, quote_via=quote)}"
         for _ in range(MAX_REDIRECTS + 1):
-            api = self._keyring.api_at(_remembered_origin_of(url), asking=request.api)
+            api = self._keyring.api_at(_remembered_origin_of(url), preferred=request.api)
             opened = await self._hop(request, url, api)
             location = opened.headers.get("location", "")
             if opened.status not in _REDIRECTS or not location or not request.follow:
@@ -164,7 +164,7 @@ class Exchange:
             await opened.aclose()
             try:
                 url = redirect_target(url, location, base=wires.base)
-                if self._keyring.api_at(_remembered_origin_of(url), asking=request.api) is None:
+                if self._keyring.api_at(_remembered_origin_of(url), preferred=request.api) is None:
                     url = self._keyring.without_secrets(url)
             except MalformedAnswer as error:
                 raise AttemptFailed(error, sent=True, foreign=False) from None  # the URL stays out of tracebacks
