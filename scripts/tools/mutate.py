@@ -30,7 +30,11 @@ CHILDREN = 2
 MODULES: dict[str, tuple[str, ...]] = {
     "core/byte_range": ("tests/core/test_byte_range.py",),
     "core/names": ("tests/core/test_names.py",),
-    "callfire/response_checks": ("tests/callfire/test_response_checks.py", "tests/callfire/test_transport.py"),
+    "callfire/response_checks": (
+        "tests/callfire/test_response_checks.py",
+        "tests/callfire/test_header_grammar.py",
+        "tests/callfire/test_transport.py",
+    ),
     "callfire/retry": ("tests/callfire/test_retry.py",),
     "reader/planner": (
         "tests/reader/test_planner.py",
