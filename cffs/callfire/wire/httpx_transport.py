@@ -1,7 +1,7 @@
 """The stock wires: httpx's own transport, with checks of addresses.
 
-The environment is never consulted, so no proxy is used: it would see every key. It must not know credentials, redirects
-or what is asked.
+It owns how httpx is made to dial and to reuse connections safely. The environment is never consulted, so no proxy is
+used: a proxy would see every key. It must not know credentials, redirects or what is asked.
 """
 
 import ssl
