@@ -61,7 +61,7 @@ def test_it_is_rotated_by_size(tmp_path):
     assert len(list(tmp_path.iterdir())) == KEPT_FILES + 1
 
 
-def test_a_file_moved_away_is_made_anew(tmp_path):
+def test_a_file_moved_away_is_replaced(tmp_path):
     """logrotate needs no signal: lines after the move are in a new file."""
     path = tmp_path / "audit"
     log = AuditLog(path)

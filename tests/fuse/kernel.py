@@ -82,7 +82,7 @@ class Kernel:
             await self.operations.access(found.st_ino, os.R_OK, CONTEXT)
             return await self.walk(path)
 
-        return await self._anew_where_stale(walk)
+        return await self._again_where_stale(walk)
 
     async def walk(self, path: str) -> pyfuse3.EntryAttributes:
         """LOOKUP of each name; where modes are checked, a promised folder on the way is proven first."""
@@ -96,7 +96,7 @@ class Kernel:
         assert attributes is not None
         return attributes
 
-    async def _anew_where_stale(self, walk: Callable[[], Awaitable[T]]) -> T:
+    async def _again_where_stale(self, walk: Callable[[], Awaitable[T]]) -> T:
         """ESTALE anywhere makes the kernel walk the path once more, and look all names up again."""
         try:
             return await walk()
@@ -115,7 +115,7 @@ class Kernel:
         async def walk() -> pyfuse3.EntryAttributes:
             return await self.operations.getattr((await self.walk(path)).st_ino, CONTEXT)
 
-        return await self._anew_where_stale(walk)
+        return await self._again_where_stale(walk)
 
     async def open(self, inode: int, flags: int = os.O_RDONLY) -> pyfuse3.FileInfo:
         """OPEN."""
@@ -129,7 +129,7 @@ class Kernel:
             inode = (await self.walk(path)).st_ino
             return inode, await self.open(inode)
 
-        inode, info = await self._anew_where_stale(walk)
+        inode, info = await self._again_where_stale(walk)
         try:
             yield inode, info
         finally:
@@ -172,7 +172,7 @@ class Kernel:
         async def walk() -> int:
             return await self.operations.opendir((await self.walk(path)).st_ino if path else ROOT, CONTEXT)
 
-        handle = await self._anew_where_stale(walk)
+        handle = await self._again_where_stale(walk)
         try:
             yield handle
         finally:

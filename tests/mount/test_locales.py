@@ -67,8 +67,8 @@ def test_a_secret_of_the_environment_in_the_terminals_letters(home):
         return  # such a locale cannot be made here; ASCII above covers the rest
     program = """
 import os, sys
-from cffs.daemon.inherited_environment import put_right, spoken
-put_right()
+from cffs.daemon.inherited_environment import repair_environment, spoken
+repair_environment()
 print(ascii(spoken(os.environ["SECRET"])), ascii(os.environ["FOLDER"]), os.fsencode(os.environ["FOLDER"]))
 print("\u00fc \u903e")
 """
