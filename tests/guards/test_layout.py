@@ -117,7 +117,6 @@ SUITES: Final[dict[str, str]] = {
     "fuse/test_promised_names.py": "tree/promised_names",
     "mount/test_credentials_and_caller_ids.py": "tree/me_caller_ids tree/me_credentials tree/namespace_writes",
     "writer/test_uploads.py": "sender tree/uploads upload_file uploaded_files",
-    "writer/test_account_actions.py": "caller_ids credentials",
 }
 
 
