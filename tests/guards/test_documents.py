@@ -122,6 +122,15 @@ def test_every_reference_of_the_code_leads_somewhere():
     assert {name: found for name, found in broken.items() if found} == {}
 
 
+def test_every_floor_is_drawn():
+    """Each package has its line in cffs/__init__.py and its row under Floors in architecture.md, and no other has."""
+    packages = {path.parent.name for path in (ROOT / "cffs").glob("*/__init__.py")} - {"docs"}
+    drawn = re.findall(r"^    (\w+)/ ", (ROOT / "cffs/__init__.py").read_text(), flags=re.MULTILINE)
+    text = (ROOT / "cffs/docs/architecture.md").read_text().partition("## Floors\n")[2].partition("\n## ")[0]
+    assert set(drawn) == packages
+    assert set(re.findall(r"^\| `(\w+)/` \|", text, flags=re.MULTILINE)) == packages
+
+
 def test_modules_in_documents_exist():
     """Each `package/module` that a page names, and each path of a test, is one of the repository."""
     modules = {path.relative_to(ROOT / "cffs").with_suffix("").as_posix() for path in (ROOT / "cffs").rglob("*.py")}
