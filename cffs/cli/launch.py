@@ -25,6 +25,7 @@ from cffs.cli.reload_settings import recipe
 from cffs.cli.unmount_tools import end
 from cffs.core.one_line import visible
 from cffs.core.settings import Settings
+from cffs.daemon.adoption import adopt
 from cffs.daemon.mount_request import hand_over
 from cffs.daemon.mounting import Connection, MountIdentity, free, mount
 from cffs.daemon.report import Report, ReportKind
@@ -43,11 +44,12 @@ def run_in_foreground(
     *,
     options: Mapping[str, object] | None = None,
     hints: Sequence[str] = (),
+    adopted: int | None = None,
 ) -> int:
     """Run the daemon in this process until it ends, and return its exit status. Raises what the daemon raises.
 
     `options` is the option layer that the settings came from, where they can be read again. `hints` are lines for the
-    user, shown once the mount answers.
+    user, shown once the mount answers. `adopted` is the descriptor of a mount that the caller made.
     """
     task = _task(settings, mountpoint, options)
     _forget_variables()
@@ -65,7 +67,11 @@ def run_in_foreground(
         else:
             tell(sent.message)
 
-    return start(task, report=report, make_mount=partial(mount, settings, mountpoint))
+    return start(task, report=report, make_mount=_maker(settings, mountpoint, adopted))
+
+
+def _maker(settings: Settings, mountpoint: Path, adopted: int | None) -> Callable[[], Connection]:
+    return partial(mount, settings, mountpoint) if adopted is None else partial(adopt, adopted)
 
 
 def _task(settings: Settings, mountpoint: Path, options: Mapping[str, object] | None) -> dict[str, object]:
@@ -82,10 +88,12 @@ def start_in_background(
     *,
     options: Mapping[str, object] | None = None,
     command: Sequence[str] | None = None,
+    adopted: int | None = None,
 ) -> None:
     """Start the daemon and return once the mount answers. Raises Failed with one line where it will not.
 
-    Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted. `options` is as in `run_in_foreground`.
+    Ctrl-C or SIGTERM meanwhile ends the daemon, and nothing stays mounted. `options` and `adopted` are as in
+    `run_in_foreground`.
     """
     task = json.dumps(_task(settings, mountpoint, options)).encode()
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -93,7 +101,7 @@ def start_in_background(
 
     def make_mount() -> Connection:
         # here and not in the daemon: see daemon/mounting
-        connection = mount(settings, mountpoint)
+        connection = _maker(settings, mountpoint, adopted)()
         made.append(connection.identity)
         return connection
 

@@ -18,6 +18,7 @@ from cffs.cli.mounts import absolute
 from cffs.cli.options import complete_folder, given_options, load, settings_options_showing
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
+from cffs.daemon.adoption import descriptor_in, place_of
 from cffs.daemon.mount_table import mount_at
 from cffs.daemon.mounting import set_flags, source_of
 
@@ -29,6 +30,8 @@ from cffs.daemon.mounting import set_flags, source_of
 def mount(mountpoint: Path, foreground: bool, **parameters: Any) -> int:
     """Mount an account on MOUNTPOINT; returns once it answers. Credentials come
     from the config file, or CFFS_APIKEY (v1), CFFS_LOGIN + CFFS_PASSWORD (v2).
+
+    /dev/fd/N is a mount that the caller made, through that descriptor of /dev/fuse.
     """
     return mount_with(given_options(parameters), mountpoint, foreground=foreground)
 
@@ -39,10 +42,14 @@ def mount_with(options: Mapping[str, object], mountpoint: Path, *, foreground: b
     settings.require_credentials()
     if settings.allow_other:
         tell("--allow-other: every user of this machine can read this account's recordings")
-    ready = prepare(mountpoint, private=(settings.cache_dir, settings.state_dir))
+    adopted = descriptor_in(mountpoint)
+    if adopted is not None:
+        ready = place_of(adopted)
+    else:
+        ready = prepare(mountpoint, private=(settings.cache_dir, settings.state_dir))
     if foreground:
-        return run_in_foreground(settings, ready, options=options)
-    start_in_background(settings, ready, options=options)
+        return run_in_foreground(settings, ready, options=options, adopted=adopted)
+    start_in_background(settings, ready, options=options, adopted=adopted)
     return 0
 
 

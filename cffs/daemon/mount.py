@@ -128,9 +128,10 @@ async def _end_on_signal(
 
 async def _report_ready(connection: Connection, report: Callable[[Report], None], services: MountServices) -> None:
     mountpoint = Path(connection.identity.mountpoint)
-    # its root, not its path: an automount trap blocks every caller until the mount is reported
-    await trio.to_thread.run_sync(os.stat, connection.root, abandon_on_cancel=True)
-    connection.close_root()
+    if connection.root >= 0:
+        # its root, not its path: an automount trap blocks every caller until the mount is reported
+        await trio.to_thread.run_sync(os.stat, connection.root, abandon_on_cancel=True)
+        connection.close_root()
     if not os.access(mountpoint.parent, os.X_OK, effective_ids=True):
         raise UsageError(f"uid {os.geteuid()} may not reach {mountpoint}; mount where that user may go")
     report(Report.ready())

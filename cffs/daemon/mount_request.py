@@ -1,7 +1,7 @@
 """The request of a daemon to be mounted: asked of its starter.
 
 The daemon is sent the kernel's end. Owns both halves of that conversation. The request is a report like the others, so
-that the starter reads both from one place; the answer is one message with two descriptors on the same socket. It must
+that the starter reads both from one place; the answer is one message on the same socket, with the descriptors. It must
 not know how a mount is made.
 """
 
@@ -27,9 +27,9 @@ def ask_starter(report: Callable[[Report], None], channel: int) -> Connection:
             answer, descriptors, _flags, _address = socket.recv_fds(answers, _ANSWER_NBYTES, 2, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:
             raise UsageError(f"the command that started this mount did not answer: {error.strerror}") from error
-    if len(descriptors) != 2:
+    if not descriptors:
         raise UsageError("the command that started this mount is gone")
-    descriptor, root = descriptors
+    descriptor, root = descriptors if len(descriptors) == 2 else (descriptors[0], -1)
     return Connection(descriptor=descriptor, root=root, identity=MountIdentity(**json.loads(answer)))
 
 
@@ -39,6 +39,7 @@ def hand_over(connection: Connection, channel: int) -> None:
     try:
         with socket.socket(fileno=os.dup(channel)) as answers:
             answer = json.dumps(asdict(connection.identity)).encode()
-            socket.send_fds(answers, [answer], [connection.descriptor, connection.root])
+            descriptors = [number for number in (connection.descriptor, connection.root) if number >= 0]
+            socket.send_fds(answers, [answer], descriptors)
     finally:
         connection.close()

@@ -62,7 +62,8 @@ class MountIdentity:
 
 @dataclass(slots=True, kw_only=True)
 class Connection:
-    """A mount that was just made, not yet served. `descriptor` is the kernel's end, `root` (O_PATH) its root folder."""
+    """A mount that was just made, not yet served. `descriptor` is the kernel's end, `root` (O_PATH) its root folder, or
+    -1 where the mount is not seen from here."""
 
     descriptor: int
     root: int
