@@ -77,6 +77,7 @@ SUITES: Final[dict[str, str]] = {
     "mount/test_mounting_as_others.py": "daemon/root_helper",
     "daemon/test_logs.py": "redaction",
     "daemon/test_lifecycle.py": "assembly disk_cache_setup mount mount_parts upload_setup",
+    "mount/test_adopted.py": "daemon/adoption",
     "mount/test_known.py": "daemon/folder_facts",
     "mount/test_mount_services.py": "daemon/mount_services",
     "mount/test_prefetch.py": "daemon/prefetch_command",

@@ -1,4 +1,4 @@
-"""`cffs mount /dev/fd/N`: the caller opened /dev/fuse and mounted, as a container's runtime does."""
+"""`cffs mount /dev/fd/N`: the caller opened /dev/fuse and mounted."""
 
 import array
 import json
