@@ -76,7 +76,7 @@ def damaged(path: Path, problem: Exception) -> CatalogueDamaged:
         with suppress(OSError):
             mark_of(path).touch(mode=0o600)
         log.error("catalogue damaged file=%s reason=%s; the next mount sets it aside", path, problem)
-    return CatalogueDamaged("what is known of it is damaged; mount again, and it is asked anew")
+    return CatalogueDamaged("what is known of it is damaged; mount again, and it is asked for again")
 
 
 async def look_over(path: Path) -> None:

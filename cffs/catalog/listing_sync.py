@@ -226,7 +226,7 @@ class ListingSync:
                 break
         unknown = self._catalog.calls_without_recordings(limit=MOST_CALLS + 1, campaign_id=campaign_id)
         if len(unknown) > MOST_CALLS:
-            log.warning("this service tells recordings call by call: asking of the newest %d calls only", MOST_CALLS)
+            log.warning("this service lists recordings call by call: asking about the newest %d calls only", MOST_CALLS)
         await self._ask_recordings_of_each(iter(unknown[:MOST_CALLS]), listing)
         await self._mark_listed(listing.name, at_ms=self._wall_ms())
 

@@ -141,7 +141,7 @@ def _clock(date: str | None) -> Check:
     try:
         theirs = parsedate_to_datetime(date or "").timestamp()
     except (TypeError, ValueError):
-        return skip("clock", "the service tells no time to compare with")
+        return skip("clock", "the service sends no time to compare with")
     off = datetime.now(UTC).timestamp() - theirs
     if abs(off) > _CLOCK_SECONDS:
         return fail(

@@ -93,7 +93,7 @@ def start_notices(verdicts: Sequence[LoginVerdict], settings: OriginSettings) ->
     """The notices of a mount with these verdicts. Raises UsageError, one line, where it must not start."""
     if verdicts and all(verdict.is_hopeless for verdict in verdicts):
         refused = any(verdict.outcome is Outcome.REFUSED for verdict in verdicts)
-        mend = "; check the credentials (`cffs config show` tells where they come from)" if refused else ""
+        mend = "; check the credentials (`cffs config show` says where they come from)" if refused else ""
         raise UsageError(" and ".join(verdict.why for verdict in verdicts) + mend)
     lines = [
         f"{verdict.why}; mounted without {_LOST[verdict.login.api]} but what is cached, and asked again once a minute"

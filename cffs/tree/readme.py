@@ -21,9 +21,9 @@ recordings/  every recording by its id: {{id}}.mp3; {{id}}.wav and {{id}}.json o
 media/       the account's sounds and pictures, by id and by-name/
 me/          the account itself, its usage and its verified numbers
 dynamic/     recordings made during calls, once they were looked up or imported
-search/      ls 'search/number=12135550100&after=2026-11-01' lists what meets all of it; search/README.txt tells more
+search/      ls 'search/number=12135550100&after=2026-11-01' lists what meets all of it; search/README.txt says more
 
-A recording is called {{day}}_{{time}}_{{in|out}}_{{number}}_{{length}}_{{id}}.mp3. Days and times are those of {zone}.
+A recording is named {{day}}_{{time}}_{{in|out}}_{{number}}_{{length}}_{{id}}.mp3. Days and times are those of {zone}.
 playlist.m3u8 opens in every folder of recordings: mpv campaigns/Winback/playlist.m3u8
 Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav
 Ids open everywhere, listed or not: campaigns/5, campaigns/5/7, calls/7, recordings/88.mp3. More: cffs help

@@ -119,7 +119,7 @@ def _notes(parent: Kind, *, has_metadata: bool = False) -> tuple[Route, ...]:
 def _call_files(parent: Kind) -> tuple[Route, ...]:
     """What a call's folder holds, wherever it stands."""
     return (
-        _file(parent, "call.json", Kind.CALL_JSON, "what the service tells of the call"),
+        _file(parent, "call.json", Kind.CALL_JSON, "what the service knows of the call"),
         _file(parent, "{file}.wav", Kind.WAV, "v1: list of recordings for a call, single recording"),
         _file(parent, "{name}.mp3", Kind.MP3, "v2: recording by name"),
         _file(parent, "{name}.json", Kind.RECORDING_JSON, "v2: its metadata"),
@@ -146,7 +146,7 @@ ROUTES: tuple[Route, ...] = (
     _folder(Kind.ROOT, "campaigns", Kind.CAMPAIGNS, "v2 broadcasts, plus every campaign looked up"),
     _folder(Kind.CAMPAIGNS, "{campaign}", Kind.CAMPAIGN, "the same by its id", is_listed=False),
     _folder(Kind.CAMPAIGNS, "{campaign name}", Kind.CAMPAIGN, "one campaign; by its id where it has no name"),
-    _file(Kind.CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "what the service tells of it"),
+    _file(Kind.CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "what the service knows of it"),
     _file(Kind.CAMPAIGN, "playlist.m3u8", Kind.PLAYLIST, "its recordings, newest last"),
     _manifest(Kind.CAMPAIGN),
     _file(Kind.CAMPAIGN, "{name}.mp3", Kind.MP3, "its recordings, as under by-date/"),
@@ -160,7 +160,7 @@ ROUTES: tuple[Route, ...] = (
     _folder(Kind.ROOT, "calls", Kind.CALLS, "every call known, by month"),
     _folder(Kind.CALLS, "{call}", Kind.LONE_CALL, "any call by its id", is_listed=False),
     _folder(Kind.CALLS, "{YYYY-MM}", Kind.CALL_MONTH, "a month that has any"),
-    _folder(Kind.CALLS, "undated", Kind.CALL_MONTH, "calls of which nothing tells when they were made"),
+    _folder(Kind.CALLS, "undated", Kind.CALL_MONTH, "calls whose time is not known"),
     _folder(Kind.CALL_MONTH, "{call}", Kind.LONE_CALL, "the same by its id", is_listed=False),
     _folder(Kind.CALL_MONTH, "{call name}", Kind.LONE_CALL, "one call: {YYYY-MM-DD}_{HH.MM.SS}_{in|out}_…_{id}"),
     *_call_files(Kind.LONE_CALL),
@@ -188,7 +188,7 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.MEDIA, "{id}.json", Kind.MEDIA_JSON, "v2: its metadata"),
     _file(Kind.MEDIA, "{id}", Kind.MEDIA_RAW, "v2: the raw file", is_listed=False),
     _file(Kind.MEDIA_BY_NAME, "{name}.{ext}", Kind.MEDIA_FILE, "as under media/"),
-    _file(Kind.MEDIA_BY_NAME, "{bare name}", Kind.MEDIA_RAW, "one whose type nothing tells"),
+    _file(Kind.MEDIA_BY_NAME, "{bare name}", Kind.MEDIA_RAW, "one whose type is not known"),
     _file(Kind.MEDIA_PUBLIC, "{key}.{ext}", Kind.MEDIA_PUBLIC_FILE, "v2: public media"),
     _folder(Kind.ROOT, "me", Kind.ME, "the account itself"),
     _file(Kind.ME, "account.json", Kind.ACCOUNT_JSON, "v2: account details"),

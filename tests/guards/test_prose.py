@@ -123,6 +123,30 @@ def test_clean_packages_stay_clean():
     assert found == [], "\n" + "\n".join(found)
 
 
+def phrases_of(source: str) -> Iterator[tuple[int, str]]:
+    """The line and text of each string of several words that is no docstring: messages, log lines, help."""
+    tree = ast.parse(source)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    bodies += [node.body for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+    docstrings = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        if is_text and " " in node.value.strip():
+            yield node.lineno, " ".join(node.value.split())
+
+
+def test_messages_are_clean():
+    """No message, log line or help text of cffs has a banned word."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {match[0]!r}: {advice}"
+        for path in sorted((ROOT / "cffs").rglob("*.py"))
+        for line, text in phrases_of(path.read_text())
+        for pattern, advice in UNIDIOMATIC.items()
+        for match in re.finditer(pattern, text)
+    ]
+    assert found == [], "\n" + "\n".join(found)
+
+
 def test_documents_are_clean():
     """No page, the README and CONTRIBUTING among them, has a banned word outside of code and generated parts."""
     pages = [ROOT / "README.md", ROOT / ".github/CONTRIBUTING.md", *sorted((ROOT / "cffs/docs").glob("*.md"))]
