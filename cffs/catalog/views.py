@@ -6,7 +6,7 @@ folders. A read returns at most `PAGE_ROWS` rows, from an index, never by OFFSET
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -29,6 +29,23 @@ class ViewRow(NamedTuple):
     to_number: str
     inbound: bool
     file_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """A recording for an index: `labels` are its own and its call's, `result` is how the call ended, if that is
+    known; `inbound` is None where no call is."""
+
+    call_id: int
+    campaign_id: int
+    created_ms: int | None
+    seconds: int | None
+    state: str
+    from_number: str
+    to_number: str
+    inbound: bool | None
+    labels: list[str]
+    result: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,13 @@ _LISTED_IN_FOLDER = (
     " FROM view_rows v CROSS JOIN recordings r ON r.seq = v.recording WHERE v.folder = ? AND v.recording > ?"
     " ORDER BY v.recording LIMIT ?"
 )
+_INDEXED = (
+    "SELECT r.id, r.call_id, r.campaign_id, r.created_ms, r.seconds, r.state, coalesce(c.from_number, ''),"
+    " coalesce(c.to_number, ''), c.inbound, coalesce(c.labels, '[]'), r.labels,"
+    " json_extract(CAST(c.document AS TEXT), '$.finalCallResult')"
+    " FROM recordings r LEFT JOIN calls c ON c.id = r.call_id WHERE r.id IN (SELECT value FROM json_each(?))"
+)
+_OF_SEQS = " FROM recordings r WHERE r.seq IN (SELECT value FROM json_each(?))"
 _OF_FOLDER = (
     f"{_COLUMNS} FROM view_rows v CROSS JOIN recordings r ON r.seq = v.recording {_JOINS}"
     " WHERE v.folder = ? AND v.recording > ? ORDER BY v.recording LIMIT ?"
@@ -94,6 +118,16 @@ _NEWEST_OF_CAMPAIGN = (
 _NEWEST_OF_FOLDER = "SELECT newest_ms FROM view_folders WHERE seq = ?"
 
 
+#: What a search can be ordered by. What has no time is the oldest, what has no length comes last.
+ORDERS = {
+    "": "r.seq",
+    "newest": f"{_TIME} DESC, r.seq DESC",
+    "oldest": f"{_TIME}, r.seq",
+    "longest": "coalesce(r.seconds, -1) DESC, r.seq",
+    "shortest": "coalesce(r.seconds, 1 << 62), r.seq",
+}
+
+
 class Views:
     """Reads one catalogue's views. No read is a checkpoint."""
 
@@ -116,6 +150,10 @@ class Views:
         """The recording of that id."""
         found = self._rows(_BY_ID, recording_id)
         return found[0] if found else None
+
+    def index_rows(self, recording_ids: Iterable[int]) -> dict[int, IndexRow]:
+        """These recordings, by their ids, as far as they are known."""
+        return dict(self._all(_index_row, _INDEXED, json.dumps(list(recording_ids))))
 
     def labels_of_call(self, call_id: int) -> list[str]:
         """The labels of a call as the service spells them; [] where it is not known."""
@@ -215,17 +253,27 @@ class Views:
         statement = f"SELECT 1 FROM recordings r {_JOINS} WHERE {' AND '.join(clauses)}"  # nosec B608  # noqa: S608
         return self._reading.execute(statement, (recording_id, *values, *folders)).fetchone() is not None
 
+    def selected(
+        self, conditions: Sequence[Condition], *, folders: Sequence[int], order: str, limit: int | None
+    ) -> list[tuple[int, int]]:
+        """The sequence number and the id of every recording that meets every condition, in one of the ORDERS."""
+        source, clauses, values = _source(conditions, folders)
+        where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
+        # every clause is one of ours; what was asked for is bound
+        statement = f"SELECT r.seq, r.id FROM {source} {_JOINS}{where} ORDER BY {ORDERS[order]} LIMIT ?"  # nosec B608  # noqa: S608
+        return self._all(_pair, statement, *values, -1 if limit is None else limit)
+
+    def of_seqs(self, seqs: Sequence[int], *, with_files: bool) -> list[ListedRecording]:
+        """These recordings, in this order; those that are gone are left out."""
+        rows = self._all(
+            ListedRecording, f"{_LISTED}{_FILE_OF if with_files else 'NULL'}{_OF_SEQS}", json.dumps(list(seqs))
+        )
+        by_seq = {row.seq: row for row in rows}
+        return [by_seq[seq] for seq in seqs if seq in by_seq]
+
     def matching(self, conditions: Sequence[Condition], *, folders: Sequence[int], after_seq: int) -> list[ViewRow]:
         """The next recordings that meet every condition and are in every one of the view's `folders`."""
-        clauses = [condition.clause for condition in conditions]
-        values = [value for condition in conditions for value in condition.values]
-        source = "recordings r"
-        if folders:  # the first one drives: its rows come in order from its own index
-            source = "view_rows v CROSS JOIN recordings r ON r.seq = v.recording"
-            clauses += ["v.folder = ?"] + [
-                "EXISTS (SELECT 1 FROM view_rows WHERE folder = ? AND recording = r.seq)"
-            ] * (len(folders) - 1)
-            values += folders
+        source, clauses, values = _source(conditions, folders)
         clauses.append("v.recording > ?" if folders else "r.seq > ?")
         order = "v.recording" if folders else "r.seq"
         # every clause is one of ours; what was asked for is bound
@@ -247,6 +295,40 @@ class Views:
             if self._path is None or not is_damage(problem):
                 raise
             raise damaged(self._path, problem) from problem
+
+
+def _source(conditions: Sequence[Condition], folders: Sequence[int]) -> tuple[str, list[str], list[object]]:
+    """Where rows come from, and the clauses that they meet, with their values."""
+    clauses = [condition.clause for condition in conditions]
+    values = [value for condition in conditions for value in condition.values]
+    if not folders:
+        return "recordings r", clauses, values
+    # the first one drives: its rows come in order from its own index
+    others = ["EXISTS (SELECT 1 FROM view_rows WHERE folder = ? AND recording = r.seq)"] * (len(folders) - 1)
+    source = "view_rows v CROSS JOIN recordings r ON r.seq = v.recording"
+    return source, [*clauses, "v.folder = ?", *others], [*values, *folders]
+
+
+def _index_row(recording_id: int, *values: Any) -> tuple[int, IndexRow]:
+    *plain, call_labels, own_labels, result = values
+    labels = [str(label) for text in (call_labels, own_labels) for label in json.loads(text)]
+    call_id, campaign_id, created_ms, seconds, state, from_number, to_number, inbound = plain
+    return recording_id, IndexRow(
+        call_id=call_id,
+        campaign_id=campaign_id,
+        created_ms=created_ms,
+        seconds=seconds,
+        state=state,
+        from_number=from_number,
+        to_number=to_number,
+        inbound=None if inbound is None else bool(inbound),
+        labels=list(dict.fromkeys(labels)),
+        result=None if result is None else str(result),
+    )
+
+
+def _pair(seq: int, recording_id: int) -> tuple[int, int]:
+    return seq, recording_id
 
 
 def _first(value: Any) -> Any:

@@ -29,6 +29,7 @@ from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
 from cffs.core.errors import UsageError
 from cffs.core.settings import OriginSettings, Settings
+from cffs.core.times import date_folders
 from cffs.core.units import NS_PER_MS
 from cffs.daemon.audit_log import AuditLog
 from cffs.daemon.audited_operations import AuditedOperations, noting
@@ -106,6 +107,7 @@ class Leaves:
     search_note: SearchNote = field(default_factory=SearchNote)
     uploads: Uploads | None = None
     notes: AccountNotes | None = None
+    mountpoint: str = ""
     audit: AuditLog | None = None
 
 
@@ -202,6 +204,8 @@ def build_tree(
         is_writable=settings.writable,
         uploads=leaves.uploads,
         notes=leaves.notes,
+        mountpoint=leaves.mountpoint,
+        today=lambda: "-".join(date_folders(leaves.now_ns(), zone=catalog.zone)),
         is_refused=origin.transport.is_refused,
         search_note=leaves.search_note,
     )

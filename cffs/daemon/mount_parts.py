@@ -120,7 +120,13 @@ async def assembled(
         status = _status(settings, mountpoint, mounted_at, origin, catalogue, reader, disk, reports)
         own_files = {**status.files(), "config.toml": lambda: config_toml(live.now).encode()}
         leaves = Leaves(
-            calls=status.calls, own_files=own_files, search_note=search_note, uploads=uploads, notes=notes, audit=audit
+            calls=status.calls,
+            own_files=own_files,
+            search_note=search_note,
+            uploads=uploads,
+            notes=notes,
+            mountpoint=str(mountpoint),
+            audit=audit,
         )
         tree = build_tree(lean, origin, catalogue, reader, leaves)
         if tree.audited is not None:

@@ -3,8 +3,10 @@
 It owns nothing but these references, and the layout of offsets in a folder. It must not know the kernel.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+
+from cachetools import LRUCache
 
 from cffs.catalog.account_sync import AccountSync
 from cffs.catalog.capabilities import Family
@@ -27,6 +29,7 @@ from cffs.writer.uploads import Uploads
 #: Offsets below this are for a folder's fixed entries; the entries of rows lie above, eight to a row.
 FIRST_ROW_OFFSET = 64
 _ENTRIES_A_ROW = 8
+_KEPT_SELECTIONS = 8
 
 
 def _no_kernel(_folder: Node, _name: str) -> None:
@@ -61,6 +64,8 @@ class Context:
     #: (folder, name): the kernel must look that name up again. Never a checkpoint; allowed inside a handler.
     name_changed: Callable[[Node, str], None] = _no_kernel
     is_writable: bool = False
+    #: Where the mount is, for files that name its paths.
+    mountpoint: str = ""
     #: None where media cannot be written: on a read-only mount, or without v2.
     uploads: Uploads | None = None
     #: None where no notes are kept.
@@ -68,6 +73,10 @@ class Context:
     render_cache: RenderCache = field(default_factory=RenderCache)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False
+    #: What the last searches selected (`tree/search`): a listing is read page by page.
+    selections: LRUCache[Hashable, tuple[int, ...]] = field(default_factory=lambda: LRUCache(_KEPT_SELECTIONS))
+    #: The day in the zone of names: draws by lot hold for one.
+    today: Callable[[], str] = lambda: ""
     search_note: SearchNote = field(default_factory=SearchNote)
 
     @property

@@ -13,6 +13,7 @@ from cffs.tree import (
     clips,
     dates,
     dynamic,
+    indexes,
     manifests,
     me,
     me_caller_ids,
@@ -314,6 +315,8 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
     ),
     Kind.MOMENT: NodeHandlers[ClipNode](resolve=clips.resolve, content=clips.content),
     Kind.MANIFEST: NodeHandlers[AboutFolderNode](resolve=manifests.resolve, content=manifests.content),
+    Kind.INDEX_JSONL: NodeHandlers[AboutFolderNode](resolve=indexes.resolve_jsonl, content=indexes.content),
+    Kind.INDEX_CSV: NodeHandlers[AboutFolderNode](resolve=indexes.resolve_csv, content=indexes.content),
     Kind.PLAYLIST: NodeHandlers[AboutFolderNode](resolve=playlists.resolve, content=playlists.content),
     Kind.NOTE: NodeHandlers[NoteNode](resolve=notes.resolve, content=notes.content, writing=notes.FILE_WRITING),
     Kind.TEMPORARY_NOTE: NodeHandlers[NoteNode](

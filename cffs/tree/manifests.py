@@ -10,12 +10,12 @@ from typing import Any
 import trio
 
 from cffs.catalog.views import UNDATED_MS
-from cffs.tree import dynamic, recording_content
+from cffs.tree import dynamic, recording_content, search
 from cffs.tree.contents import Content, Document, Remote
 from cffs.tree.context import Context
 from cffs.tree.folder_times import modified_ms
 from cffs.tree.node_handlers import Fill, Parts
-from cffs.tree.nodes import AboutFolderNode, CampaignNode, Kind, Mp3Node, Node, about
+from cffs.tree.nodes import AboutFolderNode, CampaignNode, Kind, Mp3Node, Node, SearchNode, about
 from cffs.tree.playlists import AUDIO_ENTRIES
 from cffs.tree.recordings import shown_forms
 from cffs.tree.size_hints import Form
@@ -39,6 +39,8 @@ def content(context: Context, node: AboutFolderNode) -> Content:
     folder = node.folder
 
     async def load() -> bytes:
+        if isinstance(folder, SearchNode):
+            await search.prepare(context, folder)
         lines = ["# what is wholly here, by SHA-256; `sha256sum -c` compares\n"]
         for path, file in _files(context, folder):
             lines.append(_line(path, await _digest(context, file)))

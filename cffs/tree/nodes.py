@@ -80,6 +80,8 @@ class Kind(Enum):
     NOTE = auto()
     TEMPORARY_NOTE = auto()
     MANIFEST = auto()
+    INDEX_JSONL = auto()
+    INDEX_CSV = auto()
     OWN = auto()
     OWN_FILE = auto()
 
@@ -318,11 +320,14 @@ class SearchNode(NamedTuple):
     kind: Literal[Kind.SEARCH] = Kind.SEARCH
 
 
+AboutKind = Literal[Kind.PLAYLIST, Kind.MANIFEST, Kind.INDEX_JSONL, Kind.INDEX_CSV]
+
+
 class AboutFolderNode(NamedTuple):
     """The playlist of a folder, or the digests of its files: made by `about`."""
 
     folder: "Node"
-    kind: Literal[Kind.PLAYLIST, Kind.MANIFEST]
+    kind: AboutKind
 
 
 class NoteNode(NamedTuple):
@@ -381,11 +386,10 @@ Node = (
     | OwnFileNode
     | UnprovenNode
 )
-#: The folder of a call, wherever it stands.
 CallFolderNode = CallNode | LoneCallNode
 
 
-def about(folder: Node, kind: Literal[Kind.PLAYLIST, Kind.MANIFEST]) -> AboutFolderNode:
+def about(folder: Node, kind: AboutKind) -> AboutFolderNode:
     """The playlist, or the manifest, of a folder in whichever way a path spells that."""
     if isinstance(folder, CampaignNode):
         folder = CampaignNode(folder.campaign_id, LISTED)

@@ -79,9 +79,11 @@ def resolve(_context: Context, parent: Node, _parts: Parts) -> Node:
 def content(context: Context, node: AboutFolderNode) -> Content:
     """Rendered when its bytes are asked for, or its size where that is not known from before."""
     folder = node.folder
-    state = _state(context)
+    state = state_of(context, folder)
 
     async def load() -> bytes:
+        if isinstance(folder, SearchNode):
+            await search.prepare(context, folder)
         _make_again_when_whole(context, folder)
         return await context.render_cache.render(folder, _step_of(context, folder), state=state)
 
@@ -104,22 +106,25 @@ def _make_again_when_whole(context: Context, folder: Node) -> None:
     async def make() -> None:
         if not listings.was_listed("calls", campaign_id):
             return  # a listing that was left for that of the campaign alone
-        state = _state(context)
+        state = state_of(context, folder)
         with trio.move_on_after(_AHEAD_SECONDS), suppress(sqlite3.Error):
             await context.render_cache.render(folder, _step_of(context, folder), state=state)
 
     listing.follow(folder, make)
 
 
-def _state(context: Context) -> Hashable:
-    """A value that changes whenever a playlist may change."""
-    return context.catalog.state, shown_forms(context), recordings.wavs_are_sure(context)
+def state_of(context: Context, folder: Node) -> Hashable:
+    """A value that changes whenever what is rendered of the folder may change."""
+    notes = 0 if context.notes is None else context.notes.turn
+    selection = search.key_of(context, folder) if isinstance(folder, SearchNode) else None
+    return context.catalog.state, shown_forms(context), recordings.wavs_are_sure(context), notes, selection
 
 
 def _step_of(context: Context, folder: Node) -> Step:
     """How the folder is rendered page by page. A folder of a million rows is read in a thread, and holds up no other
     task."""
-    find = _FOUND.get(folder.kind)
+    is_selection = isinstance(folder, SearchNode) and search.is_selection(context, folder)
+    find = None if is_selection else _FOUND.get(folder.kind)
 
     async def of_rows(at: Any) -> tuple[bytes, Any] | None:
         if at is None:

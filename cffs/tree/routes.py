@@ -108,6 +108,14 @@ def _manifest(parent: Kind) -> Route:
     return _file(parent, "MANIFEST.sha256", Kind.MANIFEST, "digests of what is wholly cached", is_listed=False)
 
 
+def _indexes(parent: Kind) -> tuple[Route, ...]:
+    is_listed = parent is Kind.SEARCH
+    return (
+        _file(parent, "index.jsonl", Kind.INDEX_JSONL, "a line a recording, for programs", is_listed=is_listed),
+        _file(parent, "index.csv", Kind.INDEX_CSV, "the same for spreadsheets", is_listed=is_listed),
+    )
+
+
 def _notes(parent: Kind, *, has_metadata: bool = False) -> tuple[Route, ...]:
     """What `--notes` lets be written beside recordings. Where `has_metadata`, `.json` is the service's."""
     return (
@@ -126,6 +134,7 @@ def _call_files(parent: Kind) -> tuple[Route, ...]:
         _file(parent, "{name}.wav", Kind.WAV, "the WAV form of a recording known by name", is_listed=False),
         _playlist(parent),
         _manifest(parent),
+        *_indexes(parent),
         *_notes(parent, has_metadata=True),
     )
 
@@ -137,6 +146,7 @@ def _view_files(parent: Kind) -> tuple[Route, ...]:
         _file(parent, "{name}.wav", Kind.WAV, "the same"),
         _playlist(parent),
         _manifest(parent),
+        *_indexes(parent),
         *_notes(parent),
     )
 
@@ -149,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.CAMPAIGN, "campaign.json", Kind.CAMPAIGN_JSON, "what the service knows of it"),
     _file(Kind.CAMPAIGN, "playlist.m3u8", Kind.PLAYLIST, "its recordings, newest last"),
     _manifest(Kind.CAMPAIGN),
+    *_indexes(Kind.CAMPAIGN),
     _file(Kind.CAMPAIGN, "{name}.mp3", Kind.MP3, "its recordings, as under by-date/"),
     _file(Kind.CAMPAIGN, "{name}.wav", Kind.WAV, "the same"),
     *_notes(Kind.CAMPAIGN),
@@ -171,6 +182,7 @@ ROUTES: tuple[Route, ...] = (
     _file(Kind.RECORDINGS, "{id}@{start}-{end}.wav", Kind.MOMENT, "some seconds of its WAV", is_listed=False),
     _playlist(Kind.RECORDINGS),
     _manifest(Kind.RECORDINGS),
+    *_indexes(Kind.RECORDINGS),
     *_notes(Kind.RECORDINGS, has_metadata=True),
     _folder(Kind.ROOT, "dynamic", Kind.DYNAMIC, "recordings made during calls; nothing lists them but use"),
     _folder(Kind.DYNAMIC, "{hash}", Kind.DYNAMIC_HASH, "hash of the sound file"),

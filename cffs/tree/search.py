@@ -4,22 +4,25 @@ It owns how conditions become SQL. It must not know how a condition is spelt (`t
 named (`tree/view_entries`). A search exists once it is looked up, is never listed, and never costs a request.
 """
 
+import heapq
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 
 from cffs.catalog.view_index import LABELS, NUMBERS
-from cffs.catalog.views import Condition, ViewRow, Views
+from cffs.catalog.views import PAGE_ROWS, Condition, ViewRow, Views
 from cffs.core.errors import NotInTree
 from cffs.core.one_line import printable_line
+from cffs.notes.words import parse_words
 from cffs.tree import readme
 from cffs.tree.contents import Entry
-from cffs.tree.context import Context, fixed, past
+from cffs.tree.context import Context, fixed, past, row_offset
 from cffs.tree.node_handlers import Parts
-from cffs.tree.nodes import FixedNode, Kind, Node, SearchNode
-from cffs.tree.search_terms import BadSearch, Term, parse_terms
+from cffs.tree.nodes import FixedNode, Kind, Node, SearchNode, about
+from cffs.tree.search_terms import NO_NOTE, BadSearch, Term, parse_terms
 from cffs.tree.size_hints import Form
 from cffs.tree.view_entries import (
     as_listed,
@@ -29,6 +32,7 @@ from cffs.tree.view_entries import (
     last_offset,
     resolver,
     seq_done,
+    with_files,
     zone_of,
 )
 
@@ -42,8 +46,21 @@ _LONGEST_REASON = 400
 
 @dataclass(slots=True)
 class _Question:
+    """What a search asks for: conditions that each row meets or does not, and what only all of them together decide."""
+
     conditions: list[Condition] = field(default_factory=list)
     folders: list[int] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    order: str = ""
+    limit: int | None = None
+    sample: int | None = None
+
+    @property
+    def is_selection(self) -> bool:
+        """Whether all that is found must be known before the first of it can be listed."""
+        chooses = self.limit is not None or self.sample is not None
+        return chooses or bool(self.order or self.words or self.notes)
 
 
 def resolve_search(context: Context, _parent: Node, parts: Parts) -> Node:
@@ -66,19 +83,107 @@ def searches(_context: Context, _node: Node, after: int) -> list[Entry]:
 
 
 def files(context: Context, node: SearchNode, after: int) -> list[Entry]:
-    """What the search finds, in the order in which it became known."""
+    """What the search finds, in the order in which it became known; of a selection, what `prepare` has found."""
+    if indexes := past(fixed(*_indexes(node)), after):
+        return indexes
+    asked = _question(context, node)
+    if asked.is_selection:
+        return _selected_after(context, context.selections.get(key_of(context, node), ()), after)
     find = matching(context, node)
     return entries_after(context, after, lambda at: as_listed(find(seq_done(at), context.catalog.views)), first_offset)
 
 
 async def files_in_thread(context: Context, node: SearchNode, after: int) -> list[Entry]:
     """What `files` returns, from a thread, since rare finds take a look at many rows. Always a checkpoint."""
+    await prepare(context, node)
+    if past(fixed(*_indexes(node)), after) or _question(context, node).is_selection:
+        return files(context, node, after)
     found, at = matching(context, node), after
     while rows := as_listed(await context.catalog.ask_in_thread(partial(found, seq_done(at)))):
         if entries := past(entries_of(context, rows, first_offset), after):
             return entries
         at = last_offset(rows, first_offset)
     return []
+
+
+def _indexes(node: SearchNode) -> tuple[tuple[str, Node], ...]:
+    return ("index.jsonl", about(node, Kind.INDEX_JSONL)), ("index.csv", about(node, Kind.INDEX_CSV))
+
+
+async def prepare(context: Context, node: SearchNode) -> None:
+    """Find what a selection holds, where that is not known as it is now. A checkpoint where it is looked for.
+
+    Raises NotSupported where words are asked for and cannot be searched.
+    """
+    asked, key = _question(context, node), key_of(context, node)
+    if not asked.is_selection or key in context.selections:
+        return
+    conditions = list(asked.conditions)
+    for text in asked.words:
+        found = [] if context.notes is None else await context.notes.recordings_with(parse_words(text))
+        conditions.append(_among(found))
+    for extension in asked.notes:
+        keys = [] if context.notes is None else context.notes.all_keys()
+        if extension == NO_NOTE:
+            conditions.append(_among({key.recording_id for key in keys}, are_in=False))
+        else:
+            conditions.append(_among(key.recording_id for key in keys if key.extension == extension))
+    day = context.today()
+
+    def select(views: Views) -> list[int]:
+        limit = None if asked.sample is not None else asked.limit
+        rows = views.selected(conditions, folders=asked.folders, order=asked.order, limit=limit)
+        if asked.sample is not None:
+            rows = _sample(rows, asked.sample, seed=f"{day} {_what(node)}")[: asked.limit]
+        return [seq for seq, _recording_id in rows]
+
+    context.selections[key_of(context, node)] = tuple(await context.catalog.ask_in_thread(select))
+
+
+def is_selection(context: Context, node: SearchNode) -> bool:
+    """Whether `prepare` must have run before the search can be listed."""
+    return _question(context, node).is_selection
+
+
+def key_of(context: Context, node: SearchNode) -> Hashable:
+    """Another one where the selection may be another one."""
+    notes = context.notes
+    turns = (0, 0) if notes is None else (notes.turn, notes.words_turn)
+    return node.name, context.catalog.state, context.today(), turns
+
+
+def _selected_after(context: Context, seqs: Sequence[int], after: int) -> list[Entry]:
+    """The next entries of a selection: an entry's offset is its place in it."""
+    at = seq_done(after)
+    while at < len(seqs):
+        page = seqs[at : at + PAGE_ROWS]
+        rows = context.catalog.views.of_seqs(page, with_files=with_files(context))
+        places = {seq: row_offset(at + 1 + place, 0) for place, seq in enumerate(page)}
+        if entries := past(entries_of(context, rows, lambda row, places=places: places[row.seq]), after):  # type: ignore[misc]  # a default binds it
+            return entries
+        at += len(page)
+    return []
+
+
+def _among(recordings: Iterable[int], *, are_in: bool = True) -> Condition:
+    clause = "+r.id IN (SELECT value FROM json_each(?))"
+    return Condition(clause if are_in else f"NOT {clause}", (json.dumps(list(recordings)),))
+
+
+def _sample(rows: list[tuple[int, int]], size: int, *, seed: str) -> list[tuple[int, int]]:
+    """So many of the rows, drawn by the digest of the seed and the id: any machine draws the same."""
+
+    def lot(row: tuple[int, int]) -> bytes:
+        return blake2b(f"{seed} {row[1]}".encode(), digest_size=8).digest()
+
+    drawn = set(heapq.nsmallest(size, rows, key=lot))
+    return [row for row in rows if row in drawn]
+
+
+def _what(node: SearchNode) -> str:
+    """The conditions of a search in one spelling, without what chooses among those that meet them."""
+    parts = [part for part in node.name.split("&") if not part.startswith(("sample=", "order=", "limit="))]
+    return "&".join(sorted(parts))
 
 
 def matching(context: Context, node: SearchNode) -> Callable[[int, Views], list[ViewRow]]:
@@ -139,6 +244,25 @@ def _campaign(_context: Context, term: Term, asked: _Question) -> None:
     asked.conditions.append(Condition("+r.campaign_id IN (SELECT id FROM campaigns WHERE name = ?)", (name,)))
 
 
+def _keep(name: str) -> Callable[[Context, Term, _Question], None]:
+    def ask(_context: Context, term: Term, asked: _Question) -> None:
+        setattr(asked, name, term.value)
+
+    return ask
+
+
+def _words(_context: Context, term: Term, asked: _Question) -> None:
+    asked.words.append(str(term.value))
+
+
+def _notes(_context: Context, term: Term, asked: _Question) -> None:
+    asked.notes.append(str(term.value))
+
+
+def _inbound(_context: Context, term: Term, asked: _Question) -> None:
+    asked.conditions.append(Condition("coalesce(c.inbound, 0) = ?", (int(term.value == "yes"),)))
+
+
 #: `+` keeps SQLite from an index that would not return the rows in the order of their offsets.
 _ASKED: dict[str, Callable[[Context, Term, _Question], None]] = {
     "number": _folder(NUMBERS),
@@ -149,5 +273,13 @@ _ASKED: dict[str, Callable[[Context, Term, _Question], None]] = {
     "label": _folder(LABELS),
     "campaign": _campaign,
     "min-seconds": _where("r.seconds >= ?"),
+    "max-seconds": _where("r.seconds <= ?"),
     "state": _where("r.state = ?"),
+    "inbound": _inbound,
+    "result": _where("json_extract(CAST(c.document AS TEXT), '$.finalCallResult') = ?"),
+    "text": _words,
+    "note": _notes,
+    "sample": _keep("sample"),
+    "order": _keep("order"),
+    "limit": _keep("limit"),
 }

@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 from cffs.core.ids import parse_id
 from cffs.core.times import day_interval_ms, parse_day
 from cffs.core.values import RecordingState
+from cffs.notes.keys import EXTENSIONS
+from cffs.notes.words import parse_words
 
 #: One line for people about each field.
 FIELDS = {
@@ -24,11 +26,23 @@ FIELDS = {
     "label": "a label of the call",
     "campaign": "the id or the name of its campaign",
     "min-seconds": "at least so long",
+    "max-seconds": "at most so long",
+    "inbound": "yes or no",
+    "result": "how the call ended: LA, AM, BUSY, ...",
+    "text": 'words in its notes, all of them; "quoted phrases"',
+    "note": "srt, txt, ...: has such a note; none: has no note",
+    "sample": "so many of them, by lot; the same ones all day",
+    "order": "newest, oldest, longest or shortest first",
+    "limit": "so many at most",
     "state": "READY, RECORDING, ERROR or UNKNOWN",
 }
 _TERM = re.compile(r"([a-z-]+)=(.*)", re.DOTALL)
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}):?(\d{2})(?::?(\d{2}))?(Z?)", re.ASCII)
-_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
+_NUMBERS = frozenset({"min-seconds", "max-seconds", "sample", "limit"})
+_CHOICES = {"inbound": ("yes", "no"), "order": ("newest", "oldest", "longest", "shortest")}
+#: Of `note`: what has none.
+NO_NOTE = "none"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,10 +76,24 @@ def _term(part: str, zone: tzinfo) -> Term:
         raise BadSearch(f"{field} has no value")
     if field in ("after", "before"):
         return Term(field, _time_ms(field, value, zone))
-    if field == "min-seconds":
-        if _SECONDS.fullmatch(value) is None:
-            raise BadSearch("min-seconds takes a whole number")
+    if field in _NUMBERS:
+        if _WHOLE.fullmatch(value) is None:
+            raise BadSearch(f"{field} takes a whole number")
         return Term(field, int(value))
+    if field in _CHOICES:
+        if value.lower() not in _CHOICES[field]:
+            raise BadSearch(f"{field} is one of {', '.join(_CHOICES[field])}")
+        return Term(field, value.lower())
+    if field == "note":
+        if value != NO_NOTE and value not in EXTENSIONS:
+            raise BadSearch(f"note is one of {', '.join(EXTENSIONS)}, {NO_NOTE}")
+        return Term(field, value)
+    if field == "text":
+        if not parse_words(value):
+            raise BadSearch("text has no word to look for")
+        return Term(field, value)
+    if field == "result":
+        return Term(field, value.upper())
     if field == "state":
         if value.upper() not in RecordingState.__members__:
             raise BadSearch(f"state is one of {', '.join(RecordingState)}")

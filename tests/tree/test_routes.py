@@ -39,6 +39,8 @@ PATHS: dict[str, Kind] = {
     "campaigns/5/campaign.json": Kind.CAMPAIGN_JSON,
     "campaigns/5/7": Kind.CALL,
     "campaigns/5/7/call.json": Kind.CALL_JSON,
+    "recordings/index.jsonl": Kind.INDEX_JSONL,
+    "search/number=1/index.csv": Kind.INDEX_CSV,
     "campaigns/5/7/x.srt": Kind.NOTE,
     "campaigns/Winback/x_9.json": Kind.NOTE,
     "recordings/9.TextGrid": Kind.NOTE,

@@ -326,7 +326,11 @@ async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: Sta
             | st.tuples(st.just("label"), st.sampled_from([*labels, "none"]))
             | st.tuples(st.sampled_from(["after", "before"]), st.sampled_from([*days, "2024-06-01"]))
             | st.tuples(st.just("campaign"), st.sampled_from([str(call["campaignId"] or 1) for call, _ in calls]))
-            | st.tuples(st.just("min-seconds"), st.integers(0, 70).map(str))
+            | st.tuples(st.sampled_from(["min-seconds", "max-seconds"]), st.integers(0, 70).map(str))
+            | st.tuples(st.just("inbound"), st.sampled_from(["yes", "no", "YES"]))
+            | st.tuples(st.just("result"), st.sampled_from(["LA", "am", "BUSY"]))
+            | st.tuples(st.just("order"), st.sampled_from(["newest", "oldest", "longest", "shortest"]))
+            | st.tuples(st.just("note"), st.just("none"))
             | st.tuples(st.just("state"), st.sampled_from(["READY", "ready", "ERROR"])),
             min_size=1,
             max_size=3,
@@ -348,8 +352,9 @@ async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: Sta
         await listing.wait_whole()  # a refresh goes on behind who lists
         before = tree.requests()
         found = await tree.entries(f"search/{name}")
-        assert sorted(entry.node.recording_id for entry in found) == expected_ids
-        for entry in found[:3]:
+        assert [entry.name for entry in found[:2]] == ["index.jsonl", "index.csv"]
+        assert sorted(entry.node.recording_id for entry in found[2:]) == expected_ids
+        for entry in found[:5]:
             assert await tree.node(f"search/{name}/{entry.name}") == entry.node
         assert tree.requests() == before
 
@@ -366,13 +371,20 @@ def _meets(field: str, value: str, call: Any, recording: Any) -> bool:
         "label": value in call["labels"],
         "campaign": str(call["campaignId"]) == value,
         "min-seconds": value.isdecimal() and recording["lengthInSeconds"] >= int(value),
+        "max-seconds": value.isdecimal() and recording["lengthInSeconds"] <= int(value),
+        "inbound": call["inbound"] == (value.lower() == "yes"),
+        "result": call.get("finalCallResult") == value.upper(),
         "state": recording["state"] == value.upper(),
+        "order": True,
+        "note": True,
     }
     return truths[field]
 
 
 BAD_SEARCHES = ("x", "nonsense=1", "number", "number=", "after=yesterday", "after=2024-02-30", "label=%ff", "=", "&",
-                "before=2024-01-01T25:00", "min-seconds=-1", "min-seconds=x", "state=GONE", "number=1&")  # fmt: skip
+                "before=2024-01-01T25:00", "min-seconds=-1", "min-seconds=x", "state=GONE", "number=1&", "sample=x",
+                "limit=-1", "order=best", "inbound=maybe", "note=mp3", "note=", "text=", 'text=""',
+                "text=*")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD_SEARCHES)
@@ -393,8 +405,9 @@ async def test_campaign_by_name_in_a_search(world: Open, facts: Facts, standin: 
     names = {row["id"]: row["name"] for row in standin.account.broadcast_rows()}
     async with world() as tree:
         await tree.names("campaigns")
-        by_id = {e.node for e in await tree.entries(f"search/campaign={facts.campaign}")}
-        by_name = {e.node for e in await tree.entries(f"search/campaign={encode_name(names[facts.campaign])}")}
+        by_id = {e.node for e in (await tree.entries(f"search/campaign={facts.campaign}"))[2:]}
+        named = await tree.entries(f"search/campaign={encode_name(names[facts.campaign])}")
+        by_name = {e.node for e in named[2:]}
         assert by_id <= by_name
         assert by_id
 
