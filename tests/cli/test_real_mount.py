@@ -11,6 +11,7 @@ import pytest
 
 from cffs.cli.messages import Failed
 from cffs.cli.mountpoint import is_dead, prepare
+from cffs.cli.umount import _refusal
 from cffs.daemon.mount_table import mount_at
 from tests.cli.helpers import ROOT, cffs, environment, one_line
 
@@ -105,3 +106,9 @@ def test_mounting_above_the_cache_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(Failed, match="each other's way"):
         prepare(tmp_path / "a", private=(Path(tmp_path / "a/cache"),))
+
+
+def test_without_mtab_the_mend_is_named():
+    """On a system that was never booted an ordinary user cannot unmount: the line says what root does."""
+    line = _refusal(Path("/m"), "/usr/bin/fusermount3: failed to open /etc/mtab: No such file or directory\n")
+    assert line == "cannot unmount /m: there is no /etc/mtab; as root: ln -s ../proc/self/mounts /etc/mtab"
