@@ -60,4 +60,4 @@ def test_where_a_size_came_from():
     assert size_from(remote(), EXACT, source="v2:calls/recordings/1.mp3") == "an answer of v2:calls/recordings/1.mp3"
     assert "hint" in size_from(remote(), HINT, source="")
     assert "no answer yet" in size_from(remote(), UNKNOWN, source="")
-    assert "each second" in size_from(remote(RecordingState.RECORDING), UNKNOWN, source="")
+    assert "once a second" in size_from(remote(RecordingState.RECORDING), UNKNOWN, source="")
