@@ -48,6 +48,10 @@ MAX_NAME_NBYTES = 255
 _LAST_FIXED_OFFSET = FIRST_ROW_OFFSET - 1
 
 
+#: What exists only where notes are kept, and then costs no request.
+_OF_NOTES = frozenset({Kind.NOTE, Kind.TEMPORARY_NOTE})
+
+
 class Description(NamedTuple):
     """What stat can show of a node without a request.
 
@@ -127,6 +131,8 @@ class Namespace:
             return await found.ask() if isinstance(found, Unproven) else found
 
         for route, _parts in _matching(promised.kind, name):
+            if route.kind in _OF_NOTES and self._context.notes is None:
+                continue
             stand_in = _stand_in(folder, name, is_folder=route.is_folder)
             unproven = Unproven(folder, name, route.kind, stand_in, partial(_first_found, [ask]))
             self.promised_names.require_not_denied(unproven)
