@@ -12,7 +12,11 @@ import pyfuse3
 
 
 class Handlers(pyfuse3.Operations):
-    """Handlers of every call, and what the guard asks of them besides."""
+    """Handlers of every call, and what the guard asks of them besides.
+
+    A handler is a checkpoint where it waits, and may be none where it need not. It is cancelled when its deadline
+    passes or the mount ends: then it leaves no handle open, and a change that it was to make may have been made or not.
+    """
 
     supports_dot_lookup = False  # no NFS export: `.` and `..` never reach lookup
     enable_writeback_cache = False
