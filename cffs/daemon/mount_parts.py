@@ -117,7 +117,16 @@ async def assembled(
             state.report,
             lambda: {"held": _held(inodes)},
         )
-        status = _status(settings, mountpoint, mounted_at, origin, catalogue, reader, disk, reports)
+        status = _status(
+            settings=settings,
+            mountpoint=mountpoint,
+            mounted_at=mounted_at,
+            origin=origin,
+            catalogue=catalogue,
+            reader=reader,
+            disk=disk,
+            reports=reports,
+        )
         own_files = {**status.files(), "config.toml": lambda: config_toml(live.now).encode()}
         leaves = Leaves(
             calls=status.calls,
@@ -152,6 +161,7 @@ async def assembled(
 
 
 def _status(
+    *,
     settings: Settings,
     mountpoint: Path,
     mounted_at: float,
