@@ -225,5 +225,5 @@ KINDS: Mapping[str, Callable[[CallTable, str, Handlers], Handler]] = {
     **dict.fromkeys(("flush", "fsync", "rename"), upload),
     "read": fast_path,
 }
-#: They wait for nothing and can fail in nothing: FORGET, which the kernel expects no answer to, and statfs.
+#: Calls that wait for nothing and cannot fail: FORGET, to which the kernel expects no answer, and statfs.
 UNGUARDED = CALLS - KINDS.keys()
