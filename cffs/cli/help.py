@@ -56,7 +56,7 @@ def _contents() -> str:
     width = max(map(len, found))
     lines = [f"  {topic:<{width}}  {title}" for topic, title in found.items()]
     return "\n".join(
-        ["Topics of `cffs help`:", *lines, "", "`cffs COMMAND --help` describes one command, man cffs all of them.", ""]
+        ["Topics of `cffs help`:", *lines, "", "`cffs COMMAND --help` describes one command, `man cffs` all of them.", ""]
     )
 
 
