@@ -55,9 +55,8 @@ def _contents() -> str:
     found = topics()
     width = max(map(len, found))
     lines = [f"  {topic:<{width}}  {title}" for topic, title in found.items()]
-    return "\n".join(
-        ["Topics of `cffs help`:", *lines, "", "`cffs COMMAND --help` describes one command, `man cffs` all of them.", ""]
-    )
+    more = "`cffs COMMAND --help` describes one command, `man cffs` all of them."
+    return "\n".join(["Topics of `cffs help`:", *lines, "", more, ""])
 
 
 def _root_commands(context: click.Context) -> list[str]:

@@ -46,9 +46,9 @@ _MAX_CURSOR_DIGITS = 19
 @click.command(short_help="Print a line per new recording.")
 @click.argument("mountpoint", type=Path, shell_complete=complete_folder)
 @click.option("--since", metavar="CURSOR|start|DAY", help="From there on, instead of from now on.")
-@click.option("--state", type=Path, metavar="FILE", help="Keep the place here, and go on from it the next time.")
+@click.option("--state", type=Path, metavar="FILE", help="Keep the place in FILE, and continue there.")
 @click.option("--once", is_flag=True, help="Print what there is, and end.")
-@click.option("--exec", "command", metavar="CMD", help="Run CMD for each, {} being its path, instead of printing.")
+@click.option("--exec", "command", metavar="CMD", help="Run CMD for each instead; {} is its path.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="So many at once.  [1]")
 @settings_options
 def watch(
@@ -62,9 +62,8 @@ def watch(
 ) -> int:
     """Print a JSON line per recording of the mount at MOUNTPOINT as it appears, until Ctrl-C.
 
-    Each line has a `cursor`: --since CURSOR goes on after it, and --state does so by itself. A DAY begins in the time
-    zone of the mount's names. With --exec and --state, a recording whose command failed is tried again at the next
-    start.
+    Each line has a `cursor`: --since CURSOR continues after it, as --state does by itself. A DAY begins in the time
+    zone of the mount's names. With --state, a command of --exec that failed runs again at the next start.
     """
     words = None if command is None else parse_command(command)
     settings = load(given_options(parameters)).settings
