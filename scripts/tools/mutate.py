@@ -33,7 +33,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "callfire/response_checks": (
         "tests/callfire/test_response_checks.py",
         "tests/callfire/test_header_grammar.py",
-        "tests/callfire/test_transport.py",
     ),
     "callfire/retry": ("tests/callfire/test_retry.py",),
     "reader/planner": (

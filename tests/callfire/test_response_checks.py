@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.callfire.response_checks import BodyPlan, NotFoundMeans, Pinned, check_body, check_status
+from cffs.callfire.response_checks import BodyPlan, NotFoundMeans, Pinned, check_act, check_body, check_status
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 from cffs.core.units import MAX_OBJECT_NBYTES
@@ -174,3 +174,215 @@ def test_a_coding_is_refused(words: str) -> None:
     """Offsets count the object's own bytes, and a coded body has others."""
     with pytest.raises(errors.MalformedAnswer):
         plan(None, 200, content_length="5", content_encoding=words)
+
+
+DATE, OTHER_DATE = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"
+DATE_MS = 784_111_777_000
+
+
+def test_a_plan_says_what_the_head_says():
+    """Every field of the plan comes from its header, and is empty without it."""
+    found = plan(
+        ByteRange(10, 20),
+        206,
+        content_range=" bytes 10-18/* ",
+        content_length=" 9 ",
+        content_type="Audio/X-WAV ; charset=x",
+        etag=' "v" ',
+        last_modified=DATE,
+        date=OTHER_DATE,
+    )
+    assert found == BodyPlan(
+        start=10,
+        stop=19,
+        total=None,
+        validator='"v"',
+        last_modified_ns=DATE_MS * 10**6,
+        answered_ms=DATE_MS + 1000,
+        content_type="audio/x-wav",
+        content_nbytes=9,
+        framed=True,
+    )
+    assert plan(None, 200) == BodyPlan(
+        start=0,
+        stop=None,
+        total=None,
+        validator=None,
+        last_modified_ns=None,
+        answered_ms=NOW_NS // 10**6,
+        content_type="",
+        content_nbytes=None,
+        framed=False,
+    )
+
+
+def test_chunks_win_over_a_length():
+    """With both framings the length means nothing, and the end of the chunks is that of the body."""
+    found = plan(None, 200, content_length="5", transfer_encoding="chunked")
+    assert (found.stop, found.content_nbytes, found.framed) == (None, None, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "nbytes"),
+    [("0", 0), (" 7 ", 7), (str(2**40), 2**40), (str(2**40 + 1), None), ("7x", None), ("-7", None), ("", None)],
+)
+def test_a_length_is_a_number_up_to_a_tebibyte(text, nbytes):
+    """Anything else is malformed."""
+    if nbytes is None:
+        with pytest.raises(errors.MalformedAnswer):
+            plan(None, 200, content_length=text)
+    else:
+        assert plan(None, 200, content_length=text).total == nbytes
+
+
+@pytest.mark.parametrize(
+    ("content_range", "stop"),
+    [
+        ("bytes 10-19/20", 20),
+        ("bytes 10-10/11", 11),
+        ("bytes 10-19/*", 20),
+        ("BYTES  10-19/30", 20),
+        ("bytes 10-19/19", None),
+        ("bytes 10-9/30", None),
+        ("bytes 9-19/30", None),
+        ("bytes 10-20/30", None),
+    ],
+)
+def test_a_part_lies_within_the_question_and_the_total(content_range, stop):
+    """It begins at the byte asked for, has at least one byte, and ends at the latest where both do."""
+    if stop is None:
+        with pytest.raises(errors.MalformedAnswer):
+            plan(ByteRange(10, 20), 206, content_range=content_range)
+    else:
+        assert plan(ByteRange(10, 20), 206, content_range=content_range).stop == stop
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(512, True), (513, False)])
+def test_a_validator_has_a_longest_length(length, is_kept):
+    """No server sends a longer ETag on purpose."""
+    etag = '"' + "x" * (length - 2) + '"'
+    assert plan(None, 200, etag=etag).validator == (etag if is_kept else None)
+
+
+@pytest.mark.parametrize(
+    ("total", "error"),
+    [
+        (100, None),
+        (101, errors.RemoteObjectChanged),
+        (50, errors.RemoteObjectChanged),
+        (49, errors.MuchShorter),
+        (0, errors.MuchShorter),
+    ],
+)
+def test_another_total_is_another_version_or_a_mishap(total, error):
+    """Less than half of the known bytes is no version of the object."""
+    pinned = Pinned(total=100)
+    if error is None:
+        assert plan(None, 200, pinned, content_length=str(total)).total == total
+        return
+    with pytest.raises(error) as caught:
+        plan(None, 200, pinned, content_length=str(total))
+    assert type(caught.value) is error
+    if isinstance(caught.value, errors.MuchShorter):
+        assert (caught.value.total, caught.value.known_nbytes) == (total, 100)
+
+
+def test_a_total_without_another_to_compare_passes():
+    """Neither an answer without a total nor a reader without one contradicts."""
+    assert plan(None, 200, Pinned(validator='"a"'), content_length="1", etag='"a"').total == 1
+    assert plan(ByteRange(0, 5), 206, Pinned(total=100), content_range="bytes 0-4/*").total is None
+
+
+@pytest.mark.parametrize(
+    ("content_range", "pinned", "error"),
+    [
+        ("bytes */0", Pinned(total=100), errors.MuchShorter),
+        ("bytes */1", Pinned(total=100), errors.RemoteObjectChanged),
+        ("bytes */100", Pinned(total=100), errors.RangeNotSatisfiable),
+        (" bytes */0 ", Pinned(), errors.RangeNotSatisfiable),
+        ("bytes */0", None, errors.RangeNotSatisfiable),
+        ("bytes */9999999999999", None, errors.MalformedAnswer),
+    ],
+)
+def test_416_is_checked_against_the_known_size(content_range, pinned, error):
+    """An object that became empty is a mishap; another size is another version."""
+    with pytest.raises(error) as caught:
+        plan(ByteRange(100, 200), 416, pinned, content_range=content_range)
+    assert type(caught.value) is error
+
+
+def test_416_without_a_range_is_a_failure():
+    """Where all was asked for there is no range to be beyond the end."""
+    with pytest.raises(errors.ServerFailure) as caught:
+        plan(None, 416)
+    assert (caught.value.status, caught.value.what) == (416, "x")
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "is_unclear"),
+    [
+        ('"a"', {"etag": '"a"'}, False),
+        ('"a"', {"etag": '"b"'}, True),
+        ('"a"', {"etag": 'W/"b"'}, False),
+        ('W/"a"', {"etag": 'W/"b"'}, True),
+        ('W/"a"', {"etag": '"b"'}, False),
+        (DATE, {"last_modified": OTHER_DATE}, True),
+        (DATE, {"etag": '"b"'}, False),
+        (DATE, {"etag": 'W/"b"'}, False),
+        ('"a"', {"last_modified": DATE}, False),
+        ('"a"', {}, False),
+        (None, {"etag": '"b"'}, False),
+    ],
+)
+def test_validators_of_one_kind_are_compared(known, now, is_unclear):
+    """Another validator of the same kind makes the version unclear; kinds that differ prove nothing."""
+    pinned = Pinned(validator=known)
+    if is_unclear:
+        with pytest.raises(errors.VersionUnclear):
+            plan(None, 200, pinned, **now)
+    else:
+        plan(None, 200, pinned, **now)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_busy"), [(399, False), (400, True), (403, True), (499, True), (500, False), (503, False)]
+)
+def test_a_rate_limit_in_words_is_a_hold_under_any_4xx(status, is_busy):
+    """The words of a 3xx or 5xx do not make it one."""
+    with pytest.raises(errors.OriginBusy if is_busy else errors.ServerFailure) as caught:
+        check_status(status, {}, what="x", not_found=NotFoundMeans.OBJECT, now_ns=NOW_NS, is_rate_limit=True)
+    assert getattr(caught.value, "hold_seconds", -1.0) == -1.0
+
+
+@pytest.mark.parametrize("status", [200, 204, 299])
+def test_success_passes(status):
+    """Every 2xx does, whatever a 404 would mean."""
+    check_status(status, {"retry-after": "7"}, what="x", not_found=NotFoundMeans.OPERATION, now_ns=NOW_NS)
+
+
+@pytest.mark.parametrize(("status", "error"), [(300, errors.ServerFailure), (405, errors.ObjectRefused)])
+def test_an_unexpected_status_is_named(status, error):
+    """The error carries the status and the request, for the caller and for the message."""
+    with pytest.raises(error) as caught:
+        check_status(status, {}, what="GET v2:x", not_found=NotFoundMeans.OBJECT, now_ns=NOW_NS)
+    assert (caught.value.status, caught.value.what) == (status, "GET v2:x")
+
+
+@pytest.mark.parametrize(
+    ("status", "duplicate", "error"),
+    [
+        (413, None, errors.UploadTooLarge),
+        (413, 5, errors.UploadTooLarge),
+        *((status, None, errors.ActRefused) for status in (400, 409, 415, 422)),
+        *((status, 5, errors.DuplicateMedia) for status in (400, 409, 415, 422)),
+        *((status, None, None) for status in (200, 401, 404, 412, 414, 500)),
+    ],
+)
+def test_a_status_of_an_act(status, duplicate, error):
+    """An act that was read and refused is reported as refused, too large or a duplicate; other statuses pass."""
+    if error is None:
+        check_act(status, what="x", duplicate_media_id=duplicate)
+        return
+    with pytest.raises(error) as caught:
+        check_act(status, what="x", duplicate_media_id=duplicate)
+    assert getattr(caught.value, "media_id", 5) == 5
