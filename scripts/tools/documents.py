@@ -24,7 +24,7 @@ USED_BY: dict[str, str] = {
     "Get List of Recordings for a Call": "`ls campaigns/{campaign}/{call}` where WAVs are shown; lookups there",
     "Get a single recording": "`campaigns/{campaign}/{call}/{file}.wav`, `recordings/{id}.wav`",
     "Get a Dynamic Recording": "`dynamic/{hash}/{year}/{month}/{campaign}/{filename}`",
-    "Get a Dynamic Recording as MP3": "the same with `.mp3`",
+    "Get a Dynamic Recording as MP3": "`dynamic/{hash}/{year}/{month}/{campaign}/{filename}`, ending in `.mp3`",
     "getCallRecordingByName": "lookup of `{name}.mp3` and `{name}.json` where calls cannot be listed",
     "getCallRecordingMp3ByName": "`campaigns/{campaign}/{call}/{name}.mp3` where there is no by-id form",
     "getAccount": "`me/account.json`; whether the login is good, at mount",
@@ -54,7 +54,7 @@ USED_BY: dict[str, str] = {
 #: How each parameter is used that is not part of the path; where one operation differs, under its name.
 PARAMETERS: dict[str, str] = {
     "apikey": "the credential",
-    "fields": "not sent: the `.json` files show every field there is",
+    "fields": "not sent, because the `.json` files show every field",
     "limit": "1000, or 100 where that is refused",
     "offset": "page by page",
     "intervalBegin": "the start of the interval; for calls, what is new since the last listing",
@@ -73,12 +73,14 @@ def operations_table() -> str:
 
 
 def _row(operation: Operation) -> str:
-    uses = []
+    by_use: dict[str, list[str]] = {}
     for parameter in operation.parameters:
         use = PARAMETERS.get(f"{operation.name}.{parameter}") or PARAMETERS.get(parameter) or "not sent"
-        uses.append(f"`{parameter}`: {'part of the path' if f'{{{parameter}}}' in operation.path else use}")
+        use = "part of the path" if f"{{{parameter}}}" in operation.path else use
+        by_use.setdefault(use, []).append(f"`{parameter}`")
+    uses = "; ".join(f"{', '.join(names)}: {use}" for use, names in by_use.items())
     request = f"{operation.api} `{operation.method} {operation.path}`"
-    return f"| {operation.name} | {request} | {'; '.join(uses) or '—'} | {USED_BY[operation.name]} |"
+    return f"| {operation.name} | {request} | {uses or '—'} | {USED_BY[operation.name]} |"
 
 
 def options_list() -> str:
