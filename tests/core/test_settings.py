@@ -1,14 +1,12 @@
 """Settings: precedence, refusals, slices, and the way to the daemon and back."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
-from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, parse
 from cffs.core.settings_resolve import Layers, Resolved, UserPaths, holds_secrets, resolve
 
 HOME = Path("/home/someone")
@@ -60,15 +58,6 @@ def test_precedence():
     assert found.sources["connections"] == "config file"
     assert found.sources["timezone"] == "default"
     assert made.label == "a"
-
-
-def test_every_option_has_a_field_and_a_default_that_parses():
-    """The table and the value have the same names, and no default refuses itself."""
-    names = {item.name for item in fields(Settings)}
-    assert {option.field for option in OPTIONS} <= names
-    assert names - {option.field for option in OPTIONS} == {"credentials", "state_dir", "runtime_dir", "foreground"}
-    for option in OPTIONS:
-        parse(option, option.default)
 
 
 def test_nothing_given_is_the_contract():
@@ -163,11 +152,6 @@ def test_secret_with_a_line_break():
     """A secret that could split a header is refused, and not shown."""
     message = refusal(environment={"CFFS_APIKEY_FILE": "/k"}, secrets={"/k": "CANARY\r\nX: y"})
     assert "CANARY" not in message
-
-
-def test_options_hold_no_credentials():
-    """No credential is an option."""
-    assert not set(CREDENTIALS) & BY_NAME.keys()
 
 
 def test_config_secrets_are_noticed():

@@ -69,7 +69,7 @@ SUITES: Final[dict[str, str]] = {
     "cli/test_demo.py": "standin",
     "daemon/test_control.py": "cli/control",
     "core/test_api_v1.py": "api_v1_xml",
-    "core/test_settings.py": "settings_options settings_resolve",
+    "core/test_settings.py": "settings_resolve",
     "core/test_api_v2.py": "values",
     "fuse/test_errnos.py": "core/errors",
     "callfire/test_url_policy.py": "core/source",
