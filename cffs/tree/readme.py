@@ -28,8 +28,23 @@ playlist.m3u8 opens in every folder of recordings: mpv campaigns/Winback/playlis
 Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav
 Ids open everywhere, listed or not: campaigns/5, campaigns/5/7, calls/7, recordings/88.mp3. More: cffs help
 """
+#: What is otherwise where listings show ids (`--names ids`).
+_WITH_IDS = (
+    (
+        "each campaign by its name: its recordings, and its calls/ with all that is known of each",
+        "each campaign by its id: the folders of its calls, with all that is known of each",
+    ),
+    ("every call, by month", "every call, by its id"),
+    ("{{id}}.mp3; {{id}}.wav and {{id}}.json open too", "{{id}}.mp3 and {{id}}.json; {{id}}.wav opens too"),
+    (
+        "A recording is called {{day}}_{{time}}_{{in|out}}_{{number}}_{{length}}_{{id}}.mp3. Days and times are",
+        "A recording is called {{id}}.mp3; in its call's folder, as the service calls it. Days are",
+    ),
+    ("campaigns/Winback/playlist.m3u8", "campaigns/5/playlist.m3u8"),
+)
 #: What v2 alone cannot open.
 _NEEDS_V1 = (
+    ("; {{id}}.wav opens too", ""),
     ("{{id}}.wav and {{id}}.json open too", "{{id}}.json opens too"),
     ("dynamic/     recordings made during calls, once they were looked up or imported\n", ""),
     ("Some seconds of a recording, which fetch nothing else: recordings/88@60-90.wav\n", ""),
@@ -78,6 +93,8 @@ def content(context: Context, _node: Node) -> Content:
     if context.account.v2 is None:
         return Document(body=_OF_V1_ALONE.encode())
     text = _ROOT
+    for named, by_id in _WITH_IDS if context.settings.lists_ids else ():
+        text = text.replace(named, by_id)
     for has_v1, without_v1 in _NEEDS_V1 if context.account.v1 is None else ():
         text = text.replace(has_v1, without_v1)
     if context.account.capabilities.offers(Family.CALLS) is False:

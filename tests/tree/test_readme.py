@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cffs.tree.search_terms import FIELDS
-from tests.tree.sample_account import Open, Serve
+from tests.tree.sample_account import Facts, Open, Serve
 
 
 @pytest.mark.parametrize(("v1", "v2"), [(True, False), (False, True)])
@@ -33,6 +33,22 @@ async def test_readme_where_nothing_is_listed(served: Serve, world: Open) -> Non
         assert "lists no calls" in text
         assert text.count("\n") == 15
         assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("v1", [True, False])
+async def test_readme_where_ids_are_listed(world: Open, facts: Facts, v1: bool) -> None:
+    """With `--names ids` README.txt speaks of the names that listings have then, and they have them."""
+    async with world(lists_ids=True, v1=v1) as tree:
+        text = (await tree.text("README.txt")).decode()
+        assert text.count("\n") <= 15
+        assert all(len(line) <= 120 for line in text.splitlines())
+        assert not any(word in text for word in ("by its name", "by month", "Winback", "_{", "{{", "its calls/"))
+        assert (".wav" in text) == v1
+        assert "{id}.mp3 and {id}.json" in text
+        assert f"{facts.campaign}" in await tree.names("campaigns")
+        assert f"{facts.call}" in await tree.names("calls")
+        assert f"{facts.call}" in await tree.names(f"campaigns/{facts.campaign}")
+        assert {f"{facts.id}.mp3", f"{facts.id}.json"} <= set(await tree.names("recordings"))
 
 
 async def test_readme(world: Open) -> None:
