@@ -1,10 +1,16 @@
 """What the stand-in's account holds, for tests that name its paths; the exceptions that mean `not there`."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from cffs.catalog.url_finder import Finding
+from cffs.catalog.url_import import CatalogFile, Tally
 from cffs.core.errors import NotInTree, RemoteObjectMissing
+from cffs.core.names import encode_name
 from cffs.standin.thread import StandinThread
 from tests.tree.world import World
 
@@ -68,3 +74,56 @@ def mp3_bytes(standin: StandinThread, ident: Any) -> bytes:
     found = standin.account.object_for(f"/v2/calls/recordings/{ident}.mp3")
     assert found is not None
     return found.read()
+
+
+def calls_of(standin: StandinThread) -> list[tuple[Any, list[Any]]]:
+    """Every call of the account with its recordings."""
+    account = standin.account
+    rows = ((account.call_row(ident), account.recording_rows(ident) or []) for ident in account.call_ids())
+    return [(row, recordings) for row, recordings in rows if row]
+
+
+async def known(tree: World) -> None:
+    """Have everything listed once, and nothing asked behind the test."""
+    await tree.names("recordings")
+    await tree.names("campaigns")
+
+
+def call_name(call: Any) -> str:
+    """What a call is listed as."""
+    made = datetime.fromtimestamp(call["created"] / 1000, tz=UTC)
+    minutes, seconds = divmod(sum(record["duration"] for record in call["records"]), 60)
+    way, number = ("in", call["fromNumber"]) if call["inbound"] else ("out", call["toNumber"])
+    return f"{made:%Y-%m-%d_%H.%M.%S}_{way}_{number}_{minutes}m{seconds:02}s_{call['id']}"
+
+
+async def folder_of(tree: World, campaign_id: int) -> str:
+    """The campaign's folder as it is listed."""
+    row = tree.catalog.campaign(campaign_id)
+    assert row is not None
+    return f"campaigns/{row.folder}"
+
+
+def imported(folder: Path, *findings: Finding) -> None:
+    """As `cffs catalog import` does, from another process."""
+    with closing(CatalogFile(folder / "catalog.sqlite")) as opened:
+        for _ in opened.take(iter(findings), Tally()):
+            pass
+
+
+HOSTILE_IDS: tuple[Any, ...] = (None, "", "abc", -1, 0, 1.5, True, [], {}, 2**63, 10**30, "007", "-5", "1\0")
+
+
+def attempt_of(call: Any, recording: Any) -> Any:
+    """The entry of `records[]` that holds the recording."""
+    return next(one for one in call["records"] if recording["id"] in {held["id"] for held in one["recordings"]})
+
+
+def listed(call: Any, recording: Any, zone: str = "UTC") -> str:
+    """What the contract calls the recording, without its extension."""
+    made = datetime.fromtimestamp(recording["created"] / 1000, tz=UTC).astimezone(ZoneInfo(zone))
+    tried = attempt_of(call, recording).get("toNumber") or call["toNumber"]
+    minutes, seconds = divmod(recording["lengthInSeconds"], 60)
+    name = "" if recording["name"] == "call_recording" else f"_{encode_name(recording['name'])}"
+    way, number = ("in", call["fromNumber"]) if call["inbound"] else ("out", tried)
+    return f"{made:%Y-%m-%d_%H.%M.%S}_{way}_{number}_{minutes}m{seconds:02}s{name}_{recording['id']}"

@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 
 from cffs.core.errors import CffsError, MalformedAnswer
-from cffs.core.json_values import decode
 from cffs.standin.thread import StandinThread
 from cffs.tree.nodes import Kind
-from tests.tree.sample_account import Facts, Open, Serve, mp3_bytes
+from tests.tree.sample_account import HOSTILE_IDS, Facts, Open, Serve, mp3_bytes
 
-HOSTILE_IDS: tuple[Any, ...] = (None, "", "abc", -1, 0, 1.5, True, [], {}, 2**63, 10**30, "007", "-5", "1\0")
 #: A folder that each listing fills.
 LISTED_BY = {"findCalls": "recordings", "findCallBroadcasts": "campaigns", "findMedia": "media"}
 HOSTILE_NAMES = (
@@ -123,43 +121,6 @@ async def test_a_bomb_is_not_unpacked(served: Serve, world: Open, announced: lis
         assert peak_nbytes < 20e6
 
 
-async def test_hostile_media_hide_nobody(world: Open, standin: StandinThread, announced: list[str]) -> None:
-    """Media with ids, types, names or public URLs that cannot be are left out, or shown by what they have; every name
-    that is listed opens."""
-    announced.append("rows left out listing=media")
-    library = standin.account.media
-    bad_rows = [{"id": bad, "name": "bad", "mediaType": "image/png"} for bad in HOSTILE_IDS]
-    standin.faults.add("rows", kind="findMedia", change=lambda page: {**page, "items": [*bad_rows, *page["items"]]})
-    urls = ("x", "https://h/v2/media/public/..%2Fx.png", f"https://h/v2/media/public/{'ü' * 200}.png")
-    urls += ("https://h/media/public/a b.png", "https://h/media/public/fine.pdf", "https://h/media/public/._x.png")
-    for number, url in enumerate(urls, start=1):
-        library.add_raw_media({"id": number, "name": "n", "mediaType": "weird/type", "publicUrl": url})
-    async with world() as tree:
-        found = await tree.walk("media")
-        assert sum(path.startswith("media/by-name/") for path in found) >= 16
-        assert sum(path.startswith("media/public/") for path in found) == 19 + 1  # fine.pdf
-        for number in range(1, len(urls) + 1):
-            assert f"media/{number}.json" in found
-
-
-async def test_many_media_without_a_public_url(world: Open, standin: StandinThread) -> None:
-    """A thousand rows that a view does not show do not end its listing."""
-    for number in range(1, 1200):
-        standin.account.media.add_raw_media({"id": number, "name": "n"})
-    async with world() as tree:
-        assert len(await tree.names("media/public")) == 19
-        assert len(await tree.names("media/by-name")) == 20 + 1199
-
-
-async def test_odd_spelling_of_a_public_type(world: Open, standin: StandinThread) -> None:
-    """A public URL that ends in `.PNG` is listed in lower case, opens so, and is asked as the service spells it."""
-    standin.account.media.add_raw_media({"id": 3, "name": "n", "publicUrl": "https://h/v2/media/public/odd.PNG"})
-    async with world() as tree:
-        assert "odd.png" in await tree.names("media/public")
-        remote = await tree.remote("media/public/odd.png")
-        assert [source.segments[-1] for source in remote.sources] == ["odd.PNG", "odd.png"]
-
-
 async def test_hostile_numbers(world: Open, standin: StandinThread) -> None:
     """Verified numbers that can be no folder's name are left out; the others are listed and open."""
     standin.account.me.caller_ids += ["", "..", "1/2", "+1 213", "x" * 300, "*86"]
@@ -168,27 +129,3 @@ async def test_hostile_numbers(world: Open, standin: StandinThread) -> None:
         assert names == [*standin.account.me.caller_ids[:3], "*86"]
         for name in names:
             await tree.node(f"me/callerids/{name}")
-
-
-async def test_recording_named_call(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """`call.json` is ours; the recording called `call` opens by its name and is listed under one that is free."""
-    ident = standin.account.add_recording(facts.call, seconds=5, name="call")
-    async with world() as tree:
-        assert await tree.data(f"{facts.folder}/call.mp3") == mp3_bytes(standin, ident)
-        shown = decode(await tree.text(f"{facts.folder}/call.json"), what="call.json")
-        assert isinstance(shown, dict)
-        assert shown["id"] == facts.call
-        assert f"call ~{ident}.mp3" in await tree.names(facts.folder)
-
-
-async def test_recording_named_call_by_name(served: Serve, world: Open) -> None:
-    """The same where only the two documents' operations are offered; a second lookup costs nothing."""
-    standin = served(seed_only=True)
-    facts = Facts(standin)
-    ident = standin.account.add_recording(facts.call, seconds=5, name="call")
-    async with world(standin) as tree:
-        assert await tree.data(f"{facts.folder}/call.mp3") == mp3_bytes(standin, ident)
-        before = tree.requests()
-        await tree.node(f"{facts.folder}/call.mp3")
-        await tree.node(f"{facts.folder}/call ~{ident}.mp3")
-        assert tree.requests() == before

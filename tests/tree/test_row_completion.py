@@ -10,8 +10,7 @@ import trio
 from cffs.catalog.url_finder import FoundCall, FoundRecording
 from cffs.core.json_values import decode
 from cffs.standin.thread import StandinThread
-from tests.tree.sample_account import MISSING, Facts, Open, mp3_bytes
-from tests.tree.test_imported import imported
+from tests.tree.sample_account import MISSING, Facts, Open, imported, mp3_bytes
 from tests.tree.world import World
 
 NUMBER = "13105559876"

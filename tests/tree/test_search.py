@@ -1,15 +1,19 @@
-"""Searches whose result all rows together decide: order, limit, sample; and the indexes of folders."""
+"""search/: what a search finds, in which order, which names are no search; and the indexes of folders."""
 
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from cffs.core.names import encode_name
 from cffs.standin.thread import StandinThread
 from cffs.tree.indexes import FIELDS
-from tests.tree.sample_account import Facts, Open
+from tests.tree.sample_account import MISSING, Facts, Open, calls_of
 from tests.tree.world import World
 
 
@@ -99,3 +103,105 @@ async def test_an_index_of_hostile_text(world: Open, standin: StandinThread) -> 
         assert len(cells) == len(raw.rstrip("\n").split("\n")) - 1 == len(recordings(standin))
         lines = (await tree.text("recordings/index.jsonl")).decode().rstrip("\n").split("\n")
         assert len([json.loads(line) for line in lines]) == len(cells)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: StandinThread) -> None:
+    """A search finds exactly the recordings that meet every one of its terms, whatever they are, without a request."""
+    calls = calls_of(standin)
+    numbers = sorted({call.get(side) or "" for call, _ in calls for side in ("fromNumber", "toNumber")} - {""})
+    labels = sorted({label for call, _ in calls for label in call["labels"]})
+    days = sorted(
+        {f"{datetime.fromtimestamp(r['created'] / 1000, tz=UTC):%Y-%m-%dT%H:%M}" for _, rs in calls for r in rs}
+    )
+    terms = data.draw(
+        st.lists(
+            st.tuples(st.sampled_from(["number", "from", "to"]), st.sampled_from([*numbers, "1"]))
+            | st.tuples(st.just("label"), st.sampled_from([*labels, "none"]))
+            | st.tuples(st.sampled_from(["after", "before"]), st.sampled_from([*days, "2024-06-01"]))
+            | st.tuples(st.just("campaign"), st.sampled_from([str(call["campaignId"] or 1) for call, _ in calls]))
+            | st.tuples(st.sampled_from(["min-seconds", "max-seconds"]), st.integers(0, 70).map(str))
+            | st.tuples(st.just("inbound"), st.sampled_from(["yes", "no", "YES"]))
+            | st.tuples(st.just("result"), st.sampled_from(["LA", "am", "BUSY"]))
+            | st.tuples(st.just("order"), st.sampled_from(["newest", "oldest", "longest", "shortest"]))
+            | st.tuples(st.just("note"), st.just("none"))
+            | st.tuples(st.just("state"), st.sampled_from(["READY", "ready", "ERROR"])),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    name = "&".join(
+        f"{field}={value.replace('%', '%25').replace('&', '%26').replace('/', '%2F')}" for field, value in terms
+    )
+    expected_ids = sorted(
+        recording["id"]
+        for call, recordings in calls
+        for recording in recordings
+        if all(_meets(field, value, call, recording) for field, value in terms)
+    )
+    async with world() as tree:
+        await tree.names("recordings")
+        listing = tree.listings.refreshed("calls")
+        assert listing is not None
+        await listing.wait_whole()  # a refresh goes on behind who lists
+        before = tree.requests()
+        found = await tree.entries(f"search/{name}")
+        assert [entry.name for entry in found[:2]] == ["index.jsonl", "index.csv"]
+        assert sorted(entry.node.recording_id for entry in found[2:]) == expected_ids
+        for entry in found[:5]:
+            assert await tree.node(f"search/{name}/{entry.name}") == entry.node
+        assert tree.requests() == before
+
+
+def _meets(field: str, value: str, call: Any, recording: Any) -> bool:
+    made = recording["created"]
+    if field in ("after", "before"):
+        moment = datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp() * 1000
+        return made >= moment if field == "after" else made < moment
+    truths = {
+        "number": value in (call.get("fromNumber"), call.get("toNumber")),
+        "from": value == call.get("fromNumber"),
+        "to": value == call.get("toNumber"),
+        "label": value in call["labels"],
+        "campaign": str(call["campaignId"]) == value,
+        "min-seconds": value.isdecimal() and recording["lengthInSeconds"] >= int(value),
+        "max-seconds": value.isdecimal() and recording["lengthInSeconds"] <= int(value),
+        "inbound": call["inbound"] == (value.lower() == "yes"),
+        "result": call.get("finalCallResult") == value.upper(),
+        "state": recording["state"] == value.upper(),
+        "order": True,
+        "note": True,
+    }
+    return truths[field]
+
+
+BAD_SEARCHES = ("x", "nonsense=1", "number", "number=", "after=yesterday", "after=2024-02-30", "label=%ff", "=", "&",
+                "before=2024-01-01T25:00", "min-seconds=-1", "min-seconds=x", "state=GONE", "number=1&", "sample=x",
+                "limit=-1", "order=best", "inbound=maybe", "note=mp3", "note=", "text=", 'text=""',
+                "text=*")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_SEARCHES)
+async def test_bad_search(world: Open, announced: list[str], name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A name that is no search is missing, costs no request, and a line in the log says why."""
+    announced.append("no search")
+    async with world() as tree:
+        with pytest.raises(MISSING):
+            await tree.node(f"search/{name}")
+        assert tree.requests() == 0
+        assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["cffs.tree.search"]
+        assert await tree.names("search") == ["README.txt"]
+        assert "search" not in await tree.names()
+
+
+async def test_campaign_by_name_in_a_search(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """campaign= takes the id or the name."""
+    names = {row["id"]: row["name"] for row in standin.account.broadcast_rows()}
+    async with world() as tree:
+        await tree.names("campaigns")
+        by_id = {e.node for e in (await tree.entries(f"search/campaign={facts.campaign}"))[2:]}
+        named = await tree.entries(f"search/campaign={encode_name(names[facts.campaign])}")
+        by_name = {e.node for e in named[2:]}
+        assert by_id <= by_name
+        assert by_id

@@ -6,7 +6,6 @@ import pytest
 
 from cffs.core.errors import MalformedAnswer, ObjectRefused
 from cffs.standin.fault_effects_answers import SPELLINGS
-from cffs.standin.media_files import OTHER_EXTENSIONS
 from cffs.standin.thread import StandinThread
 from tests.tree.sample_account import MISSING, Facts, Open, mp3_bytes
 
@@ -42,44 +41,6 @@ async def test_entries_of_which_some_are_read_are_warned_about_once(
         for _look in range(2):
             assert f"{facts.file}.wav" in await tree.names(facts.folder)
     assert [record.args for record in caplog.records if "read in part" in record.msg] == [(facts.call, 1, 2)]
-
-
-@pytest.mark.parametrize("extension", OTHER_EXTENSIONS)
-async def test_media_of_any_type(world: Open, standin: StandinThread, extension: str) -> None:
-    """Listed by id and by name under its suffix, without one where nothing tells it; read through every path."""
-    library = standin.account.media
-    ident = next(ident for ident in library.media_ids() if library.extension(ident) == extension)
-    found = library.media_object(ident)
-    assert found is not None
-    true, ending = found.read(), f".{extension}" if extension else ""
-    async with world() as tree:
-        assert f"{ident}{ending}" in await tree.names("media")
-        named = [
-            name
-            for name in await tree.names("media/by-name")
-            if (await tree.node(f"media/by-name/{name}")).media_id == ident
-        ]
-        assert len(named) == 1
-        assert named[0].endswith(ending)
-        for path in (f"media/{ident}{ending}", f"media/{ident}", f"media/by-name/{named[0]}"):
-            assert await tree.data(path) == true, path
-        if extension:
-            assert await tree.data(f"media/public/{library.media_key(ident)}.{extension}") == true
-    async with world() as tree:
-        assert await tree.data(f"media/{ident}{ending}") == true
-        with pytest.raises(MISSING):
-            await tree.node(f"media/{ident}.xyz")
-
-
-async def test_a_public_file_of_another_account_opens(world: Open, standin: StandinThread) -> None:
-    """`public/{key}.3gp` is asked of the service, whoever it belongs to."""
-    library = standin.account.media
-    ident = next(ident for ident in library.media_ids() if library.extension(ident) == "3gp")
-    async with world() as tree:
-        found = library.media_object(ident)
-        assert found is not None
-        assert await tree.data(f"media/public/{library.media_key(ident)}.3gp") == found.read()
-        assert tree.requests("getMedia|findMedia") == 0
 
 
 @pytest.mark.parametrize("code", [405, 501])

@@ -6,8 +6,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from cffs.catalog.upserts import put_call
 from cffs.core.names import encode_name
@@ -16,30 +14,8 @@ from cffs.tree.nodes import Kind, Node
 from cffs.tree.routes import FOLDERS
 from tests.catalog.factories import call as new_call
 from tests.catalog.factories import recording as new_recording
-from tests.tree.sample_account import MISSING, VIEWS, Facts, Open, Serve
+from tests.tree.sample_account import MISSING, VIEWS, Facts, Open, Serve, attempt_of, calls_of, listed
 from tests.tree.world import World
-
-
-def calls_of(standin: StandinThread) -> list[tuple[Any, list[Any]]]:
-    """Every call of the account with its recordings."""
-    account = standin.account
-    rows = ((account.call_row(ident), account.recording_rows(ident) or []) for ident in account.call_ids())
-    return [(row, recordings) for row, recordings in rows if row]
-
-
-def attempt_of(call: Any, recording: Any) -> Any:
-    """The entry of `records[]` that holds the recording."""
-    return next(one for one in call["records"] if recording["id"] in {held["id"] for held in one["recordings"]})
-
-
-def listed(call: Any, recording: Any, zone: str = "UTC") -> str:
-    """What the contract calls the recording, without its extension."""
-    made = datetime.fromtimestamp(recording["created"] / 1000, tz=UTC).astimezone(ZoneInfo(zone))
-    tried = attempt_of(call, recording).get("toNumber") or call["toNumber"]
-    minutes, seconds = divmod(recording["lengthInSeconds"], 60)
-    name = "" if recording["name"] == "call_recording" else f"_{encode_name(recording['name'])}"
-    way, number = ("in", call["fromNumber"]) if call["inbound"] else ("out", tried)
-    return f"{made:%Y-%m-%d_%H.%M.%S}_{way}_{number}_{minutes}m{seconds:02}s{name}_{recording['id']}"
 
 
 def expected(standin: StandinThread, zone: str = "UTC") -> Counter[tuple[str, int]]:
@@ -308,108 +284,6 @@ async def test_only_its_own_name_opens(world: Open, facts: Facts) -> None:
         ):
             with pytest.raises(MISSING):
                 await tree.node(path)
-
-
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-async def test_search_is_a_filter(data: st.DataObject, world: Open, standin: StandinThread) -> None:
-    """A search finds exactly the recordings that meet every one of its terms, whatever they are, without a request."""
-    calls = calls_of(standin)
-    numbers = sorted({call.get(side) or "" for call, _ in calls for side in ("fromNumber", "toNumber")} - {""})
-    labels = sorted({label for call, _ in calls for label in call["labels"]})
-    days = sorted(
-        {f"{datetime.fromtimestamp(r['created'] / 1000, tz=UTC):%Y-%m-%dT%H:%M}" for _, rs in calls for r in rs}
-    )
-    terms = data.draw(
-        st.lists(
-            st.tuples(st.sampled_from(["number", "from", "to"]), st.sampled_from([*numbers, "1"]))
-            | st.tuples(st.just("label"), st.sampled_from([*labels, "none"]))
-            | st.tuples(st.sampled_from(["after", "before"]), st.sampled_from([*days, "2024-06-01"]))
-            | st.tuples(st.just("campaign"), st.sampled_from([str(call["campaignId"] or 1) for call, _ in calls]))
-            | st.tuples(st.sampled_from(["min-seconds", "max-seconds"]), st.integers(0, 70).map(str))
-            | st.tuples(st.just("inbound"), st.sampled_from(["yes", "no", "YES"]))
-            | st.tuples(st.just("result"), st.sampled_from(["LA", "am", "BUSY"]))
-            | st.tuples(st.just("order"), st.sampled_from(["newest", "oldest", "longest", "shortest"]))
-            | st.tuples(st.just("note"), st.just("none"))
-            | st.tuples(st.just("state"), st.sampled_from(["READY", "ready", "ERROR"])),
-            min_size=1,
-            max_size=3,
-        )
-    )
-    name = "&".join(
-        f"{field}={value.replace('%', '%25').replace('&', '%26').replace('/', '%2F')}" for field, value in terms
-    )
-    expected_ids = sorted(
-        recording["id"]
-        for call, recordings in calls
-        for recording in recordings
-        if all(_meets(field, value, call, recording) for field, value in terms)
-    )
-    async with world() as tree:
-        await tree.names("recordings")
-        listing = tree.listings.refreshed("calls")
-        assert listing is not None
-        await listing.wait_whole()  # a refresh goes on behind who lists
-        before = tree.requests()
-        found = await tree.entries(f"search/{name}")
-        assert [entry.name for entry in found[:2]] == ["index.jsonl", "index.csv"]
-        assert sorted(entry.node.recording_id for entry in found[2:]) == expected_ids
-        for entry in found[:5]:
-            assert await tree.node(f"search/{name}/{entry.name}") == entry.node
-        assert tree.requests() == before
-
-
-def _meets(field: str, value: str, call: Any, recording: Any) -> bool:
-    made = recording["created"]
-    if field in ("after", "before"):
-        moment = datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp() * 1000
-        return made >= moment if field == "after" else made < moment
-    truths = {
-        "number": value in (call.get("fromNumber"), call.get("toNumber")),
-        "from": value == call.get("fromNumber"),
-        "to": value == call.get("toNumber"),
-        "label": value in call["labels"],
-        "campaign": str(call["campaignId"]) == value,
-        "min-seconds": value.isdecimal() and recording["lengthInSeconds"] >= int(value),
-        "max-seconds": value.isdecimal() and recording["lengthInSeconds"] <= int(value),
-        "inbound": call["inbound"] == (value.lower() == "yes"),
-        "result": call.get("finalCallResult") == value.upper(),
-        "state": recording["state"] == value.upper(),
-        "order": True,
-        "note": True,
-    }
-    return truths[field]
-
-
-BAD_SEARCHES = ("x", "nonsense=1", "number", "number=", "after=yesterday", "after=2024-02-30", "label=%ff", "=", "&",
-                "before=2024-01-01T25:00", "min-seconds=-1", "min-seconds=x", "state=GONE", "number=1&", "sample=x",
-                "limit=-1", "order=best", "inbound=maybe", "note=mp3", "note=", "text=", 'text=""',
-                "text=*")  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD_SEARCHES)
-async def test_bad_search(world: Open, announced: list[str], name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A name that is no search is missing, costs no request, and a line in the log says why."""
-    announced.append("no search")
-    async with world() as tree:
-        with pytest.raises(MISSING):
-            await tree.node(f"search/{name}")
-        assert tree.requests() == 0
-        assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["cffs.tree.search"]
-        assert await tree.names("search") == ["README.txt"]
-        assert "search" not in await tree.names()
-
-
-async def test_campaign_by_name_in_a_search(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """campaign= takes the id or the name."""
-    names = {row["id"]: row["name"] for row in standin.account.broadcast_rows()}
-    async with world() as tree:
-        await tree.names("campaigns")
-        by_id = {e.node for e in (await tree.entries(f"search/campaign={facts.campaign}"))[2:]}
-        named = await tree.entries(f"search/campaign={encode_name(names[facts.campaign])}")
-        by_name = {e.node for e in named[2:]}
-        assert by_id <= by_name
-        assert by_id
 
 
 async def _tops(tree: World) -> list[str]:
