@@ -132,8 +132,12 @@ def test_install_use_upgrade_and_removal(set_up, tmp_path):
     (root.path / "tmp/cffs.deb").chmod(0o644)
     root.run("apt-get -qq install -y --no-install-recommends /tmp/cffs.deb", user="root")
     assert root.run("dpkg --verify cffs", user="root").stdout == ""
-    demo = root.run(f"timeout 30 cffs demo & sleep 10; m=$PWD/mnt; set -eu{READ_ALL}")
+    wait = "for _ in $(seq 60); do if [ -e mnt/README.txt ]; then break; fi; sleep 1; done"
+    demo = root.run(f"cffs demo &\n{wait}\nm=$PWD/mnt; set -eu{READ_ALL}")
     assert "all read" in demo.stdout
+    by_root = 'eval "$(cffs standin --export)"\nmount -t cffs none /mnt\nls /mnt/campaigns\numount /mnt\ncffs doctor'
+    doctor = root.run(f"set -eu\n{by_root} | grep '^ok .*mount -t cffs'", user="root")
+    assert "/sbin/mount.cffs" in doctor.stdout
     (root.path / "tmp/upgrade.sh").write_text(
         "set -eu\nrunuser -u ada -- sh -c 'eval \"$(cffs standin --export)\"; mkdir -p ~/m; cffs mount ~/m'\n"
         "dpkg -i /tmp/later.deb\nif cffs --version; then exit 9; fi\n"
