@@ -23,7 +23,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HELPER = ROOT / "scripts/tools/debian/read-ahead"
-USER = "cffs-test"
+#: The ordinary user that every system has.
+USER = "nobody"
+FUSE = Path("/dev/fuse")
 #: What fuse_kernel.h calls FUSE_INIT; the heads of a request and of an answer.
 FUSE_INIT, REQUEST, ANSWER = 26, struct.Struct("=IIQQIIII"), struct.Struct("=IiQ")
 #: fuse_init_out up to max_write, and what follows it.
@@ -82,6 +84,8 @@ def mounted_raw(path: Path, *, subtype: str = "cffs") -> Raw:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the ordinary user reaches; what is mounted below it is unmounted at the end."""
+    if FUSE.stat().st_mode & 0o006 != 0o006:
+        FUSE.chmod(0o666)  # as udev does
     place = Path(tempfile.mkdtemp(prefix="cffs-read-ahead-"))
     place.chmod(0o755)
     yield place
