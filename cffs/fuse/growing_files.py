@@ -11,7 +11,7 @@ import trio
 from cachetools import LRUCache
 
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
-from cffs.core.errors import CffsError
+from cffs.core.errors import CffsError, RemoteObjectChanged
 from cffs.core.ids import Inode
 from cffs.fuse.handles import GrowingHandle, UnsettledHandle
 from cffs.fuse.presentation import Presentation
@@ -97,9 +97,16 @@ class GrowingFiles:
         if handle.continued is None:
             content = await self.content(handle.inode, handle.node)
             if not isinstance(content, Remote) or not is_being_made(content):
-                data = bytes(await handle.file.read(offset, nbytes))
-                handle.read_before = (offset, data) if data else handle.read_before
-                return data
+                try:
+                    data = bytes(await handle.file.read(offset, nbytes))
+                except RemoteObjectChanged:
+                    # during the read it may have become known that the recording is in progress: its bytes are dropped
+                    content = await self.content(handle.inode, handle.node)
+                    if not isinstance(content, Remote) or not is_being_made(content):
+                        raise
+                else:
+                    handle.read_before = (offset, data) if data else handle.read_before
+                    return data
             handle.continued = self._objects.growing.open(content.key, content.sources, read_before=handle.read_before)
         return await handle.continued.read(offset, nbytes)
 
