@@ -30,7 +30,7 @@ WHOLE = v1_recording(IDENT)
 DATA = b"".join((i * 40_503 % 65_536).to_bytes(2, "little") for i in range(80_000))
 PLAIN = wav(form(1), DATA)
 PICTURED = wav(form(1), DATA, before=chunk(b"id3 ", bytes(100_001)))
-UNTOLD = wav(form(1), DATA, told=0xFFFFFFFF)
+UNSTATED = wav(form(1), DATA, stated=0xFFFFFFFF)
 ORIGINS = {
     "ranges": {},
     "no ranges": {"ignores_ranges": True},
@@ -59,7 +59,7 @@ def serve(lab: Lab, data: bytes, **how: object) -> File:
 
 def subject(start: str, stop: str) -> tuple[str, Source]:
     """A clip's key and source."""
-    return f"clip/{IDENT}@{start}-{stop}.wav", clip_source(IDENT, start, stop)
+    return f"moment/{IDENT}@{start}-{stop}.wav", clip_source(IDENT, start, stop)
 
 
 async def read(lab: Lab, key: str, source: Source, known: Known | None = None) -> bytes:
@@ -80,7 +80,7 @@ def cut_of(data: bytes, start: str, stop: str) -> bytes:
     return data[int(Fraction(start) * 8000) * 2 : int(Fraction(stop) * 8000) * 2]
 
 
-@pytest.mark.parametrize("file", [PLAIN, PICTURED, UNTOLD], ids=["plain", "pictured", "untold"])
+@pytest.mark.parametrize("file", [PLAIN, PICTURED, UNSTATED], ids=["plain", "pictured", "unstated"])
 @pytest.mark.parametrize("name", ORIGINS)
 async def test_any_origin(autojump_clock: MockClock, name: str, file: bytes) -> None:
     """Whatever the origin does with ranges and lengths, and whatever lies before the samples, a clip is a head and the
@@ -129,7 +129,7 @@ async def test_forty_clips_cost_the_head_once(autojump_clock: MockClock, file: b
         assert known.total_nbytes == len(file)
 
 
-@pytest.mark.parametrize("file", [PLAIN, PICTURED, UNTOLD], ids=["plain", "pictured", "untold"])
+@pytest.mark.parametrize("file", [PLAIN, PICTURED, UNSTATED], ids=["plain", "pictured", "unstated"])
 async def test_nothing_for_what_is_here(tmp_path: Path, autojump_clock: MockClock, file: bytes) -> None:
     """After a recording was read whole, its clips cost no request: from memory, and after a restart, with the network
     gone, from disk."""
