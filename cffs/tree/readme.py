@@ -37,8 +37,8 @@ _WITH_IDS = (
     ("every call, by month", "every call, by its id"),
     ("{{id}}.mp3; {{id}}.wav and {{id}}.json open too", "{{id}}.mp3 and {{id}}.json; {{id}}.wav opens too"),
     (
-        "A recording is called {{day}}_{{time}}_{{in|out}}_{{number}}_{{length}}_{{id}}.mp3. Days and times are",
-        "A recording is called {{id}}.mp3; in its call's folder it has the service's name. Days are",
+        "A recording is named {{day}}_{{time}}_{{in|out}}_{{number}}_{{length}}_{{id}}.mp3. Days and times are",
+        "A recording is named {{id}}.mp3; in its call's folder it has the name of the service. Days are",
     ),
     ("campaigns/Winback/playlist.m3u8", "campaigns/5/playlist.m3u8"),
 )
