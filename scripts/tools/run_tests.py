@@ -1,11 +1,11 @@
 # ruff: noqa: T201, S603  # a script prints, and runs fixed commands
-"""Runs the test groups, two at a time, and prints what each took and was allowed; `scripts/test` calls it.
+"""The test groups of `scripts/test`, two at a time, and a table of what they took.
 
 It owns the list of groups and the ordinary user that the mount tests run as a second time. It must not know tests.
 
-Mount tests read CFFS_TEST_IDENTITY, `root` or `user`: as whom they run; HOME and the XDG folders are that identity's
-own, empty, and removed afterwards. CFFS_TEST_EXPLORE is set by --all: dice are thrown anew, not as at the last run. No
-other CFFS_ variable reaches a test.
+Mount tests read CFFS_TEST_IDENTITY (`root` or `user`), the identity that they run as; HOME and the XDG folders are that
+identity's own, empty, and removed afterwards. CFFS_TEST_EXPLORE is set by --all: examples are drawn afresh, not as at
+the last run. No other CFFS_ variable reaches a test.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FUSE = Path("/dev/fuse")
 USER = "cffs-test"
 #: Where the checkout is shown to the ordinary user if it lies where that user cannot go (/root, say).
@@ -36,7 +36,7 @@ VISIBLE = Path("/run/cffs-test-checkout")
 OWN_MOUNT_TABLE = ["unshare", "--mount", "--propagation", "private"]
 #: A group that hangs must not cost the whole run.
 LONGEST_GROUP_SECONDS = 900
-#: What one that is interrupted has for its last words.
+#: How long a group that is interrupted may take to end.
 GRACE_SECONDS = 30
 RUNNING: "set[subprocess.Popen[bytes]]" = set()
 INTERRUPTED = threading.Event()
@@ -44,7 +44,7 @@ INTERRUPTED = threading.Event()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Some folders of tests, the seconds they may take on two cores, and as whom they run."""
+    """Some folders of tests, the seconds they may take on two cores, and the identity that they run as."""
 
     name: str
     budget_seconds: int
@@ -52,7 +52,7 @@ class Group:
     identity: str = "any"
 
 
-#: How many run side by side: one a core of the two that CI has.
+#: How many run side by side: one for each core of the two that CI has.
 LANES = 2
 #: In the order in which a free lane takes the next: the longest first, so that both lanes end at about one time.
 GROUPS = (
@@ -76,7 +76,7 @@ GROUPS = (
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What a group came to."""
+    """The outcome of a group."""
 
     name: str
     budget_seconds: int
@@ -114,7 +114,7 @@ def main() -> int:
 
 
 def run_group_if_possible(group: Group, *, slow: bool) -> Outcome | None:
-    """Runs the group, unless the run was interrupted or the group needs root and has it not."""
+    """Run the group, unless the run was interrupted or the group needs root and has it not."""
     if INTERRUPTED.is_set():
         return None
     if group.identity == "root" and os.geteuid() != 0:
@@ -133,7 +133,7 @@ def check() -> Outcome:
 
 
 def run_group(group: Group, *, slow: bool) -> Outcome:
-    """Runs pytest over the group; finding no test at all is a failure."""
+    """Run pytest over the group; finding no test at all is a failure."""
     outcome = Outcome(name=group.name, budget_seconds=group.budget_seconds)
     identity = group.identity if group.identity != "any" else ("root" if os.geteuid() == 0 else "user")
     switch = group.identity == "user" and os.geteuid() == 0
@@ -149,7 +149,7 @@ def run_group(group: Group, *, slow: bool) -> Outcome:
             root, become = as_user(environment)
             prefix = [*prefix, *become]
         command = [*prefix, str(root / ".venv/bin/python"), *pytest]
-        # it interrupts the whole group of processes, so that pytest unmounts and tells what failed until then
+        # it interrupts the whole group of processes, so that pytest unmounts and prints what has failed so far
         limit = LONGEST_GROUP_SECONDS * (3 if slow else 1)
         command = ["timeout", "--signal=INT", f"--kill-after={GRACE_SECONDS}", str(limit), *command]
         output = folder / "output.txt"
@@ -157,7 +157,7 @@ def run_group(group: Group, *, slow: bool) -> Outcome:
             status = run_to_its_end(command, environment=environment, stream=stream)
         if status in (124, 128 + signal.SIGKILL, -signal.SIGKILL):
             outcome.note = "ended: took too long"
-        # In one piece, so that two groups side by side can be read
+        # in one piece, so that two groups side by side can be read
         print(f"\n== {group.name}\n{output.read_text(errors='replace')}", end="", flush=True)
         count(report, outcome)
     outcome.seconds = time.monotonic() - started
@@ -211,7 +211,7 @@ def clean_environment(folder: Path, identity: str) -> dict[str, str]:
 
 
 def make_user(name: str) -> None:
-    """Makes sure that the ordinary user exists and may open /dev/fuse, as Debian's udev rule lets everybody."""
+    """Make sure that the ordinary user exists and may open /dev/fuse, as Debian's udev rule lets all users."""
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -239,7 +239,7 @@ def as_user(environment: dict[str, str]) -> tuple[Path, list[str]]:
 
 
 def count(report: Path, outcome: Outcome) -> None:
-    """Adds up pytest's own report."""
+    """Add up pytest's own report."""
     try:
         suites = ElementTree.parse(report).getroot().iter("testsuite")  # noqa: S314  # pytest's own file
         for suite in suites:
@@ -253,7 +253,7 @@ def count(report: Path, outcome: Outcome) -> None:
 
 
 def summary(outcomes: list[Outcome]) -> int:
-    """Prints the table and, as the last line, the sums."""
+    """Print the table and, as the last line, the sums."""
     print(f"\n{'group':<12}{'seconds':>9}{'budget':>8}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for row in outcomes:
         late = "over budget" if row.seconds > row.budget_seconds else ""

@@ -135,7 +135,7 @@ def load(path: str) -> ModuleType:
 
 def test_every_test_folder_is_run() -> None:
     """Each folder with tests belongs to a group of `scripts/test`, but for this one, which `scripts/check` runs."""
-    run = {path for group in load("scripts/run_tests.py").GROUPS for path in group.paths}
+    run = {path for group in load("scripts/tools/run_tests.py").GROUPS for path in group.paths}
     assert run == {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/test_*.py")} - {"tests/guards"}
 
 
