@@ -78,6 +78,7 @@ class Explain:
                 "exact": description.is_exact,
                 "from": size_from(content, description, source=fact.source if fact is not None else ""),
             },
+            "validator": None if fact is None else fact.validator,
             "sources": [settings.origin().url_of(source) for source in content.sources],
             "api": {"name": str(api), "state": self._transport.health()[api].state},
             "held": {"memory_bytes": report.memory_nbytes, "disk_bytes": report.disk_nbytes},
