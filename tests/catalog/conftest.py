@@ -1,4 +1,4 @@
-"""What the catalogue's tests share: an open catalogue, a background, and that no log line comes unannounced."""
+"""Fixtures of the catalogue's tests; an unannounced log line fails a test."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,7 +30,7 @@ async def background(nursery: trio.Nursery) -> CountingBackground:
 
 @pytest.fixture(autouse=True)
 def announced(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Texts that warnings of this test may hold; any other warning fails it."""
+    """Texts that this test's warnings may hold; any other warning fails it."""
     texts: list[str] = []
     yield texts
     said = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.WARNING]
@@ -47,7 +47,7 @@ def wall() -> Wall:
 async def make_both(
     catalog: Catalog, background: CountingBackground, wall: Wall
 ) -> Callable[..., tuple[AccountSync, ListingSync]]:
-    """A maker of accounts and their listings over the one catalogue: each pair is another mount's life."""
+    """A maker of accounts and their listings over the one catalogue; each pair is a mount of its own."""
 
     def made(v2: Any = None, v1: Any = None, ttl_seconds: float = TTL) -> tuple[AccountSync, ListingSync]:
         account = AccountSync(

@@ -1,4 +1,4 @@
-"""Values as the service's answers make them, fakes of its two clients, and a background, for the catalogue's tests."""
+"""Values as answers make them, fakes of the two clients, and a background."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,7 +28,7 @@ def recording(ident: int, name: str = "call_recording", **fields: Any) -> Record
 
 
 def call(ident: int = 7, **fields: Any) -> Call:
-    """A call that says nothing of its recordings unless told otherwise."""
+    """A call whose recordings are not known, unless they are given."""
     told: dict[str, Any] = {
         "id": ident,
         "campaign_id": 5,
@@ -82,9 +82,9 @@ def page(items: list[Any], *, limit: int | None = None, total: int | None = None
 
 
 class FakeV2:
-    """A v2 whose every operation answers from a table: `answers[name]` is a value, an exception, or a function.
+    """A v2 whose operations answer from a table: `answers[name]` is a value, an exception, or a function.
 
-    `asked` holds what was asked, in order: (operation, arguments).
+    `asked` holds what was asked for, in order: (operation, arguments).
     """
 
     def __init__(self, **answers: Any) -> None:
@@ -126,7 +126,7 @@ class FakeV1(FakeV2):
 
 
 async def failure_of(awaitable: Awaitable[Any]) -> CffsError | None:
-    """What it raised, None where it did not."""
+    """The CffsError that it raised; None where it raised none."""
     try:
         await awaitable
     except CffsError as failure:
@@ -149,13 +149,13 @@ class Wall:
 
 
 class CountingBackground(NurseryBackground):
-    """The mount's own background, counting what was started."""
+    """The mount's own background; it counts what was started."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         super().__init__(nursery)
         self.started = 0
 
     def start(self, function: Any, *arguments: Any) -> None:
-        """As the mount's does."""
+        """Start a task as the mount does, and count it."""
         self.started += 1
         super().start(function, *arguments)

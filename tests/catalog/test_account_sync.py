@@ -1,4 +1,4 @@
-"""The account's questions against fake clients: which API is asked what, how often, and which rows come of it."""
+"""Requests for single objects: which API gets which, how often, and their rows."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -35,7 +35,7 @@ from tests.catalog.factories import (
 
 
 async def test_without_credentials(make: Callable[..., AccountSync]) -> None:
-    """An API without credentials is never asked: what is its alone is no name of the tree."""
+    """An API without credentials is never asked; what only it knows is no name of the tree."""
     account = make()
     for question in (
         account.find_campaign(5, patience_seconds=None),
@@ -50,7 +50,7 @@ async def test_without_credentials(make: Callable[..., AccountSync]) -> None:
 
 
 async def test_answers_become_rows(make: Callable[..., AccountSync], catalog: Catalog) -> None:
-    """Each question asks one operation once, and its answer is in the rows when it returns."""
+    """Each method asks one operation once, and its answer is in the rows when it returns."""
     v2 = FakeV2(
         get_campaign=campaign(5),
         get_call=call(7),
@@ -80,7 +80,7 @@ async def test_answers_become_rows(make: Callable[..., AccountSync], catalog: Ca
 
 
 async def test_asked_once_within_its_time(make: Callable[..., AccountSync], mock_clock: MockClock) -> None:
-    """A call, its list and v1's list of it are asked again past the time to live only."""
+    """A call, its list and v1's list of it are asked for again only after the time to live."""
     v2, v1 = FakeV2(get_call=call(7), get_call_recordings=page([])), FakeV1()
     account = make(v2, v1)
     for seconds, times in ((0, 1), (TTL - 1, 1), (2, 2)):
@@ -92,7 +92,7 @@ async def test_asked_once_within_its_time(make: Callable[..., AccountSync], mock
 
 
 async def test_embedded_recordings_spare_the_list(make: Callable[..., AccountSync]) -> None:
-    """A call that came with its recordings does not have its list asked."""
+    """The list of a call that came with its recordings is not asked for."""
     v2 = FakeV2(get_call=call(7, recordings=(recording(9),)))
     account = make(v2)
     await account.find_call(7, patience_seconds=None)
@@ -107,7 +107,8 @@ async def test_empty_list_of_v1_proves_nothing(make: Callable[..., AccountSync],
 
 
 async def test_missing_by_id(make: Callable[..., AccountSync]) -> None:
-    """Where the listing exists, a 404 by id means that the object is missing; the listing is asked once a mount."""
+    """Where the listing exists, a 404 by id means that the object is missing; the listing is asked for once in a
+    mount."""
     v2 = FakeV2(find_calls=page([]), find_campaigns=page([]))
     account = make(v2)
     for ident in range(1, 4):
@@ -120,7 +121,7 @@ async def test_missing_by_id(make: Callable[..., AccountSync]) -> None:
 
 
 async def test_not_offered(make: Callable[..., AccountSync]) -> None:
-    """Where the listing does not exist either, the whole family is not offered and never asked again."""
+    """Where the listing does not exist either, the family is not offered, and never asked for again."""
     v2 = FakeV2(find_calls=OperationNotOffered("calls"))
     account = make(v2)
     assert isinstance(await failure_of(account.find_call(1, patience_seconds=None)), OperationNotOffered)
@@ -134,7 +135,7 @@ async def test_not_offered(make: Callable[..., AccountSync]) -> None:
 
 
 async def test_an_answer_shows_that_the_operation_is_there(make: Callable[..., AccountSync]) -> None:
-    """After one object came by its id, a 404 of another means that it is missing, and the listing is not asked."""
+    """After one object came by its id, a 404 for another means that it is missing, and the listing is not asked for."""
     v2 = FakeV2(get_call=lambda ident: call(1) if ident == 1 else RemoteObjectMissing("call"))
     account = make(v2)
     await account.find_call(1, patience_seconds=None)
@@ -143,7 +144,7 @@ async def test_an_answer_shows_that_the_operation_is_there(make: Callable[..., A
 
 
 async def test_not_offered_turns_out_meanwhile(make: Callable[..., AccountSync]) -> None:
-    """Who waits for the call that is being asked for does not take a listing that proved missing for an offered one."""
+    """A caller that waits for a call under way does not take a listing that proved missing for an offered one."""
     go_on = trio.Event()
 
     async def find_calls(**_: Any) -> Any:
@@ -184,7 +185,7 @@ async def test_learn_campaigns(make: Callable[..., AccountSync], catalog: Catalo
 
 
 async def test_failure_of_the_listing_decides_nothing(make: Callable[..., AccountSync]) -> None:
-    """A 404 by id whose listing fails is neither missing nor not offered: it is that failure, and asked again."""
+    """A 404 by id whose listing fails is neither missing nor not offered: it is that failure, and asked for again."""
     v2 = FakeV2(find_calls=ServerFailure(500, "calls"))
     account = make(v2)
     for _ in range(2):
@@ -194,7 +195,8 @@ async def test_failure_of_the_listing_decides_nothing(make: Callable[..., Accoun
 
 
 async def test_document(make: Callable[..., AccountSync], mock_clock: MockClock) -> None:
-    """A document is asked once within its time, shown again when asking fails, and gone when the service denies it."""
+    """A document is asked for once in its time to live, shown again when that fails, and gone once the service denies
+    it."""
     asked = 0
     outcome: Any = {"credits": 1}
 

@@ -1,4 +1,4 @@
-"""Pages of calls: the very rows that one call after the other would make, by a few statements where all are new."""
+"""Pages of calls: the rows of one call after the other, by few statements."""
 
 import sqlite3
 from typing import Any
@@ -19,7 +19,7 @@ numbers = st.sampled_from(["", " ", "1", "2", "\ud800", "-rf", "a/b"])
 
 @st.composite
 def calls(draw: st.DrawFn) -> Call:
-    """A call of few ids, so that pages meet what is there, and each other."""
+    """A call with one of few ids, so that pages repeat each other and what is there."""
     ident = draw(st.integers(1, 5))
     held = draw(
         st.none() | st.lists(st.builds(_recording, st.just(ident), st.integers(1, 6), names, moments), max_size=3)
@@ -38,7 +38,7 @@ def calls(draw: st.DrawFn) -> Call:
 
 
 def _recording(call_id: int, ident: int, name: str, created_ms: int | None) -> Recording:
-    """One whose attempt, length and state go with its number."""
+    """A recording whose attempt, length and state follow from its number."""
     return recording(
         ident,
         name,
@@ -52,7 +52,7 @@ def _recording(call_id: int, ident: int, name: str, created_ms: int | None) -> R
 
 
 def rows_of(db: sqlite3.Connection) -> dict[str, list[Any]]:
-    """Everything that was put, but for when that was."""
+    """All rows, except for when they were written."""
     found = {}
     for table in TABLES:
         columns = [name for _number, name, *_rest in db.execute(f"PRAGMA table_info({table})") if name != "seen_ms"]
@@ -86,7 +86,7 @@ def test_as_one_after_the_other(pages: list[list[Call]], found: list[tuple[int, 
 
 
 def test_a_first_page_costs_few_statements() -> None:
-    """A thousand new calls with a recording each are not a statement each."""
+    """A thousand new calls with a recording each do not take a statement each."""
     with database() as db:
         asked: list[str] = []
         db.set_trace_callback(asked.append)

@@ -1,4 +1,4 @@
-"""What is learned by watching: what hints measure, and whether v1's file ids are v2's recording ids."""
+"""Capabilities: what hints measure, and whether v1's file ids are recording ids."""
 
 from hypothesis import given
 from hypothesis import strategies as st

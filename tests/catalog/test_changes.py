@@ -1,4 +1,4 @@
-"""What changed: coalesced, bounded, never lost on the way to the one listener."""
+"""Changed keys: coalesced, bounded, and never lost on the way to the listener."""
 
 import trio
 import trio.testing
@@ -9,7 +9,7 @@ from cffs.catalog.changes import MAX_PENDING, Changes
 
 
 async def test_repeats_are_one(autojump_clock: trio.testing.MockClock) -> None:
-    """A key that changed often is told once, and a drained key not again."""
+    """A key that changed often is drained once, and not again."""
     changes = Changes()
     for _ in range(5):
         changes.add("a")
@@ -45,7 +45,8 @@ async def test_cancelled_listener_loses_nothing(autojump_clock: trio.testing.Moc
 
 @given(st.integers(1, 3 * MAX_PENDING))
 async def test_overflow(count: int) -> None:
-    """However many keys change, at most MAX_PENDING are kept; that some are missing is told, and only then."""
+    """However many keys change, at most MAX_PENDING are kept; the listener learns that some are missing, and only
+    then."""
     changes = Changes()
     for number in range(count):
         changes.add(str(number))

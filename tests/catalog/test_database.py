@@ -1,4 +1,4 @@
-"""Reads apart from the loop: the same answers, in a thread, interrupted where nobody waits any more."""
+"""Reads in a thread: the same answers, interrupted once no caller waits."""
 
 import threading
 from pathlib import Path
@@ -13,14 +13,14 @@ from tests.catalog.factories import call, recording
 
 
 async def filled(catalog: Catalog, count: int) -> None:
-    """That many calls with a recording each."""
+    """A catalogue of so many calls with a recording each."""
     calls = [call(n, recordings=(recording(1000 + n, seconds=n, call_id=n),)) for n in range(1, count + 1)]
     await catalog.write(lambda db: [upserts.put_call(db, one) for one in calls] and None)
 
 
 @pytest.mark.parametrize("is_lean", [True, False])
 async def test_the_same_rows(tmp_path: Path, is_lean: bool) -> None:
-    """What is asked apart is what is asked inline, but in another thread; lean rows lack their documents only."""
+    """A read in a thread returns what one on the loop does; lean rows lack their documents only."""
     threads = set()
     async with Catalog.opened(tmp_path / "catalog.sqlite") as catalog:
         await filled(catalog, 30)
@@ -39,7 +39,7 @@ async def test_the_same_rows(tmp_path: Path, is_lean: bool) -> None:
 
 
 async def test_interrupted(tmp_path: Path) -> None:
-    """A statement that would take for ever ends when its asker is cancelled, and the next is answered."""
+    """A statement that would take for ever ends when its caller is cancelled, and the next one is answered."""
     async with Catalog.opened(tmp_path / "catalog.sqlite") as catalog:
         await filled(catalog, 300)
         endless = Condition(
@@ -64,7 +64,7 @@ async def test_interrupted(tmp_path: Path) -> None:
 
 
 async def test_a_state_for_each_write(tmp_path: Path) -> None:
-    """The state stays while nothing is written and is another after each write."""
+    """The state stays while nothing is written, and changes with each write."""
     async with Catalog.opened(tmp_path / "catalog.sqlite") as catalog:
         before = catalog.state
         assert catalog.state == before

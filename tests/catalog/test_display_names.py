@@ -1,4 +1,4 @@
-"""Names of rows over time: given once, joined by what was not known, whatever is told in whatever order."""
+"""Names over time: given once, completed, whatever the order of the answers."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def of_call(**fields: Any) -> Call:
 
 
 def test_names_are_those_of_the_call_and_its_attempt() -> None:
-    """A recording is named by the number of its own attempt, its call by the call's; both tell times in UTC here."""
+    """A recording is named by the number of its own attempt, its call by the call's; both times are in UTC here."""
     with database() as db:
         put_calls(db, [of_call()])
         assert listed(db) == {88: "2023-11-14_22.13.20_out_333_0m24s_88"}
@@ -49,8 +49,8 @@ def test_corrections_change_no_name() -> None:
 
 
 def test_the_order_of_answers_makes_no_difference() -> None:
-    """A recording that was found by its id, and a call of which only the id was known, are called in the end what they
-    are called where the listing told of them first."""
+    """A recording that was found by its id, and a call of which only the id was known, end with the names that they
+    would have had if the listing had come first."""
 
     def by_id(db: Any) -> None:
         upserts.put_recording(db, recording(88, call_id=7), call_id=0, campaign_id=0)
@@ -73,7 +73,7 @@ def test_the_order_of_answers_makes_no_difference() -> None:
 
 
 def test_how_long_is_said_when_it_is_over() -> None:
-    """The length of a recording that is being made is no part of its name until it is finished."""
+    """The length of a recording in progress is no part of its name until it is finished."""
     with database() as db:
         growing = recording(88, state=RecordingState.RECORDING, seconds=3)
         upserts.put_recording(db, growing, call_id=7, campaign_id=5)
@@ -108,7 +108,7 @@ moments = st.sampled_from([None, -5, MADE_MS, MADE_MS + 1, MADE_MS + 2, 2**62])
 
 @st.composite
 def told(draw: st.DrawFn) -> Call:
-    """A call of few ids with up to three recordings of two attempts."""
+    """A call with one of few ids, and up to three recordings of two attempts."""
     ident = draw(st.integers(1, 3))
     made = [
         recording(

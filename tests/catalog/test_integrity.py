@@ -1,4 +1,4 @@
-"""Damage that a look at the whole file does not find: rows that were never written so."""
+"""Damage that a check of the whole file does not find: rows never written so."""
 
 import sqlite3
 from contextlib import closing
@@ -52,7 +52,8 @@ def read_everything(catalog: Catalog) -> None:
     ],
 )
 async def test_a_damaged_row_is_met_once(tmp_path: Path, statement: str, announced: list[str]) -> None:
-    """A row that cannot be read is an error that says what it is, not a bug; the next mount begins the file anew."""
+    """A row that cannot be read is an error that says what it is, not a bug; the next mount starts with an empty
+    file."""
     announced += ["catalogue damaged", "catalogue set aside"]
     path = tmp_path / "catalog.sqlite"
     await filled(path)

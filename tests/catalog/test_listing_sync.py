@@ -1,4 +1,4 @@
-"""The account's listings against fake clients: what is asked since when, which rows come of it, and how it ends."""
+"""Listings of the account: what is asked for, which rows result, how they end."""
 
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -83,7 +83,8 @@ async def test_listing_fills_rows_page_by_page(make_both: MakeBoth, catalog: Cat
 
 @pytest.mark.parametrize("embeds", [True, False])
 async def test_a_silent_page_behind_one_that_embeds(make_both: MakeBoth, catalog: Catalog, *, embeds: bool) -> None:
-    """A later page without a recording means "none" where an earlier one embedded any, else nothing at all."""
+    """A later page without a recording means that there are none where an earlier one embedded any, else nothing at
+    all."""
     first = call(1, recordings=(recording(11, call_id=1),)) if embeds else call(1)
     pages = {0: [first, *(call(n) for n in range(2, 1001))], 1000: [call(2001), call(2002)]}
 
@@ -104,8 +105,8 @@ DAY_MS = 24 * 3600 * 1000
 async def test_later_refreshes_ask_for_what_is_new(
     make_both: MakeBoth, wall: Wall, ahead_ms: int, served_ms: int | None
 ) -> None:
-    """A refresh asks from a day before the newest call that is known, however wrong this machine's clock is: what was
-    made since cannot lie before it. The whole list is asked again once a day, or when the clock went back."""
+    """A refresh asks from a day before the newest call that is known, however wrong this machine's clock is: later
+    calls cannot lie before that. All calls are asked for once a day, or when the clock went back."""
     start_ms = wall.now_ms = MADE_MS + ahead_ms
     made = [MADE_MS]
     v2 = FakeV2(find_calls=lambda **_: replace(page([call(7, created_ms=at) for at in made]), served_ms=served_ms))
@@ -133,7 +134,7 @@ async def test_later_refreshes_ask_for_what_is_new(
 
 @pytest.mark.parametrize("created_ms", [None, MADE_MS + 400 * DAY_MS, 2**62])
 async def test_a_call_of_a_time_to_come_hides_no_other(make_both: MakeBoth, wall: Wall, created_ms: int | None) -> None:
-    """A call that says that it will be made next year, or not when it was made, does not decide what is new: the
+    """A call that claims to be made next year, or does not say when it was made, does not decide what is new: the
     service's own time does."""
     wall.now_ms = MADE_MS
     told = replace(page([call(7, created_ms=created_ms)]), served_ms=MADE_MS - 5000)
@@ -145,7 +146,8 @@ async def test_a_call_of_a_time_to_come_hides_no_other(make_both: MakeBoth, wall
 
 @pytest.mark.parametrize("name", ["campaigns", "calls", "media"])
 async def test_listing_not_offered(make_both: MakeBoth, name: str) -> None:
-    """A listing that the origin does not have ends without an error, is not marked as listed, is not asked again."""
+    """A listing that the origin does not have ends without an error, is not marked as listed, and is not asked for
+    again."""
     absent = OperationNotOffered(name)
     v2 = FakeV2(find_campaigns=absent, find_calls=absent, find_media=absent)
     _account, listings = make_both(v2)
@@ -159,7 +161,7 @@ async def test_listing_not_offered(make_both: MakeBoth, name: str) -> None:
 
 
 async def test_not_offered_behind_the_first_page(make_both: MakeBoth) -> None:
-    """A 404 behind a page that was there is the list's end, and says nothing against what the origin offers."""
+    """A 404 after a first page is the list's end, and says nothing about what the origin offers."""
 
     def find_campaigns(*, limit: int, offset: int) -> Any:
         return OperationNotOffered("x") if offset else page([campaign(5)], limit=limit, total=3)
@@ -171,7 +173,7 @@ async def test_not_offered_behind_the_first_page(make_both: MakeBoth) -> None:
 
 
 async def test_listing_failed_in_the_middle(make_both: MakeBoth, catalog: Catalog, announced: list[str]) -> None:
-    """Pages taken before a failure stay; the listing is not called whole, and the failure is there to tell."""
+    """Pages taken before a failure stay; the listing is not called whole, and keeps its failure."""
     announced.append("listing failed")
 
     def find_campaigns(*, limit: int, offset: int) -> Any:
@@ -189,7 +191,7 @@ async def test_listing_failed_in_the_middle(make_both: MakeBoth, catalog: Catalo
 async def test_full_disk_is_no_answer(
     make_both: MakeBoth, catalog: Catalog, background: CountingBackground, announced: list[str]
 ) -> None:
-    """Where rows cannot be written, a question and a listing fail; nothing loops and nothing is called missing."""
+    """Where rows cannot be written, a request and a listing fail; nothing loops, and nothing is called missing."""
     announced.append("bug in background")
     async with trio.open_nursery():
         await catalog.write(lambda db: db.execute("ALTER TABLE campaigns RENAME TO hidden") and None)

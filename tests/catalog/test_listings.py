@@ -1,4 +1,4 @@
-"""A listing: one run at a time, progress for who waits, kept for its time, burnt for a while where it failed."""
+"""A listing: one run at a time, progress, a time to live, a pause after failures."""
 
 from collections.abc import Awaitable, Callable
 
@@ -33,7 +33,7 @@ Make = Callable[[Callable[[Listing], Awaitable[None]]], Callable[[], Listing]]
 
 @pytest.fixture
 async def made(background: CountingBackground) -> Make:
-    """A maker of: refresh and give me the listing."""
+    """A maker of refreshed listings."""
 
     def make(take: Callable[[Listing], Awaitable[None]]) -> Callable[[], Listing]:
         listing = Listing("calls", take)
@@ -48,7 +48,7 @@ async def made(background: CountingBackground) -> Make:
 
 
 async def test_single_run(autojump_clock: MockClock, made: Make) -> None:
-    """However often it is wanted while it runs, it runs once."""
+    """However often it is asked for while it runs, it runs once."""
     taker = Taker()
     refreshed = made(taker)
     for _ in range(10):
@@ -59,7 +59,7 @@ async def test_single_run(autojump_clock: MockClock, made: Make) -> None:
 
 
 async def test_progress_page_by_page(autojump_clock: MockClock, made: Make) -> None:
-    """Who waits wakes at every page, and at once where nothing runs."""
+    """A waiting task wakes at every page, and at once where nothing runs."""
     listing = made(Taker(pages=3))()
     times = []
     while listing.running:
@@ -71,7 +71,7 @@ async def test_progress_page_by_page(autojump_clock: MockClock, made: Make) -> N
 
 
 async def test_kept_for_its_time(autojump_clock: MockClock, made: Make) -> None:
-    """Taken whole, it is not taken again before its time to live, and then once."""
+    """Once taken whole, it is not taken again before its time to live is over, and then once."""
     taker = Taker(pages=0)
     refreshed = made(taker)
     await refreshed().wait_whole()
@@ -84,7 +84,8 @@ async def test_kept_for_its_time(autojump_clock: MockClock, made: Make) -> None:
 
 
 async def test_failure_backs_off(autojump_clock: MockClock, made: Make, announced: list[str]) -> None:
-    """A failure is told, not asked again for a moment (under 5 s), then asked again and forgotten when it works."""
+    """A failure is kept, not asked for again for a moment (under 5 s), then asked for again, and forgotten on
+    success."""
     announced.append("listing failed")
     taker = Taker(pages=1, outcome=ServerFailure(500, "x"))
     refreshed = made(taker)
@@ -104,7 +105,7 @@ async def test_failure_backs_off(autojump_clock: MockClock, made: Make, announce
 async def test_bug_backs_off(
     autojump_clock: MockClock, made: Make, background: CountingBackground, announced: list[str]
 ) -> None:
-    """A bug while taking (or a full disk) is a failure too: not an empty list, and not run again in a loop."""
+    """A bug in the taking (or a full disk) is a failure too: not an empty list, and not run again in a loop."""
     announced.append("bug in background")
     taker = Taker(pages=0, outcome=ZeroDivisionError())
     refreshed = made(taker)
@@ -131,8 +132,8 @@ async def test_cancelled_waiter(autojump_clock: MockClock, made: Make) -> None:
 async def test_followers(
     outcome: CffsError | None, autojump_clock: MockClock, made: Make, announced: list[str]
 ) -> None:
-    """What follows a listing is done once it was taken whole, once for each key, and nobody waits for it; what follows
-    one that fails is forgotten."""
+    """What follows a listing runs once after it was taken whole, once for each key, and holds up no task; what follows
+    a listing that fails is dropped."""
     announced += ["listing failed"] if outcome else []
     taker, done = Taker(outcome=outcome), []
 

@@ -1,4 +1,4 @@
-"""What the service denies: remembered once, gone from the catalogue the second time, an hour later."""
+"""Denied objects: remembered once, removed at the second denial an hour later."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ async def fill(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 async def test_twice_an_hour_apart(catalog: Catalog, key: str) -> None:
-    """The second denial, an hour after the first, takes the row away and tells `changes`; sooner ones do not count."""
+    """The second denial, an hour after the first, removes the row and is in `changes`; earlier ones do not count."""
     await fill(catalog)
     for at_ms in (NOW_MS, NOW_MS + 1, NOW_MS + APART_MS - 1):
         assert not await catalog.note_missing(key, now_ms=at_ms)
@@ -52,7 +52,7 @@ async def test_twice_an_hour_apart(catalog: Catalog, key: str) -> None:
 
 
 async def test_remembered_by_the_next_mount(tmp_path: Path) -> None:
-    """The first denial survives a restart, and so does that an answer in between made it void."""
+    """The first denial survives a restart, and so does an answer in between that voids it."""
     path = tmp_path / "catalog.sqlite"
     async with Catalog.opened(path) as catalog:
         await fill(catalog)
@@ -67,7 +67,7 @@ async def test_remembered_by_the_next_mount(tmp_path: Path) -> None:
 
 
 async def test_it_leaves_the_views_and_facts(catalog: Catalog) -> None:
-    """A call that leaves takes its recordings along, out of every folder that showed them; its campaign stays."""
+    """A removed call takes its recordings along, out of every folder that showed them; its campaign stays."""
     await fill(catalog)
     catalog.learn(object_key="recording/9.mp3", source="s", nbytes=5, validator=None, modified_ns=None)
     folder = catalog.views.folder("number", "12135550100")
@@ -81,7 +81,8 @@ async def test_it_leaves_the_views_and_facts(catalog: Catalog) -> None:
 
 
 async def test_a_sequence_number_is_not_given_again(catalog: Catalog) -> None:
-    """A recording that comes after the newest one left is newer than it: `watch` goes by sequence numbers."""
+    """A recording that comes after the newest one was removed is newer than it: `cffs watch` goes by sequence
+    numbers."""
     await fill(catalog)
     newest = catalog.recordings(after_seq=0)[-1]
     for at_ms in (NOW_MS, NOW_MS + APART_MS):
@@ -101,7 +102,7 @@ async def test_what_has_no_row_is_not_remembered(catalog: Catalog, key: str) -> 
 
 
 async def test_a_clock_that_was_set_back(catalog: Catalog) -> None:
-    """A first denial from the future is taken as now, so that a wrong clock costs an hour and not a row."""
+    """A first denial in the future is taken as one of now, so that a wrong clock costs an hour and not a row."""
     await fill(catalog)
     await catalog.note_missing("recording/9.mp3", now_ms=NOW_MS + 10 * APART_MS)
     assert not await catalog.note_missing("recording/9.mp3", now_ms=NOW_MS)

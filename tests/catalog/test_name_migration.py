@@ -1,4 +1,7 @@
-"""A catalogue that cffs 0.1.0 wrote (24 calls, some files read, two dynamic recordings) opened by this version."""
+"""A catalogue that cffs 0.1.0 wrote, opened by this version.
+
+It holds 24 calls, of which some files were read, and two dynamic recordings.
+"""
 
 import json
 import lzma
@@ -17,7 +20,7 @@ from cffs.core.api_v2 import parse_call
 from cffs.core.json_values import decode
 
 MADE_BY_0_1_0 = Path(__file__).with_name("catalog-0.1.0.sqlite.xz")
-#: What must be as it was: ids, their order, what was told, and what was learned.
+#: What must stay as it was: ids, their order, what the service said, and what was learned.
 KEPT = {
     "campaigns": "seq, id, name, modified_ms, document",
     "calls": "seq, id, campaign_id, created_ms, from_number, to_number, inbound, labels, document, files_known",
@@ -49,7 +52,7 @@ def rows(path: Path) -> dict[str, list[Any]]:
 
 
 def test_rows_and_ids_stay(path: Path, tmp_path: Path) -> None:
-    """Nothing that was known is lost, and nothing set aside."""
+    """Nothing that was known is lost, and nothing is set aside."""
     before = rows(path)
     assert {table for table, found in before.items() if not found} == set()
     schema.prepare(path)
@@ -58,8 +61,8 @@ def test_rows_and_ids_stay(path: Path, tmp_path: Path) -> None:
 
 
 async def test_everything_has_its_name(path: Path) -> None:
-    """Campaigns, calls and recordings are called what they would be called if the service told of them now, in the
-    zone of the first mount, and are in the folders of their numbers and labels."""
+    """Campaigns, calls and recordings have the names that they would get if the service described them now, in the zone
+    of the first mount, and are in the folders of their numbers and labels."""
     async with Catalog.opened(path, timezone="Asia/Tokyo") as catalog:
         assert catalog.zone.key == "Asia/Tokyo"
         recordings = catalog.recordings(after_seq=0)
@@ -89,7 +92,7 @@ async def test_everything_has_its_name(path: Path) -> None:
 
 
 async def test_the_zone_is_that_of_the_first_mount(path: Path) -> None:
-    """Names go on to tell times in the zone that they were given in, whatever a later mount says."""
+    """The times in names stay in the zone that they were given in, whatever a later mount says."""
     async with Catalog.opened(path, timezone="Asia/Tokyo") as catalog:
         before = [row.listed for row in catalog.recordings(after_seq=0)]
     async with Catalog.opened(path, timezone="America/New_York") as catalog:

@@ -1,4 +1,4 @@
-"""Walking a list whose pages may lie: it always ends, in few requests, and loses nothing that an honest server has."""
+"""Walks over lists whose pages may lie: few requests, an end, and nothing lost."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ MAX_HONEST = 5 * LARGE_LIMIT
 
 
 class Server:
-    """A list of numbers behind pages; honest unless told otherwise."""
+    """A list of numbers behind pages; honest by default."""
 
     def __init__(self, count: int, *, cap: int, refuses: bool, tells_limit: bool, tells_total: bool) -> None:
         self.count, self.cap, self.refuses = count, cap, refuses
@@ -94,7 +94,7 @@ async def test_refused_limit_is_asked_smaller_once() -> None:
 
 
 async def test_refused_later_is_a_failure() -> None:
-    """HTTP 400 behind the first page is no question of the limit: it is raised, what was taken stays taken."""
+    """HTTP 400 after the first page is not about the limit: it is raised, and what was taken stays taken."""
     taken: list[Any] = []
 
     async def ask(*, limit: int, offset: int) -> Any:
@@ -126,8 +126,8 @@ async def test_failures_pass(failure: Exception) -> None:
 @settings(deadline=None)
 @given(st.data())
 async def test_liar_ends(data: st.DataObject) -> None:
-    """Pages that shrink, repeat, promise more or less than there is: the walk ends in bounded requests, and asks at an
-    offset a second time only where it was among those on their way when the first lie was seen."""
+    """Pages that shrink, repeat, promise more or less than there is: the walk ends in bounded requests, and asks for an
+    offset a second time only where it was on its way when the first lie was seen."""
     asked: list[tuple[int, int]] = []
     lies = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=60), label="ids")
     totals = st.none() | st.integers(0, 2**31 - 1)
@@ -196,7 +196,7 @@ def test_laws_of_a_step(received: int, limit: int | None, total: int | None, new
 
 
 async def test_four_pages_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """Once the first page tells a total, four are asked for at once: 41 pages of a second each take 11 seconds."""
+    """Once the first page has a total, four are asked for at once: 41 pages of a second each take 11 seconds."""
     asked: list[int] = []
 
     async def ask(*, limit: int, offset: int) -> Any:

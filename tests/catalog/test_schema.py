@@ -1,4 +1,4 @@
-"""The file on disk: who may read it, what survives, what is set aside."""
+"""The file on disk: who may read it, what survives, and what is set aside."""
 
 import logging
 import os
@@ -56,7 +56,7 @@ async def test_wal(catalog: Catalog, tmp_path: Path) -> None:
 
 
 async def test_rows_survive(tmp_path: Path) -> None:
-    """What was written is there in the next mount's life, preparation included, with its sequence number."""
+    """What was written is there in the next mount, preparation included, with its sequence number."""
     path = tmp_path / "catalog.sqlite"
     async with Catalog.opened(path) as catalog:
         await catalog.write(lambda db: upserts.put_campaign(db, campaign(5)))
@@ -144,7 +144,8 @@ _FLIPPED = [_flipped_column, _flipped_to_no_text, _flipped_trigger, _flipped_key
     "spoil", [_garbage, _cut, _overwritten, _foreign, _newer, *_FLIPPED], ids=lambda make: make.__name__
 )
 async def test_set_aside(tmp_path: Path, spoil: object, caplog: pytest.LogCaptureFixture, announced: list[str]) -> None:
-    """A damaged, foreign or newer file is kept beside, told in one line, and replaced by an empty one that works."""
+    """A damaged, foreign or newer file is kept beside the new one, with one log line, and an empty one takes its
+    place."""
     announced.append("catalogue set aside")
     path = tmp_path / "catalog.sqlite"
     spoil(path)  # type: ignore[operator]
@@ -303,7 +304,8 @@ async def test_rows_older_than_the_views_are_in_them(tmp_path: Path) -> None:
 async def test_a_large_file_is_looked_over_behind_the_mount(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, announced: list[str]
 ) -> None:
-    """A large catalogue opens without being read whole; damage found behind the mount sets it aside at the next."""
+    """A large catalogue opens without being read whole; damage found while it is used has the next mount set it
+    aside."""
     announced += ["catalogue damaged", "catalogue set aside"]
     path = tmp_path / "catalog.sqlite"
     async with Catalog.opened(path) as catalog:

@@ -1,4 +1,4 @@
-"""Facts that are known at once and written soon; writes that happen whole or not at all."""
+"""Facts that are known at once and written soon; writes that happen as a whole."""
 
 import sqlite3
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def learn(catalog: Catalog, key: str = "recording/1.mp3", **told: Any) -> Fact:
 
 
 async def test_known_at_once(catalog: Catalog) -> None:
-    """What was learned is known before anything is written, and told to the listener once."""
+    """What was learned is known before anything is written, and reaches the listener once."""
     fact = learn(catalog, nbytes=10, validator='"a"', modified_ns=7)
     assert catalog.fact("recording/1.mp3") == fact
     assert (fact.nbytes, fact.validator, fact.modified_ns, fact.version) == (10, '"a"', 7, 0)
@@ -57,8 +57,8 @@ async def test_contradiction_is_a_new_version(catalog: Catalog, other: dict[str,
 
 @pytest.mark.parametrize("validator", ['"b"', None])
 async def test_another_name_is_the_same_version(catalog: Catalog, validator: str | None) -> None:
-    """A validator that is told to be one more name of the known version takes the place of the first; another total is
-    another version all the same."""
+    """A validator that is one more name of the known version takes the place of the first; another total is another
+    version all the same."""
     learn(catalog, nbytes=10, validator='"a"', modified_ns=7)
     fact = learn(catalog, nbytes=10, validator=validator, is_known_version=True)
     assert (fact.nbytes, fact.validator, fact.version) == (10, validator, 0)
@@ -66,7 +66,7 @@ async def test_another_name_is_the_same_version(catalog: Catalog, validator: str
 
 
 async def test_no_size_is_zero(tmp_path: Path) -> None:
-    """What version 0.1.0 took for the size of an object, an empty answer, is a size that nobody knows."""
+    """An empty answer, which version 0.1.0 took for the size of an object, means that the size is not known."""
     path = tmp_path / "catalog.sqlite"
     async with Catalog.opened(path) as catalog:
         learn(catalog, nbytes=10, validator='"a"')
@@ -96,8 +96,8 @@ async def test_no_size_is_zero(tmp_path: Path) -> None:
     ids=str,
 )
 async def test_what_is_told_of_emptiness(catalog: Catalog, told: dict[str, object], expected: Emptiness) -> None:
-    """A length or a duration says that a file has bytes, zero of either that it may have none; nothing is told of what
-    v2 does not describe."""
+    """A length or a duration says that a file has bytes, zero of either that it may have none; of what v2 does not
+    describe, nothing is known."""
 
     def put(db: sqlite3.Connection) -> None:
         upserts.put_recording(db, recording(1, document={"id": 1, **told}), call_id=7, campaign_id=5)
@@ -140,7 +140,7 @@ async def test_written_at_the_end(tmp_path: Path) -> None:
 
 
 async def test_written_at_the_end_when_cancelled(tmp_path: Path) -> None:
-    """The same where the mount is cancelled."""
+    """Facts learned just before the mount is cancelled are there in its next life."""
     path = tmp_path / "catalog.sqlite"
     with trio.CancelScope() as scope:
         async with Catalog.opened(path) as catalog:
@@ -170,7 +170,7 @@ async def test_written_soon(
 
 class Facts(RuleBasedStateMachine):
     """Any order of learning, unlearning and flushing agrees with a dict; versions never go down, and are as old as the
-    first answer that told of them."""
+    first answer that showed them."""
 
     keys = st.sampled_from(["a", "b"])
 
@@ -336,7 +336,8 @@ async def test_cancelled_before_it_starts(catalog: Catalog) -> None:
 
 
 async def test_cancelled_while_it_runs(catalog: Catalog) -> None:
-    """A write that began is finished whole although its caller was cancelled; one that waits behind it is not begun."""
+    """A write that has started is finished although its caller was cancelled; one that waits for its turn does not
+    start."""
     began, go_on = trio.Event(), trio.Event()
     token = trio.lowlevel.current_trio_token()
 
@@ -365,7 +366,7 @@ async def test_cancelled_while_it_runs(catalog: Catalog) -> None:
 
 
 async def test_refusing_disk_keeps_facts_in_memory(catalog: Catalog, announced: list[str], tmp_path: Path) -> None:
-    """Facts that cannot be written are told in one log line, stay known, and are written when the disk is back."""
+    """Facts that cannot be written take one log line, stay known, and are written when the disk is back."""
     announced.append("facts not written")
     learn(catalog, nbytes=10)
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)) as other:
@@ -445,8 +446,8 @@ async def test_facts_beyond_what_memory_keeps(catalog: Catalog, monkeypatch: pyt
 
 @pytest.mark.parametrize("count", [1, 127, 128, 129, 1000, 1001])
 async def test_call_folders_of_any_length(catalog: Catalog, count: int) -> None:
-    """Calls before and behind one with many recordings: each folder has its own, all of them, in the order told,
-    whatever their names' order is."""
+    """Calls before and after one with many recordings: each folder has its own, all of them, in the order in which they
+    became known, whatever the order of their names."""
     held = {5: 3, 6: count, 7: 0, 8: 2}
 
     def batch(db: sqlite3.Connection) -> None:

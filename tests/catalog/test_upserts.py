@@ -1,4 +1,4 @@
-"""Rows from answers: names given once, unique, never junk; sequence numbers that never change; everything hostile."""
+"""Rows from answers: names, sequence numbers, and everything hostile."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ def test_a_medium_whose_type_is_known_later_gets_its_extension() -> None:
 
 
 def test_equal_names_in_two_calls() -> None:
-    """The same name in another call is no repetition: both keep it."""
+    """An equal name in another call is no repetition: both keep it."""
     with database() as db:
         upserts.put_recording(db, recording(1, "x", call_id=7), call_id=7, campaign_id=5)
         upserts.put_recording(db, recording(2, "x", call_id=8), call_id=8, campaign_id=5)
@@ -140,7 +140,7 @@ def test_name_reads_back_as_sent() -> None:
 
 
 def test_first_found_by_id_then_in_its_call() -> None:
-    """A recording known without its call moves into the call's folder when the call is told, keeping its number."""
+    """A recording known without its call moves into the call's folder once the call is known, and keeps its number."""
     with database() as db:
         upserts.put_recording(db, recording(1, "x", call_id=None), call_id=0, campaign_id=0)
         upserts.put_recording(db, recording(2, "x"), call_id=7, campaign_id=5)
@@ -172,7 +172,7 @@ def test_campaign_of_a_call() -> None:
 
 
 def test_noted_campaign_is_described_later() -> None:
-    """A campaign known by its id alone gets its name when v2 tells it, and a note takes nothing away."""
+    """A campaign known by its id alone gets its name when v2 describes it, and a note takes nothing away."""
     with database() as db:
         upserts.note_campaign(db, 5)
         upserts.put_campaign(db, campaign(5))
@@ -281,7 +281,7 @@ class Upserts(RuleBasedStateMachine):
 
     @invariant()
     def one_row_each(self) -> None:
-        """As many rows as objects were told, each with the number it had."""
+        """There are as many rows as objects, each with the number it had."""
         for table, told in self.put.items():
             key = "month, filename" if table == "dynamic_files" else "id"
             rows = self.db.execute(f"SELECT seq, {key} FROM {table} ORDER BY seq").fetchall()  # noqa: S608

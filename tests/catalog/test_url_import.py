@@ -1,4 +1,4 @@
-"""Imports: which URLs of a text are recordings of the configured origin, and that nothing else gets into the rows."""
+"""Imports: which URLs in a text are recordings of the origin, and nothing else."""
 
 import sqlite3
 import time
@@ -76,7 +76,7 @@ def test_found(text: str) -> None:
 
 @given(st.text(").]:!?&*", max_size=60))
 def test_the_end_of_a_sentence(tail: str) -> None:
-    """Punctuation behind a URL, and brackets that were opened before it, are not of it; those of a name are."""
+    """Punctuation after a URL, and brackets that were opened before it, are not part of it; those of a name are."""
     assert found_in(f"(see [{DYNAMIC}{tail}") == [ROW]
     (row,) = found_in(f"{DYNAMIC}(1)[2]{tail}")
     assert isinstance(row, DynamicRow)
@@ -127,7 +127,8 @@ def test_parts(path: str, row: Finding) -> None:
     ],
 )
 def test_other_urls_of_recordings(url: str, finding: Finding, without_v2: Finding | None) -> None:
-    """v2's `mp3Url`, by id and by name, and the addresses of API 1.1; what only v2 can tell is refused without it."""
+    """v2's `mp3Url`, by id and by name, and the addresses of API 1.1; what only v2 can resolve is refused without
+    it."""
     assert found_in(f'"mp3Url": "{url}",') == [finding]
     (other,) = found_in(f"{quote(url, safe='')} x", has_v2=False)
     assert other == without_v2 if without_v2 is not None else isinstance(other, Refused)
@@ -263,7 +264,7 @@ def test_tally(prepared: Path) -> None:
 
 
 def test_what_v2_will_tell(prepared: Path) -> None:
-    """Ids of recordings and calls are kept once, until v2 has told of them."""
+    """Ids of recordings and calls are kept once, until v2 has described them."""
     findings: list[Finding] = [FoundRecording(7), FoundCall(8), FoundRecording(7), FoundCall(8)]
     assert str(take(prepared, findings)) == "found 4, new 2, refused 0"
     with closing(CatalogFile(prepared)) as opened:
@@ -284,7 +285,7 @@ async def test_a_mount_sees_it(prepared: Path) -> None:
 
 
 def test_half_an_import_is_whole_batches(prepared: Path) -> None:
-    """An import that is stopped leaves the batches it told of, and nothing of the one it was at."""
+    """An import that is stopped leaves the batches that it reported, and nothing of the one it was at."""
 
     def stopped() -> Iterator[Finding]:
         for number in range(1, 3000):

@@ -33,6 +33,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "scripts/tools",
     "tests/cache",
     "tests/canary.py",
+    "tests/catalog",
     "tests/callfire",
     "tests/cli",
     "tests/daemon",
