@@ -22,14 +22,15 @@ from cffs.cli.messages import Failed, one_line, tell
 from cffs.core.errors import CffsError
 from cffs.daemon.inherited_environment import repair_environment
 
-#: Module, name and short help of each command; the module is imported when the command is used.
+#: Module, name and short help of each command; the module is imported when the command is used. A command without a
+#: help of its own is named in another's, so that all of them fit a screen.
 _COMMANDS = {
     "mount": ("cffs.cli.mount", "mount", "Mount an account's recordings and media."),
     "umount": ("cffs.cli.umount", "umount_command", "Unmount, and wait for the daemon to end."),
-    "demo": ("cffs.cli.demo", "demo", "Mount an embedded stand-in, to look around."),
-    "standin": ("cffs.cli.standin", "standin", "Serve an embedded stand-in for both APIs."),
-    "login": ("cffs.cli.login", "login", "Store credentials in the config file."),
-    "logout": ("cffs.cli.login", "logout", "Remove credentials from the config file."),
+    "demo": ("cffs.cli.demo", "demo", "Mount an invented account, to look around; standin serves one."),
+    "standin": ("cffs.cli.standin", "standin", ""),
+    "login": ("cffs.cli.login", "login", "Store credentials in the config file; logout removes them."),
+    "logout": ("cffs.cli.login", "logout", ""),
     "doctor": ("cffs.cli.doctor", "doctor", "Check this machine and the service; say how to mend."),
     "status": ("cffs.cli.status", "status", "What is mounted and how it is doing."),
     "prefetch": ("cffs.cli.prefetch", "prefetch", "Bring files into the disk cache ahead of use."),
@@ -41,8 +42,8 @@ _COMMANDS = {
     "watch": ("cffs.cli.watch", "watch", "Print a line per new recording."),
     "why": ("cffs.cli.why", "why", "Show where a file comes from and what is here."),
     "verify": ("cffs.cli.verify", "verify", "Compare files with their manifest."),
-    "config": ("cffs.cli.config_show", "config", "Show the effective settings."),
-    "completion": ("cffs.cli.completion", "completion", "Print a shell's completion script."),
+    "config": ("cffs.cli.config_show", "config", "Show the settings; completion prints a shell's script."),
+    "completion": ("cffs.cli.completion", "completion", ""),
     "help": ("cffs.cli.help", "help_command", "Show a document; alone, what there is."),
 }
 
@@ -74,7 +75,7 @@ class _Commands(SuggestingGroup):
         """The table of commands, without importing any, and without a heading so that it fits a screen."""
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items() if text])
 
 
 @click.group(

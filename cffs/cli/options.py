@@ -57,7 +57,7 @@ def complete_folder(_context: click.Context, _parameter: click.Parameter, incomp
     return [CompletionItem(incomplete, type="dir")]
 
 
-class _QuietOption(click.Option):
+class QuietOption(click.Option):
     """An option that is accepted and completed, and not shown in the help: `cffs help options` lists all."""
 
     def get_help_record(self, ctx: click.Context) -> None:
@@ -79,7 +79,7 @@ def settings_options_showing(*names: str) -> Callable[[Command], Command]:
         for option in reversed(OPTIONS):
             shown: dict[str, Any] = {"help": option.help, "default": None}
             if option.name not in names:
-                shown["cls"] = _QuietOption
+                shown["cls"] = QuietOption
             if option.kind is OptionKind.FLAG:
                 command = click.option(option.flag, option.name, is_flag=True, **shown)(command)
             else:

@@ -17,6 +17,7 @@ import click
 
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import absolute, cffs_mounts, place_in_mount
+from cffs.cli.options import QuietOption
 from cffs.cli.status import cffs_mount
 from cffs.core.listed_names import id_in
 from cffs.notes.keys import split_note_name
@@ -34,12 +35,16 @@ _SAFE = " :+*#@,.()'\"!?~"
 _OPEN_END_SECONDS = 10
 
 
+#: Fields that the help leaves out, so that it fits a screen; search/README.txt in a mount has all.
+_QUIET = frozenset({"result", "sample", "state"})
+
+
 def _field_options(command: Any) -> Any:
     """An option for each field of a search, in the order in which the fields are documented."""
     for name in reversed([name for name in FIELDS if name != "text"]):
-        command = click.option(f"--{name}", metavar="VALUE", help=f"{FIELDS[name][:1].upper()}{FIELDS[name][1:]}.")(
-            command
-        )
+        kind = QuietOption if name in _QUIET else click.Option
+        text = f"{FIELDS[name][:1].upper()}{FIELDS[name][1:]}."
+        command = click.option(f"--{name}", metavar="VALUE", help=text, cls=kind)(command)
     return command
 
 
@@ -49,10 +54,8 @@ def _field_options(command: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="A JSON line for each hit.")
 @_field_options
 def search(text: str, mountpoint: Path | None, as_json: bool, **fields: str | None) -> int:
-    """Find recordings: TEXT is words of their notes, all of which must hold, and "quoted phrases".
-
-    Each hit shows the words around it, the time where the note has times, and a path that plays it.
-    """
+    """Find recordings whose notes hold all words and "quoted phrases" of TEXT. Each hit shows the words around it,
+    their time, and a path that plays it. search/README.txt in the mount lists every field."""
     given = {name.replace("_", "-"): value for name, value in fields.items() if value is not None}
     if not text and not given:
         raise click.UsageError('give words to look for, or a field, such as --number; `cffs search "call back"`')
