@@ -167,7 +167,7 @@ async def test_three_lookups_of_a_hanging_api(autojump_clock: MockClock, single_
     assert trio.current_time() - began == pytest.approx(PATIENCE)
 
 
-async def test_offline_is_told(background: CountingBackground, autojump_clock: MockClock) -> None:
+async def test_offline_is_reported(background: CountingBackground, autojump_clock: MockClock) -> None:
     """Where an API is known to be offline, a lookup that waited in vain says so, and that is not remembered."""
     offline = True
     single_flight = make(background, lambda api: offline and api is Api.V1)

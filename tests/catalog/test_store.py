@@ -95,7 +95,7 @@ async def test_no_size_is_zero(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-async def test_what_is_told_of_emptiness(catalog: Catalog, told: dict[str, object], expected: Emptiness) -> None:
+async def test_what_is_said_of_emptiness(catalog: Catalog, told: dict[str, object], expected: Emptiness) -> None:
     """A length or a duration says that a file has bytes, zero of either that it may have none; of what v2 does not
     describe, nothing is known."""
 

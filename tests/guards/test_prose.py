@@ -47,6 +47,7 @@ CLEAN: Final[tuple[str, ...]] = (
     "tests/mount",
     "tests/reader",
     "tests/speed",
+    "tests/tree",
     "tests/standin",
 )
 LONGEST_FIRST_LINE = 80

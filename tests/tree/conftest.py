@@ -1,4 +1,4 @@
-"""What the tree's tests share: opening a world against a stand-in, and that no log line comes unannounced."""
+"""Fixtures of the tree's tests; an unannounced log line fails a test."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -37,19 +37,19 @@ def served() -> Iterator[Callable[..., StandinThread]]:
 
 @pytest.fixture
 def standin(served: Callable[..., StandinThread]) -> StandinThread:
-    """The small account, everything offered."""
+    """The small account, with every operation offered."""
     return served()
 
 
 @pytest.fixture
 def facts(standin: StandinThread) -> Facts:
-    """Of the small account."""
+    """What the small account holds."""
     return Facts(standin)
 
 
 @pytest.fixture
 def world(standin: StandinThread, tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[World]]:
-    """Opens the tree of the small account, or of `standin`; a second one on the same folder is the next mount."""
+    """Opens the tree of the small account, or that of `standin`; a second one on the same folder is the next mount."""
 
     def open_world(served: StandinThread | None = None, **fields: Any) -> AbstractAsyncContextManager[World]:
         return opened(served or standin, tmp_path, **fields)
@@ -59,7 +59,7 @@ def world(standin: StandinThread, tmp_path: Path) -> Callable[..., AbstractAsync
 
 @pytest.fixture(autouse=True)
 def announced(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Texts that warnings of this test may hold; any other warning fails it."""
+    """Texts that this test's warnings may hold; any other warning fails it."""
     levels = {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
     texts: list[str] = []
     yield texts

@@ -1,4 +1,4 @@
-"""What the stand-in's account holds, for tests that name its paths; the exceptions that mean `not there`."""
+"""What the stand-in's account holds, and helpers for tests that name its paths."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing
@@ -59,7 +59,7 @@ class Facts:
 
 
 def folder_paths(facts: Facts, *, v1: bool, v2: bool) -> list[str]:
-    """Folders that are there with those credentials."""
+    """Folders that exist with those credentials."""
     found = ["campaigns", f"campaigns/{facts.campaign}", facts.folder, "recordings", ".cffs"]
     if v1:
         found += ["dynamic", facts.dynamic_folder, facts.dynamic_folder.rpartition("/")[0]]
@@ -84,13 +84,13 @@ def calls_of(standin: StandinThread) -> list[tuple[Any, list[Any]]]:
 
 
 async def known(tree: World) -> None:
-    """Have everything listed once, and nothing asked behind the test."""
+    """Have everything listed once, with no request left in the background."""
     await tree.names("recordings")
     await tree.names("campaigns")
 
 
 def call_name(call: Any) -> str:
-    """What a call is listed as."""
+    """The name under which a call is listed."""
     made = datetime.fromtimestamp(call["created"] / 1000, tz=UTC)
     minutes, seconds = divmod(sum(record["duration"] for record in call["records"]), 60)
     way, number = ("in", call["fromNumber"]) if call["inbound"] else ("out", call["toNumber"])
@@ -98,14 +98,14 @@ def call_name(call: Any) -> str:
 
 
 async def folder_of(tree: World, campaign_id: int) -> str:
-    """The campaign's folder as it is listed."""
+    """The campaign's folder, as it is listed."""
     row = tree.catalog.campaign(campaign_id)
     assert row is not None
     return f"campaigns/{row.folder}"
 
 
 def imported(folder: Path, *findings: Finding) -> None:
-    """As `cffs catalog import` does, from another process."""
+    """Import findings as `cffs catalog import` does, from another process."""
     with closing(CatalogFile(folder / "catalog.sqlite")) as opened:
         for _ in opened.take(iter(findings), Tally()):
             pass
@@ -120,7 +120,7 @@ def attempt_of(call: Any, recording: Any) -> Any:
 
 
 def listed(call: Any, recording: Any, zone: str = "UTC") -> str:
-    """What the contract calls the recording, without its extension."""
+    """The listed name of the recording, without its extension (`cffs/docs/semantics.md#names`)."""
     made = datetime.fromtimestamp(recording["created"] / 1000, tz=UTC).astimezone(ZoneInfo(zone))
     tried = attempt_of(call, recording).get("toNumber") or call["toNumber"]
     minutes, seconds = divmod(recording["lengthInSeconds"], 60)

@@ -1,4 +1,4 @@
-"""What is not there: missing, refused without a question, not offered by the origin, failing."""
+"""What does not exist: missing, refused without a request, not offered, failing."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from tests.tree.sample_account import MISSING, VIEWS, Facts, Open, Serve
 
 
 async def test_missing(world: Open, facts: Facts) -> None:
-    """What the API does not have is missing, and is not asked again for a while."""
+    """What the API does not have is missing, and is not asked for again for a while."""
     paths = (
         f"campaigns/{facts.campaign}/99",
         f"{facts.folder}/99.wav",
@@ -59,7 +59,7 @@ async def test_missing(world: Open, facts: Facts) -> None:
         assert tree.requests() == before
 
 
-#: Bytes that are no UTF-8, alone and before each suffix that a folder looks for, and escapes of a lone surrogate.
+#: Bytes that are not UTF-8, alone and before each suffix that a folder looks for, and escapes of a lone surrogate.
 NO_NAMES = tuple(
     name.decode("utf-8", "surrogateescape") + suffix
     for name in (b"\xff", b"a\xffb", b"\xed\xa0\x80", b"\xff" * 200, b"%ED%A0%80", b"88%ED%BF%BF", b"2025_\xff_88")
@@ -68,7 +68,7 @@ NO_NAMES = tuple(
 
 
 async def test_names_that_are_no_text(world: Open, facts: Facts, announced: list[str]) -> None:
-    """A name that is no UTF-8 is missing in every folder at no request; so is an escaped lone surrogate."""
+    """A name that is not UTF-8 is missing in every folder without a request; so is an escaped lone surrogate."""
     announced.append("no search name=")
     async with world() as tree:
         await tree.node(f"{facts.dynamic_folder}/{facts.dynamic.parts[4]}")
@@ -105,7 +105,7 @@ async def test_refused_without_a_question(world: Open, facts: Facts) -> None:
 
 
 async def test_v2_alone_denies(world: Open, facts: Facts) -> None:
-    """With v2 alone an unknown campaign is missing, and what is v1's is not there."""
+    """With v2 alone an unknown campaign is missing, and what only v1 has does not exist."""
     async with world(v1=False) as tree:
         for path in ("campaigns/99", "dynamic", f"{facts.folder}/{facts.id}.wav", f"recordings/{facts.id}.wav"):
             with pytest.raises(MISSING):
@@ -114,7 +114,7 @@ async def test_v2_alone_denies(world: Open, facts: Facts) -> None:
 
 
 async def test_v1_alone(world: Open, facts: Facts) -> None:
-    """With v1 alone any campaign opens, what was looked up is listed as WAVs, and what is v2's is not there."""
+    """With v1 alone any campaign opens, what was looked up is listed as WAVs, and what only v2 has does not exist."""
     async with world(v2=False) as tree:
         assert await tree.names() == ["README.txt", "campaigns", "recordings", "dynamic"]
         assert await tree.names("campaigns") == []
@@ -137,7 +137,7 @@ async def test_v1_alone(world: Open, facts: Facts) -> None:
 
 
 async def test_without_the_account_login(world: Open) -> None:
-    """me/api is absent without the account holder's login, and nothing is asked to find that out."""
+    """me/api is absent without the account holder's login, and no request is sent to find that out."""
     async with world(account_login=False) as tree:
         assert await tree.names("me") == ["account.json", "billing", "callerids"]
         with pytest.raises(NotInTree):
@@ -161,7 +161,8 @@ async def test_call_of_another_campaign(world: Open, facts: Facts, standin: Stan
 
 @pytest.mark.parametrize("seed_only", [False, True])
 async def test_files_stay_in_their_campaign(served: Serve, world: Open, seed_only: bool) -> None:
-    """Where nothing can deny a call, another campaign's folder of it opens, but shows and opens none of its files."""
+    """Where nothing can deny a call, its folder opens below another campaign too, but shows and opens none of its
+    files."""
     standin = served(seed_only=seed_only)
     facts = Facts(standin)
     other = next(c for c in standin.account.shape.campaign_ids() if c != facts.campaign)
@@ -178,8 +179,8 @@ async def test_files_stay_in_their_campaign(served: Serve, world: Open, seed_onl
 
 @pytest.mark.parametrize("status", [404, 405, 501])
 async def test_listing_not_offered(world: Open, facts: Facts, standin: StandinThread, status: int) -> None:
-    """A listing that answers 404, 405 or 501 is empty without an error, is asked once, and marks its by-id forms
-    missing: from then on they cost nothing, and a recording is asked by name."""
+    """A listing that answers 404, 405 or 501 is empty without an error, is asked for once, and marks its by-id forms
+    missing: from then on they cost nothing, and a recording is asked for by name."""
     for path in ("/v2/calls$", "/v2/calls/broadcasts$", "/v2/media$"):
         standin.faults.add("status", path=path, code=status)
     async with world() as tree:
@@ -199,7 +200,7 @@ async def test_listing_not_offered(world: Open, facts: Facts, standin: StandinTh
 
 
 async def test_found_out_by_id(served: Serve, world: Open) -> None:
-    """A by-id form that is 404 is held against its listing, once a mount: only where there is one is the object
+    """A by-id form that is 404 is checked against its listing, once in a mount: only where there is one is the object
     missing."""
     standin = served(seed_only=True)
     facts = Facts(standin)
@@ -217,7 +218,7 @@ async def test_found_out_by_id(served: Serve, world: Open) -> None:
 
 
 async def test_end_by_404(world: Open, standin: StandinThread) -> None:
-    """A listing that answers 404 behind its last page has ended; it is not taken for one that is not offered."""
+    """A listing that answers 404 after its last page has ended; it is not taken for one that is not offered."""
     standin.faults.add("rows", path="/v2/calls$", change=lambda page: {**page, "totalCount": 100})
     standin.faults.add("absent", path="/v2/calls$", after=1)
     async with world() as tree:
@@ -236,7 +237,7 @@ async def test_end_by_404(world: Open, standin: StandinThread) -> None:
 async def test_failing_first_listing_is_an_error(
     world: Open, standin: StandinThread, announced: list[str], path: str, kind: str
 ) -> None:
-    """A first listing that fails is an error, not an empty folder, though some of its names are always there."""
+    """A first listing that fails is an error, not an empty folder, though some of its names always exist."""
     announced.append("listing failed")
     standin.faults.add("status", kind=kind, code=500)
     async with world(timeout_seconds=0.3) as tree:
@@ -253,7 +254,7 @@ async def test_failing_first_listing_is_an_error(
 
 
 async def test_failing_call_is_an_error(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """A call whose lists cannot be asked is an error to list, not an empty call; once known it is shown."""
+    """A call whose lists cannot be asked for is an error to list, not an empty call; once known it is shown."""
     async with world(v2=False, timeout_seconds=0.3) as tree:
         folder = await tree.node(facts.folder)
         complete = await tree.entries_of(folder)
@@ -266,7 +267,7 @@ async def test_failing_call_is_an_error(world: Open, facts: Facts, standin: Stan
 
 
 async def test_by_name_of_a_failing_listing(world: Open, standin: StandinThread, announced: list[str]) -> None:
-    """A name below by-name/ is not called missing while the listing that would tell it cannot be asked."""
+    """A name below by-name/ is not called missing while the listing that decides it cannot be asked for."""
     announced.append("listing failed")
     standin.faults.add("status", kind="findMedia", code=500)
     async with world(timeout_seconds=0.3) as tree:
@@ -276,7 +277,7 @@ async def test_by_name_of_a_failing_listing(world: Open, standin: StandinThread,
 
 
 async def test_dead_v2_leaves_v1(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """With v2's login refused, what v1 can answer opens; with v1's key refused, what v2 can."""
+    """With v2's login refused, what v1 can answer opens; with v1's key refused, what v2 can answer does."""
     rule = standin.faults.add("status", path="^/v2/", code=401)
     async with world() as tree:
         await tree.node(f"{facts.folder}/{facts.file}.wav")

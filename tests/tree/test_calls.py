@@ -1,4 +1,4 @@
-"""Folders of calls: by month, without a date or a number, and of changing campaigns."""
+"""Folders of calls: by month, without date or number, of changing campaigns."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ from tests.tree.sample_account import MISSING, Facts, Open, call_name, calls_of,
 
 
 async def test_calls_by_month(world: Open, standin: StandinThread) -> None:
-    """Every call is below calls/ in the month that its name says, those of campaigns among them."""
+    """Every call is below calls/, in the month in its name, including those of campaigns."""
     standin.account.add_call(created_ms=1_600_000_000_000, campaignId=0)
     standin.account.add_call(created=None, campaignId=0)
     async with world() as tree:
@@ -43,7 +43,8 @@ async def test_calls_that_tell_nothing(world: Open, facts: Facts, standin: Stand
 
 
 async def test_a_call_that_changes_its_campaign(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """A call that is given to another campaign is there with its recordings at the next listing, and not in the old."""
+    """A call that is given to another campaign is there with its recordings at the next listing, and not in the old
+    one."""
     other = next(ident for ident in standin.account.shape.campaign_ids() if ident != facts.campaign)
     async with world(dir_ttl_seconds=0.0) as tree:
         await known(tree)

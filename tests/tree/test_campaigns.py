@@ -1,4 +1,4 @@
-"""campaigns/ and calls/ as people see them: names, what lies where, and that every path made of ids opens as well."""
+"""campaigns/ and calls/ as people see them; every path of ids opens as well."""
 
 from datetime import UTC, datetime
 
@@ -12,8 +12,8 @@ from tests.tree.sample_account import MISSING, Facts, Open, Serve, call_name, ca
 
 
 async def test_a_campaign_shows_its_recordings_and_calls(world: Open, standin: StandinThread) -> None:
-    """Each campaign is listed by its name, and holds its recordings flat, under the names of by-date/, and the folders
-    of its calls; each call's folder holds what the service tells of it."""
+    """Each campaign is listed by its name. It holds its recordings under the names of by-date/, and the folders of its
+    calls; each call's folder holds what the service says of it."""
     async with world() as tree:
         await known(tree)
         names = {row["id"]: row["name"] for row in standin.account.broadcast_rows()}
@@ -60,8 +60,8 @@ async def test_every_path_made_of_ids_opens(world: Open, facts: Facts) -> None:
 
 
 async def test_a_name_on_a_fresh_mount(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """A recording's or a call's name that was kept from an earlier mount opens at once in the next one, though nothing
-    was listed: by the id in it, at one question an object."""
+    """The name of a recording or call that was kept from an earlier mount opens at once in the next one, though nothing
+    was listed: by the id in it, for one request an object."""
     call = standin.account.call_row(facts.call) or {}
     flat, name = f"{listed(call, facts.recording)}.mp3", call_name(call)
     async with world() as tree:
@@ -76,8 +76,8 @@ async def test_a_name_on_a_fresh_mount(world: Open, facts: Facts, standin: Stand
             await tree.node(f"campaigns/{facts.campaign}/calls/x{name}")
 
 
-async def test_a_recording_by_name_that_nobody_listed(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """A recording's listed name opens in a new catalogue too, for two questions and not for every page there is."""
+async def test_a_recording_by_name_that_was_never_listed(world: Open, facts: Facts, standin: StandinThread) -> None:
+    """The listed name of a recording opens in a new catalogue too, for two requests and not for every page there is."""
     call = standin.account.call_row(facts.call) or {}
     flat = f"{listed(call, facts.recording)}.mp3"
     async with world() as tree:
@@ -90,8 +90,8 @@ async def test_a_recording_by_name_that_nobody_listed(world: Open, facts: Facts,
 
 
 async def test_campaigns_of_odd_names(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """Campaigns that are called alike, nothing, an id, a date or what the tree itself calls its folders have a folder
-    each, which shows its own calls; by their ids they are found whatever they are called."""
+    """Campaigns whose names are equal, empty, an id, a date, or those of the tree's own folders have a folder each,
+    which shows its own calls; by their ids they are found whatever their names are."""
     account = standin.account
     odd = ["twice", "twice", "", str(facts.campaign), "2024-06", "2024-06-01", "calls", "undated", "recordings", ".git"]
     odd += ["playlist.m3u8", "a/b", "x" * 300, "007"]
@@ -114,8 +114,8 @@ async def test_campaigns_of_odd_names(world: Open, facts: Facts, standin: Standi
 
 
 async def test_ids_instead(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """Where ids are listed: campaigns by id with the folders of their calls in them, every call in calls/, metadata in
-    recordings/; names for people open all the same, as the same files, and are back when people's names are listed."""
+    """With `--names ids`: campaigns by id with the folders of their calls in them, every call in calls/, metadata in
+    recordings/. Names for people open all the same, as the same files, and return with that mode."""
     async with world() as tree:
         await known(tree)
         people = await tree.walk()
@@ -142,7 +142,8 @@ async def test_ids_instead(world: Open, facts: Facts, standin: StandinThread) ->
 
 
 async def test_numbers_survive_remounts(world: Open, served: Serve) -> None:
-    """Every file and folder has one number in every mount, whatever was looked at first; folders have one each."""
+    """Every file and folder has one number in every mount, whatever was looked at first; each folder has one of its
+    own."""
     standin = served(calls=60)
     numbers: list[dict[str, int]] = []
     for order in (("by-number", "campaigns", "calls"), ("calls", "media", "campaigns")):
@@ -171,8 +172,8 @@ async def test_flat_and_not_embedded(served: Serve, world: Open) -> None:
 
 
 async def test_seeds_alone(served: Serve, world: Open) -> None:
-    """On an origin that answers the documents' operations alone, what was looked up is listed by the names that it
-    tells, and nothing looks broken."""
+    """On an origin with the documents' operations alone, what was looked up is listed by the names that it has, and
+    nothing looks broken."""
     standin = served(seed_only=True)
     facts = Facts(standin)
     async with world(standin) as tree:

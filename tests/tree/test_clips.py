@@ -1,4 +1,4 @@
-"""Moments: the samples of the whole, at the cost of those samples, whatever the origin does with ranges."""
+"""Clips: the samples of the whole, whatever the origin does to ranges."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def both(standin: StandinThread, facts: Facts) -> dict[bool, int]:
 async def test_equals_the_cut(
     world: Open, standin: StandinThread, both: dict[bool, int], is_mu: bool, start: str, stop: str
 ) -> None:
-    """A moment is a head and exactly the samples of the whole, its size known at lookup; it fetches little else."""
+    """A clip is a head and exactly the samples of the whole, with its size known at lookup; it fetches little else."""
     ident = both[is_mu]
     async with world() as tree:
         path = f"recordings/{ident}@{start}-{stop}.wav"
@@ -56,7 +56,7 @@ async def test_equals_the_cut(
 
 
 async def test_origin_without_ranges(world: Open, served: Serve) -> None:
-    """Where the origin ignores ranges the moment is the same."""
+    """Where the origin ignores ranges, the clip is equal."""
     standin = served(honour_ranges=False)
     ident = standin.account.add_recording(Facts(standin).call, seconds=30, name="n")
     async with world(standin) as tree:
@@ -65,7 +65,7 @@ async def test_origin_without_ranges(world: Open, served: Serve) -> None:
 
 
 async def test_missing_moments(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """Reversed, empty, beyond the end, or of a recording that is not there: missing."""
+    """A clip that is reversed, empty, beyond the end, or of a recording that does not exist is missing."""
     for path in ("1-1", "2-1", "600-700", "0-0.00001"):
         async with world() as tree:
             with pytest.raises(MISSING):
@@ -84,8 +84,8 @@ async def test_missing_moments(world: Open, facts: Facts, standin: StandinThread
 
 
 async def test_still_being_made(world: Open, standin: StandinThread) -> None:
-    """A recording that is being made has no moments, known before or not: a cut of a part would be taken for the cut of
-    the whole; finished, it has them."""
+    """A recording in progress has no clips, known before or not: a cut of what is there would be taken for a cut of the
+    whole. Once finished, it has them."""
     live = GrowingCall(standin.account, standin.account.call_ids()[0], seconds=5)
     path = f"recordings/{live.id}@1-60.wav"
     async with world() as tree:
@@ -101,7 +101,7 @@ async def test_still_being_made(world: Open, standin: StandinThread) -> None:
 
 
 async def test_never_listed(world: Open, facts: Facts, served: Serve) -> None:
-    """Moments are not listed, and cost no request where they cannot be."""
+    """Clips are not listed, and cost no request where they cannot exist."""
     async with world() as tree:
         await tree.node(f"recordings/{facts.file}@0-1.wav")
         assert not any("@" in name for name in await tree.names("recordings"))
@@ -112,7 +112,7 @@ async def test_never_listed(world: Open, facts: Facts, served: Serve) -> None:
 
 
 async def test_one_object_however_it_is_spelt(world: Open, facts: Facts) -> None:
-    """`@3-4`, `@03.0-4.00` and `@3.-…` with more zeros are one object: one node, one key, no request more."""
+    """`@3-4`, `@03.0-4.00` and `@3.-…` with more zeros are one object: one node, one key, no further request."""
     async with world() as tree:
         path = f"recordings/{facts.file}"
         node = await tree.node(f"{path}@0-0.5.wav")
@@ -126,8 +126,8 @@ async def test_one_object_however_it_is_spelt(world: Open, facts: Facts) -> None
 
 
 async def test_cost(world: Open, standin: StandinThread, facts: Facts) -> None:
-    """Forty moments of one recording cost its head once and their samples; once it was read whole, those that
-    nobody read before cost nothing, also where the network is gone."""
+    """Forty clips of one recording cost its head once and their samples; once it was read whole, clips that were never
+    read cost nothing, even with the network gone."""
     ident = standin.account.add_recording(facts.call, seconds=150, name="n")
     async with world() as tree:
         await tree.account.find_recording(ident, patience_seconds=None)
@@ -155,7 +155,7 @@ async def test_cost(world: Open, standin: StandinThread, facts: Facts) -> None:
 async def test_a_recording_that_cannot_be_cut(
     world: Open, facts: Facts, standin: StandinThread, data: bytes, says: str
 ) -> None:
-    """A recording that is there is never missing: what cannot be cut is an answer that cannot be used, and says why."""
+    """A recording that exists is never missing: where it cannot be cut, that is an unusable answer, and says why."""
     standin.account.replace_object(f"/cloud/1/files/recording/{facts.file}", data=data)
     async with world() as tree:
         for _ in range(2):
@@ -164,8 +164,8 @@ async def test_a_recording_that_cannot_be_cut(
 
 
 async def test_another_version_is_another_object(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """Once the mount has noticed that a recording changed, its moments are of the new one, those that were kept too;
-    under the same name they are other nodes, so that no page of the one is shown as the other's."""
+    """Once the mount has noticed that a recording changed, its clips are of the new version, those that were kept too.
+    Under the old names they are other nodes, so that no page of one is shown as the other's."""
     path = f"recordings/{facts.file}"
     async with world() as tree:
         node, old = await tree.node(f"{path}@0-1.wav"), await tree.data(f"{path}@0-1.wav")

@@ -1,4 +1,4 @@
-"""How many requests the tree costs: lookups, walks, long listings, names asked by habit."""
+"""How many requests the tree costs: lookups, walks, listings, probed names."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.tree.sample_account import MISSING, Facts, Open, Serve, folder_paths
 
 
 async def test_cold_chain(world: Open, facts: Facts) -> None:
-    """`campaigns/5/7/88.wav` on a cold mount: one question to each API, asked together, and none before them; then at
+    """`campaigns/5/7/88.wav` on a cold mount: one request to each API, at the same time, and none before them; then at
     most the first piece of the file itself, where v1's list had not named it yet."""
     async with world() as tree:
         await tree.node(f"campaigns/{facts.campaign}")
@@ -64,8 +64,8 @@ async def test_junk_costs_nothing(world: Open, facts: Facts) -> None:
 
 
 async def test_walk_of_a_hundred_calls(served: Serve, world: Open) -> None:
-    """`find` over 100 calls and their recordings costs a page a listing and no request a folder or file; a second one
-    nothing; nor does the next mount's within the listing's time."""
+    """`find` over 100 calls and their recordings costs the pages of the listings, and no request for a folder or file;
+    a second one costs nothing, nor does the next mount's within the listing's time to live."""
     standin = served(calls=100, recordings_per_call=2)
     async with world(standin) as tree:
         first = {path: await tree.walk(path) for path in ("campaigns", "calls", "recordings")}
@@ -94,26 +94,26 @@ async def test_many_calls(served: Serve, world: Open, options: dict[str, Any]) -
     "options", [{"echo_paging": False, "know_total": False, "max_limit": 100, "over_limit": "cap"}]
 )
 async def test_silent_cap(served: Serve, world: Open, options: dict[str, Any]) -> None:
-    """An origin that cuts pages without a word (no echo, no total) still has all its calls listed."""
+    """An origin that cuts pages without saying so (no echo, no total) still has all its calls listed."""
     silent = {"echo_paging": False, "know_total": False, "max_limit": 100, "over_limit": "cap"}
     async with world(served(calls=450, recordings_per_call=1, **silent)) as tree:
         assert sum(name.endswith(".mp3") for name in await tree.names("recordings")) == 450
 
 
 class Overtaken:
-    """An account whose questions wait for their turn until somebody else's answer has come."""
+    """An account whose requests wait for their turn until another's answer has come."""
 
     def __init__(self, answer: Callable[[], object]) -> None:
         self._answer = answer
 
     async def ask_anything(self, _key: object, _api: object, question: Callable[[], Awaitable[None]], **_: Any) -> None:
-        """The answer, and then the question."""
+        """Wait for the other answer, then ask."""
         self._answer()
         await question()
 
 
 async def test_an_answer_that_came_meanwhile_is_not_asked_for(world: Open, facts: Facts) -> None:
-    """A size that a neighbour's question brought while this one waited for its turn costs no second request."""
+    """A size that a neighbour's request brought while this one waited for its turn costs no second request."""
     async with world() as tree:
         remote = await tree.remote(f"recordings/{facts.id}.mp3")
 
@@ -139,7 +139,7 @@ async def test_not_embedded_is_listed_all_the_same(served: Serve, world: Open) -
 
 
 async def test_not_embedded_asks_of_so_many_at_most(served: Serve, world: Open, announced: list[str]) -> None:
-    """With more such calls than one listing may ask about, the newest are asked, and one line says so."""
+    """With more such calls than one listing may ask about, the newest are asked for, and one log line says so."""
     standin = served(calls=MOST_CALLS + 30, recordings_per_call=1, embed_recordings=False)
     async with world(standin) as tree:
         announced.append("newest")
@@ -160,7 +160,7 @@ async def test_not_embedded_and_broken(served: Serve, world: Open, announced: li
 
 
 async def test_not_embedded(served: Serve, world: Open) -> None:
-    """Where calls do not carry their recordings, each call's own list is asked, once."""
+    """Where calls do not carry their recordings, each call's own list is asked for, once."""
     async with world(served(calls=6, embed_recordings=False)) as tree:
         found = await tree.walk("campaigns")
         found |= await tree.walk("calls")
@@ -172,8 +172,8 @@ async def test_not_embedded(served: Serve, world: Open) -> None:
 
 
 async def test_one_call_of_a_million(served: Serve, world: Open) -> None:
-    """A lookup of one call, in a campaign of a million that nobody listed, costs one question to each API and no page;
-    so does everything in its folder, but for the first piece of the file that was named."""
+    """A lookup of one call, in a campaign of a million calls that was never listed, costs one request to each API and
+    no page; so does everything in its folder, except for the first piece of the file that was named."""
     standin = served(calls=1_000_000, recordings_per_call=1, campaigns=1)
     call_id = standin.account.call_ids()[777_777]
     row = standin.account.call_row(call_id)

@@ -51,7 +51,7 @@ async def test_dynamic_names(world: Open, standin: StandinThread) -> None:
 
 
 async def test_dynamic_is_listed(world: Open, facts: Facts, tmp_path: Path) -> None:
-    """An imported dynamic recording is listed by a mount that runs, costs no request to list, and reads true."""
+    """An imported dynamic recording is listed by a running mount, costs no request to list, and has the true bytes."""
     async with world() as tree:
         assert await tree.names("dynamic") == []
         imported(tmp_path, DynamicRow(0, *facts.dynamic.parts))

@@ -1,4 +1,4 @@
-"""How old files and folders are: what the service tells, else when they were first seen; never the time of a mount."""
+"""Times of files and folders: the service's, else of the first sight of them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ async def age_ms(tree: World, path: str) -> int | None:
 
 
 def newest(standin: StandinThread, **wanted: Any) -> int:
-    """When the newest recording was made of the calls of which that is true."""
+    """When the newest recording of the calls that meet a condition was made."""
     account = standin.account
     rows = [account.call_row(call_id) or {} for call_id in account.call_ids()]
     calls = [row["id"] for row in rows if all(row[name] == value for name, value in wanted.items())]
@@ -31,8 +31,8 @@ def newest(standin: StandinThread, **wanted: Any) -> int:
 
 
 async def test_folders_are_as_old_as_what_they_hold(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """A call's folder tells its creation; that of a campaign, number, label, day, month, year or of everything the
-    newest recording in it."""
+    """A call's folder has the time of its creation; that of a campaign, number, label, day, month, year or of
+    everything the time of the newest recording in it."""
     call = standin.account.call_row(facts.call) or {}
     day = f"{datetime.fromtimestamp(newest(standin) / 1000, tz=UTC):%Y/%m/%d}"
     async with world() as tree:
@@ -67,7 +67,7 @@ async def test_a_folder_is_as_new_as_the_call_that_came(world: Open, facts: Fact
 
 
 async def test_what_leaves_takes_its_time_along(world: Open, standin: StandinThread) -> None:
-    """A label that is taken away from the newest of its calls is as old as the newest that it still has."""
+    """A label that is taken away from the newest of its calls is as old as the newest that still has it."""
     account = standin.account
     older = account.add_call(labels=["kept"], created_ms=LATER_MS)
     newer = account.add_call(labels=["kept"], created_ms=LATER_MS + DAY_MS)
@@ -84,7 +84,7 @@ async def test_what_leaves_takes_its_time_along(world: Open, standin: StandinThr
 
 @pytest.mark.parametrize("created_ms", [-1, 2**62, None])
 async def test_nonsense_makes_no_folder_new(world: Open, facts: Facts, created_ms: int | None) -> None:
-    """A recording of an impossible time, or of none, does not tell when the newest of its folders was made."""
+    """A recording of an impossible time, or of none, does not decide how old its folders are."""
     async with world() as tree:
         await tree.names("recordings")
         folders = ["campaigns", f"campaigns/{facts.campaign}", "recordings", "by-date", "by-number"]
@@ -97,8 +97,8 @@ async def test_nonsense_makes_no_folder_new(world: Open, facts: Facts, created_m
 
 
 async def test_first_seen_is_kept(served: Serve, world: Open) -> None:
-    """Where nothing tells a time, files and folders are as old as the first sight of them, in every later mount: an
-    rsync copies nothing again."""
+    """Where no time is known, files and folders are as old as the first sight of them, in every later mount: an rsync
+    copies nothing again."""
     standin = served(send_last_modified=False)
     facts = Facts(standin)
     paths = [

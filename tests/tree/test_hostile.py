@@ -1,4 +1,4 @@
-"""Rows of the service that cannot be names: none hides another, none opens as something else."""
+"""Rows that cannot be names: none hides another, none opens as something else."""
 
 import tracemalloc
 from typing import Any
@@ -28,11 +28,11 @@ HOSTILE_NAMES = (
 )
 
 
-async def test_hostile_calls_hide_nobody(
+async def test_hostile_calls_hide_no_others(
     world: Open, standin: StandinThread, announced: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Calls and recordings with ids that are none, or names that no folder can hold, hide no other; every name listed
-    opens and holds its own bytes; what is left out is counted in one warning."""
+    """Calls and recordings with ids that are none, or names that no folder can hold, hide no others. Every name that is
+    listed opens and holds its own bytes; what is left out is counted in one warning."""
     announced += ["rows left out listing=calls count=", "list of recordings read in part"]
     call_id = standin.account.add_call(recordings=0, campaignId=5)
     for name in HOSTILE_NAMES:
@@ -71,8 +71,8 @@ SILLY_FIELDS: tuple[dict[str, Any], ...] = (
 )
 
 
-async def test_silly_fields_hide_nobody(world: Open, standin: StandinThread) -> None:
-    """Times of the year 285 million, negative sizes, a state unheard of, names that turn the text around: each such
+async def test_silly_fields_hide_no_others(world: Open, standin: StandinThread) -> None:
+    """Times of the year 285 million, negative sizes, an unknown state, names that turn the text around: each such
     recording is listed, opens, and holds its own bytes."""
     call_id = standin.account.add_call(recordings=0, campaignId=5)
     idents = [standin.account.add_recording(call_id, seconds=5, name="n") for _ in SILLY_FIELDS]
@@ -107,7 +107,7 @@ async def test_items_that_are_none(world: Open, standin: StandinThread, announce
 
 @pytest.mark.parametrize("kind", ["findCalls", "findCallBroadcasts", "findMedia", "getCall"])
 async def test_a_bomb_is_not_unpacked(served: Serve, world: Open, announced: list[str], kind: str) -> None:
-    """210 MB of JSON behind 200 KB of gzip are an error at once: nobody asked for gzip, and nothing is unpacked."""
+    """210 MB of JSON in 200 KB of gzip are an error at once: gzip was not asked for, and nothing is unpacked."""
     announced += ["listing failed", "not what was asked"]
     standin = served()
     facts = Facts(standin)

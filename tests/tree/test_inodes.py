@@ -1,4 +1,4 @@
-"""Inode numbers against a naive model: stable until a version changes, never shared, the same in every mount."""
+"""Inode numbers against a naive model: stable, never shared, alike in every mount."""
 
 from collections.abc import Callable
 
@@ -77,7 +77,7 @@ class Table(RuleBasedStateMachine):
         assert self.of.get(number, node) == node, "two nodes under one number that the kernel holds"
         assert number not in self.stale
         if self.numbers.setdefault(now, number) != number:
-            # the only reason to have another one: it was taken away while the kernel did not hold it
+            # the only reason for another number: it was taken while the kernel did not hold the node
             assert self.of[self.numbers[now]] != node
             self.numbers[now] = number
         others = [known for (other, epoch), known in self.numbers.items() if other == node and epoch != now[1]]
@@ -111,7 +111,7 @@ class Table(RuleBasedStateMachine):
 
     @rule(node=nodes)
     def learn(self, node: Node) -> None:
-        """The object behind a node was found changed: its next lookup finds another number."""
+        """The object of a node was found changed: its next lookup finds another number."""
         if (key := object_key(node)) is not None:
             self._numbered(node, self.table.number(node))
             self.versions[key] = self.versions.get(key, 0) + 1
@@ -120,7 +120,7 @@ class Table(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def retire(self, data: st.DataObject) -> None:
-        """The kernel has bytes under a number that its node has not any more, whether a version tells so or not."""
+        """The kernel has bytes under a number that its node has not any more, whether a version says so or not."""
         number = data.draw(st.sampled_from([*sorted(set(self.counts) - {1}), 999_999]))
         node = self.of.get(number)
         if node is not None:
@@ -230,12 +230,12 @@ NUMBERS: list[tuple[Node, int, int]] = [
 
 @pytest.mark.parametrize(("node", "number", "changed"), NUMBERS, ids=[node.kind.name for node, *_numbers in NUMBERS])
 def test_numbers_never_change(node: Node, number: int, changed: int) -> None:
-    """What archives remember of earlier mounts, those of earlier versions of cffs among them, stays true."""
+    """What archives remember of earlier mounts stays true, those of earlier versions of cffs included."""
     assert (number_of(node), number_of(node, version=1)) == (number, changed)
 
 
 def test_numbers_of_fixed_folders_never_change() -> None:
-    """The folders that there is one of each keep their numbers, too."""
+    """Folders that exist once keep their numbers, too."""
     assert number_of(Mp3Node(180010000003)) == 3 << 50 | 180010000003 << 4
     assert number_of(FixedNode(Kind.CAMPAIGNS)) == 5211156044174739598
     assert number_of(Mp3Node(180010000003), version=1) == 8554226133692173971
@@ -268,7 +268,7 @@ def test_every_way_to_spell_a_folder_is_a_folder_of_its_own() -> None:
 
 
 async def test_keys_are_those_of_the_files(world: Open) -> None:
-    """Every file whose bytes are the service's has the key that its node tells."""
+    """Every file whose bytes are the service's has the key that is made of its node."""
     from cffs.tree.contents import Remote
 
     async with world(formats=("mp3", "wav")) as tree:
@@ -297,7 +297,7 @@ def test_two_nodes_of_one_id() -> None:
 
 
 def test_unknown_number_is_stale() -> None:
-    """A number that the kernel does not hold is none of this mount's life."""
+    """A number that the kernel does not hold belongs to no node of this mount."""
     with pytest.raises(StaleHandle):
         InodeTable().node(77)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Folders over time: what is new, the first listing as it streams, reading on from any place."""
+"""Folders over time: what is new, the streaming first listing, resumed reading."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.tree.world import opened
 
 
 async def test_new_calls_appear(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """Past the listing's time a new call and its recording appear, at the end of the listing, for one page."""
+    """After the listing's time to live a new call and its recording appear, at the end of the listing, for one page."""
     async with world(dir_ttl_seconds=0.0) as tree:
         before = await tree.names("recordings")
         await tree.listings._listings["recordings"].wait_whole()
@@ -34,7 +34,7 @@ async def test_new_calls_appear(world: Open, facts: Facts, standin: StandinThrea
 
 
 async def test_new_files_appear_with_v1_alone(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """With v1 alone a call's list is asked again past its time, and a recording made meanwhile is listed."""
+    """With v1 alone a call's list is asked for again after its time to live, and a new recording is listed."""
     async with world(v2=False, dir_ttl_seconds=0.0) as tree:
         assert len(await tree.names(facts.folder)) == 3
         ident = standin.account.add_recording(facts.call, seconds=5)
@@ -49,7 +49,7 @@ async def test_new_files_appear_with_v1_alone(world: Open, facts: Facts, standin
 async def test_new_recordings_of_a_call_that_was_only_looked_up(
     world: Open, facts: Facts, standin: StandinThread
 ) -> None:
-    """A call that was found by lookup and is in no listing yet shows what is new past the time to live."""
+    """A call that was found by lookup, and is in no listing yet, shows what is new after the time to live."""
     async with world(v1=False, dir_ttl_seconds=0.0) as tree:
         assert len(await tree.names(facts.folder)) == 5
         ident = standin.account.add_recording(facts.call, seconds=5, name="new")
@@ -58,7 +58,7 @@ async def test_new_recordings_of_a_call_that_was_only_looked_up(
 
 
 async def test_streaming_first_listing(served: Serve, world: Open) -> None:
-    """The first listing shows its first page before the last has come, and in the end all of it, each once."""
+    """The first listing shows its first page before the last has come, and in the end all of it, each entry once."""
     standin = served(calls=500, recordings_per_call=1, max_limit=100)
     standin.link.latency_seconds = 0.05
     async with world(standin) as tree:
@@ -75,8 +75,8 @@ async def test_streaming_first_listing(served: Serve, world: Open) -> None:
 
 
 async def test_a_first_listing_that_breaks(served: Serve, world: Open, announced: list[str]) -> None:
-    """Where the service fails in the middle of the first listing, what came is shown and its end is the error, again
-    and again until all of it came; from then on a failing refresh is nobody's trouble."""
+    """Where the service fails in the middle of the first listing, what came is shown and its end is the error, each
+    time, until all of it has come; from then on a failing refresh disturbs no listing."""
     announced.append("listing failed")
     standin = served(calls=500, recordings_per_call=1, max_limit=100)
     standin.faults.add("status", kind="findCalls", after=4, code=500)  # one fell back to 100 a page
@@ -104,12 +104,12 @@ def long_account(served: Serve) -> StandinThread:
 async def test_resumed_anywhere(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, long_account: StandinThread
 ) -> None:
-    """Reading on from any place, an entry's or between two, gives exactly the entries behind it."""
+    """Reading on from any offset, of an entry or between two, gives exactly the entries after it."""
     facts = Facts(long_account)
     folders = ["", "campaigns", f"campaigns/{facts.campaign}", f"campaigns/{facts.campaign}/calls", facts.folder]
     folders += ["calls", "calls/2024-06", "recordings", "media", "search"]
     folders += ["media/by-name", "media/public", "me", "me/billing", "me/callerids", "me/api/credentials", "dynamic"]
-    # A folder of its own for each example: what one of them made known would be listed in the next
+    # a folder of its own for each example: what one of them made known would be listed in the next
     async with opened(long_account, tmp_path_factory.mktemp("resumed"), formats=("mp3", "wav")) as tree:
         await tree.node(f"{facts.dynamic_folder}/{facts.dynamic.filename}")
         for view in ("by-date", "by-number", "by-label"):
@@ -140,8 +140,8 @@ async def test_listed_in_the_order_of_names(world: Open, facts: Facts) -> None:
 
 
 async def test_a_known_call_folder_waits_for_nothing(world: Open, facts: Facts) -> None:
-    """Once the calls were listed, a call's folder is opened without a question; before, and where listings show WAVs as
-    well, it is not taken to be so."""
+    """Once the calls were listed, a call's folder opens without a request; before that, and where listings show WAVs as
+    well, it is not taken for prepared."""
     async with world() as tree:
         call = await tree.node(facts.folder)
         assert not tree.namespace.is_prepared(call)
@@ -155,7 +155,8 @@ async def test_a_known_call_folder_waits_for_nothing(world: Open, facts: Facts) 
 
 
 async def test_a_known_call_folder_starts_the_refresh_that_is_due(world: Open, facts: Facts) -> None:
-    """Opening it is a look at the calls: past their time to live they are listed anew behind whoever opens it."""
+    """Opening a call's folder is a look at the calls: after their time to live they are listed again in the
+    background."""
     async with world(dir_ttl_seconds=0.0) as tree:
         await tree.names(f"campaigns/{facts.campaign}")
         call = await tree.node(facts.folder)

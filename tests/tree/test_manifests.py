@@ -1,4 +1,4 @@
-"""MANIFEST.sha256: what is here with its digest, the rest named, never a request."""
+"""MANIFEST.sha256: digests of what is cached, the rest named, never a request."""
 
 import hashlib
 
@@ -6,8 +6,8 @@ from tests.tree.sample_account import Facts, Open, mp3_bytes
 
 
 async def test_what_is_here(world: Open, facts: Facts) -> None:
-    """Nothing read: everything is named as missing. What was read whole has the digest of the true bytes; rendering it
-    costs no request, in a call's folder, its campaign's, and in views."""
+    """Where nothing was read, everything is named as missing. What was read whole has the digest of the true bytes, and
+    rendering it costs no request: in a call's folder, in its campaign's, and in views."""
     async with world() as tree:
         await tree.names("recordings")
         before = tree.requests()

@@ -14,7 +14,7 @@ from tests.tree.sample_account import Facts, Open
 
 
 async def test_documents_kept(world: Open, standin: StandinThread) -> None:
-    """The account's documents are asked once within the listing's time, and shown again when the service fails, also
+    """The account's documents are asked for once within the time to live, and shown again when the service fails, also
     in the next mount."""
     paths = ("me/account.json", "me/billing/plan-usage.json", "me/billing/credit-usage.json")
     async with world() as tree:

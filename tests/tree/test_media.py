@@ -7,9 +7,9 @@ from cffs.standin.thread import StandinThread
 from tests.tree.sample_account import HOSTILE_IDS, MISSING, Open
 
 
-async def test_hostile_media_hide_nobody(world: Open, standin: StandinThread, announced: list[str]) -> None:
-    """Media with ids, types, names or public URLs that cannot be are left out, or shown by what they have; every name
-    that is listed opens."""
+async def test_hostile_media_hide_no_others(world: Open, standin: StandinThread, announced: list[str]) -> None:
+    """Media with impossible ids, types, names or public URLs are left out, or shown by what they have; every name that
+    is listed opens."""
     announced.append("rows left out listing=media")
     library = standin.account.media
     bad_rows = [{"id": bad, "name": "bad", "mediaType": "image/png"} for bad in HOSTILE_IDS]
@@ -46,7 +46,8 @@ async def test_odd_spelling_of_a_public_type(world: Open, standin: StandinThread
 
 @pytest.mark.parametrize("extension", OTHER_EXTENSIONS)
 async def test_media_of_any_type(world: Open, standin: StandinThread, extension: str) -> None:
-    """Listed by id and by name under its suffix, without one where nothing tells it; read through every path."""
+    """Media are listed by id and by name with their suffix, without one where no type is known, and read through every
+    path."""
     library = standin.account.media
     ident = next(ident for ident in library.media_ids() if library.extension(ident) == extension)
     found = library.media_object(ident)
@@ -72,7 +73,7 @@ async def test_media_of_any_type(world: Open, standin: StandinThread, extension:
 
 
 async def test_a_public_file_of_another_account_opens(world: Open, standin: StandinThread) -> None:
-    """`public/{key}.3gp` is asked of the service, whoever it belongs to."""
+    """`public/{key}.3gp` is asked of the service, whatever account it belongs to."""
     library = standin.account.media
     ident = next(ident for ident in library.media_ids() if library.extension(ident) == "3gp")
     async with world() as tree:

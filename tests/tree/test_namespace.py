@@ -1,4 +1,4 @@
-"""Every path of contract section 3 against the stand-in over real HTTP: what opens, what a walk finds."""
+"""Every path of the tree against the stand-in: what opens, and what a walk finds."""
 
 from typing import Any
 
@@ -88,8 +88,8 @@ def document_paths(facts: Facts, *, v2: bool, seed_only: bool) -> dict[str, dict
 @pytest.mark.parametrize(("v1", "v2"), GIVEN, ids=["both", "v1", "v2"])
 @pytest.mark.parametrize("differ", [False, True], ids=["same-ids", "own-ids"])
 async def test_every_path_opens(served: Serve, world: Open, v1: bool, v2: bool, seed_only: bool, differ: bool) -> None:
-    """Every path of the contract that the credentials and the origin can answer opens by lookup, cold, is described
-    right, and holds the origin's bytes."""
+    """Every path that the credentials and the origin can answer opens by lookup, cold, is described right, and holds
+    the origin's bytes (`cffs/docs/semantics.md#the-tree`)."""
     standin = served(seed_only=seed_only, v1_ids_differ=differ)
     facts = Facts(standin)
     if differ:  # nothing ties the two ids together then: by v1's id only
@@ -116,8 +116,8 @@ async def test_every_path_opens(served: Serve, world: Open, v1: bool, v2: bool, 
 @pytest.mark.parametrize("seed_only", [False, True], ids=["all", "seeds"])
 @pytest.mark.parametrize(("v1", "v2"), GIVEN, ids=["both", "v1", "v2"])
 async def test_walk(served: Serve, world: Open, v1: bool, v2: bool, seed_only: bool) -> None:
-    """`find` over everything fails nowhere, whatever is offered; every name that is listed opens, as the same node;
-    no name is twice in a folder, and places ascend."""
+    """`find` over everything fails nowhere, whatever is offered. Every name that is listed opens, as the same node; no
+    name is twice in a folder, and offsets ascend."""
     standin = served(seed_only=seed_only)
     async with world(standin, v1=v1, v2=v2) as tree:
         found = await tree.walk()
@@ -141,7 +141,7 @@ async def test_walk(served: Serve, world: Open, v1: bool, v2: bool, seed_only: b
             assert kinds.count(Kind.MP3) == in_campaigns + 2 * recordings  # and below calls/ and recordings/
             assert kinds.count(Kind.RECORDING_JSON) == in_campaigns // 2 + recordings
             assert kinds.count(Kind.MEDIA_FILE) == 2 * 19  # by id and by name
-            assert kinds.count(Kind.MEDIA_RAW) == 2  # of no type that anything tells
+            assert kinds.count(Kind.MEDIA_RAW) == 2  # of an unknown type
             assert kinds.count(Kind.MEDIA_PUBLIC_FILE) == 19
         else:
             assert Kind.MP3 not in kinds

@@ -1,4 +1,4 @@
-"""playlist.m3u8: what it holds, where it is, what it costs, that its size and time are true."""
+"""playlist.m3u8: what it holds, where it is, what it costs, its size and time."""
 
 from posixpath import normpath
 
@@ -20,7 +20,7 @@ async def played(tree: World, folder: str) -> list[str]:
     return [normpath(f"{folder}/{line}") for line in lines if not line.startswith("#")]
 
 
-#: Names that playlists, URLs or shells read otherwise than as they stand.
+#: Names that playlists, URLs or shells do not read as they stand.
 HOSTILE = (
     "a b#c?.mp3", "100%", "é", "..", "x" * 400, "new\nline", "#1 first", " before", "behind ", "Caller: Bob", "http:x",
     "C:", "back\\slash", "a/b", "~", "[x]", "<x>", "&amp;", "\u2028", "\u3000wide", "EXTM3U", "日本",
@@ -60,7 +60,7 @@ async def folders_of(tree: World, facts: Facts) -> list[str]:
 
 async def test_every_item_opens(world: Open, plain: StandinThread) -> None:
     """In every folder of audio each item of the playlist is a file that opens, each recording of the folder is in it
-    once, and nothing of it costs a request; it is listed in a campaign's folder only."""
+    once, and none of it costs a request; the playlist is listed in a campaign's folder only."""
     facts = Facts(plain)
     async with world(plain) as tree:
         await tree.names("recordings")
@@ -79,8 +79,8 @@ async def test_every_item_opens(world: Open, plain: StandinThread) -> None:
 
 
 async def test_lines_are_the_names(world: Open, plain: StandinThread) -> None:
-    """A line is the very name that the folder shows, behind `./` where a player would take it for a comment, cut a
-    blank off its beginning or take it for a URL, and only there."""
+    """A line is the very name that the folder shows, after `./` where a player would take it for a comment, cut a blank
+    off its beginning or take it for a URL, and only there."""
     facts = Facts(plain)
     async with world(plain) as tree:
         shown = [entry.name for entry in await tree.entries(facts.folder) if entry.node.kind is Kind.MP3]
@@ -109,7 +109,7 @@ async def test_oldest_first_with_seconds(world: Open, facts: Facts, standin: Sta
 
 
 async def test_as_old_as_its_folder(world: Open, facts: Facts) -> None:
-    """A playlist has the time of the folder that it lies in, and does not depend on when it is asked."""
+    """A playlist has the time of its folder, whenever it is asked for."""
     async with world() as tree:
         await tree.names("recordings")
         for folder in (facts.folder, f"campaigns/{facts.campaign}", "recordings", "by-date/2024/06/01"):
@@ -120,7 +120,8 @@ async def test_as_old_as_its_folder(world: Open, facts: Facts) -> None:
 
 
 async def test_rendered_again_only_after_a_change(world: Open, facts: Facts) -> None:
-    """A campaign's playlist is the very same bytes until something is written to the catalogue, and true after it."""
+    """A campaign's playlist has the very same bytes until something is written to the catalogue, and is true after
+    that."""
     async with world() as tree:
         await tree.names("recordings")
         path = f"campaigns/{facts.campaign}/playlist.m3u8"
@@ -156,8 +157,8 @@ async def test_dynamic_and_v1(world: Open, facts: Facts) -> None:
 
 
 async def test_made_again_when_all_is_known(world: Open, served: Serve) -> None:
-    """A campaign's playlist that was asked for while its calls are listed for the first time is at hand, whole, when
-    they are: nobody asks for it anew."""
+    """A campaign's playlist that was asked for while its calls are first listed is whole and at hand when they are,
+    without another request for it."""
     standin = served(calls=3000, campaigns=1)
     async with world(standin) as tree:
         (campaign,) = standin.account.shape.campaign_ids()

@@ -1,4 +1,4 @@
-"""README.txt of the root and of search/: short, true, and at no request."""
+"""README.txt of the root and of search/: short, true, and without a request."""
 
 import re
 
@@ -53,7 +53,7 @@ async def test_readme_where_ids_are_listed(world: Open, facts: Facts, v1: bool) 
 
 async def test_readme(world: Open) -> None:
     """README.txt says in fifteen lines what lies where: every folder of the root is in it, and so are search, playlists
-    and seconds of a recording; that of search/ tells every field."""
+    and clips; that of search/ names every field."""
     async with world(timezone="Europe/Berlin") as tree:
         text = (await tree.text("README.txt")).decode()
         assert text.count("\n") == 15

@@ -1,4 +1,4 @@
-"""Forms of recordings and dynamic names, hints, states; the account's documents."""
+"""Content of recordings: forms, equal names, states, and size hints."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from tests.tree.sample_account import Facts, Open, Serve, mp3_bytes
 
 
 async def test_equal_names(world: Open, facts: Facts, standin: StandinThread) -> None:
-    """Recordings of one name in a call are two files, each with its own bytes, and never asked by the shared name."""
+    """Recordings of one name in a call are two files, each with its own bytes, and never asked for by the shared
+    name."""
     ident = standin.account.add_recording(facts.call, seconds=9, name=facts.name)
     async with world() as tree:
         names = await tree.names(facts.folder)

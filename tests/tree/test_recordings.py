@@ -20,7 +20,8 @@ async def test_recording_named_call(world: Open, facts: Facts, standin: StandinT
 
 
 async def test_recording_named_call_by_name(served: Serve, world: Open) -> None:
-    """The same where only the two documents' operations are offered; a second lookup costs nothing."""
+    """A recording named `call` opens by its name where only the documents' operations are offered; a second lookup
+    costs nothing."""
     standin = served(seed_only=True)
     facts = Facts(standin)
     ident = standin.account.add_recording(facts.call, seconds=5, name="call")
@@ -33,7 +34,7 @@ async def test_recording_named_call_by_name(served: Serve, world: Open) -> None:
 
 
 async def test_file_opens_where_it_belongs(world: Open, facts: Facts, tmp_path: Path, standin: StandinThread) -> None:
-    """An imported file id is listed in recordings/, and its call's folder, which no import tells, still has it."""
+    """An imported file id is listed in recordings/, and its call's folder, which no import names, still has it."""
     async with world(v2=False) as tree:
         imported(tmp_path, FoundFile(facts.file))
         assert await tree.names("recordings") == [f"{facts.file}.wav"]

@@ -1,4 +1,4 @@
-"""Long rendered files: whole, resumed where a reader gave up, forgotten when the rows changed."""
+"""Long rendered files: whole, resumed by a later caller, dropped with the rows."""
 
 import pytest
 import trio
@@ -17,7 +17,7 @@ class Pages:
         self._text = text
 
     async def step(self, place: int | None) -> tuple[bytes, int] | None:
-        """The page at a place."""
+        """The page at a position."""
         number = place or 0
         self.asked.append(number)
         await trio.sleep(1)
@@ -25,7 +25,7 @@ class Pages:
 
 
 async def test_whole(autojump_clock: MockClock) -> None:
-    """Every page once, in order; asked again in the same state nothing is made, and the size is known."""
+    """Every page is made once, in order; asked for again in that state nothing is made, and the size is known."""
     renderings, pages = RenderCache(), Pages()
     body = await renderings.render("a", pages.step, state=1)
     assert body == b"".join(f"x{number} ".encode() for number in range(PAGES))
@@ -37,7 +37,7 @@ async def test_whole(autojump_clock: MockClock) -> None:
 
 
 async def test_resumed(autojump_clock: MockClock) -> None:
-    """Readers whose time is up again and again get it all in the end; no page that was made is made again."""
+    """Readers whose time is up again and again get all of it in the end; no page is made twice."""
     renderings, pages = RenderCache(), Pages()
     body = None
     for _ in range(20):
@@ -51,7 +51,7 @@ async def test_resumed(autojump_clock: MockClock) -> None:
 
 
 @pytest.mark.parametrize(("key", "state"), [("a", 2), ("b", 1)])
-async def test_begun_anew(key: str, state: int, autojump_clock: MockClock) -> None:
+async def test_begun_again(key: str, state: int, autojump_clock: MockClock) -> None:
     """Another state of the rows, or another file, shares no page."""
     renderings = RenderCache()
     with trio.move_on_after(4.5):
@@ -60,7 +60,7 @@ async def test_begun_anew(key: str, state: int, autojump_clock: MockClock) -> No
 
 
 async def test_together(autojump_clock: MockClock) -> None:
-    """Many who ask at once share one rendering."""
+    """Many callers at once share one rendering."""
     renderings, pages = RenderCache(), Pages()
     async with trio.open_nursery() as nursery:
         for _ in range(10):

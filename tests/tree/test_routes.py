@@ -1,4 +1,4 @@
-"""The table of paths: every path of the contract is exactly one kind, nothing else is, and the picture shows all."""
+"""The table of routes: every path has exactly one kind, and the picture shows all."""
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,9 @@ from cffs.tree.routes import FOLDERS, ROUTES, picture, routes_of
 HASH = "0123456789abcdef0123456789abcdef"
 DYNAMIC = f"dynamic/{HASH}/2012/8/7654321"
 
-#: They stand in for nodes of the others.
+#: These stand in for nodes of other kinds.
 UNPROVEN = {Kind.UNPROVEN_FOLDER, Kind.UNPROVEN_FILE}
-#: Contract section 3, path by path, as far as built.
+#: Every path of the tree, and its kind.
 PATHS: dict[str, Kind] = {
     "README.txt": Kind.README,
     "campaigns": Kind.CAMPAIGNS,
@@ -195,8 +195,8 @@ NO_PATHS = (
 
 
 def kinds_of(path: str) -> list[Kind]:
-    """Every kind that the last name of a path matches, names before it taken as their first match; but for what only
-    this mount can have made."""
+    """Every kind that the last name of a path matches, where names before it count as their first match; without what
+    only this mount can have made."""
     kinds = [Kind.ROOT]
     for name in path.split("/"):
         routes = [route for route in routes_of(kinds[0]) if route.asks] if kinds else []
@@ -205,21 +205,21 @@ def kinds_of(path: str) -> list[Kind]:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=ascii)
-def test_every_path_of_the_contract(path: str) -> None:
-    """Each path is first of all its own kind (`{file}.wav` is also a name, but the same kind of file)."""
+def test_every_path_has_its_kind(path: str) -> None:
+    """Each path is of its own kind first (`{file}.wav` is also a name, but of the same kind of file)."""
     kinds = kinds_of(path)
     assert kinds[0] is PATHS[path]
     assert len(set(kinds)) == 1 or path.endswith(("/call.json", "/by-name", "/public", "/README.txt"))
 
 
 def test_paths_cover_the_table() -> None:
-    """The list above has every kind that there is, but for what has any name at all."""
+    """The list above has every kind there is, except for what can have any name."""
     assert set(PATHS.values()) | {Kind.ROOT, Kind.UPLOAD, Kind.TEMPORARY_NOTE} == set(Kind) - UNPROVEN
 
 
 @given(st.text(min_size=1, max_size=60))
 def test_any_name_may_be_written(name: str) -> None:
-    """In media/ a file that is being written is looked for first, whatever its name; no question is behind that."""
+    """In media/ a file that is being written is looked for first, whatever its name, and without a question."""
     first = routes_of(Kind.MEDIA)[0]
     assert (first.kind, first.asks) == (Kind.UPLOAD, False)
     assert first.match(name) == {"new_name": name}
@@ -230,7 +230,7 @@ def test_any_name_may_be_written(name: str) -> None:
 
 @pytest.mark.parametrize("path", NO_PATHS, ids=ascii)
 def test_not_well_formed(path: str) -> None:
-    """Ids in any spelling but the one, months and extensions that are none, and other names match nothing."""
+    """Ids in any but the one spelling, impossible months and extensions, and other names match nothing."""
     assert kinds_of(path) == []
 
 
@@ -249,7 +249,7 @@ def test_no_name_raises(name: str, parent: Kind) -> None:
 
 
 def test_every_kind_has_its_row() -> None:
-    """Each kind has a handlers; folders have entries and no content, files the reverse; files stand in a folder."""
+    """Each kind has handlers; folders have entries and no content, files the reverse; files stand in a folder."""
     assert set(HANDLERS) == set(Kind) - UNPROVEN
     for kind, handlers in HANDLERS.items():
         assert (handlers.entries is no_entries) == (kind not in FOLDERS), kind

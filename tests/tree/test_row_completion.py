@@ -1,4 +1,4 @@
-"""What only its id is known of is asked once, and shown where it belongs, in whatever order things were looked up."""
+"""Rows of which only the id is known: asked for once, and shown where they belong."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def new_call(standin: StandinThread) -> tuple[int, int]:
 
 
 async def known_by_id(tree: World, standin: StandinThread) -> tuple[int, int]:
-    """Such a call of which a look at its recording told the id alone, all else being listed."""
+    """A call of which a look at its recording has made the id known, all else being listed."""
     await tree.names("by-number")
     call_id, recording_id = new_call(standin)
     await tree.node(f"recordings/{recording_id}.json")
@@ -45,7 +45,8 @@ async def document(tree: World, path: str) -> Any:
 
 @pytest.mark.parametrize("first", ["call.json", "by-number", "by-label", "search", "folder"])
 async def test_a_call_of_which_a_recording_told_is_complete(world: Open, standin: StandinThread, first: str) -> None:
-    """Its own JSON, by-number/, by-label/ and search/ know it whichever is looked at first, for one request in all."""
+    """Its own JSON, by-number/, by-label/ and search/ know the call, whichever is looked at first, for one request in
+    all."""
     async with world() as tree:
         call_id, recording_id = await known_by_id(tree, standin)
         before = asked_calls(tree)
@@ -68,7 +69,7 @@ async def test_a_call_of_which_a_recording_told_is_complete(world: Open, standin
 
 
 async def test_a_call_that_v2_denies_is_asked_once(world: Open, standin: StandinThread, facts: Facts) -> None:
-    """Its ids are what is shown of it then, without another request."""
+    """The ids are what is shown of a denied call, without another request."""
     async with world() as tree:
         await tree.names("by-number")
         call_id, recording_id = new_call(standin)
@@ -97,7 +98,7 @@ async def test_many_are_asked_together(world: Open, standin: StandinThread) -> N
 
 
 async def test_where_ids_cannot_be_asked_for_a_few_are_asked_singly(world: Open, standin: StandinThread) -> None:
-    """The refusal is met once; each look asks some more, until all are told."""
+    """The refusal is met once; each look asks for some more, until all are known."""
     async with world() as tree:
         await tree.names("by-number")
         made = [new_call(standin) for _ in range(20)]
@@ -112,7 +113,7 @@ async def test_where_ids_cannot_be_asked_for_a_few_are_asked_singly(world: Open,
 
 
 async def test_after_a_remount_it_is_asked_as_well(world: Open, standin: StandinThread) -> None:
-    """What another mount knew by its id alone is asked by this one, once."""
+    """What another mount knew by its id alone is asked for by this one, once."""
     async with world() as tree:
         call_id, _recording_id = await known_by_id(tree, standin)
     async with world() as tree:
@@ -139,7 +140,8 @@ async def test_where_v2_has_no_calls_nothing_is_asked(served: Any, world: Open) 
 
 
 async def test_imported_ids_become_recordings(world: Open, standin: StandinThread, tmp_path: Path) -> None:
-    """A recording and a call that were imported by their ids are listed with all that v2 tells, each asked once."""
+    """A recording and a call that were imported by their ids are listed with all that v2 says of them, each asked for
+    once."""
     async with world() as tree:
         await tree.names("by-number")
         _call_id, recording_id = new_call(standin)
@@ -162,7 +164,7 @@ async def test_imported_ids_become_recordings(world: Open, standin: StandinThrea
 async def test_an_imported_recording_that_is_being_made_is_not_kept(
     world: Open, standin: StandinThread, tmp_path: Path
 ) -> None:
-    """Its id alone says nothing of its state: v2 is asked for it before a byte is kept."""
+    """The id alone says nothing of a recording's state: v2 is asked for it before a byte is kept."""
     _call_id, recording_id = new_call(standin)
     standin.account.set_recording(recording_id, state="RECORDING")
     standin.faults.add("no_etag", last_modified=False)  # what is old is not being made any more

@@ -1,4 +1,4 @@
-"""search/: what a search finds, in which order, which names are no search; and the indexes of folders."""
+"""search/: what a search finds, and in which order; indexes of folders."""
 
 import csv
 import io

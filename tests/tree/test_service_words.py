@@ -1,4 +1,4 @@
-"""What the service says in unusual words is shown all the same: v1's entries, media of any type, one object's 405."""
+"""Unusual answers of the service are read: v1's entries, one object's 405."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.tree.sample_account import MISSING, Facts, Open, mp3_bytes
 
 @pytest.mark.parametrize("spelling", [name for name in SPELLINGS if name != "unreadable"])
 async def test_v1s_entries_in_any_spelling(world: Open, standin: StandinThread, facts: Facts, spelling: str) -> None:
-    """Every file of the call is listed and reads true, and no other host is asked for anything."""
+    """Every file of the call is listed and has its true bytes, and no other host is asked for anything."""
     standin.faults.add("entries", spelling=spelling)
     async with world(v2=False) as tree:
         names = await tree.names(facts.folder)
@@ -22,7 +22,7 @@ async def test_v1s_entries_in_any_spelling(world: Open, standin: StandinThread, 
 
 
 async def test_entries_that_nothing_reads_are_an_error(world: Open, standin: StandinThread, facts: Facts) -> None:
-    """Never an empty folder."""
+    """Entries that cannot be read are an error, never an empty folder."""
     standin.faults.add("entries", spelling="unreadable")
     async with world(v2=False) as tree:
         with pytest.raises(MalformedAnswer):
@@ -45,7 +45,7 @@ async def test_entries_of_which_some_are_read_are_warned_about_once(
 
 @pytest.mark.parametrize("code", [405, 501])
 async def test_one_objects_405_is_an_error(world: Open, standin: StandinThread, facts: Facts, code: int) -> None:
-    """The name is not missing: it is there, and cannot be had; its neighbours are as ever."""
+    """The name is not missing: it exists, and cannot be had; its neighbours are not affected."""
     other = facts.recordings[1]["id"]
     standin.faults.add("status", code=code, path=rf"/(recordings/{facts.id}(\.mp3)?|{facts.file})$")
     async with world() as tree:
@@ -56,7 +56,7 @@ async def test_one_objects_405_is_an_error(world: Open, standin: StandinThread, 
 
 
 async def test_operations_that_only_ever_answer_405_are_not_offered(served: Any, world: Open) -> None:
-    """Where by-id forms and listings are 405, a recording is fetched by its name, and a number is simply not there."""
+    """Where by-id forms and listings are 405, a recording is fetched by its name, and a number does not exist."""
     standin = served()
     facts = Facts(standin)
     standin.faults.add(

@@ -1,4 +1,4 @@
-"""What a length hint is worth: laws."""
+"""Laws of size hints."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ def test_no_hint(form: Form, seconds: int | None, measures: Form | None) -> None
 
 @given(st.integers(1, 3600))
 def test_the_forms_of_speech(duration: int) -> None:
-    """Sizes of real speech: mu-law and PCM WAVs are told from MP3s of up to 56 kbit/s."""
+    """Sizes of real speech: mu-law and PCM WAVs are distinguished from MP3s of up to 56 kbit/s."""
     assert guess(8000 * duration + 92, duration) is Form.WAV
     assert guess(16000 * duration + 78, duration) is Form.WAV
     assert guess(1000 * duration, duration) is Form.MP3

@@ -1,4 +1,4 @@
-"""The views by date, number, label and name: which recordings, under which names, as which nodes, at what cost."""
+"""The views by date, number and label: which recordings, names, nodes, and costs."""
 
 from collections import Counter
 from datetime import UTC, date, datetime
@@ -19,7 +19,7 @@ from tests.tree.world import World
 
 
 def expected(standin: StandinThread, zone: str = "UTC") -> Counter[tuple[str, int]]:
-    """(folder, recording id) of every place that a recording has in by-date, by-number and by-label."""
+    """(folder, recording id) of every folder that shows a recording in by-date, by-number and by-label."""
     found: Counter[tuple[str, int]] = Counter()
     for call, recordings in calls_of(standin):
         for recording in recordings:
@@ -35,7 +35,7 @@ def expected(standin: StandinThread, zone: str = "UTC") -> Counter[tuple[str, in
 
 
 def placed(found: dict[str, Node], prefix: str = "by-") -> Counter[tuple[str, int]]:
-    """The same of what a walk found."""
+    """(folder, recording id) of every file that a walk found."""
     return Counter(
         (path.rpartition("/")[0], node.recording_id)
         for path, node in found.items()
@@ -64,7 +64,7 @@ async def test_every_recording_once_where_it_belongs(served: Serve, world: Open,
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_every_recording_of_a_large_account(served: Serve, world: Open) -> None:
-    """The same of 100,000 calls."""
+    """A walk of 100,000 calls finds each recording exactly once in each folder it belongs to."""
     standin = served(calls=100_000, recordings_per_call=1)
     async with world(standin, timeout_seconds=120.0) as tree:
         await tree.names("recordings")
@@ -90,8 +90,8 @@ async def test_every_recording_of_a_large_account(served: Serve, world: Open) ->
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
 async def test_names(world: Open, standin: StandinThread, zone: str) -> None:
-    """A file is named by its moment, direction, the other side's number, length, name and id; and reads as the
-    recording that it is."""
+    """A file is named by its moment, direction, the other party's number, length, name and id, and holds that
+    recording."""
     async with world(timezone=zone) as tree:
         for call, recordings in calls_of(standin):
             for recording in recordings:
@@ -103,7 +103,7 @@ async def test_names(world: Open, standin: StandinThread, zone: str) -> None:
 
 
 async def test_the_number_of_another_attempt(world: Open, standin: StandinThread) -> None:
-    """A recording of a call's second attempt is named by the number that was tried in it, and is found under that
+    """A recording of a call's second attempt is named by the number that was dialed in it, and is found under that
     number and the call's, and under the labels of both."""
     account = standin.account
     record = {"id": 1, "toNumber": "12135550001", "labels": ["tried"], "recordings": []}
@@ -195,7 +195,7 @@ async def test_changed_labels_move_a_recording(world: Open, standin: StandinThre
 
 
 async def test_read_while_rows_change(world: Open, standin: StandinThread) -> None:
-    """A folder that is read page by page while calls come, go to another label and change shows each recording that
+    """A folder that is read page by page while calls come, change and go to another label shows each recording that
     stays exactly once, and what came meanwhile at most once."""
     account = standin.account
     stay = [account.add_call(recordings=1, labels=["both"]) for _ in range(450)]
@@ -224,14 +224,14 @@ async def test_read_while_rows_change(world: Open, standin: StandinThread) -> No
 
 async def test_names_are_kept(world: Open, facts: Facts, standin: StandinThread) -> None:
     """A file's name in a view is given once: where the service corrects numbers or times later, the recording moves to
-    the folders that it belongs to by now, under the name it has; what was unknown becomes part of a name once."""
+    the folders that it now belongs to, under the name it has; what was unknown becomes part of a name once."""
     call = standin.account.call_row(facts.call) or {}
     records = [{**record, "toNumber": "", "recordings": []} for record in call["records"]]
     standin.account.set_call(facts.call, fromNumber="", toNumber="", records=records)
     async with world(dir_ttl_seconds=0.0) as tree:
 
         async def shown(view: str) -> list[str]:
-            """Where the recording is, once what is new was taken."""
+            """Where the recording is, once what is new was listed."""
             listing = tree.listings.refreshed("calls")
             assert listing is not None
             await listing.wait_whole()
@@ -256,7 +256,7 @@ async def test_names_are_kept(world: Open, facts: Facts, standin: StandinThread)
 
 
 async def test_wav_form(world: Open, facts: Facts) -> None:
-    """Where listings show WAVs a view lists those that v1 told of; a lookup finds the other form in any case."""
+    """Where listings show WAVs, a view lists those that v1 has listed; a lookup finds the other form in any case."""
     async with world(formats=("mp3", "wav")) as tree:
         await tree.names(facts.folder)
         day = datetime.fromtimestamp(facts.recording["created"] / 1000, tz=UTC)
@@ -291,7 +291,7 @@ async def _tops(tree: World) -> list[str]:
 
 
 async def test_views_need_v2(world: Open) -> None:
-    """With v1 alone, which tells neither times nor names, there are no views."""
+    """With v1 alone, which knows neither times nor names, there are no views."""
     async with world(v2=False) as tree:
         assert await _tops(tree) == []
         for view in (*VIEWS, "search"):

@@ -1,4 +1,4 @@
-"""The tree over a real transport and a real stand-in: everything of a mount but the kernel."""
+"""The tree over a real transport and stand-in: all of a mount but the kernel."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -58,7 +58,7 @@ class World:
         return await self.entries_of(node)
 
     async def entries_of(self, node: Node) -> list[Entry]:
-        """The same for a node."""
+        """A folder's entries by its node, as readdir reads them."""
         await self.namespace.prepare(node)
         found: list[Entry] = []
         while True:
@@ -73,7 +73,7 @@ class World:
         return [entry.name for entry in await self.entries(path)]
 
     async def describe(self, path: str) -> Description:
-        """What stat shows without a question."""
+        """What stat shows without a request."""
         return self.namespace.describe(await self.node(path))
 
     async def remote(self, path: str) -> Remote:
@@ -135,7 +135,7 @@ async def opened(
     timeout_seconds: float = TIMEOUT,
     wall_ms: Callable[[], int] = lambda: 1_717_300_000_000,
 ) -> AsyncIterator[World]:
-    """The tree of the stand-in's account with the credentials given; the catalogue lies in `folder`."""
+    """The tree of the stand-in's account with the given credentials; the catalogue lies in `folder`."""
     given = standin.credentials
     settings = Settings(
         credentials=Credentials(
