@@ -85,9 +85,9 @@ async def assembled(
     ):
         transport, catalog, background = origin.transport, catalogue.catalog, catalogue.background
         check = CredentialsCheck(transport, settings.origin())
+        catalogue.account.learn_campaigns()  # beside the credentials, so that it is known when the mount is reported
         notices = await check.start()
         background.start(check.repeat_until_known)
-        catalogue.account.learn_campaigns()
         cache = MemoryCache(settings.memory_nbytes, give_back=malloc.give_back)
         disk = await open_disk_cache(folders.cache, limit_nbytes=settings.cache_nbytes, most_open_files=given.files)
         reader = build_reader(lean, origin, catalogue, cache=cache, disk=disk, view=KernelView())
