@@ -42,6 +42,7 @@ _SCHEMA = f"""
     PRAGMA application_id = {_APPLICATION_ID};
     PRAGMA user_version = {_VERSION};
 """
+_RECORDINGS = "SELECT n.recording FROM words JOIN notes n ON n.number = words.rowid WHERE words MATCH ?"
 _HOLDING = "SELECT n.recording, n.extension FROM words JOIN notes n ON n.number = words.rowid WHERE words MATCH ?"
 
 
@@ -116,10 +117,15 @@ class WordIndex:
 
     def recordings(self, terms: Sequence[str], store: NoteStore) -> list[int]:
         """The recordings whose notes hold every term, one note this and another that, in order of their ids."""
+        words = [f'"{wanted[0]}"' for term in terms if len(wanted := tokens(term)) == 1]
         found: set[int] | None = None
+        if words:
+            statement = " INTERSECT ".join([_RECORDINGS] * len(words))
+            found = {recording for (recording,) in self._connection.execute(statement, words)}
         for term in terms:
-            holding = {key.recording_id for key in self.notes(term, store)}
-            found = holding if found is None else found & holding
+            if len(tokens(term)) != 1:
+                holding = {key.recording_id for key in self.notes(term, store)}
+                found = holding if found is None else found & holding
         return sorted(found or ())
 
     def notes(self, term: str, store: NoteStore) -> list[NoteKey]:
