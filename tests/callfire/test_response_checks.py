@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.callfire.response_checks import BodyPlan, NotFoundMeans, Pinned, check_act, check_body, check_status
+from cffs.callfire.response_checks import (
+    BodyPlan,
+    NotFoundMeans,
+    Pinned,
+    check_act,
+    check_body,
+    check_status,
+    media_type,
+)
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
 from cffs.core.units import MAX_OBJECT_NBYTES
@@ -386,3 +394,40 @@ def test_a_status_of_an_act(status, duplicate, error):
     with pytest.raises(error) as caught:
         check_act(status, what="x", duplicate_media_id=duplicate)
     assert getattr(caught.value, "media_id", 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("audio/mpeg", "audio/mpeg"), (" Audio/MPEG ; a=1; b=2", "audio/mpeg"), ("", ""), (";a=1", "")],
+)
+def test_a_media_type_has_no_parameters(text, expected):
+    """Everything from the first semicolon on is left out."""
+    assert media_type({"content-type": text}) == expected
+    assert media_type({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, errors.RemoteObjectMissing), (405, errors.ObjectRefused), (501, errors.ObjectRefused)]
+)
+def test_a_denied_body_is_the_objects(status, error):
+    """Bytes are always those of one object, so a denial says nothing about the operation."""
+    with pytest.raises(error):
+        plan(None, status)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "headers"),
+    [
+        (None, 200, {"content-length": "x"}),
+        (None, 200, {"content-encoding": "gzip"}),
+        (None, 204, {}),
+        (None, 206, {}),
+        (ByteRange(0, 9), 206, {"content-range": "bytes 1-8/9"}),
+        (ByteRange(0, 9), 206, {"content-range": "bytes 0-8/8"}),
+        (ByteRange(0, 9), 206, {"content-range": "bytes 0-8/9", "content-length": "3"}),
+    ],
+)
+def test_a_malformed_head_names_its_request(asked, status, headers):
+    """The message says which request it was, so that a line of the log is enough."""
+    with pytest.raises(errors.MalformedAnswer, match="GET v2:calls/7"):
+        check_body(asked, status, headers, what="GET v2:calls/7", now_ns=NOW_NS)
