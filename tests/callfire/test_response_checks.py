@@ -431,3 +431,16 @@ def test_a_malformed_head_names_its_request(asked, status, headers):
     """The message says which request it was, so that a line of the log is enough."""
     with pytest.raises(errors.MalformedAnswer, match="GET v2:calls/7"):
         check_body(asked, status, headers, what="GET v2:calls/7", now_ns=NOW_NS)
+
+
+def test_a_pause_named_by_a_date_ends_at_that_date():
+    """A body that is held says for how long, by the time that is passed in."""
+    with pytest.raises(errors.OriginBusy) as caught:
+        plan(None, 429, retry_after="Fri, 15 Jan 2027 08:00:05 GMT")
+    assert caught.value.hold_seconds == 5.0
+
+
+def test_times_of_answers_are_whole_milliseconds():
+    """They are stored and compared as such."""
+    assert isinstance(plan(None, 200).answered_ms, int)
+    assert isinstance(plan(None, 200, date=DATE).answered_ms, int)
