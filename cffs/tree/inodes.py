@@ -83,7 +83,7 @@ _OF_CAMPAIGN: dict[tuple[Kind, Way], int] = {
     (Kind.CAMPAIGN_CALLS, BY_ID): _CAMPAIGNS | 5,
 }
 _PLAYLIST_OF_CAMPAIGN = _CAMPAIGNS | 3
-#: The slots of a recording behind its MP3's and its metadata's.
+#: The slots of a recording after those of its MP3 and its metadata.
 _NOTE_SLOTS = {extension: 2 + slot for slot, extension in enumerate(NOTE_EXTENSIONS)}
 _EXTENSION_SLOTS = {extension: slot for slot, extension in enumerate(MIME_TYPES)}
 #: Files of other types share the slots between those and the slot of the raw form: one media file is hardly ever listed
