@@ -26,7 +26,7 @@ ROWS: Final[dict[str, str]] = {
     # -- answers that say no (test_rows_answers) --
     "busy_429": "every kind of Retry-After holds the API back, at most 60 s; beyond the deadline EIO at once",
     "bursts_of_5xx": "ridden out; persistent: EIO after at most four tries",
-    "refused_object": "EACCES, asked once, no other object concerned",
+    "refused_object": "401 or 403 for one object: EACCES, asked once, no other object concerned",
     "refused_account": "auth-failed: EACCES, no retry, cached reads go on, at most a request a minute",
     "listed_object_is_gone": "ENOENT at open, ESTALE or EIO for an open handle, and the name disappears",
     "transient_is_never_absent": "a failed lookup is EIO, never ENOENT, and nothing of it is remembered",
