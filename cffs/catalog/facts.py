@@ -1,8 +1,8 @@
 """Learned facts: what the origin's answers have shown of objects' bytes.
 
 It owns which facts are known, which are not yet on disk, and what was denied. It must not know who learned a fact, nor
-what it is used for. A fact is known to all readers at once and written a little later; `learn` is the only way in
-(`cffs/docs/architecture.md#the-one-way-up`).
+what it is used for. A fact is known to all readers at once and written a little later. `learn`, `unlearn`,
+`note_missing` and `note_there` are the only ways in (`cffs/docs/architecture.md#the-one-way-up`).
 """
 
 import json
@@ -155,7 +155,7 @@ class Facts(Database):
         try:
             await self.write(batch)
         except sqlite3.Error as problem:  # noted at the next answer
-            log.warning("absence not written object=%s reason=%s", key, problem)
+            log.warning("missing object not written object=%s reason=%s", key, problem)
             return False
         if not left:
             self._denied.add(key)

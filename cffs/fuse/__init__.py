@@ -7,7 +7,7 @@ Facts that shape it (measured with pyfuse3 3.5 and kernel 6.18; see `cffs/docs/p
 * half of a small call's time is waking up for it: `pyfuse3_loop` decides how pyfuse3's tasks wait;
 * handlers run concurrently, but lookups and listings of one folder come one after the other;
 * a handler that raises anything but FUSEError ends the whole mount, so `guard` stands around every one;
-* a blocked caller cannot be interrupted through pyfuse3, so every handler has a deadline of half the promised time
-  (the kernel asks a failed page a second time);
+* a blocked caller cannot be interrupted through pyfuse3, so whatever waits has a deadline (`guard` has the kinds), for
+  most half the promised time (the kernel asks a failed page a second time);
 * `flush` must never answer ENOSYS: one such answer ends FLUSH for the whole mount.
 """

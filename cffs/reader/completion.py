@@ -12,7 +12,8 @@ from cffs.core.units import KIB
 
 #: One request for what lies before the READ that needs it, one for what follows.
 _USUAL_REQUESTS = 2
-#: How much that is held already may be fetched again where that saves a request.
+#: How much that is held already may be fetched again where that saves a request. What keeps the requests at their most
+#: is not held to it.
 SPARE_NBYTES = 512 * KIB
 #: Less is not worth a connection of its own.
 _LEAST_PART_NBYTES = 512 * KIB

@@ -262,7 +262,7 @@ class Fetch:
 
 
 class Fetches:
-    """The fetches of one object that are on their way. No method is a checkpoint."""
+    """The fetches of one object that are on their way. No method is a checkpoint but `_run`, the task of a fetch."""
 
     def __init__(
         self,

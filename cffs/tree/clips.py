@@ -24,7 +24,7 @@ def resolve(context: Context, _parent: Node, parts: Parts) -> Node | Question:
     if context.account.v1 is None:
         raise NotInTree("WAVs are v1's")
     if Fraction(parts["start"]) >= Fraction(parts["end"]):
-        raise RemoteObjectMissing("a moment that ends before it begins")
+        raise RemoteObjectMissing("a clip that ends before it begins")
     recording_id = int(parts["id"])
     fact = context.catalog.fact(wav_key(recording_id))
     version = fact.version if fact is not None else 0

@@ -69,7 +69,7 @@ class Description(NamedTuple):
 
 
 class Namespace:
-    """The tree of one mount. Lookups and listings may ask the service; all other methods read what is known."""
+    """The tree of one mount. Async methods may wait for the service; all others answer from what is known."""
 
     def __init__(self, context: Context, inodes: InodeTable) -> None:
         self.inodes = inodes
@@ -344,7 +344,7 @@ class Namespace:
 
 def _matching(kind: Kind, name: str) -> Iterator[tuple[Route, Parts]]:
     """The routes of a folder of that kind that match the name, with the parts of the name."""
-    # the service can have neither; what this mount wrote itself may be called so
+    # The service has no such names; uploads and notes of this mount may.
     never_asked = is_probe_name(name) or not is_text(name)
     for route in routes_of(kind):
         parts = None if never_asked and route.asks else route.match(name)

@@ -76,7 +76,7 @@ class Kind(Enum):
     SEARCH_README = auto()
     SEARCH = auto()
     PLAYLIST = auto()
-    MOMENT = auto()
+    MOMENT = auto()  # a clip; digests of this name are inode numbers, which archives remember, so it stays
     NOTE = auto()
     TEMPORARY_NOTE = auto()
     MANIFEST = auto()
