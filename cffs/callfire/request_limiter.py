@@ -4,7 +4,8 @@ A plain CapacityLimiter would let a few requests that hang stop every healthy on
 with each waiter. Here a request counts while its bytes move, and for one second after the last of them.
 
 The bound: however many objects hang, a healthy request waits one second until the first `limit` of them stop counting,
-and then 30 ms for each 64 more (for each 16 where they wait for their head), as long as fewer than `most` hang.
+and then 30 ms for each 64 more (for each `limit` more where they hang after their head), as long as fewer than `most`
+hang.
 
 It owns slots and the queue for them. It must not know what a request is.
 """

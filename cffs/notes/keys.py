@@ -30,7 +30,7 @@ def is_temporary(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NoteKey:
-    """One note: of which recording, and its extension, one of `names.EXTENSIONS`."""
+    """One note: of which recording, and its extension, one of `EXTENSIONS`."""
 
     recording_id: int
     extension: str

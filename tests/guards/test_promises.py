@@ -33,6 +33,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "No lookup waits for the network": (
         ("fuse/test_promised_names.py", "test_no_lookup_waits"),
+        ("fuse/test_promised_names.py", "test_a_number_is_looked_up_before_it_is_rung"),
         ("mount/test_promises.py", "test_programs_see_no_difference"),
         ("mount/test_promises.py", "test_what_hangs_delays_no_other"),
     ),
