@@ -26,7 +26,7 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("mount/test_listing.py", "test_sizes_before_and_after_open"),
         (BYTES, "test_size_lies_both_ways"),
     ),
-    "No call of up to 128 KiB takes longer than `--timeout`": (
+    "No system call of up to 128 KiB takes longer than `--timeout`": (
         (NETWORK, "test_stalled_head"),
         (NETWORK, "test_stalled_body"),
         (NETWORK, "test_slow_drip"),
