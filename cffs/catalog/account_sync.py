@@ -225,11 +225,11 @@ class AccountSync:
         *,
         patience_seconds: float | None,
     ) -> Answer:
-        """Share a request that makes no row here (for the size of an object, say); see `SingleFlight.ask`."""
+        """Share a question that makes no row here (for the size of an object, say); see `SingleFlight.ask`."""
         return await self._single_flight.ask(key, api, question, patience_seconds=patience_seconds)
 
     def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> bool:
-        """Start a request before its first caller waits for it; see `SingleFlight.begin`. No checkpoint."""
+        """Begin a question before its first caller waits for it; see `SingleFlight.begin`. No checkpoint."""
         return self._single_flight.begin(key, api, question)
 
     def require_not_denied(self, key: Hashable) -> None:

@@ -1,10 +1,10 @@
-"""Single flight: one request for each key, shared by callers and outliving them.
+"""Single flight: one question for each key, shared by callers and outliving them.
 
-It owns which requests are under way, which denials and failures are remembered, and how patient a lookup is
+It owns which questions are under way, which denials and failures are remembered, and how patient its callers are
 (`cffs/docs/semantics.md#lookup`). It must not know what is asked for: an answer is a side effect on the catalogue's
 rows.
 
-A caller that gives up does not end the request, so the next caller finds its answer. What the service denied is
+A caller that gives up does not end the question, so the next caller finds its answer. What the service denied is
 remembered for 30 s (negative cache).
 """
 
@@ -36,17 +36,18 @@ Answer = TypeVar("Answer")
 MISSING_SECONDS = 30.0
 #: Denials that are remembered: a program that probes at random must not cost memory.
 MISSING_ENTRIES = 20_000
-#: How long the outcome of a failed request waits for the caller that left before it came; well under the 5 s for which
+#: How long the outcome of a failed question waits for the caller that left before it came; well under the 5 s for which
 #: a passing fault may be remembered.
 FAILURE_SECONDS = 2.0
-#: A lookup waits no longer than this: the kernel sends the lookups of a folder one after the other.
+#: How long a caller waits that can go on without the answer. A lookup waits no longer either: the kernel sends the
+#: lookups of a folder one after the other.
 LOOKUP_PATIENCE_SECONDS = 2.0
-#: How long it waits while another request to the API hangs: enough for a healthy answer, so that one hanging object
-#: fails no mkdir or create beside it.
+#: How long a lookup waits while another question to the API hangs: enough for a healthy answer, so that one hanging
+#: object fails no mkdir or create beside it.
 STUCK_PATIENCE_SECONDS = 0.5
-#: Once a request to an API has gone unanswered for this long, lookups do not wait for that API at all.
+#: Once a question to an API has gone unanswered for this long, a caller that can go on does not wait for it at all.
 STUCK_SECONDS = 1.0
-#: Requests under way at once; further ones are refused rather than queued without bound.
+#: Questions under way at once; further ones are refused rather than queued without bound.
 MAX_PENDING = 512
 
 
@@ -73,7 +74,7 @@ class _Pending:
     waiting: int = 0
     reason: WaitReason = field(default_factory=WaitReason)
     answer: Any = None
-    #: What the callers get. Until the request ends well it is this, so that a bug in it cannot look like an answer.
+    #: What the callers get. Until the question ends well it is this, so that a bug in it cannot look like an answer.
     failure: CffsError | None = field(default_factory=lambda: OriginFault("the question ended without an answer"))
 
     def told(self) -> str:
@@ -82,7 +83,7 @@ class _Pending:
 
 
 class SingleFlight:
-    """The requests under way. It has one owner, the account; time is trio's clock."""
+    """The questions under way. It has one owner, the account; time is trio's clock."""
 
     def __init__(self, background: Background, *, timeout_seconds: float, is_offline: Callable[[Api], bool]) -> None:
         self._background = background
@@ -104,13 +105,13 @@ class SingleFlight:
         *,
         patience_seconds: float | None,
     ) -> Answer:
-        """Return what `question` returns for `key`; a request that is under way is joined, not repeated.
+        """Return what `question` returns for `key`; a question that is under way is joined, not repeated.
 
-        With `patience_seconds` None the caller waits as long as its own deadline allows; a number is the patience of a
-        lookup. `api` is None where the question itself asks others. Raises what the question raises;
-        RemoteObjectMissing from memory, for 30 s after a denial; DeadlineExceeded when the patience ends
-        (OriginUnreachable where the API is known to be offline). Cancelled, or out of patience, the request goes on in
-        the background, and its answer is there for the next caller. A checkpoint unless answered from memory.
+        With `patience_seconds` None the caller waits as long as its own deadline allows; a number is how long a caller
+        waits that can go on without the answer. `api` is None where the question itself asks others. Raises what the
+        question raises; RemoteObjectMissing from memory, for 30 s after a denial; DeadlineExceeded when the patience
+        ends (OriginUnreachable where the API is known to be offline). Cancelled, or out of patience, the question goes
+        on in the background, and its answer is there for the next caller. A checkpoint unless answered from memory.
         """
         self.require_not_denied(key)
         if (failure := self._failed.pop(key, None)) is not None:
@@ -136,7 +137,7 @@ class SingleFlight:
         return cast(Answer, pending.answer)
 
     def begin(self, key: Hashable, api: Api | None, question: Callable[[], Awaitable[object]]) -> bool:
-        """Start the request before its first caller waits for it; nothing where it is under way, or was denied or has
+        """Begin the question before its first caller waits for it; nothing where it is under way, or was denied or has
         failed just now. False where too many are under way. No checkpoint."""
         if key in self._pending or key in self._missing or key in self._failed:
             return True
@@ -146,8 +147,8 @@ class SingleFlight:
         return True
 
     async def join(self, key: Hashable) -> None:
-        """Wait for the answer to a request that is under way; return at once where none is. Raises what the request
-        raised. A checkpoint where it waits; if cancelled, the request goes on."""
+        """Wait for the answer to a question that is under way; return at once where none is. Raises what the question
+        raised. A checkpoint where it waits; if cancelled, the question goes on."""
         pending = self._pending.get(key)
         if pending is None:
             return
@@ -157,7 +158,7 @@ class SingleFlight:
             raise pending.failure
 
     def is_under_way(self, key: Hashable) -> bool:
-        """True where the request has been sent and not been answered."""
+        """True where the question has begun and not ended."""
         return key in self._pending
 
     def require_not_denied(self, key: Hashable) -> None:
@@ -203,7 +204,7 @@ class SingleFlight:
         except CffsError as failure:
             pending.failure = failure
         finally:
-            # No await in here: a task that wakes up finds the request gone and its outcome kept
+            # No await in here: a task that wakes up finds the question gone and its outcome kept
             del self._pending[key]
             if isinstance(pending.failure, RemoteObjectMissing):
                 if pending.failure.answered_at is None:

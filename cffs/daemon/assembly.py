@@ -1,8 +1,9 @@
 """The assembly of a mount: four builders make its parts, floor by floor.
 
-Every part gets what it needs when it is made; nothing is set afterwards. So the tables that parts above and below
-share (inodes, handles, calls in flight) are made before both. `daemon/mount_parts` puts one mount together with these
-builders, and tests put together theirs, with other leaves.
+Every part gets what it needs when it is made; nothing is set afterwards, but for the search for credentials
+(`Transport.renew_by`). So the tables that parts above and below share (inodes, handles, calls in flight) are made
+before both. `daemon/mount_parts` puts one mount together with these builders, and tests put together theirs, with other
+leaves.
 
 Owns which part is given which. It must not know how a mount starts and ends, and it opens nothing of the kernel's.
 """

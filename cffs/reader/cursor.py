@@ -1,8 +1,8 @@
-"""Where one reader of a file is, how it reads, and what readers were given. Pure.
+"""Where one reader of a file is, how it reads, and what readers were given.
 
 It owns the access pattern of one open handle (the run of READs in order that it is in, or the jump it made), its
 read-ahead window, and the set of ranges that all handles of a file have delivered. It must not know fetches, caches or
-clocks.
+clocks. It has no I/O and no await.
 """
 
 from bisect import bisect_left, bisect_right

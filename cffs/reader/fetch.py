@@ -1,4 +1,4 @@
-"""The requests on their way for one object, and their waiters (single flight).
+"""The fetches on their way for one object, and their waiters (single flight).
 
 It owns the state of each fetch: how far it has come, how far it is wanted, who waits. It must not know what to fetch or
 how that is received. cffs/docs/reading.md#states draws the states.

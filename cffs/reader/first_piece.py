@@ -5,7 +5,7 @@ head of an answer says whether the object is there, and how large; its body wait
 answer is left after a while, or as soon as another request needs its connection. At most `WORTH_HAVING_NBYTES` of it
 were received then.
 
-It owns the handles that hold such answers. It must not know paths or states.
+It owns the open files that hold such answers. It must not know paths or states.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""One version of one object, and the handles that are open on it.
+"""One version of one object, and the open files that read it.
 
 It owns the version's fetches, caches and readers, and puts their events together: bytes that arrive, answers that end,
 versions that prove to be others. It must not know HTTP, paths or errnos.

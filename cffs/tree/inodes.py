@@ -1,6 +1,7 @@
-"""Inode numbers: one for each version of a node, the same in every mount. Pure.
+"""Inode numbers: one for each version of a node, the same in every mount.
 
-It owns how numbers are made, and how often the kernel holds each. It must not know where versions come from.
+It owns how numbers are made, and how often the kernel holds each. It must not know where versions come from. It has
+no I/O, no clock and no await.
 
 A number is made of the node's identity, so nothing need be stored for it: of the service's own id where
 there is one (numbers then ascend as ids do, which is how folders list files), else of a digest. Incremental archives

@@ -79,8 +79,9 @@ class Namespace:
         self._progress_checks = ProgressChecks(context)
 
     def find(self, parent: Node, name: str) -> Node | Unproven:
-        """The node that `name` stands for in the folder `parent`, or what proves that it exists. Never a request, never
-        a checkpoint.
+        """The node that `name` stands for in the folder `parent`, or what proves that it exists.
+
+        Never a checkpoint: nothing is waited for. A listing that is due may be begun in the background.
 
         Raises NameTooLong or NotAFolder; NotInTree or RemoteObjectMissing where the name is known not to exist. Names
         that file managers probe by habit, or that are not UTF-8, are never asked for.

@@ -53,7 +53,8 @@ class PromisedNames:
             raise
 
     async def ask(self, unproven: Unproven) -> Node:
-        """Ask whether a name exists that was not promised; raises what `prove` raises."""
+        """Ask whether a name exists, promised or not; there is one question per name. Raises what `prove` raises. A
+        checkpoint unless it is answered from memory; cancelled, the question goes on."""
         return await self._context.account.ask_anything(unproven.key, None, unproven.ask, patience_seconds=None)
 
     def require_not_denied(self, unproven: Unproven) -> None:

@@ -1,4 +1,6 @@
-"""A cooldown: the rule that an action is not repeated within a minute.
+"""A cooldown: an action that leaves no trace here is not repeated within a minute.
+
+It is the rule for actions of which nothing is kept on this machine; `writer/caller_ids` keeps its own in the catalogue.
 
 Owns the names of recent actions. It must not know what the actions are.
 """
