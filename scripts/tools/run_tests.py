@@ -54,7 +54,7 @@ class Group:
 
 #: How many run side by side: one more than the two cores that CI has, for a mount's test waits a third of its time.
 LANES = 3
-#: In the order in which a free lane takes the next: the longest first, so that both lanes end at about one time.
+#: In the order in which a free lane takes the next: the longest first, so that all lanes end at about one time.
 GROUPS = (
     Group(name="mount-root", budget_seconds=400, paths=("tests/mount",), identity="root"),
     Group(name="mount-user", budget_seconds=340, paths=("tests/mount",), identity="user"),

@@ -1,7 +1,9 @@
 """What does not exist: missing, refused without a request, not offered, failing."""
 
 import pytest
+import trio
 
+from cffs.catalog.capabilities import Family
 from cffs.core.errors import (
     AccessRefused,
     CffsError,
@@ -206,6 +208,9 @@ async def test_found_out_by_id(served: Serve, world: Open) -> None:
     facts = Facts(standin)
     async with world(standin) as tree:
         await tree.node(facts.folder)
+        # v1 may have answered first; what v2's 404 means is asked in the background then
+        while tree.account.capabilities.offers(Family.CALLS) is None:
+            await trio.sleep(0.01)
         await tree.node(f"campaigns/{facts.campaign}/99")
         await tree.node("calls/98")
         assert tree.requests("unknown") == 2  # the call, and the listing of calls
