@@ -58,6 +58,8 @@ NOT_DRAWN = {
     "body": "its default is an empty body of the right kind; `html200` and `garbage` are bodies that are wrong",
     "rows": "it bends JSON by a function that its test gives",
     "replace": "the soak replaces recordings itself, so that it knows every version",
+    "other_machine": "its test names the objects that the machines have",
+    "codec": "it serves a WAV that the soak does not know",
     "bomb": "200 MB of processor a time would be the whole soak",
 }
 #: Options of a fault; every other fault of the stand-in is drawn with its defaults.
