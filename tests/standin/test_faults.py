@@ -39,7 +39,16 @@ class Raw:
     everything: bytes
 
 
-def ask(standin: StandinThread, path: str, *, method: str = "GET", ranged: bool = True, keep: bool = False) -> Raw:
+def ask(
+    standin: StandinThread,
+    path: str,
+    *,
+    method: str = "GET",
+    ranged: bool = True,
+    keep: bool = False,
+    start: int = START,
+    stop: int = STOP,
+) -> Raw:
     """One request on a socket of its own, read until the end: `close`, `reset` or `silence`."""
     told = standin.credentials
     login = base64.b64encode(f"{told.login}:{told.password}".encode()).decode()
@@ -47,7 +56,7 @@ def ask(standin: StandinThread, path: str, *, method: str = "GET", ranged: bool 
     if not keep:
         lines.append("Connection: close")
     if ranged:
-        lines.append(f"Range: bytes={START}-{STOP - 1}")
+        lines.append(f"Range: bytes={start}-{stop - 1}")
     return talk(standin, ("\r\n".join(lines) + "\r\n\r\n").encode(), seconds=WAIT_SECONDS)
 
 
@@ -232,6 +241,14 @@ def test_heads_that_never_end(standin: StandinThread, target: tuple[str, bytes])
             received += connection.recv(4096)
     assert standin.faults.fired(number) == 1
     assert b"HTTP/1.1 2" not in received
+
+
+def test_a_wrong_start_of_the_whole_can_be_noticed(standin: StandinThread, target: tuple[str, bytes]) -> None:
+    """A request for the whole object has no other place; the head then says where the bytes are from all the same."""
+    path, body = target
+    standin.faults.add("cr_wrong")
+    raw = ask(standin, path, start=0, stop=len(body))
+    assert (raw.headers["content-range"], raw.body) == (f"bytes 1-{len(body) - 1}/{len(body)}", body[1:])
 
 
 def test_wrong_places(standin: StandinThread, target: tuple[str, bytes]) -> None:
