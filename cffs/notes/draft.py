@@ -159,7 +159,7 @@ class Draft:
         """Let what was written take the note's place. Raises what a write met since the last time."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            self._drop()
+            self.drop()
             raise failure
         if self._path is not None:
             self._store.publish(self.key, self._path)
@@ -184,7 +184,7 @@ class Draft:
             self.publish()
         finally:
             self._store.released(self)
-            self._drop()
+            self.drop()
 
     def _look(self, descriptor: int) -> None:
         found = os.fstat(descriptor)
@@ -201,7 +201,8 @@ class Draft:
             while data := os.pread(source, _READ_NBYTES, offset):
                 offset += os.pwrite(descriptor, data, offset)
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Give up what is not published, and close the descriptor."""
         self._close()
         self.is_dirty = self._has_written = False
         if self._path is not None:

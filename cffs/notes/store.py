@@ -97,10 +97,8 @@ class NoteStore:
         if draft is not None and draft.is_dirty:
             return draft.stat
         if isinstance(key, TemporaryKey):
-            found = self._temporary[key].stat if key in self._temporary else None
-        else:
-            found = self._notes.get(key.recording_id, {}).get(key.extension)
-        return found
+            return self._temporary[key].stat if key in self._temporary else None
+        return self._notes.get(key.recording_id, {}).get(key.extension)
 
     def stat_open(self, key: Key) -> NoteStat | None:
         """What a file that was opened under that key is like, also after it was renamed. No I/O."""
@@ -124,6 +122,7 @@ class NoteStore:
         """
         if creates:
             self._renamed.pop(key, None)
+        self._look_at(key)
         is_there = self.stat(key) is not None
         if is_there and is_exclusive:
             raise AlreadyExists("the note is there")
@@ -138,12 +137,15 @@ class NoteStore:
             except BaseException:
                 if not draft.handles:
                     del self._drafts[key]
+                    draft.drop()
                 raise
         draft.handles += 1
         return draft
 
     def rename(self, old: Key, new: Key, *, replaces: bool) -> None:
         """Give a file another name; what is open stays open. Raises NotInTree, AlreadyExists, SpoolFailed."""
+        self._look_at(old)
+        self._look_at(new)
         if self.stat(old) is None:
             raise NotInTree("no such note")
         if old == new:
@@ -186,6 +188,7 @@ class NoteStore:
 
     def remove(self, key: Key) -> None:
         """The note is gone; what has it open keeps its bytes. Raises NotInTree or SpoolFailed."""
+        self._look_at(key)
         if self.stat(key) is None:
             raise NotInTree("no such note")
         draft = self._drafts.pop(key, None)
@@ -253,7 +256,9 @@ class NoteStore:
         draft.begin(keeps=False)
         draft.publish()
 
-    def _note_change(self, key: Key) -> None:
+    def _look_at(self, key: Key) -> None:
+        """Know the recording's notes as they are now: another mount, or the folder's owner, may have made one since the
+        last look, and it must not be taken for missing."""
         if isinstance(key, TemporaryKey):
             return
         before, now = self._notes.get(key.recording_id, {}), self._stats_in(key.recording_id)
@@ -263,7 +268,12 @@ class NoteStore:
             self._notes.pop(key.recording_id, None)
         if now.keys() != before.keys():
             self.turn += 1
-        if now:
+
+    def _note_change(self, key: Key) -> None:
+        if isinstance(key, TemporaryKey):
+            return
+        self._look_at(key)
+        if key.recording_id in self._notes:
             folder = self._path_of_note(key).parent
             self._folder_ns[key.recording_id] = _touch(folder, self._folder_ns.get(key.recording_id, 0))
         self._seen_ns = _touch(self._folder, self._seen_ns)

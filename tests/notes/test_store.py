@@ -96,6 +96,24 @@ def test_another_mount_of_the_folder(tmp_path: Path) -> None:
     assert (one.extensions(88), content_of(one, SRT)) == ((), None)
 
 
+def test_a_note_that_was_not_heard_of_is_kept(tmp_path: Path) -> None:
+    """What another mount wrote a moment ago is opened, renamed and removed as it is, and never replaced by an empty
+    note."""
+    one, other = (NoteStore(tmp_path, changed=lambda key: None, wall_ms=0) for _ in range(2))
+    written(one, SRT, b"words")
+    draft = other.open(SRT, creates=True)
+    assert draft.read(0, MAX_NBYTES) == b"words"
+    draft.write(5, b" and more")
+    draft.release()
+    written(one, NoteKey(9, "txt"), b"words")
+    with pytest.raises(AlreadyExists):
+        other.open(NoteKey(9, "txt"), creates=True, is_exclusive=True)
+    other.rename(NoteKey(9, "txt"), NoteKey(9, "md"), replaces=False)
+    other.remove(NoteKey(9, "md"))
+    assert (tmp_path / "88/88.srt").read_bytes() == b"words and more"
+    assert not (tmp_path / "9").exists()
+
+
 def test_a_link_is_not_followed(store: NoteStore, tmp_path: Path) -> None:
     """What somebody put in the place of a note is never written through."""
     target = tmp_path / "target"
