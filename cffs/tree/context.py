@@ -73,8 +73,11 @@ class Context:
     render_cache: RenderCache = field(default_factory=RenderCache)
     #: Whether an API refuses the credentials, as far as is known now.
     is_refused: Callable[[Api], bool] = lambda _api: False
-    #: What the last searches selected (`tree/search`): a listing is read page by page.
-    selections: LRUCache[Hashable, tuple[int, ...]] = field(default_factory=lambda: LRUCache(_KEPT_SELECTIONS))
+    #: What the last searches selected, by their names, and in which state of the rows (`tree/search`): a listing is
+    #: read page by page.
+    selections: LRUCache[str, tuple[Hashable, tuple[int, ...]]] = field(
+        default_factory=lambda: LRUCache(_KEPT_SELECTIONS)
+    )
     #: The day in the zone of names: draws by lot hold for one.
     today: Callable[[], str] = lambda: ""
     search_note: SearchNote = field(default_factory=SearchNote)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 
+from cffs.catalog.rows import ListedRecording
 from cffs.catalog.view_index import LABELS, NUMBERS
 from cffs.catalog.views import PAGE_ROWS, Condition, ViewRow, Views
 from cffs.core.errors import NotInTree
@@ -88,14 +89,16 @@ def files(context: Context, node: SearchNode, after: int) -> list[Entry]:
         return indexes
     asked = _question(context, node)
     if asked.is_selection:
-        return _selected_after(context, context.selections.get(key_of(context, node), ()), after)
+        _key, seqs = context.selections.get(node.name, (None, ()))
+        return _selected_after(context, seqs, after)
     find = matching(context, node)
     return entries_after(context, after, lambda at: as_listed(find(seq_done(at), context.catalog.views)), first_offset)
 
 
 async def files_in_thread(context: Context, node: SearchNode, after: int) -> list[Entry]:
     """What `files` returns, from a thread, since rare finds take a look at many rows. Always a checkpoint."""
-    await prepare(context, node)
+    if not after or node.name not in context.selections:  # a listing goes on with what it began with
+        await prepare(context, node)
     if past(fixed(*_indexes(node)), after) or _question(context, node).is_selection:
         return files(context, node, after)
     found, at = matching(context, node), after
@@ -116,7 +119,7 @@ async def prepare(context: Context, node: SearchNode) -> None:
     Raises NotSupported where words are asked for and cannot be searched.
     """
     asked, key = _question(context, node), key_of(context, node)
-    if not asked.is_selection or key in context.selections:
+    if not asked.is_selection or context.selections.get(node.name, (None, ()))[0] == key:
         return
     conditions = list(asked.conditions)
     for text in asked.words:
@@ -137,7 +140,7 @@ async def prepare(context: Context, node: SearchNode) -> None:
             rows = _sample(rows, asked.sample, seed=f"{day} {_what(node)}")[: asked.limit]
         return [seq for seq, _recording_id in rows]
 
-    context.selections[key_of(context, node)] = tuple(await context.catalog.ask_in_thread(select))
+    context.selections[node.name] = key, tuple(await context.catalog.ask_in_thread(select))
 
 
 def is_selection(context: Context, node: SearchNode) -> bool:
@@ -158,11 +161,15 @@ def _selected_after(context: Context, seqs: Sequence[int], after: int) -> list[E
     while at < len(seqs):
         page = seqs[at : at + PAGE_ROWS]
         rows = context.catalog.views.of_seqs(page, with_files=with_files(context))
-        places = {seq: row_offset(at + 1 + place, 0) for place, seq in enumerate(page)}
-        if entries := past(entries_of(context, rows, lambda row, places=places: places[row.seq]), after):  # type: ignore[misc]  # a default binds it
+        if entries := past(entries_of(context, rows, _offsets(page, first_place=at + 1)), after):
             return entries
         at += len(page)
     return []
+
+
+def _offsets(page: Sequence[int], *, first_place: int) -> Callable[[ListedRecording], int]:
+    places = {seq: row_offset(first_place + index, 0) for index, seq in enumerate(page)}
+    return lambda row: places[row.seq]
 
 
 def _among(recordings: Iterable[int], *, are_in: bool = True) -> Condition:

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cffs.catalog.upserts import put_call
 from cffs.core.names import encode_name
 from cffs.standin.thread import StandinThread
 from cffs.tree.indexes import FIELDS
+from tests.catalog.factories import call as new_call
+from tests.catalog.factories import recording as new_recording
 from tests.tree.sample_account import MISSING, Facts, Open, calls_of
 from tests.tree.world import World
 
@@ -48,6 +51,23 @@ async def test_orders(world: Open, standin: StandinThread, order: str, key: Any)
         for limit in (0, 1, 3, len(rows), 10 * len(rows)):
             assert await listed(tree, f"order={order}&limit={limit}") == found[:limit]
             assert await listed(tree, f"limit={limit}&order={order}") == found[:limit]
+
+
+async def test_a_selection_stays_whole_while_rows_change(world: Open, standin: StandinThread) -> None:
+    """A listing or an index that was begun is not cut short by rows that come meanwhile; the next one has them."""
+    async with world() as tree:
+        await tree.names("recordings")
+        name = "order=newest"
+        node = await tree.node(f"search/{name}")
+        first = await listed(tree, name)
+        indexes = await tree.namespace.page(node, after=0)
+        await tree.catalog.write(
+            lambda db: put_call(db, new_call(900_001, recordings=(new_recording(900_002, call_id=900_001),)))
+        )
+        rest = await tree.namespace.page(node, after=indexes[-1].offset)
+        assert [entry.node.recording_id for entry in rest if entry.name.endswith(".mp3")] == first
+        assert len(await listed(tree, name)) == len(first) + 1
+        assert len((await tree.text(f"search/{name}/index.jsonl")).splitlines()) == len(first) + 1
 
 
 async def test_a_sample_is_the_same_all_day(world: Open, standin: StandinThread) -> None:
