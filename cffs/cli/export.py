@@ -9,11 +9,12 @@ without which the folder is no bag, are written last.
 
 import csv
 import hashlib
+import io
 import json
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from cffs.cli.mounts import place_in_mount
 from cffs.cli.search import mount_of
 from cffs.core.listed_names import id_in
 from cffs.core.units import MIB
-from cffs.notes.keys import split_note_name
+from cffs.notes.keys import EXTENSIONS, split_note_name
 from cffs.tree.indexes import FIELDS
 
 _AUDIO = ("mp3", "wav")
@@ -115,7 +116,8 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         os.stat(path)
         yield path
-        yield from (other for other in path.parent.iterdir() if other.stem == path.stem and other != path)
+        notes = (path.with_name(f"{path.name.rpartition('.')[0]}.{extension}") for extension in EXTENSIONS)
+        yield from (note for note in notes if note.exists())
         return
 
     def fail(error: OSError) -> None:
@@ -217,7 +219,7 @@ def _write_tags(
     texts = {
         "bagit.txt": _BAGIT,
         "bag-info.txt": "".join(f"{name}: {value}\n" for name, value in info.items()),
-        "validators.csv": "".join(f"{json.dumps(name)},{json.dumps(text)}\n" for name, text in validators.items()),
+        "validators.csv": _table([("file_name", "validator"), *validators.items()]),
         "manifest-sha256.txt": "".join(
             f"{digest}  data/{_manifest_name(name)}\n" for name, (digest, _nbytes) in sorted(digests.items())
         ),
@@ -229,6 +231,12 @@ def _write_tags(
         (folder / "tagmanifest-sha256.txt").write_text("".join(lines), encoding="utf-8")
     except OSError as error:
         raise Failed(f"cannot write {folder}: {error.strerror}") from error
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _account(mount: Path) -> str:

@@ -12,7 +12,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.procfs import Mount
 from cffs.core.settings import Settings
-from cffs.core.times import date_folders
+from cffs.core.times import date_folders, iso_utc
 from cffs.core.units import NS_PER_MS
 from cffs.daemon.mount_table import mount_at
 
@@ -219,7 +219,6 @@ class _Lines:
     def line(self, row: ViewRow) -> dict[str, object]:
         """The line of a recording, as JSON can carry it."""
         recording = row.recording
-        created_ms = recording.created_ms
         return {
             "cursor": recording.seq,
             "path": str(self.where / (self._path_of_ids(recording) if self._lists_ids else self._path(recording))),
@@ -230,7 +229,7 @@ class _Lines:
             "from": row.from_number or None,
             "to": row.to_number or None,
             "inbound": row.inbound,
-            "created": None if created_ms is None else _iso(created_ms),
+            "created": iso_utc(recording.created_ms),
             "seconds": recording.seconds,
             "state": recording.state.value,
             "labels": self.opened.views.labels(recording.id),
@@ -261,13 +260,6 @@ def _lists_ids(where: Path, settings: Settings) -> bool:
     except (OSError, ValueError):
         names = None
     return (settings.names if names is None else names) == "ids"
-
-
-def _iso(unix_ms: int) -> str | None:
-    try:
-        return datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return None  # the service's time is out of range
 
 
 def _look(where: Path) -> bool:

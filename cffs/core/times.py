@@ -84,6 +84,20 @@ def title_stamp(at_ns: int, *, zone: tzinfo) -> str:
     return _local(at_ns, zone).isoformat(" ")[: len("2016-09-13 15:49:57")]
 
 
+def iso_utc(unix_ms: int | None) -> str | None:
+    """A time as JSON and tables carry it: ISO 8601 in UTC, to the millisecond.
+
+    None where the time is unknown or beyond what a date can hold.
+    """
+    if unix_ms is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(unix_ms / 1000, tz=UTC)
+        return moment.isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
 def parse_day(text: str) -> date | None:
     """The day that `2016-09-13` spells (1970 to 9998), else None."""
     return _date(text) if _DAY.fullmatch(text) else None

@@ -31,7 +31,12 @@ WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 
 def opening(flags: int, context: _Context) -> WriteOpen:
     """What the flags of an open ask for."""
-    return WriteOpen(writes=bool(flags & WRITING_FLAGS), truncates=bool(flags & os.O_TRUNC), pid=context.pid)
+    return WriteOpen(
+        writes=bool(flags & WRITING_FLAGS),
+        truncates=bool(flags & os.O_TRUNC),
+        pid=context.pid,
+        is_exclusive=bool(flags & os.O_EXCL),
+    )
 
 
 class WriteOperations(UnsupportedOperations):

@@ -1,4 +1,4 @@
-"""The notes of a mount: every call to the disk in a thread, one at a time, and the index after each change.
+"""The notes of a mount: each call to the disk in a thread, then the index.
 
 It owns the store, the index and their thread's turn. It must not know the tree.
 

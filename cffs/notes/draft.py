@@ -1,4 +1,4 @@
-"""One note that is open: what is written goes to a copy, which takes the note's place whole.
+"""An open note: writes go to a copy, which takes the note's place whole.
 
 It owns the copy and its descriptor. It must not know which notes there are.
 

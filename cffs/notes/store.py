@@ -4,7 +4,7 @@ It owns the files below one account's folder of `--notes DIR`. It must not know 
 
 A note is `{recording id}/{recording id}.{extension}`; drafts and files under temporary names lie in `.drafts/`. Two
 mounts may share the folder: each publishes whole files, and the last one wins. Each creation and removal touches the
-account's folder, whose time tells the other mount to look again.
+account's folder, by whose time the other mount knows to look again.
 """
 
 import os

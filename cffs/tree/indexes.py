@@ -11,15 +11,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import trio
 
 from cffs.catalog.views import IndexRow
 from cffs.core.one_line import printable_line
+from cffs.core.times import iso_utc
 from cffs.tree import search
-from cffs.tree.contents import Content, Document, Entry
+from cffs.tree.contents import Content, Document, Entry, Remote
 from cffs.tree.context import Context
 from cffs.tree.folder_times import modified_ms
 from cffs.tree.node_handlers import Parts
@@ -58,7 +58,7 @@ class _Form(NamedTuple):
 
 
 def _json_line(fields: Mapping[str, object]) -> str:
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8") + "\n"
+    return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
 def _csv_line(fields: Mapping[str, object]) -> str:
@@ -117,6 +117,7 @@ def _step_of(context: Context, node: AboutFolderNode) -> Step:
         if not entries:
             return None
         lines = (form.line(fields) for fields in _rows(context, entries))
+        # a lone surrogate of the service is no UTF-8
         return "".join(lines).encode("utf-8", "replace"), entries[-1].offset
 
     return step
@@ -145,7 +146,7 @@ def _fields(context: Context, entry: Entry, node: Mp3Node | WavNode, row: IndexR
     key = object_key(node)
     fact = context.catalog.fact(key) if key is not None else None
     exact = None if fact is None else fact.nbytes
-    hint = getattr(entry.content, "hint_nbytes", None)
+    hint = entry.content.hint_nbytes if isinstance(entry.content, Remote) else None
     form = "mp3" if isinstance(node, Mp3Node) else "wav"
     return {
         "file_name": entry.name,
@@ -154,7 +155,7 @@ def _fields(context: Context, entry: Entry, node: Mp3Node | WavNode, row: IndexR
         "id": recording_id,
         "call_id": None if row is None else row.call_id or None,
         "campaign_id": None if row is None else row.campaign_id or None,
-        "created": None if row is None else _iso(row.created_ms),
+        "created": None if row is None else iso_utc(row.created_ms),
         "from": None if row is None else row.from_number or None,
         "to": None if row is None else row.to_number or None,
         "inbound": None if row is None else row.inbound,
@@ -165,10 +166,3 @@ def _fields(context: Context, entry: Entry, node: Mp3Node | WavNode, row: IndexR
         "nbytes_is_exact": exact is not None,
         "notes": [] if context.notes is None else list(context.notes.extensions(recording_id)),
     }
-
-
-def _iso(unix_ms: int | None) -> str | None:
-    try:
-        return None if unix_ms is None else datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat()
-    except (OverflowError, ValueError, OSError):
-        return None  # the service's time is out of range

@@ -136,16 +136,17 @@ def content(context: Context, node: NoteNode) -> Spooled:
 
 async def _create(context: Context, folder: Node, name: str, opening: WriteOpen) -> tuple[Node, WritableFile]:
     key = await _key_to_write(context, folder, name)
-    return _node_of(key), await _opened(context, key, creates=True, truncates=opening.truncates)
+    file = await _notes(context).open(key, creates=True, is_exclusive=opening.is_exclusive)
+    return _node_of(key), await _truncated(file, opening)
 
 
 async def _open(context: Context, node: NoteNode, opening: WriteOpen) -> WritableFile:
-    return await _opened(context, _key_of(node), creates=False, truncates=opening.truncates)
+    return await _truncated(await _notes(context).open(_key_of(node)), opening)
 
 
-async def _opened(context: Context, key: Key, *, creates: bool, truncates: bool) -> NoteFile:
-    file = await _notes(context).open(key, creates=creates)
-    if truncates:
+async def _truncated(file: NoteFile, opening: WriteOpen) -> NoteFile:
+    """The file, emptied where the open asks for that."""
+    if opening.truncates:
         try:
             await file.truncate(0)
         except CffsError:

@@ -47,11 +47,12 @@ class WritableFile(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOpen:
-    """How a file is opened: what for, and by which process (a thread's id)."""
+    """How a file is opened: what for, and by which process (a thread's id). `is_exclusive`: it must not exist yet."""
 
     writes: bool
     truncates: bool
     pid: int
+    is_exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

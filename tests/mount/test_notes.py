@@ -136,6 +136,11 @@ def test_two_mounts_share_a_folder(said, home, standin, tmp_path):
             assert there.read_text() == "from here"
             there.write_text("from there")
             until(lambda: recording.with_suffix(".txt").read_text() == "from there")
+            here = recording.with_suffix(".srt")
+            assert not here.exists()
+            there.with_suffix(".srt").write_text("from there")
+            with pytest.raises(FileExistsError):
+                here.open("x")
 
 
 def test_a_full_disk(said, home, standin, tmp_path):

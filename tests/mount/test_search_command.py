@@ -70,5 +70,9 @@ def test_from_transcripts_to_a_bag(said, home, standin):
         assert oxum in (bag / "bag-info.txt").read_text()
         with (bag / "data/index.csv").open() as file:
             assert {row["id"] for row in csv.DictReader(file)} == set(numbers[:3])
+        with (bag / "validators.csv").open() as file:
+            shown = {row["file_name"]: row["validator"] for row in csv.DictReader(file)}
+        assert shown.keys() == {path.name for path in payload if path.suffix == ".mp3"}
+        assert all(shown.values())
         secrets = (variables["CFFS_APIKEY"], variables["CFFS_LOGIN"], variables["CFFS_PASSWORD"])
         assert not [secret for secret in secrets for path in bag.glob("*.*") if secret in path.read_text()]

@@ -1,4 +1,4 @@
-"""The notes of a mount: the index follows, and a disk that fails costs its own callers alone."""
+"""The index follows the notes; a failing disk costs its own callers alone."""
 
 from collections.abc import Callable
 from pathlib import Path
