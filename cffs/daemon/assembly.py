@@ -1,11 +1,13 @@
-"""The assembly of a mount: four builders make its parts, floor by floor.
+"""The assembly of an account: its service, catalogue, objects and tree.
 
 Every part gets what it needs when it is made; nothing is set afterwards, but for the search for credentials
 (`Transport.renew_by`). So the tables that parts above and below share (inodes, handles, calls in flight) are made
-before both. `daemon/mount_parts` puts one mount together with these builders, and tests put together theirs, with other
-leaves.
+before both. Each floor has a builder here; what the kernel speaks to is built in `daemon/kernel_assembly`.
+`daemon/mount_parts` puts one mount together with these builders, `fsspec_plugin/` a tree without a mount, and tests
+put together theirs, with other leaves.
 
-Owns which part is given which. It must not know how a mount starts and ends, and it opens nothing of the kernel's.
+Owns which part is given which. It must not know how a mount starts and ends, nor the kernel: it works where pyfuse3
+cannot be imported.
 """
 
 import sqlite3
@@ -14,8 +16,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pyfuse3
 
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
@@ -32,26 +32,13 @@ from cffs.core.errors import UsageError
 from cffs.core.settings import OriginSettings, Settings
 from cffs.core.times import date_folders
 from cffs.core.units import NS_PER_MS
-from cffs.daemon.audit_log import AuditLog
-from cffs.daemon.audited_operations import AuditedOperations, noting
 from cffs.daemon.background import NurseryBackground, open_background
-from cffs.daemon.thumbnailers import HeadForThumbnailers
-from cffs.fuse.attributes import AttributeMaker, KernelCaching
-from cffs.fuse.guard import CallTable, GuardedOperations
-from cffs.fuse.handlers import Handlers
-from cffs.fuse.handles import HandleTable
-from cffs.fuse.inode_versions import InodeVersions
-from cffs.fuse.invalidation import FactsToCatalog
-from cffs.fuse.operations import Operations
-from cffs.fuse.presentation import KernelState, KernelView, Presentation
-from cffs.fuse.readdir import ReaddirReply
 from cffs.notes.account_notes import AccountNotes
 from cffs.reader.digests import Digests
+from cffs.reader.object_info import FactsListener
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.tree.context import Context, SearchNote
-from cffs.tree.inodes import InodeTable
-from cffs.tree.namespace import Namespace
-from cffs.tree.xattrs import attributes_teller
+from cffs.tree.nodes import Node
 from cffs.writer.account_actions import AccountActions
 from cffs.writer.uploads import Uploads
 
@@ -77,42 +64,18 @@ class CatalogueParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReaderParts:
-    """The bytes of objects, and what the kernel holds of them."""
+class TreeLeaves:
+    """What the tree ends in. `now_ns` is the wall clock; `mountpoint` is what stands before the paths of the tree."""
 
-    cache: MemoryCache
-    disk: DiskCache | None
-    kernel: KernelState
-    listener: FactsToCatalog
-    objects: ObjectRegistry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeParts:
-    """The tree, and the operations over it. `audited` is the wrapper that notes open files, where there is one."""
-
-    namespace: Namespace
-    handlers: Handlers
-    operations: GuardedOperations
-    audited: AuditedOperations | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaves:
-    """What the tree and the operations end in: a mount gives its own, a test what it can look into."""
-
-    calls: CallTable
     own_files: Mapping[str, Callable[[], bytes]]
     now_ns: Callable[[], int] = time.time_ns
-    readdir_reply: ReaddirReply = pyfuse3.readdir_reply
     search_note: SearchNote = field(default_factory=SearchNote)
     uploads: Uploads | None = None
     notes: AccountNotes | None = None
     mountpoint: str = ""
-    audit: AuditLog | None = None
 
 
-# -- the four builders --
+# -- the builders --
 
 
 @asynccontextmanager
@@ -161,21 +124,17 @@ async def open_catalogue(
         )
 
 
-def build_reader(
+def build_objects(
     settings: Settings,
     origin: OriginParts,
     catalogue: CatalogueParts,
     *,
     cache: MemoryCache,
     disk: DiskCache | None,
-    view: KernelView,
-) -> ReaderParts:
-    """The reader of objects, over the caches given. `view` is the way into the kernel."""
-    kernel = KernelState(
-        inodes=InodeTable(catalogue.catalog.versions), versions=InodeVersions(), handles=HandleTable(), view=view
-    )
-    listener = FactsToCatalog(catalogue.catalog, kernel)
-    objects = ObjectRegistry(
+    listener: FactsListener,
+) -> ObjectRegistry:
+    """The reader of objects, over the caches given. `listener` learns what answers say."""
+    return ObjectRegistry(
         opener=origin.transport,
         cache=cache,
         disk=disk,
@@ -183,15 +142,20 @@ def build_reader(
         settings=settings.reader(),
         listener=listener,
     )
-    return ReaderParts(cache=cache, disk=disk, kernel=kernel, listener=listener, objects=objects)
 
 
-def build_tree(
-    settings: Settings, origin: OriginParts, catalogue: CatalogueParts, reader: ReaderParts, leaves: Leaves
-) -> TreeParts:
-    """The tree, the handlers over it, what the settings wrap around these, and the guard around it all."""
-    catalog, objects, kernel = catalogue.catalog, reader.objects, reader.kernel
-    context = Context(
+def build_context(
+    settings: Settings,
+    origin: OriginParts,
+    catalogue: CatalogueParts,
+    *,
+    objects: ObjectRegistry,
+    leaves: TreeLeaves,
+    name_changed: Callable[[Node, str], None],
+) -> Context:
+    """What the tree works with. `name_changed`: see Context."""
+    catalog = catalogue.catalog
+    return Context(
         account=catalogue.account,
         listings=catalogue.listings,
         completion=RowCompletion(catalogue.account),
@@ -201,7 +165,7 @@ def build_tree(
         own_files=leaves.own_files,
         actions=AccountActions(catalogue.account, wall_ms=lambda: leaves.now_ns() // NS_PER_MS),
         digest=Digests(objects).digest,
-        name_changed=kernel.forget_name,
+        name_changed=name_changed,
         is_writable=settings.writable,
         uploads=leaves.uploads,
         notes=leaves.notes,
@@ -210,26 +174,3 @@ def build_tree(
         is_refused=origin.transport.is_refused,
         search_note=leaves.search_note,
     )
-    namespace = Namespace(context, kernel.inodes)
-    first_seen_ns = catalog.first_seen_ms * NS_PER_MS
-    url_of = settings.origin().url_of
-    handlers: Handlers = Operations(
-        Presentation(
-            namespace=namespace,
-            objects=objects,
-            catalog=catalog,
-            kernel=kernel,
-            attributes=AttributeMaker(settings.fuse(), KernelCaching(), first_seen_ns=first_seen_ns),
-            now_ns=leaves.now_ns,
-        ),
-        budget_seconds=leaves.calls.budget_seconds,
-        readdir_reply=leaves.readdir_reply if leaves.audit is None else noting(leaves.readdir_reply),
-        attributes_of=attributes_teller(context, namespace, objects.held_nbytes, url_of) if settings.xattrs else None,
-    )
-    if settings.thumbnailers == "head":
-        handlers = HeadForThumbnailers(handlers, kernel.handles)
-    audited = None
-    if leaves.audit is not None:
-        handlers = audited = AuditedOperations(handlers, kernel=kernel, audit=leaves.audit, now_ns=leaves.now_ns)
-    operations = GuardedOperations(handlers, leaves.calls)
-    return TreeParts(namespace=namespace, handlers=handlers, operations=operations, audited=audited)

@@ -21,16 +21,7 @@ from cffs.core.settings import Settings
 from cffs.core.units import NS_PER_MS
 from cffs.daemon import malloc
 from cffs.daemon.account_folder import AccountFolders
-from cffs.daemon.assembly import (
-    CatalogueParts,
-    Leaves,
-    OriginParts,
-    ReaderParts,
-    build_reader,
-    build_tree,
-    open_catalogue,
-    open_origin,
-)
+from cffs.daemon.assembly import CatalogueParts, OriginParts, open_catalogue, open_origin
 from cffs.daemon.audit_log import AuditLog
 from cffs.daemon.background import NurseryBackground
 from cffs.daemon.control import Command
@@ -40,6 +31,7 @@ from cffs.daemon.disk_cache_setup import cache_commands, open_disk_cache, troubl
 from cffs.daemon.explain import Explain
 from cffs.daemon.folder_facts import FolderFacts
 from cffs.daemon.kernel import HANDLER_SHARE, handler_budget, request_limit_seconds
+from cffs.daemon.kernel_assembly import Leaves, ReaderParts, build_reader, build_tree
 from cffs.daemon.mount_services import MountServices, ServiceState
 from cffs.daemon.notes_setup import opened_notes
 from cffs.daemon.prefetch_command import PrefetchCommand
@@ -48,7 +40,7 @@ from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
 from cffs.daemon.status import Status, config_toml
 from cffs.daemon.upload_setup import opened_uploads
 from cffs.fuse.guard import CallTable
-from cffs.fuse.presentation import KernelView
+from cffs.fuse.invalidation import KernelView
 from cffs.tree.context import SearchNote
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace

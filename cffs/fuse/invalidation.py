@@ -1,60 +1,87 @@
-"""News for the kernel: learned sizes, and objects that changed.
+"""News for the kernel: what it was shown and has to forget.
 
-Owns the way from the reader's discoveries to the catalogue and on to the kernel. It must not know how a change is
-found.
+Owns what has to be taken back from the kernel (inexact sizes, names that changed), and the way of the catalogue's
+changes to it. It must not know how a change is found.
 """
 
 import logging
+from collections.abc import Callable
+from itertools import islice
 
+import pyfuse3
 import trio
 
 from cffs.catalog.store import Catalog
-from cffs.core.values import Emptiness
-from cffs.fuse.presentation import KernelState, KernelView
-from cffs.reader.object_info import Known, Learned
-from cffs.tree.context import known_of
+from cffs.core.ids import Inode
+from cffs.core.names import to_kernel
 
 log = logging.getLogger(__name__)
+
+#: Inodes whose shown size was not exact and may have to be corrected (130 bytes each). Past this the oldest keep their
+#: hint until they are opened, or the kernel asks again by itself (`KernelCaching.hint_seconds`).
+_MOST_NOTED = 50_000
+#: So many are forgotten at a time: the first key of a dict is found by passing over all that were deleted before it.
+_FORGOTTEN_AT_A_TIME = 5_000
+
 
 #: How many inodes the kernel is made to forget (a system call each) before other tasks have their turn.
 _AT_A_TIME = 500
 
 
-class FactsToCatalog:
-    """The reader's listener: facts go to the catalogue, and a changed object gets a new inode."""
+class KernelView:
+    """What the kernel was shown that may have to be taken back."""
 
-    def __init__(self, catalog: Catalog, kernel: KernelState) -> None:
-        self._catalog = catalog
-        self._kernel = kernel
+    def __init__(
+        self,
+        forget: Callable[[Inode], None] | None = None,
+        forget_name: Callable[[Inode, str], None] | None = None,
+    ) -> None:
+        """`forget` and `forget_name` speak to the kernel; without a mount, a test gives its own."""
+        self._inexact: dict[str, Inode] = {}
+        self._forget = forget or _forget_attributes
+        self._forget_name = forget_name or _forget_entry
 
-    def known(self, key: str) -> Known | None:
-        """What an answer said before, also one of an earlier mount; its source is left out."""
-        return known_of(self._catalog, key)
+    def note(self, key: str, inode: Inode) -> None:
+        """The kernel was shown a size of the object `key` that is not exact."""
+        self._inexact[key] = inode
+        if len(self._inexact) > _MOST_NOTED:
+            for oldest in list(islice(self._inexact, _FORGOTTEN_AT_A_TIME)):
+                del self._inexact[oldest]
 
-    def emptiness(self, key: str) -> Emptiness:
-        """What the metadata say of the object's having no bytes."""
-        return self._catalog.emptiness(key)
+    def noted(self) -> list[str]:
+        """Every object of which the kernel was shown a size that is not exact."""
+        return list(self._inexact)
 
-    def learned(self, learned: Learned) -> None:
-        """An answer gave size and validator. An object without bytes is not remembered: most often it is a mishap."""
-        if learned.total_nbytes == 0:
-            return
-        self._catalog.learn(
-            object_key=learned.key,
-            source=learned.source.key,
-            nbytes=learned.total_nbytes,
-            validator=learned.validator,
-            modified_ns=learned.last_modified_ns,
-            is_known_version=learned.is_known_version,
-        )
+    def forget_attributes(self, inode: Inode) -> None:
+        """Have the kernel ask for the inode's attributes again. Allowed inside a handler; never a checkpoint.
 
-    def changed(self, key: str) -> None:
-        """The origin has another version: open handles go stale, and the object's names stand for new inodes."""
-        if self._catalog.unlearn(key):
-            log.info("object changed at the origin object=%s", key)
-        for inode in self._kernel.inodes_of(key):
-            self._kernel.inodes.retire(inode)
-            self._kernel.view.forget_attributes(inode)
+        Pages are not touched: invalidating those locks what a waiting read may hold.
+        """
+        self._forget(inode)
+
+    def forget_attributes_of(self, key: str) -> None:
+        """Have the kernel ask again for the attributes of the inode that last showed the object, if its size was not
+        exact."""
+        inode = self._inexact.pop(key, None)
+        if inode is not None:
+            self._forget(inode)
+
+    def forget_name(self, folder: Inode, name: str) -> None:
+        """Have the kernel look the name up again. Allowed inside a handler: a thread does it, and nothing waits for
+        it."""
+        self._forget_name(folder, name)
+
+
+def _forget_entry(folder: Inode, name: str) -> None:
+    pyfuse3.invalidate_entry_async(pyfuse3.InodeT(folder), pyfuse3.FileNameT(to_kernel(name)), ignore_enoent=True)
+
+
+def _forget_attributes(inode: Inode) -> None:
+    try:
+        pyfuse3.invalidate_inode(pyfuse3.InodeT(inode), attr_only=True)
+    except OSError as problem:
+        # ENOENT: the kernel does not hold the inode any more, so there is nothing to forget
+        log.debug("attributes not invalidated inode=%d reason=%s", inode, problem)
 
 
 async def drain_changes(catalog: Catalog, view: KernelView) -> None:

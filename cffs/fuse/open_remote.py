@@ -1,12 +1,12 @@
 """OPEN of a file whose bytes are the service's: one inode, one version.
 
-What is known is used, so that an open costs no request. Owns which version an inode is tied to at its open. It must not
+Owns which version an inode is tied to at its open. It must not
 know names, nor how bytes are fetched.
 """
 
 import pyfuse3
 
-from cffs.core.errors import RemoteObjectChanged, RemoteObjectMissing
+from cffs.core.errors import RemoteObjectChanged
 from cffs.core.ids import Inode
 from cffs.fuse.growing_files import GrowingFiles
 from cffs.fuse.handles import RemoteHandle
@@ -16,6 +16,7 @@ from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.contents import Remote
 from cffs.tree.nodes import Node
+from cffs.tree.object_opening import ObjectOpening
 
 
 class RemoteOpener:
@@ -26,15 +27,13 @@ class RemoteOpener:
         self._objects = presentation.objects
         self._catalog = presentation.catalog
         self._kernel = presentation.kernel
-        self._now_ns = presentation.now_ns
+        self._opening = ObjectOpening(presentation.objects, presentation.catalog, now_ns=presentation.now_ns)
         self._listing_order = listing_order
         self._growing = growing
 
     async def note_missing(self, content: Remote) -> None:
-        """The service does not have the object. Once its row is removed for that, its bytes go too, but for pinned
-        ones. Always a checkpoint."""
-        if await self._catalog.note_missing(content.key, now_ms=self._now_ns() // 1_000_000):
-            self._objects.let_go(content.key)
+        """See ObjectOpening.note_missing."""
+        await self._opening.note_missing(content)
 
     async def open(self, inode: Inode, node: Node, content: Remote) -> pyfuse3.FileInfo:
         """A handle whose size is exact, except where the origin gives no total, and for a recording in progress.
@@ -45,27 +44,14 @@ class RemoteOpener:
         self._namespace.require_readable(content)
         if is_being_made(content):
             return await self._growing.open(inode, node, content)
-        known = self._namespace.known(content)
-        try:
-            if known is not None and await self._objects.revalidation.is_another(content.key, content.sources, known):
-                known = self._namespace.known(content)
-            file = await self._objects.open(
-                content.key,
-                content.sources,
-                known=known,
-                hint_nbytes=content.hint_nbytes,
-                reader=inode,
-                has_pages=self._kernel.versions.of(inode) is not None,
-            )
-        except RemoteObjectMissing:
-            await self.note_missing(content)
-            raise
+        has_pages = self._kernel.versions.of(inode) is not None
+        file, was_known = await self._opening.open(content, reader=inode, has_pages=has_pages)
         if not file.is_settled:
             self._kernel.versions.note_unsized(inode)
             return self._growing.open_unsettled(inode, node, file)
         keeps_pages = self._tie(inode, content.key, file)
         number = self._kernel.handles.add(RemoteHandle(inode, node, content.key, file))
-        if known is None:
+        if not was_known:
             self._objects.revalidation.confirm(content.key)
         self._listing_order.opened(inode, content, file)
         # pages belong to the inode, which is one version, so they may be kept; without a total none is made

@@ -17,7 +17,7 @@ from cachetools import TTLCache
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
-from cffs.fuse.presentation import KernelView
+from cffs.fuse.invalidation import KernelView
 from cffs.tree.inodes import InodeTable
 from cffs.tree.nodes import Node
 

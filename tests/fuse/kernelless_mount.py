@@ -16,17 +16,19 @@ from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
 from cffs.core.settings import Credentials, Settings
 from cffs.core.units import NS_PER_MS
-from cffs.daemon.assembly import Leaves, build_reader, build_tree, open_catalogue, open_origin
+from cffs.daemon.assembly import open_catalogue, open_origin
 from cffs.daemon.background import NurseryBackground
+from cffs.daemon.kernel_assembly import Leaves, build_reader, build_tree
 from cffs.fuse.guard import CallTable, GuardedOperations
 from cffs.fuse.handlers import Handlers
 from cffs.fuse.handles import HandleTable
-from cffs.fuse.invalidation import FactsToCatalog, drain_changes
-from cffs.fuse.presentation import KernelState, KernelView
+from cffs.fuse.invalidation import KernelView, drain_changes
+from cffs.fuse.presentation import KernelState
 from cffs.fuse.readdir import ReaddirReply
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.account import Account
 from cffs.standin.server import Standin
+from cffs.tree.facts_to_catalog import FactsToCatalog
 from cffs.tree.inodes import InodeTable
 from cffs.tree.namespace import Namespace
 from tests.fuse.kernel import Kernel, take_entry

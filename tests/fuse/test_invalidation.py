@@ -8,8 +8,7 @@ import trio.testing
 from cffs.catalog.changes import MAX_PENDING
 from cffs.catalog.store import Catalog
 from cffs.core.ids import Inode
-from cffs.fuse.invalidation import drain_changes
-from cffs.fuse.presentation import KernelView
+from cffs.fuse.invalidation import KernelView, drain_changes
 
 
 async def test_more_changes_than_are_kept(tmp_path: Path, nursery: trio.Nursery) -> None:

@@ -16,7 +16,7 @@ from trio.testing import MockClock
 
 from cffs.core.errors import StaleHandle
 from cffs.core.ids import Inode
-from cffs.fuse.presentation import KernelView
+from cffs.fuse.invalidation import KernelView
 from cffs.fuse.snapshots import Pages, Snapshots
 from cffs.tree.inodes import InodeTable
 from cffs.tree.nodes import LISTED, AboutFolderNode, CallJsonNode, CampaignNode, Kind, Node

@@ -10,9 +10,10 @@ from cffs.catalog.listing_sync import ListingSync
 from cffs.catalog.store import Catalog
 from cffs.core.settings import Credentials, Settings
 from cffs.core.units import MIB, NS_PER_MS
-from cffs.daemon.assembly import Leaves, build_reader, build_tree, open_catalogue, open_origin
+from cffs.daemon.assembly import open_catalogue, open_origin
+from cffs.daemon.kernel_assembly import Leaves, build_reader, build_tree
 from cffs.fuse.guard import CallTable
-from cffs.fuse.presentation import KernelView
+from cffs.fuse.invalidation import KernelView
 from cffs.reader.object_registry import ObjectRegistry
 from cffs.standin.thread import StandinThread
 from cffs.tree.contents import Document, Entry, Remote
