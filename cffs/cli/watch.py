@@ -1,8 +1,8 @@
 """`cffs watch`: a JSON line for each recording as it appears.
 
-It owns the line, the place where a watch continues, and what `--since` means. It must not know how the mount learns of
-recordings: it reads the catalogue that the mount keeps, and opening a folder makes the mount look, no oftener than its
-`--dir-ttl`. It sends no request; where the mount ends, it waits for the next one.
+It owns the line, and what `--since` means. It must not know how the mount learns of recordings: it reads the catalogue
+that the mount keeps, and opening a folder makes the mount look, no oftener than its `--dir-ttl`. It sends no request;
+where the mount ends, it waits for the next one.
 """
 
 import json
@@ -28,7 +28,9 @@ from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import absolute
 from cffs.cli.options import complete_folder, given_options, load, settings_options
 from cffs.cli.status import cffs_mount
-from cffs.cli.watch_jobs import Jobs, Place, parse_command
+from cffs.cli.watch_jobs import Jobs, parse_command
+from cffs.cli.watch_notify import Notifications, NotShown
+from cffs.cli.watch_place import Place, cursor_in, keep, kept_in
 from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.procfs import Mount
@@ -38,9 +40,6 @@ from cffs.core.units import NS_PER_MS
 from cffs.daemon.mount_table import mount_at
 
 _PAUSE_SECONDS = 1.0
-#: As much of a state file as is read: a cursor, and 50,000 recordings that are not done.
-_MAX_STATE_NBYTES = 2**20
-_MAX_CURSOR_DIGITS = 19
 
 
 @click.command(short_help="Print a line per new recording.")
@@ -50,6 +49,7 @@ _MAX_CURSOR_DIGITS = 19
 @click.option("--once", is_flag=True, help="Print what there is, and end.")
 @click.option("--exec", "command", metavar="CMD", help="Run CMD for each instead; {} is its path.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="So many at once.  [1]")
+@click.option("--notify", is_flag=True, help="Show desktop notifications instead.")
 @settings_options
 def watch(
     mountpoint: Path,
@@ -58,14 +58,18 @@ def watch(
     once: bool,
     command: str | None,
     jobs: int,
+    notify: bool,
     **parameters: Any,
 ) -> int:
-    """Print a JSON line per recording of the mount at MOUNTPOINT as it appears, until Ctrl-C.
+    """Print a JSON line per recording as it appears at MOUNTPOINT, until Ctrl-C.
 
     Each line has a `cursor`: --since CURSOR continues after it, as --state does by itself. A DAY begins in the time
     zone of the mount's names. With --state, a command of --exec that failed runs again at the next start.
     """
+    if notify and command is not None:
+        raise click.UsageError("--notify and --exec are two watches; start each by itself, with a --state of its own")
     words = None if command is None else parse_command(command)
+    notifications = Notifications() if notify else None
     settings = load(given_options(parameters)).settings
     settings.require_credentials()
     where = absolute(mountpoint)
@@ -74,7 +78,7 @@ def watch(
     lists_ids = _lists_ids(where, settings)
     with opened_catalog(settings) as opened:
         try:
-            kept = _kept(state) if since is None else None
+            kept = kept_in(state) if since is None else None
             start = str(kept.cursor) if kept is not None else since
             _look(where)
             cursor, conditions = (0, []) if start is None else _start(start, opened.zone)
@@ -85,13 +89,17 @@ def watch(
                 cursor = opened.newest_seq()
             place = Place(cursor, set() if kept is None else kept.undone)
             if not conditions:  # a day is no place; the first line makes it one
-                _keep(state, place)
+                keep(state, place)
             lines = _Lines(opened, where, lists_ids=lists_ids)
-            take = _Printed(lines, state, place) if words is None else _Run(lines, state, place, words, jobs)
-            _follow(take, opened, where, conditions, once=once, pause=pause)
+            taker: _Printed | _Run | _Notified = _Printed(lines, state, place)
+            if words is not None:
+                taker = _Run(lines, state, place, words, jobs)
+            elif notifications is not None:
+                taker = _Notified(lines, state, place, notifications)
+            _follow(taker, opened, where, conditions, once=once, pause=pause)
         except KeyboardInterrupt:
             return 0
-    return 1 if take.failed else 0
+    return 1 if taker.failed else 0
 
 
 class _Printed:
@@ -104,17 +112,18 @@ class _Printed:
         self._state = state
         self.place = place
 
-    def take(self, row: ViewRow) -> None:
-        """Print its line, and keep the place."""
-        with _unbroken():
-            click.echo(json_text(self._lines.line(row)))
-            self.place.cursor = row.recording.seq
-            _keep(self._state, self.place)
+    def take(self, rows: Iterator[ViewRow]) -> None:
+        """Print their lines, and keep the place after each."""
+        for row in rows:
+            with _unbroken():
+                click.echo(json_text(self._lines.line(row)))
+                self.place.cursor = row.recording.seq
+                keep(self._state, self.place)
 
     def end(self, cursor: int) -> None:
         """There are no more."""
         self.place.cursor = cursor
-        _keep(self._state, self.place)
+        keep(self._state, self.place)
 
 
 class _Run:
@@ -126,29 +135,71 @@ class _Run:
         self._lines = lines
         self._state = state
         self.place = place
-        self._jobs = Jobs(command, at_once=at_once, place=place, keep=partial(_keep, state))
+        self._jobs = Jobs(command, at_once=at_once, place=place, keep=partial(keep, state))
         for seq in sorted(place.undone):
-            for row in _new(lines.opened, seq - 1, [Condition("r.seq = ?", (seq,))]):
-                self.take(row)
+            self.take(_new(lines.opened, seq - 1, [Condition("r.seq = ?", (seq,))]))
 
     @property
     def failed(self) -> int:
         """How many commands have failed."""
         return self._jobs.failed
 
-    def take(self, row: ViewRow) -> None:
-        """Begin its command; waits while as many run as may."""
-        self._jobs.run(row.recording.seq, str(self._lines.line(row)["path"]))
+    def take(self, rows: Iterator[ViewRow]) -> None:
+        """Begin their commands; waits while as many run as may."""
+        for row in rows:
+            self._jobs.run(row.recording.seq, str(self._lines.line(row)["path"]))
 
     def end(self, cursor: int) -> None:
         """There are no more; returns once all commands have ended."""
         self._jobs.wait()
         self.place.cursor = cursor
-        _keep(self._state, self.place)
+        keep(self._state, self.place)
+
+
+class _Notified:
+    """Shows one desktop notification of all that is new at one look.
+
+    What could not be shown is new at the next look again.
+    """
+
+    failed = 0
+
+    def __init__(self, lines: "_Lines", state: Path | None, place: Place, notifications: Notifications) -> None:
+        self._lines = lines
+        self._state = state
+        self._notifications = notifications
+        self._problem = ""
+        self.place = place
+
+    def take(self, rows: Iterator[ViewRow]) -> None:
+        """Show how many there are, and the newest; then keep the place."""
+        newest: ViewRow | None = None
+        count = 0
+        for row in rows:
+            newest, count = row, count + 1
+        if newest is None:
+            return
+        try:
+            self._notifications.show(self._lines.line(newest), count=count)
+        except NotShown as problem:
+            if not self._problem:
+                tell(f"{problem}; waiting for it")
+            self._problem = str(problem)
+            return
+        self._problem = ""
+        self.place.cursor = newest.recording.seq
+        keep(self._state, self.place)
+
+    def end(self, cursor: int) -> None:
+        """There are no more. Raises Failed where they could not be shown."""
+        if self._problem:
+            raise Failed(self._problem)
+        self.place.cursor = cursor
+        keep(self._state, self.place)
 
 
 def _follow(
-    taker: _Printed | _Run,
+    taker: _Printed | _Run | _Notified,
     opened: CatalogFile,
     where: Path,
     conditions: list[Condition],
@@ -158,10 +209,10 @@ def _follow(
 ) -> None:
     is_there = True
     while True:
-        for row in _new(opened, taker.place.cursor, conditions):
-            taker.take(row)
+        newest = opened.newest_seq()
+        taker.take(_new(opened, taker.place.cursor, conditions))
         if once:
-            taker.end(max(taker.place.cursor, opened.newest_seq()))
+            taker.end(max(taker.place.cursor, newest))
             return
         pause.wait(_PAUSE_SECONDS)
         was_there, is_there = is_there, _look(where)
@@ -192,7 +243,7 @@ def _start(since: str, zone: tzinfo) -> tuple[int, list[Condition]]:
     """The place and the conditions of --since. Days and times without an offset are of `zone`, as those in names."""
     if since == "start":
         return 0, []
-    if (cursor := _cursor(since)) is not None:
+    if (cursor := cursor_in(since)) is not None:
         return cursor, []
     try:
         day = datetime.fromisoformat(since)
@@ -200,12 +251,6 @@ def _start(since: str, zone: tzinfo) -> tuple[int, list[Condition]]:
         raise click.UsageError("--since takes a cursor, `start`, or a day like 2026-11-22") from error
     made = day if day.tzinfo is not None else day.replace(tzinfo=zone)
     return 0, [Condition("+r.created_ms >= ?", (int(made.timestamp() * 1000),))]
-
-
-def _cursor(text: str) -> int | None:
-    """A sequence number of the catalogue, which has 64 bits; None for any other text."""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_CURSOR_DIGITS
-    return int(text) if is_number and int(text) < 2**63 else None
 
 
 class _Lines:
@@ -293,42 +338,3 @@ def _require_account(settings: Settings, mount: Mount) -> None:
         holder = {}
     if not isinstance(holder, dict) or holder.get("mountpoint") != name:
         raise Failed(f"{where} is a mount of another account or cache folder; give this command the mount's options")
-
-
-def _kept(state: Path | None) -> Place | None:
-    try:
-        text = "" if state is None else _read(state).decode("ascii", "replace").strip()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Failed(f"cannot read {state}: {error.strerror}") from error
-    numbers = [_cursor(line) for line in text.split("\n")] if text else []
-    known = [number for number in numbers if number is not None]
-    if len(known) != len(numbers):
-        raise Failed(f"{state} is no place that cffs watch kept; name another file")
-    return Place(known[0], set(known[1:])) if known else None
-
-
-def _read(state: Path) -> bytes:
-    """As much as a place may have; a pipe is not waited for."""
-    descriptor = os.open(state, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, _MAX_STATE_NBYTES)
-    finally:
-        os.close(descriptor)
-
-
-def _keep(state: Path | None, place: Place) -> None:
-    """Store the place, after its line was written: a crash in between repeats one line and loses none."""
-    if state is None:
-        return
-    new = state.with_name(f"{state.name}.new")
-    try:
-        # a new file each time: a link that was planted there, or a file that a crash left, is not written to
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(place.text())
-        new.replace(state)
-    except OSError as error:
-        raise Failed(f"cannot write {state}: {error.strerror}") from error

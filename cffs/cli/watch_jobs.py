@@ -1,33 +1,20 @@
 """`cffs watch --exec`: a command for each new recording, some at once, each once.
 
-It owns the running commands and which recordings are not done. It must not know where recordings come from.
+It owns the running commands. It must not know where recordings come from.
 
-The place that is kept has two parts: the newest recording that was begun, and those up to it that are not done, since
-their command failed, or runs still. After kill -9 a command that was running is run again; none is ever left out.
+A recording is not done while its command runs, and where it failed. After kill -9 a command that was running is run
+again; none is ever left out.
 """
 
 import shlex
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import click
 
 from cffs.cli.messages import tell
-
-
-@dataclass(slots=True)
-class Place:
-    """How far a watch has come: `cursor` is the newest recording that was begun or printed, `undone` are those up to
-    there whose command has not succeeded."""
-
-    cursor: int = 0
-    undone: set[int] = field(default_factory=set)
-
-    def text(self) -> str:
-        """As it is kept in a file: the cursor, and a line for each that is not done."""
-        return "".join(f"{number}\n" for number in (self.cursor, *sorted(self.undone)))
+from cffs.cli.watch_place import Place
 
 
 def parse_command(text: str) -> tuple[str, ...]:

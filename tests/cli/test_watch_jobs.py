@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from cffs.cli.watch_jobs import Jobs, Place, parse_command
+from cffs.cli.watch_jobs import Jobs, parse_command
+from cffs.cli.watch_place import Place
 
 
 @pytest.mark.parametrize(

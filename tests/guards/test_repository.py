@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,8 @@ BROAD_EXCEPTS = {
 }
 #: Distribution name where it is not the import's.
 IMPORT_NAMES: dict[str, str] = {}
+#: Extras that only scripts/ and tests/ use.
+FOR_DEVELOPERS = frozenset({"dev", "mutation", "bench"})
 #: Imported by nothing here, needed by what is: nothing so far.
 NOT_IMPORTED: frozenset[str] = frozenset()
 
@@ -150,10 +153,11 @@ def test_locks_are_fresh(lock):
 
 
 def test_declared_is_imported():
-    """The run-time dependencies are exactly what the code imports from outside the standard library."""
+    """The run-time dependencies and the extras for users are exactly what the code imports from outside the standard
+    library."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=~! \[]", item)[0].lower().replace("-", "_") for item in project["dependencies"]}
-    declared = {IMPORT_NAMES.get(name, name) for name in declared}
+    extras = {name: items for name, items in project["optional-dependencies"].items() if name not in FOR_DEVELOPERS}
+    declared = package_names([*project["dependencies"], *chain.from_iterable(extras.values())])
     imported = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -163,7 +167,13 @@ def test_declared_is_imported():
                 imported.add(node.module.split(".")[0])
     foreign = imported - sys.stdlib_module_names - {"cffs"}
     assert foreign - declared == set(), "declare it in pyproject.toml and run scripts/lock"
-    assert declared - foreign - NOT_IMPORTED == set(), "nothing imports it"
+    assert package_names(project["dependencies"]) - foreign - NOT_IMPORTED == set(), "nothing imports it"
+
+
+def package_names(items):
+    """The names by which the requirements are imported."""
+    names = {re.split(r"[<>=~! \[]", item)[0].lower().replace("-", "_") for item in items}
+    return {IMPORT_NAMES.get(name, name) for name in names}
 
 
 def test_entry_points_exist():

@@ -5,6 +5,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from tests.mount.mounting import account_variables, environment, mounted, run
+from tests.cli.session_bus import NotificationServer, session_bus
+from tests.mount.mounting import account_variables, environment, mounted, run, until
 
 WAIT_SECONDS = 30
 
@@ -227,3 +229,24 @@ def test_a_command_for_each(said, home, standin):
             said, home, "watch", "--once", "--exec", f"sh {home}/work", "--state", state, mount.path, **variables
         )
         assert (third.returncode, len(log.read_text().splitlines())) == (0, len(ran) + 1)
+
+
+def test_a_notification(said, home, standin):
+    """`--notify` prints nothing and shows what is new once: all that a look finds in one notification, and the next
+    watch only what came since; without a server nothing is lost."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, session_bus(Path(folder)) as address:
+        variables = account_variables(standin) | {"DBUS_SESSION_BUS_ADDRESS": address}
+        arguments = ("watch", "--notify", "--once", "--state", home / "place")
+        with mounted(said, home, variables, "--dir-ttl", "0.2") as mount:
+            os.listdir(mount.path / "recordings")
+            assert run(said, home, *arguments, "--since", "start", mount.path, **variables).returncode == 2
+            with NotificationServer(address) as server:
+                done = run(said, home, *arguments, "--since", "start", mount.path, **variables)
+                assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+                (ident,) = standin.account.recording_ids(new_call(standin))
+                until((mount.path / f"recordings/{ident}.mp3").exists)
+                until(lambda: f"{ident}.mp3" in os.listdir(mount.path / "recordings"))
+                run(said, home, *arguments, mount.path, **variables)
+                run(said, home, *arguments, mount.path, **variables)
+            assert [summary for summary, _body in server.shown] == ["24 new recordings", "New recording"]
+            assert server.shown[-1][1].endswith(", 0:07")
