@@ -127,6 +127,7 @@ class DemandReads:
                 data = await self._from_origin(cursor, wanted, late_at)
             self._tracker.require_current()  # or it may be of the next version
             if data:
+                self._tracker.is_pinned = True  # what a cache had may be evicted before an answer names its version
                 parts.append(data)
         if not was_asked:
             self._dependencies.disk.hits += 1

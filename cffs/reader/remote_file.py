@@ -182,6 +182,7 @@ class RemoteFile:
             return None
         self._dependencies.memory.counters.hits += 1
         if data:
+            self.tracker.is_pinned = True
             if not self._is_at_rest():
                 if not cursor.goes_on(read):
                     self._read_ahead.follow(cursor, read)

@@ -1,7 +1,7 @@
 """Any readers, any faults: true bytes or an error, within time and budget."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from cffs.cache.disk import DiskCache
 from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,
@@ -43,13 +44,12 @@ READS = st.tuples(
     st.sampled_from([1, 4096, 64 * KIB + 1, 128 * KIB, MIB]),
 )
 STEPS = st.one_of(
-    READS,
-    READS,
-    READS,
+    *[READS] * 6,
     st.tuples(st.just("on"), st.integers(0, 3), st.integers(1, 20), st.just(128 * KIB)),
     st.tuples(st.just("open"), st.integers(0, 3), st.booleans(), st.just(0)),
     st.tuples(st.just("close"), st.integers(0, 3), st.just(0), st.just(0)),
-    st.tuples(st.just("replace"), st.just(0), st.just(0), st.just(0)),
+    st.tuples(st.just("replace"), st.just(0), st.booleans(), st.just(0)),
+    st.tuples(st.just("evict"), st.just(0), st.integers(0, 2), st.just(0)),
     st.tuples(st.just("sleep"), st.just(0), st.sampled_from([0.01, 1.0, 6.0, 60.0]), st.just(0)),
 )
 
@@ -60,20 +60,24 @@ class Reader:
 
     handle: OpenFile
     next_offset: int = 0
+    #: The bytes that it was given, by offset and the number that it asked for.
+    given: dict[tuple[int, int], memoryview] = field(default_factory=dict)
 
 
 class Run:
     """Plays steps on one object; every check is in here."""
 
-    def __init__(self, lab: Lab, remote: Remote) -> None:
+    def __init__(self, lab: Lab, remote: Remote, disk: DiskCache | None) -> None:
         self.lab = lab
+        self.disk = disk
         self.remote = remote
-        self.versions: dict[int | None, Remote] = {remote.total: remote}
+        self.versions = [remote]
         self.readers: dict[int, Reader] = {}
 
     async def open(self, index: int, *, knows: bool) -> None:
         self.close(index)
-        known = self.lab.known() if knows and self.remote.validator else None
+        # what the catalogue knows may be of an earlier version
+        known = self.lab.facts.kept.get(self.lab.key, self.lab.known()) if knows and self.remote.validator else None
         with trio.move_on_after(READ_SECONDS):
             try:
                 handle = await self.lab.objects.open(self.lab.key, (self.lab.source,), known=known)
@@ -87,16 +91,24 @@ class Run:
         if reader is not None:
             reader.handle.close()
 
-    def replace(self) -> None:
+    def replace(self, *, keeps_size: bool) -> None:
+        """Another version; of one size with the last only where a validator says that it is another."""
         self.remote = self.lab.add(
             Remote(
-                total=self.remote.total + 1,
+                total=self.remote.total + int(not keeps_size or not self.remote.validator),
                 seed=self.remote.seed + 1,
                 validator=f'"v{self.remote.seed + 2}"',
                 ignores_ranges=self.remote.ignores_ranges,
             )
         )
-        self.versions[self.remote.total] = self.remote
+        self.versions.append(self.remote)
+
+    def evict(self, tiers: int) -> None:
+        """What other objects do to this one: its bytes leave memory (0), disk (1) or both (2)."""
+        if tiers != 1:
+            self.lab.cache.drop_object(self.lab.key)
+        if tiers != 0 and self.disk is not None:
+            self.disk.drop_object(self.lab.key)
 
     async def read(self, index: int, offset: int, nbytes: int) -> None:
         reader = self.readers.get(index)
@@ -109,17 +121,26 @@ class Run:
             except CffsError:
                 data = None
             if data is not None:
-                # no two versions have one size; the one that the registry opened may be older than the origin's
-                version = self.versions[reader.handle.total_nbytes]
-                assert data == version.content(offset, max(0, min(nbytes, version.total - offset)))
+                reader.given[offset, nbytes] = data
+                # the version that the registry opened may be older than the origin's
+                assert any(self.has_all(one, reader) for one in self.versions), "bytes of no version, or of several"
                 reader.next_offset = offset + nbytes
         assert trio.current_time() - began_at <= READ_SECONDS + 0.001
         assert self.lab.cache.used_nbytes <= MEMORY_NBYTES
 
+    def has_all(self, version: Remote, reader: Reader) -> bool:
+        """True where the handle may be of that version."""
+        return version.total == reader.handle.total_nbytes and all(
+            data == version.content(offset, max(0, min(nbytes, version.total - offset)))
+            for (offset, nbytes), data in reader.given.items()
+        )
+
     async def step(self, name: str, index: int, number: float, nbytes: int) -> None:
+        if name in ("read", "on") and self.readers:  # most handles are not open: one of those that are
+            index = sorted(self.readers)[index % len(self.readers)]
         match name:
             case "read":
-                await self.read(index, int(number), nbytes)
+                await self.read(index, int(number) % (self.remote.total + 128 * KIB), nbytes)
             case "on":
                 for _ in range(int(number)):
                     if index in self.readers:
@@ -129,7 +150,9 @@ class Run:
             case "close":
                 self.close(index)
             case "replace":
-                self.replace()
+                self.replace(keeps_size=bool(number))
+            case "evict":
+                self.evict(int(number))
             case "sleep":
                 await trio.sleep(number)
 
@@ -162,7 +185,9 @@ class Run:
     connections=st.sampled_from([1, 2, 16]),
     faults=st.lists(FAULTS, max_size=8),
     disk_nbytes=st.sampled_from([None, 2 * MIB, 64 * MIB]),
-    steps=st.lists(st.one_of(STEPS.map(lambda step: [step]), st.lists(STEPS, max_size=4)), max_size=12),
+    was_read=st.booleans(),
+    is_crowded=st.booleans(),
+    steps=st.lists(st.one_of(STEPS.map(lambda step: [step]), st.lists(STEPS, max_size=4)), min_size=6, max_size=16),
 )
 def test_model(
     total: int,
@@ -170,6 +195,8 @@ def test_model(
     has_validator: bool,
     connections: int,
     disk_nbytes: int | None,
+    was_read: bool,
+    is_crowded: bool,
     faults: list[Fault],
     steps: list[list[tuple[str, int, float, int]]],
 ) -> None:
@@ -188,13 +215,20 @@ def test_model(
             remote = lab.add(
                 Remote(total=total, ignores_ranges=ignores_ranges, validator='"v1"' if has_validator else None)
             )
-            lab.origin.faults = [Fault(**vars(fault)) for fault in faults]
-            play = Run(lab, remote)
+            play = Run(lab, remote, disk)
             await play.open(0, knows=True)
+            if was_read:  # before this mount: the caches have it, and no handle has a byte
+                await play.step("on", 0, -(-total // MIB), MIB)
+                play.close(0)
+                await trio.sleep(60)
+                await play.open(0, knows=True)
+            lab.origin.faults = [Fault(**vars(fault)) for fault in faults]
             for together in steps:
                 async with trio.open_nursery() as nursery:
                     for step in together:
                         nursery.start_soon(play.step, *step)
+                if is_crowded:  # other objects need all the room there is
+                    play.evict(2)
             await play.at_the_end()
             if disk is not None:
                 assert disk.used_nbytes <= disk.limit_nbytes

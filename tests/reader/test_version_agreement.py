@@ -149,3 +149,30 @@ async def test_a_proof_that_takes_its_time(autojump_clock: MockClock) -> None:
         assert await other.read(0, 4096) == remote.content(0, 4096)
         assert await handle.read(MIB + 4096, MIB) == remote.content(MIB + 4096, MIB)
         assert lab.facts.changed_keys == []
+
+
+@pytest.mark.parametrize("tier", ["memory", "disk"])
+async def test_bytes_of_a_cache_pin_their_version(autojump_clock: MockClock, tmp_path: Path, tier: str) -> None:
+    """A reader that was given bytes that were here already, all of which were evicted since, is given none of an answer
+    that names another version: it holds bytes of the first one, though no answer of this mount brought them."""
+    old, new = Remote(total=3 * MIB), Remote(total=3 * MIB, seed=1, validator='"v2"')
+    disk = disk_in(tmp_path / "disk")
+    async with laboratory(disk=disk) as lab:
+        lab.add(old)
+        first = await opened(lab)
+        await whole(first)
+        first.close()
+        await trio.sleep(6)
+        if tier == "disk":
+            lab.cache.drop_object(lab.key)
+        else:
+            disk.index.clear(pinned_too=True)
+        handle = await opened(lab)
+        assert await handle.read(MIB, 4096) == old.content(MIB, 4096)
+        lab.add(new)
+        lab.cache.drop_object(lab.key)
+        disk.index.clear(pinned_too=True)
+        with pytest.raises(RemoteObjectChanged):
+            await handle.read(2 * MIB, 4096)
+        assert lab.facts.changed_keys == [lab.key]
+    disk.close()
