@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 import trio
 
+from cffs.core import demand
 from cffs.core.background import Background
 from cffs.core.errors import CffsError, OriginFault
 
@@ -48,6 +49,7 @@ class Listing:
         self._whole_at = None if age_seconds is None else trio.current_time() - age_seconds
         self._failed_at: float | None = None
         self._progress = trio.Event()
+        self._callers = demand.Callers()
         self._followers: dict[Hashable, Callable[[], Awaitable[None]]] = {}
 
     @property
@@ -83,14 +85,22 @@ class Listing:
         """Return when a page was taken or the listing has ended; at once where it does not run. A checkpoint if it
         waits; cancelled, the listing goes on."""
         if self._running:
-            await self._progress.wait()
+            await self._wait()
 
     async def wait_whole(self) -> None:
         """Return when the listing does not run any more. A checkpoint if it waits; cancelled, the listing goes on."""
         while self._running:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        caller = self._callers.enter()
+        try:
             await self._progress.wait()
+        finally:
+            self._callers.leave(caller)
 
     async def _run(self) -> None:
+        demand.begin(self._callers.is_demand)
         # Failed until it ends well: a bug in it must not look like an empty list, nor be run again at once
         failure: CffsError | None = OriginFault("the listing ended without an answer")
         try:

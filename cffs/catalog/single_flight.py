@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import trio
 from cachetools import TLRUCache, TTLCache
 
+from cffs.core import demand
 from cffs.core.background import Background
 from cffs.core.errors import (
     AccessRefused,
@@ -71,7 +72,7 @@ class _Pending:
     api: Api | None
     asked_at: float
     done: trio.Event = field(default_factory=trio.Event)
-    waiting: int = 0
+    callers: demand.Callers = field(default_factory=demand.Callers)
     reason: WaitReason = field(default_factory=WaitReason)
     answer: Any = None
     #: What the callers get. Until the question ends well it is this, so that a bug in it cannot look like an answer.
@@ -121,7 +122,7 @@ class SingleFlight:
         if pending is None:
             pending = self._start(key, api, question)
         if not stuck:
-            pending.waiting += 1
+            caller = pending.callers.enter()
             try:
                 with (
                     waits_for(pending.told),
@@ -129,7 +130,7 @@ class SingleFlight:
                 ):
                     await pending.done.wait()
             finally:
-                pending.waiting -= 1
+                pending.callers.leave(caller)
         if not pending.done.is_set():
             raise self._no_answer(api)
         if pending.failure is not None:
@@ -152,8 +153,12 @@ class SingleFlight:
         pending = self._pending.get(key)
         if pending is None:
             return
-        with waits_for(pending.told):
-            await pending.done.wait()
+        caller = pending.callers.enter()
+        try:
+            with waits_for(pending.told):
+                await pending.done.wait()
+        finally:
+            pending.callers.leave(caller)
         if pending.failure is not None:
             raise pending.failure
 
@@ -195,6 +200,7 @@ class SingleFlight:
 
     async def _run(self, key: Hashable, pending: _Pending, question: Callable[[], Awaitable[object]]) -> None:
         begin(pending.reason)
+        demand.begin(pending.callers.is_demand)
         try:
             with trio.fail_after(self._timeout_seconds):
                 pending.answer = await question()
@@ -210,7 +216,7 @@ class SingleFlight:
                 if pending.failure.answered_at is None:
                     pending.failure.answered_at = trio.current_time()
                 self._missing[key] = _Denial(str(pending.failure), pending.failure.answered_at)
-            elif pending.failure is not None and not pending.waiting:
+            elif pending.failure is not None and not pending.callers:
                 self._failed[key] = pending.failure
             pending.done.set()
 

@@ -11,7 +11,7 @@ from typing import TypeVarTuple
 
 import trio
 
-from cffs.core import wait_reasons
+from cffs.core import demand, wait_reasons
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class NurseryBackground:
 
     async def _run(self, function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
         wait_reasons.begin(None)  # else what it waits for would show as what the call waits for that started it
+        demand.begin(demand.always)  # a task says by itself for whom it works
         try:
             await function(*arguments)
         except Exception:

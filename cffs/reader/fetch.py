@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import trio
 
 from cffs.cache.extents import Extent
-from cffs.core import wait_reasons
+from cffs.core import demand, wait_reasons
 from cffs.core.background import Background
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OriginFault
@@ -36,10 +36,11 @@ _FINISHING_KEPT_SECONDS = 15.0
 
 
 class _Waiter:
-    __slots__ = ("need_stop", "woken")
+    __slots__ = ("is_awaited", "need_stop", "woken")
 
     def __init__(self, need_stop: int) -> None:
         self.need_stop = need_stop
+        self.is_awaited = demand.current()
         self.woken = trio.Event()
 
 
@@ -120,6 +121,10 @@ class Fetch:
     def is_awaited(self) -> bool:
         """True while a reader waits for its bytes."""
         return bool(self._waiters)
+
+    def is_demand(self) -> bool:
+        """True while one of those that wait for its bytes is waited for in turn: `cffs prefetch` is not."""
+        return any(waiter.is_awaited() for waiter in self._waiters)
 
     def is_served_by(self, other: "Fetch | None", missing: ByteRange | None) -> bool:
         """True where `other`, of the whole as well, still brings `missing`, the first byte that this one is for and
@@ -311,6 +316,7 @@ class Fetches:
     async def _run(self, fetch: Fetch) -> None:
         # stays when a bug or the end of the mount takes the task away, so that no waiter is left
         wait_reasons.begin(fetch.waits_for)
+        demand.begin(fetch.is_demand)
         error: CffsError | None = OriginFault("the receiving task ended unexpectedly")
         try:
             with fetch.scope:

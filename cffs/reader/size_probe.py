@@ -9,7 +9,7 @@ import copy
 import trio
 
 from cffs.callfire.request_limiter import MAX_BODIES, RequestLimiter
-from cffs.core import wait_reasons
+from cffs.core import demand, wait_reasons
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import CffsError, OriginFault, RangeNotSatisfiable
 from cffs.core.source import Source
@@ -24,16 +24,16 @@ _MOST_PROBES = 8
 
 
 class _Probe:
-    """One request for a size on its way, and how many callers wait for it."""
+    """One request for a size on its way, and the callers that wait for it."""
 
-    __slots__ = ("answered", "error", "learned", "scope", "waiting", "waits_for")
+    __slots__ = ("answered", "callers", "error", "learned", "scope", "waits_for")
 
     def __init__(self) -> None:
         self.answered = trio.Event()
         self.learned: Learned | None = None
         self.error: CffsError | None = None
         self.scope = trio.CancelScope()
-        self.waiting = 0
+        self.callers = demand.Callers()
         self.waits_for = wait_reasons.WaitReason()
 
 
@@ -56,13 +56,13 @@ class SizeProbes:
         if file is not None:
             return file.tracker.learned(file.tracker.sources[0])
         probe = self._running.get(key) or self._begin(key, sources)
-        probe.waiting += 1
+        caller = probe.callers.enter()
         try:
             with wait_reasons.waits_for(lambda: f"its size: {probe.waits_for.text()}"):
                 await probe.answered.wait()
         finally:
-            probe.waiting -= 1
-            if not probe.waiting and not probe.answered.is_set():
+            probe.callers.leave(caller)
+            if not probe.callers and not probe.answered.is_set():
                 probe.scope.cancel()
                 if self._running.get(key) is probe:
                     del self._running[key]
@@ -86,6 +86,7 @@ class SizeProbes:
 
     async def _run(self, key: str, sources: tuple[Source, ...], probe: _Probe) -> None:
         wait_reasons.begin(probe.waits_for)
+        demand.begin(probe.callers.is_demand)
         try:
             with probe.scope:
                 turn = await self._turns.enter()
