@@ -17,7 +17,8 @@ from typing import Final
 
 import trio
 
-from cffs.callfire.transport import Transport, UncheckedResponse
+from cffs.callfire.status_reader import UncheckedResponse
+from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import LIST_ACCEPT, list_segments
 from cffs.core.api_v1 import parse_recording_list
 from cffs.core.errors import (

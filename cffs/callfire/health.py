@@ -133,6 +133,23 @@ def after(
     return HealthRecord()
 
 
+def held_elsewhere(record: HealthRecord, now: float, seconds: float) -> HealthRecord:
+    """The record after the service has asked another machine of the account for a pause: the doubling is for pauses
+    that were named here."""
+    until = min(max(now + seconds, record.not_before), now + MAX_HOLD_SECONDS)
+    if record.state is HealthState.AUTH_FAILED:
+        return replace(record, not_before=max(record.not_before, until))
+    if record.state is HealthState.HELD and now < record.not_before:
+        return replace(record, not_before=until)
+    return HealthRecord(
+        state=HealthState.HELD,
+        not_before=now + min(seconds, MAX_HOLD_SECONDS),
+        held_since=now,
+        holds_in_a_row=record.holds_in_a_row,
+        refused=record.refused,
+    )
+
+
 def _after_refusal(record: HealthRecord, event: Event, now: float, subject: str) -> HealthRecord:
     refused = (*(other for other in record.refused if other != subject), subject)[-_REFUSALS_IN_A_ROW:]
     over = event is Event.ACCOUNT_REFUSED or len(refused) == _REFUSALS_IN_A_ROW
@@ -182,6 +199,10 @@ class Health:
     def report(self, event: Event, now: float, *, subject: str, began_at: float, hold_seconds: float = -1.0) -> None:
         """Learn from how an admitted request ended."""
         self._record = after(self._record, event, now, subject=subject, began_at=began_at, hold_seconds=hold_seconds)
+
+    def hold(self, now: float, seconds: float) -> None:
+        """Hold for `seconds`, which the service named to another machine of the account."""
+        self._record = held_elsewhere(self._record, now, seconds)
 
     def refuse(self, now: float) -> None:
         """Go to AUTH_FAILED, because credentials were refused where one refusal is proof enough."""

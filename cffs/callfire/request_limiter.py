@@ -10,6 +10,7 @@ hang.
 It owns slots and the queue for them. It must not know what a request is.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
@@ -45,6 +46,10 @@ class Slot:
         self._progress_at = trio.current_time()
         self.has_moved = False
 
+    def count_always(self) -> None:
+        """Count until bytes move or `restart`: its holder waits for its own account, not for the service."""
+        self._progress_at = math.inf
+
     def note_progress(self) -> None:
         """Note that bytes moved just now."""
         self._progress_at = trio.current_time()
@@ -70,7 +75,8 @@ class SlotCount(Generic[AnySlot]):
         self.counting = [slot for slot in held if lefts[slot] > 0]
         #: After how many seconds the next of them may stop counting; never 0, because a float's rounding must not make
         #: the waiter spin.
-        self.seconds = max(min((lefts[slot] for slot in self.counting), default=STALLED_SECONDS), 0.001)
+        soonest = min((lefts[slot] for slot in self.counting), default=STALLED_SECONDS)
+        self.seconds = min(max(soonest, 0.001), STALLED_SECONDS)
 
     @property
     def is_full(self) -> bool:

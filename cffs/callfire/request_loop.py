@@ -1,7 +1,8 @@
 """The request loop: attempts at one request until it is answered or given up.
 
-One pass is: wait for a slot of the limiter, ask the API's health for admission, send, read the answer, report the
-outcome to health and statistics, and pause before the next attempt. The decisions in it are pure and live elsewhere:
+One pass is: wait for a slot of the limiter, ask the API's health for admission, wait for the rate where there is one
+(`callfire/rate`), send, read the answer, report the outcome to health and statistics, and pause before the next
+attempt. The decisions in it are pure and live elsewhere:
 `callfire/health` says whether an API may be asked, `callfire/retry` whether to try again and after how long.
 
 It owns the loop, and what each outcome means for health and statistics. It must not know what a good answer is (the
@@ -10,7 +11,8 @@ caller's `read` decides) nor how bytes travel (`wire/` does).
 
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from typing import Self, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import trio
 
@@ -20,7 +22,8 @@ from cffs.callfire.keyring import Keyring
 from cffs.callfire.request import CONNECT_SECONDS, Request
 from cffs.callfire.request_limiter import RequestLimiter, Slot
 from cffs.callfire.stats import Stats
-from cffs.callfire.wire.exchange import AttemptFailed, Exchange, OpenResponse
+from cffs.callfire.wire.exchange import AttemptFailed, Exchange, MayLeave, OpenResponse
+from cffs.core import demand
 from cffs.core.errors import (
     NOT_FROM_HERE,
     AccessRefused,
@@ -41,6 +44,9 @@ from cffs.core.errors import (
 from cffs.core.source import Api
 from cffs.core.wait_reasons import waits_for
 
+if TYPE_CHECKING:  # imported where there is a rate
+    from cffs.callfire.rate import RateQueue
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -49,6 +55,10 @@ PROBE_CONNECT_SECONDS = 0.9
 #: A connect gives up this long before its caller does, so that health learns what happened.
 _MARGIN_SECONDS = 0.1
 _SHORTEST_CONNECT_SECONDS = 0.2
+
+
+class _NotNow(Exception):  # control flow within this module: health changed while the request waited for the rate
+    pass
 
 
 class Lease:
@@ -80,6 +90,18 @@ class Lease:
                 self._limiter.leave(self._slot)
 
 
+@dataclass(slots=True, kw_only=True)
+class _Admitted:
+    """An attempt that may be made: its slot, when it was admitted, and whether it probes, an API that is held, refused
+    or offline. `waits_for_rate` is True while it does."""
+
+    slot: Slot
+    at: float
+    is_probe: bool
+    is_offline: bool
+    waits_for_rate: bool = False
+
+
 class RequestLoop:
     """The loop for one set of credentials. It alone changes health and statistics, never across an await."""
 
@@ -92,6 +114,8 @@ class RequestLoop:
         stats: Stats,
         dice: Callable[[], float],
         now_ns: Callable[[], int],
+        queue: "RateQueue | None",
+        on_hold: Callable[[Api, float], None],
     ) -> None:
         self._exchange = exchange
         self._keyring = keyring
@@ -99,6 +123,8 @@ class RequestLoop:
         self._stats = stats
         self._dice = dice
         self._now_ns = now_ns
+        self._queue = queue
+        self._on_hold = on_hold
 
     async def run(
         self, request: Request, *, limiter: RequestLimiter, read: Callable[[OpenResponse, Slot], Awaitable[T]]
@@ -115,6 +141,10 @@ class RequestLoop:
             lease = Lease(limiter)
             try:
                 return await self._attempt(request, read=read, lease=lease, own_deadline=own_deadline), lease
+            except _NotNow:
+                await lease.aclose()
+                attempts_made -= 1
+                continue
             except AttemptFailed as failed:
                 await lease.aclose()
                 error, sent, is_late = failed.error, failed.sent, failed.late
@@ -149,14 +179,16 @@ class RequestLoop:
         own_deadline: float,
     ) -> T:
         """One attempt. Raises AttemptFailed for what another attempt may mend, CffsError for what health says."""
-        slot, probing, began_at = await self._admitted(request, lease=lease, own_deadline=own_deadline)
+        admitted = await self._admitted(request, lease=lease, own_deadline=own_deadline)
+        slot = admitted.slot
         event, hold_seconds, reason = Event.ABANDONED, -1.0, ""
         try:
             with trio.CancelScope(deadline=own_deadline) as scope:
                 self._stats.requests[request.api] += 1
-                sent = _for_attempt(request, slot, probing=probing, own_deadline=own_deadline)
+                sent = _for_attempt(request, slot, probing=admitted.is_offline, own_deadline=own_deadline)
+                may_leave = None if self._queue is None else self._leave(self._queue, request, admitted)
                 with waits_for(lambda: f"{self._exchange.host_of(request.api)} to answer"):
-                    opened = lease.opened = await self._exchange.open(sent)
+                    opened = lease.opened = await self._exchange.open(sent, may_leave=may_leave)
                 slot.note_progress()
                 try:
                     with waits_for(lambda: f"bytes from {self._exchange.host_of(request.api)}"):
@@ -166,6 +198,9 @@ class RequestLoop:
                 event = Event.ANSWERED
                 return answer
             assert scope.cancelled_caught  # nosec B101  # noqa: S101 - for the type checker: the block above always returns or raises
+            if admitted.waits_for_rate:  # says nothing about the API
+                late = DeadlineExceeded(f"the request rate of --rate left no time for {request.what}")
+                raise AttemptFailed(late, sent=False, foreign=False)
             event = Event.FAILED
             raise AttemptFailed(DeadlineExceeded(f"no answer in time for {request.what}"), sent=True, foreign=False)
         except AttemptFailed as failed:
@@ -176,10 +211,25 @@ class RequestLoop:
                 hold_seconds = failed.error.hold_seconds
             raise
         finally:
-            self._report(request, event, began_at=began_at, hold_seconds=hold_seconds, reason=reason)
+            self._report(request, event, began_at=admitted.at, hold_seconds=hold_seconds, reason=reason)
 
-    async def _admitted(self, request: Request, *, lease: Lease, own_deadline: float) -> tuple[Slot, bool, float]:
-        """A slot, whether the request probes an API that is offline, and when it was admitted."""
+    def _leave(self, queue: "RateQueue", request: Request, admitted: _Admitted) -> MayLeave:
+        """How this attempt waits for the rate, before each request that it sends."""
+        health, is_awaited = self._health[request.api], demand.current()
+
+        async def may_leave(api: Api) -> None:
+            admitted.waits_for_rate = True
+            admitted.slot.count_always()
+            await queue.admit(api, is_awaited=is_awaited)
+            admitted.slot.restart()
+            admitted.waits_for_rate = False
+            if not admitted.is_probe and health.would_admit(trio.current_time()) is not Admission.GO:
+                raise _NotNow
+
+        return may_leave
+
+    async def _admitted(self, request: Request, *, lease: Lease, own_deadline: float) -> _Admitted:
+        """A slot, and what health said."""
         health = self._health[request.api]
         while True:
             _require_open(request, health.would_admit(trio.current_time()))
@@ -192,7 +242,8 @@ class RequestLoop:
             state, now = health.state, trio.current_time()
             admission = health.admit(now)  # asked again: much may have happened in the queue
             if admission in (Admission.GO, Admission.PROBE):
-                return slot, state is HealthState.OFFLINE, now
+                is_probe, is_offline = admission is Admission.PROBE, state is HealthState.OFFLINE
+                return _Admitted(slot=slot, at=now, is_probe=is_probe, is_offline=is_offline)
             await lease.aclose()
             _require_open(request, admission)
             seconds = health.seconds_to_wait(now)
@@ -203,8 +254,10 @@ class RequestLoop:
 
     def _report(self, request: Request, event: Event, *, began_at: float, hold_seconds: float, reason: str) -> None:
         health, now = self._health[request.api], trio.current_time()
-        before = health.state
+        before, held_before = health.state, health.held_seconds(now)
         health.report(event, now, subject=request.subject, began_at=began_at, hold_seconds=hold_seconds)
+        if event is Event.HELD and (held := health.held_seconds(now)) > held_before:
+            self._on_hold(request.api, held)
         if health.state is not before:
             # The reason is logged here, because the calls that fail for it get no lines of their own (fuse/guard).
             reason = self._keyring.redacted(reason) or "-"

@@ -6,6 +6,8 @@ know what is asked or what a good answer is.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,9 +23,14 @@ from cffs.callfire.url_policy import configured_origin
 from cffs.callfire.wire.exchange import AttemptFailed, Exchange, OpenResponse
 from cffs.callfire.wire.factory import WIRES
 from cffs.callfire.wire.interfaces import WireMaker
+from cffs.core import demand
 from cffs.core.errors import AccessRefused, CffsError
 from cffs.core.settings import Credentials, OriginSettings
+from cffs.core.settings_options import RequestRate
 from cffs.core.source import Api, Source
+
+if TYPE_CHECKING:  # imported where there is a rate
+    from cffs.callfire.rate import RateQueue, RequestCounter
 
 #: Headers of every request.
 COMMON_HEADERS = {"user-agent": f"cffs/{__version__}", "accept-encoding": "identity"}
@@ -43,6 +50,8 @@ class Session:
         make_wires: WireMaker | None,
         dice: Callable[[], float],
         now_ns: Callable[[], int],
+        counter: "RequestCounter | None",
+        on_hold: Callable[[Api, float], None],
     ) -> None:
         """No I/O but reading the trust store. Raises UsageError as Transport does."""
         urls = {Api.V1: settings.v1_url, Api.V2: settings.v2_url}
@@ -54,8 +63,10 @@ class Session:
         self.health = {api: Health() for api in Api}
         self.wires = (make_wires or WIRES[settings.wire])(bases, ca_bundle=settings.ca_bundle, connections=connections)
         self.refresh = CredentialRefresh(lambda: self.keyring)
+        self.queue = _queue(settings.rate, counter)
         self._dice = dice
         self._now_ns = now_ns
+        self._on_hold = on_hold
         self.use_credentials(settings.credentials)
 
     def use_credentials(self, credentials: Credentials) -> None:
@@ -70,6 +81,8 @@ class Session:
             stats=self.stats,
             dice=self._dice,
             now_ns=self._now_ns,
+            queue=self.queue,
+            on_hold=self._on_hold,
         )
         for health in self.health.values():
             health.reset()
@@ -107,9 +120,10 @@ class Session:
             head_seconds=_RAW_IDLE_SECONDS,
             idle_seconds=_RAW_IDLE_SECONDS,
         )
+        may_leave = None if self.queue is None else partial(self.queue.admit, is_awaited=demand.current())
         self.stats.requests[source.api] += 1
         try:
-            opened = await self._exchange.open(request)
+            opened = await self._exchange.open(request, may_leave=may_leave)
         except AttemptFailed as failed:
             raise failed.error from None  # AttemptFailed never leaves callfire/
         try:
@@ -123,3 +137,11 @@ class Session:
             for wires in self.wires.values():
                 for wire in (wires.origin, wires.acts, wires.bare):
                     await wire.aclose()
+
+
+def _queue(rate: RequestRate | None, counter: "RequestCounter | None") -> "RateQueue | None":
+    if rate is None:
+        return None
+    from cffs.callfire.rate import LocalCounter, RateQueue  # only where it is asked for
+
+    return RateQueue(counter or LocalCounter(rate), rate)

@@ -6,6 +6,7 @@ holds. The meaning of each status by itself is in `callfire/response_checks`.
 
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import trio
 
@@ -24,6 +25,30 @@ _MAX_ERROR_NBYTES = 16 * KIB  # enough for the message of an error
 _ERROR_BODY_SECONDS = 0.5
 #: This many objects that an operation denied itself for, and none that it answered for, prove that it is not offered.
 _PROOFS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A whole answer with a 2xx status; `served_ms` is the time on the service's clock, where it gives one."""
+
+    status: int
+    body: bytes
+    content_type: str
+    served_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncheckedResponse:
+    """An answer of any status, its body cut to 64 KiB. `error` is what the status means, None for 2xx.
+
+    `is_foreign` is True where another host answered, to which the service had redirected without credentials.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+    is_foreign: bool
+    error: CffsError | None = None
 
 
 def is_success(opened: OpenResponse) -> bool:

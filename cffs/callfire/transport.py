@@ -10,9 +10,9 @@ import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -24,7 +24,7 @@ from cffs.callfire.request_loop import Lease
 from cffs.callfire.response_checks import NotFoundMeans, Pinned, check_body, media_type, require_identity
 from cffs.callfire.session import COMMON_HEADERS, Session
 from cffs.callfire.stats import ApiHealth
-from cffs.callfire.status_reader import StatusReader, error_body, is_success
+from cffs.callfire.status_reader import Response, StatusReader, UncheckedResponse, error_body, is_success
 from cffs.callfire.wire.exchange import AttemptFailed, OpenResponse
 from cffs.callfire.wire.interfaces import WireMaker
 from cffs.core.background import Background
@@ -43,6 +43,9 @@ from cffs.core.source import Api, Source, quote_segment
 from cffs.core.times import parse_http_date
 from cffs.core.units import KIB, MIB
 
+if TYPE_CHECKING:  # imported where there is a rate
+    from cffs.callfire.rate import RateStatus, RequestCounter
+
 MAX_METADATA_NBYTES = 8 * MIB  # a page of a thousand calls is about a megabyte
 #: Beside those of `--connections`, so that listings go on while every one of them carries audio.
 _METADATA_CONNECTIONS = 2
@@ -56,30 +59,6 @@ Query = Mapping[str, str] | Iterable[tuple[str, str]]
 _SILENCED_LOGGERS = ("httpx", "httpcore")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
-    """A whole answer with a 2xx status; `served_ms` is the time on the service's clock, where it gives one."""
-
-    status: int
-    body: bytes
-    content_type: str
-    served_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UncheckedResponse:
-    """An answer of any status, its body cut to 64 KiB. `error` is what the status means, None for 2xx.
-
-    `is_foreign` is True where another host answered, to which the service had redirected without credentials.
-    """
-
-    status: int
-    content_type: str
-    body: bytes
-    is_foreign: bool
-    error: CffsError | None = None
-
-
 class Transport:
     """The service as one object; `async with` it. All methods may be called from many tasks at once."""
 
@@ -91,9 +70,13 @@ class Transport:
         dice: Callable[[], float] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         upload_idle_seconds: float = UPLOAD_IDLE_SECONDS,
+        counter: "RequestCounter | None" = None,
+        on_hold: Callable[[Api, float], None] = lambda _api, _seconds: None,
     ) -> None:
         """No I/O but reading the trust store.
 
+        `counter` counts the requests where the settings have a rate, None for those of this process alone. `on_hold` is
+        called when a pause begins or lengthens that the service asked for, with the seconds that it lasts from now.
         Raises UsageError for a base URL that is none, for plain http to another machine, and for a bad CA bundle.
         """
         for name in _SILENCED_LOGGERS:
@@ -107,6 +90,8 @@ class Transport:
             make_wires=make_wires,
             dice=dice or random.SystemRandom().random,
             now_ns=now_ns,
+            counter=counter,
+            on_hold=on_hold,
         )
         self.stats = self._session.stats
         self._statuses = StatusReader(redacted=lambda text: self._session.keyring.redacted(text), now_ns=now_ns)
@@ -144,6 +129,14 @@ class Transport:
     def refuse(self, api: Api) -> None:
         """Treat the API's credentials as refused: it is asked again at most once a minute."""
         self._session.health[api].refuse(trio.current_time())
+
+    def hold(self, api: Api, seconds: float) -> None:
+        """Hold the API for `seconds`, because the service asked another machine of the account for a pause."""
+        self._session.health[api].hold(trio.current_time(), seconds)
+
+    def rate_status(self) -> "RateStatus | None":
+        """What the rate let through and holds up; None where there is none."""
+        return None if self._session.queue is None else self._session.queue.status()
 
     async def warm(self, api: Api, *, connections: int) -> None:
         """Connect ahead of need, TLS included, to have this many idle connections.

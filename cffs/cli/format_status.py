@@ -40,6 +40,13 @@ def lines_of(status: Mapping[str, Any]) -> Iterator[str]:
         f"fetched {size(origin['bytes_fetched'])}" if "bytes_fetched" in origin else "",
         f"held for {held:.0f} s more" if isinstance(held, int | float) and held > 0 else "",
     )
+    rate = _table(status, "rate")
+    waited = rate.get("waited_seconds")
+    yield from _row(
+        "rate",
+        _named(rate, "limit", "sent", "waiting"),
+        f"waited {duration(waited)} in all" if isinstance(waited, int | float) and waited else "",
+    )
     yield from _row("reads", _named(reads, "count"), _sizes(reads, "delivered", "bytes_delivered"))
     yield from _row(
         "cache",

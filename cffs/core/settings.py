@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from cffs.core.errors import UsageError
-from cffs.core.settings_options import is_loopback
+from cffs.core.settings_options import RequestRate, is_loopback, parse_rate
 from cffs.core.source import Api, Source
 from cffs.core.units import BLOCK_NBYTES, GIB, MIB
 
@@ -58,6 +58,7 @@ class OriginSettings:
     insecure_http: bool
     offline: bool
     wire: str = "own"
+    rate: RequestRate | None = None
 
     def url_of(self, source: Source) -> str:
         """The URL of an object, without credentials: v1's key is no part of it."""
@@ -123,6 +124,7 @@ class Settings:
     dir_ttl_seconds: float = 60.0
     revalidate_seconds: float = 0.0
     connections: int = 16
+    rate: str | None = None
     formats: tuple[str, ...] = ()
     timezone: str = "UTC"
     names: str = "people"
@@ -205,6 +207,7 @@ class Settings:
             insecure_http=self.insecure_http,
             offline=self.offline,
             wire=self.wire,
+            rate=None if self.rate is None else parse_rate(self.rate),
         )
 
     def reader(self) -> ReaderSettings:

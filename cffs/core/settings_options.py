@@ -35,6 +35,7 @@ class OptionKind(StrEnum):
     WIRE = "wire"
     THUMBNAILERS = "policy"
     NAMES = "whose"
+    RATE = "rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ OPTIONS: tuple[Option, ...] = (
         field="revalidate_seconds",
     ),
     _option("connections", OptionKind.COUNT, "16", "callfire reader", "Connections at most  [16]"),
+    _option("rate", OptionKind.RATE, "", "callfire", "Requests at most, such as 10/s or 600/min  [off]"),
     _option("formats", OptionKind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
     _option("timezone", OptionKind.TIMEZONE, "", "tree catalog", "Time zone of names and days  [the machine's]"),
     _option("names", OptionKind.NAMES, "people", "tree", "Listings for people, or ids for scripts  [people]"),
@@ -143,6 +145,10 @@ _LARGEST_ID = 2**32 - 2
 #: A day; a longer wait is a mistake.
 _LONGEST_SECONDS = 86_400.0
 _MOST_CONNECTIONS = 256
+#: More than a mount can send in a second: a larger number is a mistake, or means no limit.
+_MOST_REQUESTS = 10_000
+_SPANS = {"s": 1.0, "min": 60.0}
+_RATE = re.compile(r"([1-9]\d{0,8})/(s|min)", re.ASCII)
 
 Value = str | int | float | bool | tuple[str, ...] | None
 
@@ -202,6 +208,32 @@ def _whole(text: str, *, base: int = 10, largest: int, what: str, least: int = 0
 
 def _count(text: str) -> int:
     return _whole(text, largest=_MOST_CONNECTIONS, least=1, what=f"a number from 1 to {_MOST_CONNECTIONS}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRate:
+    """At most so many `requests` in any span of `span_seconds`."""
+
+    requests: int
+    span_seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.requests}/{next(unit for unit, seconds in _SPANS.items() if seconds == self.span_seconds)}"
+
+
+def parse_rate(text: str) -> RequestRate:
+    """The rate that `10/s` or `600/min` stands for; raises UsageError."""
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is not a rate of requests; write it like 10/s or 600/min")
+    if int(match[1]) > _MOST_REQUESTS:
+        raise UsageError(f"{text!r} is more than {_MOST_REQUESTS} requests; leave it out for no limit")
+    return RequestRate(int(match[1]), _SPANS[match[2]])
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
 
 
 def _id(text: str) -> int:
@@ -285,6 +317,7 @@ _PARSERS: Mapping[OptionKind, Callable[[str], Value]] = {
     OptionKind.THUMBNAILERS: _one_of("allow", "head"),
     OptionKind.WIRE: _one_of("own", "stock"),
     OptionKind.NAMES: _one_of("people", "ids"),
+    OptionKind.RATE: _rate,
 }
 
 

@@ -89,6 +89,7 @@ class Status:
                 "used_bytes": memory.prefetch_used_nbytes,
                 "wasted_bytes": memory.prefetch_wasted_nbytes,
             },
+            **self._rate(),
             "catalog": self.catalog.counts(),
             "open_files": self.handles.files(),
             "bugs": self.calls.bugs + self.background.bugs,
@@ -113,6 +114,22 @@ class Status:
             "errors": dict(stats.errors),
             "held_until": max((health[api].held_until for api in Api), default=0.0),
             "capabilities": self.capabilities,
+        }
+
+    def _rate(self) -> dict[str, object]:
+        """The field `rate`, where there is one."""
+        found = self.transport.rate_status()
+        if found is None:
+            return {}
+        return {
+            "rate": {
+                "limit": str(found.rate),
+                "requests": found.rate.requests,
+                "span_seconds": found.rate.span_seconds,
+                "sent": found.sent,
+                "waiting": found.waiting,
+                "waited_seconds": round(found.waited_seconds, 3),
+            }
         }
 
     def _last_errors(self) -> list[str]:

@@ -92,7 +92,7 @@ Handler = Callable[[httpx.Request], Any]
 def mocked() -> Callable[..., Transport]:
     """A transport whose wires call a handler; the handler sees `request.extensions["wire"]`: origin, acts or bare."""
 
-    def make(handler: Handler, **changes: Any) -> Transport:
+    def make(handler: Handler, *, counter: Any = None, on_hold: Any = None, **changes: Any) -> Transport:
         def wires(bases: Any, *, ca_bundle: Path | None, connections: int) -> dict[Any, Wires]:
             def wire(name: str) -> httpx.AsyncBaseTransport:
                 async def handle(request: httpx.Request) -> httpx.Response:
@@ -108,8 +108,14 @@ def mocked() -> Callable[..., Transport]:
                 for api, (url, base) in bases.items()
             }
 
+        given = {} if on_hold is None else {"on_hold": on_hold}
         return Transport(
-            make_settings(**changes), make_wires=wires, dice=lambda: 0.5, now_ns=lambda: 1_800_000_000 * 10**9
+            make_settings(**changes),
+            make_wires=wires,
+            dice=lambda: 0.5,
+            now_ns=lambda: 1_800_000_000 * 10**9,
+            counter=counter,
+            **given,
         )
 
     return make

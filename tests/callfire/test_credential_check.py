@@ -18,7 +18,8 @@ from cffs.callfire.credential_check import (
     read_v1,
     read_v2,
 )
-from cffs.callfire.transport import Transport, UncheckedResponse
+from cffs.callfire.status_reader import UncheckedResponse
+from cffs.callfire.transport import Transport
 from cffs.core.errors import AccessRefused, CffsError, OriginBusy, RemoteObjectMissing, ServerFailure
 from cffs.core.settings import Credentials, OriginSettings
 from cffs.standin.account import Account

@@ -144,3 +144,40 @@ def test_refused_at_the_start():
     assert health.admit(125.0) is Admission.PROBE
     health.report(Event.ANSWERED, 125.1, subject="a", began_at=125.0)
     assert (health.state, health.admit(125.2)) == (HealthState.ONLINE, Admission.GO)
+
+
+def test_a_hold_learned_from_another_machine():
+    """It begins and lengthens a hold as an answer here would, never shortens one, and leaves the doubling alone."""
+    health = Health()
+    health.hold(10.0, 5.0)
+    assert health.state is HealthState.HELD
+    assert health.held_seconds(10.0) == 5.0
+    health.hold(11.0, 1.0)
+    assert health.held_seconds(11.0) == 4.0
+    health.hold(11.0, 500.0)
+    assert health.held_seconds(11.0) == 60.0
+    assert health.admit(71.0) is Admission.PROBE
+    health.report(Event.HELD, 71.5, subject="a", began_at=71.0)
+    assert health.held_seconds(71.5) == 1.0  # the first that was named here: not doubled
+
+
+def test_a_hold_from_elsewhere_after_a_probe_began():
+    """It is a new hold: the probe's answer says nothing about its end, unless the probe was sent after it."""
+    health = Health()
+    health.hold(0.0, 1.0)
+    assert health.admit(1.0) is Admission.PROBE
+    health.hold(1.5, 3.0)
+    health.report(Event.ANSWERED, 2.0, subject="a", began_at=1.0)
+    assert health.state is HealthState.HELD
+    assert health.would_admit(4.0) is Admission.WAIT
+    assert health.would_admit(4.5) is Admission.PROBE
+
+
+def test_a_hold_from_elsewhere_with_refused_credentials():
+    """Refused stays refused; it is only asked later where the hold lasts longer."""
+    health = Health()
+    health.refuse(0.0)
+    health.hold(30.0, 40.0)
+    assert health.is_refused
+    assert health.would_admit(69.0) is Admission.REFUSED
+    assert health.would_admit(70.0) is Admission.PROBE

@@ -45,6 +45,15 @@ def test_what_was_refused():
     assert list(lines_of({"notes": 3, "uploads": {"refusals": 7}, "offline_asked_for": "x"})) == ["?  ?"]
 
 
+def test_the_rate():
+    """The limit, what left within it, and what waits; without --rate there is no line."""
+    rate = {"limit": "10/s", "requests": 10, "span_seconds": 1.0, "sent": 9, "waiting": 2, "waited_seconds": 61.5}
+    assert list(lines_of({"rate": rate}))[1:] == ["  rate      limit 10/s, sent 9, waiting 2, waited 1 min in all"]
+    assert list(lines_of({"rate": {**rate, "waited_seconds": "x"}}))[1:] == [
+        "  rate      limit 10/s, sent 9, waiting 2"
+    ]
+
+
 def test_uploads_under_way():
     """An upload under way is shown with its progress; unknown values of another version are passed over."""
     active = [{"name": "tune\n.wav", "state": "sending", "bytes": 2048, "sent_bytes": 1024}, 3]

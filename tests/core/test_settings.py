@@ -7,6 +7,7 @@ import pytest
 
 from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
+from cffs.core.settings_options import RequestRate
 from cffs.core.settings_resolve import Layers, Resolved, UserPaths, holds_secrets, resolve
 
 HOME = Path("/home/someone")
@@ -75,6 +76,7 @@ def test_nothing_given_is_the_contract():
 def test_round_trip_through_json():
     """The daemon gets from the pipe what the command wrote, whatever is set."""
     environment = {"CFFS_APIKEY": "key", "CFFS_LOGIN": "me", "CFFS_PASSWORD": "pass", "CFFS_FORMATS": "mp3,wav"}
+    environment["CFFS_RATE"] = "600/min"
     made = settings(environment=environment, options={"log_file": "~/x.log", "ca_bundle": "ca.pem", "debug": True})
     assert made.log_file == HOME / "x.log"
     assert made.ca_bundle == Path("/work/ca.pem")
@@ -170,11 +172,13 @@ def test_misspelt_variables_are_told():
 
 def test_slices_carry_the_values():
     """Each floor's slice holds the values that were set."""
-    made = settings(options={"umask": "027", "formats": "wav", "timeout": "5", "memory_size": "8M"})
+    made = settings(options={"umask": "027", "formats": "wav", "timeout": "5", "memory_size": "8M", "rate": "9/min"})
     assert made.fuse().umask == 0o027
     assert made.tree().formats == ("wav",)
     assert made.reader().memory_nbytes == 8 * 2**20
     assert made.origin().timeout_seconds == 5
+    assert made.origin().rate == RequestRate(9, 60.0)
+    assert settings().origin().rate is None
 
 
 def test_who_checks_modes():

@@ -8,6 +8,8 @@ from cffs.core.errors import UsageError
 from cffs.core.settings import Settings
 from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, OptionKind, is_loopback, parse
 
+NO_RATES = ["10", "0/s", "-1/s", "1.5/s", "010/s", "10/h", "10/S", "10/sec", "/s", "1e3/s", "10/s/min", "\u0661/s"]
+
 
 def test_every_option_has_a_field_and_a_default_that_parses():
     """The table and the value have the same names, and no default refuses itself."""
@@ -50,6 +52,9 @@ def test_options_hold_no_credentials():
         ("names", "IDS", "ids"),
         ("v2_url", "https://h/v2/", "https://h/v2"),
         ("log_file", "", None),
+        ("rate", "", None),
+        ("rate", " 10/s ", "10/s"),
+        ("rate", "10000/min", "10000/min"),
     ],
 )
 def test_values_as_they_are_written(name: str, raw: object, value: object) -> None:
@@ -76,6 +81,8 @@ def test_values_as_they_are_written(name: str, raw: object, value: object) -> No
         ("thumbnailers", "none", "'none' is neither allow nor head"),
         ("wire", "curl", "'curl' is neither own nor stock"),
         ("names", "mine", "'mine' is neither people nor ids"),
+        *(("rate", text, "is not a rate of requests; write it like 10/s or 600/min") for text in NO_RATES),
+        ("rate", "10001/s", "'10001/s' is more than 10000 requests"),
         ("memory_size", "", "must not be empty"),
         ("log_file", "a\nb", "one line without control characters"),
         ("log_file", {}, "takes a path, not a table or list"),

@@ -9,9 +9,9 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,7 +21,7 @@ import trio
 from cffs.callfire.keyring import Keyring
 from cffs.callfire.request import Request
 from cffs.callfire.url_policy import origin_of, redirect_target
-from cffs.callfire.wire.interfaces import DirectBody, Wires
+from cffs.callfire.wire.interfaces import DirectBody, LateWire, Wires
 from cffs.core.errors import (
     CffsError,
     DeadlineExceeded,
@@ -44,6 +44,8 @@ _DRAINED_CHUNKS = 64
 _REMEMBERED_URLS = 256
 #: The errors of this machine's kernel where it has no descriptor or memory for a socket.
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: Returns when a request to that API may leave (`callfire/rate`).
+MayLeave = Callable[[Api], Awaitable[None]]
 
 
 class AttemptFailed(Exception):
@@ -146,10 +148,11 @@ class Exchange:
         """The host of the API, for messages."""
         return self._wires[api].base.host
 
-    async def open(self, request: Request) -> OpenResponse:
+    async def open(self, request: Request, *, may_leave: MayLeave | None = None) -> OpenResponse:
         """The head of the answer, after redirects; the caller closes it.
 
-        Always a checkpoint. If cancelled, nothing stays open. Raises AttemptFailed only.
+        `may_leave` is awaited before each request to one of the account's origins. Always a checkpoint. If cancelled,
+        nothing stays open. Raises AttemptFailed, and what `may_leave` raises.
         """
         wires = self._wires[request.api]
         url = f"{wires.base_url}/{request.path}"
@@ -157,7 +160,7 @@ class Exchange:
             url = f"{url}?{urlencode(request.query, quote_via=quote)}"
         for _ in range(MAX_REDIRECTS + 1):
             api = self._keyring.api_at(_remembered_origin_of(url), preferred=request.api)
-            opened = await self._hop(request, url, api)
+            opened = await self._hop(request, url, api, may_leave)
             location = opened.headers.get("location", "")
             if opened.status not in _REDIRECTS or not location or not request.follow:
                 return opened
@@ -172,7 +175,7 @@ class Exchange:
         loop = ServerFailure(opened.status, f"{request.method} {request.api}:{request.path}, redirected too often")
         raise AttemptFailed(loop, sent=True, foreign=False)
 
-    async def _hop(self, request: Request, url: str, api: Api | None) -> OpenResponse:
+    async def _hop(self, request: Request, url: str, api: Api | None, may_leave: MayLeave | None) -> OpenResponse:
         """One request to one place. `api` is the API whose credentials belong there, None where none do."""
         headers = dict(request.headers)
         if api is None:
@@ -193,6 +196,11 @@ class Exchange:
         failure: AttemptFailed
         try:
             built = _built(request, _parsed(url), headers, timeout)
+            if api is not None and may_leave is not None:
+                if isinstance(wire, LateWire):
+                    built.extensions["may_leave"] = partial(may_leave, api)
+                else:
+                    await may_leave(api)
             opened = OpenResponse(await wire.handle_async_request(built), foreign=api is None)
             if not {"content-length", "transfer-encoding"} <= opened.headers.keys():
                 return opened

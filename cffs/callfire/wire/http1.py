@@ -132,12 +132,7 @@ class Body(DirectBody):
     """The body of one answer; it releases its connection once, with True where that may carry another request."""
 
     def __init__(
-        self,
-        stream: Stream,
-        head: Head,
-        request: httpx.Request,
-        scratch: memoryview,
-        release: Callable[[bool], None],
+        self, stream: Stream, head: Head, request: httpx.Request, scratch: memoryview, release: Callable[[bool], None]
     ) -> None:
         self._stream = stream
         self._parser = head.parser if head.is_chunked else None

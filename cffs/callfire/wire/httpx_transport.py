@@ -5,7 +5,7 @@ used: a proxy would see every key. It must not know credentials, redirects or wh
 """
 
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import httpcore
@@ -14,11 +14,13 @@ import trio
 
 from cffs.callfire.url_policy import Origin
 from cffs.callfire.wire.dialing import Resolve, permitted_addresses, resolved
-from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS
+from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS, LateWire
 
 #: An idle connection is kept for as long as servers commonly keep theirs. A request on one that the server has closed
 #: costs a retry.
 _KEEPALIVE_SECONDS = 15.0
+#: The event of httpcore's trace between a connection and the first byte on it.
+_ABOUT_TO_WRITE = "http11.send_request_headers.started"
 
 
 def origin_wire(context: ssl.SSLContext, *, connections: int, reuse: bool = True) -> httpx.AsyncBaseTransport:
@@ -36,7 +38,7 @@ def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> htt
     return _StockWire(context, connections=connections, kept=connections, backend=guard)
 
 
-class _StockWire(httpx.AsyncHTTPTransport):
+class _StockWire(httpx.AsyncHTTPTransport, LateWire):
     """httpx's transport over a pool of ours.
 
     The pool may dial through a guard, so that the address checked is the one connected to, and it does not reuse a
@@ -70,10 +72,22 @@ class _StockWire(httpx.AsyncHTTPTransport):
         body)."""
         timeout = request.extensions.get("timeout", {})
         idle_seconds = timeout.get("read")
+        if (may_leave := request.extensions.get("may_leave")) is not None:
+            request.extensions["trace"] = _awaiting(may_leave)
         timeout["read"] = timeout.get("head", idle_seconds)
         response = await super().handle_async_request(request)
         timeout["read"] = idle_seconds
         return response
+
+
+def _awaiting(may_leave: Callable[[], Awaitable[None]]) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+    """A listener to httpcore's trace, which waits for it before it goes on."""
+
+    async def listen(event: str, _info: Mapping[str, Any]) -> None:
+        if event == _ABOUT_TO_WRITE:
+            await may_leave()
+
+    return listen
 
 
 class _Pool(httpcore.AsyncConnectionPool):

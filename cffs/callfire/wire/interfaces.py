@@ -53,6 +53,11 @@ class DirectBody(httpx.AsyncByteStream):
         return bytes(memoryview(piece)[:nbytes])
 
 
+class LateWire(httpx.AsyncBaseTransport):
+    """A wire that awaits the request's extension `may_leave()`, where it has one, between its connection and the first
+    byte on it: what is counted there leaves at once. What it raises is raised."""
+
+
 @runtime_checkable
 class WarmWire(Protocol):
     """A wire that can connect ahead of need."""

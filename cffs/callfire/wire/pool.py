@@ -14,7 +14,7 @@ import trio
 from cffs.callfire.url_policy import Origin
 from cffs.callfire.wire.dialing import guard_for
 from cffs.callfire.wire.http1 import Body, converse, seconds_of
-from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS
+from cffs.callfire.wire.interfaces import ACT_SOCKET_OPTIONS, LateWire
 from cffs.callfire.wire.sockets import PULL_NBYTES, Dialler, Stream
 
 #: For as long as servers commonly keep theirs, as in the stock wire.
@@ -37,7 +37,7 @@ def bare_wire(context: ssl.SSLContext, *, connections: int, base: Origin) -> htt
     return ConnectionPool(dialler, connections=connections, scratch=_SCRATCH)
 
 
-class ConnectionPool(httpx.AsyncBaseTransport):
+class ConnectionPool(LateWire):
     """A pool of connections. It alone changes its list of idle ones (the oldest first, with the time they became idle),
     never across an await."""
 
@@ -60,6 +60,11 @@ class ConnectionPool(httpx.AsyncBaseTransport):
         stream = None
         try:
             stream = self._reused(place) or await self._dialled(place, seconds_of(request, "connect"))
+            if (may_leave := request.extensions.get("may_leave")) is not None:
+                await may_leave()
+                if not stream.is_silent():  # closed meanwhile
+                    stream.close()
+                    stream = self._reused(place) or await self._dialled(place, seconds_of(request, "connect"))
             head = await converse(stream, request, scratch=self._scratch)
         except BaseException:
             if stream is not None:

@@ -1,0 +1,272 @@
+"""`--rate`: the queue of waiting requests, and the transport, in virtual time."""
+
+import httpx
+import pytest
+import trio
+
+from cffs.callfire.rate import LocalCounter, RateQueue
+from cffs.callfire.transport import Transport
+from cffs.callfire.v2 import V2Client
+from cffs.core import demand, errors
+from cffs.core.settings_options import parse_rate
+from cffs.core.source import Api, Source
+from tests.callfire.test_departure_log import most_in_a_span
+
+OK = {"content-type": "application/json"}
+RANGE = ("calls", "recordings", "5.mp3")
+
+
+def answer(document: str = '{"id": 1}', status: int = 200, **headers: str) -> httpx.Response:
+    return httpx.Response(status, headers={**OK, **headers}, content=document.encode())
+
+
+class SlowCounter:
+    """A counter that takes its time, as one on another machine does; it allows one request a second."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.under_way = 0
+        self.left: list[float] = []
+
+    async def take(self, _api: Api) -> float:
+        self.asked += 1
+        self.under_way += 1
+        assert self.under_way == 1, "one question at a time"
+        try:
+            await trio.sleep(0.03)
+        finally:
+            self.under_way -= 1
+        now = trio.current_time()
+        if self.left and now - self.left[-1] < 1:
+            return self.left[-1] + 1.001 - now
+        self.left.append(now)
+        return 0.0
+
+
+def queue_of(rate: str = "1/s") -> RateQueue:
+    return RateQueue(LocalCounter(parse_rate(rate)), parse_rate(rate))
+
+
+# -- the queue --
+
+
+@pytest.mark.parametrize("counter", [LocalCounter(parse_rate("1/s")), SlowCounter()], ids=["local", "slow"])
+async def test_demand_goes_first_and_then_the_oldest(autojump_clock, counter):
+    """No background request leaves while demand waits; within each kind the order is that of arrival."""
+    queue, order = RateQueue(counter, parse_rate("1/s")), []
+
+    async def ask(name: str, is_awaited) -> None:
+        await queue.admit(Api.V1, is_awaited=is_awaited)
+        order.append(name)
+
+    await queue.admit(Api.V1, is_awaited=demand.always)
+    async with trio.open_nursery() as nursery:
+        for index in range(3):
+            nursery.start_soon(ask, f"background {index}", demand.never)
+            await trio.sleep(0.01)
+        for index in range(3):
+            nursery.start_soon(ask, f"demand {index}", demand.always)
+            await trio.sleep(0.01)
+    assert order == [f"{kind} {index}" for kind in ("demand", "background") for index in range(3)]
+
+
+async def test_a_prefetch_that_gets_a_reader_is_demand(autojump_clock):
+    """Whether somebody waits is asked at each turn: a promoted request overtakes the other background ones."""
+    queue, order, wanted = queue_of(), [], set()
+
+    async def ask(name: str) -> None:
+        await queue.admit(Api.V1, is_awaited=lambda: name in wanted)
+        order.append(name)
+
+    await queue.admit(Api.V1, is_awaited=demand.always)
+    async with trio.open_nursery() as nursery:
+        for name in "abcd":
+            nursery.start_soon(ask, name)
+            await trio.sleep(0.01)
+        wanted.add("d")
+    assert order == ["d", "a", "b", "c"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_cancelled_wait_counts_nothing(autojump_clock, is_first):
+    """Whichever waiter leaves, the next one leaves when it would have, and the number waiting is right."""
+    queue, left = queue_of(), []
+    await queue.admit(Api.V1, is_awaited=demand.always)
+    began = trio.current_time()
+
+    async def ask() -> None:
+        await queue.admit(Api.V2, is_awaited=demand.always)
+        left.append(trio.current_time() - began)
+
+    async def give_up() -> None:
+        with trio.move_on_after(0.5):
+            await queue.admit(Api.V1, is_awaited=demand.always)
+            raise AssertionError("it was not to leave")
+
+    async with trio.open_nursery() as nursery:
+        for task in (give_up, ask) if is_first else (ask, give_up):
+            nursery.start_soon(task)
+            await trio.sleep(0.01)
+        assert queue.status().waiting == 2
+        await trio.sleep(0.6)
+        assert queue.status().waiting == 1
+        assert queue.status().waited_seconds == pytest.approx(0.5 + 0.6, abs=0.1)
+    assert left == [pytest.approx(1.045, abs=0.01)]
+    assert queue.status().sent == 1
+    assert queue.status().waiting == 0
+
+
+async def test_one_asks_the_counter_for_all(autojump_clock):
+    """With fifty waiting there is one question at a time, and about one for each that leaves."""
+    counter = SlowCounter()
+    queue = RateQueue(counter, parse_rate("1/s"))
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(lambda: queue.admit(Api.V1, is_awaited=demand.always))
+    assert len(counter.left) == 50
+    assert counter.asked <= 2 * 50
+
+
+# -- the transport --
+
+
+async def ten_clients(transport: Transport, seconds: float) -> None:
+    """Ask as often as answers come, by ten tasks, for that long."""
+
+    async def client(number: int) -> None:
+        while True:
+            if number % 2:
+                await V2Client(transport).get_account()
+            else:
+                async with transport.open_range(Source(Api.V1, ("files", "recording", "5")), None):
+                    pass
+
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(client, number)
+
+
+async def test_ten_clients_for_a_minute(mocked, autojump_clock):
+    """Of 10/s never more, in any second, and at least 95 % used; v1 and v2 count together."""
+    sent: list[float] = []
+
+    async def handler(request):
+        sent.append(trio.current_time())
+        await trio.sleep(0.1)
+        if "v1" in request.url.host:
+            return httpx.Response(200, headers={"content-type": "audio/wav"}, content=b"RIFF" + bytes(60))
+        return answer()
+
+    async with mocked(handler, rate=parse_rate("10/s")) as transport:
+        await ten_clients(transport, 60)
+        status = transport.rate_status()
+    assert most_in_a_span(sent, 1.0) <= 10
+    assert len(sent) >= 0.95 * 600
+    assert status.sent <= 10
+    assert status.waited_seconds > 60
+
+
+async def test_every_try_and_every_hop_is_counted(mocked, autojump_clock):
+    """Tries and redirects to an origin of the account wait for the rate; a host that belongs to neither does not."""
+    sent: list[tuple[str, float]] = []
+
+    def handler(request):
+        sent.append((request.url.path, trio.current_time()))
+        if request.url.path.endswith("account"):
+            return answer("{}", 302, location="https://v1.example.com/cloud/1/there")
+        if request.url.path.endswith("there"):
+            return answer("{}", 302, location="https://elsewhere.example.net/x")
+        return answer("{}", 503) if len(sent) < 9 else answer()
+
+    async with mocked(handler, rate=parse_rate("1/s")) as transport:
+        await V2Client(transport).get_account()
+    ours = [time for path, time in sent if path != "/x"]
+    assert len(ours) == 6
+    assert most_in_a_span(ours, 1.0) == 1
+    foreign = [time for path, time in sent if path == "/x"]
+    assert foreign == pytest.approx(ours[1::2])
+
+
+async def test_raw_requests_are_counted(mocked, autojump_clock):
+    """A look at the origin by `cffs doctor --probe` waits for the rate too."""
+    sent: list[float] = []
+
+    def handler(request):
+        sent.append(trio.current_time())
+        return answer()
+
+    async with mocked(handler, rate=parse_rate("2/s")) as transport:
+        for _ in range(6):
+            async with transport.raw("GET", Source(Api.V2, RANGE)):
+                pass
+    assert most_in_a_span(sent, 1.0) == 2
+
+
+@pytest.mark.parametrize("is_act", [False, True])
+async def test_the_deadline_is_kept(mocked, autojump_clock, is_act):
+    """A request that the rate lets leave too late fails at its own deadline, unsent: health learns nothing."""
+    sent = []
+
+    def handler(request):
+        sent.append(trio.current_time())
+        return answer()
+
+    async with mocked(handler, rate=parse_rate("1/min"), timeout_seconds=20.0) as transport:
+        await V2Client(transport).get_account()
+        began = trio.current_time()
+        with pytest.raises(errors.DeadlineExceeded, match="--rate"):
+            if is_act:
+                await transport.send("POST", Api.V2, ("calls",), content=b"{}")
+            else:
+                await V2Client(transport).get_account()
+        assert trio.current_time() - began == pytest.approx(10 if is_act else 20)
+        assert len(sent) == 1
+        assert {one.state for one in transport.health().values()} == {"online"}
+        assert transport.rate_status().waiting == 0
+
+
+async def test_a_hold_that_begins_meanwhile_is_kept(mocked, autojump_clock):
+    """What waits for the rate when the service asks for a pause does not leave before its end."""
+    sent: list[float] = []
+
+    async def handler(request):
+        sent.append(trio.current_time())
+        if len(sent) == 1:
+            await trio.sleep(0.5)
+            return answer("{}", 429, **{"retry-after": "5"})
+        return answer()
+
+    async with mocked(handler, rate=parse_rate("1/s")) as transport, trio.open_nursery() as nursery:
+        began = trio.current_time()
+        for _ in range(2):
+            nursery.start_soon(V2Client(transport).get_account)
+    assert len(sent) == 3
+    assert sent[1] - began >= 5.5
+
+
+async def test_holds_pass_between_machines(mocked, autojump_clock):
+    """A pause that was named here is reported once for its length, and one from elsewhere is kept and not reported."""
+    named, sent, heard = ["3", "4", "4"], [], []
+
+    def handler(request):
+        sent.append(trio.current_time())
+        return answer("{}", 429, **{"retry-after": named[len(sent) - 1]}) if len(sent) <= len(named) else answer()
+
+    async with mocked(handler, on_hold=lambda api, seconds: heard.append((api, seconds))) as transport:
+        await V2Client(transport).get_account()
+        assert heard == [(Api.V2, 3.0), (Api.V2, 4.0), (Api.V2, 4.0)]
+        transport.hold(Api.V2, 4.0)
+        assert transport.health()[Api.V2].held_until == 4.0
+        began = trio.current_time()
+        await V2Client(transport).get_account()
+        assert trio.current_time() - began == pytest.approx(4.0)
+        assert len(heard) == 3
+        assert transport.health()[Api.V2].state == "online"
+
+
+async def test_without_a_rate_there_is_no_queue(mocked):
+    """A counter alone counts nothing: the option is off."""
+    async with mocked(lambda request: answer(), counter=SlowCounter()) as transport:
+        await V2Client(transport).get_account()
+        assert transport.rate_status() is None
