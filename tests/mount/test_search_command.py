@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import bagit
+
 from tests.mount.mounting import account_variables, mounted, run
 
 SRT = """1
@@ -20,7 +22,7 @@ good bye
 
 def test_from_transcripts_to_a_bag(said, home, standin):
     """Transcripts elsewhere become notes, a search plays the place where a word was said, and an export is whole, is
-    verified by sha256sum alone, goes on after an end, and costs the service each recording once."""
+    verified by sha256sum alone and by bagit, goes on after an end, and costs the service each recording once."""
     variables = account_variables(standin)
     with mounted(said, home, variables, "--notes", str(home / "notes")) as mount:
         numbers = [name[:-4] for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3")]
@@ -64,6 +66,7 @@ def test_from_transcripts_to_a_bag(said, home, standin):
         assert check.returncode == 0, check.stdout
         tags = subprocess.run(["sha256sum", "-c", "tagmanifest-sha256.txt"], cwd=bag, capture_output=True)
         assert tags.returncode == 0
+        assert bagit.Bag(str(bag)).validate()
         payload = list((bag / "data").iterdir())
         assert len(payload) == 3 * 2 + 2 + 1
         oxum = f"Payload-Oxum: {sum(path.stat().st_size for path in payload)}.{len(payload)}\n"
