@@ -104,6 +104,7 @@ SUITES: Final[dict[str, str]] = {
     "reader/test_planner.py": "cursor read_ahead",
     "fuse/test_growing_files.py": "reader/growing_object tree/calls_in_progress",
     "daemon/test_explain.py": "reader/read_history",
+    "shared/test_server.py": "redis_client",
     "standin/test_account.py": "call_filter call_store generated_rows me",
     "standin/test_faults.py": "codecs fault_effects_answers fault_effects_bytes",
     "standin/test_http.py": "exchange request_log request_receiver server thread wire",

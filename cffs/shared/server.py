@@ -1,0 +1,287 @@
+"""The server that the machines of one account share, behind a deadline and a breaker.
+
+    a call        at most 50 ms, and nothing at all while the server counts as gone; it never raises
+    the keeper    one task that owns the connection: opens it, tries again after a failure, pings while it is idle
+
+A call uses the connection that the keeper opened, together with all others: the replies come in the order of the
+calls, and the reply to a call that was cancelled is read and dropped by the connection's own task. Whatever a call
+finds wrong (no answer, a broken answer, a lost connection), the keeper closes the connection and opens another. An
+orderly refusal, such as "out of memory", fails its call and nothing else.
+
+Every key is the keyed hash of its parts, with the account and the version of the format as the key of the hash. It
+holds the hash of its first part in braces, and a cluster places keys by what is in the braces: all keys of one object
+lie on one node, so that a script can use them together.
+
+Owns the connection and the counters. It must not know what is kept under a key.
+"""
+
+import hashlib
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+
+from cffs.core.server_url import ServerUrl
+from cffs.core.units import KIB
+from cffs.shared.breaker import Breaker, after_answer, after_failure
+from cffs.shared.redis_client import Argument, Client, Script, batches, evaluate, is_refusal, make_client, reason_of
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: The longest that a call takes: see cffs/docs/sharing.md#the-server.
+CALL_SECONDS = 0.05
+#: A call that was on the wire for less of its time than this proves nothing about the server.
+_FAIR_SECONDS = CALL_SECONDS / 2
+#: To connect, TLS included; in the background, so that a distant server has its time.
+_CONNECT_SECONDS = 2.0
+#: How often an idle connection is asked whether it still is one.
+_PING_SECONDS = 10.0
+#: A larger value is none of ours. It is not transferred, whatever lies under the key.
+MAX_VALUE_NBYTES = 256 * KIB
+#: So many values travel in one batch, and so many batches at once: 2 MiB of blocks take 18 ms on a gigabit link, and
+#: a small call behind them is still answered in time.
+_VALUES_IN_BATCH = 8
+_BATCHES_AT_ONCE = 2
+#: The longest life of anything that is kept: a day.
+MAX_TTL_SECONDS = 86_400.0
+#: It is part of every key: versions of cffs that keep values in different forms never meet.
+FORMAT_VERSION = 1
+#: 128 bits of a keyed hash: no two keys meet by accident. What places keys in a cluster needs less.
+_DIGEST_NBYTES = 16
+_TAG_NBYTES = 8
+
+#: The values under keys; nothing for one that is absent, of another type, or larger than the last argument.
+_READ = Script("""
+local found = {}
+for index, key in ipairs(KEYS) do
+    local nbytes = redis.pcall('STRLEN', key)
+    found[index] = false
+    if type(nbytes) == 'number' and nbytes > 0 and nbytes <= tonumber(ARGV[1]) then
+        found[index] = redis.call('GET', key)
+    end
+end
+return found
+""")
+
+
+@dataclass(slots=True)
+class CallCounts:
+    """How calls ended, for status.json: answered, refused by an orderly error, failed, or not sent at all."""
+
+    answered: int = 0
+    refused: int = 0
+    failed: int = 0
+    not_sent: int = 0
+
+
+@dataclass(slots=True)
+class _Wire:
+    """Since when a call waits for the server itself; None while it waits for its turn."""
+
+    since: float | None = None
+
+
+class SharedServer:
+    """The server of one account's machines. A mount makes one, and starts `keep_connected` in its background."""
+
+    def __init__(self, url: ServerUrl, *, account: str, ca_bundle: Path | None = None) -> None:
+        """No I/O but reading `ca_bundle`. `account` distinguishes accounts; it holds no password, and is never sent."""
+        logging.getLogger("coredis").setLevel(logging.CRITICAL)  # what it would log is logged here, once
+        self.shown = url.shown
+        self.counts = CallCounts()
+        self._url = url
+        self._tls = ssl.create_default_context(cafile=ca_bundle) if url.is_tls else None
+        seed = f"cffs shared {FORMAT_VERSION}\0{account}"
+        self._hash_key = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).digest()
+        self._breaker = Breaker(since=trio.current_time())
+        self._client: Client | None = None
+        self._lost = trio.Event()
+        self._tried = trio.Event()
+        self._turns = trio.CapacityLimiter(_BATCHES_AT_ONCE)
+        self._trouble = "not tried yet"
+        self._logged_trouble = ""
+
+    # -- what is known of it --
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a call made now would be sent."""
+        return self._client is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why the server cannot be had, in a few words without a secret; empty while it can."""
+        return "" if self.is_up else self._trouble
+
+    def state_seconds(self) -> float:
+        """For how long it has been there, or gone."""
+        return trio.current_time() - self._breaker.since
+
+    async def first_try(self, seconds: float) -> bool:
+        """Whether the server is there, once that was tried or `seconds` have passed. Always a checkpoint."""
+        with trio.move_on_after(seconds):
+            await self._tried.wait()
+        return self.is_up
+
+    # -- keys --
+
+    def key(self, kind: str, *parts: str) -> bytes:
+        """The key of what `parts` name, of one kind. All keys with one first part lie together, in a cluster too."""
+        return b"cffs:{%s}:%s" % (self._hash(parts[:1], _TAG_NBYTES), self._hash((kind, *parts), _DIGEST_NBYTES))
+
+    def _hash(self, parts: tuple[str, ...], nbytes: int) -> bytes:
+        digest = hashlib.blake2b(key=self._hash_key, digest_size=nbytes)
+        for part in parts:
+            encoded = part.encode("utf-8", "surrogatepass")
+            digest.update(b"%d:%s" % (len(encoded), encoded))  # the length keeps ("ab", "c") and ("a", "bc") apart
+        return digest.hexdigest().encode("ascii")
+
+    # -- calls --
+
+    async def read_many(self, keys: Sequence[bytes]) -> list[bytes | None] | None:
+        """The value under each key, None where there is none of ours; None instead where the server cannot be had.
+
+        A checkpoint where the server is asked, for at most 50 ms. It raises nothing; a cancellation leaves nothing.
+        """
+
+        async def ask(client: Client, wire: _Wire) -> list[bytes | None] | None:
+            found = dict[bytes, bytes | None]()
+            for batch in batches(keys, most=_VALUES_IN_BATCH, is_cluster=self._url.is_cluster):
+                async with self._turns:
+                    wire.since = trio.current_time()
+                    reply = await evaluate(client, _READ, batch, (MAX_VALUE_NBYTES,))
+                    wire.since = None
+                if not isinstance(reply, list) or len(reply) != len(batch):
+                    raise ValueError("not the reply to this script")
+                found |= zip(batch, reply, strict=True)
+            return [value if isinstance(value := found[key], bytes) else None for key in keys]
+
+        return await self._call(ask)
+
+    async def write(self, key: bytes, value: bytes | memoryview, *, ttl_seconds: float) -> bool:
+        """Keep the value for so long, a day at most; whether the server took it.
+
+        A checkpoint where the server is asked, for at most 50 ms. It raises nothing; after a cancellation the value may
+        be kept.
+        """
+        if len(value) > MAX_VALUE_NBYTES:
+            return False
+        milliseconds = max(1, int(min(ttl_seconds, MAX_TTL_SECONDS) * 1000))
+
+        async def ask(client: Client, wire: _Wire) -> bool:
+            async with self._turns:
+                wire.since = trio.current_time()
+                return await client.set(key, bytes(value), px=milliseconds) is True
+
+        return await self._call(ask) or False
+
+    async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any | None:
+        """The script's answer; None where the server cannot be had, or answers with an error.
+
+        The keys share their first part. A checkpoint where the server is asked, for at most 50 ms. It raises nothing;
+        the script may have run where the answer is None, and after a cancellation.
+        """
+
+        async def ask(client: Client, wire: _Wire) -> object:
+            wire.since = trio.current_time()
+            return await evaluate(client, script, keys, arguments)
+
+        return await self._call(ask)
+
+    async def _call(self, ask: Callable[[Client, _Wire], Awaitable[T]]) -> T | None:
+        client, wire = self._client, _Wire()
+        if client is None:
+            self.counts.not_sent += 1
+            return None
+        with trio.move_on_after(CALL_SECONDS):
+            try:
+                answer = await ask(client, wire)
+            except Exception as error:  # a server may answer anything, and the library raises anything at that
+                if is_refusal(error):
+                    self.counts.refused += 1
+                    log.debug("shared server refused a call reason=%s", type(error).__name__)
+                else:
+                    self._drop(client, reason_of(error))
+                return None
+            self.counts.answered += 1
+            return answer
+        if wire.since is not None and trio.current_time() - wire.since >= _FAIR_SECONDS:
+            self._drop(client, "no answer in time")
+        else:
+            self.counts.not_sent += 1  # its time went by before its turn came
+        return None
+
+    def _drop(self, client: Client, reason: str) -> None:
+        """Count the server as gone; nothing where it is another connection's failure by now."""
+        self.counts.failed += 1
+        if client is self._client:
+            self._client = None
+            self._trouble = reason
+            self._breaker = after_failure(self._breaker, trio.current_time())
+            self._lost.set()
+
+    # -- the keeper --
+
+    async def keep_connected(self) -> None:
+        """Keep a connection while the server answers, and try again while it does not.
+
+        Ends by cancellation alone, and closes the connection then. It raises nothing.
+        """
+        while True:
+            try:
+                await self._be_connected()
+            except Exception as error:  # as in a call; and the library groups what its tasks raise
+                self._client = None
+                self._trouble = reason_of(error)
+                self._breaker = after_failure(self._breaker, trio.current_time())
+                if self._trouble != self._logged_trouble:
+                    self._logged_trouble = self._trouble
+                    log.warning("shared server gone server=%s reason=%s", self.shown, self._trouble)
+            if self._breaker.failures > 1 or self.is_up:
+                self._tried.set()
+            await trio.sleep_until(self._breaker.next_try_at)
+
+    async def _be_connected(self) -> None:
+        """Connect, and return once a call found the connection lost. Raises what went wrong before it was of use."""
+        with trio.CancelScope(deadline=trio.current_time() + _CONNECT_SECONDS) as connecting:
+            try:
+                async with make_client(self._url, tls=self._tls) as client:
+                    await client.ping()
+                    probe = [self.key("probe")]
+                    await evaluate(client, _READ, probe, (0,))
+                    with trio.fail_after(CALL_SECONDS):
+                        await evaluate(client, _READ, probe, (0,))
+                    connecting.deadline = float("inf")
+                    self._note_connected(client)
+                    await self._until_lost(client)
+                    return
+            except Exception as error:
+                if not connecting.cancel_called:
+                    raise
+                raise TimeoutError from error  # the library makes a failure of its own of a cancellation
+        raise TimeoutError
+
+    def _note_connected(self, client: Client) -> None:
+        self._lost = trio.Event()
+        self._client = client
+        self._breaker = after_answer(self._breaker, trio.current_time())
+        self._tried.set()
+        if self._logged_trouble:
+            self._logged_trouble = ""
+            log.info("shared server is back server=%s", self.shown)
+
+    async def _until_lost(self, client: Client) -> None:
+        async def ping(client: Client, wire: _Wire) -> bool:
+            wire.since = trio.current_time()
+            return bool(await client.ping())
+
+        while self._client is client:
+            with trio.move_on_after(_PING_SECONDS):
+                await self._lost.wait()
+            if self._client is client:
+                await self._call(ping)
