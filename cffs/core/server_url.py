@@ -1,4 +1,4 @@
-"""The address of a Redis or Valkey server, or of a cluster, as `--shared` takes it.
+"""The address of a Redis server or cluster, as `--shared` takes it.
 
     redis://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]...][/DATABASE]      rediss:// is by TLS
     unix://[USER[:PASSWORD]@]/PATH[?db=DATABASE]

@@ -1,4 +1,4 @@
-"""A circuit breaker: whether the server is to be asked, and when it is tried again.
+"""A circuit breaker: whether a server is asked, and when it is tried again.
 
 A call that fails, or is not answered in time, makes the server count as gone. Then no call waits for it. A try in the
 background finds out when it is there again: at once after the first failure, because this machine may only have

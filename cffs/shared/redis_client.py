@@ -1,4 +1,4 @@
-"""The Redis client: connections to a server or a cluster, scripts, and words for what went wrong.
+"""The Redis client: connections, scripts, and words for what went wrong.
 
 Every value is bytes. The library repeats nothing by itself, because the time of a call is short and is kept elsewhere;
 it follows MOVED and ASK of a cluster.

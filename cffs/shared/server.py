@@ -1,4 +1,4 @@
-"""The server that the machines of one account share, behind a deadline and a breaker.
+"""The server that one account's machines share, behind deadline and breaker.
 
     a call        at most 50 ms, and nothing at all while the server counts as gone; it never raises
     the keeper    one task that owns the connection: opens it, tries again after a failure, pings while it is idle
@@ -233,38 +233,38 @@ class SharedServer:
         Ends by cancellation alone, and closes the connection then. It raises nothing.
         """
         while True:
+            connecting = trio.CancelScope(deadline=trio.current_time() + _CONNECT_SECONDS)
             try:
-                await self._be_connected()
+                with connecting:
+                    await self._be_connected(connecting)
+                if connecting.cancelled_caught:
+                    raise TimeoutError
             except Exception as error:  # as in a call; and the library groups what its tasks raise
-                self._client = None
-                self._trouble = reason_of(error)
-                self._breaker = after_failure(self._breaker, trio.current_time())
-                if self._trouble != self._logged_trouble:
-                    self._logged_trouble = self._trouble
-                    log.warning("shared server gone server=%s reason=%s", self.shown, self._trouble)
-            if self._breaker.failures > 1 or self.is_up:
+                # The library makes a failure of its own of a cancellation.
+                self._note_failed_try("no answer in time" if connecting.cancel_called else reason_of(error))
+            if self._breaker.failures > 1:
                 self._tried.set()
             await trio.sleep_until(self._breaker.next_try_at)
 
-    async def _be_connected(self) -> None:
+    async def _be_connected(self, connecting: trio.CancelScope) -> None:
         """Connect, and return once a call found the connection lost. Raises what went wrong before it was of use."""
-        with trio.CancelScope(deadline=trio.current_time() + _CONNECT_SECONDS) as connecting:
-            try:
-                async with make_client(self._url, tls=self._tls) as client:
-                    await client.ping()
-                    probe = [self.key("probe")]
-                    await evaluate(client, _READ, probe, (0,))
-                    with trio.fail_after(CALL_SECONDS):
-                        await evaluate(client, _READ, probe, (0,))
-                    connecting.deadline = float("inf")
-                    self._note_connected(client)
-                    await self._until_lost(client)
-                    return
-            except Exception as error:
-                if not connecting.cancel_called:
-                    raise
-                raise TimeoutError from error  # the library makes a failure of its own of a cancellation
-        raise TimeoutError
+        async with make_client(self._url, tls=self._tls) as client:
+            await client.ping()
+            probe = [self.key("probe")]
+            await evaluate(client, _READ, probe, (0,))
+            with trio.fail_after(CALL_SECONDS):
+                await evaluate(client, _READ, probe, (0,))
+            connecting.deadline = float("inf")
+            self._note_connected(client)
+            await self._until_lost(client)
+
+    def _note_failed_try(self, reason: str) -> None:
+        self._client = None
+        self._trouble = reason
+        self._breaker = after_failure(self._breaker, trio.current_time())
+        if reason != self._logged_trouble:
+            self._logged_trouble = reason
+            log.warning("shared server gone server=%s reason=%s", self.shown, reason)
 
     def _note_connected(self, client: Client) -> None:
         self._lost = trio.Event()

@@ -1,4 +1,4 @@
-"""A proxy between a client and a server that does what networks and broken servers do.
+"""A proxy to a server that does what networks and broken servers do.
 
 What it does is set at any time, and holds for open connections too. Owns one listening socket and its threads, which
 end with the block.

@@ -1,5 +1,6 @@
-"""Real Redis servers on loopback for the length of a block: one, or a cluster of three.
+"""Real Redis servers on loopback for the length of a block.
 
+One, or a cluster of three.
 Each ends with the block, and with the process that started it, however that ends. It must not know what is kept there.
 """
 
