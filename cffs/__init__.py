@@ -2,6 +2,7 @@
 
 The floors. A package imports only from packages below it; import-linter holds that.
 
+    fsspec_plugin/ the same tree without a mount, as fsspec's protocol `callfire`
     cli/        commands, messages, progress; reaches a running mount by its control socket and .cffs/
     daemon/     a mount's life: assembly, start and end, control socket, logs, status, audit log
     fuse/       the kernel's dialect: operations, attributes, handles, errnos, invalidation

@@ -71,6 +71,7 @@ GROUPS = (
     Group(name="package", budget_seconds=60, paths=("tests/package",), identity="root"),
     Group(name="standin", budget_seconds=40, paths=("tests/standin",)),
     Group(name="speed", budget_seconds=40, paths=("tests/speed",)),
+    Group(name="fsspec", budget_seconds=60, paths=("tests/fsspec_plugin",)),
     Group(name="core", budget_seconds=30, paths=("tests/core",)),
 )
 

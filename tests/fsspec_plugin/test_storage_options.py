@@ -1,0 +1,79 @@
+"""Storage options: those of a mount, and no credential."""
+
+import pytest
+
+from cffs.core.settings_options import BY_NAME, CREDENTIALS
+from cffs.fsspec_plugin.filesystem import CallFireFileSystem
+from cffs.fsspec_plugin.storage_options import checked, has_meaning
+
+SECRET = "a-secret-value"
+
+
+@pytest.mark.parametrize("name", [*CREDENTIALS, *(f"{name}_file" for name in CREDENTIALS)])
+def test_credentials_are_refused(name):
+    """A credential, or where one lies, is no storage option; the message says what to do and shows nothing."""
+    with pytest.raises(ValueError, match="pickles and task graphs") as raised:
+        CallFireFileSystem(**{name: SECRET})
+    assert f"CFFS_{name.upper()}" in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+def test_credentials_in_urls_are_refused():
+    """A URL with a password in it is no base of an API."""
+    with pytest.raises(ValueError, match="holds a name or password") as raised:
+        CallFireFileSystem(v2_url=f"https://me:{SECRET}@api.callfire.com/v2")
+    assert SECRET not in str(raised.value)
+
+
+def test_unknown_options_are_refused():
+    """A typing error is found where it was made, with the option that was meant."""
+    with pytest.raises(TypeError, match="did you mean memory_size") as raised:
+        CallFireFileSystem(memry_size=SECRET)
+    assert SECRET not in str(raised.value)
+
+
+def test_values_are_checked_as_a_mount_checks_them():
+    """A value that a mount refuses is refused by the constructor."""
+    with pytest.raises(ValueError, match="is not a size"):
+        CallFireFileSystem(memory_size="much")
+
+
+@pytest.mark.parametrize(
+    "name", ["writable", "allow_other", "notes", "umask", "uid", "log_file", "audit_log", "xattrs"]
+)
+def test_options_of_mounts_alone_are_refused(name):
+    """What changes nothing here is refused, so that no program believes that it did."""
+    with pytest.raises(ValueError, match="only a mount has this option"):
+        CallFireFileSystem(**{name: "1"})
+
+
+def test_options_that_choose_and_fetch_are_accepted():
+    """Every option of the service, the reader, the cache and the tree is one here."""
+    meant = {name for name, option in BY_NAME.items() if has_meaning(option)}
+    assert {"profile", "config", "v1_url", "memory_size", "cache_size", "timeout", "connections", "names"} <= meant
+    assert checked({"timeout": 5, "names": "ids", "skip_instance_cache": True}).given == (
+        ("names", "ids"),
+        ("timeout", 5),
+    )
+
+
+def test_settings_come_from_the_process_that_reads(monkeypatch, options, tmp_path):
+    """Environment and config file supply what the options leave out; what only mounts do stays off."""
+    for name, value in (("MEMORY_SIZE", "16M"), ("WRITABLE", "yes"), ("NOTES", str(tmp_path)), ("CACHE_SIZE", "1G")):
+        monkeypatch.setenv(f"CFFS_{name}", value)
+    settings = checked(options).settings()
+    assert settings.memory_nbytes == 16 * 2**20
+    assert not settings.writable
+    assert settings.notes is None
+    assert settings.cache_nbytes == 0
+    assert checked(options | {"cache_size": "64M"}).settings().cache_nbytes == 64 * 2**20
+    assert checked(options | {"memory_size": "32M"}).settings().memory_nbytes == 32 * 2**20
+
+
+def test_missing_credentials_are_reported_at_the_first_call(monkeypatch, options):
+    """A scheduler without credentials can make an instance and send it; only reading needs them."""
+    for name in ("APIKEY", "LOGIN", "PASSWORD"):
+        monkeypatch.delenv(f"CFFS_{name}")
+    fs = CallFireFileSystem(**options, timeout=9)
+    with pytest.raises(ValueError, match="no credentials"):
+        fs.ls("")
