@@ -117,6 +117,11 @@ class RequestLimiter:
             self._slot_left.set()
             self._slot_left = trio.Event()
 
+    def rejoin(self, slot: Slot) -> None:
+        """Have a slot count that was given back, also where there is no room: its holder stood aside for others."""
+        slot.restart()
+        self._slots.add(slot)
+
     def _new_slot(self) -> Slot:
         slot = Slot()
         self._slots.add(slot)

@@ -66,28 +66,31 @@ class Lease:
 
     def __init__(self, limiter: RequestLimiter) -> None:
         self.opened: OpenResponse | None = None
-        self._limiter = limiter
+        self.limiter = limiter
+        #: Gives back the way to the queue of the rate; nothing where that was done before.
+        self.leave_lane: Callable[[], None] = _nothing
         self._slot: Slot | None = None
 
     def enter_nowait(self) -> Slot | None:
         """Take a slot as `RequestLimiter.enter_nowait` does."""
-        self._slot = self._limiter.enter_nowait()
+        self._slot = self.limiter.enter_nowait()
         return self._slot
 
     async def enter(self) -> Slot:
         """Take a slot as `RequestLimiter.enter` does."""
-        self._slot = await self._limiter.enter()
+        self._slot = await self.limiter.enter()
         return self._slot
 
     async def aclose(self) -> None:
         """Close the answer and leave the limiter; nothing where that was done. Shielded, bounded as `OpenResponse`."""
         opened, self.opened = self.opened, None
+        self.leave_lane()
         try:
             if opened is not None:
                 await opened.aclose()
         finally:
             if self._slot is not None:
-                self._limiter.leave(self._slot)
+                self.limiter.leave(self._slot)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -186,7 +189,7 @@ class RequestLoop:
             with trio.CancelScope(deadline=own_deadline) as scope:
                 self._stats.requests[request.api] += 1
                 sent = _for_attempt(request, slot, probing=admitted.is_offline, own_deadline=own_deadline)
-                may_leave = None if self._queue is None else self._leave(self._queue, request, admitted)
+                may_leave = None if self._queue is None else self._leave(self._queue, request, lease, admitted)
                 with waits_for(lambda: f"{self._exchange.host_of(request.api)} to answer"):
                     opened = lease.opened = await self._exchange.open(sent, may_leave=may_leave)
                 slot.note_progress()
@@ -199,8 +202,7 @@ class RequestLoop:
                 return answer
             assert scope.cancelled_caught  # nosec B101  # noqa: S101 - for the type checker: the block above always returns or raises
             if admitted.waits_for_rate:  # says nothing about the API
-                late = DeadlineExceeded(f"the request rate of --rate left no time for {request.what}")
-                raise AttemptFailed(late, sent=False, foreign=False)
+                raise AttemptFailed(_too_late(request), sent=False, foreign=False)
             event = Event.FAILED
             raise AttemptFailed(DeadlineExceeded(f"no answer in time for {request.what}"), sent=True, foreign=False)
         except AttemptFailed as failed:
@@ -213,15 +215,26 @@ class RequestLoop:
         finally:
             self._report(request, event, began_at=admitted.at, hold_seconds=hold_seconds, reason=reason)
 
-    def _leave(self, queue: "RateQueue", request: Request, admitted: _Admitted) -> MayLeave:
+    async def _approach(self, queue: "RateQueue", request: Request, lease: Lease, own_deadline: float) -> None:
+        """Wait for the way to the queue of the rate, which demand has at once. Raises DeadlineExceeded."""
+        with trio.move_on_at(own_deadline) as scope:
+            lease.leave_lane = await queue.approach(lease.limiter, is_awaited=demand.current())
+        if scope.cancelled_caught:
+            raise _too_late(request)
+
+    def _leave(self, queue: "RateQueue", request: Request, lease: Lease, admitted: _Admitted) -> MayLeave:
         """How this attempt waits for the rate, before each request that it sends."""
         health, is_awaited = self._health[request.api], demand.current()
 
         async def may_leave(api: Api) -> None:
             admitted.waits_for_rate = True
-            admitted.slot.count_always()
+            if is_awaited():
+                admitted.slot.count_always()
+            else:
+                lease.limiter.leave(admitted.slot)  # demand may have it meanwhile
             await queue.admit(api, is_awaited=is_awaited)
-            admitted.slot.restart()
+            lease.leave_lane()
+            lease.limiter.rejoin(admitted.slot)
             admitted.waits_for_rate = False
             if not admitted.is_probe and health.would_admit(trio.current_time()) is not Admission.GO:
                 raise _NotNow
@@ -233,10 +246,14 @@ class RequestLoop:
         health = self._health[request.api]
         while True:
             _require_open(request, health.would_admit(trio.current_time()))
+            if self._queue is not None:
+                await self._approach(self._queue, request, lease, own_deadline)
             slot = lease.enter_nowait() if trio.current_time() < own_deadline else None
             if slot is None:
-                with waits_for("a connection to be free"), trio.move_on_at(own_deadline):
+                with waits_for(self._why_no_slot), trio.move_on_at(own_deadline):
                     slot = await lease.enter()
+            if slot is None and self._queue is not None and self._queue.is_waited_for:
+                raise _too_late(request)  # those that wait for the rate have the slots
             if slot is None:
                 raise DeadlineExceeded(f"no connection became free in time for {request.what}")
             state, now = health.state, trio.current_time()
@@ -251,6 +268,10 @@ class RequestLoop:
                 raise OriginBusy(seconds)
             with waits_for(f"the end of the pause that {request.api} asked for"):
                 await trio.sleep(seconds)
+
+    def _why_no_slot(self) -> str:
+        queue = self._queue
+        return queue.reason if queue is not None and queue.is_waited_for else "a connection to be free"
 
     def _report(self, request: Request, event: Event, *, began_at: float, hold_seconds: float, reason: str) -> None:
         health, now = self._health[request.api], trio.current_time()
@@ -274,6 +295,14 @@ class RequestLoop:
         is_down = self._health[request.api].state is not HealthState.ONLINE
         self._stats.count_failure(type(error).__name__, line, at_ns=self._now_ns(), is_down=is_down)
         logger.debug("request failed reason=%s", line)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _too_late(request: Request) -> DeadlineExceeded:
+    return DeadlineExceeded(f"the request rate of --rate left no time for {request.what}")
 
 
 def _require_open(request: Request, admission: Admission) -> None:

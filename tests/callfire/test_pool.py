@@ -151,6 +151,70 @@ async def test_the_pool_is_bounded(peers, autojump_clock):
     await wire.aclose()
 
 
+async def test_a_request_is_held_back_on_its_connection(autojump_clock):
+    """Where it must wait to leave, it does so on a connection that stands, with nothing written; it leaves at once
+    then."""
+    peers = Peers(b"", seconds=2.0)
+    wire, asked = wire_to(peers), request()
+
+    async def may_leave() -> None:
+        assert trio.current_time() - began == pytest.approx(2.0)
+        await trio.sleep(3)
+        with pytest.raises(BlockingIOError):
+            peers.others[0].recv(1)
+        nursery.start_soon(answer_later)
+
+    async def answer_later() -> None:
+        await trio.sleep(1)
+        assert peers.others[0].recv(3) == b"GET"
+        peers.say(0, HELLO)
+
+    asked.extensions["may_leave"] = may_leave
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        response = await wire.handle_async_request(asked)
+    assert trio.current_time() - began == pytest.approx(6.0, abs=0.01)
+    assert response.status_code == 200
+    await response.stream.aclose()
+    await wire.aclose()
+    peers.close()
+
+
+async def test_a_connection_that_closed_while_it_waited_is_replaced(peers):
+    """An act that would be written on a dead connection would be one of which it is not known whether it happened."""
+    peers.answer = b""
+    wire, asked = wire_to(peers, reuse=False), request()
+
+    async def may_leave() -> None:
+        await trio.lowlevel.checkpoint()
+        peers.others[0].shutdown(socket.SHUT_WR)
+        peers.answer = HELLO
+
+    asked.extensions["may_leave"] = may_leave
+    response = await wire.handle_async_request(asked)
+    assert response.status_code == 200
+    assert len(peers.others) == 2
+    assert peers.is_closed(0)
+    await response.stream.aclose()
+    await wire.aclose()
+
+
+async def test_what_may_not_leave_gives_its_connection_up(peers):
+    """An error of the wait, or a cancellation, closes the connection and frees its place."""
+    peers.answer = b""
+    wire, asked = wire_to(peers, connections=1), request()
+
+    async def may_leave() -> None:
+        raise KeyError("not now")
+
+    asked.extensions["may_leave"] = may_leave
+    for _ in range(3):
+        with pytest.raises(KeyError):
+            await wire.handle_async_request(asked)
+    assert all(peers.is_closed(index) for index in range(3))
+    await wire.aclose()
+
+
 async def test_idle_ones_make_room(peers):
     """Idle and busy connections together never exceed the pool's size: the oldest idle ones are closed."""
     wire = wire_to(peers, connections=3)

@@ -167,6 +167,93 @@ async def test_ten_clients_for_a_minute(mocked, autojump_clock):
     assert status.waited_seconds > 60
 
 
+@pytest.mark.parametrize("kind", ["bodies", "metadata"])
+async def test_demand_overtakes_background_work_everywhere(mocked, autojump_clock, kind):
+    """Fifty background requests wait first; a demand that comes later is the next to leave, although it needs a slot
+    and a connection too, and so is a background request that gets a reader."""
+    sent, wanted = [], set()
+
+    async def handler(request):
+        sent.append(request.url.path.rpartition("/")[2])
+        await trio.sleep(0.05)
+        if "v1" in request.url.host:
+            return httpx.Response(200, headers={"content-type": "audio/wav"}, content=b"RIFF" + bytes(60))
+        return answer()
+
+    async def ask(number: int, is_awaited) -> None:
+        demand.begin(is_awaited)
+        if kind == "metadata":
+            await transport.get(Api.V2, ("calls", str(number)))
+        else:
+            async with transport.open_range(Source(Api.V1, ("files", "recording", str(number))), None):
+                pass
+
+    async with mocked(handler, rate=parse_rate("2/s"), timeout_seconds=90) as transport:
+        async with trio.open_nursery() as nursery:
+            for number in range(50):
+                nursery.start_soon(ask, number, lambda number=number: number in wanted)
+                await trio.sleep(0.001)
+            await trio.sleep(5)
+            status = transport.rate_status()
+            assert status.waiting == 50 - len(sent)
+            before = len(sent)
+            for number in (100, 101, 102):
+                nursery.start_soon(ask, number, demand.always)
+                await trio.sleep(0.001)
+            wanted.add(40)
+            await trio.sleep(2.5)
+            # in order of arrival: 40 came first, and shows as demand within a twentieth of a second
+            assert sorted(sent[before : before + 4]) == ["100", "101", "102", "40"]
+    assert sent[:before] == [str(number) for number in range(before)]
+    assert sent[before + 4 :] == [str(number) for number in range(before, 50) if number != 40]
+
+
+async def test_a_background_request_that_is_cancelled_makes_way(mocked, autojump_clock):
+    """One that waits for its turn, for a slot or for the rate leaves nothing behind when it ends."""
+    sent = []
+
+    def handler(request):
+        sent.append(request.url.path.rpartition("/")[2])
+        return answer()
+
+    async def ask(number: int, seconds: float) -> None:
+        demand.begin(demand.never)
+        with trio.move_on_after(seconds):
+            await transport.get(Api.V2, ("calls", str(number)))
+
+    async with mocked(handler, rate=parse_rate("1/s")) as transport:
+        async with trio.open_nursery() as nursery:
+            for number, seconds in enumerate([9, 0.5, 0.7, 9, 0.2, 9]):
+                nursery.start_soon(ask, number, seconds)
+                await trio.sleep(0.001)
+        assert transport.rate_status().waiting == 0
+        assert transport.rate_status().sent <= 1
+    assert sent == ["0", "3", "5"]
+
+
+async def test_background_work_has_a_deadline_too(mocked, autojump_clock):
+    """Demand may take all of the rate: what nobody waits for ends at its own deadline, and is not sent."""
+
+    async def ask(is_awaited, ends: list[tuple[int, bool]]) -> None:
+        demand.begin(is_awaited)
+        while trio.current_time() - began < 40:
+            try:
+                await V2Client(transport).get_account()
+            except errors.DeadlineExceeded as error:
+                ends.append((round(trio.current_time() - began), "--rate" in str(error)))
+
+    async with mocked(lambda request: answer(), rate=parse_rate("1/s"), timeout_seconds=10.0) as transport:
+        began, demands, backgrounds = trio.current_time(), [], []
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask, demand.always, demands)
+                nursery.start_soon(ask, demand.never, backgrounds)
+                await trio.sleep(0.001)
+    assert demands == []
+    assert len(backgrounds) == 3 * 4
+    assert backgrounds == [(seconds, True) for seconds in (10, 20, 30, 40) for _ in range(3)]
+
+
 async def test_every_try_and_every_hop_is_counted(mocked, autojump_clock):
     """Tries and redirects to an origin of the account wait for the rate; a host that belongs to neither does not."""
     sent: list[tuple[str, float]] = []

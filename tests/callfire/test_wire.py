@@ -24,8 +24,10 @@ from cffs.callfire.wire.httpx_transport import GuardedBackend
 from cffs.callfire.wire.sockets import Dialler
 from cffs.core import errors
 from cffs.core.byte_range import ByteRange
+from cffs.core.settings_options import parse_rate
 from cffs.core.source import Api, Source
 from cffs.standin.server import Standin
+from tests.callfire.test_departure_log import most_in_a_span
 from tests.canary import CANARIES
 
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
@@ -185,6 +187,18 @@ def test_plain_http_elsewhere_is_a_usage_error(settings):
     with pytest.raises(errors.UsageError):
         Transport(settings(v2_url="http://api.example.com/v2"))
     Transport(settings(v2_url="http://api.example.com/v2", insecure_http=True))
+
+
+async def test_a_rate_is_kept_on_real_sockets(settings_for):
+    """Of 20/s never more in any second of the service's own log, connections that are made on the way included."""
+    async with Standin(credentials=CANARIES) as standin:
+        settings = settings_for(standin, rate=parse_rate("20/s"), timeout_seconds=30)
+        async with Transport(settings) as transport, trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(V2Client(transport).get_account)
+        times = [record.started_at for record in standin.requests]
+        assert len(times) == 50
+        assert most_in_a_span(times, 1.0) <= 20
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch, settings_for):
