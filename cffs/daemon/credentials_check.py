@@ -12,6 +12,7 @@ import trio
 
 from cffs.callfire.credential_check import Login, LoginVerdict, Outcome, check, given_logins
 from cffs.callfire.transport import Transport
+from cffs.core import demand
 from cffs.core.errors import UsageError
 from cffs.core.settings import OriginSettings
 from cffs.core.source import Api
@@ -52,6 +53,7 @@ class CredentialsCheck:
 
     async def repeat_until_known(self) -> None:
         """Ask again while an API has not answered, or answers as another service would. Returns once all is known."""
+        demand.begin(demand.never)
         pause = _FIRST_PAUSE_SECONDS
         while open_ones := [login for login, verdict in self._verdicts.items() if verdict.outcome in _NOT_SETTLED]:
             await trio.sleep(pause)

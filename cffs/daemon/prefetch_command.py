@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import trio
 
 from cffs.cache.disk import DiskCache
+from cffs.core import demand
 from cffs.core.errors import CffsError, DeadlineExceeded, UsageError
 from cffs.core.ids import Inode
 from cffs.daemon.control import Command, Progress
@@ -80,6 +81,8 @@ class PrefetchCommand:
         return outcome
 
     async def _outcome(self, content: Remote, *, is_pinned: bool) -> Mapping[str, object]:
+        works_for = demand.current()
+        demand.begin(demand.never)  # what a program waits for goes before
         try:
             self.namespace.require_readable(content)
             if is_being_made(content):
@@ -88,6 +91,8 @@ class PrefetchCommand:
         except CffsError as error:
             log.info("prefetch failed object=%s reason=%s", content.key, error)
             return {"errno": errno_of(error)}
+        finally:
+            demand.begin(works_for)  # a client may ask for more over its connection
 
     async def lost(self, arguments: Mapping[str, object], _progress: Progress) -> object:
         """Of `objects` (names and sizes, as `bring` returned them), those that are no longer wholly on disk."""

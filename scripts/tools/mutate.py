@@ -34,6 +34,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/callfire/test_response_checks.py",
         "tests/callfire/test_header_grammar.py",
     ),
+    "callfire/departure_log": ("tests/callfire/test_departure_log.py",),
     "callfire/retry": ("tests/callfire/test_retry.py",),
     "reader/planner": (
         "tests/reader/test_planner.py",

@@ -1,5 +1,8 @@
 """`--rate`: the queue of waiting requests, and the transport, in virtual time."""
 
+import subprocess
+import sys
+
 import httpx
 import pytest
 import trio
@@ -232,7 +235,7 @@ async def test_a_background_request_that_is_cancelled_makes_way(mocked, autojump
 
 
 async def test_background_work_has_a_deadline_too(mocked, autojump_clock):
-    """Demand may take all of the rate: what nobody waits for ends at its own deadline, and is not sent."""
+    """Demand may take all of the rate: background work ends at its own deadline, and is not sent."""
 
     async def ask(is_awaited, ends: list[tuple[int, bool]]) -> None:
         demand.begin(is_awaited)
@@ -350,6 +353,15 @@ async def test_holds_pass_between_machines(mocked, autojump_clock):
         assert trio.current_time() - began == pytest.approx(4.0)
         assert len(heard) == 3
         assert transport.health()[Api.V2].state == "online"
+
+
+def test_without_the_option_nothing_is_imported():
+    """A mount without --rate has neither the queue nor the log."""
+    code = "import sys, cffs.daemon.__main__, cffs.daemon.mount_parts; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "cffs.callfire.request_loop" in loaded
+    assert {"cffs.callfire.rate", "cffs.callfire.departure_log"}.isdisjoint(loaded)
 
 
 async def test_without_a_rate_there_is_no_queue(mocked):

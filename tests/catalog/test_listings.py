@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from cffs.catalog.listings import RETRY_SECONDS, Listing
+from cffs.core import demand
 from cffs.core.errors import CffsError, OriginFault, ServerFailure
 from tests.catalog.factories import CountingBackground
 
@@ -148,3 +149,28 @@ async def test_followers(
     assert trio.current_time() < 50
     await trio.sleep(RETRY_SECONDS + 250)
     assert done == ([] if outcome else [False, False])
+
+
+async def test_a_refresh_is_demand_while_somebody_waits(autojump_clock: MockClock, made: Make) -> None:
+    """A listing that is shown already is refreshed as background work; one whose rows are waited for is demand."""
+    works_for: list[demand.IsAwaited] = []
+
+    async def take(listing: Listing) -> None:
+        works_for.append(demand.current())
+        await trio.sleep(1)
+        listing.progressed()
+        await trio.sleep(1)
+
+    listing = made(take)()
+    await trio.sleep(0.1)
+    assert not works_for[0]()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listing.wait_for_progress)
+        await trio.sleep(0.1)
+        assert works_for[0]()
+    assert not works_for[0]()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listing.wait_whole)
+        await trio.sleep(0.1)
+        assert works_for[0]()
+    assert not works_for[0]()

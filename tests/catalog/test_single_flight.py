@@ -19,6 +19,7 @@ from cffs.catalog.single_flight import (
     STUCK_SECONDS,
     SingleFlight,
 )
+from cffs.core import demand
 from cffs.core.errors import (
     AccessRefused,
     CffsError,
@@ -337,3 +338,43 @@ async def _traffic(script: list[tuple[Any, ...]]) -> None:
         await trio.sleep(TIMEOUT + 1)
         assert not single_flight._pending
         nursery.cancel_scope.cancel()
+
+
+async def test_a_question_is_demand_while_somebody_waits(
+    autojump_clock: MockClock, single_flight: SingleFlight
+) -> None:
+    """Begun ahead of need, it is none until a caller waits; a caller that works ahead of need makes none of it."""
+    works_for: list[demand.IsAwaited] = []
+    seen: list[bool] = []
+
+    async def question() -> None:
+        works_for.append(demand.current())
+        await trio.sleep(2)
+
+    def look() -> None:
+        seen.append(works_for[0]())
+
+    async def ask(is_awaited: demand.IsAwaited) -> None:
+        demand.begin(is_awaited)
+        await single_flight.ask("key", Api.V2, question, patience_seconds=None)
+
+    async def give_up() -> None:
+        with pytest.raises(DeadlineExceeded):
+            await single_flight.ask("key", Api.V2, question, patience_seconds=0.5)
+
+    single_flight.begin("key", Api.V2, question)
+    async with trio.open_nursery() as nursery:
+        await trio.sleep(0.1)
+        look()
+        nursery.start_soon(ask, demand.never)
+        await trio.sleep(0.1)
+        look()
+        nursery.start_soon(give_up)
+        await trio.sleep(0.1)
+        look()
+        await trio.sleep(0.5)
+        look()
+        nursery.start_soon(single_flight.join, "key")
+        await trio.sleep(0.1)
+        look()
+    assert seen == [False, False, True, False, True]

@@ -113,6 +113,29 @@ async def test_status_has_exactly_the_contracts_keys(tmp_path):
                     assert secret.encode() not in body()
 
 
+async def test_the_rate(tmp_path):
+    """With --rate status.json has its limit and what waits for it, and each number is a metric."""
+    async with Standin() as standin:
+        given = standin.credentials
+        credentials = Credentials(login=given.login, password=given.password)
+        urls = {"v1_url": standin.v1_url, "v2_url": standin.v2_url}
+        told = settings(tmp_path, credentials=credentials, rate="600/min", **urls)
+        async with built(standin, told, tmp_path, 10.0) as world:
+            await world.kernel.listing("campaigns")
+            files = status_of(world, told).files()
+            rate = json.loads(files["status.json"]())["rate"]
+            assert rate["sent"] == len(standin.requests) > 0
+            assert rate | {"sent": 0} == {
+                "limit": "600/min",
+                "requests": 600,
+                "span_seconds": 60.0,
+                "sent": 0,
+                "waiting": 0,
+                "waited_seconds": 0.0,
+            }
+            assert f"cffs_rate_sent {rate['sent']}" in files["metrics"]().decode().splitlines()
+
+
 async def test_states(tmp_path):
     """An API without credentials is `not configured`, one that refused them at the start is `auth-failed`, and the
     state of the origin is the worse of the two."""

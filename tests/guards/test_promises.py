@@ -118,6 +118,12 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("mount/test_notes.py", "test_any_way_of_writing"),
     ),
     "Plain http to another machine": (("core/test_settings.py", "test_refusals"),),
+    "With `--rate` no span": (
+        ("callfire/test_departure_log.py", "test_no_span_holds_more_than_the_limit"),
+        ("callfire/test_rate.py", "test_ten_clients_for_a_minute"),
+        ("callfire/test_rate.py", "test_demand_overtakes_background_work_everywhere"),
+        ("mount/test_rate.py", "test_many_programs_keep_to_the_rate"),
+    ),
 }
 
 

@@ -14,6 +14,7 @@ import trio
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.response_checks import Pinned
+from cffs.core import demand
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import (
     CffsError,
@@ -95,6 +96,8 @@ class Origin:
     #: The fault of every request for an object.
     faults_of: dict[str, Fault] = field(default_factory=dict)
     asked: list[tuple[str, ByteRange | None]] = field(default_factory=list)
+    #: For each request, whether somebody waits for it now.
+    are_demand: list[demand.IsAwaited] = field(default_factory=list)
     sent_nbytes: int = 0
     connections: int = 0
     most_connections: int = 0
@@ -112,6 +115,7 @@ class Origin:
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
     ) -> AsyncIterator["SimulatedAnswer"]:
         self.asked.append((source.key, byte_range))
+        self.are_demand.append(demand.current())
         fault = self.faults_of.get(source.key) or (self.faults.pop(0) if self.faults else Fault())
         self.connections += 1
         self.most_connections = max(self.most_connections, self.connections)

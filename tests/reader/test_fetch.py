@@ -3,9 +3,12 @@
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
+from cffs.core import demand
 from cffs.core.byte_range import ByteRange
 from cffs.reader.fetch import Fetch
+from tests.reader.simulated_link import Remote, laboratory
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -52,3 +55,28 @@ def test_running_stream_gets_whole_buffers(start: int, came_nbytes: int, window_
     fetch.position = fetch.buffer_stop(MIB)
     assert fetch.position % MIB == 0
     assert fetch.buffer_stop(MIB) == fetch.position + MIB
+
+
+async def test_a_fetch_is_demand_while_a_reader_waits(autojump_clock: MockClock) -> None:
+    """A prefetch is none until a READ waits for its bytes; a command that brings a file to disk makes none of it."""
+
+    async def read(is_awaited: demand.IsAwaited) -> None:
+        demand.begin(is_awaited)
+        await handle.read(0, 100)
+
+    async with laboratory(latency_seconds=3) as lab:
+        lab.add(Remote(total=MIB))
+        handle = lab.objects.prefetch(lab.key, (lab.source,), known=lab.known(), ranges=[ByteRange(0, MIB)])
+        await trio.sleep(0.1)
+        (is_demand,) = lab.origin.are_demand
+        assert not is_demand()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, demand.never)
+            await trio.sleep(0.1)
+            assert not is_demand()
+            nursery.start_soon(read, demand.always)
+            await trio.sleep(0.1)
+            assert is_demand()
+        assert not is_demand()
+        assert lab.origin.requests == 1
+        handle.close()

@@ -36,3 +36,18 @@ async def test_probe_given_up_is_not_remembered(autojump_clock: MockClock) -> No
         assert lab.origin.connections == 0
         lab.origin.latency_seconds = 0.1
         assert (await lab.objects.probe(lab.key, (lab.source,))).total_nbytes == 5
+
+
+async def test_a_size_that_is_asked_for_ahead_is_no_demand(autojump_clock: MockClock) -> None:
+    """It becomes demand when a stat waits for it, at no further request."""
+    async with laboratory(latency_seconds=1) as lab:
+        lab.add(Remote(total=MIB))
+        lab.objects.probe_soon(lab.key, (lab.source,))
+        await trio.sleep(0.1)
+        (is_demand,) = lab.origin.are_demand
+        assert not is_demand()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.objects.probe, lab.key, (lab.source,))
+            await trio.sleep(0.1)
+            assert is_demand()
+        assert lab.origin.requests == 1
