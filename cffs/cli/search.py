@@ -116,21 +116,28 @@ def _hits(where: Path, folder: Path, terms: tuple[str, ...]) -> Iterator[dict[st
 def _in_note(
     where: Path, recording_id: int, path: Path, note: Path, terms: tuple[str, ...]
 ) -> Iterator[dict[str, object]]:
-    wanted = [tokens(term) for term in terms]
     try:
         with note.open("rb") as file:
             content = file.read(MAX_TEXT_NBYTES)
     except OSError:
         return  # it was removed since
-    for cue in cues(note.suffix.removeprefix("."), content):
-        said = tokens(cue.text)
-        first = next((term for term in wanted if _is_said(said, term)), None)
-        if first is not None:
-            yield _hit(where, recording_id, path, note=note.name, cue=cue, words=first)
+    found = list(cues(note.suffix.removeprefix("."), content))
+    for first, last, term in _places(found, [tokens(term) for term in terms]):
+        text = " ".join(cue.text for cue in found[first : last + 1])
+        cue = Cue(found[first].start_seconds, found[last].stop_seconds, text)
+        yield _hit(where, recording_id, path, note=note.name, cue=cue, words=term)
 
 
-def _is_said(said: list[str], term: list[str]) -> bool:
-    return any(said[at : at + len(term)] == term for at in range(len(said)))
+def _places(found: list[Cue], terms: list[list[str]]) -> list[tuple[int, int, list[str]]]:
+    """Where a term begins: its first cue, its last cue and the term; one for each cue. A phrase may cross cues."""
+    said = [(token, index) for index, cue in enumerate(found) for token in tokens(cue.text)]
+    places: dict[int, tuple[int, list[str]]] = {}
+    for term in filter(None, terms):
+        for at in (at for at, (token, _index) in enumerate(said) if token == term[0]):
+            part = said[at : at + len(term)]
+            if [token for token, _index in part] == term:
+                places.setdefault(part[0][1], (part[-1][1], term))
+    return [(first, last, term) for first, (last, term) in sorted(places.items())]
 
 
 def _hit(

@@ -124,6 +124,11 @@ class Account(CallStore):
                 content = StoredContent(found.read()[::-1])
             self.versions.replace(key, content)
 
+    def set_audio(self, recording_id: int, *, mp3: bytes, wav: bytes) -> None:
+        """Give a recording the bytes of true files."""
+        with self.lock:
+            self.versions.replace(f"recording/{recording_id}", mp3=StoredContent(mp3), wav=StoredContent(wav))
+
     def v1_file_id(self, recording_id: int) -> int:
         """The file id of a recording in v1."""
         return recording_id + V1_ID_SHIFT if self.v1_ids_differ else recording_id

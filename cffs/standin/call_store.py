@@ -305,7 +305,7 @@ class CallStore:
 
     def _nbytes(self, row: Row, form: str) -> int:
         key, seconds = f"recording/{row['id']}", row.get("lengthInSeconds")
-        given = self.versions.given_content(key)
+        given = self.versions.given_content(key, form)
         if given is not None:
             return given.total_nbytes
         seconds = seconds if isinstance(seconds, int) and 0 < seconds < CALL_STEP_MS else 1

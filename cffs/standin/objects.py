@@ -48,13 +48,14 @@ class Versions:
         """The number of the object's version; 0 for the first."""
         return self._numbers.get(key, 0)
 
-    def replace(self, key: str, content: Content | None = None) -> None:
-        """Give the object other bytes and another validator; `content` is then that of every form."""
+    def replace(self, key: str, content: Content | None = None, **forms: Content) -> None:
+        """Give the object other bytes and another validator; `content` is then that of every form but those named."""
         self._numbers[key] = self.number(key) + 1
-        if content is None:
-            self._contents.pop(key, None)
-        else:
+        for old in [old for old in self._contents if old == key or old.rpartition(".")[0] == key]:
+            del self._contents[old]
+        if content is not None:
             self._contents[key] = content
+        self._contents |= {f"{key}.{form}": one for form, one in forms.items()}
 
     def resize(self, key: str, form: str, total_nbytes: int) -> None:
         """Set the size of one form of the object."""
@@ -64,9 +65,9 @@ class Versions:
         """The size of that form, or `otherwise_nbytes`."""
         return self._sizes.get((key, form), otherwise_nbytes)
 
-    def given_content(self, key: str) -> Content | None:
+    def given_content(self, key: str, form: str = "") -> Content | None:
         """The content set by `replace`, or None."""
-        return self._contents.get(key)
+        return self._contents.get(f"{key}.{form}", self._contents.get(key))
 
     def content_seed(self, key: str, form: str) -> str:
         """The seed that the bytes are computed from."""
@@ -78,7 +79,7 @@ class Versions:
         """One form (mp3 or wav) of a recording, of its generated size or the one set by hand."""
         total_nbytes = self.size(key, form, total_nbytes)
         seed = self.content_seed(key, form)
-        content: Content | None = self.given_content(key)
+        content: Content | None = self.given_content(key, form)
         if content is None and form == "wav":
             content = WavContent(seed=seed, total_nbytes=total_nbytes, mulaw=mulaw)
         elif content is None:

@@ -21,7 +21,8 @@ good bye
 
 
 def test_from_transcripts_to_a_bag(said, home, standin):
-    """Transcripts elsewhere become notes, a search plays the place where a word was said, and an export is whole, is
+    """Transcripts elsewhere become notes, a search plays the place where a word was said, also where a
+    phrase goes on in the next subtitle, and an export is whole, is
     verified by sha256sum alone and by bagit, goes on after an end, and costs the service each recording once."""
     variables = account_variables(standin)
     with mounted(said, home, variables, "--notes", str(home / "notes")) as mount:
@@ -45,6 +46,9 @@ def test_from_transcripts_to_a_bag(said, home, standin):
         assert hits[numbers[1]]["start"] is None
         shown = run(said, home, "search", '"good bye"', "--mount", mount.path, **variables)
         assert "  0:04  good bye" in shown.stdout.splitlines()
+        across = run(said, home, "search", '"refund good"', "--mount", mount.path, "--json", **variables)
+        (hit,) = map(json.loads, across.stdout.splitlines())
+        assert (hit["start"], hit["stop"], hit["text"]) == (1.0, 5.0, "Hello, I want a refund good bye")
         none = run(said, home, "search", "nothing", "--mount", mount.path, **variables)
         assert (none.returncode, none.stdout, none.stderr) == (0, "", "cffs: nothing was found\n")
 
