@@ -308,7 +308,7 @@ HANDLERS: dict[Kind, NodeHandlers[Any]] = {
     Kind.SEARCH: NodeHandlers[SearchNode](
         resolve=search.resolve_search,
         listing="recordings",
-        prepare=views.prepare,
+        prepare=search.prepare_folder,
         entries=notes.beside(search.files),
         entries_in_thread=notes.beside_in_thread(search.files_in_thread),
         writing=notes.FOLDER_WRITING,

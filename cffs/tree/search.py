@@ -18,9 +18,10 @@ from cffs.catalog.views import PAGE_ROWS, Condition, ViewRow, Views
 from cffs.core.errors import NotInTree
 from cffs.core.one_line import printable_line
 from cffs.notes.words import parse_words
-from cffs.tree import readme
+from cffs.tree import readme, views
 from cffs.tree.contents import Entry
 from cffs.tree.context import Context, fixed, past, row_offset
+from cffs.tree.listing_lookup import know
 from cffs.tree.node_handlers import Parts
 from cffs.tree.nodes import FixedNode, Kind, Node, SearchNode, about
 from cffs.tree.search_terms import NO_NOTE, BadSearch, Term, parse_terms
@@ -113,6 +114,14 @@ def _indexes(node: SearchNode) -> tuple[tuple[str, Node], ...]:
     return ("index.jsonl", about(node, Kind.INDEX_JSONL)), ("index.csv", about(node, Kind.INDEX_CSV))
 
 
+async def prepare_folder(context: Context, node: SearchNode) -> None:
+    """Ask once for each call of which only the id is known; before a selection, have all recordings listed, since
+    each of them may change what is selected. Raises what stops that, where they were never listed."""
+    await views.prepare(context, node)
+    if is_selection(context, node):
+        await know(context, "recordings")
+
+
 async def prepare(context: Context, node: SearchNode) -> None:
     """Find what a selection holds, where that is not known as it is now. A checkpoint where it is looked for.
 
@@ -133,9 +142,9 @@ async def prepare(context: Context, node: SearchNode) -> None:
             conditions.append(_among(key.recording_id for key in keys if key.extension == extension))
     day = context.today()
 
-    def select(views: Views) -> list[int]:
+    def select(found: Views) -> list[int]:
         limit = None if asked.sample is not None else asked.limit
-        rows = views.selected(conditions, folders=asked.folders, order=asked.order, limit=limit)
+        rows = found.selected(conditions, folders=asked.folders, order=asked.order, limit=limit)
         if asked.sample is not None:
             rows = _sample(rows, asked.sample, seed=f"{day} {_what(node)}")[: asked.limit]
         return [seq for seq, _recording_id in rows]
@@ -197,8 +206,8 @@ def matching(context: Context, node: SearchNode) -> Callable[[int, Views], list[
     """The function that finds the next rows past a sequence number, in the views it is given."""
     asked = _question(context, node)
 
-    def find(after_seq: int, views: Views) -> list[ViewRow]:
-        return views.matching(asked.conditions, folders=asked.folders, after_seq=after_seq)
+    def find(after_seq: int, known: Views) -> list[ViewRow]:
+        return known.matching(asked.conditions, folders=asked.folders, after_seq=after_seq)
 
     return find
 

@@ -1,4 +1,6 @@
-"""A speech recogniser as people run one: `recogniser.py RECORDING` writes an SRT file beside it.
+"""A speech recogniser as people run one: an SRT file beside a recording.
+
+Usage: `recogniser.py RECORDING`.
 
 It is pocketsphinx with the acoustic model of its package, and a grammar of what callers of a small shop say. ffmpeg
 decodes. It must not know of cffs.

@@ -53,6 +53,13 @@ async def test_orders(world: Open, standin: StandinThread, order: str, key: Any)
             assert await listed(tree, f"limit={limit}&order={order}") == found[:limit]
 
 
+@pytest.mark.parametrize("search", ["order=newest", "note=none", "sample=1000"])
+async def test_a_selection_is_of_everything(world: Open, standin: StandinThread, search: str) -> None:
+    """A selection that is the first thing listed in a mount waits for the first listing of recordings, and is whole."""
+    async with world() as tree:
+        assert sorted(await listed(tree, search)) == sorted(row["id"] for row in recordings(standin))
+
+
 async def test_a_selection_stays_whole_while_rows_change(world: Open, standin: StandinThread) -> None:
     """A listing or an index that was begun is not cut short by rows that come meanwhile; the next one has them."""
     async with world() as tree:
