@@ -1,0 +1,93 @@
+"""Programs that read through fsspec: pandas, PyArrow, soundfile, Dask."""
+
+import io
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pandas
+import pyarrow.csv
+import pyarrow.fs
+import pytest
+import soundfile
+
+from tests.fsspec_plugin.conftest import true_bytes
+
+
+def test_pandas_reads_indexes(options, recordings, standin):
+    """The first call of a process gives the whole table, whose paths open."""
+    table = pandas.read_csv("callfire://recordings/index.csv", storage_options=options)
+    assert sorted(table["id"]) == sorted(recordings)
+    lines = pandas.read_json("callfire://recordings/index.jsonl", lines=True, storage_options=options)
+    assert list(lines["id"]) == list(table["id"])
+    assert list(lines["audio_filepath"]) == [f"callfire://recordings/{one}.mp3" for one in table["id"]]
+
+
+def test_pyarrow_reads_files_and_listings(fs, recordings, standin):
+    """PyArrow's own file system lists, opens at random, and reads tables."""
+    arrow = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs))
+    found = arrow.get_file_info(pyarrow.fs.FileSelector("recordings"))
+    assert sorted(info.path for info in found) == sorted(f"recordings/{one}.mp3" for one in recordings)
+    assert {info.type for info in found} == {pyarrow.fs.FileType.File}
+    path, whole = f"recordings/{recordings[0]}.wav", true_bytes(standin, recordings[0], "wav")
+    info = arrow.get_file_info(path)
+    assert (info.size, info.is_file) == (len(whole), True)
+    assert info.mtime.timestamp() == pytest.approx(fs.info(path)["mtime"])
+    with arrow.open_input_file(path) as file:
+        assert file.size() == len(whole)
+        assert file.read_at(1000, 5000) == whole[5000:6000]
+        file.seek(0)
+        assert file.read() == whole
+    with arrow.open_input_stream("recordings/index.csv") as stream:
+        assert pyarrow.csv.read_csv(stream)["id"].to_pylist() == sorted(recordings)
+    assert arrow.get_file_info("recordings/1.mp3").type == pyarrow.fs.FileType.NotFound
+    with pytest.raises(PermissionError):
+        arrow.delete_file(path)
+
+
+def test_soundfile_decodes(fs, recordings, standin):
+    """Samples decoded through the file system are those of the true bytes, of the whole and of a part."""
+    path, whole = f"recordings/{recordings[0]}.wav", true_bytes(standin, recordings[0], "wav")
+    true, rate = soundfile.read(io.BytesIO(whole))
+    with fs.open(path) as file:
+        samples, found_rate = soundfile.read(file)
+    assert found_rate == rate
+    assert (samples == true).all()
+    with fs.open(path) as file, soundfile.SoundFile(file) as sound:
+        sound.seek(rate)
+        assert (sound.read(rate) == true[rate : 2 * rate]).all()
+
+
+def digest_of(path: str, options: dict[str, object]) -> str:
+    """The digest of what a worker reads."""
+    import fsspec
+
+    with fsspec.open(path, **options) as file:
+        return sha256(file.read()).hexdigest()
+
+
+@pytest.mark.slow
+def test_dask_cluster_reads_recordings(options, recordings, standin, tmp_path, monkeypatch):
+    """Four worker processes of Dask read every recording byte-exactly, by a function, by an instance that was sent to
+    them, and by Dask's own readers."""
+    import dask.bag
+    from distributed import Client, LocalCluster
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    true = [sha256(true_bytes(standin, one)).hexdigest() for one in recordings]
+    paths = [f"callfire://recordings/{one}.mp3" for one in recordings]
+    with (
+        LocalCluster(
+            n_workers=4, threads_per_worker=2, processes=True, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        assert client.gather(client.map(digest_of, paths, options=options)) == true
+        import fsspec
+
+        fs = fsspec.filesystem("callfire", **options)
+        assert [sha256(data).hexdigest() for data in client.gather(client.map(fs.cat_file, paths))] == true
+        rows = dask.bag.read_text("callfire://recordings/index.jsonl", storage_options=options).map(json.loads)
+        assert sorted(row["id"] for row in rows.compute()) == sorted(recordings)
+    assert list(tmp_path.glob("cffs-fsspec-*")) == []
