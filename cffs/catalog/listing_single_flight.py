@@ -1,6 +1,6 @@
-"""A listing: one list of the service, refreshed page by page in the background.
+"""The single flight of a listing: one refresh in the background serves all who wait.
 
-It owns whether the listing is running, how fresh it is, and how it failed. It must not know folders, operations or
+It owns whether the listing is running, how fresh it is, how it failed, and who is woken by its pages. It must not know folders, operations or
 rows.
 """
 
