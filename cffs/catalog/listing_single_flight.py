@@ -1,7 +1,7 @@
-"""The single flight of a listing: one refresh in the background serves all who wait.
+"""Single flight of a listing: one refresh in the background serves all who wait.
 
-It owns whether the listing is running, how fresh it is, how it failed, and who is woken by its pages. It must not know folders, operations or
-rows.
+It owns whether the listing is running, how fresh it is, how it failed, and who is woken by its pages. It must not
+know folders, operations or rows.
 """
 
 import logging

@@ -9,8 +9,8 @@ It is for files that can be kept. Of a file that is larger than its share of mem
 that was evicted after it had been brought whole, only what is read is fetched, as of any larger file: exact ranges for
 jumps, long requests for sequential readers. So it is where the link is so slow that a READ would wait for seconds.
 
-It owns the thresholds, which are measured: cffs/docs/reading.md#read-ahead-policy. It must not know tasks, clocks, HTTP or
-memory; it sees what is held or on its way through `Coverage`. Pure, and deterministic.
+It owns the thresholds, which are measured: cffs/docs/reading.md#read-ahead-policy. It must not know tasks, clocks,
+HTTP or memory; it sees what is held or on its way through `Coverage`. Pure, and deterministic.
 """
 
 from collections.abc import Iterable
