@@ -27,14 +27,24 @@ _ERROR_BODY_SECONDS = 0.5
 _PROOFS = 2
 
 
+def _nothing() -> None:
+    """For an answer that no other machine gets."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A whole answer with a 2xx status; `served_ms` is the time on the service's clock, where it gives one."""
+    """A whole answer with a 2xx status; `served_ms` is the time on the service's clock, where it gives one.
+
+    `age_seconds` is how long ago it was asked for, above 0 where another machine asked. `accept` is to be called once
+    the body was read as an answer to what was asked: only then may other machines have it.
+    """
 
     status: int
     body: bytes
     content_type: str
     served_ms: int | None = None
+    age_seconds: float = 0.0
+    accept: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,9 @@ It must not know XML, nor how requests are sent. The three operations that answe
 (`core/source`), opened by `Transport.open_range`.
 """
 
-from cffs.callfire.transport import Transport
+from dataclasses import replace
+
+from cffs.callfire.metadata_transport import MetadataTransport
 from cffs.core.api_v1 import parse_recording_list, require_service
 from cffs.core.api_v2 import require_id
 from cffs.core.errors import MalformedAnswer
@@ -23,7 +25,7 @@ def list_segments(campaign_id: int, call_id: int) -> tuple[str, ...]:
 class V1Client:
     """The operation of v1. No state but the transport."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: MetadataTransport) -> None:
         self._transport = transport
 
     async def list_recordings(self, campaign_id: int, call_id: int) -> RecordingList:
@@ -39,4 +41,5 @@ class V1Client:
         require_id(listed.call_id, call_id, what="call of the list")
         if listed.refused and not listed.file_ids:
             raise MalformedAnswer(f"none of the {listed.refused} recordings listed for call {call_id} can be read")
-        return listed
+        answer.accept()
+        return replace(listed, age_seconds=answer.age_seconds)

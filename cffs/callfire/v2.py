@@ -18,9 +18,10 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
+from cffs.callfire.metadata_transport import MetadataTransport
 from cffs.callfire.multipart import MultipartUpload
 from cffs.callfire.response_checks import NotFoundMeans
-from cffs.callfire.transport import Transport
+from cffs.callfire.status_reader import Response
 from cffs.core.api_v2 import (
     parse_boolean,
     parse_call,
@@ -45,7 +46,7 @@ from cffs.core.values import Call, Campaign, Item, Media, Page, Recording
 class V2Client:
     """The operations of v2. No state but the transport."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: MetadataTransport) -> None:
         self._transport = transport
 
     async def find_calls(
@@ -87,13 +88,17 @@ class V2Client:
         answer = await self._transport.get(
             Api.V2, ("calls",), query=[*query.items(), *repeated], not_found=NotFoundMeans.OPERATION
         )
-        return replace(parse_call_page(answer.body, what="calls"), served_ms=answer.served_ms)
+        page = parse_call_page(answer.body, what="calls")
+        answer.accept()
+        return replace(page, served_ms=answer.served_ms, age_seconds=answer.age_seconds)
 
     async def get_call(self, call_id: int, *, fields: str | None = None) -> Call:
         """One call (public "getCall")."""
-        call = parse_call(await self._document(("calls", str(call_id)), query=_query(fields=fields)))
+        document, answer = await self._answer(("calls", str(call_id)), query=_query(fields=fields))
+        call = parse_call(document)
         require_id(call.id, call_id, what="call")
-        return call
+        answer.accept()
+        return replace(call, age_seconds=answer.age_seconds)
 
     async def get_call_recordings(self, call_id: int, *, fields: str | None = None) -> Page[Recording]:
         """All recordings of a call, not paged (public "getCallRecordings")."""
@@ -101,20 +106,25 @@ class V2Client:
         answer = await self._transport.get(Api.V2, segments, query=_query(fields=fields))
         page = parse_items(answer.body, parse_recording, what="/".join(segments))
         kept = tuple(recording for recording in page.items if recording.call_id in (None, call_id))
-        return replace(page, items=kept, refused=page.received - len(kept))
+        answer.accept()
+        return replace(page, items=kept, refused=page.received - len(kept), age_seconds=answer.age_seconds)
 
     async def get_recording(self, recording_id: int, *, fields: str | None = None) -> Recording:
         """One recording's metadata by its id (public "getCallRecording")."""
         segments = ("calls", "recordings", str(recording_id))
-        recording = parse_recording(await self._document(segments, query=_query(fields=fields)))
+        document, answer = await self._answer(segments, query=_query(fields=fields))
+        recording = parse_recording(document)
         require_id(recording.id, recording_id, what="recording")
+        answer.accept()
         return recording
 
     async def get_recording_by_name(self, call_id: int, name: str, *, fields: str | None = None) -> Recording:
         """One recording's metadata by its name within its call ("getCallRecordingByName")."""
         segments = ("calls", str(call_id), "recordings", name)
-        recording = parse_recording(await self._document(segments, query=_query(fields=fields)))
+        document, answer = await self._answer(segments, query=_query(fields=fields))
+        recording = parse_recording(document)
         require_id(recording.call_id, call_id, what="recording's call")
+        answer.accept()
         return recording
 
     async def find_campaigns(
@@ -147,8 +157,10 @@ class V2Client:
     async def get_campaign(self, campaign_id: int, *, fields: str | None = None) -> Campaign:
         """One broadcast (public "getCallBroadcast")."""
         segments = ("calls", "broadcasts", str(campaign_id))
-        campaign = parse_campaign(await self._document(segments, query=_query(fields=fields)))
+        document, answer = await self._answer(segments, query=_query(fields=fields))
+        campaign = parse_campaign(document)
         require_id(campaign.id, campaign_id, what="campaign")
+        answer.accept()
         return campaign
 
     async def find_media(
@@ -160,8 +172,10 @@ class V2Client:
 
     async def get_media(self, media_id: int, *, fields: str | None = None) -> Media:
         """The metadata of one media file ("getMedia")."""
-        media = parse_media(await self._document(("media", str(media_id)), query=_query(fields=fields)))
+        document, answer = await self._answer(("media", str(media_id)), query=_query(fields=fields))
+        media = parse_media(document)
         require_id(media.id, media_id, what="media")
+        answer.accept()
         return media
 
     async def create_media(
@@ -269,7 +283,9 @@ class V2Client:
         answer = await self._transport.get(
             Api.V2, segments, query=query, as_account=as_account, not_found=NotFoundMeans.OPERATION
         )
-        return parse_page(answer.body, parse_item, what="/".join(segments))
+        page = parse_page(answer.body, parse_item, what="/".join(segments))
+        answer.accept()
+        return replace(page, age_seconds=answer.age_seconds)
 
     async def _document(
         self,
@@ -280,10 +296,24 @@ class V2Client:
         proves_credentials: bool = False,
     ) -> Mapping[str, object]:
         """One object that has a path of its own."""
+        document, _answer = await self._answer(
+            segments, query=query, as_account=as_account, proves_credentials=proves_credentials
+        )
+        return document
+
+    async def _answer(
+        self,
+        segments: tuple[str, ...],
+        *,
+        query: Mapping[str, str],
+        as_account: bool = False,
+        proves_credentials: bool = False,
+    ) -> tuple[Mapping[str, object], Response]:
+        """One object that has a path of its own, and the answer, to be accepted where it is the object asked for."""
         answer = await self._transport.get(
             Api.V2, segments, query=query, as_account=as_account, proves_credentials=proves_credentials
         )
-        return parse_document(answer.body, what="/".join(segments))
+        return parse_document(answer.body, what="/".join(segments)), answer
 
 
 def _query(**parameters: str | int | bool | None) -> dict[str, str]:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 import trio
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache, TLRUCache
 
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
@@ -68,8 +68,10 @@ class AccountSync:
         self.file_ids = FileIds(next(settled, Verdict.OPEN))
         self._single_flight = single_flight
         self._wall_ms = wall_ms
-        #: When something was last answered, within the time to live.
-        self._recent: TTLCache[Hashable, float] = TTLCache(RECENT_ENTRIES, ttl_seconds, timer=trio.current_time)
+        #: When something was last asked for, here or by a machine that shares its answers, within the time to live.
+        self._recent: TLRUCache[Hashable, float] = TLRUCache(
+            RECENT_ENTRIES, lambda _key, asked_at, _now: asked_at + ttl_seconds, timer=trio.current_time
+        )
         #: Calls and recordings that were asked for by their ids in this mount.
         self._asked: LRUCache[tuple[str, int], bool] = LRUCache(ASKED_ENTRIES)
         if v2 is not None:
@@ -112,9 +114,9 @@ class AccountSync:
             finally:
                 self._single_flight.forget(answer)  # what a 404 means is remembered, or asked again
             await self.catalog.write(lambda db: upserts.put_call(db, call))
-            self._recent["call", call_id] = trio.current_time()
+            asked_at = self._recent["call", call_id] = trio.current_time() - call.age_seconds
             if call.recordings is not None:
-                self._recent["recordings", call_id] = trio.current_time()
+                self._recent["recordings", call_id] = asked_at
 
         await self._single_flight.ask(("call", call_id), Api.V2, question, patience_seconds=patience_seconds)
 
@@ -143,7 +145,7 @@ class AccountSync:
         async def question() -> None:
             recordings = await self._answer(Family.CALLS, f"call/{call_id}", v2.get_call_recordings(call_id))
             await self.catalog.write(lambda db: upserts.put_recordings_of_call(db, call_id, recordings.items))
-            self._recent["recordings", call_id] = trio.current_time()
+            self._recent["recordings", call_id] = trio.current_time() - recordings.age_seconds
 
         await self._single_flight.ask(("recordings", call_id), Api.V2, question, patience_seconds=patience_seconds)
 
@@ -197,7 +199,7 @@ class AccountSync:
                     await self.catalog.write(
                         lambda db: upserts.put_files(db, listing, campaign_id=campaign_id, call_id=call_id)
                     )
-                self._recent["files", campaign_id, call_id] = trio.current_time()
+                self._recent["files", campaign_id, call_id] = trio.current_time() - listing.age_seconds
                 recording_ids = [recording.id for recording in self.catalog.recordings_of_call(call_id)]
                 if self.file_ids.note(listing.file_ids, recording_ids):
                     name = _FILE_IDS + self.file_ids.verdict

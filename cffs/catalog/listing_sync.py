@@ -21,11 +21,12 @@ from cffs.callfire.v2 import V2Client
 from cffs.catalog import bulk_upserts, upserts
 from cffs.catalog.account_sync import AccountSync
 from cffs.catalog.capabilities import Family
-from cffs.catalog.listing_single_flight import Listing, TakeListing, age_seconds
+from cffs.catalog.listings import Listing, TakeListing, age_seconds
 from cffs.catalog.paging import AskPage, walk_pages
 from cffs.core.api_v2 import embeds_recordings, settled
 from cffs.core.background import Background
 from cffs.core.errors import CffsError, OperationNotOffered, RemoteObjectMissing
+from cffs.core.units import MS_PER_SECOND
 from cffs.core.values import Call, Campaign, Media, Page
 
 Row = TypeVar("Row", Campaign, Call, Media)
@@ -179,12 +180,14 @@ class ListingSync:
         may_stop: bool = False,
     ) -> bool:
         """Put every page into rows; with `may_stop` only the first one in a large account. True where all were."""
-        count = refused = 0
+        count, refused, oldest_seconds = 0, 0, 0.0
         started_ms = self._wall_ms()
         try:
             async with walk_pages(ask, identify=attrgetter("id")) as pages:
                 async for page in pages:
                     count, refused = count + 1, refused + page.refused
+                    oldest_seconds = max(oldest_seconds, page.age_seconds)
+                    listing.note_age(page.age_seconds)
                     await self._put(put, page.items)
                     self._account.capabilities.note(family, is_offered=True)
                     if may_stop and count == 1 and (page.total or 0) > LARGE_CALLS and not listing.is_wanted_whole:
@@ -199,7 +202,7 @@ class ListingSync:
         if refused and refused != self._refused.get(listing.name):  # once, not at each refresh
             self._refused[listing.name] = refused
             log.warning("rows left out listing=%s count=%d: they are no records, or have no id", listing.name, refused)
-        await self._mark_listed(listing.name, at_ms=started_ms)
+        await self._mark_listed(listing.name, at_ms=started_ms - int(oldest_seconds * MS_PER_SECOND))
         return True
 
     async def _put(self, put: Callable[[sqlite3.Connection, Sequence[Row]], None], rows: Sequence[Row]) -> None:
@@ -264,12 +267,14 @@ class _Calls:
         #: when, the service's own time.
         self._newest_ms = since_ms
         self._embeds = False
+        self._oldest_seconds = 0.0
 
     async def __call__(self, *, limit: int, offset: int) -> Page[Call]:
         """A page, with what the pages before it have shown: once one had recordings embedded, a later one without any
         says that its calls have none, and their folders need not ask. Another refresh finds that out again: an origin
         may change."""
         page = await self._ask(limit=limit, offset=offset, interval_begin_ms=self._begin_ms)
+        self._oldest_seconds = max(self._oldest_seconds, page.age_seconds)
         latest_ms = (self._started_ms if page.served_ms is None else page.served_ms) + AHEAD_MS
         made = [call.created_ms for call in page.items if call.created_ms is not None and call.created_ms <= latest_ms]
         made += [] if self._newest_ms is None else [self._newest_ms]
@@ -282,4 +287,5 @@ class _Calls:
         if self._newest_ms is not None:
             upserts.mark_listed(db, f"{name}:since", now_ms=self._newest_ms)
         if self._begin_ms is None:
-            upserts.mark_listed(db, f"{name}:full", now_ms=self._started_ms)
+            asked_ms = self._started_ms - int(self._oldest_seconds * MS_PER_SECOND)
+            upserts.mark_listed(db, f"{name}:full", now_ms=asked_ms)

@@ -53,7 +53,8 @@ class Recording:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A call. `recordings` is None where the answer does not embed them, () where it says that there are none.
-    `seconds` is how long all of its attempts lasted together, None until the call is over."""
+    `seconds` is how long all of its attempts lasted together, None until the call is over. `age_seconds` is how long
+    ago the service was asked, above 0 where another machine asked."""
 
     id: int
     campaign_id: int | None
@@ -66,6 +67,7 @@ class Call:
     recordings: tuple[Recording, ...] | None
     document: Mapping[str, object]
     seconds: int | None = None
+    age_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,7 @@ class Page(Generic[Item]):
     """One page of a v2 list. `limit`, `offset` and `total` are as echoed, None where absent or impossible.
 
     `received` counts the entries that were sent, `refused` those of them that were no usable record. `served_ms` is the
-    time by the service's own clock, where it gave one.
+    time by the service's own clock, where it gave one, `age_seconds` as of a call.
     """
 
     items: tuple[Item, ...]
@@ -108,13 +110,16 @@ class Page(Generic[Item]):
     received: int
     refused: int
     served_ms: int | None = None
+    age_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingList:
-    """v1's list of the recordings of one call: file ids in the order sent; foreign URLs are counted in `refused`."""
+    """v1's list of the recordings of one call: file ids in the order sent; foreign URLs are counted in `refused`, and
+    `age_seconds` is as of a call."""
 
     campaign_id: int | None
     call_id: int | None
     file_ids: tuple[int, ...]
     refused: int
+    age_seconds: float = 0.0

@@ -1,7 +1,7 @@
-"""Single flight of a listing: one refresh in the background serves all who wait.
+"""A listing: one list of the service, refreshed page by page in the background.
 
-It owns whether the listing is running, how fresh it is, how it failed, and who is woken by its pages. It must not
-know folders, operations or rows.
+It owns whether the listing is running, how fresh it is, and how it failed. It must not know folders, operations or
+rows.
 """
 
 import logging
@@ -47,6 +47,8 @@ class Listing:
         self._take = take
         self._running = False
         self._whole_at = None if age_seconds is None else trio.current_time() - age_seconds
+        #: How long before this machine the oldest of its answers was asked for.
+        self._oldest_seconds = 0.0
         self._failed_at: float | None = None
         self._progress = trio.Event()
         self._callers = demand.Callers()
@@ -62,6 +64,10 @@ class Listing:
         self.is_partial = True
         self._wake()
 
+    def note_age(self, seconds: float) -> None:
+        """Note that what it was given had been asked for so long ago, by another machine: it is as old as that."""
+        self._oldest_seconds = max(self._oldest_seconds, seconds)
+
     def _wake(self) -> None:
         self._progress.set()
         self._progress = trio.Event()
@@ -73,7 +79,7 @@ class Listing:
         burnt = self._failed_at is not None and now - self._failed_at < RETRY_SECONDS
         if self._running or fresh or burnt:
             return
-        self._running = True
+        self._running, self._oldest_seconds = True, 0.0
         background.start(self._run)
 
     def follow(self, key: Hashable, what: Callable[[], Awaitable[None]]) -> None:
@@ -114,7 +120,7 @@ class Listing:
             self._running = False
             self.failure = failure
             if failure is None:
-                self._whole_at, self._failed_at, self.is_partial = now, None, False
+                self._whole_at, self._failed_at, self.is_partial = now - self._oldest_seconds, None, False
             else:
                 self._failed_at = now
             self._wake()
