@@ -7,10 +7,10 @@ The floors. A package imports only from packages below it; import-linter holds t
     daemon/     a mount's life: assembly, start and end, control socket, logs, status, audit log
     fuse/       the kernel's dialect: operations, attributes, handles, errnos, invalidation
     tree/       the namespace: route table, nodes, inodes, listings, rendered files       (writes no SQL)
-    reader/     the bytes of one remote object: read-ahead and its policy, downloads
+    reader/     the bytes of one remote object: planner, read-ahead, downloads
     writer/     uploads and their spool, credentials, caller ids                          (beside reader)
     notes/      notes beside recordings, kept on this machine, and an index of their words (beside reader)
-    shared/     what the machines of one account share through a Redis server               (beside reader)
+    shared/     what the machines of one account share through a Redis server
     catalog/    what is known of the account: rows, listings, learned facts, questions to the service
     cache/      verified bytes, in memory and on disk                                     (no HTTP, no FUSE)
     callfire/   the service: requests, retries, health, checks; wire/ holds HTTP          (beside cache)

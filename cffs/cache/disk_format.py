@@ -31,6 +31,9 @@ _SLOT = struct.Struct("<QII")
 SLOT_NBYTES = _SLOT.size
 #: In every slot that was written: a hole, or zeros after a crash, never look like one.
 _MARK = 0x626C6B31
+#: The mark as it lies in a slot, and where.
+MARK = _MARK.to_bytes(4, "little")
+MARK_OFFSET = SLOT_NBYTES - len(MARK)
 
 
 @dataclass(frozen=True, slots=True)

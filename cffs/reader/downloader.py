@@ -161,10 +161,13 @@ class Downloader:
                 if self._tracker.source not in (None, source):
                     return _Outcome.SHORT  # another fetch's answer came first, and from elsewhere: that is the object
                 claim.note_progress()
-                self._dependencies.link.note_latency(trio.current_time() - asked_at)
+                if answer.waited_seconds is not None:
+                    self._dependencies.link.note_latency(trio.current_time() - asked_at - answer.waited_seconds)
                 self._take_head(source, fetch, answer, asked)
+                self._publish(answer)
                 with waits_for(f"bytes from {source.api}"):
                     outcome = await self._drain(fetch, answer, claim)
+                self._publish(answer)  # the object may have proved to be settled meanwhile
                 self._on_answered(fetch)
                 return outcome
         except RangeNotSatisfiable as exc:
@@ -175,6 +178,11 @@ class Downloader:
             self._tracker.source = source
             self._found_end(source, fetch, 0, is_stated=True)
             return _Outcome.OVER
+
+    def _publish(self, answer: Answer) -> None:
+        """Let other machines have what the disk cache keeps of an answer; not what does not show its version."""
+        if not (self._tracker.version.is_private or self._tracker.is_of_one_answer or self._tracker.is_changed):
+            answer.publish()
 
     def _take_head(self, source: Source, fetch: Fetch, answer: Answer, asked: ByteRange | None) -> None:
         tracker, cache, version = self._tracker, self._dependencies.memory, self._tracker.version
@@ -238,7 +246,7 @@ class Downloader:
                     fetch.advance(nbytes)
                     self._on_arrived(fetch, nbytes)
                     target = target[nbytes:]
-                if fetch.position > metered_from:
+                if fetch.position > metered_from and answer.waited_seconds is not None:
                     self._dependencies.link.note_rate(leased_nbytes, trio.current_time() - leased_at)
                 if fetch.position < fetch.stop:
                     # a buffer takes 0.2 ms; without this a whole window was received first, which took 34 ms while the

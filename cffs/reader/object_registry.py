@@ -25,8 +25,8 @@ from cffs.reader.disk_tier import DiskTier
 from cffs.reader.first_piece import FirstPieces
 from cffs.reader.growing_object import GrowingObjects
 from cffs.reader.object_info import FactsListener, Known, Learned, require_empty
+from cffs.reader.planner import FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.range_opener import RangeOpener
-from cffs.reader.read_ahead_policy import FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.read_history import ReadReport
 from cffs.reader.remote_file import OpenFile
 from cffs.reader.remote_file_table import RemoteFileTable
@@ -55,8 +55,11 @@ class ObjectRegistry:
         settings: ReaderSettings,
         listener: FactsListener,
         disk: DiskCache | None = None,
+        origin: RangeOpener | None = None,
     ) -> None:
-        """Without `disk`, or with one whose limit is 0, nothing is kept on disk."""
+        """Without `disk`, or with one whose limit is 0, nothing is kept on disk. `origin` opens what the service itself
+        must be asked for, where `opener` may answer from elsewhere."""
+        origin = origin or opener
         self._dependencies = ReaderDependencies(
             opener=WavClips(opener, self),
             memory=cache,
@@ -70,10 +73,10 @@ class ObjectRegistry:
         self._probes = SizeProbes(self._table, self._dependencies)
         self._warm_at: dict[Api, float] = {}
         #: The objects that are still being made.
-        self.growing = GrowingObjects(opener, self._dependencies.histories)
+        self.growing = GrowingObjects(origin, self._dependencies.histories)
         #: The objects that are completely known, and may have changed at the origin.
         self.revalidation = Revalidation(
-            WavClips(opener, self, remembers=False),
+            WavClips(origin, self, remembers=False),
             after_seconds=settings.revalidate_seconds,
             changed=self.is_another,
         )

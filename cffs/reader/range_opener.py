@@ -15,7 +15,8 @@ class Answer(Protocol):
     """One answer whose head was checked.
 
     `start` is the object's offset of the first body byte; `stop` is where the body will end, or None where only its end
-    shows that. `answered_ms` is when it was sent, as far as the service says.
+    shows that. `answered_ms` is when it was sent, as far as the service says. `waited_seconds` is how long the opener
+    waited before it asked the origin, None where the bytes are not the origin's: they say nothing about the link.
     """
 
     start: int
@@ -24,9 +25,15 @@ class Answer(Protocol):
     validator: str | None
     last_modified_ns: int | None
     answered_ms: int | None
+    waited_seconds: float | None
 
     async def receive_into(self, buffer: memoryview) -> int:
         """Receive at least one byte of the body; 0 only at its verified end. Raises CffsError."""
+        ...
+
+    def publish(self) -> None:
+        """Let other machines have what it brings, once it has ended well: the bytes may be kept. May be called more
+        than once. Never a checkpoint."""
         ...
 
 

@@ -108,6 +108,7 @@ class SizeProbes:
                 async with self._dependencies.opener.open_range(source, ByteRange(0, 1)) as answer:
                     if answer.total == 0:
                         self._require_empty(key, is_stated=False)
+                    answer.publish()
                     return Learned(
                         key=key,
                         source=source,

@@ -268,6 +268,10 @@ class _AnswerFromHere:
         self.validator = held.known.validator
         self.last_modified_ns = held.known.last_modified_ns
         self.answered_ms: int | None = None
+        self.waited_seconds: float | None = None
+
+    def publish(self) -> None:
+        """See Answer: another answer brought it."""
 
     async def receive_into(self, buffer: memoryview) -> int:
         """See Answer."""
@@ -300,6 +304,12 @@ class _Spliced:
         self.validator: str | None = clip.validator
         self.last_modified_ns = clip.last_modified_ns
         self.answered_ms: int | None = None
+        self.waited_seconds: float | None = 0.0 if answer is None else answer.waited_seconds
+
+    def publish(self) -> None:
+        """See Answer: what is kept of a clip may be kept of its recording."""
+        if self._answer is not None:
+            self._answer.publish()
 
     async def receive_into(self, buffer: memoryview) -> int:
         """See Answer."""

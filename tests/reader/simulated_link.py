@@ -150,6 +150,8 @@ class Origin:
     ) -> "SimulatedAnswer":
         is_whole = byte_range is None or remote.ignores_ranges
         if not is_whole and byte_range is not None and byte_range.start >= remote.total:
+            if pinned is not None and pinned.total not in (None, remote.total):
+                raise RemoteObjectChanged("total")
             raise RangeNotSatisfiable(remote.total)
         told = remote.tells_length if is_whole else remote.tells_total
         total = remote.total if told else None
@@ -196,6 +198,10 @@ class SimulatedAnswer:
         self.validator = remote.validator
         self.last_modified_ns = remote.last_modified_ns
         self.answered_ms: int | None = ANSWERED_MS
+        self.waited_seconds: float | None = 0.0
+
+    def publish(self) -> None:
+        """Nothing is shared."""
 
     async def receive_into(self, buffer: memoryview) -> int:
         fault, start = self._fault, self._position

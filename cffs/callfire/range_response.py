@@ -30,7 +30,7 @@ class Body(Protocol):
         """True where a byte can be had without waiting."""
 
 
-class RangeBody:
+class RangeResponse:
     """One answer's bytes: those of the object from `start` up to `stop`.
 
     `stop` is None where it shows only at the body's end. It may lie before the stop that was asked for, where the
@@ -54,6 +54,8 @@ class RangeBody:
         self.validator = plan.validator
         self.last_modified_ns = plan.last_modified_ns
         self.answered_ms: int | None = plan.answered_ms
+        #: Nothing comes between the caller and the origin.
+        self.waited_seconds: float | None = 0.0
         self.content_type = plan.content_type
         #: The offset of the next byte that `receive_into` gives.
         self.offset = plan.start
@@ -112,6 +114,9 @@ class RangeBody:
             nbytes = await self._receive(buffer)
         self.offset += nbytes
         return nbytes
+
+    def publish(self) -> None:
+        """Where machines share, others may have what it brings; by itself it shares nothing."""
 
     async def _receive(self, buffer: memoryview) -> int:
         """The next bytes, checked against the plan; 0 only at the end."""

@@ -1,0 +1,179 @@
+"""Blocks and facts of objects on the shared server.
+
+An object is named by its source. Its facts say which version it is, as an answer of the origin stated it; its blocks
+are those of the disk cache, each under a key that holds the version. So blocks of an earlier version are never found
+under a later one. A block is put hidden, and shown once its answer has ended well: what a broken answer brought is
+never given to another machine.
+
+Only versions that the origin names beyond doubt are shared (`is_shareable`). It owns keys, values and how long they
+last. It must not know requests, or who fetches.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from cffs.cache.disk_format import MARK, MARK_OFFSET, Layout, version_digest
+from cffs.cache.types import ObjectVersion
+from cffs.core.units import MAX_OBJECT_NBYTES, MS_PER_SECOND, NS_PER_MS
+from cffs.shared.redis_client import Script
+from cffs.shared.sealed_values import read_aged, sealed, seed_of, unsealed
+from cffs.shared.server import MAX_TTL_SECONDS, SharedServer
+
+#: A hidden block outlasts the slowest answer; after that it is the remains of a machine that ended.
+_HIDDEN_SECONDS: Final = 120.0
+#: What was modified so shortly before it was asked for may be a part of a recording in progress, as far as the clocks
+#: of the service's machines agree (as in `tree/unlisted_recordings`).
+_SETTLED_MS: Final = 10_000
+#: Blocks that are shown by one call.
+_SHOWN_AT_ONCE: Final = 64
+_LONGEST_VALIDATOR: Final = 512
+_MOST_FACTS_NBYTES: Final = 4096
+
+#: ARGV: the offset of the mark, the mark, milliseconds to last. A block that was evicted meanwhile stays away.
+_SHOW: Final = Script("""
+local shown = 0
+for _, key in ipairs(KEYS) do
+    if redis.call('STRLEN', key) > tonumber(ARGV[1]) then
+        redis.call('SETRANGE', key, ARGV[1], ARGV[2])
+        redis.call('PEXPIRE', key, ARGV[3])
+        shown = shown + 1
+    end
+end
+return shown
+""")
+_DROP: Final = Script("return redis.call('DEL', KEYS[1])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedFacts:
+    """What an answer of the origin stated of an object; `answered_ms` is when, by the service's clock."""
+
+    total_nbytes: int
+    validator: str
+    last_modified_ns: int | None = None
+    answered_ms: int | None = None
+
+
+def is_shareable(
+    *, validator: str | None, total_nbytes: int | None, last_modified_ns: int | None, answered_ms: int | None
+) -> bool:
+    """True where an answer names its version beyond doubt, and the object was not being made when it was sent. Pure."""
+    if not total_nbytes or not validator or validator.startswith("W/") or len(validator) > _LONGEST_VALIDATOR:
+        return False
+    if last_modified_ns is None:
+        return True
+    return answered_ms is not None and last_modified_ns // NS_PER_MS + _SETTLED_MS <= answered_ms
+
+
+def encoded_facts(facts: SharedFacts) -> bytes:
+    """The facts as they are kept. Pure."""
+    return json.dumps(asdict(facts)).encode("ascii")
+
+
+def decoded_facts(data: memoryview) -> SharedFacts | None:
+    """The facts of a value; None where they are none. Pure."""
+    try:
+        found = json.loads(bytes(data)) if len(data) <= _MOST_FACTS_NBYTES else None
+        facts = SharedFacts(**found) if isinstance(found, dict) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if facts is None or type(facts.total_nbytes) is not int or not isinstance(facts.validator, str):
+        return None
+    times = (facts.last_modified_ns, facts.answered_ms)
+    if not 0 < facts.total_nbytes <= MAX_OBJECT_NBYTES or any(type(time) not in (int, type(None)) for time in times):
+        return None
+    return facts
+
+
+class VersionKeys:
+    """The keys and the seed of one version's blocks."""
+
+    def __init__(self, server: SharedServer, version: ObjectVersion) -> None:
+        """The total of `version` must be known, and its key is that of a source."""
+        self.version = version
+        self.layout = Layout(version.total_nbytes or 0)
+        self._server = server
+        self._digest = version_digest(version).hex()
+        self.seed = seed_of(server.key, version.key, self._digest)
+
+    def block(self, index: int) -> bytes:
+        """The key of a block."""
+        return self._server.key("block", self.version.key, self._digest, str(index))
+
+    def unsealed(self, value: bytes | None, index: int) -> memoryview | None:
+        """The bytes of a block; None where the value is not that block."""
+        data = unsealed(value, seed=self.seed, index=index)
+        return data if data is not None and len(data) == self.layout.block_range(index).nbytes else None
+
+
+class BlockStore:
+    """The objects of one account on its server. Every async method is a checkpoint where the server is asked, for at
+    most 50 ms, and raises nothing."""
+
+    def __init__(self, server: SharedServer) -> None:
+        self._server = server
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a call would be sent now."""
+        return self._server.is_up
+
+    def keys_of(self, version: ObjectVersion) -> VersionKeys:
+        """The keys of a version."""
+        return VersionKeys(self._server, version)
+
+    def leases_key(self, key: str, kind: str = "blocks") -> bytes:
+        """Where the leases of the object `key` are kept; `kind` distinguishes what is fetched."""
+        return self._server.key("leases", key, kind)
+
+    def facts_key(self, key: str) -> bytes:
+        """Where the facts of the object `key` are kept."""
+        return self._server.key("facts", key)
+
+    async def facts(self, key: str) -> tuple[SharedFacts, float] | None:
+        """The facts of the object `key`, and how many seconds ago they were confirmed, by the server's clock. None
+        where there are none, or the server cannot be had."""
+        seed = seed_of(self._server.key, key)
+        found = await read_aged(self._server, self.facts_key(key), seed=seed, most_nbytes=_MOST_FACTS_NBYTES)
+        facts = None if found is None else decoded_facts(found[0])
+        if found is None or facts is None:
+            return None
+        return facts, max(0.0, MAX_TTL_SECONDS - found[1] / MS_PER_SECOND)
+
+    async def put_facts(self, key: str, facts: SharedFacts) -> bool:
+        """Keep the facts for a day, in the place of others."""
+        value = sealed(encoded_facts(facts), seed=seed_of(self._server.key, key))
+        return await self._server.write(self.facts_key(key), value, ttl_seconds=MAX_TTL_SECONDS)
+
+    async def drop_facts(self, key: str) -> None:
+        """Forget the facts: they are no longer true."""
+        await self._server.run(_DROP, (self.facts_key(key),), ())
+
+    async def read(self, keys: VersionKeys, run: range) -> list[memoryview] | None:
+        """The blocks of `run` from its first on, up to the first that is not there, each checked. None where the server
+        cannot be had."""
+        values = await self._server.read_many([keys.block(index) for index in run])
+        if values is None:
+            return None
+        found = list[memoryview]()
+        for index, value in zip(run, values, strict=True):
+            data = keys.unsealed(value, index)
+            if data is None:
+                break
+            found.append(data)
+        return found
+
+    async def put_hidden(self, keys: VersionKeys, index: int, value: bytes | bytearray) -> bool:
+        """Put a hidden value; `show` makes a block of it."""
+        return await self._server.write(keys.block(index), memoryview(value), ttl_seconds=_HIDDEN_SECONDS)
+
+    async def show(self, keys: VersionKeys, indexes: Sequence[int]) -> int:
+        """Let these blocks be found, for a day: their answer ended well. Returns how many there are."""
+        shown = 0
+        for begin in range(0, len(indexes), _SHOWN_AT_ONCE):
+            run = [keys.block(index) for index in indexes[begin : begin + _SHOWN_AT_ONCE]]
+            reply = await self._server.run(_SHOW, run, (MARK_OFFSET, MARK, int(MAX_TTL_SECONDS * MS_PER_SECOND)))
+            shown += reply if isinstance(reply, int) else 0
+        return shown
