@@ -7,7 +7,6 @@ It owns the order and the waiting. It must not know what is asked, nor who else 
 """
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from math import inf
@@ -16,6 +15,7 @@ from typing import Protocol
 import trio
 
 from cffs.callfire.departure_log import DepartureLog
+from cffs.callfire.stats import RateStatus
 from cffs.core.settings_options import RequestRate
 from cffs.core.source import Api
 from cffs.core.wait_reasons import waits_for
@@ -49,17 +49,6 @@ class LocalCounter:
         if not seconds:
             self._log.note(now)
         return seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateStatus:
-    """What the queue did: `sent` requests within the last span, `waiting` ones now, `waited_seconds` since the start,
-    those of requests that wait now included."""
-
-    rate: RequestRate
-    sent: int
-    waiting: int
-    waited_seconds: float
 
 
 class _Waiter:

@@ -7,6 +7,7 @@ lines arrive redacted.
 from collections import deque
 from dataclasses import dataclass, field
 
+from cffs.core.settings_options import RequestRate
 from cffs.core.source import Api
 
 _KEPT_ERRORS = 10
@@ -29,6 +30,17 @@ class ApiHealth:
 
     state: str
     held_until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateStatus:
+    """What the rate lets through and holds up: `sent` requests within the last span, `waiting` ones now, and
+    `waited_seconds` since the start, those of requests that wait now included."""
+
+    rate: RequestRate
+    sent: int
+    waiting: int
+    waited_seconds: float
 
 
 @dataclass(slots=True, kw_only=True)

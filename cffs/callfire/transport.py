@@ -23,7 +23,7 @@ from cffs.callfire.request_limiter import MAX_BODIES, MAX_METADATA, RequestLimit
 from cffs.callfire.request_loop import Lease
 from cffs.callfire.response_checks import NotFoundMeans, Pinned, check_body, media_type, require_identity
 from cffs.callfire.session import COMMON_HEADERS, Session
-from cffs.callfire.stats import ApiHealth
+from cffs.callfire.stats import ApiHealth, RateStatus
 from cffs.callfire.status_reader import Response, StatusReader, UncheckedResponse, error_body, is_success
 from cffs.callfire.wire.exchange import AttemptFailed, OpenResponse
 from cffs.callfire.wire.interfaces import WireMaker
@@ -44,7 +44,7 @@ from cffs.core.times import parse_http_date
 from cffs.core.units import KIB, MIB
 
 if TYPE_CHECKING:  # imported where there is a rate
-    from cffs.callfire.rate import RateStatus, RequestCounter
+    from cffs.callfire.rate import RequestCounter
 
 MAX_METADATA_NBYTES = 8 * MIB  # a page of a thousand calls is about a megabyte
 #: Beside those of `--connections`, so that listings go on while every one of them carries audio.
@@ -134,7 +134,7 @@ class Transport:
         """Hold the API for `seconds`, because the service asked another machine of the account for a pause."""
         self._session.health[api].hold(trio.current_time(), seconds)
 
-    def rate_status(self) -> "RateStatus | None":
+    def rate_status(self) -> RateStatus | None:
         """What the rate let through and holds up; None where there is none."""
         return None if self._session.queue is None else self._session.queue.status()
 

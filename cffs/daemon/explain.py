@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import trio
 
-from cffs.callfire.stats import ApiHealth
+from cffs.callfire.stats import ApiHealth, RateStatus
 from cffs.callfire.transport import Transport
 from cffs.catalog.store import Catalog
 from cffs.core.errors import NotInTree, RemoteObjectMissing, UsageError
@@ -102,6 +102,7 @@ class Explain:
                 report,
                 health=self._transport.health()[api],
                 revalidate_seconds=settings.revalidate_seconds,
+                rate=self._transport.rate_status(),
             ),
         }
 
@@ -128,7 +129,13 @@ def size_from(content: Remote, description: Description, *, source: str) -> str:
 
 
 def what_next(
-    content: Remote, description: Description, report: ReadReport, *, health: ApiHealth, revalidate_seconds: float
+    content: Remote,
+    description: Description,
+    report: ReadReport,
+    *,
+    health: ApiHealth,
+    revalidate_seconds: float,
+    rate: RateStatus | None,
 ) -> str:
     """What an open and a read of the file would do now."""
     held_nbytes = max(report.memory_nbytes, report.disk_nbytes)
@@ -147,4 +154,7 @@ def what_next(
         return f"the service asked for a pause: {missing} can be had in {health.held_until:.0f} s"
     if health.state in ("offline", "auth-failed"):
         return f"the service is {health.state}: {missing} cannot be read now; it is asked again by itself"
-    return f"reading asks {'for ' if description.is_exact else 'the service for '}{missing}"
+    reads = f"reading asks {'for ' if description.is_exact else 'the service for '}{missing}"
+    if rate is not None and rate.waiting:
+        reads += f"; {rate.waiting} requests wait for the request rate of --rate ({rate.rate})"
+    return reads

@@ -2,16 +2,22 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
+from math import inf
 
 import httpx
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
 
+from cffs.callfire.departure_log import DepartureLog
 from cffs.callfire.rate import LocalCounter, RateQueue
 from cffs.callfire.transport import Transport
 from cffs.callfire.v2 import V2Client
 from cffs.core import demand, errors
-from cffs.core.settings_options import parse_rate
+from cffs.core.settings_options import RequestRate, parse_rate
 from cffs.core.source import Api, Source
 from tests.callfire.test_departure_log import most_in_a_span
 
@@ -24,9 +30,10 @@ def answer(document: str = '{"id": 1}', status: int = 200, **headers: str) -> ht
 
 
 class SlowCounter:
-    """A counter that takes its time, as one on another machine does; it allows one request a second."""
+    """A counter that takes its time, as one on another machine does."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: str = "1/s") -> None:
+        self.log = DepartureLog(parse_rate(rate))
         self.asked = 0
         self.under_way = 0
         self.left: list[float] = []
@@ -40,10 +47,11 @@ class SlowCounter:
         finally:
             self.under_way -= 1
         now = trio.current_time()
-        if self.left and now - self.left[-1] < 1:
-            return self.left[-1] + 1.001 - now
-        self.left.append(now)
-        return 0.0
+        seconds = self.log.seconds_to_wait(now)
+        if not seconds:
+            self.log.note(now)
+            self.left.append(now)
+        return seconds
 
 
 def queue_of(rate: str = "1/s") -> RateQueue:
@@ -130,6 +138,62 @@ async def test_one_asks_the_counter_for_all(autojump_clock):
     assert counter.asked <= 2 * 50
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A request: how long after the one before it comes, and after how long it gets a reader or gives up."""
+
+    gap_seconds: float
+    promoted_seconds: float
+    patience_seconds: float
+
+
+ARRIVALS = st.lists(
+    st.builds(
+        Arrival,
+        gap_seconds=st.sampled_from([0.0, 0.0, 0.01, 0.3, 2.5]),
+        promoted_seconds=st.sampled_from([0.0, 0.0, 0.5, inf, inf]),
+        patience_seconds=st.sampled_from([0.2, 1.5, inf, inf, inf]),
+    ),
+    max_size=30,
+)
+
+
+@given(ARRIVALS, st.integers(1, 4), st.booleans())
+def test_laws_of_the_queue(arrivals, requests, is_slow):
+    """Whatever arrives, gets a reader or gives up when: no second holds more than the limit, no background request
+    leaves while demand waits, each kind leaves in its order, and all leave that are patient."""
+    rate = RequestRate(requests, 1.0)
+
+    async def run() -> None:
+        queue = RateQueue(SlowCounter(str(rate)) if is_slow else LocalCounter(rate), rate)
+        waiting: dict[int, float] = {}
+        left: list[tuple[float, int]] = []
+
+        def is_demand(number: int) -> bool:
+            return trio.current_time() >= waiting[number]
+
+        async def request(number: int, arrival: Arrival) -> None:
+            waiting[number] = trio.current_time() + arrival.promoted_seconds
+            with trio.move_on_after(arrival.patience_seconds):
+                await queue.admit(Api.V1, is_awaited=lambda: is_demand(number))
+                before = [other for other in waiting if is_demand(other) >= is_demand(number) and other < number]
+                overtaken = [other for other in waiting if is_demand(other) > is_demand(number)]
+                if not is_slow:  # during its question a demand may come
+                    assert before + overtaken == []
+                left.append((trio.current_time(), number))
+            del waiting[number]
+
+        async with trio.open_nursery() as nursery:
+            for number, arrival in enumerate(arrivals):
+                await trio.sleep(arrival.gap_seconds)
+                nursery.start_soon(request, number, arrival)
+        assert queue.status().waiting == 0
+        assert most_in_a_span([time for time, _ in left], 1.0) <= requests
+        assert {n for n, one in enumerate(arrivals) if one.patience_seconds == inf} <= {number for _, number in left}
+
+    trio.run(run, clock=MockClock(autojump_threshold=0))
+
+
 # -- the transport --
 
 
@@ -209,6 +273,36 @@ async def test_demand_overtakes_background_work_everywhere(mocked, autojump_cloc
             assert sorted(sent[before : before + 4]) == ["100", "101", "102", "40"]
     assert sent[:before] == [str(number) for number in range(before)]
     assert sent[before + 4 :] == [str(number) for number in range(before, 50) if number != 40]
+
+
+async def test_background_work_takes_nothing_from_demand_that_is_short_of_slots(mocked, autojump_clock):
+    """Where answers, and not the rate, hold demand up, background work would use up what it needs a moment later."""
+    sent = []
+
+    async def handler(request):
+        sent.append(request.url.host.partition(".")[0])
+        await trio.sleep(0.5)
+        if "v1" in request.url.host:
+            return httpx.Response(200, headers={"content-type": "audio/wav"}, content=b"RIFF" + bytes(60))
+        return answer()
+
+    async def prefetch() -> None:
+        demand.begin(demand.never)
+        async with transport.open_range(Source(Api.V1, ("files", "recording", "5")), None):
+            pass
+
+    async with mocked(handler, rate=parse_rate("10/s")) as transport:
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(12):
+                nursery.start_soon(transport.get, Api.V2, ("x",))
+            await trio.sleep(0.01)
+            for _ in range(12):
+                nursery.start_soon(prefetch)
+            while sent.count("v2") < 12:
+                await trio.sleep(0.05)
+            assert trio.current_time() - began < 2.7  # two at a time, half a second each
+    assert sent == ["v2"] * 12 + ["v1"] * 12
 
 
 async def test_a_background_request_that_is_cancelled_makes_way(mocked, autojump_clock):

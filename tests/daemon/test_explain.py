@@ -5,7 +5,8 @@ There is a sentence for every case.
 
 import pytest
 
-from cffs.callfire.stats import ApiHealth
+from cffs.callfire.stats import ApiHealth, RateStatus
+from cffs.core.settings_options import RequestRate
 from cffs.core.source import v2_recording
 from cffs.core.values import RecordingState
 from cffs.daemon.explain import size_from, what_next
@@ -50,9 +51,19 @@ def test_what_happens_next(state, description, held, health, revalidate, expecte
         told(held),
         health=ApiHealth(state=health, held_until=7.0),
         revalidate_seconds=revalidate,
+        rate=None,
     )
     assert expected in found
     assert "\n" not in found
+
+
+@pytest.mark.parametrize(("waiting", "held", "is_named"), [(3, 0, True), (0, 0, False), (3, 1000, False)])
+def test_the_rate_is_named_where_it_decides(waiting, held, is_named):
+    """Where requests wait for it, and bytes are missing here."""
+    rate = RateStatus(rate=RequestRate(10, 1.0), sent=10, waiting=waiting, waited_seconds=1.0)
+    online = ApiHealth(state="online", held_until=0.0)
+    found = what_next(remote(), EXACT, told(held), health=online, revalidate_seconds=0, rate=rate)
+    assert ("3 requests wait for the request rate of --rate (10/s)" in found) is is_named
 
 
 def test_where_a_size_came_from():
