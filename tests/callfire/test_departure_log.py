@@ -71,6 +71,13 @@ def test_the_margin_for_jitter():
     assert most_in_a_span([*left[:10], *(time - 0.044 for time in left[10:])], 1.0) == 10
 
 
+def test_a_window_is_half_open():
+    """A request may leave at the moment in which the one before it is a window old."""
+    log = DepartureLog(RequestRate(1, 1.0))
+    log.note(0.0)
+    assert log.seconds_to_wait(WINDOW_FACTOR) == 0.0
+
+
 def test_what_is_counted():
     """The departures of the last second, and not those of the window's margin."""
     log = DepartureLog(RequestRate(2, 1.0))
