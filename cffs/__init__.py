@@ -7,7 +7,7 @@ The floors. A package imports only from packages below it; import-linter holds t
     daemon/     a mount's life: assembly, start and end, control socket, logs, status, audit log
     fuse/       the kernel's dialect: operations, attributes, handles, errnos, invalidation
     tree/       the namespace: route table, nodes, inodes, listings, rendered files       (writes no SQL)
-    reader/     the bytes of one remote object: planner, read-ahead, downloads
+    reader/     the bytes of one remote object: read-ahead and its policy, downloads
     writer/     uploads and their spool, credentials, caller ids                          (beside reader)
     notes/      notes beside recordings, kept on this machine, and an index of their words (beside reader)
     shared/     what the machines of one account share through a Redis server

@@ -10,7 +10,7 @@ Floors inside, each importing downwards only (`pyproject.toml`), from the top:
     v1, v2
     multipart, transport
     session
-    request_loop, status_reader, range_response, credential_refresh
+    request_loop, status_reader, range_body, credential_refresh
     wire/
     keyring, request, request_limiter, response_checks, retry, health, stats        (no I/O)
     url_policy, path_patterns                                                       (no I/O)

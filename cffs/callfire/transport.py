@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 import trio
 
 from cffs.callfire.health import HealthState
-from cffs.callfire.range_response import RangeResponse, range_headers
+from cffs.callfire.range_body import RangeBody, range_headers
 from cffs.callfire.request import IDLE_SECONDS, Request
 from cffs.callfire.request_limiter import MAX_BODIES, MAX_METADATA, RequestLimiter, Slot
 from cffs.callfire.request_loop import Lease
@@ -261,7 +261,7 @@ class Transport:
     @asynccontextmanager
     async def open_range(
         self, source: Source, byte_range: ByteRange | None, *, pinned: Pinned | None = None
-    ) -> AsyncIterator[RangeResponse]:
+    ) -> AsyncIterator[RangeBody]:
         """The bytes of `byte_range` of an object, its head checked and retried; None asks for all of it without Range.
 
         Entering is always a checkpoint and takes at most `timeout_seconds`; leaving early closes the connection, which
@@ -283,20 +283,18 @@ class Transport:
 
     async def _open(
         self, request: Request, byte_range: ByteRange | None, pinned: Pinned | None, *, confirm: bool
-    ) -> tuple[RangeResponse, Lease]:
+    ) -> tuple[RangeBody, Lease]:
         async def confirm_end(total: int) -> None:
             await self._confirm_end(request, total, pinned)
 
-        async def read(opened: OpenResponse, slot: Slot) -> RangeResponse:
+        async def read(opened: OpenResponse, slot: Slot) -> RangeBody:
             if opened.status != 416:
                 body = await error_body(opened)
                 self._statuses.require_success(opened, request, not_found=NotFoundMeans.OBJECT, body=body)
             plan = check_body(
                 byte_range, opened.status, opened.headers, what=request.what, pinned=pinned, now_ns=self._now_ns()
             )
-            answer = RangeResponse(
-                plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None
-            )
+            answer = RangeBody(plan, opened, slot=slot, stats=self.stats, confirm_end=confirm_end if confirm else None)
             try:
                 check_page = partial(self._statuses.check_page, request)
                 await answer.sniff(may_be_text=request.may_be_text, check_page=check_page)

@@ -21,7 +21,7 @@ from cffs.callfire.v2 import V2Client
 from cffs.catalog import bulk_upserts, upserts
 from cffs.catalog.account_sync import AccountSync
 from cffs.catalog.capabilities import Family
-from cffs.catalog.listings import Listing, TakeListing, age_seconds
+from cffs.catalog.listing_single_flight import Listing, TakeListing, age_seconds
 from cffs.catalog.paging import AskPage, walk_pages
 from cffs.core.api_v2 import embeds_recordings, settled
 from cffs.core.background import Background

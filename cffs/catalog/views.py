@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,8 +32,7 @@ class ViewRow(NamedTuple):
     file_seq: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
+class IndexRow(NamedTuple):
     """A recording for an index: `labels` are its own and its call's, `result` is how the call ended, if that is
     known; `inbound` is None where no call is."""
 
@@ -44,7 +44,7 @@ class IndexRow:
     from_number: str
     to_number: str
     inbound: bool | None
-    labels: list[str]
+    labels: tuple[str, ...]
     result: str | None
 
 
@@ -310,21 +310,16 @@ def _source(conditions: Sequence[Condition], folders: Sequence[int]) -> tuple[st
 
 
 def _index_row(recording_id: int, *values: Any) -> tuple[int, IndexRow]:
-    *plain, call_labels, own_labels, result = values
-    labels = [str(label) for text in (call_labels, own_labels) for label in json.loads(text)]
-    call_id, campaign_id, created_ms, seconds, state, from_number, to_number, inbound = plain
-    return recording_id, IndexRow(
-        call_id=call_id,
-        campaign_id=campaign_id,
-        created_ms=created_ms,
-        seconds=seconds,
-        state=state,
-        from_number=from_number,
-        to_number=to_number,
-        inbound=None if inbound is None else bool(inbound),
-        labels=list(dict.fromkeys(labels)),
-        result=None if result is None else str(result),
-    )
+    *plain, inbound, call_labels, own_labels, result = values
+    inbound = None if inbound is None else bool(inbound)
+    labels = _labels_in(call_labels, own_labels)
+    return recording_id, IndexRow._make((*plain, inbound, labels, None if result is None else str(result)))
+
+
+@lru_cache(4096)
+def _labels_in(*columns: Any) -> tuple[str, ...]:
+    """Each label of some columns once. Cached, because most rows have the labels of others."""
+    return tuple(dict.fromkeys(str(label) for text in columns for label in json.loads(text)))
 
 
 def _pair(seq: int, recording_id: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from cffs.cli.messages import json_text
 from cffs.cli.options import given_options, load, settings_options
 from cffs.cli.unit import unit
 from cffs.core.one_line import visible
+from cffs.core.server_url import parse_server_url
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, OptionKind
 from cffs.core.settings_resolve import Resolved
 
@@ -53,6 +54,8 @@ def settings_rows(resolved: Resolved) -> Iterator[tuple[str, object, str]]:
             value = ",".join(value) or "auto"
         elif option.kind is OptionKind.UMASK:
             value = f"{value:03o}"
+        elif option.kind is OptionKind.SERVER and value is not None:
+            value = parse_server_url(value).shown
         yield option.name, str(value) if isinstance(value, Path) else value, resolved.sources[option.name]
     for name in CREDENTIALS:
         secret = getattr(resolved.settings.credentials, name)

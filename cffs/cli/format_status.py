@@ -47,6 +47,7 @@ def lines_of(status: Mapping[str, Any]) -> Iterator[str]:
         _named(rate, "limit", "sent", "waiting"),
         f"waited {duration(waited)} in all" if isinstance(waited, int | float) and waited else "",
     )
+    yield from _row("shared", _named(_table(status, "shared"), "server", "state", "machines", "rate"))
     yield from _row("reads", _named(reads, "count"), _sizes(reads, "delivered", "bytes_delivered"))
     yield from _row(
         "cache",

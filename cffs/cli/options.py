@@ -14,9 +14,11 @@ import click
 
 from cffs.cli.config_file import read_config, read_secret
 from cffs.cli.fstab import parse_mount_options
+from cffs.cli.hidden_arguments import hide_in_arguments
 from cffs.cli.messages import Failed, tell
 from cffs.cli.paths import find_user_paths
 from cffs.core.errors import UsageError
+from cffs.core.server_url import secret_in
 from cffs.core.settings_options import CREDENTIALS, OPTIONS, Option, OptionKind, parse
 from cffs.core.settings_resolve import Layers, Resolved, UserPaths, resolve
 from cffs.daemon.inherited_environment import spoken
@@ -102,6 +104,7 @@ def given_options(parameters: Mapping[str, Any]) -> dict[str, object]:
         value = parameters.get(option.name)
         if value is not None and value is not False:
             options[option.name] = value
+    hide_in_arguments(secret_in(str(options.get("shared") or "")))
     return options
 
 

@@ -1,6 +1,6 @@
 """Half-open byte ranges and their arithmetic.
 
-It owns how offsets are added, split and rounded. It must not know HTTP's inclusive form (`callfire/range_response`
+It owns how offsets are added, split and rounded. It must not know HTTP's inclusive form (`callfire/range_body`
 does), nor what the bytes are. About ten ranges are made for each READ, so a range is a tuple.
 """
 

@@ -48,6 +48,12 @@ class ServerUrl:
         return f"{'rediss' if self.is_tls else 'redis'}://{hosts}" + (f"/{self.database}" if self.database else "")
 
 
+def secret_in(text: str) -> str:
+    """What stands for the password in an address, as it is spelt there; empty where there is none."""
+    match = _URL.fullmatch(text.strip())
+    return "" if match is None else (match[2] or "").partition(":")[2]
+
+
 def parse_server_url(text: str) -> ServerUrl:
     """The address that `text` spells. Raises UsageError, one line without any part of it."""
     match = _URL.fullmatch(text)

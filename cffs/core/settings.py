@@ -125,6 +125,8 @@ class Settings:
     revalidate_seconds: float = 0.0
     connections: int = 16
     rate: str | None = None
+    #: It may hold a password.
+    shared: str | None = field(default=None, repr=False)
     formats: tuple[str, ...] = ()
     timezone: str = "UTC"
     names: str = "people"

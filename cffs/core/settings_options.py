@@ -12,6 +12,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from cffs.core.errors import UsageError
+from cffs.core.server_url import parse_server_url
 from cffs.core.units import GIB, KIB, MIB
 
 
@@ -36,6 +37,7 @@ class OptionKind(StrEnum):
     THUMBNAILERS = "policy"
     NAMES = "whose"
     RATE = "rate"
+    SERVER = "server"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option("connections", OptionKind.COUNT, "16", "callfire reader", "Connections at most  [16]"),
     _option("rate", OptionKind.RATE, "", "callfire", "Requests at most, such as 10/s or 600/min  [off]"),
+    _option("shared", OptionKind.SERVER, "", "shared", "Share by this Redis server, redis://HOST:PORT  [off]"),
     _option("formats", OptionKind.FORMATS, "auto", "tree", "Audio that listings show: mp3,wav  [auto]"),
     _option("timezone", OptionKind.TIMEZONE, "", "tree catalog", "Time zone of names and days  [the machine's]"),
     _option("names", OptionKind.NAMES, "people", "tree", "Listings for people, or ids for scripts  [people]"),
@@ -236,6 +239,11 @@ def _rate(text: str) -> str:
     return text
 
 
+def _server(text: str) -> str:
+    parse_server_url(text)
+    return text
+
+
 def _id(text: str) -> int:
     return _whole(text, largest=_LARGEST_ID, what="a numeric id")
 
@@ -318,6 +326,7 @@ _PARSERS: Mapping[OptionKind, Callable[[str], Value]] = {
     OptionKind.WIRE: _one_of("own", "stock"),
     OptionKind.NAMES: _one_of("people", "ids"),
     OptionKind.RATE: _rate,
+    OptionKind.SERVER: _server,
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cffs.core.errors import UsageError
+from cffs.core.server_url import secret_in
 from cffs.core.settings import Credentials, Settings
 from cffs.core.settings_options import BY_NAME, CREDENTIALS, OPTIONS, Option, OptionKind, Value, parse
 
@@ -102,7 +103,9 @@ def resolve(layers: Layers, *, foreground: bool = False) -> Resolved:
 def holds_secrets(config: Mapping[str, object]) -> bool:
     """True when a parsed config file itself holds a credential, at its top or in any profile."""
     tables = [config, *(table for table in _profiles(config).values() if isinstance(table, Mapping))]
-    return any(name in table for table in tables for name in CREDENTIALS)
+    return any(name in table for table in tables for name in CREDENTIALS) or any(
+        secret_in(str(table.get("shared", ""))) for table in tables
+    )
 
 
 def _stack(layers: Layers) -> tuple[_Layer, ...]:

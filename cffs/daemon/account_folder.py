@@ -35,16 +35,23 @@ class AccountFolders:
     state: Path
 
 
-def account_name(settings: Settings, key: bytes) -> str:
-    """The name of the account's folders: a hash of both URLs and of the v2 login (without v2, of the v1 key).
+def account_identity(settings: Settings) -> str:
+    """What distinguishes the account from all others: both URLs and the v2 login (without v2, the v1 key).
 
-    It is keyed by `key`, so that a listing of the cache gives nothing away. No password goes into it.
+    No password goes into it. It may hold the key, so it is shown nowhere, and is used as part of a hash alone.
     """
     identity = settings.credentials.login if settings.credentials.has_v2 else settings.credentials.apikey
     parts = (settings.v1_url, settings.v2_url, "v2" if settings.credentials.has_v2 else "v1", identity or "")
     # the separator cannot occur in the encoding of a part, so no two accounts make the same text
-    text = "\0".join(part.encode("unicode_escape").decode("ascii") for part in parts)
-    return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()[:_NAME_DIGITS]
+    return "\0".join(part.encode("unicode_escape").decode("ascii") for part in parts)
+
+
+def account_name(settings: Settings, key: bytes) -> str:
+    """The name of the account's folders: a hash of its identity.
+
+    It is keyed by `key`, so that a listing of the cache gives nothing away.
+    """
+    return hmac.new(key, account_identity(settings).encode("ascii"), hashlib.sha256).hexdigest()[:_NAME_DIGITS]
 
 
 def located(settings: Settings) -> AccountFolders:

@@ -33,6 +33,7 @@ from cffs.core.settings import OriginSettings, Settings
 from cffs.core.times import date_folders
 from cffs.core.units import NS_PER_MS
 from cffs.daemon.background import NurseryBackground, open_background
+from cffs.daemon.sharing import Sharing
 from cffs.notes.account_notes import AccountNotes
 from cffs.reader.digests import Digests
 from cffs.reader.object_info import FactsListener
@@ -79,15 +80,24 @@ class TreeLeaves:
 
 
 @asynccontextmanager
-async def open_origin(settings: OriginSettings) -> AsyncIterator[OriginParts]:
-    """The service, by its transport and the clients of its APIs; connections are closed at the end."""
-    async with Transport(settings) as transport:
+async def open_origin(settings: OriginSettings, sharing: Sharing | None = None) -> AsyncIterator[OriginParts]:
+    """The service, by its transport and the clients of its APIs; connections are closed at the end. With `sharing`,
+    the rate and the holds are those of all machines of the account."""
+    async with _transport(settings, sharing) as transport:
         known = settings.credentials
         yield OriginParts(
             transport=transport,
             v1=V1Client(transport) if known.has_v1 else None,
             v2=V2Client(transport) if known.has_v2 else None,
         )
+
+
+def _transport(settings: OriginSettings, sharing: Sharing | None) -> Transport:
+    if sharing is None:
+        return Transport(settings)
+    transport = Transport(settings, counter=sharing.counter, on_hold=sharing.counter.note_hold)
+    sharing.pause.hold = transport.hold
+    return transport
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ from cffs.daemon.notes_setup import opened_notes
 from cffs.daemon.prefetch_command import PrefetchCommand
 from cffs.daemon.probe_command import ProbeCommand
 from cffs.daemon.reload import LiveSettings, Reread, reload_and_log
+from cffs.daemon.sharing import opened_sharing
 from cffs.daemon.status import Status, config_toml
 from cffs.daemon.upload_setup import opened_uploads
 from cffs.fuse.guard import CallTable
@@ -71,14 +72,16 @@ async def assembled(
     given = shares(descriptor_limit(), connections=settings.connections)
     lean = replace(settings, connections=given.connections)
     async with (
-        open_origin(lean.origin()) as origin,
+        opened_sharing(lean) as sharing,
+        open_origin(lean.origin(), sharing) as origin,
         open_catalogue(lean, folders.state, origin, wall_ms=_wall_ms) as catalogue,
         AsyncExitStack() as stack,
     ):
         transport, catalog, background = origin.transport, catalogue.catalog, catalogue.background
         check = CredentialsCheck(transport, settings.origin())
         catalogue.account.learn_campaigns()  # beside the credentials, so that it is known when the mount is reported
-        notices = await check.start()
+        shared_notes = sharing.notes if sharing is not None else list
+        notices = (*shared_notes(), *await check.start())
         background.start(check.repeat_until_known)
         cache = MemoryCache(settings.memory_nbytes, give_back=malloc.give_back)
         disk = await open_disk_cache(folders.cache, limit_nbytes=settings.cache_nbytes, most_open_files=given.files)
@@ -104,7 +107,8 @@ async def assembled(
         search_note, state = SearchNote(), ServiceState()
         reports: tuple[_Report, ...] = (
             lambda: {"offline_asked_for": settings.offline},
-            lambda: {"notes": [*check.notes(), *trouble_notes(disk), *search_note.lines()]},
+            lambda: {"notes": [*check.notes(), *shared_notes(), *trouble_notes(disk), *search_note.lines()]},
+            sharing.report if sharing is not None else dict,
             uploads.report if uploads is not None else dict,
             state.report,
             lambda: {"held": _held(inodes)},

@@ -19,6 +19,7 @@ from cffs.cache.memory import MemoryCache
 from cffs.callfire.transport import Transport
 from cffs.catalog.store import Catalog
 from cffs.core.one_line import visible_json
+from cffs.core.server_url import parse_server_url
 from cffs.core.settings import Settings
 from cffs.core.settings_options import OPTIONS, OptionKind
 from cffs.core.source import Api
@@ -198,6 +199,8 @@ def config_toml(settings: Settings) -> str:
             value = ",".join(value) or "auto"
         elif option.kind is OptionKind.UMASK:
             value = f"{value:03o}"
+        elif option.kind is OptionKind.SERVER:
+            value = parse_server_url(str(value)).shown
         lines.append(f"{option.name} = {_toml(value)}")
     return "\n".join(lines) + "\n"
 

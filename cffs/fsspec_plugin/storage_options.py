@@ -7,6 +7,7 @@ Owns which options mean something without a mount. It must not know how a tree i
 """
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ class StorageOptions:
         the options themselves name: what they say is meant for mounts, of which there is one on a machine.
         """
         options = {name: value for name, value in self.given if value is not None}
+        # whom a mount is for must not make this process another user's for a moment, in all of its threads
+        options |= {"uid": os.geteuid(), "gid": os.getegid()}
         try:
             settings = load(options).settings
             settings.require_credentials()

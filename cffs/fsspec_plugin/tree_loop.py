@@ -15,7 +15,7 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from cffs.core.errors import OriginUnreachable
+from cffs.core.errors import LocalShortage, OriginUnreachable
 from cffs.fsspec_plugin.private_folder import process_folder
 from cffs.fsspec_plugin.storage_options import StorageOptions
 from cffs.fsspec_plugin.unmounted_tree import UnmountedTree, opened_tree
@@ -31,11 +31,15 @@ class TreeLoop:
     """The thread. Made by `current_loop` alone."""
 
     def __init__(self) -> None:
+        """Raises LocalShortage where this machine cannot start one."""
         self._trees: dict[StorageOptions, UnmountedTree] = {}
         self._started = threading.Event()
-        self._thread = threading.Thread(target=trio.run, args=(self._main,), name="cffs", daemon=True)
+        self._problem: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="cffs", daemon=True)
         self._thread.start()
         self._started.wait()
+        if self._problem is not None:
+            raise LocalShortage(f"the loop cannot be started: {self._problem.strerror}") from self._problem
 
     @property
     def is_alive(self) -> bool:
@@ -71,6 +75,14 @@ class TreeLoop:
         self.run_soon(self._ending.set)
         self._thread.join(END_SECONDS)
 
+    def _run(self) -> None:
+        try:
+            trio.run(self._main)
+        except OSError as problem:  # no descriptor is left
+            self._problem = problem
+        finally:
+            self._started.set()
+
     async def _main(self) -> None:
         async with trio.open_nursery() as self._nursery:
             self._token = trio.lowlevel.current_trio_token()
@@ -100,7 +112,7 @@ _of_parents: list[TreeLoop] = []
 
 
 def current_loop() -> TreeLoop:
-    """The loop of this process."""
+    """The loop of this process. Raises LocalShortage where there is none and none can be started."""
     global _loop
     with _lock:
         if _loop is None or not _loop.is_alive:

@@ -29,6 +29,7 @@ from cffs.daemon.account_folder import account_name
 from cffs.daemon.assembly import TreeLeaves, build_context, build_objects, open_catalogue, open_origin
 from cffs.daemon.descriptor_shares import descriptor_limit, shares
 from cffs.daemon.disk_cache_setup import open_disk_cache
+from cffs.daemon.sharing import opened_sharing
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.contents import Content, Document, Entry, Folder, Remote
@@ -70,7 +71,8 @@ async def opened_tree(
     settings again, in a thread, once the service refuses the credentials."""
     given = shares(descriptor_limit(), connections=settings.connections)
     async with (
-        open_origin(settings.origin()) as origin,
+        opened_sharing(settings) as sharing,
+        open_origin(settings.origin(), sharing) as origin,
         open_catalogue(settings, folder, origin, wall_ms=_wall_ms) as catalogue,
     ):
         catalog, background, transport = catalogue.catalog, catalogue.background, origin.transport

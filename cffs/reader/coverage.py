@@ -1,6 +1,6 @@
-"""What of a file is held and what is on its way, as the planner sees it.
+"""What of a file is held and what is on its way, as the read-ahead policy sees it.
 
-It owns the view without a run that the planner is about to cut off (`Cut`). It must not know memory, disk or requests.
+It owns the view without a run that the policy is about to cut off (`Cut`). It must not know memory, disk or requests.
 Pure.
 """
 

@@ -18,8 +18,8 @@ from cffs.core.errors import DeadlineExceeded
 from cffs.reader.cursor import Cursor
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.fetch import Fetch, Fetches
-from cffs.reader.planner import SMALL_FILE_NBYTES
 from cffs.reader.read_ahead import FAR_NBYTES, ReadAhead
+from cffs.reader.read_ahead_policy import SMALL_FILE_NBYTES
 from cffs.reader.tiered_cache import TieredCache
 from cffs.reader.version_agreement import Agreement
 from cffs.reader.version_tracker import VersionTracker

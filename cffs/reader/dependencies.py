@@ -23,16 +23,16 @@ from cffs.reader.disk_tier import DiskTier
 from cffs.reader.fetch import BUFFER_UNIT_NBYTES
 from cffs.reader.object_info import FactsListener
 from cffs.reader.parallelism import StreamParallelism
-from cffs.reader.planner import (
+from cffs.reader.range_opener import RangeOpener
+from cffs.reader.read_ahead_policy import (
     MAX_WINDOW_NBYTES,
     MIN_WINDOW_NBYTES,
     PAGE_NBYTES,
     PART_NBYTES,
     WHOLE_FILE_NBYTES,
-    PlannerLimits,
+    PlanLimits,
     Spent,
 )
-from cffs.reader.range_opener import RangeOpener
 from cffs.reader.read_history import ReadHistories
 
 
@@ -110,7 +110,7 @@ class LinkEstimate:
     @property
     def lead_nbytes(self) -> int:
         """How far ahead the next request must start so that its head is there in time: what arrives in 1.3 latencies
-        and 5 ms (cffs/docs/reading.md#planner)."""
+        and 5 ms (cffs/docs/reading.md#read-ahead-policy)."""
         nbytes = int(self.bytes_per_second * (1.3 * self.latency_seconds + 0.005))
         return min(max(nbytes, MIN_WINDOW_NBYTES), _MOST_LEAD_NBYTES)
 
@@ -177,7 +177,7 @@ class ReaderDependencies:
         most_nbytes = min(self.memory.largest_lease_nbytes, max(share_nbytes, BUFFER_UNIT_NBYTES))
         return 1 << (most_nbytes.bit_length() - 1) if most_nbytes > BUFFER_UNIT_NBYTES else most_nbytes
 
-    def planner_limits(self, depth: int, *, is_on_disk: bool = False) -> PlannerLimits:
+    def plan_limits(self, depth: int, *, is_on_disk: bool = False) -> PlanLimits:
         """What one reader may have on its way now: half of the budget, shared by the streams there are. Files that are
         brought whole share the other half, except those that come to be on disk."""
         most_nbytes = MAX_WINDOW_NBYTES if depth == 1 else depth * PART_NBYTES
@@ -187,7 +187,7 @@ class ReaderDependencies:
             whole_nbytes = WHOLE_FILE_NBYTES
         rate = self.link.undivided_bytes_per_second
         patience_nbytes = int(rate * self.patience_seconds) if rate else WHOLE_FILE_NBYTES
-        return PlannerLimits(
+        return PlanLimits(
             window_cap_nbytes=max(PAGE_NBYTES, min(self._share_nbytes, most_nbytes)),
             lead_nbytes=self.link.lead_nbytes,
             depth=depth,

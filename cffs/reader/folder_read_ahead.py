@@ -17,7 +17,7 @@ from cffs.core.units import KIB, MIB
 from cffs.reader.cursor import TAIL_NBYTES
 from cffs.reader.object_info import Known
 from cffs.reader.object_registry import ObjectRegistry
-from cffs.reader.planner import PAGE_NBYTES, SMALL_FILE_NBYTES
+from cffs.reader.read_ahead_policy import PAGE_NBYTES, SMALL_FILE_NBYTES
 from cffs.reader.remote_file import OpenFile
 
 FIRST_AHEAD = 2

@@ -11,7 +11,7 @@ from cffs.reader.tiered_cache import TieredCache
 
 
 class ObjectCoverage:
-    """The coverage of one object, as the planner sees it (`reader/coverage`)."""
+    """The coverage of one object, as the read-ahead policy sees it (`reader/coverage`)."""
 
     def __init__(self, cache: TieredCache, fetches: Fetches) -> None:
         self._cache = cache

@@ -25,8 +25,8 @@ from cffs.reader.disk_tier import DiskTier
 from cffs.reader.first_piece import FirstPieces
 from cffs.reader.growing_object import GrowingObjects
 from cffs.reader.object_info import FactsListener, Known, Learned, require_empty
-from cffs.reader.planner import FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.range_opener import RangeOpener
+from cffs.reader.read_ahead_policy import FIRST_NBYTES_WIDE_READ_AHEAD, WIDE_READ_AHEAD_NBYTES
 from cffs.reader.read_history import ReadReport
 from cffs.reader.remote_file import OpenFile
 from cffs.reader.remote_file_table import RemoteFileTable

@@ -1,7 +1,7 @@
 """Whether several connections pay for one stream.
 
 A stream is watched; where its reader waited long and its one connection is slow, several are tried, and kept where they
-bring at least 1.3 times as much. The numbers are measured: cffs/docs/reading.md#planner.
+bring at least 1.3 times as much. The numbers are measured: cffs/docs/reading.md#read-ahead-policy.
 
 It owns the verdict on one host (`StreamParallelism`) and the watch over one file's streams (`StallDetector`). It must
 not know clocks, tasks or requests: every time is passed in. Pure.

@@ -1,4 +1,4 @@
-"""The read-ahead of one object: the planner's decisions, carried out.
+"""The read-ahead of one object: the decisions of its policy, carried out.
 
 It begins fetches, moves the window of each reader, and cuts a stream to make room for parallel ranges. It owns what the
 file has cost so far. It must not know how bytes are received, or which readers wait for them. No method is a
@@ -17,7 +17,7 @@ from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.fetch import UNKNOWN_STOP, Fetch, Fetches
 from cffs.reader.object_coverage import ObjectCoverage
 from cffs.reader.parallelism import StallDetector
-from cffs.reader.planner import MIN_WINDOW_NBYTES, Spent, interrupted, plan, receive_stop_of
+from cffs.reader.read_ahead_policy import MIN_WINDOW_NBYTES, Spent, interrupted, plan, receive_stop_of
 from cffs.reader.tiered_cache import TieredCache
 from cffs.reader.version_tracker import VersionTracker
 
@@ -134,7 +134,7 @@ class ReadAhead:
         if self._tracker.is_changed:
             return
         total_nbytes = self._tracker.total_nbytes
-        limits = self._dependencies.planner_limits(self._depth(), is_on_disk=self._is_on_disk())
+        limits = self._dependencies.plan_limits(self._depth(), is_on_disk=self._is_on_disk())
         planned = plan(
             cursor.pattern,
             read,
@@ -209,7 +209,7 @@ class ReadAhead:
 
     def move_window(self, cursor: Cursor) -> None:
         """Move the window of a reader that went on as planned."""
-        limits = self._dependencies.planner_limits(self._depth())
+        limits = self._dependencies.plan_limits(self._depth())
         self._set_window(cursor, receive_stop_of(cursor.pattern, limits))
 
     def _set_window(self, cursor: Cursor, receive_stop: int) -> None:

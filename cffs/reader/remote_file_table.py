@@ -18,7 +18,7 @@ from cffs.core.byte_range import ByteRange
 from cffs.core.source import Source
 from cffs.reader.dependencies import ReaderDependencies
 from cffs.reader.object_info import Known, Learned
-from cffs.reader.planner import SMALL_FILE_NBYTES
+from cffs.reader.read_ahead_policy import SMALL_FILE_NBYTES
 from cffs.reader.remote_file import RemoteFile
 from cffs.reader.version_proof import digest_of
 from cffs.reader.version_tracker import VersionTracker

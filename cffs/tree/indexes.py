@@ -10,9 +10,11 @@ The fields are those that datasets read: `file_name` is what Hugging Face's audi
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 import trio
 
 from cffs.catalog.views import IndexRow
@@ -50,36 +52,61 @@ FIELDS = (
 )
 
 
+#: What a table must spell as it is: paths, which have no line ends, and what is ours.
+_EXACT = frozenset({"file_name", "audio_filepath", "created"})
+
+Fields = dict[str, object]
+
+
 class _Form(NamedTuple):
-    """How an index is spelt: what stands before its lines, and a line."""
+    """How an index is spelt: what stands before its lines, and some lines."""
 
     head: bytes
-    line: Callable[[Mapping[str, object]], str]
+    lines: Callable[[list[Fields]], bytes]
 
 
-def _json_line(fields: Mapping[str, object]) -> str:
-    return json.dumps(fields, ensure_ascii=False) + "\n"
+_JSON = msgspec.json.Encoder()
 
 
-def _csv_line(fields: Mapping[str, object]) -> str:
+def _json_lines(rows: list[Fields]) -> bytes:
+    try:
+        return _JSON.encode_lines(rows)
+    except UnicodeEncodeError:  # a lone surrogate of the service is no UTF-8
+        lines = (json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n" for fields in rows)
+        return "".join(lines).encode("utf-8", "replace")
+
+
+def _csv_lines(rows: list[Fields]) -> bytes:
     """Lists are joined by `;`, truth is `true` and `false`, what is not known is empty."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(_csv_text(fields[name]) for name in FIELDS)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\n").writerows(
+        [value if name in _EXACT or _is_plain(value) else _cell(value) for name, value in fields.items()]
+        for fields in rows
+    )
+    return text.getvalue().encode("utf-8", "replace")
 
 
-def _csv_text(value: object) -> str:
+def _is_plain(value: object) -> bool:
+    """True for what a table spells as it is: a number, of a telephone too."""
+    if type(value) is str:
+        return value.isascii() and value.isalnum() and len(value) <= _LONGEST_CELL
+    return type(value) is int  # and not bool
+
+
+@lru_cache(4096)
+def _cell(value: Hashable) -> str:
+    """Cached, because most cells say what others say."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = ";".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ";".join(value) if isinstance(value, tuple) else str(value)
     return printable_line(text, max_characters=_LONGEST_CELL)
 
 
 _FORMS: dict[Kind, _Form] = {
-    Kind.INDEX_JSONL: _Form(b"", _json_line),
-    Kind.INDEX_CSV: _Form((",".join(FIELDS) + "\n").encode(), _csv_line),
+    Kind.INDEX_JSONL: _Form(b"", _json_lines),
+    Kind.INDEX_CSV: _Form((",".join(FIELDS) + "\n").encode(), _csv_lines),
 }
 
 
@@ -116,14 +143,12 @@ def _step_of(context: Context, node: AboutFolderNode) -> Step:
         entries = AUDIO_ENTRIES[folder.kind](context, folder, after)
         if not entries:
             return None
-        lines = (form.line(fields) for fields in _rows(context, entries))
-        # a lone surrogate of the service is no UTF-8
-        return "".join(lines).encode("utf-8", "replace"), entries[-1].offset
+        return form.lines(_rows(context, entries)), entries[-1].offset
 
     return step
 
 
-def _rows(context: Context, entries: list[Entry]) -> list[dict[str, object]]:
+def _rows(context: Context, entries: list[Entry]) -> list[Fields]:
     """The fields of what the entries show, one form of each recording."""
     audio = [(entry, entry.node) for entry in entries if isinstance(entry.node, Mp3Node | WavNode)]
     ids = {_id_of(node) for _entry, node in audio}
@@ -141,7 +166,7 @@ def _id_of(node: Mp3Node | WavNode) -> int:
     return node.recording_id if isinstance(node, Mp3Node) else node.file_id
 
 
-def _fields(context: Context, entry: Entry, node: Mp3Node | WavNode, row: IndexRow | None) -> dict[str, object]:
+def _fields(context: Context, entry: Entry, node: Mp3Node | WavNode, row: IndexRow | None) -> Fields:
     recording_id = _id_of(node)
     key = object_key(node)
     fact = context.catalog.fact(key) if key is not None else None
@@ -159,10 +184,10 @@ def _fields(context: Context, entry: Entry, node: Mp3Node | WavNode, row: IndexR
         "from": None if row is None else row.from_number or None,
         "to": None if row is None else row.to_number or None,
         "inbound": None if row is None else row.inbound,
-        "labels": [] if row is None else row.labels,
+        "labels": () if row is None else row.labels,
         "state": None if row is None else row.state,
         "result": None if row is None else row.result,
         "nbytes": hint if exact is None else exact,
         "nbytes_is_exact": exact is not None,
-        "notes": [] if context.notes is None else list(context.notes.extensions(recording_id)),
+        "notes": () if context.notes is None else context.notes.extensions(recording_id),
     }

@@ -21,7 +21,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
 )
 from cffs.core.json_values import as_object
-from cffs.writer.cooldown import PAUSE_SECONDS
+from cffs.writer.cooldown import PAUSE_SECONDS, is_within_pause
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class CallerIds:
             raise ContentRefused("a caller id is 11 digits: country code and number, without a plus")
         v2, now_ms = self._v2(), self._wall_ms()
         asked_ms, waits = self._rows().get(number, (0, False))
-        if waits or abs(now_ms - asked_ms) < PAUSE_SECONDS * 1000:
+        if waits or is_within_pause(asked_ms, now_ms=now_ms):
             raise AlreadyExists(f"{number} waits for its code, or was rung less than {PAUSE_SECONDS:.0f} s ago")
         await self._keep(number, (now_ms, True))
         try:

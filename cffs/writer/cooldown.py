@@ -1,8 +1,7 @@
-"""A cooldown: an action that leaves no trace here is not repeated within a minute.
+"""The cooldown: the pause before a telephone call or a credential is repeated.
 
-It is the rule for actions of which nothing is kept on this machine; `writer/caller_ids` keeps its own in the catalogue.
-
-Owns the names of recent actions. It must not know what the actions are.
+It owns the pause, the rule for an action whose time is kept in the catalogue (a call to a caller id), and the names of
+recent actions that leave no trace on this machine (a credential). It must not know what the actions are.
 """
 
 from collections.abc import Callable
@@ -16,6 +15,12 @@ from cffs.core.errors import AlreadyExists
 PAUSE_SECONDS = 60.0
 #: Names that are remembered, so that a program that makes folders at random costs no memory.
 _ENTRIES = 10_000
+
+
+def is_within_pause(asked_ms: int, *, now_ms: int) -> bool:
+    """True where an action of that time is too young to be repeated. Both are wall time, which may be set back: an
+    action of the next minute counts as well."""
+    return abs(now_ms - asked_ms) < PAUSE_SECONDS * 1000
 
 
 class Cooldown:

@@ -36,8 +36,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "callfire/departure_log": ("tests/callfire/test_departure_log.py",),
     "callfire/retry": ("tests/callfire/test_retry.py",),
-    "reader/planner": (
-        "tests/reader/test_planner.py",
+    "reader/read_ahead_policy": (
+        "tests/reader/test_read_ahead_policy.py",
         "tests/reader/test_object_registry.py",
         "tests/reader/test_demand_reads.py",
         "tests/reader/test_downloader.py",

@@ -60,3 +60,11 @@ def test_uploads_under_way():
     lines = list(lines_of({"uploads": {"sent": 2, "refused": 0, "active": active}}))
     assert lines[1:] == ["  uploads   sent 2, refused 0", "    tune .wav  sending, 1.0K of 2.0K sent"]
     assert list(lines_of({"uploads": {"active": 7}})) == ["?  ?"]
+
+
+def test_the_shared_server():
+    """Where it is, whether it is there, and who counts the rate; without --shared there is no line."""
+    shared = {"server": "redis://h:6379", "state": "up", "machines": 3, "rate": "together", "calls": {"answered": 5}}
+    assert list(lines_of({"shared": shared}))[1:] == [
+        "  shared    server redis://h:6379, state up, machines 3, rate together"
+    ]

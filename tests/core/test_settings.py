@@ -186,3 +186,17 @@ def test_who_checks_modes():
     assert settings().kernel_checks_modes
     assert not settings(options={"writable": True}).kernel_checks_modes
     assert settings(options={"writable": True, "allow_other": True}).kernel_checks_modes
+
+
+def test_the_shared_server_may_hold_a_password():
+    """The URL of --shared is kept whole and shown nowhere; a config file that holds its password holds a secret."""
+    url = "redis://user:sEcReT@host:1/2"
+    made = settings(environment={"CFFS_SHARED": url})
+    assert made.shared == url
+    assert "sEcReT" not in repr(made)
+    assert Settings.from_plain(json.loads(json.dumps(made.to_plain()))) == made
+    assert holds_secrets({"shared": url})
+    assert holds_secrets({"profile": {"a": {"shared": url}}})
+    assert not holds_secrets({"shared": "redis://user@host"})
+    assert "sEcReT" not in refusal(options={"shared": url + "/3"})
+    assert settings().shared is None

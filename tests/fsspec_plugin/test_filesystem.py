@@ -3,7 +3,9 @@
 import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import fsspec
 import pytest
@@ -114,6 +116,15 @@ def test_names_that_do_not_exist(fs, path):
     assert not fs.exists(path)
     assert not fs.isfile(path)
     assert not fs.isdir(path)
+
+
+def test_hostile_names_of_the_service_open_as_they_are_listed(fs, standin):
+    """Percent signs, brackets, umlauts, quotes: a listed path is what opens, and what `find` returns."""
+    listed = [one["name"] for one in fs.ls("media/by-name") if one["type"] == "file"]
+    assert any(mark in name for name in listed for mark in "%[é")
+    assert fs.find("media/by-name", maxdepth=1) == sorted(listed)
+    for name in listed:
+        assert len(fs.cat_file(f"callfire://{name}")) == fs.size(name) > 0
 
 
 def test_file_as_folder_and_folder_as_file(fs):
@@ -304,6 +315,30 @@ def test_refused_credentials(options, monkeypatch, recordings):
         fs.cat_file(f"recordings/{recordings[0]}.mp3")
     assert raised.value.errno == errno.EACCES
     assert "CANARY" not in str(raised.value)
+
+
+def test_rotated_credentials_are_found(options, monkeypatch):
+    """A process that lives long reads on after its password was changed, at the service and in its environment."""
+    account = Account(seed=11, calls=4)
+    first, second = (f"recordings/{account.recording_ids(call)[0]}.mp3" for call in account.call_ids()[:2])
+    with StandinThread(account, credentials=CANARIES) as before:
+        port = int(before.base_url.rpartition(":")[2])
+        fs = CallFireFileSystem(**options | {"v1_url": before.v1_url, "v2_url": before.v2_url})
+        assert fs.cat_file(first)
+    with StandinThread(account, port=port, credentials=replace(CANARIES, password="CANARYROTATED")):
+        monkeypatch.setenv("CFFS_PASSWORD", "CANARYROTATED")
+        assert fs.cat_file(second)
+
+
+def test_blocks_are_kept_on_disk_where_asked_for(options, recordings, standin):
+    """`cache_size` keeps what memory cannot: nothing is fetched twice."""
+    fs = CallFireFileSystem(**options, cache_size="64M", memory_size="2M")
+    paths = [f"recordings/{one}.wav" for one in recordings]
+    assert sum(fs.size(path) for path in paths) > 4 * 2**20
+    digests = [sha256(fs.cat_file(path)).digest() for path in paths]
+    before = len(standin.requests)
+    assert [sha256(fs.cat_file(path)).digest() for path in paths] == digests
+    assert len(standin.requests) == before
 
 
 def test_instances_are_shared_and_pickle_as_their_options(fs, options):

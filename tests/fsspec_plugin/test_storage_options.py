@@ -1,5 +1,7 @@
 """Storage options: those of a mount, and no credential."""
 
+import os
+
 import pytest
 
 from cffs.core.settings_options import BY_NAME, CREDENTIALS
@@ -59,13 +61,15 @@ def test_options_that_choose_and_fetch_are_accepted():
 
 def test_settings_come_from_the_process_that_reads(monkeypatch, options, tmp_path):
     """Environment and config file supply what the options leave out; what only mounts do stays off."""
-    for name, value in (("MEMORY_SIZE", "16M"), ("WRITABLE", "yes"), ("NOTES", str(tmp_path)), ("CACHE_SIZE", "1G")):
+    of_mounts = {"WRITABLE": "yes", "NOTES": str(tmp_path), "CACHE_SIZE": "1G", "UID": "12345"}
+    for name, value in (of_mounts | {"MEMORY_SIZE": "16M"}).items():
         monkeypatch.setenv(f"CFFS_{name}", value)
     settings = checked(options).settings()
     assert settings.memory_nbytes == 16 * 2**20
     assert not settings.writable
     assert settings.notes is None
     assert settings.cache_nbytes == 0
+    assert settings.uid == os.geteuid()
     assert checked(options | {"cache_size": "64M"}).settings().cache_nbytes == 64 * 2**20
     assert checked(options | {"memory_size": "32M"}).settings().memory_nbytes == 32 * 2**20
 

@@ -1,5 +1,6 @@
 """The loop's thread: one per process, through fork and spawn, and gone at the end."""
 
+import errno
 import json
 import os
 import subprocess
@@ -129,3 +130,25 @@ def test_interrupted_caller_returns(run, standin):
     """
     assert run(script) == (["interrupted"], 0)
     standin.link.latency_seconds = 0.0
+
+
+def test_no_descriptor_is_left(run):
+    """A process that has used up its descriptors gets an error, and reads once it has closed some."""
+    script = """
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+        held = []
+        try:
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            pass
+        try:
+            fs.ls("")
+        except OSError as error:
+            problem = error
+        while held:
+            os.close(held.pop())
+        print(problem.errno, len(fs.ls("recordings")))
+    """
+    assert run(script) == ([f"{errno.EIO} 24"], 0)

@@ -1,6 +1,6 @@
 """A recording costs a handful of requests, however it is read.
 
-That is, one of up to 16 MiB: by the planner alone, and assembled.
+That is, one of up to 16 MiB: by the policy alone, and assembled.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from cffs.core.byte_range import ByteRange
 from cffs.reader.completion import requests_for
 from cffs.reader.coverage import Coming
 from cffs.reader.cursor import FIRST_NBYTES, TAIL_NBYTES, AccessPattern
-from cffs.reader.planner import SMALL_FILE_NBYTES, WHOLE_FILE_NBYTES, PlannerLimits, Spent, interrupted, plan
+from cffs.reader.read_ahead_policy import SMALL_FILE_NBYTES, WHOLE_FILE_NBYTES, PlanLimits, Spent, interrupted, plan
 from tests.reader.simulated_link import MIB
 
 KIB = 1024
@@ -53,7 +53,7 @@ def test_what_completes_a_file(data: st.DataObject) -> None:
             assert sum(one.nbytes for one in found) <= sum(gap.nbytes for gap in gaps) + 512 * KIB
 
 
-# ---- the planner alone ----
+# ---- the policy alone ----
 
 
 @dataclass(eq=False)
@@ -69,11 +69,11 @@ class Run:
 
 @dataclass
 class Played:
-    """A file that readers read by the planner's plans, while bytes arrive in any order."""
+    """A file that readers read by the policy's plans, while bytes arrive in any order."""
 
     total: int
     dice: st.DataObject
-    limits: PlannerLimits
+    limits: PlanLimits
     first_nbytes: int
     readers: dict[int, AccessPattern] = field(default_factory=dict)
     held: list[ByteRange] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Played:
     requests: int = 0
     nbytes: int = 0
 
-    # what the planner sees
+    # what the policy sees
 
     def first_absent(self, within: ByteRange) -> ByteRange | None:
         return next(iter(within.minus(self.held)), None)
@@ -176,7 +176,7 @@ def reads_of(total: int) -> st.SearchStrategy[tuple[int, int]]:
 def test_any_pattern_is_a_handful_of_requests(total: int, first_nbytes: int, data: st.DataObject) -> None:
     """In whatever order readers read, go on, close, return or pause: at most five requests, and half a MiB more than
     the file."""
-    limits = PlannerLimits(
+    limits = PlanLimits(
         window_cap_nbytes=data.draw(st.sampled_from([PAGE, MIB, 8 * MIB])),
         lead_nbytes=data.draw(st.integers(0, 32 * MIB)),
         depth=data.draw(st.sampled_from([1, 1, 1, 8])),
@@ -218,7 +218,7 @@ def test_any_pattern_is_a_handful_of_requests(total: int, first_nbytes: int, dat
 @given(total=TOTALS, first_nbytes=st.sampled_from([FIRST_NBYTES, 2 * FIRST_NBYTES]), data=st.data())
 def test_heads_and_tails_alone(total: int, first_nbytes: int, data: st.DataObject) -> None:
     """However many readers read the head, or the head and the tail: two requests, and no byte between."""
-    played = Played(total, data, PlannerLimits(), first_nbytes)
+    played = Played(total, data, PlanLimits(), first_nbytes)
     head = st.integers(0, min(total, first_nbytes) - 1)
     tail = st.integers(max(0, total - TAIL_NBYTES), total - 1)
     reads_tail = data.draw(st.booleans())
@@ -243,7 +243,7 @@ def test_heads_and_tails_alone(total: int, first_nbytes: int, data: st.DataObjec
 def test_what_cannot_be_kept_is_not_brought_whole(total: int, data: st.DataObject) -> None:
     """Where there is no room for the file, or it was fetched whole and evicted, each READ costs what it reads."""
     is_gone = data.draw(st.booleans())
-    limits = PlannerLimits() if is_gone else PlannerLimits(whole_nbytes=data.draw(st.integers(0, total - 1)))
+    limits = PlanLimits() if is_gone else PlanLimits(whole_nbytes=data.draw(st.integers(0, total - 1)))
     played = Played(total, data, limits, FIRST_NBYTES, spent=Spent(requests=5, has_jumped=True, is_whole=is_gone))
     wanted_nbytes = 0
     for _ in range(data.draw(st.integers(1, 20))):
@@ -259,6 +259,6 @@ def test_what_was_interrupted_is_tried_again() -> None:
     """A file whose bytes did not come is fetched by the next READ that lacks one."""
     spent = interrupted(Spent(requests=5, has_jumped=True, is_whole=True))
     read = ByteRange(5 * MIB, 5 * MIB + PAGE)
-    played = Played(10 * MIB, st.data(), PlannerLimits(), FIRST_NBYTES)  # nothing is drawn
-    planned = plan(AccessPattern(), read, played, total_nbytes=10 * MIB, limits=PlannerLimits(), spent=spent)
+    played = Played(10 * MIB, st.data(), PlanLimits(), FIRST_NBYTES)  # nothing is drawn
+    planned = plan(AccessPattern(), read, played, total_nbytes=10 * MIB, limits=PlanLimits(), spent=spent)
     assert [fetch.wanted for fetch in planned.fetches] == [ByteRange(5 * MIB, 10 * MIB), ByteRange(0, 5 * MIB)]

@@ -1,7 +1,7 @@
 """Real Redis servers on loopback for the length of a block.
 
-One, or a cluster of three.
-Each ends with the block, and with the process that started it, however that ends. It must not know what is kept there.
+There is one, or a cluster of three. Each ends with the block, and with the process that started it, however that ends.
+It must not know what is kept there.
 """
 
 import ctypes

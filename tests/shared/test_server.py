@@ -1,7 +1,7 @@
 """The shared server against real ones, healthy and not.
 
-Whatever they do, no call raises, and none takes longer than its 50 ms.
-Wall-clock is held with a factor of five, for a machine that is busy with something else.
+Whatever they do, no call raises, and none takes longer than its 50 ms. Wall-clock is held with a factor of five, for a
+machine that is busy with something else.
 """
 
 import contextlib

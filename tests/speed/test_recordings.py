@@ -17,7 +17,7 @@ from cffs.core.byte_range import ByteRange
 from cffs.core.source import v2_recording
 from cffs.reader.cursor import FIRST_NBYTES, TAIL_NBYTES
 from cffs.reader.object_info import Known
-from cffs.reader.planner import SMALL_FILE_NBYTES, WHOLE_FILE_NBYTES
+from cffs.reader.read_ahead_policy import SMALL_FILE_NBYTES, WHOLE_FILE_NBYTES
 from cffs.reader.remote_file import OpenFile
 from tests.reader.simulated_link import MIB, Lab, Remote, disk_in, laboratory
 

@@ -7,7 +7,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cffs.catalog.listings import RETRY_SECONDS
+from cffs.catalog.listing_single_flight import RETRY_SECONDS
 from cffs.core.errors import CffsError
 from cffs.standin.thread import StandinThread
 from cffs.tree.inodes import ROOT

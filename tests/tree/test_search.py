@@ -122,9 +122,16 @@ async def test_indexes(world: Open, standin: StandinThread, facts: Facts) -> Non
 async def test_an_index_of_hostile_text(world: Open, standin: StandinThread) -> None:
     """Whatever the service says, a row stays one row in both forms."""
     call_id = next(call for call in standin.account.call_ids() if standin.account.recording_ids(call))
-    standin.account.set_call(call_id, labels=['a"b', "c\nd", "e,f", "\u2028g"])
+    standin.account.set_call(call_id, labels=['a"b', "c\nd", "e,f", "\u2028g", "\ud800", "1 < 2 > 1"])
+    for name in ("a  <b>  token=c", 'x,"y"\nz\u202e', "=1+1"):
+        standin.account.add_recording(call_id, name=name)
     async with world() as tree:
         await tree.names("recordings")
+        folder = f"calls/{call_id}"
+        shown = [name for name in await tree.names(folder) if name.endswith(".mp3")]
+        assert len(shown) >= 4
+        table = csv.DictReader(io.StringIO((await tree.text(f"{folder}/index.csv")).decode()))
+        assert [row["file_name"] for row in table] == shown
         raw = (await tree.text("recordings/index.csv")).decode()
         cells = list(csv.DictReader(io.StringIO(raw, newline="")))
         assert len(cells) == len(raw.rstrip("\n").split("\n")) - 1 == len(recordings(standin))

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from cffs.catalog.listings import RETRY_SECONDS, Listing
+from cffs.catalog.listing_single_flight import RETRY_SECONDS, Listing
 from cffs.core import demand
 from cffs.core.errors import CffsError, OriginFault, ServerFailure
 from tests.catalog.factories import CountingBackground

@@ -1,4 +1,4 @@
-"""The read planner: what to request, given what one reader has read so far.
+"""The read-ahead policy: what to request next, given what one reader has read.
 
 A file of up to 16 MiB, a recording, costs at most five requests however it is read. Up to three are for what is plainly
 wanted and no more: a head, a tail, one piece elsewhere, a stream as far as its reader's window. The READ after that, or
@@ -9,8 +9,8 @@ It is for files that can be kept. Of a file that is larger than its share of mem
 that was evicted after it had been brought whole, only what is read is fetched, as of any larger file: exact ranges for
 jumps, long requests for sequential readers. So it is where the link is so slow that a READ would wait for seconds.
 
-It owns the thresholds, which are measured: cffs/docs/reading.md#planner. It must not know tasks, clocks, HTTP or
-memory; it sees what is held or on its way through `Coverage`. Pure, and deterministic.
+It owns the thresholds, which are measured: cffs/docs/reading.md#read-ahead-policy. It must not know tasks, clocks,
+HTTP or memory; it sees what is held or on its way through `Coverage`. Pure, and deterministic.
 """
 
 from collections.abc import Iterable
@@ -71,7 +71,7 @@ _NOTHING_SPENT = Spent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannerLimits:
+class PlanLimits:
     """What the mount allows, and what this origin's requests and bytes cost.
 
     `window_cap_nbytes` is the widest window that memory has room for now; `lead_nbytes` how far ahead of the reader the
@@ -128,7 +128,7 @@ def plan(
     coverage: Coverage,
     *,
     total_nbytes: int | None,
-    limits: PlannerLimits,
+    limits: PlanLimits,
     spent: Spent = _NOTHING_SPENT,
     is_late: bool = False,
 ) -> Plan:
@@ -182,7 +182,7 @@ def _of_recording(
     pieces: list[ByteRange],
     coverage: Coverage,
     total_nbytes: int,
-    limits: PlannerLimits,
+    limits: PlanLimits,
     spent: Spent,
 ) -> tuple[Spent, tuple[PlannedFetch, ...]]:
     """What is plainly wanted, while the file has cost little; after that all that is missing of it."""
@@ -217,7 +217,7 @@ def _alone(ranges: Iterable[ByteRange], *, must_finish: bool = False) -> tuple[P
     return tuple(PlannedFetch(wanted=wanted, must_finish=must_finish) for wanted in ranges)
 
 
-def _is_recording(coverage: Coverage, total_nbytes: int, limits: PlannerLimits, spent: Spent) -> bool:
+def _is_recording(coverage: Coverage, total_nbytes: int, limits: PlanLimits, spent: Spent) -> bool:
     """True where the file may be brought whole: it can be kept, was not brought before, and comes soon enough."""
     if spent.is_whole or total_nbytes > min(limits.whole_nbytes, WHOLE_FILE_NBYTES):
         return False
@@ -253,7 +253,7 @@ def _cut(
     needed: ByteRange,
     place: _Place,
     coverage: Coverage,
-    limits: PlannerLimits,
+    limits: PlanLimits,
     spent: Spent,
     *,
     is_recording: bool,
@@ -284,12 +284,12 @@ def interrupted(spent: Spent) -> Spent:
     return spent._replace(requests=_FRUGAL_REQUESTS, is_whole=False) if spent.is_whole else spent
 
 
-def receive_stop_of(pattern: AccessPattern, limits: PlannerLimits) -> int:
+def receive_stop_of(pattern: AccessPattern, limits: PlanLimits) -> int:
     """Where the window of a sequential reader ends now."""
     return pattern.next_offset + _window_nbytes(pattern, limits)
 
 
-def _window_nbytes(pattern: AccessPattern, limits: PlannerLimits) -> int:
+def _window_nbytes(pattern: AccessPattern, limits: PlanLimits) -> int:
     if limits.depth > 1:
         wide_nbytes = max(_PARALLEL_RAMP * pattern.in_order_nbytes, _MIN_PARALLEL_WINDOW_NBYTES)
         return min(wide_nbytes, limits.depth * PART_NBYTES, limits.window_cap_nbytes)
@@ -302,7 +302,7 @@ def _ahead(
     coverage: Coverage,
     total_nbytes: int,
     window_nbytes: int,
-    limits: PlannerLimits,
+    limits: PlanLimits,
 ) -> tuple[list[ByteRange], int]:
     """The next long requests of a sequential reader, and up to where its READs need no plan with them."""
     if limits.depth > 1:

@@ -1,7 +1,7 @@
-"""A listing: one list of the service, refreshed page by page in the background.
+"""Single flight of a listing: one refresh in the background serves all who wait.
 
-It owns whether the listing is running, how fresh it is, and how it failed. It must not know folders, operations or
-rows.
+It owns whether the listing is running, how fresh it is, how it failed, and who is woken by its pages. It must not
+know folders, operations or rows.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Laws of the planner, whatever the reader does, and its rules by example."""
+"""Laws of the read-ahead policy, whatever the reader does, and rules by example."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from cffs.core.byte_range import ByteRange
 from cffs.reader.coverage import Coming
 from cffs.reader.cursor import FIRST_NBYTES, TAIL_NBYTES, AccessPattern
-from cffs.reader.planner import (
+from cffs.reader.read_ahead_policy import (
     LONG_NBYTES,
     MAX_WINDOW_NBYTES,
     PART_NBYTES,
     SMALL_FILE_NBYTES,
     WHOLE_FILE_NBYTES,
     Plan,
-    PlannerLimits,
+    PlanLimits,
     Spent,
     plan,
 )
 
 KIB, MIB = 1024, 1024 * 1024
-LIMITS = PlannerLimits()
+LIMITS = PlanLimits()
 
 
 @dataclass
@@ -99,7 +99,7 @@ def test_laws(total: int | None, data: st.DataObject) -> None:
             fixed_stop = data.draw(st.integers(gap.start, gap.stop))
             covered.on_its_way.append(Coming(gap.start, fixed_stop, gap.stop))
             break
-    limits = PlannerLimits(
+    limits = PlanLimits(
         window_cap_nbytes=data.draw(st.integers(4096, 8 * MIB)),
         lead_nbytes=data.draw(st.integers(0, 32 * MIB)),
         depth=data.draw(st.sampled_from([1, 1, 2, 8])),
@@ -219,7 +219,7 @@ def test_stream_stops_before_what_is_covered() -> None:
 
 def test_parts_side_by_side() -> None:
     """Where several connections pay, a sequential reader gets parts as far as its window, on one grid, each once."""
-    limits = PlannerLimits(depth=8, window_cap_nbytes=32 * MIB)
+    limits = PlanLimits(depth=8, window_cap_nbytes=32 * MIB)
     covered, state, parts = Covered(), AccessPattern(), []
     for offset in range(0, 40 * MIB, MIB):
         planned = plan(state, ByteRange(offset, offset + MIB), covered, total_nbytes=200 * MIB, limits=limits)

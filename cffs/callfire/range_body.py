@@ -30,7 +30,7 @@ class Body(Protocol):
         """True where a byte can be had without waiting."""
 
 
-class RangeResponse:
+class RangeBody:
     """One answer's bytes: those of the object from `start` up to `stop`.
 
     `stop` is None where it shows only at the body's end. It may lie before the stop that was asked for, where the

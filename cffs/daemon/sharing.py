@@ -1,0 +1,102 @@
+"""Sharing by `--shared`: its opening for a mount, and what is shown of it.
+
+Owns when the server is opened and closed, and what status.json and notices say of it. It must not know what is kept
+there, and it imports nothing of it where the option is not set.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cffs.core.errors import UsageError
+from cffs.core.server_url import parse_server_url
+from cffs.core.settings import Settings
+from cffs.core.source import Api
+from cffs.daemon.account_folder import account_identity
+from cffs.daemon.background import open_background
+
+if TYPE_CHECKING:  # imported where it is asked for
+    from cffs.shared.request_rate import SharedCounter
+    from cffs.shared.server import SharedServer
+
+#: How long a mount waits for the server before it is reported as ready.
+_FIRST_TRY_SECONDS = 1.0
+MISSING_EXTRA = "--shared needs what this installation lacks; run: pip install 'cffs[shared]'"
+
+
+@dataclass(slots=True)
+class _Pause:
+    """Passes on what the service asked another machine for, once there is a transport to hold back."""
+
+    hold: Callable[[Api, float], None] | None = None
+
+    def __call__(self, api: Api, seconds: float) -> None:
+        if self.hold is not None:
+            self.hold(api, seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """The server of the account, and the counter that its machines have in common."""
+
+    server: "SharedServer"
+    counter: "SharedCounter"
+    pause: _Pause
+
+    def notes(self) -> list[str]:
+        """The line of status.json, while the server cannot be had."""
+        if self.server.is_up:
+            return []
+        share = f"1/{self.counter.machines} of the rate" if self.counter.machines > 1 else "the whole rate"
+        return [f"shared server {self.server.shown}: {self.server.trouble}; until it is back this machine has {share}"]
+
+    def report(self) -> dict[str, object]:
+        """The field `shared` of status.json."""
+        server = self.server
+        return {
+            "shared": {
+                "server": server.shown,
+                "state": "up" if server.is_up else "gone",
+                "reason": server.trouble,
+                "state_seconds": round(server.state_seconds(), 3),
+                "machines": self.counter.machines,
+                "rate": "own share" if self.counter.is_alone else "together",
+                "calls": {
+                    "answered": server.counts.answered,
+                    "refused": server.counts.refused,
+                    "failed": server.counts.failed,
+                    "not_sent": server.counts.not_sent,
+                },
+            }
+        }
+
+
+@asynccontextmanager
+async def opened_sharing(settings: Settings) -> AsyncIterator[Sharing | None]:
+    """What is shared, for the length of the block; None without `--shared`.
+
+    Entering waits a second at most for the server, which need not be there. Raises UsageError, one line, where this
+    installation cannot share.
+    """
+    if settings.shared is None or settings.offline:
+        yield None
+        return
+    try:
+        from cffs.shared.request_rate import SharedCounter
+        from cffs.shared.server import SharedServer
+    except ModuleNotFoundError as error:
+        raise UsageError(MISSING_EXTRA) from error
+    pause = _Pause()
+    try:
+        server = SharedServer(
+            parse_server_url(settings.shared), account=account_identity(settings), ca_bundle=settings.ca_bundle
+        )
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"--ca-bundle {settings.ca_bundle}: no certificates that can be used") from error
+    counter = SharedCounter(server, settings.origin().rate, hold=pause)
+    async with open_background() as background:
+        background.start(server.keep_connected)
+        background.start(counter.keep_beating)
+        await server.first_try(_FIRST_TRY_SECONDS)
+        yield Sharing(server=server, counter=counter, pause=pause)
