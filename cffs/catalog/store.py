@@ -309,11 +309,11 @@ class Catalog(Facts):
 
     def known_nbytes(self) -> int:
         """How many bytes all files have whose size is known, from a listing or learned."""
-        return int(self._reading.execute(rows.KNOWN_NBYTES).fetchone()[0])
+        return self._one(int, rows.KNOWN_NBYTES) or 0
 
     def known_files(self) -> int:
         """About how many files there are."""
-        return int(self._reading.execute(rows.KNOWN_FILES).fetchone()[0])
+        return self._one(int, rows.KNOWN_FILES) or 0
 
     def counts(self) -> dict[str, int]:
         """How many campaigns, calls, recordings and media are known; counted once after a write (0.1 s for a

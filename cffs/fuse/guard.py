@@ -10,14 +10,17 @@ guard (`KINDS`). A kind decides how long the handler may take:
   whether the change was made, which is EIO;
 * upload: as long as the caller's bytes move, or until the kernel's own limit on a request;
 * fast path: nonblocking, but READ is answered from memory without being noted as a call, which would cost as much as
-  the answer.
+  the answer;
+* of the mount: nonblocking, for statfs, which names no inode;
+* unanswered: nonblocking, for FORGET, to which the kernel expects no answer, not even an errno.
 
 Owns the calls in flight and the count of bugs. It must not know what a handler does.
 """
 
 import errno
 import logging
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import signature
 from math import inf
@@ -29,7 +32,7 @@ import trio
 from cffs.core import wait_reasons
 from cffs.core.errors import ActUncertain, CffsError, LocalShortage, OriginBusy, OriginFault
 from cffs.fuse.errnos import errno_of
-from cffs.fuse.handlers import CALLS, Handlers
+from cffs.fuse.handlers import Handlers
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +130,6 @@ class GuardedOperations(pyfuse3.Operations):
     def __init__(self, handlers: Handlers, calls: CallTable) -> None:
         for name, guard in KINDS.items():
             setattr(self, name, guard(calls, name, handlers))
-        for name in UNGUARDED:
-            setattr(self, name, getattr(handlers, name))
 
 
 def nonblocking(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
@@ -181,6 +182,30 @@ def fast_path(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
     return read
 
 
+def of_the_mount(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
+    """For statfs, which is about no inode, and is noted as a call about the root."""
+    handler: Handler = getattr(handlers, operation)
+    guarded = _noted(calls, operation, handlers, lambda _root, ctx: handler(ctx))
+
+    async def of_root(ctx: pyfuse3.RequestContext) -> Any:
+        return await guarded(pyfuse3.ROOT_INODE, ctx)
+
+    return of_root
+
+
+def unanswered(calls: CallTable, operation: str, handlers: Handlers) -> Handler:
+    """For FORGET: whatever is raised ends here, since no errno can be given. It is noted as a call about the
+    first inode of the list."""
+    handler: Handler = getattr(handlers, operation)
+    guarded = _noted(calls, operation, handlers, lambda _first, inodes: handler(inodes))
+
+    async def forget(inodes: Sequence[tuple[int, int]]) -> None:
+        with suppress(pyfuse3.FUSEError):
+            await guarded(inodes[0][0] if inodes else pyfuse3.ROOT_INODE, inodes)
+
+    return forget
+
+
 def _limited(
     calls: CallTable, operation: str, handlers: Handlers, *, seconds: Callable[[], float], why: str
 ) -> Handler:
@@ -224,6 +249,6 @@ KINDS: Mapping[str, Callable[[CallTable, str, Handlers], Handler]] = {
     **dict.fromkeys(("create", "mkdir", "unlink", "rmdir", "setattr", "write"), mutating),
     **dict.fromkeys(("flush", "fsync", "rename"), upload),
     "read": fast_path,
+    "statfs": of_the_mount,
+    "forget": unanswered,
 }
-#: Calls that wait for nothing and cannot fail: FORGET, to which the kernel expects no answer, and statfs.
-UNGUARDED = CALLS - KINDS.keys()

@@ -279,6 +279,16 @@ async def test_statfs_costs_nothing(world):
         assert len(mount.standin.requests) == asked
 
 
+async def test_a_damaged_catalogue_fails_statfs_alone(world):
+    """statfs of a catalogue whose totals are unreadable is EIO, no bug, and no end of the mount."""
+    async with world(account()) as mount:
+        await mount.catalog.write(lambda db: db.execute("UPDATE totals SET nbytes = 'unreadable'"))
+        with refused(errno.EIO):
+            await mount.operations.statfs(CONTEXT)
+        await mount.catalog.write(lambda db: db.execute("UPDATE totals SET nbytes = 0"))
+        assert (await mount.operations.statfs(CONTEXT)).f_blocks == 1
+
+
 async def test_subjects_are_for_people(world):
     """A call in flight names the kind and the id of what it is about, whether it came with an inode or a handle."""
     async with world(account()) as mount:
