@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
 
+from fsspec import available_protocols
+
 from cffs.cli.messages import Failed
 from cffs.cli.options import load
 from cffs.core.errors import UsageError
@@ -61,7 +63,7 @@ class StorageOptions:
 def checked(storage_options: Mapping[str, object]) -> StorageOptions:
     """The options of a mount among these. Raises ValueError or TypeError, one line, which shows no value of a
     credential."""
-    ours = {name: raw for name, raw in storage_options.items() if name not in _OF_FSSPEC}
+    ours = {name: raw for name, raw in storage_options.items() if name not in _OF_FSSPEC and not _is_for(name, raw)}
     values = {name: _value(name, raw) for name, raw in ours.items()}
     return StorageOptions(tuple(sorted(values.items())))
 
@@ -69,6 +71,11 @@ def checked(storage_options: Mapping[str, object]) -> StorageOptions:
 def has_meaning(option: Option) -> bool:
     """Whether the option changes anything without a mount."""
     return option.name in _CHOOSE_THE_ACCOUNT or not set(option.floors) <= _OF_MOUNTS
+
+
+def _is_for(protocol: str, raw: object) -> bool:
+    """Whether it is a table of options of another protocol: Hugging Face datasets hands each protocol those of all."""
+    return isinstance(raw, Mapping) and protocol in available_protocols()
 
 
 def _value(name: str, raw: object) -> Value:

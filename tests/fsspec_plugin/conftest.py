@@ -1,7 +1,10 @@
 """Fixtures of the plugin: an account behind real HTTP, and its file system."""
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,10 @@ import pytest
 from cffs.fsspec_plugin.filesystem import CallFireFileSystem
 from cffs.standin.account import Account
 from cffs.standin.thread import StandinThread
-from tests.canary import CANARIES
+from tests.canary import CANARIES, SAID
+
+#: How long a script of a test may take.
+SCRIPT_SECONDS = 60
 
 
 @pytest.fixture
@@ -49,6 +55,38 @@ def recordings(standin: StandinThread) -> list[int]:
     """The ids of the account's recordings, the newest first."""
     account = standin.account
     return [one for call in account.call_ids() for one in account.recording_ids(call)]
+
+
+@pytest.fixture
+def run(options: dict[str, Any], recordings: list[int], tmp_path: Path) -> Callable[[str], tuple[list[str], int]]:
+    """Run a script with `options`, `fs` and `paths` in a process of its own; returns what it printed and its exit
+    status."""
+
+    def run_script(script: str) -> tuple[list[str], int]:
+        head = f"""
+            import os, sys, threading, time
+            from cffs.fsspec_plugin.filesystem import CallFireFileSystem
+            options = {options!r}
+            fs = CallFireFileSystem(**options)
+            paths = {[f"recordings/{one}.mp3" for one in recordings[:4]]!r}
+        """
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(head) + textwrap.dedent(script))
+        environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "PYTHONWARNINGS": "ignore::DeprecationWarning"}
+        done = subprocess.run(
+            [sys.executable, str(path)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+            check=False,
+        )
+        SAID.append(done.stdout + done.stderr)
+        assert done.returncode >= 0, done.stderr
+        assert "Exception ignored" not in done.stderr
+        return done.stdout.splitlines(), done.returncode
+
+    return run_script
 
 
 def true_bytes(standin: StandinThread, recording_id: int, form: str = "mp3") -> bytes:

@@ -91,3 +91,16 @@ def test_dask_cluster_reads_recordings(options, recordings, standin, tmp_path, m
         rows = dask.bag.read_text("callfire://recordings/index.jsonl", storage_options=options).map(json.loads)
         assert sorted(row["id"] for row in rows.compute()) == sorted(recordings)
     assert list(tmp_path.glob("cffs-fsspec-*")) == []
+
+
+@pytest.mark.slow
+def test_hugging_face_datasets_load_an_index(run):
+    """`load_dataset` takes a URL, whole or as a stream; it hands every protocol the options of all."""
+    script = """
+        os.environ |= {"HF_HOME": options["cache_dir"] + "/hf", "HF_ENDPOINT": "http://127.0.0.1:9"}
+        from datasets import load_dataset
+        where = {"data_files": "callfire://recordings/index.jsonl", "storage_options": options, "split": "train"}
+        whole, stream = load_dataset("json", **where), load_dataset("json", **where, streaming=True)
+        print(whole.num_rows, [row["id"] for row in stream] == list(whole["id"]))
+    """
+    assert run(script) == (["24 True"], 0)

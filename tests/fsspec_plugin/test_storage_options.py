@@ -34,6 +34,13 @@ def test_unknown_options_are_refused():
     assert SECRET not in str(raised.value)
 
 
+def test_tables_for_other_protocols_are_passed_over():
+    """Hugging Face datasets hands every protocol the options of all; a table of no protocol is a typing error."""
+    assert checked({"hf": {"token": SECRET}, "timeout": 5}).given == (("timeout", 5),)
+    with pytest.raises(TypeError, match="no storage option 'no-protocol'"):
+        checked({"no-protocol": {}})
+
+
 def test_values_are_checked_as_a_mount_checks_them():
     """A value that a mount refuses is refused by the constructor."""
     with pytest.raises(ValueError, match="is not a size"):

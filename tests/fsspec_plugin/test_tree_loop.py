@@ -1,47 +1,13 @@
 """The loop's thread: one per process, through fork and spawn, and gone at the end."""
 
 import errno
-import json
-import os
-import subprocess
-import sys
-import textwrap
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from cffs.fsspec_plugin.private_folder import PREFIX
-from tests.canary import SAID
 from tests.fsspec_plugin.conftest import true_bytes
-
-SECONDS = 60
-
-
-@pytest.fixture
-def run(options, recordings, tmp_path):
-    """Run a script with `fs`, `paths` and `whole(path)` in a process of its own; returns what it printed and its exit
-    status."""
-
-    def run_script(script: str) -> tuple[list[str], int]:
-        head = f"""
-            import os, sys, threading, time
-            from cffs.fsspec_plugin.filesystem import CallFireFileSystem
-            fs = CallFireFileSystem(**{json.dumps(options)!s})
-            paths = {[f"recordings/{one}.mp3" for one in recordings[:4]]!r}
-        """
-        path = tmp_path / "script.py"
-        path.write_text(textwrap.dedent(head) + textwrap.dedent(script))
-        environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "PYTHONWARNINGS": "ignore::DeprecationWarning"}
-        done = subprocess.run(
-            [sys.executable, str(path)], env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-        SAID.append(done.stdout + done.stderr)
-        assert done.returncode >= 0, done.stderr
-        assert "Exception ignored" not in done.stderr
-        return done.stdout.splitlines(), done.returncode
-
-    return run_script
 
 
 def left(tmp_path: Path) -> list[str]:
