@@ -36,7 +36,7 @@ def disk_errors() -> Iterator[None]:
         raise SpoolFailed(f"the folder of --notes cannot be used: {error.strerror}") from error
 
 
-def stat_of(path: Path) -> NoteStat | None:
+def stat_of(path: Path | str) -> NoteStat | None:
     """What a regular file is like; None where there is none."""
     try:
         found = os.lstat(path)

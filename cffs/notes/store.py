@@ -8,7 +8,7 @@ account's folder, by whose time the other mount knows to look again.
 """
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ MAX_NOTE_NBYTES = 64 * MIB
 #: Drafts of a mount that was killed are removed once they are as old as this: younger ones may be another mount's.
 _LEFT_DRAFT_SECONDS = 24 * 3600
 _DRAFTS = ".drafts"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class NoteStore:
         """`folder` is the account's, 0700 and there. `changed` hears of each note that was published, renamed or
         removed here; `wall_ms` is the time of now. Raises SpoolFull or SpoolFailed."""
         self._folder = folder
+        self._drafts_folder = folder / _DRAFTS
         self._changed = changed
         self._max_nbytes = max_nbytes
         self._notes: dict[int, dict[str, NoteStat]] = {}
@@ -55,7 +57,7 @@ class NoteStore:
         #: Another value once other notes exist.
         self.turn = 0
         with disk_errors():
-            (folder / _DRAFTS).mkdir(mode=0o700, exist_ok=True)
+            self._drafts_folder.mkdir(mode=0o700, exist_ok=True)
             self._remove_left_drafts(wall_ms / MS_PER_SECOND - _LEFT_DRAFT_SECONDS)
         self.refresh()
 
@@ -214,9 +216,9 @@ class NoteStore:
 
     def new_draft(self) -> tuple[int, Path]:
         """An empty file beside the notes, 0600: its descriptor and its path."""
+        path = f"{self._drafts_folder}/{secrets.token_hex(8)}"
         with disk_errors():
-            descriptor, name = tempfile.mkstemp(dir=self._folder / _DRAFTS)
-        return descriptor, Path(name)
+            return os.open(path, _NEW, 0o600), Path(path)
 
     def open_published(self, key: Key) -> int:
         """A descriptor on what lies at the key now."""
@@ -235,8 +237,11 @@ class NoteStore:
             return
         target = self._path_of_note(key)
         with disk_errors():
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            os.rename(path, target)
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:  # its folder is made with the first note, and goes with the last
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                os.rename(path, target)
         self._note_change(key)
 
     def require_fits(self, nbytes: int) -> None:
@@ -253,8 +258,17 @@ class NoteStore:
 
     def _make(self, draft: Draft) -> None:
         """A new note exists, empty, from its creation on."""
-        draft.begin(keeps=False)
-        draft.publish()
+        if isinstance(draft.key, TemporaryKey):
+            draft.begin(keeps=False)
+            draft.publish()
+            return
+        path = self._path_of_note(draft.key)
+        with disk_errors():
+            with suppress(FileExistsError):
+                os.mkdir(path.parent, 0o700)
+            with suppress(FileExistsError):  # another mount has made it since
+                os.close(os.open(path, _NEW, 0o600))
+        self._note_change(draft.key)
 
     def _look_at(self, key: Key) -> None:
         """Know the recording's notes as they are now: another mount, or the folder's owner, may have made one since the
@@ -281,14 +295,14 @@ class NoteStore:
 
     def _stats_in(self, recording_id: int) -> dict[str, NoteStat]:
         stats = {}
-        folder = self._folder / str(recording_id)
+        folder = f"{self._folder}/{recording_id}"
         try:
             names = set(os.listdir(folder))
         except OSError:
             return {}
         for extension in EXTENSIONS:
             name = f"{recording_id}.{extension}"
-            if name in names and (found := stat_of(folder / name)) is not None:
+            if name in names and (found := stat_of(f"{folder}/{name}")) is not None:
                 stats[extension] = found
         return stats
 
@@ -298,7 +312,7 @@ class NoteStore:
         return self._path_of_note(key)
 
     def _path_of_note(self, key: NoteKey) -> Path:
-        return self._folder / str(key.recording_id) / f"{key.recording_id}.{key.extension}"
+        return Path(f"{self._folder}/{key.recording_id}/{key.recording_id}.{key.extension}")
 
     def _remove_folder(self, key: NoteKey) -> None:
         with suppress(OSError):  # other notes are in it
@@ -310,7 +324,7 @@ class NoteStore:
         return path
 
     def _remove_left_drafts(self, oldest: float) -> None:
-        with os.scandir(self._folder / _DRAFTS) as entries:
+        with os.scandir(self._drafts_folder) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < oldest:
                     os.unlink(entry.path)

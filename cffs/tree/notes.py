@@ -5,14 +5,14 @@ It owns which names of a folder are notes, and where listings show them. It must
 the folder's own name for it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-from cffs.core.errors import CffsError, ContentRefused, NotInTree, ReadOnlyMount, RemoteObjectMissing
+from cffs.core.errors import ContentRefused, NotInTree, ReadOnlyMount, RemoteObjectMissing
 from cffs.core.ids import parse_id
 from cffs.core.listed_names import id_in
 from cffs.core.units import NS_PER_MS
-from cffs.notes.account_notes import AccountNotes, NoteFile
+from cffs.notes.account_notes import AccountNotes
 from cffs.notes.keys import EXTENSIONS, Key, NoteKey, TemporaryKey, is_temporary, split_note_name
 from cffs.tree import campaigns, dates, recordings, search, views
 from cffs.tree.contents import Entry, Spooled
@@ -136,23 +136,12 @@ def content(context: Context, node: NoteNode) -> Spooled:
 
 async def _create(context: Context, folder: Node, name: str, opening: WriteOpen) -> tuple[Node, WritableFile]:
     key = await _key_to_write(context, folder, name)
-    file = await _notes(context).open(key, creates=True, is_exclusive=opening.is_exclusive)
-    return _node_of(key), await _truncated(file, opening)
+    file = await _notes(context).open(key, creates=True, is_exclusive=opening.is_exclusive, truncates=opening.truncates)
+    return _node_of(key), file
 
 
 async def _open(context: Context, node: NoteNode, opening: WriteOpen) -> WritableFile:
-    return await _truncated(await _notes(context).open(_key_of(node)), opening)
-
-
-async def _truncated(file: NoteFile, opening: WriteOpen) -> NoteFile:
-    """The file, emptied where the open asks for that."""
-    if opening.truncates:
-        try:
-            await file.truncate(0)
-        except CffsError:
-            await file.release()
-            raise
-    return file
+    return await _notes(context).open(_key_of(node), truncates=opening.truncates)
 
 
 async def _remove(context: Context, folder: Node, name: str) -> None:
@@ -242,7 +231,7 @@ async def _asked_recording(context: Context, folder: Node, stem: str) -> int | N
     return known if known is not None else await _proven(_found(context, folder, stem))
 
 
-async def _proven(found: list[Node | Question]) -> int | None:
+async def _proven(found: Iterable[Node | Question]) -> int | None:
     for one in found:
         try:
             node = await one.ask() if isinstance(one, Question) else one
@@ -253,24 +242,24 @@ async def _proven(found: list[Node | Question]) -> int | None:
     return None
 
 
-def _found(context: Context, folder: Node, stem: str) -> list[Node | Question]:
+def _found(context: Context, folder: Node, stem: str) -> Iterator[Node | Question]:
+    """What the folder has under that name: the MP3 first."""
     if folder.kind is Kind.RECORDINGS:
         if parse_id(stem) is None:
-            return []
+            return
         resolvers, parts = (recordings.resolve_mp3, recordings.resolve_wav), {"id": stem}
     elif folder.kind in (Kind.CALL, Kind.LONE_CALL):
         resolvers, parts = _RESOLVERS[folder.kind], {"name": stem}
     elif id_in(stem) is None:
-        return []
+        return
     else:
         resolvers, parts = _RESOLVERS[folder.kind], {"name": stem}
-    found = []
     for resolver in resolvers:
         try:
-            found.append(resolver(context, folder, parts))
+            found = resolver(context, folder, parts)
         except (NotInTree, RemoteObjectMissing):
             continue
-    return found
+        yield found
 
 
 def _recording_of(found: Node | Question) -> int | None:

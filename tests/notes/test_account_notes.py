@@ -50,6 +50,20 @@ async def test_what_is_written_is_found(make: Callable[[], AccountNotes]) -> Non
     await notes.close()
 
 
+async def test_an_index_that_is_being_built_is_waited_for(make: Callable[[], AccountNotes], tmp_path: Path) -> None:
+    """A question finds every note that was there before the index, and notes are written meanwhile."""
+    for number in range(1, 1201):
+        (tmp_path / str(number)).mkdir(mode=0o700)
+        (tmp_path / f"{number}/{number}.txt").write_text("a refund")
+    notes = make()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write, notes, NoteKey(2000, "srt"), "another refund")
+        found = await notes.recordings_with(("refund",))
+    assert found[:1200] == list(range(1, 1201))
+    assert await notes.recordings_with(("another",)) == [2000]
+    await notes.close()
+
+
 async def test_another_mount_is_followed(make: Callable[[], AccountNotes], nursery: trio.Nursery) -> None:
     """Within a second, and without a word between them."""
     one, other = make(), make()
