@@ -18,6 +18,7 @@ from fsspec import available_protocols
 from cffs.cli.messages import Failed
 from cffs.cli.options import load
 from cffs.core.errors import UsageError
+from cffs.core.server_url import secret_in
 from cffs.core.settings import Settings
 from cffs.core.settings_options import BY_NAME, CREDENTIALS, Option, Value, parse
 
@@ -26,6 +27,8 @@ _OF_FSSPEC = frozenset(
     {"use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache", "asynchronous", "loop"}
 )
 _SECRETS = frozenset(CREDENTIALS) | frozenset(f"{name}_file" for name in CREDENTIALS)
+#: The option whose value is an address, which may hold a password.
+_ADDRESS = "shared"
 #: An option that these floors alone use means nothing without a mount, except for two that choose the account.
 _OF_MOUNTS = frozenset({"cli", "daemon", "fuse", "writer", "notes"})
 _CHOOSE_THE_ACCOUNT = frozenset({"profile", "config"})
@@ -79,7 +82,7 @@ def _is_for(protocol: str, raw: object) -> bool:
 
 
 def _value(name: str, raw: object) -> Value:
-    if name in _SECRETS:
+    if name in _SECRETS or (name == _ADDRESS and secret_in(str(raw))):
         raise ValueError(
             f"{name}: storage options end in pickles and task graphs, so no credential may be one; "
             f"set CFFS_{name.upper()} where the files are read, or write it to the config file there"

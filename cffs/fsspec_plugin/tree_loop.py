@@ -9,13 +9,13 @@ Owns thread and trees. It must not know what is asked of a tree.
 
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from multiprocessing import util
 from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from cffs.core.errors import LocalShortage, OriginUnreachable
+from cffs.core.errors import LocalShortage, OriginUnreachable, UsageError
 from cffs.fsspec_plugin.private_folder import process_folder
 from cffs.fsspec_plugin.storage_options import StorageOptions
 from cffs.fsspec_plugin.unmounted_tree import UnmountedTree, opened_tree
@@ -98,11 +98,25 @@ class TreeLoop:
             return self._trees[options]
 
     async def _hold(self, options: StorageOptions, task_status: trio.TaskStatus[UnmountedTree]) -> None:
-        settings = await trio.to_thread.run_sync(options.settings)
-        with process_folder(options.folder_parent(settings)) as folder:
-            async with opened_tree(settings, folder, reread=options.settings) as tree:
-                task_status.started(tree)
-                await trio.sleep_forever()
+        try:
+            settings = await trio.to_thread.run_sync(options.settings)
+            with process_folder(options.folder_parent(settings)) as folder:
+                async with opened_tree(settings, folder, reread=options.settings) as tree:
+                    task_status.started(tree)
+                    await trio.sleep_forever()
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        except ExceptionGroup as group:  # what is raised within one of the tree's nurseries
+            refused = group.subgroup(UsageError)
+            if refused is None:
+                raise
+            raise ValueError(str(next(_leaves(refused)))) from group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The exceptions of a group and of the groups in it."""
+    for one in group.exceptions:
+        yield from _leaves(one) if isinstance(one, BaseExceptionGroup) else (one,)
 
 
 _lock = threading.Lock()

@@ -27,6 +27,14 @@ def test_credentials_in_urls_are_refused():
     assert SECRET not in str(raised.value)
 
 
+def test_password_of_the_shared_server_is_refused():
+    """The address of a server is an option, its password is none."""
+    assert checked({"shared": "redis://user@10.0.0.5"}).given == (("shared", "redis://user@10.0.0.5"),)
+    with pytest.raises(ValueError, match="set CFFS_SHARED where the files are read") as raised:
+        CallFireFileSystem(shared=f"rediss://user:{SECRET}@10.0.0.5:6379/0")
+    assert SECRET not in str(raised.value)
+
+
 def test_unknown_options_are_refused():
     """A typing error is found where it was made, with the option that was meant."""
     with pytest.raises(TypeError, match="did you mean memory_size") as raised:

@@ -118,3 +118,29 @@ def test_no_descriptor_is_left(run):
         print(problem.errno, len(fs.ls("recordings")))
     """
     assert run(script) == ([f"{errno.EIO} 24"], 0)
+
+
+def test_what_cannot_be_used_is_one_line(run):
+    """A folder that is not there, a disk that takes nothing, an extra that is not installed: ValueError, which says
+    what to do; the next instance works."""
+    script = """
+        import resource
+        sys.modules["coredis"] = None
+        def refused(**changes):
+            try:
+                CallFireFileSystem(**options | changes).ls("")
+            except ValueError as error:
+                return str(error)
+        print(refused(cache_dir="/nonexistent"))
+        print(refused(shared="redis://127.0.0.1:1"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        print(refused(timeout=7))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(len(fs.ls("recordings")))
+    """
+    lines, status = run(script)
+    assert lines[0] == "cannot make a folder in /nonexistent: No such file or directory; name another in cache_dir"
+    assert "pip install 'cffs[shared]'" in lines[1]
+    assert lines[2].startswith("cannot use the folder ")
+    assert lines[3:] == ["24"]
+    assert status == 0
