@@ -26,10 +26,10 @@ class ErrorLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiHealth:
-    """The state of one API now; `held_until` is in seconds from now, 0.0 where there is no hold."""
+    """The state of one API now; `hold_seconds` is how long it is still held: 0.0 where it is not."""
 
     state: str
-    held_until: float
+    hold_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,7 @@ class Transport:
     def health(self) -> dict[Api, ApiHealth]:
         """The state of each API now."""
         now, health = trio.current_time(), self._session.health.items()
-        return {api: ApiHealth(state=one.state, held_until=one.held_seconds(now)) for api, one in health}
+        return {api: ApiHealth(state=one.state, hold_seconds=one.held_seconds(now)) for api, one in health}
 
     def failing(self) -> list[Api]:
         """The APIs of which more fails than single objects: offline, held, refused, or several objects in a row."""

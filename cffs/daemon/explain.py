@@ -151,7 +151,7 @@ def what_next(
     if description.is_exact and description.nbytes is not None:
         missing = f"the {description.nbytes - held_nbytes} bytes that are not here"
     if health.state == "held":
-        return f"the service asked for a pause: {missing} can be had in {health.held_until:.0f} s"
+        return f"the service asked for a pause: {missing} can be had in {health.hold_seconds:.0f} s"
     if health.state in ("offline", "auth-failed"):
         return f"the service is {health.state}: {missing} cannot be read now; it is asked again by itself"
     reads = f"reading asks {'for ' if description.is_exact else 'the service for '}{missing}"

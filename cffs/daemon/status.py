@@ -113,7 +113,7 @@ class Status:
             "bytes_fetched": stats.bytes_fetched,
             "retries": stats.retries,
             "errors": dict(stats.errors),
-            "held_until": max((health[api].held_until for api in Api), default=0.0),
+            "held_until": max((health[api].hold_seconds for api in Api), default=0.0),
             "capabilities": self.capabilities,
         }
 

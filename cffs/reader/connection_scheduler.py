@@ -14,16 +14,17 @@ from cffs.core.wait_reasons import waits_for
 
 
 class Claim(Slot):
-    """One connection that is wanted or held. `is_demand` is asked each time a connection becomes free."""
+    """One connection that is wanted or held. `has_waiters` is asked each time a connection becomes free:
+    what a reader waits for goes first."""
 
-    __slots__ = ("give_way", "is_demand", "key", "woken")
+    __slots__ = ("give_way", "has_waiters", "key", "woken")
 
     def __init__(
-        self, key: str, is_demand: Callable[[], bool], *, give_way: Callable[[], bool] = lambda: False
+        self, key: str, has_waiters: Callable[[], bool], *, give_way: Callable[[], bool] = lambda: False
     ) -> None:
         super().__init__()
         self.key = key
-        self.is_demand = is_demand
+        self.has_waiters = has_waiters
         #: Asked when another claim waits: True where this one will be released at once.
         self.give_way = give_way
         #: Set when the claim was given a connection, or is to look for one itself.
@@ -42,7 +43,7 @@ class ConnectionScheduler:
 
     def is_contended(self, key: str) -> bool:
         """True when a claim waits for a connection that a holder on `key` could give."""
-        demands = [claim.key for claim in self._waiting if claim.is_demand()]
+        demands = [claim.key for claim in self._waiting if claim.has_waiters()]
         if not demands:
             return False
         counting = Counter(claim.key for claim in self._counted().counting)
@@ -102,7 +103,7 @@ class ConnectionScheduler:
         count = self._counted()
         of_object = Counter(claim.key for claim in count.counting)
         for wants_demand in (True, False):
-            for claim in [claim for claim in self._waiting if claim.is_demand() is wants_demand]:
+            for claim in [claim for claim in self._waiting if claim.has_waiters() is wants_demand]:
                 if count.is_full:
                     return
                 if of_object[claim.key] < self.per_object:

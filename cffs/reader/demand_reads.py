@@ -183,7 +183,7 @@ class DemandReads:
         """A reader ran out of time: unless others wait for the fetch it is dropped, so that the next open asks
         afresh."""
         self._timed_out_at = trio.current_time()
-        if not fetch.is_awaited and not fetch.has_ended():
+        if not fetch.has_waiters and not fetch.has_ended():
             self._fetches.give_up(fetch, is_late=True)
 
     def _check(self, cursor: Cursor) -> None:

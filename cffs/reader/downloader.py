@@ -128,7 +128,7 @@ class Downloader:
             seconds_left=self._dependencies.settings.timeout_seconds,
             dice=random.random(),  # nosec B311  # noqa: S311 (jitter, not a secret)
         )
-        if seconds is None or not fetch.is_awaited:
+        if seconds is None or not fetch.has_waiters:
             raise failure
         await trio.sleep(seconds)
 
@@ -136,7 +136,7 @@ class Downloader:
         """Receive one answer, from the first source that has the object."""
         while fetch.has_head and fetch.position >= fetch.limit and not fetch.has_ended():
             await fetch.pause(_PAUSE_LOOK_SECONDS)
-        claim = Claim(self._tracker.key, lambda: fetch.is_awaited, give_way=fetch.give_way)
+        claim = Claim(self._tracker.key, lambda: fetch.has_waiters, give_way=fetch.give_way)
         await self._dependencies.scheduler.acquire(claim)
         try:
             return await first_of(
@@ -223,7 +223,7 @@ class Downloader:
                 return _Outcome.YIELDED
             target, lease = self._target(fetch)
             if target is None:
-                if fetch.must_finish and not fetch.is_awaited and trio.current_time() - fetch.moved_at > _ROOM_SECONDS:
+                if fetch.must_finish and not fetch.has_waiters and trio.current_time() - fetch.moved_at > _ROOM_SECONDS:
                     fetch.must_finish = False  # it cannot be kept: what is read of it is requested then
                     return _Outcome.OVER
                 with waits_for("room in memory"):
@@ -292,7 +292,7 @@ class Downloader:
         lease = cache.lease(
             version,
             ByteRange(fetch.position, stop),
-            is_urgent=fetch.is_awaited,
+            is_urgent=fetch.has_waiters,
             is_passing=fetch.is_stream,
             is_ahead=fetch.is_stream or fetch.is_prefetched,
         )
@@ -304,7 +304,7 @@ class Downloader:
         if fetch.has_given_way():
             return False
         scheduler, key = self._dependencies.scheduler, self._tracker.key
-        may_wait = not fetch.is_whole and (fetch.is_stream or not fetch.is_awaited)
+        may_wait = not fetch.is_whole and (fetch.is_stream or not fetch.has_waiters)
         had_its_turn = may_wait and trio.current_time() - began_at > _TURN_SECONDS
         if had_its_turn and scheduler.is_contended(key):
             return False

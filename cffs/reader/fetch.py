@@ -48,7 +48,7 @@ class Fetch:
     """One run of bytes on its way: [position, stop) is still to come. Owned by one Fetches; its task moves it."""
 
     def __init__(self, wanted: ByteRange, *, is_stream: bool, limit: int, is_whole: bool = False) -> None:
-        self.begin = wanted.start
+        self.start = wanted.start
         self.position = wanted.start
         self.stop = wanted.stop
         #: Nothing is received into a buffer that starts here or later: the reader is not near yet.
@@ -89,7 +89,7 @@ class Fetch:
     @property
     def brought(self) -> ByteRange:
         """What it has brought."""
-        return ByteRange(self.begin, max(self.begin, self.position))
+        return ByteRange(self.start, max(self.start, self.position))
 
     @property
     def fixed_stop(self) -> int:
@@ -103,7 +103,7 @@ class Fetch:
         return (
             self.has_head
             and left_nbytes <= _WORTH_FINISHING_NBYTES
-            and (self.position - self.begin) * 4 >= (self.stop - self.begin) * 3
+            and (self.position - self.start) * 4 >= (self.stop - self.start) * 3
             and self._is_moving
         )
 
@@ -118,12 +118,13 @@ class Fetch:
         return trio.current_time() - self.moved_at < _MOVING_SECONDS
 
     @property
-    def is_awaited(self) -> bool:
+    def has_waiters(self) -> bool:
         """True while a reader waits for its bytes."""
         return bool(self._waiters)
 
     def is_demand(self) -> bool:
-        """True while one of those that wait for its bytes is waited for in turn: `cffs prefetch` is not."""
+        """True while one of those that wait for its bytes is waited for in turn (`_Waiter.is_awaited`): `cffs prefetch`
+        is not."""
         return any(waiter.is_awaited() for waiter in self._waiters)
 
     def is_served_by(self, other: "Fetch | None", missing: ByteRange | None) -> bool:
@@ -138,7 +139,7 @@ class Fetch:
         A running stream gets whole pooled buffers on one grid. None of them is fresh memory, and a READ of 1 MiB is a
         view of one (measured, 256 MiB: 0.15 s of CPU, 0.23 s where two are joined).
         """
-        if self.is_stream and self.position - self.begin >= _RUNNING_NBYTES:
+        if self.is_stream and self.position - self.start >= _RUNNING_NBYTES:
             return min(self.stop, self.position + most_nbytes - self.position % most_nbytes)
         stop = min(self.stop, self.position + min(max(self.limit - self.position, _LEAST_BUFFER_NBYTES), most_nbytes))
         if stop == self.stop:
@@ -165,7 +166,7 @@ class Fetch:
     def become_whole(self) -> None:
         """Note that the answer holds the whole object, from its first byte."""
         self.is_whole = True
-        self.begin = 0
+        self.start = 0
         self.position = 0
         self.stop = UNKNOWN_STOP
 

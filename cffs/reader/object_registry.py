@@ -78,7 +78,7 @@ class ObjectRegistry:
         self.revalidation = Revalidation(
             WavClips(origin, self, remembers=False),
             after_seconds=settings.revalidate_seconds,
-            changed=self.is_another,
+            changed=self.found_another_version,
         )
         #: The objects that no listing has shown.
         self.first_pieces = FirstPieces(self._table, self.start)
@@ -236,6 +236,6 @@ class ObjectRegistry:
         """See wav_clips.WholeRecordings: an answer stated what an object is."""
         self._table.probed(learned)
 
-    def is_another(self, key: str, pinned: Pinned) -> None:
+    def found_another_version(self, key: str, pinned: Pinned) -> None:
         """See wav_clips.WholeRecordings: the object is no longer of the version `pinned`."""
         self._table.supersede(key, only=pinned)

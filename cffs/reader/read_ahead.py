@@ -203,8 +203,8 @@ class ReadAhead:
     def drop_unwanted(self) -> None:
         """Give up what no reader waits for or is about to read."""
         for fetch in self._fetches:
-            is_wanted = any(fetch.must_finish or cursor.wants(fetch.begin, fetch.stop) for cursor in self._cursors)
-            if not fetch.is_awaited and not is_wanted:
+            is_wanted = any(fetch.must_finish or cursor.wants(fetch.start, fetch.stop) for cursor in self._cursors)
+            if not fetch.has_waiters and not is_wanted:
                 self._fetches.give_up(fetch)
 
     def move_window(self, cursor: Cursor) -> None:

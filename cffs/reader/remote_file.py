@@ -36,13 +36,13 @@ class FileTable(Protocol):
     def closed(self, file: "RemoteFile") -> None:
         """The last handle of the file was closed."""
 
-    def is_another(self, file: "RemoteFile") -> None:
+    def found_another_version(self, file: "RemoteFile") -> None:
         """An answer was of another version."""
 
-    def answers_differ(self, file: "RemoteFile") -> None:
+    def found_unclear_version(self, file: "RemoteFile") -> None:
         """An answer did not show that it is of the version at hand."""
 
-    def is_shorter(self, file: "RemoteFile", total_nbytes: int) -> None:
+    def found_much_shorter(self, file: "RemoteFile", total_nbytes: int) -> None:
         """A whole answer had hardly anything, and was not believed."""
 
 
@@ -268,25 +268,25 @@ class RemoteFile:
         if isinstance(error, RemoteObjectChanged) and not self.tracker.is_changed:
             return self._found_another(error)
         if isinstance(error, MuchShorter):
-            self._table.is_shorter(self, error.total)
+            self._table.found_much_shorter(self, error.total)
         elif not self._cursors:
             self._dependencies.memory.abandon(self.tracker.version)
         return error
 
     def _found_another(self, error: RemoteObjectChanged) -> RemoteObjectChanged | None:
         if isinstance(error, VersionUnclear):
-            self._table.answers_differ(self)
+            self._table.found_unclear_version(self)
             if self._agreement.may_begin_again():
                 self.end()
                 self._agreement.begin_again()
                 return None  # readers that wait ask again
-        self._table.is_another(self)
+        self._table.found_another_version(self)
         return error
 
     def _note_history(self, fetch: Fetch, error: CffsError | None) -> None:
         key, histories = self.tracker.key, self._dependencies.histories
         if fetch.has_head and self.tracker.source is not None:
-            histories.note_fetch(key, ByteRange(fetch.begin, max(fetch.begin, fetch.position)), self.tracker.source.key)
+            histories.note_fetch(key, ByteRange(fetch.start, max(fetch.start, fetch.position)), self.tracker.source.key)
         if error is not None:
             histories.note_failure(key, error)
 

@@ -174,16 +174,16 @@ class RemoteFileTable:
         self._dependencies.disk.drop_object(key)
         self._dependencies.listener.changed(key)
 
-    def is_another(self, file: RemoteFile) -> None:
+    def found_another_version(self, file: RemoteFile) -> None:
         """See FileTable."""
         if self._current.get(file.tracker.key) is file:
             self.supersede(file.tracker.key)
 
-    def answers_differ(self, file: RemoteFile) -> None:
+    def found_unclear_version(self, file: RemoteFile) -> None:
         """See FileTable."""
         self._differing[file.tracker.key] = None
 
-    def is_shorter(self, file: RemoteFile, total_nbytes: int) -> None:
+    def found_much_shorter(self, file: RemoteFile, total_nbytes: int) -> None:
         """See FileTable."""
         key, now = file.tracker.key, trio.current_time()
         stated_nbytes, since = self._shorter.get(key, (-1, now))
@@ -191,7 +191,7 @@ class RemoteFileTable:
             self._shorter[key] = total_nbytes, now
         elif total_nbytes and now - since >= _SHORTER_SECONDS:
             del self._shorter[key]
-            self.is_another(file)
+            self.found_another_version(file)
 
     def closed(self, file: RemoteFile) -> None:
         """See FileTable."""

@@ -58,7 +58,7 @@ class WholeRecordings(Protocol):
         """Take over what an answer stated about a recording."""
         ...
 
-    def is_another(self, key: str, pinned: Pinned) -> None:
+    def found_another_version(self, key: str, pinned: Pinned) -> None:
         """Note that the recording is no longer of the version `pinned`."""
         ...
 
@@ -148,7 +148,7 @@ class WavClips:
 
     def _changed(self, whole: Source, pinned: Pinned) -> None:
         self._heads.pop(whole, None)
-        self._recordings.is_another(_key(whole), pinned)
+        self._recordings.found_another_version(_key(whole), pinned)
 
     async def _locate(self, source: Source) -> _ClipLocation:
         """Find where the clip lies. A head that does not reach it is requested again, where the origin answers: the

@@ -441,7 +441,7 @@ async def test_holds_pass_between_machines(mocked, autojump_clock):
         await V2Client(transport).get_account()
         assert heard == [(Api.V2, 3.0), (Api.V2, 4.0), (Api.V2, 4.0)]
         transport.hold(Api.V2, 4.0)
-        assert transport.health()[Api.V2].held_until == 4.0
+        assert transport.health()[Api.V2].hold_seconds == 4.0
         began = trio.current_time()
         await V2Client(transport).get_account()
         assert trio.current_time() - began == pytest.approx(4.0)

@@ -49,7 +49,7 @@ def test_what_happens_next(state, description, held, health, revalidate, expecte
         remote(state),
         description,
         told(held),
-        health=ApiHealth(state=health, held_until=7.0),
+        health=ApiHealth(state=health, hold_seconds=7.0),
         revalidate_seconds=revalidate,
         rate=None,
     )
@@ -61,7 +61,7 @@ def test_what_happens_next(state, description, held, health, revalidate, expecte
 def test_the_rate_is_named_where_it_decides(waiting, held, is_named):
     """Where requests wait for it, and bytes are missing here."""
     rate = RateStatus(rate=RequestRate(10, 1.0), sent=10, waiting=waiting, waited_seconds=1.0)
-    online = ApiHealth(state="online", held_until=0.0)
+    online = ApiHealth(state="online", hold_seconds=0.0)
     found = what_next(remote(), EXACT, told(held), health=online, revalidate_seconds=0, rate=rate)
     assert ("3 requests wait for the request rate of --rate (10/s)" in found) is is_named
 

@@ -78,7 +78,7 @@ async def test_a_server_that_is_there(settings: Settings, tmp_path: Path) -> Non
                 assert one.notes() == []
                 assert await one.counter.take(Api.V1) == 0.0
                 other.counter.note_hold(Api.V2, 30.0)
-                while not origin.transport.health()[Api.V2].held_until:
+                while not origin.transport.health()[Api.V2].hold_seconds:
                     await one.counter.take(Api.V1)
                 report = one.report()["shared"]
                 assert isinstance(report, dict)
