@@ -31,6 +31,7 @@ from cffs.cli.status import cffs_mount
 from cffs.cli.watch_jobs import Jobs, parse_command
 from cffs.cli.watch_notify import Notifications, NotShown
 from cffs.cli.watch_place import Place, cursor_in, keep, kept_in
+from cffs.cli.watch_stream import Sender, Worker, require_server
 from cffs.core.listed_names import is_dated
 from cffs.core.names import encode_name
 from cffs.core.procfs import Mount
@@ -50,6 +51,8 @@ _PAUSE_SECONDS = 1.0
 @click.option("--exec", "command", metavar="CMD", help="Run CMD for each instead; {} is its path.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="So many at once.  [1]")
 @click.option("--notify", is_flag=True, help="Show desktop notifications instead.")
+@click.option("--to", "sink", metavar="STREAM", help="Put each on a stream of the --shared server instead.")
+@click.option("--from", "source", metavar="STREAM", help="With --exec, take them from there; each is one worker's.")
 @settings_options
 def watch(
     mountpoint: Path,
@@ -59,6 +62,8 @@ def watch(
     command: str | None,
     jobs: int,
     notify: bool,
+    sink: str | None,
+    source: str | None,
     **parameters: Any,
 ) -> int:
     """Print a JSON line per recording as it appears at MOUNTPOINT, until Ctrl-C.
@@ -68,12 +73,22 @@ def watch(
     """
     if notify and command is not None:
         raise click.UsageError("--notify and --exec are two watches; start each by itself, with a --state of its own")
+    if sink is not None and (notify or command is not None or source is not None):
+        raise click.UsageError("--to puts recordings on a stream and does nothing else; others take them by --from")
+    if source is not None and (command is None or since is not None or state is not None):
+        raise click.UsageError("--from needs --exec, and takes no --since or --state: the stream keeps the place")
     words = None if command is None else parse_command(command)
     notifications = Notifications() if notify else None
     settings = load(given_options(parameters)).settings
     settings.require_credentials()
+    if sink is not None or source is not None:
+        require_server(settings)
     where = absolute(mountpoint)
     _require_account(settings, cffs_mount(where))
+    if source is not None and words is not None:
+        worker = Worker(where, words, at_once=jobs)
+        worker.run(settings, source, once=once)
+        return 1 if worker.failed else 0
     pause = threading.Event()
     lists_ids = _lists_ids(where, settings)
     with opened_catalog(settings) as opened:
@@ -91,11 +106,13 @@ def watch(
             if not conditions:  # a day is no place; the first line makes it one
                 keep(state, place)
             lines = _Lines(opened, where, lists_ids=lists_ids)
-            taker: _Printed | _Run | _Notified = _Printed(lines, state, place)
+            taker: _Taker = _Printed(lines, state, place)
             if words is not None:
                 taker = _Run(lines, state, place, words, jobs)
             elif notifications is not None:
                 taker = _Notified(lines, state, place, notifications)
+            elif sink is not None:
+                taker = Sender(settings, sink, state, place)
             _follow(taker, opened, where, conditions, once=once, pause=pause)
         except KeyboardInterrupt:
             return 0
@@ -198,8 +215,11 @@ class _Notified:
         keep(self._state, self.place)
 
 
+_Taker = _Printed | _Run | _Notified | Sender
+
+
 def _follow(
-    taker: _Printed | _Run | _Notified,
+    taker: _Taker,
     opened: CatalogFile,
     where: Path,
     conditions: list[Condition],

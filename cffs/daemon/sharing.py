@@ -73,8 +73,33 @@ class Sharing:
 
 
 @asynccontextmanager
+async def opened_server(settings: Settings, *, first_try_seconds: float) -> AsyncIterator["SharedServer"]:
+    """The server of `--shared`, for the length of the block.
+
+    Entering waits so long at most for the server, which need not be there. Raises UsageError, one line, where this
+    installation cannot share.
+    """
+    try:
+        from cffs.shared.server import SharedServer
+    except ModuleNotFoundError as error:
+        raise UsageError(MISSING_EXTRA) from error
+    try:
+        server = SharedServer(
+            parse_server_url(settings.shared or ""),
+            account=account_identity(settings),
+            ca_bundle=settings.ca_bundle,
+        )
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"--ca-bundle {settings.ca_bundle}: no certificates that can be used") from error
+    async with open_background() as background:
+        background.start(server.keep_connected)
+        await server.first_try(first_try_seconds)
+        yield server
+
+
+@asynccontextmanager
 async def opened_sharing(settings: Settings) -> AsyncIterator[Sharing | None]:
-    """What is shared, for the length of the block; None without `--shared`.
+    """What is shared, for the length of the block; None without `--shared`, and with `--offline`.
 
     Entering waits a second at most for the server, which need not be there. Raises UsageError, one line, where this
     installation cannot share.
@@ -82,21 +107,10 @@ async def opened_sharing(settings: Settings) -> AsyncIterator[Sharing | None]:
     if settings.shared is None or settings.offline:
         yield None
         return
-    try:
+    async with opened_server(settings, first_try_seconds=_FIRST_TRY_SECONDS) as server, open_background() as background:
         from cffs.shared.request_rate import SharedCounter
-        from cffs.shared.server import SharedServer
-    except ModuleNotFoundError as error:
-        raise UsageError(MISSING_EXTRA) from error
-    pause = _Pause()
-    try:
-        server = SharedServer(
-            parse_server_url(settings.shared), account=account_identity(settings), ca_bundle=settings.ca_bundle
-        )
-    except OSError as error:  # ssl.SSLError is one
-        raise UsageError(f"--ca-bundle {settings.ca_bundle}: no certificates that can be used") from error
-    counter = SharedCounter(server, settings.origin().rate, hold=pause)
-    async with open_background() as background:
-        background.start(server.keep_connected)
+
+        pause = _Pause()
+        counter = SharedCounter(server, settings.origin().rate, hold=pause)
         background.start(counter.keep_beating)
-        await server.first_try(_FIRST_TRY_SECONDS)
         yield Sharing(server=server, counter=counter, pause=pause)

@@ -83,7 +83,7 @@ SUITES: Final[dict[str, str]] = {
     "mount/test_prefetch.py": "daemon/prefetch_command",
     "mount/test_probe.py": "daemon/probe daemon/probe_command daemon/probe_targets",
     "mount/test_rotation.py": "daemon/reload",
-    "mount/test_watch.py": "cli/watch cli/watch_place",
+    "mount/test_watch.py": "cli/watch cli/watch_place cli/watch_stream",
     "mount/test_search_command.py": "cli/export cli/notes cli/search",
     "mount/test_notes.py": "tree/notes",
     "tree/test_search.py": "indexes search_terms",

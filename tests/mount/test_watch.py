@@ -8,13 +8,14 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from tests.cli.session_bus import NotificationServer, session_bus
 from tests.mount.mounting import account_variables, environment, mounted, run, until
+from tests.shared.redis_server import redis_server
 
 WAIT_SECONDS = 30
 
@@ -250,3 +251,44 @@ def test_a_notification(said, home, standin):
                 run(said, home, *arguments, mount.path, **variables)
             assert [summary for summary, _body in server.shown] == ["24 new recordings", "New recording"]
             assert server.shown[-1][1].endswith(", 0:07")
+
+
+def test_a_stream_gives_each_recording_to_one_worker(said, home, standin, tmp_path):
+    """Two watches put the same new recordings on a stream, two workers take them: each recording is worked on once,
+    a failing command is said, and without the server a watch waits and loses nothing."""
+    log = tmp_path / "worked"
+    command = f"sh -c 'echo $1 >> {log}; head -c 20 $1 > /dev/null' x"
+    with redis_server(tmp_path) as server:
+        variables = account_variables(standin) | {"CFFS_SHARED": server.url}
+        with mounted(said, home, variables, "--dir-ttl", "0.2") as mount:
+            os.listdir(mount.path / "recordings")
+            refused = run(said, home, "watch", "--to", "new", "--exec", "true", mount.path, **variables)
+            assert refused.returncode == 2
+            with ExitStack() as stack:
+                for number in range(2):
+                    stack.enter_context(
+                        watching(home, variables, "--to", "new", "--state", home / f"at{number}", mount.path)
+                    )
+                    stack.enter_context(watching(home, variables, "--from", "new", "--exec", command, mount.path))
+                places = [home / f"at{number}" for number in range(2)]
+                until(lambda: all(place.exists() for place in places))
+                before = int(places[0].read_text())
+                ids = [i for _ in range(4) for i in standin.account.recording_ids(new_call(standin))]
+                expected = sorted(f"{mount.path}/recordings/{ident}.mp3" for ident in ids)
+                until(lambda: log.exists() and sorted(log.read_text().split()) == expected)
+                until(lambda: [int(place.read_text()) - before for place in places] == [4, 4])
+            server.stop()
+            (late,) = standin.account.recording_ids(new_call(standin))
+            os.listdir(mount.path / "recordings")
+            gone = run(said, home, "watch", "--once", "--to", "new", "--state", home / "at0", mount.path, **variables)
+            assert gone.returncode == 1
+            assert "the shared server cannot be had: no connection" in gone.stderr
+            server.start()
+            back = run(said, home, "watch", "--once", "--to", "new", "--state", home / "at0", mount.path, **variables)
+            assert (back.returncode, back.stderr) == (0, "")
+            log.unlink()
+            failing = f"sh -c 'echo $1 >> {log}; exit 3' x"
+            done = run(said, home, "watch", "--once", "--from", "new", "--exec", failing, mount.path, **variables)
+            assert log.read_text().split() == [f"{mount.path}/recordings/{late}.mp3"]
+            assert done.returncode == 1
+            assert "sh ended with status 3; a worker tries it again in a minute" in done.stderr
