@@ -26,7 +26,7 @@ from cffs.cli.catalog import opened_catalog
 from cffs.cli.control import NoSocket, ask
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import absolute
-from cffs.cli.options import complete_folder, given_options, load, settings_options
+from cffs.cli.options import complete_folder, given_options, load, settings_options_showing
 from cffs.cli.status import cffs_mount
 from cffs.cli.watch_jobs import Jobs, parse_command
 from cffs.cli.watch_notify import Notifications, NotShown
@@ -51,9 +51,9 @@ _PAUSE_SECONDS = 1.0
 @click.option("--exec", "command", metavar="CMD", help="Run CMD for each instead; {} is its path.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="So many at once.  [1]")
 @click.option("--notify", is_flag=True, help="Show desktop notifications instead.")
-@click.option("--to", "sink", metavar="STREAM", help="Put each on a stream of the --shared server instead.")
-@click.option("--from", "source", metavar="STREAM", help="With --exec, take them from there; each is one worker's.")
-@settings_options
+@click.option("--to", "sink", metavar="STREAM", help="Put each on this --shared stream instead.")
+@click.option("--from", "source", metavar="STREAM", help="With --exec: take from there, once each.")
+@settings_options_showing("profile", "config")
 def watch(
     mountpoint: Path,
     since: str | None,

@@ -1,8 +1,9 @@
 """A stream of new recordings on the shared server.
 
-Each recording is put once, and worked on by one worker. Many watchers may put the same recording: a mark beside the stream lets one of them through. Workers of one stream are
-one consumer group. What a worker has taken stays its own as long as it says so (`renew`), and is given to another once
-it was silent for a minute, or failed. What failed on its third worker is given up.
+Each recording is put once, and worked on by one worker. Many watchers may put the same recording: a mark beside the
+stream lets one of them through. Workers of one stream are one consumer group. What a worker has taken stays its own as
+long as it says so (`renew`), and is given to another once it was silent for a minute, or failed. What failed on its
+third worker is given up.
 
 An entry holds a recording's id and nothing else. Marks and the stream expire after a day without use.
 
