@@ -18,7 +18,8 @@ import trio
 from cffs.core.errors import LocalShortage, OriginUnreachable, UsageError
 from cffs.fsspec_plugin.private_folder import process_folder
 from cffs.fsspec_plugin.storage_options import StorageOptions
-from cffs.fsspec_plugin.unmounted_tree import UnmountedTree, opened_tree
+from cffs.fsspec_plugin.tree_assembly import opened_tree
+from cffs.fsspec_plugin.unmounted_tree import UnmountedTree
 
 Answer = TypeVar("Answer")
 Arguments = TypeVarTuple("Arguments")

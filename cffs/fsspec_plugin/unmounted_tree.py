@@ -1,48 +1,37 @@
 """The tree of one account by path: look up, list, describe, open, read.
 
 What the kernel does for a mount is done here: a path is looked up name by name, and a size that is not known is asked
-for. The tree and the reader are those of a mount, made by the builders of `daemon/assembly`.
+for. Names, listings, sizes and bytes are found by the tree and the reader of a mount.
 
 Owns what a path leads to. It must not know threads, processes or fsspec. Every method raises CffsError, and
 TooSlowError where the service does not answer within the timeout; cancelled, nothing is open.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import trio
 from cachetools import LRUCache
 
-from cffs.cache.memory import MemoryCache
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
 from cffs.core.errors import CffsError, IsAFolder, NotInTree, NotSupported, OperationNotOffered, RemoteObjectMissing
-from cffs.core.settings import Settings
 from cffs.core.times import clamped_ns
 from cffs.core.units import MIB, NS_PER_MS
-from cffs.daemon.account_folder import account_name
-from cffs.daemon.assembly import TreeLeaves, build_context, build_objects, open_catalogue, open_origin
-from cffs.daemon.descriptor_shares import descriptor_limit, shares
-from cffs.daemon.disk_cache_setup import open_disk_cache
-from cffs.daemon.sharing import opened_sharing
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.contents import Content, Document, Entry, Folder, Remote
 from cffs.tree.context import Context
-from cffs.tree.facts_to_catalog import FactsToCatalog
 from cffs.tree.inodes import ROOT, InodeTable
 from cffs.tree.namespace import Description, Namespace
 from cffs.tree.nodes import AboutFolderNode, Kind, Node
 from cffs.tree.object_opening import ObjectOpening
 from cffs.tree.routes import FOLDERS
 
-#: What stands before the paths that the tree's own files name, so that these can be opened as they are written.
-URL = "callfire:/"
 #: A read of the reader, as long as the largest that the kernel makes of a mount.
 _PIECE_NBYTES = MIB
 #: An object that changes while it is being opened is opened again, up to this many times in all.
@@ -61,53 +50,6 @@ class OpenedFile:
     nbytes: int
     read: Callable[[int, int], Awaitable[bytes | memoryview]]
     close: Callable[[], object]
-
-
-@asynccontextmanager
-async def opened_tree(
-    settings: Settings, folder: Path, *, reread: Callable[[], Settings]
-) -> AsyncIterator["UnmountedTree"]:
-    """The tree of these settings, with its catalogue and its blocks in `folder`. No request is made. `reread` finds the
-    settings again, in a thread, once the service refuses the credentials."""
-    given = shares(descriptor_limit(), connections=settings.connections)
-    async with (
-        opened_sharing(settings) as sharing,
-        open_origin(settings.origin(), sharing) as origin,
-        open_catalogue(settings, folder, origin, wall_ms=_wall_ms) as catalogue,
-    ):
-        catalog, background, transport = catalogue.catalog, catalogue.background, origin.transport
-        disk = None
-        if settings.cache_nbytes:
-            disk = await open_disk_cache(folder, limit_nbytes=settings.cache_nbytes, most_open_files=given.files)
-        inodes = InodeTable(catalog.versions)
-        objects = build_objects(
-            settings,
-            origin,
-            catalogue,
-            cache=MemoryCache(settings.memory_nbytes),
-            disk=disk,
-            listener=FactsToCatalog(catalog, lambda _key: None),
-        )
-        context = build_context(
-            settings,
-            origin,
-            catalogue,
-            objects=objects,
-            leaves=TreeLeaves(own_files={}, mountpoint=URL),
-            name_changed=lambda _folder, _name: None,
-        )
-
-        async def renew_credentials() -> None:
-            try:
-                found = await trio.to_thread.run_sync(reread)
-            except ValueError:
-                return  # the configuration is being changed, or is broken: the refusal stands
-            if account_name(found, b"-") == account_name(settings, b"-"):
-                transport.use_credentials(found.credentials)
-
-        transport.renew_by(renew_credentials, background)
-        background.start(catalog.tend_forever)
-        yield UnmountedTree(context, inodes, timeout_seconds=settings.timeout_seconds, connections=given.connections)
 
 
 class UnmountedTree:
@@ -134,16 +76,16 @@ class UnmountedTree:
     async def info(self, path: str) -> Info:
         """What is known of the path. A size that is not known is asked for, once."""
         node = await self._file_or_folder(path)
-        with trio.fail_after(self._timeout_seconds):
-            return await self._info(path, node)
+        with trio.fail_after(self._timeout_seconds) as deadline:
+            return await self._info(path, node, deadline)
 
     async def entries(self, path: str) -> list[Info]:
         """What is known of each entry of a folder, in the order of its listing; of a file, what `info` returns. A first
         listing is waited for to its end, page by page. A size that is not known is None."""
         node = await self._look_up(path)
         if node.kind not in FOLDERS:
-            with trio.fail_after(self._timeout_seconds):
-                return [await self._info(path, node)]
+            with trio.fail_after(self._timeout_seconds) as deadline:
+                return [await self._info(path, node, deadline)]
         await self._list(node)
         found: list[Info] = []
         after = 0
@@ -192,13 +134,13 @@ class UnmountedTree:
             return self._described(path, self._namespace.describe(entry.node))
         return self._described(path, self._namespace.describe_content(content))
 
-    async def _info(self, path: str, node: Node) -> Info:
+    async def _info(self, path: str, node: Node, deadline: trio.CancelScope) -> Info:
         if node.kind in FOLDERS:
             return self._described(path, self._namespace.describe(node))
         content = await self._content(node)
         description = self._namespace.describe_content(content)
         if description.nbytes is None:
-            content, nbytes = await self._measured(node, content)
+            content, nbytes = await self._measured(node, content, deadline)
             description = self._namespace.describe_content(content)._replace(nbytes=nbytes)
         return self._described(path, description)
 
@@ -230,7 +172,7 @@ class UnmountedTree:
             self._objects.growing.forget(content.key)
         return content
 
-    async def _measured(self, node: Node, content: Content) -> tuple[Content, int]:
+    async def _measured(self, node: Node, content: Content, deadline: trio.CancelScope) -> tuple[Content, int]:
         """The content of now and its size, which is asked for."""
         if isinstance(content, Document):
             return content, len(await self._namespace.load(content))
@@ -250,7 +192,7 @@ class UnmountedTree:
             return content, self._objects.growing.last_nbytes(content.key) or 0
         nbytes = self._namespace.describe_content(content).nbytes
         if nbytes is None:  # the end alone shows it
-            opened = await self._opened(node)
+            opened = await self._opened(node, deadline)
             opened.close()
             nbytes = opened.nbytes
         return content, nbytes
@@ -258,14 +200,14 @@ class UnmountedTree:
     async def fingerprint(self, path: str) -> str:
         """A digest of which object the path is, and in which version."""
         node = await self._file_or_folder(path)
-        with trio.fail_after(self._timeout_seconds):
+        with trio.fail_after(self._timeout_seconds) as deadline:
             if node.kind in FOLDERS:
                 parts: tuple[object, ...] = (path, self._namespace.describe(node).modified_ns)
             else:
                 content = await self._content(node)
                 if isinstance(content, Document):
                     return sha256(await self._namespace.load(content)).hexdigest()
-                content, nbytes = await self._measured(node, content)
+                content, nbytes = await self._measured(node, content, deadline)
                 known = self._namespace.known(content) if isinstance(content, Remote) else None
                 parts = (path, nbytes) if known is None else (known.total_nbytes, known.validator)
                 parts = (getattr(content, "key", ""), *parts)
@@ -276,10 +218,10 @@ class UnmountedTree:
     async def open(self, path: str) -> OpenedFile:
         """Open the file. Its size is exact, for a recording in progress that of now."""
         node = await self._file_or_folder(path)
-        with trio.fail_after(self._timeout_seconds):
-            return await self._opened(node)
+        with trio.fail_after(self._timeout_seconds) as deadline:
+            return await self._opened(node, deadline)
 
-    async def _opened(self, node: Node) -> OpenedFile:
+    async def _opened(self, node: Node, deadline: trio.CancelScope) -> OpenedFile:
         if node.kind in FOLDERS:
             raise IsAFolder(node.kind.name)
         for openings_left in reversed(range(_MOST_OPENINGS)):
@@ -300,7 +242,7 @@ class UnmountedTree:
                     if is_another and openings_left:
                         file.close()
                         continue
-                nbytes = await _exact_nbytes(file)
+                nbytes = await self._exact_nbytes(file, deadline)
             except BaseException:
                 file.close()
                 raise
@@ -308,6 +250,18 @@ class UnmountedTree:
                 self._objects.revalidation.confirm(content.key)
             return OpenedFile(nbytes=nbytes, read=file.read, close=file.close)
         raise AssertionError  # the last opening returned or raised
+
+    async def _exact_nbytes(self, file: OpenFile, deadline: trio.CancelScope) -> int:
+        """The size of an open file; where the origin gives none, it is read to its end, each piece within a deadline of
+        its own."""
+        offset = 0
+        while file.total_nbytes is None:
+            deadline.deadline = trio.current_time() + self._timeout_seconds
+            piece = await file.read(offset, _PIECE_NBYTES)
+            if not piece:
+                break
+            offset += len(piece)
+        return offset if file.total_nbytes is None else file.total_nbytes
 
     async def _opened_growing(self, content: Remote) -> OpenedFile:
         growing = self._objects.growing
@@ -378,20 +332,5 @@ def _in_memory(body: bytes) -> OpenedFile:
     return OpenedFile(nbytes=len(body), read=read, close=partial(bool))
 
 
-async def _exact_nbytes(file: OpenFile) -> int:
-    """The size of an open file; where the origin gives none, it is read to its end."""
-    offset = 0
-    while file.total_nbytes is None:
-        piece = await file.read(offset, _PIECE_NBYTES)
-        if not piece:
-            break
-        offset += len(piece)
-    return offset if file.total_nbytes is None else file.total_nbytes
-
-
 def _ns(unix_ms: int | None) -> int | None:
     return None if unix_ms is None else unix_ms * NS_PER_MS
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // NS_PER_MS

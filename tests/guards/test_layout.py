@@ -113,7 +113,7 @@ SUITES: Final[dict[str, str]] = {
     "standin/test_operations.py": "answers media_files media_store objects v1 v2_calls v2_me v2_media",
     "tree/test_namespace.py": "context listing_lookup xattrs",
     "tree/test_routes.py": "contents handler_table node_handlers nodes",
-    "fsspec_plugin/test_filesystem.py": "unmounted_tree",
+    "fsspec_plugin/test_filesystem.py": "tree_assembly unmounted_tree",
     "fuse/test_first_look.py": "tree/unlisted_recordings",
     "fuse/test_promised_names.py": "tree/promised_names",
     "mount/test_credentials_and_caller_ids.py": "tree/me_caller_ids tree/me_credentials tree/namespace_writes",
