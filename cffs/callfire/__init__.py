@@ -8,11 +8,13 @@ Floors inside, each importing downwards only (`pyproject.toml`), from the top:
     operations          the table of what the clients ask
     credential_check
     v1, v2
+    metadata_transport
     multipart, transport
     session
     request_loop, status_reader, range_body, credential_refresh
     wire/
-    keyring, request, request_limiter, response_checks, retry, health, stats        (no I/O)
+    keyring, request, request_limiter, response_checks, retry, health, stats,
+    rate, departure_log                                                             (no I/O)
     url_policy, path_patterns                                                       (no I/O)
 
 Only `wire/` imports httpx. What is known about the service itself is in cffs/docs/service.md.

@@ -1,7 +1,7 @@
 """The body of an accepted answer: exactly the promised bytes, or an error.
 
-It owns the count of bytes against the plan, and the sniffing of the first ones. It must not know requests, retries or
-httpx.
+It owns the header that asks for a range, the count of bytes against the plan, and the sniffing of the first ones. It
+must not know how a request is sent or repeated, nor httpx.
 """
 
 from collections.abc import Awaitable, Callable

@@ -24,11 +24,12 @@ class Request:
 
     `as_account` asks with the account's own login instead of the API's credentials. `proves_credentials` marks the
     account's own endpoint, whose refusal alone means that the credentials are bad. `idempotent` is False for an act
-    (POST, DELETE), which is sent again only where it was provably not sent. `may_be_text` says that an answer in plain
-    text is not an error page. `follow` says whether redirects are followed.
+    (POST, DELETE), which is sent again only where the service provably did nothing. `may_be_text` says that an answer
+    in plain text is not an error page. `follow` says whether redirects are followed.
 
-    `total_seconds` bounds all attempts together, `head_seconds` the wait for the head of an answer and then for the
-    first byte of its body, `idle_seconds` the wait for each further piece.
+    `total_seconds` bounds all attempts of one run of the request loop together (`Session.run` makes a second one where
+    refused credentials are replaced), `head_seconds` the wait for the head of an answer and then for the first byte of
+    its body, `idle_seconds` the wait for each further piece.
     """
 
     method: str

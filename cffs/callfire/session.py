@@ -91,7 +91,8 @@ class Session:
         self, request: Request, *, limiter: RequestLimiter, read: Callable[[OpenResponse, Slot], Awaitable[T]]
     ) -> tuple[T, Lease]:
         """Run the request to its end, as `RequestLoop.run` does, and once more where newer credentials than those
-        refused are found. A streamed content cannot be sent twice."""
+        refused are found. That run has `total_seconds` of its own. A refused act did nothing, so it is sent again too;
+        a streamed content cannot be sent twice."""
         keyring = self.keyring
         try:
             return await self._loop.run(request, limiter=limiter, read=read)

@@ -236,12 +236,13 @@ class Transport:
         content_nbytes: int | None = None,
         as_account: bool = False,
     ) -> Response:
-        """The answer to an act (POST, DELETE), which is sent once, and again only where it was provably not sent.
+        """The answer to an act (POST, DELETE), which is sent again only where the service provably did nothing.
 
-        It has half of `timeout_seconds`; the other half is for asking what became of it. A streamed `content` raises
-        CffsErrors only; it has no total time, but fails after `upload_idle_seconds` without progress. Raises
-        ActUncertain where the act may have happened; after every other CffsError it did not.
-        Always a checkpoint; if cancelled, the act may have happened too.
+        That is where nothing of it left, or where its credentials were refused (401, 403) and newer ones are found (not
+        for a streamed `content`). Each of these two runs has half of `timeout_seconds`; the other half is for asking
+        what became of it. A streamed `content` raises CffsErrors only; it has no total time, but fails after
+        `upload_idle_seconds` without progress. Raises ActUncertain where the act may have happened; after every other
+        CffsError it did not. Always a checkpoint; if cancelled, the act may have happened too.
         """
         headers = {"accept": "application/json"}
         headers |= {} if content is None else {"content-type": content_type}
@@ -264,9 +265,10 @@ class Transport:
     ) -> AsyncIterator[RangeBody]:
         """The bytes of `byte_range` of an object, its head checked and retried; None asks for all of it without Range.
 
-        Entering is always a checkpoint and takes at most `timeout_seconds`; leaving early closes the connection, which
-        is shielded and bounded. If cancelled, nothing stays open. Raises, besides the service's errors,
-        RangeNotSatisfiable (416), and RemoteObjectChanged where the answer is not of the `pinned` version.
+        Entering is always a checkpoint and takes at most `timeout_seconds`, and as long again where refused credentials
+        are replaced meanwhile; leaving early closes the connection, which is shielded and bounded. If cancelled,
+        nothing stays open. Raises, besides the service's errors, RangeNotSatisfiable (416), and RemoteObjectChanged
+        where the answer is not of the `pinned` version.
         """
         if byte_range is not None and not byte_range:
             raise ValueError("an empty range cannot be asked")

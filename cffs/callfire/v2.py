@@ -5,13 +5,14 @@ loops, files on disk, or when an act is wanted. The bytes of recordings and medi
 `Transport.open_range`.
 
 Every method is one request and always a checkpoint, and raises any CffsError of the service's side. Operations in
-quotes are those of the second document; those marked "public" are in the public OpenAPI document only, so an origin may
-not offer them, and a listing then raises OperationNotOffered.
+quotes are those of v2's own document (cffs/docs/service.md#the-two-apis); those marked "public" are in the public
+OpenAPI document only, so an origin may not offer them, and a listing then raises OperationNotOffered.
 
 An answer about another id than the one asked raises MalformedAnswer. In a list, a record of another call or campaign is
 counted in `refused` instead: one bad record never hides the others.
 
-Acts are sent at most once. After ActUncertain, or a cancel, an act may have happened; after any other error it has not.
+Acts are carried out at most once (`Transport.send`). After ActUncertain, or a cancel, an act may have happened; after
+any other error it has not.
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping

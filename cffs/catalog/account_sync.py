@@ -3,11 +3,12 @@
 It owns which object was asked for when, and what the origin has shown of its capabilities. It must not know paths,
 inodes or listings.
 
-Each `find_*` sends at most one request to each API. Concurrent callers share it (single flight), and it is not repeated
-within the time to live. It returns nothing: the answer is in the catalogue's rows. Each is a checkpoint unless the
-answer is known; cancelled, or out of patience, its request goes on in the background and its answer is there for the
-next caller. Each raises NotInTree where the API has no credentials, RemoteObjectMissing, OperationNotOffered, or what
-stops an answer.
+Each `find_*` asks one question, which is one request; concurrent callers share it (single flight), and its answer is in
+the catalogue's rows. A call, its recordings and its files are not asked for again within the time to live, anything
+else each time. A refusal of a single object may cost one request more, once a mount and family: whether the origin
+offers such operations at all (`catalog/capability_probe`). Each is a checkpoint unless the answer is known; cancelled,
+or out of patience, its request goes on in the background and its answer is there for the next caller. Each raises
+NotInTree where the API has no credentials, RemoteObjectMissing, OperationNotOffered, or what stops an answer.
 """
 
 import logging

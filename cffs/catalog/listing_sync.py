@@ -1,7 +1,8 @@
 """Listings of the account: when each is refreshed, and how its pages become rows.
 
-It owns one `Listing` for each list of the account, and those of single campaigns of a large account. It must not know
-who waits for rows, nor how a list is walked (`catalog/paging`).
+It owns one `Listing` for each list of the account, one for the recordings of each campaign that was listed, and in a
+large account one for the calls of each. It must not know who waits for rows, nor how a list is walked
+(`catalog/paging`).
 
 A refresh runs in the background, page after page; pages that were taken stay, whatever stops it. Calls are asked for
 since shortly before the newest one that is known, and all of them once a day.

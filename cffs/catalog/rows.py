@@ -59,8 +59,9 @@ class ListedCall(NamedTuple):
 
 
 class RecordingRow(NamedTuple):
-    """A recording that v2 has described. `stem` is its file name in its call's folder without an extension, `listed`
-    the one in every other folder. `tried_number` is the number of its own attempt."""
+    """A recording as v2 described it, or that was imported and of which only the id is known (`is_undescribed`). `stem`
+    is its file name in its call's folder without an extension, `listed` the one in every other folder. `tried_number`
+    is the number of its own attempt."""
 
     seq: int
     id: int

@@ -1,8 +1,8 @@
 """Single flight: one question for each key, shared by callers and outliving them.
 
 It owns which questions are under way, which denials and failures are remembered, and how patient its callers are
-(`cffs/docs/semantics.md#lookup`). It must not know what is asked for: an answer is a side effect on the catalogue's
-rows.
+(`cffs/docs/semantics.md#lookup`). It must not know what is asked for: some questions put their answer into the
+catalogue's rows, others return it.
 
 A caller that gives up does not end the question, so the next caller finds its answer. What the service denied is
 remembered for 30 s (negative cache).

@@ -1,6 +1,6 @@
 """The catalogue: rows of one account, read inline on the event loop.
 
-It owns the read side of every table, and the caches over it. It must not know the API, paths or the kernel.
+It owns the read side of every table, and the caches over it. It must not know requests, paths or the kernel.
 """
 
 import json
@@ -43,7 +43,7 @@ Found = TypeVar("Found")
 
 
 class Catalog(Facts):
-    """Rows and facts of one account. Open with `opened`. No read is a checkpoint."""
+    """Rows and facts of one account. Open with `opened`. No read is a checkpoint, but for `ask_in_thread`."""
 
     @classmethod
     @asynccontextmanager
@@ -213,7 +213,7 @@ class Catalog(Facts):
         return [ident for (ident,) in self._reading.execute(rows.UNDESCRIBED_RECORDINGS, (limit,))]
 
     def recording(self, recording_id: int) -> RecordingRow | None:
-        """The recording of that id, where v2 has named it."""
+        """The recording of that id, where v2 has named it or it was imported."""
         return self._one(rows.recording_row, rows.RECORDING_BY_ID, recording_id)
 
     def recording_by_stem(self, call_id: int, stem: str) -> RecordingRow | None:
@@ -316,8 +316,8 @@ class Catalog(Facts):
         return self._one(int, rows.KNOWN_FILES) or 0
 
     def counts(self) -> dict[str, int]:
-        """How many campaigns, calls, recordings and media are known; counted once after a write (0.1 s for a
-        million)."""
+        """How many campaigns, calls, recordings and media are known; counted on the loop, once after a write
+        (0.1 s for a million)."""
         if not self._counts:
             found = self._reading.execute(rows.COUNTS).fetchone()
             self._counts = dict(zip(("campaigns", "calls", "recordings", "media"), found, strict=True))

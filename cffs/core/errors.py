@@ -77,7 +77,7 @@ class DeadlineExceeded(CffsError):
 
 
 class OriginUnreachable(CffsError):
-    """No connection to the service: no route, DNS, refused, reset before an answer, or known to be offline."""
+    """No connection to the service: no route, DNS, refused, or known to be offline."""
 
 
 class LocalShortage(CffsError):
@@ -152,7 +152,7 @@ class MuchShorter(MalformedAnswer):
 
 
 class TruncatedAnswer(OriginFault):
-    """The body ended before the bytes that its head promised."""
+    """The body ended before the bytes that its head promised, or the connection broke before there was a head."""
 
 
 class RangeNotSatisfiable(OriginFault):

@@ -1,7 +1,8 @@
 """The rule for an object that several sources may have: the first that has it.
 
-A source that says that it does not have the object, or that refuses access to it, is passed over. Any other failure
-ends the search, since it says nothing about the object. It must not know what is asked of a source.
+A source that does not have the object (404, 410), or does not give it in this way (405, 501), is passed over. Any other
+failure ends the search: refused credentials (401, 403) or a cut answer say nothing about the object. It must not know
+what is asked of a source.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,9 +17,8 @@ Found = TypeVar("Found")
 async def first_of(key: str, sources: Iterable[Source], ask: Callable[[Source], Awaitable[Found]]) -> Found:
     """Return what `ask` returns for the first of `sources` that has object `key`.
 
-    A checkpoint where `ask` is one; cancelled, what `ask` began is its own to end. Raises RemoteObjectMissing or
-    AccessRefused where no source has the object, whichever says more (`core.errors.weightier`), and what else `ask`
-    raises.
+    A checkpoint where `ask` is one; cancelled, what `ask` began is its own to end. Raises the error of NOT_FROM_HERE
+    that says most (`core.errors.weightier`) where no source has the object, and what else `ask` raises.
     """
     refusal: CffsError | None = None
     for source in sources:

@@ -1,7 +1,8 @@
 """The namespace: names to nodes, folders to entries, files to what stat shows.
 
 It owns how a lookup tries the routes, what a promise is proven by, and what stat shows of a node. It must not know the
-kernel, SQL or HTTP, nor any one kind: it applies the tables.
+kernel, SQL or HTTP. It applies the tables, and singles out two things only: notes, which exist where they are kept, and
+the state of a recording, which an open waits for.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence

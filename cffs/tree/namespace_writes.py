@@ -17,8 +17,9 @@ from cffs.tree.write_handlers import NO_WRITING, Change, WritableFile, WriteHand
 class NamespaceWriting:
     """Makes, renames, changes and removes names.
 
-    Every method raises ReadOnlyMount where the mount or the place is read-only, else what the kind raises. Cancelled,
-    an action that was sent may have happened; the kinds see to it that it is not repeated.
+    What creates, opens, renames, changes or removes raises ReadOnlyMount where the mount or the place is read-only,
+    else what the kind raises. Cancelled, an action that was sent may have happened; the kinds see to it that it is not
+    repeated.
     """
 
     def __init__(self, context: Context) -> None:

@@ -14,7 +14,7 @@ from cffs.tree.unproven import Unproven
 
 
 class PromisedNames:
-    """The promises that are neither proven nor forgotten. No method but `prove` is a checkpoint."""
+    """The promises that are neither proven nor forgotten. No method but `prove` and `ask` is a checkpoint."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -1,6 +1,7 @@
 """Unlisted recordings: their bytes prove them, v2 says if they are in progress.
 
-It owns in which order the two are asked for, and what counts where they contradict each other. It must not know names.
+It owns in which order the two are asked for, and what counts where they contradict each other. It must not know how a
+name is spelt or found in a listing.
 
 The first request is for the file's first piece, which serves the program that opens it as well. v2's metadata are asked
 for once its head has come, and only where that does not settle the state: what was last modified over a day ago is not
@@ -194,14 +195,15 @@ async def require_named(
     key, named = source.key, _Named()
     context.account.begin(("object", key), source.api, partial(_look_at_named, context, key, source, named))
     try:
-        row = named.row = await ask_row()
+        row = await ask_row()
     except CffsError:
         named.is_denied = True
         context.first_pieces.give_up(key)
         raise
     remote = content(row)
+    named.row, named.key = row, remote.key
     context.first_pieces.rename(key, remote.key, remote.sources)
-    named.settle(context, remote.key)
+    named.settle(context)
     return row
 
 
@@ -209,17 +211,19 @@ class _Named:
     """What is known of a recording that is asked for by name: its bytes and its row, in either order."""
 
     row: RecordingRow | None = None
+    #: The object's key, once there is a row.
+    key = ""
     look: FirstLook | None = None
     is_denied = False
 
-    def settle(self, context: Context, key: str) -> None:
+    def settle(self, context: Context) -> None:
         """Once both have come: keep the bytes, or drop them where they were not all."""
         if self.row is None or self.look is None:
             return
         if was_whole(self.row, self.look):
-            context.first_pieces.settle(key)
+            context.first_pieces.settle(self.key)
         else:
-            context.forget_bytes(key)
+            context.forget_bytes(self.key)
 
 
 async def _look_at_named(context: Context, key: str, source: Source, named: _Named) -> None:
@@ -228,7 +232,7 @@ async def _look_at_named(context: Context, key: str, source: Source, named: _Nam
         if named.is_denied:
             context.first_pieces.give_up(key)
         elif named.row is not None:
-            named.settle(context, f"recording/{named.row.id}.mp3")
+            named.settle(context)
 
 
 async def _whichever_comes_first(context: Context, recording_id: int, ask: Callable[[], Awaitable[None]]) -> None:

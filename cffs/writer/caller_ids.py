@@ -48,10 +48,11 @@ class CallerIds:
     async def ask_for_call(self, number: str) -> None:
         """Have the service ring `number` and speak a code, for which the number then waits.
 
-        This is one request, never repeated. Raises ContentRefused for what is no number, before anything is sent;
-        AlreadyExists where the number waits already or was rung within the last minute, or where the service says that
-        it is verified (it is then listed so). After ActUncertain (the service's state was asked, and is in the log) the
-        number waits as well, since the telephone may ring. Always a checkpoint; cancelled, it may have been rung.
+        This is one act, sent as `Transport.send` says. Raises ContentRefused for what is no number, before anything is
+        sent; AlreadyExists where the number waits already or was rung within the last minute, or where the service says
+        that it is verified (it is then listed so). After ActUncertain (the service's state was asked, and is in the
+        log) the number waits as well, since the telephone may ring. Always a checkpoint; cancelled, it may have been
+        rung.
         """
         if _NUMBER.fullmatch(number) is None:
             raise ContentRefused("a caller id is 11 digits: country code and number, without a plus")

@@ -63,9 +63,9 @@ class ApiCredentials:
     async def create(self, name: str) -> int:
         """Have the service create a credential; returns its id.
 
-        This is one request, never repeated. Raises AlreadyExists within a minute of the last try; ActUncertain where it
-        is not known whether it was created (the service's state was asked, and is in the log). Always a checkpoint;
-        cancelled, the credential may have been created.
+        This is one act, sent as `Transport.send` says. Raises AlreadyExists within a minute of the last try;
+        ActUncertain where it is not known whether it was created (the service's state was asked, and is in the log).
+        Always a checkpoint; cancelled, the credential may have been created.
         """
         require_name(name)
         if name in self._created:
@@ -94,8 +94,8 @@ class ApiCredentials:
     async def delete(self, credential_id: int) -> list[str]:
         """Have the service delete a credential; returns the names under which its password was known until now.
 
-        This is one request, never repeated. Raises RemoteObjectMissing where the service has no such credential,
-        ActUncertain as `create` does. Always a checkpoint; cancelled, the credential may have been deleted.
+        This is one act, sent as `Transport.send` says. Raises RemoteObjectMissing where the service has no such
+        credential, ActUncertain as `create` does. Always a checkpoint; cancelled, the credential may have been deleted.
         """
         v2 = self._v2()
         try:
