@@ -26,7 +26,7 @@ from cffs.cli.catalog import opened_catalog
 from cffs.cli.control import NoSocket, ask
 from cffs.cli.messages import Failed, json_text, tell
 from cffs.cli.mounts import absolute
-from cffs.cli.options import complete_folder, given_options, load, settings_options_showing
+from cffs.cli.options import complete_folder, given_options, load, settings_options
 from cffs.cli.status import cffs_mount
 from cffs.cli.watch_jobs import Jobs, parse_command
 from cffs.cli.watch_notify import Notifications, NotShown
@@ -53,7 +53,7 @@ _PAUSE_SECONDS = 1.0
 @click.option("--notify", is_flag=True, help="Show desktop notifications instead.")
 @click.option("--to", "sink", metavar="STREAM", help="Put each on this --shared stream instead.")
 @click.option("--from", "source", metavar="STREAM", help="With --exec: take from there, once each.")
-@settings_options_showing("profile", "config")
+@settings_options
 def watch(
     mountpoint: Path,
     since: str | None,
@@ -68,8 +68,7 @@ def watch(
 ) -> int:
     """Print a JSON line per recording as it appears at MOUNTPOINT, until Ctrl-C.
 
-    Each line has a `cursor`: --since CURSOR continues after it, as --state does by itself. A DAY begins in the time
-    zone of the mount's names. With --state, a command of --exec that failed runs again at the next start.
+    Each line has a `cursor` for --since. --state keeps failed commands too.
     """
     if notify and command is not None:
         raise click.UsageError("--notify and --exec are two watches; start each by itself, with a --state of its own")
