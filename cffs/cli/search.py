@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from cffs.cli.mounts import absolute, cffs_mounts, place_in_mount
 from cffs.cli.options import QuietOption
 from cffs.cli.status import cffs_mount
 from cffs.core.listed_names import id_in
+from cffs.core.one_line import visible
 from cffs.notes.keys import split_note_name
 from cffs.notes.transcript import MAX_TEXT_NBYTES, Cue, cues
 from cffs.notes.words import parse_words, tokens
-from cffs.tree.search_terms import FIELDS
+from cffs.tree.search_terms import FIELDS, BadSearch, parse_terms
 
 #: Characters shown on either side of the first word that was found.
 _AROUND = 40
@@ -60,10 +62,16 @@ def search(text: str, mountpoint: Path | None, as_json: bool, **fields: str | No
     if not text and not given:
         raise click.UsageError('give words to look for, or a field, such as --number; `cffs search "call back"`')
     name = query({"text": text} | given if text else given)
+    try:
+        parse_terms(name, zone=UTC)  # the mount has a zone of its own, and no way to say what is wrong
+    except BadSearch as problem:
+        raise click.UsageError(str(problem)) from problem
     where = mount_of(mountpoint)
     folder = where / "search" / name
     try:
         hits = list(_hits(where, folder, parse_words(text)))
+    except FileNotFoundError as error:
+        raise Failed(f"{where} has no search/: it takes the login of the v2 API") from error
     except OSError as error:
         raise Failed(f"cannot search in {where}: {error.strerror}; `cffs status {where}` says more") from error
     for hit in hits:
@@ -180,11 +188,11 @@ def _around(text: str, words: list[str]) -> str:
 
 def _lines(hit: dict[str, object], text: str) -> Iterator[str]:
     recording, start, found = str(hit["recording"]), hit["start"], hit["text"]
-    yield Path(recording).name
+    yield visible(Path(recording).name)
     if found is not None:
         at = "" if not isinstance(start, float) else f"{int(start) // 60}:{int(start) % 60:02}  "
-        yield f"  {at}{_highlighted(str(found), text)}"
-    yield f"  {hit['play']}"
+        yield f"  {at}{_highlighted(visible(str(found)), text)}"
+    yield f"  {visible(str(hit['play']))}"
 
 
 def _highlighted(found: str, text: str) -> str:

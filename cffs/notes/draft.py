@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from cffs.core.errors import NotInTree, SpoolFailed, SpoolFull
+from cffs.core.errors import CffsError, NotInTree, ReadOnlyMount, SpoolFailed, SpoolFull
 from cffs.core.units import MIB
 from cffs.notes.keys import Key, NoteStat
 
@@ -27,12 +27,14 @@ _READ_NBYTES = MIB
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Raise SpoolFull or SpoolFailed for what the disk of the notes answers."""
+    """Raise SpoolFull, ReadOnlyMount or SpoolFailed for what the disk of the notes answers."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise SpoolFull("the disk of --notes has no room for what is being written") from error
+        if error.errno == errno.EROFS:
+            raise ReadOnlyMount("the disk of --notes is read-only") from error
         raise SpoolFailed(f"the folder of --notes cannot be used: {error.strerror}") from error
 
 
@@ -92,7 +94,7 @@ class Draft:
         self._path: Path | None = None
         self._has_written = False
         self._is_forgotten = False
-        self._failure: SpoolFull | SpoolFailed | None = None
+        self._failure: CffsError | None = None
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """What is there; fewer bytes only at the end."""
@@ -100,7 +102,7 @@ class Draft:
             return os.pread(self._opened(), nbytes, offset)
 
     def write(self, offset: int, data: bytes) -> int:
-        """All of `data`, at `offset`. Raises TooLarge, SpoolFull or SpoolFailed; after the last two nothing of what was
+        """All of `data`, at `offset`. Raises TooLarge, or what the disk answers; after that nothing of what was
         written since the last `publish` is kept."""
         self._store.require_fits(offset + len(data))
         self.begin(keeps=True)
@@ -109,7 +111,7 @@ class Draft:
             with disk_errors():
                 while written < len(data):
                     written += os.pwrite(descriptor, data[written:] if written else data, offset + written)
-        except (SpoolFull, SpoolFailed) as failure:
+        except CffsError as failure:
             self._failure = failure
             raise
         self._has_written = True

@@ -9,12 +9,13 @@ account's folder, by whose time the other mount knows to look again.
 
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cffs.core.errors import AlreadyExists, NotInTree, TooLarge
+from cffs.core.errors import AlreadyExists, NotInTree, SpoolFailed, TooLarge
 from cffs.core.ids import parse_id
 from cffs.core.units import MIB, MS_PER_SECOND
 from cffs.notes.draft import Draft, disk_errors, require_stat, stat_of
@@ -178,8 +179,7 @@ class NoteStore:
             if isinstance(new, TemporaryKey):
                 target = self._temporary[new].path if new in self._temporary else self._new_file()
             else:
-                target = self._path_of_note(new)
-                target.parent.mkdir(mode=0o700, exist_ok=True)
+                target = self._target(new)
             os.rename(source, target)
             if isinstance(old, NoteKey):
                 self._remove_folder(old)
@@ -235,13 +235,9 @@ class NoteStore:
             if replaced is not None:
                 replaced.path.unlink(missing_ok=True)
             return
-        target = self._path_of_note(key)
+        target = self._target(key)
         with disk_errors():
-            try:
-                os.rename(path, target)
-            except FileNotFoundError:  # its folder is made with the first note, and goes with the last
-                target.parent.mkdir(mode=0o700, exist_ok=True)
-                os.rename(path, target)
+            os.rename(path, target)
         self._note_change(key)
 
     def require_fits(self, nbytes: int) -> None:
@@ -262,12 +258,14 @@ class NoteStore:
             draft.begin(keeps=False)
             draft.publish()
             return
-        path = self._path_of_note(draft.key)
+        path = self._target(draft.key)
         with disk_errors():
-            with suppress(FileExistsError):
-                os.mkdir(path.parent, 0o700)
-            with suppress(FileExistsError):  # another mount has made it since
+            try:
                 os.close(os.open(path, _NEW, 0o600))
+            except FileExistsError:
+                if stat_of(path) is None:  # it is no file: a note takes its place
+                    draft.begin(keeps=False)
+                    draft.publish()
         self._note_change(draft.key)
 
     def _look_at(self, key: Key) -> None:
@@ -297,7 +295,7 @@ class NoteStore:
         stats = {}
         folder = f"{self._folder}/{recording_id}"
         try:
-            names = set(os.listdir(folder))
+            names = set(os.listdir(folder)) if stat.S_ISDIR(os.lstat(folder).st_mode) else ()
         except OSError:
             return {}
         for extension in EXTENSIONS:
@@ -313,6 +311,20 @@ class NoteStore:
 
     def _path_of_note(self, key: NoteKey) -> Path:
         return Path(f"{self._folder}/{key.recording_id}/{key.recording_id}.{key.extension}")
+
+    def _target(self, key: NoteKey) -> Path:
+        """Where a note is about to lie; its recording's folder is made with the first of them. Raises SpoolFailed where
+        something else lies there, such as a link that leads elsewhere."""
+        path = self._path_of_note(key)
+        with disk_errors():
+            try:
+                found = os.lstat(path.parent)
+            except FileNotFoundError:
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                return path
+        if not stat.S_ISDIR(found.st_mode):
+            raise SpoolFailed(f"the folder of --notes cannot be used: {key.recording_id} in it is no folder")
+        return path
 
     def _remove_folder(self, key: NoteKey) -> None:
         with suppress(OSError):  # other notes are in it

@@ -144,7 +144,7 @@ def test_two_mounts_share_a_folder(said, home, standin, tmp_path):
 
 
 def test_a_full_disk(said, home, standin, tmp_path):
-    """ENOSPC, and the old note is whole."""
+    """ENOSPC, and the old note is whole. EROFS once the disk is read-only."""
     if os.geteuid() != 0:
         pytest.skip("mounts a tmpfs, which only root may; runs in mount-root")
     small = tmp_path / "small"
@@ -161,6 +161,12 @@ def test_a_full_disk(said, home, standin, tmp_path):
             assert refused.value.errno == errno.ENOSPC
             assert note.read_text() == "old words"
             note.write_text("new words")
+            assert note.read_text() == "new words"
+            subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+            for change in (note.unlink, lambda: note.write_text("x"), note.with_suffix(".srt").touch):
+                with pytest.raises(OSError) as refused:
+                    change()
+                assert refused.value.errno == errno.EROFS
             assert note.read_text() == "new words"
     finally:
         subprocess.run(["umount", "-l", small], check=True)

@@ -21,8 +21,8 @@ good bye
 
 
 def test_from_transcripts_to_a_bag(said, home, standin):
-    """Transcripts elsewhere become notes, a search plays the place where a word was said, also where a
-    phrase goes on in the next subtitle, and an export is whole, is
+    """Transcripts elsewhere become notes, a search plays the place where a word was said, also where a phrase goes on
+    in the next subtitle, what it prints is printable, and what is no search is wrong usage. An export is whole, is
     verified by sha256sum alone and by bagit, goes on after an end, and costs the service each recording once."""
     variables = account_variables(standin)
     with mounted(said, home, variables, "--notes", str(home / "notes")) as mount:
@@ -49,6 +49,12 @@ def test_from_transcripts_to_a_bag(said, home, standin):
         across = run(said, home, "search", '"refund good"', "--mount", mount.path, "--json", **variables)
         (hit,) = map(json.loads, across.stdout.splitlines())
         assert (hit["start"], hit["stop"], hit["text"]) == (1.0, 5.0, "Hello, I want a refund good bye")
+        (mount.path / f"recordings/{numbers[3]}.txt").write_text("a \x1b]0;t\x07 zebra \u202e here")
+        hostile = run(said, home, "search", "zebra", "--mount", mount.path, **variables)
+        assert all(line.isprintable() for line in hostile.stdout.splitlines())
+        for wrong in (("*",), ('""',), ("--sample", "-1"), ("--after", "soon")):
+            done = run(said, home, "search", *wrong, "--mount", mount.path, **variables)
+            assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
         none = run(said, home, "search", "nothing", "--mount", mount.path, **variables)
         assert (none.returncode, none.stdout, none.stderr) == (0, "", "cffs: nothing was found\n")
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cffs.core.errors import AlreadyExists, NotInTree, TooLarge
+from cffs.core.errors import AlreadyExists, NotInTree, SpoolFailed, TooLarge
 from cffs.notes.draft import Draft
 from cffs.notes.keys import Key, NoteKey, TemporaryKey
 from cffs.notes.store import NoteStore
@@ -54,6 +54,32 @@ def test_where_it_lies(store: NoteStore, tmp_path: Path) -> None:
     assert store.extensions(88) == ("srt",)
     store.remove(SRT)
     assert (store.extensions(88), path.parent.exists()) == ((), False)
+
+
+@pytest.mark.parametrize("truncates", [True, False])
+def test_links_that_lie_in_the_folder(store: NoteStore, tmp_path: Path, truncates: bool) -> None:
+    """A link in a note's place is not followed: it is no note, and a note takes its place. A recording's folder that is
+    a link takes no note."""
+    elsewhere = tmp_path.with_name(f"elsewhere of {tmp_path.name}")
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("precious")
+    (tmp_path / "88").mkdir(mode=0o700)
+    (tmp_path / "88/88.srt").symlink_to(elsewhere / "precious")
+    (tmp_path / "7").symlink_to(elsewhere)
+    (elsewhere / "7.txt").write_text("no note")
+    assert (store.refresh(), store.all_keys()) == (True, [])
+    draft = store.open(SRT, creates=True)
+    if truncates:
+        draft.truncate(0)
+    draft.write(0, b"words")
+    draft.release()
+    assert (tmp_path / "88/88.srt").read_bytes() == content_of(store, SRT) == b"words"
+    with pytest.raises(SpoolFailed):
+        store.open(NoteKey(7, "srt"), creates=True)
+    with pytest.raises(SpoolFailed):
+        store.rename(SRT, NoteKey(7, "srt"), replaces=True)
+    assert sorted(os.listdir(elsewhere)) == ["7.txt", "precious"]
+    assert (elsewhere / "precious").read_text() == "precious"
 
 
 def test_the_old_note_is_whole_until_the_new_one_is(store: NoteStore, tmp_path: Path) -> None:
