@@ -40,8 +40,8 @@ MISSING_ENTRIES = 20_000
 #: How long the outcome of a failed question waits for the caller that left before it came; well under the 5 s for which
 #: a passing fault may be remembered.
 FAILURE_SECONDS = 2.0
-#: How long a caller waits that can go on without the answer. A lookup waits no longer either: the kernel sends the
-#: lookups of a folder one after the other.
+#: How long a caller waits that can go on without the answer, such as a lookup: the kernel sends the lookups of a folder
+#: one after the other, so a longer wait would hold up the others.
 LOOKUP_PATIENCE_SECONDS = 2.0
 #: How long a lookup waits while another question to the API hangs: enough for a healthy answer, so that one hanging
 #: object fails no mkdir or create beside it.

@@ -29,7 +29,7 @@ _is_awaited: ContextVar[IsAwaited] = ContextVar("cffs_is_awaited", default=alway
 
 
 def begin(is_awaited: IsAwaited) -> None:
-    """Have this task, and the code that it calls, work for those of whom `is_awaited` says whether one waits."""
+    """Have `is_awaited` say, for this task and the code that it calls, whether somebody waits for the work."""
     _is_awaited.set(is_awaited)
 
 
@@ -60,5 +60,5 @@ class Callers:
         del self._waiting[key]
 
     def is_demand(self) -> bool:
-        """True where one of them is waited for in turn: a prefetch that waits for a question is none."""
+        """True where somebody waits for one of them in turn. A prefetch that waits here is background work itself."""
         return any(is_awaited() for is_awaited in self._waiting.values())

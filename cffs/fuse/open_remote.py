@@ -1,7 +1,6 @@
 """OPEN of a file whose bytes are the service's: one inode, one version.
 
-Owns which version an inode is tied to at its open. It must not
-know names, nor how bytes are fetched.
+Owns which version an inode is tied to at its open. It must not know names, nor how bytes are fetched.
 """
 
 import pyfuse3

@@ -29,8 +29,9 @@ def requests_for(
 ) -> list[ByteRange]:
     """Return ranges that cover `gaps` (ascending, apart), first the one that brings the byte at `first_offset` soonest.
 
-    One range begins at that byte where that is possible. There are two, or as many as `depth` connections are worth,
-    and at most `most` as far as what lies between the gaps is held; what is on its way is never requested again.
+    One range begins at that byte where that is possible. Usually there are two, or as many as `depth` connections are
+    worth. To have no more than `most`, ranges are joined over bytes between them that are held, which come again. They
+    are not joined over bytes that are on their way, so there may be more.
     """
     pieces = list(_split_at(gaps, first_offset))
     spare_nbytes = SPARE_NBYTES

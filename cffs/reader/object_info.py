@@ -25,8 +25,8 @@ class Known:
 class Learned:
     """What an answer said about object `key`; `source` is the first of its candidates that has it.
 
-    `is_known_version`: a reader that has a byte of what was known before has one of this version, whatever validator
-    that had.
+    `is_known_version` says that this is the version that was known before, though its validator may be another one:
+    what readers were given of that is of this version.
     """
 
     key: str

@@ -27,7 +27,8 @@ _CUT_SECONDS = 0.3
 _CUT_UNIT_NBYTES = POOL_BUFFER_NBYTES
 #: With less left, a stream is over before parallel ranges have won anything.
 _WORTH_CUTTING_NBYTES = 8 * MIB
-#: Bytes that come after more others than this may be late: whether they are worth a request is decided again.
+#: A fetch that has more than this to bring before the wanted byte may bring it late: the READ plans again, and may make
+#: a request of its own.
 FAR_NBYTES = MIB
 #: A window moves when its reader has read this fraction of it: one eighth.
 _WINDOW_STEPS = 8

@@ -1,13 +1,14 @@
 """The read-ahead policy: what to request next, given what one reader has read.
 
-A file of up to 16 MiB, a recording, costs at most five requests however it is read. Up to three are for what is plainly
-wanted and no more: a head, a tail, one piece elsewhere, a stream as far as its reader's window. The READ after that, or
-the second one elsewhere, requests all that is missing (`completion`), and after that nothing is missing. This holds for
-all readers of the file together, and for those that close it and return.
+A file of up to 16 MiB, a recording, costs at most five requests however it is read, by all its readers together. The
+first three bring what is wanted and no more: the head, the tail, a piece elsewhere, a stream as far as its reader's
+window. The fourth and fifth bring all that is missing (`completion`). They leave after three requests, or earlier: at
+the second piece elsewhere.
 
-It is for files that can be kept. Of a file that is larger than its share of memory where no disk cache takes it, or
-that was evicted after it had been brought whole, only what is read is fetched, as of any larger file: exact ranges for
-jumps, long requests for sequential readers. So it is where the link is so slow that a READ would wait for seconds.
+That needs a file that can be kept. Any other file is fetched as it is read, by exact ranges for jumps and long requests
+for sequential readers: a file of more than 16 MiB, one that fits neither its share of memory nor the disk cache, one
+that was evicted after it had been brought whole, and any file where the link is so slow that a READ would wait for
+seconds.
 
 It owns the thresholds, which are measured: cffs/docs/reading.md#read-ahead-policy. It must not know tasks, clocks,
 HTTP or memory; it sees what is held or on its way through `Coverage`. Pure, and deterministic.

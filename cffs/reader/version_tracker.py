@@ -24,9 +24,9 @@ class VersionTracker:
 
     A version is pinned by its first byte that is kept or given to a reader, whether an answer brought it or a cache had
     it. Until then only the total must be what was known: the validator of an earlier answer names bytes that no one
-    has. Afterwards every answer must agree with it, by the
-    same validator or at least the same date. One that states neither, or is dated at the moment it was sent, proves
-    nothing (VersionUnclear). Where an object's answers do not agree, it is taken from one answer (`is_of_one_answer`).
+    has. Afterwards every answer must agree with it, by the same validator or at least the same date. One that states
+    neither, or is dated at the moment it was sent, proves nothing (VersionUnclear). Where an object's answers do not
+    agree, it is taken from one answer (`is_of_one_answer`).
     """
 
     def __init__(
