@@ -55,6 +55,7 @@ def _checks(
 ) -> Iterator[Check]:
     from cffs.cli.checks_machine import machine_checks
     from cffs.cli.checks_service import service_checks
+    from cffs.cli.checks_shared import shared_checks
 
     cache_dir = settings.cache_dir if settings else find_user_paths(dict(os.environ), uid=None, config=None).cache_dir
     given = options.get("cache_dir")
@@ -64,6 +65,7 @@ def _checks(
             settings, Path(str(given)) if settings is None and given else cache_dir, of_everyone=of_everyone
         ),
         service_checks(settings) if settings is not None else (),
+        shared_checks(settings) if settings is not None else (),
     )
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from cffs.cli.checks import Check, State
 from cffs.cli.checks_machine import _fusermount_of_user, machine_checks
 from cffs.cli.checks_service import _clock, service_checks
+from cffs.cli.checks_shared import shared_checks
 from cffs.core.settings import Credentials, Settings
 from cffs.daemon.kernel import device_of, handler_budget, request_limit_seconds
 from cffs.daemon.probe import Found, length_in_bytes, meaning
@@ -18,6 +20,7 @@ from cffs.daemon.probe_targets import source_of
 from cffs.standin.answers import Credentials as StandinCredentials
 from cffs.standin.thread import StandinThread
 from tests.cli.helpers import cffs, one_line
+from tests.shared.redis_server import redis_server
 
 TOLD = StandinCredentials(
     apikey="CANARYKEY", login="CANARYlogin", password="CANARYPASS", account_login="o", account_password="pp"
@@ -251,3 +254,26 @@ def test_meanings_are_lines():
     )
     assert len(list(meaning(odd))) == 5
     assert list(meaning(Found(kind="mp3", api="v2", status=404))) == ["answers 404: this file cannot be opened"]
+
+
+def test_the_shared_server(tmp_path, monkeypatch):
+    """Its version and what it does when it is full; what is missing or gone names its remedy, and no password."""
+    assert list(shared_checks(settings(tmp_path))) == []
+    with redis_server(tmp_path, options=("--requirepass", "sEcReT")) as server:
+        mine = settings(tmp_path, shared=server.url.replace("//", "//:sEcReT@"))
+        (check,) = shared_checks(mine)
+        assert check.state is State.WARN
+        assert check.found.startswith(f"{server.url}, redis ")
+        assert "maxmemory" in check.mend
+        for policy, state in (("noeviction", State.WARN), ("allkeys-lru", State.OK)):
+            for name, value in (("maxmemory", "64mb"), ("maxmemory-policy", policy)):
+                server.ask("CONFIG", "SET", name, value, password="sEcReT")
+            (check,) = shared_checks(mine)
+            assert (check.state, check.found.endswith(f"64 MiB, {policy}")) == (state, True)
+        (check,) = shared_checks(settings(tmp_path, shared=server.url))
+        assert (check.state, check.found) == (State.WARN, f"{server.url}: it refuses the user or the password")
+    (check,) = shared_checks(mine)
+    assert (check.state, "sEcReT" in check.line()) == (State.WARN, False)
+    monkeypatch.setitem(sys.modules, "cffs.shared.server", None)
+    (check,) = shared_checks(mine)
+    assert (check.state, check.mend) == (State.FAIL, "pip install 'cffs[shared]'")

@@ -62,7 +62,7 @@ SUITES: Final[dict[str, str]] = {
     "tree/test_row_completion.py": "catalog/row_completion",
     "tree/test_views.py": "catalog/views dates view_entries",
     "cli/test_shells.py": "cache config_show reload_settings status",
-    "cli/test_doctor.py": "checks checks_machine checks_service daemon/kernel probe",
+    "cli/test_doctor.py": "checks checks_machine checks_service checks_shared daemon/kernel probe",
     "cli/test_login.py": "config_file",
     "cli/test_command.py": "main mount mountpoint options",
     "cli/test_real_mount.py": "umount",

@@ -91,12 +91,13 @@ class RedisServer:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
 
-    def ask(self, *words: str | bytes | int) -> object:
+    def ask(self, *words: str | bytes | int, password: str = "") -> object:
         """The reply to a command: bytes, a number, a list or None; an error of the server's is raised."""
         with self._connected() as connection, connection.makefile("rb") as replies:
-            encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-            head = b"*%d\r\n" % len(encoded)
-            connection.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded))
+            if password:
+                connection.sendall(_encoded("AUTH", password))
+                _reply(replies)
+            connection.sendall(_encoded(*words))
             return _reply(replies)
 
     def _connected(self) -> socket.socket:
@@ -114,6 +115,11 @@ class RedisServer:
 
 def _end_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _encoded(*words: str | bytes | int) -> bytes:
+    encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
 
 
 def _reply(stream) -> object:

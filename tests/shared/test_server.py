@@ -5,14 +5,19 @@ machine that is busy with something else.
 """
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import trio
 
+from cffs.core.settings_options import RequestRate
+from cffs.core.source import Api
 from cffs.core.units import KIB
+from cffs.shared.recording_stream import RecordingStream
 from cffs.shared.redis_client import Script
+from cffs.shared.request_rate import SharedCounter
 from cffs.shared.server import CALL_SECONDS, MAX_VALUE_NBYTES, SharedServer
 from tests.shared.chaos_proxy import Fault, chaos_proxy
 from tests.shared.conftest import Connect, connected
@@ -313,3 +318,27 @@ def _move_slot(cluster: list[RedisServer], key: bytes) -> None:
         source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
     for node in (target, source):
         node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+
+
+async def test_the_user_of_the_documents(connect: Connect, server: RedisServer) -> None:
+    """The user that the page on sharing names can do all that is needed, and nothing with keys of others."""
+    page = (Path(__file__).parents[2] / "cffs/docs/sharing.md").read_text()
+    match = re.search(r"^ACL SETUSER cffs (.*)$", page, re.MULTILINE)
+    assert match is not None
+    server.ask("ACL", "SETUSER", "cffs", *match[1].split())
+    try:
+        async with connect(server.url.replace("//", "//cffs:PASSWORD@")) as shared:
+            assert (await one_of_each(shared))[1]
+            assert await SharedCounter(shared, RequestRate(10, 1.0), hold=lambda _api, _seconds: None).take(Api.V1) == 0
+            stream = RecordingStream(shared, "s")
+            assert await stream.put(1)
+            entry = await stream.take()
+            assert entry is not None
+            await stream.renew([entry])
+            await stream.done(entry)
+            assert shared.counts.refused == 0
+            assert await shared.run(Script("return redis.call('SET', 'theirs', 'x')"), [], []) is None
+            assert await shared.run(Script("return redis.call('FLUSHALL')"), [], []) is None
+            assert shared.counts.refused == 2
+    finally:
+        server.ask("ACL", "DELUSER", "cffs")
