@@ -1,4 +1,4 @@
-"""The check of the shared server: installed, reached, new enough, and what it does when it is full.
+"""The check of the shared server: installed, reached, new enough, limited.
 
 It must not know the service. It waits a few seconds at most, and a mount works whatever it finds, except that what
 `--shared` needs must be installed.

@@ -1,4 +1,7 @@
-"""What the shared server says of itself: its version, and what it does when it is full.
+"""Facts that the shared server reports about itself, for `cffs doctor`.
+
+They are its version, its limit of memory, and what it does when it is full. A user of the server may be forbidden to
+ask for them, and a mount needs none of them.
 
 Owns the reading of INFO. It must not know what is made of it.
 """
