@@ -6,11 +6,14 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.mount.mounting import account_variables, contention, mounted, run
+from cffs.standin.thread import StandinThread
+from tests.mount.mounting import Mounted, account_variables, contention, mounted, run
 
 #: A noisy machine gets five times of what is promised (status 0.3 s).
 NOISE = 5
@@ -24,16 +27,27 @@ def wait_for(found, *, seconds: float = 30.0) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def blocked_reader(mount: Mounted, standin: StandinThread) -> Iterator[None]:
+    """Every request hangs during the block, and a program waits for a recording."""
+    name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
+    standin.faults.add("stall_head")
+    reader = subprocess.Popen(
+        ["cat", str(mount.path / "recordings" / name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: json.loads((mount.path / ".cffs/inflight.json").read_bytes()))
+        yield
+    finally:
+        standin.faults.clear()
+        reader.kill()
+        reader.wait()
+
+
 def test_status_while_the_origin_hangs(said, home, standin):
     """With every request hanging and a reader blocked, `cffs status` answers at once and shows what waits."""
     with mounted(said, home, account_variables(standin), "--timeout", "10") as mount:
-        name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
-        standin.faults.add("stall_head")
-        reader = subprocess.Popen(
-            ["cat", str(mount.path / "recordings" / name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            wait_for(lambda: json.loads((mount.path / ".cffs/inflight.json").read_bytes()))
+        with blocked_reader(mount, standin):
             took = []
             for _ in range(3):
                 started = time.monotonic()
@@ -43,10 +57,6 @@ def test_status_while_the_origin_hangs(said, home, standin):
             told = json.loads(done.stdout)
             assert told["pid"] == mount.pid
             assert Path(told["control"]).parent == home / "cache/cffs"
-        finally:
-            standin.faults.clear()
-            reader.kill()
-            reader.wait()
 
 
 def test_socket_lies_where_the_contract_says(said, home, standin, tmp_path):
@@ -66,21 +76,11 @@ def test_socket_lies_where_the_contract_says(said, home, standin, tmp_path):
 def test_usr1_logs_every_waiting_call(said, home, standin):
     """SIGUSR1 writes a line per waiting call, with its age and subject, and the mount lives on."""
     with mounted(said, home, account_variables(standin), "--timeout", "6") as mount:
-        name = next(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
-        standin.faults.add("stall_head")
-        reader = subprocess.Popen(
-            ["cat", str(mount.path / "recordings" / name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            wait_for(lambda: json.loads((mount.path / ".cffs/inflight.json").read_bytes()))
+        with blocked_reader(mount, standin):
             os.kill(mount.pid, signal.SIGUSR1)
             wait_for(lambda: "call waiting operation=open" in mount.log())
             line = next(line for line in mount.log().splitlines() if "call waiting operation=open" in line)
             assert "age_seconds=" in line
-        finally:
-            standin.faults.clear()
-            reader.kill()
-            reader.wait()
 
 
 def write_config(home: Path, standin, **more: str) -> Path:

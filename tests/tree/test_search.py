@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from cffs.tree.indexes import FIELDS
 from tests.catalog.factories import call as new_call
 from tests.catalog.factories import recording as new_recording
 from tests.tree.sample_account import MISSING, Facts, Open, calls_of
-from tests.tree.world import World
+from tests.tree.world import World, opened
 
 
 async def listed(tree: World, search: str) -> list[int]:
@@ -51,6 +52,26 @@ async def test_orders(world: Open, standin: StandinThread, order: str, key: Any)
         for limit in (0, 1, 3, len(rows), 10 * len(rows)):
             assert await listed(tree, f"order={order}&limit={limit}") == found[:limit]
             assert await listed(tree, f"limit={limit}&order={order}") == found[:limit]
+
+
+async def test_a_sample_is_the_same_on_two_machines(standin: StandinThread, tmp_path: Path) -> None:
+    """Machines that learned of the account's recordings in another order draw the same, and list it alike where the
+    search says an order."""
+    drawn = []
+    ids = [row["id"] for row in recordings(standin)]
+    for machine, first in (("one", []), ("other", ids[-3:])):
+        (tmp_path / machine).mkdir()
+        async with opened(standin, tmp_path / machine) as tree:
+            for recording_id in first:
+                await tree.node(f"recordings/{recording_id}.mp3")
+            await tree.names("recordings")
+            became_known = await listed(tree, "min-seconds=0")
+            drawn.append((became_known, await listed(tree, "sample=5"), await listed(tree, "sample=5&order=oldest")))
+    (known, one, one_ordered), (known_elsewhere, other, other_ordered) = drawn
+    assert sorted(known) == sorted(known_elsewhere)
+    assert known != known_elsewhere
+    assert set(one) == set(other) == set(one_ordered)
+    assert one_ordered == other_ordered
 
 
 @pytest.mark.parametrize("search", ["order=newest", "note=none", "sample=1000"])
