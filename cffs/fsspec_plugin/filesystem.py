@@ -55,13 +55,14 @@ class CallFireFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
         return stripped if isinstance(stripped, list) else stripped.lstrip("/")
 
     def info(self, path: str, **_kwargs: Any) -> Info:
-        """`name`, `size`, `type`, and as seconds since 1970 `created` and `mtime`. A size that is not known is asked
-        for."""
+        """`name`, `size`, `type`, and as seconds since 1970 `created` and `mtime`. The size is exact; where it is not
+        known, it is asked for."""
         path = self._strip_protocol(path)
         return self.ask(path, UnmountedTree.info, path)
 
     def ls(self, path: str, detail: bool = True, **_kwargs: Any) -> list[Info] | list[str]:
-        """The entries of a folder. A size that is not known is None; `info` asks for it."""
+        """The entries of a folder, with the sizes that the service lists, at no request for any of them. A size that it
+        does not list is None; `info` asks for it."""
         path = self._strip_protocol(path)
         entries = self.ask(path, UnmountedTree.entries, path)
         return entries if detail else [entry["name"] for entry in entries]
@@ -76,6 +77,14 @@ class CallFireFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ha
     ) -> Iterator[tuple[str, Any, Any]]:
         """As fsspec's, but what cannot be listed is not left out in silence: only what is not there is."""
         yield from super().walk(path, maxdepth, topdown, on_error or _raise_unless_missing, **kwargs)
+
+    def du(
+        self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
+    ) -> Any:
+        """The sizes of what is below a path, as they are listed; only those that are not are asked for."""
+        listed = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+        sizes = {name: self.size(name) if info.get("size") is None else info["size"] for name, info in listed.items()}
+        return sum(sizes.values()) if total else sizes
 
     def exists(self, path: str, **_kwargs: Any) -> bool:
         """Whether there is anything. Raises OSError where that cannot be found out."""

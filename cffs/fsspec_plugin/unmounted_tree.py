@@ -74,7 +74,8 @@ class UnmountedTree:
         return (await self._look_up(path)).kind in FOLDERS
 
     async def info(self, path: str) -> Info:
-        """What is known of the path. A size that is not known is asked for, once."""
+        """What is known of the path. The size of a file is exact: programs cut files into blocks by it. It is asked for
+        once where it is not known, or where the service's listing alone states it."""
         node = await self._file_or_folder(path)
         with trio.fail_after(self._timeout_seconds) as deadline:
             return await self._info(path, node, deadline)
@@ -139,7 +140,7 @@ class UnmountedTree:
             return self._described(path, self._namespace.describe(node))
         content = await self._content(node)
         description = self._namespace.describe_content(content)
-        if description.nbytes is None:
+        if description.nbytes is None or (isinstance(content, Remote) and not description.is_exact):
             content, nbytes = await self._measured(node, content, deadline)
             description = self._namespace.describe_content(content)._replace(nbytes=nbytes)
         return self._described(path, description)

@@ -225,6 +225,19 @@ def test_size_is_exact_whatever_the_origin_says(options, fault):
         assert fs.size(f"recordings/{recording}.wav") == len(true_bytes(running, recording, "wav"))
 
 
+def test_sizes_are_exact_where_the_listing_is_wrong(fs, recordings, standin):
+    """A program that cuts a file into blocks by `info` gets all of it; a listing shows what the service lists."""
+    one, whole = recordings[0], true_bytes(standin, recordings[0])
+    standin.account.set_recording(one, lengthInBytes=len(whole) - 1000)
+    path = f"recordings/{one}.mp3"
+    assert {info["name"]: info["size"] for info in fs.ls("recordings")}[path] == len(whole) - 1000
+    assert fs.du("recordings", total=False)[path] == len(whole) - 1000
+    assert fs.info(path)["size"] == fs.size(path) == len(whole)
+    assert b"".join(fs.read_block(path, start, 50_000) for start in range(0, fs.size(path), 50_000)) == whole
+    assert {info["name"]: info["size"] for info in fs.ls("recordings")}[path] == len(whole)
+    assert bodies(standin, one) == 1
+
+
 def test_checksum_follows_the_version(fs, recordings, standin):
     """`checksum` and `ukey` are equal for one version, whatever is known of it, and differ for the next."""
     path = f"recordings/{recordings[0]}.mp3"
