@@ -63,7 +63,7 @@ async def test_a_sample_is_the_same_on_two_machines(standin: StandinThread, tmp_
         (tmp_path / machine).mkdir()
         async with opened(standin, tmp_path / machine) as tree:
             for recording_id in first:
-                await tree.node(f"recordings/{recording_id}.mp3")
+                await tree.node(f"recordings/{recording_id}.json")
             await tree.names("recordings")
             became_known = await listed(tree, "min-seconds=0")
             drawn.append((became_known, await listed(tree, "sample=5"), await listed(tree, "sample=5&order=oldest")))
