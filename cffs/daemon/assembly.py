@@ -20,6 +20,7 @@ from pathlib import Path
 from cffs.cache.disk import DiskCache
 from cffs.cache.memory import MemoryCache
 from cffs.callfire.health import HealthState
+from cffs.callfire.metadata_transport import MetadataTransport
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import V1Client
 from cffs.callfire.v2 import V2Client
@@ -38,6 +39,7 @@ from cffs.notes.account_notes import AccountNotes
 from cffs.reader.digests import Digests
 from cffs.reader.object_info import FactsListener
 from cffs.reader.object_registry import ObjectRegistry
+from cffs.reader.range_opener import RangeOpener
 from cffs.tree.context import Context, SearchNote
 from cffs.tree.nodes import Node
 from cffs.writer.account_actions import AccountActions
@@ -46,9 +48,12 @@ from cffs.writer.uploads import Uploads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginParts:
-    """The way to the service; a client is None where its API has no credentials."""
+    """The way to the service; a client is None where its API has no credentials. Where machines share, `opener` may
+    answer with what another one fetched, and `origin` asks the service itself."""
 
     transport: Transport
+    opener: RangeOpener
+    origin: RangeOpener
     v1: V1Client | None
     v2: V2Client | None
 
@@ -82,13 +87,17 @@ class TreeLeaves:
 @asynccontextmanager
 async def open_origin(settings: OriginSettings, sharing: Sharing | None = None) -> AsyncIterator[OriginParts]:
     """The service, by its transport and the clients of its APIs; connections are closed at the end. With `sharing`,
-    the rate and the holds are those of all machines of the account."""
+    the rate, the holds, fetched bytes and answers are those of all machines of the account."""
     async with _transport(settings, sharing) as transport:
         known = settings.credentials
+        asking: MetadataTransport = transport if sharing is None else sharing.transport_over(transport)
+        shared = None if sharing is None else sharing.opener_over(transport)
         yield OriginParts(
             transport=transport,
-            v1=V1Client(transport) if known.has_v1 else None,
-            v2=V2Client(transport) if known.has_v2 else None,
+            opener=shared or transport,
+            origin=transport if shared is None else shared.origin,
+            v1=V1Client(asking) if known.has_v1 else None,
+            v2=V2Client(asking) if known.has_v2 else None,
         )
 
 
@@ -145,7 +154,8 @@ def build_objects(
 ) -> ObjectRegistry:
     """The reader of objects, over the caches given. `listener` learns what answers say."""
     return ObjectRegistry(
-        opener=origin.transport,
+        opener=origin.opener,
+        origin=origin.origin,
         cache=cache,
         disk=disk,
         background=catalogue.background,

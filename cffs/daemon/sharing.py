@@ -6,7 +6,7 @@ there, and it imports nothing of it where the option is not set.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from cffs.core.errors import UsageError
@@ -14,9 +14,14 @@ from cffs.core.server_url import parse_server_url
 from cffs.core.settings import Settings
 from cffs.core.source import Api
 from cffs.daemon.account_folder import account_identity
-from cffs.daemon.background import open_background
+from cffs.daemon.background import NurseryBackground, open_background
 
 if TYPE_CHECKING:  # imported where it is asked for
+    from cffs.callfire.metadata_transport import MetadataTransport
+    from cffs.callfire.transport import Transport
+    from cffs.reader.shared_opener import SharedOpener
+    from cffs.reader.shared_transfer import BlockSharing
+    from cffs.shared.answers import AnswerCounts
     from cffs.shared.request_rate import SharedCounter
     from cffs.shared.server import SharedServer
 
@@ -38,11 +43,40 @@ class _Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """The server of the account, and the counter that its machines have in common."""
+    """The server of the account, and what its machines have in common by it."""
 
     server: "SharedServer"
     counter: "SharedCounter"
     pause: _Pause
+    blocks: "BlockSharing"
+    answers: "AnswerCounts"
+    background: NurseryBackground
+    settings: Settings
+
+    def transport_over(self, transport: "Transport") -> "MetadataTransport":
+        """The transport for questions about metadata, of which one machine asks each."""
+        from cffs.shared.answers import SharedAnswers
+
+        return SharedAnswers(
+            transport,
+            self.server,
+            self.blocks.queue,
+            self.background,
+            counts=self.answers,
+            ttl_seconds=self.settings.dir_ttl_seconds,
+            timeout_seconds=self.settings.timeout_seconds,
+        )
+
+    def opener_over(self, transport: "Transport") -> "SharedOpener":
+        """The opener of ranges, of which one machine fetches each."""
+        from cffs.reader.shared_opener import SharedOpener
+
+        return SharedOpener(
+            transport,
+            self.blocks,
+            timeout_seconds=self.settings.timeout_seconds,
+            revalidate_seconds=self.settings.revalidate_seconds,
+        )
 
     def notes(self) -> list[str]:
         """The line of status.json, while the server cannot be had."""
@@ -68,6 +102,9 @@ class Sharing:
                     "failed": server.counts.failed,
                     "not_sent": server.counts.not_sent,
                 },
+                "blocks": asdict(self.blocks.counts),
+                "answers": asdict(self.answers),
+                "dropped": self.blocks.queue.dropped,
             }
         }
 
@@ -108,9 +145,23 @@ async def opened_sharing(settings: Settings) -> AsyncIterator[Sharing | None]:
         yield None
         return
     async with opened_server(settings, first_try_seconds=_FIRST_TRY_SECONDS) as server, open_background() as background:
+        from cffs.reader.shared_transfer import BlockSharing
+        from cffs.shared.answers import AnswerCounts
+        from cffs.shared.block_store import BlockStore
+        from cffs.shared.leases import Leases
         from cffs.shared.request_rate import SharedCounter
+        from cffs.shared.write_queue import WriteQueue
 
         pause = _Pause()
         counter = SharedCounter(server, settings.origin().rate, hold=pause)
         background.start(counter.keep_beating)
-        yield Sharing(server=server, counter=counter, pause=pause)
+        queue = WriteQueue(background, is_up=lambda: server.is_up)
+        yield Sharing(
+            server=server,
+            counter=counter,
+            pause=pause,
+            blocks=BlockSharing(store=BlockStore(server), leases=Leases(server), queue=queue),
+            answers=AnswerCounts(),
+            background=background,
+            settings=settings,
+        )

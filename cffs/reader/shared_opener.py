@@ -18,7 +18,7 @@ It owns what this machine saw of versions. It must not know HTTP, and who reads.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
 
@@ -47,6 +47,8 @@ _MOST_LOOKED_AT: Final = 128
 #: How often another machine's fetch is looked at, at first and at most.
 _FIRST_PAUSE_SECONDS: Final = 0.005
 _LONGEST_PAUSE_SECONDS: Final = 0.05
+#: How many looks in a row may come to nothing while another machine's fetch is waited for.
+_MOST_LATE: Final = 2
 #: How long a fetch waits for another machine's at most, as a share of the timeout: as long as a READ is made to wait
 #: for what is on its way (`ReaderDependencies.patience_seconds`).
 _PATIENCE_SHARE: Final = 1 / 6
@@ -95,6 +97,8 @@ class SharedOpener:
         found, began_at = None, trio.current_time()
         if byte_range and self._sharing.store.is_up:
             found = await self._found(source, byte_range, pinned or Pinned())
+        elif byte_range:
+            self._sharing.counts.alone += len(blocks_of(byte_range))
         if isinstance(found, _Here):
             try:
                 yield found.answer
@@ -125,87 +129,97 @@ class SharedOpener:
 
         A checkpoint, of 50 ms at most unless another machine is fetching what is wanted. It raises nothing.
         """
-        pause, began_at, trusts_marks = _FIRST_PAUSE_SECONDS, trio.current_time(), True
-        counts, is_waiting = self._sharing.counts, False
+        pause, began_at, counts = _FIRST_PAUSE_SECONDS, trio.current_time(), self._sharing.counts
+        search, late_in_a_row = _Search(source, wanted, pinned), 0
         while True:
-            found: _Here | FetchLease | Present | Holder | None = None
-            with trio.move_on_after(_LOOK_SECONDS):
-                found = await self._look(source, wanted, pinned, trusts_marks=trusts_marks)
-            if isinstance(found, Present):
-                trusts_marks = False  # what bears a mark and is still not found is damaged
+            found: _Here | FetchLease | Holder | None = None
+            with trio.move_on_after(_LOOK_SECONDS) as looking:
+                found = await self._look(search)
+            is_late = looking.cancelled_caught and self._sharing.store.is_up
+            if is_late and search.is_waiting and late_in_a_row < _MOST_LATE:
+                late_in_a_row += 1  # the server is there, and one of the machines is busy
                 continue
             if not isinstance(found, Holder):
-                if not isinstance(found, _Here):
-                    counts.missed += len(blocks_of(wanted))
-                    counts.taken_over += is_waiting and found is not None
+                if isinstance(found, FetchLease):
+                    counts.missed += found.stop - search.units.start
+                    counts.taken_over += search.is_waiting
+                elif found is None:
+                    counts.alone += len(blocks_of(wanted))
                 return found
-            waited_seconds = trio.current_time() - began_at
-            if not worth_waiting(
+            waits = worth_waiting(
                 found,
                 len(blocks_of(wanted)),
-                waited_seconds=waited_seconds,
+                waited_seconds=trio.current_time() - began_at,
                 patience_seconds=self._patience_seconds,
-            ):
-                counts.missed += len(blocks_of(wanted))
-                counts.taken_over += 1
+            )
+            if not waits:
+                counts.alone += len(blocks_of(wanted))
                 return None
-            counts.followed += not is_waiting
-            is_waiting = trusts_marks = True
+            counts.followed += not search.is_waiting
+            search.is_waiting, late_in_a_row = True, 0
             with waits_for("another machine that is fetching this"):
                 await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _look(
-        self, source: Source, wanted: ByteRange, pinned: Pinned, *, trusts_marks: bool
-    ) -> _Here | FetchLease | Present | Holder | None:
-        """Look once for the wanted bytes, and take the lease of them where they are not there."""
-        store, key = self._sharing.store, source.key
-        named = await self._named(key, pinned)
-        is_statement = wanted == _FIRST_BYTE and (named is None or named.keys.layout.blocks > 1)
-        if named is not None:
-            here = self._stated(named, source) if is_statement else await self._here(named, wanted)
-            if here is not None or not store.is_up:
-                return here
-        units = whole_blocks(wanted, None if named is None else named.keys.layout.total_nbytes)
-        if is_statement:
-            kind, units = "facts", range(1)
-        else:
-            kind = "blocks"
-        if not units:
-            return None
-        present: list[bytes] = []
-        if trusts_marks and named is not None:
-            present = [named.keys.block(index) for index in units[:_MOST_LOOKED_AT]]
-        elif trusts_marks:
-            present = [store.facts_key(key)]
-        return await self._sharing.leases.take(store.leases_key(key, kind), units.start, units.stop, present=present)
-
-    async def _named(self, key: str, pinned: Pinned) -> _Named | None:
-        """The version to look for; None where nothing names one that may be believed."""
-        store = self._sharing.store
-        if pinned.validator is not None:
-            facts = SharedFacts(total_nbytes=pinned.total or 0, validator=pinned.validator)
-        else:
-            found = await store.facts(key)
-            if found is None or (self._revalidate_seconds and found[1] >= self._revalidate_seconds):
+    async def _look(self, search: "_Search") -> _Here | FetchLease | Holder | None:
+        """Look for the wanted bytes, and take the lease of them where they are not there: in one step for a version
+        that no facts name yet and while another machine is waited for, in two or three else."""
+        store, key = self._sharing.store, search.source.key
+        if search.named is None and search.pinned.validator is not None:
+            search.named = self._named(key, search.pinned, _facts_of(search.pinned))
+            if search.named is None:
                 return None
-            facts = found[0]
+        if search.named is None and search.believes_facts:
+            taken = await self._take(search, [store.facts_key(key)])
+            if not isinstance(taken, Present):
+                return taken
+            found = None if taken.value is None else store.facts_in(key, taken.value, taken.left_ms)
+            search.named = self._believed(key, search.pinned, found)
+            search.believes_facts = False
+        named, is_polling = search.named, search.is_waiting
+        while named is not None:
+            if search.is_statement:
+                return self._stated(named, search.source)
+            if not is_polling:
+                here = await self._here(named, search.wanted)
+                if here is not None or not store.is_up:
+                    return here
+            keys = [named.keys.block(index) for index in search.units[:_MOST_LOOKED_AT]] if search.trusts_marks else []
+            taken = await self._take(search, keys)
+            if not isinstance(taken, Present):
+                return taken
+            # it came meanwhile; what bears a mark and is still not found is damaged
+            search.trusts_marks, is_polling = is_polling, False
+        taken = await self._take(search, [])
+        return None if isinstance(taken, Present) else taken
+
+    async def _take(self, search: "_Search", present: list[bytes]) -> FetchLease | Present | Holder | None:
+        """Take the lease, unless the first of `present` is there. A piece that brings no whole block takes none."""
+        store, key, units = self._sharing.store, search.source.key, search.units
+        if units:
+            kind = "facts" if search.is_statement else "blocks"
+            leases_key = store.leases_key(key, kind)
+            return await self._sharing.leases.take(leases_key, units.start, units.stop, present=present)
+        if present and search.named is None:
+            found = await self._sharing.store.read_small(present[0])
+            return None if found is None else Present(*found)
+        return None
+
+    def _believed(self, key: str, pinned: Pinned, found: tuple[SharedFacts, float] | None) -> _Named | None:
+        """The version that shared facts name, where they do not contradict what this machine knows."""
+        if found is None or (self._revalidate_seconds and found[1] >= self._revalidate_seconds):
+            return None
+        named = self._named(key, pinned, found[0])
+        if named is None or self._seen.get(key, named.keys.version) != named.keys.version:
+            return None
+        return named
+
+    def _named(self, key: str, pinned: Pinned, facts: SharedFacts) -> _Named | None:
         version = ObjectVersion(key, facts.validator, facts.total_nbytes)
         is_another = pinned.total not in (None, facts.total_nbytes)
-        if (
-            is_another
-            or version in self._refuted
-            or (pinned.validator is None and self._seen.get(key, version) != version)
-        ):
+        if is_another or version in self._refuted or not is_shareable(**asdict(facts)):
             return None
-        if not is_shareable(
-            validator=facts.validator,
-            total_nbytes=facts.total_nbytes,
-            last_modified_ns=facts.last_modified_ns,
-            answered_ms=facts.answered_ms,
-        ):
-            return None
-        return _Named(store.keys_of(version), facts)
+        return _Named(self._sharing.store.keys_of(version), facts)
 
     def _stated(self, named: _Named, source: Source) -> _Here:
         pinned = Pinned(validator=named.facts.validator, total=named.facts.total_nbytes)
@@ -277,20 +291,16 @@ class SharedOpener:
         version = self._seen[key] = ObjectVersion(key, answer.validator, answer.total)
         if pinned is not None and pinned.validator not in (None, answer.validator):
             return None  # of another kind, so that it could not be compared
-        if version in self._refuted or not is_shareable(
-            validator=answer.validator,
-            total_nbytes=answer.total,
-            last_modified_ns=answer.last_modified_ns,
-            answered_ms=answer.answered_ms,
-        ):
-            return None
         facts = SharedFacts(
             total_nbytes=answer.total,
             validator=answer.validator,
             last_modified_ns=answer.last_modified_ns,
             answered_ms=answer.answered_ms,
         )
-        return AnswerShare(self._sharing, self._sharing.store.keys_of(version), facts, start=answer.start, lease=lease)
+        if version in self._refuted or not is_shareable(**asdict(facts)):
+            return None
+        keys = self._sharing.store.keys_of(version)
+        return AnswerShare(self._sharing, keys, facts, start=answer.start, lease=lease)
 
     def _refute(self, version: ObjectVersion) -> None:
         """Never use the version again, and take its facts from the other machines."""
@@ -301,6 +311,34 @@ class SharedOpener:
         found = await self._sharing.store.facts(version.key)
         if found is not None and (found[0].validator, found[0].total_nbytes) == version[1:3]:
             await self._sharing.store.drop_facts(version.key)
+
+
+@dataclass(slots=True)
+class _Search:
+    """What is known of one search so far. One `open_range` owns it."""
+
+    source: Source
+    wanted: ByteRange
+    pinned: Pinned
+    named: _Named | None = None
+    #: Whether shared facts may still name the version.
+    believes_facts: bool = True
+    #: Whether a block that bears the mark is believed to be there.
+    trusts_marks: bool = True
+    #: Whether another machine is waited for.
+    is_waiting: bool = False
+
+    @property
+    def is_statement(self) -> bool:
+        """True where the size alone is wanted, as far as is known."""
+        return self.wanted == _FIRST_BYTE and (self.named is None or self.named.keys.layout.blocks > 1)
+
+    @property
+    def units(self) -> range:
+        """The units of its lease."""
+        if self.is_statement:
+            return range(1)
+        return whole_blocks(self.wanted, None if self.named is None else self.named.keys.layout.total_nbytes)
 
 
 class _AlwaysAsked:
@@ -319,6 +357,10 @@ class _AlwaysAsked:
     async def warm(self, api: Api, *, connections: int) -> None:
         """See RangeOpener."""
         await self._opener.warm(api, connections=connections)
+
+
+def _facts_of(pinned: Pinned) -> SharedFacts:
+    return SharedFacts(total_nbytes=pinned.total or 0, validator=pinned.validator or "")
 
 
 def whole_blocks(wanted: ByteRange, total_nbytes: int | None) -> range:

@@ -31,13 +31,15 @@ _RENEW_SECONDS: Final = 0.2
 
 @dataclass(slots=True)
 class BlockCounts:
-    """What machines shared of objects since the mount, for the status."""
+    """What machines shared of objects since the mount, for the status. `alone` counts the blocks that were asked of
+    the origin whatever another machine fetches: the server did not answer in time, or that machine was too slow."""
 
     hit: int = 0
     missed: int = 0
     put: int = 0
     followed: int = 0
     taken_over: int = 0
+    alone: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,12 +58,14 @@ _HTTP_OK: Final = 200
 
 @dataclass(slots=True)
 class AnswerCounts:
-    """What machines shared of answers since the mount, for the status."""
+    """What machines shared of answers since the mount, for the status. `alone` counts the questions that were asked
+    whatever another machine asks: the server did not answer in time, or that machine was too slow."""
 
     hit: int = 0
     asked: int = 0
     put: int = 0
     followed: int = 0
+    alone: int = 0
 
 
 @dataclass(slots=True)
@@ -147,11 +149,12 @@ class SharedAnswers:
         queue: WriteQueue,
         background: Background,
         *,
+        counts: AnswerCounts,
         ttl_seconds: float,
         timeout_seconds: float,
     ) -> None:
         """`ttl_seconds` is how long a listing is young, `timeout_seconds` how long a call may take in all."""
-        self.counts = AnswerCounts()
+        self.counts = counts
         self._transport = transport
         self._server = server
         self._leases = Leases(server)
@@ -189,13 +192,14 @@ class SharedAnswers:
             require=require,
         )
         question = shared_question(api, segments, pairs, accept, ttl_seconds=self._ttl_seconds)
-        if question is None or as_account or proves_credentials or not self._server.is_up:
+        if question is None or as_account or proves_credentials:
             return await ask()
-        found = await self._found(question, max_nbytes, require)
+        found = await self._found(question, max_nbytes, require) if self._server.is_up else None
         if isinstance(found, Response):
             self.counts.hit += 1
             return found
         self.counts.asked += 1
+        self.counts.alone += found is None
         asked_at, asking = trio.current_time(), None
         if found is not None:
             asking = _Asking(found)

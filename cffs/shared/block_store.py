@@ -17,8 +17,9 @@ from typing import Final
 from cffs.cache.disk_format import MARK, MARK_OFFSET, Layout, version_digest
 from cffs.cache.types import ObjectVersion
 from cffs.core.units import MAX_OBJECT_NBYTES, MS_PER_SECOND, NS_PER_MS
+from cffs.shared.leases import SMALL_NBYTES
 from cffs.shared.redis_client import Script
-from cffs.shared.sealed_values import read_aged, sealed, seed_of, unsealed
+from cffs.shared.sealed_values import read_aged, read_value, sealed, seed_of, unsealed
 from cffs.shared.server import MAX_TTL_SECONDS, SharedServer
 
 #: A hidden block outlasts the slowest answer; after that it is the remains of a machine that ended.
@@ -29,7 +30,6 @@ _SETTLED_MS: Final = 10_000
 #: Blocks that are shown by one call.
 _SHOWN_AT_ONCE: Final = 64
 _LONGEST_VALIDATOR: Final = 512
-_MOST_FACTS_NBYTES: Final = 4096
 
 #: ARGV: the offset of the mark, the mark, milliseconds to last. A block that was evicted meanwhile stays away.
 _SHOW: Final = Script("""
@@ -75,7 +75,7 @@ def encoded_facts(facts: SharedFacts) -> bytes:
 def decoded_facts(data: memoryview) -> SharedFacts | None:
     """The facts of a value; None where they are none. Pure."""
     try:
-        found = json.loads(bytes(data)) if len(data) <= _MOST_FACTS_NBYTES else None
+        found = json.loads(bytes(data)) if len(data) <= SMALL_NBYTES else None
         facts = SharedFacts(**found) if isinstance(found, dict) else None
     except (ValueError, TypeError, RecursionError):
         return None
@@ -136,11 +136,17 @@ class BlockStore:
         """The facts of the object `key`, and how many seconds ago they were confirmed, by the server's clock. None
         where there are none, or the server cannot be had."""
         seed = seed_of(self._server.key, key)
-        found = await read_aged(self._server, self.facts_key(key), seed=seed, most_nbytes=_MOST_FACTS_NBYTES)
-        facts = None if found is None else decoded_facts(found[0])
-        if found is None or facts is None:
-            return None
-        return facts, max(0.0, MAX_TTL_SECONDS - found[1] / MS_PER_SECOND)
+        found = await read_aged(self._server, self.facts_key(key), seed=seed, most_nbytes=SMALL_NBYTES)
+        return None if found is None else _aged_facts(*found)
+
+    async def read_small(self, key: bytes) -> tuple[bytes, int] | None:
+        """A small value and for how many milliseconds it lasts, unchecked; None where there is none."""
+        return await read_value(self._server, key, most_nbytes=SMALL_NBYTES)
+
+    def facts_in(self, key: str, value: bytes, left_ms: int) -> tuple[SharedFacts, float] | None:
+        """The facts that a value holds which was found under their key, and how old they are. Never a checkpoint."""
+        data = unsealed(value, seed=seed_of(self._server.key, key))
+        return None if data is None or left_ms <= 0 else _aged_facts(data, left_ms)
 
     async def put_facts(self, key: str, facts: SharedFacts) -> bool:
         """Keep the facts for a day, in the place of others."""
@@ -177,3 +183,8 @@ class BlockStore:
             reply = await self._server.run(_SHOW, run, (MARK_OFFSET, MARK, int(MAX_TTL_SECONDS * MS_PER_SECOND)))
             shown += reply if isinstance(reply, int) else 0
         return shown
+
+
+def _aged_facts(data: memoryview, left_ms: int) -> tuple[SharedFacts, float] | None:
+    facts = decoded_facts(data)
+    return None if facts is None else (facts, max(0.0, MAX_TTL_SECONDS - left_ms / MS_PER_SECOND))

@@ -22,6 +22,8 @@ from cffs.shared.server import SharedServer
 LEASE_SECONDS: Final = 2.0
 #: A holder that has brought nothing for this long is slow: a machine that waits for it asks by itself.
 IDLE_SECONDS: Final = 1.0
+#: A unit that is no larger is returned with the news that it is there.
+SMALL_NBYTES: Final = 4096
 #: What a request of one's own is taken to cost before its first byte.
 _OWN_LATENCY_SECONDS: Final = 0.25
 #: Present units in the middle of what is wanted are worth a second request from here on, or where nothing follows them.
@@ -29,9 +31,9 @@ _LEAST_PRESENT: Final = 4
 
 #: KEYS: the leases of the thing, then the units that are wanted, as far as they have keys. ARGV: token, first and stop
 #: of the units, milliseconds of a lease, 1 to take it though another machine holds it, the mark of a unit that is
-#: there and its offset, and how many of those are worth ending before.
-#: Returns 0 and where to stop for a lease that was taken; 1 where the first unit is there; 2 and the holder's first,
-#: reached, stop, and the milliseconds since it began and since it moved.
+#: there and its offset, how many of those are worth ending before, and the largest value that is returned.
+#: Returns 0 and where to stop for a lease that was taken; 1 where the first unit is there, with a small value and the
+#: milliseconds it lasts; 2 and the holder's first, reached and stop, and the milliseconds since it began and moved.
 _TAKE: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -41,7 +43,10 @@ local function is_there(key)
     return redis.call('GETRANGE', key, from, from + #ARGV[6] - 1) == ARGV[6]
 end
 if KEYS[2] and is_there(KEYS[2]) then
-    return {1}
+    if redis.call('STRLEN', KEYS[2]) > tonumber(ARGV[9]) then
+        return {1}
+    end
+    return {1, redis.call('GET', KEYS[2]), redis.call('PTTL', KEYS[2])}
 end
 local holder
 local entries = redis.call('HGETALL', KEYS[1])
@@ -111,7 +116,10 @@ class FetchLease:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The first wanted unit is there: it came since it was looked for."""
+    """The first wanted unit is there. A small `value` is given with it, and for how many milliseconds that lasts."""
+
+    value: bytes | None = None
+    left_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +176,7 @@ class Leases:
             MARK,
             MARK_OFFSET,
             _LEAST_PRESENT,
+            SMALL_NBYTES,
         )
         return taken(await self._server.run(_TAKE, (key, *present), arguments), key, token, first, stop)
 
@@ -183,13 +192,13 @@ class Leases:
 
 def taken(reply: object, key: bytes, token: str, first: int, stop: int) -> FetchLease | Present | Holder | None:
     """What a reply to taking a lease of [first, stop) says; None for one that makes no sense. Pure."""
-    if not isinstance(reply, list) or not all(type(number) is int for number in reply):
-        return None
-    match reply:
+    match reply if isinstance(reply, list) else None:
         case [0, int(found)] if first < found <= stop:
             return FetchLease(key, token, found)
         case [1]:
             return Present()
+        case [1, bytes(value), int(left_ms)]:
+            return Present(value, left_ms)
         case [2, int(begin), int(reached), int(end), int(running_ms), int(idle_ms)] if begin <= reached:
             return Holder(
                 first=begin,

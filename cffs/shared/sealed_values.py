@@ -8,7 +8,7 @@ The mark of the slot is written last, once the answer that brought the data has 
 hidden. Where the age of a value counts, the server alone measures it, so that no machine's clock matters: a value that
 was to last a day, and has an hour left, is 23 hours old.
 
-It owns that form. It must not know what the data mean. All but `read_aged` is pure.
+It owns that form. It must not know what the data mean. All but the two that read is pure.
 """
 
 from collections.abc import Callable
@@ -55,14 +55,21 @@ def unsealed(value: bytes | None, *, seed: int, index: int = 0) -> memoryview | 
     return data if slot_matches(value[:SLOT_NBYTES], data, seed=seed, index=index) else None
 
 
-async def read_aged(server: SharedServer, key: bytes, *, seed: int, most_nbytes: int) -> tuple[memoryview, int] | None:
-    """The data of the value under `key`, and for how many milliseconds it lasts. None where there is none, it is not
-    the one that was put, or the server cannot be had.
+async def read_value(server: SharedServer, key: bytes, *, most_nbytes: int) -> tuple[bytes, int] | None:
+    """The value under `key`, whatever it is, and for how many milliseconds it lasts. None where there is none, it is
+    larger, it lasts for ever, or the server cannot be had.
 
     A checkpoint where the server is asked, for at most 50 ms. It raises nothing.
     """
     match await server.run(_READ, (key,), (most_nbytes,)):
         case [bytes(value), int(left_ms)] if left_ms > 0:
-            data = unsealed(value, seed=seed)
-            return None if data is None else (data, left_ms)
+            return value, left_ms
     return None
+
+
+async def read_aged(server: SharedServer, key: bytes, *, seed: int, most_nbytes: int) -> tuple[memoryview, int] | None:
+    """The data of a value, and for how many milliseconds it lasts; None too where it is not the one that was put. See
+    `read_value`."""
+    found = await read_value(server, key, most_nbytes=most_nbytes)
+    data = None if found is None else unsealed(found[0], seed=seed)
+    return None if found is None or data is None else (data, found[1])

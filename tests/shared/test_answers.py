@@ -17,7 +17,7 @@ from cffs.core.json_values import encode
 from cffs.core.source import Api
 from cffs.shared import answers as shared_answers
 from cffs.shared import server as shared_server
-from cffs.shared.answers import SharedAnswers, packed, shared_question, unpacked
+from cffs.shared.answers import AnswerCounts, SharedAnswers, packed, shared_question, unpacked
 from cffs.shared.write_queue import WriteQueue
 from tests.reader.simulated_link import NurseryBackground
 from tests.shared.redis_server import RedisServer
@@ -64,7 +64,13 @@ async def asking(server, service: Service, *, ttl_seconds: float = TTL, timeout_
         background = NurseryBackground(nursery)
         queue = WriteQueue(background, is_up=lambda: server.is_up)
         shared = SharedAnswers(
-            service, server, queue, background, ttl_seconds=ttl_seconds, timeout_seconds=timeout_seconds
+            service,
+            server,
+            queue,
+            background,
+            counts=AnswerCounts(),
+            ttl_seconds=ttl_seconds,
+            timeout_seconds=timeout_seconds,
         )
         yield shared
         nursery.cancel_scope.cancel()

@@ -131,7 +131,10 @@ async def test_a_lease_ends_before_what_is_there(connect):
         await put(5)
         assert await stop(0, 40) == 40
         assert await stop(0, 6) == 5
-        assert await stop(5, 40) == Present()
+        found = await stop(5, 40)
+        assert isinstance(found, Present)
+        assert found.value == sealed(b"x", seed=0)
+        assert 59_000 < found.left_ms <= 60_000
         for index in (20, 21, 22, 23):
             await put(index)
         assert await stop(0, 40) == 20

@@ -310,7 +310,7 @@ async def test_a_machine_that_died_costs_little(connect, patient):
         assert await one.read_all(source) == remote.content(0, remote.total)
         assert trio.current_time() - began_at < 5
         assert one.sharing.counts.followed == 1
-        assert one.sharing.counts.taken_over >= 1
+        assert one.sharing.counts.taken_over or one.sharing.counts.alone
 
 
 async def test_a_slow_machine_is_not_waited_for(connect, patient):
