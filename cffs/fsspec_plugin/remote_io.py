@@ -102,6 +102,9 @@ class UnmountedFile(io.BufferedReader):
         raw: UnmountedRaw = self.raw  # type: ignore[assignment]  # it was given one
         return raw.size
 
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        return self.__reduce__()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened_at, (self.fs, self.path, self.tell())
 

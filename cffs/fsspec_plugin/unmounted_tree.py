@@ -19,7 +19,15 @@ import trio
 from cachetools import LRUCache
 
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
-from cffs.core.errors import CffsError, IsAFolder, NotInTree, NotSupported, OperationNotOffered, RemoteObjectMissing
+from cffs.core.errors import (
+    CffsError,
+    IsAFolder,
+    NotInTree,
+    NotSupported,
+    OperationNotOffered,
+    RemoteObjectChanged,
+    RemoteObjectMissing,
+)
 from cffs.core.times import clamped_ns
 from cffs.core.units import MIB, NS_PER_MS
 from cffs.reader.remote_file import OpenFile
@@ -295,13 +303,19 @@ class UnmountedTree:
         return b"".join(pieces)
 
     async def read_slice(self, path: str, start: int | None, stop: int | None) -> bytes:
-        """The bytes that a slice of the file has: negative positions count from the end, None is an end."""
-        opened = await self.open(path)
-        try:
-            start, stop, _step = slice(start, stop).indices(opened.nbytes)
-            return await self.read_range(opened, start, stop)
-        finally:
-            opened.close()
+        """The bytes that a slice of the file has: negative positions count from the end, None is an end. All of them
+        are of one version: where another one is found meanwhile, it is read from the start."""
+        for openings_left in reversed(range(_MOST_OPENINGS)):
+            opened = await self.open(path)
+            try:
+                first, last, _step = slice(start, stop).indices(opened.nbytes)
+                return await self.read_range(opened, first, last)
+            except RemoteObjectChanged:
+                if not openings_left:
+                    raise
+            finally:
+                opened.close()
+        raise AssertionError  # the last opening returned or raised
 
     async def read_slices(
         self, slices: Sequence[Range], *, stops_at_once: bool

@@ -354,6 +354,28 @@ def test_blocks_are_kept_on_disk_where_asked_for(options, recordings, standin):
     assert len(standin.requests) == before
 
 
+def test_replaced_object_is_read_whole(options, recordings, standin):
+    """`cat_file` after a replacement gives the new bytes, all of one version, and another `ukey`; a file that was open
+    is stale, as on a mount."""
+    fs = CallFireFileSystem(**options, memory_size="2M", timeout=11)
+    path = f"recordings/{recordings[0]}.wav"
+    old, before = true_bytes(standin, recordings[0], "wav"), fs.ukey(path)
+    file = fs.open(path)
+    for one in recordings:  # what memory has of it is evicted
+        fs.cat_file(f"recordings/{one}.wav")
+    file.seek(len(old) // 2)
+    assert file.read(1000) == old[len(old) // 2 :][:1000]
+    for one in recordings:
+        fs.cat_file(f"recordings/{one}.wav")
+    standin.account.versions.replace(f"recording/{recordings[0]}")
+    assert fs.cat_file(path) == true_bytes(standin, recordings[0], "wav") != old
+    assert fs.ukey(path) != before
+    with pytest.raises(OSError) as raised:
+        file.seek(0), file.read()
+    assert raised.value.errno == errno.ESTALE
+    assert fs.open(path).read() == true_bytes(standin, recordings[0], "wav")
+
+
 def test_instances_are_shared_and_pickle_as_their_options(fs, options):
     """Equal options give one instance in a thread; a pickle holds the options and no credential."""
     assert CallFireFileSystem(**options) is fs

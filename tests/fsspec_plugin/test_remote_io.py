@@ -1,5 +1,6 @@
 """Open files: Python's file interface, byte by byte that of the true object."""
 
+import copy
 import io
 import wave
 
@@ -85,6 +86,8 @@ def test_file_is_sent_as_path_and_position(fs, path, whole):
     with fs.open(path) as file:
         file.seek(1000)
         reopen, arguments = file.__reduce__()
+        with copy.copy(file) as again:
+            assert again.read() == whole[1000:]
     assert arguments == (fs, path, 1000)
     with reopen(*arguments) as again:
         assert again.read() == whole[1000:]
