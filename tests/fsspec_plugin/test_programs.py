@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from tests.fsspec_plugin.conftest import true_bytes
+from tests.shared.redis_server import redis_server
 
 
 def test_pandas_reads_indexes(options, recordings, standin):
@@ -104,3 +105,26 @@ def test_hugging_face_datasets_load_an_index(run):
         print(whole.num_rows, [row["id"] for row in stream] == list(whole["id"]))
     """
     assert run(script) == (["24 True"], 0)
+
+
+@pytest.mark.slow
+def test_processes_share_through_a_server(run, recordings, standin, tmp_path):
+    """Four processes that each read every recording cost the origin one copy and one listing, where they share a
+    server."""
+    (tmp_path / "redis").mkdir()
+    with redis_server(tmp_path / "redis") as server:
+        script = f"""
+            from multiprocessing import get_context
+            fs = CallFireFileSystem(**options, shared={server.url!r})
+            def read(_number):
+                return sum(len(fs.cat_file(path)) for path in fs.ls("recordings", detail=False))
+            if __name__ == "__main__":
+                with get_context("spawn").Pool(4) as pool:
+                    print(*pool.map(read, range(4), chunksize=1))
+        """
+        lines, status = run(script)
+    nbytes = sum(len(true_bytes(standin, one)) for one in recordings)
+    assert (lines, status) == ([" ".join([str(nbytes)] * 4)], 0)
+    audio = [request for request in standin.requests if request.path.endswith(".mp3")]
+    assert sum(request.body_nbytes for request in audio) <= 1.02 * nbytes
+    assert sum(request.path == "/v2/calls" for request in standin.requests) == 1
