@@ -48,10 +48,10 @@ _CALL_SECONDS: Final = 30.0
 #: A recording in progress is asked about each second (`tree/calls_in_progress`).
 _IN_PROGRESS_SECONDS: Final = 1.0
 _IN_PROGRESS: Final = b'"RECORDING"'
-#: A larger body is packed in a thread: a page of a thousand calls takes some 10 ms.
+#: A larger body is packed in a thread: a page of a thousand calls takes some 20 ms.
 _PACKED_HERE_NBYTES: Final = 64 * 1024
-#: Fast: the second-best level makes values a tenth smaller, in four times the time.
-_LEVEL: Final = 1
+#: A page of a thousand calls (1 MB) becomes 100 KB in 18 ms; the fastest level makes 140 KB of it in 8 ms.
+_LEVEL: Final = 6
 _HEAD_END: Final = b"\n"
 _HTTP_OK: Final = 200
 

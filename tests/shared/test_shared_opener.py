@@ -364,9 +364,14 @@ class Chaos:
             self.replace(source)
 
     def replace(self, source: Source) -> None:
-        """Let the origin have another version, which may have the size of the one before."""
+        """Let the origin have another version, which may have the size of the one before. It is never less than half as
+        long: that is not believed at once."""
         before = self.history.setdefault(source.key, [])
-        total = self.dice.choice([before[-1].total, self.dice.randrange(1, 6 * BLOCK_NBYTES)]) if before else 500_000
+        total = (
+            self.dice.choice([before[-1].total, self.dice.randrange(3 * BLOCK_NBYTES, 6 * BLOCK_NBYTES)])
+            if before
+            else 500_000
+        )
         remote = Remote(total=total, seed=self.dice.randrange(10**6), validator=f'"{len(before)}"')
         self.origin.objects[source.key] = remote
         before.append(remote)
