@@ -78,7 +78,10 @@ def test_paths_of_every_kind(fs, recordings, standin):
     assert fs.info("README.txt")["size"] == len(fs.cat_file("README.txt"))
     call = standin.account.call_ids()[0]
     assert fs.isdir(f"calls/{call}")
-    assert fs.exists("dynamic")
+    name = next(iter(standin.account.media.dynamic))
+    folder = f"dynamic/{name.hash_code}/{name.year}/{name.month}/{name.campaign}"
+    assert fs.size(f"{folder}/{name.filename}") == len(fs.cat_file(f"{folder}/{name.filename}")) > 0
+    assert fs.find("dynamic") == [f"{folder}/{name.filename}"]
 
 
 def test_find_walk_and_glob(fs, recordings):

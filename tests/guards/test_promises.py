@@ -12,6 +12,7 @@ MOST_CHARACTERS = 120
 BYTES, ANSWERS, NETWORK = (f"faults/test_rows_{name}.py" for name in ("bytes", "answers", "network"))
 STORAGE, ENDS = "faults/test_rows_storage.py", "faults/test_rows_ends.py"
 READING, BEHAVING, OFFLINE = "mount/test_reading.py", "mount/test_mount_lifecycle.py", "faults/test_offline.py"
+UNMOUNTED = "fsspec_plugin/test_filesystem.py"
 
 #: The beginning of each line, and the tests that execute it: file and name.
 PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
@@ -118,6 +119,21 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("mount/test_notes.py", "test_any_way_of_writing"),
     ),
     "Plain http to another machine": (("core/test_settings.py", "test_refusals"),),
+    "`callfire://` gives the bytes": (
+        (UNMOUNTED, "test_paths_of_every_kind"),
+        (UNMOUNTED, "test_threads_share_one_fetch"),
+        (UNMOUNTED, "test_statuses_are_errors_of_python"),
+        (UNMOUNTED, "test_timeout_is_timeout_error"),
+        (UNMOUNTED, "test_unreachable_service"),
+        (UNMOUNTED, "test_replaced_object_is_read_whole"),
+        ("fsspec_plugin/test_tree_loop.py", "test_forked_child_starts_its_own_thread"),
+        ("fsspec_plugin/test_tree_loop.py", "test_processes_of_a_pool"),
+    ),
+    "No credential is in a storage option": (
+        ("fsspec_plugin/test_storage_options.py", "test_credentials_are_refused"),
+        (UNMOUNTED, "test_instances_are_shared_and_pickle_as_their_options"),
+        (UNMOUNTED, "test_refused_credentials"),
+    ),
     "With `--rate` no span": (
         ("callfire/test_departure_log.py", "test_no_span_holds_more_than_the_limit"),
         ("callfire/test_rate.py", "test_ten_clients_for_a_minute"),
