@@ -9,7 +9,7 @@ other call of the mount.
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar, TypeVarTuple
@@ -30,9 +30,9 @@ Arguments = TypeVarTuple("Arguments")
 
 #: How often the folder is looked at for what other mounts changed: one stat(2). What is written is found within it.
 _LOOK_SECONDS = 0.5
-#: Notes indexed at a time: enough that a commit costs little, few enough (0.3 s for 10 KB each) that a call that waits
-#: for the thread meets its deadline.
-_BATCH = 500
+#: Notes indexed at a time: enough that a commit costs little; and where a call waits for the thread (10 ms for 10 KB
+#: each).
+_BATCH, _SMALL_BATCH = 500, 16
 #: Questions whose answers are kept until a note changes: a search is listed page by page.
 _KEPT_ANSWERS = 16
 
@@ -48,6 +48,8 @@ class AccountNotes:
         self._index_path = index_path
         self._index: WordIndex | None = None
         self._thread = trio.CapacityLimiter(1)
+        #: Calls that wait for the thread, or run in it; the index is not among them. Read by the thread too.
+        self._calls = 0
         self._answers: dict[tuple[str, ...], list[int]] = {}
         self.has_index = has_fts5()
         #: Another value once a search may find something else.
@@ -114,7 +116,7 @@ class AccountNotes:
             found = None
             while found is None:  # others have their turn in the thread meanwhile
                 turn = self.words_turn
-                found = await self._run(self._find, terms)
+                found = await self._in_thread(self._find, terms)
             if turn != self.words_turn:
                 return found
             if len(self._answers) >= _KEPT_ANSWERS:
@@ -124,9 +126,17 @@ class AccountNotes:
 
     async def close(self) -> None:
         """Index what changed last, and remove what lies under temporary names."""
-        await self._run(self._close)
+        await self._in_thread(self._close)
 
     async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Call the function in the thread; the index makes room for it."""
+        self._calls += 1
+        try:
+            return await self._in_thread(function, *arguments)
+        finally:
+            self._calls -= 1
+
+    async def _in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         return await trio.to_thread.run_sync(function, *arguments, limiter=self._thread, abandon_on_cancel=True)
 
     # -- in the thread --
@@ -158,9 +168,17 @@ class AccountNotes:
         index = self._opened_index()
         if not self._changed:
             return
-        some = list(islice(self._changed, _BATCH))
-        index.update(self._store, some)
-        for key in some:
+        done: list[NoteKey] = []
+
+        def some() -> Iterator[NoteKey]:
+            for key in islice(self._changed, _BATCH):
+                if self._calls and len(done) >= _SMALL_BATCH:
+                    return
+                done.append(key)
+                yield key
+
+        index.update(self._store, some())
+        for key in done:
             del self._changed[key]
         if index.is_mostly_stale():
             index.clear()
@@ -177,7 +195,7 @@ class AccountNotes:
         failed = ""
         while True:
             try:
-                await self._run(self._look)
+                await self._in_thread(self._look)
                 failed = ""
             except (CffsError, sqlite3.Error) as problem:
                 if str(problem) != failed:

@@ -14,7 +14,7 @@ import logging
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -95,7 +95,7 @@ class WordIndex:
                 found.append(key)
         return found + list(known)
 
-    def update(self, store: NoteStore, keys: Sequence[NoteKey]) -> None:
+    def update(self, store: NoteStore, keys: Iterable[NoteKey]) -> None:
         """Index these notes as they are now, in one transaction. Raises sqlite3.Error."""
         with self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
