@@ -158,7 +158,8 @@ class AnswerShare:
         self._is_public = False
         #: Whole blocks, until it is known whether they may be kept.
         self._waiting: dict[int, bytearray] = {}
-        self._put: list[int] = []
+        #: What the slot of each block says that was put.
+        self._put: dict[int, bytes] = {}
 
     def received(self, data: memoryview) -> None:
         """Take the next bytes of the answer."""
@@ -190,9 +191,9 @@ class AnswerShare:
         self._sharing.queue.add(partial(self._put_hidden, index, value), nbytes=len(value))
 
     async def _put_hidden(self, index: int, value: bytearray) -> None:
-        hide(value, seed=self._keys.seed, index=index)
+        slot = hide(value, seed=self._keys.seed, index=index)
         if await self._sharing.store.put_hidden(self._keys, index, value):
-            self._put.append(index)
+            self._put[index] = slot
         now = trio.current_time()
         if self._lease is not None and now - self._renewed_at >= _RENEW_SECONDS:
             self._renewed_at = now

@@ -10,7 +10,7 @@ last. It must not know requests, or who fetches.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from cffs.cache.disk_format import MARK, MARK_OFFSET, Layout, version_digest
 from cffs.cache.types import ObjectVersion
 from cffs.core.units import MAX_OBJECT_NBYTES, MS_PER_SECOND, NS_PER_MS
 from cffs.shared.leases import SMALL_NBYTES
-from cffs.shared.redis_client import Script
+from cffs.shared.redis_client import Argument, Script
 from cffs.shared.sealed_values import read_aged, read_value, sealed, seed_of, unsealed
 from cffs.shared.server import MAX_TTL_SECONDS, SharedServer
 
@@ -31,11 +31,12 @@ _SETTLED_MS: Final = 10_000
 _SHOWN_AT_ONCE: Final = 64
 _LONGEST_VALIDATOR: Final = 512
 
-#: ARGV: the offset of the mark, the mark, milliseconds to last. A block that was evicted meanwhile stays away.
+#: ARGV: the offset of the mark, the mark, milliseconds to last, and of each block what its slot says before the mark. A
+#: block that was evicted meanwhile stays away; one that another answer has overwritten with other bytes stays hidden.
 _SHOW: Final = Script("""
 local shown = 0
-for _, key in ipairs(KEYS) do
-    if redis.call('STRLEN', key) > tonumber(ARGV[1]) then
+for index, key in ipairs(KEYS) do
+    if redis.call('GETRANGE', key, 0, ARGV[1] - 1) == ARGV[index + 3] then
         redis.call('SETRANGE', key, ARGV[1], ARGV[2])
         redis.call('PEXPIRE', key, ARGV[3])
         shown = shown + 1
@@ -171,16 +172,19 @@ class BlockStore:
             found.append(data)
         return found
 
-    async def put_hidden(self, keys: VersionKeys, index: int, value: bytes | bytearray) -> bool:
+    async def put_hidden(self, keys: VersionKeys, index: int, value: bytearray) -> bool:
         """Put a hidden value; `show` makes a block of it."""
         return await self._server.write(keys.block(index), memoryview(value), ttl_seconds=_HIDDEN_SECONDS)
 
-    async def show(self, keys: VersionKeys, indexes: Sequence[int]) -> int:
-        """Let these blocks be found, for a day: their answer ended well. Returns how many there are."""
-        shown = 0
-        for begin in range(0, len(indexes), _SHOWN_AT_ONCE):
-            run = [keys.block(index) for index in indexes[begin : begin + _SHOWN_AT_ONCE]]
-            reply = await self._server.run(_SHOW, run, (MARK_OFFSET, MARK, int(MAX_TTL_SECONDS * MS_PER_SECOND)))
+    async def show(self, keys: VersionKeys, put: Mapping[int, bytes]) -> int:
+        """Let these blocks be found, for a day: their answer ended well. `put` has what the slot of each says. Returns
+        how many there are; one that another answer has overwritten since with other bytes is not among them."""
+        shown, blocks = 0, list(put.items())
+        for begin in range(0, len(blocks), _SHOWN_AT_ONCE):
+            run = blocks[begin : begin + _SHOWN_AT_ONCE]
+            arguments: list[Argument] = [MARK_OFFSET, MARK, int(MAX_TTL_SECONDS * MS_PER_SECOND)]
+            arguments += [slot for _, slot in run]
+            reply = await self._server.run(_SHOW, [keys.block(index) for index, _ in run], arguments)
             shown += reply if isinstance(reply, int) else 0
         return shown
 

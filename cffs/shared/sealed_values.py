@@ -41,10 +41,12 @@ def sealed(data: _Buffer, *, seed: int, index: int = 0) -> bytes:
     return make_slot(data, seed=seed, index=index) + bytes(data)
 
 
-def hide(value: bytearray, *, seed: int, index: int) -> None:
-    """Make a hidden value of a buffer whose data are in their place, behind the room for the slot."""
-    slot = make_slot(memoryview(value)[SLOT_NBYTES:], seed=seed, index=index)
-    value[:SLOT_NBYTES] = slot[:MARK_OFFSET] + bytes(len(MARK))
+def hide(value: bytearray, *, seed: int, index: int) -> bytes:
+    """Make a hidden value of a buffer whose data are in their place, behind the room for the slot. Returns what the
+    slot says before its mark."""
+    slot = make_slot(memoryview(value)[SLOT_NBYTES:], seed=seed, index=index)[:MARK_OFFSET]
+    value[:SLOT_NBYTES] = slot + bytes(len(MARK))
+    return slot
 
 
 def unsealed(value: bytes | None, *, seed: int, index: int = 0) -> memoryview | None:

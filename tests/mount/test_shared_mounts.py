@@ -46,6 +46,14 @@ def recordings_of(mount: Mounted) -> list[str]:
     return sorted(name for name in os.listdir(mount.path / "recordings") if name.endswith(".mp3"))
 
 
+def true_bytes(standin: StandinThread, name: str) -> bytes:
+    """What the service has of a recording that is listed by that name."""
+    number = name.removesuffix(".mp3").rpartition("_")[2]
+    found = standin.account.object_for(f"/v2/calls/recordings/{number}.mp3")
+    assert found is not None
+    return found.read()
+
+
 def read_all(mount: Mounted) -> dict[str, bytes]:
     """Every recording that the mount lists, read whole."""
     return {name: (mount.path / "recordings" / name).read_bytes() for name in recordings_of(mount)}
@@ -83,6 +91,7 @@ def share(said: Said, home: Path, *, recordings: int) -> None:
             first, *others = at_once(mounts)
             assert len(first) >= recordings * 0.9
             assert all(other == first for other in others)
+            assert all(data == true_bytes(standin, name) for name, data in first.items())
             copy = sum(map(len, first.values()))
             bodies = sum(record.body_nbytes for record in standin.requests if record.kind not in LISTINGS)
             blocks = [mount.status()["shared"]["blocks"] for mount in mounts]
@@ -96,6 +105,20 @@ def share(said: Said, home: Path, *, recordings: int) -> None:
                 assert read_all(mount) == first
                 sent = sum(record.body_nbytes for record in standin.requests)
                 assert sent - alone_nbytes([mount]) - alone_nbytes(mounts) < 0.02 * copy + ANSWERS_NBYTES
+
+
+@pytest.mark.timeout(300)
+def test_mounts_read_on_whatever_the_server_does(said, home):
+    """Stopped, ended, and empty again: every recording is read whole, at once, by two mounts."""
+    with redis_server(home) as server, StandinThread(Account(seed=12, calls=20), credentials=CANARIES) as standin:
+        with machines(said, home, standin, server, count=2) as mounts:
+            names = recordings_of(mounts[0])
+            assert len(names) >= 16
+            for number, act in enumerate((server.freeze, server.thaw, server.stop, server.start)):
+                act()
+                for name in names[number::4]:
+                    for mount in mounts:
+                        assert (mount.path / "recordings" / name).read_bytes() == true_bytes(standin, name)
 
 
 @pytest.mark.timeout(300)

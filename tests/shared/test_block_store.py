@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.cache.disk_format import SLOT_NBYTES
+from cffs.cache.disk_format import MARK_OFFSET, SLOT_NBYTES
 from cffs.cache.types import ObjectVersion
 from cffs.core.units import BLOCK_NBYTES
 from cffs.shared.block_store import (
@@ -32,6 +32,11 @@ def value_of(keys: VersionKeys, index: int, filler: bytes = b"x") -> bytearray:
     value = bytearray(SLOT_NBYTES) + filler * keys.layout.block_range(index).nbytes
     hide(value, seed=keys.seed, index=index)
     return value
+
+
+def slots_of(keys: VersionKeys, *indexes: int, filler: bytes = b"x") -> dict[int, bytes]:
+    """What the slots of such blocks say."""
+    return {index: bytes(value_of(keys, index, filler)[:MARK_OFFSET]) for index in indexes}
 
 
 @given(FACTS)
@@ -66,12 +71,27 @@ async def test_a_block_is_found_once_it_is_shown(connect):
         for index in range(4):
             assert await store.put_hidden(keys, index, value_of(keys, index))
         assert await store.read(keys, range(4)) == []
-        assert await store.show(keys, [0, 1, 3]) == 3
+        assert await store.show(keys, slots_of(keys, 0, 1, 3)) == 3
         theirs = BlockStore(another)
         assert await theirs.read(theirs.keys_of(VERSION), range(4)) == [b"x" * BLOCK_NBYTES] * 2
         assert await theirs.read(theirs.keys_of(VERSION), range(3, 4)) == [b"x" * 5]
-        assert await store.show(keys, [2, 7]) == 1, "a block that was evicted stays away"
+        assert await store.show(keys, slots_of(keys, 1, 2)) == 2
         assert len(await theirs.read(theirs.keys_of(VERSION), range(4))) == 4
+
+
+async def test_an_answer_shows_its_own_bytes_alone(connect, server):
+    """Where another answer, which may prove wrong, has put other bytes meanwhile, or the block was evicted, nothing is
+    shown; equal bytes are."""
+    async with connect() as shared:
+        store, keys = BlockStore(shared), BlockStore(shared).keys_of(VERSION)
+        for index in range(3):
+            await store.put_hidden(keys, index, value_of(keys, index))
+        await store.put_hidden(keys, 0, value_of(keys, 0, b"wrong!"[:1]))
+        await store.put_hidden(keys, 1, value_of(keys, 1))
+        server.ask("DEL", keys.block(2))
+        assert await store.show(keys, slots_of(keys, 0, 1, 2)) == 1
+        assert await store.read(keys, range(2)) == []
+        assert await store.read(keys, range(1, 3)) == [b"x" * BLOCK_NBYTES]
 
 
 async def test_versions_and_accounts_never_meet(connect):
@@ -79,7 +99,7 @@ async def test_versions_and_accounts_never_meet(connect):
     async with connect() as server, connect(account="another") as other:
         store, keys = BlockStore(server), BlockStore(server).keys_of(VERSION)
         await store.put_hidden(keys, 0, value_of(keys, 0))
-        await store.show(keys, [0])
+        await store.show(keys, slots_of(keys, 0))
         for version in (
             VERSION._replace(key="v1:calls/recordings/1.mp3"),
             VERSION._replace(validator='"two"'),
@@ -96,7 +116,8 @@ async def test_a_block_under_the_key_of_another_is_none(connect, server):
         store, keys = BlockStore(shared), BlockStore(shared).keys_of(VERSION)
         for index in range(3):
             await store.put_hidden(keys, index, value_of(keys, index, bytes([index])))
-        await store.show(keys, range(3))
+        for index in range(3):
+            await store.show(keys, slots_of(keys, index, filler=bytes([index])))
         first, second = server.ask("GET", keys.block(0)), server.ask("GET", keys.block(1))
         for wrong in (second, first[:-1], first[:7], b"", first[:50] + b"?" + first[51:]):
             server.ask("SET", keys.block(0), wrong)
@@ -104,7 +125,7 @@ async def test_a_block_under_the_key_of_another_is_none(connect, server):
         server.ask("DEL", keys.block(0))
         server.ask("LPUSH", keys.block(0), "a list")
         assert await store.read(keys, range(3)) == []
-        assert await store.show(keys, [0, 1]) == 0
+        assert await store.show(keys, slots_of(keys, 0, 1)) == 0
         assert len(await store.read(keys, range(1, 3))) == 2
 
 
