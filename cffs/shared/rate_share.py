@@ -9,7 +9,8 @@ holds at once. What the others sent just before is not known, so a change is tak
     then                   up to the share within each window
     the server is back     for as long as others may not have noticed yet, the share holds beside the server's count
 
-A machine that the server never answered cannot know of others, and its share is the whole. Where there are more
+A machine that the server never answered cannot know of others, and its share is the whole; it begins evenly, because
+the server may only be late. Where there are more
 machines than requests in a window, the rate is kept on average, and a window may hold one request of each.
 
 Owns the times of this machine's departures. It must not know clocks or the server: times are seconds, passed in.
@@ -53,7 +54,7 @@ class OwnShare:
         self.limit = limit
         self.machines = 1
         self._left_at: deque[float] = deque()
-        self._answered_at: float | None = None
+        self._has_met = False
         self._gone_at: float | None = None
 
     @property
@@ -61,9 +62,9 @@ class OwnShare:
         """Whether the server did not answer when it was last asked."""
         return self._gone_at is not None
 
-    def note_answer(self, now: float) -> None:
+    def note_answer(self) -> None:
         """Note that the server answered."""
-        self._answered_at, self._gone_at = now, None
+        self._has_met, self._gone_at = True, None
 
     def note_gone(self, now: float) -> None:
         """Note that the server did not answer."""
@@ -79,11 +80,10 @@ class OwnShare:
     def seconds_to_wait(self, now: float) -> float:
         """0.0 where a request may leave by the share alone; else after how many seconds to ask again."""
         seconds = self._limit_seconds(self.limit.shared_by(self.machines), now)
-        if self._gone_at is not None and self._answered_at is not None:
-            silent_until = self._gone_at + min(self.limit.window_seconds, LONGEST_SILENCE_SECONDS)
-            seconds = max(seconds, silent_until - now)
-            if now < self._gone_at + self.limit.window_seconds:
-                seconds = max(seconds, self._limit_seconds(self.limit.shared_by(self.machines).evenly, now))
+        if self._gone_at is not None and now < self._gone_at + self.limit.window_seconds:
+            seconds = max(seconds, self._limit_seconds(self.limit.shared_by(self.machines).evenly, now))
+            if self._has_met:
+                seconds = max(seconds, self._gone_at + LONGEST_SILENCE_SECONDS - now)
         return 0.0 if seconds <= 0 else min(max(seconds, _SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
     def _limit_seconds(self, limit: WindowLimit, now: float) -> float:

@@ -183,18 +183,24 @@ class SharedCounter:
 
     async def take(self, _api: Api) -> float:
         """See RequestCounter. A checkpoint where the server is asked."""
-        now = trio.current_time()
-        if now < self._settled_at and (seconds := self._share.seconds_to_wait(now)) > 0:
-            if now - self._asked_at >= BEAT_SECONDS:
-                await self._ask(takes=False)
-            return seconds
-        answer = await self._ask(takes=True)
-        now = trio.current_time()
-        if answer is None:
-            seconds = self._share.seconds_to_wait(now)
-            self._was_alone |= not seconds
-        else:
-            seconds = answer.wait_seconds
+        seconds = 0.0
+        for _ in range(2):  # a second time where the first answer is that the server is back
+            now = trio.current_time()
+            is_careful = self._share.is_alone or now < self._settled_at
+            seconds = self._share.seconds_to_wait(now) if is_careful else 0.0
+            if seconds and not self._share.is_alone and now - self._asked_at < BEAT_SECONDS:
+                return seconds
+            answer = await self._ask(takes=not seconds)
+            now = trio.current_time()
+            if answer is None:
+                seconds = self._share.seconds_to_wait(now)
+                self._was_alone |= not seconds
+                return self._noted(seconds, now)
+            if not seconds:
+                return self._noted(answer.wait_seconds, now)
+        return seconds
+
+    def _noted(self, seconds: float, now: float) -> float:
         if not seconds:
             self._share.note_departure(now)
         return seconds
@@ -241,7 +247,7 @@ class SharedCounter:
 
     def _learn(self, answer: _Answer, now: float, *, was_alone: bool) -> None:
         share = self._share
-        share.note_answer(now)
+        share.note_answer()
         self._epoch = answer.epoch
         if was_alone:
             self._was_alone = False

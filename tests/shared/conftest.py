@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -29,9 +30,11 @@ def server(module_server: RedisServer) -> RedisServer:
 
 
 @asynccontextmanager
-async def connected(url: str, *, account: str = "an account", seconds: float = 5.0) -> AsyncIterator[SharedServer]:
+async def connected(
+    url: str, *, account: str = "an account", seconds: float = 5.0, ca_bundle: Path | None = None
+) -> AsyncIterator[SharedServer]:
     """A SharedServer whose first try is over."""
-    shared = SharedServer(parse_server_url(url), account=account)
+    shared = SharedServer(parse_server_url(url), account=account, ca_bundle=ca_bundle)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shared.keep_connected)
         await shared.first_try(seconds)

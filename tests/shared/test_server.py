@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
 from cffs.core.settings_options import RequestRate
 from cffs.core.source import Api
@@ -21,7 +22,7 @@ from cffs.shared.request_rate import SharedCounter
 from cffs.shared.server import CALL_SECONDS, MAX_VALUE_NBYTES, SharedServer
 from tests.shared.chaos_proxy import Fault, chaos_proxy
 from tests.shared.conftest import Connect, connected
-from tests.shared.redis_server import RedisServer, redis_cluster, redis_server
+from tests.shared.redis_server import RedisServer, free_port, redis_cluster, redis_server
 
 BLOCK = bytes(range(256)) * 512
 #: How much longer than promised a call may take on a busy machine.
@@ -236,7 +237,11 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+#: Left to `scripts/test --all`, because each waits for three tries.
+RARE = {Fault.DELAY, Fault.CUT, Fault.TOO_OLD}
+
+
+@pytest.mark.parametrize("fault", [pytest.param(one, marks=[pytest.mark.slow] * (one in RARE)) for one in FAULTS])
 async def test_what_networks_do(connect: Connect, server: RedisServer, fault: Fault) -> None:
     """Each fault costs one call; tries go on in the background, and once it is over all is well."""
     with chaos_proxy(server.port) as proxy:
@@ -342,3 +347,31 @@ async def test_the_user_of_the_documents(connect: Connect, server: RedisServer) 
             assert shared.counts.refused == 2
     finally:
         server.ask("ACL", "DELUSER", "cffs")
+
+
+async def test_by_tls(tmp_path: Path) -> None:
+    """rediss:// checks the certificate, against the authorities that are given; another one is refused in words."""
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    for name, one in (("ca.pem", authority), ("other.pem", other)):
+        one.cert_pem.write_to_path(tmp_path / name)
+    port = free_port()
+    files = ("--tls-cert-file", str(tmp_path / "cert.pem"), "--tls-key-file", str(tmp_path / "key.pem"))
+    options = (
+        "--tls-port",
+        str(port),
+        *files,
+        "--tls-ca-cert-file",
+        str(tmp_path / "ca.pem"),
+        "--tls-auth-clients",
+        "no",
+    )
+    with redis_server(tmp_path, options=options):
+        url = f"rediss://localhost:{port}"
+        async with connected(url, ca_bundle=tmp_path / "ca.pem") as shared:
+            assert (await one_of_each(shared))[1]
+        async with connected(url, ca_bundle=tmp_path / "other.pem") as shared:
+            assert await one_of_each(shared) == (None, False, None)
+            assert shared.trouble == "TLS failed: its certificate is not trusted, or it speaks no TLS"
