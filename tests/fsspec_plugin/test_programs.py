@@ -5,13 +5,16 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+import fsspec
 import pandas
 import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.fs
 import pytest
 import soundfile
+from fsspec.implementations.dirfs import DirFileSystem
 
-from tests.fsspec_plugin.conftest import true_bytes
+from tests.fsspec_plugin.conftest import bodies, true_bytes
 from tests.shared.redis_server import redis_server
 
 
@@ -59,10 +62,29 @@ def test_soundfile_decodes(fs, recordings, standin):
         assert (sound.read(rate) == true[rate : 2 * rate]).all()
 
 
+@pytest.mark.parametrize("cache", ["simplecache", "filecache"])
+def test_caches_of_fsspec_stand_in_front(options, recordings, standin, tmp_path, cache):
+    """A chained URL keeps the whole file on this machine, and asks for it once."""
+    where = {"callfire": options, cache: {"cache_storage": str(tmp_path / "kept")}}
+    for _ in range(2):
+        with fsspec.open(f"{cache}::callfire://recordings/{recordings[0]}.mp3", **where) as file:
+            assert file.read() == true_bytes(standin, recordings[0])
+    assert bodies(standin, recordings[0]) == 1
+
+
+def test_other_faces_of_fsspec(fs, options, recordings, standin):
+    """A mapping, a folder as a file system of its own, and a data set of PyArrow show what there is."""
+    name, whole = f"{recordings[0]}.mp3", true_bytes(standin, recordings[0])
+    mapping = fsspec.get_mapper("callfire://recordings", **options)
+    assert (mapping[name], len(mapping), "no such name" in mapping) == (whole, len(recordings), False)
+    assert DirFileSystem("recordings", fs).cat_file(name) == whole
+    assert len(fsspec.open_files("callfire://recordings/*.mp3", **options)) == len(recordings)
+    table = pyarrow.dataset.dataset("recordings/index.csv", format="csv", filesystem=fs)
+    assert table.count_rows() == len(recordings)
+
+
 def digest_of(path: str, options: dict[str, object]) -> str:
     """The digest of what a worker reads."""
-    import fsspec
-
     with fsspec.open(path, **options) as file:
         return sha256(file.read()).hexdigest()
 
@@ -85,8 +107,6 @@ def test_dask_cluster_reads_recordings(options, recordings, standin, tmp_path, m
         Client(cluster) as client,
     ):
         assert client.gather(client.map(digest_of, paths, options=options)) == true
-        import fsspec
-
         fs = fsspec.filesystem("callfire", **options)
         assert [sha256(data).hexdigest() for data in client.gather(client.map(fs.cat_file, paths))] == true
         rows = dask.bag.read_text("callfire://recordings/index.jsonl", storage_options=options).map(json.loads)

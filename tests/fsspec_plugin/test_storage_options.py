@@ -7,6 +7,7 @@ import pytest
 from cffs.core.settings_options import BY_NAME, CREDENTIALS
 from cffs.fsspec_plugin.filesystem import CallFireFileSystem
 from cffs.fsspec_plugin.storage_options import checked, has_meaning
+from tests.canary import CANARIES
 
 SECRET = "a-secret-value"
 
@@ -87,6 +88,23 @@ def test_settings_come_from_the_process_that_reads(monkeypatch, options, tmp_pat
     assert settings.uid == os.geteuid()
     assert checked(options | {"cache_size": "64M"}).settings().cache_nbytes == 64 * 2**20
     assert checked(options | {"memory_size": "32M"}).settings().memory_nbytes == 32 * 2**20
+
+
+def test_profile_of_a_config_file(monkeypatch, options, tmp_path):
+    """`config` and `profile` choose the account; a config that others can read is not used."""
+    for name in ("APIKEY", "LOGIN", "PASSWORD"):
+        monkeypatch.delenv(f"CFFS_{name}")
+    config = tmp_path / "config.toml"
+    config.write_text(f'[profile.support]\napikey = {CANARIES.apikey!r}\nmemory_size = "16M"\n')
+    config.chmod(0o600)
+    chosen = options | {"config": str(config), "profile": "support"}
+    assert checked(chosen).settings().credentials.apikey == CANARIES.apikey
+    assert checked(chosen).settings().memory_nbytes == 16 * 2**20
+    with pytest.raises(ValueError, match="no profile sales"):
+        checked(chosen | {"profile": "sales"}).settings()
+    config.chmod(0o644)
+    with pytest.raises(ValueError, match="run: chmod 600"):
+        checked(chosen).settings()
 
 
 def test_missing_credentials_are_reported_at_the_first_call(monkeypatch, options):
