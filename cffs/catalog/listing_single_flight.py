@@ -31,7 +31,7 @@ TakeListing = Callable[["Listing"], Awaitable[None]]
 
 
 class Listing:
-    """One listing: whether it runs, when it was last taken whole (trio's time), how it last failed.
+    """One listing: whether it runs, when it was last taken (trio's time), whether whole, how it last failed.
 
     `take` asks and stores, and calls `progressed` after each page. `age_seconds` is how long ago an earlier mount took
     it whole, None where none did: a listing that is young enough for `ls` stays so after a remount.
@@ -44,9 +44,11 @@ class Listing:
         self.failure: CffsError | None = None
         #: True where pages have come, but not the last: what is shown looks whole and is not.
         self.is_partial = False
+        #: True where it stopped before its end, since all of it was not wanted, and was not taken whole since.
+        self.is_stopped = False
         self._take = take
         self._running = False
-        self._whole_at = None if age_seconds is None else trio.current_time() - age_seconds
+        self._taken_at = None if age_seconds is None else trio.current_time() - age_seconds
         #: How long before this machine the oldest of its answers was asked for.
         self._oldest_seconds = 0.0
         self._failed_at: float | None = None
@@ -73,9 +75,11 @@ class Listing:
         self._progress = trio.Event()
 
     def refresh(self, background: Background, *, ttl_seconds: float) -> None:
-        """Start to take it in the background, unless it runs, is younger than `ttl_seconds`, or has failed just now."""
+        """Start to take it in the background, unless it runs, is younger than `ttl_seconds`, or has failed just now.
+        What stopped before its end is not young for whatever wants all of it."""
         now = trio.current_time()
-        fresh = self._whole_at is not None and now - self._whole_at < ttl_seconds
+        is_enough = not (self.is_stopped and self.is_wanted_whole)
+        fresh = is_enough and self._taken_at is not None and now - self._taken_at < ttl_seconds
         burnt = self._failed_at is not None and now - self._failed_at < RETRY_SECONDS
         if self._running or fresh or burnt:
             return
@@ -94,7 +98,8 @@ class Listing:
             await self._wait()
 
     async def wait_whole(self) -> None:
-        """Return when the listing does not run any more. A checkpoint if it waits; cancelled, the listing goes on."""
+        """Return when the listing does not run any more: where all of it is wanted, it was taken whole or it failed. A
+        checkpoint if it waits; cancelled, the listing goes on."""
         while self._running:
             await self._wait()
 
@@ -120,7 +125,7 @@ class Listing:
             self._running = False
             self.failure = failure
             if failure is None:
-                self._whole_at, self._failed_at, self.is_partial = now - self._oldest_seconds, None, False
+                self._taken_at, self._failed_at, self.is_partial = now - self._oldest_seconds, None, False
             else:
                 self._failed_at = now
             self._wake()

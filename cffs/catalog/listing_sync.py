@@ -65,8 +65,6 @@ class ListingSync:
         self._ttl_seconds = ttl_seconds
         self._wall_ms = wall_ms
         self._were_listed: set[str] = set()
-        #: True once the account was seen to have more calls than are listed for a look at one campaign.
-        self._is_large = False
         #: By listing, how many entries of its pages were no usable record at its last refresh.
         self._refused: dict[str, int] = {}
         self._listings: dict[str, Listing] = {}
@@ -98,7 +96,7 @@ class ListingSync:
         if name == "calls":
             if campaign_id is None:
                 listing.is_wanted_whole = True
-            elif self._is_large and not listing.running and not self.was_listed("calls"):
+            elif listing.is_stopped and not listing.running:
                 listing = self._of_campaign(name, campaign_id, partial(self._take_calls, campaign_id=campaign_id))
         listing.refresh(self._background, ttl_seconds=self._ttl_seconds)
         return listing
@@ -158,10 +156,13 @@ class ListingSync:
         large, and only one campaign is wanted."""
         if (v2 := self._account.v2) is None:
             return
+        may_stop = campaign_id is None and not listing.is_wanted_whole
         calls = self._calls_since(v2, listing.name, campaign_id)
-        is_enough = campaign_id is None and not listing.is_wanted_whole
-        if await self._take_pages(listing, Family.CALLS, calls, bulk_upserts.put_calls, may_stop=is_enough):
+        is_whole = await self._take_pages(listing, Family.CALLS, calls, bulk_upserts.put_calls, may_stop=may_stop)
+        if is_whole:
             await self._catalog.write(partial(calls.mark, name=listing.name))
+        elif may_stop and listing.is_stopped and listing.is_wanted_whole:  # only since its first page came
+            await self._take_calls(listing)
 
     def _calls_since(self, v2: V2Client, name: str, campaign_id: int | None) -> "_Calls":
         """The calls to ask for: all of them where that was not done for a day, or nothing says what is new."""
@@ -192,7 +193,7 @@ class ListingSync:
                     await self._put(put, page.items)
                     self._account.capabilities.note(family, is_offered=True)
                     if may_stop and count == 1 and (page.total or 0) > LARGE_CALLS and not listing.is_wanted_whole:
-                        self._is_large = True
+                        listing.is_stopped = True
                         return False
                     listing.progressed()
         except OperationNotOffered:
@@ -204,6 +205,7 @@ class ListingSync:
             self._refused[listing.name] = refused
             log.warning("rows left out listing=%s count=%d: they are no records, or have no id", listing.name, refused)
         await self._mark_listed(listing.name, at_ms=started_ms - int(oldest_seconds * MS_PER_SECOND))
+        listing.is_stopped = False
         return True
 
     async def _put(self, put: Callable[[sqlite3.Connection, Sequence[Row]], None], rows: Sequence[Row]) -> None:
@@ -226,8 +228,10 @@ class ListingSync:
                     listing.progressed()
             if calls.failure is not None:
                 raise calls.failure
-            if self.was_listed("calls", campaign_id):
+            if self.was_listed("calls", campaign_id) and not calls.is_stopped:
                 break
+        else:
+            return
         unknown = self._catalog.calls_without_recordings(limit=MOST_CALLS + 1, campaign_id=campaign_id)
         if len(unknown) > MOST_CALLS:
             log.warning("this service lists recordings call by call: asking about the newest %d calls only", MOST_CALLS)

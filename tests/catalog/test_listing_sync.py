@@ -290,3 +290,72 @@ async def test_whoever_wants_all_of_a_large_account_gets_it(make_both: MakeBoth,
     await listing.wait_whole()
     assert listings.was_listed("calls")
     assert catalog.counts()["calls"] == 20_500
+
+
+class LargeAccount:
+    """20,500 calls, half of them of campaign 5, and `asked`: each question's offset and campaign."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int | None]] = []
+        self.calls = [call(n, recordings=(), campaign_id=5 + n % 2) for n in range(1, 20_501)]
+
+    async def __call__(
+        self, *, limit: int, offset: int, interval_begin_ms: int | None = None, campaign_id: int | None = None
+    ) -> Any:
+        self.asked.append((offset, campaign_id))
+        calls = [one for one in self.calls if campaign_id in (None, one.campaign_id)]
+        return page(calls[offset : offset + limit], limit=limit, total=len(calls))
+
+
+@pytest.mark.parametrize("name", ["calls", "recordings"])
+async def test_a_pass_that_stopped_early_is_not_a_whole_one(make_both: MakeBoth, catalog: Catalog, name: str) -> None:
+    """After a look at one campaign of a large account, whatever wants the whole gets it at once, within the time to
+    live, and nothing is marked as listed that was not."""
+    origin = LargeAccount()
+    _account, listings = make_both(FakeV2(find_calls=origin))
+    look = listings.refreshed("calls", 5)
+    assert look is not None
+    await look.wait_whole()
+    assert origin.asked == [(0, None)]
+    assert not listings.was_listed(name)
+    await whole(listings, name)
+    assert {offset for offset, campaign_id in origin.asked if campaign_id is None} == set(range(0, 20_500, 1000))
+    assert catalog.counts()["calls"] == 20_500
+    assert listings.was_listed("calls")
+    assert listings.was_listed(name)
+
+
+async def test_the_whole_is_wanted_while_an_early_stop_ends(make_both: MakeBoth, catalog: Catalog) -> None:
+    """A demand for the whole that comes after the first page, before that pass has ended, is not lost."""
+    origin = LargeAccount()
+    _account, listings = make_both(FakeV2(find_calls=origin))
+    look = listings.refreshed("calls", 5)
+    assert look is not None
+    while not look.is_stopped:
+        await trio.lowlevel.checkpoint()
+    assert look.running
+    await whole(listings, "calls")
+    assert catalog.counts()["calls"] == 20_500
+    assert listings.was_listed("calls")
+
+
+async def test_a_large_account_that_was_listed_whole_long_ago(
+    make_both: MakeBoth, catalog: Catalog, wall: Wall
+) -> None:
+    """A later mount asks for a page of all calls, then for those of the campaign alone, each once within the time to
+    live: what is new there is found."""
+    origin = LargeAccount()
+    _account, listings = make_both(FakeV2(find_calls=origin))
+    await whole(listings, "calls")
+    origin.asked.clear()
+    origin.calls.append(call(20_501, recordings=None, campaign_id=5))
+    wall.now_ms += FULL_PASS_MS + 1
+    v2 = FakeV2(find_calls=origin, find_call_recordings=())
+    _account, listings = make_both(v2)
+    for _ in range(3):
+        look = listings.refreshed("calls", 5)
+        assert look is not None
+        await look.wait_whole()
+    assert origin.asked[:2] == [(0, None), (0, 5)]
+    assert sorted(origin.asked[1:]) == [(offset, 5) for offset in range(0, 10_251, 1000)]
+    assert catalog.call(20_501) is not None
