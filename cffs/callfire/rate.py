@@ -168,6 +168,7 @@ class RateQueue:
         first."""
         first = self._first()
         if first is waiter and not waiter.is_awaited() and any(coming.is_awaited() for coming in self._coming):
+            waiter.has_asked = True  # it is the one that looks again, and hands the turn on where it is not its own
             return _LOOK_SECONDS
         if self._is_asking or first is not waiter:
             if waiter.has_asked:

@@ -82,8 +82,11 @@ class Sharing:
         """The line of status.json, while the server cannot be had."""
         if self.server.is_up:
             return []
-        share = f"1/{self.counter.machines} of the rate" if self.counter.machines > 1 else "the whole rate"
-        return [f"shared server {self.server.shown}: {self.server.trouble}; until it is back this machine has {share}"]
+        left = "shares nothing"
+        if self.settings.rate is not None:
+            count = self.counter.machines
+            left = f"has {f'1/{count} of the rate' if count > 1 else 'the whole rate'}, and shares nothing"
+        return [f"shared server {self.server.shown}: {self.server.trouble}; until it is back this machine {left}"]
 
     def report(self) -> dict[str, object]:
         """The field `shared` of status.json."""

@@ -98,6 +98,28 @@ async def test_a_prefetch_that_gets_a_reader_is_demand(autojump_clock):
     assert order == ["d", "a", "b", "c"]
 
 
+async def test_one_that_gets_a_reader_behind_one_that_lets_demand_pass(autojump_clock):
+    """A background request that waits for demand on its way does not keep the turn from one behind it that became
+    demand meanwhile."""
+    queue, has_reader, left = queue_of("10/s"), False, []
+
+    async def ask(name: str, is_awaited) -> None:
+        await queue.admit(Api.V1, is_awaited=is_awaited)
+        left.append(name)
+
+    arrived = await queue.approach("limiter", is_awaited=demand.always)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "background", demand.never)
+        await trio.sleep(0.01)
+        nursery.start_soon(ask, "prefetch", lambda: has_reader)
+        await trio.sleep(0.01)
+        has_reader = True
+        await trio.sleep(0.2)
+        assert left == ["prefetch"]
+        arrived()
+    assert left == ["prefetch", "background"]
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_a_cancelled_wait_counts_nothing(autojump_clock, is_first):
     """Whichever waiter leaves, the next one leaves when it would have, and the number waiting is right."""

@@ -98,7 +98,7 @@ async def test_a_server_that_is_gone(settings: Settings, tmp_path: Path, caplog:
         assert sharing.notes() == [
             (
                 f"shared server {running.url}: no connection: Connection refused; "
-                "until it is back this machine has the whole rate"
+                "until it is back this machine has the whole rate, and shares nothing"
             )
         ]
         assert await sharing.counter.take(Api.V1) == 0.0

@@ -7,6 +7,7 @@ import time
 
 from tests.callfire.test_departure_log import most_in_a_span
 from tests.mount.mounting import WATCHDOG_SECONDS, account_variables, mounted, run, until
+from tests.shared.redis_server import RedisServer
 
 
 def test_many_programs_keep_to_the_rate(said, home, standin):
@@ -71,3 +72,38 @@ def test_a_rate_that_is_none(said, home, standin):
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert "10/s or 600/min" in done.stderr
     assert not standin.requests
+
+
+def test_two_mounts_have_one_rate(said, home, standin):
+    """Mounts that share a server keep to one rate together. One that starts before the server says so in one line,
+    works, and joins; the password of the URL shows nowhere."""
+    server = RedisServer(home, options=("--requirepass", "sHaReDsEcReT"))
+    url = server.url.replace("//", "//:sHaReDsEcReT@")
+    variables = account_variables(standin)
+    options = ("--rate", "10/s", "--shared", url)
+    try:
+        with mounted(said, home, variables, *options) as early:
+            notice = f"shared server {server.url}: no connection: Connection refused; until it is back this machine has"
+            assert any(notice in text for text in said.outputs)
+            assert [line for line in early.status()["notes"] if line.startswith(notice)]
+            server.start()
+            other = home / "other"
+            other.mkdir()
+            with mounted(said, other, variables, *options) as late:
+                until(lambda: [mount.status()["shared"]["machines"] for mount in (early, late)] == [2, 2])
+                names = sorted(os.listdir(early.path / "recordings"))[:16]
+                readers = [
+                    subprocess.Popen(
+                        ["cat", *names[index::4]], cwd=mount.path / "recordings", stdout=subprocess.DEVNULL
+                    )
+                    for mount in (early, late)
+                    for index in range(4)
+                ]
+                assert [reader.wait(WATCHDOG_SECONDS) for reader in readers] == [0] * 8
+                assert [mount.status()["shared"]["rate"] for mount in (early, late)] == ["together"] * 2
+                shown = run(said, home, "status", early.path, **variables).stdout
+                assert f"  shared    server {server.url}, state up, machines 2, rate together" in shown
+    finally:
+        server.stop()
+    assert most_in_a_span([record.started_at for record in standin.requests], 1.0) <= 10
+    assert not any("sHaReDsEcReT" in text for text in said.outputs)
