@@ -4,7 +4,9 @@ import copy
 import io
 import wave
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from cffs.core.units import BLOCK_NBYTES
 from tests.fsspec_plugin.conftest import true_bytes
@@ -40,6 +42,42 @@ def test_reads_in_order_and_at_random(fs, path, whole):
         assert file.read(0) == b""
         assert file.peek(1)[:1] == whole[7:8]
         assert file.read() == whole[7:]
+
+
+STEPS = ["read", "readinto", "read1", "readline", "from start", "from here", "from end"]
+
+
+def test_any_steps_give_what_an_ordinary_file_gives(fs, path, whole, tmp_path):
+    """Whatever a program does with an open file, in any order, it sees what it would of an ordinary file."""
+    (tmp_path / "whole").write_bytes(whole)
+    step = strategies.tuples(strategies.sampled_from(STEPS), strategies.integers(-600_000, 900_000))
+
+    @hypothesis.settings(max_examples=60)
+    @hypothesis.given(steps=strategies.lists(step, max_size=12))
+    def compare(steps: list[tuple[str, int]]) -> None:
+        with fs.open(path) as file, (tmp_path / "whole").open("rb") as true:
+            for step, number in steps:
+                assert seen(file, step, number) == seen(true, step, number), (step, number)
+                assert file.tell() == true.tell()
+
+    compare()
+
+
+def seen(file: io.BufferedReader, step: str, number: int) -> object:
+    """What one step on a file returns; that it was refused (an ordinary file raises OSError where ours, as fsspec's,
+    raises ValueError)."""
+    try:
+        if step.startswith("from"):
+            return file.seek(number, ["from start", "from here", "from end"].index(step))
+        if step == "readinto":
+            target = bytearray(abs(number))
+            return file.readinto(target), bytes(target)
+        if step == "read1":  # how much one read has is up to the file
+            data = file.read1(min(abs(number), 1000))
+            return bool(data), file.seek(-len(data), io.SEEK_CUR)
+        return file.read(number) if step == "read" else file.readline(abs(number))
+    except (OSError, ValueError):
+        return "refused"
 
 
 def test_readinto(fs, path, whole):
