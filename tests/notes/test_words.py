@@ -1,8 +1,10 @@
 """The index of words: what is written is found, whatever was written before."""
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,22 @@ def test_what_changes_is_found_as_it_is_now(index: WordIndex, store: NoteStore) 
     store.remove(NoteKey(1, "md"))
     assert found(index, store, "second") == []
     assert index.stale(store) == []
+
+
+def test_the_index_is_small(store: NoteStore, tmp_path: Path) -> None:
+    """Less than a third of the text, where words are as frequent as in speech (the n-th has a share of 1/n)."""
+    dice = random.Random(5)
+    vocabulary = [f"{number:05x}" for number in range(3_000)]
+    shares = list(accumulate(1 / number for number in range(1, len(vocabulary) + 1)))
+    nbytes = 0
+    for recording_id in range(1, 201):
+        text = " ".join(dice.choices(vocabulary, cum_weights=shares, k=1700))
+        write(store, recording_id, "txt", text)
+        nbytes += len(text)
+    index = WordIndex(tmp_path / "small.sqlite")
+    index.update(store, index.stale(store))
+    index.close()
+    assert (tmp_path / "small.sqlite").stat().st_size < nbytes / 3
 
 
 def test_a_damaged_index_is_made_again(store: NoteStore, tmp_path: Path) -> None:
