@@ -48,10 +48,15 @@ def main() -> None:
 
         catalogue.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["fleet"]:
+        from bench_cases import fleet
+
+        fleet.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Reads by cffs, rclone, JuiceFS, httpdirfs and curl from one nginx on 127.0.0.1, in rounds.",
-        epilog="'scripts/bench catalogue' measures the catalogue alone.",
+        epilog="'scripts/bench catalogue' measures the catalogue alone, 'scripts/bench fleet' machines that share.",
     )
     parser.add_argument("--quick", action="store_true", help="one round, without the slowest; under 3 minutes")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds  [{ROUNDS}]")

@@ -1,0 +1,192 @@
+# ruff: noqa: T201  # a script prints
+"""A fleet that shares: three mounts, and a Dask cluster of four workers, over one Redis.
+
+It owns what is read and how that is printed: what the origin sent against one copy, listings asked for, times, and how
+long a hit takes. All of it runs on this machine, so times are those of its processors; the copies are what counts.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import trio
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT))
+from cffs.core.byte_range import ByteRange  # noqa: E402
+from cffs.core.units import BLOCK_NBYTES  # noqa: E402
+from cffs.standin.account import Account  # noqa: E402
+from cffs.standin.thread import StandinThread  # noqa: E402
+from tests.mount.mounting import account_variables, environment  # noqa: E402
+from tests.reader.simulated_link import Origin, Remote  # noqa: E402
+from tests.shared.conftest import connected  # noqa: E402
+from tests.shared.redis_server import RedisServer, redis_server  # noqa: E402
+from tests.shared.sharing_machines import machine, recording, written  # noqa: E402
+
+MOUNTS, WORKERS, THREADS, HITS = 3, 4, 2, 200
+#: Reads a mount's recordings one after the other, and says how many bytes they have.
+READ_MOUNT = """
+import os, sys
+folder = sys.argv[1] + "/recordings/"
+print(sum(len(open(folder + name, "rb").read()) for name in sorted(os.listdir(folder)) if name.endswith(".mp3")))
+"""
+
+
+@dataclass
+class Fleet:
+    """The service, the server, and the mounts that run now."""
+
+    standin: StandinThread
+    redis: RedisServer
+    home: Path
+    copy_nbytes: int
+    mounts: list[Path] = field(default_factory=list)
+
+    def variables(self, *, shares: bool) -> dict[str, str]:
+        """The environment of a mount or a worker."""
+        return account_variables(self.standin) | ({"CFFS_SHARED": self.redis.url} if shares else {})
+
+    def sent(self) -> str:
+        """What the service sent and was asked since the last look, in words."""
+        records = self.standin.requests
+        self.standin.log.clear()
+        audio = [record for record in records if "Mp3" in record.kind or "Recording" in record.kind]
+        nbytes = sum(record.body_nbytes for record in audio if record.kind != "listRecordings")
+        listings = sum(record.kind == "findCalls" for record in records)
+        return f"{nbytes / self.copy_nbytes:7.3f} copies {len(audio):5d} requests {listings:2d} findCalls"
+
+    def alone(self) -> int:
+        """How many blocks the mounts asked for without the server."""
+        statuses = [json.loads((path / ".cffs/status.json").read_bytes()) for path in self.mounts]
+        return sum(status["shared"]["blocks"]["alone"] for status in statuses if "shared" in status)
+
+
+def main(arguments_given: list[str]) -> None:
+    """Print one line for each figure."""
+    parser = argparse.ArgumentParser(prog="scripts/bench fleet")
+    parser.add_argument("--recordings", type=int, default=300, help="recordings of the account  [300]")
+    arguments = parser.parse_args(arguments_given)
+    if shutil.which("redis-server") is None:
+        raise SystemExit("scripts/bench fleet: missing: redis-server\nas root: apt-get install redis-server")
+    account = Account(seed=11, calls=arguments.recordings, uncampaigned_every=10)
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cffs-bench-", ignore_cleanup_errors=True)))
+        redis = stack.enter_context(redis_server(home))
+        standin = stack.enter_context(StandinThread(account))
+        with mounted(Fleet(standin, redis, home, 1), 1, shares=False) as (mount,):
+            (copy_nbytes,) = read_at_once([mount])
+        fleet = Fleet(standin, redis, home, copy_nbytes)
+        fleet.sent()
+        print(f"{arguments.recordings} recordings, {copy_nbytes / 1e6:.1f} MB, {os.cpu_count()} processors")
+        mounts(fleet, shares=False)
+        mounts(fleet, shares=True)
+        dask(fleet, "Dask, the server has all")
+        redis.ask("FLUSHALL")
+        dask(fleet, "Dask, the server is empty")
+        redis.ask("FLUSHALL")
+        trio.run(hits, redis.url)
+
+
+def mounts(fleet: Fleet, *, shares: bool) -> None:
+    """Three mounts read everything at the same time."""
+    with mounted(fleet, MOUNTS, shares=shares) as paths:
+        fleet.sent()
+        began_at = time.perf_counter()
+        found = read_at_once(paths)
+        seconds = time.perf_counter() - began_at
+        if found != [fleet.copy_nbytes] * MOUNTS:
+            raise SystemExit(f"bench: the mounts have {found} bytes, and not {fleet.copy_nbytes} each")
+        what = "three mounts that share" if shares else "three mounts, each by itself"
+        rate = MOUNTS * fleet.copy_nbytes / seconds / 1e6
+        print(f"{what:32} {seconds:6.2f} s {rate:7.1f} MB/s {fleet.sent()} {fleet.alone():4d} blocks alone")
+
+
+@contextmanager
+def mounted(fleet: Fleet, count: int, *, shares: bool) -> Iterator[list[Path]]:
+    """That many new mounts, as of machines of their own."""
+    with ExitStack() as stack:
+        for number in range(count):
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fleet.home, ignore_cleanup_errors=True)))
+            path = home / f"mnt{number}"
+            path.mkdir()
+            cffs = [sys.executable, "-m", "cffs.cli"]
+            env = environment(home, fleet.variables(shares=shares))
+            subprocess.run([*cffs, "mount", "--log-file", home / "log", path], env=env, cwd=ROOT, check=True)
+            stack.callback(subprocess.run, [*cffs, "umount", path], env=env, cwd=ROOT, check=True)
+            fleet.mounts.append(path)
+        try:
+            yield list(fleet.mounts)
+        finally:
+            fleet.mounts.clear()
+
+
+def read_at_once(paths: list[Path]) -> list[int]:
+    """How many bytes of recordings a process read of each mount, all of them at the same time."""
+    readers = [
+        subprocess.Popen([sys.executable, "-c", READ_MOUNT, path], stdout=subprocess.PIPE, text=True) for path in paths
+    ]
+    return [int(reader.communicate()[0]) for reader in readers]
+
+
+def read_through_fsspec(path: str) -> tuple[int, str]:
+    """The size and digest of what a worker reads."""
+    import fsspec
+
+    with fsspec.open(path) as file:
+        data = file.read()
+    return len(data), sha256(data).hexdigest()
+
+
+def dask(fleet: Fleet, what: str) -> None:
+    """A cluster of four workers reads each recording once, through `callfire://`."""
+    from distributed import Client, LocalCluster
+
+    folder = tempfile.mkdtemp(dir=fleet.home)
+    os.environ |= environment(Path(folder), fleet.variables(shares=True))
+    os.chdir(folder)
+    cluster = LocalCluster(
+        n_workers=WORKERS, threads_per_worker=THREADS, processes=True, host="127.0.0.1", dashboard_address=None
+    )
+    with cluster, Client(cluster) as client:
+        account = fleet.standin.account
+        ids = [one for call_id in account.call_ids() for one in account.recording_ids(call_id)]
+        paths = [f"callfire://recordings/{one}.mp3" for one in ids]
+        client.gather(client.map(len, paths))  # the workers have started
+        fleet.sent()
+        began_at = time.perf_counter()
+        found = client.gather(client.map(read_through_fsspec, paths))
+        seconds = time.perf_counter() - began_at
+    nbytes = sum(size for size, _digest in found)
+    print(f"{what:32} {seconds:6.2f} s {nbytes / seconds / 1e6:7.1f} MB/s {fleet.sent()}")
+
+
+async def hits(url: str) -> None:
+    """How long a hit of one block takes, from the question to its bytes."""
+    origin, source = Origin(), recording(1)
+    remote = origin.objects[source.key] = Remote(total=HITS * BLOCK_NBYTES)
+    async with connected(url) as server, machine(server, origin) as one, machine(server, origin) as two:
+        await one.read_all(source)
+        await written(one)
+        took = []
+        for index in range(HITS):
+            wanted = ByteRange(index * BLOCK_NBYTES, (index + 1) * BLOCK_NBYTES)
+            buffer = memoryview(bytearray(BLOCK_NBYTES))
+            began_at = time.perf_counter()
+            async with two.opener.open_range(source, wanted) as answer:
+                nbytes = await answer.receive_into(buffer)
+            took.append(time.perf_counter() - began_at)
+            if buffer[:nbytes] != remote.content(wanted.start, BLOCK_NBYTES):
+                raise SystemExit("bench: a wrong byte")
+        cuts = statistics.quantiles(took, n=100)
+        print(f"a hit of 128 KiB: median {cuts[49] * 1000:.2f} ms, p90 {cuts[89] * 1000:.2f} ms, {two.sharing.counts}")
