@@ -16,11 +16,11 @@ origin, and a block is taken for nothing but the bytes that its checksum names. 
 It owns what this machine saw of versions. It must not know HTTP, and who reads.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 from cachetools import LRUCache
@@ -37,6 +37,8 @@ from cffs.reader.range_opener import Answer, RangeOpener
 from cffs.reader.shared_transfer import AnswerShare, BlockSharing, SharedAnswer, StatedAnswer, TeedAnswer
 from cffs.shared.block_store import SharedFacts, VersionKeys, is_shareable
 from cffs.shared.leases import FetchLease, Holder, Present, worth_waiting
+
+T = TypeVar("T")
 
 #: All that is asked of the server before the origin is: see cffs/docs/sharing.md#the-server.
 _LOOK_SECONDS: Final = 0.05
@@ -132,12 +134,9 @@ class SharedOpener:
         pause, began_at, counts = _FIRST_PAUSE_SECONDS, trio.current_time(), self._sharing.counts
         search, late_in_a_row = _Search(source, wanted, pinned), 0
         while True:
-            found: _Here | FetchLease | Holder | None = None
-            with trio.move_on_after(_LOOK_SECONDS) as looking:
-                found = await self._look(search)
-            is_late = looking.cancelled_caught and self._sharing.store.is_up
-            if is_late and search.is_waiting and late_in_a_row < _MOST_LATE:
-                late_in_a_row += 1  # the server is there, and one of the machines is busy
+            found = await self._look(search)
+            if found is None and search.is_late and self._sharing.store.is_up and late_in_a_row < _MOST_LATE:
+                late_in_a_row += 1  # the server is there, and this machine is busy
                 continue
             if not isinstance(found, Holder):
                 if isinstance(found, FetchLease):
@@ -163,8 +162,9 @@ class SharedOpener:
 
     async def _look(self, search: "_Search") -> _Here | FetchLease | Holder | None:
         """Look for the wanted bytes, and take the lease of them where they are not there: in one step for a version
-        that no facts name yet and while another machine is waited for, in two or three else."""
+        that no facts name yet and while another machine is waited for, in two or three else. It takes 50 ms at most."""
         store, key = self._sharing.store, search.source.key
+        search.begin_look()
         if search.named is None and search.pinned.validator is not None:
             search.named = self._named(key, search.pinned, _facts_of(search.pinned))
             if search.named is None:
@@ -181,7 +181,7 @@ class SharedOpener:
             if search.is_statement:
                 return self._stated(named, search.source)
             if not is_polling:
-                here = await self._here(named, search.wanted)
+                here = await self._here(named, search)
                 if here is not None or not store.is_up:
                     return here
             keys = [named.keys.block(index) for index in search.units[:_MOST_LOOKED_AT]] if search.trusts_marks else []
@@ -199,9 +199,9 @@ class SharedOpener:
         if units:
             kind = "facts" if search.is_statement else "blocks"
             leases_key = store.leases_key(key, kind)
-            return await self._sharing.leases.take(leases_key, units.start, units.stop, present=present)
+            return await search.within(self._sharing.leases.take(leases_key, units.start, units.stop, present=present))
         if present and search.named is None:
-            found = await self._sharing.store.read_small(present[0])
+            found = await search.within(self._sharing.store.read_small(present[0]))
             return None if found is None else Present(*found)
         return None
 
@@ -230,11 +230,11 @@ class SharedOpener:
 
         return _Here(StatedAnswer(named.facts, bring), named.keys.version)
 
-    async def _here(self, named: _Named, wanted: ByteRange) -> _Here | None:
-        wanted = wanted.clamped(named.facts.total_nbytes)
+    async def _here(self, named: _Named, search: "_Search") -> _Here | None:
+        wanted = search.wanted.clamped(named.facts.total_nbytes)
         if not wanted:
             return None  # the origin says what that means
-        blocks = await self._sharing.store.read(named.keys, blocks_of(wanted)[:_MOST_AT_ONCE])
+        blocks = await search.within(self._sharing.store.read(named.keys, blocks_of(wanted)[:_MOST_AT_ONCE]))
         if not blocks:
             return None
         self._sharing.counts.hit += len(blocks)
@@ -258,7 +258,7 @@ class SharedOpener:
             async with self._opener.open_range(source, byte_range, pinned=pinned) as answer:
                 share = self._share_of(source.key, answer, pinned, lease)
                 if share is None and lease is not None:  # machines that wait for it wait for nothing
-                    self._give_back(lease)
+                    self._give_back(source.key, lease)
                     lease = None
                 yield TeedAnswer(answer, share, waited_seconds=waited_seconds)
         except RemoteObjectChanged:
@@ -267,7 +267,7 @@ class SharedOpener:
                 self._refute(ObjectVersion(source.key, pinned.validator, pinned.total))
             raise
         except RemoteObjectMissing:
-            self._sharing.queue.add(partial(self._sharing.store.drop_facts, source.key))
+            self._sharing.queue.add(source.key, partial(self._sharing.store.drop_facts, source.key))
             raise
         except MalformedAnswer:
             is_right = False
@@ -276,10 +276,10 @@ class SharedOpener:
             if share is not None:
                 share.close(is_right=is_right)
             elif lease is not None:
-                self._give_back(lease)
+                self._give_back(source.key, lease)
 
-    def _give_back(self, lease: FetchLease) -> None:
-        self._sharing.queue.add(partial(self._sharing.leases.give_back, lease))
+    def _give_back(self, key: str, lease: FetchLease) -> None:
+        self._sharing.queue.add(key, partial(self._sharing.leases.give_back, lease))
 
     def _share_of(
         self, key: str, answer: Answer, pinned: Pinned | None, lease: FetchLease | None
@@ -305,7 +305,7 @@ class SharedOpener:
     def _refute(self, version: ObjectVersion) -> None:
         """Never use the version again, and take its facts from the other machines."""
         self._refuted[version] = True
-        self._sharing.queue.add(partial(self._drop_facts_of, version))
+        self._sharing.queue.add(version.key, partial(self._drop_facts_of, version))
 
     async def _drop_facts_of(self, version: ObjectVersion) -> None:
         found = await self._sharing.store.facts(version.key)
@@ -327,6 +327,28 @@ class _Search:
     trusts_marks: bool = True
     #: Whether another machine is waited for.
     is_waiting: bool = False
+    #: Until when the look that is under way may ask the server, and whether it has asked.
+    until: float = 0.0
+    has_asked: bool = False
+
+    def begin_look(self) -> None:
+        """Begin to count the time of a look."""
+        self.until, self.has_asked = trio.current_time() + _LOOK_SECONDS, False
+
+    @property
+    def is_late(self) -> bool:
+        """True where the time of the look went by."""
+        return trio.current_time() >= self.until
+
+    async def within(self, call: Awaitable[T]) -> T | None:
+        """What the call returns, within the time of the look, else None. The first one has that time by itself, so that
+        the server's breaker takes notice of it."""
+        if not self.has_asked:
+            self.has_asked = True
+            return await call
+        with trio.move_on_at(self.until):
+            return await call
+        return None
 
     @property
     def is_statement(self) -> bool:

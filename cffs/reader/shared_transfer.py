@@ -27,6 +27,9 @@ from cffs.shared.write_queue import WriteQueue
 _MOST_WAITING: Final = 4
 #: A lease is renewed at most this often; it lasts ten times as long.
 _RENEW_SECONDS: Final = 0.2
+#: A write that is not answered in time is tried once more: without it others would fetch the whole object again. Where
+#: the server is gone, that costs nothing.
+_TRIES: Final = 2
 
 
 @dataclass(slots=True)
@@ -174,33 +177,37 @@ class AnswerShare:
         if self._is_public:
             return
         self._is_public = True
-        key = self._keys.version.key
-        self._sharing.queue.add(partial(self._sharing.store.put_facts, key, self._facts))
         waiting, self._waiting = self._waiting, {}
         for index, value in waiting.items():
             self._enqueue(index, value)
 
     def close(self, *, is_right: bool) -> None:
-        """Show the blocks to others, unless the answer proved wrong; then give the lease back."""
+        """Show the blocks to others, unless the answer proved wrong, and give the lease back."""
         if is_right and self._is_public:
-            self._sharing.queue.add(self._show)
-        if self._lease is not None:
-            self._sharing.queue.add(partial(self._sharing.leases.give_back, self._lease))
+            self._sharing.queue.add(self._keys.version.key, self._finish)
+        elif self._lease is not None:
+            self._sharing.queue.add(self._keys.version.key, partial(self._sharing.leases.give_back, self._lease))
 
     def _enqueue(self, index: int, value: bytearray) -> None:
-        self._sharing.queue.add(partial(self._put_hidden, index, value), nbytes=len(value))
+        self._sharing.queue.add(self._keys.version.key, partial(self._put_hidden, index, value), nbytes=len(value))
 
     async def _put_hidden(self, index: int, value: bytearray) -> None:
         slot = hide(value, seed=self._keys.seed, index=index)
-        if await self._sharing.store.put_hidden(self._keys, index, value):
-            self._put[index] = slot
+        for _ in range(_TRIES):
+            if await self._sharing.store.put_hidden(self._keys, index, value):
+                self._put[index] = slot
+                break
         now = trio.current_time()
         if self._lease is not None and now - self._renewed_at >= _RENEW_SECONDS:
             self._renewed_at = now
             await self._sharing.leases.renew(self._lease, index + 1)
 
-    async def _show(self) -> None:
-        self._sharing.counts.put += await self._sharing.store.show(self._keys, self._put)
+    async def _finish(self) -> None:
+        for _ in range(_TRIES):
+            shown = await self._sharing.store.finish(self._keys, self._facts, self._put, self._lease)
+            if shown is not None:
+                self._sharing.counts.put += shown
+                return
 
 
 class TeedAnswer:

@@ -207,7 +207,7 @@ class SharedAnswers:
         try:
             answer = await ask()
         except BaseException:
-            self._give_back(found)
+            self._give_back(question.name, found)
             raise
         finally:
             if asking is not None:
@@ -250,9 +250,7 @@ class SharedAnswers:
         """
         pause, began_at, is_waiting = _FIRST_PAUSE_SECONDS, trio.current_time(), False
         while True:
-            taken: Response | FetchLease | Holder | None = None
-            with trio.move_on_after(_LOOK_SECONDS):
-                taken = await self._look(question, max_nbytes, require, is_again=is_waiting)
+            taken = await self._look(question, max_nbytes, require, is_again=is_waiting)
             if not isinstance(taken, Holder):
                 return taken
             if trio.current_time() - began_at >= self._patience_seconds or taken.idle_seconds >= LEASE_SECONDS:
@@ -271,16 +269,19 @@ class SharedAnswers:
         *,
         is_again: bool,
     ) -> Response | FetchLease | Holder | None:
+        until = trio.current_time() + _LOOK_SECONDS
         answer = await self._read(question, max_nbytes, require)
         if answer is not None:
             return answer
-        taken = await self._leases.take(self._server.key("leases", question.name), 0, 1)
-        if is_again and isinstance(taken, FetchLease):  # its holder may have put the answer since
-            answer = await self._read(question, max_nbytes, require)
-            if answer is not None:
-                self._give_back(taken)
-                return answer
-        return taken if isinstance(taken, FetchLease | Holder) else None
+        with trio.move_on_at(until):  # the first call has its time by itself: the server's breaker takes notice of it
+            taken = await self._leases.take(self._server.key("leases", question.name), 0, 1)
+            if is_again and isinstance(taken, FetchLease):  # its holder may have put the answer since
+                answer = await self._read(question, max_nbytes, require)
+                if answer is not None:
+                    self._give_back(question.name, taken)
+                    return answer
+            return taken if isinstance(taken, FetchLease | Holder) else None
+        return None
 
     async def _read(
         self, question: _Question, max_nbytes: int, require: Callable[[bytes], None] | None
@@ -310,12 +311,12 @@ class SharedAnswers:
 
     def _accepted(self, question: _Question, answer: Response, asked_at: float, lease: FetchLease | None) -> None:
         if answer.status == _HTTP_OK and asked_at > self._acted_at:
-            self._queue.add(partial(self._put, question, answer, asked_at), nbytes=len(answer.body))
-        self._give_back(lease)
+            self._queue.add(question.name, partial(self._put, question, answer, asked_at), nbytes=len(answer.body))
+        self._give_back(question.name, lease)
 
-    def _give_back(self, lease: FetchLease | None) -> None:
+    def _give_back(self, lane: str, lease: FetchLease | None) -> None:
         if lease is not None:
-            self._queue.add(partial(self._leases.give_back, lease))
+            self._queue.add(lane, partial(self._leases.give_back, lease))
 
     async def _put(self, question: _Question, answer: Response, asked_at: float) -> None:
         is_in_progress = question.is_single and _IN_PROGRESS in answer.body

@@ -17,7 +17,7 @@ from typing import Final
 from cffs.cache.disk_format import MARK, MARK_OFFSET, Layout, version_digest
 from cffs.cache.types import ObjectVersion
 from cffs.core.units import MAX_OBJECT_NBYTES, MS_PER_SECOND, NS_PER_MS
-from cffs.shared.leases import SMALL_NBYTES
+from cffs.shared.leases import SMALL_NBYTES, FetchLease
 from cffs.shared.redis_client import Argument, Script
 from cffs.shared.sealed_values import read_aged, read_value, sealed, seed_of, unsealed
 from cffs.shared.server import MAX_TTL_SECONDS, SharedServer
@@ -31,16 +31,22 @@ _SETTLED_MS: Final = 10_000
 _SHOWN_AT_ONCE: Final = 64
 _LONGEST_VALIDATOR: Final = 512
 
-#: ARGV: the offset of the mark, the mark, milliseconds to last, and of each block what its slot says before the mark. A
-#: block that was evicted meanwhile stays away; one that another answer has overwritten with other bytes stays hidden.
-_SHOW: Final = Script("""
+#: KEYS: the facts of the object, its leases, then blocks. ARGV: the value of the facts, milliseconds to last, the token
+#: of the lease that ends or nothing, the offset of the mark, the mark, and of each block what its slot says before the
+#: mark. A block that was evicted meanwhile stays away; one that another answer has overwritten with other bytes stays
+#: hidden. Returns how many were shown.
+_FINISH: Final = Script("""
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 local shown = 0
-for index, key in ipairs(KEYS) do
-    if redis.call('GETRANGE', key, 0, ARGV[1] - 1) == ARGV[index + 3] then
-        redis.call('SETRANGE', key, ARGV[1], ARGV[2])
-        redis.call('PEXPIRE', key, ARGV[3])
+for index = 3, #KEYS do
+    if redis.pcall('GETRANGE', KEYS[index], 0, ARGV[4] - 1) == ARGV[index + 3] then
+        redis.call('SETRANGE', KEYS[index], ARGV[4], ARGV[5])
+        redis.call('PEXPIRE', KEYS[index], ARGV[2])
         shown = shown + 1
     end
+end
+if ARGV[3] ~= '' then
+    redis.pcall('HDEL', KEYS[2], ARGV[3])
 end
 return shown
 """)
@@ -173,19 +179,27 @@ class BlockStore:
         return found
 
     async def put_hidden(self, keys: VersionKeys, index: int, value: bytearray) -> bool:
-        """Put a hidden value; `show` makes a block of it."""
+        """Put a hidden value; `finish` makes a block of it."""
         return await self._server.write(keys.block(index), memoryview(value), ttl_seconds=_HIDDEN_SECONDS)
 
-    async def show(self, keys: VersionKeys, put: Mapping[int, bytes]) -> int:
-        """Let these blocks be found, for a day: their answer ended well. `put` has what the slot of each says. Returns
-        how many there are; one that another answer has overwritten since with other bytes is not among them."""
-        shown, blocks = 0, list(put.items())
-        for begin in range(0, len(blocks), _SHOWN_AT_ONCE):
-            run = blocks[begin : begin + _SHOWN_AT_ONCE]
-            arguments: list[Argument] = [MARK_OFFSET, MARK, int(MAX_TTL_SECONDS * MS_PER_SECOND)]
+    async def finish(
+        self, keys: VersionKeys, facts: SharedFacts, put: Mapping[int, bytes], lease: FetchLease | None
+    ) -> int | None:
+        """Let the blocks of an answer be found, for a day, and its facts, and end its lease: it ended well. `put` has
+        what the slot of each block says. Returns how many there are, without those that another answer has overwritten
+        with other bytes; None where the server did not take it."""
+        key, blocks, shown = keys.version.key, list(put.items()), 0
+        value = sealed(encoded_facts(facts), seed=seed_of(self._server.key, key))
+        fixed = [self.facts_key(key), self.leases_key(key) if lease is None else lease.key]
+        for begin in range(0, max(1, len(blocks)), _SHOWN_AT_ONCE):
+            run, is_last = blocks[begin : begin + _SHOWN_AT_ONCE], begin + _SHOWN_AT_ONCE >= len(blocks)
+            token = lease.token if lease is not None and is_last else ""
+            arguments: list[Argument] = [value, int(MAX_TTL_SECONDS * MS_PER_SECOND), token, MARK_OFFSET, MARK]
             arguments += [slot for _, slot in run]
-            reply = await self._server.run(_SHOW, [keys.block(index) for index, _ in run], arguments)
-            shown += reply if isinstance(reply, int) else 0
+            reply = await self._server.run(_FINISH, [*fixed, *(keys.block(index) for index, _ in run)], arguments)
+            if not isinstance(reply, int):
+                return None
+            shown += reply
         return shown
 
 

@@ -40,7 +40,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local first, stop = tonumber(ARGV[2]), tonumber(ARGV[3])
 local function is_there(key)
     local from = tonumber(ARGV[7])
-    return redis.call('GETRANGE', key, from, from + #ARGV[6] - 1) == ARGV[6]
+    return redis.pcall('GETRANGE', key, from, from + #ARGV[6] - 1) == ARGV[6]
 end
 if KEYS[2] and is_there(KEYS[2]) then
     if redis.call('STRLEN', KEYS[2]) > tonumber(ARGV[9]) then

@@ -18,6 +18,7 @@ from cffs.shared.sealed_values import hide
 from cffs.shared.server import MAX_TTL_SECONDS
 
 VERSION = ObjectVersion("v2:calls/recordings/1.mp3", '"one"', 3 * BLOCK_NBYTES + 5)
+KNOWN = SharedFacts(total_nbytes=VERSION.total_nbytes, validator=VERSION.validator)
 FACTS = st.builds(
     SharedFacts,
     total_nbytes=st.integers(1, 2**40),
@@ -71,11 +72,11 @@ async def test_a_block_is_found_once_it_is_shown(connect):
         for index in range(4):
             assert await store.put_hidden(keys, index, value_of(keys, index))
         assert await store.read(keys, range(4)) == []
-        assert await store.show(keys, slots_of(keys, 0, 1, 3)) == 3
+        assert await store.finish(keys, KNOWN, slots_of(keys, 0, 1, 3), None) == 3
         theirs = BlockStore(another)
         assert await theirs.read(theirs.keys_of(VERSION), range(4)) == [b"x" * BLOCK_NBYTES] * 2
         assert await theirs.read(theirs.keys_of(VERSION), range(3, 4)) == [b"x" * 5]
-        assert await store.show(keys, slots_of(keys, 1, 2)) == 2
+        assert await store.finish(keys, KNOWN, slots_of(keys, 1, 2), None) == 2
         assert len(await theirs.read(theirs.keys_of(VERSION), range(4))) == 4
 
 
@@ -89,7 +90,7 @@ async def test_an_answer_shows_its_own_bytes_alone(connect, server):
         await store.put_hidden(keys, 0, value_of(keys, 0, b"wrong!"[:1]))
         await store.put_hidden(keys, 1, value_of(keys, 1))
         server.ask("DEL", keys.block(2))
-        assert await store.show(keys, slots_of(keys, 0, 1, 2)) == 1
+        assert await store.finish(keys, KNOWN, slots_of(keys, 0, 1, 2), None) == 1
         assert await store.read(keys, range(2)) == []
         assert await store.read(keys, range(1, 3)) == [b"x" * BLOCK_NBYTES]
 
@@ -99,7 +100,7 @@ async def test_versions_and_accounts_never_meet(connect):
     async with connect() as server, connect(account="another") as other:
         store, keys = BlockStore(server), BlockStore(server).keys_of(VERSION)
         await store.put_hidden(keys, 0, value_of(keys, 0))
-        await store.show(keys, slots_of(keys, 0))
+        await store.finish(keys, KNOWN, slots_of(keys, 0), None)
         for version in (
             VERSION._replace(key="v1:calls/recordings/1.mp3"),
             VERSION._replace(validator='"two"'),
@@ -117,7 +118,7 @@ async def test_a_block_under_the_key_of_another_is_none(connect, server):
         for index in range(3):
             await store.put_hidden(keys, index, value_of(keys, index, bytes([index])))
         for index in range(3):
-            await store.show(keys, slots_of(keys, index, filler=bytes([index])))
+            await store.finish(keys, KNOWN, slots_of(keys, index, filler=bytes([index])), None)
         first, second = server.ask("GET", keys.block(0)), server.ask("GET", keys.block(1))
         for wrong in (second, first[:-1], first[:7], b"", first[:50] + b"?" + first[51:]):
             server.ask("SET", keys.block(0), wrong)
@@ -125,7 +126,7 @@ async def test_a_block_under_the_key_of_another_is_none(connect, server):
         server.ask("DEL", keys.block(0))
         server.ask("LPUSH", keys.block(0), "a list")
         assert await store.read(keys, range(3)) == []
-        assert await store.show(keys, slots_of(keys, 0, 1)) == 0
+        assert await store.finish(keys, KNOWN, slots_of(keys, 0, 1), None) == 0
         assert len(await store.read(keys, range(1, 3))) == 2
 
 

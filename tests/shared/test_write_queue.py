@@ -1,9 +1,11 @@
 """Properties of the queue to the shared server: in order, and bounded."""
 
+from functools import partial
+
 import trio
 
 from cffs.core.units import MIB
-from cffs.shared.write_queue import MOST_QUEUED_NBYTES, WriteQueue
+from cffs.shared.write_queue import MOST_QUEUED_NBYTES, MOST_WRITERS, WriteQueue
 from tests.reader.simulated_link import NurseryBackground
 
 
@@ -18,10 +20,34 @@ async def test_writes_come_in_order(autojump_clock):
     async with trio.open_nursery() as nursery:
         queue = WriteQueue(NurseryBackground(nursery), is_up=lambda: True)
         for number in range(20):
-            assert queue.add(lambda number=number: write(number), nbytes=1000)
+            assert queue.add("lane", lambda number=number: write(number), nbytes=1000)
         assert done == []
     assert done == list(range(20))
     assert not queue.is_writing
+
+
+async def test_lanes_are_written_at_once(autojump_clock):
+    """Up to four lanes are written at the same time, each in its order, and every one in the end."""
+    done, running, most = [], 0, 0
+
+    async def write(lane, number):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await trio.sleep(1)
+        running -= 1
+        done.append((lane, number))
+
+    async with trio.open_nursery() as nursery:
+        queue = WriteQueue(NurseryBackground(nursery), is_up=lambda: True)
+        for number in range(5):
+            for lane in range(7):
+                assert queue.add(lane, partial(write, lane, number))
+    assert most == MOST_WRITERS
+    assert not queue.is_writing
+    assert len(done) == 35
+    for lane in range(7):
+        assert [number for one, number in done if one == lane] == list(range(5))
 
 
 async def test_a_full_queue_takes_no_more(autojump_clock):
@@ -35,10 +61,10 @@ async def test_a_full_queue_takes_no_more(autojump_clock):
 
     async with trio.open_nursery() as nursery:
         queue = WriteQueue(NurseryBackground(nursery), is_up=lambda: True)
-        assert sum(queue.add(write, nbytes=MIB) for _ in range(100)) == MOST_QUEUED_NBYTES // MIB
+        assert sum(queue.add("lane", write, nbytes=MIB) for _ in range(100)) == MOST_QUEUED_NBYTES // MIB
         assert queue.dropped == 100 - MOST_QUEUED_NBYTES // MIB
         await trio.sleep(2.5)
-        assert queue.add(write, nbytes=MIB)
+        assert queue.add("lane", write, nbytes=MIB)
     assert written == MOST_QUEUED_NBYTES // MIB + 1
 
 
@@ -50,4 +76,4 @@ async def test_without_a_server_nothing_is_queued(autojump_clock):
 
     async with trio.open_nursery() as nursery:
         queue = WriteQueue(NurseryBackground(nursery), is_up=lambda: False)
-        assert not queue.add(write)
+        assert not queue.add("lane", write)
