@@ -59,7 +59,7 @@ class Event(Enum):
     ACCOUNT_REFUSED = "account refused"
     """401 or 403 on the account's own endpoint."""
     HELD = "held"
-    """429, or 503 with Retry-After."""
+    """429, 503 with Retry-After, or words of a rate limit."""
     UNREACHABLE = "unreachable"
     """No connection could be made."""
     ABANDONED = "abandoned"

@@ -1,9 +1,9 @@
 """The request loop: attempts at one request until it is answered or given up.
 
-One pass is: wait for a slot of the limiter, ask the API's health for admission, wait for the rate where there is one
-(`callfire/rate`), send, read the answer, report the outcome to health and statistics, and pause before the next
-attempt. The decisions in it are pure and live elsewhere: `callfire/health` says whether an API may be asked,
-`callfire/retry` whether to try again and after how long.
+One pass is: ask the API's health, wait for the way to the queue of the rate where there is one (`callfire/rate`), wait
+for a slot of the limiter, ask health for admission, wait for the rate, send, read the answer, report the outcome to
+health and statistics, and pause before the next attempt. The decisions in it are pure and live elsewhere:
+`callfire/health` says whether an API may be asked, `callfire/retry` whether to try again and after how long.
 
 It owns the loop, and what each outcome means for health and statistics. It must not know what a good answer is (the
 caller's `read` decides) nor how bytes travel (`wire/` does).

@@ -135,8 +135,8 @@ def check_body(
 
     A 200 to a range is legal: its plan starts at 0 and covers the whole object. A 206 may stop early, at a byte that it
     names: the caller asks again from `stop`. Raises RangeNotSatisfiable for 416, RemoteObjectChanged where the total
-    differs from `pinned`, VersionUnclear where only the validator does, MuchShorter where the answer claims less than
-    half of the known bytes, and MalformedAnswer for an answer that contradicts itself or the request.
+    differs from `pinned`, VersionUnclear where only the validator does, MuchShorter where a 200 has less than half of
+    the known bytes or a 416 names none, and MalformedAnswer for an answer that contradicts itself or the request.
     """
     if status == 416 and asked is not None:
         found = _UNSATISFIED_RANGE.fullmatch(headers.get("content-range", "").strip())

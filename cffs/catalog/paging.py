@@ -21,7 +21,7 @@ SMALL_LIMIT = 100
 MAX_PAGES = 10_000
 #: Pages asked for at the same time once a total is known; more would take the metadata connections from lookups.
 AT_ONCE = 4
-#: Pages in a row that bring nothing new before a list without a total is taken to repeat itself.
+#: Pages in a row that bring nothing new before a list is taken to repeat itself, whatever its total is.
 MAX_STALE_PAGES = 3
 
 #: A page with neither limit nor total may have been cut by a cap that the service does not report. Caps are round: a
@@ -56,8 +56,7 @@ def after_page(walk: Walk, page: Page[Any], *, new: int) -> Walk:
     """The walk after `page`, of which `new` items were new to it. Pure; a walk always ends.
 
     The echoed limit holds where it is smaller than the one asked for. A page shorter than the limit is the last (the
-    documented stop rule), unless a believable total says that more must come, or nothing shows that the page was not
-    cut.
+    documented stop rule), unless the total says that more must come, or nothing shows that the page was not cut.
     """
     limit = min(walk.limit, page.limit) if page.limit else walk.limit
     offset = walk.offset + page.received

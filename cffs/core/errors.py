@@ -1,8 +1,9 @@
 """The exception tree: one type for each thing that can go wrong.
 
-Every floor raises these and nothing else on purpose, and `fuse/errnos` gives each exactly one errno. It owns the types,
-their fields and their messages; no message holds a credential, or a URL with a query. It must not know errnos, HTTP
-libraries or where an error is shown.
+What the service, the tree or a program does wrong is one of these, and `fuse/errnos` gives each exactly one errno.
+ValueError and TypeError are for arguments and texts that a caller has to check; sqlite3.Error and OSError pass where a
+docstring says so. It owns the types, their fields and their messages; no message holds a credential, or a URL with a
+query. It must not know errnos, HTTP libraries or where an error is shown.
 
     CffsError
     ├── RemoteObjectMissing        the service says that it does not have it (404, 410)
@@ -21,7 +22,7 @@ libraries or where an error is shown.
     │   ├── OriginBusy             429, 503 with Retry-After, or words of a rate limit, longer than the caller can wait
     │   ├── MalformedAnswer        an answer that is not what was asked for
     │   │   ├── EmptyBody          an answer without a byte about an object that must have some
-    │   │   └── MuchShorter        a whole answer of much less than the object is known to have
+    │   │   └── MuchShorter        a whole answer, or an empty one, where the object is known to have much more
     │   ├── TruncatedAnswer        fewer bytes than promised
     │   ├── RangeNotSatisfiable    the asked range lies beyond the end (416), with the total where the answer names it
     │   ├── OperationNotOffered    the operation does not exist at this origin (405, 501; 404 of a listing)
@@ -140,7 +141,7 @@ class EmptyBody(MalformedAnswer):
 
 
 class MuchShorter(MalformedAnswer):
-    """A whole answer (200) holds less than half of what the object is known to have: `total` bytes."""
+    """A whole answer (200), or a 416 that calls the object empty, has less than half of the known bytes: `total`."""
 
     def __init__(self, total: int, known_nbytes: int) -> None:
         super().__init__(total, known_nbytes)

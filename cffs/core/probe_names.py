@@ -1,7 +1,7 @@
 """Names that file managers, players and shells probe for in every folder.
 
-The service has none of them, so a lookup is answered without a request. It owns the table. It must not know the tree:
-names that exist are looked up first, so a campaign called `.git` still opens.
+The service is not asked for any of them. So no listed name is one: the folder of a campaign called `.git` has its id in
+its name as well. It owns the table. It must not know the tree.
 
 Sources: measured on a logging mount (`.Trash`, `.hidden`, `.sh_thumbnails`, `.directory`, mplayer's subtitle indexes,
 vlc's cover art and subtitle folders); the others are known from macOS, Windows, Android, version control and disc

@@ -82,7 +82,7 @@ class PrefetchCommand:
 
     async def _outcome(self, content: Remote, *, is_pinned: bool) -> Mapping[str, object]:
         works_for = demand.current()
-        demand.begin(demand.never)  # what a program waits for goes before
+        demand.begin(demand.never)  # under `--rate` what a program waits for goes first
         try:
             self.namespace.require_readable(content)
             if is_being_made(content):

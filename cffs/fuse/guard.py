@@ -4,7 +4,8 @@ pyfuse3 ends the whole mount where a handler raises anything but FUSEError. So t
 `GuardedOperations`, which is made once, around the outermost handlers, and in which each call has exactly one kind of
 guard (`KINDS`). A kind decides how long the handler may take:
 
-* budgeted: the budget of a call, half of what the application was promised, since the kernel asks a failed page twice;
+* budgeted: the budget of a call, just under half of what the application was promised, since the kernel asks a failed
+  page twice;
 * nonblocking: no deadline, since the handler answers from memory nearly always and opens its own where it has to wait;
 * mutating: twice the budget, since the kernel does not ask such a call again; running out of time leaves it unknown
   whether the change was made, which is EIO;

@@ -1,4 +1,6 @@
-"""Which claim may use one of few connections: demand before prefetch, then age.
+"""Which claim gets one of few connections: what a reader waits for, then age.
+
+`cffs prefetch` reads, and counts as a reader here: ranked last, its reads would run out of time beside a long copy.
 
 It owns the claims that hold a connection and those that wait for one. It must not know what is received.
 """
@@ -42,7 +44,7 @@ class ConnectionScheduler:
         self._watcher: Claim | None = None
 
     def is_contended(self, key: str) -> bool:
-        """True when a claim waits for a connection that a holder on `key` could give."""
+        """True when a claim that a reader waits for could have the connection of a holder on `key`."""
         demands = [claim.key for claim in self._waiting if claim.has_waiters()]
         if not demands:
             return False

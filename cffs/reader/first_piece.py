@@ -44,7 +44,7 @@ class _Held:
 
 
 class FirstPieces:
-    """The objects that were looked at and may not be opened."""
+    """The objects that were looked at, held for a while for an open that may never come."""
 
     def __init__(self, table: RemoteFileTable, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
         """`start` runs a function in the background."""

@@ -1,9 +1,9 @@
 """The read-ahead policy: what to request next, given what one reader has read.
 
 A file of up to 16 MiB, a recording, costs at most five requests however it is read, by all its readers together. The
-first three bring what is wanted and no more: the head, the tail, a piece elsewhere, a stream as far as its reader's
-window. The fourth and fifth bring all that is missing (`completion`). They leave after three requests, or earlier: at
-the second piece elsewhere.
+first ones bring what is wanted and no more: the head, the tail, a piece elsewhere, a stream as far as its reader's
+window. All that is missing (`completion`) is brought where a fourth request would be needed, at the second piece
+elsewhere, or, with several connections, at the first stream, by what is left of the five requests.
 
 That needs a file that can be kept. Any other file is fetched as it is read, by exact ranges for jumps and long requests
 for sequential readers: a file of more than 16 MiB, one that fits neither its share of memory nor the disk cache, one

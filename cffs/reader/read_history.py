@@ -76,7 +76,7 @@ class ReadHistories:
         self._history(key).failure = Failure(str(error) or type(error).__name__, trio.current_time())
 
     def note_tier(self, key: str, tier: str) -> None:
-        """Note which tier answered a READ."""
+        """Note which tier answered the last READ."""
         self._history(key).tier = tier
 
     def _history(self, key: str) -> ReadHistory:

@@ -1,7 +1,8 @@
 """The bytes of one object that are here: memory first, then disk.
 
-A block is written to disk when its last byte has arrived, whichever answer brought it. It owns no bytes, only the order
-of the tiers and the version that they are asked for. It must not know what is on its way or which readers there are.
+A block is written to disk once the buffer with its last byte is full or its answer has ended, whichever answer that is.
+It owns no bytes, only the order of the tiers and the version that they are asked for. It must not know what is on its
+way or which readers there are.
 
 Checklist for adding an `await` here or in a caller: afterwards the version may be another, and what was held or missing
 before must be asked again; a view that was got before stays valid.

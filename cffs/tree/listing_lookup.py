@@ -47,7 +47,7 @@ def of_listing(
 
 
 def is_to_come(context: Context, name: str) -> bool:
-    """True where the listing was never taken whole, and can be. It is then being taken."""
+    """True where the listing was never taken whole, and can be. It is then being taken, unless it failed just now."""
     return context.listings.refreshed(name) is not None and not context.listings.was_listed(name)
 
 

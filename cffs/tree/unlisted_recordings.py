@@ -4,9 +4,10 @@ It owns in which order the two are asked for, and what counts where they contrad
 name is spelt or found in a listing.
 
 The first request is for the file's first piece, which serves the program that opens it as well. v2's metadata are asked
-for once its head has come, and only where that does not settle the state: what was last modified over a day ago is not
-in progress any more, and without v2 nothing else could say. Until the state is known, the bytes serve their readers and
-are kept nowhere. Where body and metadata contradict each other:
+for where its head is late or does not settle the state, and where the bytes are denied: what was last modified over a
+day ago is not in progress any more, and without v2 nothing else could say. (A settled file is described in the
+background where the listing of recordings has failed, which alone would show it.) Until the state is known, the bytes
+serve their readers and are kept nowhere. Where body and metadata contradict each other:
 
 * v2 does not know the recording, but its bytes are there: they are the file, and kept (v1 may number its files
   otherwise).
