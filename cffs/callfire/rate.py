@@ -191,6 +191,7 @@ class RateQueue:
 
     def _wake_first(self) -> None:
         if not self._is_asking and (first := self._first()) is not None:
+            first.has_asked = True  # another may be first before it runs: then it hands the turn on
             first.woken.set()
 
     @property

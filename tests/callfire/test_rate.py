@@ -120,6 +120,27 @@ async def test_one_that_gets_a_reader_behind_one_that_lets_demand_pass(autojump_
     assert left == ["prefetch", "background"]
 
 
+async def test_one_that_gets_a_reader_as_another_is_woken(autojump_clock):
+    """Where the turn went to demand, and an older request becomes demand before that one runs, both get their turn."""
+    queue, left = queue_of("1/s"), []
+
+    async def ask(name: str, is_awaited) -> None:
+        await queue.admit(Api.V1, is_awaited=is_awaited)
+        left.append(name)
+
+    await queue.admit(Api.V1, is_awaited=demand.always)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for name, is_awaited in (
+                ("first", demand.always),
+                ("prefetch", lambda: "first" in left),
+                ("demand", demand.always),
+            ):
+                nursery.start_soon(ask, name, is_awaited)
+                await trio.sleep(0.01)
+    assert left == ["first", "prefetch", "demand"]
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_a_cancelled_wait_counts_nothing(autojump_clock, is_first):
     """Whichever waiter leaves, the next one leaves when it would have, and the number waiting is right."""

@@ -100,9 +100,10 @@ def test_two_mounts_have_one_rate(said, home, standin):
                     for index in range(4)
                 ]
                 assert [reader.wait(WATCHDOG_SECONDS) for reader in readers] == [0] * 8
-                assert [mount.status()["shared"]["rate"] for mount in (early, late)] == ["together"] * 2
-                shown = run(said, home, "status", early.path, **variables).stdout
-                assert f"  shared    server {server.url}, state up, machines 2, rate together" in shown
+                # a busy machine may take an answer of over 50 ms for an outage, for a moment
+                until(lambda: [mount.status()["shared"]["rate"] for mount in (early, late)] == ["together"] * 2)
+                line = f"  shared    server {server.url}, state up, machines 2, rate together"
+                until(lambda: line in run(said, home, "status", early.path, **variables).stdout)
     finally:
         server.stop()
     assert most_in_a_span([record.started_at for record in standin.requests], 1.0) <= 10
