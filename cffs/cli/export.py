@@ -8,6 +8,7 @@ without which the folder is no bag, are written last.
 """
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
@@ -63,6 +64,7 @@ def export(sources: tuple[str, ...], folder: Path, mountpoint: Path | None) -> i
     data = folder / "data"
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _hold(data)
         for tag in _TAGS[2:]:
             (folder / tag).unlink(missing_ok=True)  # until all is there it is no bag
     except OSError as error:
@@ -82,6 +84,15 @@ def export(sources: tuple[str, ...], folder: Path, mountpoint: Path | None) -> i
     _write_tags(folder, sources, place_in_mount(found[0].path)[0].mountpoint, digests, validators)
     click.echo(f"{len(found)} recordings, {sum(nbytes for _digest, nbytes in digests.values())} bytes in {folder}")
     return 0
+
+
+def _hold(data: Path) -> None:
+    """Keep other exports out of the folder until this process ends: two would write into one file. Raises Failed."""
+    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Failed(f"another export writes into {data.parent}; run the command again once it has ended") from error
 
 
 def _found(sources: tuple[str, ...], mountpoint: Path | None) -> tuple[list[_Source], list[str]]:
@@ -187,15 +198,18 @@ def _write_index(found: list[_Source], data: Path, digests: dict[str, tuple[str,
                 rows |= {row["file_name"]: row for row in csv.DictReader(file) if row["file_name"] in names}
         except OSError as error:
             return [f"{folder / 'index.csv'}: {error.strerror}"]
-    target = data / "index.csv"
-    with target.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        for source in found:
-            row = rows.get(source.path.name, dict.fromkeys(FIELDS, "") | {"file_name": source.path.name})
-            writer.writerow(row | {"audio_filepath": source.path.name})
-    with target.open("rb") as file:
-        digests["index.csv"] = _digest(file.read, None)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for source in found:
+        row = rows.get(source.path.name, dict.fromkeys(FIELDS, "") | {"file_name": source.path.name})
+        writer.writerow(row | {"audio_filepath": source.path.name})
+    content = text.getvalue().encode()
+    try:
+        (data / "index.csv").write_bytes(content)
+    except OSError as error:
+        return [f"{data / 'index.csv'}: {error.strerror}"]
+    digests["index.csv"] = hashlib.sha256(content).hexdigest(), len(content)
     return []
 
 

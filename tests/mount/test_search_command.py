@@ -1,6 +1,7 @@
 """Transcripts taken in, found by their words, and exported with their recordings."""
 
 import csv
+import fcntl
 import json
 import os
 import subprocess
@@ -67,6 +68,10 @@ def test_from_transcripts_to_a_bag(said, home, standin):
         assert not (bag / "manifest-sha256.txt").exists()
         standin.faults.clear()
         standin.log.clear()
+        other = os.open(bag / "data", os.O_RDONLY)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert "another export writes into" in run(said, home, *arguments, **variables).stderr
+        os.close(other)
         done = run(said, home, *arguments, **variables)
         assert done.returncode == 0, done.stderr
         asked = {record.path.rpartition("/")[2].partition(".")[0] for record in standin.log.snapshot()}
