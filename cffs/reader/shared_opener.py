@@ -28,6 +28,7 @@ from cachetools import LRUCache
 from cffs.cache.disk_format import blocks_of
 from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
+from cffs.core import demand
 from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.source import Api, Source
@@ -49,8 +50,10 @@ _MOST_LOOKED_AT: Final = 128
 #: How often another machine's fetch is looked at, at first and at most.
 _FIRST_PAUSE_SECONDS: Final = 0.005
 _LONGEST_PAUSE_SECONDS: Final = 0.05
-#: How many looks in a row may come to nothing while another machine's fetch is waited for.
-_MOST_LATE: Final = 2
+#: How many looks in a row may come to nothing on a busy machine where the server is there: for a reader that waits, and
+#: ahead of readers.
+_MOST_LATE: Final = 1
+_MOST_LATE_AHEAD: Final = 10
 #: How long a fetch waits for another machine's at most, as a share of the timeout: as long as a READ is made to wait
 #: for what is on its way (`ReaderDependencies.patience_seconds`).
 _PATIENCE_SHARE: Final = 1 / 6
@@ -132,12 +135,14 @@ class SharedOpener:
         A checkpoint, of 50 ms at most unless another machine is fetching what is wanted. It raises nothing.
         """
         pause, began_at, counts = _FIRST_PAUSE_SECONDS, trio.current_time(), self._sharing.counts
-        search, late_in_a_row = _Search(source, wanted, pinned), 0
+        search, late_in_a_row, is_awaited = _Search(source, wanted, pinned), 0, demand.current()
         while True:
             found = await self._look(search)
-            if found is None and search.is_late and self._sharing.store.is_up and late_in_a_row < _MOST_LATE:
-                late_in_a_row += 1  # the server is there, and this machine is busy
-                continue
+            if found is None and search.is_late and self._sharing.store.is_up:  # it is there, and this machine is busy
+                late_in_a_row += 1
+                if late_in_a_row <= (_MOST_LATE if is_awaited() else _MOST_LATE_AHEAD):
+                    await trio.sleep(_FIRST_PAUSE_SECONDS * late_in_a_row)
+                    continue
             if not isinstance(found, Holder):
                 if isinstance(found, FetchLease):
                     counts.missed += found.stop - search.units.start
