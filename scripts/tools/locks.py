@@ -18,12 +18,20 @@ LOCKS = {
     "build": ROOT / "scripts/requirements-build.txt",
     "run": ROOT / "scripts/requirements.txt",
     "dev": ROOT / "scripts/requirements-dev.txt",
+    "package": ROOT / "scripts/requirements-package.txt",
     "mutation": ROOT / "scripts/requirements-mutation.txt",
     "bench": ROOT / "scripts/requirements-bench.txt",
 }
 #: The extras that each lock installs beside the run-time dependencies. A tool that few runs need has a lock of its own,
-#: so that `scripts/test` does not install it.
-_EXTRAS = {"run": (), "dev": ("dev",), "mutation": ("dev", "mutation"), "bench": ("dev", "bench")}
+#: so that `scripts/test` does not install it. The Debian package has what its commands can use: nothing can be added to
+#: it later.
+_EXTRAS = {
+    "run": (),
+    "dev": ("dev",),
+    "package": ("notify", "shared"),
+    "mutation": ("dev", "mutation"),
+    "bench": ("dev", "bench"),
+}
 _PREFIX = "# dependencies sha256:"
 
 

@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import os
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,8 @@ PYTHON = Path("/usr/bin/python3")
 HOME = Path("/usr/lib/cffs")
 #: The file managers whose Python bindings look for extensions in a folder of their own.
 FILE_MANAGERS = ("nautilus", "nemo", "caja")
+#: A module in the syntax of a Python that its name gives, imported by that one alone: coredis has one.
+OF_ANOTHER_PYTHON = re.compile(r"/_py_3\d+_\w+\.py$")
 #: What pip notes of an installation: the machine's paths among it, and nothing that is read at run time.
 NOTES_OF_PIP = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 #: Where zsh, bash and fish look for what a package brings.
@@ -119,7 +122,7 @@ def install_locked(scratch: Path, site: Path) -> None:
     pip = [str(builder / "bin/python"), "-m", "pip", "--disable-pip-version-check", "-qq", "--no-cache-dir", "install"]
     to_site = ["--no-compile", "--no-build-isolation", "--no-warn-script-location", "--target", str(site)]
     run(*pip, "--require-hashes", "-r", str(ROOT / "scripts/requirements-build.txt"))
-    run(*pip, *to_site, "--require-hashes", "-r", str(ROOT / "scripts/requirements.txt"))
+    run(*pip, *to_site, "--require-hashes", "-r", str(ROOT / "scripts/requirements-package.txt"))
     source.mkdir()
     shutil.copytree(ROOT / "cffs", source / "cffs", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -261,7 +264,9 @@ def compile_all(root: Path) -> None:
     os.environ.pop("SOURCE_DATE_EPOCH", None)  # it would have each file's hash checked at each import
     place = root / HOME.relative_to("/") / "lib"
     mode = py_compile.PycInvalidationMode.TIMESTAMP
-    if not compileall.compile_dir(place, quiet=1, stripdir=str(root), prependdir="/", invalidation_mode=mode):
+    if not compileall.compile_dir(
+        place, quiet=1, stripdir=str(root), prependdir="/", invalidation_mode=mode, rx=OF_ANOTHER_PYTHON
+    ):
         raise SystemExit("package: a module cannot be compiled")
     for path in place.rglob("__pycache__"):
         path.chmod(0o755)

@@ -135,6 +135,7 @@ def test_install_use_upgrade_and_removal(set_up, tmp_path):
     wait = "for _ in $(seq 60); do if [ -e mnt/README.txt ]; then break; fi; sleep 1; done"
     demo = root.run(f"cffs demo &\n{wait}\nm=$PWD/mnt; set -eu{READ_ALL}")
     assert "all read" in demo.stdout
+    root.run("/usr/lib/cffs/bin/python3 -c 'import cffs.shared.server, jeepney'")  # what pip gives as extras
     by_root = 'eval "$(cffs standin --export)"\nmount -t cffs none /mnt\nls /mnt/campaigns\numount /mnt\ncffs doctor'
     doctor = root.run(f"set -eu\n{by_root} | grep '^ok .*mount -t cffs'", user="root")
     assert "/sbin/mount.cffs" in doctor.stdout
