@@ -20,7 +20,6 @@ import trio
 from cffs.callfire.status_reader import UncheckedResponse
 from cffs.callfire.transport import Transport
 from cffs.callfire.v1 import LIST_ACCEPT, list_segments
-from cffs.core.api_v1 import parse_recording_list
 from cffs.core.errors import (
     AccessRefused,
     CffsError,
@@ -35,6 +34,7 @@ from cffs.core.json_values import as_id, as_object, decode
 from cffs.core.refusals import is_about_the_key
 from cffs.core.settings import OriginSettings
 from cffs.core.source import Api
+from cffs.core.v1_parser import parse_recording_list
 
 #: The campaign and the call that v1 is asked for; any id will do.
 _ANY_ID: Final = 1

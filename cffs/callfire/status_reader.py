@@ -14,12 +14,12 @@ from cffs.callfire.path_patterns import object_of, operation_of
 from cffs.callfire.request import Request
 from cffs.callfire.response_checks import NotFoundMeans, check_act, check_status
 from cffs.callfire.wire.exchange import OpenResponse
-from cffs.core.api_v1 import require_service
-from cffs.core.api_v2 import parse_duplicate_media_id, parse_error_message, parse_error_words
 from cffs.core.errors import AccessRefused, CffsError, ObjectRefused, OperationNotOffered, OriginBusy
 from cffs.core.refusals import is_about_rate_limit
 from cffs.core.source import Api
 from cffs.core.units import KIB
+from cffs.core.v1_parser import require_service
+from cffs.core.v2_parsers import parse_duplicate_media_id, parse_error_message, parse_error_words
 
 _MAX_ERROR_NBYTES = 16 * KIB  # enough for the message of an error
 _ERROR_BODY_SECONDS = 0.5

@@ -7,10 +7,10 @@ It must not know XML, nor how requests are sent. The three operations that answe
 from dataclasses import replace
 
 from cffs.callfire.metadata_transport import MetadataTransport
-from cffs.core.api_v1 import parse_recording_list, require_service
-from cffs.core.api_v2 import require_id
 from cffs.core.errors import MalformedAnswer
 from cffs.core.source import Api
+from cffs.core.v1_parser import parse_recording_list, require_service
+from cffs.core.v2_parsers import require_id
 from cffs.core.values import RecordingList
 
 #: Both forms are documented, how to choose is not: XML has an example (cffs/docs/service.md#v1).

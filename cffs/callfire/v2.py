@@ -23,7 +23,10 @@ from cffs.callfire.metadata_transport import MetadataTransport
 from cffs.callfire.multipart import MultipartUpload
 from cffs.callfire.response_checks import NotFoundMeans
 from cffs.callfire.status_reader import Response
-from cffs.core.api_v2 import (
+from cffs.core.errors import ActUncertain, MalformedAnswer
+from cffs.core.json_values import as_object, encode
+from cffs.core.source import Api
+from cffs.core.v2_parsers import (
     parse_boolean,
     parse_call,
     parse_call_page,
@@ -38,9 +41,6 @@ from cffs.core.api_v2 import (
     parse_resource_id,
     require_id,
 )
-from cffs.core.errors import ActUncertain, MalformedAnswer
-from cffs.core.json_values import as_object, encode
-from cffs.core.source import Api
 from cffs.core.values import Call, Campaign, Item, Media, Page, Recording
 
 

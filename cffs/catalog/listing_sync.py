@@ -24,10 +24,10 @@ from cffs.catalog.account_sync import AccountSync
 from cffs.catalog.capabilities import Family
 from cffs.catalog.listing_single_flight import Listing, TakeListing, age_seconds
 from cffs.catalog.paging import AskPage, walk_pages
-from cffs.core.api_v2 import embeds_recordings, settled
 from cffs.core.background import Background
 from cffs.core.errors import CffsError, OperationNotOffered, RemoteObjectMissing
 from cffs.core.units import MS_PER_SECOND
+from cffs.core.v2_parsers import embeds_recordings, settled
 from cffs.core.values import Call, Campaign, Media, Page
 
 Row = TypeVar("Row", Campaign, Call, Media)

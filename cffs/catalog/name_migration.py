@@ -9,9 +9,9 @@ import sqlite3
 
 from cffs.catalog import display_names, view_index
 from cffs.catalog.upserts import attempt_of
-from cffs.core.api_v2 import parse_call
 from cffs.core.errors import MalformedAnswer
 from cffs.core.json_values import decode
+from cffs.core.v2_parsers import parse_call
 from cffs.core.values import Call
 
 #: Calls read and written together.

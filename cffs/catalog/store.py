@@ -30,8 +30,8 @@ from cffs.catalog.rows import (
 )
 from cffs.catalog.views import PAGE_ROWS as VIEW_PAGE_ROWS
 from cffs.catalog.views import Views
-from cffs.core.api_v2 import parse_document, stated_emptiness
 from cffs.core.listed_names import LAST_DATED_MS
+from cffs.core.v2_parsers import parse_document, stated_emptiness
 from cffs.core.values import Emptiness
 
 #: Rows that one read may return: at about 2 us a row, the loop is held for a few milliseconds at most.

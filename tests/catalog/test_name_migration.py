@@ -16,8 +16,8 @@ import pytest
 from cffs.catalog import display_names, schema
 from cffs.catalog.bulk_upserts import put_calls
 from cffs.catalog.store import Catalog
-from cffs.core.api_v2 import parse_call
 from cffs.core.json_values import decode
+from cffs.core.v2_parsers import parse_call
 
 MADE_BY_0_1_0 = Path(__file__).with_name("catalog-0.1.0.sqlite.xz")
 #: What must stay as it was: ids, their order, what the service said, and what was learned.

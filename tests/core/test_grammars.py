@@ -7,11 +7,11 @@ from fractions import Fraction
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cffs.core.api_v1 import parse_recording_list
 from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.core.ids import MAX_ID
 from cffs.core.json_values import decode, encode
 from cffs.core.times import parse_http_date, parse_retry_after
+from cffs.core.v1_parser import parse_recording_list
 from cffs.core.wav import WavLayout, cut, read_head
 
 BASE = "https://www.callfire.com/cloud/1"

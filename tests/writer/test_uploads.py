@@ -13,7 +13,6 @@ import trio
 
 from cffs.catalog.single_flight import SingleFlight
 from cffs.catalog.store import Catalog
-from cffs.core.api_v2 import parse_media
 from cffs.core.errors import (
     ActRefused,
     ActUncertain,
@@ -28,6 +27,7 @@ from cffs.core.errors import (
     StaleHandle,
     TooLarge,
 )
+from cffs.core.v2_parsers import parse_media
 from cffs.core.values import Media, Page
 from cffs.daemon.background import open_background
 from cffs.writer.sender import Sender

@@ -16,7 +16,7 @@ import trio
 
 from cffs.catalog.bulk_upserts import put_calls
 from cffs.catalog.store import Catalog
-from cffs.core.api_v2 import parse_call
+from cffs.core.v2_parsers import parse_call
 from cffs.core.values import Call
 from cffs.standin.account import Account
 from cffs.standin.call_filter import CallFilter

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.api_v2 import (
+from cffs.core.errors import CffsError, MalformedAnswer
+from cffs.core.v2_parsers import (
     embeds_recordings,
     parse_boolean,
     parse_call,
@@ -23,7 +24,6 @@ from cffs.core.api_v2 import (
     require_id,
     settled,
 )
-from cffs.core.errors import CffsError, MalformedAnswer
 from cffs.core.values import Call, RecordingState
 
 DOCUMENTS = Path(__file__).parent / "documents"

@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
-from cffs.core.api_v1_xml import parse_xml
 from cffs.core.errors import AccessRefused, CffsError, MalformedAnswer, OriginBusy, RemoteObjectMissing, ServerFailure
 from cffs.core.ids import parse_id
 from cffs.core.json_values import MAX_BODY_NBYTES, as_boolean, as_id, as_int64, as_object, as_text, decode
 from cffs.core.one_line import printable_line
 from cffs.core.refusals import is_about_access, is_about_rate_limit, is_about_the_key
+from cffs.core.v1_xml import parse_xml
 from cffs.core.values import RecordingList
 
 _WHAT = "list of recordings"

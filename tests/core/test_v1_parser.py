@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cffs.core.api_v1 import parse_recording_list, require_service
 from cffs.core.errors import (
     AccessRefused,
     CffsError,
@@ -15,6 +14,7 @@ from cffs.core.errors import (
     RemoteObjectMissing,
     ServerFailure,
 )
+from cffs.core.v1_parser import parse_recording_list, require_service
 from cffs.core.values import RecordingList
 
 DOCUMENTS = Path(__file__).parent / "documents"
