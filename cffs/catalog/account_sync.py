@@ -33,7 +33,8 @@ from cffs.core.source import Api
 from cffs.core.values import Recording
 
 Answer = TypeVar("Answer")
-Kind = Literal["call", "recording"]
+#: What v2 can describe by its id.
+RowKind = Literal["call", "recording"]
 log = logging.getLogger(__name__)
 
 #: Calls whose lists were asked for within the time to live; bounded, and forgotten after it.
@@ -292,11 +293,11 @@ class AccountSync:
         """True where v2 may be asked for calls and recordings by their ids."""
         return self.v2 is not None and self.capabilities.offers(Family.CALLS) is not False
 
-    def note_asked(self, kind: Kind, ident: int) -> None:
+    def note_asked(self, kind: RowKind, ident: int) -> None:
         """Note that v2 was asked for the `call` or `recording`, and has said what it knows."""
         self._asked[kind, ident] = True
 
-    def may_describe(self, kind: Kind, ident: int) -> bool:
+    def may_describe(self, kind: RowKind, ident: int) -> bool:
         """True where v2 may know more of a call or recording than its id, and was not asked for it in this mount."""
         return self.can_describe and (kind, ident) not in self._asked
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from cffs.catalog import upserts
-from cffs.catalog.account_sync import AccountSync, Kind
+from cffs.catalog.account_sync import AccountSync, RowKind
 from cffs.core.errors import CffsError, RemoteObjectMissing, ServerFailure
 from cffs.core.source import Api
 
@@ -96,7 +96,7 @@ class RowCompletion:
     async def _each(
         self,
         ids: Sequence[int],
-        kind: Kind,
+        kind: RowKind,
         find: Callable[..., Awaitable[None]],
         patience_seconds: float | None,
     ) -> None:

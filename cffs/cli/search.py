@@ -21,6 +21,7 @@ from cffs.cli.mounts import absolute, cffs_mounts, place_in_mount
 from cffs.cli.options import QuietOption
 from cffs.cli.status import cffs_mount
 from cffs.core.listed_names import id_in
+from cffs.core.names import MAX_NAME_NBYTES
 from cffs.core.one_line import visible
 from cffs.notes.keys import split_note_name
 from cffs.notes.transcript import MAX_TEXT_NBYTES, Cue, cues
@@ -29,8 +30,6 @@ from cffs.tree.search_terms import FIELDS, BadSearch, parse_terms
 
 #: Characters shown on either side of the first word that was found.
 _AROUND = 40
-#: NAME_MAX of Linux: a search is the name of a folder.
-_MAX_NAME_NBYTES = 255
 #: What may stand in the name of a search as it is.
 _SAFE = " :+*#@,.()'\"!?~"
 #: Longer waits are not shown beside a hit without an end.
@@ -84,8 +83,8 @@ def search(text: str, mountpoint: Path | None, as_json: bool, **fields: str | No
 def query(fields: dict[str, str]) -> str:
     """The name of the folder of search/ that asks for the fields. Raises click.UsageError where that is too long."""
     name = "&".join(f"{field}={quote(value, safe=_SAFE)}" for field, value in fields.items())
-    if len(name.encode()) > _MAX_NAME_NBYTES:
-        raise click.UsageError(f"a search has {_MAX_NAME_NBYTES} bytes at most; ask for less at once")
+    if len(name.encode()) > MAX_NAME_NBYTES:
+        raise click.UsageError(f"a search has {MAX_NAME_NBYTES} bytes at most; ask for less at once")
     return name
 
 

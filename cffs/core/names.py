@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from cffs.core.errors import NotInTree
 
-#: NAME_MAX of Linux, in bytes.
+#: NAME_MAX of Linux (linux/limits.h), in bytes.
 MAX_NAME_NBYTES = 255
 #: How many id marks are tried with the stem. More than one is needed only where stems imitate marks.
 _MAX_MARKS = 100

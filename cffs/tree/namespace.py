@@ -23,7 +23,7 @@ from cffs.core.errors import (
     RecordingBroken,
     RemoteObjectMissing,
 )
-from cffs.core.names import is_text, name_nbytes
+from cffs.core.names import MAX_NAME_NBYTES, is_text, name_nbytes
 from cffs.core.probe_names import is_probe_name
 from cffs.core.source import Api
 from cffs.core.units import NS_PER_MS
@@ -43,8 +43,6 @@ from cffs.tree.routes import FOLDERS, Route, routes_of
 from cffs.tree.unlisted_recordings import wait_for_state
 from cffs.tree.unproven import Question, Unproven
 
-#: linux/limits.h NAME_MAX.
-MAX_NAME_NBYTES = 255
 #: A folder's fixed entries lie up to here; they do not make up for a list that could not be asked for.
 _LAST_FIXED_OFFSET = FIRST_ROW_OFFSET - 1
 
