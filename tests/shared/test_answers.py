@@ -15,8 +15,6 @@ from cffs.callfire.v2 import V2Client
 from cffs.core.errors import CffsError, MalformedAnswer, RemoteObjectMissing, ServerFailure
 from cffs.core.json_values import encode
 from cffs.core.source import Api
-from cffs.shared import answers as shared_answers
-from cffs.shared import server as shared_server
 from cffs.shared.answers import AnswerCounts, SharedAnswers, packed, shared_question, unpacked
 from cffs.shared.write_queue import WriteQueue
 from tests.reader.simulated_link import NurseryBackground
@@ -24,13 +22,6 @@ from tests.shared.redis_server import RedisServer
 
 CALLS = encode({"items": [{"id": 7, "fromNumber": "1"}], "limit": 1000, "offset": 0, "totalCount": 1})
 TTL = 60.0
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that count: a busy machine is no reason to ask the service."""
-    monkeypatch.setattr(shared_server, "CALL_SECONDS", 5.0)
-    monkeypatch.setattr(shared_answers, "_LOOK_SECONDS", 5.0)
 
 
 @dataclass

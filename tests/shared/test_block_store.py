@@ -65,7 +65,7 @@ def test_only_what_is_beyond_doubt_is_shared(validator, total_nbytes, modified_s
     assert shareable == (not is_weak and bool(total_nbytes) and not is_recent)
 
 
-async def test_a_block_is_found_once_it_is_shown(connect):
+async def test_a_block_is_found_once_it_is_shown(patient, connect):
     """A hidden block is none; a shown one is found by every machine of the account, and lasts a day."""
     async with connect() as server, connect() as another:
         store, keys = BlockStore(server), BlockStore(server).keys_of(VERSION)
@@ -80,7 +80,7 @@ async def test_a_block_is_found_once_it_is_shown(connect):
         assert len(await theirs.read(theirs.keys_of(VERSION), range(4))) == 4
 
 
-async def test_an_answer_shows_its_own_bytes_alone(connect, server):
+async def test_an_answer_shows_its_own_bytes_alone(patient, connect, server):
     """Where another answer, which may prove wrong, has put other bytes meanwhile, or the block was evicted, nothing is
     shown; equal bytes are."""
     async with connect() as shared:
@@ -95,7 +95,7 @@ async def test_an_answer_shows_its_own_bytes_alone(connect, server):
         assert await store.read(keys, range(1, 3)) == [b"x" * BLOCK_NBYTES]
 
 
-async def test_versions_and_accounts_never_meet(connect):
+async def test_versions_and_accounts_never_meet(patient, connect):
     """A block is found under its own version of its own object of its own account."""
     async with connect() as server, connect(account="another") as other:
         store, keys = BlockStore(server), BlockStore(server).keys_of(VERSION)
@@ -111,7 +111,7 @@ async def test_versions_and_accounts_never_meet(connect):
         assert len(await store.read(keys, range(1))) == 1
 
 
-async def test_a_block_under_the_key_of_another_is_none(connect, server):
+async def test_a_block_under_the_key_of_another_is_none(patient, connect, server):
     """Values that were exchanged, cut, changed or are of another type are taken for none."""
     async with connect() as shared:
         store, keys = BlockStore(shared), BlockStore(shared).keys_of(VERSION)
@@ -130,7 +130,7 @@ async def test_a_block_under_the_key_of_another_is_none(connect, server):
         assert len(await store.read(keys, range(1, 3))) == 2
 
 
-async def test_facts_have_an_age_by_the_server(connect, server):
+async def test_facts_have_an_age_by_the_server(patient, connect, server):
     """Facts say how long ago they were confirmed, whatever the clocks of machines say; wrong ones are none."""
     async with connect() as shared:
         store, facts = BlockStore(shared), SharedFacts(total_nbytes=9, validator='"v"', answered_ms=1)

@@ -57,7 +57,7 @@ def test_a_reply_that_makes_no_sense_is_none(reply):
     )
 
 
-async def test_one_of_two_machines_gets_a_lease(connect):
+async def test_one_of_two_machines_gets_a_lease(patient, connect):
     """The second machine is shown how far the first has come, until that gives the lease back."""
     async with connect() as server:
         one, two, key = Leases(server), Leases(server), server.key("leases", "object")
@@ -80,7 +80,7 @@ async def test_one_of_two_machines_gets_a_lease(connect):
         assert isinstance(await two.take(key, 2, 20), FetchLease)
 
 
-async def test_a_lease_ends_before_what_another_machine_holds(connect):
+async def test_a_lease_ends_before_what_another_machine_holds(patient, connect):
     """What is fetched elsewhere is not fetched again: the lease of a longer run ends there."""
     async with connect() as server:
         leases, key = Leases(server), server.key("leases", "object")
@@ -93,7 +93,7 @@ async def test_a_lease_ends_before_what_another_machine_holds(connect):
         assert after.stop == 40
 
 
-async def test_a_lease_ends_by_the_clock_of_the_server(connect, server):
+async def test_a_lease_ends_by_the_clock_of_the_server(patient, connect, server):
     """A machine that died 2 s ago holds nothing, whatever its own clock said."""
     async with connect() as shared:
         leases, key = Leases(shared), shared.key("leases", "object")
@@ -110,7 +110,7 @@ async def test_a_lease_ends_by_the_clock_of_the_server(connect, server):
         assert 0 < server.ask("PTTL", key) <= LEASE_SECONDS * 1000
 
 
-async def test_a_lease_ends_before_what_is_there(connect):
+async def test_a_lease_ends_before_what_is_there(patient, connect):
     """The run of blocks at its end, or four in its middle, are not fetched again; a single one in its middle is."""
     async with connect() as server:
         store = BlockStore(server)
@@ -141,7 +141,7 @@ async def test_a_lease_ends_before_what_is_there(connect):
         assert await stop(24, 40) == 40
 
 
-async def test_keys_of_others_are_nothing(connect, server):
+async def test_keys_of_others_are_nothing(patient, connect, server):
     """A key of another type under our name costs a lease, and raises nothing."""
     async with connect() as shared:
         key = shared.key("leases", "object")
