@@ -14,13 +14,7 @@ from dataclasses import dataclass, field
 
 import coredis
 import trio
-from coredis.connection import (
-    BaseConnectionParams,
-    TCPConnection,
-    TCPLocation,
-    UnixDomainSocketConnection,
-    UnixDomainSocketLocation,
-)
+from coredis.connection import BaseConnectionParams, TCPLocation, UnixDomainSocketLocation
 from coredis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -39,6 +33,7 @@ from coredis.pool import ClusterConnectionPool, ConnectionPool
 from coredis.retry import NoRetryPolicy
 
 from cffs.core.server_url import ServerUrl
+from cffs.shared.bounded_stream import BoundedNode, BoundedSocket, BoundedTcp
 
 Client = coredis.Redis[bytes] | coredis.RedisCluster[bytes]
 Argument = bytes | int | str
@@ -86,14 +81,16 @@ def make_client(url: ServerUrl, *, tls: ssl.SSLContext | None) -> Client:
     if url.is_cluster:
         nodes = [TCPLocation(host, port) for host, port in url.nodes]
         # the check of its coverage would need the command CONFIG, which few users may call
-        cluster = ClusterConnectionPool(startup_nodes=nodes, skip_full_coverage_check=True, **login)
+        cluster = ClusterConnectionPool(
+            startup_nodes=nodes, connection_class=BoundedNode, skip_full_coverage_check=True, **login
+        )
         return coredis.RedisCluster(connection_pool=cluster, verify_version=False, retry_policy=NoRetryPolicy())
     login["db"] = url.database
-    pool: ConnectionPool[TCPConnection] | ConnectionPool[UnixDomainSocketConnection]
+    pool: ConnectionPool[BoundedTcp] | ConnectionPool[BoundedSocket]
     if url.path:
-        pool = ConnectionPool(location=UnixDomainSocketLocation(url.path), **login)
+        pool = ConnectionPool(connection_class=BoundedSocket, location=UnixDomainSocketLocation(url.path), **login)
     else:
-        pool = ConnectionPool(location=TCPLocation(*url.nodes[0]), **login)
+        pool = ConnectionPool(connection_class=BoundedTcp, location=TCPLocation(*url.nodes[0]), **login)
     return coredis.Redis(connection_pool=pool, verify_version=False, retry_policy=NoRetryPolicy())
 
 

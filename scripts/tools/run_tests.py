@@ -67,7 +67,7 @@ GROUPS = (
     ),
     Group(name="fuse", budget_seconds=90, paths=("tests/fuse",)),
     Group(name="cli", budget_seconds=90, paths=("tests/cli", "tests/daemon")),
-    Group(name="shared", budget_seconds=60, paths=("tests/shared",)),
+    Group(name="shared", budget_seconds=90, paths=("tests/shared",)),
     Group(name="package", budget_seconds=60, paths=("tests/package",), identity="root"),
     Group(name="standin", budget_seconds=40, paths=("tests/standin",)),
     Group(name="speed", budget_seconds=40, paths=("tests/speed",)),

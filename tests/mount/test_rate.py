@@ -91,7 +91,7 @@ def test_two_mounts_have_one_rate(said, home, standin):
             other.mkdir()
             with mounted(said, other, variables, *options) as late:
                 until(lambda: [mount.status()["shared"]["machines"] for mount in (early, late)] == [2, 2])
-                names = sorted(os.listdir(early.path / "recordings"))[:16]
+                names = sorted(os.listdir(early.path / "recordings"))[:8]
                 readers = [
                     subprocess.Popen(
                         ["cat", *names[index::4]], cwd=mount.path / "recordings", stdout=subprocess.DEVNULL

@@ -42,6 +42,9 @@ class ChaosProxy:
         self.fault = Fault.NONE
         self.delay_seconds = 0.1
         self.connections = 0
+        self.is_flooding = False
+        self.sent_nbytes = 0
+        self._clients = set[socket.socket]()
         self._server_port = port
         self._open = set[socket.socket]()
         self._is_closing = False
@@ -55,6 +58,21 @@ class ChaosProxy:
     def url(self) -> str:
         """Its address, as `--shared` takes it."""
         return f"redis://127.0.0.1:{self.port}"
+
+    def flood(self, nbytes: int) -> None:
+        """Send so many bytes of one endless value to each client, without being asked; `is_flooding` meanwhile."""
+        self.is_flooding = True
+        self._threads.append(threading.Thread(target=self._flood, args=(nbytes, tuple(self._clients)), daemon=True))
+        self._threads[-1].start()
+
+    def _flood(self, nbytes: int, clients: tuple[socket.socket, ...]) -> None:
+        with suppress(OSError):
+            for client in clients:
+                client.sendall(b"$%d\r\n" % nbytes)
+                for _ in range(nbytes // _CHUNK_NBYTES):
+                    client.sendall(bytes(_CHUNK_NBYTES))
+                    self.sent_nbytes += _CHUNK_NBYTES
+        self.is_flooding = False
 
     def close(self) -> None:
         """Close every socket, and wait for the threads."""
@@ -80,6 +98,7 @@ class ChaosProxy:
                 continue
             self.connections += 1
             self._open |= {client, server}
+            self._clients = {client}
             server.settimeout(None)
             for source, target, is_answer in ((client, server, False), (server, client, True)):
                 thread = threading.Thread(target=self._pump, args=(source, target, is_answer), daemon=True)
