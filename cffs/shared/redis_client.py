@@ -33,7 +33,7 @@ from coredis.pool import ClusterConnectionPool, ConnectionPool
 from coredis.retry import NoRetryPolicy
 
 from cffs.core.server_url import ServerUrl
-from cffs.shared.bounded_stream import BoundedNode, BoundedSocket, BoundedTcp
+from cffs.shared.bounded_connection import BoundedNode, BoundedSocket, BoundedTcp
 
 Client = coredis.Redis[bytes] | coredis.RedisCluster[bytes]
 Argument = bytes | int | str

@@ -1,49 +1,21 @@
 """A server that sends without being asked is cut off."""
 
-import pytest
 import trio
-from anyio import BrokenResourceError
-from anyio.abc import ByteStream
 
 from cffs.core.units import MIB
-from cffs.shared.bounded_stream import MOST_UNASKED_NBYTES, BoundedStream
+from cffs.shared.bounded_connection import MOST_UNASKED_NBYTES
 from tests.shared.chaos_proxy import Fault, chaos_proxy
 from tests.shared.conftest import Connect
 from tests.shared.redis_server import RedisServer
-
-
-class Endless(ByteStream):
-    """A stream that always has a MiB more."""
-
-    async def receive(self, max_bytes: int = 65_536) -> bytes:
-        return bytes(MIB)
-
-    async def send(self, item: bytes) -> None:
-        pass
-
-    async def send_eof(self) -> None:
-        pass
-
-    async def aclose(self) -> None:
-        pass
-
-
-async def test_only_so_much_between_two_commands() -> None:
-    """Up to the limit all is passed on, and each command that is sent begins the count afresh."""
-    stream = BoundedStream(Endless())
-    for _ in range(2):
-        await stream.send(b"x")
-        for _ in range(MOST_UNASKED_NBYTES // MIB):
-            assert len(await stream.receive()) == MIB
-    with pytest.raises(BrokenResourceError):
-        await stream.receive()
 
 
 async def test_a_flood_that_no_call_waits_for(connect: Connect, server: RedisServer) -> None:
     """Bytes without end on an idle connection end it before a call or a ping notices, and the next call works."""
     with chaos_proxy(server.port) as proxy:
         async with connect(proxy.url) as shared:
-            assert await shared.write(shared.key("a"), b"x", ttl_seconds=60)
+            with trio.fail_after(10):
+                while not await shared.write(shared.key("a"), b"x", ttl_seconds=60):
+                    await trio.sleep(0.05)
             before = proxy.sent_nbytes
             proxy.flood(8 * MOST_UNASKED_NBYTES)
             with trio.fail_after(10):
@@ -55,3 +27,18 @@ async def test_a_flood_that_no_call_waits_for(connect: Connect, server: RedisSer
             with trio.fail_after(10):
                 while await shared.read_many([shared.key("a")]) != [b"x"]:
                     await trio.sleep(0.05)
+
+
+async def test_much_that_was_asked_for(connect: Connect) -> None:
+    """Far more than that in all is read where it is asked for."""
+    async with connect() as shared:
+        keys = [shared.key("block", str(index)) for index in range(32)]
+        for key in keys:
+            await shared.write(key, bytes(256 * 1024), ttl_seconds=60)
+        nbytes, failed = 0, shared.counts.failed
+        with trio.fail_after(20):
+            while nbytes <= 2 * MOST_UNASKED_NBYTES:
+                values = await shared.read_many(keys[:8]) or []
+                nbytes += sum(map(len, filter(None, values)))
+        assert shared.trouble != "the connection was lost"
+        assert shared.counts.failed - failed < 3
