@@ -140,6 +140,13 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("callfire/test_rate.py", "test_demand_overtakes_background_work_everywhere"),
         ("mount/test_rate.py", "test_many_programs_keep_to_the_rate"),
     ),
+    "With `--shared` one machine": (
+        ("mount/test_shared_mounts.py", "test_three_mounts_cost_one_copy"),
+        ("mount/test_shared_mounts.py", "test_mounts_read_on_whatever_the_server_does"),
+        ("shared/test_shared_opener.py", "test_no_schedule_gives_a_wrong_byte"),
+        ("shared/test_sharing_chaos.py", "test_a_network_that_lies"),
+        ("shared/test_answers.py", "test_one_machine_asks"),
+    ),
 }
 
 

@@ -142,12 +142,18 @@ def mounted(fleet: Fleet, count: int, *, shares: bool) -> Iterator[list[Path]]:
             cffs = [sys.executable, "-m", "cffs.cli"]
             env = environment(home, fleet.variables(shares=shares))
             subprocess.run([*cffs, "mount", "--log-file", home / "log", path], env=env, cwd=ROOT, check=True)
-            stack.callback(subprocess.run, [*cffs, "umount", path], env=env, cwd=ROOT, check=True)
+            stack.callback(unmount, [*cffs, "umount"], path, env)
             fleet.mounts.append(path)
         try:
             yield list(fleet.mounts)
         finally:
             fleet.mounts.clear()
+
+
+def unmount(umount: list[str], path: Path, env: dict[str, str]) -> None:
+    """Unmount, lazily where another mount namespace of this machine still shows the mount."""
+    if subprocess.run([*umount, path], env=env, cwd=ROOT, stderr=subprocess.DEVNULL).returncode != 0:
+        subprocess.run([*umount, "--lazy", path], env=env, cwd=ROOT, stderr=subprocess.DEVNULL)
 
 
 def read_at_once(paths: list[Path]) -> list[int]:
