@@ -111,7 +111,7 @@ class SharedOpener:
                 self._refute(found.version)
                 raise
             return
-        if found is not None and byte_range is not None and found.stop * BLOCK_NBYTES < byte_range.stop:
+        if found is not None and byte_range is not None and found.is_cut:
             byte_range = ByteRange(byte_range.start, found.stop * BLOCK_NBYTES)
         waited_seconds = trio.current_time() - began_at
         async with self._asked(source, byte_range, pinned, found, waited_seconds=waited_seconds) as answer:

@@ -107,11 +107,12 @@ _GIVE_BACK: Final = Script("return redis.call('HDEL', KEYS[1], ARGV[1])")
 
 @dataclass(frozen=True, slots=True)
 class FetchLease:
-    """A lease that this machine holds, of the units before `stop`."""
+    """A lease that this machine holds, of the units before `stop`; `is_cut` where more were wanted."""
 
     key: bytes
     token: str
     stop: int
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def taken(reply: object, key: bytes, token: str, first: int, stop: int) -> Fetch
     """What a reply to taking a lease of [first, stop) says; None for one that makes no sense. Pure."""
     match reply if isinstance(reply, list) else None:
         case [0, int(found)] if first < found <= stop:
-            return FetchLease(key, token, found)
+            return FetchLease(key, token, found, is_cut=found < stop)
         case [1]:
             return Present()
         case [1, bytes(value), int(left_ms)]:

@@ -110,6 +110,19 @@ async def test_a_gap_is_asked_for_up_to_what_is_there(connect, patient):
         assert await read_range(two.opener, source, rest, pinned) == remote.content(rest.start, rest.nbytes)
 
 
+@pytest.mark.parametrize("wanted", [(0, 300_000), (5, 140_000), (200_000, 900_001), (10, 20), (131_072, 262_145)])
+async def test_what_no_machine_has_is_asked_for_as_it_is(connect, patient, server, wanted):
+    """A range that ends within a block is one request, with and without a known size."""
+    origin, asked = Origin(), ByteRange(*wanted)
+    source, remote = add(origin, 1, 2 * MIB)
+    async with connect() as shared, machine(shared, origin) as one:
+        for pinned in (None, Pinned(validator=remote.validator, total=remote.total)):
+            assert await read_range(one.opener, source, asked, pinned) == remote.content(asked.start, asked.nbytes)
+            await written(one)
+            server.ask("FLUSHALL")
+        assert origin.asked == [(source.key, asked)] * 2
+
+
 async def test_a_read_in_the_middle_of_a_block_is_served(connect, patient):
     """Any range is answered from its first byte to at most a MiB on, whatever blocks it touches."""
     origin = Origin()
