@@ -147,6 +147,18 @@ PROMISES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("shared/test_sharing_chaos.py", "test_a_network_that_lies"),
         ("shared/test_answers.py", "test_one_machine_asks"),
     ),
+    "A shared server that does not answer": (
+        ("shared/test_server.py", "test_a_frozen_server_costs_one_call"),
+        ("shared/test_server.py", "test_killed_and_restarted_empty"),
+        ("shared/test_breaker.py", "test_a_server_that_answers_tries_alone_is_asked_rarely"),
+        ("mount/test_rate.py", "test_two_mounts_have_one_rate"),
+    ),
+    "With both, all machines": (
+        ("shared/test_request_rate.py", "test_together_they_keep_to_the_rate"),
+        ("shared/test_request_rate.py", "test_never_above_when_the_server_dies_and_comes_back"),
+        ("shared/test_rate_share.py", "test_never_above_when_the_server_goes"),
+        ("mount/test_rate.py", "test_two_mounts_have_one_rate"),
+    ),
 }
 
 
