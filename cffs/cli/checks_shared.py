@@ -30,7 +30,8 @@ async def _check(settings: Settings) -> Check:
             from cffs.shared.server_facts import server_facts
 
             if not server.is_up:
-                return warn(_NAME, f"{server.shown}: {server.trouble}", "a mount works, and shares nothing until then")
+                found = f"{server.shown}: {server.trouble}; a mount works and shares nothing"
+                return warn(_NAME, found, "start it, or correct --shared")
             facts = await server_facts(server)
             if facts is None:
                 return ok(_NAME, f"{server.shown}; its user may not ask for its settings (INFO)")
