@@ -279,7 +279,7 @@ def test_a_stream_gives_each_recording_to_one_worker(said, home, standin, tmp_pa
                 until(lambda: [int(place.read_text()) - before for place in places] == [4, 4])
             server.stop()
             (late,) = standin.account.recording_ids(new_call(standin))
-            os.listdir(mount.path / "recordings")
+            until(lambda: any(str(late) in name for name in os.listdir(mount.path / "recordings")))
             gone = run(said, home, "watch", "--once", "--to", "new", "--state", home / "at0", mount.path, **variables)
             assert gone.returncode == 1
             assert "the shared server cannot be had: no connection" in gone.stderr
