@@ -49,6 +49,8 @@ class VersionTracker:
         self.total_nbytes = known.total_nbytes if known is not None else None
         self.validator = known.validator if known is not None else None
         self.last_modified_ns = known.last_modified_ns if known is not None else None
+        #: The validator of the version that the size is known of; kept where the file begins again, as the size is.
+        self._sized_validator = self.validator
         #: Bytes of it are here, or in the kernel: no other validator will do.
         self.is_pinned = False
         #: The validator that pinned it is a date of the moment it was sent.
@@ -113,10 +115,12 @@ class VersionTracker:
             raise RemoteObjectChanged(f"two answers for {self.key} are of different lengths")
         if self.is_pinned and (is_first_of_whole or not self.is_of_one_answer):
             self._require_same(answer)
+        if not self.is_pinned and self.total_nbytes is not None and answer.total is None:
+            self._require_size_of(answer)
         before = (self.source, self.total_nbytes, self.validator, self.last_modified_ns)
         self.source = source
-        if self.total_nbytes is None:
-            self.total_nbytes = answer.total
+        if answer.total is not None:
+            self.total_nbytes, self._sized_validator = answer.total, answer.validator
         if not self.is_pinned:
             self.validator, self._is_just_modified = answer.validator, _is_just_modified(answer)
         if not self.is_pinned or self.last_modified_ns is None:
@@ -136,6 +140,14 @@ class VersionTracker:
         ):
             raise VersionUnclear(f"an answer for {self.key} does not show that it is of the same version")
 
+    def _require_size_of(self, answer: Answer) -> None:
+        """Raise where the size that readers were shown cannot be that of an answer that states none: it names another
+        version than the one whose size is known."""
+        validators = (self._sized_validator, answer.validator)
+        if None in validators or answer.validator == self._sized_validator or _kinds_differ(*validators):
+            return
+        raise RemoteObjectChanged(f"an answer for {self.key} is of another version, and does not state its size")
+
     def begin_again(self, *, is_of_one_answer: bool) -> None:
         """Let the next answer state which version this is: no reader has a byte of it, or what readers have will be
         compared."""
@@ -151,7 +163,7 @@ class VersionTracker:
         known."""
         if self.total_nbytes is not None and self.total_nbytes != total_nbytes:
             raise RemoteObjectChanged(f"{self.key} ended elsewhere than before")
-        self.total_nbytes = total_nbytes
+        self.total_nbytes, self._sized_validator = total_nbytes, self.validator
         self.version = self._version()
 
     def clamped(self, wanted: ByteRange) -> ByteRange:

@@ -67,7 +67,7 @@ class Reader:
 class Run:
     """Plays steps on one object; every check is in here."""
 
-    def __init__(self, lab: Lab, remote: Remote, disk: DiskCache | None) -> None:
+    def __init__(self, lab: Lab, remote: Remote, disk: DiskCache | None = None) -> None:
         self.lab = lab
         self.disk = disk
         self.remote = remote

@@ -176,3 +176,22 @@ async def test_bytes_of_a_cache_pin_their_version(autojump_clock: MockClock, tmp
             await handle.read(2 * MIB, 4096)
         assert lab.facts.changed_keys == [lab.key]
     disk.close()
+
+
+async def test_a_known_size_is_not_given_to_another_version(autojump_clock: MockClock) -> None:
+    """An answer that names another version and does not state its size is refused where readers were shown the size of
+    the version before: it might end earlier or later."""
+    async with laboratory() as lab:
+        lab.add(Remote(total=3 * MIB))
+        first = await opened(lab)
+        await whole(first)
+        first.close()
+        await trio.sleep(6)
+        lab.cache.drop_object(lab.key)
+        handle = await opened(lab)
+        assert handle.total_nbytes == 3 * MIB
+        new = Remote(total=3 * MIB + 2, seed=1, validator='"v2"', ignores_ranges=True, tells_length=False)
+        lab.add(new)
+        with pytest.raises(RemoteObjectChanged):
+            await handle.read(MIB, 4096)
+        assert await whole(await opened(lab)) == new.content(0, new.total)
