@@ -40,6 +40,8 @@ WIDE_READ_AHEAD_NBYTES = 512 * KIB
 #: A long request uses one connection for long, but its end bounds what an early close may waste, and what a killed
 #: daemon leaves unpublished on disk. 256 MiB were 5 % faster at 50 ms.
 LONG_NBYTES = 64 * MIB
+#: What is left of a file is one request up to here: there is no short last one.
+_LAST_LONG_NBYTES = LONG_NBYTES * 5 // 4
 MIN_WINDOW_NBYTES = MIB
 MAX_WINDOW_NBYTES = 8 * MIB
 #: Where several connections serve one stream: the share of the window of each request, and how wide the window is.
@@ -163,7 +165,7 @@ def plan(
     if is_recording:
         spent, fetches = _of_recording(place, streams, pieces, view, total_nbytes, limits, spent)
     elif spent.is_whole and cut is not None:  # it was to come whole, and still is
-        fetches = _alone(_few(missing(view, cut), cut.start, view, most=1), must_finish=True)
+        fetches = _alone(_few(missing(view, cut), cut.start, view, most=1, depth=limits.depth), must_finish=True)
     else:
         fetches = (*_streams(streams), *_alone(pieces))
     return Plan(
@@ -190,7 +192,7 @@ def _of_recording(
     first_offset = min((piece.start for piece in (*streams, *pieces)), default=None)
     if first_offset is None:
         return spent, ()
-    wanted = _few(pieces, first_offset, coverage, most=1)
+    wanted = _few(pieces, first_offset, coverage, most=1, depth=limits.depth)
     has_come_again = spent.has_jumped if place is _Place.ELSEWHERE else limits.depth > 1 and bool(streams)
     if not has_come_again and spent.requests + len(streams) + len(wanted) <= _FRUGAL_REQUESTS:
         spent = spent._replace(has_jumped=spent.has_jumped or place is _Place.ELSEWHERE)
@@ -202,7 +204,7 @@ def _of_recording(
 
 
 def _few(
-    gaps: Iterable[ByteRange], first_offset: int, coverage: Coverage, *, most: int, depth: int = 1
+    gaps: Iterable[ByteRange], first_offset: int, coverage: Coverage, *, most: int, depth: int
 ) -> list[ByteRange]:
     def is_held(between: ByteRange) -> bool:
         return coverage.first_absent(between) is None
@@ -327,10 +329,9 @@ def _stream(
     if gap.start >= pattern.next_offset + lead_nbytes:
         return [], gap.start
     left_nbytes = total_nbytes - gap.start
-    # no short last request for a file a little longer than a long request
-    nbytes = left_nbytes if left_nbytes <= LONG_NBYTES * 5 // 4 else LONG_NBYTES
-    stream = coverage.first_missing(ByteRange(gap.start, gap.start + nbytes))
-    return ([], gap.start) if stream is None else ([stream], stream.stop)
+    nbytes = left_nbytes if left_nbytes <= _LAST_LONG_NBYTES else LONG_NBYTES
+    stream = next(missing(coverage, ByteRange(gap.start, gap.start + nbytes)))
+    return [stream], stream.stop
 
 
 def _parts(
@@ -338,12 +339,12 @@ def _parts(
 ) -> tuple[list[ByteRange], int]:
     """The requests of a sequential reader from a host that gives each connection little: as many as start within its
     window, cut on one grid, and up to where all is covered with them."""
-    part_nbytes = min(max(window_nbytes // depth, _MIN_PART_NBYTES), PART_NBYTES)
+    part_nbytes = max(window_nbytes // depth, _MIN_PART_NBYTES)
     part_nbytes -= part_nbytes % _MIN_PART_NBYTES
-    stop = min(pattern.next_offset + window_nbytes, total_nbytes)
+    stop = pattern.next_offset + window_nbytes
     last = min(stop + -stop % part_nbytes, total_nbytes)
     parts = []
-    for gap in missing(coverage, ByteRange(min(wanted.start, last), last)):
+    for gap in missing(coverage, ByteRange(wanted.start, last)):
         start = gap.start
         while start < gap.stop:
             end = min(start - start % part_nbytes + part_nbytes, gap.stop)
