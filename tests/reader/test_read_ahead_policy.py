@@ -1,6 +1,5 @@
 """Laws of the read-ahead policy, whatever the reader does, and rules by example."""
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -21,39 +20,10 @@ from cffs.reader.read_ahead_policy import (
     Spent,
     plan,
 )
+from tests.reader.listed_coverage import Covered, asked
 
 KIB, MIB = 1024, 1024 * 1024
 LIMITS = PlanLimits()
-
-
-@dataclass
-class Covered:
-    """Coverage by plain lists: what is held, and what is on its way."""
-
-    ranges: list[ByteRange] = field(default_factory=list)
-    on_its_way: list[Coming] = field(default_factory=list)
-
-    def runs(self) -> list[ByteRange]:
-        return [ByteRange(run.position, run.stop) for run in self.on_its_way]
-
-    def cut(self, offset: int, *, within: ByteRange) -> ByteRange:
-        """Cut as the plan says; return what is cut off. Asserts that it can be cut, is not near, and is not in the
-        middle of what the READ needs."""
-        [run] = [run for run in self.on_its_way if run.position <= offset < run.stop]
-        assert offset >= run.fixed_stop
-        assert offset - run.position >= MIB
-        assert offset <= self.first_absent(within).start
-        self.on_its_way[self.on_its_way.index(run)] = run._replace(stop=offset)
-        return ByteRange(offset, run.stop)
-
-    def first_absent(self, within: ByteRange) -> ByteRange | None:
-        return next(iter(within.minus(self.ranges)), None)
-
-    def first_missing(self, within: ByteRange) -> ByteRange | None:
-        return next(iter(within.minus([*self.ranges, *self.runs()])), None)
-
-    def coming(self, offset: int) -> Coming | None:
-        return next((run for run in self.on_its_way if run.position <= offset < run.stop), None)
 
 
 def run(reads: list[tuple[int, int]], *, total: int | None, covered: Covered | None = None) -> list[Plan]:
@@ -68,10 +38,6 @@ def run(reads: list[tuple[int, int]], *, total: int | None, covered: Covered | N
         covered.ranges.extend(fetch.wanted for fetch in planned.fetches)
         plans.append(planned)
     return plans
-
-
-def asked(planned: Plan) -> list[tuple[int, int]]:
-    return [(fetch.wanted.start, fetch.wanted.stop) for fetch in planned.fetches]
 
 
 TOTALS = st.one_of(
