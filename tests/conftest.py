@@ -26,6 +26,10 @@ EXPLORES = "CFFS_TEST_EXPLORE" in os.environ
 exploring = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("exploring", exploring)
 hypothesis.settings.register_profile("repeatable", exploring, derandomize=True)
+#: For scripts/mutate: a mutant is noticed by the first example that fails; nothing is won by looking for a smaller one.
+hypothesis.settings.register_profile(
+    "noticing", exploring, derandomize=True, phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate]
+)
 hypothesis.settings.load_profile("exploring" if EXPLORES else "repeatable")
 
 

@@ -37,10 +37,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "callfire/departure_log": ("tests/callfire/test_departure_log.py",),
     "callfire/retry": ("tests/callfire/test_retry.py",),
     "reader/read_ahead_policy": (
+        "tests/reader/test_read_ahead_thresholds.py",
         "tests/reader/test_read_ahead_policy.py",
-        "tests/reader/test_object_registry.py",
-        "tests/reader/test_demand_reads.py",
-        "tests/reader/test_downloader.py",
     ),
     "cache/disk_format": ("tests/cache/test_disk_format.py", "tests/cache/test_disk.py"),
     "fuse/errnos": ("tests/fuse/test_errnos.py",),
@@ -101,7 +99,7 @@ def mutate(copy: Path, modules: list[str]) -> list[Mutant]:
         settings.write("\n[tool.mutmut]\n")
         settings.write('source_paths = ["cffs"]\nalso_copy = ["scripts", "README.md"]\n')
         settings.write(f"only_mutate = {json.dumps([f'cffs/{module}.py' for module in modules])}\n")
-        settings.write('pytest_add_cli_args = ["-p", "no:cacheprovider"]\n')
+        settings.write('pytest_add_cli_args = ["-p", "no:cacheprovider", "--hypothesis-profile", "noticing"]\n')
         settings.write(f"pytest_add_cli_args_test_selection = {json.dumps(tests)}\n")
     run = [MUTMUT, "run", "--max-children", str(CHILDREN)]
     done = subprocess.run(run, cwd=copy, capture_output=True, text=True, check=False)

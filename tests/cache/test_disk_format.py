@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from cffs.cache.disk_format import (
     HEADER_NBYTES,
+    MARK,
+    SLOT_NBYTES,
     Layout,
     block_checksum,
     blocks_of,
@@ -20,6 +22,7 @@ from cffs.cache.disk_format import (
     seed_of,
     seed_of_header,
     slot_matches,
+    slots_in,
     total_of_header,
     version_digest,
 )
@@ -131,6 +134,15 @@ def test_a_hole_is_no_slot():
     assert not is_written(bytes(len(slot)))
     assert not is_written(slot[:-1])
     assert not is_written(slot[:-4] + bytes(4))
+
+
+def test_slots_are_found_at_their_places():
+    """Written slots are found with their indexes, behind holes too; a mark within a checksum begins none, and what is
+    cut off at the end of a part is none."""
+    hole = bytes(SLOT_NBYTES)
+    slot = MARK + bytes(SLOT_NBYTES - 2 * len(MARK)) + MARK  # its checksum begins as a mark
+    parts = [(5, hole + slot + slot[:-1]), (90, slot)]
+    assert list(slots_in(parts)) == [(6, slot), (90, slot)]
 
 
 def test_the_seed_wraps_at_64_bits():

@@ -5,7 +5,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cffs.core.errors import NotInTree
-from cffs.core.names import MAX_NAME_NBYTES, decode_name, encode_name, file_name, is_text, name_nbytes
+from cffs.core.names import (
+    MAX_NAME_NBYTES,
+    decode_name,
+    encode_name,
+    file_name,
+    from_kernel,
+    is_text,
+    name_nbytes,
+    to_kernel,
+)
 from cffs.core.probe_names import is_probe_name
 
 #: Any text that JSON can carry, lone surrogates and the rule's own characters included, often.
@@ -64,6 +73,18 @@ def test_a_name_of_any_bytes_is_counted_and_told_from_text(passed: bytes) -> Non
         assert not is_text(name)
     else:
         assert is_text(name)
+
+
+@given(st.binary(max_size=40))
+@example(b"a\xff\xed\xa0\x80")
+def test_a_name_from_the_kernel_goes_back_to_it(passed: bytes) -> None:
+    """The kernel gets back the bytes that it passed, whether they are UTF-8 or not."""
+    assert to_kernel(from_kernel(passed)) == passed
+
+
+def test_a_name_of_the_kernel_is_utf_8() -> None:
+    """Bytes that are UTF-8 are its text; others are kept as lone surrogates (PEP 383)."""
+    assert from_kernel(b"caf\xc3\xa9 \xff") == "caf\u00e9 \udcff"
 
 
 @given(TEXTS)
