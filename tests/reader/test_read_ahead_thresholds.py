@@ -4,6 +4,7 @@ The expected numbers follow from the policy's constants, by the reasons under cf
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,7 @@ RECORDING = 10 * MIB
 FRESH = AccessPattern()
 #: A reader that looked at the head, and reads on nowhere.
 LOOKED = AccessPattern(run_start=0, next_offset=PAGE_NBYTES, reads_in_run=1)
-LIMITS = PlanLimits()
+LIMITS, UNSPENT = PlanLimits(), Spent()
 SHORT, LONG_REACH = policy._SHORT_REACH_NBYTES, policy._LONG_REACH_NBYTES
 FRUGAL, REACHES = policy._FRUGAL_REQUESTS, policy._REACHES_OF_RECORDING
 MIN_PART, LOOK_AHEAD = policy._MIN_PART_NBYTES, policy._LOOK_AHEAD_NBYTES
@@ -73,7 +74,7 @@ def planned_for(
     held: tuple[tuple[int, int], ...] = (),
     coming: tuple[Coming, ...] = (),
     limits: PlanLimits = LIMITS,
-    spent: Spent = Spent(),
+    spent: Spent = UNSPENT,
     is_late: bool = False,
 ) -> Plan:
     covered = Covered([ByteRange(*ends) for ends in held], list(coming))
@@ -356,7 +357,7 @@ def is_cut(
     *,
     total: int = BIG,
     limits: PlanLimits = LIMITS,
-    spent: Spent = Spent(),
+    spent: Spent = UNSPENT,
     is_late: bool = False,
     has_begun: bool = True,
     at: int = AT,
@@ -666,7 +667,7 @@ def test_parallel_ranges(depth: int, nbytes: int, cap: int, part: int) -> None:
     planned = planned_for(at, at + 9, total=BIG, pattern=pattern, held=((0, at),), limits=limits)
     window_stop = planned.receive_stop
     bounds = [at, *range(at + -at % part, window_stop + part, part)]
-    assert planned.fetches == tuple(stream(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False))
+    assert planned.fetches == tuple(stream(start, stop) for start, stop in pairwise(bounds))
     assert all(isinstance(bound, int) for fetch in planned.fetches for bound in fetch.wanted)
     assert bounds[-2] < window_stop <= bounds[-1]
     assert planned.quiet_stop == bounds[-1] - (window_stop - (at + 9))
