@@ -203,9 +203,7 @@ def _of_recording(
     return spent._replace(is_whole=True), _alone(wanted, must_finish=True)
 
 
-def _few(
-    gaps: Iterable[ByteRange], first_offset: int, coverage: Coverage, *, most: int, depth: int
-) -> list[ByteRange]:
+def _few(gaps: Iterable[ByteRange], first_offset: int, coverage: Coverage, *, most: int, depth: int) -> list[ByteRange]:
     def is_held(between: ByteRange) -> bool:
         return coverage.first_absent(between) is None
 
