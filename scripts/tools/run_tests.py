@@ -1,5 +1,5 @@
 # ruff: noqa: T201, S603  # a script prints, and runs fixed commands
-"""The test groups of `scripts/test`, two at a time, and a table of what they took.
+"""The test groups of `scripts/test`, side by side, and a table of what they took.
 
 It owns the list of groups and the ordinary user that the mount tests run as a second time. It must not know tests.
 

