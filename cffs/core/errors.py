@@ -97,6 +97,11 @@ class VersionUnclear(RemoteObjectChanged):
     """Only the validator differs: the bytes may be those of the version that was opened, or not."""
 
 
+class PossiblyPartial(RemoteObjectChanged):
+    """What came was dropped: it was asked for while the object may still have been being made. A new request brings the
+    rest."""
+
+
 class OriginFault(CffsError):
     """The service answered, but not with what was asked for, or the result of an act is not known."""
 

@@ -18,6 +18,7 @@ ERRNOS: dict[type[errors.CffsError], int] = {
     errors.CatalogueDamaged: errno.EIO,
     errors.RemoteObjectChanged: errno.ESTALE,
     errors.VersionUnclear: errno.ESTALE,
+    errors.PossiblyPartial: errno.ESTALE,
     errors.ServerFailure: errno.EIO,
     errors.ObjectRefused: errno.EIO,
     errors.OriginBusy: errno.EIO,

@@ -11,7 +11,7 @@ import trio
 from cachetools import LRUCache
 
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
-from cffs.core.errors import CffsError, RemoteObjectChanged
+from cffs.core.errors import CffsError, PossiblyPartial
 from cffs.core.ids import Inode
 from cffs.fuse.handles import GrowingHandle, UnsettledHandle
 from cffs.fuse.presentation import Presentation
@@ -90,7 +90,8 @@ class GrowingFiles:
         return pyfuse3.FileInfo(pyfuse3.FileHandleT(number), direct_io=True, keep_cache=False)
 
     async def read_unsettled(self, handle: UnsettledHandle, offset: int, nbytes: int) -> bytes:
-        """The bytes of the time of the open; the bytes of now where the file proved to be growing.
+        """The bytes of the time of the open; the bytes of now where the file proved to be growing, or to have been
+        finished so shortly before that those may be a part.
 
         Raises what `read` raises; RemoteObjectChanged where the object is another one now.
         """
@@ -99,10 +100,9 @@ class GrowingFiles:
             if not isinstance(content, Remote) or not is_being_made(content):
                 try:
                     data = bytes(await handle.file.read(offset, nbytes))
-                except RemoteObjectChanged:
-                    # during the read it may have become known that the recording is in progress: its bytes are dropped
+                except PossiblyPartial:
                     content = await self.content(handle.inode, handle.node)
-                    if not isinstance(content, Remote) or not is_being_made(content):
+                    if not isinstance(content, Remote):
                         raise
                 else:
                     handle.read_before = (offset, data) if data else handle.read_before

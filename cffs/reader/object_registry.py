@@ -221,9 +221,9 @@ class ObjectRegistry:
             self._dependencies.disk.drop_object(key)
 
     def forget(self, key: str) -> None:
-        """Forget the version at hand, after the object was replaced or removed: open handles are stale, no byte is
+        """Forget what is here of an object, since it may be a part: open handles raise PossiblyPartial, no byte is
         kept, and the listener is informed."""
-        self._table.supersede(key)
+        self._table.supersede(key, is_partial=True)
 
     # -- for clips of recordings --
 

@@ -234,10 +234,10 @@ class RemoteFile:
         for fetch in self._fetches:
             self._fetches.drop(fetch)
 
-    def forget(self) -> None:
-        """End the file because the origin has another version: open handles raise RemoteObjectChanged from now on. The
-        caller drops the bytes."""
-        self.tracker.end()
+    def forget(self, *, is_partial: bool) -> None:
+        """End the file because the origin has another version, or because what is here may be a part (`is_partial`):
+        open handles raise RemoteObjectChanged or PossiblyPartial from now on. The caller drops the bytes."""
+        self.tracker.end(is_partial=is_partial)
         self.end()
 
     # -- what its fetches report --

@@ -160,16 +160,17 @@ class RemoteFileTable:
         self._dependencies.listener.learned(learned)
         return learned
 
-    def supersede(self, key: str, *, only: Pinned | None = None) -> None:
+    def supersede(self, key: str, *, only: Pinned | None = None, is_partial: bool = False) -> None:
         """End the version at hand: open handles are stale, no byte of it is kept, the listener is informed. With
-        `only`, nothing where the version is another one already: then the change was noticed before."""
+        `only`, nothing where the version is another one already: then the change was noticed before. `is_partial`: see
+        VersionTracker.end."""
         file = self.sized(key)
         if only is not None and file is not None and file.tracker.name != only:
             return
         file = self._current.pop(key, None)
         if file is not None:
             self._closed.pop(file, None)
-            file.forget()
+            file.forget(is_partial=is_partial)
         self._dependencies.memory.drop_object(key)
         self._dependencies.disk.drop_object(key)
         self._dependencies.listener.changed(key)

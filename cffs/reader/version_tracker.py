@@ -8,7 +8,7 @@ from itertools import count
 from cffs.cache.types import ObjectVersion
 from cffs.callfire.response_checks import Pinned
 from cffs.core.byte_range import ByteRange
-from cffs.core.errors import RemoteObjectChanged, VersionUnclear
+from cffs.core.errors import PossiblyPartial, RemoteObjectChanged, VersionUnclear
 from cffs.core.source import Source
 from cffs.core.units import NS_PER_MS
 from cffs.reader.object_info import Known, Learned
@@ -61,6 +61,7 @@ class VersionTracker:
         self.ignores_ranges = is_of_one_answer
         #: Another version was seen at the origin: no byte of this one can be had any more.
         self.is_changed = False
+        self._is_partial = False
         #: How often it has begun again: what was put together before that is worthless.
         self.beginnings = 0
         #: What its bytes are cached under. May change at a checkpoint: ask again, never keep it.
@@ -171,13 +172,16 @@ class VersionTracker:
         return wanted if self.total_nbytes is None else wanted.clamped(self.total_nbytes)
 
     def require_current(self) -> None:
-        """Raise RemoteObjectChanged once another version was seen."""
+        """Raise RemoteObjectChanged once another version was seen, PossiblyPartial where this one may be a part."""
+        if self._is_partial:
+            raise PossiblyPartial(f"{self.key} may have been a part of what it is now")
         if self.is_changed:
             raise RemoteObjectChanged(f"{self.key} is not the version that was opened")
 
-    def end(self) -> None:
-        """End it, because another version was seen: from now on it has a name that nothing is ever kept under."""
-        self.is_changed = True
+    def end(self, *, is_partial: bool = False) -> None:
+        """End it, because another version was seen, or because it may be a part of what the object is now
+        (`is_partial`): from now on it has a name that nothing is ever kept under."""
+        self.is_changed, self._is_partial = True, is_partial
         self.version = ObjectVersion(self.key, self.validator, self.total_nbytes, self._instance)
 
     def rename(self, key: str, candidates: tuple[Source, ...]) -> None:

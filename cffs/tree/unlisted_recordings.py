@@ -15,7 +15,8 @@ serve their readers and are kept nowhere. Where body and metadata contradict eac
 * The body has another size than v2 gave: the body is right; but where it is empty and v2 gave a size, it is an error.
 * v2 says that it is in progress, whatever came as its body: what came is dropped, and asked for again each second.
 * v2 calls it broken (ERROR): the bytes are what there is; the MP3 is refused from the next open on.
-* v2 says that it ended a moment ago: the body may have been asked for before that, and is dropped as well.
+* v2 says that it ended a moment ago: the body may have been asked for before that, and is dropped as well. Those that
+  have it open are given the rest by new requests.
 * v2 does not answer: nothing is kept, and the next open asks again.
 * The body does not come, and v2 knows the recording: it exists, and opening it waits.
 """

@@ -231,3 +231,47 @@ async def test_other_file_ids(world, mock_clock: MockClock):
         live.finish()
         mock_clock.jump(A_SECOND)
         assert await found.kernel.read(path) == live.object("wav").read()
+
+
+@pytest.mark.parametrize("reads_before", [False, True], ids=["nothing read", "read before"])
+@pytest.mark.parametrize("grows", [False, True], ids=["whole", "a part"])
+async def test_finished_a_moment_ago(world, reads_before, grows):
+    """A file that is opened when its recording has just ended, or just before, is read to its true end, although the
+    bytes of the open are dropped once v2 says so."""
+    account, live = made(seconds=40)
+    path, key = path_of(live, "mp3"), f"recording/{live.id}.mp3"
+    async with world(account) as found:
+        if not grows:
+            live.finish()
+        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
+        async with found.kernel.opened(path) as (_inode, info):
+            body = await found.operations.read(info.fh, 0, 65536) if reads_before else b""
+            assert found.catalog.recording(live.id) is None
+            if grows:
+                live.grow(7)
+                live.finish()
+            with trio.fail_after(5):
+                while found.objects.first_pieces.unsettled(key) is not None:
+                    await trio.lowlevel.checkpoint()
+            while piece := await found.operations.read(info.fh, len(body), 65536):
+                body += piece
+            assert body == live.object("mp3").read()
+        assert await found.kernel.read(path) == body
+
+
+async def test_replaced_before_its_state_is_known(world):
+    """A file that is another one while it is read, before its state is known, is ESTALE and no mixture, also
+    afterwards."""
+    account, live = made(seconds=800)
+    live.finish()
+    async with world(account) as found:
+        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
+        async with found.kernel.opened(path_of(live, "mp3")) as (_inode, info):
+            assert await found.operations.read(info.fh, 0, 2048)
+            account.replace_object(f"/v2/calls/recordings/{live.id}.mp3")
+            with refused(errno.ESTALE):
+                await found.operations.read(info.fh, 2_000_000, 65536)
+            await state_told(found, live)
+            for offset in (2048, 2_000_000):
+                with refused(errno.ESTALE):
+                    await found.operations.read(info.fh, offset, 65536)
