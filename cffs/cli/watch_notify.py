@@ -63,12 +63,13 @@ class Notifications:
             self._connection = None
 
     def _connect(self) -> None:
-        from jeepney.io.blocking import open_dbus_connection
+        from jeepney import DBusErrorResponse
 
         address = _address()
         try:
-            self._connection = open_dbus_connection(address)
-        except (OSError, ValueError, RuntimeError) as error:  # unreachable; refused, or no address; of no known kind
+            self._connection = _connected(address)
+        except (OSError, ValueError, RuntimeError, DBusErrorResponse) as error:
+            # unreachable or silent; refused, or no address; of no known kind; none for us
             raise NotShown(f"the session bus {printable_line(address)} does not answer") from error
         (capabilities,) = self._ask("GetCapabilities")
         self._reads_markup = "body-markup" in capabilities
@@ -99,6 +100,28 @@ def body(line: Mapping[str, object]) -> str:
     seconds = line["seconds"]
     length = f", {seconds // 60}:{seconds % 60:02}" if isinstance(seconds, int) else ""
     return printable_line(parties, max_characters=_MAX_CHARACTERS - len(length)) + length
+
+
+def _connected(address: str) -> Any:
+    """A connection to the bus, which has given us a name.
+
+    Raises what jeepney does, TimeoutError among it where the bus is silent.
+    """
+    from jeepney.bus import get_bus
+    from jeepney.io.blocking import DBusConnection, prep_socket
+
+    class Limited(DBusConnection):  # type: ignore[misc]  # jeepney has no types
+        """Asks the bus for a name as it is made, which jeepney's own would wait for without end."""
+
+        def send_and_get_reply(self, message: object, *, timeout: float | None = None) -> Any:
+            return super().send_and_get_reply(message, timeout=_REPLY_SECONDS if timeout is None else timeout)
+
+    sock = prep_socket(get_bus(address), timeout=_REPLY_SECONDS)
+    try:
+        return Limited(sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _address() -> str:

@@ -3,6 +3,7 @@
 The bus is Debian's dbus-daemon; the server is a thread of this process. It must not know what a test asserts.
 """
 
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,28 @@ def session_bus(folder: Path) -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
+
+
+@contextmanager
+def silent_bus(folder: Path, *, answer: bytes) -> Iterator[str]:
+    """The address of a bus that sends `answer` to the first client's greeting, and nothing more."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "bus"))
+        listener.listen()
+
+        def serve() -> None:
+            client, _address = listener.accept()
+            with client:
+                while not client.recv(4096).endswith(b"\r\n"):
+                    pass
+                client.sendall(answer)
+                while client.recv(4096):
+                    pass
+
+        server = threading.Thread(target=serve)
+        server.start()
+        yield f"unix:path={folder / 'bus'}"
+        server.join()
 
 
 class NotificationServer(threading.Thread):

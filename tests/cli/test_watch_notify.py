@@ -2,15 +2,17 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from cffs.cli import watch_notify
 from cffs.cli.watch_notify import Notifications, NotShown, body
 from tests.cli.helpers import cffs, one_line
-from tests.cli.session_bus import NotificationServer, session_bus
+from tests.cli.session_bus import NotificationServer, session_bus, silent_bus
 
 LINE = {"name": "a.mp3", "from": "12135550100", "to": "14155035894", "seconds": 127}
 
@@ -108,6 +110,20 @@ def test_no_bus(tmp_path: Path, address: str) -> None:
     variables = {"DBUS_SESSION_BUS_ADDRESS": address} if address else {}
     said = one_line(cffs(tmp_path, "watch", "--notify", tmp_path, **variables), 2)
     assert said.startswith("--notify needs a desktop session: ")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"OK 0123456789abcdef0123456789abcdef\r\n"], ids=["at once", "once we are known"]
+)
+def test_a_silent_bus(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """A bus that accepts and then stays silent is one that does not answer, in the time that a reply may take."""
+    monkeypatch.setattr(watch_notify, "_REPLY_SECONDS", 0.1)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, silent_bus(Path(folder), answer=answer) as address:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        began_at = time.monotonic()
+        with pytest.raises(click.UsageError, match=r"the session bus \S+ does not answer"):
+            Notifications()
+        assert time.monotonic() - began_at < 5
 
 
 def test_not_with_commands(tmp_path: Path) -> None:
