@@ -9,10 +9,11 @@ other call of the mount.
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 import trio
 
@@ -37,6 +38,33 @@ _BATCH, _SMALL_BATCH = 500, 16
 _KEPT_ANSWERS = 16
 
 
+class _NotesThread:
+    """The thread that may use the store: one call at a time."""
+
+    def __init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(1)
+        #: Calls that wait, or run; the index is not among them. Read by the thread too.
+        self.calls = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """True where nothing runs: before the next checkpoint the store may be used here, for what does no I/O."""
+        return not self._limiter.borrowed_tokens
+
+    async def call(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Call the function in the thread; the index makes room for it."""
+        self.calls += 1
+        try:
+            return await self.call_behind(function, *arguments)
+        finally:
+            self.calls -= 1
+
+    async def call_behind(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Call the function of the index in the thread. Cancelled, it still runs to its end, and the next waits for
+        it."""
+        return await trio.to_thread.run_sync(function, *arguments, limiter=self._limiter, abandon_on_cancel=True)
+
+
 class AccountNotes:
     """The notes of one account in this mount."""
 
@@ -47,9 +75,9 @@ class AccountNotes:
         self._store = NoteStore(folder, changed=self._note_change, wall_ms=wall_ms)
         self._index_path = index_path
         self._index: WordIndex | None = None
-        self._thread = trio.CapacityLimiter(1)
-        #: Calls that wait for the thread, or run in it; the index is not among them. Read by the thread too.
-        self._calls = 0
+        self._thread = _NotesThread()
+        self._background: Background | None = None
+        self._makes_ahead = False
         self._answers: dict[tuple[str, ...], list[int]] = {}
         self.has_index = has_fts5()
         #: Another value once a search may find something else.
@@ -57,6 +85,7 @@ class AccountNotes:
 
     def start(self, background: Background) -> None:
         """Keep the index as the notes are, and hear of other mounts, for the mount's life."""
+        self._background = background
         background.start(self._follow)
 
     @property
@@ -84,7 +113,12 @@ class AccountNotes:
         self, key: Key, *, creates: bool = False, is_exclusive: bool = False, truncates: bool = False
     ) -> "NoteFile":
         """An open file, to be released once; empty where the open `truncates`. Raises NotInTree, AlreadyExists,
-        SpoolFull or SpoolFailed."""
+        SpoolFull or SpoolFailed; an open that truncates may leave those of the disk to the first write, and is no
+        checkpoint then."""
+        if truncates and not is_exclusive and self._thread.is_idle and (creates or self._store.stat(key) is not None):
+            draft = self._store.open_blank(key, now_ns=time.time_ns())
+            if draft is not None:
+                return NoteFile(self._thread, self._published, draft)
 
         def opened() -> Draft:
             draft = self._store.open(key, creates=creates, is_exclusive=is_exclusive)
@@ -96,15 +130,15 @@ class AccountNotes:
                     raise
             return draft
 
-        return NoteFile(self._run, await self._run(opened))
+        return NoteFile(self._thread, self._published, await self._thread.call(opened))
 
     async def rename(self, old: Key, new: Key, *, replaces: bool) -> None:
         """Give a file another name. Raises NotInTree, AlreadyExists or SpoolFailed."""
-        await self._run(lambda: self._store.rename(old, new, replaces=replaces))
+        await self._thread.call(lambda: self._store.rename(old, new, replaces=replaces))
 
     async def remove(self, key: Key) -> None:
         """Remove a file. Raises NotInTree or SpoolFailed."""
-        await self._run(self._store.remove, key)
+        await self._thread.call(self._store.remove, key)
 
     async def recordings_with(self, terms: tuple[str, ...]) -> list[int]:
         """The recordings whose notes hold every word and phrase, in order of their ids, once every note is indexed (the
@@ -116,7 +150,7 @@ class AccountNotes:
             found = None
             while found is None:  # others have their turn in the thread meanwhile
                 turn = self.words_turn
-                found = await self._in_thread(self._find, terms)
+                found = await self._thread.call_behind(self._find, terms)
             if turn != self.words_turn:
                 return found
             if len(self._answers) >= _KEPT_ANSWERS:
@@ -124,20 +158,21 @@ class AccountNotes:
             self._answers[terms] = found
         return self._answers[terms]
 
+    def _published(self) -> None:
+        """A note was written: have the files of the next ones made, in a thread of their own."""
+        if self._background is not None and self._store.files.are_few and not self._makes_ahead:
+            self._makes_ahead = True
+            self._background.start(self._make_ahead)
+
+    async def _make_ahead(self) -> None:
+        try:
+            await trio.to_thread.run_sync(self._store.files.make_ahead, abandon_on_cancel=True)
+        finally:
+            self._makes_ahead = False
+
     async def close(self) -> None:
         """Index what changed last, and remove what lies under temporary names."""
-        await self._in_thread(self._close)
-
-    async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Call the function in the thread; the index makes room for it."""
-        self._calls += 1
-        try:
-            return await self._in_thread(function, *arguments)
-        finally:
-            self._calls -= 1
-
-    async def _in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        return await trio.to_thread.run_sync(function, *arguments, limiter=self._thread, abandon_on_cancel=True)
+        await self._thread.call_behind(self._close)
 
     # -- in the thread --
 
@@ -172,7 +207,7 @@ class AccountNotes:
 
         def some() -> Iterator[NoteKey]:
             for key in islice(self._changed, _BATCH):
-                if self._calls and len(done) >= _SMALL_BATCH:
+                if self._thread.calls and len(done) >= _SMALL_BATCH:
                     return
                 done.append(key)
                 yield key
@@ -195,7 +230,7 @@ class AccountNotes:
         failed = ""
         while True:
             try:
-                await self._in_thread(self._look)
+                await self._thread.call_behind(self._look)
                 failed = ""
             except (CffsError, sqlite3.Error) as problem:
                 if str(problem) != failed:
@@ -205,42 +240,40 @@ class AccountNotes:
                 await trio.sleep(_LOOK_SECONDS)
 
 
-class Run(Protocol):
-    """Calls a blocking function in a thread."""
-
-    async def __call__(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """What the function returns or raises."""
-        ...
-
-
 class NoteFile:
     """An open note. Every method is a checkpoint and raises SpoolFull or SpoolFailed."""
 
-    def __init__(self, run: Run, draft: Draft) -> None:
-        """`run` calls a function in the thread of the notes."""
-        self._run = run
+    def __init__(self, thread: _NotesThread, published: Callable[[], None], draft: Draft) -> None:
+        """`published` hears that something was written and is published."""
+        self._thread = thread
+        self._published = published
         self._draft = draft
 
     async def read(self, offset: int, nbytes: int) -> bytes:
         """What is there; fewer bytes only at the end."""
-        return await self._run(self._draft.read, offset, nbytes)
+        return await self._thread.call(self._draft.read, offset, nbytes)
 
     async def write(self, offset: int, data: bytes) -> int:
         """All of `data`, at `offset`. Raises TooLarge as well."""
-        return await self._run(self._draft.write, offset, data)
+        return await self._thread.call(self._draft.write, offset, data)
 
     async def truncate(self, nbytes: int) -> None:
         """Exactly so long from now on. Raises TooLarge as well."""
-        await self._run(self._draft.truncate, nbytes)
+        await self._thread.call(self._draft.truncate, nbytes)
 
     async def flush(self) -> None:
         """A descriptor was closed: what was written takes the note's place."""
-        await self._run(self._draft.flush)
+        await self._thread.call(self._draft.flush)
+        self._published()
 
     async def fsync(self) -> None:
         """What was written takes the note's place, and is on the disk whatever happens to the machine."""
-        await self._run(self._draft.sync)
+        await self._thread.call(self._draft.sync)
 
     async def release(self) -> None:
         """Nothing has it open any more."""
-        await self._run(self._draft.release)
+        if self._thread.is_idle and self._draft.is_settled:
+            self._draft.release()
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._thread.call(self._draft.release)

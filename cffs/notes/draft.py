@@ -5,8 +5,10 @@ It owns the copy and its descriptor. It must not know which notes there are.
 * A program writes to a draft, an unpublished copy of the note. The draft takes the note's place by rename(2) when a
   descriptor that has written is closed. Whatever happens before that (a full disk, kill -9, a program that gives up),
   the old note is whole.
-* After the rename the draft's descriptor is the published note's; the next write begins another copy.
+* After the rename what is read is the published note; the next write begins another copy.
 * All descriptors of one note share its draft, so that what one writes the others read.
+* A note that an open truncated is blank: it has no file until the first write, or until it takes the note's place. That
+  open asks the disk nothing, since whatever lies there is replaced.
 """
 
 import errno
@@ -58,16 +60,16 @@ def require_stat(path: Path) -> NoteStat:
 class Publisher(Protocol):
     """What a draft needs of the store."""
 
-    def new_draft(self) -> tuple[int, Path]:
-        """An empty file beside the notes, 0600: its descriptor and its path."""
+    def new_draft(self, key: Key) -> tuple[int, Path]:
+        """An empty file, 0600, that can take the place of the note: its descriptor and its path."""
         ...
 
     def open_published(self, key: Key) -> int:
         """A descriptor, for reading, on what lies at the key now. Raises NotInTree where there is nothing."""
         ...
 
-    def publish(self, key: Key, path: Path) -> None:
-        """Let the file at `path` take the place of the note."""
+    def publish(self, key: Key, path: Path, found: NoteStat) -> None:
+        """Let the file at `path`, which is like `found`, take the place of the note."""
         ...
 
     def require_fits(self, nbytes: int) -> None:
@@ -89,15 +91,22 @@ class Draft:
         self.is_dirty = False
         #: What it is like while it is dirty.
         self.stat = NoteStat(0, 0)
+        #: Dirty and empty, and without a file yet.
+        self._is_blank = False
+        #: No note is known to lie at its key, so that the first close publishes it, however empty it is.
+        self.is_new = False
         self._store = store
         self._descriptor: int | None = None
         self._path: Path | None = None
         self._has_written = False
-        self._is_forgotten = False
+        #: Its name is gone, or another file's.
+        self.is_forgotten = False
         self._failure: CffsError | None = None
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """What is there; fewer bytes only at the end."""
+        if self._is_blank:
+            return b""
         with disk_errors():
             return os.pread(self._opened(), nbytes, offset)
 
@@ -105,15 +114,13 @@ class Draft:
         """All of `data`, at `offset`. Raises TooLarge, or what the disk answers; after that nothing of what was
         written since the last `publish` is kept."""
         self._store.require_fits(offset + len(data))
-        self.begin(keeps=True)
-        descriptor, written = self._opened(), 0
-        try:
+        written = 0
+        with self._failing():
+            self.begin(keeps=True)
+            descriptor = self._opened()
             with disk_errors():
                 while written < len(data):
                     written += os.pwrite(descriptor, data[written:] if written else data, offset + written)
-        except CffsError as failure:
-            self._failure = failure
-            raise
         self._has_written = True
         self._look(descriptor)
         return written
@@ -121,20 +128,37 @@ class Draft:
     def truncate(self, nbytes: int) -> None:
         """Exactly so long from now on."""
         self._store.require_fits(nbytes)
-        self.begin(keeps=nbytes > 0)
-        with disk_errors():
-            os.ftruncate(self._opened(), nbytes)
+        with self._failing():
+            self.begin(keeps=nbytes > 0)
+            with disk_errors():
+                os.ftruncate(self._opened(), nbytes)
         self._look(self._opened())
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What the disk refuses is never published in part."""
+        try:
+            yield
+        except CffsError as failure:
+            if self.is_dirty:
+                self._failure = failure
+            raise
+
+    def make_blank(self, *, is_new: bool, now_ns: int) -> None:
+        """It is empty from now on. No I/O: call it on a draft that has just been made."""
+        self.is_dirty = self._is_blank = True
+        self.is_new = is_new
+        self.stat = NoteStat(0, now_ns)
 
     def begin(self, *, keeps: bool) -> None:
         """Write to a copy from now on; `keeps` says that what is there so far is copied."""
-        if self.is_dirty:
+        if self.is_dirty and not self._is_blank:
             return
-        descriptor, path = self._store.new_draft()
+        descriptor, path = self._store.new_draft(self.key)
         try:
-            if keeps:
+            if keeps and not self._is_blank:
                 self._copy_to(descriptor)
-            if self._is_forgotten:
+            if self.is_forgotten:
                 path.unlink()
         except BaseException:
             os.close(descriptor)
@@ -142,14 +166,16 @@ class Draft:
             raise
         self._close()
         self._look(descriptor)
-        self._descriptor, self.is_dirty = descriptor, True
-        self._path = None if self._is_forgotten else path
+        self._descriptor, self.is_dirty, self._is_blank = descriptor, True, False
+        self._path = None if self.is_forgotten else path
 
     def flush(self) -> None:
         """A descriptor was closed. A shell that opens with `>` closes one before anything is written: the old note is
         kept until there is something in its place."""
-        if self._has_written or self._failure is not None:
+        if self._has_written or self._failure is not None or (self.is_new and self._is_blank):
             self.publish()
+            if not self.is_forgotten:
+                self._close()  # most often nothing follows, and the release has nothing to do on the disk
 
     def sync(self) -> None:
         """What was written is published, and on the disk whatever happens to the machine."""
@@ -163,19 +189,27 @@ class Draft:
             failure, self._failure = self._failure, None
             self.drop()
             raise failure
+        if self._is_blank:
+            self.begin(keeps=False)
         if self._path is not None:
-            self._store.publish(self.key, self._path)
-            self._path = None
+            self._store.publish(self.key, self._path, self.stat)
+            self._path, self.is_new = None, False
         self.is_dirty = self._has_written = False
 
     def forget(self) -> None:
         """Its name is about to go: what is open keeps its bytes, and what is written goes with the last descriptor."""
-        with suppress(SpoolFailed, NotInTree):
-            self._opened()
-        self._is_forgotten = True
+        if not self._is_blank:
+            with suppress(SpoolFailed, NotInTree):
+                self._opened()
+        self.is_forgotten = True
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
+
+    @property
+    def is_settled(self) -> bool:
+        """True where a release would ask nothing of the disk."""
+        return not (self.is_dirty or self.is_new or self._failure is not None or self._descriptor is not None)
 
     def release(self) -> None:
         """One descriptor fewer. Raises what `publish` raises."""
@@ -193,6 +227,8 @@ class Draft:
         self.stat = NoteStat(found.st_size, found.st_mtime_ns)
 
     def _opened(self) -> int:
+        if self._is_blank:
+            self.begin(keeps=False)
         if self._descriptor is None:
             self._descriptor = self._store.open_published(self.key)
         return self._descriptor
@@ -206,7 +242,7 @@ class Draft:
     def drop(self) -> None:
         """Give up what is not published, and close the descriptor."""
         self._close()
-        self.is_dirty = self._has_written = False
+        self.is_dirty = self._has_written = self._is_blank = False
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None

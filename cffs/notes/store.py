@@ -8,8 +8,8 @@ account's folder, by whose time the other mount knows to look again.
 """
 
 import os
-import secrets
 import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,14 +19,11 @@ from cffs.core.errors import AlreadyExists, NotInTree, SpoolFailed, TooLarge
 from cffs.core.ids import parse_id
 from cffs.core.units import MIB, MS_PER_SECOND
 from cffs.notes.draft import Draft, disk_errors, require_stat, stat_of
+from cffs.notes.draft_files import NEW, DraftFiles
 from cffs.notes.keys import EXTENSIONS, Key, NoteKey, NoteStat, TemporaryKey
 
 #: A transcript of a day of speech is under 1 MiB; more is a mistake (`cp recording.wav note.txt`), answered by EFBIG.
 MAX_NOTE_NBYTES = 64 * MIB
-#: Drafts of a mount that was killed are removed once they are as old as this: younger ones may be another mount's.
-_LEFT_DRAFT_SECONDS = 24 * 3600
-_DRAFTS = ".drafts"
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -44,7 +41,7 @@ class NoteStore:
         """`folder` is the account's, 0700 and there. `changed` hears of each note that was published, renamed or
         removed here; `wall_ms` is the time of now. Raises SpoolFull or SpoolFailed."""
         self._folder = folder
-        self._drafts_folder = folder / _DRAFTS
+        self.files = DraftFiles(folder / ".drafts", now_seconds=wall_ms / MS_PER_SECOND)
         self._changed = changed
         self._max_nbytes = max_nbytes
         self._notes: dict[int, dict[str, NoteStat]] = {}
@@ -57,9 +54,6 @@ class NoteStore:
         self._seen_ns = -1
         #: Another value once other notes exist.
         self.turn = 0
-        with disk_errors():
-            self._drafts_folder.mkdir(mode=0o700, exist_ok=True)
-            self._remove_left_drafts(wall_ms / MS_PER_SECOND - _LEFT_DRAFT_SECONDS)
         self.refresh()
 
     def refresh(self) -> bool:
@@ -88,11 +82,21 @@ class NoteStore:
 
     def extensions(self, recording_id: int) -> tuple[str, ...]:
         """Which notes the recording has, in listing order, as of the last look. No I/O."""
-        return tuple(self._notes.get(recording_id, ()))
+        published = self._notes.get(recording_id, ())
+        new = [key.extension for key in self._new_notes() if key.recording_id == recording_id]
+        return tuple(extension for extension in EXTENSIONS if extension in published or extension in new)
 
     def all_keys(self) -> list[NoteKey]:
         """Every note, as of the last look. No I/O."""
-        return [NoteKey(recording_id, extension) for recording_id, stats in self._notes.items() for extension in stats]
+        stats = list(self._notes.items())
+        published = [NoteKey(recording_id, extension) for recording_id, found in stats for extension in found]
+        return published + [key for key in self._new_notes() if self._published(key) is None]
+
+    def _new_notes(self) -> list[NoteKey]:
+        """The notes that are open and were not published yet."""
+        # list(): another thread may add or remove one meanwhile
+        drafts = list(self._drafts.items()) if self._drafts else []
+        return [key for key, draft in drafts if draft.is_new and isinstance(key, NoteKey)]
 
     def stat(self, key: Key) -> NoteStat | None:
         """What the note, or its draft where it has one, is like; None where there is none. No I/O."""
@@ -101,6 +105,9 @@ class NoteStore:
             return draft.stat
         if isinstance(key, TemporaryKey):
             return self._temporary[key].stat if key in self._temporary else None
+        return self._published(key)
+
+    def _published(self, key: NoteKey) -> NoteStat | None:
         return self._notes.get(key.recording_id, {}).get(key.extension)
 
     def stat_open(self, key: Key) -> NoteStat | None:
@@ -145,6 +152,19 @@ class NoteStore:
         draft.handles += 1
         return draft
 
+    def open_blank(self, key: Key, *, now_ns: int) -> Draft | None:
+        """An open, empty file in place of whatever lies there, paired with one `Draft.release`; None where it is open
+        already. No I/O, but no other thread may use the store meanwhile."""
+        if key in self._drafts:
+            return None
+        self._renamed.pop(key, None)
+        is_new = self.stat(key) is None
+        draft = self._drafts[key] = Draft(self, key)
+        draft.make_blank(is_new=is_new, now_ns=now_ns)
+        draft.handles = 1
+        self.turn += is_new
+        return draft
+
     def rename(self, old: Key, new: Key, *, replaces: bool) -> None:
         """Give a file another name; what is open stays open. Raises NotInTree, AlreadyExists, SpoolFailed."""
         self._look_at(old)
@@ -177,9 +197,9 @@ class NoteStore:
             raise NotInTree("no such note")
         with disk_errors():
             if isinstance(new, TemporaryKey):
-                target = self._temporary[new].path if new in self._temporary else self._new_file()
+                target = self._temporary[new].path if new in self._temporary else self._new_path()
             else:
-                target = self._target(new)
+                target = Path(self._target(new)[0])
             os.rename(source, target)
             if isinstance(old, NoteKey):
                 self._remove_folder(old)
@@ -207,18 +227,19 @@ class NoteStore:
         self._note_change(key)
 
     def close(self) -> None:
-        """Remove what lies under temporary names: the mount ends."""
+        """Remove what lies under temporary names, and what was made ahead: the mount ends."""
+        self.files.close()
         for temporary in self._temporary.values():
             temporary.path.unlink(missing_ok=True)
         self._temporary.clear()
 
     # -- for Draft --
 
-    def new_draft(self) -> tuple[int, Path]:
-        """An empty file beside the notes, 0600: its descriptor and its path."""
-        path = f"{self._drafts_folder}/{secrets.token_hex(8)}"
-        with disk_errors():
-            return os.open(path, _NEW, 0o600), Path(path)
+    def new_draft(self, key: Key) -> tuple[int, Path]:
+        """An empty file, 0600, that can take the place of the note: its descriptor and its path."""
+        if isinstance(key, NoteKey):
+            self._target(key)  # a program hears of a folder that cannot be used when it writes, not when it closes
+        return self.files.take()
 
     def open_published(self, key: Key) -> int:
         """A descriptor on what lies at the key now."""
@@ -228,17 +249,21 @@ class NoteStore:
         with disk_errors():
             return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def publish(self, key: Key, path: Path) -> None:
-        """Let the file at `path` take the place of the note."""
+    def publish(self, key: Key, path: Path, found: NoteStat) -> None:
+        """Let the file at `path`, which is like `found`, take the place of the note."""
         if isinstance(key, TemporaryKey):
-            replaced, self._temporary[key] = self._temporary.get(key), _Temporary(path, require_stat(path))
+            replaced, self._temporary[key] = self._temporary.get(key), _Temporary(path, found)
             if replaced is not None:
                 replaced.path.unlink(missing_ok=True)
             return
-        target = self._target(key)
+        target, changed_ns = self._target(key)
         with disk_errors():
             os.rename(path, target)
-        self._note_change(key)
+        if changed_ns == self._folder_ns.get(key.recording_id):  # no other mount has changed it since the last look
+            self._note_published(key, found)
+        else:
+            self._look_at(key)
+        self._tell(key)
 
     def require_fits(self, nbytes: int) -> None:
         """Raise TooLarge for more bytes than a note may have."""
@@ -249,6 +274,9 @@ class NoteStore:
         """Nothing has the draft open any more."""
         if self._drafts.get(draft.key) is draft:
             del self._drafts[draft.key]
+            if draft.is_new and isinstance(draft.key, NoteKey):  # it could not be published
+                self._remove_folder(draft.key)
+                self.turn += 1
             for old in [old for old, new in self._renamed.items() if new == draft.key]:
                 del self._renamed[old]
 
@@ -258,10 +286,10 @@ class NoteStore:
             draft.begin(keeps=False)
             draft.publish()
             return
-        path = self._target(draft.key)
+        path, _changed_ns = self._target(draft.key)
         with disk_errors():
             try:
-                os.close(os.open(path, _NEW, 0o600))
+                os.close(os.open(path, NEW, 0o600))
             except FileExistsError:
                 if stat_of(path) is None:  # it is no file: a note takes its place
                     draft.begin(keeps=False)
@@ -282,11 +310,22 @@ class NoteStore:
             self.turn += 1
 
     def _note_change(self, key: Key) -> None:
+        self._look_at(key)
+        self._tell(key)
+
+    def _note_published(self, key: NoteKey, found: NoteStat) -> None:
+        before = self._notes.get(key.recording_id, {})
+        stats = before | {key.extension: found}
+        self._notes[key.recording_id] = {name: stats[name] for name in EXTENSIONS if name in stats}
+        if key.extension not in before:
+            self.turn += 1
+
+    def _tell(self, key: Key) -> None:
+        """Have other mounts, and the index, look at the recording's notes."""
         if isinstance(key, TemporaryKey):
             return
-        self._look_at(key)
         if key.recording_id in self._notes:
-            folder = self._path_of_note(key).parent
+            folder = f"{self._folder}/{key.recording_id}"
             self._folder_ns[key.recording_id] = _touch(folder, self._folder_ns.get(key.recording_id, 0))
         self._seen_ns = _touch(self._folder, self._seen_ns)
         self._changed(key)
@@ -312,41 +351,38 @@ class NoteStore:
     def _path_of_note(self, key: NoteKey) -> Path:
         return Path(f"{self._folder}/{key.recording_id}/{key.recording_id}.{key.extension}")
 
-    def _target(self, key: NoteKey) -> Path:
-        """Where a note is about to lie; its recording's folder is made with the first of them. Raises SpoolFailed where
-        something else lies there, such as a link that leads elsewhere."""
-        path = self._path_of_note(key)
+    def _target(self, key: NoteKey) -> tuple[str, int]:
+        """Where a note is about to lie, and when the folder there was last changed; its recording's folder is made with
+        the first of them. Raises SpoolFailed where something else lies there, such as a link that leads elsewhere."""
+        folder = f"{self._folder}/{key.recording_id}"
         with disk_errors():
             try:
-                found = os.lstat(path.parent)
+                found = os.lstat(folder)
             except FileNotFoundError:
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                return path
+                with suppress(FileExistsError):  # another mount was faster
+                    self.files.make_folder(folder)
+                    self._folder_ns[key.recording_id] = os.lstat(folder).st_mtime_ns
+                found = os.lstat(folder)
         if not stat.S_ISDIR(found.st_mode):
             raise SpoolFailed(f"the folder of --notes cannot be used: {key.recording_id} in it is no folder")
-        return path
+        return f"{folder}/{key.recording_id}.{key.extension}", found.st_mtime_ns
 
     def _remove_folder(self, key: NoteKey) -> None:
         with suppress(OSError):  # other notes are in it
             os.rmdir(self._path_of_note(key).parent)
 
-    def _new_file(self) -> Path:
-        descriptor, path = self.new_draft()
+    def _new_path(self) -> Path:
+        descriptor, path = self.files.take()
         os.close(descriptor)
         return path
 
-    def _remove_left_drafts(self, oldest: float) -> None:
-        with os.scandir(self._drafts_folder) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < oldest:
-                    os.unlink(entry.path)
 
-
-def _touch(folder: Path, before_ns: int) -> int:
-    """Have other mounts look again: a time that the folder has not had yet, whatever the step of the clock is."""
+def _touch(folder: Path | str, before_ns: int) -> int:
+    """Have other mounts look again: a time that the folder has not had yet. The kernel itself would set the time of its
+    last tick, which another mount may have seen already."""
+    now_ns = max(time.time_ns(), before_ns + 1)
     try:
-        found = os.stat(folder)
-        os.utime(folder, ns=(found.st_atime_ns, max(found.st_mtime_ns, before_ns + 1)))
+        os.utime(folder, ns=(now_ns, now_ns))
     except OSError:
         return before_ns
-    return max(found.st_mtime_ns, before_ns + 1)
+    return now_ns

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import assert_no_checkpoints
 
 from cffs.core.errors import NotInTree, SpoolFailed
 from cffs.notes.account_notes import AccountNotes
@@ -81,6 +82,52 @@ async def test_another_mount_is_followed(make: Callable[[], AccountNotes], nurse
         while await other.recordings_with(("refund",)):
             await trio.sleep(0.01)
     nursery.cancel_scope.cancel()
+
+
+async def test_an_open_that_truncates_does_not_wait(make: Callable[[], AccountNotes], tmp_path: Path) -> None:
+    """It asks the disk nothing, and returns at once; while a call is in the thread it waits for its turn."""
+    notes = make()
+    for text in ("words", "other words"):
+        with assert_no_checkpoints():
+            file = await notes.open(SRT, creates=True, truncates=True)
+        with assert_no_checkpoints():
+            other = await notes.open(TXT, creates=True, truncates=True)
+        assert (notes.extensions(88), notes.extensions(7)) == (("srt",), ("txt",))
+        await other.write(0, b"a")
+        await file.write(0, text.encode())
+        for one in (other, file):
+            await one.flush()
+            await one.release()
+        assert (tmp_path / "88/88.srt").read_text() == text
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write, notes, TXT, "words")
+        await trio.lowlevel.checkpoint()
+        file = await notes.open(SRT, truncates=True)
+        await file.release()
+    assert (tmp_path / "88/88.srt").read_text() == ""
+    await notes.close()
+    assert list((tmp_path / ".drafts").iterdir()) == []
+
+
+async def test_files_are_made_ahead(make: Callable[[], AccountNotes], nursery: trio.Nursery, tmp_path: Path) -> None:
+    """Once a note was written, the files of the next ones are made before they are needed; none is left."""
+    notes = make()
+
+    class Background:
+        start = staticmethod(nursery.start_soon)
+
+    notes.start(Background())
+    assert list((tmp_path / ".drafts").iterdir()) == []
+    await write(notes, SRT, "words")
+    with trio.fail_after(10):
+        while not list((tmp_path / ".drafts").iterdir()):
+            await trio.sleep(0.01)
+    await write(notes, TXT, "words")
+    assert (tmp_path / "7/7.txt").read_text() == "words"
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await notes.close()
+    assert list((tmp_path / ".drafts").iterdir()) == []
 
 
 async def test_a_folder_that_is_gone(make: Callable[[], AccountNotes], tmp_path: Path) -> None:

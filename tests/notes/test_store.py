@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cffs.core.errors import AlreadyExists, NotInTree, SpoolFailed, TooLarge
 from cffs.notes.draft import Draft
-from cffs.notes.keys import Key, NoteKey, TemporaryKey
+from cffs.notes.keys import Key, NoteKey, NoteStat, TemporaryKey
 from cffs.notes.store import NoteStore
 
 MAX_NBYTES = 64
@@ -100,6 +100,47 @@ def test_the_old_note_is_whole_until_the_new_one_is(store: NoteStore, tmp_path: 
     assert list((tmp_path / ".drafts").iterdir()) == []
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "there before"])
+def test_blank(store: NoteStore, tmp_path: Path, is_new: bool) -> None:
+    """A note that an open truncates is empty and listed from then on, and asks the disk nothing before the first write.
+    Closed without a write it is empty; the old note is there until then."""
+    if not is_new:
+        written(store, SRT, b"old")
+    before, turn = _everything_below(tmp_path), store.turn
+    draft = store.open_blank(SRT, now_ns=5)
+    assert draft is not None
+    assert (store.stat(SRT), draft.read(0, 9), _everything_below(tmp_path)) == (NoteStat(0, 5), b"", before)
+    assert (store.extensions(88), store.all_keys(), store.turn != turn) == (("srt",), [SRT], is_new)
+    draft.flush()
+    assert (_everything_below(tmp_path) == before) is not is_new  # a shell that opens with `>` closes one at once
+    draft.release()
+    assert (tmp_path / "88/88.srt").read_bytes() == b""
+    assert list((tmp_path / ".drafts").iterdir()) == []
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "there before"])
+def test_blank_on_a_disk_that_refuses(store: NoteStore, tmp_path: Path, is_new: bool) -> None:
+    """Where no draft can be made, writing and closing fail, the old note is whole, and no empty one is in its place,
+    although the disk would take it at the release."""
+    if not is_new:
+        written(store, SRT, b"old")
+    draft = store.open_blank(SRT, now_ns=5)
+    assert draft is not None
+    away = tmp_path / "away"
+    (tmp_path / ".drafts").rename(away)
+    for act in (lambda: draft.write(0, b"words"), draft.flush):
+        with pytest.raises(SpoolFailed):
+            act()
+    away.rename(tmp_path / ".drafts")
+    draft.release()
+    assert content_of(store, SRT) == (None if is_new else b"old")
+    assert (store.extensions(88), (tmp_path / "88").exists()) == (() if is_new else ("srt",), not is_new)
+
+
+def _everything_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
 def test_too_large(store: NoteStore) -> None:
     """A note has a limit; what reaches it is kept."""
     draft = store.open(SRT, creates=True)
@@ -176,6 +217,19 @@ class Notes(RuleBasedStateMachine):
             return
         draft = self.store.open(key, creates=True, is_exclusive=is_exclusive)
         self.open.append((draft, self.model.setdefault(key, bytearray())))
+
+    @rule(key=KEYS)
+    def create_blank(self, key: Key) -> None:
+        draft = self.store.open_blank(key, now_ns=1)
+        assert (draft is None) == any(other.key == key for other, _content in self.open if not other.is_forgotten)
+        if draft is not None:
+            content = self.model.setdefault(key, bytearray())
+            content.clear()
+            self.open.append((draft, content))
+
+    @rule()
+    def make_ahead(self) -> None:
+        self.store.files.make_ahead()
 
     @rule(key=KEYS)
     def open_existing(self, key: Key) -> None:
