@@ -5,7 +5,8 @@ It owns the list of groups and the ordinary user that the mount tests run as a s
 
 Mount tests read CFFS_TEST_IDENTITY (`root` or `user`), the identity that they run as; HOME and the XDG folders are that
 identity's own, empty, and removed afterwards. CFFS_TEST_EXPLORE is set by --all: examples are drawn afresh, not as at
-the last run. No other CFFS_ variable reaches a test.
+the last run. CFFS_TEST_SERVER, which names another Redis server than Debian's, is passed on. No other CFFS_ variable
+reaches a test.
 """
 
 import argparse
@@ -199,7 +200,11 @@ def home(user: str | None) -> Iterator[Path]:
 
 def clean_environment(folder: Path, identity: str) -> dict[str, str]:
     """This environment without CFFS_ variables, with a home of its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CFFS_", "XDG_"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "CFFS_TEST_SERVER" or not name.startswith(("CFFS_", "XDG_"))
+    }
     places = {f"XDG_{name.upper()}_HOME": str(folder / name) for name in ("cache", "config", "state", "data")}
     own = {
         "HOME": str(folder),

@@ -1,7 +1,8 @@
 """Real Redis servers on loopback for the length of a block.
 
 There is one, or a cluster of three. Each ends with the block, and with the process that started it, however that ends.
-It must not know what is kept there.
+CFFS_TEST_SERVER names another program than Debian's redis-server, such as valkey-server. It must not know what is kept
+there.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PROGRAM = os.environ.get("CFFS_TEST_SERVER", "redis-server")
 _SECONDS = 20
 _PR_SET_PDEATHSIG = 1
 #: A node of a cluster uses the port this far above its own as well.
@@ -35,7 +37,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One process of redis-server. It keeps nothing on disk, so it is empty after a restart."""
+    """One process of the server. It keeps nothing on disk, so it is empty after a restart."""
 
     def __init__(self, folder: Path, *, socket_path: Path | None = None, options: tuple[str, ...] = ()) -> None:
         self.port = 0 if socket_path else free_port()
@@ -54,7 +56,7 @@ class RedisServer:
         place = ["--port", str(self.port), "--bind", "127.0.0.1"]
         if self.path:
             place += ["--unixsocket", str(self.path)]
-        command = ["redis-server", *place, "--dir", str(self._folder), "--save", "", "--appendonly", "no"]
+        command = [PROGRAM, *place, "--dir", str(self._folder), "--save", "", "--appendonly", "no"]
         command += ["--logfile", f"redis-{self.port}.log", *self._options]
         self._process = subprocess.Popen(
             command, preexec_fn=_end_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
@@ -65,8 +67,8 @@ class RedisServer:
                 self._connected().close()
                 return
             except OSError:
-                assert self._process.poll() is None, "redis-server ended; see its log"
-                assert time.monotonic() < deadline, "redis-server does not answer"
+                assert self._process.poll() is None, f"{PROGRAM} ended; see its log"
+                assert time.monotonic() < deadline, f"{PROGRAM} does not answer"
                 time.sleep(0.01)
 
     def stop(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from cffs.shared.server_facts import ServerFacts, facts_in, server_facts
 from tests.shared.conftest import Connect, connected
-from tests.shared.redis_server import RedisServer
+from tests.shared.redis_server import PROGRAM, RedisServer
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,9 @@ async def test_a_real_server(connect: Connect, server: RedisServer) -> None:
     async with connect() as shared:
         facts = await server_facts(shared)
         assert facts is not None
-        assert facts.version.startswith("redis ")
+        name, _, version = facts.version.partition(" ")
+        assert name == ("valkey" if "valkey" in PROGRAM else "redis")
+        assert version[:1].isdecimal()
     allowed = ("~cffs:*", "resetchannels", "-@all", "+@read", "+@write", "+@scripting", "+@connection", "+@stream")
     server.ask("ACL", "SETUSER", "least", "on", ">secret", *allowed, "-@dangerous")
     try:
