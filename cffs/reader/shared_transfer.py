@@ -208,6 +208,8 @@ class AnswerShare:
             if shown is not None:
                 self._sharing.counts.put += shown
                 return
+        if self._lease is not None:  # a full server refuses facts, but not this, and others would wait for nothing
+            await self._sharing.leases.give_back(self._lease)
 
 
 class TeedAnswer:

@@ -317,6 +317,26 @@ async def test_a_machine_that_died_costs_little(connect, patient):
         assert one.sharing.counts.taken_over or one.sharing.counts.alone
 
 
+async def test_a_full_server_keeps_no_lease(connect, patient, server):
+    """Where the server is full at the end of an answer, no other machine waits for what will not come."""
+    origin = Origin()
+    source, remote = add(origin, 1, 400_000)
+    async with connect() as shared, machine(shared, origin) as one:
+        leases = one.sharing.store.leases_key(source.key)
+        try:
+            async with one.opener.open_range(source, ByteRange(0, remote.total)) as answer:
+                answer.publish()
+                while await answer.receive_into(memoryview(bytearray(100_000))):
+                    pass
+                await written(one)
+                assert server.ask("EXISTS", leases) == 1
+                server.ask("CONFIG", "SET", "maxmemory", "1")
+            await written(one)
+        finally:
+            server.ask("CONFIG", "SET", "maxmemory", "0")
+        assert server.ask("EXISTS", leases) == 0
+
+
 async def test_a_slow_machine_is_not_waited_for(connect, patient):
     """A machine that fetches slowly a lot does not hold up a reader of a little."""
     origin = Origin(connection_bytes_per_second=1e6)
