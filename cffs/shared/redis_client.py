@@ -49,7 +49,8 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (BusyLoadingError, "it is still loading what it holds"),
     (ReadOnlyError, "it is a replica, which takes no writes"),
     (ClusterDownError, "the cluster is down"),
-    (ssl.SSLError, "TLS failed: its certificate is not trusted, or it speaks no TLS"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted; give --ca-bundle the authority that signed it"),
+    (ssl.SSLError, "TLS failed; its port may be one without TLS"),
     (TimeoutError, "no answer in time"),
     (trio.TooSlowError, "no answer in time"),
     (OSError, "no connection"),
@@ -61,6 +62,15 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (ResponseError, "it answers with an error"),
     (Exception, "its answers make no sense"),
 )
+
+
+#: What else may be wrong with a certificate, by the numbers of OpenSSL's X509_V_ERR_…
+_CERTIFICATE_REASONS = {
+    9: "its certificate is not valid yet; look at the clocks",
+    10: "its certificate has expired",
+    62: "its certificate is not for the host that the URL names",
+    64: "its certificate is not for the address that the URL names",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,9 @@ def is_refusal(error: BaseException) -> bool:
 def reason_of(error: BaseException) -> str:
     """Why a call or a connection failed, in a few words, without any text of the server's."""
     chain = list(_causes(error))
+    for one in chain:
+        if isinstance(one, ssl.SSLCertVerificationError) and one.verify_code in _CERTIFICATE_REASONS:
+            return _CERTIFICATE_REASONS[one.verify_code]
     for kind, words in _REASONS:
         if any(isinstance(one, kind) for one in chain):
             numbers = [one.errno for one in chain if isinstance(one, OSError) and one.errno]

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import trustme
+
 PROGRAM = os.environ.get("CFFS_TEST_SERVER", "redis-server")
 _SECONDS = 20
 _PR_SET_PDEATHSIG = 1
@@ -42,6 +44,8 @@ class RedisServer:
     def __init__(self, folder: Path, *, socket_path: Path | None = None, options: tuple[str, ...] = ()) -> None:
         self.port = 0 if socket_path else free_port()
         self.path = socket_path
+        #: Its address by TLS, where it has one.
+        self.tls_url = ""
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,11 +97,11 @@ class RedisServer:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
 
-    def ask(self, *words: str | bytes | int, password: str = "") -> object:
+    def ask(self, *words: str | bytes | int, user: str = "default", password: str = "") -> object:
         """The reply to a command: bytes, a number, a list or None; an error of the server's is raised."""
         with self._connected() as connection, connection.makefile("rb") as replies:
             if password:
-                connection.sendall(_encoded("AUTH", password))
+                connection.sendall(_encoded("AUTH", user, password))
                 _reply(replies)
             connection.sendall(_encoded(*words))
             return _reply(replies)
@@ -149,6 +153,24 @@ def redis_server(
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def tls_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """A running server that speaks TLS too, at `tls_url`. `folder` gets `ca.pem`, the authority that signed its
+    certificate for localhost, and `other.pem`, one that did not."""
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    other.cert_pem.write_to_path(folder / "other.pem")
+    port = free_port()
+    tls = ("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(folder / "ca.pem"))
+    files = ("--tls-cert-file", str(folder / "cert.pem"), "--tls-key-file", str(folder / "key.pem"))
+    with redis_server(folder, options=(*tls, *files, *options)) as running:
+        running.tls_url = f"rediss://localhost:{port}"
+        yield running
 
 
 @contextmanager

@@ -6,23 +6,24 @@ machine that is busy with something else.
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
-import trustme
 
 from cffs.core.settings_options import RequestRate
 from cffs.core.source import Api
 from cffs.core.units import KIB
+from cffs.shared.block_store import BlockStore
+from cffs.shared.leases import FetchLease, Leases
 from cffs.shared.recording_stream import RecordingStream
 from cffs.shared.redis_client import Script
 from cffs.shared.request_rate import SharedCounter
 from cffs.shared.server import CALL_SECONDS, MAX_VALUE_NBYTES, SharedServer
 from tests.shared.chaos_proxy import Fault, chaos_proxy
 from tests.shared.conftest import Connect, connected
-from tests.shared.redis_server import RedisServer, free_port, redis_cluster, redis_server
+from tests.shared.redis_server import RedisServer, redis_cluster, redis_server, tls_server
 
 BLOCK = bytes(range(256)) * 512
 #: How much longer than promised a call may take on a busy machine.
@@ -305,8 +306,11 @@ async def cluster(tmp_path: Path) -> AsyncIterator[list[RedisServer]]:
 
 
 async def test_a_cluster(cluster: list[RedisServer]) -> None:
-    """Keys of many objects are read at once, a slot that moves is followed, and a dead cluster costs one call."""
-    url = "redis://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    """Keys of many objects are read at once, a slot is followed while it moves and afterwards, by the user of the
+    documents; a dead cluster costs one call."""
+    for node in cluster:
+        node.ask("ACL", "SETUSER", "cffs", *_rights_in_the_documents(), "+cluster|slots", "+asking")
+    url = "redis://cffs:PASSWORD@" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
     async with connected(url) as shared:
         assert shared.is_up
         keys = [shared.key("block", f"recording/{number}", str(index)) for number in range(8) for index in range(2)]
@@ -316,16 +320,21 @@ async def test_a_cluster(cluster: list[RedisServer]) -> None:
         assert await found(shared, keys) == wanted
         assert await shared.run(ECHO, [keys[0], keys[1]], [1, 2]) == [keys[0], b"1", b"2"]
         assert len([node for node in cluster if node.ask("DBSIZE")]) == 3
-        _move_slot(cluster, keys[0])
+        with _moving_slot(cluster, keys[0]):
+            for _ in range(3):
+                assert await found(shared, keys) == wanted
         for _ in range(3):
             assert await found(shared, keys) == wanted
+        assert shared.counts.refused == 0
+        assert [node.ask("ACL", "LOG") for node in cluster] == [[], [], []]
         for node in cluster:
             node.freeze()
         await costs_one_call(shared)
 
 
-def _move_slot(cluster: list[RedisServer], key: bytes) -> None:
-    """Give the slot of the key, with what is in it, to another node."""
+@contextlib.contextmanager
+def _moving_slot(cluster: list[RedisServer], key: bytes) -> Iterator[None]:
+    """Give the slot of the key, with what is in it, to another node; the block is run while it is being moved."""
     slot = cluster[0].ask("CLUSTER", "KEYSLOT", key)
     source = next(node for node in cluster if node.ask("CLUSTER", "COUNTKEYSINSLOT", slot))
     target = next(node for node in cluster if node is not source)
@@ -336,20 +345,36 @@ def _move_slot(cluster: list[RedisServer], key: bytes) -> None:
     assert isinstance(names, list)
     for name in names:
         source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+    yield
     for node in (target, source):
         node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
 
 
-async def test_the_user_of_the_documents(connect: Connect, server: RedisServer) -> None:
-    """The user that the page on sharing names can do all that is needed, and nothing with keys of others."""
+def _rights_in_the_documents() -> list[str]:
+    """What the page on sharing gives to a user of its own; both of its recipes give the same."""
     page = (Path(__file__).parents[2] / "cffs/docs/sharing.md").read_text()
-    match = re.search(r"^ACL SETUSER cffs (.*)$", page, re.MULTILINE)
-    assert match is not None
-    server.ask("ACL", "SETUSER", "cffs", *match[1].split())
+    rights = [word for line in re.findall(r"^ACL SETUSER cffs (.*)$", page, re.MULTILINE) for word in line.split()]
+    (recipe,) = re.findall(r"^user cffs (.*)$", page, re.MULTILINE)
+    assert recipe.split() == [word.replace("PASSWORD", "CHANGE-THIS") for word in rights]
+    assert "`+cluster|slots +asking`" in page
+    return rights
+
+
+async def test_the_user_of_the_documents(connect: Connect, server: RedisServer) -> None:
+    """The user that the page on sharing names can do all that is needed, and nothing with what is of others: their
+    keys, the names of those, scripts and functions."""
+    server.ask("ACL", "SETUSER", "cffs", *_rights_in_the_documents())
+    server.ask("ACL", "LOG", "RESET")
     try:
-        async with connect(server.url.replace("//", "//cffs:PASSWORD@")) as shared:
+        async with connect(server.url.replace("//", "//cffs:PASSWORD@") + "/3") as shared:
             assert (await one_of_each(shared))[1]
             assert await SharedCounter(shared, RequestRate(10, 1.0), hold=lambda _api, _seconds: None).take(Api.V1) == 0
+            store, leases = BlockStore(shared), Leases(shared)
+            lease = await leases.take(store.leases_key("a"), 0, 2)
+            assert isinstance(lease, FetchLease)
+            await leases.renew(lease, 1)
+            await leases.give_back(lease)
+            await store.drop_facts("a")
             stream = RecordingStream(shared, "s")
             assert await stream.put(1)
             entry = await stream.take()
@@ -357,36 +382,35 @@ async def test_the_user_of_the_documents(connect: Connect, server: RedisServer) 
             await stream.renew([entry])
             await stream.done(entry)
             assert shared.counts.refused == 0
-            assert await shared.run(Script("return redis.call('SET', 'theirs', 'x')"), [], []) is None
-            assert await shared.run(Script("return redis.call('FLUSHALL')"), [], []) is None
-            assert shared.counts.refused == 2
+            assert server.ask("ACL", "LOG") == []
+            refused = ("'SET', 'theirs', 'x'", "'FLUSHALL'", "'SCAN', 0", "'RANDOMKEY'", "'DBSIZE'", "'KEYS', '*'")
+            for words in refused:
+                assert await shared.run(Script(f"return redis.call({words})"), [], []) is None
+            assert shared.counts.refused == len(refused)
+        for words in (("SCRIPT", "FLUSH"), ("CLIENT", "LIST"), ("FUNCTION", "FLUSH"), ("SWAPDB", 0, 1)):
+            with pytest.raises(RuntimeError, match=r"NOPERM|unknown command"):
+                server.ask(*words, user="cffs", password="PASSWORD")
     finally:
         server.ask("ACL", "DELUSER", "cffs")
 
 
 async def test_by_tls(tmp_path: Path) -> None:
-    """rediss:// checks the certificate, against the authorities that are given; another one is refused in words."""
-    authority, other = trustme.CA(), trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    for name, one in (("ca.pem", authority), ("other.pem", other)):
-        one.cert_pem.write_to_path(tmp_path / name)
-    port = free_port()
-    files = ("--tls-cert-file", str(tmp_path / "cert.pem"), "--tls-key-file", str(tmp_path / "key.pem"))
-    options = (
-        "--tls-port",
-        str(port),
-        *files,
-        "--tls-ca-cert-file",
-        str(tmp_path / "ca.pem"),
-        "--tls-auth-clients",
-        "no",
-    )
-    with redis_server(tmp_path, options=options):
-        url = f"rediss://localhost:{port}"
-        async with connected(url, ca_bundle=tmp_path / "ca.pem") as shared:
-            assert (await one_of_each(shared))[1]
-        async with connected(url, ca_bundle=tmp_path / "other.pem") as shared:
-            assert await one_of_each(shared) == (None, False, None)
-            assert shared.trouble == "TLS failed: its certificate is not trusted, or it speaks no TLS"
+    """rediss:// checks the certificate, against the authorities that are given; another one, and one for another host,
+    are refused in words."""
+    with tls_server(tmp_path) as running:
+        for url, bundle, trouble in (
+            (running.tls_url, "ca.pem", ""),
+            (
+                running.tls_url,
+                "other.pem",
+                "its certificate is not trusted; give --ca-bundle the authority that signed it",
+            ),
+            (
+                running.tls_url.replace("localhost", "127.0.0.1"),
+                "ca.pem",
+                "its certificate is not for the address that the URL names",
+            ),
+        ):
+            async with connected(url, ca_bundle=tmp_path / bundle) as shared:
+                await comes_true(lambda: shared.trouble == trouble)
+                assert (await one_of_each(shared))[1] is not bool(trouble)
