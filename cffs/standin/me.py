@@ -44,15 +44,16 @@ class Me:
         row = self._credentials.get(credential_id)
         return dict(row) if row else None
 
-    def create_credential(self, name: str) -> Row:
-        """Create an API credential; only here its password is in clear."""
+    def create_credential(self, name: str, *, username: str | None = None) -> Row:
+        """Create an API credential; only here its password is in clear. With the `username` of another one it is a
+        second password of that."""
         credential_id = max(self._credentials, default=CREDENTIAL_BASE - 1000) + 1000
         password = f"{mixed(self._seed, credential_id, 30):016x}"
         self._passwords[credential_id] = password
         self._credentials[credential_id] = {
             "id": credential_id,
             "name": name,
-            "username": f"{mixed(self._seed, credential_id, 31):016x}"[:12],
+            "username": username or f"{mixed(self._seed, credential_id, 31):016x}"[:12],
             "password": MASK + password[-4:],
             "enabled": True,
         }
