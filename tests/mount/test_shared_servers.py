@@ -1,11 +1,19 @@
 """What real mounts share through servers of several kinds, and what shows of that."""
 
 import os
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 
+import pytest
+
+from tests.callfire.test_departure_log import most_in_a_span
+from tests.faults.conftest import with_shim
 from tests.mount.mounting import Mounted, account_variables, mounted, run, until
-from tests.mount.test_shared_mounts import true_bytes
+from tests.mount.test_shared_mounts import LISTINGS, MOST_COPIES, alone_nbytes, asked_once, at_once, true_bytes
 from tests.shared.redis_server import redis_server, tls_server
 
 #: As it is spelt in the URL, and as it is.
@@ -85,3 +93,58 @@ def test_one_account_with_two_passwords(said, home, standin):
         until(lambda: [mount.status()["shared"]["machines"] for mount in mounts] == [2, 2, 1])
         assert {one["state"] for one in shared} == {"up"}
         assert [mount.status()["origin"]["held_until"] for mount in mounts] == [0.0] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("ahead_seconds", [3600, -3600])
+def test_clocks_an_hour_apart(said, home, standin, ahead_seconds):
+    """A machine whose clock is an hour ahead, or behind, shares as any other: one copy, each listing once for
+    --dir-ttl, one rate, and a pause that the service asks one machine for holds the other."""
+    shim, folder = with_shim(home)
+    (folder / "clock").write_text(str(ahead_seconds))
+    options = ("--rate", "20/s", "--dir-ttl", "3", "--timeout", "20")
+    with redis_server(home) as server, ExitStack() as stack:
+        mounts = []
+        for name, more in (("right", {}), ("wrong", shim)):
+            (home / name).mkdir()
+            variables = account_variables(standin) | {"CFFS_SHARED": server.url} | more
+            mounts.append(stack.enter_context(mounted(said, home / name, variables, *options)))
+        times = [datetime.fromisoformat("T".join(mount.log().split()[:2])) for mount in mounts]
+        assert abs((times[1] - times[0]).total_seconds() - ahead_seconds) < 60
+        first, second = at_once(mounts)
+        assert first == second == {name: true_bytes(standin, name) for name in first}
+        bodies = sum(record.body_nbytes for record in standin.requests if record.kind not in LISTINGS)
+        assert bodies - alone_nbytes(mounts) <= MOST_COPIES * sum(map(len, first.values()))
+        asked_once(standin, mounts)
+
+        standin.log.clear()
+        began_at = time.monotonic()
+        made = standin.account.recording_ids(
+            standin.account.add_call(recordings=1, seconds=7, created_ms=time.time_ns() // 10**6)
+        )
+        seen = [False, False]
+        while time.monotonic() - began_at < 12:
+            listed = [os.listdir(mount.path / "recordings") for mount in mounts]
+            seen = [any(name.endswith(f"{made[0]}.mp3") for name in names) for names in listed]
+            time.sleep(0.1)
+        assert seen == [True, True]
+        asked = Counter(
+            (record.kind, record.path, *sorted(record.query.items()))
+            for record in standin.requests
+            if record.kind in LISTINGS
+        )
+        alone = sum(mount.status()["shared"]["answers"]["alone"] for mount in mounts)
+        assert 2 <= max(asked.values()) <= (time.monotonic() - began_at) / 3 + 1 + alone
+
+        standin.log.clear()
+        wavs = [f"{name.removesuffix('.mp3')}.wav" for name in sorted(first)[:2]]
+        standin.faults.add("status", code=429, retry_after=2, times=1)
+        with ThreadPoolExecutor(2) as pool:
+            held = pool.submit((mounts[0].path / "recordings" / wavs[0]).read_bytes)
+            until(lambda: any(record.status == 429 for record in standin.requests))
+            assert (mounts[1].path / "recordings" / wavs[1]).read_bytes()[:4] == held.result()[:4] == b"RIFF"
+        refused, *later = sorted(standin.requests, key=lambda record: record.started_at)
+        assert refused.status == 429
+        assert later[0].started_at - refused.started_at >= 1.9
+    assert most_in_a_span([record.started_at for record in standin.requests], 1.0) <= 20
