@@ -111,6 +111,8 @@ def run(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets readable lines
+    # a command says itself what is wrong; without a handler Python would print warnings of the log as well
+    logging.getLogger("cffs").addHandler(logging.NullHandler())
     debug = "--debug" in arguments or os.environ.get("CFFS_DEBUG", "").lower() in ("1", "yes", "true", "on")
     try:
         # click returns what the command returned, or the status of its own exits (--help)

@@ -151,7 +151,7 @@ class Worker:
         return True
 
     async def _one(self, stream: "RecordingStream", entry: "StreamEntry") -> None:
-        from cffs.shared.recording_stream import MOST_TRIES, StreamUnavailable
+        from cffs.shared.recording_stream import MOST_TRIES
 
         path = str(self._where / f"recordings/{entry.recording_id}.mp3")
         try:
@@ -162,13 +162,30 @@ class Worker:
                 tell(f"{path}: {problem}; {'given up' if given_up else 'a worker tries it again in a minute'}")
                 if not given_up:
                     return
-            try:
-                await stream.done(entry)
-            except StreamUnavailable as trouble:
-                tell(f"{path}: done, but the shared server cannot be had: {trouble}; it may be done again")
+            await self._say_done(stream, entry, path)
         finally:
             del self._at_work[entry.place]
             self._ended.set()
+
+    @staticmethod
+    async def _say_done(stream: "RecordingStream", entry: "StreamEntry", path: str) -> None:
+        """Take the entry off the stream. The server is asked until another worker may have the entry anyway."""
+        from cffs.shared.recording_stream import SILENT_SECONDS, StreamUnavailable
+
+        problem: StreamUnavailable | None = None
+        is_said = False
+        try:
+            with trio.move_on_after(SILENT_SECONDS):
+                while not is_said:
+                    try:
+                        await stream.done(entry)
+                        is_said = True
+                    except StreamUnavailable as trouble:
+                        problem = trouble
+                        await trio.sleep(_PAUSE_SECONDS)
+        finally:
+            if not is_said and problem is not None:
+                tell(f"{path}: done, but the shared server cannot be had: {problem}; it may be done again")
 
     async def _keep_renewing(self, stream: "RecordingStream") -> None:
         from cffs.shared.recording_stream import StreamUnavailable

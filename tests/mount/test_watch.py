@@ -255,7 +255,8 @@ def test_a_notification(said, home, standin):
 
 def test_a_stream_gives_each_recording_to_one_worker(said, home, standin, tmp_path):
     """Two watches put the same new recordings on a stream, two workers take them: each recording is worked on once,
-    a failing command is said, and without the server a watch waits and loses nothing."""
+    also where its command ends while the server does not answer; a failing command is said, and without the server a
+    watch waits and loses nothing."""
     log = tmp_path / "worked"
     command = f"sh -c 'echo $1 >> {log}; head -c 20 $1 > /dev/null' x"
     with redis_server(tmp_path) as server:
@@ -282,10 +283,19 @@ def test_a_stream_gives_each_recording_to_one_worker(said, home, standin, tmp_pa
             until(lambda: any(str(late) in name for name in os.listdir(mount.path / "recordings")))
             gone = run(said, home, "watch", "--once", "--to", "new", "--state", home / "at0", mount.path, **variables)
             assert gone.returncode == 1
-            assert "the shared server cannot be had: no connection" in gone.stderr
+            assert len(lines := gone.stderr.splitlines()) == 2, lines
+            assert all("the shared server cannot be had: no connection" in line for line in lines)
             server.start()
             back = run(said, home, "watch", "--once", "--to", "new", "--state", home / "at0", mount.path, **variables)
             assert (back.returncode, back.stderr) == (0, "")
+            (held,) = standin.account.recording_ids(new_call(standin))
+            until(lambda: any(str(held) in name for name in os.listdir(mount.path / "recordings")))
+            run(said, home, "watch", "--once", "--to", "held", "--state", home / "at0", mount.path, **variables)
+            freezing = f"sh -c 'kill -STOP {server.pid}; (sleep 0.5; kill -CONT {server.pid}) & : $1' x"
+            done = run(said, home, "watch", "--once", "--from", "held", "--exec", freezing, mount.path, **variables)
+            assert "may be done again" not in done.stderr
+            streams = [key for key in server.ask("KEYS", "*") if server.ask("TYPE", key) == b"stream"]
+            assert sorted(server.ask("XLEN", key) for key in streams) == [0, 1]
             log.unlink()
             failing = f"sh -c 'echo $1 >> {log}; exit 3' x"
             done = run(said, home, "watch", "--once", "--from", "new", "--exec", failing, mount.path, **variables)

@@ -55,6 +55,12 @@ class RedisServer:
         """Its address, as `--shared` takes it."""
         return f"unix://{self.path}" if self.path else f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and return once it answers."""
         place = ["--port", str(self.port), "--bind", "127.0.0.1"]
@@ -89,13 +95,11 @@ class RedisServer:
 
     def freeze(self) -> None:
         """Stop the process: connections stay open, and nothing is answered."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def ask(self, *words: str | bytes | int, user: str = "default", password: str = "") -> object:
         """The reply to a command: bytes, a number, a list or None; an error of the server's is raised."""
