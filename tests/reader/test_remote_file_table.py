@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from cffs.cache.types import ObjectVersion
 from cffs.core.byte_range import ByteRange
-from cffs.core.errors import CffsError, RemoteObjectChanged, RemoteObjectMissing
+from cffs.core.errors import CffsError, PossiblyPartial, RemoteObjectChanged, RemoteObjectMissing
 from cffs.core.source import v2_recording
 from cffs.reader.folder_read_ahead import HOLD_SECONDS, FolderReadAhead, NextFile
 from cffs.reader.object_info import Known
@@ -345,7 +345,7 @@ async def test_a_read_in_parts_across_a_change(autojump_clock: MockClock) -> Non
             lab.add(Remote(total=3 * MIB, validator=None, seed=1))
             lab.objects.forget(lab.key)
             await whole(await opened(lab))
-        assert [type(error) for error in failures] == [RemoteObjectChanged]
+        assert [type(error) for error in failures] == [PossiblyPartial]
 
 
 async def test_an_object_that_changes_while_it_is_opened(autojump_clock: MockClock) -> None:
