@@ -32,9 +32,12 @@ FUSE = Path("/dev/fuse")
 USER = "cffs-test"
 #: Where the checkout is shown to the ordinary user if it lies where that user cannot go (/root, say).
 VISIBLE = Path("/run/cffs-test-checkout")
+#: A table of mounts begins as a copy, and a copied mount is served until the group ends: its owner's `cffs umount`
+#: would find a daemon that does not end.
+_LET_GO = 'umount --all --lazy --internal-only --types fuse.cffs; exec "$@"'
 #: `cffs status` without a mount point asks every mount it sees, so each group sees its own only, and what a failing
 #: test leaves mounted is gone with it. An ordinary user cannot have that.
-OWN_MOUNT_TABLE = ["unshare", "--mount", "--propagation", "private"]
+OWN_MOUNT_TABLE = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _LET_GO, "sh"]
 #: A group that hangs must not cost the whole run.
 LONGEST_GROUP_SECONDS = 900
 #: How long a group that is interrupted may take to end.

@@ -55,9 +55,9 @@ def set_up(minbase: tuple[str, CleanRoot]) -> tuple[str, CleanRoot, CleanRoot, s
         shutil.copy(ROOT / name, checkout / name)
     root.run(f"chown -R {USER}:{USER} /home/{USER}/cffs", user="root")
     blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
-    # the one that mounts needs an account, and a server on the network
+    # the one on sharing needs an account, and a server on the network
     installs = [
-        block for block in blocks if "scripts/demo" in block or ("apt-get install" in block and "mount" not in block)
+        block for block in blocks if "scripts/demo" in block or ("apt-get install" in block and "--shared" not in block)
     ]
     assert len(installs) == 3, installs
     lines = [line for block in installs for line in block.splitlines()]
