@@ -16,11 +16,11 @@ origin, and a block is taken for nothing but the bytes that its checksum names. 
 It owns what this machine saw of versions. It must not know HTTP, and who reads.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 from cachetools import LRUCache
@@ -38,11 +38,8 @@ from cffs.reader.range_opener import Answer, RangeOpener
 from cffs.reader.shared_transfer import AnswerShare, BlockSharing, SharedAnswer, StatedAnswer, TeedAnswer
 from cffs.shared.block_store import SharedFacts, VersionKeys, is_shareable
 from cffs.shared.leases import FetchLease, Holder, Present, worth_waiting
+from cffs.shared.loop_time import Look
 
-T = TypeVar("T")
-
-#: All that is asked of the server before the origin is: see cffs/docs/sharing.md#the-server.
-_LOOK_SECONDS: Final = 0.05
 #: How many blocks are read at once: 1 MiB.
 _MOST_AT_ONCE: Final = 8
 #: How many blocks are looked at for the end of a gap; a request for more is seldom, and then for all there is.
@@ -135,10 +132,11 @@ class SharedOpener:
         A checkpoint, of 50 ms at most unless another machine is fetching what is wanted. It raises nothing.
         """
         pause, began_at, counts = _FIRST_PAUSE_SECONDS, trio.current_time(), self._sharing.counts
-        search, late_in_a_row, is_awaited = _Search(source, wanted, pinned), 0, demand.current()
+        search = _Search(source, wanted, pinned, self._sharing.store.look())
+        late_in_a_row, is_awaited = 0, demand.current()
         while True:
             found = await self._look(search)
-            if found is None and search.is_late and self._sharing.store.is_up:  # it is there, and this machine is busy
+            if found is None and search.look.is_late and self._sharing.store.is_up:  # it is there, and all is busy
                 late_in_a_row += 1
                 if late_in_a_row <= (_MOST_LATE if is_awaited() else _MOST_LATE_AHEAD):
                     await trio.sleep(_FIRST_PAUSE_SECONDS * late_in_a_row)
@@ -169,7 +167,7 @@ class SharedOpener:
         """Look for the wanted bytes, and take the lease of them where they are not there: in one step for a version
         that no facts name yet and while another machine is waited for, in two or three else. It takes 50 ms at most."""
         store, key = self._sharing.store, search.source.key
-        search.begin_look()
+        search.look = store.look()
         if search.named is None and search.pinned.validator is not None:
             search.named = self._named(key, search.pinned, _facts_of(search.pinned))
             if search.named is None:
@@ -204,9 +202,11 @@ class SharedOpener:
         if units:
             kind = "facts" if search.is_statement else "blocks"
             leases_key = store.leases_key(key, kind)
-            return await search.within(self._sharing.leases.take(leases_key, units.start, units.stop, present=present))
+            return await search.look.within(
+                self._sharing.leases.take(leases_key, units.start, units.stop, present=present)
+            )
         if present and search.named is None:
-            found = await search.within(self._sharing.store.read_small(present[0]))
+            found = await search.look.within(self._sharing.store.read_small(present[0]))
             return None if found is None else Present(*found)
         return None
 
@@ -239,7 +239,7 @@ class SharedOpener:
         wanted = search.wanted.clamped(named.facts.total_nbytes)
         if not wanted:
             return None  # the origin says what that means
-        blocks = await search.within(self._sharing.store.read(named.keys, blocks_of(wanted)[:_MOST_AT_ONCE]))
+        blocks = await search.look.within(self._sharing.store.read(named.keys, blocks_of(wanted)[:_MOST_AT_ONCE]))
         if not blocks:
             return None
         self._sharing.counts.hit += len(blocks)
@@ -325,6 +325,8 @@ class _Search:
     source: Source
     wanted: ByteRange
     pinned: Pinned
+    #: The time of the look that is under way.
+    look: Look
     named: _Named | None = None
     #: Whether shared facts may still name the version.
     believes_facts: bool = True
@@ -332,28 +334,6 @@ class _Search:
     trusts_marks: bool = True
     #: Whether another machine is waited for.
     is_waiting: bool = False
-    #: Until when the look that is under way may ask the server, and whether it has asked.
-    until: float = 0.0
-    has_asked: bool = False
-
-    def begin_look(self) -> None:
-        """Begin to count the time of a look."""
-        self.until, self.has_asked = trio.current_time() + _LOOK_SECONDS, False
-
-    @property
-    def is_late(self) -> bool:
-        """True where the time of the look went by."""
-        return trio.current_time() >= self.until
-
-    async def within(self, call: Awaitable[T]) -> T | None:
-        """What the call returns, within the time of the look, else None. The first one has that time by itself, so that
-        the server's breaker takes notice of it."""
-        if not self.has_asked:
-            self.has_asked = True
-            return await call
-        with trio.move_on_at(self.until):
-            return await call
-        return None
 
     @property
     def is_statement(self) -> bool:

@@ -34,8 +34,6 @@ from cffs.shared.sealed_values import read_aged, sealed, seed_of
 from cffs.shared.server import MAX_VALUE_NBYTES, SharedServer
 from cffs.shared.write_queue import WriteQueue
 
-#: All that is asked of the server before the service is: see cffs/docs/sharing.md#the-server.
-_LOOK_SECONDS: Final = 0.05
 #: How often the answer of another machine is looked for, at first and at most.
 _FIRST_PAUSE_SECONDS: Final = 0.005
 _LONGEST_PAUSE_SECONDS: Final = 0.05
@@ -269,19 +267,17 @@ class SharedAnswers:
         *,
         is_again: bool,
     ) -> Response | FetchLease | Holder | None:
-        until = trio.current_time() + _LOOK_SECONDS
-        answer = await self._read(question, max_nbytes, require)
+        look = self._server.look()
+        answer = await look.within(self._read(question, max_nbytes, require))
         if answer is not None:
             return answer
-        with trio.move_on_at(until):  # the first call has its time by itself: the server's breaker takes notice of it
-            taken = await self._leases.take(self._server.key("leases", question.name), 0, 1)
-            if is_again and isinstance(taken, FetchLease):  # its holder may have put the answer since
-                answer = await self._read(question, max_nbytes, require)
-                if answer is not None:
-                    self._give_back(question.name, taken)
-                    return answer
-            return taken if isinstance(taken, FetchLease | Holder) else None
-        return None
+        taken = await look.within(self._leases.take(self._server.key("leases", question.name), 0, 1))
+        if is_again and isinstance(taken, FetchLease):  # its holder may have put the answer since
+            answer = await look.within(self._read(question, max_nbytes, require))
+            if answer is not None:
+                self._give_back(question.name, taken)
+                return answer
+        return taken if isinstance(taken, FetchLease | Holder) else None
 
     async def _read(
         self, question: _Question, max_nbytes: int, require: Callable[[bytes], None] | None

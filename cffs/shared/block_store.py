@@ -18,6 +18,7 @@ from cffs.cache.disk_format import MARK, MARK_OFFSET, Layout, version_digest
 from cffs.cache.types import ObjectVersion
 from cffs.core.units import MAX_OBJECT_NBYTES, MS_PER_SECOND, NS_PER_MS
 from cffs.shared.leases import SMALL_NBYTES, FetchLease
+from cffs.shared.loop_time import Look
 from cffs.shared.redis_client import Argument, Script
 from cffs.shared.sealed_values import read_aged, read_value, sealed, seed_of, unsealed
 from cffs.shared.server import MAX_TTL_SECONDS, SharedServer
@@ -126,6 +127,10 @@ class BlockStore:
     def is_up(self) -> bool:
         """Whether a call would be sent now."""
         return self._server.is_up
+
+    def look(self) -> Look:
+        """The time for several calls that together take no longer than one may."""
+        return self._server.look()
 
     def keys_of(self, version: ObjectVersion) -> VersionKeys:
         """The keys of a version."""

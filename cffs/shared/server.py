@@ -1,6 +1,6 @@
 """The server that one account's machines share, behind deadline and breaker.
 
-    a call        at most 50 ms, and nothing at all while the server counts as gone; it never raises
+    a call        at most 50 ms of loop time, and nothing at all while the server counts as gone; it never raises
     the keeper    one task that owns the connection: opens it, tries again after a failure, pings while it is idle
 
 A call uses the connection that the keeper opened, together with all others: the replies come in the order of the
@@ -28,13 +28,15 @@ import trio
 from cffs.core.server_url import ServerUrl
 from cffs.core.units import KIB, NS_PER_SECOND
 from cffs.shared.breaker import Breaker, after_answer, after_failure
+from cffs.shared.loop_time import LoopClock, Look
 from cffs.shared.redis_client import Argument, Client, Script, batches, evaluate, is_refusal, make_client, reason_of
 
 T = TypeVar("T")
 _SCHEDULED = Path("/proc/thread-self/schedstat")
 log = logging.getLogger(__name__)
 
-#: The longest that a call takes: see cffs/docs/sharing.md#the-server.
+#: The longest that a call takes, and all that are made in one look, by the clock of the loop: see
+#: cffs/docs/sharing.md#the-server.
 CALL_SECONDS = 0.05
 #: A call that was on the wire for less of its time than this proves nothing about the server.
 _FAIR_SECONDS = CALL_SECONDS / 2
@@ -87,7 +89,7 @@ class CallCounts:
 
 @dataclass(slots=True)
 class _Wire:
-    """Since when a call waits for the server itself; None while it waits for its turn."""
+    """Since when, by the clock of the loop, a call waits for the server itself; None while it waits for its turn."""
 
     since: float | None = None
 
@@ -109,6 +111,7 @@ class SharedServer:
         self._lost = trio.Event()
         self._tried = trio.Event()
         self._turns = trio.CapacityLimiter(_BATCHES_AT_ONCE)
+        self._clock = LoopClock()
         self._trouble = "not tried yet"
         self._logged_trouble = ""
 
@@ -149,6 +152,10 @@ class SharedServer:
 
     # -- calls --
 
+    def look(self) -> Look:
+        """The time for several calls that together take no longer than one may."""
+        return Look(self._clock, CALL_SECONDS)
+
     async def read_many(self, keys: Sequence[bytes]) -> list[bytes | None] | None:
         """The value under each key, None where there is none of ours; None instead where the server cannot be had.
 
@@ -159,7 +166,7 @@ class SharedServer:
             found = dict[bytes, bytes | None]()
             for batch in batches(keys, most=_VALUES_IN_BATCH, is_cluster=self._url.is_cluster):
                 async with self._turns:
-                    wire.since = trio.current_time()
+                    wire.since = self._clock.now()
                     reply = await evaluate(client, _READ, batch, (MAX_VALUE_NBYTES,))
                     wire.since = None
                 if not isinstance(reply, list) or len(reply) != len(batch):
@@ -181,7 +188,7 @@ class SharedServer:
 
         async def ask(client: Client, wire: _Wire) -> bool:
             async with self._turns:
-                wire.since = trio.current_time()
+                wire.since = self._clock.now()
                 return await client.set(key, bytes(value), px=milliseconds) is True
 
         return await self._call(ask) or False
@@ -194,7 +201,7 @@ class SharedServer:
         """
 
         async def ask(client: Client, wire: _Wire) -> object:
-            wire.since = trio.current_time()
+            wire.since = self._clock.now()
             return await evaluate(client, script, keys, arguments)
 
         return await self._call(ask)
@@ -205,7 +212,7 @@ class SharedServer:
             self.counts.not_sent += 1
             return None
         ready_seconds = _ready_seconds()
-        with trio.move_on_after(CALL_SECONDS):
+        with self._clock.limit_at(self._clock.after(CALL_SECONDS)):
             try:
                 answer = await ask(client, wire)
             except Exception as error:  # a server may answer anything, and the library raises anything at that
@@ -217,7 +224,7 @@ class SharedServer:
                 return None
             self.counts.answered += 1
             return answer
-        if wire.since is not None and trio.current_time() - wire.since >= _FAIR_SECONDS:
+        if wire.since is not None and self._clock.now() - wire.since >= _FAIR_SECONDS:
             if _ready_seconds() - ready_seconds >= _BUSY_SECONDS:
                 self.counts.not_sent += 1
                 self._lost.set()  # the keeper asks at once whether it is
@@ -243,6 +250,11 @@ class SharedServer:
 
         Ends by cancellation alone, and closes the connection then. It raises nothing.
         """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._clock.run)
+            await self._keep_connected()
+
+    async def _keep_connected(self) -> None:
         while True:
             connecting = trio.CancelScope(deadline=trio.current_time() + _CONNECT_SECONDS)
             try:
@@ -293,7 +305,7 @@ class SharedServer:
 
     async def _until_lost(self, client: Client) -> None:
         async def ping(client: Client, wire: _Wire) -> bool:
-            wire.since = trio.current_time()
+            wire.since = self._clock.now()
             return bool(await client.ping())
 
         while self._client is client:

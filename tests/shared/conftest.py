@@ -9,8 +9,6 @@ import pytest
 import trio
 
 from cffs.core.server_url import parse_server_url
-from cffs.reader import shared_opener
-from cffs.shared import answers
 from cffs.shared import server as server_module
 from cffs.shared.server import SharedServer
 from tests.shared.redis_server import RedisServer, redis_server
@@ -59,5 +57,3 @@ def _connect_to(default: str, url: str | None = None, **options: object) -> Abst
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what is shared, and not of how long that takes: on a busy machine the server has its time."""
     monkeypatch.setattr(server_module, "CALL_SECONDS", 5.0)
-    monkeypatch.setattr(shared_opener, "_LOOK_SECONDS", 5.0)
-    monkeypatch.setattr(answers, "_LOOK_SECONDS", 5.0)
