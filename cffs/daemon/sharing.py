@@ -151,6 +151,7 @@ async def opened_sharing(settings: Settings) -> AsyncIterator[Sharing | None]:
         from cffs.reader.shared_transfer import BlockSharing
         from cffs.shared.answers import AnswerCounts
         from cffs.shared.block_store import BlockStore
+        from cffs.shared.lease_keeper import LeaseKeeper
         from cffs.shared.leases import Leases
         from cffs.shared.request_rate import SharedCounter
         from cffs.shared.write_queue import WriteQueue
@@ -159,11 +160,14 @@ async def opened_sharing(settings: Settings) -> AsyncIterator[Sharing | None]:
         counter = SharedCounter(server, settings.origin().rate, hold=pause)
         background.start(counter.keep_beating)
         queue = WriteQueue(background, is_up=lambda: server.is_up)
+        leases = Leases(server, queue)
         yield Sharing(
             server=server,
             counter=counter,
             pause=pause,
-            blocks=BlockSharing(store=BlockStore(server), leases=Leases(server), queue=queue),
+            blocks=BlockSharing(
+                store=BlockStore(server), leases=leases, keeper=LeaseKeeper(leases, background), queue=queue
+            ),
             answers=AnswerCounts(),
             background=background,
             settings=settings,

@@ -3,6 +3,7 @@
 What an answer of the origin brings is cut into blocks while it is received, and put on the shared server in the
 background. Nothing is put before the reader said that the bytes may be kept (`publish`), and nothing can be found there
 before the answer has ended without proving wrong. So another machine is given what this one would find on its disk.
+Where the answer ended before its blocks were put, as most of one recording do, they are put with all else in one call.
 
 It owns one answer at a time. It must not know how a machine decides whom to ask, and it never waits for the server.
 """
@@ -12,24 +13,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import trio
-
 from cffs.cache.disk_format import SLOT_NBYTES, Layout
 from cffs.core.byte_range import ByteRange
 from cffs.core.units import BLOCK_NBYTES
 from cffs.reader.range_opener import Answer
 from cffs.shared.block_store import BlockStore, SharedFacts, VersionKeys
+from cffs.shared.lease_keeper import LeaseKeeper
 from cffs.shared.leases import FetchLease, Leases
-from cffs.shared.sealed_values import hide
+from cffs.shared.sealed_values import hide, seal
+from cffs.shared.server import VALUES_AT_ONCE
 from cffs.shared.write_queue import WriteQueue
 
 #: Blocks that wait until it is known whether they may be kept: a first piece is no larger.
 _MOST_WAITING: Final = 4
-#: A lease is renewed at most this often; it lasts ten times as long.
-_RENEW_SECONDS: Final = 0.2
-#: A write that is not answered in time is tried once more: without it others would fetch the whole object again. Where
-#: the server is gone, that costs nothing.
-_TRIES: Final = 2
+#: A write that is not answered in time is tried again: without it others would fetch the whole object once more. No
+#: reader waits for it, and where the server is gone, it costs nothing.
+_TRIES: Final = 4
 
 
 @dataclass(slots=True)
@@ -51,6 +50,7 @@ class BlockSharing:
 
     store: BlockStore
     leases: Leases
+    keeper: LeaseKeeper
     queue: WriteQueue
     counts: BlockCounts = field(default_factory=BlockCounts)
 
@@ -156,17 +156,21 @@ class AnswerShare:
         self._keys = keys
         self._facts = facts
         self._cutter = BlockCutter(keys.layout, start)
-        self._lease = lease
-        self._renewed_at = trio.current_time()
+        self._kept = None if lease is None else sharing.keeper.keep(lease)
         self._is_public = False
+        #: Whether the answer was right; None until it is over.
+        self._is_right: bool | None = None
         #: Whole blocks, until it is known whether they may be kept.
         self._waiting: dict[int, bytearray] = {}
-        #: What the slot of each block says that was put.
-        self._put: dict[int, bytes] = {}
+        #: What is still to be shown: what the slot of each block says that was put hidden, and values of others.
+        self._unshown: dict[int, bytes | bytearray] = {}
+        self._unput = 0
 
     def received(self, data: memoryview) -> None:
         """Take the next bytes of the answer."""
         for index, value in self._cutter.cut(data):
+            if self._kept is not None:
+                self._kept.moved(index + 1)
             if self._is_public:
                 self._enqueue(index, value)
             elif len(self._waiting) < _MOST_WAITING:
@@ -183,33 +187,54 @@ class AnswerShare:
 
     def close(self, *, is_right: bool) -> None:
         """Show the blocks to others, unless the answer proved wrong, and give the lease back."""
-        if is_right and self._is_public:
-            self._sharing.queue.add(self._keys.version.key, self._finish)
-        elif self._lease is not None:
-            self._sharing.queue.add(self._keys.version.key, partial(self._sharing.leases.give_back, self._lease))
+        self._is_right = is_right
+        queue, key, kept = self._sharing.queue, self._keys.version.key, self._kept
+        if is_right and self._is_public and queue.add(key, self._finish):
+            if kept is not None:
+                kept.came()
+        elif kept is not None:
+            kept.release()
+            queue.add(key, partial(self._sharing.leases.give_back, kept.lease))
 
     def _enqueue(self, index: int, value: bytearray) -> None:
-        self._sharing.queue.add(self._keys.version.key, partial(self._put_hidden, index, value), nbytes=len(value))
+        self._sharing.queue.add(self._keys.version.key, partial(self._put, index, value), nbytes=len(value))
 
-    async def _put_hidden(self, index: int, value: bytearray) -> None:
+    async def _put(self, index: int, value: bytearray) -> None:
+        """Put a block: hidden while its answer may still prove wrong, and else together with others."""
+        if self._is_right is not None:
+            if self._is_right:
+                await self._put_later(index, value)
+            return
         slot = hide(value, seed=self._keys.seed, index=index)
         for _ in range(_TRIES):
             if await self._sharing.store.put_hidden(self._keys, index, value):
-                self._put[index] = slot
-                break
-        now = trio.current_time()
-        if self._lease is not None and now - self._renewed_at >= _RENEW_SECONDS:
-            self._renewed_at = now
-            await self._sharing.leases.renew(self._lease, index + 1)
+                self._unshown[index] = slot
+                return
+
+    async def _put_later(self, index: int, value: bytearray) -> None:
+        if self._unput == VALUES_AT_ONCE:
+            await self._show(None)
+        seal(value, seed=self._keys.seed, index=index)
+        self._unshown[index] = value
+        self._unput += 1
 
     async def _finish(self) -> None:
+        if self._kept is None:
+            await self._show(None)
+            return
+        if not await self._show(self._kept.lease):  # others would wait for nothing
+            await self._sharing.leases.give_back(self._kept.lease)
+        self._kept.release()
+
+    async def _show(self, lease: FetchLease | None) -> bool:
+        """Show what was put, and put what was not, with the end of the lease; whether the server took it."""
+        unshown, self._unshown, self._unput = self._unshown, {}, 0
         for _ in range(_TRIES):
-            shown = await self._sharing.store.finish(self._keys, self._facts, self._put, self._lease)
+            shown = await self._sharing.store.finish(self._keys, self._facts, unshown, lease)
             if shown is not None:
                 self._sharing.counts.put += shown
-                return
-        if self._lease is not None:  # a full server refuses facts, but not this, and others would wait for nothing
-            await self._sharing.leases.give_back(self._lease)
+                return True
+        return False
 
 
 class TeedAnswer:

@@ -155,7 +155,7 @@ class SharedAnswers:
         self.counts = counts
         self._transport = transport
         self._server = server
-        self._leases = Leases(server)
+        self._leases = Leases(server, queue)
         self._queue = queue
         self._background = background
         self._ttl_seconds = ttl_seconds

@@ -2,8 +2,8 @@
 
 An object is named by its source. Its facts say which version it is, as an answer of the origin stated it; its blocks
 are those of the disk cache, each under a key that holds the version. So blocks of an earlier version are never found
-under a later one. A block is put hidden, and shown once its answer has ended well: what a broken answer brought is
-never given to another machine.
+under a later one. A block is put hidden, and shown once its answer has ended well, or is not put before that: what a
+broken answer brought is never given to another machine.
 
 Only versions that the origin names beyond doubt are shared (`is_shareable`). It owns keys, values and how long they
 last. It must not know requests, or who fetches.
@@ -34,13 +34,21 @@ _LONGEST_VALIDATOR: Final = 512
 
 #: KEYS: the facts of the object, its leases, then blocks. ARGV: the value of the facts, milliseconds to last, the token
 #: of the lease that ends or nothing, the offset of the mark, the mark, and of each block what its slot says before the
-#: mark. A block that was evicted meanwhile stays away; one that another answer has overwritten with other bytes stays
-#: hidden. Returns how many were shown.
+#: mark, or the whole value of one that was not put before. A block that was evicted meanwhile stays away; one that
+#: another answer has overwritten with other bytes stays hidden. Where the server takes no more memory nothing is shown,
+#: and the lease ends all the same. Returns how many were shown.
 _FINISH: Final = Script("""
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-local shown = 0
-for index = 3, #KEYS do
-    if redis.pcall('GETRANGE', KEYS[index], 0, ARGV[4] - 1) == ARGV[index + 3] then
+local shown, last = 0, #KEYS
+local kept = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if kept.err then
+    last = 0
+end
+for index = 3, last do
+    local given = ARGV[index + 3]
+    if #given > tonumber(ARGV[4]) then
+        redis.call('SET', KEYS[index], given, 'PX', ARGV[2])
+        shown = shown + 1
+    elseif redis.pcall('GETRANGE', KEYS[index], 0, ARGV[4] - 1) == given then
         redis.call('SETRANGE', KEYS[index], ARGV[4], ARGV[5])
         redis.call('PEXPIRE', KEYS[index], ARGV[2])
         shown = shown + 1
@@ -188,20 +196,27 @@ class BlockStore:
         return await self._server.write(keys.block(index), memoryview(value), ttl_seconds=_HIDDEN_SECONDS)
 
     async def finish(
-        self, keys: VersionKeys, facts: SharedFacts, put: Mapping[int, bytes], lease: FetchLease | None
+        self,
+        keys: VersionKeys,
+        facts: SharedFacts,
+        blocks: Mapping[int, bytes | bytearray],
+        lease: FetchLease | None,
     ) -> int | None:
-        """Let the blocks of an answer be found, for a day, and its facts, and end its lease: it ended well. `put` has
-        what the slot of each block says. Returns how many there are, without those that another answer has overwritten
-        with other bytes; None where the server did not take it."""
-        key, blocks, shown = keys.version.key, list(put.items()), 0
+        """Let the blocks of an answer be found, for a day, and its facts, and end its lease: it ended well. `blocks`
+        has what the slot of each says that was put hidden, and the values of `VALUES_AT_ONCE` others at most. Returns
+        how many there are, without those that another answer has overwritten with other bytes; None where the server
+        did not take it."""
+        key, items, shown = keys.version.key, list(blocks.items()), 0
+        values = sum(len(given) > MARK_OFFSET for given in blocks.values())
         value = sealed(encoded_facts(facts), seed=seed_of(self._server.key, key))
         fixed = [self.facts_key(key), self.leases_key(key) if lease is None else lease.key]
-        for begin in range(0, max(1, len(blocks)), _SHOWN_AT_ONCE):
-            run, is_last = blocks[begin : begin + _SHOWN_AT_ONCE], begin + _SHOWN_AT_ONCE >= len(blocks)
+        for begin in range(0, max(1, len(items)), _SHOWN_AT_ONCE):
+            run, is_last = items[begin : begin + _SHOWN_AT_ONCE], begin + _SHOWN_AT_ONCE >= len(items)
             token = lease.token if lease is not None and is_last else ""
             arguments: list[Argument] = [value, int(MAX_TTL_SECONDS * MS_PER_SECOND), token, MARK_OFFSET, MARK]
-            arguments += [slot for _, slot in run]
-            reply = await self._server.run(_FINISH, [*fixed, *(keys.block(index) for index, _ in run)], arguments)
+            arguments += [bytes(given) for _, given in run]
+            script_keys = [*fixed, *(keys.block(index) for index, _ in run)]
+            reply = await self._server.run(_FINISH, script_keys, arguments, values=values)
             if not isinstance(reply, int):
                 return None
             shown += reply

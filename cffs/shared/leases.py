@@ -12,11 +12,13 @@ for a byte to be right: two machines that fetch the same only send one request t
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from cffs.cache.disk_format import MARK, MARK_OFFSET
 from cffs.shared.redis_client import Script
 from cffs.shared.server import SharedServer
+from cffs.shared.write_queue import WriteQueue
 
 #: A lease that was not renewed for this long is over.
 LEASE_SECONDS: Final = 2.0
@@ -152,10 +154,12 @@ def worth_waiting(holder: Holder, wanted: int, *, waited_seconds: float, patienc
 
 class Leases:
     """The leases on one server. Every method is a checkpoint where the server is asked, for at most 50 ms, and raises
-    nothing; after a cancellation a lease may be held that ends by itself."""
+    nothing."""
 
-    def __init__(self, server: SharedServer) -> None:
+    def __init__(self, server: SharedServer, queue: WriteQueue) -> None:
+        """By `queue` leases are given back that the server may have given, and whose takers never learned of it."""
         self._server = server
+        self._queue = queue
 
     async def take(
         self, key: bytes, first: int, stop: int, *, present: Sequence[bytes] = (), is_forced: bool = False
@@ -179,7 +183,13 @@ class Leases:
             _LEAST_PRESENT,
             SMALL_NBYTES,
         )
-        return taken(await self._server.run(_TAKE, (key, *present), arguments), key, token, first, stop)
+        reply = None
+        try:
+            reply = await self._server.run(_TAKE, (key, *present), arguments)
+        finally:
+            if reply is None:  # others would take this machine for one that fetches
+                self._queue.add(key, partial(self.give_back, FetchLease(key, token, stop)))
+        return taken(reply, key, token, first, stop)
 
     async def renew(self, lease: FetchLease, reached: int) -> bool:
         """Say how far its holder has come; False where the lease is over, or the server cannot be had."""

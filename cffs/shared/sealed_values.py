@@ -41,12 +41,16 @@ def sealed(data: _Buffer, *, seed: int, index: int = 0) -> bytes:
     return make_slot(data, seed=seed, index=index) + bytes(data)
 
 
+def seal(value: bytearray, *, seed: int, index: int) -> None:
+    """Make a value of a buffer whose data are in their place, behind the room for the slot."""
+    value[:SLOT_NBYTES] = make_slot(memoryview(value)[SLOT_NBYTES:], seed=seed, index=index)
+
+
 def hide(value: bytearray, *, seed: int, index: int) -> bytes:
-    """Make a hidden value of a buffer whose data are in their place, behind the room for the slot. Returns what the
-    slot says before its mark."""
-    slot = make_slot(memoryview(value)[SLOT_NBYTES:], seed=seed, index=index)[:MARK_OFFSET]
-    value[:SLOT_NBYTES] = slot + bytes(len(MARK))
-    return slot
+    """Make a hidden value of such a buffer. Returns what the slot says before its mark."""
+    seal(value, seed=seed, index=index)
+    value[MARK_OFFSET:SLOT_NBYTES] = bytes(len(MARK))
+    return bytes(value[:MARK_OFFSET])
 
 
 def unsealed(value: bytes | None, *, seed: int, index: int = 0) -> memoryview | None:

@@ -28,8 +28,9 @@ import trio
 from cffs.core.server_url import ServerUrl
 from cffs.core.units import KIB, NS_PER_SECOND
 from cffs.shared.breaker import Breaker, after_answer, after_failure
-from cffs.shared.loop_time import LoopClock, Look
+from cffs.shared.loop_time import Look, LoopClock
 from cffs.shared.redis_client import Argument, Client, Script, batches, evaluate, is_refusal, make_client, reason_of
+from cffs.shared.value_window import ValueWindow
 
 T = TypeVar("T")
 _SCHEDULED = Path("/proc/thread-self/schedstat")
@@ -51,10 +52,10 @@ _PROBES = 3
 _PING_SECONDS = 10.0
 #: A larger value is none of ours. It is not transferred, whatever lies under the key.
 MAX_VALUE_NBYTES = 256 * KIB
-#: So many values travel in one batch, and so many batches at once: 2 MiB of blocks take 18 ms on a gigabit link, and
-#: a small call behind them is still answered in time.
-_VALUES_IN_BATCH = 8
-_BATCHES_AT_ONCE = 2
+#: So many values travel in one call, and so many at once: 2 MiB of blocks take 18 ms on a gigabit link, and a small
+#: call behind them is still answered in time.
+VALUES_AT_ONCE = 8
+_VALUES_UNDER_WAY = 2 * VALUES_AT_ONCE
 #: The longest life of anything that is kept: a day.
 MAX_TTL_SECONDS = 86_400.0
 #: It is part of every key: versions of cffs that keep values in different forms never meet.
@@ -89,7 +90,7 @@ class CallCounts:
 
 @dataclass(slots=True)
 class _Wire:
-    """Since when, by the clock of the loop, a call waits for the server itself; None while it waits for its turn."""
+    """Since when, by the clock of the loop, a call waits for the server itself; None while it waits for room."""
 
     since: float | None = None
 
@@ -110,7 +111,7 @@ class SharedServer:
         self._client: Client | None = None
         self._lost = trio.Event()
         self._tried = trio.Event()
-        self._turns = trio.CapacityLimiter(_BATCHES_AT_ONCE)
+        self._window = ValueWindow(_VALUES_UNDER_WAY)
         self._clock = LoopClock()
         self._trouble = "not tried yet"
         self._logged_trouble = ""
@@ -164,8 +165,8 @@ class SharedServer:
 
         async def ask(client: Client, wire: _Wire) -> list[bytes | None] | None:
             found = dict[bytes, bytes | None]()
-            for batch in batches(keys, most=_VALUES_IN_BATCH, is_cluster=self._url.is_cluster):
-                async with self._turns:
+            for batch in batches(keys, most=VALUES_AT_ONCE, is_cluster=self._url.is_cluster):
+                async with self._window.room(len(batch)):
                     wire.since = self._clock.now()
                     reply = await evaluate(client, _READ, batch, (MAX_VALUE_NBYTES,))
                     wire.since = None
@@ -187,22 +188,26 @@ class SharedServer:
         milliseconds = max(1, int(min(ttl_seconds, MAX_TTL_SECONDS) * 1000))
 
         async def ask(client: Client, wire: _Wire) -> bool:
-            async with self._turns:
+            async with self._window.room(1):
                 wire.since = self._clock.now()
                 return await client.set(key, bytes(value), px=milliseconds) is True
 
         return await self._call(ask) or False
 
-    async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any | None:
+    async def run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, values: int = 0
+    ) -> Any | None:
         """The script's answer; None where the server cannot be had, or answers with an error.
 
-        The keys share their first part. A checkpoint where the server is asked, for at most 50 ms. It raises nothing;
+        The keys share their first part. `values` says how many values are among the arguments, `VALUES_AT_ONCE` at
+        most. A checkpoint where the server is asked, for at most 50 ms. It raises nothing;
         the script may have run where the answer is None, and after a cancellation.
         """
 
         async def ask(client: Client, wire: _Wire) -> object:
-            wire.since = self._clock.now()
-            return await evaluate(client, script, keys, arguments)
+            async with self._window.room(values):
+                wire.since = self._clock.now()
+                return await evaluate(client, script, keys, arguments)
 
         return await self._call(ask)
 

@@ -18,7 +18,7 @@ MOST_QUEUED_NBYTES: Final = 16 * MIB
 #: A bound on what takes no memory worth counting.
 _MOST_QUEUED: Final = 4096
 #: Lanes that are written at the same time.
-MOST_WRITERS: Final = 4
+MOST_WRITERS: Final = 8
 
 Write = Callable[[], Awaitable[object]]
 

@@ -4,9 +4,10 @@ Each has a reader of its own, and all have one origin. It is simulated, so that 
 and the clock are real.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -19,6 +20,7 @@ from cffs.reader.remote_file import OpenFile
 from cffs.reader.shared_opener import SharedOpener
 from cffs.reader.shared_transfer import BlockSharing
 from cffs.shared.block_store import BlockStore
+from cffs.shared.lease_keeper import LeaseKeeper
 from cffs.shared.leases import Leases
 from cffs.shared.server import SharedServer
 from cffs.shared.write_queue import WriteQueue
@@ -54,10 +56,33 @@ class Machine:
             handle.close()
 
 
+class Later:
+    """Keeps what is started until a test runs it."""
+
+    def __init__(self) -> None:
+        self._started: list[Callable[[], Awaitable[None]]] = []
+
+    def start(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """See Background."""
+        self._started.append(partial(function, *arguments))
+
+    async def run(self) -> None:
+        """Run what was started."""
+        while self._started:
+            await self._started.pop(0)()
+
+
+def leases_on(server: SharedServer, background: Later | None = None) -> Leases:
+    """The leases on a server, of one machine."""
+    return Leases(server, WriteQueue(background or Later(), is_up=lambda: server.is_up))
+
+
 def sharing_on(server: SharedServer, nursery: trio.Nursery) -> BlockSharing:
     """The parts of a machine that talk to the server."""
-    queue = WriteQueue(NurseryBackground(nursery), is_up=lambda: server.is_up)
-    return BlockSharing(store=BlockStore(server), leases=Leases(server), queue=queue)
+    background = NurseryBackground(nursery)
+    queue = WriteQueue(background, is_up=lambda: server.is_up)
+    leases = Leases(server, queue)
+    return BlockSharing(store=BlockStore(server), leases=leases, keeper=LeaseKeeper(leases, background), queue=queue)
 
 
 @asynccontextmanager

@@ -14,8 +14,10 @@ from cffs.shared.block_store import (
     encoded_facts,
     is_shareable,
 )
-from cffs.shared.sealed_values import hide
+from cffs.shared.leases import FetchLease
+from cffs.shared.sealed_values import hide, seal
 from cffs.shared.server import MAX_TTL_SECONDS
+from tests.shared.sharing_machines import leases_on
 
 VERSION = ObjectVersion("v2:calls/recordings/1.mp3", '"one"', 3 * BLOCK_NBYTES + 5)
 KNOWN = SharedFacts(total_nbytes=VERSION.total_nbytes, validator=VERSION.validator)
@@ -78,6 +80,46 @@ async def test_a_block_is_found_once_it_is_shown(patient, connect):
         assert await theirs.read(theirs.keys_of(VERSION), range(3, 4)) == [b"x" * 5]
         assert await store.finish(keys, KNOWN, slots_of(keys, 1, 2), None) == 2
         assert len(await theirs.read(theirs.keys_of(VERSION), range(4))) == 4
+
+
+async def test_blocks_of_an_answer_that_ended_are_put_at_once(patient, connect):
+    """What was not put before its answer ended well is put and shown in one call, beside what was hidden, and the lease
+    ends with it. It takes the place of what another answer has put."""
+    async with connect() as server:
+        store, keys = BlockStore(server), BlockStore(server).keys_of(VERSION)
+        await store.put_hidden(keys, 0, value_of(keys, 0))
+        await store.put_hidden(keys, 1, value_of(keys, 1, b"w"))
+        values = {index: bytearray(SLOT_NBYTES) + b"x" * keys.layout.block_range(index).nbytes for index in (1, 3)}
+        for index, value in values.items():
+            seal(value, seed=keys.seed, index=index)
+        leases = leases_on(server)
+        lease = await leases.take(store.leases_key(VERSION.key), 0, 4)
+        assert isinstance(lease, FetchLease)
+        calls = server.counts.answered
+        assert await store.finish(keys, KNOWN, {**slots_of(keys, 0), **values}, lease) == 3
+        assert server.counts.answered == calls + 1
+        assert await store.read(keys, range(4)) == [b"x" * BLOCK_NBYTES] * 2
+        assert await store.read(keys, range(3, 4)) == [b"x" * 5]
+        assert not await leases.renew(lease, 1)
+        assert await store.finish(keys, KNOWN, slots_of(keys, 1, filler=b"w"), None) == 0
+        assert len(await store.read(keys, range(4))) == 2
+
+
+async def test_a_lease_ends_on_a_full_server_too(patient, connect, server):
+    """Where nothing can be kept any more, the other machines wait for nothing."""
+    async with connect() as shared:
+        store, leases = BlockStore(shared), leases_on(shared)
+        keys, value = store.keys_of(VERSION), value_of(store.keys_of(VERSION), 0)
+        seal(value, seed=keys.seed, index=0)
+        lease = await leases.take(store.leases_key(VERSION.key), 0, 1)
+        assert isinstance(lease, FetchLease)
+        server.ask("CONFIG", "SET", "maxmemory", 1)
+        try:
+            assert await store.finish(keys, KNOWN, {0: value}, lease) == 0
+        finally:
+            server.ask("CONFIG", "SET", "maxmemory", 0)
+        assert not await leases.renew(lease, 1)
+        assert await store.read(keys, range(1)) == []
 
 
 async def test_an_answer_shows_its_own_bytes_alone(patient, connect, server):

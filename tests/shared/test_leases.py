@@ -5,13 +5,15 @@ The scripts run on a real server; the decision is pure.
 
 from dataclasses import replace
 
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cffs.cache.types import ObjectVersion
 from cffs.shared.block_store import BlockStore
-from cffs.shared.leases import IDLE_SECONDS, LEASE_SECONDS, FetchLease, Holder, Leases, Present, taken, worth_waiting
+from cffs.shared.leases import IDLE_SECONDS, LEASE_SECONDS, FetchLease, Holder, Present, taken, worth_waiting
 from cffs.shared.sealed_values import sealed
+from tests.shared.sharing_machines import Later, leases_on
 
 SECONDS = st.floats(0, 100)
 HOLDERS = st.builds(
@@ -60,7 +62,7 @@ def test_a_reply_that_makes_no_sense_is_none(reply):
 async def test_one_of_two_machines_gets_a_lease(patient, connect):
     """The second machine is shown how far the first has come, until that gives the lease back."""
     async with connect() as server:
-        one, two, key = Leases(server), Leases(server), server.key("leases", "object")
+        one, two, key = leases_on(server), leases_on(server), server.key("leases", "object")
         lease = await one.take(key, 2, 10)
         assert isinstance(lease, FetchLease)
         assert lease.stop == 10
@@ -83,7 +85,7 @@ async def test_one_of_two_machines_gets_a_lease(patient, connect):
 async def test_a_lease_ends_before_what_another_machine_holds(patient, connect):
     """What is fetched elsewhere is not fetched again: the lease of a longer run ends there."""
     async with connect() as server:
-        leases, key = Leases(server), server.key("leases", "object")
+        leases, key = leases_on(server), server.key("leases", "object")
         assert isinstance(await leases.take(key, 10, 20), FetchLease)
         before = await leases.take(key, 0, 40)
         assert isinstance(before, FetchLease)
@@ -96,7 +98,7 @@ async def test_a_lease_ends_before_what_another_machine_holds(patient, connect):
 async def test_a_lease_ends_by_the_clock_of_the_server(patient, connect, server):
     """A machine that died 2 s ago holds nothing, whatever its own clock said."""
     async with connect() as shared:
-        leases, key = Leases(shared), shared.key("leases", "object")
+        leases, key = leases_on(shared), shared.key("leases", "object")
         seconds, microseconds = (int(part) for part in server.ask("TIME"))
         now_ms = seconds * 1000 + microseconds // 1000
         server.ask("HSET", key, "dead", f"0 0 10 {now_ms - 5000} {now_ms - 2100}")
@@ -114,7 +116,7 @@ async def test_a_lease_ends_before_what_is_there(patient, connect):
     """The run of blocks at its end, or four in its middle, are not fetched again; a single one in its middle is."""
     async with connect() as server:
         store = BlockStore(server)
-        leases, keys = Leases(server), store.keys_of(ObjectVersion("object", '"v"', 40 * 131072))
+        leases, keys = leases_on(server), store.keys_of(ObjectVersion("object", '"v"', 40 * 131072))
         present = [keys.block(index) for index in range(40)]
 
         async def stop(first: int, stop: int) -> object:
@@ -146,8 +148,23 @@ async def test_keys_of_others_are_nothing(patient, connect, server):
     async with connect() as shared:
         key = shared.key("leases", "object")
         server.ask("SET", key, "a string")
-        leases = Leases(shared)
+        leases = leases_on(shared)
         assert await leases.take(key, 0, 1) is None
         assert not await leases.renew(FetchLease(key, "token", 1), 0)
         await leases.give_back(FetchLease(key, "token", 1))
         assert shared.is_up
+
+
+async def test_a_lease_that_its_taker_did_not_learn_of_is_given_back(patient, connect, server):
+    """Where a machine gave up before the reply came, the others do not wait for it."""
+    async with connect() as one, connect() as two:
+        background, key = Later(), one.key("leases", "object")
+        server.freeze()
+        try:
+            with trio.move_on_after(0.02):  # it is sent, and the reply is read by no caller
+                await leases_on(one, background).take(key, 0, 4)
+        finally:
+            server.thaw()
+        await background.run()
+        assert isinstance(await leases_on(two).take(key, 0, 4), FetchLease)
+        assert server.ask("HLEN", key) == 1

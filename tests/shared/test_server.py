@@ -16,7 +16,7 @@ from cffs.core.settings_options import RequestRate
 from cffs.core.source import Api
 from cffs.core.units import KIB
 from cffs.shared.block_store import BlockStore
-from cffs.shared.leases import FetchLease, Leases
+from cffs.shared.leases import FetchLease
 from cffs.shared.recording_stream import RecordingStream
 from cffs.shared.redis_client import Script
 from cffs.shared.request_rate import SharedCounter
@@ -24,6 +24,7 @@ from cffs.shared.server import CALL_SECONDS, MAX_VALUE_NBYTES, SharedServer
 from tests.shared.chaos_proxy import Fault, chaos_proxy
 from tests.shared.conftest import Connect, connected
 from tests.shared.redis_server import RedisServer, redis_cluster, redis_server, tls_server
+from tests.shared.sharing_machines import leases_on
 
 BLOCK = bytes(range(256)) * 512
 #: How much longer than promised a call may take on a busy machine.
@@ -369,7 +370,7 @@ async def test_the_user_of_the_documents(connect: Connect, server: RedisServer) 
         async with connect(server.url.replace("//", "//cffs:PASSWORD@") + "/3") as shared:
             assert (await one_of_each(shared))[1]
             assert await SharedCounter(shared, RequestRate(10, 1.0), hold=lambda _api, _seconds: None).take(Api.V1) == 0
-            store, leases = BlockStore(shared), Leases(shared)
+            store, leases = BlockStore(shared), leases_on(shared)
             lease = await leases.take(store.leases_key("a"), 0, 2)
             assert isinstance(lease, FetchLease)
             await leases.renew(lease, 1)

@@ -5,6 +5,7 @@ The server is a real Redis, the origin is simulated, so that the truth about eve
 
 import random
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ from cffs.core.byte_range import ByteRange
 from cffs.core.errors import MalformedAnswer, RemoteObjectChanged, RemoteObjectMissing, TruncatedAnswer
 from cffs.core.source import Source
 from cffs.core.units import BLOCK_NBYTES, KIB, MIB
-from cffs.shared.leases import FetchLease
+from cffs.shared.leases import IDLE_SECONDS, FetchLease
 from tests.reader.simulated_link import Fault, Origin, Remote
 from tests.shared.sharing_machines import Machine, machine, recording, written
 
@@ -74,6 +75,35 @@ async def test_machines_at_once_share_each_fetch(connect, patient):
                 nursery.start_soon(read, each)
         assert origin.sent_nbytes == sum(remote.total for _, remote in objects)
         assert sum(each.sharing.counts.followed for each in (one, two, three)) > 0
+
+
+async def test_a_recording_is_put_in_one_call(connect, patient):
+    """What came before it was put goes to the server in one call, with its facts and its lease."""
+    origin = Origin()
+    source, remote = add(origin, 1, 5 * BLOCK_NBYTES + 9)
+    async with connect() as server, machine(server, origin) as one, machine(server, origin) as two:
+        writes = trio.Event()
+        one.sharing.queue.add(source.key, writes.wait)
+        await read_range(one.opener, source, ByteRange(0, remote.total))
+        before = server.counts.answered
+        writes.set()
+        await written(one)
+        assert server.counts.answered == before + 1
+        assert one.sharing.counts.put == 6
+        assert await two.read_all(source) == remote.content(0, remote.total)
+        assert origin.sent_nbytes == remote.total
+
+
+async def test_what_has_come_and_is_not_written_yet_is_waited_for(connect, patient):
+    """A busy machine writes late: the others wait, for longer than they do for one that brings nothing."""
+    origin = Origin()
+    source, remote = add(origin, 1, 300_000)
+    async with connect() as server, machine(server, origin) as one, machine(server, origin) as two:
+        one.sharing.queue.add(source.key, partial(trio.sleep, 1.5 * IDLE_SECONDS))
+        assert await one.read_all(source) == remote.content(0, remote.total)
+        assert await two.read_all(source) == remote.content(0, remote.total)
+        assert origin.sent_nbytes == remote.total
+        assert (two.sharing.counts.alone, two.sharing.counts.taken_over) == (0, 0)
 
 
 async def test_a_size_is_asked_once(connect, patient):
