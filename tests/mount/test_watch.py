@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import pytest
 
 from tests.cli.session_bus import NotificationServer, session_bus
 from tests.mount.mounting import account_variables, environment, mounted, run, until
@@ -302,3 +305,60 @@ def test_a_stream_gives_each_recording_to_one_worker(said, home, standin, tmp_pa
             assert log.read_text().split() == [f"{mount.path}/recordings/{late}.mp3"]
             assert done.returncode == 1
             assert "sh ended with status 3; a worker tries it again in a minute" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_worker_that_dies_and_a_server_that_restarts(said, home, standin, tmp_path):
+    """Of three workers one is killed with its commands, and the server, which keeps its data, is away for some seconds
+    in the middle: every recording is worked on to its end once, and only what the dead worker had is begun again."""
+    began, ended = tmp_path / "began", tmp_path / "ended"
+    script = f'echo $2 $1 >> {began}; test -s "$2" && sleep 1.5 && echo $2 $1 >> {ended}'
+    (tmp_path / "work").write_text(script)
+    ids = []
+
+    def new(count):
+        for _ in range(count):
+            ids.extend(standin.account.recording_ids(new_call(standin)))
+
+    def lines(path):
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    with redis_server(tmp_path, options=("--appendonly", "yes", "--appendfsync", "always")) as server:
+        variables = account_variables(standin) | {"CFFS_SHARED": server.url}
+        with mounted(said, home, variables, "--dir-ttl", "0.3") as mount, ExitStack() as stack:
+            os.listdir(mount.path / "recordings")
+            stack.enter_context(watching(home, variables, "--to", "new", "--state", home / "at", mount.path))
+            watch = (sys.executable, "-P", "-m", "cffs.cli", "watch")
+            workers = [
+                subprocess.Popen(
+                    [*watch, "--from", "new", "--jobs", "2", "--exec", f"sh {tmp_path}/work {number} {{}}", mount.path],
+                    env=environment(home, variables),
+                    cwd=home,
+                    start_new_session=True,
+                )
+                for number in range(3)
+            ]
+            for worker in workers:
+                stack.callback(worker.wait)
+                stack.callback(worker.terminate)
+            until((home / "at").exists)
+            new(12)
+            until(lambda: any(who == "0" for _path, who in lines(began)[6:]))
+            os.killpg(workers[0].pid, signal.SIGKILL)
+            held = {path for path, who in lines(began) if who == "0"} - {
+                path for path, who in lines(ended) if who == "0"
+            }
+            until(lambda: len(lines(ended)) >= 8)
+            server.stop()
+            new(4)
+            time.sleep(5)
+            server.start()
+            new(4)
+            expected = sorted(f"{mount.path}/recordings/{ident}.mp3" for ident in ids)
+            deadline = time.monotonic() + 150
+            while sorted(path for path, _who in lines(ended)) != expected:
+                assert time.monotonic() < deadline, (expected, lines(ended))
+                time.sleep(0.5)
+            assert sorted(path for path, _who in lines(began)) == sorted([*expected, *held])
+            assert held
