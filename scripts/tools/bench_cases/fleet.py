@@ -34,30 +34,42 @@ from tests.shared.redis_server import RedisServer, redis_server  # noqa: E402
 from tests.shared.sharing_machines import machine, recording, written  # noqa: E402
 
 MOUNTS, WORKERS, THREADS, HITS = 3, 4, 2, 200
+#: Fewer than the queue of what is to be put holds.
+BLOCKS_OF_AN_OBJECT = 50
 #: Reads a mount's recordings one after the other, and says how many bytes they have.
 READ_MOUNT = """
 import os, sys
 folder = sys.argv[1] + "/recordings/"
 print(sum(len(open(folder + name, "rb").read()) for name in sorted(os.listdir(folder)) if name.endswith(".mp3")))
 """
-#: Four workers of Dask read each recording once; says how long that took, and how many bytes they have.
+#: Four workers of Dask read each recording once, through the mounts that are named before them, or `callfire://`; says
+#: how long that took, and how many bytes they have.
 READ_BY_DASK = f"""
 import sys, time
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 
-def read(path):
+def start():
     import fsspec
-    with fsspec.open(path) as file:
+    fsspec.filesystem("callfire").ls("")
+
+def read(one, mounts):
+    if mounts:
+        with open(mounts[get_worker().name] + "/recordings/" + one + ".mp3", "rb") as file:
+            return len(file.read())
+    import fsspec
+    with fsspec.open("callfire://recordings/" + one + ".mp3") as file:
         return len(file.read())
 
 if __name__ == "__main__":
     with LocalCluster(
         n_workers={WORKERS}, threads_per_worker={THREADS}, processes=True, host="127.0.0.1", dashboard_address=None
     ) as cluster, Client(cluster) as client:
-        paths = ["callfire://recordings/" + one + ".mp3" for one in sys.argv[1:]]
-        client.gather(client.map(len, paths))  # the workers have started
+        mounts, ids = [one for one in sys.argv[1:] if "/" in one], [one for one in sys.argv[1:] if "/" not in one]
+        client.gather(client.map(len, ids))
+        if not mounts:
+            client.run(start)  # mounts have started too
         began_at = time.perf_counter()
-        nbytes = sum(client.gather(client.map(read, paths)))
+        nbytes = sum(client.gather(client.map(read, ids, mounts=mounts)))
         print(time.perf_counter() - began_at, nbytes)
 """
 
@@ -107,12 +119,16 @@ def main(arguments_given: list[str]) -> None:
             (copy_nbytes,) = read_at_once([mount])
         fleet = Fleet(standin, redis, home, copy_nbytes)
         fleet.sent()
-        print(f"{arguments.recordings} recordings, {copy_nbytes / 1e6:.1f} MB, {os.cpu_count()} processors")
+        busy = f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+        print(f"{arguments.recordings} recordings, {copy_nbytes / 1e6:.1f} MB, {busy}")
         mounts(fleet, shares=False)
         mounts(fleet, shares=True)
         dask(fleet, "Dask, the server has all")
         redis.ask("FLUSHALL")
         dask(fleet, "Dask, the server is empty")
+        redis.ask("FLUSHALL")
+        with mounted(fleet, WORKERS, shares=True) as paths:
+            dask(fleet, "Dask, by four mounts that share", paths)
         redis.ask("FLUSHALL")
         trio.run(hits, redis.url)
 
@@ -164,35 +180,38 @@ def read_at_once(paths: list[Path]) -> list[int]:
     return [int(reader.communicate()[0]) for reader in readers]
 
 
-def dask(fleet: Fleet, what: str) -> None:
-    """A cluster of four workers reads each recording once, through `callfire://`."""
+def dask(fleet: Fleet, what: str, paths: list[Path] | None = None) -> None:
+    """A cluster of four workers reads each recording once, through `callfire://`, or each by a mount of its own."""
     account, folder = fleet.standin.account, tempfile.mkdtemp(dir=fleet.home)
     ids = [str(one) for call_id in account.call_ids() for one in account.recording_ids(call_id)]
     script = Path(folder) / "read.py"
     script.write_text(READ_BY_DASK)
     env = environment(Path(folder), fleet.variables(shares=True))
     fleet.sent()
-    done = subprocess.run([sys.executable, script, *ids], env=env, cwd=folder, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, script, *(paths or ()), *ids], env=env, cwd=folder, stdout=subprocess.PIPE, check=True
+    )
     seconds, nbytes = map(float, done.stdout.split())
     print(f"{what:32} {seconds:6.2f} s {nbytes / seconds / 1e6:7.1f} MB/s {fleet.sent()}")
 
 
 async def hits(url: str) -> None:
     """How long a hit of one block takes, from the question to its bytes."""
-    origin, source = Origin(), recording(1)
-    remote = origin.objects[source.key] = Remote(total=HITS * BLOCK_NBYTES)
+    origin, took = Origin(), []
     async with connected(url) as server, machine(server, origin) as one, machine(server, origin) as two:
-        await one.read_all(source)
-        await written(one)
-        took = []
-        for index in range(HITS):
-            wanted = ByteRange(index * BLOCK_NBYTES, (index + 1) * BLOCK_NBYTES)
-            buffer = memoryview(bytearray(BLOCK_NBYTES))
-            began_at = time.perf_counter()
-            async with two.opener.open_range(source, wanted) as answer:
-                nbytes = await answer.receive_into(buffer)
-            took.append(time.perf_counter() - began_at)
-            if buffer[:nbytes] != remote.content(wanted.start, BLOCK_NBYTES):
-                raise SystemExit("bench: a wrong byte")
+        for number in range(HITS // BLOCKS_OF_AN_OBJECT):
+            source = recording(number)
+            remote = origin.objects[source.key] = Remote(total=BLOCKS_OF_AN_OBJECT * BLOCK_NBYTES)
+            await one.read_all(source)
+            await written(one)
+            for index in range(BLOCKS_OF_AN_OBJECT):
+                wanted = ByteRange(index * BLOCK_NBYTES, (index + 1) * BLOCK_NBYTES)
+                buffer = memoryview(bytearray(BLOCK_NBYTES))
+                began_at = time.perf_counter()
+                async with two.opener.open_range(source, wanted) as answer:
+                    nbytes = await answer.receive_into(buffer)
+                took.append(time.perf_counter() - began_at)
+                if buffer[:nbytes] != remote.content(wanted.start, BLOCK_NBYTES):
+                    raise SystemExit("bench: a wrong byte")
         cuts = statistics.quantiles(took, n=100)
         print(f"a hit of 128 KiB: median {cuts[49] * 1000:.2f} ms, p90 {cuts[89] * 1000:.2f} ms, {two.sharing.counts}")
