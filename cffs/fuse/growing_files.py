@@ -11,14 +11,16 @@ import trio
 from cachetools import LRUCache
 
 from cffs.catalog.single_flight import LOOKUP_PATIENCE_SECONDS
-from cffs.core.errors import CffsError, PossiblyPartial
+from cffs.core.errors import CffsError, PossiblyPartial, RemoteObjectChanged
 from cffs.core.ids import Inode
 from cffs.fuse.handles import GrowingHandle, UnsettledHandle
 from cffs.fuse.presentation import Presentation
+from cffs.reader.growing_object import HEAD_NBYTES
 from cffs.reader.remote_file import OpenFile
 from cffs.tree.calls_in_progress import is_being_made
 from cffs.tree.contents import Content, Remote
 from cffs.tree.nodes import Node
+from cffs.tree.object_opening import ObjectOpening
 
 #: Inodes that were shown as growing. One that is evicted from here, and was mapped into memory meanwhile, would keep
 #: the mapping's pages; no other inode has any.
@@ -31,6 +33,7 @@ class GrowingFiles:
     def __init__(self, presentation: Presentation) -> None:
         self._namespace = presentation.namespace
         self._objects = presentation.objects
+        self._opening = ObjectOpening(presentation.objects, presentation.catalog, now_ns=presentation.now_ns)
         self._kernel = presentation.kernel
         #: Inodes that were opened before it was known whether their recording is in progress.
         self._unsettled: LRUCache[Inode, bool] = LRUCache(_MOST)
@@ -99,16 +102,36 @@ class GrowingFiles:
             content = await self.content(handle.inode, handle.node)
             if not isinstance(content, Remote) or not is_being_made(content):
                 try:
-                    data = bytes(await handle.file.read(offset, nbytes))
+                    return await self._read_settled(handle, offset, nbytes)
                 except PossiblyPartial:
                     content = await self.content(handle.inode, handle.node)
                     if not isinstance(content, Remote):
                         raise
-                else:
-                    handle.read_before = (offset, data) if data else handle.read_before
-                    return data
+                    if not is_being_made(content):
+                        await self._open_again(handle, content)
+                        return await self._read_settled(handle, offset, nbytes)
             handle.continued = self._objects.growing.open(content.key, content.sources, read_before=handle.read_before)
         return await handle.continued.read(offset, nbytes)
+
+    async def _read_settled(self, handle: UnsettledHandle, offset: int, nbytes: int) -> bytes:
+        data = bytes(await handle.file.read(offset, nbytes))
+        handle.read_before = (offset, data) if data else handle.read_before
+        return data
+
+    async def _open_again(self, handle: UnsettledHandle, content: Remote) -> None:
+        """Exchange a file that may be a part for the whole, in which what was read last must be again. Raises
+        RemoteObjectChanged where it is not, and what stops an answer; cancelled, nothing has changed."""
+        partial_file, (offset, before) = handle.file, handle.read_before
+        file, _was_known = await self._opening.open(content)
+        try:
+            start = max(offset, HEAD_NBYTES)
+            before = before[start - offset :]
+            if before and bytes(await file.read(start, len(before))) != before:
+                raise RemoteObjectChanged(f"{content.key} is not the recording that was read before")
+            if handle.file is partial_file:  # another READ of the handle may have been faster
+                handle.file, file = file, partial_file
+        finally:
+            file.close()
 
     async def read(self, handle: GrowingHandle, offset: int, nbytes: int) -> bytes:
         """The bytes that are there now. Raises RecordingBroken once the service calls it so, and what stops an

@@ -32,7 +32,7 @@ PIECE_NBYTES = 256 * KIB
 #: This much before the place where a reader goes on is requested again: it must be what was read there before.
 _OVERLAP_NBYTES = 1024
 #: The heads of WAVs and MP3s state a length, and change while the object grows.
-_HEAD_NBYTES = 4096
+HEAD_NBYTES = 4096
 _TRIES = 3
 #: Objects of which the last size is remembered.
 _KEPT = 10_000
@@ -139,7 +139,7 @@ class _Piece:
         """What lies right before `offset`, as far as it is to be compared."""
         if not self.start <= offset <= self.stop:
             return b""
-        start = max(offset - _OVERLAP_NBYTES, self.start, _HEAD_NBYTES)
+        start = max(offset - _OVERLAP_NBYTES, self.start, HEAD_NBYTES)
         return self.data[start - self.start : offset - self.start] if start < offset else b""
 
 

@@ -34,6 +34,13 @@ async def state_told(found: World, live: GrowingCall) -> None:
             await trio.lowlevel.checkpoint()
 
 
+async def dropped(found: World, key: str) -> None:
+    """Return once v2's answer has settled what becomes of the bytes that came before it."""
+    with trio.fail_after(5):
+        while found.objects.first_pieces.unsettled(key) is not None:
+            await trio.lowlevel.checkpoint()
+
+
 def cached_nbytes(found: World, live: GrowingCall) -> int:
     """How much of the recording is held, in memory or on disk."""
     return sum(found.objects.held_nbytes(f"recording/{live.id}.{form}") for form in ("mp3", "wav"))
@@ -250,9 +257,7 @@ async def test_finished_a_moment_ago(world, reads_before, grows):
             if grows:
                 live.grow(7)
                 live.finish()
-            with trio.fail_after(5):
-                while found.objects.first_pieces.unsettled(key) is not None:
-                    await trio.lowlevel.checkpoint()
+            await dropped(found, key)
             while piece := await found.operations.read(info.fh, len(body), 65536):
                 body += piece
             assert body == live.object("mp3").read()
@@ -275,3 +280,39 @@ async def test_replaced_before_its_state_is_known(world):
             for offset in (2048, 2_000_000):
                 with refused(errno.ESTALE):
                     await found.operations.read(info.fh, offset, 65536)
+
+
+@pytest.mark.parametrize("reads_on", [False, True], ids=["at once", "after a READ"])
+async def test_replaced_once_its_state_is_known(world, reads_on):
+    """Nor is a file mixed whose object is replaced after v2 has said that it had just ended."""
+    account, live = made(seconds=800)
+    live.finish()
+    async with world(account) as found:
+        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
+        async with found.kernel.opened(path_of(live, "mp3")) as (_inode, info):
+            assert await found.operations.read(info.fh, 0, 65536)
+            await dropped(found, f"recording/{live.id}.mp3")
+            if reads_on:
+                assert await found.operations.read(info.fh, 65536, 4096)
+            account.replace_object(f"/v2/calls/recordings/{live.id}.mp3")
+            for _ in range(2):
+                with refused(errno.ESTALE):
+                    await found.operations.read(info.fh, 2_000_000, 65536)
+
+
+async def test_what_had_just_ended_is_kept(world):
+    """The rest of a file that was opened as its recording ended is fetched as that of any other file, and kept."""
+    account, live = made(seconds=800)
+    live.finish()
+    path, key = path_of(live, "mp3"), f"recording/{live.id}.mp3"
+    async with world(account) as found:
+        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
+        async with found.kernel.opened(path) as (inode, info):
+            assert await found.operations.read(info.fh, 0, 65536)
+            await dropped(found, key)
+            asked = len(found.standin.requests)
+            body = await found.kernel.read_handle(inode, info)
+            assert body == live.object("mp3").read()
+            assert len(found.standin.requests) - asked <= 5
+        asked = len(found.standin.requests)
+        assert (await found.kernel.read(path), len(found.standin.requests)) == (body, asked)
