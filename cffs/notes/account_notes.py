@@ -8,9 +8,12 @@ other call of the mount.
 """
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -120,17 +123,39 @@ class AccountNotes:
             if draft is not None:
                 return NoteFile(self._thread, self._published, draft)
 
+        made: list[Draft] = []
+
         def opened() -> Draft:
             draft = self._store.open(key, creates=creates, is_exclusive=is_exclusive)
+            made.append(draft)
             if truncates:
                 try:
                     draft.truncate(0)
                 except CffsError:
+                    made.clear()
                     draft.release()
                     raise
             return draft
 
-        return NoteFile(self._thread, self._published, await self._thread.call(opened))
+        try:
+            draft = await self._thread.call(opened)
+        except trio.Cancelled:
+            if self._background is not None:
+                self._background.start(partial(self._close_abandoned, made))
+            raise
+        return NoteFile(self._thread, self._published, draft)
+
+    async def _close_abandoned(self, made: list[Draft]) -> None:
+        """Close what an open made that was not waited for; the call that makes it comes before this one."""
+
+        def close() -> None:
+            for draft in made:
+                if draft.handles == 1:
+                    draft.drop()
+                draft.release()
+
+        with suppress(CffsError):  # who opened it was given an error
+            await self._thread.call(close)
 
     async def rename(self, old: Key, new: Key, *, replaces: bool) -> None:
         """Give a file another name. Raises NotInTree, AlreadyExists or SpoolFailed."""
@@ -254,12 +279,20 @@ class NoteFile:
         return await self._thread.call(self._draft.read, offset, nbytes)
 
     async def write(self, offset: int, data: bytes) -> int:
-        """All of `data`, at `offset`. Raises TooLarge as well."""
-        return await self._thread.call(self._draft.write, offset, data)
+        """All of `data`, at `offset`. Raises TooLarge as well. Cancelled, it is a failed write."""
+        try:
+            return await self._thread.call(self._draft.write, offset, data)
+        except trio.Cancelled:
+            self._draft.give_up()
+            raise
 
     async def truncate(self, nbytes: int) -> None:
-        """Exactly so long from now on. Raises TooLarge as well."""
-        await self._thread.call(self._draft.truncate, nbytes)
+        """Exactly so long from now on. Raises TooLarge as well. Cancelled, it is a failed write."""
+        try:
+            await self._thread.call(self._draft.truncate, nbytes)
+        except trio.Cancelled:
+            self._draft.give_up()
+            raise
 
     async def flush(self) -> None:
         """A descriptor was closed: what was written takes the note's place."""
@@ -273,7 +306,11 @@ class NoteFile:
     async def release(self) -> None:
         """Nothing has it open any more."""
         if self._thread.is_idle and self._draft.is_settled:
+            descriptor = self._draft.take_descriptor()
             self._draft.release()
-            await trio.lowlevel.checkpoint()
+            if descriptor is not None:
+                await trio.to_thread.run_sync(os.close, descriptor, abandon_on_cancel=True)
+            else:
+                await trio.lowlevel.checkpoint()
         else:
             await self._thread.call(self._draft.release)

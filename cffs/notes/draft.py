@@ -3,8 +3,8 @@
 It owns the copy and its descriptor. It must not know which notes there are.
 
 * A program writes to a draft, an unpublished copy of the note. The draft takes the note's place by rename(2) when a
-  descriptor that has written is closed. Whatever happens before that (a full disk, kill -9, a program that gives up),
-  the old note is whole.
+  descriptor that has written is closed. Whatever happens to the disk or the mount before that, the old note is whole.
+  The kernel closes what a killed program had open: what that had written takes the note's place.
 * After the rename what is read is the published note; the next write begins another copy.
 * All descriptors of one note share its draft, so that what one writes the others read.
 * A note that an open truncated is blank: it has no file until the first write, or until it takes the note's place. That
@@ -60,8 +60,8 @@ def require_stat(path: Path) -> NoteStat:
 class Publisher(Protocol):
     """What a draft needs of the store."""
 
-    def new_draft(self, key: Key) -> tuple[int, Path]:
-        """An empty file, 0600, that can take the place of the note: its descriptor and its path."""
+    def new_draft(self, key: Key | None) -> tuple[int, Path]:
+        """An empty file, 0600, that can take the place of the note, or of none: its descriptor and its path."""
         ...
 
     def open_published(self, key: Key) -> int:
@@ -70,6 +70,10 @@ class Publisher(Protocol):
 
     def publish(self, key: Key, path: Path, found: NoteStat) -> None:
         """Let the file at `path`, which is like `found`, take the place of the note."""
+        ...
+
+    def has_published(self, key: Key) -> bool:
+        """True where a note lies at the key now."""
         ...
 
     def require_fits(self, nbytes: int) -> None:
@@ -99,6 +103,8 @@ class Draft:
         self._descriptor: int | None = None
         self._path: Path | None = None
         self._has_written = False
+        #: It was truncated since it was last published: nothing of what is published is its own.
+        self._replaces_all = False
         #: Its name is gone, or another file's.
         self.is_forgotten = False
         self._failure: CffsError | None = None
@@ -130,6 +136,7 @@ class Draft:
         self._store.require_fits(nbytes)
         with self._failing():
             self.begin(keeps=nbytes > 0)
+            self._replaces_all |= nbytes == 0
             with disk_errors():
                 os.ftruncate(self._opened(), nbytes)
         self._look(self._opened())
@@ -146,7 +153,7 @@ class Draft:
 
     def make_blank(self, *, is_new: bool, now_ns: int) -> None:
         """It is empty from now on. No I/O: call it on a draft that has just been made."""
-        self.is_dirty = self._is_blank = True
+        self.is_dirty = self._is_blank = self._replaces_all = True
         self.is_new = is_new
         self.stat = NoteStat(0, now_ns)
 
@@ -154,9 +161,9 @@ class Draft:
         """Write to a copy from now on; `keeps` says that what is there so far is copied."""
         if self.is_dirty and not self._is_blank:
             return
-        descriptor, path = self._store.new_draft(self.key)
+        descriptor, path = self._store.new_draft(None if self.is_forgotten else self.key)
         try:
-            if keeps and not self._is_blank:
+            if keeps and not self._replaces_all:
                 self._copy_to(descriptor)
             if self.is_forgotten:
                 path.unlink()
@@ -172,10 +179,10 @@ class Draft:
     def flush(self) -> None:
         """A descriptor was closed. A shell that opens with `>` closes one before anything is written: the old note is
         kept until there is something in its place."""
+        if self.is_new and self._is_blank and self._failure is None:
+            self.is_new = not self._store.has_published(self.key)  # another mount may have written it meanwhile
         if self._has_written or self._failure is not None or (self.is_new and self._is_blank):
             self.publish()
-            if not self.is_forgotten:
-                self._close()  # most often nothing follows, and the release has nothing to do on the disk
 
     def sync(self) -> None:
         """What was written is published, and on the disk whatever happens to the machine."""
@@ -194,7 +201,7 @@ class Draft:
         if self._path is not None:
             self._store.publish(self.key, self._path, self.stat)
             self._path, self.is_new = None, False
-        self.is_dirty = self._has_written = False
+        self.is_dirty = self._has_written = self._replaces_all = False
 
     def forget(self) -> None:
         """Its name is about to go: what is open keeps its bytes, and what is written goes with the last descriptor."""
@@ -206,10 +213,20 @@ class Draft:
             self._path.unlink(missing_ok=True)
             self._path = None
 
+    def give_up(self) -> None:
+        """A call did not come to its end in time: nothing of what was written since the last `publish` is published. No
+        I/O; allowed while the call is still in the thread."""
+        self._failure = SpoolFailed("the disk of --notes did not answer in time")
+
     @property
     def is_settled(self) -> bool:
         """True where a release would ask nothing of the disk."""
-        return not (self.is_dirty or self.is_new or self._failure is not None or self._descriptor is not None)
+        return not (self.is_dirty or self.is_new or self._failure is not None)
+
+    def take_descriptor(self) -> int | None:
+        """The descriptor, for the caller to close: the last handle is about to be released."""
+        descriptor, self._descriptor = (self._descriptor, None) if self.handles == 1 else (None, self._descriptor)
+        return descriptor
 
     def release(self) -> None:
         """One descriptor fewer. Raises what `publish` raises."""

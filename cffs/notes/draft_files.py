@@ -50,7 +50,9 @@ class DraftFiles:
             while self._files:
                 path = self._files.popleft()
                 with suppress(FileNotFoundError):  # another mount took it for one that was left behind
-                    return os.open(path, _OPEN), Path(path)
+                    descriptor = os.open(path, _OPEN)
+                    os.utime(descriptor)  # an empty note is as old as its open, not as its file
+                    return descriptor, Path(path)
             path = self._new_path()
             return os.open(path, NEW, 0o600), Path(path)
 
@@ -108,10 +110,11 @@ class DraftFiles:
     def _remove_older_than(self, oldest_seconds: float) -> None:
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_mtime >= oldest_seconds:
-                    continue
-                if entry.is_file(follow_symlinks=False):
-                    os.unlink(entry.path)
-                elif entry.is_dir(follow_symlinks=False):
-                    with suppress(OSError):  # it is not empty, and so no folder of ours
-                        os.rmdir(entry.path)
+                with suppress(FileNotFoundError):  # another mount uses it, or removes what was left as well
+                    if entry.stat(follow_symlinks=False).st_mtime >= oldest_seconds:
+                        continue
+                    if entry.is_file(follow_symlinks=False):
+                        os.unlink(entry.path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        with suppress(OSError):  # it is not empty, and so no folder of ours
+                            os.rmdir(entry.path)

@@ -9,7 +9,6 @@ account's folder, by whose time the other mount knows to look again.
 
 import os
 import stat
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from cffs.core.units import MIB, MS_PER_SECOND
 from cffs.notes.draft import Draft, disk_errors, require_stat, stat_of
 from cffs.notes.draft_files import NEW, DraftFiles
 from cffs.notes.keys import EXTENSIONS, Key, NoteKey, NoteStat, TemporaryKey
+from cffs.notes.shared_folder import SharedFolder, touch
 
 #: A transcript of a day of speech is under 1 MiB; more is a mistake (`cp recording.wav note.txt`), answered by EFBIG.
 MAX_NOTE_NBYTES = 64 * MIB
@@ -51,7 +51,7 @@ class NoteStore:
         self._folder_ns: dict[int, int] = {}
         #: Where a file went that was renamed while it was open: the kernel goes on asking by the old name's inode.
         self._renamed: dict[Key, Key] = {}
-        self._seen_ns = -1
+        self._account = SharedFolder(folder)
         #: Another value once other notes exist.
         self.turn = 0
         self.refresh()
@@ -59,8 +59,8 @@ class NoteStore:
     def refresh(self) -> bool:
         """Look which notes exist, where another mount has changed some since the last look; False where none has."""
         with disk_errors():
-            seen_ns = os.stat(self._folder).st_mtime_ns
-            if seen_ns == self._seen_ns:
+            seen_ns = self._account.now_ns()
+            if seen_ns == self._account.seen_ns:
                 return False
             found, seen = {}, {}
             with os.scandir(self._folder) as entries:
@@ -76,7 +76,7 @@ class NoteStore:
                     seen[recording_id] = changed_ns
                     if stats:
                         found[recording_id] = stats
-        self._notes, self._folder_ns, self._seen_ns = found, seen, seen_ns
+        self._notes, self._folder_ns, self._account.seen_ns = found, seen, seen_ns
         self.turn += 1
         return True
 
@@ -96,7 +96,7 @@ class NoteStore:
         """The notes that are open and were not published yet."""
         # list(): another thread may add or remove one meanwhile
         drafts = list(self._drafts.items()) if self._drafts else []
-        return [key for key, draft in drafts if draft.is_new and isinstance(key, NoteKey)]
+        return [key for key, draft in drafts if draft.is_new and draft.is_dirty and isinstance(key, NoteKey)]
 
     def stat(self, key: Key) -> NoteStat | None:
         """What the note, or its draft where it has one, is like; None where there is none. No I/O."""
@@ -217,6 +217,7 @@ class NoteStore:
         path = self._path(key)
         if draft is not None:
             draft.forget()
+            self.turn += draft.is_new
         with disk_errors():
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -235,8 +236,8 @@ class NoteStore:
 
     # -- for Draft --
 
-    def new_draft(self, key: Key) -> tuple[int, Path]:
-        """An empty file, 0600, that can take the place of the note: its descriptor and its path."""
+    def new_draft(self, key: Key | None) -> tuple[int, Path]:
+        """An empty file, 0600, that can take the place of the note, or of none: its descriptor and its path."""
         if isinstance(key, NoteKey):
             self._target(key)  # a program hears of a folder that cannot be used when it writes, not when it closes
         return self.files.take()
@@ -258,12 +259,23 @@ class NoteStore:
             return
         target, changed_ns = self._target(key)
         with disk_errors():
-            os.rename(path, target)
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:  # another mount has removed the folder with its last note
+                target, changed_ns = self._target(key)
+                os.rename(path, target)
         if changed_ns == self._folder_ns.get(key.recording_id):  # no other mount has changed it since the last look
             self._note_published(key, found)
         else:
             self._look_at(key)
         self._tell(key)
+
+    def has_published(self, key: Key) -> bool:
+        """True where a note lies at the key now."""
+        if isinstance(key, TemporaryKey):
+            return False
+        self._look_at(key)
+        return self._published(key) is not None
 
     def require_fits(self, nbytes: int) -> None:
         """Raise TooLarge for more bytes than a note may have."""
@@ -326,8 +338,8 @@ class NoteStore:
             return
         if key.recording_id in self._notes:
             folder = f"{self._folder}/{key.recording_id}"
-            self._folder_ns[key.recording_id] = _touch(folder, self._folder_ns.get(key.recording_id, 0))
-        self._seen_ns = _touch(self._folder, self._seen_ns)
+            self._folder_ns[key.recording_id] = touch(folder, self._folder_ns.get(key.recording_id, 0))
+        self._account.touch()
         self._changed(key)
 
     def _stats_in(self, recording_id: int) -> dict[str, NoteStat]:
@@ -359,7 +371,7 @@ class NoteStore:
             try:
                 found = os.lstat(folder)
             except FileNotFoundError:
-                with suppress(FileExistsError):  # another mount was faster
+                with suppress(FileExistsError), self._account.changing():  # another mount may be faster
                     self.files.make_folder(folder)
                     self._folder_ns[key.recording_id] = os.lstat(folder).st_mtime_ns
                 found = os.lstat(folder)
@@ -368,21 +380,10 @@ class NoteStore:
         return f"{folder}/{key.recording_id}.{key.extension}", found.st_mtime_ns
 
     def _remove_folder(self, key: NoteKey) -> None:
-        with suppress(OSError):  # other notes are in it
+        with suppress(OSError), self._account.changing():  # other notes may be in it
             os.rmdir(self._path_of_note(key).parent)
 
     def _new_path(self) -> Path:
         descriptor, path = self.files.take()
         os.close(descriptor)
         return path
-
-
-def _touch(folder: Path | str, before_ns: int) -> int:
-    """Have other mounts look again: a time that the folder has not had yet. The kernel itself would set the time of its
-    last tick, which another mount may have seen already."""
-    now_ns = max(time.time_ns(), before_ns + 1)
-    try:
-        os.utime(folder, ns=(now_ns, now_ns))
-    except OSError:
-        return before_ns
-    return now_ns

@@ -8,7 +8,7 @@ import trio
 from trio.testing import assert_no_checkpoints
 
 from cffs.core.errors import NotInTree, SpoolFailed
-from cffs.notes.account_notes import AccountNotes
+from cffs.notes.account_notes import AccountNotes, NoteFile
 from cffs.notes.keys import NoteKey
 from cffs.notes.words import parse_words
 
@@ -107,6 +107,50 @@ async def test_an_open_that_truncates_does_not_wait(make: Callable[[], AccountNo
     assert (tmp_path / "88/88.srt").read_text() == ""
     await notes.close()
     assert list((tmp_path / ".drafts").iterdir()) == []
+
+
+async def test_an_open_that_is_given_up(make: Callable[[], AccountNotes], nursery: trio.Nursery) -> None:
+    """A note that a given-up open has truncated in the thread is the old one again, whenever it was given up."""
+    notes = make()
+
+    class Background:
+        start = staticmethod(nursery.start_soon)
+
+    notes.start(Background())
+    for delay_us in range(0, 1000, 20):
+        await write(notes, SRT, "words")
+        opened: list[NoteFile] = []
+        async with trio.open_nursery() as openings:
+
+            async def keep_the_thread() -> None:
+                await (await notes.open(TXT, creates=True)).release()
+
+            openings.start_soon(keep_the_thread)
+            await trio.lowlevel.checkpoint()
+            with trio.move_on_after(delay_us / 1e6):
+                opened.append(await notes.open(SRT, truncates=True))
+        for file in opened:
+            await file.release()
+        with trio.fail_after(5):
+            while (found := notes.stat(SRT)) is None or found.nbytes != (0 if opened else 5):
+                await trio.sleep(0.001)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_is_given_up(make: Callable[[], AccountNotes], tmp_path: Path) -> None:
+    """A note of which a write was given up is not published in part: the close fails, and the old note is whole."""
+    notes = make()
+    await write(notes, SRT, "old words")
+    file = await notes.open(SRT, truncates=True)
+    await file.write(0, b"half ")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await file.write(5, b"more")
+    with pytest.raises(SpoolFailed):
+        await file.flush()
+    await file.release()
+    assert (tmp_path / "88/88.srt").read_text() == "old words"
+    await notes.close()
 
 
 async def test_files_are_made_ahead(make: Callable[[], AccountNotes], nursery: trio.Nursery, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,27 @@ def test_left_by_a_mount_that_was_killed(files: DraftFiles, tmp_path: Path) -> N
     assert len(os.listdir(tmp_path / ".drafts")) == before > 0
     DraftFiles(tmp_path / ".drafts", now_seconds=now_seconds + 2 * DAY_SECONDS)
     assert os.listdir(tmp_path / ".drafts") == []
+
+
+def test_starts_beside_a_mount_that_writes(tmp_path: Path) -> None:
+    """What another mount takes while this one looks for what was left is no error."""
+    writer = DraftFiles(tmp_path / ".drafts", now_seconds=0)
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            writer.make_ahead()
+            for _ in range(32):
+                descriptor, path = writer.take()
+                os.close(descriptor)
+                path.unlink()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(100):
+            DraftFiles(tmp_path / ".drafts", now_seconds=0).close()
+    finally:
+        over.set()
+        thread.join()
+    writer.close()

@@ -181,6 +181,100 @@ def test_a_note_that_was_not_heard_of_is_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "9").exists()
 
 
+def test_what_another_mount_wrote_is_not_hidden(tmp_path: Path) -> None:
+    """A mount's own write does not pass for a look at what another mount has written since the last one."""
+    one, other = (NoteStore(tmp_path, changed=lambda key: None, wall_ms=0) for _ in range(2))
+    for store in (one, other):
+        written(store, NoteKey(9 if store is one else 88, "txt"), b"words")
+        written(store, NoteKey(9, "md" if store is one else "tsv"), b"words")
+    written(one, NoteKey(9, "lrc"), b"words")
+    for store in (one, other):
+        store.refresh()
+        assert (store.extensions(9), store.extensions(88)) == (("txt", "tsv", "lrc", "md"), ("txt",))
+
+
+def test_no_look_after_own_writes(store: NoteStore) -> None:
+    """What a mount writes and removes itself does not make it read the folders of all recordings again."""
+    for recording_id in range(1, 4):
+        written(store, NoteKey(recording_id, "txt"), b"words")
+    store.remove(NoteKey(2, "txt"))
+    store.files.make_ahead()
+    written(store, NoteKey(5, "txt"), b"words")
+    assert not store.refresh()
+
+
+def test_a_shell_over_a_note_that_was_not_heard_of(tmp_path: Path) -> None:
+    """A shell's redirection closes a descriptor before anything is written: what another mount wrote a moment ago is
+    kept until there is something in its place."""
+    one, other = (NoteStore(tmp_path, changed=lambda key: None, wall_ms=0) for _ in range(2))
+    written(one, SRT, b"words")
+    draft = other.open_blank(SRT, now_ns=1)
+    assert draft is not None
+    draft.flush()
+    assert (tmp_path / "88/88.srt").read_bytes() == b"words"
+    draft.write(0, b"new words")
+    draft.release()
+    assert (tmp_path / "88/88.srt").read_bytes() == b"new words"
+
+
+@pytest.mark.parametrize("is_removed", [True, False], ids=["removed", "replaced"])
+def test_what_one_handle_writes_is_of_one_note(tmp_path: Path, is_removed: bool) -> None:
+    """Where another mount replaces or removes the note between two closes of a handle, the handle's note is whole."""
+    one, other = (NoteStore(tmp_path, changed=lambda key: None, wall_ms=0) for _ in range(2))
+    draft = one.open(SRT, creates=True)
+    draft.write(0, b"some ")
+    draft.flush()
+    other.refresh()
+    if is_removed:
+        other.remove(SRT)
+    else:
+        written(other, SRT, b"x")
+    draft.write(5, b"words")
+    draft.release()
+    assert (tmp_path / "88/88.srt").read_bytes() == b"some words"
+
+
+def test_an_empty_note_is_as_old_as_its_open(store: NoteStore, tmp_path: Path) -> None:
+    """The file of a note may have been made long before; its time is that of the note."""
+    store.files.make_ahead()
+    for path in (tmp_path / ".drafts").iterdir():
+        os.utime(path, (0, 0))
+    for key in (SRT, TemporaryKey(7, "a~")):
+        store.open(key, creates=True).release()
+        found = store.stat(key)
+        assert found is not None
+        assert found.modified_ns > 0
+
+
+def test_what_a_full_disk_refused_is_not_made_up_with_the_old(store: NoteStore, tmp_path: Path) -> None:
+    """Where a note was truncated and a write failed, what is written next is all that is in it."""
+    written(store, SRT, b"old words")
+    draft = store.open_blank(SRT, now_ns=5)
+    assert draft is not None
+    (tmp_path / ".drafts").rename(tmp_path / "away")
+    for act in (lambda: draft.write(0, b"a\n"), draft.flush):
+        with pytest.raises(SpoolFailed):
+            act()
+    (tmp_path / "away").rename(tmp_path / ".drafts")
+    draft.write(0, b"b\n")
+    draft.release()
+    assert content_of(store, SRT) == b"b\n"
+
+
+def test_a_blank_note_that_is_removed(store: NoteStore, tmp_path: Path) -> None:
+    """It is not listed any more, which changes the turn; what is written to it then leaves nothing."""
+    draft = store.open_blank(SRT, now_ns=5)
+    assert draft is not None
+    turn = store.turn
+    store.remove(SRT)
+    assert (store.extensions(88), store.turn != turn) == ((), True)
+    draft.write(0, b"words")
+    assert draft.read(0, 9) == b"words"
+    draft.flush()
+    draft.release()
+    assert _everything_below(tmp_path) == [".drafts"]
+
+
 def test_a_link_is_not_followed(store: NoteStore, tmp_path: Path) -> None:
     """What somebody put in the place of a note is never written through."""
     target = tmp_path / "target"
