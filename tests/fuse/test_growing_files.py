@@ -2,7 +2,10 @@
 
 import errno
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import pyfuse3
 import pytest
 import trio
 from trio.testing import MockClock
@@ -32,6 +35,14 @@ async def state_told(found: World, live: GrowingCall) -> None:
     with trio.fail_after(5):
         while found.catalog.recording(live.id) is None:
             await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def opened_before_its_state(found: World, live: GrowingCall) -> AsyncIterator[tuple[int, pyfuse3.FileInfo]]:
+    """The MP3's inode and an open handle; v2 says only half a second later whether the recording is in progress."""
+    found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
+    async with found.kernel.opened(path_of(live, "mp3")) as opened:
+        yield opened
 
 
 async def dropped(found: World, key: str) -> None:
@@ -250,8 +261,7 @@ async def test_finished_a_moment_ago(world, reads_before, grows):
     async with world(account) as found:
         if not grows:
             live.finish()
-        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
-        async with found.kernel.opened(path) as (_inode, info):
+        async with opened_before_its_state(found, live) as (_inode, info):
             body = await found.operations.read(info.fh, 0, 65536) if reads_before else b""
             assert found.catalog.recording(live.id) is None
             if grows:
@@ -270,8 +280,7 @@ async def test_replaced_before_its_state_is_known(world):
     account, live = made(seconds=800)
     live.finish()
     async with world(account) as found:
-        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
-        async with found.kernel.opened(path_of(live, "mp3")) as (_inode, info):
+        async with opened_before_its_state(found, live) as (_inode, info):
             assert await found.operations.read(info.fh, 0, 2048)
             account.replace_object(f"/v2/calls/recordings/{live.id}.mp3")
             with refused(errno.ESTALE):
@@ -288,8 +297,7 @@ async def test_replaced_once_its_state_is_known(world, reads_on):
     account, live = made(seconds=800)
     live.finish()
     async with world(account) as found:
-        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
-        async with found.kernel.opened(path_of(live, "mp3")) as (_inode, info):
+        async with opened_before_its_state(found, live) as (_inode, info):
             assert await found.operations.read(info.fh, 0, 65536)
             await dropped(found, f"recording/{live.id}.mp3")
             if reads_on:
@@ -306,8 +314,7 @@ async def test_what_had_just_ended_is_kept(world):
     live.finish()
     path, key = path_of(live, "mp3"), f"recording/{live.id}.mp3"
     async with world(account) as found:
-        found.standin.faults.add("hang", path=rf"/v2/calls/recordings/{live.id}$", seconds=0.5, times=1)
-        async with found.kernel.opened(path) as (inode, info):
+        async with opened_before_its_state(found, live) as (inode, info):
             assert await found.operations.read(info.fh, 0, 65536)
             await dropped(found, key)
             asked = len(found.standin.requests)
