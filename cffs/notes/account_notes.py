@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -48,6 +49,7 @@ class _NotesThread:
         self._limiter = trio.CapacityLimiter(1)
         #: Calls that wait, or run; the index is not among them. Read by the thread too.
         self.calls = 0
+        self._closing: deque[int] = deque()
 
     @property
     def is_idle(self) -> bool:
@@ -65,7 +67,21 @@ class _NotesThread:
     async def call_behind(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Call the function of the index in the thread. Cancelled, it still runs to its end, and the next waits for
         it."""
-        return await trio.to_thread.run_sync(function, *arguments, limiter=self._limiter, abandon_on_cancel=True)
+
+        def run() -> Result:
+            try:
+                return function(*arguments)
+            finally:
+                while self._closing:
+                    with suppress(OSError):  # its note was published, and the close of that has said so
+                        os.close(self._closing.popleft())
+
+        return await trio.to_thread.run_sync(run, limiter=self._limiter, abandon_on_cancel=True)
+
+    def close_later(self, descriptor: int) -> None:
+        """Close it after the next call, which comes within half a second: a turn for each would cost as much as a
+        write."""
+        self._closing.append(descriptor)
 
 
 class AccountNotes:
@@ -307,10 +323,9 @@ class NoteFile:
         """Nothing has it open any more."""
         if self._thread.is_idle and self._draft.is_settled:
             descriptor = self._draft.take_descriptor()
-            self._draft.release()
             if descriptor is not None:
-                await trio.to_thread.run_sync(os.close, descriptor, abandon_on_cancel=True)
-            else:
-                await trio.lowlevel.checkpoint()
+                self._thread.close_later(descriptor)
+            self._draft.release()
+            await trio.lowlevel.checkpoint()
         else:
             await self._thread.call(self._draft.release)
